@@ -1,0 +1,89 @@
+//! Modelward's API: four kinds in the group `modelward.io`.
+//!
+//! ```text
+//! ModelVersion  what people write: one immutable version of a model
+//!      │ trained, gated
+//!      ▼
+//! Model         the record of one model: what serves now, with which weight, and what served before
+//!      │ watched                                ▲ changed by
+//!      ▼                                        │
+//! DriftReport   one verdict on one window ──► RemediationAction   one proposed change, its plan and its decisions
+//! ```
+//!
+//! Types only: no client, no clock, nothing that reads the environment. The schema that the API server enforces is
+//! generated from here by the `crdgen` binary. Numbers that people set are decimal text or integers, never floats.
+
+pub mod conditions;
+mod drift_report;
+mod model;
+mod model_version;
+mod remediation_action;
+
+pub use drift_report::{DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict};
+pub use model::{Model, ModelSpec, ModelStatus, RouteStatus, ServedRecord};
+pub use model_version::{
+    Access, ArtifactStatus, AttemptStatus, ConfigMapSource, CsvFormat, Dataset, Family, FeatureKind,
+    FeatureSpec, Gate, GateStatus, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,
+    ModelVersionStatus, PersistentVolumeClaimSource, PositiveWhen, ReplicaBounds, ResourceAmounts,
+    ResourceBounds, Role, ServingSpec, Source, Target, TrainingSource, ValidationSpec, ValueRange,
+    ViolationStatus,
+};
+pub use modelward_wire as wire;
+pub use remediation_action::{ActionType, RemediationAction, RemediationActionSpec, RemediationActionStatus};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::CustomResourceExt as _;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "modelward.io";
+/// The only version of the group.
+pub const VERSION: &str = "v1alpha1";
+/// The one field manager that the operator applies with.
+pub const FIELD_MANAGER: &str = "modelward-operator";
+
+/// Labels that the operator puts on what it makes.
+pub mod labels {
+    /// Name of the `Model` that an object belongs to.
+    pub const MODEL: &str = "modelward.io/model";
+    /// Name of the `ModelVersion` that a Job belongs to.
+    pub const VERSION: &str = "modelward.io/version";
+    /// `snapshot` or `fit`, on Jobs and their Pods.
+    pub const STAGE: &str = "modelward.io/stage";
+}
+
+/// The four CRDs as they are installed.
+///
+/// An optional field that is spelled `null` is refused rather than kept: `has(self.field)` would be true for it in
+/// every validation rule.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![
+        ModelVersion::crd(),
+        Model::crd(),
+        DriftReport::crd(),
+        RemediationAction::crd(),
+    ];
+    for schema in crds
+        .iter_mut()
+        .flat_map(|crd| &mut crd.spec.versions)
+        .filter_map(|version| version.schema.as_mut())
+    {
+        if let Some(root) = &mut schema.open_api_v3_schema {
+            forbid_null(root);
+        }
+    }
+    crds
+}
+
+fn forbid_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+        .for_each(forbid_null);
+    if let Some(JSONSchemaPropsOrArray::Schema(item)) = &mut schema.items {
+        forbid_null(item);
+    }
+}

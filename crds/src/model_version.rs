@@ -1,0 +1,728 @@
+//! `ModelVersion`: one immutable version of a model.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use modelward_wire::{Decimal, Digest};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
+///
+/// What the version is (`model`, `source`) never changes once it was created; make a new version instead. How it is
+/// served may be changed at any time.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "modelward.io",
+    version = "v1alpha1",
+    kind = "ModelVersion",
+    plural = "modelversions",
+    singular = "modelversion",
+    shortname = "mv",
+    category = "modelward",
+    namespaced,
+    status = "ModelVersionStatus",
+    derive = "PartialEq",
+    selectable = ".spec.model",
+    doc = "One immutable version of a tabular model: where its data comes from, how it is trained, gated and served.",
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", description = "The model that this is a version of"),
+    printcolumn(name = "Family", type_ = "string", json_path = ".status.family", description = "The family that was selected"),
+    printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "The selecting metric: mean over out-of-fold predictions"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "What the version does for its model"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether nothing is left to do"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "In words", priority = 1),
+    printcolumn(name = "Bundle", type_ = "string", json_path = ".status.bundle.digest", description = "Digest of the bundle", priority = 1),
+    validation = Rule::new("self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name must be at most 45 lower-case letters, digits and '-', starting with a letter: names of Jobs are made from it"),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelVersionSpec {
+    /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("model is immutable; create a new ModelVersion instead"))]
+    pub model: String,
+
+    /// Where the version comes from. Immutable: what was trained and approved is what is served.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("source is immutable; create a new ModelVersion instead"))]
+    pub source: Source,
+
+    /// How the version is served once its gates passed.
+    pub serving: ServingSpec,
+}
+
+/// Where a version comes from.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// Train a model on a dataset, in this cluster.
+    pub training: TrainingSource,
+}
+
+/// A training: data, target, features, and how the result is selected and gated.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrainingSource {
+    /// The rows to train on.
+    pub dataset: Dataset,
+
+    /// The column to predict and when it counts as class 1.
+    pub target: Target,
+
+    /// Features that need to be said more about than can be inferred. Columns that are not listed here, other than the
+    /// target and excluded ones, are features too: Numeric where every value is a number, Categorical otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub features: Vec<FeatureSpec>,
+
+    /// Columns that are not features, such as a row's identifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub exclude: Vec<String>,
+
+    /// Families to try. The one that is best by selectBy is kept.
+    #[serde(default = "default_families")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub families: Vec<Family>,
+
+    /// How candidates are evaluated: repeated stratified folds.
+    #[serde(default)]
+    pub validation: ValidationSpec,
+
+    /// The metric that selects among candidates.
+    #[serde(default)]
+    pub select_by: MetricName,
+
+    /// Bounds that the selected candidate must keep before it may serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub gates: Vec<Gate>,
+}
+
+/// Rows in a CSV file, from exactly one place.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("[has(self.configMap), has(self.uri), has(self.persistentVolumeClaim)].filter(x, x).size() == 1")
+    .message("exactly one of configMap, uri and persistentVolumeClaim must be set"))]
+pub struct Dataset {
+    /// A key of a ConfigMap in this namespace. Where it is absent, the version waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<ConfigMapSource>,
+
+    /// An http or https address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 2048), regex(pattern = "^https?://[^\\s]+$"))]
+    pub uri: Option<String>,
+
+    /// A file on a PersistentVolumeClaim in this namespace. Where the claim is absent, the version waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<PersistentVolumeClaimSource>,
+
+    /// The sha256 that the file must have, "sha256:" and 64 hexadecimal digits. It is recorded where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 71),
+        regex(pattern = "^sha256:[0-9a-f]{64}$")
+    )]
+    pub sha256: Option<Digest>,
+
+    /// How the file is written.
+    #[serde(default)]
+    pub csv: CsvFormat,
+}
+
+/// A key of a ConfigMap.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigMapSource {
+    /// Name of the ConfigMap.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Key that holds the file.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// A file on a PersistentVolumeClaim.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PersistentVolumeClaimSource {
+    /// Name of the claim.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    )]
+    pub claim_name: String,
+    /// Path of the file from the volume's root, without ".." in it.
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = "^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$")
+    )]
+    #[x_kube(validation = Rule::new("!self.split('/').exists(p, p == '..')").message("path may not contain '..'"))]
+    pub path: String,
+}
+
+/// How a CSV file is written.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.header || size(self.columns) > 0").message("columns must be set where the file has no header"))]
+pub struct CsvFormat {
+    /// Whether the first line names the columns.
+    #[serde(default = "default_true")]
+    pub header: bool,
+    /// Names of the columns in the file's order. Needed without a header; with one, the header must say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub columns: Vec<String>,
+    /// Texts that mean "missing", beside the empty text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 32)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub missing: Vec<String>,
+    /// The character between fields.
+    #[serde(default = "default_delimiter")]
+    #[schemars(length(min = 1, max = 1), regex(pattern = "^[,;|\\t]$"))]
+    pub delimiter: String,
+}
+
+/// The column to predict.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Name of the column.
+    #[schemars(length(min = 1, max = 128))]
+    pub column: String,
+    /// When a row belongs to class 1; every other row belongs to class 0. Where it is absent, the column must hold 0 and 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive_when: Option<PositiveWhen>,
+}
+
+/// When a row belongs to class 1.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.greaterThan) != has(self.equals)").message("exactly one of greaterThan and equals must be set"))]
+pub struct PositiveWhen {
+    /// Where the column, read as a number, is greater than this decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 26),
+        regex(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,12})?$")
+    )]
+    pub greater_than: Option<Decimal>,
+    /// Where the column is this text. Numbers are compared as numbers: "1" is "1.0".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub equals: Option<String>,
+}
+
+/// What is known of a feature beyond its name.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.kind == 'Categorical' || !has(self.categories)").message("categories may be set for a Categorical feature only"))]
+#[x_kube(validation = Rule::new("self.kind == 'Numeric' || !has(self.range)").message("range may be set for a Numeric feature only"))]
+pub struct FeatureSpec {
+    /// Name of the column.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// How its values are read. Numeric codes of categories are Categorical.
+    pub kind: FeatureKind,
+    /// The categories that may occur in the data. Inferred where they are not set. Numbers are compared as numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub categories: Option<Vec<String>>,
+    /// The range that values in the data must keep. Inferred, and only warned about when serving, where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<ValueRange>,
+    /// Whether a prediction without this feature is refused instead of imputed.
+    #[serde(default)]
+    pub required: bool,
+    /// The largest share of rows that may miss it, a decimal number from 0 to 1. Unlimited where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 14),
+        regex(pattern = "^(0(\\.[0-9]{1,12})?|1(\\.0{1,12})?)$")
+    )]
+    pub max_missing_ratio: Option<Decimal>,
+}
+
+/// An inclusive range of decimal numbers.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.min) || has(self.max)").message("at least one of min and max must be set"))]
+#[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)").message("min must be at most max"))]
+pub struct ValueRange {
+    /// Smallest value, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 26),
+        regex(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,12})?$")
+    )]
+    pub min: Option<Decimal>,
+    /// Largest value, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 26),
+        regex(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,12})?$")
+    )]
+    pub max: Option<Decimal>,
+}
+
+/// How a feature's values are read.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum FeatureKind {
+    /// As numbers.
+    Numeric,
+    /// As names of categories, one-hot encoded.
+    Categorical,
+}
+
+/// A family of models.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum Family {
+    /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
+    LogisticRegression,
+}
+
+/// Repeated stratified folds.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValidationSpec {
+    /// Folds of each repeat. Every row is scored once a repeat by a model that has not seen it.
+    #[serde(default = "default_folds")]
+    #[schemars(range(min = 2, max = 20))]
+    pub folds: i32,
+    /// How often the folds are drawn anew.
+    #[serde(default = "default_repeats")]
+    #[schemars(range(min = 1, max = 100))]
+    pub repeats: i32,
+    /// Seed of every random choice. The same data, spec and seed give the same bundle, byte for byte.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: i64,
+}
+
+/// A metric of a binary classifier. Class 1 is the positive class.
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema,
+)]
+pub enum MetricName {
+    /// Share of right classes at the decision threshold.
+    Accuracy,
+    /// Share of rows called 1 that are 1.
+    Precision,
+    /// Share of rows that are 1 that were called 1.
+    Recall,
+    /// Harmonic mean of precision and recall at the decision threshold.
+    #[default]
+    F1,
+    /// Area under the receiver operating characteristic.
+    RocAuc,
+    /// Mean negative log-likelihood, in nats. Lower is better.
+    LogLoss,
+    /// Mean squared difference between probability and class. Lower is better.
+    Brier,
+}
+
+/// A bound on a metric.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.atLeast) != has(self.atMost)").message("exactly one of atLeast and atMost must be set"))]
+pub struct Gate {
+    /// The metric, as the mean over out-of-fold predictions.
+    pub metric: MetricName,
+    /// The smallest value that passes, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 26),
+        regex(pattern = "^[0-9]{1,12}(\\.[0-9]{1,12})?$")
+    )]
+    pub at_least: Option<Decimal>,
+    /// The largest value that passes, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 26),
+        regex(pattern = "^[0-9]{1,12}(\\.[0-9]{1,12})?$")
+    )]
+    pub at_most: Option<Decimal>,
+}
+
+/// How a version is served.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServingSpec {
+    /// How many Pods serve the model. An autoscaler chooses within the bounds.
+    #[serde(default)]
+    pub replicas: ReplicaBounds,
+
+    /// Who may ask for predictions. There is no default: open access is a decision.
+    pub access: Access,
+
+    /// Mean CPU use, in per cent of the request, that the autoscaler aims at.
+    #[serde(default = "default_target_cpu")]
+    #[schemars(range(min = 10, max = 100))]
+    pub target_cpu_utilization_percent: i32,
+
+    /// What each Pod asks for and may use.
+    #[serde(default)]
+    pub resources: ResourceBounds,
+}
+
+/// Bounds of the number of Pods.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.min <= self.max").message("min must be at most max"))]
+pub struct ReplicaBounds {
+    /// Fewest Pods.
+    #[serde(default = "default_min_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    pub min: i32,
+    /// Most Pods.
+    #[serde(default = "default_max_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max: i32,
+}
+
+/// Who may ask for predictions.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Access {
+    /// Everyone who can reach the Service.
+    Open,
+}
+
+/// What a Pod asks for and may use.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceBounds {
+    /// What the scheduler sets aside. Defaults: cpu 100m, memory 64Mi.
+    #[serde(default)]
+    pub requests: ResourceAmounts,
+    /// What the Pod may use at most. Defaults: no cpu limit, memory 512Mi.
+    #[serde(default)]
+    pub limits: ResourceAmounts,
+}
+
+/// Amounts of CPU and memory as Kubernetes quantities.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceAmounts {
+    /// Processors: "2", or thousandths, "250m".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12), regex(pattern = "^[1-9][0-9]{0,9}m?$"))]
+    pub cpu: Option<String>,
+    /// Bytes with a binary suffix: "256Mi", "2Gi".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12), regex(pattern = "^[1-9][0-9]{0,9}(Ki|Mi|Gi)$"))]
+    pub memory: Option<String>,
+}
+
+/// What the operator saw and did.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelVersionStatus {
+    /// The generation that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub observed_generation: Option<i64>,
+    /// What the version does for its model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The family that was selected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    /// The selecting metric for people: "F1 0.8151".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub score: Option<String>,
+    /// Decision threshold, a decimal number: the class is 1 from this probability on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    pub threshold: Option<Decimal>,
+    /// The data that it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ArtifactStatus>,
+    /// The bundle that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<ArtifactStatus>,
+    /// Out-of-fold metrics of the selected candidate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub metrics: Vec<MetricStatus>,
+    /// Outcome of every gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub gates: Vec<GateStatus>,
+    /// The first five rules that the data breaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub violations: Vec<ViolationStatus>,
+    /// The snapshot Job, as long as it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_attempt: Option<AttemptStatus>,
+    /// The fit Job, as long as it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit_attempt: Option<AttemptStatus>,
+    /// DataValid, Trained, GatesPassed, Serving, Ready, Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What a version does for its model.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Role {
+    /// It is not ready to serve yet.
+    Pending,
+    /// It passed its gates and is being rolled out.
+    Candidate,
+    /// It answers requests.
+    Live,
+    /// It served before, or a newer version overtook it; it can be returned to.
+    Retired,
+    /// Its data or its gates failed: it will not serve.
+    Rejected,
+}
+
+/// A bundle or a snapshot in the artifact store.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactStatus {
+    /// Digest of its manifest: its address.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Rows of a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: Option<i64>,
+    /// The sha256 of the file that the rows were read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub source_sha256: Option<Digest>,
+}
+
+/// A metric over repeated folds.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricStatus {
+    /// Name of the metric.
+    pub name: MetricName,
+    /// Mean, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub mean: Decimal,
+    /// Standard error of the mean, a decimal number, corrected for folds that share training rows.
+    #[schemars(with = "String", length(max = 26))]
+    pub standard_error: Decimal,
+}
+
+/// Outcome of a gate.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Name of the metric.
+    pub metric: MetricName,
+    /// The bound and its direction: "atLeast 0.75".
+    #[schemars(length(max = 64))]
+    pub bound: String,
+    /// The value that was compared, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub value: Decimal,
+    /// Whether it passed.
+    pub passed: bool,
+}
+
+/// A rule that the data breaks.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ViolationStatus {
+    /// The column, empty where the whole table is meant.
+    #[schemars(length(max = 256))]
+    pub column: String,
+    /// The rule in CamelCase.
+    #[schemars(length(max = 64))]
+    pub rule: String,
+    /// What was found and what was expected.
+    #[schemars(length(max = 256))]
+    pub message: String,
+    /// Rows that break it.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub count: i64,
+    /// The first such row, the first data row being 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    pub example_row: Option<i64>,
+}
+
+/// A Job of this version.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// Which attempt this is, from 1. There are two at most for the same input.
+    #[schemars(range(min = 1, max = 100))]
+    pub attempt: i32,
+    /// Name of the Job.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// What the Job reads: changes when the dataset or the spec does, and then counts attempts anew.
+    #[schemars(length(max = 64))]
+    pub input: String,
+    /// Whether the Job ended and its result was recorded.
+    #[serde(default)]
+    pub finished: bool,
+    /// When the attempt was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+}
+
+// === defaults ===
+
+fn default_families() -> Vec<Family> {
+    vec![Family::LogisticRegression]
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_delimiter() -> String {
+    ",".to_owned()
+}
+
+fn default_folds() -> i32 {
+    5
+}
+
+fn default_repeats() -> i32 {
+    10
+}
+
+fn default_min_replicas() -> i32 {
+    2
+}
+
+fn default_max_replicas() -> i32 {
+    4
+}
+
+fn default_target_cpu() -> i32 {
+    80
+}
+
+impl Default for CsvFormat {
+    fn default() -> Self {
+        Self {
+            header: true,
+            columns: Vec::new(),
+            missing: Vec::new(),
+            delimiter: default_delimiter(),
+        }
+    }
+}
+
+impl Default for ValidationSpec {
+    fn default() -> Self {
+        Self {
+            folds: default_folds(),
+            repeats: default_repeats(),
+            seed: 0,
+        }
+    }
+}
+
+impl Default for ReplicaBounds {
+    fn default() -> Self {
+        Self {
+            min: default_min_replicas(),
+            max: default_max_replicas(),
+        }
+    }
+}
+
+// === impl MetricName ===
+
+impl MetricName {
+    /// Every metric, in the order in which they are reported.
+    pub const ALL: [Self; 7] = [
+        Self::Accuracy,
+        Self::Precision,
+        Self::Recall,
+        Self::F1,
+        Self::RocAuc,
+        Self::LogLoss,
+        Self::Brier,
+    ];
+
+    /// The name as it is written in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Accuracy",
+            Self::Precision => "Precision",
+            Self::Recall => "Recall",
+            Self::F1 => "F1",
+            Self::RocAuc => "RocAuc",
+            Self::LogLoss => "LogLoss",
+            Self::Brier => "Brier",
+        }
+    }
+
+    /// The metric of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.as_str() == name)
+    }
+
+    /// Whether a greater value is better.
+    pub const fn higher_is_better(self) -> bool {
+        !matches!(self, Self::LogLoss | Self::Brier)
+    }
+}
+
+// === impl Family ===
+
+impl Family {
+    /// The name as it is written in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LogisticRegression => "LogisticRegression",
+        }
+    }
+
+    /// The family of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::LogisticRegression]
+            .into_iter()
+            .find(|family| family.as_str() == name)
+    }
+}
+
+// === impl Role ===
+
+impl Role {
+    /// The name as it is written in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Candidate => "Candidate",
+            Self::Live => "Live",
+            Self::Retired => "Retired",
+            Self::Rejected => "Rejected",
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The list of files that makes a bundle or a snapshot.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+
+/// The format that this code writes, and the only one that it reads.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// The files of one bundle or snapshot. Its digest, the sha256 of the bytes of `manifest.json`, is the address of the whole.
+///
+/// The bytes are never reformatted: a reader hashes what it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
+    /// What the files are.
+    pub kind: ManifestKind,
+    /// The files, sorted by path, each path once.
+    pub files: Vec<FileEntry>,
+}
+
+/// What a manifest describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ManifestKind {
+    /// A model with everything that serving needs.
+    Bundle,
+    /// The data of one training.
+    Snapshot,
+}
+
+/// One file of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FileEntry {
+    /// File name: letters, digits, `.`, `_` and `-`, at most 128 of them, not starting with a point. There are no folders.
+    pub path: String,
+    /// The sha256 of the file's bytes, its address in the artifact store.
+    pub sha256: Digest,
+    /// Bytes in the file.
+    pub size: u64,
+}
+
+/// Why bytes are not a manifest that may be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestError {
+    /// It has a format that this program does not know.
+    Format(u32),
+    /// A path could leave the bundle's directory, or is no plain file name.
+    Path(String),
+    /// Paths are not sorted, or one is there twice.
+    Order(String),
+    /// It names no file, or more than 256.
+    Count(usize),
+}
+
+// === impl Manifest ===
+
+impl Manifest {
+    /// A manifest of these files, sorted by path.
+    pub fn new(kind: ManifestKind, mut files: Vec<FileEntry>) -> Result<Self, ManifestError> {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let manifest = Self {
+            format: MANIFEST_FORMAT,
+            kind,
+            files,
+        };
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Checks what serde cannot: the format, the paths, their order. Call it on everything that was read.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.format != MANIFEST_FORMAT {
+            return Err(ManifestError::Format(self.format));
+        }
+        if !(1..=256).contains(&self.files.len()) {
+            return Err(ManifestError::Count(self.files.len()));
+        }
+        for file in &self.files {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+            if file.path.starts_with('.')
+                || !(1..=128).contains(&file.path.len())
+                || !file.path.bytes().all(plain)
+                || file.path == "manifest.json"
+            {
+                return Err(ManifestError::Path(file.path.clone()));
+            }
+        }
+        match self.files.windows(2).find(|pair| pair[0].path >= pair[1].path) {
+            Some(pair) => Err(ManifestError::Order(pair[1].path.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The file of this name.
+    pub fn file(&self, path: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.path == path)
+    }
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(format) => {
+                write!(
+                    f,
+                    "manifest has format {format}, this program reads format {MANIFEST_FORMAT}"
+                )
+            }
+            Self::Path(path) => write!(f, "manifest names {path:?}, which is not a plain file name"),
+            Self::Order(path) => write!(f, "manifest names {path:?} twice or out of order"),
+            Self::Count(count) => write!(f, "manifest names {count} files, it must name 1 to 256"),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> FileEntry {
+        FileEntry {
+            path: path.into(),
+            sha256: Digest::from_bytes([7; 32]),
+            size: 1,
+        }
+    }
+
+    #[test]
+    fn files_are_sorted_so_that_equal_content_has_equal_bytes() {
+        let one = Manifest::new(ManifestKind::Bundle, vec![file("b"), file("a")]).unwrap();
+        let other = Manifest::new(ManifestKind::Bundle, vec![file("a"), file("b")]).unwrap();
+        assert_eq!(
+            serde_json::to_vec(&one).unwrap(),
+            serde_json::to_vec(&other).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_directory_is_refused() {
+        for path in [
+            "../x",
+            "/etc/passwd",
+            "a/b",
+            ".hidden",
+            "",
+            "manifest.json",
+            "a\0b",
+        ] {
+            let refused = Manifest::new(ManifestKind::Bundle, vec![file(path)]);
+            assert_eq!(refused, Err(ManifestError::Path(path.into())));
+        }
+    }
+
+    #[test]
+    fn the_same_path_twice_is_refused() {
+        let twice = Manifest::new(ManifestKind::Snapshot, vec![file("a"), file("a")]);
+        assert_eq!(twice, Err(ManifestError::Order("a".into())));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a Job of the trainer tells the operator.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decimal, Digest};
+
+/// The format that this code writes.
+pub const RESULT_FORMAT: u32 = 1;
+
+/// A container's termination message holds fewer bytes than this; the kubelet cuts the rest away.
+pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
+
+/// The end of one snapshot or fit, whole in the ledger and cut to [`TERMINATION_MESSAGE_LIMIT`] in the termination message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// Which step this is the end of.
+    pub stage: JobStage,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// One sentence for people: what was made, or what was wrong and how to put it right.
+    pub message: String,
+    /// The snapshot's or bundle's manifest digest; absent where nothing was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Rows in the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Where the rows came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceRecord>,
+    /// Family of the selected candidate (fit), such as `LogisticRegression`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Decision threshold of the bundle (fit).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Decimal>,
+    /// Out-of-fold metrics of the selected candidate (fit).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricValue>,
+    /// Every gate of the spec with its outcome (fit).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateResult>,
+    /// What the data breaks (snapshot): all of it in the ledger, the first five in the termination message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
+    /// How many violations there are in all.
+    #[serde(default)]
+    pub violations_total: u64,
+}
+
+/// A step of the trainer that runs as a Job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum JobStage {
+    /// Reads the data, checks it and freezes it.
+    Snapshot,
+    /// Trains, evaluates and publishes a bundle.
+    Fit,
+}
+
+/// How a step ended. Only these are written by a step that ran to its end; a crash writes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The snapshot or bundle was published and read back.
+    Succeeded,
+    /// The data cannot be used: it breaks the declared or inferred schema, or could not be read as a table.
+    DataInvalid,
+    /// The source answered, but holds nothing under that name (a 404, an absent file).
+    DataNotFound,
+    /// The bundle was published, and at least one gate failed.
+    GatesFailed,
+    /// The spec asks for what this trainer cannot do; the message says what.
+    SpecInvalid,
+}
+
+/// One file or address that rows were read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRecord {
+    /// How a person names it: `cleveland.csv`, `https://…`.
+    pub name: String,
+    /// The sha256 of its bytes as read.
+    pub sha256: Digest,
+    /// Rows read from it.
+    pub rows: u64,
+}
+
+/// A metric over repeated folds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricValue {
+    /// `F1`, `RocAuc`, …: the names of the API's metric enum.
+    pub name: String,
+    /// Mean over all folds and repeats.
+    pub mean: Decimal,
+    /// Standard error of the mean, corrected for folds that share training rows (Nadeau and Bengio 2003).
+    pub standard_error: Decimal,
+}
+
+/// A gate of the spec and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateResult {
+    /// The metric's name.
+    pub metric: String,
+    /// The bound that the spec sets, with its direction: `atLeast 0.75`, `atMost 0.4`.
+    pub bound: String,
+    /// The mean that was compared.
+    pub value: Decimal,
+    /// Whether the mean is on the right side of the bound.
+    pub passed: bool,
+}
+
+/// One rule that the data breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// The column, or empty where the whole table is meant.
+    pub column: String,
+    /// The rule in CamelCase: `UnknownColumn`, `Type`, `Range`, `Category`, `MissingRatio`, `Empty`, `OneClass`, `Sha256`, ….
+    pub rule: String,
+    /// One sentence: what was found, what was expected.
+    pub message: String,
+    /// Rows that break it.
+    pub count: u64,
+    /// Number of the first such row, the first data row being 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example_row: Option<u64>,
+}
+
+/// How far a running step is; the last one stays beside the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// What is being done, in words: `cross-validating LogisticRegression`.
+    pub step: String,
+    /// 0 to 100 of the whole Job.
+    pub percent: u8,
+    /// Seconds left as estimated, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_seconds: Option<u64>,
+}
+
+// === impl JobResult ===
+
+impl JobResult {
+    /// A result that holds a verdict and its sentence; the caller fills in the rest.
+    pub fn new(stage: JobStage, verdict: Verdict, message: impl Into<String>) -> Self {
+        Self {
+            format: RESULT_FORMAT,
+            stage,
+            verdict,
+            message: message.into(),
+            digest: None,
+            rows: None,
+            sources: Vec::new(),
+            family: None,
+            threshold: None,
+            metrics: Vec::new(),
+            gates: Vec::new(),
+            violations: Vec::new(),
+            violations_total: 0,
+        }
+    }
+
+    /// The result with its longest parts cut, so that its JSON is sure to fit a termination message:
+    /// the first five violations, and texts of at most 240 characters.
+    #[must_use]
+    pub fn abridged(&self) -> Self {
+        let cut = |text: &str| -> String {
+            if text.chars().count() <= 240 {
+                return text.to_owned();
+            }
+            text.chars().take(239).chain(std::iter::once('…')).collect()
+        };
+        let mut short = self.clone();
+        short.message = cut(&self.message);
+        short.violations.truncate(5);
+        for violation in &mut short.violations {
+            violation.message = cut(&violation.message);
+            violation.column = cut(&violation.column);
+        }
+        short.sources.truncate(4);
+        for source in &mut short.sources {
+            source.name = cut(&source.name);
+        }
+        short
+    }
+}

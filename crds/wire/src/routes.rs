@@ -1,0 +1,45 @@
+//! Which bundles an inference Pod serves, and with which weight.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decimal, Digest};
+
+/// The format that this code writes.
+pub const ROUTES_FORMAT: u32 = 1;
+
+/// The content of an immutable routes `ConfigMap`, key `routes.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Routes {
+    /// [`ROUTES_FORMAT`].
+    pub format: u32,
+    /// Name of the model that answers.
+    pub model: String,
+    /// The versions, heaviest first; at least one of them Live.
+    pub routes: Vec<Route>,
+}
+
+/// One version that takes part in serving.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Route {
+    /// Name of the `ModelVersion`.
+    pub version: String,
+    /// Its bundle.
+    pub digest: Digest,
+    /// Share of requests out of the sum of all Live weights, 0 to 100; 0 for a Shadow.
+    pub weight: u32,
+    /// Probability from which the class is 1.
+    pub threshold: Decimal,
+    /// Whether its scores are returned.
+    pub mode: RouteMode,
+}
+
+/// Whether a version's scores reach callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RouteMode {
+    /// Answers requests.
+    Live,
+    /// Scores the same requests; its scores are recorded and never returned.
+    Shadow,
+}

@@ -1,0 +1,33 @@
+//! What the ledger remembers of a version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, MetricValue};
+
+/// One row of `model_versions`: written by the operator whenever a version's state changes, keyed by its uid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionRecord {
+    /// Name of the `ModelVersion`.
+    pub name: String,
+    /// Name of the model.
+    pub model: String,
+    /// `Pending`, `Candidate`, `Live`, `Shadow`, `Retired` or `Rejected`.
+    pub role: String,
+    /// The object's generation that this record describes; a lower one never replaces a higher one.
+    pub generation: i64,
+    /// The data that it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Digest>,
+    /// Its bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
+    /// Family of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Out-of-fold metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricValue>,
+    /// When the operator saw this state, RFC 3339, UTC.
+    pub observed_at: String,
+}

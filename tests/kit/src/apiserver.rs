@@ -1,0 +1,307 @@
+//! A real kube-apiserver and etcd, without nodes, schedulers or controllers.
+//!
+//! One pair serves all tests of a process; each test takes a namespace of its own. The pair ends with the process,
+//! also when that is killed: each child hangs on a pipe whose other end only the test process holds.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config, ResourceExt as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    config::AuthInfo,
+};
+use tokio::sync::OnceCell;
+
+/// The Kubernetes that tests run against.
+pub const KUBERNETES: &str = "1.37.2";
+
+/// A user of the test API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// Member of system:masters.
+    Admin,
+    /// A person without any right.
+    Alice,
+    /// Another person without any right.
+    Bob,
+}
+
+/// A running pair of kube-apiserver and etcd.
+pub struct ApiServer {
+    address: String,
+    dir: tempfile::TempDir,
+    _processes: Vec<Guarded>,
+}
+
+/// A child that ends when its standard input closes.
+struct Guarded {
+    _child: Child,
+    _pipe: Option<ChildStdin>,
+}
+
+static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+
+// === impl User ===
+
+impl User {
+    const ALL: [Self; 3] = [Self::Admin, Self::Alice, Self::Bob];
+
+    /// The name that the API server knows the user by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Alice => "alice",
+            Self::Bob => "bob",
+        }
+    }
+
+    const fn token(self) -> &'static str {
+        // Valid for this very server only, which listens on loopback and lives as long as the test.
+        match self {
+            Self::Admin => "admin-of-a-test",
+            Self::Alice => "alice-of-a-test",
+            Self::Bob => "bob-of-a-test",
+        }
+    }
+}
+
+// === impl ApiServer ===
+
+impl ApiServer {
+    /// The server that all tests of this process share, with Modelward's CRDs installed.
+    pub async fn shared() -> &'static Self {
+        SHARED
+            .get_or_init(|| async {
+                let server = Self::start().await.expect("a kube-apiserver for the tests");
+                server.install_crds().await.expect("Modelward's CRDs");
+                server
+            })
+            .await
+    }
+
+    /// Starts a pair of its own, for a test that takes it away or changes what is cluster-wide.
+    pub async fn start() -> anyhow::Result<Self> {
+        // Others in the process may have chosen the same provider already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let binary = hyperkube()?;
+        let dir = tempfile::tempdir()?;
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (etcd, peer, secure) = (free_port()?, free_port()?, free_port()?);
+
+        run(Command::new("openssl").args(["genrsa", "-out", &at("sa.key"), "2048"]))?;
+        let users = User::ALL.map(|user| {
+            let group = if user == User::Admin { "system:masters" } else { "" };
+            format!("{},{},{},\"{group}\"\n", user.token(), user.name(), user.name())
+        });
+        fs::write(at("tokens.csv"), users.concat())?;
+
+        let etcd_url = format!("http://127.0.0.1:{etcd}");
+        let peer_url = format!("http://127.0.0.1:{peer}");
+        let mut processes = vec![Guarded::spawn(
+            &dir.path().join("etcd.log"),
+            &binary,
+            &[
+                "etcd",
+                "--data-dir",
+                &at("etcd"),
+                "--unsafe-no-fsync",
+                "--log-level=error",
+                &format!("--listen-client-urls={etcd_url}"),
+                &format!("--advertise-client-urls={etcd_url}"),
+                &format!("--listen-peer-urls={peer_url}"),
+                &format!("--initial-advertise-peer-urls={peer_url}"),
+                &format!("--initial-cluster=default={peer_url}"),
+            ],
+        )?];
+        processes.push(Guarded::spawn(
+            &dir.path().join("apiserver.log"),
+            &binary,
+            &[
+                "kube-apiserver",
+                &format!("--etcd-servers={etcd_url}"),
+                &format!("--secure-port={secure}"),
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                &format!("--cert-dir={}", at("pki")),
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--authorization-mode=RBAC",
+                // No controller makes the default service account here.
+                "--disable-admission-plugins=ServiceAccount",
+                "--endpoint-reconciler-type=none",
+                &format!("--token-auth-file={}", at("tokens.csv")),
+                "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+                &format!("--service-account-key-file={}", at("sa.key")),
+                &format!("--service-account-signing-key-file={}", at("sa.key")),
+                &format!("--audit-log-path={}", at("audit.log")),
+                &format!("--audit-policy-file={}", write_audit_policy(dir.path())?),
+            ],
+        )?);
+
+        let server = Self {
+            address: format!("https://127.0.0.1:{secure}"),
+            dir,
+            _processes: processes,
+        };
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    /// A client for this user. Clients belong to the runtime that made them: each test makes its own.
+    pub fn client_for(&self, user: User) -> anyhow::Result<Client> {
+        let mut config = self.config()?;
+        config.auth_info.token = Some(user.token().to_owned().into());
+        Ok(Client::try_from(config)?)
+    }
+
+    /// A client that may do everything.
+    pub fn client(&self) -> Client {
+        self.client_for(User::Admin)
+            .expect("a client for the test API server")
+    }
+
+    /// The configuration without credentials; tests that act as a service account put its token in.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = Config::new(self.address.parse()?);
+        // The certificate is made anew for each server and names the advertise address.
+        config.accept_invalid_certs = true;
+        config.auth_info = AuthInfo::default();
+        config.read_timeout = Some(Duration::from_secs(310));
+        Ok(config)
+    }
+
+    /// Where the API server writes its audit log: one JSON event a line.
+    pub fn audit_log(&self) -> PathBuf {
+        self.dir.path().join("audit.log")
+    }
+
+    /// Makes a namespace with a fresh name.
+    pub async fn namespace(&self) -> String {
+        let namespaces = Api::<Namespace>::all(self.client());
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                generate_name: Some("test-".into()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let made = namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .expect("a namespace for a test");
+        made.name_any()
+    }
+
+    /// Installs the CRDs and waits until they are served.
+    pub async fn install_crds(&self) -> anyhow::Result<()> {
+        let api = Api::<CustomResourceDefinition>::all(self.client());
+        for crd in modelward_crds::crds() {
+            let name = crd.name_any();
+            api.patch(
+                &name,
+                &PatchParams::apply("modelward-tests").force(),
+                &Patch::Apply(&crd),
+            )
+            .await?;
+            let established = kube::runtime::conditions::is_crd_established();
+            let wait = kube::runtime::wait::await_condition(api.clone(), &name, established);
+            tokio::time::timeout(Duration::from_secs(30), wait)
+                .await
+                .context("CRD was not established")??;
+        }
+        Ok(())
+    }
+
+    async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        for _ in 0..600 {
+            if let Ok(client) = self.client_for(User::Admin) {
+                let request = http_get("/readyz")?;
+                if client.request_text(request).await.is_ok_and(|text| text == "ok") {
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let log = fs::read_to_string(self.dir.path().join("apiserver.log")).unwrap_or_default();
+        let tail: Vec<_> = log.lines().rev().take(5).collect();
+        bail!("kube-apiserver was not ready within 60 s; the end of its log: {tail:#?}")
+    }
+}
+
+fn http_get(path: &str) -> anyhow::Result<http::Request<Vec<u8>>> {
+    Ok(http::Request::get(path).body(Vec::new())?)
+}
+
+fn write_audit_policy(dir: &Path) -> anyhow::Result<String> {
+    let path = dir.join("audit-policy.yaml");
+    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n\
+        - {level: None, verbs: [get, list, watch]}\n- {level: Request}\n";
+    fs::write(&path, policy)?;
+    Ok(path.display().to_string())
+}
+
+/// The Kubernetes components in one binary, as `tests/cluster/cluster.sh tools` builds them.
+pub fn hyperkube() -> anyhow::Result<PathBuf> {
+    let cache = match std::env::var_os("MODELWARD_CACHE") {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache/modelward"),
+    };
+    let binary = cache.join(format!("tools/kubernetes-{KUBERNETES}/hyperkube"));
+    if !binary.is_file() {
+        bail!("{} is missing; build it with `make tools`", binary.display());
+    }
+    Ok(binary)
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("failed to run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+// === impl Guarded ===
+
+impl Guarded {
+    fn spawn(log: &Path, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let log = fs::File::create(log)?;
+        // `read` returns when the pipe closes, which the kernel does for us however this process ends.
+        let script = "\"$@\" </dev/null & child=$!; read -r _; kill -9 $child; wait $child 2>/dev/null";
+        let mut child = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let pipe = child.stdin.take();
+        Ok(Self {
+            _child: child,
+            _pipe: pipe,
+        })
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self._pipe.take());
+        let _ = self._child.wait();
+    }
+}

@@ -1,0 +1,8 @@
+//! What tests stand on: a real API server, a real PostgreSQL, namespaces of their own.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot stand up what it needs has to stop with a sentence"
+)]
+
+pub mod apiserver;
+pub mod postgres;

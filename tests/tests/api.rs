@@ -1,0 +1,276 @@
+//! What the API server accepts and refuses, with the sentence that a user reads.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api,
+    api::{DynamicObject, Patch, PatchParams, PostParams},
+    discovery::ApiResource,
+};
+use modelward_crds::{ModelVersion, Role};
+use modelward_kit::apiserver::ApiServer;
+use serde_json::{Value, json};
+
+fn heart() -> Value {
+    json!({
+        "apiVersion": "modelward.io/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": "heart-1"},
+        "spec": {
+            "model": "heart",
+            "source": {"training": {
+                "dataset": {
+                    "configMap": {"name": "heart-disease", "key": "cleveland.csv"},
+                    "csv": {"header": false, "columns": ["age", "sex", "num"], "missing": ["?"]},
+                },
+                "target": {"column": "num", "positiveWhen": {"greaterThan": "0"}},
+                "features": [{"name": "sex", "kind": "Categorical"}],
+                "validation": {"seed": 7},
+                "gates": [{"metric": "F1", "atLeast": "0.75"}],
+            }},
+            "serving": {"access": "Open"},
+        },
+    })
+}
+
+async fn apply(object: &Value) -> Result<ModelVersion, String> {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let kind = ApiResource::erase::<ModelVersion>(&());
+    let api = Api::<DynamicObject>::namespaced_with(server.client(), &namespace, &kind);
+    let object = serde_json::from_value(object.clone()).unwrap();
+    let made = api
+        .create(&PostParams::default(), &object)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(serde_json::from_value(serde_json::to_value(made).unwrap()).unwrap())
+}
+
+async fn refusal(pointer: &str, value: Value) -> String {
+    let mut object = heart();
+    *object
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("{pointer} is not in the sample")) = value;
+    apply(&object)
+        .await
+        .expect_err("the API server should refuse this")
+}
+
+#[tokio::test]
+async fn a_first_file_needs_little_and_the_rest_is_filled_in() {
+    let version = apply(&heart()).await.unwrap();
+    let training = &version.spec.source.training;
+    assert_eq!(
+        (
+            training.validation.folds,
+            training.validation.repeats,
+            training.validation.seed
+        ),
+        (5, 10, 7)
+    );
+    assert_eq!(training.select_by.as_str(), "F1");
+    assert_eq!(
+        (
+            version.spec.serving.replicas.min,
+            version.spec.serving.replicas.max
+        ),
+        (2, 4)
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_field_is_refused_with_a_sentence() {
+    let dataset = "/spec/source/training/dataset";
+    for (pointer, value, sentence) in [
+        (
+            dataset,
+            json!({"csv": {}}),
+            "exactly one of configMap, uri and persistentVolumeClaim must be set",
+        ),
+        (
+            dataset,
+            json!({"uri": "ftp://host/file"}),
+            "should match '^https?://",
+        ),
+        (
+            dataset,
+            json!({"uri": "https://host/file", "configMap": {"name": "a", "key": "b"}}),
+            "exactly one of configMap, uri and persistentVolumeClaim must be set",
+        ),
+        (
+            dataset,
+            json!({"persistentVolumeClaim": {"claimName": "data", "path": "a/../../b"}}),
+            "path may not contain '..'",
+        ),
+        (
+            "/spec/source/training/dataset/csv",
+            json!({"header": false}),
+            "columns must be set where the file has no header",
+        ),
+        (
+            "/spec/source/training/features",
+            json!([{"name": "age", "kind": "Numeric", "categories": ["1"]}]),
+            "categories may be set for a Categorical feature only",
+        ),
+        (
+            "/spec/source/training/features",
+            json!([{"name": "age", "kind": "Numeric", "range": {"min": "10", "max": "9.5"}}]),
+            "min must be at most max",
+        ),
+        (
+            "/spec/source/training/features",
+            json!([{"name": "age", "kind": "Numeric"}, {"name": "age", "kind": "Numeric"}]),
+            "Duplicate value",
+        ),
+        (
+            "/spec/source/training/gates",
+            json!([{"metric": "F1", "atLeast": "0.7", "atMost": "0.8"}]),
+            "exactly one of atLeast and atMost must be set",
+        ),
+        (
+            "/spec/source/training/gates",
+            json!([{"metric": "F2", "atLeast": "0.7"}]),
+            "supported values: \"Accuracy\"",
+        ),
+        (
+            "/spec/source/training/gates",
+            json!([{"metric": "F1", "atLeast": 0.7}]),
+            "must be of type string",
+        ),
+        ("/spec/serving", json!({}), "spec.serving.access: Required value"),
+        (
+            "/spec/serving",
+            json!({"access": "Open", "replicas": {"min": 5, "max": 2}}),
+            "min must be at most max",
+        ),
+        ("/spec/model", json!("Heart"), "should match"),
+        (
+            "/metadata/name",
+            json!("heart.1"),
+            "lower-case letters, digits and '-'",
+        ),
+    ] {
+        let refused = refusal(pointer, value.clone()).await;
+        assert!(refused.contains(sentence), "{pointer} = {value}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_version_is_never_changes_and_how_it_is_served_may() {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let api = Api::<ModelVersion>::namespaced(server.client(), &namespace);
+    let version = serde_json::from_value(heart()).unwrap();
+    api.create(&PostParams::default(), &version).await.unwrap();
+
+    let patch = |spec: Value| Patch::Merge(json!({"spec": spec}));
+    let merge = PatchParams::default();
+    for (spec, sentence) in [
+        (json!({"model": "other"}), "model is immutable"),
+        (
+            json!({"source": {"training": {"validation": {"seed": 8}}}}),
+            "source is immutable",
+        ),
+    ] {
+        let error = api
+            .patch("heart-1", &merge, &patch(spec))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(sentence), "{error}");
+    }
+    let served = api
+        .patch(
+            "heart-1",
+            &merge,
+            &patch(json!({"serving": {"replicas": {"min": 3}}})),
+        )
+        .await
+        .unwrap();
+    assert_eq!(served.spec.serving.replicas.min, 3);
+}
+
+#[tokio::test]
+async fn status_is_a_subresource_and_keeps_what_was_written() {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let api = Api::<ModelVersion>::namespaced(server.client(), &namespace);
+    api.create(&PostParams::default(), &serde_json::from_value(heart()).unwrap())
+        .await
+        .unwrap();
+    let status = json!({"status": {"role": "Live", "score": "F1 0.8151"}});
+    let written = api
+        .patch_status("heart-1", &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
+    let status = written.status.unwrap();
+    assert_eq!(
+        (status.role, status.score.as_deref()),
+        (Some(Role::Live), Some("F1 0.8151"))
+    );
+}
+
+#[tokio::test]
+async fn every_field_of_every_kind_is_described_and_every_list_says_how_it_merges() {
+    fn walk(path: &str, schema: &Value, gaps: &mut Vec<String>) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            // These come with Kubernetes' own Condition type.
+            let foreign = path.contains(".conditions[]");
+            if property["description"].as_str().is_none_or(str::is_empty) && !foreign {
+                gaps.push(format!("{path} has no description"));
+            }
+            if property["type"] == "array" && property["x-kubernetes-list-type"].is_null() {
+                gaps.push(format!("{path} does not say how it merges"));
+            }
+            if property["type"] == "array" && property["maxItems"].is_null() {
+                gaps.push(format!("{path} has no bound"));
+            }
+            let timed = property["format"] == "date-time";
+            if property["type"] == "string"
+                && property["maxLength"].is_null()
+                && property["enum"].is_null()
+                && !timed
+                && !foreign
+            {
+                gaps.push(format!("{path} has no bound"));
+            }
+            if property["type"] == "number" {
+                gaps.push(format!("{path} is a float"));
+            }
+            if property["type"] == "integer" && property["maximum"].is_null() && !foreign {
+                gaps.push(format!("{path} has no bound"));
+            }
+            walk(&path, property, gaps);
+            walk(&format!("{path}[]"), &property["items"], gaps);
+        }
+    }
+    let mut gaps = Vec::new();
+    for crd in modelward_crds::crds() {
+        let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
+        for part in ["spec", "status"] {
+            let root = &schema["openAPIV3Schema"]["properties"][part];
+            walk(&format!("{}.{part}", crd.spec.names.kind), root, &mut gaps);
+        }
+    }
+    assert!(gaps.is_empty(), "{gaps:#?}");
+}
+
+#[tokio::test]
+async fn all_kinds_are_in_one_category_and_short_names_are_free() {
+    let server = ApiServer::shared().await;
+    let crds = Api::<CustomResourceDefinition>::all(server.client())
+        .list(&Default::default())
+        .await
+        .unwrap();
+    for crd in crds {
+        let names = &crd.spec.names;
+        assert_eq!(
+            names.categories.as_deref(),
+            Some(&["modelward".to_owned()][..]),
+            "{}",
+            names.kind
+        );
+        let accepted = crd.status.unwrap().accepted_names.unwrap();
+        assert_eq!(accepted.short_names, names.short_names, "{}", names.kind);
+    }
+}
