@@ -12,6 +12,10 @@
 //!
 //! Types only: no client, no clock, nothing that reads the environment. The schema that the API server enforces is
 //! generated from here by the `crdgen` binary. Numbers that people set are decimal text or integers, never floats.
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns repeat their keys, a column each"
+)]
 
 pub mod conditions;
 mod drift_report;
@@ -20,7 +24,7 @@ mod model_version;
 mod remediation_action;
 
 pub use drift_report::{DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict};
-pub use model::{Model, ModelSpec, ModelStatus, RouteStatus, ServedRecord};
+pub use model::{Model, ModelSpec, ModelStatus, RouteStatus, RoutedVersion, ServedRecord};
 pub use model_version::{
     Access, ArtifactStatus, AttemptStatus, ConfigMapSource, CsvFormat, Dataset, Family, FeatureKind,
     FeatureSpec, Gate, GateStatus, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,

@@ -91,6 +91,17 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub pods: Option<String>,
+    /// Pods that are verified, warmed up and answering with the routes below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub ready_pods: Option<i32>,
+    /// The newest version that was ever routed. An older one never takes over from it by itself, also when it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_routed: Option<RoutedVersion>,
+    /// Name of the Secret that holds the key of the model's prediction ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub key_secret: Option<String>,
     /// What should serve: the routes that the operator rolls out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -129,6 +140,17 @@ pub struct RouteStatus {
     pub threshold: Decimal,
 }
 
+/// A version's place in the order of versions: by creation, then by uid.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoutedVersion {
+    /// When the ModelVersion was created.
+    pub created_at: Time,
+    /// Its uid.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+}
+
 /// One entry of the history of what served.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -136,6 +158,9 @@ pub struct ServedRecord {
     /// Name of the ModelVersion.
     #[schemars(length(max = 253))]
     pub version: String,
+    /// Uid of the ModelVersion.
+    #[schemars(length(max = 64))]
+    pub uid: String,
     /// Its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,

@@ -581,6 +581,10 @@ pub struct AttemptStatus {
     /// Name of the Job.
     #[schemars(length(max = 63))]
     pub job: String,
+    /// Uid of the Job: the ledger knows results by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub job_uid: Option<String>,
     /// What the Job reads: changes when the dataset or the spec does, and then counts attempts anew.
     #[schemars(length(max = 64))]
     pub input: String,

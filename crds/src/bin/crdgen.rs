@@ -37,8 +37,9 @@ fn run(check: bool) -> Result<Vec<String>, Box<dyn std::error::Error>> {
         let name = format!("{}.yaml", crd.spec.names.plural);
         let yaml = HEADER.to_owned() + &serde_saphyr::to_string(&serde_json::to_value(crd)?)?;
         files.insert(root.join("yaml").join(&name), yaml.clone());
-        // Helm reads files below a chart's own folder only, and a link would not survive `helm package` everywhere.
-        files.insert(root.join("../charts/modelward-crds/crds").join(&name), yaml);
+        // Helm reads files below a chart's own folder only, and a link would not survive `helm package` everywhere. The
+        // chart's templates render them: a folder called crds/ Helm would install by itself, once, and never upgrade.
+        files.insert(root.join("../charts/modelward-crds/files").join(&name), yaml);
     }
     files.insert(root.join("../docs/api.md"), reference(&crds));
 

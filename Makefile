@@ -1,0 +1,66 @@
+# Modelward: `make help` is the table of contents.
+#
+#   make demo    the whole story: an empty machine, a cluster, a model trained on real data, answered predictions
+#   make test    everything that must hold on each change
+#
+# Builds and tools are kept in a cache outside the checkout (MODELWARD_CACHE, ~/.cache/modelward by default).
+
+SHELL := bash
+MODELWARD_CACHE ?= $(HOME)/.cache/modelward
+export MODELWARD_CACHE
+export CARGO_TARGET_DIR ?= $(MODELWARD_CACHE)/target
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help
+
+help: ## This table of contents
+	@awk 'BEGIN { FS = ":.*## " } /^## / { printf "\n%s\n", substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+## The story
+.PHONY: demo demo-down cluster cluster-down
+
+demo: ## Builds, brings a cluster up, installs the charts, trains on the UCI Heart Disease data and asks for predictions
+	@tests/demo/demo.sh
+
+demo-down: ## Ends the demo and its cluster; nothing stays behind
+	@tests/demo/demo-down.sh
+
+cluster: ## A Kubernetes cluster: kind where Docker and kind are, otherwise one node on this machine
+	@tests/cluster/cluster.sh up
+
+cluster-down: ## Ends the cluster
+	@tests/cluster/cluster.sh down
+
+## Checks
+.PHONY: check test deny
+
+check: ## The inner loop: format, lints, unit tests of the pure crates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
+	cargo test --locked --quiet -p modelward-wire -p modelward-crds -p modelward-core -p modelward-model
+
+test: ## Everything that must hold on each change, with a table of its parts and their times
+	@tests/run.sh
+
+deny: ## Licences, sources and banned crates of the dependency graph (needs cargo-deny)
+	cargo deny --locked check bans licenses sources
+
+## On a cluster that the demo brought up
+.PHONY: disruptions
+
+disruptions: ## 200 requests a second while programs are killed, Pods evicted and a version rolled: none may fail
+	@tests/disruptions.sh
+
+## Making things
+.PHONY: generate images tools
+
+generate: ## Writes what is generated from the Rust types: CRDs and the API reference
+	cargo run --locked --quiet -p modelward-crds --bin crdgen
+
+images: ## Builds the images
+	@tests/cluster/images.sh build
+
+tools: ## Builds Kubernetes, CoreDNS and Helm into the cache, once
+	@tests/cluster/cluster.sh tools

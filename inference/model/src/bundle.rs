@@ -1,0 +1,538 @@
+//! A model with everything that serving needs, in a directory under one digest.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `bundle.json` | [`BundleInfo`]: family, threshold, target, snapshot, the selected candidate's metrics |
+//! | `schema.json` | [`FeatureSchema`] |
+//! | `transforms.json` | [`Transforms`] |
+//! | `model.json` | [`LogisticModel`] |
+//! | `warm-up.json` | [`WarmUp`]: rows and their scores, bit for bit |
+//! | `metrics.json` | every candidate with every metric, and the parameters of the folds |
+//! | `out-of-fold.csv` | each row's score by a model that was not fitted on it |
+//! | `model-card.html` | for people |
+//! | `MLmodel` | for tools that know `MLflow` |
+//!
+//! Only the first five are read here; all are verified.
+
+use std::path::Path;
+
+use modelward_wire::{Decimal, Digest, Manifest, ManifestKind, MetricValue};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    files::{FilesError, VerifiedDir},
+    linear::{LogisticModel, ModelError, Scorer},
+    schema::{FeatureSchema, Row, SchemaError},
+    transforms::Transforms,
+};
+
+/// The format that this code writes, and the only one that it reads.
+pub const BUNDLE_FORMAT: u32 = 1;
+
+/// Names of the files of a bundle.
+pub mod file {
+    /// [`super::BundleInfo`].
+    pub const INFO: &str = "bundle.json";
+    /// [`super::FeatureSchema`].
+    pub const SCHEMA: &str = "schema.json";
+    /// [`super::Transforms`].
+    pub const TRANSFORMS: &str = "transforms.json";
+    /// [`super::LogisticModel`].
+    pub const MODEL: &str = "model.json";
+    /// [`super::WarmUp`].
+    pub const WARM_UP: &str = "warm-up.json";
+    /// Every candidate with every metric.
+    pub const METRICS: &str = "metrics.json";
+    /// Scores of rows by models that were not fitted on them.
+    pub const OUT_OF_FOLD: &str = "out-of-fold.csv";
+    /// A page for people.
+    pub const CARD: &str = "model-card.html";
+    /// `MLflow`'s description.
+    pub const MLMODEL: &str = "MLmodel";
+}
+
+/// What a bundle is. No clock, no run and no host is in it: equal data, spec and program give equal bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundleInfo {
+    /// [`BUNDLE_FORMAT`].
+    pub format: u32,
+    /// Name of the model that this is a version of.
+    pub model: String,
+    /// Family of the selected candidate, such as `LogisticRegression`.
+    pub family: String,
+    /// Probability from which the class is 1.
+    pub threshold: Decimal,
+    /// The data that it was trained on.
+    pub snapshot: Digest,
+    /// Rows of that data.
+    pub rows: u64,
+    /// Rows of class 1 in it.
+    pub positive_rows: u64,
+    /// What is predicted.
+    pub target: TargetInfo,
+    /// Name of the metric that selected the candidate.
+    pub selected_by: String,
+    /// Out-of-fold metrics of the selected candidate.
+    pub metrics: Vec<MetricValue>,
+}
+
+/// What a bundle predicts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetInfo {
+    /// Column of the data.
+    pub column: String,
+    /// When a row is of class 1, in words: `num > 0`.
+    pub positive_when: String,
+}
+
+/// Rows with the scores that they must have, bit for bit, before a server is ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WarmUp {
+    /// [`BUNDLE_FORMAT`].
+    pub format: u32,
+    /// The rows.
+    pub rows: Vec<WarmUpRow>,
+}
+
+/// One row of a warm-up sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WarmUpRow {
+    /// The row as a request would send it.
+    pub features: Map<String, Json>,
+    /// Its probability of class 1, for people.
+    pub probability: f64,
+    /// The bits of that number, 16 hexadecimal digits.
+    pub bits: String,
+}
+
+/// Why a bundle cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file is absent, damaged or unreadable.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// A file does not parse.
+    #[error("{file} does not parse")]
+    Parse {
+        /// Its name.
+        file: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// `bundle.json` says what this program cannot serve.
+    #[error("bundle.json: {0}")]
+    Info(String),
+    /// The schema contradicts itself.
+    #[error("schema.json is not valid")]
+    Schema(#[from] SchemaError),
+    /// The model or the transforms do not fit.
+    #[error("{} is not valid", .0.file())]
+    Model(#[from] ModelError),
+    /// The warm-up sample holds no row, or one that the schema refuses.
+    #[error("warm-up.json: {0}")]
+    WarmUp(String),
+    /// A row of the warm-up sample has another score here than in the trainer.
+    #[error(
+        "warm-up.json row {row} scores {found:e} ({found_bits:016x}), recorded was {expected:e} ({expected_bits:016x}); \
+         trainer and server do not compute alike, do not serve this bundle",
+        found_bits = found.to_bits(), expected_bits = expected.to_bits()
+    )]
+    Score {
+        /// The row, the first being 1.
+        row: usize,
+        /// The score here.
+        found: f64,
+        /// The score in the file.
+        expected: f64,
+    },
+}
+
+/// A verified bundle, immutable and ready to score from any number of threads.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    digest: Digest,
+    manifest: Manifest,
+    info: BundleInfo,
+    schema: FeatureSchema,
+    scorer: Scorer,
+    threshold: f64,
+    warm_up: Vec<(Row, f64)>,
+}
+
+// === impl Bundle ===
+
+impl Bundle {
+    /// Opens the bundle in `dir`, which must have this digest. Verifies every file of the manifest, parses what serving
+    /// needs and checks every index and number, so that scoring cannot fail.
+    pub fn open(dir: &Path, digest: &Digest) -> Result<Self, BundleError> {
+        Self::load(&VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)?)
+    }
+
+    /// Opens a bundle of a person's own directory, whatever its digest. Everything else is verified as in [`Self::open`].
+    pub fn open_any(dir: &Path) -> Result<Self, BundleError> {
+        Self::load(&VerifiedDir::open(dir, None, ManifestKind::Bundle)?)
+    }
+
+    fn load(dir: &VerifiedDir) -> Result<Self, BundleError> {
+        dir.verify_all()?;
+        let info: BundleInfo = parse(dir, file::INFO)?;
+        let threshold = info.check()?;
+        let schema: FeatureSchema = parse(dir, file::SCHEMA)?;
+        schema.check()?;
+        let transforms: Transforms = parse(dir, file::TRANSFORMS)?;
+        let model: LogisticModel = parse(dir, file::MODEL)?;
+        let scorer = Scorer::new(&schema, &transforms, &model)?;
+        let warm_up: WarmUp = parse(dir, file::WARM_UP)?;
+        let warm_up = warm_up.read(&schema)?;
+        Ok(Self {
+            digest: dir.digest(),
+            manifest: dir.manifest().clone(),
+            info,
+            schema,
+            scorer,
+            threshold,
+            warm_up,
+        })
+    }
+
+    /// Scores the warm-up sample and compares it with the recorded scores, bit for bit. Returns how many rows.
+    pub fn verify_warm_up(&self) -> Result<usize, BundleError> {
+        for (index, (row, expected)) in self.warm_up.iter().enumerate() {
+            let found = self.score(row);
+            if found.to_bits() != expected.to_bits() {
+                return Err(BundleError::Score {
+                    row: index + 1,
+                    found,
+                    expected: *expected,
+                });
+            }
+        }
+        Ok(self.warm_up.len())
+    }
+
+    /// The address of the bundle.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Its files.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &BundleInfo {
+        &self.info
+    }
+
+    /// Its inputs.
+    pub fn schema(&self) -> &FeatureSchema {
+        &self.schema
+    }
+
+    /// Probability from which the class is 1.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// The probability of class 1 of a row that this bundle's schema read. Never NaN, never allocates.
+    pub fn score(&self, row: &Row) -> f64 {
+        self.scorer.score(row)
+    }
+
+    /// Appends the score of each row.
+    pub fn score_into(&self, rows: &[Row], out: &mut Vec<f64>) {
+        out.extend(rows.iter().map(|row| self.score(row)));
+    }
+}
+
+fn parse<T: DeserializeOwned>(dir: &VerifiedDir, file: &'static str) -> Result<T, BundleError> {
+    serde_json::from_slice(&dir.read(file)?).map_err(|source| BundleError::Parse { file, source })
+}
+
+// === impl BundleInfo ===
+
+impl BundleInfo {
+    fn check(&self) -> Result<f64, BundleError> {
+        if self.format != BUNDLE_FORMAT {
+            let message = format!(
+                "format {}, this program reads format {BUNDLE_FORMAT}",
+                self.format
+            );
+            return Err(BundleError::Info(message));
+        }
+        let threshold = self.threshold.to_f64();
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(BundleError::Info(format!(
+                "threshold {} is not within 0 and 1",
+                self.threshold
+            )));
+        }
+        Ok(threshold)
+    }
+}
+
+// === impl WarmUp ===
+
+impl WarmUp {
+    /// The rows with their scores by `scorer`. The scores are of the rows as read back from their own JSON.
+    pub fn record(schema: &FeatureSchema, scorer: &Scorer, rows: &[Row]) -> Result<Self, BundleError> {
+        let mut recorded = Vec::with_capacity(rows.len());
+        for row in rows {
+            let features = schema.write_json(row);
+            let (row, _) = read_row(schema, &features, recorded.len())?;
+            let probability = scorer.score(&row);
+            let bits = format!("{:016x}", probability.to_bits());
+            recorded.push(WarmUpRow {
+                features,
+                probability,
+                bits,
+            });
+        }
+        Ok(Self {
+            format: BUNDLE_FORMAT,
+            rows: recorded,
+        })
+    }
+
+    fn read(&self, schema: &FeatureSchema) -> Result<Vec<(Row, f64)>, BundleError> {
+        if self.format != BUNDLE_FORMAT || self.rows.is_empty() {
+            let message = format!("format {} with {} rows", self.format, self.rows.len());
+            return Err(BundleError::WarmUp(message));
+        }
+        let read = |(index, row): (usize, &WarmUpRow)| {
+            let bits = u64::from_str_radix(&row.bits, 16)
+                .map_err(|_| BundleError::WarmUp(format!("row {} has bits {:?}", index + 1, row.bits)))?;
+            let (row, _) = read_row(schema, &row.features, index)?;
+            Ok((row, f64::from_bits(bits)))
+        };
+        self.rows.iter().enumerate().map(read).collect()
+    }
+}
+
+fn read_row(
+    schema: &FeatureSchema,
+    features: &Map<String, Json>,
+    index: usize,
+) -> Result<(Row, Vec<crate::Warning>), BundleError> {
+    schema.read_json(features).map_err(|errors| {
+        let first = errors.first().map(ToString::to_string).unwrap_or_default();
+        BundleError::WarmUp(format!("row {}: {first}", index + 1))
+    })
+}
+
+// === impl BundleError ===
+
+impl BundleError {
+    /// The file that is at fault, where one is.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Files(error) => error.file(),
+            Self::Parse { file, .. } => Some(file),
+            Self::Info(_) => Some(file::INFO),
+            Self::Schema(_) => Some(file::SCHEMA),
+            Self::Model(error) => Some(error.file()),
+            Self::WarmUp(_) | Self::Score { .. } => Some(file::WARM_UP),
+        }
+    }
+}
+
+impl ModelError {
+    fn file(&self) -> &'static str {
+        if let Self::Transforms(_) = self {
+            file::TRANSFORMS
+        } else {
+            file::MODEL
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        files::{DirBuilder, MANIFEST, json, sha256, sha256_file},
+        schema::{Feature, Value},
+        transforms::{FeatureTransform, TRANSFORMS_FORMAT},
+    };
+
+    struct Parts {
+        info: BundleInfo,
+        schema: FeatureSchema,
+        transforms: Transforms,
+        model: LogisticModel,
+        warm_up: WarmUp,
+    }
+
+    fn parts() -> Parts {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("age"),
+            Feature::categorical("sex", &["0", "1"]),
+        ])
+        .unwrap();
+        let transforms = Transforms {
+            format: TRANSFORMS_FORMAT,
+            features: vec![
+                FeatureTransform::Standardise {
+                    feature: "age".into(),
+                    impute: 54.5,
+                    mean: 54.4,
+                    scale: 9.1,
+                },
+                FeatureTransform::OneHot {
+                    feature: "sex".into(),
+                    impute: "1".into(),
+                },
+            ],
+        };
+        let model = LogisticModel::new(&schema, vec![0.57, -0.61, 0.61], -0.3, 1.0);
+        let scorer = Scorer::new(&schema, &transforms, &model).unwrap();
+        let rows = [
+            Row::new(vec![Value::Number(63.1), Value::Category(1)]),
+            Row::new(vec![Value::Missing, Value::Missing]),
+        ];
+        let warm_up = WarmUp::record(&schema, &scorer, &rows).unwrap();
+        let info = BundleInfo {
+            format: BUNDLE_FORMAT,
+            model: "heart".into(),
+            family: "LogisticRegression".into(),
+            threshold: "0.5".parse().unwrap(),
+            snapshot: sha256(b"snapshot"),
+            rows: 2,
+            positive_rows: 1,
+            target: TargetInfo {
+                column: "num".into(),
+                positive_when: "num > 0".into(),
+            },
+            selected_by: "F1".into(),
+            metrics: Vec::new(),
+        };
+        Parts {
+            info,
+            schema,
+            transforms,
+            model,
+            warm_up,
+        }
+    }
+
+    fn write(dir: &Path, parts: &Parts) -> Digest {
+        let files = DirBuilder::new(ManifestKind::Bundle)
+            .with(file::INFO, json(&parts.info).unwrap())
+            .with(file::SCHEMA, json(&parts.schema).unwrap())
+            .with(file::TRANSFORMS, json(&parts.transforms).unwrap())
+            .with(file::MODEL, json(&parts.model).unwrap())
+            .with(file::WARM_UP, json(&parts.warm_up).unwrap())
+            .with(file::CARD, "<p>card</p>");
+        files.write(dir).unwrap().1
+    }
+
+    #[test]
+    fn a_bundle_opens_scores_and_is_warmed_up() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let digest = write(&dir, &parts());
+        let bundle = Bundle::open(&dir, &digest).unwrap();
+        assert_eq!(bundle.verify_warm_up().unwrap(), 2);
+        assert_eq!(bundle.digest(), digest);
+        assert_eq!(bundle.threshold(), 0.5);
+        let object = json!({"age": 63.1, "sex": 1.0});
+        let (row, _) = bundle.schema().read_json(object.as_object().unwrap()).unwrap();
+        let mut scores = Vec::new();
+        bundle.score_into(&[row.clone(), row.clone()], &mut scores);
+        assert_eq!(scores, [bundle.score(&row); 2]);
+        let recorded: f64 = parts().warm_up.rows[0].probability;
+        assert_eq!(scores[0].to_bits(), recorded.to_bits());
+    }
+
+    #[test]
+    fn a_flipped_byte_in_any_file_is_refused_with_its_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let digest = write(&dir, &parts());
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let original = fs::read(&path).unwrap();
+            let mut bytes = original.clone();
+            *bytes.last_mut().unwrap() ^= 0x20;
+            fs::write(&path, bytes).unwrap();
+            let error = Bundle::open(&dir, &digest).unwrap_err();
+            assert_eq!(error.file(), Some(name.as_str()), "{error}");
+            fs::write(&path, original).unwrap();
+        }
+        Bundle::open(&dir, &digest).unwrap();
+    }
+
+    #[test]
+    fn the_digest_of_another_bundle_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        write(&dir, &parts());
+        let error = Bundle::open(&dir, &sha256(b"another")).unwrap_err();
+        assert_eq!(error.file(), Some(MANIFEST));
+        Bundle::open_any(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_score_that_differs_in_its_last_bit_fails_the_warm_up() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let mut parts = parts();
+        let bits = parts.warm_up.rows[1].probability.to_bits() ^ 1;
+        parts.warm_up.rows[1].bits = format!("{bits:016x}");
+        let digest = write(&dir, &parts);
+        let error = Bundle::open(&dir, &digest).unwrap().verify_warm_up().unwrap_err();
+        assert!(matches!(error, BundleError::Score { row: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn contents_that_contradict_each_other_are_refused_with_the_file_at_fault() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let fault = |change: fn(&mut Parts)| {
+            let mut parts = parts();
+            change(&mut parts);
+            let digest = write(&dir, &parts);
+            Bundle::open(&dir, &digest)
+                .unwrap_err()
+                .file()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(fault(|p| p.info.format = 9), file::INFO);
+        assert_eq!(fault(|p| p.info.threshold = "1.5".parse().unwrap()), file::INFO);
+        assert_eq!(fault(|p| p.schema.features[1].name = "age".into()), file::SCHEMA);
+        assert_eq!(fault(|p| p.transforms.features.reverse()), file::TRANSFORMS);
+        assert_eq!(fault(|p| p.model.coef[0].push(1.0)), file::MODEL);
+        assert_eq!(fault(|p| p.warm_up.rows.clear()), file::WARM_UP);
+        assert_eq!(fault(|p| p.warm_up.rows[0].bits = "xyz".into()), file::WARM_UP);
+        assert_eq!(
+            fault(|p| {
+                p.warm_up.rows[0].features.insert("tahl".into(), json!(3));
+            }),
+            file::WARM_UP
+        );
+    }
+
+    #[test]
+    fn a_bundle_without_a_needed_file_is_refused_with_its_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let files = DirBuilder::new(ManifestKind::Bundle).with(file::INFO, json(&parts().info).unwrap());
+        let (_, digest) = files.write(&dir).unwrap();
+        let error = Bundle::open(&dir, &digest).unwrap_err();
+        assert_eq!(error.file(), Some(file::SCHEMA), "{error}");
+        assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);
+    }
+}

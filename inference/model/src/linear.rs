@@ -1,0 +1,267 @@
+//! Logistic regression: the content of `model.json`, and scoring.
+//!
+//! The numbers can be put into scikit-learn; `X` has the columns that `columns` names, made as
+//! [`transforms`](crate::transforms) says:
+//!
+//! ```python
+//! m = json.load(open("model.json"))
+//! lr = sklearn.linear_model.LogisticRegression(C=m["c"])
+//! lr.classes_, lr.coef_, lr.intercept_ = (numpy.array(m[key]) for key in ("classes", "coef", "intercept"))
+//! lr.predict_proba(X)[:, 1]
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    math::sigmoid,
+    schema::{FeatureSchema, Row},
+    transforms::{Encoder, TransformError, Transforms, column_names},
+};
+
+/// The format that this code writes, and the only one that it reads.
+pub const MODEL_FORMAT: u32 = 1;
+
+/// The family's name in the API and in `model.json`.
+pub const LOGISTIC_REGRESSION: &str = "LogisticRegression";
+
+/// No coefficient may be larger: sums of terms stay finite then, and no score is NaN.
+const MAX_COEFFICIENT: f64 = 1e100;
+
+/// A logistic regression on encoded columns. The content of `model.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogisticModel {
+    /// [`MODEL_FORMAT`].
+    pub format: u32,
+    /// [`LOGISTIC_REGRESSION`].
+    pub family: String,
+    /// The two classes, `[0, 1]`: scores are of the second.
+    pub classes: [u8; 2],
+    /// Names of the columns: `age`, `thal=7`.
+    pub columns: Vec<String>,
+    /// One row of a coefficient a column (scikit-learn's shape).
+    pub coef: [Vec<f64>; 1],
+    /// The intercept.
+    pub intercept: [f64; 1],
+    /// The kind of regularisation, `l2`; it does not act on the intercept.
+    pub penalty: String,
+    /// Its inverse strength as scikit-learn has it.
+    pub c: f64,
+}
+
+/// Why a model does not fit its schema and transforms.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A format or family that this program does not know.
+    #[error(
+        "model has format {0} and family {1:?}, this program reads format {MODEL_FORMAT} and {LOGISTIC_REGRESSION:?}"
+    )]
+    Format(u32, String),
+    /// The classes are not 0 and 1, in this order.
+    #[error("model has classes {0:?}, expected [0, 1]")]
+    Classes([u8; 2]),
+    /// Columns are not those that schema and transforms make.
+    #[error("model has columns {found:?}, the schema makes {expected:?}")]
+    Columns {
+        /// In the model.
+        found: Vec<String>,
+        /// From the schema.
+        expected: Vec<String>,
+    },
+    /// Not one coefficient a column.
+    #[error("model has {found} coefficients for {expected} columns")]
+    Count {
+        /// Coefficients.
+        found: usize,
+        /// Columns.
+        expected: usize,
+    },
+    /// A coefficient that is not finite or beyond all measure.
+    #[error("the coefficient of {0:?} is not finite or larger than 1e100")]
+    Coefficient(String),
+    /// The transforms do not fit the schema.
+    #[error(transparent)]
+    Transforms(#[from] TransformError),
+}
+
+/// Everything between a row and its probability.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scorer {
+    encoder: Encoder,
+    coef: Vec<f64>,
+    intercept: f64,
+}
+
+// === impl LogisticModel ===
+
+impl LogisticModel {
+    /// A model of these numbers for the columns of `schema`.
+    pub fn new(schema: &FeatureSchema, coef: Vec<f64>, intercept: f64, c: f64) -> Self {
+        Self {
+            format: MODEL_FORMAT,
+            family: LOGISTIC_REGRESSION.into(),
+            classes: [0, 1],
+            columns: column_names(schema),
+            coef: [coef],
+            intercept: [intercept],
+            penalty: "l2".into(),
+            c,
+        }
+    }
+}
+
+// === impl Scorer ===
+
+impl Scorer {
+    /// Checks that the three fit each other.
+    pub fn new(
+        schema: &FeatureSchema,
+        transforms: &Transforms,
+        model: &LogisticModel,
+    ) -> Result<Self, ModelError> {
+        if model.format != MODEL_FORMAT || model.family != LOGISTIC_REGRESSION {
+            return Err(ModelError::Format(model.format, model.family.clone()));
+        }
+        if model.classes != [0, 1] {
+            return Err(ModelError::Classes(model.classes));
+        }
+        let encoder = Encoder::new(schema, transforms)?;
+        let expected = column_names(schema);
+        if model.columns != expected {
+            return Err(ModelError::Columns {
+                found: model.columns.clone(),
+                expected,
+            });
+        }
+        let [coef] = &model.coef;
+        let [intercept] = model.intercept;
+        if coef.len() != expected.len() {
+            return Err(ModelError::Count {
+                found: coef.len(),
+                expected: expected.len(),
+            });
+        }
+        let bad = |number: &f64| !number.is_finite() || number.abs() > MAX_COEFFICIENT;
+        if let Some(index) = coef.iter().position(bad) {
+            return Err(ModelError::Coefficient(expected[index].clone()));
+        }
+        if bad(&intercept) {
+            return Err(ModelError::Coefficient("intercept".into()));
+        }
+        Ok(Self {
+            encoder,
+            coef: coef.clone(),
+            intercept,
+        })
+    }
+
+    /// The probability of class 1. Never NaN, never allocates.
+    #[inline]
+    pub fn score(&self, row: &Row) -> f64 {
+        let mut z = self.intercept;
+        // Columns are added in ascending order, each product rounded before it is added: one result on any machine.
+        self.encoder.visit(row, |column, value| {
+            if let Some(coefficient) = self.coef.get(column) {
+                z += coefficient * value;
+            }
+        });
+        sigmoid(z)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        schema::{Feature, Value},
+        transforms::{FeatureTransform, TRANSFORMS_FORMAT},
+    };
+
+    fn schema() -> FeatureSchema {
+        FeatureSchema::new(vec![
+            Feature::numeric("age"),
+            Feature::categorical("sex", &["0", "1"]),
+        ])
+        .unwrap()
+    }
+
+    fn transforms() -> Transforms {
+        Transforms {
+            format: TRANSFORMS_FORMAT,
+            features: vec![
+                FeatureTransform::Standardise {
+                    feature: "age".into(),
+                    impute: 50.0,
+                    mean: 40.0,
+                    scale: 5.0,
+                },
+                FeatureTransform::OneHot {
+                    feature: "sex".into(),
+                    impute: "1".into(),
+                },
+            ],
+        }
+    }
+
+    fn scorer() -> Scorer {
+        let model = LogisticModel::new(&schema(), vec![0.5, -1.0, 1.0], 0.25, 1.0);
+        Scorer::new(&schema(), &transforms(), &model).unwrap()
+    }
+
+    #[test]
+    fn a_score_is_the_sigmoid_of_the_sum() {
+        let row = Row::new(vec![Value::Number(45.0), Value::Category(0)]);
+        assert_eq!(scorer().score(&row), sigmoid(0.25 + 0.5 - 1.0));
+        let missing = Row::new(vec![Value::Missing, Value::Missing]);
+        assert_eq!(scorer().score(&missing), sigmoid(0.25 + 1.0 + 1.0));
+    }
+
+    #[test]
+    fn a_model_that_does_not_fit_is_refused_with_what_is_wrong() {
+        let refuse = |change: fn(&mut LogisticModel)| {
+            let mut model = LogisticModel::new(&schema(), vec![0.5, -1.0, 1.0], 0.25, 1.0);
+            change(&mut model);
+            Scorer::new(&schema(), &transforms(), &model).unwrap_err()
+        };
+        assert!(matches!(refuse(|m| m.format = 2), ModelError::Format(2, _)));
+        assert!(matches!(refuse(|m| m.classes = [1, 0]), ModelError::Classes(_)));
+        assert!(matches!(
+            refuse(|m| m.columns.swap(1, 2)),
+            ModelError::Columns { .. }
+        ));
+        assert!(matches!(
+            refuse(|m| m.coef[0].truncate(2)),
+            ModelError::Count {
+                found: 2,
+                expected: 3
+            }
+        ));
+        assert_eq!(
+            refuse(|m| m.coef[0][2] = f64::NAN),
+            ModelError::Coefficient("sex=1".into())
+        );
+        assert_eq!(
+            refuse(|m| m.intercept[0] = 1e101),
+            ModelError::Coefficient("intercept".into())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_has_a_score_outside_zero_to_one(
+            age: f32, index: u32, coef: [f64; 3], scale in 1e-308_f64..1e308, mean: f64
+        ) {
+            let mut transforms = transforms();
+            transforms.features[0] =
+                FeatureTransform::Standardise { feature: "age".into(), impute: 0.0, mean, scale };
+            let model = LogisticModel::new(&schema(), coef.to_vec(), 0.0, 1.0);
+            if let Ok(scorer) = Scorer::new(&schema(), &transforms, &model) {
+                let score = scorer.score(&Row::new(vec![Value::Number(age), Value::Category(index)]));
+                prop_assert!((0.0..=1.0).contains(&score), "{}", score);
+            }
+        }
+    }
+}

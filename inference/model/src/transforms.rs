@@ -1,0 +1,336 @@
+//! From a row to the columns of a linear model: impute, then standardise numbers and one-hot encode categories.
+//!
+//! The steps are those of scikit-learn, so that the numbers of `transforms.json` can be put into it:
+//! `SimpleImputer(strategy="median")` and `StandardScaler()` for numbers,
+//! `SimpleImputer(strategy="most_frequent")` and `OneHotEncoder(handle_unknown="ignore")` for categories.
+//! Indicators are left 0 and 1: standardised, a rare category would weigh more the rarer it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{FeatureKind, FeatureSchema, Row, Value};
+
+/// The format that this code writes, and the only one that it reads.
+pub const TRANSFORMS_FORMAT: u32 = 1;
+
+/// No standardised value is further out: far beyond any data, and sums of such terms stay finite.
+const MAX_STANDARDISED: f64 = 1e100;
+
+/// What was learnt about each feature before the model was fitted. The content of `transforms.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Transforms {
+    /// [`TRANSFORMS_FORMAT`].
+    pub format: u32,
+    /// One a feature, in the schema's order.
+    pub features: Vec<FeatureTransform>,
+}
+
+/// What is done to one feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum FeatureTransform {
+    /// One column: `(x - mean) / scale`, a missing x being `impute`.
+    Standardise {
+        /// The feature's name.
+        feature: String,
+        /// The median of the training rows.
+        impute: f64,
+        /// The mean of the training rows after imputing.
+        mean: f64,
+        /// Their standard deviation (of the population, as `StandardScaler` has it), 1 where they are all equal.
+        scale: f64,
+    },
+    /// A column for each category, in the schema's order: 1 for the row's category, else 0. A missing category is
+    /// `impute`; one that training never saw has 0 everywhere.
+    OneHot {
+        /// The feature's name.
+        feature: String,
+        /// The most frequent category of the training rows; of equally frequent ones the first.
+        impute: String,
+    },
+}
+
+/// Why transforms do not fit their schema.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// It has a format that this program does not know.
+    #[error("transforms have format {0}, this program reads format {TRANSFORMS_FORMAT}")]
+    Format(u32),
+    /// Not one transform a feature.
+    #[error("there are {found} transforms for {expected} features")]
+    Count {
+        /// Transforms.
+        found: usize,
+        /// Features.
+        expected: usize,
+    },
+    /// Names or kinds that do not go together.
+    #[error("the transform at {index} does not fit feature {feature:?}")]
+    Mismatch {
+        /// Position in the schema.
+        index: usize,
+        /// The feature there.
+        feature: String,
+    },
+    /// A number that is not finite, or a scale that is not positive.
+    #[error("feature {0:?} has a number that is not finite, or a scale that is not positive")]
+    Number(String),
+    /// A category to impute that the schema does not have.
+    #[error("feature {0:?} imputes {1:?}, which is no category of it")]
+    Category(String, String),
+}
+
+/// Transforms that fit their schema, ready to be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoder {
+    steps: Vec<Step>,
+    width: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Standardise { impute: f64, mean: f64, scale: f64 },
+    OneHot { impute: u32, width: u32 },
+}
+
+// === impl Encoder ===
+
+impl Encoder {
+    /// Checks that transforms fit a schema.
+    pub fn new(schema: &FeatureSchema, transforms: &Transforms) -> Result<Self, TransformError> {
+        if transforms.format != TRANSFORMS_FORMAT {
+            return Err(TransformError::Format(transforms.format));
+        }
+        let (found, expected) = (transforms.features.len(), schema.features.len());
+        if found != expected {
+            return Err(TransformError::Count { found, expected });
+        }
+        let mut steps = Vec::with_capacity(expected);
+        for (index, (feature, transform)) in schema.features.iter().zip(&transforms.features).enumerate() {
+            let name = || feature.name.clone();
+            steps.push(match (&feature.kind, transform) {
+                (
+                    FeatureKind::Numeric { .. },
+                    FeatureTransform::Standardise {
+                        feature: of,
+                        impute,
+                        mean,
+                        scale,
+                    },
+                ) if *of == feature.name => {
+                    if !(impute.is_finite() && mean.is_finite() && scale.is_finite() && *scale > 0.0) {
+                        return Err(TransformError::Number(name()));
+                    }
+                    Step::Standardise {
+                        impute: *impute,
+                        mean: *mean,
+                        scale: *scale,
+                    }
+                }
+                (
+                    FeatureKind::Categorical { categories },
+                    FeatureTransform::OneHot { feature: of, impute },
+                ) if *of == feature.name => {
+                    let position = categories
+                        .iter()
+                        .position(|category| category == impute)
+                        .ok_or_else(|| TransformError::Category(name(), impute.clone()))?;
+                    Step::OneHot {
+                        impute: position as u32,
+                        width: categories.len() as u32,
+                    }
+                }
+                _ => {
+                    return Err(TransformError::Mismatch {
+                        index,
+                        feature: name(),
+                    });
+                }
+            });
+        }
+        let width = steps.iter().map(Step::width).sum();
+        Ok(Self { steps, width })
+    }
+
+    /// Number of columns of the model.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Calls `visit(column, value)` for each column that is not 0, in ascending order.
+    ///
+    /// A row that is too short counts as missing at its end, an index out of range as an unknown category: a row of
+    /// another schema gives a wrong score, never a crash.
+    #[inline]
+    pub fn visit(&self, row: &Row, mut visit: impl FnMut(usize, f64)) {
+        let mut column = 0;
+        let mut values = row.values().iter();
+        for step in &self.steps {
+            let value = values.next().copied().unwrap_or(Value::Missing);
+            match *step {
+                Step::Standardise { impute, mean, scale } => {
+                    let x = if let Value::Number(x) = value {
+                        f64::from(x)
+                    } else {
+                        impute
+                    };
+                    visit(
+                        column,
+                        ((x - mean) / scale).clamp(-MAX_STANDARDISED, MAX_STANDARDISED),
+                    );
+                }
+                Step::OneHot { impute, width } => {
+                    let index = match value {
+                        Value::Category(index) => index,
+                        Value::Missing => impute,
+                        Value::Number(_) | Value::Unknown => width,
+                    };
+                    if index < width {
+                        visit(column + index as usize, 1.0);
+                    }
+                }
+            }
+            column += step.width();
+        }
+    }
+
+    /// Writes every column of a row; `out` has [`Self::width`] places, what is beyond stays as it is.
+    pub fn encode(&self, row: &Row, out: &mut [f64]) {
+        out.iter_mut().take(self.width).for_each(|place| *place = 0.0);
+        self.visit(row, |column, value| {
+            if let Some(place) = out.get_mut(column) {
+                *place = value;
+            }
+        });
+    }
+}
+
+impl Step {
+    fn width(&self) -> usize {
+        match self {
+            Self::Standardise { .. } => 1,
+            Self::OneHot { width, .. } => *width as usize,
+        }
+    }
+}
+
+/// The names of the model's columns: `age` for a number, `thal=7` for a category.
+pub fn column_names(schema: &FeatureSchema) -> Vec<String> {
+    let mut names = Vec::new();
+    for feature in &schema.features {
+        match &feature.kind {
+            FeatureKind::Numeric { .. } => names.push(feature.name.clone()),
+            FeatureKind::Categorical { categories } => {
+                names.extend(
+                    categories
+                        .iter()
+                        .map(|category| format!("{}={category}", feature.name)),
+                );
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Feature;
+
+    fn schema() -> FeatureSchema {
+        FeatureSchema::new(vec![
+            Feature::numeric("age"),
+            Feature::categorical("sex", &["0", "1"]),
+        ])
+        .unwrap()
+    }
+
+    fn transforms() -> Transforms {
+        Transforms {
+            format: TRANSFORMS_FORMAT,
+            features: vec![
+                FeatureTransform::Standardise {
+                    feature: "age".into(),
+                    impute: 50.0,
+                    mean: 40.0,
+                    scale: 5.0,
+                },
+                FeatureTransform::OneHot {
+                    feature: "sex".into(),
+                    impute: "1".into(),
+                },
+            ],
+        }
+    }
+
+    fn encoded(values: Vec<Value>) -> [f64; 3] {
+        let mut out = [9.0; 3];
+        Encoder::new(&schema(), &transforms())
+            .unwrap()
+            .encode(&Row::new(values), &mut out);
+        out
+    }
+
+    #[test]
+    fn numbers_are_standardised_and_categories_get_a_column_each() {
+        assert_eq!(
+            encoded(vec![Value::Number(45.0), Value::Category(0)]),
+            [1.0, 1.0, 0.0]
+        );
+        assert_eq!(column_names(&schema()), ["age", "sex=0", "sex=1"]);
+    }
+
+    #[test]
+    fn missing_values_are_imputed_and_unknown_categories_are_zero() {
+        assert_eq!(encoded(vec![Value::Missing, Value::Missing]), [2.0, 0.0, 1.0]);
+        assert_eq!(
+            encoded(vec![Value::Number(40.0), Value::Unknown]),
+            [0.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn a_row_of_another_schema_does_no_harm() {
+        assert_eq!(encoded(vec![]), [2.0, 0.0, 1.0]);
+        assert_eq!(
+            encoded(vec![Value::Category(7), Value::Category(7)]),
+            [2.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn transforms_that_do_not_fit_are_refused() {
+        let mut short = transforms();
+        short.features.pop();
+        let error = Encoder::new(&schema(), &short).unwrap_err();
+        assert_eq!(
+            error,
+            TransformError::Count {
+                found: 1,
+                expected: 2
+            }
+        );
+        let mut swapped = transforms();
+        swapped.features.reverse();
+        let error = Encoder::new(&schema(), &swapped).unwrap_err();
+        assert_eq!(
+            error,
+            TransformError::Mismatch {
+                index: 0,
+                feature: "age".into()
+            }
+        );
+        let mut zero = transforms();
+        zero.features[0] = FeatureTransform::Standardise {
+            feature: "age".into(),
+            impute: 0.0,
+            mean: 0.0,
+            scale: 0.0,
+        };
+        assert_eq!(
+            Encoder::new(&schema(), &zero).unwrap_err(),
+            TransformError::Number("age".into())
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! The state that all requests share, and how it becomes ready.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use futures::future::try_join_all;
+use modelward_model::Bundle;
+use modelward_wire::{Digest, Route, RouteMode, Routes};
+use tokio::sync::Semaphore;
+
+use crate::{
+    args::Limits,
+    loader::{Loader, VerificationError},
+    metrics::{BundleLabels, Metrics},
+    prediction_id::Signer,
+    routes::Split,
+    serving::{LoadedRoute, Serving},
+};
+
+/// One server: its routes, what of them is ready, and its numbers.
+#[derive(Debug)]
+pub struct App {
+    /// Namespace of the model.
+    pub namespace: String,
+    /// Name of the model.
+    pub model: String,
+    /// Every route with how far it is.
+    pub entries: Vec<Entry>,
+    /// Bounds of what a client may take.
+    pub limits: Limits,
+    /// The numbers.
+    pub metrics: Metrics,
+    /// Large bodies that are held in memory at a time.
+    pub large_bodies: Arc<Semaphore>,
+    /// Shadow scorings at a time; what finds none free is dropped.
+    pub shadow_slots: Arc<Semaphore>,
+    signer: Signer,
+    serving: OnceLock<Arc<Serving>>,
+    shadows: ArcSwap<Vec<Arc<LoadedRoute>>>,
+    draining: AtomicBool,
+}
+
+/// A route and how far it is.
+#[derive(Debug)]
+pub struct Entry {
+    /// What the operator wrote.
+    pub route: Route,
+    /// How far it is.
+    pub state: ArcSwap<State>,
+}
+
+/// How far a route is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not yet; the text says what is being done or waited for.
+    Loading(String),
+    /// Verified and warmed up.
+    Ready,
+    /// Never; the text says why.
+    Failed(String),
+}
+
+// === impl App ===
+
+impl App {
+    /// A server of these routes that is not ready yet.
+    pub fn new(namespace: String, routes: Routes, signer: Signer, limits: Limits) -> Self {
+        let entry = |route| Entry {
+            route,
+            state: ArcSwap::from_pointee(State::Loading("starting".to_owned())),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let app = Self {
+            namespace,
+            model: routes.model,
+            entries: routes.routes.into_iter().map(entry).collect(),
+            limits,
+            metrics: Metrics::new(),
+            large_bodies: Arc::new(Semaphore::new(2 * cores)),
+            shadow_slots: Arc::new(Semaphore::new(cores)),
+            signer,
+            serving: OnceLock::new(),
+            shadows: ArcSwap::default(),
+            draining: AtomicBool::new(false),
+        };
+        for entry in &app.entries {
+            app.metrics.bundle_verified.get_or_create(&entry.labels()).set(0);
+        }
+        app
+    }
+
+    /// What answers, where every Live route is verified and warmed up.
+    pub fn serving(&self) -> Option<&Arc<Serving>> {
+        self.serving.get()
+    }
+
+    /// The Shadow routes that are ready.
+    pub fn shadows(&self) -> Arc<Vec<Arc<LoadedRoute>>> {
+        self.shadows.load_full()
+    }
+
+    /// Whether SIGTERM has come.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on unready, while requests are still answered.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.metrics.draining.set(1);
+        self.metrics.ready.set(0);
+    }
+
+    /// Nothing where new requests should be sent here, else the reason why not.
+    pub fn unready(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("draining: this process was asked to end".to_owned());
+        }
+        if self.serving().is_some() {
+            return None;
+        }
+        let waiting = self
+            .entries
+            .iter()
+            .filter(|entry| entry.route.mode == RouteMode::Live)
+            .filter_map(|entry| match entry.state.load().as_ref() {
+                State::Loading(text) | State::Failed(text) => {
+                    Some(format!("{}: {text}", entry.route.version))
+                }
+                State::Ready => None,
+            });
+        Some(waiting.collect::<Vec<_>>().join("; "))
+    }
+
+    /// Makes the routes ready: the Live ones first and together, then the Shadows.
+    ///
+    /// A Live bundle that fails verification is an error. A Shadow's is not: nobody waits for its answers.
+    pub async fn load(&self, loader: &Loader) -> Result<(), VerificationError> {
+        loader.remove_partial().await;
+        let of_mode = |mode| self.entries.iter().filter(move |entry| entry.route.mode == mode);
+        let digests: BTreeSet<Digest> = of_mode(RouteMode::Live).map(|entry| entry.route.digest).collect();
+        let load = |digest: Digest| async move {
+            self.bundle(loader, digest)
+                .await
+                .map(|bundle| (digest, Arc::new(bundle)))
+        };
+        let mut bundles: BTreeMap<Digest, Arc<Bundle>> = try_join_all(digests.into_iter().map(load))
+            .await?
+            .into_iter()
+            .collect();
+        let mut live = Vec::new();
+        for entry in of_mode(RouteMode::Live) {
+            if let Some(bundle) = bundles.get(&entry.route.digest) {
+                let route = self.ready(entry, bundle);
+                live.push((entry.route.version.clone(), entry.route.weight, route));
+            }
+        }
+        let serving = Serving {
+            model: self.model.clone(),
+            live: Split::new(live),
+            signer: self.signer.clone(),
+        };
+        if self.serving.set(Arc::new(serving)).is_ok() && !self.is_draining() {
+            self.metrics.ready.set(1);
+            tracing::info!(model = self.model, "ready: {} answers", self.model);
+        }
+        for entry in of_mode(RouteMode::Shadow) {
+            let digest = entry.route.digest;
+            let bundle = match bundles.get(&digest) {
+                Some(bundle) => Ok(Arc::clone(bundle)),
+                None => load(digest).await.map(|(_, bundle)| bundle),
+            };
+            match bundle {
+                Ok(bundle) => {
+                    let mut shadows = self.shadows.load().as_ref().clone();
+                    shadows.push(self.ready(entry, &bundle));
+                    self.shadows.store(Arc::new(shadows));
+                    bundles.insert(digest, bundle);
+                }
+                Err(error) => {
+                    let version = &entry.route.version;
+                    tracing::error!(version, "shadow {version} is left out: {error}");
+                    entry.state.store(Arc::new(State::Failed(error.to_string())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn bundle(&self, loader: &Loader, digest: Digest) -> Result<Bundle, VerificationError> {
+        let report = |text: String| {
+            for entry in self.entries.iter().filter(|entry| entry.route.digest == digest) {
+                entry.state.store(Arc::new(State::Loading(text.clone())));
+            }
+        };
+        loader.load(&digest, &self.metrics, &report).await
+    }
+
+    fn ready(&self, entry: &Entry, bundle: &Arc<Bundle>) -> Arc<LoadedRoute> {
+        entry.state.store(Arc::new(State::Ready));
+        self.metrics.bundle_verified.get_or_create(&entry.labels()).set(1);
+        Arc::new(LoadedRoute::new(
+            entry.route.clone(),
+            Arc::clone(bundle),
+            &self.limits,
+            &self.metrics,
+        ))
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn labels(&self) -> BundleLabels {
+        BundleLabels {
+            version: self.route.version.clone(),
+            digest: self.route.digest.to_string(),
+        }
+    }
+}

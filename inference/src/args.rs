@@ -1,0 +1,170 @@
+//! Settings: what the environment and the command line say, and what is made of it once at the start.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+
+use crate::{
+    json::Bounds,
+    prediction_id::{KEY_LENGTH, Signer},
+};
+
+/// Serves the versions of one model: verified bundles in, predictions out.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about)]
+pub struct Args {
+    /// Namespace of the model; its artifacts are read from there.
+    #[arg(long, env = "MODELWARD_NAMESPACE")]
+    pub namespace: String,
+    /// Name of the model; the routes must be of it.
+    #[arg(long, env = "MODELWARD_MODEL")]
+    pub model: Option<String>,
+    /// File that says which versions answer.
+    #[arg(
+        long,
+        env = "MODELWARD_ROUTES_FILE",
+        default_value = "/etc/modelward/routes/routes.json"
+    )]
+    pub routes_file: PathBuf,
+    /// Address of the ledger, which keeps the bundles.
+    #[arg(long, env = "MODELWARD_LEDGER_URL")]
+    pub ledger_url: String,
+    /// File of the token for the ledger, read at each call; without it calls carry none.
+    #[arg(long, env = "MODELWARD_LEDGER_TOKEN_FILE")]
+    pub ledger_token_file: Option<PathBuf>,
+    /// Directory that keeps bundles by digest; a restart then needs no ledger.
+    #[arg(long, env = "MODELWARD_CACHE_DIR", default_value = "/var/cache/modelward")]
+    pub cache_dir: PathBuf,
+    /// File of the 32 bytes that seal prediction ids.
+    #[arg(
+        long,
+        env = "MODELWARD_KEY_FILE",
+        default_value = "/etc/modelward/key/prediction-id.key"
+    )]
+    pub key_file: PathBuf,
+    /// Address to listen at.
+    #[arg(long, env = "MODELWARD_ADDR", default_value = "0.0.0.0:8080")]
+    pub addr: SocketAddr,
+    /// Seconds after SIGTERM during which requests are still taken, unready, until every client has learnt of it.
+    #[arg(long, env = "MODELWARD_DRAIN_SECONDS", default_value_t = 5)]
+    pub drain_seconds: u64,
+    /// Name of the Pod, for logs.
+    #[arg(long, env = "POD_NAME", default_value = "")]
+    pub pod_name: String,
+    /// Most bytes of a request's body, as sent and as unpacked.
+    #[arg(long, env = "MODELWARD_MAX_BODY_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub max_body_bytes: u64,
+    /// Most rows of a request.
+    #[arg(long, env = "MODELWARD_MAX_ROWS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_rows: u32,
+    /// Most connections at a time; more wait to be accepted.
+    #[arg(long, env = "MODELWARD_MAX_CONNECTIONS", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Seconds after which a connection without a request is closed; longer than clients and proxies keep theirs.
+    #[arg(long, env = "MODELWARD_IDLE_SECONDS", default_value_t = 620)]
+    pub idle_seconds: u64,
+    /// File that tells the kubelet why the process ended; written where it exists.
+    #[arg(
+        long,
+        env = "MODELWARD_TERMINATION_LOG",
+        default_value = "/dev/termination-log"
+    )]
+    pub termination_log: PathBuf,
+    /// `json` or `text`.
+    #[arg(long, env = "MODELWARD_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Bounds of what one client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a body, as sent and as unpacked.
+    pub max_body: usize,
+    /// Rows of a request.
+    pub max_rows: usize,
+    /// A body must have come after this.
+    pub body_timeout: Duration,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// A connection without a request is closed after this.
+    pub idle: Duration,
+    /// Requests are still taken for this long after SIGTERM.
+    pub drain: Duration,
+    /// Requests in flight may take this long at the end.
+    pub grace: Duration,
+}
+
+/// Why the signing key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error(
+        "failed to read the key of prediction ids {path}; set MODELWARD_KEY_FILE to the mounted Secret's file"
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It has another length.
+    #[error("key of prediction ids {path} has {found} bytes, it must be {KEY_LENGTH} raw bytes")]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found.
+        found: usize,
+    },
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Bounds of requests.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_body: usize::try_from(self.max_body_bytes).unwrap_or(usize::MAX),
+            max_rows: self.max_rows as usize,
+            body_timeout: Duration::from_secs(30),
+            max_connections: self.max_connections as usize,
+            idle: Duration::from_secs(self.idle_seconds.max(1)),
+            drain: Duration::from_secs(self.drain_seconds),
+            grace: Duration::from_secs(20),
+        }
+    }
+
+    /// Reads the key that seals prediction ids.
+    pub fn signer(&self) -> Result<Signer, KeyError> {
+        let path = &self.key_file;
+        let bytes = std::fs::read(path).map_err(|source| KeyError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let key = <&[u8; KEY_LENGTH]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Length {
+            path: path.clone(),
+            found: bytes.len(),
+        })?;
+        Ok(Signer::new(key))
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Bounds of a body for a model of so many features: names beyond the double of them are no slip.
+    pub fn bounds(&self, features: usize) -> Bounds {
+        Bounds {
+            max_rows: self.max_rows,
+            max_fields: 2 * features + 64,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The ledger as this program needs it: reading one bundle by its digest.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use http::StatusCode;
+use modelward_wire::{Digest, FileEntry, Manifest, ManifestKind};
+use reqwest::{Client, Response, redirect};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+/// No manifest is larger: 256 entries of the longest names fit many times.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
+const MANIFEST: &str = "manifest.json";
+
+/// A client of the ledger's artifact routes.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    client: Client,
+    base: String,
+    token_file: Option<PathBuf>,
+}
+
+/// Why a bundle was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Something that may pass; asked again.
+    #[error("{message}")]
+    Transient {
+        /// One word for metrics.
+        reason: &'static str,
+        /// What was asked for and what came of it.
+        message: String,
+    },
+    /// The ledger has other bytes than the digest says; asking again gives the same.
+    #[error("{file} of bundle {digest} as the ledger sent it {problem}")]
+    Corrupt {
+        /// The bundle.
+        digest: Digest,
+        /// The file of it.
+        file: String,
+        /// What is wrong with its bytes.
+        problem: String,
+    },
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// A client of the ledger at this address.
+    pub fn new(base: &str, token_file: Option<&Path>) -> Result<Self, reqwest::Error> {
+        let mut builder = Client::builder()
+            // A token must never follow a redirect, nor pass a proxy that happens to be in the environment.
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(30));
+        if !base.starts_with("https:") {
+            // An image from scratch has no certificates, and loading none of them would be an error.
+            builder = builder.tls_certs_only([]);
+        }
+        Ok(Self {
+            client: builder.build()?,
+            base: base.trim_end_matches('/').to_owned(),
+            token_file: token_file.map(Path::to_owned),
+        })
+    }
+
+    /// Writes the bundle of this digest into `dir`, which exists and is empty: each file verified while it comes, the
+    /// manifest last.
+    pub async fn fetch(&self, namespace: &str, digest: &Digest, dir: &Path) -> Result<(), FetchError> {
+        let corrupt = |file: &str, problem: String| FetchError::Corrupt {
+            digest: *digest,
+            file: file.into(),
+            problem,
+        };
+        let response = self
+            .get(&format!("/v1/artifacts/{namespace}/manifests/{digest}"))
+            .await?;
+        let mut bytes = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| broken_off(MANIFEST, &error))?;
+            if bytes.len() + chunk.len() > MAX_MANIFEST_BYTES as usize {
+                return Err(corrupt(
+                    MANIFEST,
+                    format!("has more than {MAX_MANIFEST_BYTES} bytes"),
+                ));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let found = Digest::from_bytes(Sha256::digest(&bytes).into());
+        if found != *digest {
+            return Err(corrupt(
+                MANIFEST,
+                format!("has digest {found}, expected {digest}"),
+            ));
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| corrupt(MANIFEST, format!("does not parse: {error}")))?;
+        // Before any path of it is used: a manifest could name files outside of the directory.
+        manifest
+            .check()
+            .map_err(|error| corrupt(MANIFEST, format!("is not valid: {error}")))?;
+        if manifest.kind != ManifestKind::Bundle {
+            return Err(corrupt(
+                MANIFEST,
+                "is of a Snapshot, expected a Bundle".to_owned(),
+            ));
+        }
+        for file in &manifest.files {
+            self.fetch_file(namespace, digest, file, &dir.join(&file.path))
+                .await?;
+        }
+        tokio::fs::write(dir.join(MANIFEST), &bytes)
+            .await
+            .map_err(|error| disk(&dir.join(MANIFEST), &error))
+    }
+
+    async fn fetch_file(
+        &self,
+        namespace: &str,
+        digest: &Digest,
+        file: &FileEntry,
+        path: &Path,
+    ) -> Result<(), FetchError> {
+        let corrupt = |problem: String| FetchError::Corrupt {
+            digest: *digest,
+            file: file.path.clone(),
+            problem,
+        };
+        let response = self
+            .get(&format!("/v1/artifacts/{namespace}/blobs/{}", file.sha256))
+            .await?;
+        let mut out = tokio::fs::File::create_new(path)
+            .await
+            .map_err(|error| disk(path, &error))?;
+        let mut hash = Sha256::new();
+        let mut size = 0;
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| broken_off(&file.path, &error))?;
+            size += chunk.len() as u64;
+            if size > file.size {
+                return Err(corrupt(format!(
+                    "has more bytes than the {} that the manifest states",
+                    file.size
+                )));
+            }
+            hash.update(&chunk);
+            out.write_all(&chunk).await.map_err(|error| disk(path, &error))?;
+        }
+        // Without it a write that failed in the background would be found only when the bundle is opened.
+        out.flush().await.map_err(|error| disk(path, &error))?;
+        let found = Digest::from_bytes(hash.finalize().into());
+        if size != file.size {
+            return Err(corrupt(format!("has {size} bytes, expected {}", file.size)));
+        }
+        if found != file.sha256 {
+            return Err(corrupt(format!("has digest {found}, expected {}", file.sha256)));
+        }
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> Result<Response, FetchError> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.client.get(&url);
+        if let Some(file) = &self.token_file {
+            // At each call: the kubelet replaces the token long before it expires.
+            let token = tokio::fs::read_to_string(file)
+                .await
+                .map_err(|error| FetchError::Transient {
+                    reason: "Token",
+                    message: format!("the ledger token {} cannot be read: {error}", file.display()),
+                })?;
+            request = request.bearer_auth(token.trim());
+        }
+        let response = request.send().await.map_err(|error| {
+            let reason = if error.is_timeout() {
+                "Timeout"
+            } else {
+                "Unreachable"
+            };
+            let message = format!("the ledger did not answer GET {url}: {}", chain(&error));
+            FetchError::Transient { reason, message }
+        })?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        let reason = match status {
+            StatusCode::NOT_FOUND => "NotFound",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Refused",
+            _ if status.is_server_error() => "LedgerError",
+            _ => "UnexpectedStatus",
+        };
+        let message = format!(
+            "the ledger answered GET {url} with {status}{}",
+            said(response).await
+        );
+        Err(FetchError::Transient { reason, message })
+    }
+}
+
+/// The `error` of a refusal's body, cut; nothing where there is none.
+async fn said(response: Response) -> String {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: String,
+    }
+    let mut bytes = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > 16 << 10 {
+            break;
+        }
+    }
+    match serde_json::from_slice::<Body>(&bytes) {
+        Ok(body) => format!(": {}", body.error.chars().take(300).collect::<String>()),
+        Err(_) => String::new(),
+    }
+}
+
+fn broken_off(file: &str, error: &reqwest::Error) -> FetchError {
+    FetchError::Transient {
+        reason: "BrokenOff",
+        message: format!("the ledger broke off while it sent {file}: {}", chain(error)),
+    }
+}
+
+fn disk(path: &Path, error: &io::Error) -> FetchError {
+    FetchError::Transient {
+        reason: "Disk",
+        message: format!("{} cannot be written: {error}", path.display()),
+    }
+}
+
+/// An error and its sources in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,214 @@
+//! From a digest to a bundle that may answer: cached or fetched, verified, warmed up.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use modelward_model::{Bundle, BundleError};
+use modelward_wire::Digest;
+
+use crate::{
+    ledger::{FetchError, Ledger, chain},
+    metrics::{Metrics, ReasonLabel},
+};
+
+/// Directories of bundles that are not complete; what a killed process left behind is removed at the start.
+const PARTIAL: &str = ".partial-";
+
+/// Where bundles are kept and fetched from.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    /// Reads what is not kept.
+    pub ledger: Ledger,
+    /// Namespace of the artifacts.
+    pub namespace: String,
+    /// Keeps bundles, each in a directory named by its digest's digits.
+    pub cache_dir: PathBuf,
+    /// Longest wait between two attempts.
+    pub max_backoff: Duration,
+}
+
+/// A bundle that must not be served. It is final: the same digest has the same bytes tomorrow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bundle {digest} failed verification{}: {reason}", file_of(file.as_deref()))]
+pub struct VerificationError {
+    /// The bundle.
+    pub digest: Digest,
+    /// The file at fault, where one is.
+    pub file: Option<String>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+fn file_of(file: Option<&str>) -> String {
+    file.map(|file| format!(" at {file}")).unwrap_or_default()
+}
+
+/// What a load is doing, for `/readyz`.
+pub type Report<'a> = &'a (dyn Fn(String) + Sync);
+
+// === impl Loader ===
+
+impl Loader {
+    /// The verified bundle of this digest. Waits for the ledger as long as it takes, saying so through `report`.
+    pub async fn load(
+        &self,
+        digest: &Digest,
+        metrics: &Metrics,
+        report: Report<'_>,
+    ) -> Result<Bundle, VerificationError> {
+        let dir = self.cache_dir.join(digest.hex());
+        if dir.exists() {
+            report(format!("verifying the cached copy of {}", digest.short()));
+            match open(&dir, digest).await {
+                Ok(bundle) => {
+                    tracing::info!(%digest, "serving the cached bundle {}", digest.short());
+                    return Ok(bundle);
+                }
+                Err(error) => {
+                    metrics.cache_dropped.inc();
+                    tracing::warn!(%digest, reason = error.reason, "dropped a damaged bundle from the cache: {error}");
+                    remove(&dir).await;
+                }
+            }
+        }
+        self.fetch(digest, &dir, metrics, report).await?;
+        report(format!("verifying {}", digest.short()));
+        let opened = open(&dir, digest).await;
+        if opened.is_err() {
+            // A restarted container must not find it.
+            remove(&dir).await;
+        }
+        opened
+    }
+
+    /// Removes what a killed process left half-written.
+    pub async fn remove_partial(&self) {
+        let Ok(mut entries) = tokio::fs::read_dir(&self.cache_dir).await else {
+            return;
+        };
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+                remove(&entry.path()).await;
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        digest: &Digest,
+        dir: &Path,
+        metrics: &Metrics,
+        report: Report<'_>,
+    ) -> Result<(), VerificationError> {
+        for attempt in 1_u32.. {
+            report(format!(
+                "fetching {} from the ledger (attempt {attempt})",
+                digest.short()
+            ));
+            let (reason, message) = match self.fetch_once(digest, dir).await {
+                Ok(()) => {
+                    metrics.ledger_reachable.set(1);
+                    tracing::info!(%digest, attempt, "fetched bundle {}", digest.short());
+                    return Ok(());
+                }
+                Err(FetchError::Corrupt {
+                    digest,
+                    file,
+                    problem,
+                }) => {
+                    let reason = format!("{file} as the ledger sent it {problem}");
+                    return Err(VerificationError {
+                        digest,
+                        file: Some(file),
+                        reason,
+                    });
+                }
+                Err(FetchError::Transient { reason, message }) => (reason, message),
+            };
+            metrics
+                .fetch_failures
+                .get_or_create(&ReasonLabel { reason })
+                .inc();
+            metrics.ledger_reachable.set(i64::from(!matches!(
+                reason,
+                "Unreachable" | "Timeout" | "BrokenOff"
+            )));
+            let wait = self.backoff(attempt);
+            tracing::warn!(%digest, attempt, reason, wait_ms = wait.as_millis() as u64, "{message}");
+            report(format!(
+                "{message} (attempt {attempt}, asked again in {:.1} s)",
+                wait.as_secs_f64()
+            ));
+            tokio::time::sleep(wait).await;
+        }
+        // Four thousand million attempts take longer than any Pod lives.
+        Ok(())
+    }
+
+    async fn fetch_once(&self, digest: &Digest, dir: &Path) -> Result<(), FetchError> {
+        let disk = |path: &Path, error: &io::Error| FetchError::Transient {
+            reason: "Disk",
+            message: format!("{} cannot be written: {error}", path.display()),
+        };
+        let partial = self
+            .cache_dir
+            .join(format!("{PARTIAL}{:016x}", rand::random::<u64>()));
+        tokio::fs::create_dir_all(&partial)
+            .await
+            .map_err(|error| disk(&partial, &error))?;
+        let fetched = match self.ledger.fetch(&self.namespace, digest, &partial).await {
+            Ok(()) => tokio::fs::rename(&partial, dir)
+                .await
+                .map_err(|error| disk(dir, &error)),
+            Err(error) => Err(error),
+        };
+        if fetched.is_err() {
+            remove(&partial).await;
+        }
+        fetched
+    }
+
+    /// Half a second doubled with each attempt up to `max_backoff`, of which a random half: Pods that started together
+    /// do not ask together.
+    fn backoff(&self, attempt: u32) -> Duration {
+        let full = Duration::from_millis(500)
+            .saturating_mul(1 << attempt.saturating_sub(1).min(16))
+            .min(self.max_backoff);
+        full.mul_f64(0.5 + 0.5 * rand::random::<f64>())
+    }
+}
+
+/// Opens a bundle, verifies every file of it and scores its warm-up sample.
+async fn open(dir: &Path, digest: &Digest) -> Result<Bundle, VerificationError> {
+    let (dir, digest) = (dir.to_owned(), *digest);
+    let failed = move |error: &BundleError| VerificationError {
+        digest,
+        file: error.file().map(str::to_owned),
+        reason: chain(error),
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        let bundle = Bundle::open(&dir, &digest).map_err(|error| failed(&error))?;
+        let rows = bundle.verify_warm_up().map_err(|error| failed(&error))?;
+        tracing::info!(%digest, rows, "warm-up scores of {} are equal bit for bit", digest.short());
+        Ok(bundle)
+    });
+    match opened.await {
+        Ok(opened) => opened,
+        Err(error) => Err(VerificationError {
+            digest,
+            file: None,
+            reason: format!("its check ended early: {error}"),
+        }),
+    }
+}
+
+async fn remove(dir: &Path) {
+    if let Err(error) = tokio::fs::remove_dir_all(dir).await
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "failed to remove {}", dir.display());
+    }
+}

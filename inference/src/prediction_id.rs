@@ -1,0 +1,283 @@
+//! The id of one prediction: what was answered, sealed, so that a label can be joined to it without storing requests.
+//!
+//! ```text
+//! base64url without padding of 48 bytes, 64 characters; integers are big-endian
+//!
+//!  0      1            9         15           23      24            32                48
+//!  ├──────┼────────────┼─────────┼────────────┼───────┼─────────────┼─────────────────┤
+//!  │ 1    │ route      │ time    │ score      │ class │ random      │ tag             │
+//!  │ form │ digest, 8  │ unix ms │ f64 bits   │ 0, 1  │ 8           │ HMAC-SHA256, 16 │
+//!  └──────┴────────────┴─────────┴────────────┴───────┴─────────────┴─────────────────┘
+//!                                                      the tag is over `DOMAIN` and bytes 0..32
+//! ```
+//!
+//! The key is the model's own, so an id of another model is refused as forged. The content is authentic, not
+//! secret: whoever holds an id may read score and class, which the same answer told them anyway.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use modelward_wire::{Route, RouteMode};
+use sha2::{Digest as _, Sha256};
+
+/// The form that this code writes, and the only one that it reads.
+pub const PREDICTION_ID_FORM: u8 = 1;
+
+/// Bytes of a key.
+pub const KEY_LENGTH: usize = 32;
+
+/// Characters of an id.
+pub const TEXT_LENGTH: usize = 64;
+
+const SEALED_LENGTH: usize = 32;
+const TAG_LENGTH: usize = 16;
+const LENGTH: usize = SEALED_LENGTH + TAG_LENGTH;
+
+/// Keeps a tag of an id from being a tag of anything else that the same key signs.
+const DOMAIN: &[u8] = b"modelward/prediction-id\0";
+
+/// What a prediction id says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PredictionId {
+    /// The first bytes of [`route_digest`] of the route that answered.
+    pub route: [u8; 8],
+    /// When the request was received, milliseconds since 1970, UTC. 48 bits: until the year 10889.
+    pub time_ms: u64,
+    /// The probability that was answered.
+    pub score: f64,
+    /// The class that was answered, 0 or 1.
+    pub class: u8,
+    /// Tells apart what else is equal.
+    pub random: u64,
+}
+
+/// Seals ids and opens them, by the key in the model's Secret.
+#[derive(Clone)]
+pub struct Signer {
+    keyed: Hmac<Sha256>,
+}
+
+/// Why a text is not a prediction id of this model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PredictionIdError {
+    /// Other characters or another length.
+    #[error("not a prediction id: it must be the {TEXT_LENGTH} characters of base64url that an answer held")]
+    Malformed,
+    /// Written by another release.
+    #[error("prediction id has form {0}, this program reads form {PREDICTION_ID_FORM}")]
+    Form(u8),
+    /// The tag is not over this content by this key.
+    #[error("prediction id was not made by this model, or was changed since")]
+    Forged,
+}
+
+/// The address of one way to answer: version, bundle, threshold, weight and mode. The same route has the same
+/// digest on every Pod, and any change of it has another.
+pub fn route_digest(route: &Route) -> [u8; 32] {
+    let Route {
+        version,
+        digest,
+        weight,
+        threshold,
+        mode,
+    } = route;
+    let mode = match mode {
+        RouteMode::Live => "Live",
+        RouteMode::Shadow => "Shadow",
+    };
+    // One field a line: none of them can hold a line break, so two routes never share a text.
+    Sha256::digest(format!(
+        "modelward/route/1\n{version}\n{digest}\n{threshold}\n{weight}\n{mode}\n"
+    ))
+    .into()
+}
+
+// === impl PredictionId ===
+
+impl PredictionId {
+    fn sealed(&self) -> [u8; SEALED_LENGTH] {
+        let mut bytes = [0; SEALED_LENGTH];
+        bytes[0] = PREDICTION_ID_FORM;
+        bytes[1..9].copy_from_slice(&self.route);
+        bytes[9..15].copy_from_slice(&self.time_ms.to_be_bytes()[2..]);
+        bytes[15..23].copy_from_slice(&self.score.to_bits().to_be_bytes());
+        bytes[23] = self.class;
+        bytes[24..32].copy_from_slice(&self.random.to_be_bytes());
+        bytes
+    }
+
+    fn from_sealed(bytes: &[u8; LENGTH]) -> Self {
+        let mut route = [0; 8];
+        route.copy_from_slice(&bytes[1..9]);
+        let number = |range: std::ops::Range<usize>| {
+            bytes[range]
+                .iter()
+                .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+        };
+        Self {
+            route,
+            time_ms: number(9..15),
+            score: f64::from_bits(number(15..23)),
+            class: bytes[23],
+            random: number(24..32),
+        }
+    }
+}
+
+// === impl Signer ===
+
+impl Signer {
+    /// A signer by this key.
+    pub fn new(key: &[u8; KEY_LENGTH]) -> Self {
+        // HMAC fills a key that is shorter than the hash's block with zeros.
+        let mut block = [0; 64];
+        block[..KEY_LENGTH].copy_from_slice(key);
+        Self {
+            keyed: Hmac::new(&block.into()),
+        }
+    }
+
+    /// The id as text: [`TEXT_LENGTH`] characters of base64url.
+    pub fn seal(&self, id: &PredictionId) -> String {
+        let mut bytes = [0; LENGTH];
+        bytes[..SEALED_LENGTH].copy_from_slice(&id.sealed());
+        let tag = self.mac(&bytes[..SEALED_LENGTH]).finalize().into_bytes();
+        bytes[SEALED_LENGTH..].copy_from_slice(&tag[..TAG_LENGTH]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads an id that this key sealed.
+    pub fn open(&self, text: &str) -> Result<PredictionId, PredictionIdError> {
+        let mut bytes = [0; LENGTH];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(LENGTH) => {}
+            Ok(_) | Err(_) => return Err(PredictionIdError::Malformed),
+        }
+        if bytes[0] != PREDICTION_ID_FORM {
+            return Err(PredictionIdError::Form(bytes[0]));
+        }
+        // In constant time: the time of a refusal must not tell how much of a guess was right.
+        self.mac(&bytes[..SEALED_LENGTH])
+            .verify_truncated_left(&bytes[SEALED_LENGTH..])
+            .map_err(|_| PredictionIdError::Forged)?;
+        Ok(PredictionId::from_sealed(&bytes))
+    }
+
+    fn mac(&self, sealed: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.keyed.clone();
+        mac.update(DOMAIN);
+        mac.update(sealed);
+        mac
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> PredictionId {
+        PredictionId {
+            route: *b"abcdefgh",
+            time_ms: 1_795_000_000_123,
+            score: 0.1 + 0.2,
+            class: 1,
+            random: 0x0123_4567_89ab_cdef,
+        }
+    }
+
+    #[test]
+    fn an_id_says_what_was_sealed_to_the_last_bit() {
+        let signer = Signer::new(&[7; 32]);
+        let text = signer.seal(&example());
+        assert_eq!(text.len(), TEXT_LENGTH);
+        assert_eq!(signer.open(&text), Ok(example()));
+    }
+
+    #[test]
+    fn an_id_is_the_same_on_every_machine_and_in_every_release() {
+        let text = Signer::new(&[7; 32]).seal(&example());
+        assert_eq!(
+            text,
+            "AWFiY2RlZmdoAaHta9p7P9MzMzMzMzQBASNFZ4mrze9Bd2wcd_fWf0UeXyDV5BJs"
+        );
+    }
+
+    #[test]
+    fn any_changed_bit_is_found() {
+        let signer = Signer::new(&[7; 32]);
+        let bytes = URL_SAFE_NO_PAD.decode(signer.seal(&example())).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let error = signer.open(&URL_SAFE_NO_PAD.encode(changed)).unwrap_err();
+            if bit < 8 {
+                assert!(matches!(error, PredictionIdError::Form(_)), "bit {bit}");
+            } else {
+                assert_eq!(error, PredictionIdError::Forged, "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_of_another_model_is_forged() {
+        let text = Signer::new(&[7; 32]).seal(&example());
+        assert_eq!(Signer::new(&[8; 32]).open(&text), Err(PredictionIdError::Forged));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        let signer = Signer::new(&[7; 32]);
+        let text = signer.seal(&example());
+        for wrong in [
+            "",
+            "x",
+            &text[..60],
+            &format!("{text}AAAA"),
+            &text.replace('A', "+"),
+            &"é".repeat(32),
+        ] {
+            assert_eq!(signer.open(wrong), Err(PredictionIdError::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_differs_in_anything_has_another_digest() {
+        let route = Route {
+            version: "heart-1".into(),
+            digest: modelward_wire::Digest::from_bytes([1; 32]),
+            weight: 100,
+            threshold: "0.5".parse().unwrap(),
+            mode: RouteMode::Live,
+        };
+        let others = [
+            Route {
+                version: "heart-2".into(),
+                ..route.clone()
+            },
+            Route {
+                digest: modelward_wire::Digest::from_bytes([2; 32]),
+                ..route.clone()
+            },
+            Route {
+                weight: 99,
+                ..route.clone()
+            },
+            Route {
+                threshold: "0.6".parse().unwrap(),
+                ..route.clone()
+            },
+            Route {
+                mode: RouteMode::Shadow,
+                ..route.clone()
+            },
+        ];
+        for other in others {
+            assert_ne!(route_digest(&route), route_digest(&other));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a client is told when it asked for something that cannot be done: one JSON shape for every route.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// No answer lists more single errors than this; `errorsTotal` counts them all.
+pub const MAX_DETAILS: usize = 100;
+
+/// A refusal: its status and `{"error": "one sentence"}`, with what is wrong row by row where rows were read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// The status of the answer.
+    #[serde(skip)]
+    pub status: StatusCode,
+    /// One sentence that says what was wrong and what was expected.
+    #[serde(rename = "error")]
+    pub message: String,
+    /// Each error of each row, the first [`MAX_DETAILS`] of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Detail>,
+    /// How many errors there are in all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub errors_total: usize,
+}
+
+/// What is wrong with one row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Detail {
+    /// Index of the row in the array, from 0; absent where one object was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<usize>,
+    /// The feature, where one is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// A refusal of this status with one sentence.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            errors: Vec::new(),
+            errors_total: 0,
+        }
+    }
+
+    /// The body is not JSON: 400.
+    pub fn malformed(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The body is JSON of another shape than the route takes: 422.
+    pub fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+
+    /// Too many bytes or rows: 413.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// Rows that cannot be scored: `details` of them, at least one, out of `total`.
+    pub fn rows(status: StatusCode, details: Vec<Detail>, total: usize) -> Self {
+        let message = match details.first() {
+            Some(first) => {
+                let row = first.row.map_or_else(String::new, |row| format!("row {row}: "));
+                let more = if total > 1 {
+                    format!(" (and {} more)", total - 1)
+                } else {
+                    String::new()
+                };
+                format!("{row}{}{more}", first.message)
+            }
+            None => "a row cannot be scored".to_owned(),
+        };
+        Self {
+            status,
+            message,
+            errors: details,
+            errors_total: total,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, &self);
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// An answer of this JSON.
+pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => json_bytes(status, body),
+        // No type here has a map with keys other than texts, which is the one way to fail.
+        Err(error) => {
+            tracing::error!(%error, "failed to write an answer as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// An answer of bytes that are JSON already.
+pub fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body,
+    )
+        .into_response()
+}

@@ -1,0 +1,134 @@
+//! From settings to an exit code.
+
+use std::{io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::App,
+    args::{Args, KeyError, LogFormat},
+    ledger::{Ledger, chain},
+    loader::{Loader, VerificationError},
+    routes::{RoutesError, read_routes},
+    server::serve,
+};
+
+/// Exit code of a bundle that must not be served: starting again gives the same.
+const EXIT_VERIFICATION: u8 = 3;
+
+/// Why the process ended.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("failed to make a client of the ledger at {url}")]
+    Ledger { url: String, source: reqwest::Error },
+    #[error("failed to listen at {addr}; set MODELWARD_ADDR to an address of this machine that is free")]
+    Listen { addr: SocketAddr, source: io::Error },
+    #[error("failed to start")]
+    Start(#[source] io::Error),
+    #[error(transparent)]
+    Verification(#[from] VerificationError),
+}
+
+/// Runs until SIGTERM. The exit code is 3 where a bundle failed verification and 1 for any other error; the reason is
+/// in the log and in the termination message.
+pub fn run(args: &Args) -> ExitCode {
+    start_log(args.log_format);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)
+        .and_then(|runtime| runtime.block_on(run_until_stopped(args)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let reason = chain(&error);
+            tracing::error!("{reason}");
+            write_termination(&args.termination_log, &reason);
+            match error {
+                RunError::Verification(_) => ExitCode::from(EXIT_VERIFICATION),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
+    let routes = read_routes(&args.routes_file, args.model.as_deref())?;
+    let signer = args.signer()?;
+    let ledger = Ledger::new(&args.ledger_url, args.ledger_token_file.as_deref()).map_err(|source| {
+        RunError::Ledger {
+            url: args.ledger_url.clone(),
+            source,
+        }
+    })?;
+    let loader = Loader {
+        ledger,
+        namespace: args.namespace.clone(),
+        cache_dir: args.cache_dir.clone(),
+        max_backoff: Duration::from_secs(15),
+    };
+    let listen = |source| RunError::Listen {
+        addr: args.addr,
+        source,
+    };
+    let listener = TcpListener::bind(args.addr).await.map_err(listen)?;
+    let addr = listener.local_addr().map_err(listen)?;
+    tracing::info!(
+        namespace = args.namespace,
+        model = routes.model,
+        pod = args.pod_name,
+        routes = routes.routes.len(),
+        %addr,
+        "listening at {addr} for model {}",
+        routes.model
+    );
+    let app = Arc::new(App::new(args.namespace.clone(), routes, signer, args.limits()));
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    serve(app, loader, listener, stop).await?;
+    Ok(())
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(io::stderr);
+    let started = match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    if let Err(error) = started {
+        eprintln!("failed to start the log: {error}");
+    }
+}
+
+/// Tells the kubelet why. Only where the file exists: outside of a Pod there is none to write.
+fn write_termination(path: &Path, reason: &str) {
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(path)
+        .and_then(|mut file| io::Write::write_all(&mut file, reason.as_bytes()));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "failed to write the termination message {}", path.display());
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,248 @@
+//! What answers: verified bundles behind the routes, and what one request does with them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::SystemTime,
+};
+
+use modelward_model::{Bundle, Row, RowError, Warning};
+use modelward_wire::{Route, RouteMode};
+use prometheus_client::metrics::counter::Counter;
+use serde::Serialize;
+
+use crate::{
+    args::Limits,
+    json::Bounds,
+    metrics::{Metrics, PredictionLabels, WarningLabels},
+    prediction_id::{PredictionId, Signer, route_digest},
+    problem::{Detail, MAX_DETAILS},
+    routes::{Split, point_of_key},
+};
+
+/// One route with its verified bundle.
+#[derive(Debug)]
+pub struct LoadedRoute {
+    /// What the operator wrote.
+    pub route: Route,
+    /// The verified, warmed-up bundle.
+    pub bundle: Arc<Bundle>,
+    /// Probability from which the class is 1: the route's, which may differ from the bundle's.
+    pub threshold: f64,
+    /// Where each feature is in the schema.
+    pub positions: HashMap<String, usize>,
+    /// Bounds of a request.
+    pub bounds: Bounds,
+    route_prefix: [u8; 8],
+    /// Predictions of class 0 and 1.
+    counters: [Counter<u64, AtomicU64>; 2],
+}
+
+/// The versions that answer.
+#[derive(Debug)]
+pub struct Serving {
+    /// Name of the model.
+    pub model: String,
+    /// The Live routes by weight.
+    pub live: Split<Arc<LoadedRoute>>,
+    /// Seals prediction ids.
+    pub signer: Signer,
+}
+
+/// One answered row.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prediction<'a> {
+    /// 1 where the probability is at or over the threshold, else 0.
+    pub class: u8,
+    /// Probability of class 1.
+    pub probability: f64,
+    /// The threshold that was used.
+    pub threshold: f64,
+    /// Name of the model.
+    pub model: &'a str,
+    /// Name of the version that answered.
+    pub version: &'a str,
+    /// Joins a label to this answer later.
+    pub prediction_id: String,
+    /// What the caller should know of the row.
+    pub warnings: Vec<Notice>,
+}
+
+/// A warning as it is answered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Notice {
+    /// The feature that is meant.
+    pub feature: String,
+    /// `OutOfRange` or `UnknownCategory`.
+    pub kind: &'static str,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// What a request is, beside its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// When it was received, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Where it falls when requests are split.
+    pub point: u64,
+}
+
+/// Collects the errors of many rows, bounded.
+#[derive(Debug, Default)]
+pub struct RowErrors {
+    /// The first [`MAX_DETAILS`].
+    pub details: Vec<Detail>,
+    /// All of them.
+    pub total: usize,
+}
+
+/// The word for a kind of warning, in answers and metrics.
+pub fn warning_kind(warning: &Warning) -> &'static str {
+    match warning {
+        Warning::OutOfRange { .. } => "OutOfRange",
+        Warning::UnknownCategory { .. } => "UnknownCategory",
+    }
+}
+
+// === impl LoadedRoute ===
+
+impl LoadedRoute {
+    /// A route over its bundle.
+    pub fn new(route: Route, bundle: Arc<Bundle>, limits: &Limits, metrics: &Metrics) -> Self {
+        let mode = match route.mode {
+            RouteMode::Live => "Live",
+            RouteMode::Shadow => "Shadow",
+        };
+        let labels = |class| PredictionLabels {
+            version: route.version.clone(),
+            mode,
+            class,
+        };
+        let counters = [0, 1].map(|class| metrics.predictions.get_or_create_owned(&labels(class)));
+        let positions = bundle
+            .schema()
+            .names()
+            .enumerate()
+            .map(|(at, name)| (name.to_owned(), at))
+            .collect();
+        let bounds = limits.bounds(bundle.schema().features.len());
+        let mut route_prefix = [0; 8];
+        route_prefix.copy_from_slice(&route_digest(&route)[..8]);
+        Self {
+            threshold: route.threshold.to_f64(),
+            bundle,
+            positions,
+            bounds,
+            route_prefix,
+            counters,
+            route,
+        }
+    }
+
+    /// Scores a row: its class and probability.
+    pub fn score(&self, row: &Row) -> (u8, f64) {
+        let probability = self.bundle.score(row);
+        (u8::from(probability >= self.threshold), probability)
+    }
+
+    /// The sealed id of an answer.
+    pub fn prediction_id(&self, signer: &Signer, call: Call, class: u8, score: f64) -> String {
+        signer.seal(&PredictionId {
+            route: self.route_prefix,
+            time_ms: call.time_ms,
+            score,
+            class,
+            random: rand::random(),
+        })
+    }
+
+    /// Counts answered rows by class, and their warnings.
+    pub fn count(
+        &self,
+        metrics: &Metrics,
+        classes: [u64; 2],
+        warnings: &HashMap<(String, &'static str), u64>,
+    ) {
+        for (counter, rows) in self.counters.iter().zip(classes) {
+            if rows > 0 {
+                counter.inc_by(rows);
+            }
+        }
+        for ((feature, kind), count) in warnings {
+            let labels = WarningLabels {
+                version: self.route.version.clone(),
+                feature: feature.clone(),
+                kind,
+            };
+            metrics.warnings.get_or_create(&labels).inc_by(*count);
+        }
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// The route for this call.
+    pub fn pick(&self, call: Call) -> Option<&Arc<LoadedRoute>> {
+        self.live.pick(call.point)
+    }
+
+    /// The Live route of this version.
+    pub fn version(&self, name: &str) -> Option<&Arc<LoadedRoute>> {
+        self.live.iter().find(|route| route.route.version == name)
+    }
+
+    /// A call that was received now. `key` holds a caller to one version while the weights stay.
+    pub fn call(&self, key: Option<&[u8]>) -> Call {
+        let time_ms = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |elapsed| elapsed.as_millis() as u64);
+        let point = match key {
+            _ if self.live.is_single() => 0,
+            Some(key) => point_of_key(&self.model, key),
+            None => rand::random(),
+        };
+        Call { time_ms, point }
+    }
+}
+
+// === impl Notice ===
+
+impl From<&Warning> for Notice {
+    fn from(warning: &Warning) -> Self {
+        Self {
+            feature: warning.feature().to_owned(),
+            kind: warning_kind(warning),
+            message: warning.to_string(),
+        }
+    }
+}
+
+// === impl RowErrors ===
+
+impl RowErrors {
+    /// Adds an error of a row.
+    pub fn push(&mut self, row: Option<usize>, feature: Option<&str>, message: impl FnOnce() -> String) {
+        self.total += 1;
+        if self.details.len() < MAX_DETAILS {
+            let feature = feature.map(|name| name.chars().take(MAX_NAME).collect());
+            self.details.push(Detail {
+                row,
+                feature,
+                message: message(),
+            });
+        }
+    }
+
+    /// Adds every error of a row.
+    pub fn extend(&mut self, row: Option<usize>, errors: &[RowError]) {
+        for error in errors {
+            self.push(row, error.feature(), || error.to_string());
+        }
+    }
+}
+
+/// Names that a client sent are given back up to this many characters.
+const MAX_NAME: usize = 200;

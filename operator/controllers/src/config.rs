@@ -1,0 +1,26 @@
+//! What an operator is told at its start, resolved once.
+
+use std::path::PathBuf;
+
+/// Everything that the reconcilers need to know beyond what is in the cluster.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Image of the trainer.
+    pub trainer_image: String,
+    /// Image of the inference server.
+    pub inference_image: String,
+    /// `Always`, `IfNotPresent` or `Never`, for both images.
+    pub image_pull_policy: String,
+    /// Names of Secrets that hold credentials of the registry, in the namespaces of the models.
+    pub image_pull_secrets: Vec<String>,
+    /// Base address of the ledger, without a slash at the end.
+    pub ledger_url: String,
+    /// File that holds the operator's own token for the ledger; read at each call, because it is renewed in place.
+    pub ledger_token_file: PathBuf,
+    /// Service account of trainer and inference Pods. It needs no rights: none of them talks to the API server.
+    pub workload_service_account: String,
+    /// A training that takes longer is ended.
+    pub training_deadline_seconds: i64,
+    /// The only namespace to look at; every one where it is not set.
+    pub watch_namespace: Option<String>,
+}

@@ -1,0 +1,113 @@
+//! What every reconcile shares.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::{Client, runtime::events::Recorder};
+
+use crate::{Config, Error, LedgerClient, Metrics, backoff::Backoff, events};
+
+/// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The clock. Reconciles never ask the machine for the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What every reconcile shares: the way to the cluster and to the ledger, configuration, metrics, the clock.
+pub struct Context {
+    /// The cluster.
+    pub client: Client,
+    /// What the operator was told.
+    pub config: Config,
+    /// The ledger.
+    pub ledger: LedgerClient,
+    /// What the operator counts.
+    pub metrics: Metrics,
+    pub(crate) recorder: Recorder,
+    pub(crate) versions_backoff: Backoff,
+    pub(crate) models_backoff: Backoff,
+    /// What the ledger was last told of each version, by uid: telling it again would be a write that changes nothing.
+    pub(crate) told: Mutex<HashMap<String, String>>,
+    clock: Clock,
+}
+
+// === impl Context ===
+
+impl Context {
+    /// A context for one process. `instance` names the process in Events.
+    pub fn new(
+        client: Client,
+        config: Config,
+        ledger: LedgerClient,
+        metrics: Metrics,
+        instance: &str,
+        clock: Clock,
+    ) -> Self {
+        let recorder = events::recorder(client.clone(), instance);
+        Self {
+            client,
+            config,
+            ledger,
+            metrics,
+            recorder,
+            versions_backoff: Backoff::default(),
+            models_backoff: Backoff::default(),
+            told: Mutex::default(),
+            clock,
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Makes a call to the API server within the bound that every call has.
+    pub(crate) async fn call<T>(
+        &self,
+        action: impl Into<String>,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(source)) => Err(Error::Api {
+                action: action.into(),
+                source: Box::new(source),
+            }),
+            Err(_) => Err(Error::Timeout {
+                action: action.into(),
+                seconds: CALL_TIMEOUT.as_secs(),
+            }),
+        }
+    }
+
+    /// Whether the ledger was told this of the version already.
+    pub(crate) fn was_told(&self, uid: &str, what: &str) -> bool {
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(uid)
+            .is_some_and(|told| told == what)
+    }
+
+    /// Notes what the ledger was told.
+    pub(crate) fn note_told(&self, uid: &str, what: String) {
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid.to_owned(), what);
+    }
+
+    /// Forgets a version that is gone.
+    pub(crate) fn forget_told(&self, uid: &str) {
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong in a reconcile, in categories that metrics and logs share.
+
+/// A reconcile that could not be carried through and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused a call or did not answer.
+    #[error("failed to {action}")]
+    Api {
+        /// What was being done: `read Job heart-1-fit-0a1b2c3d`.
+        action: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server took longer than a call may.
+    #[error("failed to {action} within {seconds} s")]
+    Timeout {
+        /// What was being done.
+        action: String,
+        /// The bound.
+        seconds: u64,
+    },
+    /// An object could not be built from a decision.
+    #[error("failed to build {what}")]
+    Build {
+        /// Kind and name.
+        what: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An object lacks what the API server gives every object.
+    #[error("{what} has no {field}")]
+    Incomplete {
+        /// Kind of the object.
+        what: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// An object's spec cannot be read by this version of the operator.
+    #[error("{what} cannot be read: {problem}")]
+    Unreadable {
+        /// Kind and name.
+        what: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+// === impl Error ===
+
+impl Error {
+    /// The category, for metrics: one of a handful of words, never text of an object.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => match status.code {
+                    403 => "Forbidden",
+                    404 => "NotFound",
+                    409 => "Conflict",
+                    422 => "Invalid",
+                    429 => "Throttled",
+                    500.. => "ServerError",
+                    _ => "Refused",
+                },
+                _ => "Unreachable",
+            },
+            Self::Timeout { .. } => "Timeout",
+            Self::Build { .. } => "Build",
+            Self::Incomplete { .. } => "Incomplete",
+            Self::Unreadable { .. } => "Unreadable",
+        }
+    }
+
+    /// The HTTP status that the API server answered with.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Leader election by a Lease: one process works, the others stand by.
+//!
+//! The lease saves work; it does not fence. A leader that was paused may still write once after its successor has
+//! begun, which is why names of children are fixed and writes carry uids.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::ledger::chain;
+
+/// Others may take the lease after so long without a renewal.
+const DURATION: Duration = Duration::from_secs(15);
+/// A leader that could not renew for so long gives up: before the others may begin.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Between tries.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// One process's claim on a lease.
+pub struct Election {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    clock: crate::Clock,
+    /// The holder's last renewal as we saw it change, by our own clock: clocks of machines differ.
+    seen: Option<(Option<MicroTime>, Instant)>,
+}
+
+// === impl Election ===
+
+impl Election {
+    /// A claim on the lease of this name by this process.
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str, clock: crate::Clock) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity: identity.to_owned(),
+            clock,
+            seen: None,
+        }
+    }
+
+    /// Waits until this process leads.
+    pub async fn acquire(&mut self) {
+        loop {
+            match self.try_hold().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(
+                    lease.name = self.name,
+                    "lease was not acquired: {}",
+                    chain(&error)
+                ),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Renews the lease and returns when it is lost. The process must end then: others lead.
+    pub async fn hold(&mut self) {
+        let mut renewed = Instant::now();
+        loop {
+            sleep(RETRY).await;
+            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
+            match tokio::time::timeout(left, self.try_hold()).await {
+                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => {
+                    tracing::warn!(lease.name = self.name, "lease was not renewed: {}", chain(&error))
+                }
+                Err(_) => {}
+            }
+            if renewed.elapsed() >= RENEW_DEADLINE {
+                return;
+            }
+        }
+    }
+
+    /// Gives the lease up, so that a successor need not wait.
+    pub async fn release(&mut self) {
+        let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else {
+            return;
+        };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() != Some(&self.identity) {
+            return;
+        }
+        spec.holder_identity = None;
+        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
+            tracing::info!(
+                lease.name = self.name,
+                "lease was not released: {}",
+                chain(&error)
+            );
+        }
+    }
+
+    /// Takes or renews the lease if it is ours to take. Each write carries the resourceVersion that was read.
+    async fn try_hold(&mut self) -> kube::Result<bool> {
+        let now = (self.clock)();
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            };
+            let lease = Lease {
+                metadata,
+                spec: Some(self.spec(now, None)),
+            };
+            return written(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let before = lease.spec.clone().unwrap_or_default();
+        let holder = before.holder_identity.clone().filter(|holder| !holder.is_empty());
+        let mine = holder.as_deref() == Some(&self.identity);
+        if holder.is_some() && !mine && !self.expired(&before) {
+            return Ok(false);
+        }
+        lease.spec = Some(self.spec(now, Some((&before, mine))));
+        written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    /// Whether the holder has not renewed for the lease's duration, as far as we have watched it.
+    fn expired(&mut self, lease: &LeaseSpec) -> bool {
+        match &self.seen {
+            Some((renewal, since)) if *renewal == lease.renew_time => {
+                let seconds = lease
+                    .lease_duration_seconds
+                    .and_then(|seconds| u64::try_from(seconds).ok());
+                since.elapsed() > seconds.map_or(DURATION, Duration::from_secs)
+            }
+            _ => {
+                self.seen = Some((lease.renew_time.clone(), Instant::now()));
+                false
+            }
+        }
+    }
+
+    fn spec(&self, now: Timestamp, before: Option<(&LeaseSpec, bool)>) -> LeaseSpec {
+        let now = MicroTime(now);
+        let (acquire_time, transitions) = match before {
+            Some((before, true)) => (before.acquire_time.clone(), before.lease_transitions.unwrap_or(0)),
+            Some((before, false)) => (Some(now.clone()), before.lease_transitions.unwrap_or(0) + 1),
+            None => (Some(now.clone()), 0),
+        };
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time,
+            renew_time: Some(now),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+/// Another process that wrote first has won.
+fn written<T>(answer: kube::Result<T>) -> kube::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,143 @@
+//! The operator's side of the ledger's API.
+
+use std::{path::PathBuf, time::Duration};
+
+use modelward_wire::{Digest, JobResult, Manifest, VersionRecord};
+use reqwest::{Method, RequestBuilder, StatusCode};
+
+/// A call that takes longer is given up: a reconcile must not hang on the ledger.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks the ledger and tells it.
+#[derive(Clone, Debug)]
+pub struct LedgerClient {
+    http: reqwest::Client,
+    base: String,
+    token_file: PathBuf,
+}
+
+/// Why the ledger could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The token file cannot be read.
+    #[error("failed to read the token in {path}")]
+    Token {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The ledger did not answer, or not in time.
+    #[error("the ledger did not answer")]
+    Unreachable(#[source] reqwest::Error),
+    /// The ledger answered something else than was asked for.
+    #[error("the ledger answered {status}: {message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The answer's text, shortened.
+        message: String,
+    },
+}
+
+// === impl LedgerClient ===
+
+impl LedgerClient {
+    /// A client of the ledger at this address, with the token in this file.
+    pub fn new(base: &str, token_file: PathBuf) -> Result<Self, LedgerError> {
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(LedgerError::Unreachable)?;
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            token_file,
+        })
+    }
+
+    /// The result of a Job, if it left one.
+    pub async fn job_result(&self, namespace: &str, job_uid: &str) -> Result<Option<JobResult>, LedgerError> {
+        let path = format!("/v1/jobs/{namespace}/{job_uid}/result");
+        let answer = self.send(self.request(Method::GET, &path).await?).await?;
+        match answer {
+            Some(answer) => Ok(Some(answer.json().await.map_err(LedgerError::Unreachable)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The manifest of this digest, if the store has it.
+    pub async fn manifest(&self, namespace: &str, digest: &Digest) -> Result<Option<Manifest>, LedgerError> {
+        let path = format!("/v1/artifacts/{namespace}/manifests/{digest}");
+        match self.send(self.request(Method::GET, &path).await?).await? {
+            Some(answer) => Ok(Some(answer.json().await.map_err(LedgerError::Unreachable)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Tells the ledger how a version stands. Telling it twice does no harm.
+    pub async fn record_version(
+        &self,
+        namespace: &str,
+        uid: &str,
+        record: &VersionRecord,
+    ) -> Result<(), LedgerError> {
+        let path = format!("/v1/model-versions/{namespace}/{uid}");
+        self.send(self.request(Method::PUT, &path).await?.json(record))
+            .await
+            .map(|_| ())
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, LedgerError> {
+        let token = tokio::fs::read_to_string(&self.token_file)
+            .await
+            .map_err(|source| LedgerError::Token {
+                path: self.token_file.display().to_string(),
+                source,
+            })?;
+        Ok(self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(token.trim()))
+    }
+
+    /// `None` for 404.
+    async fn send(&self, request: RequestBuilder) -> Result<Option<reqwest::Response>, LedgerError> {
+        let answer = request.send().await.map_err(LedgerError::Unreachable)?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(answer)),
+            status => {
+                let text = answer.text().await.unwrap_or_default();
+                Err(LedgerError::Refused {
+                    status: status.as_u16(),
+                    message: text.chars().take(200).collect(),
+                })
+            }
+        }
+    }
+}
+
+// === impl LedgerError ===
+
+impl LedgerError {
+    /// The error and what caused it, for a condition.
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error with the errors under it, joined by colons.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,32 @@
+//! Modelward's reconcilers.
+//!
+//! ```text
+//! dereference(ctx, obj) ─► World ─► core::decide(obj, &World, now) ─► Decision ─► build ─► apply ─► status
+//!      reads only            │            pure                            pure      writes, skipped where
+//!                            └── what was seen                                      nothing changed
+//! ```
+//!
+//! Everything is level-triggered: a reconcile looks at what is there and never at what happened, so a crash between
+//! any two writes is repaired by the next one. Names of children are fixed by uids and content, which makes carrying
+//! a decision out twice harmless.
+
+mod apply;
+mod backoff;
+mod config;
+mod context;
+mod error;
+mod events;
+pub mod lease;
+mod ledger;
+pub mod metrics;
+pub mod model;
+mod run;
+pub mod version;
+
+pub use config::Config;
+pub use context::{Clock, Context};
+pub use error::Error;
+pub use jiff::Timestamp;
+pub use ledger::LedgerClient;
+pub use metrics::Metrics;
+pub use run::{Health, run};

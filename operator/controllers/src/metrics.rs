@@ -1,0 +1,201 @@
+//! What an operator says of itself to Prometheus. Labels are kinds, verbs and categories, never names of objects.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+/// Upper bounds of the buckets of durations, in seconds.
+const BUCKETS: [f64; 13] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// The operator's metrics; a clone counts into the same ones.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reconciles: Family<ReconcileLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
+    duration: Family<ControllerLabels, Histogram>,
+    active: Family<ControllerLabels, Gauge>,
+    failing: Family<ControllerLabels, Gauge>,
+    writes: Family<WriteLabels, Counter>,
+    tampered: Family<KindLabels, Counter>,
+    watch_errors: Family<KindLabels, Counter>,
+    ledger_errors: Counter,
+    leader: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReconcileLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ErrorLabels {
+    controller: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WriteLabels {
+    kind: String,
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Registers all metrics.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            reconciles: Family::default(),
+            errors: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            active: Family::default(),
+            failing: Family::default(),
+            writes: Family::default(),
+            tampered: Family::default(),
+            watch_errors: Family::default(),
+            ledger_errors: Counter::default(),
+            leader: Gauge::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("modelward_operator");
+        registry.register(
+            "reconciles",
+            "Reconciles by controller and result",
+            metrics.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_errors",
+            "Failed reconciles by controller and reason",
+            metrics.errors.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time that a reconcile took",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "active_reconciles",
+            "Reconciles that run at present",
+            metrics.active.clone(),
+        );
+        registry.register(
+            "failing_objects",
+            "Objects that wait to be tried again",
+            metrics.failing.clone(),
+        );
+        registry.register(
+            "writes",
+            "Writes to the API server by kind and verb",
+            metrics.writes.clone(),
+        );
+        registry.register(
+            "tampered",
+            "Children that somebody else changed and that were put back",
+            metrics.tampered.clone(),
+        );
+        registry.register(
+            "watch_errors",
+            "Errors of watches by kind",
+            metrics.watch_errors.clone(),
+        );
+        registry.register(
+            "ledger_errors",
+            "Calls to the ledger that failed",
+            metrics.ledger_errors.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 where this process holds the lease",
+            metrics.leader.clone(),
+        );
+        registry.register(
+            "build",
+            "What runs",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        metrics
+    }
+
+    /// Counts a reconcile that begins.
+    pub fn begun(&self, controller: &'static str) {
+        self.active.get_or_create(&ControllerLabels { controller }).inc();
+    }
+
+    /// Counts a reconcile that ended, with the category of its error if it failed.
+    pub fn ended(&self, controller: &'static str, took: Duration, error: Option<&'static str>) {
+        let labels = ControllerLabels { controller };
+        self.active.get_or_create(&labels).dec();
+        self.duration.get_or_create(&labels).observe(took.as_secs_f64());
+        let result = if error.is_some() { "error" } else { "success" };
+        self.reconciles
+            .get_or_create(&ReconcileLabels { controller, result })
+            .inc();
+        if let Some(reason) = error {
+            self.errors
+                .get_or_create(&ErrorLabels { controller, reason })
+                .inc();
+        }
+    }
+
+    /// Notes how many objects of a controller wait to be tried again.
+    pub fn failing(&self, controller: &'static str, count: usize) {
+        self.failing
+            .get_or_create(&ControllerLabels { controller })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a write to the API server.
+    pub fn wrote(&self, kind: &str, verb: &'static str) {
+        self.writes
+            .get_or_create(&WriteLabels {
+                kind: kind.to_owned(),
+                verb,
+            })
+            .inc();
+    }
+
+    /// Counts a child that was put back.
+    pub fn tampered(&self, kind: &str) {
+        self.tampered
+            .get_or_create(&KindLabels {
+                kind: kind.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Counts an error of a watch.
+    pub fn watch_failed(&self, kind: &str) {
+        self.watch_errors
+            .get_or_create(&KindLabels {
+                kind: kind.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Counts a call to the ledger that failed.
+    pub fn ledger_failed(&self) {
+        self.ledger_errors.inc();
+    }
+
+    /// Notes whether this process leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+}

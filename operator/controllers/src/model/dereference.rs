@@ -1,0 +1,213 @@
+//! What there is around a model: its versions, its Deployment and the Pods that refuse to serve. Reads only.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{Deployment, ReplicaSet},
+    core::v1::{ConfigMap, Pod, PodSpec},
+};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use modelward_core::{
+    conditions,
+    model::{DeploymentSeen, Refusal, VersionSeen, World},
+    reasons,
+};
+use modelward_crds::{Model, ModelVersion, conditions::types, labels};
+
+use crate::{Context, Error, model::build::ROUTES_VOLUME};
+
+/// The exit code of an inference server whose bundle failed verification.
+const VERIFICATION_FAILED: i32 = 3;
+
+/// The versions of this model.
+pub async fn versions(ctx: &Context, model: &Model) -> Result<Vec<ModelVersion>, Error> {
+    let name = model.name_any();
+    let api = Api::<ModelVersion>::namespaced(ctx.client.clone(), &model.namespace().unwrap_or_default());
+    let of_model = ListParams::default().fields(&format!("spec.model={name}"));
+    Ok(ctx
+        .call(format!("list ModelVersions of {name}"), api.list(&of_model))
+        .await?
+        .items)
+}
+
+/// Looks at everything that a decision about this model needs.
+pub async fn world(ctx: &Context, model: &Model, versions: &[ModelVersion]) -> Result<World, Error> {
+    let namespace = model.namespace().unwrap_or_default();
+    let deployment = deployment(ctx, &namespace, model).await?;
+    let rolled_out = deployment
+        .as_ref()
+        .is_some_and(|seen| seen.observed && seen.updated == seen.total && seen.available >= seen.wanted);
+    // Pods are read only while something may be wrong with them.
+    let refusal = if rolled_out {
+        None
+    } else {
+        refusal(ctx, &namespace, model).await?
+    };
+    Ok(World {
+        versions: versions.iter().map(version_seen).collect(),
+        deployment,
+        refusal,
+        taken: taken_before(model),
+    })
+}
+
+/// Names of the routes that `ReplicaSets` of the model's Deployment name, also those without Pods.
+pub async fn named_routes(ctx: &Context, namespace: &str, model: &Model) -> Result<BTreeSet<String>, Error> {
+    let api = Api::<ReplicaSet>::namespaced(ctx.client.clone(), namespace);
+    let sets = ctx
+        .call(
+            format!("list ReplicaSets of {}", model.name_any()),
+            api.list(&of_model(model)),
+        )
+        .await?;
+    let pods = sets
+        .iter()
+        .filter_map(|set| set.spec.as_ref()?.template.as_ref()?.spec.as_ref());
+    Ok(pods.filter_map(routes_of).collect())
+}
+
+/// The routes that belong to the model.
+pub async fn routes(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<ConfigMap>, Error> {
+    let api = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace);
+    let mut maps = ctx
+        .call(
+            format!("list ConfigMaps of {}", model.name_any()),
+            api.list(&of_model(model)),
+        )
+        .await?
+        .items;
+    let uid = model.uid();
+    maps.retain(|map| {
+        map.owner_references()
+            .iter()
+            .any(|reference| Some(&reference.uid) == uid.as_ref())
+    });
+    Ok(maps)
+}
+
+fn version_seen(version: &ModelVersion) -> VersionSeen {
+    let status = version.status.as_ref();
+    let passed = status.and_then(|status| {
+        let passed = conditions::is_true(&status.conditions, types::GATES_PASSED);
+        let bundle = status.bundle.as_ref().filter(|_| passed)?;
+        Some((bundle.digest, status.threshold.clone()?))
+    });
+    VersionSeen {
+        name: version.name_any(),
+        uid: version.uid().unwrap_or_default(),
+        created: version
+            .creation_timestamp()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        deleting: version.metadata.deletion_timestamp.is_some(),
+        passed,
+        serving: version.spec.serving.clone(),
+    }
+}
+
+async fn deployment(ctx: &Context, namespace: &str, model: &Model) -> Result<Option<DeploymentSeen>, Error> {
+    let name = model.name_any();
+    let api = Api::<Deployment>::namespaced(ctx.client.clone(), namespace);
+    let found = ctx
+        .call(format!("read Deployment {name}"), api.get_opt(&name))
+        .await?;
+    let ours = |found: &Deployment| {
+        found
+            .owner_references()
+            .iter()
+            .any(|owner| Some(&owner.uid) == model.uid().as_ref())
+    };
+    Ok(found.filter(ours).map(|found| deployment_seen(&found)))
+}
+
+fn deployment_seen(found: &Deployment) -> DeploymentSeen {
+    let spec = found.spec.as_ref();
+    let status = found.status.clone().unwrap_or_default();
+    let stuck = status.conditions.iter().flatten().any(|condition| {
+        condition.type_ == "Progressing" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    DeploymentSeen {
+        routes: spec.and_then(|spec| routes_of(spec.template.spec.as_ref()?)),
+        observed: status.observed_generation == found.metadata.generation,
+        wanted: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        updated: status.updated_replicas.unwrap_or(0),
+        available: status.available_replicas.unwrap_or(0),
+        total: status.replicas.unwrap_or(0),
+        deadline_exceeded: stuck,
+    }
+}
+
+/// The last words of a Pod that does not serve; refused bundles before everything else.
+async fn refusal(ctx: &Context, namespace: &str, model: &Model) -> Result<Option<Refusal>, Error> {
+    let api = Api::<Pod>::namespaced(ctx.client.clone(), namespace);
+    let pods = ctx
+        .call(
+            format!("list Pods of {}", model.name_any()),
+            api.list(&of_model(model)),
+        )
+        .await?;
+    let mut refusals: Vec<_> = pods.iter().filter_map(refusal_of).collect();
+    refusals.sort_by_key(|refusal| !refusal.verification);
+    Ok(refusals.into_iter().next())
+}
+
+fn refusal_of(pod: &Pod) -> Option<Refusal> {
+    let routes = routes_of(pod.spec.as_ref()?)?;
+    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let ended = container
+        .state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let ended = ended.or_else(|| container.last_state.as_ref()?.terminated.as_ref());
+    if container.ready {
+        return None;
+    }
+    let name = pod.name_any();
+    if let Some(ended) = ended {
+        let message = ended.message.as_deref().unwrap_or_default().trim();
+        let message = format!("Pod {name} ended with exit code {}: {message}", ended.exit_code);
+        return Some(Refusal {
+            routes,
+            message,
+            verification: ended.exit_code == VERIFICATION_FAILED,
+        });
+    }
+    let waiting = waiting.filter(|waiting| waiting.reason.as_deref() != Some("ContainerCreating"))?;
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let message = format!(
+        "Pod {name}: {reason} {}",
+        waiting.message.as_deref().unwrap_or_default()
+    );
+    Some(Refusal {
+        routes,
+        message,
+        verification: false,
+    })
+}
+
+fn routes_of(pod: &PodSpec) -> Option<String> {
+    let volume = pod
+        .volumes
+        .as_ref()?
+        .iter()
+        .find(|volume| volume.name == ROUTES_VOLUME)?;
+    Some(volume.config_map.as_ref()?.name.clone())
+}
+
+/// What the last reconcile found taken: its condition says it, so that looking again changes nothing at rest.
+fn taken_before(model: &Model) -> Option<String> {
+    let status = model.status.as_ref()?;
+    let stalled = conditions::find(&status.conditions, types::STALLED)?;
+    let taken = stalled.status == "True" && stalled.reason == reasons::NAME_TAKEN;
+    let words = stalled.message.split(" exists and does not belong").next()?;
+    taken.then(|| words.to_owned())
+}
+
+fn of_model(model: &Model) -> ListParams {
+    let name = model.name_any();
+    ListParams::default().labels(&format!(
+        "{}={name},app.kubernetes.io/name=modelward-inference",
+        labels::MODEL
+    ))
+}

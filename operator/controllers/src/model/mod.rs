@@ -1,0 +1,314 @@
+//! The `Model` controller: which version serves, and everything that makes it serve.
+
+mod build;
+mod dereference;
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    ByteString,
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{ConfigMap, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+    runtime::{controller::Action, events::EventType},
+};
+use modelward_core::{
+    model::{self, Decision, Serve},
+    reasons,
+};
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
+
+use crate::{
+    Context, Error,
+    apply::{self, Applied, Child, Owner},
+    backoff::jittered,
+    events,
+};
+
+const RESYNC: Duration = Duration::from_mins(15);
+const SOON: Duration = Duration::from_secs(2);
+
+/// Brings one model closer to what it should be.
+pub async fn reconcile(model: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = model.namespace().unwrap_or_default();
+    if model.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let versions = dereference::versions(&ctx, &model).await?;
+    let mut world = dereference::world(&ctx, &model, &versions).await?;
+    let mut decision = model::decide(&model, &world, ctx.now());
+    if decision.remove {
+        // The garbage collector does this where the owners were deleted; it does not where they were orphaned.
+        apply::delete(&ctx, &namespace, &*model).await?;
+        return Ok(Action::await_change());
+    }
+    own(&ctx, &namespace, &model, &versions).await?;
+
+    // The record is written before its effects: what serves is never newer than what the record says should.
+    if routes_changed(&model, &decision) {
+        write_status(&ctx, &model, &decision).await?;
+    }
+    let outcome = match &decision.serve {
+        Some(serve) => {
+            Box::pin(make(
+                &ctx,
+                &namespace,
+                &model,
+                serve,
+                &mut decision.status.key_secret,
+            ))
+            .await
+        }
+        None => unmake(&ctx, &namespace, &model)
+            .await
+            .map(|()| Outcome::default()),
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // What could be decided is worth writing down though a child was refused.
+            write_status(&ctx, &model, &decision).await?;
+            return Err(error);
+        }
+    };
+    if outcome.taken != world.taken {
+        world.taken.clone_from(&outcome.taken);
+        let key = decision.status.key_secret.take();
+        decision = model::decide(&model, &world, ctx.now());
+        decision.status.key_secret = key;
+    }
+    write_status(&ctx, &model, &decision).await?;
+    if let Some(serve) = &decision.serve {
+        collect_routes(&ctx, &namespace, &model, &serve.routes.name).await?;
+    }
+    let next = if outcome.going {
+        SOON
+    } else if outcome.taken.is_some() {
+        Duration::from_secs(30)
+    } else {
+        RESYNC
+    };
+    Ok(Action::requeue(jittered(next)))
+}
+
+/// What came of making the children.
+#[derive(Default)]
+struct Outcome {
+    /// Something of ours is being deleted and has to be made again afterwards.
+    going: bool,
+    /// A child of that name is not ours.
+    taken: Option<String>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn note<K: Child>(&mut self, applied: &Applied, name: &str) {
+        match applied {
+            Applied::Going => self.going = true,
+            Applied::Taken if self.taken.is_none() => self.taken = Some(format!("{} {name}", K::kind(&()))),
+            Applied::Taken | Applied::Unchanged | Applied::Written => {}
+        }
+    }
+}
+
+/// Every version owns the record, so that it goes with the last of them and not before.
+async fn own(ctx: &Context, namespace: &str, model: &Model, versions: &[ModelVersion]) -> Result<(), Error> {
+    let mut wanted: Vec<OwnerReference> = versions
+        .iter()
+        .filter_map(|version| version.owner_ref(&()))
+        .collect();
+    wanted.sort_by(|a, b| a.uid.cmp(&b.uid));
+    let mut present = model.owner_references().to_vec();
+    present.sort_by(|a, b| a.uid.cmp(&b.uid));
+    if wanted.is_empty() || wanted == present {
+        return Ok(());
+    }
+    let name = model.name_any();
+    let patch = serde_json::json!({"metadata": {
+        "uid": model.uid(),
+        "resourceVersion": model.resource_version(),
+        "ownerReferences": wanted,
+    }});
+    let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    ctx.call(
+        format!("own Model {name}"),
+        api.patch(&name, &params, &Patch::Merge(&patch)),
+    )
+    .await?;
+    ctx.metrics.wrote("Model", "merge");
+    Ok(())
+}
+
+async fn make(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    serve: &Serve,
+    key_secret: &mut Option<String>,
+) -> Result<Outcome, Error> {
+    let about = model.object_ref(&());
+    let reference = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "Model",
+        field: "metadata.uid",
+    })?;
+    let owner = Owner {
+        reference,
+        about: &about,
+    };
+    let name = model.name_any();
+    let mut outcome = Outcome::default();
+
+    if key_secret.is_none() || !complete(model) {
+        *key_secret = Some(make_key(ctx, namespace, model, &owner).await?);
+    }
+    // The Service first: where its name is taken, nothing else of ours should stand behind a name that is not ours.
+    let service: Service = build::service(model)?;
+    let applied = apply::child(ctx, namespace, &owner, service).await?;
+    outcome.note::<Service>(&applied, &name);
+    let routes: ConfigMap = build::routes(model, &serve.routes)?;
+    let applied = apply::child(ctx, namespace, &owner, routes).await?;
+    outcome.note::<ConfigMap>(&applied, &serve.routes.name);
+    if outcome.going || outcome.taken.is_some() {
+        return Ok(outcome);
+    }
+    let deployment: Deployment = build::deployment(&ctx.config, model, serve)?;
+    let applied = Box::pin(apply::child(ctx, namespace, &owner, deployment)).await?;
+    outcome.note::<Deployment>(&applied, &name);
+    let autoscaler: HorizontalPodAutoscaler = build::autoscaler(model, serve)?;
+    let applied = apply::child(ctx, namespace, &owner, autoscaler).await?;
+    outcome.note::<HorizontalPodAutoscaler>(&applied, &name);
+    let budget: PodDisruptionBudget = build::budget(model)?;
+    let applied = apply::child(ctx, namespace, &owner, budget).await?;
+    outcome.note::<PodDisruptionBudget>(&applied, &name);
+    Ok(outcome)
+}
+
+/// Makes the Secret with the key of prediction ids, once. The operator may create Secrets and can read none.
+async fn make_key(ctx: &Context, namespace: &str, model: &Model, owner: &Owner<'_>) -> Result<String, Error> {
+    let name = format!("{}-modelward", model.name_any());
+    let secret = Secret {
+        metadata: kube::api::ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(build::label_map(model)),
+            owner_references: Some(vec![owner.reference.clone()]),
+            ..kube::api::ObjectMeta::default()
+        },
+        immutable: Some(true),
+        data: Some(
+            [(
+                "prediction-id.key".to_owned(),
+                ByteString(rand::random::<[u8; 32]>().to_vec()),
+            )]
+            .into(),
+        ),
+        ..Secret::default()
+    };
+    let api = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match ctx
+        .call(format!("create Secret {name}"), api.create(&params, &secret))
+        .await
+    {
+        Ok(_) => ctx.metrics.wrote("Secret", "create"),
+        Err(error) if error.code() == Some(409) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(name)
+}
+
+/// Takes away what serves: no version should.
+async fn unmake(ctx: &Context, namespace: &str, model: &Model) -> Result<(), Error> {
+    let name = model.name_any();
+    remove::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
+    remove::<Deployment>(ctx, namespace, model, &name).await?;
+    remove::<PodDisruptionBudget>(ctx, namespace, model, &name).await?;
+    remove::<Service>(ctx, namespace, model, &name).await?;
+    collect_routes(ctx, namespace, model, "").await
+}
+
+async fn remove<K: Child>(ctx: &Context, namespace: &str, model: &Model, name: &str) -> Result<(), Error> {
+    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
+    let kind = K::kind(&());
+    let Some(found) = ctx.call(format!("read {kind} {name}"), api.get_opt(name)).await? else {
+        return Ok(());
+    };
+    let ours = found
+        .owner_references()
+        .iter()
+        .any(|reference| Some(&reference.uid) == model.uid().as_ref());
+    if ours && found.meta().deletion_timestamp.is_none() {
+        apply::delete(ctx, namespace, &found).await?;
+    }
+    Ok(())
+}
+
+/// Deletes routes that no `ReplicaSet` names any more: a Pod of one that does could not start again without them.
+async fn collect_routes(ctx: &Context, namespace: &str, model: &Model, present: &str) -> Result<(), Error> {
+    let named = dereference::named_routes(ctx, namespace, model).await?;
+    for routes in dereference::routes(ctx, namespace, model).await? {
+        let name = routes.name_any();
+        if name != present && !named.contains(&name) {
+            apply::delete(ctx, namespace, &routes).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_status(ctx: &Context, model: &Model, decision: &Decision) -> Result<(), Error> {
+    let old = model.status.as_ref();
+    if apply::status(ctx, model, old, &decision.status).await? {
+        let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        events::conditions_changed(ctx, model, before, &decision.status.conditions).await;
+        if routes_changed(model, decision) {
+            let about = model.object_ref(&());
+            let note = match decision.status.routes.first() {
+                Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
+                None => "no version serves any more".to_owned(),
+            };
+            events::publish(
+                ctx,
+                &about,
+                EventType::Normal,
+                reasons::ROLLOUT_IN_PROGRESS,
+                "Route",
+                note,
+            )
+            .await;
+        }
+    }
+    Ok(())
+}
+
+fn routes_changed(model: &Model, decision: &Decision) -> bool {
+    let before = model
+        .status
+        .as_ref()
+        .map(|status| status.routes.as_slice())
+        .unwrap_or_default();
+    before != decision.status.routes
+}
+
+fn complete(model: &Model) -> bool {
+    let conditions = model
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    modelward_core::conditions::is_true(conditions, modelward_crds::conditions::types::READY)
+}

@@ -1,0 +1,381 @@
+//! Watches, and the loops that turn them into reconciles.
+//!
+//! Each watch has its own backoff and its errors are counted and dropped before they are merged: one kind that cannot
+//! be watched must not hold up the others.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, StreamExt as _, future::ready};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Resource, ResourceExt as _,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{
+        Config as ControllerConfig, Controller, WatchStreamExt as _,
+        controller::Action,
+        reflector::{ObjectRef, Store, store},
+        watcher,
+    },
+};
+use modelward_crds::{Model, ModelVersion, labels};
+use serde::de::DeserializeOwned;
+
+use crate::{Context, Error, backoff::Backoff, ledger::chain, model, version};
+
+/// Reconciles that may run at the same time, by controller.
+const CONCURRENCY: u16 = 8;
+/// A whole reconcile that takes longer is given up and tried again.
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
+/// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
+const WATCH_TIMEOUT: u32 = 60;
+
+type Guarded<K> = DeserializeGuard<K>;
+
+/// What a readiness probe asks.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    watches: Arc<Mutex<BTreeMap<String, bool>>>,
+    started: Arc<AtomicBool>,
+}
+
+// === impl Health ===
+
+impl Health {
+    /// What is not as it should be, in words; empty where all is well.
+    pub fn problems(&self) -> Vec<String> {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches
+            .iter()
+            .filter(|(_, healthy)| !**healthy)
+            .map(|(kind, _)| format!("{kind} cannot be watched"))
+            .collect()
+    }
+
+    /// Whether the controllers were started: false in a process that stands by.
+    pub fn started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, kind: &str, healthy: bool) {
+        self.watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(kind.to_owned(), healthy);
+    }
+}
+
+/// Runs both controllers until `shutdown`, then lets reconciles under way end.
+pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output = ()> + Send + 'static) {
+    health.started.store(true, Ordering::Relaxed);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        shutdown.await;
+        let _ = stop.send(true);
+    });
+    let stopped = move || {
+        let mut stopped = stopped.clone();
+        async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    };
+    let watching = Watching {
+        ctx: ctx.clone(),
+        health,
+    };
+    tokio::join!(versions(&watching, stopped()), models(&watching, stopped()));
+}
+
+async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
+    let ctx = watching.ctx.clone();
+    let (reader, writer) = store::<Guarded<ModelVersion>>();
+    let primary = watching
+        .stream(watching.api::<Guarded<ModelVersion>>(), "")
+        .reflect(writer)
+        .touched_objects();
+    let jobs = watching
+        .stream(watching.metadata::<Job>(), labels::VERSION)
+        .touched_objects();
+    let models = watching
+        .stream(watching.api::<Guarded<Model>>(), "")
+        .touched_objects();
+    let maps = watching
+        .stream(watching.metadata::<ConfigMap>(), "")
+        .touched_objects();
+    let claims = watching
+        .stream(watching.metadata::<PersistentVolumeClaim>(), "")
+        .touched_objects();
+
+    let (of_model, of_map, of_claim) = (reader.clone(), reader.clone(), reader.clone());
+    Controller::for_stream(primary, reader)
+        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+        .owns_stream(jobs)
+        .watches_stream(models, move |model| {
+            matching(&of_model, &model, |version, name| version.spec.model == name)
+        })
+        .watches_stream(maps, move |map| {
+            let uses = |version: &ModelVersion, name: &str| {
+                version
+                    .spec
+                    .source
+                    .training
+                    .dataset
+                    .config_map
+                    .as_ref()
+                    .is_some_and(|source| source.name == name)
+            };
+            matching(&of_map, &map, uses)
+        })
+        .watches_stream(claims, move |claim| {
+            let uses = |version: &ModelVersion, name: &str| {
+                let source = version
+                    .spec
+                    .source
+                    .training
+                    .dataset
+                    .persistent_volume_claim
+                    .as_ref();
+                source.is_some_and(|source| source.claim_name == name)
+            };
+            matching(&of_claim, &claim, uses)
+        })
+        .graceful_shutdown_on(stopped)
+        .run(
+            |object, ctx| async move {
+                guarded(
+                    &object,
+                    &ctx,
+                    "modelversion",
+                    &ctx.versions_backoff,
+                    version::reconcile,
+                )
+                .await
+            },
+            |object, error, ctx| policy(&*object, error, &ctx, "modelversion", &ctx.versions_backoff),
+            ctx,
+        )
+        .for_each(|_| ready(()))
+        .await;
+}
+
+async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
+    let ctx = watching.ctx.clone();
+    let (reader, writer) = store::<Guarded<Model>>();
+    let primary = watching
+        .stream(watching.api::<Guarded<Model>>(), "")
+        .reflect(writer)
+        .touched_objects();
+    let versions = watching
+        .stream(watching.api::<Guarded<ModelVersion>>(), "")
+        .touched_objects();
+    let deployments = watching
+        .stream(watching.metadata::<Deployment>(), labels::MODEL)
+        .touched_objects();
+    let services = watching
+        .stream(watching.metadata::<Service>(), labels::MODEL)
+        .touched_objects();
+    let maps = watching
+        .stream(watching.metadata::<ConfigMap>(), labels::MODEL)
+        .touched_objects();
+    let budgets = watching
+        .stream(watching.metadata::<PodDisruptionBudget>(), labels::MODEL)
+        .touched_objects();
+    let scalers = watching
+        .stream(watching.metadata::<HorizontalPodAutoscaler>(), labels::MODEL)
+        .touched_objects();
+    let pods = watching
+        .stream(watching.metadata::<Pod>(), labels::MODEL)
+        .touched_objects();
+
+    Controller::for_stream(primary, reader)
+        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+        .watches_stream(versions, |version| {
+            let namespace = version.namespace().unwrap_or_default();
+            version
+                .0
+                .ok()
+                .map(|version| ObjectRef::new(&version.spec.model).within(&namespace))
+        })
+        .owns_stream(deployments)
+        .owns_stream(services)
+        .owns_stream(maps)
+        .owns_stream(budgets)
+        .owns_stream(scalers)
+        .watches_stream(pods, |pod| {
+            let name = pod.labels().get(labels::MODEL)?.clone();
+            Some(ObjectRef::new(&name).within(&pod.namespace()?))
+        })
+        .graceful_shutdown_on(stopped)
+        .run(
+            |object, ctx| async move {
+                guarded(&object, &ctx, "model", &ctx.models_backoff, model::reconcile).await
+            },
+            |object, error, ctx| policy(&*object, error, &ctx, "model", &ctx.models_backoff),
+            ctx,
+        )
+        .for_each(|_| ready(()))
+        .await;
+}
+
+// === watches ===
+
+struct Watching {
+    ctx: Arc<Context>,
+    health: Health,
+}
+
+impl Watching {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match &self.ctx.config.watch_namespace {
+            Some(namespace) => Api::namespaced(self.ctx.client.clone(), namespace),
+            None => Api::all(self.ctx.client.clone()),
+        }
+    }
+
+    /// Metadata alone: a change of an object changes its resourceVersion, and its content is read when it is needed.
+    fn metadata<K>(&self) -> Api<PartialObjectMeta<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        self.api()
+    }
+
+    /// A watch with a backoff of its own. Its errors are counted and dropped here: it goes on by itself, and an error
+    /// that reached the merged triggers would pause all of them.
+    fn stream<K>(
+        &self,
+        api: Api<K>,
+        label: &str,
+    ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + use<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+    {
+        let (metrics, health) = (self.ctx.metrics.clone(), self.health.clone());
+        let kind = K::kind(&()).into_owned();
+        let config = watcher::Config::default().timeout(WATCH_TIMEOUT).labels(label);
+        let stream = watcher(api, config).default_backoff().filter(move |item| {
+            health.note(&kind, item.is_ok());
+            if let Err(error) = item {
+                metrics.watch_failed(&kind);
+                tracing::warn!(
+                    watch.kind = kind,
+                    "watch of {kind} failed and is tried again: {}",
+                    chain(error)
+                );
+            }
+            ready(item.is_ok())
+        });
+        stream.modify(|object| object.managed_fields_mut().clear())
+    }
+}
+
+/// The versions that an object of this name concerns, in its namespace.
+fn matching<K: Resource>(
+    versions: &Store<Guarded<ModelVersion>>,
+    object: &K,
+    concerns: impl Fn(&ModelVersion, &str) -> bool,
+) -> Vec<ObjectRef<Guarded<ModelVersion>>> {
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let state = versions.state();
+    let readable = state.iter().filter_map(|version| version.0.as_ref().ok());
+    let concerned = readable.filter(|version| version.namespace() == namespace && concerns(version, &name));
+    concerned
+        .map(|version| ObjectRef::new(&version.name_any()).within(namespace.as_deref().unwrap_or_default()))
+        .collect()
+}
+
+// === reconciles ===
+
+/// Reconciles an object that can be read, within a bound, and counts it.
+async fn guarded<K, F>(
+    object: &Guarded<K>,
+    ctx: &Arc<Context>,
+    controller: &'static str,
+    backoff: &Backoff,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
+) -> Result<Action, Error>
+where
+    K: Resource<DynamicType = ()> + Clone,
+    F: Future<Output = Result<Action, Error>>,
+{
+    let begun = Instant::now();
+    ctx.metrics.begun(controller);
+    let outcome = match &object.0 {
+        Ok(object) => {
+            let reconciled = reconcile(Arc::new(object.clone()), ctx.clone());
+            let timeout = || Error::Timeout {
+                action: "reconcile".to_owned(),
+                seconds: RECONCILE_TIMEOUT.as_secs(),
+            };
+            tokio::time::timeout(RECONCILE_TIMEOUT, reconciled)
+                .await
+                .unwrap_or_else(|_| Err(timeout()))
+        }
+        Err(invalid) => Err(Error::Unreadable {
+            what: format!(
+                "{} {}",
+                K::kind(&()),
+                invalid.metadata.name.as_deref().unwrap_or_default()
+            ),
+            problem: invalid.error.clone(),
+        }),
+    };
+    ctx.metrics.ended(
+        controller,
+        begun.elapsed(),
+        outcome.as_ref().err().map(Error::category),
+    );
+    if outcome.is_ok() {
+        backoff.succeeded(&key(object));
+        ctx.metrics.failing(controller, backoff.failing());
+    }
+    outcome
+}
+
+/// Tries again later, later each time. A conflict only means that somebody was faster.
+fn policy<K: Resource>(
+    object: &K,
+    error: &Error,
+    ctx: &Context,
+    controller: &'static str,
+    backoff: &Backoff,
+) -> Action {
+    let name = object.name_any();
+    if error.category() == "Conflict" {
+        return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
+    }
+    let delay = backoff.failed(&key(object));
+    ctx.metrics.failing(controller, backoff.failing());
+    tracing::warn!(
+        object.namespace = object.namespace(),
+        object.name = name,
+        reason = error.category(),
+        "reconcile of {controller} {name} failed and is tried again in {} s: {}",
+        delay.as_secs(),
+        chain(error)
+    );
+    Action::requeue(delay)
+}
+
+fn key<K: Resource>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}

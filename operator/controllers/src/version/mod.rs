@@ -1,0 +1,235 @@
+//! The `ModelVersion` controller: snapshot and fit Jobs, their results, and the version's part in serving.
+
+pub(crate) mod build;
+mod dereference;
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
+use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::controller::Action};
+use modelward_core::version::{self, Decision, StageJob};
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role};
+use modelward_wire::{Digest, MetricValue, VersionRecord};
+
+use crate::{
+    Context, Error,
+    apply::{self, Applied, Owner},
+    backoff::jittered,
+    events,
+};
+
+/// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
+const RESYNC: Duration = Duration::from_mins(15);
+/// When something of ours is on its way out, its successor is made soon after.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Brings one version closer to what it should be.
+pub async fn reconcile(version: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = version.namespace().unwrap_or_default();
+    if version.metadata.deletion_timestamp.is_some() {
+        // What it owns goes by owner references.
+        ctx.forget_told(&version.uid().unwrap_or_default());
+        return Ok(Action::await_change());
+    }
+    let world = dereference::world(&ctx, &version).await?;
+    let mut decision = version::decide(&version, &world, ctx.now());
+
+    ensure_model(&ctx, &namespace, &version).await?;
+    if let Some(job) = &decision.start {
+        let snapshot = decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest);
+        match start(&ctx, &namespace, &version, job, snapshot.as_ref()).await? {
+            Some(uid) => note_uid(&mut decision.status, job, uid),
+            None => return Ok(Action::requeue(SOON)),
+        }
+    }
+    write_status(&ctx, &version, &decision).await?;
+    collect_jobs(&ctx, &namespace, &version, &decision.status).await?;
+    let told = tell_ledger(&ctx, &namespace, &version, &decision.status).await;
+
+    let next = match (decision.again_after_seconds, told) {
+        (Some(seconds), _) => Duration::from_secs(seconds),
+        (None, false) => Duration::from_secs(30),
+        (None, true) => RESYNC,
+    };
+    Ok(Action::requeue(jittered(next)))
+}
+
+/// The record of the model exists as soon as one version does. The `Model` controller takes it from there.
+async fn ensure_model(ctx: &Context, namespace: &str, version: &ModelVersion) -> Result<(), Error> {
+    let name = &version.spec.model;
+    let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
+    if ctx
+        .call(format!("read Model {name}"), api.get_opt(name))
+        .await?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let model = build::model(version)?;
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match ctx
+        .call(format!("create Model {name}"), api.create(&params, &model))
+        .await
+    {
+        Ok(_) => {
+            ctx.metrics.wrote("Model", "create");
+            Ok(())
+        }
+        Err(error) if error.code() == Some(409) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the Job of a stage and says its uid; `None` where a namesake has to go first.
+async fn start(
+    ctx: &Context,
+    namespace: &str,
+    version: &ModelVersion,
+    stage: &StageJob,
+    snapshot: Option<&Digest>,
+) -> Result<Option<String>, Error> {
+    let about = version.object_ref(&());
+    let reference = version.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "ModelVersion",
+        field: "metadata.uid",
+    })?;
+    let owner = Owner {
+        reference,
+        about: &about,
+    };
+    let spec: ConfigMap = build::job_spec(version)?;
+    let spec_name = spec.name_any();
+    if apply::child(ctx, namespace, &owner, spec).await? == Applied::Going {
+        return Ok(None);
+    }
+    let job = build::job(&ctx.config, version, stage, &spec_name, snapshot)?;
+    let name = job.name_any();
+    let api = Api::<Job>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let made = match ctx
+        .call(format!("create Job {name}"), api.create(&params, &job))
+        .await
+    {
+        Ok(job) => {
+            ctx.metrics.wrote("Job", "create");
+            job
+        }
+        // Made by a reconcile that did not come to write it down.
+        Err(error) if error.code() == Some(409) => {
+            ctx.call(format!("read Job {name}"), api.get(&name)).await?
+        }
+        Err(error) => return Err(error),
+    };
+    let ours = made
+        .owner_references()
+        .iter()
+        .any(|reference| reference.uid == owner.reference.uid);
+    Ok(if ours { made.uid() } else { None })
+}
+
+fn note_uid(status: &mut ModelVersionStatus, job: &StageJob, uid: String) {
+    let attempts = [&mut status.snapshot_attempt, &mut status.fit_attempt];
+    if let Some(attempt) = attempts
+        .into_iter()
+        .flatten()
+        .find(|attempt| attempt.job == job.name)
+    {
+        attempt.job_uid = Some(uid);
+    }
+}
+
+async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision) -> Result<(), Error> {
+    let old = version.status.as_ref();
+    if apply::status(ctx, version, old, &decision.status).await? {
+        let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        events::conditions_changed(ctx, version, before, &decision.status.conditions).await;
+    }
+    Ok(())
+}
+
+/// Deletes Jobs whose results are recorded. Failed ones stay for their logs, the two newest of them.
+async fn collect_jobs(
+    ctx: &Context,
+    namespace: &str,
+    version: &ModelVersion,
+    status: &ModelVersionStatus,
+) -> Result<(), Error> {
+    let mut failed = Vec::new();
+    for job in dereference::jobs(ctx, namespace, version).await? {
+        let awaited = [&status.snapshot_attempt, &status.fit_attempt]
+            .into_iter()
+            .flatten()
+            .any(|attempt| !attempt.finished && attempt.job == job.name_any());
+        if awaited || job.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        if dereference::has_failed(&job) {
+            failed.push(job);
+        } else {
+            apply::delete(ctx, namespace, &job).await?;
+        }
+    }
+    failed.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp().map(|time| time.0)));
+    for job in failed.into_iter().skip(2) {
+        apply::delete(ctx, namespace, &job).await?;
+    }
+    Ok(())
+}
+
+/// Tells the ledger how the version stands, if it does not know yet. The ledger being away stops nothing.
+async fn tell_ledger(
+    ctx: &Context,
+    namespace: &str,
+    version: &ModelVersion,
+    status: &ModelVersionStatus,
+) -> bool {
+    let uid = version.uid().unwrap_or_default();
+    let role = status.role.map_or("Pending", Role::as_str);
+    let mut record = VersionRecord {
+        name: version.name_any(),
+        model: version.spec.model.clone(),
+        role: role.to_owned(),
+        generation: version.metadata.generation.unwrap_or_default(),
+        snapshot: status.snapshot.as_ref().map(|snapshot| snapshot.digest),
+        bundle: status.bundle.as_ref().map(|bundle| bundle.digest),
+        family: status.family.map(|family| family.as_str().to_owned()),
+        metrics: (status.metrics.iter())
+            .map(|metric| MetricValue {
+                name: metric.name.as_str().to_owned(),
+                mean: metric.mean.clone(),
+                standard_error: metric.standard_error.clone(),
+            })
+            .collect(),
+        observed_at: String::new(),
+    };
+    let Ok(what) = serde_json::to_string(&record) else {
+        return true;
+    };
+    if ctx.was_told(&uid, &what) {
+        return true;
+    }
+    record.observed_at = ctx.now().to_string();
+    match ctx.ledger.record_version(namespace, &uid, &record).await {
+        Ok(()) => {
+            ctx.note_told(&uid, what);
+            true
+        }
+        Err(error) => {
+            ctx.metrics.ledger_failed();
+            tracing::info!(
+                version.namespace = namespace,
+                version.name = record.name,
+                "ledger was not told about {}: {}",
+                record.name,
+                error.chain()
+            );
+            false
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Arithmetic of conditions.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// What a condition should say; [`merge`] turns it into one with times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Type of the condition, one of [`modelward_crds::conditions::types`].
+    pub kind: &'static str,
+    /// Whether it holds.
+    pub status: Status,
+    /// Why, in CamelCase: one of [`crate::reasons`].
+    pub reason: &'static str,
+    /// Why, in words.
+    pub message: String,
+}
+
+/// The three values of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It is not known.
+    Unknown,
+}
+
+/// Messages of conditions are cut here: Kubernetes takes 32768 characters, nobody reads them.
+const MESSAGE_LIMIT: usize = 1024;
+
+// === impl Status ===
+
+impl Status {
+    /// The value as Kubernetes writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// A condition that holds.
+    pub fn holds(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: Status::True,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// A condition that does not hold.
+    pub fn fails(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: Status::False,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// A condition of which nothing is known.
+    pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: Status::Unknown,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// The conditions that these verdicts make of the old ones, in the verdicts' order.
+///
+/// The transition time moves only where the status flips. Conditions of types that are not among the verdicts are dropped.
+pub fn merge(
+    old: &[Condition],
+    verdicts: &[Verdict],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let merged = |verdict: &Verdict| {
+        let before = find(old, verdict.kind).filter(|before| before.status == verdict.status.as_str());
+        Condition {
+            type_: verdict.kind.to_owned(),
+            status: verdict.status.as_str().to_owned(),
+            reason: verdict.reason.to_owned(),
+            message: verdict.message.chars().take(MESSAGE_LIMIT).collect(),
+            observed_generation: generation,
+            last_transition_time: before.map_or_else(
+                || Time(whole_seconds(now)),
+                |before| before.last_transition_time.clone(),
+            ),
+        }
+    };
+    verdicts.iter().map(merged).collect()
+}
+
+/// The condition of this type.
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether the condition of this type is True.
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// Conditions whose status or reason is not what it was: each is worth an Event.
+pub fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition> {
+    let same = |before: &Condition, after: &Condition| {
+        before.status == after.status && before.reason == after.reason
+    };
+    new.iter()
+        .filter(|after| !find(old, &after.type_).is_some_and(|before| same(before, after)))
+        .collect()
+}
+
+/// Kubernetes keeps whole seconds; what it would cut away must not make two equal statuses differ.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_where_the_status_flips() {
+        let first = merge(&[], &[Verdict::fails("Ready", "Pending", "")], Some(1), at(10));
+        let reworded = merge(
+            &first,
+            &[Verdict::fails("Ready", "Waiting", "for data")],
+            Some(2),
+            at(20),
+        );
+        assert_eq!(reworded[0].last_transition_time.0, at(10));
+        assert_eq!(reworded[0].observed_generation, Some(2));
+        let flipped = merge(
+            &reworded,
+            &[Verdict::holds("Ready", "Serving", "")],
+            Some(2),
+            at(30),
+        );
+        assert_eq!(flipped[0].last_transition_time.0, at(30));
+    }
+
+    #[test]
+    fn merging_the_same_verdict_again_changes_nothing() {
+        let verdicts = [Verdict::holds("Ready", "Serving", "2 Pods")];
+        let first = merge(&[], &verdicts, Some(1), at(10));
+        assert_eq!(merge(&first, &verdicts, Some(1), at(99)), first);
+    }
+
+    #[test]
+    fn a_new_message_alone_is_no_event() {
+        let old = merge(
+            &[],
+            &[Verdict::holds("Ready", "Serving", "1 Pod")],
+            Some(1),
+            at(10),
+        );
+        let new = merge(
+            &old,
+            &[Verdict::holds("Ready", "Serving", "2 Pods")],
+            Some(1),
+            at(20),
+        );
+        assert!(changed(&old, &new).is_empty());
+        assert_eq!(changed(&[], &new).len(), 1);
+    }
+}

@@ -1,0 +1,64 @@
+//! From what should serve to the content-hashed name of its routes.
+
+use modelward_crds::RouteStatus;
+use modelward_wire::{ROUTES_FORMAT, Route, RouteMode, Routes};
+
+use crate::name_hash;
+
+/// The routes file of a model, and the name of the immutable `ConfigMap` that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutesFile {
+    /// `<model>-routes-<hash>`: other routes have another name.
+    pub name: String,
+    /// The content of `routes.json`.
+    pub content: String,
+}
+
+/// The file that makes Pods serve these routes. Empty routes have no file: nothing serves.
+pub fn routes_file(model: &str, routes: &[RouteStatus]) -> Option<RoutesFile> {
+    if routes.is_empty() {
+        return None;
+    }
+    let route = |route: &RouteStatus| Route {
+        version: route.version.clone(),
+        digest: route.digest,
+        weight: u32::try_from(route.weight).unwrap_or(0),
+        threshold: route.threshold.clone(),
+        mode: RouteMode::Live,
+    };
+    let routes = Routes {
+        format: ROUTES_FORMAT,
+        model: model.to_owned(),
+        routes: routes.iter().map(route).collect(),
+    };
+    // Strings, integers and lists: this cannot fail.
+    let content = serde_json::to_string(&routes).unwrap_or_default();
+    let name = format!("{model}-routes-{}", name_hash([content.as_bytes()]));
+    Some(RoutesFile { name, content })
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_wire::Digest;
+
+    use super::*;
+
+    fn route(version: &str, threshold: &str) -> RouteStatus {
+        RouteStatus {
+            version: version.into(),
+            uid: "u".into(),
+            digest: Digest::from_bytes([1; 32]),
+            weight: 100,
+            threshold: threshold.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn equal_routes_have_one_name_and_other_routes_another() {
+        let name = |routes: &[RouteStatus]| routes_file("heart", routes).unwrap().name;
+        assert_eq!(name(&[route("heart-1", "0.5")]), name(&[route("heart-1", "0.5")]));
+        assert_ne!(name(&[route("heart-1", "0.5")]), name(&[route("heart-1", "0.4")]));
+        assert_ne!(name(&[route("heart-1", "0.5")]), name(&[route("heart-2", "0.5")]));
+        assert_eq!(routes_file("heart", &[]), None);
+    }
+}

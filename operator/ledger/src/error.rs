@@ -1,0 +1,118 @@
+//! What a caller is told when a request cannot be answered.
+
+use std::{error::Error, fmt::Write as _};
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// A refusal. Its text is for the caller; what went wrong inside is logged under an id and never told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// 400: an address or a request that has no meaning.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 401: no proof, or one that does not hold.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// 403: a proven caller who may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405.
+    #[error("this address does not take that method")]
+    MethodNotAllowed,
+    /// 408: the sender fell silent.
+    #[error("{0}")]
+    Timeout(String),
+    /// 409: a manifest came before its blobs, which are named.
+    #[error("{message}")]
+    BlobsMissing {
+        /// The sentence.
+        message: String,
+        /// Digests of the blobs.
+        missing: Vec<modelward_wire::Digest>,
+    },
+    /// 413.
+    #[error("{0}")]
+    TooLarge(String),
+    /// 422: a body that is not what it has to be.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// 503: something that this request needs is away for now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// 503: the artifact store failed.
+    #[error("the artifact store failed")]
+    Store(#[from] object_store::Error),
+    /// 500: a fault of the ledger itself.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Seconds after which a caller may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+// === impl ApiError ===
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::BlobsMissing { .. } => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut message = self.to_string();
+        if self.source().is_some() {
+            let id = uuid::Uuid::new_v4();
+            tracing::error!(error.id = %id, error = chain(&self), "request failed, the caller was given id {id}");
+            let _ = write!(message, "; the ledger's log says more under id {id}");
+        }
+        let body = match &self {
+            Self::BlobsMissing { missing, .. } => json!({"error": message, "missing": missing}),
+            _ => json!({"error": message}),
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// An error with all its causes on one line, for the log.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}

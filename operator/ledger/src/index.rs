@@ -1,0 +1,134 @@
+//! Keeps the index of artifacts in PostgreSQL level with the store.
+//!
+//! The store is the truth and never waits for the index: a row is tried right after a manifest is stored, and what is
+//! missing then (PostgreSQL was away, the process ended) is added by going through the store.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use modelward_wire::{Digest, Manifest, ManifestKind};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    database::{ArtifactRow, Database, DatabaseError},
+    error::chain,
+    metrics::Metrics,
+    store::{Kind, Store},
+};
+
+pub(crate) struct Index {
+    pub(crate) store: Arc<Store>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// A larger object is not read: it is no manifest of ours.
+    pub(crate) max_manifest_bytes: u64,
+}
+
+/// Why the index could not be brought level.
+#[derive(Debug, thiserror::Error)]
+enum IndexError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("failed to go through the artifact store")]
+    Store(#[from] object_store::Error),
+}
+
+/// Digests that are compared with the index in one statement.
+const CHUNK: usize = 500;
+/// Manifests that one round reads at most; the next one goes on.
+const ROUND: usize = 1000;
+
+// === impl Index ===
+
+impl Index {
+    /// Adds what the index lacks; what went wrong is logged, for the next round tries again.
+    pub(crate) async fn level(&self) {
+        match self.try_level().await {
+            Ok(0) => {}
+            Ok(added) => tracing::info!("added {added} artifacts to the index"),
+            Err(IndexError::Database(DatabaseError::Away(why))) => {
+                tracing::debug!("the index of artifacts waits for PostgreSQL: {why}");
+            }
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "failed to bring the index of artifacts level"
+            ),
+        }
+    }
+
+    async fn try_level(&self) -> Result<usize, IndexError> {
+        let (mut read, mut added) = (0, 0);
+        for namespace in self.store.namespaces().await? {
+            let mut chunks = self.store.manifests(&namespace).try_chunks(CHUNK);
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk.map_err(|error| error.1)?;
+                let digests = chunk.iter().map(|(digest, _)| digest.to_string()).collect();
+                let known = self.database.indexed(&namespace, digests).await?;
+                for (digest, object) in chunk {
+                    if known.contains(&digest.to_string()) {
+                        continue;
+                    }
+                    if read == ROUND {
+                        return Ok(added);
+                    }
+                    read += 1;
+                    if object.size > self.max_manifest_bytes {
+                        tracing::warn!(
+                            "manifest {namespace}/{digest} is too large to be one of ours: left out"
+                        );
+                        continue;
+                    }
+                    let created = object.last_modified.timestamp_micros();
+                    let Some(found) = self.store.get(&namespace, Kind::Manifest, &digest).await? else {
+                        continue;
+                    };
+                    let bytes = found.bytes().await?;
+                    let whole = Digest::from_bytes(Sha256::digest(&bytes).into()) == digest;
+                    let Some(manifest) = whole.then(|| serde_json::from_slice(&bytes).ok()).flatten() else {
+                        tracing::warn!("manifest {namespace}/{digest} is damaged: left out of the index");
+                        continue;
+                    };
+                    added += usize::from(
+                        self.add(&namespace, digest, &manifest, bytes.len(), created)
+                            .await?,
+                    );
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    /// Adds one artifact.
+    pub(crate) async fn add(
+        &self,
+        namespace: &str,
+        digest: Digest,
+        manifest: &Manifest,
+        manifest_bytes: usize,
+        created: i64,
+    ) -> Result<bool, DatabaseError> {
+        let kind = match manifest.kind {
+            ManifestKind::Bundle => "Bundle",
+            ManifestKind::Snapshot => "Snapshot",
+        };
+        let size = manifest
+            .files
+            .iter()
+            .fold(manifest_bytes as u64, |sum, file| sum.saturating_add(file.size));
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let added = self
+            .database
+            .index(
+                namespace,
+                ArtifactRow {
+                    digest,
+                    kind,
+                    size,
+                    created,
+                },
+            )
+            .await?;
+        self.metrics.index_rows.inc_by(u64::from(added));
+        Ok(added)
+    }
+}

@@ -1,0 +1,182 @@
+//! Brings the schema up to this program, and gives the ledger's role what it needs and no more.
+
+use std::{path::PathBuf, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::database::{MIGRATOR, describe, options};
+
+/// What a migration is told.
+#[derive(Clone, Debug)]
+pub struct MigrateConfig {
+    /// A file that holds the `postgres://` URL of the role that owns the schema.
+    pub database_url_file: PathBuf,
+    /// The role that the ledger connects as; it must exist.
+    pub ledger_role: String,
+    /// How long to wait for a PostgreSQL that is not up yet.
+    pub patience: Duration,
+}
+
+/// Why a migration did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The URL's file cannot be read, or holds something else.
+    #[error("the database URL file {path:?} cannot be used: {why}")]
+    Url {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// PostgreSQL did not become usable in time.
+    #[error("PostgreSQL is away after {patience:?} of waiting: {why}")]
+    Away {
+        /// How long was waited.
+        patience: Duration,
+        /// What was wrong at the last attempt.
+        why: String,
+    },
+    /// A migration failed; PostgreSQL rolled it back.
+    #[error("failed to migrate the schema")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The ledger's role is not there.
+    #[error(
+        "role {0:?} does not exist: make it with CREATE ROLE … LOGIN PASSWORD …, its password is not the migration's business"
+    )]
+    NoRole(String),
+    /// The grants failed.
+    #[error("failed to grant to the ledger's role")]
+    Grant(#[from] sqlx::Error),
+}
+
+/// Privileges of the ledger's role by table. Nothing is ever deleted by it, and the index of artifacts is append-only.
+const GRANTS: [(&str, &str); 5] = [
+    ("model_versions", "SELECT, INSERT, UPDATE"),
+    ("job_results", "SELECT, INSERT, UPDATE"),
+    ("job_progress", "SELECT, INSERT, UPDATE"),
+    ("artifacts", "SELECT, INSERT"),
+    ("_sqlx_migrations", "SELECT"),
+];
+
+// === impl MigrateConfig ===
+
+impl Default for MigrateConfig {
+    fn default() -> Self {
+        Self {
+            database_url_file: "/etc/modelward/database/url".into(),
+            ledger_role: "modelward_ledger".into(),
+            patience: Duration::from_mins(2),
+        }
+    }
+}
+
+/// Waits for PostgreSQL, migrates the schema and grants. Running it again, or twice at once, does no harm.
+pub async fn migrate(config: MigrateConfig) -> Result<(), MigrateError> {
+    // A pool of one: the migrator's future is `Send` with a pool only.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(reach(&config).await?);
+    let MigrateConfig {
+        ledger_role: role, ..
+    } = config;
+    // An older program beside a newer schema (a chart that was rolled back) has nothing to do, and that is no error.
+    let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
+    migrator.set_ignore_missing(true);
+    migrator.run(&pool).await?;
+    grant(&mut *pool.acquire().await?, &role).await?;
+    pool.close().await;
+    tracing::info!("the schema is current and role {role} has its privileges");
+    Ok(())
+}
+
+/// Waits for PostgreSQL; gives the options that a connection was made with.
+async fn reach(config: &MigrateConfig) -> Result<PgConnectOptions, MigrateError> {
+    let deadline = Instant::now() + config.patience;
+    let mut told = String::new();
+    loop {
+        let path = &config.database_url_file;
+        let url_error = |why| MigrateError::Url {
+            path: path.clone(),
+            why,
+        };
+        let url = tokio::fs::read_to_string(path)
+            .await
+            .map_err(|error| url_error(error.to_string()))?;
+        // Timeouts of the ledger's kind would cut a long migration, or the wait for one that runs already.
+        let options = options(url.trim())
+            .map_err(url_error)?
+            .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+        let why = match timeout(Duration::from_secs(5), PgConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => {
+                connection.close().await?;
+                return Ok(options);
+            }
+            Ok(Err(error)) => describe(&error),
+            Err(_) => "it did not answer".into(),
+        };
+        if Instant::now() >= deadline {
+            return Err(MigrateError::Away {
+                patience: config.patience,
+                why,
+            });
+        }
+        if told != why {
+            tracing::info!("waiting for PostgreSQL: {why}");
+            told = why;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn grant(connection: &mut PgConnection, role: &str) -> Result<(), MigrateError> {
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(role)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Err(MigrateError::NoRole(role.to_owned()));
+    }
+    let owner: bool = sqlx::query_scalar("SELECT current_user = $1")
+        .bind(role)
+        .fetch_one(&mut *connection)
+        .await?;
+    if owner {
+        tracing::warn!(
+            "role {role} owns the schema and so may do everything: give the ledger a role of its own"
+        );
+        return Ok(());
+    }
+    let quoted: String = sqlx::query_scalar("SELECT quote_ident($1)")
+        .bind(role)
+        .fetch_one(&mut *connection)
+        .await?;
+    let (database, schema): (String, String) =
+        sqlx::query_as("SELECT quote_ident(current_database()), quote_ident(current_schema())")
+            .fetch_one(&mut *connection)
+            .await?;
+    let mut statements = vec![
+        format!("GRANT CONNECT ON DATABASE {database} TO {quoted}"),
+        format!("GRANT USAGE ON SCHEMA {schema} TO {quoted}"),
+        // What a former release granted and this one does not need is taken back.
+        format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {quoted}"),
+    ];
+    statements.extend(GRANTS.map(|(table, privileges)| format!("GRANT {privileges} ON {table} TO {quoted}")));
+    let mut transaction = connection.begin().await?;
+    // Two grants on one table at the same moment fail with "tuple concurrently updated".
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('modelward grants'))")
+        .execute(&mut *transaction)
+        .await?;
+    for statement in statements {
+        // Every name in it was quoted by the server or is a constant.
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}

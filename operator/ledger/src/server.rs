@@ -1,0 +1,261 @@
+//! Puts the parts together, listens, and goes down in order.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use kube::Client;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::{
+    Config, StoreError,
+    api::{App, router},
+    auth::Authenticator,
+    connection::Connection,
+    database::Database,
+    error::chain,
+    health::{Health, State},
+    index::Index,
+    metrics::Metrics,
+    store::Store,
+};
+
+/// A ledger that is ready to listen.
+pub struct Ledger {
+    listener: TcpListener,
+    router: Router,
+    app: Arc<App>,
+    idle_timeout: Duration,
+}
+
+/// Why the ledger cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, or not ours.
+    #[error("failed to listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The artifact store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is neither a Pod's environment nor a kubeconfig.
+    #[error("failed to find out how to reach the API server")]
+    Kubernetes(#[source] kube::config::InferConfigError),
+    /// The client cannot be made from what was found.
+    #[error("failed to make a client for the API server")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// Connections at once; more wait in the kernel's queue.
+const CONNECTIONS: usize = 1024;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests in flight may end within this; a Pod has 30 s by default.
+const GRACE: Duration = Duration::from_secs(25);
+const CHECK_UP: Duration = Duration::from_secs(3);
+const CHECK_DOWN: Duration = Duration::from_secs(1);
+const CHECK_STORE: Duration = Duration::from_secs(10);
+const CHECK_LIMIT: Duration = Duration::from_secs(20);
+const LEVEL: Duration = Duration::from_mins(5);
+
+/// Serves until `shutdown` completes and the requests in flight have ended.
+///
+/// A PostgreSQL, an S3 bucket or an API server that is away is no error: it is waited for, and said on `/readyz`.
+pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    let ledger = Ledger::bind(config, client().await?).await?;
+    ledger.run(shutdown).await;
+    Ok(())
+}
+
+/// A client for the API server, from the Pod's environment or the kubeconfig.
+pub async fn client() -> Result<Client, Error> {
+    let mut config = kube::Config::infer().await.map_err(Error::Kubernetes)?;
+    // The default tries for minutes; a caller who waits for a proof is better told to come again.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(3));
+    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Opens the store and the port; asks neither PostgreSQL nor the API server yet.
+    pub async fn bind(config: Config, client: Client) -> Result<Self, Error> {
+        let Config {
+            addr,
+            database_url_file,
+            store,
+            audience,
+            operator_service_account,
+            max_blob_bytes,
+            max_manifest_bytes,
+            idle_timeout,
+            proof_lifetime,
+        } = config;
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::new(metrics.clone()));
+        let store = Arc::new(Store::open(&store)?);
+        let database = Arc::new(Database::new(database_url_file, health.clone()));
+        let index = Index {
+            store: store.clone(),
+            database: database.clone(),
+            metrics: metrics.clone(),
+            max_manifest_bytes,
+        };
+        let authenticator = Authenticator::new(
+            client,
+            audience,
+            operator_service_account,
+            proof_lifetime,
+            metrics.clone(),
+        );
+        let app = Arc::new(App {
+            store,
+            database,
+            index: Arc::new(index),
+            authenticator,
+            health,
+            metrics,
+            max_blob_bytes,
+            max_manifest_bytes,
+            idle_timeout,
+        });
+        let listener = TcpListener::bind(addr)
+            .await
+            .map_err(|source| Error::Listen { addr, source })?;
+        Ok(Self {
+            listener,
+            router: router(app.clone()),
+            app,
+            idle_timeout,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` completes and the requests in flight have ended.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let Self {
+            listener,
+            router,
+            app,
+            idle_timeout,
+        } = self;
+        // They end with this set.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_database(app.clone()));
+        tasks.spawn(watch_store(app.clone()));
+        tasks.spawn(level_index(app.clone()));
+        if let Ok(addr) = listener.local_addr() {
+            tracing::info!("the ledger listens on {addr}");
+        }
+        let graceful = GracefulShutdown::new();
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        let accept = async {
+            loop {
+                let Ok(permit) = connections.clone().acquire_owned().await else {
+                    return;
+                };
+                let stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of file descriptors, say: trying again at once would only spin.
+                        tracing::warn!(error = chain(&error), "failed to accept a connection");
+                        sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                };
+                let connection = graceful.watch(connection(stream, router.clone(), idle_timeout));
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(error = chain(&error), "a connection ended early");
+                    }
+                    drop(permit);
+                });
+            }
+        };
+        tokio::select! {
+            () = accept => {}
+            () = shutdown => {}
+        }
+        drop(listener);
+        if timeout(GRACE, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still in flight after {GRACE:?}");
+        }
+        tasks.shutdown().await;
+        let _ = timeout(CHECK_LIMIT, app.database.close()).await;
+        tracing::info!("the ledger has ended");
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    router: Router,
+    idle_timeout: Duration,
+) -> hyper::server::conn::http1::Connection<TokioIo<Connection>, TowerToHyperService<Router>> {
+    let _ = stream.set_nodelay(true);
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(
+            TokioIo::new(Connection::new(stream, idle_timeout)),
+            TowerToHyperService::new(router),
+        )
+}
+
+/// Asks PostgreSQL every few seconds, more often while it is away.
+async fn watch_database(app: Arc<App>) {
+    loop {
+        // Each step of a check has its own bound; this one is for what nobody thought of.
+        if timeout(CHECK_LIMIT, app.database.check()).await.is_err() {
+            app.health.set_database(State::Down("it does not answer".into()));
+        }
+        let up = app.health.database() == State::Up;
+        sleep(if up { CHECK_UP } else { CHECK_DOWN }).await;
+    }
+}
+
+async fn watch_store(app: Arc<App>) {
+    loop {
+        let state = match timeout(CHECK_LIMIT, app.store.check()).await {
+            Ok(Ok(())) => State::Up,
+            Ok(Err(why)) => State::Down(why),
+            Err(_) => State::Down("it does not answer".into()),
+        };
+        let up = state == State::Up;
+        app.health.set_store(state);
+        sleep(if up { CHECK_STORE } else { CHECK_DOWN }).await;
+    }
+}
+
+/// Brings the index level whenever PostgreSQL is back, and every few minutes.
+async fn level_index(app: Arc<App>) {
+    let mut database = app.health.watch_database();
+    let mut tick = interval(LEVEL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => app.store.sweep().await,
+            changed = database.changed() => if changed.is_err() { return },
+        }
+        if *database.borrow_and_update() == State::Up {
+            app.index.level().await;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The ledger against a real PostgreSQL and a real API server, under the roles and rules that it has in a cluster.
+
+mod artifacts;
+mod callers;
+mod outages;
+mod records;
+mod support;

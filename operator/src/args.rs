@@ -1,0 +1,200 @@
+//! The command line. Every argument has an environment variable: that is how the chart sets it.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use modelward_controllers::Config;
+use modelward_ledger::MigrateConfig;
+
+/// Keeps tabular models healthy on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    /// How log lines are written.
+    #[arg(
+        long,
+        env = "MODELWARD_LOG_FORMAT",
+        value_enum,
+        default_value = "text",
+        global = true
+    )]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for machines.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reconcile the cluster; waits for the lease first.
+    Run(RunArgs),
+    /// Serve artifacts, results and records.
+    Ledger(LedgerArgs),
+    /// Bring the ledger's schema up to this version.
+    Migrate(MigrateArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Parser)]
+pub struct RunArgs {
+    /// Name of this process in the lease and in Events.
+    #[arg(long, env = "POD_NAME", default_value = "modelward-operator")]
+    pub pod_name: String,
+    /// Namespace of the lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "modelward-system")]
+    pub pod_namespace: String,
+    /// Name of the lease.
+    #[arg(long, env = "MODELWARD_LEASE_NAME", default_value = "modelward-operator")]
+    pub lease_name: String,
+    /// Where metrics and probes are served.
+    #[arg(long, env = "MODELWARD_METRICS_ADDR", default_value = "0.0.0.0:8080")]
+    pub metrics_addr: SocketAddr,
+    /// Image of the trainer.
+    #[arg(long, env = "MODELWARD_TRAINER_IMAGE")]
+    pub trainer_image: String,
+    /// Image of the inference server.
+    #[arg(long, env = "MODELWARD_INFERENCE_IMAGE")]
+    pub inference_image: String,
+    /// When images are pulled: Always, IfNotPresent or Never.
+    #[arg(long, env = "MODELWARD_IMAGE_PULL_POLICY", default_value = "IfNotPresent",
+        value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub image_pull_policy: String,
+    /// Secrets with credentials of the registry, in the models' namespaces; names joined by commas.
+    #[arg(long, env = "MODELWARD_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    pub image_pull_secrets: Vec<String>,
+    /// Address of the ledger.
+    #[arg(
+        long,
+        env = "MODELWARD_LEDGER_URL",
+        default_value = "http://modelward-ledger.modelward-system.svc:8090"
+    )]
+    pub ledger_url: String,
+    /// File with this process's token for the ledger.
+    #[arg(
+        long,
+        env = "MODELWARD_LEDGER_TOKEN_FILE",
+        default_value = "/var/run/secrets/modelward/ledger/token"
+    )]
+    pub ledger_token_file: PathBuf,
+    /// Service account of trainer and inference Pods.
+    #[arg(long, env = "MODELWARD_WORKLOAD_SERVICE_ACCOUNT", default_value = "default")]
+    pub workload_service_account: String,
+    /// A training that takes longer is ended.
+    #[arg(long, env = "MODELWARD_TRAINING_DEADLINE_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
+    pub training_deadline_seconds: i64,
+    /// The only namespace to look at; all of them where it is empty.
+    #[arg(long, env = "MODELWARD_WATCH_NAMESPACE", default_value = "")]
+    pub watch_namespace: String,
+}
+
+/// Arguments of `ledger`.
+#[derive(Debug, Parser)]
+pub struct LedgerArgs {
+    /// Where to listen.
+    #[arg(long, env = "MODELWARD_LEDGER_ADDR", default_value = "0.0.0.0:8090")]
+    addr: SocketAddr,
+    /// File with the database's URL; read again at each attempt to connect.
+    #[arg(
+        long,
+        env = "MODELWARD_DATABASE_URL_FILE",
+        default_value = "/etc/modelward/database/url"
+    )]
+    database_url_file: PathBuf,
+    /// Where artifacts are: file:///path or s3://bucket/prefix.
+    #[arg(
+        long,
+        env = "MODELWARD_STORE",
+        default_value = "file:///var/lib/modelward/artifacts"
+    )]
+    store: String,
+    /// The audience that callers' tokens must have been made for.
+    #[arg(long, env = "MODELWARD_LEDGER_AUDIENCE", default_value = "modelward-ledger")]
+    audience: String,
+    /// User name of the operator's service account.
+    #[arg(
+        long,
+        env = "MODELWARD_OPERATOR_SERVICE_ACCOUNT",
+        default_value = "system:serviceaccount:modelward-system:modelward-operator"
+    )]
+    operator_service_account: String,
+}
+
+/// Arguments of `migrate`.
+#[derive(Debug, Parser)]
+pub struct MigrateArgs {
+    /// File with the URL of the role that owns the schema.
+    #[arg(
+        long,
+        env = "MODELWARD_DATABASE_URL_FILE",
+        default_value = "/etc/modelward/database/url"
+    )]
+    database_url_file: PathBuf,
+    /// Role that the ledger connects as.
+    #[arg(long, env = "MODELWARD_LEDGER_ROLE", default_value = "modelward_ledger")]
+    ledger_role: String,
+    /// Seconds to wait for a database that is not up yet.
+    #[arg(long, env = "MODELWARD_DATABASE_PATIENCE_SECONDS", default_value_t = 120)]
+    patience_seconds: u64,
+}
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    /// What the reconcilers need to know.
+    pub fn config(&self) -> Config {
+        let watch_namespace = Some(self.watch_namespace.clone()).filter(|namespace| !namespace.is_empty());
+        Config {
+            trainer_image: self.trainer_image.clone(),
+            inference_image: self.inference_image.clone(),
+            image_pull_policy: self.image_pull_policy.clone(),
+            image_pull_secrets: self
+                .image_pull_secrets
+                .iter()
+                .filter(|name| !name.is_empty())
+                .cloned()
+                .collect(),
+            ledger_url: self.ledger_url.trim_end_matches('/').to_owned(),
+            ledger_token_file: self.ledger_token_file.clone(),
+            workload_service_account: self.workload_service_account.clone(),
+            training_deadline_seconds: self.training_deadline_seconds,
+            watch_namespace,
+        }
+    }
+}
+
+// === impl LedgerArgs ===
+
+impl From<LedgerArgs> for modelward_ledger::Config {
+    fn from(args: LedgerArgs) -> Self {
+        Self {
+            addr: args.addr,
+            database_url_file: args.database_url_file,
+            store: args.store,
+            audience: args.audience,
+            operator_service_account: args.operator_service_account,
+            ..Self::default()
+        }
+    }
+}
+
+// === impl MigrateArgs ===
+
+impl From<MigrateArgs> for MigrateConfig {
+    fn from(args: MigrateArgs) -> Self {
+        Self {
+            database_url_file: args.database_url_file,
+            ledger_role: args.ledger_role,
+            patience: Duration::from_secs(args.patience_seconds),
+        }
+    }
+}

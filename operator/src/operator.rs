@@ -1,0 +1,141 @@
+//! `run`: metrics and probes first, then the lease, then the controllers.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use kube::{Client, Config as KubeConfig};
+use modelward_controllers::{Clock, Context, Health, LedgerClient, Metrics, lease::Election};
+use prometheus_client::registry::Registry;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::args::RunArgs;
+
+/// What Prometheus is told about the text below it: it refuses a scrape without it.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone)]
+struct Probes {
+    health: Health,
+    registry: Arc<Registry>,
+}
+
+/// Reconciles until the process is told to end or loses the lease.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let probes = Probes {
+        health: Health::default(),
+        registry: Arc::new(registry),
+    };
+    let listener = TcpListener::bind(args.metrics_addr)
+        .await
+        .with_context(|| format!("failed to listen on {}", args.metrics_addr))?;
+    let server = axum::serve(listener, router(probes.clone())).into_future();
+
+    let clock: Clock = Arc::new(|| {
+        let since = std::time::SystemTime::now();
+        since
+            .try_into()
+            .unwrap_or(modelward_controllers::Timestamp::UNIX_EPOCH)
+    });
+    let mut config = KubeConfig::infer()
+        .await
+        .context("failed to find out how to reach the API server")?;
+    // The client would try again for minutes; a reconcile has a deadline and a backoff of its own.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    let client = Client::try_from(config).context("failed to make a client for the API server")?;
+    let ledger = LedgerClient::new(&args.ledger_url, args.ledger_token_file.clone())?;
+    let mut election = Election::new(
+        client.clone(),
+        &args.pod_namespace,
+        &args.lease_name,
+        &args.pod_name,
+        clock.clone(),
+    );
+
+    let work = async {
+        tokio::select! {
+            () = election.acquire() => {}
+            () = terminated() => return Ok(()),
+        }
+        tracing::info!(lease.holder = args.pod_name, "{} leads", args.pod_name);
+        metrics.leads(true);
+        let ctx = Arc::new(Context::new(
+            client,
+            args.config(),
+            ledger,
+            metrics.clone(),
+            &args.pod_name,
+            clock,
+        ));
+        let lost = tokio::select! {
+            () = modelward_controllers::run(ctx, probes.health.clone(), terminated()) => false,
+            () = election.hold() => true,
+        };
+        metrics.leads(false);
+        if lost {
+            // Others may lead already: nothing of ours may go on.
+            bail!("the lease was lost");
+        }
+        election.release().await;
+        Ok(())
+    };
+    tokio::select! {
+        done = work => done,
+        served = server => served.context("metrics and probes cannot be served any more"),
+    }
+}
+
+/// Ends when the process is asked to.
+pub async fn terminated() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn router(probes: Probes) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(probes)
+}
+
+/// A process that stands by is ready: it is ready to take over.
+async fn readyz(State(probes): State<Probes>) -> (StatusCode, String) {
+    let problems = probes.health.problems();
+    if problems.is_empty() {
+        let role = if probes.health.started() {
+            "leads"
+        } else {
+            "stands by"
+        };
+        return (StatusCode::OK, format!("ok: {role}\n"));
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n")
+}
+
+async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &probes.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

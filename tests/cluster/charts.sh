@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Checks of the charts.
+#
+#   charts.sh lint       strict lint, every variant renders, wrong values are refused with a sentence, each right is explained
+#   charts.sh dry-run    the API server of $KUBECONFIG takes every object of every variant, and its restricted Pod Security
+#                        Standard has nothing against any Pod
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$HERE/lib.sh"
+source "$HERE/tools.sh"
+CHART=$REPOSITORY/charts/modelward
+CRDS=$REPOSITORY/charts/modelward-crds
+NAMESPACE=modelward-chart-check
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+PATH=$TOOLS/helm-$HELM:$TOOLS/kubernetes-$KUBERNETES:$PATH
+
+VARIANTS=(
+  "operator.replicas=2"
+  "operator.replicas=1"
+  "operator.watchNamespace=default"
+  "operator.image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000,imagePullSecrets={registry}"
+  "postgresql.enabled=false,database.existingSecret=production"
+  "ledger.store.url=s3://bucket/prefix,ledger.replicas=3,ledger.store.existingSecret=bucket"
+  "networkPolicy.enabled=true"
+  "networkPolicy.enabled=true,postgresql.enabled=false,database.existingSecret=production,networkPolicy.ledgerEgress.cidrs={10.0.0.0/8,192.168.0.0/16}"
+  "metrics.serviceMonitor.enabled=true"
+  "rbac.aggregate=false,fullnameOverride=other"
+)
+# values, then a part of the sentence
+REFUSED=(
+  "ledger.replicas=2" "maximum: got 2, want 1"
+  "operator.replica=2" "additional properties 'replica' not allowed"
+  "postgresql.enabled=false" "name a Secret with the keys url and migrate-url"
+  "operator.image.digest=latest" "does not match pattern"
+  "ledger.store.url=ftp://x" "does not match pattern"
+  "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
+)
+
+render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1"; }
+
+lint() {
+  local variant i out unexplained
+  helm lint --strict --quiet "$CHART" "$CRDS"
+  for variant in "${VARIANTS[@]}" metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender; do
+    render "$variant" >"$WORK/rendered" || die "the chart does not render with $variant"
+    ! grep -qE 'verbs:.*\*|resources:.*\*|apiGroups:.*\*' "$WORK/rendered" || die "a right with a wildcard ($variant)"
+  done
+  for ((i = 0; i < ${#REFUSED[@]}; i += 2)); do
+    if out=$(render "${REFUSED[i]}" 2>&1); then die "the chart took ${REFUSED[i]}"; fi
+    grep -qF "${REFUSED[i + 1]}" <<<"$out" || die "${REFUSED[i]} is refused, but without \"${REFUSED[i + 1]}\": $out"
+  done
+  unexplained=$(awk '/^ *- apiGroups/ && before !~ /^ *#/ { print FILENAME ":" FNR } { before = $0 }' "$CHART"/templates/*/*.yaml)
+  [ -z "$unexplained" ] || die "a rule without a comment that says who needs it and why: $unexplained"
+  [ "$(helm template crds "$CRDS" | grep -c '^kind: CustomResourceDefinition$')" = "$(find "$REPOSITORY/crds/yaml" -name '*.yaml' | wc -l)" ] || die "the chart modelward-crds does not render each file of crds/yaml"
+  diff -r "$REPOSITORY/crds/yaml" "$CRDS/files" >/dev/null || die "charts/modelward-crds/files is not crds/yaml; run \`make generate\`"
+  say "$((${#VARIANTS[@]} + 1)) variants rendered, $((${#REFUSED[@]} / 2)) refused"
+}
+
+dry_run() {
+  local variant warned
+  # shellcheck disable=SC2064
+  trap "kubectl delete namespace $NAMESPACE --wait=false >/dev/null 2>&1 || true; rm -rf '$WORK'" EXIT
+  kubectl apply --server-side -f - >/dev/null <<Y
+apiVersion: v1
+kind: Namespace
+metadata: {name: $NAMESPACE, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted}}
+Y
+  helm template crds "$CRDS" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >/dev/null
+  for variant in "${VARIANTS[@]}"; do
+    render "$variant" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >"$WORK/out" 2>"$WORK/err" || die "the API server refuses the chart with $variant: $(cat "$WORK/err")"
+    warned=$(grep -i warning "$WORK/err" || true)
+    [ -z "$warned" ] || die "the API server warns of the chart with $variant: $warned"
+    say "$(wc -l <"$WORK/out") objects: $variant"
+  done
+}
+
+case ${1:-} in
+  lint) lint ;;
+  dry-run) dry_run ;;
+  *)
+    sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit 2
+    ;;
+esac

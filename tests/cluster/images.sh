@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# The images of the demo and the tests, from binaries that cargo builds outside.
+#
+#   images.sh build [NAME…]      operator, inference, trainer, postgres (the default) and tests
+#   images.sh load [NAME…]       hands them to the cluster (cluster.sh load)
+#   images.sh name NAME          prints the full name of one that was built
+#   images.sh values             prints Helm values that name what was built
+#   images.sh archive IMAGE TAR  writes one as `docker save` does
+#
+# Tags are the sha256 of what is inside, so an image that did not change is neither built nor loaded again.
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$HERE/lib.sh"
+TARGET=x86_64-unknown-linux-musl
+IMAGES=$CACHE/images
+REGISTRY=localhost
+DEBIAN=bookworm
+# name: Dockerfile, largest size in MB
+declare -A DOCKERFILE=([operator]=operator [inference]=inference [trainer]=trainer [tests]=tests)
+declare -A LARGEST=([operator]=40 [inference]=25)
+DEFAULT=(operator inference trainer postgres)
+mkdir -p "$IMAGES"
+
+# Its own storage, so that nothing of the machine's is touched and the cache can be deleted as a whole.
+builder() { buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" --storage-driver vfs "$@"; }
+
+choose_builder() {
+  if command -v buildah >/dev/null || { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }; then
+    need_packages buildah:buildah
+    BUILDER=buildah
+  elif docker info >/dev/null 2>&1; then
+    BUILDER=docker
+  else
+    die "images are built by buildah or Docker; neither is here: install buildah (sudo apt-get install buildah)"
+  fi
+}
+
+exists() {
+  if [ "$BUILDER" = docker ]; then
+    docker image inspect "$1" >/dev/null 2>&1
+  else
+    builder inspect --type image "$1" >/dev/null 2>&1
+  fi
+}
+
+build_image() { # IMAGE DOCKERFILE CONTEXT ARGUMENT=VALUE
+  if [ "$BUILDER" = docker ]; then
+    DOCKER_BUILDKIT=1 quietly "image-$(basename "$1")" docker build -t "$1" -f "$2" --build-arg "$4" "$3"
+  else
+    quietly "image-$(basename "$1")" builder bud --isolation chroot -t "$1" -f "$2" --build-arg "$4" "$3"
+  fi
+}
+
+size_of() {
+  if [ "$BUILDER" = docker ]; then
+    docker image inspect --format '{{.Size}}' "$1"
+  else
+    builder images --json "$1" | sed -n 's/.*"size": "\([0-9.]*\) \([A-Za-z]*\)".*/\1 \2/p' | head -1 |
+      awk '{ factor["B"] = 1; factor["KB"] = 1e3; factor["MB"] = 1e6; factor["GB"] = 1e9; printf "%d", $1 * factor[$2] }'
+  fi
+}
+
+# === programs ===
+
+build_binaries() {
+  need_rust
+  need_packages musl-gcc:musl-tools gcc:gcc make:make
+  local package=() name
+  for name in "$@"; do package+=(-p "modelward-$name"); done
+  # cargo tells its own progress; from nothing this takes about 11 minutes on 2 cores.
+  (cd "$REPOSITORY" && CC_x86_64_unknown_linux_musl=musl-gcc cargo build --locked --release --target $TARGET "${package[@]}")
+}
+
+build_program() { # NAME
+  local name=$1 binary=$CARGO_TARGET_DIR/$TARGET/release/modelward-$1 context=$IMAGES/context-$1 dockerfile image size
+  dockerfile=$REPOSITORY/${DOCKERFILE[$name]}/Dockerfile
+  [ -x "$binary" ] || die "cargo left no $binary: does the package modelward-$name have a program of that name?"
+  need_packages /etc/ssl/certs/ca-certificates.crt:ca-certificates
+  image=$REGISTRY/modelward/$name:$(cat "$binary" "$dockerfile" /etc/ssl/certs/ca-certificates.crt | sha256sum | cut -c1-12)
+  if ! exists "$image"; then
+    rm -rf "$context"
+    mkdir -p "$context/etc/ssl/certs"
+    cp "$binary" "$context/"
+    cp -L /etc/ssl/certs/ca-certificates.crt "$context/etc/ssl/certs/"
+    build_image "$image" "$dockerfile" "$context" BINARY=prebuilt
+    rm -rf "$context"
+  fi
+  echo "$image" >"$IMAGES/$name.name"
+  size=$(size_of "$image")
+  say "$image $(awk -v bytes="$size" 'BEGIN { printf "%.1f MB", bytes / 1e6 }')"
+  if [ -n "${LARGEST[$name]:-}" ] && [ "$size" -ge "$((LARGEST[$name] * 1000000))" ]; then
+    die "$image has $size bytes and may have at most ${LARGEST[$name]} MB"
+  fi
+}
+
+# === PostgreSQL ===
+
+# Debian from its package archive: the base where no registry can be asked.
+build_debian() {
+  exists "$REGISTRY/modelward/debian:$DEBIAN" && return
+  need_root "making a Debian base image"
+  need_packages debootstrap:debootstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+  need_disk 3 "$IMAGES"
+  local root=$IMAGES/debian context=$IMAGES/context-debian
+  say "Debian base, about a minute, once"
+  rm -rf "$root" "$context"
+  mkdir -p "$context"
+  quietly debootstrap debootstrap --variant=minbase "$DEBIAN" "$root"
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  tar -C "$root" -cf "$context/rootfs.tar" .
+  printf 'FROM scratch\nARG NONE\nADD rootfs.tar /\nCMD ["/bin/bash"]\n' >"$context/Dockerfile"
+  build_image "$REGISTRY/modelward/debian:$DEBIAN" "$context/Dockerfile" "$context" NONE=
+  rm -rf "$root" "$context"
+}
+
+build_postgres() {
+  local image
+  if [ "$BUILDER" = docker ]; then
+    # Where Docker is, the cluster's node pulls the public image that the chart names.
+    rm -f "$IMAGES/postgres.name"
+    return
+  fi
+  image=$REGISTRY/modelward/postgres:15-$(cat "$HERE"/postgres/* | sha256sum | cut -c1-12)
+  if ! exists "$image"; then
+    build_debian
+    build_image "$image" "$HERE/postgres/Dockerfile" "$HERE/postgres" "BASE=$REGISTRY/modelward/debian:$DEBIAN"
+  fi
+  echo "$image" >"$IMAGES/postgres.name"
+  say "$image $(size_of "$image" | awk '{ printf "%.0f MB", $1 / 1e6 }')"
+}
+
+# === commands ===
+
+build() {
+  local name programs=()
+  for name in "$@"; do
+    case $name in
+      operator | inference | trainer | tests) programs+=("$name") ;;
+      postgres) ;;
+      *) die "no image is called $name; there are operator, inference, trainer, tests and postgres" ;;
+    esac
+  done
+  choose_builder
+  [ ${#programs[@]} -eq 0 ] || step "programs (${programs[*]})" build_binaries "${programs[@]}"
+  for name in "$@"; do
+    if [ "$name" = postgres ]; then
+      step "image postgres" build_postgres
+    else
+      step "image $name" build_program "$name"
+    fi
+  done
+}
+
+image_name() {
+  [ -f "$IMAGES/$1.name" ] || die "the image $1 was not built: tests/cluster/images.sh build $1"
+  cat "$IMAGES/$1.name"
+}
+
+archive() { # IMAGE TAR
+  choose_builder
+  exists "$1" || die "no image $1: tests/cluster/images.sh build makes them"
+  # An archive is appended to where the file exists.
+  rm -f "$2"
+  if [ "$BUILDER" = docker ]; then
+    docker save -o "$2" "$1"
+  else
+    quietly archive builder push "$1" "docker-archive:$2:$1"
+  fi
+}
+
+values() {
+  local name image
+  for name in operator inference trainer postgres; do
+    [ -f "$IMAGES/$name.name" ] || continue
+    image=$(cat "$IMAGES/$name.name")
+    [ "$name" != postgres ] || name=postgresql
+    printf '%s:\n  image: {registry: %s, repository: %s, tag: "%s"}\n' "$name" "${image%%/*}" "$(sed 's#^[^/]*/##; s#:[^:]*$##' <<<"$image")" "${image##*:}"
+  done
+}
+
+load() {
+  local name images=()
+  for name in "$@"; do
+    # PostgreSQL may be the public one, which the node pulls by itself.
+    [ "$name" = postgres ] && [ ! -f "$IMAGES/postgres.name" ] || images+=("$(image_name "$name")")
+  done
+  "$HERE/cluster.sh" load "${images[@]}"
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case $command in
+  build | load)
+    [ $# -gt 0 ] || set -- "${DEFAULT[@]}"
+    "$command" "$@"
+    ;;
+  name) image_name "${1:?images.sh name NAME}" ;;
+  values) values ;;
+  archive) archive "${1:?images.sh archive IMAGE TAR}" "${2:?images.sh archive IMAGE TAR}" ;;
+  *)
+    sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit 2
+    ;;
+esac

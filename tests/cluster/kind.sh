@@ -1,0 +1,69 @@
+# The cluster by kind: Docker holds the node. One that runs already under the wanted name is used as it is.
+# shellcheck shell=bash
+KIND_NODE=$NAME-control-plane
+# Read by cluster.sh.
+# shellcheck disable=SC2034
+VOLUME_ROOT=/var/local/modelward
+
+is_up() {
+  docker info >/dev/null 2>&1 || return 1
+  kind get clusters 2>/dev/null | grep -qxF "$NAME" || return 1
+  # It may have been made by someone else, or anew: what the scripts need of it is written at each meeting.
+  adopt
+}
+
+adopt() {
+  mkdir -p "$STATE" 2>/dev/null || die "$STATE cannot be written: set MODELWARD_STATE to a directory of yours"
+  echo kind >"$STATE/place"
+  kind get kubeconfig --name "$NAME" >"$STATE/admin.kubeconfig"
+  chmod 600 "$STATE/admin.kubeconfig"
+  # Test users without rights of their own, as the API server sees them: the administrator speaks in their name.
+  local user
+  for user in alice bob; do
+    sed "s/^\( *\)user:\$/&\n\1  as: $user/" "$STATE/admin.kubeconfig" >"$STATE/$user.kubeconfig"
+    chmod 600 "$STATE/$user.kubeconfig"
+  done
+}
+
+prepare() {
+  docker info >/dev/null 2>&1 || die "kind needs a Docker engine, and \`docker info\` reaches none: start Docker, or MODELWARD_CLUSTER_ON=bare"
+  command -v kind >/dev/null || die "kind is not here: install it, or MODELWARD_CLUSTER_ON=bare"
+}
+
+start() {
+  kind create cluster --name "$NAME" --config "$REPOSITORY/manifests/local/kind.yaml" --kubeconfig "$(mktemp)" --wait 120s
+  adopt
+}
+
+down() {
+  if kind get clusters 2>/dev/null | grep -qxF "$NAME"; then
+    kind delete cluster --name "$NAME" --kubeconfig "$(mktemp)"
+    say "cluster $NAME ended"
+  else
+    say "cluster $NAME does not run"
+  fi
+  rm -rf "$STATE"
+  rmdir "$(dirname "$STATE")" 2>/dev/null || true
+}
+
+on_node() { docker exec -i "$KIND_NODE" "$@"; }
+
+load() {
+  local image archive
+  for image in "$@"; do
+    if on_node crictl --image-endpoint unix:///run/containerd/containerd.sock inspecti -q "$image" >/dev/null 2>&1 </dev/null ||
+      on_node ctr -n k8s.io images ls -q "name==$image" </dev/null 2>/dev/null | grep -qxF "$image"; then
+      say "$image is there"
+      continue
+    fi
+    if docker image inspect "$image" >/dev/null 2>&1; then
+      kind load docker-image --name "$NAME" "$image"
+    else
+      archive=$(mktemp --suffix .tar)
+      "$HERE/images.sh" archive "$image" "$archive"
+      kind load image-archive --name "$NAME" "$archive"
+      rm -f "$archive"
+    fi
+    say "$image loaded"
+  done
+}

@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# PID 1 of a node on the bare machine, inside the namespaces that bare.sh made: sets up the node's own view of the
+# machine, starts the components and waits. Everything that it writes is under its state directory.
+set -euo pipefail
+STATE=$1
+fail() {
+  echo "$*" >"$STATE/failed"
+  exit 1
+}
+trap 'fail "the node could not start (line $LINENO of node.sh): $(tail -n 3 "$STATE/log/node.log")"' ERR
+NODE_IP=$LINK.2
+SERVER=https://$NODE_IP:6443
+NODE=$CLUSTER-node
+cd "$STATE"
+mkdir -p bin cni pki volumes var-lib var-log
+chmod 700 "$STATE"
+
+# === its own view of the machine ===
+
+hostname "$NODE"
+# Whatever the components write to /run, /var/lib and /var/log goes to the state directory; the host's stay untouched.
+# The state and the programs are bound in first, for they may lie below one of those.
+mount --bind "$BIN" bin
+mount -t tmpfs tmpfs /run
+mkdir -p /run/containerd /run/netns
+case $STATE in
+  /var/lib/*)
+    mkdir -p "var-lib/${STATE#/var/lib/}"
+    mount --rbind "$STATE" "var-lib/${STATE#/var/lib/}"
+    ;;
+esac
+mount --rbind var-log /var/log
+mount --rbind var-lib /var/lib
+# This process still stands in what is now covered.
+cd "$STATE"
+# Volumes that the kubelet mounts must reach the containers.
+mount --make-rshared /
+
+ip link set lo up
+for _ in $(seq 200); do
+  ! ip link show eth0 >/dev/null 2>&1 || break
+  sleep 0.05
+done
+ip addr add "$NODE_IP/30" dev eth0
+ip link set eth0 up
+ip route add default via "$LINK.1"
+sysctl -qw net.ipv4.ip_forward=1
+
+# === identities ===
+
+[ -f sa.key ] || openssl genrsa -out sa.key 2048 2>/dev/null
+if [ ! -f client-ca.crt ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client-ca.key -out client-ca.crt -days 3650 -subj /CN=modelward-client-ca 2>/dev/null
+  # The API server shows this certificate to the kubelet for logs and exec.
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout kubelet-client.key -out kubelet-client.csr -subj /O=system:masters/CN=kube-apiserver 2>/dev/null
+  openssl x509 -req -in kubelet-client.csr -CA client-ca.crt -CAkey client-ca.key -CAcreateserial -days 3650 -out kubelet-client.crt 2>/dev/null
+fi
+token() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
+if [ ! -f tokens.csv ]; then
+  cat >tokens.csv <<T
+$(token),admin,admin,"system:masters"
+$(token),system:node:$NODE,node,"system:nodes"
+$(token),system:kube-controller-manager,controller-manager,""
+$(token),system:kube-scheduler,scheduler,""
+$(token),system:kube-proxy,proxy,""
+$(token),alice,alice,""
+$(token),bob,bob,""
+T
+fi
+kubeconfig() { # USER FILE
+  cat >"$2" <<K
+apiVersion: v1
+kind: Config
+clusters: [{name: $CLUSTER, cluster: {server: "$SERVER", certificate-authority-data: $(base64 -w0 pki/apiserver.crt)}}]
+users: [{name: "$1", user: {token: $(awk -F, -v user="$1" '$2 == user { print $1 }' tokens.csv)}}]
+contexts: [{name: $CLUSTER, context: {cluster: $CLUSTER, user: "$1"}}]
+current-context: $CLUSTER
+K
+}
+run() { # NAME COMMAND…
+  local name=$1
+  shift
+  "$@" >"log/$name.log" 2>&1 &
+}
+
+# === container runtime ===
+
+# Each Pod hangs on a veth of its own and everything between Pods is routed, so Services work from a Pod to its
+# neighbour and to itself without the kernel module that filters bridges.
+cat >cni/10-modelward.conflist <<C
+{"cniVersion": "1.0.0", "name": "modelward", "plugins": [
+  {"type": "ptp", "ipMasq": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "$PODS"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+  {"type": "portmap", "capabilities": {"portMappings": true}}
+]}
+C
+# restrict_oom_score_adj: where CAP_SYS_RESOURCE is missing, containers could not start otherwise.
+cat >containerd.toml <<C
+version = 2
+root = "$STATE/containerd"
+state = "/run/containerd"
+[grpc]
+  address = "/run/containerd/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$STATE/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:1"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$STATE/cni"
+C
+run containerd containerd --config containerd.toml
+
+# === control plane ===
+
+audit=()
+[ ! -f audit-policy.yaml ] || audit=(--audit-policy-file audit-policy.yaml --audit-log-path "$STATE/log/audit.log")
+# A cluster for demo and tests: what etcd wrote need not survive the loss of the machine's power.
+run etcd bin/etcd --data-dir etcd --unsafe-no-fsync --log-level warn
+# shellcheck disable=SC2086
+run kube-apiserver bin/kube-apiserver --etcd-servers http://127.0.0.1:2379 --cert-dir pki --advertise-address "$NODE_IP" --bind-address 0.0.0.0 \
+  --secure-port 6443 --service-cluster-ip-range "$SERVICES" --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
+  --allow-privileged --client-ca-file client-ca.crt --token-auth-file tokens.csv \
+  --kubelet-preferred-address-types InternalIP --kubelet-client-certificate kubelet-client.crt --kubelet-client-key kubelet-client.key \
+  --service-account-issuer https://kubernetes.default.svc.cluster.local --service-account-key-file sa.key --service-account-signing-key-file sa.key \
+  "${audit[@]}" ${MODELWARD_APISERVER_FLAGS:-}
+for _ in $(seq 300); do
+  ! curl -sk --max-time 2 https://127.0.0.1:6443/readyz 2>/dev/null | grep -qx ok || break
+  sleep 0.1
+done
+curl -sk --max-time 2 https://127.0.0.1:6443/readyz | grep -qx ok || fail "the API server did not become ready: $(tail -n 3 log/kube-apiserver.log)"
+# The API server's own certificate names the advertised address, not the loopback.
+for user in admin alice bob; do kubeconfig $user $user.kubeconfig; done
+kubeconfig "system:node:$NODE" node.kubeconfig
+for component in controller-manager scheduler proxy; do kubeconfig "system:kube-$component" "$component.kubeconfig"; done
+run kube-controller-manager bin/kube-controller-manager --kubeconfig controller-manager.kubeconfig --service-account-private-key-file sa.key \
+  --root-ca-file pki/apiserver.crt --flex-volume-plugin-dir "$STATE/volume-plugins" --use-service-account-credentials --leader-elect=false
+run kube-scheduler bin/kube-scheduler --kubeconfig scheduler.kubeconfig --leader-elect=false
+
+# === node ===
+
+for _ in $(seq 100); do
+  ! ctr version >/dev/null 2>&1 || break
+  sleep 0.05
+done
+ctr -n k8s.io images import pause.tar >/dev/null
+cat >kubelet.yaml <<K
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+failSwapOn: false
+failCgroupV1: false
+cgroupDriver: cgroupfs
+cgroupRoot: $CGROUP
+clusterDNS: ["$NODE_IP"]
+clusterDomain: cluster.local
+resolvConf: ""
+volumePluginDir: $STATE/volume-plugins
+readOnlyPort: 0
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: "$STATE/client-ca.crt"}}
+authorization: {mode: Webhook}
+evictionHard: {memory.available: "100Mi", nodefs.available: "1%", imagefs.available: "1%"}
+imageGCHighThresholdPercent: 100
+K
+run kubelet bin/kubelet --kubeconfig node.kubeconfig --config kubelet.yaml --node-ip "$NODE_IP" --hostname-override "$NODE" --cert-dir "$STATE/kubelet-pki"
+cat >proxy.yaml <<K
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {kubeconfig: "$STATE/proxy.kubeconfig"}
+hostnameOverride: $NODE
+clusterCIDR: $PODS
+mode: iptables
+conntrack: {maxPerCore: 0}
+K
+run kube-proxy bin/kube-proxy --config proxy.yaml
+cat >Corefile <<C
+.:53 {
+  errors
+  ready
+  kubernetes cluster.local in-addr.arpa ip6.arpa {
+    kubeconfig $STATE/admin.kubeconfig
+    pods insecure
+  }
+  cache 5
+}
+C
+run coredns ./coredns -conf Corefile
+for _ in $(seq 300); do
+  ! bin/kubectl --kubeconfig admin.kubeconfig get node "$NODE" >/dev/null 2>&1 || break
+  sleep 0.1
+done
+echo "ready" >ready
+trap - ERR
+# PID 1 of the namespace: it collects what containers leave and ends only when it is killed.
+while true; do wait -n 2>/dev/null || sleep 1; done

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Ends what demo.sh brought up: the cluster and all that ran in it. What was built stays in the cache.
+set -euo pipefail
+CLUSTER_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/../cluster" && pwd)
+source "$CLUSTER_SCRIPTS/lib.sh"
+"$CLUSTER_SCRIPTS/cluster.sh" down
+rm -rf "$CACHE/demo"
+say "the cache $CACHE keeps what was built; rm -r it to start from nothing"

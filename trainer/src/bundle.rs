@@ -1,0 +1,484 @@
+//! Putting together the files of a bundle.
+
+use std::fmt::Write as _;
+
+use askama::Template;
+use modelward_crds::{Gate, MetricName};
+use modelward_model::{
+    BUNDLE_FORMAT, BundleError, BundleInfo, DirBuilder, FeatureKind, FeatureTransform, Row, Value, WarmUp,
+    bundle::file, files::json,
+};
+use modelward_wire::{Decimal, ManifestKind, MetricValue, SourceRecord};
+use serde::Serialize;
+
+use crate::{
+    snapshot::Snapshot,
+    train::{Candidate, Plan, THRESHOLD, Trained},
+};
+
+/// Rows of the warm-up sample, beside one in which everything that may be missing is.
+const WARM_UP_ROWS: usize = 32;
+
+/// Why a bundle could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// A part cannot be written as JSON.
+    #[error("a part of the bundle cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The model card cannot be rendered.
+    #[error("the model card cannot be rendered")]
+    Card(#[from] askama::Error),
+    /// A row of the snapshot cannot be read back as a request would be.
+    #[error("the warm-up sample cannot be recorded")]
+    WarmUp(#[from] BundleError),
+    /// The threshold cannot be written as a decimal number.
+    #[error("the threshold {0} cannot be written as a decimal number")]
+    Threshold(f64),
+}
+
+/// The content of `metrics.json`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MetricsFile<'a> {
+    format: u32,
+    folds: FoldsInfo,
+    threshold: Decimal,
+    select_by: &'static str,
+    selected: &'static str,
+    gates: &'a [Gate],
+    candidates: Vec<CandidateInfo>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoldsInfo {
+    kind: &'static str,
+    folds: usize,
+    repeats: usize,
+    seed: u64,
+    shuffle: &'static str,
+    standard_error: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CandidateInfo {
+    family: &'static str,
+    parameters: Parameters,
+    metrics: Vec<MetricInfo>,
+    folds: Vec<FoldInfo>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Parameters {
+    penalty: &'static str,
+    c: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MetricInfo {
+    name: &'static str,
+    mean: f64,
+    standard_error: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct FoldInfo {
+    repeat: usize,
+    fold: usize,
+    rows: usize,
+    metrics: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The page for people. askama escapes what comes from the data.
+#[derive(Template)]
+#[template(path = "model-card.html")]
+struct Card<'a> {
+    model: &'a str,
+    family: &'a str,
+    positive_when: &'a str,
+    threshold: &'a Decimal,
+    rows: u64,
+    positive_rows: u64,
+    snapshot: String,
+    sources: &'a [SourceRecord],
+    folds: usize,
+    repeats: usize,
+    seed: u64,
+    select_by: &'static str,
+    candidates: Vec<CardCandidate>,
+    features: Vec<CardFeature<'a>>,
+    columns: Vec<(&'a str, String)>,
+    intercept: String,
+    c: f64,
+}
+
+struct CardCandidate {
+    family: &'static str,
+    selected: bool,
+    metrics: Vec<MetricValue>,
+}
+
+struct CardFeature<'a> {
+    name: &'a str,
+    kind: &'static str,
+    values: String,
+    required: bool,
+    missing: String,
+    impute: String,
+}
+
+/// The decision threshold as it is reported and served.
+pub fn threshold() -> Result<Decimal, AssembleError> {
+    Decimal::rounded(THRESHOLD, 1).ok_or(AssembleError::Threshold(THRESHOLD))
+}
+
+/// The files of a bundle. The same snapshot, plan and gates give the same bytes.
+pub fn build(
+    model: &str,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    gates: &[Gate],
+    trained: &Trained,
+) -> Result<DirBuilder, AssembleError> {
+    let candidate = &trained.candidates[trained.selected];
+    let threshold = threshold()?;
+    let info = BundleInfo {
+        format: BUNDLE_FORMAT,
+        model: model.to_owned(),
+        family: candidate.family.as_str().to_owned(),
+        threshold,
+        snapshot: snapshot.digest,
+        rows: snapshot.info.rows,
+        positive_rows: snapshot.info.positive_rows,
+        target: snapshot.info.target.clone(),
+        selected_by: plan.select_by.as_str().to_owned(),
+        metrics: candidate.reported.clone(),
+    };
+    let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer, &warm_up_rows(snapshot))?;
+    Ok(DirBuilder::new(ManifestKind::Bundle)
+        .with(file::INFO, json(&info)?)
+        .with(file::SCHEMA, json(&snapshot.data.schema)?)
+        .with(file::TRANSFORMS, json(&trained.transforms)?)
+        .with(file::MODEL, json(&trained.model)?)
+        .with(file::WARM_UP, json(&warm_up)?)
+        .with(
+            file::METRICS,
+            json(&metrics_file(plan, gates, trained, &info.threshold))?,
+        )
+        .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
+        .with(file::CARD, card(snapshot, plan, trained, &info)?)
+        .with(file::MLMODEL, mlmodel(snapshot, &info)?))
+}
+
+/// Rows at equal distances over the snapshot, and one that misses everything it may.
+fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
+    let rows = &snapshot.data.rows;
+    let count = WARM_UP_ROWS.min(rows.len());
+    let mut sample: Vec<Row> = (0..count)
+        .map(|at| rows[at * rows.len() / count].clone())
+        .collect();
+    if let Some(first) = sample.first() {
+        let features = &snapshot.data.schema.features;
+        let values = features.iter().zip(first.values());
+        sample.push(Row::new(
+            values
+                .map(|(f, v)| if f.required { *v } else { Value::Missing })
+                .collect(),
+        ));
+    }
+    sample
+}
+
+fn metrics_file<'a>(
+    plan: &Plan,
+    gates: &'a [Gate],
+    trained: &Trained,
+    threshold: &Decimal,
+) -> MetricsFile<'a> {
+    let candidates = trained.candidates.iter().map(|candidate| CandidateInfo {
+        family: candidate.family.as_str(),
+        parameters: Parameters {
+            penalty: "l2",
+            c: 1.0 / crate::logistic::ALPHA,
+        },
+        metrics: MetricName::ALL
+            .iter()
+            .zip(&candidate.estimates)
+            .map(|(name, estimate)| MetricInfo {
+                name: name.as_str(),
+                mean: estimate.mean,
+                standard_error: estimate.standard_error,
+            })
+            .collect(),
+        folds: candidate
+            .folds
+            .iter()
+            .map(|fold| FoldInfo {
+                repeat: fold.repeat,
+                fold: fold.fold,
+                rows: fold.rows.len(),
+                metrics: MetricName::ALL
+                    .iter()
+                    .zip(fold.metrics)
+                    .map(|(name, value)| (name.as_str().to_owned(), value.into()))
+                    .collect(),
+            })
+            .collect(),
+    });
+    MetricsFile {
+        format: BUNDLE_FORMAT,
+        folds: FoldsInfo {
+            kind: "repeated stratified folds",
+            folds: plan.folds,
+            repeats: plan.repeats,
+            seed: plan.seed,
+            shuffle: "SplitMix64, Fisher-Yates a class, dealt in turn",
+            standard_error: "sd * sqrt(1/J + n_test/n_train), Nadeau and Bengio 2003",
+        },
+        threshold: threshold.clone(),
+        select_by: plan.select_by.as_str(),
+        selected: trained.candidates[trained.selected].family.as_str(),
+        gates,
+        candidates: candidates.collect(),
+    }
+}
+
+/// One line a row and repeat, in the order of repeats, then rows. 17 digits name a double exactly.
+fn out_of_fold(snapshot: &Snapshot, candidate: &Candidate) -> String {
+    let data = &snapshot.data;
+    let mut scores: Vec<(usize, usize, usize, f64)> = candidate
+        .folds
+        .iter()
+        .flat_map(|fold| {
+            let rows = fold.rows.iter().zip(&fold.scores);
+            rows.map(|(row, score)| (fold.repeat, *row, fold.fold, *score))
+        })
+        .collect();
+    scores.sort_by_key(|(repeat, row, ..)| (*repeat, *row));
+    let hashes: Vec<String> = (0..data.len()).map(|row| data.row_hash(row)).collect();
+    let mut text = "row,row_hash,repeat,fold,label,score\n".to_owned();
+    for (repeat, row, fold, score) in scores {
+        let label = u8::from(data.labels[row]);
+        let _ = writeln!(
+            text,
+            "{},{},{repeat},{fold},{label},{score:.16e}",
+            row + 1,
+            hashes[row]
+        );
+    }
+    text
+}
+
+fn card(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    trained: &Trained,
+    info: &BundleInfo,
+) -> Result<String, askama::Error> {
+    let features = snapshot
+        .data
+        .schema
+        .features
+        .iter()
+        .zip(&trained.transforms.features);
+    let features = features.map(|(feature, transform)| {
+        let (kind, values) = match &feature.kind {
+            FeatureKind::Numeric { min, max } => {
+                let end = |end: &Option<f64>| end.map_or("…".to_owned(), |end| end.to_string());
+                ("Numeric", format!("{} to {}", end(min), end(max)))
+            }
+            FeatureKind::Categorical { categories } => ("Categorical", categories.join(", ")),
+        };
+        let missing = snapshot
+            .info
+            .columns
+            .iter()
+            .find(|column| column.name == feature.name);
+        let impute = match transform {
+            FeatureTransform::Standardise { impute, .. } => impute.to_string(),
+            FeatureTransform::OneHot { impute, .. } => impute.clone(),
+        };
+        CardFeature {
+            name: &feature.name,
+            kind,
+            values,
+            required: feature.required,
+            missing: missing.map_or("unknown".to_owned(), |column| column.missing.to_string()),
+            impute,
+        }
+    });
+    let [coef] = &trained.model.coef;
+    let [intercept] = trained.model.intercept;
+    let names = trained.model.columns.iter().map(String::as_str);
+    Card {
+        model: &info.model,
+        family: &info.family,
+        positive_when: &info.target.positive_when,
+        threshold: &info.threshold,
+        rows: info.rows,
+        positive_rows: info.positive_rows,
+        snapshot: info.snapshot.to_string(),
+        sources: &snapshot.info.sources,
+        folds: plan.folds,
+        repeats: plan.repeats,
+        seed: plan.seed,
+        select_by: plan.select_by.as_str(),
+        candidates: trained
+            .candidates
+            .iter()
+            .enumerate()
+            .map(|(index, candidate)| CardCandidate {
+                family: candidate.family.as_str(),
+                selected: index == trained.selected,
+                metrics: candidate.reported.clone(),
+            })
+            .collect(),
+        features: features.collect(),
+        columns: names
+            .zip(coef.iter().map(|number| format!("{number:.4}")))
+            .collect(),
+        intercept: format!("{intercept:.4}"),
+        c: trained.model.c,
+    }
+    .render()
+}
+
+/// `MLflow`'s description without its clock, run id and uuid, which would make each digest new.
+fn mlmodel(snapshot: &Snapshot, info: &BundleInfo) -> Result<String, serde_json::Error> {
+    let inputs: Vec<serde_json::Value> = snapshot
+        .data
+        .schema
+        .features
+        .iter()
+        .map(|feature| {
+            let kind = match feature.kind {
+                FeatureKind::Numeric { .. } => "float",
+                FeatureKind::Categorical { .. } => "string",
+            };
+            serde_json::json!({"name": feature.name, "type": kind, "required": feature.required})
+        })
+        .collect();
+    let outputs = serde_json::json!([{"name": "probability", "type": "double", "required": true}]);
+    // A JSON text is a YAML text: names from the data need no escaping of their own.
+    let text = |value: &serde_json::Value| serde_json::to_string(&value.to_string());
+    let quoted = |value: &str| serde_json::to_string(value);
+    Ok(format!(
+        "flavors:\n  modelward:\n    bundle_format: {BUNDLE_FORMAT}\n    family: {}\n    schema: {}\n    transforms: {}\n    \
+         model: {}\n    threshold: {}\nmetadata:\n  model: {}\n  snapshot: {}\nsignature:\n  inputs: {}\n  outputs: {}\n",
+        quoted(&info.family)?,
+        quoted(file::SCHEMA)?,
+        quoted(file::TRANSFORMS)?,
+        quoted(file::MODEL)?,
+        quoted(info.threshold.as_str())?,
+        quoted(&info.model)?,
+        quoted(&info.snapshot.to_string())?,
+        text(&inputs.into())?,
+        text(&outputs)?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::{Bundle, TargetInfo};
+
+    use super::*;
+    use crate::{
+        check::Checked,
+        dataset::Dataset,
+        snapshot,
+        train::{
+            tests::{data, plan},
+            train,
+        },
+    };
+
+    fn frozen(data: Dataset) -> Snapshot {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshot");
+        let target = TargetInfo {
+            column: "y".into(),
+            positive_when: "y is 1".into(),
+        };
+        let checked = Checked {
+            dataset: data,
+            columns: Vec::new(),
+        };
+        snapshot::build(&checked, vec![], target, vec![])
+            .unwrap()
+            .write(&dir)
+            .unwrap();
+        snapshot::open(&dir, None).unwrap()
+    }
+
+    fn built(threads: usize) -> DirBuilder {
+        let snapshot = frozen(data());
+        let trained = train(&snapshot.data, &plan(), threads, &|_| ()).unwrap();
+        build("heart", &snapshot, &plan(), &[], &trained).unwrap()
+    }
+
+    #[test]
+    fn the_server_opens_it_and_scores_as_the_trainer_did() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let (_, digest) = built(1).write(&dir).unwrap();
+        let bundle = Bundle::open(&dir, &digest).unwrap();
+        assert_eq!(bundle.verify_warm_up().unwrap(), WARM_UP_ROWS + 1);
+        let trained = train(&data(), &plan(), 1, &|_| ()).unwrap();
+        for row in &data().rows {
+            assert_eq!(bundle.score(row).to_bits(), trained.scorer.score(row).to_bits());
+        }
+    }
+
+    #[test]
+    fn the_same_snapshot_and_plan_have_the_same_digest_whatever_the_threads() {
+        let digest = |threads| built(threads).manifest().unwrap().2;
+        assert_eq!(digest(1), digest(1));
+        assert_eq!(digest(1), digest(4));
+    }
+
+    #[test]
+    fn out_of_fold_scores_read_back_to_the_same_bits() {
+        let snapshot = frozen(data());
+        let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+        let text = out_of_fold(&snapshot, &trained.candidates[0]);
+        assert_eq!(text.lines().count(), 1 + 3 * 60);
+        let line: Vec<&str> = text.lines().nth(1).unwrap().split(',').collect();
+        let fold = trained.candidates[0]
+            .folds
+            .iter()
+            .find(|fold| fold.rows.contains(&0))
+            .unwrap();
+        let at = fold.rows.iter().position(|row| *row == 0).unwrap();
+        assert_eq!(
+            line[5].parse::<f64>().unwrap().to_bits(),
+            fold.scores[at].to_bits()
+        );
+    }
+
+    #[test]
+    fn names_from_the_data_cannot_break_out_of_the_card_or_the_yaml() {
+        let mut evil = data();
+        evil.schema.features[0].name = "<script>alert(1)</script>\"\n- x: 'y".into();
+        let snapshot = frozen(evil);
+        let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        build("heart", &snapshot, &plan(), &[], &trained)
+            .unwrap()
+            .write(&dir)
+            .unwrap();
+        let card = std::fs::read_to_string(dir.join(file::CARD)).unwrap();
+        assert!(!card.contains("<script>"), "{card}");
+        let yaml = std::fs::read_to_string(dir.join(file::MLMODEL)).unwrap();
+        let parsed: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
+        let inputs: serde_json::Value =
+            serde_json::from_str(parsed["signature"]["inputs"].as_str().unwrap()).unwrap();
+        assert_eq!(inputs[0]["name"], snapshot.data.schema.features[0].name);
+        for word in ["utc_time", "run_id", "uuid"] {
+            assert!(!yaml.contains(word));
+        }
+    }
+}

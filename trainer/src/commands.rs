@@ -1,0 +1,779 @@
+//! What people and Jobs run: `snapshot`, `fit`, `score`.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Parser, Subcommand};
+use modelward_crds::{
+    CsvFormat, Dataset as DatasetSpec, FeatureKind as SpecKind, ModelVersion, TrainingSource,
+};
+use modelward_model::{Bundle, Cell, FeatureKind, Row, TargetInfo, Warning, sha256};
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, SourceRecord, Verdict, Violation};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::{
+    bundle,
+    check::{self, violation},
+    ledger::{self, Ledger},
+    report::{self, Meter},
+    snapshot::{self, Snapshot},
+    source::{self, SourceError},
+    spec::{self, SpecError},
+    table,
+    train::{self, Plan, Step, TrainError, Trained},
+};
+
+/// Data in, bundle out.
+#[derive(Debug, Parser)]
+#[command(name = "modelward-trainer", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read and check the data, and freeze it as a snapshot.
+    Snapshot(SnapshotArgs),
+    /// Train on a snapshot and write a bundle.
+    Fit(FitArgs),
+    /// Score rows with a bundle, one JSON line a row.
+    Score(ScoreArgs),
+}
+
+/// Arguments of `snapshot`.
+#[derive(Debug, Args)]
+pub struct SnapshotArgs {
+    /// The `ModelVersion`, YAML or JSON.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// The CSV file. Without it, the address that the spec names is read.
+    #[arg(long)]
+    pub source: Option<PathBuf>,
+    /// Directory to write the snapshot to; a former snapshot there is replaced.
+    #[arg(long, required_unless_present = "publish")]
+    pub out: Option<PathBuf>,
+    /// Where and whether to report.
+    #[command(flatten)]
+    pub publish: PublishArgs,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("data").required(true).args(["snapshot", "snapshot_dir", "source"]))]
+pub struct FitArgs {
+    /// The `ModelVersion`, YAML or JSON.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// Digest of a snapshot in the ledger.
+    #[arg(long, requires = "publish")]
+    pub snapshot: Option<Digest>,
+    /// Directory of a snapshot.
+    #[arg(long)]
+    pub snapshot_dir: Option<PathBuf>,
+    /// A CSV file, which is checked and frozen first.
+    #[arg(long)]
+    pub source: Option<PathBuf>,
+    /// Directory to write the bundle to; a former bundle there is replaced.
+    #[arg(long, required_unless_present = "publish")]
+    pub out: Option<PathBuf>,
+    /// Threads that evaluate folds; the result does not depend on it. Default: the processors that may be used.
+    #[arg(long, env = "MODELWARD_THREADS")]
+    pub threads: Option<usize>,
+    /// Where and whether to report.
+    #[command(flatten)]
+    pub publish: PublishArgs,
+}
+
+/// How a Job reports; people leave it out.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// Upload what was made to the ledger and record the result there and as the termination message.
+    #[arg(long)]
+    pub publish: bool,
+    /// The ledger's address.
+    #[arg(long, env = "MODELWARD_LEDGER_URL", hide_env_values = true)]
+    pub ledger_url: Option<String>,
+    /// File of the token for the ledger.
+    #[arg(
+        long,
+        env = "MODELWARD_LEDGER_TOKEN_FILE",
+        default_value = "/var/run/secrets/modelward/ledger/token"
+    )]
+    pub ledger_token_file: PathBuf,
+    /// Namespace of this Job.
+    #[arg(long, env = "MODELWARD_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Uid of this Job.
+    #[arg(long, env = "MODELWARD_JOB_UID")]
+    pub job_uid: Option<String>,
+    /// File of the termination message; written with `--publish` only.
+    #[arg(
+        long,
+        env = "MODELWARD_TERMINATION_LOG",
+        default_value = "/dev/termination-log"
+    )]
+    pub termination_log: PathBuf,
+}
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["rows", "csv"]))]
+pub struct ScoreArgs {
+    /// Directory of a bundle.
+    #[arg(long)]
+    pub bundle: PathBuf,
+    /// The digest that the bundle must have.
+    #[arg(long)]
+    pub digest: Option<Digest>,
+    /// JSON file of one object of named features or an array of them, `-` for the standard input.
+    #[arg(long)]
+    pub rows: Option<String>,
+    /// CSV file; written as the spec says, or with a header and commas. Columns that are no features are left out.
+    #[arg(long)]
+    pub csv: Option<PathBuf>,
+    /// The `ModelVersion` that says how the CSV file is written.
+    #[arg(long, requires = "csv")]
+    pub spec: Option<PathBuf>,
+}
+
+/// One line of `score`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Scored {
+        class: u8,
+        probability: f64,
+        warnings: Vec<String>,
+    },
+    Refused {
+        errors: Vec<String>,
+    },
+}
+
+/// What a checked table came to: a snapshot to be written, or the end.
+enum Frozen {
+    Built(modelward_model::DirBuilder, u64, Vec<SourceRecord>),
+    Ended(JobResult),
+}
+
+/// Runs what the command line says. See [`finish`] for the codes of `snapshot` and `fit`; `score` returns 2 where a
+/// row was refused.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Snapshot(args) => {
+            let ledger = args.publish.ledger()?;
+            let result = run_snapshot(&args, ledger.as_ref()).await?;
+            finish(&result, &args.publish, ledger.as_ref()).await
+        }
+        Command::Fit(args) => {
+            let ledger = args.publish.ledger()?;
+            let result = run_fit(&args, ledger.as_ref()).await?;
+            finish(&result, &args.publish, ledger.as_ref()).await
+        }
+        Command::Score(args) => score(&args),
+    }
+}
+
+/// Reports the end. With `--publish`, 0 means that the result was recorded, whatever its verdict; without, 0 means
+/// `Succeeded` and 2 any other verdict.
+async fn finish(
+    result: &JobResult,
+    publish: &PublishArgs,
+    ledger: Option<&Ledger>,
+) -> anyhow::Result<ExitCode> {
+    let verdict = result.verdict;
+    if verdict == Verdict::Succeeded {
+        tracing::info!(?verdict, "{}", result.message);
+    } else {
+        tracing::warn!(?verdict, "{}", result.message);
+    }
+    for violation in &result.violations {
+        let Violation {
+            column,
+            rule,
+            message,
+            count,
+            example_row,
+        } = violation;
+        tracing::warn!(column, rule, count, example_row, "{message}");
+    }
+    let Some(ledger) = ledger else {
+        print_json(result)?;
+        return Ok(if verdict == Verdict::Succeeded {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(2)
+        });
+    };
+    let written = report::write_termination(&publish.termination_log, result);
+    let recorded = ledger.put_result(result).await;
+    // One of the two is enough for the operator.
+    if let Err(error) = &recorded {
+        tracing::warn!(error = chain(error), "the ledger did not record the result");
+    }
+    if let Err(error) = &written {
+        tracing::warn!(%error, path = %publish.termination_log.display(), "the termination message was not written");
+    }
+    match (written, recorded) {
+        (Err(_), Err(error)) => Err(error).context("the result was recorded nowhere"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+// === snapshot ===
+
+async fn run_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobResult> {
+    let version = match read_spec(&args.spec, JobStage::Snapshot)? {
+        Ok(version) => version,
+        Err(result) => return Ok(result),
+    };
+    let training = &version.spec.source.training;
+    let (builder, rows, sources) = match freeze(training, args.source.as_deref()).await? {
+        Frozen::Built(builder, rows, sources) => (builder, rows, sources),
+        Frozen::Ended(result) => return Ok(result),
+    };
+    let temporary = Temporary::new()?;
+    let dir = args.out.clone().unwrap_or_else(|| temporary.join("snapshot"));
+    let (_, digest) = builder.write(&dir)?;
+    if let Some(ledger) = ledger {
+        ledger.publish(&dir, ManifestKind::Snapshot).await?;
+    }
+    let message = format!(
+        "froze {rows} rows of {} as {}",
+        spec::source_name(&training.dataset),
+        digest.short()
+    );
+    let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, message);
+    result.digest = Some(digest);
+    result.rows = Some(rows);
+    result.sources = sources;
+    Ok(result)
+}
+
+/// Reads, checks and freezes the data. Wrong data are a result, not an error.
+async fn freeze(training: &TrainingSource, file: Option<&Path>) -> anyhow::Result<Frozen> {
+    let ended =
+        |verdict, message: String| Frozen::Ended(JobResult::new(JobStage::Snapshot, verdict, message));
+    let bytes = match read_source(&training.dataset, file).await {
+        Ok(bytes) => bytes,
+        Err(error @ SourceError::NotFound { .. }) => {
+            return Ok(ended(Verdict::DataNotFound, format!("there is no data: {error}")));
+        }
+        Err(error @ (SourceError::TooLarge { .. } | SourceError::Address { .. })) => {
+            let rule = if matches!(error, SourceError::TooLarge { .. }) {
+                "Size"
+            } else {
+                "Address"
+            };
+            return Ok(Frozen::Ended(invalid(vec![violation(
+                "",
+                rule,
+                error.to_string(),
+                1,
+                None,
+            )])));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let dataset = &training.dataset;
+    let sha256 = sha256(&bytes);
+    let mut violations = Vec::new();
+    if let Some(pinned) = dataset.sha256.filter(|pinned| *pinned != sha256) {
+        let message = format!("the source has {sha256}, the spec pins {pinned}");
+        violations.push(violation("", "Sha256", message, 1, None));
+    }
+    let (table, found) = table::read(&bytes, &dataset.csv);
+    violations.extend(found);
+    let readable = !table.columns.is_empty() || violations.is_empty();
+    let checked = match check::check(&table, training) {
+        Ok(checked) if violations.is_empty() => checked,
+        Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
+        Err(found) => {
+            // What is no table has no rows either: to say so twice helps nobody.
+            violations.extend(found.into_iter().filter(|_| readable));
+            return Ok(Frozen::Ended(invalid(violations)));
+        }
+    };
+    let rows = checked.dataset.len() as u64;
+    let name = dataset
+        .uri
+        .as_deref()
+        .map_or_else(|| spec::source_name(dataset), source::shown);
+    let sources = vec![SourceRecord { name, sha256, rows }];
+    let target = target_info(training);
+    let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    Ok(Frozen::Built(builder, rows, sources))
+}
+
+async fn read_source(dataset: &DatasetSpec, file: Option<&Path>) -> Result<Vec<u8>, SourceError> {
+    match (file, &dataset.uri) {
+        (Some(path), _) => source::read_file(path),
+        (None, Some(uri)) => source::download(uri).await,
+        (None, None) => Err(SourceError::NotFound {
+            name: spec::source_name(dataset),
+            reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
+        }),
+    }
+}
+
+fn invalid(violations: Vec<Violation>) -> JobResult {
+    let first = violations.first().map(|violation| {
+        let column = if violation.column.is_empty() { "" } else { ": " };
+        format!("{}{column}{}", violation.column, violation.message)
+    });
+    let message = match violations.len() {
+        1 => format!("the data cannot be used: {}", first.unwrap_or_default()),
+        n => format!("the data breaks {n} rules, first {}", first.unwrap_or_default()),
+    };
+    let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, message);
+    result.violations_total = violations.len() as u64;
+    result.violations = violations;
+    result
+}
+
+fn target_info(training: &TrainingSource) -> TargetInfo {
+    TargetInfo {
+        column: training.target.column.clone(),
+        positive_when: spec::positive_when(&training.target),
+    }
+}
+
+// === fit ===
+
+async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobResult> {
+    let version = match read_spec(&args.spec, JobStage::Fit)? {
+        Ok(version) => version,
+        Err(result) => return Ok(result),
+    };
+    let training = &version.spec.source.training;
+    let temporary = Temporary::new()?;
+    let snapshot = match open_snapshot(args, training, ledger, &temporary).await? {
+        Ok(snapshot) => snapshot,
+        Err(mut result) => {
+            result.stage = JobStage::Fit;
+            return Ok(result);
+        }
+    };
+    if let Some(result) = contradiction(training, &snapshot) {
+        return Ok(result);
+    }
+
+    let plan = Plan::new(training);
+    let meter = Arc::new(Meter::new());
+    let publisher = ledger.map(|ledger| meter.publish_to(ledger.clone()));
+    let threads = args
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        .max(1);
+    let trained = {
+        let (data, plan, meter) = (snapshot.data.clone(), plan.clone(), Arc::clone(&meter));
+        let work = move || train::train(&data, &plan, threads, &|step| tell(&meter, step));
+        tokio::task::spawn_blocking(work)
+            .await
+            .context("the training thread ended")?
+    };
+    let trained = match trained {
+        Ok(trained) => trained,
+        // The same data would fail again: this is an answer, not an accident.
+        Err(error @ (TrainError::Fold { .. } | TrainError::Whole { .. } | TrainError::Metric { .. })) => {
+            let mut result = invalid(vec![violation("", "Fit", chain(&error), 1, None)]);
+            result.stage = JobStage::Fit;
+            return Ok(result);
+        }
+        Err(error) => return Err(error.into()),
+    };
+
+    meter.at("writing the bundle", 92);
+    let gates = &training.gates;
+    let builder = bundle::build(&version.spec.model, &snapshot, &plan, gates, &trained)?;
+    let dir = args.out.clone().unwrap_or_else(|| temporary.join("bundle"));
+    let (_, digest) = builder.write(&dir)?;
+    let verified = match ledger {
+        None => dir,
+        Some(ledger) => {
+            meter.at("publishing the bundle", 94);
+            ledger.publish(&dir, ManifestKind::Bundle).await?;
+            meter.at("fetching the bundle again", 97);
+            let again = temporary.join("published");
+            ledger.fetch(&digest, &again).await?;
+            again
+        }
+    };
+    verify(&verified, &digest, &snapshot, &trained)?;
+    meter.at("done", 100);
+    if let Some(publisher) = publisher {
+        publisher.abort();
+    }
+
+    let candidate = &trained.candidates[trained.selected];
+    let gates = candidate.gates(gates);
+    let failed: Vec<String> = gates
+        .iter()
+        .filter(|gate| !gate.passed)
+        .map(|gate| {
+            let side = if gate.bound.starts_with("atMost") {
+                "over"
+            } else {
+                "under"
+            };
+            let bound = gate.bound.split(' ').next_back().unwrap_or_default();
+            format!(
+                "{} {} is {side} the gate {bound}",
+                gate.metric,
+                short(gate.value.as_str())
+            )
+        })
+        .collect();
+    let score = &candidate.reported[crate::metrics::position(plan.select_by)];
+    let (verdict, message) = if failed.is_empty() {
+        let message = format!(
+            "trained {} on {} rows: {} {} (standard error {})",
+            candidate.family.as_str(),
+            snapshot.info.rows,
+            score.name,
+            short(score.mean.as_str()),
+            short(score.standard_error.as_str())
+        );
+        (Verdict::Succeeded, message)
+    } else {
+        (Verdict::GatesFailed, failed.join("; "))
+    };
+    let mut result = JobResult::new(JobStage::Fit, verdict, message);
+    result.digest = Some(digest);
+    result.rows = Some(snapshot.info.rows);
+    result.sources.clone_from(&snapshot.info.sources);
+    result.family = Some(candidate.family.as_str().to_owned());
+    result.threshold = Some(bundle::threshold()?);
+    result.metrics.clone_from(&candidate.reported);
+    result.gates = gates;
+    Ok(result)
+}
+
+/// The snapshot that the arguments name; `Err` in the inner result where the data cannot be used.
+async fn open_snapshot(
+    args: &FitArgs,
+    training: &TrainingSource,
+    ledger: Option<&Ledger>,
+    temporary: &Temporary,
+) -> anyhow::Result<Result<Snapshot, JobResult>> {
+    let (dir, digest) = match (&args.snapshot, &args.snapshot_dir, &args.source) {
+        (Some(digest), _, _) => {
+            let ledger = ledger.context("--snapshot needs --publish and the ledger's address")?;
+            let dir = temporary.join("snapshot");
+            ledger.fetch(digest, &dir).await?;
+            (dir, Some(*digest))
+        }
+        (None, Some(dir), _) => (dir.clone(), None),
+        (None, None, file) => {
+            let dir = temporary.join("snapshot");
+            match freeze(training, file.as_deref()).await? {
+                Frozen::Built(builder, ..) => (dir.clone(), Some(builder.write(&dir)?.1)),
+                Frozen::Ended(result) => return Ok(Err(result)),
+            }
+        }
+    };
+    let name = dir.display().to_string();
+    Ok(Ok(
+        snapshot::open(&dir, digest.as_ref()).with_context(|| format!("cannot open the snapshot {name}"))?
+    ))
+}
+
+/// A snapshot of another spec, or one with too few rows for these folds.
+fn contradiction(training: &TrainingSource, snapshot: &Snapshot) -> Option<JobResult> {
+    let end = |message: String| Some(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message));
+    let target = target_info(training);
+    if snapshot.info.target != target {
+        return end(format!(
+            "the snapshot has the target {}, the spec asks for {}",
+            snapshot.info.target.positive_when, target.positive_when
+        ));
+    }
+    let features = &snapshot.data.schema.features;
+    for declared in &training.features {
+        let found = features.iter().find(|feature| feature.name == declared.name);
+        let same = found.is_some_and(|feature| {
+            matches!(
+                (&feature.kind, declared.kind),
+                (FeatureKind::Numeric { .. }, SpecKind::Numeric)
+                    | (FeatureKind::Categorical { .. }, SpecKind::Categorical)
+            )
+        });
+        if !same {
+            return end(format!(
+                "the snapshot has no {:?} feature {:?}, which the spec declares; take a new snapshot",
+                declared.kind, declared.name
+            ));
+        }
+    }
+    let positives = snapshot.data.positives();
+    let folds = usize::try_from(training.validation.folds).unwrap_or(0);
+    let least = positives.min(snapshot.data.len() - positives);
+    if least < folds {
+        return end(format!(
+            "the smaller class has {least} rows, {folds} folds need at least {folds}"
+        ));
+    }
+    None
+}
+
+/// Opens the bundle as the server would and scores every row of the snapshot.
+fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -> anyhow::Result<()> {
+    let bundle = Bundle::open(dir, digest).context("the bundle that was written cannot be opened")?;
+    bundle
+        .verify_warm_up()
+        .context("the bundle that was written does not score alike")?;
+    for (index, row) in snapshot.data.rows.iter().enumerate() {
+        let (found, expected) = (bundle.score(row), trained.scorer.score(row));
+        ensure!(
+            found.to_bits() == expected.to_bits(),
+            "the bundle scores row {} as {found:e}, the trainer as {expected:e}",
+            index + 1
+        );
+    }
+    Ok(())
+}
+
+fn tell(meter: &Meter, step: Step) {
+    let family = step.family.as_str();
+    let percent = (step.done * 90 / step.total.max(1)) as u8;
+    if step.done < step.total {
+        meter.at(
+            &format!("cross-validating {family}, fold {} of {}", step.done, step.total),
+            percent,
+        );
+    } else {
+        meter.at(&format!("fitting {family} on all rows"), percent);
+    }
+}
+
+/// Four places are enough for a sentence.
+fn short(number: &str) -> &str {
+    match number.find('.') {
+        Some(point) if number.len() > point + 5 => &number[..point + 5],
+        _ => number,
+    }
+}
+
+// === score ===
+
+fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
+    let bundle = match &args.digest {
+        Some(digest) => Bundle::open(&args.bundle, digest),
+        None => Bundle::open_any(&args.bundle),
+    }
+    .with_context(|| format!("cannot open the bundle {}", args.bundle.display()))?;
+    bundle.verify_warm_up()?;
+    let lines = match (&args.rows, &args.csv) {
+        (Some(rows), _) => score_json(&bundle, rows)?,
+        (None, Some(csv)) => score_csv(&bundle, csv, args.spec.as_deref())?,
+        (None, None) => bail!("one of --rows and --csv is needed"),
+    };
+    let refused = lines.iter().any(|line| matches!(line, Line::Refused { .. }));
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for line in &lines {
+        let written = serde_json::to_writer(&mut out, line)
+            .map_err(io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush());
+        match written {
+            // Whoever read the output has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            other => other.context("cannot write to the standard output")?,
+        }
+    }
+    Ok(if refused {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
+    let text = if rows == "-" {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(rows).with_context(|| format!("cannot read {rows}"))?
+    };
+    let rows = match serde_json::from_str(&text).context("the rows are no JSON")? {
+        Json::Array(rows) => rows,
+        one => vec![one],
+    };
+    let read = |row: &Json| match row {
+        Json::Object(object) => match bundle.schema().read_json(object) {
+            Ok((row, warnings)) => line(bundle, &row, &warnings),
+            Err(errors) => Line::Refused {
+                errors: errors.iter().map(ToString::to_string).collect(),
+            },
+        },
+        _ => Line::Refused {
+            errors: vec!["a row must be an object of named features".to_owned()],
+        },
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Result<Vec<Line>> {
+    let format = match spec {
+        Some(spec) => spec::read(spec)?.spec.source.training.dataset.csv,
+        None => CsvFormat::default(),
+    };
+    let bytes = source::read_file(path)?;
+    let (table, violations) = table::read(&bytes, &format);
+    if let Some(violation) = violations.first() {
+        bail!("{}: {}", path.display(), violation.message);
+    }
+    let schema = bundle.schema();
+    let places: Vec<Option<usize>> = schema
+        .names()
+        .map(|name| table.columns.iter().position(|column| column == name))
+        .collect();
+    ensure!(
+        places.iter().any(Option::is_some),
+        "{} has no column of a feature; the model takes {}",
+        path.display(),
+        schema.names().collect::<Vec<_>>().join(", ")
+    );
+    let score = |row: &table::TableRow| {
+        let cells: Vec<Cell<'_>> = schema
+            .features
+            .iter()
+            .zip(&places)
+            .map(|(feature, place)| {
+                let text = place.and_then(|place| row.cells.get(place)).unwrap_or_default();
+                cell(&feature.kind, text, &format)
+            })
+            .collect();
+        match schema.read_cells(&cells) {
+            Ok((row, warnings)) => line(bundle, &row, &warnings),
+            Err(errors) => Line::Refused {
+                errors: errors
+                    .iter()
+                    .map(|error| format!("row {}: {error}", row.number))
+                    .collect(),
+            },
+        }
+    };
+    Ok(table.rows.iter().map(score).collect())
+}
+
+fn cell<'a>(kind: &FeatureKind, text: &'a str, format: &CsvFormat) -> Cell<'a> {
+    if text.is_empty() || format.missing.iter().any(|missing| missing.trim() == text) {
+        return Cell::Missing;
+    }
+    match kind {
+        FeatureKind::Numeric { .. } => check::number(text).map_or(Cell::Text(text), Cell::Number),
+        FeatureKind::Categorical { .. } => Cell::Text(text),
+    }
+}
+
+fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {
+    let probability = bundle.score(row);
+    let class = u8::from(probability >= bundle.threshold());
+    Line::Scored {
+        class,
+        probability,
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+    }
+}
+
+// === helpers ===
+
+/// The spec, or in the inner result the verdict on one that is not valid.
+fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<ModelVersion, JobResult>> {
+    match spec::read(path) {
+        Ok(version) => Ok(Ok(version)),
+        Err(error @ SpecError::Read { .. }) => Err(error.into()),
+        Err(error) => Ok(Err(JobResult::new(
+            stage,
+            Verdict::SpecInvalid,
+            error.to_string(),
+        ))),
+    }
+}
+
+fn print_json(result: &JobResult) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(result)?;
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+// === impl PublishArgs ===
+
+impl PublishArgs {
+    /// The ledger to report to, where that was asked for.
+    fn ledger(&self) -> anyhow::Result<Option<Ledger>> {
+        if !self.publish {
+            return Ok(None);
+        }
+        let need = |value: &Option<String>, name: &str| {
+            value
+                .clone()
+                .filter(|value| !value.is_empty())
+                .with_context(|| format!("--publish needs {name}"))
+        };
+        let config = ledger::Config {
+            url: need(&self.ledger_url, "MODELWARD_LEDGER_URL")?,
+            namespace: need(&self.namespace, "MODELWARD_NAMESPACE")?,
+            job_uid: need(&self.job_uid, "MODELWARD_JOB_UID")?,
+            token_file: self.ledger_token_file.clone(),
+        };
+        Ok(Some(Ledger::new(config)?))
+    }
+}
+
+/// A directory under `TMPDIR` that goes when the command ends.
+struct Temporary(PathBuf);
+
+// === impl Temporary ===
+
+impl Temporary {
+    fn new() -> anyhow::Result<Self> {
+        let mut number = 0_u32;
+        loop {
+            let name = format!("modelward-trainer-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Left by a process of the same number that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot make {}", path.display()));
+                }
+            }
+        }
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

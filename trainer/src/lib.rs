@@ -1,0 +1,28 @@
+//! The trainer: data in, bundle out.
+//!
+//! ```text
+//! source ──fetch──► bytes ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
+//!                                        └── every violation at once                       │
+//!                                                                                          ▼
+//! ledger ◄──publish── bundle files ◄──bundle── Trained ◄──train── folds × (prepare, logistic, metrics)
+//! ```
+//!
+//! [`commands`] are the programs that people and Jobs run; everything below them is plain functions on data. Only
+//! [`source`], [`ledger`] and [`report`] talk to the world. No clock, no thread count and no address gets into what
+//! [`train`] and [`bundle`] make: the same snapshot and spec give the same bytes.
+
+pub mod bundle;
+pub mod check;
+pub mod commands;
+pub mod dataset;
+pub mod folds;
+pub mod ledger;
+pub mod logistic;
+pub mod metrics;
+pub mod prepare;
+pub mod report;
+pub mod snapshot;
+pub mod source;
+pub mod spec;
+pub mod table;
+pub mod train;

@@ -1,0 +1,149 @@
+//! Learning the transforms from the rows of one training fold.
+
+use modelward_model::{
+    FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, transforms::TRANSFORMS_FORMAT,
+};
+
+/// The transforms of these rows. Nothing of any other row gets into them.
+///
+/// A number that all these rows miss is imputed as 0; a category that they all miss as the first of the schema.
+pub fn fit(schema: &FeatureSchema, rows: &[&Row]) -> Transforms {
+    let features = schema
+        .features
+        .iter()
+        .enumerate()
+        .map(|(index, feature)| match &feature.kind {
+            FeatureKind::Numeric { .. } => standardise(&feature.name, index, rows),
+            FeatureKind::Categorical { categories } => one_hot(&feature.name, index, categories, rows),
+        });
+    Transforms {
+        format: TRANSFORMS_FORMAT,
+        features: features.collect(),
+    }
+}
+
+fn standardise(name: &str, index: usize, rows: &[&Row]) -> FeatureTransform {
+    let mut present: Vec<f64> = rows.iter().filter_map(|row| number(row, index)).collect();
+    present.sort_by(f64::total_cmp);
+    let impute = median(&present);
+    let n = rows.len().max(1) as f64;
+    let values = || rows.iter().map(|row| number(row, index).unwrap_or(impute));
+    let mean = values().sum::<f64>() / n;
+    let variance = values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+    // Rounding alone makes a variance this small: the bound is scikit-learn's.
+    let noise = n * mean * f64::EPSILON;
+    let constant = variance <= n * f64::EPSILON * variance + noise * noise;
+    let scale = if constant { 1.0 } else { variance.sqrt() };
+    FeatureTransform::Standardise {
+        feature: name.to_owned(),
+        impute,
+        mean,
+        scale,
+    }
+}
+
+fn one_hot(name: &str, index: usize, categories: &[String], rows: &[&Row]) -> FeatureTransform {
+    let mut counts = vec![0_usize; categories.len()];
+    for row in rows {
+        if let Some(Value::Category(category)) = row.values().get(index)
+            && let Some(count) = counts.get_mut(*category as usize)
+        {
+            *count += 1;
+        }
+    }
+    // `max_by_key` keeps the last of equals; from behind that is the first.
+    let frequent = counts
+        .iter()
+        .enumerate()
+        .rev()
+        .max_by_key(|(_, count)| **count)
+        .map_or(0, |(at, _)| at);
+    let impute = categories.get(frequent).cloned().unwrap_or_default();
+    FeatureTransform::OneHot {
+        feature: name.to_owned(),
+        impute,
+    }
+}
+
+fn number(row: &Row, index: usize) -> Option<f64> {
+    match row.values().get(index) {
+        Some(Value::Number(number)) => Some(f64::from(*number)),
+        _ => None,
+    }
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::{Encoder, Feature};
+
+    use super::*;
+
+    fn fitted(numbers: &[Option<f32>], categories: &[Option<u32>]) -> (FeatureSchema, Transforms) {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("x"),
+            Feature::categorical("c", &["a", "b", "c"]),
+        ])
+        .unwrap();
+        let rows: Vec<Row> = numbers
+            .iter()
+            .zip(categories)
+            .map(|(x, c)| {
+                Row::new(vec![
+                    x.map_or(Value::Missing, Value::Number),
+                    c.map_or(Value::Missing, Value::Category),
+                ])
+            })
+            .collect();
+        let transforms = fit(&schema, &rows.iter().collect::<Vec<_>>());
+        (schema, transforms)
+    }
+
+    #[test]
+    fn numbers_get_their_median_and_the_moments_after_imputing() {
+        let (_, transforms) = fitted(&[Some(1.0), None, Some(3.0), Some(8.0)], &[None; 4]);
+        // Imputed: 1, 3, 3, 8; mean 3.75, population variance 6.6875.
+        assert_eq!(
+            transforms.features[0],
+            FeatureTransform::Standardise {
+                feature: "x".into(),
+                impute: 3.0,
+                mean: 3.75,
+                scale: 6.6875_f64.sqrt()
+            }
+        );
+    }
+
+    #[test]
+    fn equally_frequent_categories_are_imputed_by_the_first() {
+        let categories = [Some(2), Some(1), Some(1), Some(2), None];
+        let (_, transforms) = fitted(&[None; 5], &categories);
+        assert_eq!(
+            transforms.features[1],
+            FeatureTransform::OneHot {
+                feature: "c".into(),
+                impute: "b".into()
+            }
+        );
+    }
+
+    #[test]
+    fn constant_and_absent_columns_give_transforms_that_can_be_used() {
+        let (schema, transforms) = fitted(&[Some(0.1), Some(0.1), Some(0.1)], &[None; 3]);
+        assert!(matches!(
+            transforms.features[0],
+            FeatureTransform::Standardise { scale: 1.0, .. }
+        ));
+        Encoder::new(&schema, &transforms).unwrap();
+        let (schema, transforms) = fitted(&[None, None], &[None, None]);
+        Encoder::new(&schema, &transforms).unwrap();
+    }
+}

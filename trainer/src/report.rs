@@ -1,0 +1,265 @@
+//! What a running step says: lines in the log, progress and result in the ledger, the termination message.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use modelward_wire::{JobResult, Progress, TERMINATION_MESSAGE_LIMIT};
+use tokio::sync::watch;
+
+use crate::ledger::Ledger;
+
+/// Least time between two lines in the log, and between two calls of the ledger.
+const LOG_EVERY: Duration = Duration::from_secs(2);
+
+/// Texts of a termination message that is still too long are cut to this many characters.
+const SHORTER: [usize; 3] = [120, 48, 16];
+
+/// Tells how far a step is.
+#[derive(Debug)]
+pub struct Meter {
+    started: Instant,
+    last: Mutex<Option<(Instant, u8)>>,
+    sink: watch::Sender<Option<Progress>>,
+}
+
+// === impl Meter ===
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Meter {
+    /// Starts the clock.
+    pub fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            last: Mutex::new(None),
+            sink: watch::Sender::new(None),
+        }
+    }
+
+    /// The step is at `percent` of the Job. Written where it is the first, the last, or some time after the one before.
+    pub fn at(&self, step: &str, percent: u8) {
+        let percent = percent.min(100);
+        let now = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = match *last {
+            None => true,
+            // Threads report in any order: the bar never goes back.
+            Some((_, before)) if percent < before => false,
+            Some((at, before)) => percent == 100 && before < 100 || now - at >= LOG_EVERY,
+        };
+        if !due {
+            return;
+        }
+        *last = Some((now, percent));
+        let remaining = remaining(now - self.started, percent);
+        match remaining {
+            Some(left) => tracing::info!(
+                percent,
+                seconds_left = left,
+                "{step}: {percent} %, about {left} s left"
+            ),
+            None => tracing::info!(percent, "{step}: {percent} %"),
+        }
+        self.sink.send_replace(Some(Progress {
+            step: step.to_owned(),
+            percent,
+            remaining_seconds: remaining,
+        }));
+    }
+
+    /// A task that sends the newest progress to the ledger; what fails is not repeated.
+    pub fn publish_to(&self, ledger: Ledger) -> tokio::task::JoinHandle<()> {
+        let mut newest = self.sink.subscribe();
+        tokio::spawn(async move {
+            while newest.changed().await.is_ok() {
+                let progress = newest.borrow_and_update().clone();
+                if let Some(progress) = progress
+                    && let Err(error) = ledger.put_progress(&progress).await
+                {
+                    tracing::debug!(%error, "progress was not recorded");
+                }
+                tokio::time::sleep(LOG_EVERY).await;
+            }
+        })
+    }
+}
+
+/// Seconds left at the pace so far; unknown at the very start.
+fn remaining(elapsed: Duration, percent: u8) -> Option<u64> {
+    let percent = u64::from(percent);
+    if percent < 2 {
+        return None;
+    }
+    u64::try_from(elapsed.as_millis())
+        .ok()?
+        .checked_mul(100 - percent.min(100))?
+        .checked_div(percent * 1000)
+}
+
+/// The result as a termination message: whole JSON, always under 4096 bytes.
+///
+/// The kubelet cuts what is longer in the middle of a word, and cut JSON is no JSON. Texts are shortened first, then
+/// lists; verdict, digest, rows and the number of violations always stay.
+pub fn termination_message(result: &JobResult) -> Vec<u8> {
+    let mut short = result.abridged();
+    for limit in SHORTER {
+        if let Some(bytes) = fitting(&short) {
+            return bytes;
+        }
+        shorten(&mut short, limit);
+    }
+    while fitting(&short).is_none() && short.violations.pop().is_some() {}
+    while fitting(&short).is_none() && short.sources.pop().is_some() {}
+    while fitting(&short).is_none() && short.gates.pop().is_some() {}
+    while fitting(&short).is_none() && short.metrics.pop().is_some() {}
+    if let Some(bytes) = fitting(&short) {
+        return bytes;
+    }
+    let mut least = JobResult::new(result.stage, result.verdict, "");
+    least.digest = result.digest;
+    least.rows = result.rows;
+    least.violations_total = result.violations_total;
+    fitting(&least).unwrap_or_default()
+}
+
+/// Writes the termination message.
+pub fn write_termination(path: &Path, result: &JobResult) -> io::Result<()> {
+    fs::write(path, termination_message(result))
+}
+
+fn fitting(result: &JobResult) -> Option<Vec<u8>> {
+    serde_json::to_vec(result)
+        .ok()
+        .filter(|bytes| bytes.len() < TERMINATION_MESSAGE_LIMIT)
+}
+
+fn shorten(result: &mut JobResult, limit: usize) {
+    let cut = |text: &mut String| {
+        if let Some((end, _)) = text.char_indices().nth(limit) {
+            text.truncate(end);
+            text.push('…');
+        }
+    };
+    cut(&mut result.message);
+    result.family.iter_mut().for_each(cut);
+    for violation in &mut result.violations {
+        cut(&mut violation.column);
+        cut(&mut violation.rule);
+        cut(&mut violation.message);
+    }
+    result.sources.iter_mut().for_each(|source| cut(&mut source.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::sha256;
+    use modelward_wire::{GateResult, JobStage, MetricValue, SourceRecord, Verdict, Violation};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn violation(text: &str) -> Violation {
+        Violation {
+            column: text.to_owned(),
+            rule: "Range".into(),
+            message: text.to_owned(),
+            count: 3,
+            example_row: Some(1),
+        }
+    }
+
+    #[test]
+    fn an_ordinary_result_is_told_whole() {
+        let mut result = JobResult::new(JobStage::Fit, Verdict::Succeeded, "trained LogisticRegression");
+        result.digest = Some(sha256(b"x"));
+        result.metrics = (0..7)
+            .map(|at| MetricValue {
+                name: format!("Metric{at}"),
+                mean: "0.815100".parse().unwrap(),
+                standard_error: "0.024000".parse().unwrap(),
+            })
+            .collect();
+        let read: JobResult = serde_json::from_slice(&termination_message(&result)).unwrap();
+        assert_eq!(read, result);
+    }
+
+    #[test]
+    fn the_worst_result_is_cut_and_keeps_verdict_and_counts() {
+        let long = "\u{1}\"💥".repeat(2000);
+        let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, long.clone());
+        result.violations = vec![violation(&long); 500];
+        result.violations_total = 500;
+        result.rows = Some(7);
+        result.family = Some(long.clone());
+        result.sources = vec![
+            SourceRecord {
+                name: long.clone(),
+                sha256: sha256(b"x"),
+                rows: 1
+            };
+            50
+        ];
+        result.metrics = vec![
+            MetricValue {
+                name: long.clone(),
+                mean: "1".parse().unwrap(),
+                standard_error: "1".parse().unwrap()
+            };
+            50
+        ];
+        result.gates = vec![
+            GateResult {
+                metric: long.clone(),
+                bound: long,
+                value: "1".parse().unwrap(),
+                passed: false
+            };
+            50
+        ];
+        let bytes = termination_message(&result);
+        assert!(bytes.len() < TERMINATION_MESSAGE_LIMIT, "{}", bytes.len());
+        let read: JobResult = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(
+            (read.verdict, read.violations_total, read.rows),
+            (Verdict::DataInvalid, 500, Some(7))
+        );
+        assert!(!read.violations.is_empty(), "{read:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_fits_and_parses(message in ".{0,600}", texts in prop::collection::vec(".{0,300}", 0..9)) {
+            let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, message);
+            result.violations = texts.iter().map(|text| violation(text)).collect();
+            let bytes = termination_message(&result);
+            prop_assert!(bytes.len() < TERMINATION_MESSAGE_LIMIT);
+            serde_json::from_slice::<JobResult>(&bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_time_left_is_that_of_the_pace_so_far() {
+        assert_eq!(remaining(Duration::from_secs(10), 25), Some(30));
+        assert_eq!(remaining(Duration::from_secs(10), 100), Some(0));
+        assert_eq!(remaining(Duration::from_secs(10), 0), None);
+    }
+
+    #[tokio::test]
+    async fn progress_never_goes_back() {
+        let meter = Meter::new();
+        let newest = meter.sink.subscribe();
+        meter.at("a", 50);
+        meter.at("late", 40);
+        meter.at("end", 100);
+        assert_eq!(newest.borrow().as_ref().unwrap().percent, 100);
+        assert_eq!(newest.borrow().as_ref().unwrap().step, "end");
+    }
+}

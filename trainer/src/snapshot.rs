@@ -1,0 +1,461 @@
+//! The data of one training, frozen.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing) and, named as the target, the class 0 or 1; rows in the source's order |
+//! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use modelward_model::{
+    DirBuilder, FeatureKind, FeatureSchema, FilesError, Row, SchemaError, TargetInfo, Value, VerifiedDir,
+    files::json,
+};
+use modelward_wire::{Digest, ManifestKind, SourceRecord, Violation};
+use parquet::{
+    basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel},
+    column::reader::get_typed_column_reader,
+    data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type},
+    errors::ParquetError,
+    file::{
+        properties::WriterProperties,
+        reader::{FileReader, SerializedFileReader},
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+    schema::types::Type,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::{Checked, ColumnReport},
+    dataset::Dataset,
+};
+
+/// The format that this code writes, and the only one that it reads.
+pub const SNAPSHOT_FORMAT: u32 = 1;
+
+/// The rows.
+pub const DATA: &str = "data.parquet";
+
+/// [`SnapshotInfo`].
+pub const INFO: &str = "snapshot.json";
+
+/// Rows of a row group: what a reader must hold at once.
+const GROUP: usize = 65_536;
+
+/// What a snapshot is. No clock is in it: the same data and spec give the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotInfo {
+    /// [`SNAPSHOT_FORMAT`].
+    pub format: u32,
+    /// Where the rows come from.
+    pub sources: Vec<SourceRecord>,
+    /// Rows.
+    pub rows: u64,
+    /// Rows of class 1.
+    pub positive_rows: u64,
+    /// What is predicted.
+    pub target: TargetInfo,
+    /// The features, resolved: declared or inferred.
+    pub schema: FeatureSchema,
+    /// What is in each feature's column.
+    pub columns: Vec<ColumnReport>,
+    /// Columns of the source that were left out.
+    pub excluded: Vec<String>,
+    /// What the data breaks: nothing, for only data that passed is frozen.
+    pub violations: Vec<Violation>,
+}
+
+/// A snapshot that was read and verified.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its address.
+    pub digest: Digest,
+    /// What it is.
+    pub info: SnapshotInfo,
+    /// Its rows.
+    pub data: Dataset,
+}
+
+/// Why a snapshot could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A file is absent, damaged or cannot be written.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// `snapshot.json` does not parse.
+    #[error("{INFO} does not parse")]
+    Json(#[from] serde_json::Error),
+    /// The resolved schema contradicts itself.
+    #[error("the schema in {INFO} is not valid")]
+    Schema(#[from] SchemaError),
+    /// The table does not parse.
+    #[error("{DATA} does not parse")]
+    Parquet(#[from] ParquetError),
+    /// The table is not the one that `snapshot.json` describes.
+    #[error("{DATA} does not fit {INFO}: {0}")]
+    Mismatch(String),
+}
+
+/// The files of a snapshot.
+pub fn build(
+    checked: &Checked,
+    sources: Vec<SourceRecord>,
+    target: TargetInfo,
+    excluded: Vec<String>,
+) -> Result<DirBuilder, SnapshotError> {
+    let data = &checked.dataset;
+    let table = write_table(data, &target.column)?;
+    let info = SnapshotInfo {
+        format: SNAPSHOT_FORMAT,
+        sources,
+        rows: data.len() as u64,
+        positive_rows: data.positives() as u64,
+        target,
+        schema: data.schema.clone(),
+        columns: checked.columns.clone(),
+        excluded,
+        violations: Vec::new(),
+    };
+    Ok(DirBuilder::new(ManifestKind::Snapshot)
+        .with(DATA, table)
+        .with(INFO, json(&info)?))
+}
+
+/// Reads and verifies a snapshot; its digest must be `expected` where that is given.
+pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotError> {
+    let dir = VerifiedDir::open(dir, expected, ManifestKind::Snapshot)?;
+    dir.verify_all()?;
+    let info: SnapshotInfo = serde_json::from_slice(&dir.read(INFO)?)?;
+    if info.format != SNAPSHOT_FORMAT {
+        let message = format!(
+            "format {}, this program reads format {SNAPSHOT_FORMAT}",
+            info.format
+        );
+        return Err(SnapshotError::Mismatch(message));
+    }
+    info.schema.check()?;
+    let data = read_table(dir.read(DATA)?, &info)?;
+    Ok(Snapshot {
+        digest: dir.digest(),
+        info,
+        data,
+    })
+}
+
+// === writing ===
+
+fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
+    let mut fields = Vec::new();
+    for feature in &data.schema.features {
+        let field = match feature.kind {
+            FeatureKind::Numeric { .. } => Type::primitive_type_builder(&feature.name, Physical::FLOAT)
+                .with_repetition(Repetition::OPTIONAL),
+            FeatureKind::Categorical { .. } => {
+                Type::primitive_type_builder(&feature.name, Physical::BYTE_ARRAY)
+                    .with_repetition(Repetition::OPTIONAL)
+                    .with_logical_type(Some(LogicalType::String))
+            }
+        };
+        fields.push(Arc::new(field.build()?));
+    }
+    let class = Type::primitive_type_builder(target, Physical::INT32).with_repetition(Repetition::REQUIRED);
+    fields.push(Arc::new(class.build()?));
+    let schema = Arc::new(Type::group_type_builder("snapshot").with_fields(fields).build()?);
+    // The library's own version in the footer would make a new digest of the same data.
+    let properties = WriterProperties::builder()
+        .set_created_by("modelward".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties))?;
+    for start in (0..data.len()).step_by(GROUP) {
+        let range = start..(start + GROUP).min(data.len());
+        let mut group = writer.next_row_group()?;
+        for (index, feature) in data.schema.features.iter().enumerate() {
+            let cells = data.rows[range.clone()]
+                .iter()
+                .map(|row| row.values().get(index).copied());
+            match &feature.kind {
+                FeatureKind::Numeric { .. } => {
+                    let cells = cells.map(|cell| match cell {
+                        Some(Value::Number(number)) => Some(number),
+                        _ => None,
+                    });
+                    write_optional::<FloatType>(&mut group, cells)?;
+                }
+                FeatureKind::Categorical { categories } => {
+                    let cells = cells.map(|cell| match cell {
+                        Some(Value::Category(index)) => categories
+                            .get(index as usize)
+                            .map(|word| ByteArray::from(word.as_str())),
+                        _ => None,
+                    });
+                    write_optional::<ByteArrayType>(&mut group, cells)?;
+                }
+            }
+        }
+        let classes: Vec<i32> = data.labels[range].iter().map(|label| i32::from(*label)).collect();
+        let mut column = next_column(&mut group)?;
+        column.typed::<Int32Type>().write_batch(&classes, None, None)?;
+        column.close()?;
+        group.close()?;
+    }
+    writer.close()?;
+    Ok(bytes)
+}
+
+fn write_optional<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, &mut Vec<u8>>,
+    cells: impl Iterator<Item = Option<T::T>>,
+) -> Result<(), ParquetError> {
+    let (mut values, mut present) = (Vec::new(), Vec::new());
+    for cell in cells {
+        present.push(i16::from(cell.is_some()));
+        values.extend(cell);
+    }
+    let mut column = next_column(group)?;
+    column.typed::<T>().write_batch(&values, Some(&present), None)?;
+    column.close()
+}
+
+fn next_column<'a>(
+    group: &'a mut SerializedRowGroupWriter<'_, &mut Vec<u8>>,
+) -> Result<parquet::file::writer::SerializedColumnWriter<'a>, ParquetError> {
+    group
+        .next_column()?
+        .ok_or_else(|| ParquetError::General("no column is left".to_owned()))
+}
+
+// === reading ===
+
+fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotError> {
+    let reader = SerializedFileReader::new(Bytes::from(bytes))?;
+    let features = &info.schema.features;
+    let found: Vec<String> = reader
+        .metadata()
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .map(|column| format!("{} {}", column.name(), column.physical_type()))
+        .collect();
+    let kind = |kind: &FeatureKind| match kind {
+        FeatureKind::Numeric { .. } => Physical::FLOAT,
+        FeatureKind::Categorical { .. } => Physical::BYTE_ARRAY,
+    };
+    let expected: Vec<String> = features
+        .iter()
+        .map(|feature| format!("{} {}", feature.name, kind(&feature.kind)))
+        .chain([format!("{} {}", info.target.column, Physical::INT32)])
+        .collect();
+    if found != expected {
+        return Err(SnapshotError::Mismatch(format!(
+            "columns {found:?}, expected {expected:?}"
+        )));
+    }
+
+    let mut values: Vec<Vec<Value>> = Vec::new();
+    let mut labels = Vec::new();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        let rows = usize::try_from(group.metadata().num_rows())
+            .map_err(|_| SnapshotError::Mismatch("a negative number of rows".to_owned()))?;
+        let start = values.len();
+        values.resize_with(start + rows, || Vec::with_capacity(features.len()));
+        for (index, feature) in features.iter().enumerate() {
+            let column: Vec<Value> = match &feature.kind {
+                FeatureKind::Numeric { .. } => read_optional::<FloatType>(&*group, index, rows)?
+                    .into_iter()
+                    .map(|cell| Ok(cell.map_or(Value::Missing, Value::Number)))
+                    .collect::<Result<_, SnapshotError>>()?,
+                FeatureKind::Categorical { categories } => {
+                    read_optional::<ByteArrayType>(&*group, index, rows)?
+                        .into_iter()
+                        .map(|cell| category(cell.as_ref(), categories, &feature.name))
+                        .collect::<Result<_, SnapshotError>>()?
+                }
+            };
+            if column.len() != rows {
+                return Err(SnapshotError::Mismatch(format!(
+                    "column {:?} is short",
+                    feature.name
+                )));
+            }
+            for (row, value) in values[start..].iter_mut().zip(column) {
+                row.push(value);
+            }
+        }
+        for class in read_required(&*group, features.len(), rows)? {
+            labels.push(match class {
+                0 => false,
+                1 => true,
+                other => {
+                    return Err(SnapshotError::Mismatch(format!(
+                        "class {other} is neither 0 nor 1"
+                    )));
+                }
+            });
+        }
+    }
+    if values.len() as u64 != info.rows || labels.len() != values.len() {
+        return Err(SnapshotError::Mismatch(format!(
+            "{} rows, expected {}",
+            values.len(),
+            info.rows
+        )));
+    }
+    let rows = values.into_iter().map(Row::new).collect();
+    Ok(Dataset {
+        schema: info.schema.clone(),
+        rows,
+        labels,
+    })
+}
+
+fn category(cell: Option<&ByteArray>, categories: &[String], name: &str) -> Result<Value, SnapshotError> {
+    let Some(cell) = cell else {
+        return Ok(Value::Missing);
+    };
+    categories
+        .iter()
+        .position(|word| word.as_bytes() == cell.data())
+        .map(|index| Value::Category(index as u32))
+        .ok_or_else(|| {
+            let word = String::from_utf8_lossy(cell.data())
+                .chars()
+                .take(40)
+                .collect::<String>();
+            SnapshotError::Mismatch(format!(
+                "column {name:?} holds {word:?}, which is no category of it"
+            ))
+        })
+}
+
+fn read_optional<T: DataType>(
+    group: &dyn parquet::file::reader::RowGroupReader,
+    index: usize,
+    rows: usize,
+) -> Result<Vec<Option<T::T>>, SnapshotError> {
+    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(index)?);
+    let (mut values, mut present) = (Vec::new(), Vec::new());
+    // One call reads at most a page; none read means the end.
+    while present.len() < rows {
+        let (read, _, _) =
+            reader.read_records(rows - present.len(), Some(&mut present), None, &mut values)?;
+        if read == 0 {
+            break;
+        }
+    }
+    let mut values = values.into_iter();
+    Ok(present
+        .into_iter()
+        .map(|level| if level == 1 { values.next() } else { None })
+        .collect())
+}
+
+fn read_required(
+    group: &dyn parquet::file::reader::RowGroupReader,
+    index: usize,
+    rows: usize,
+) -> Result<Vec<i32>, SnapshotError> {
+    let mut reader = get_typed_column_reader::<Int32Type>(group.get_column_reader(index)?);
+    let mut values = Vec::new();
+    while values.len() < rows {
+        let (read, _, _) = reader.read_records(rows - values.len(), None, None, &mut values)?;
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::train::tests::data;
+
+    fn checked(data: Dataset) -> Checked {
+        Checked {
+            dataset: data,
+            columns: Vec::new(),
+        }
+    }
+
+    fn target() -> TargetInfo {
+        TargetInfo {
+            column: "y".into(),
+            positive_when: "y is 1".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_frozen_is_what_is_read() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshot");
+        let (_, digest) = build(&checked(data()), vec![], target(), vec![])
+            .unwrap()
+            .write(&dir)
+            .unwrap();
+        let snapshot = open(&dir, Some(&digest)).unwrap();
+        assert_eq!(snapshot.data, data());
+        assert_eq!(snapshot.info.rows, 60);
+    }
+
+    #[test]
+    fn more_rows_than_a_group_holds_survive_in_order() {
+        let mut many = data();
+        while many.len() <= GROUP + 10 {
+            many.rows.extend_from_within(..);
+            many.labels.extend_from_within(..);
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshot");
+        build(&checked(many.clone()), vec![], target(), vec![])
+            .unwrap()
+            .write(&dir)
+            .unwrap();
+        assert_eq!(open(&dir, None).unwrap().data, many);
+    }
+
+    #[test]
+    fn equal_data_have_equal_bytes() {
+        let digest = || {
+            build(&checked(data()), vec![], target(), vec![])
+                .unwrap()
+                .manifest()
+                .unwrap()
+                .2
+        };
+        assert_eq!(digest(), digest());
+    }
+
+    #[test]
+    fn a_table_that_contradicts_its_description_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshot");
+        let builder = build(&checked(data()), vec![], target(), vec![]).unwrap();
+        builder.write(&dir).unwrap();
+        let info: SnapshotInfo = serde_json::from_slice(&fs::read(dir.join(INFO)).unwrap()).unwrap();
+        let table = fs::read(dir.join(DATA)).unwrap();
+        let refused = |change: fn(&mut SnapshotInfo)| {
+            let mut info = info.clone();
+            change(&mut info);
+            read_table(table.clone(), &info).unwrap_err().to_string()
+        };
+        assert!(refused(|info| info.rows = 61).contains("60 rows, expected 61"));
+        assert!(refused(|info| info.schema.features.reverse()).contains("columns"));
+        let text = refused(|info| {
+            if let FeatureKind::Categorical { categories } = &mut info.schema.features[1].kind {
+                categories.remove(1);
+            }
+        });
+        assert!(text.contains("\"b\""), "{text}");
+        assert!(read_table(b"PAR1 no parquet".to_vec(), &info).is_err());
+    }
+}

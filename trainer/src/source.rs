@@ -1,0 +1,333 @@
+//! Reading the bytes of a dataset from a file or an address.
+
+use std::{error::Error as _, fs::File, io, io::Read as _, path::Path, time::Duration};
+
+use reqwest::{Client, StatusCode, Url, redirect};
+
+/// No source is larger: the rows are held in memory.
+pub const MAX_BYTES: u64 = 512 << 20;
+
+/// How often an address is asked again after a failure that may pass.
+const ATTEMPTS: u32 = 4;
+
+const MAX_REDIRECTS: usize = 5;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Why a source gave no bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// There is nothing under that name, or it is not given to us.
+    #[error("{name}: {reason}")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// What the answer was.
+        reason: String,
+    },
+    /// More bytes than are read.
+    #[error("{name} is larger than {MAX_BYTES} bytes")]
+    TooLarge {
+        /// What was asked for.
+        name: String,
+    },
+    /// The file is there and cannot be read.
+    #[error("cannot read {name}")]
+    Read {
+        /// Its path.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address is none, or redirects in a way that is not followed.
+    #[error("{name}: {reason}")]
+    Address {
+        /// The address.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server did not answer usefully, several times.
+    #[error("{name} did not answer after {ATTEMPTS} attempts: {reason}")]
+    Unreachable {
+        /// The address.
+        name: String,
+        /// The last failure.
+        reason: String,
+    },
+    /// No client could be made.
+    #[error("cannot make an http client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Again(String),
+    Final(SourceError),
+}
+
+/// Reads a file.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
+    let name = path.display().to_string();
+    let error = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => SourceError::NotFound {
+            name: name.clone(),
+            reason: "there is no such file".to_owned(),
+        },
+        _ => SourceError::Read {
+            name: name.clone(),
+            source,
+        },
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .map_err(error)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(error)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(SourceError::TooLarge { name });
+    }
+    Ok(bytes)
+}
+
+/// Downloads from an http or https address. At most five redirects are followed, none from https to http.
+pub async fn download(uri: &str) -> Result<Vec<u8>, SourceError> {
+    download_with_pause(uri, Duration::from_secs(1)).await
+}
+
+async fn download_with_pause(uri: &str, pause: Duration) -> Result<Vec<u8>, SourceError> {
+    let address = |reason: String| SourceError::Address {
+        name: shown(uri),
+        reason,
+    };
+    let url = Url::parse(uri).map_err(|error| address(error.to_string()))?;
+    let client = client(url.scheme() == "http")?;
+    let mut last = String::new();
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tracing::warn!(
+                source = shown(uri),
+                attempt,
+                reason = last,
+                "the source failed, trying again"
+            );
+            tokio::time::sleep(pause * 2_u32.pow(attempt - 1)).await;
+        }
+        match try_once(&client, &url, uri).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(Attempt::Final(error)) => return Err(error),
+            Err(Attempt::Again(reason)) => last = reason,
+        }
+    }
+    Err(SourceError::Unreachable {
+        name: shown(uri),
+        reason: last,
+    })
+}
+
+async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Attempt> {
+    let again = |error: reqwest::Error| Attempt::Again(root_cause(&error));
+    let mut response = match client.get(url.clone()).send().await {
+        Ok(response) => response,
+        Err(error) if error.is_redirect() || error.is_builder() => {
+            let reason = root_cause(&error);
+            return Err(Attempt::Final(SourceError::Address {
+                name: shown(uri),
+                reason,
+            }));
+        }
+        Err(error) => return Err(again(error)),
+    };
+    let status = response.status();
+    match status {
+        status if status.is_success() => {}
+        // An object store answers 403 for what is not there.
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let reason = format!("the server answered {status}");
+            return Err(Attempt::Final(SourceError::NotFound {
+                name: shown(uri),
+                reason,
+            }));
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+            return Err(Attempt::Again(format!("the server answered {status}")));
+        }
+        status if status.is_server_error() => {
+            return Err(Attempt::Again(format!("the server answered {status}")));
+        }
+        status => {
+            let reason = format!("the server answered {status}");
+            return Err(Attempt::Final(SourceError::Address {
+                name: shown(uri),
+                reason,
+            }));
+        }
+    }
+    let too_large = || Attempt::Final(SourceError::TooLarge { name: shown(uri) });
+    let stated = response.content_length();
+    if stated.is_some_and(|length| length > MAX_BYTES) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(again)? {
+        if (bytes.len() + chunk.len()) as u64 > MAX_BYTES {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn client(plain: bool) -> Result<Client, SourceError> {
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("modelward-trainer/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .redirect(redirect::Policy::custom(|attempt| {
+                let secure = attempt
+                    .previous()
+                    .first()
+                    .is_some_and(|url| url.scheme() == "https");
+                if attempt.previous().len() > MAX_REDIRECTS {
+                    attempt.error(format!("more than {MAX_REDIRECTS} redirects"))
+                } else if secure && attempt.url().scheme() != "https" {
+                    attempt.error("a redirect leads from https to http")
+                } else {
+                    attempt.follow()
+                }
+            }))
+    };
+    match builder().build() {
+        // An image without root certificates can still read http.
+        Err(_) if plain => builder().tls_certs_only([]).build(),
+        built => built,
+    }
+    .map_err(SourceError::Client)
+}
+
+/// An address as it is shown: without what may be a secret.
+pub fn shown(uri: &str) -> String {
+    let Ok(mut url) = Url::parse(uri) else {
+        return uri.chars().take(240).collect();
+    };
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let outer = error.source().is_some().then(|| {
+        if error.is_connect() {
+            "cannot connect: "
+        } else if error.is_timeout() {
+            "timed out: "
+        } else {
+            ""
+        }
+    });
+    format!("{}{cause}", outer.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use axum::{Router, http::header, routing::get};
+
+    use super::*;
+
+    async fn serve(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        format!("http://{address}")
+    }
+
+    async fn fetch(uri: &str) -> Result<Vec<u8>, SourceError> {
+        download_with_pause(uri, Duration::from_millis(1)).await
+    }
+
+    #[tokio::test]
+    async fn a_file_behind_a_redirect_is_read() {
+        let router = Router::new()
+            .route(
+                "/old.csv",
+                get(|| async { (StatusCode::FOUND, [(header::LOCATION, "/new.csv")]) }),
+            )
+            .route("/new.csv", get(|| async { "a,b\n1,2\n" }));
+        let base = serve(router).await;
+        assert_eq!(fetch(&format!("{base}/old.csv")).await.unwrap(), b"a,b\n1,2\n");
+    }
+
+    #[tokio::test]
+    async fn an_endless_redirect_is_an_error_of_the_address() {
+        let router = Router::new().route(
+            "/a",
+            get(|| async { (StatusCode::FOUND, [(header::LOCATION, "/a")]) }),
+        );
+        let error = fetch(&format!("{}/a", serve(router).await)).await.unwrap_err();
+        assert!(matches!(&error, SourceError::Address { .. }), "{error:?}");
+        assert!(error.to_string().contains("redirects"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_not_found_at_once() {
+        let base = serve(Router::new()).await;
+        assert!(matches!(
+            fetch(&format!("{base}/x")).await,
+            Err(SourceError::NotFound { .. })
+        ));
+        assert!(matches!(
+            read_file(Path::new("/nonexistent/x")),
+            Err(SourceError::NotFound { .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_twice_is_asked_again() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let handler = move || {
+            let call = counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if call < 2 {
+                    (StatusCode::SERVICE_UNAVAILABLE, "")
+                } else {
+                    (StatusCode::OK, "a\n")
+                }
+            }
+        };
+        let base = serve(Router::new().route("/x", get(handler))).await;
+        assert_eq!(fetch(&format!("{base}/x")).await.unwrap(), b"a\n");
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_address_is_unreachable_and_no_panic() {
+        let error = fetch("http://127.0.0.1:1/x").await.unwrap_err();
+        assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
+        assert!(matches!(fetch("http://").await, Err(SourceError::Address { .. })));
+    }
+
+    #[test]
+    fn secrets_in_an_address_are_not_shown() {
+        assert_eq!(
+            shown("https://me:pw@example.org/d.csv?sig=secret#x"),
+            "https://example.org/d.csv"
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! Reading a `ModelVersion`, and refusing what it cannot mean.
+
+use std::{collections::BTreeSet, fs, io, path::Path};
+
+use modelward_crds::{
+    CsvFormat, Dataset, FeatureKind, ModelVersion, PositiveWhen, Target, TrainingSource, ValidationSpec,
+};
+use modelward_model::canonical_category;
+
+/// No spec is larger: an object in Kubernetes cannot be.
+const MAX_SPEC_BYTES: u64 = 2 << 20;
+
+/// Why a file is not a usable `ModelVersion`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// The file cannot be read.
+    #[error("cannot read the spec {path}")]
+    Read {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is larger than any object may be.
+    #[error("the spec {path} has {bytes} bytes, at most {MAX_SPEC_BYTES} are read")]
+    TooLarge {
+        /// Its path.
+        path: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// It is neither YAML nor JSON, or lacks a field.
+    #[error("the spec does not parse: {0}")]
+    Parse(String),
+    /// It is an object of another kind.
+    #[error("the spec is {found}, expected a ModelVersion of modelward.io/v1alpha1")]
+    Kind {
+        /// Its `apiVersion` and `kind`.
+        found: String,
+    },
+    /// It parses, and asks for what cannot be. Every contradiction at once.
+    #[error("the spec is not valid: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+/// Reads and checks a `ModelVersion` in YAML or JSON.
+pub fn read(path: &Path) -> Result<ModelVersion, SpecError> {
+    let name = path.display().to_string();
+    let error = |source| SpecError::Read {
+        path: name.clone(),
+        source,
+    };
+    let bytes = fs::metadata(path).map_err(error)?.len();
+    if bytes > MAX_SPEC_BYTES {
+        return Err(SpecError::TooLarge { path: name, bytes });
+    }
+    parse(&fs::read_to_string(path).map_err(error)?)
+}
+
+/// Parses and checks a `ModelVersion` in YAML or JSON.
+pub fn parse(text: &str) -> Result<ModelVersion, SpecError> {
+    let value: serde_json::Value = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| SpecError::Parse(error.to_string()))?
+    } else {
+        serde_saphyr::from_str(text).map_err(|error| SpecError::Parse(error.to_string()))?
+    };
+    let field = |name: &str| {
+        value
+            .get(name)
+            .and_then(|text| text.as_str())
+            .unwrap_or("(absent)")
+    };
+    if (field("apiVersion"), field("kind")) != ("modelward.io/v1alpha1", "ModelVersion") {
+        let found = format!("apiVersion {:?}, kind {:?}", field("apiVersion"), field("kind"));
+        return Err(SpecError::Kind { found });
+    }
+    let version: ModelVersion =
+        serde_json::from_value(value).map_err(|error| SpecError::Parse(error.to_string()))?;
+    check(&version.spec.source.training)?;
+    Ok(version)
+}
+
+/// Checks what the API server checks too: a person's own file never met it.
+fn check(training: &TrainingSource) -> Result<(), SpecError> {
+    let mut wrong = Vec::new();
+    check_dataset(&training.dataset, &mut wrong);
+    check_csv(&training.dataset.csv, &mut wrong);
+    check_target(&training.target, &mut wrong);
+    check_features(training, &mut wrong);
+    check_validation(&training.validation, &mut wrong);
+    if training.families.is_empty() {
+        wrong.push("families must name at least one family".to_owned());
+    }
+    if let Some(twice) = twice(training.families.iter()) {
+        wrong.push(format!("families names {} twice", twice.as_str()));
+    }
+    for gate in &training.gates {
+        if gate.at_least.is_some() == gate.at_most.is_some() {
+            wrong.push(format!(
+                "gate {} must set exactly one of atLeast and atMost",
+                gate.metric.as_str()
+            ));
+        }
+    }
+    if let Some(twice) = twice(training.gates.iter().map(|gate| gate.metric)) {
+        wrong.push(format!("gates names {} twice", twice.as_str()));
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(SpecError::Invalid(wrong))
+    }
+}
+
+fn check_dataset(dataset: &Dataset, wrong: &mut Vec<String>) {
+    let sources = [
+        dataset.config_map.is_some(),
+        dataset.uri.is_some(),
+        dataset.persistent_volume_claim.is_some(),
+    ];
+    if sources.into_iter().filter(|set| *set).count() != 1 {
+        wrong.push("dataset must set exactly one of configMap, uri and persistentVolumeClaim".to_owned());
+    }
+    if let Some(uri) = &dataset.uri
+        && !uri.starts_with("http://")
+        && !uri.starts_with("https://")
+    {
+        wrong.push("dataset.uri must start with http:// or https://".to_owned());
+    }
+}
+
+fn check_csv(csv: &CsvFormat, wrong: &mut Vec<String>) {
+    if !csv.header && csv.columns.is_empty() {
+        wrong.push("dataset.csv.columns must be set where the file has no header".to_owned());
+    }
+    if let Some(twice) = twice(csv.columns.iter()) {
+        wrong.push(format!("dataset.csv.columns names {twice:?} twice"));
+    }
+    if !matches!(csv.delimiter.as_str(), "," | ";" | "|" | "\t") {
+        wrong.push("dataset.csv.delimiter must be a comma, a semicolon, a bar or a tab".to_owned());
+    }
+}
+
+fn check_target(target: &Target, wrong: &mut Vec<String>) {
+    if let Some(PositiveWhen { greater_than, equals }) = &target.positive_when
+        && greater_than.is_some() == equals.is_some()
+    {
+        wrong.push("target.positiveWhen must set exactly one of greaterThan and equals".to_owned());
+    }
+}
+
+fn check_features(training: &TrainingSource, wrong: &mut Vec<String>) {
+    if let Some(twice) = twice(training.features.iter().map(|feature| &feature.name)) {
+        wrong.push(format!("features names {twice:?} twice"));
+    }
+    for feature in &training.features {
+        let name = &feature.name;
+        if *name == training.target.column {
+            wrong.push(format!("{name:?} is the target and cannot be a feature"));
+        }
+        if training.exclude.contains(name) {
+            wrong.push(format!("{name:?} is in features and in exclude"));
+        }
+        let numeric = feature.kind == FeatureKind::Numeric;
+        if numeric && feature.categories.is_some() {
+            wrong.push(format!("feature {name:?} is Numeric and cannot have categories"));
+        }
+        if let Some(categories) = &feature.categories {
+            if categories.is_empty() {
+                wrong.push(format!("feature {name:?} has an empty list of categories"));
+            }
+            if let Some(twice) = twice(categories.iter().map(|category| canonical_category(category))) {
+                wrong.push(format!("feature {name:?} has category {twice:?} twice"));
+            }
+        }
+        if let Some(range) = &feature.range {
+            if !numeric {
+                wrong.push(format!("feature {name:?} is Categorical and cannot have a range"));
+            }
+            if range
+                .min
+                .as_ref()
+                .zip(range.max.as_ref())
+                .is_some_and(|(min, max)| min > max)
+            {
+                wrong.push(format!("feature {name:?} has a range whose min is over its max"));
+            }
+        }
+        if let Some(ratio) = &feature.max_missing_ratio
+            && !(0.0..=1.0).contains(&ratio.to_f64())
+        {
+            wrong.push(format!(
+                "feature {name:?} has maxMissingRatio {ratio}, it must be within 0 and 1"
+            ));
+        }
+    }
+}
+
+fn check_validation(validation: &ValidationSpec, wrong: &mut Vec<String>) {
+    if !(2..=20).contains(&validation.folds) {
+        wrong.push(format!(
+            "validation.folds is {}, it must be 2 to 20",
+            validation.folds
+        ));
+    }
+    if !(1..=100).contains(&validation.repeats) {
+        wrong.push(format!(
+            "validation.repeats is {}, it must be 1 to 100",
+            validation.repeats
+        ));
+    }
+    if validation.seed < 0 {
+        wrong.push(format!(
+            "validation.seed is {}, it must not be negative",
+            validation.seed
+        ));
+    }
+}
+
+fn twice<T: Ord + Clone>(items: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    items.into_iter().find(|item| !seen.insert(item.clone()))
+}
+
+/// When a row is of class 1, in words.
+pub fn positive_when(target: &Target) -> String {
+    let column = &target.column;
+    match &target.positive_when {
+        Some(PositiveWhen {
+            greater_than: Some(bound),
+            ..
+        }) => format!("{column} > {bound}"),
+        Some(PositiveWhen {
+            equals: Some(text), ..
+        }) => format!("{column} is {text:?}"),
+        _ => format!("{column} is 1"),
+    }
+}
+
+/// The name of the dataset as the spec has it; the same wherever the file lies when it is read.
+pub fn source_name(dataset: &Dataset) -> String {
+    if let Some(source) = &dataset.config_map {
+        return format!("configMap {}/{}", source.name, source.key);
+    }
+    if let Some(source) = &dataset.persistent_volume_claim {
+        return format!("persistentVolumeClaim {}/{}", source.claim_name, source.path);
+    }
+    dataset.uri.clone().unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const HEART: &str = r#"
+apiVersion: modelward.io/v1alpha1
+kind: ModelVersion
+metadata: {name: heart-1}
+spec:
+  model: heart
+  source:
+    training:
+      dataset:
+        configMap: {name: heart-disease, key: cleveland.csv}
+        csv: {header: false, columns: [age, sex, cp, trestbps, chol, fbs, restecg, thalach, exang, oldpeak, slope, ca, thal, num], missing: ["?"]}
+      target: {column: num, positiveWhen: {greaterThan: "0"}}
+      features: [{name: sex, kind: Categorical}, {name: cp, kind: Categorical}, {name: ca, kind: Numeric}]
+      families: [LogisticRegression]
+      validation: {folds: 5, repeats: 10, seed: 7}
+      selectBy: F1
+      gates: [{metric: F1, atLeast: "0.75"}]
+  serving: {replicas: {min: 2, max: 4}, access: Open}
+"#;
+
+    #[test]
+    fn yaml_and_json_of_one_object_are_equal() {
+        let yaml = parse(HEART).unwrap();
+        let json = parse(&serde_json::to_string(&yaml).unwrap()).unwrap();
+        assert_eq!(yaml, json);
+        assert_eq!(positive_when(&yaml.spec.source.training.target), "num > 0");
+        assert_eq!(
+            source_name(&yaml.spec.source.training.dataset),
+            "configMap heart-disease/cleveland.csv"
+        );
+    }
+
+    #[test]
+    fn every_contradiction_is_told_at_once() {
+        let text = HEART
+            .replace("folds: 5", "folds: 1")
+            .replace(
+                "key: cleveland.csv}",
+                "key: cleveland.csv}\n        uri: https://example.org/x.csv",
+            )
+            .replace("{name: sex,", "{name: num,")
+            .replace(r#"atLeast: "0.75""#, r#"atLeast: "0.75", atMost: "1""#);
+        let error = parse(&text).unwrap_err().to_string();
+        for part in [
+            "validation.folds",
+            "exactly one of configMap",
+            "\"num\" is the target",
+            "gate F1",
+        ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn another_kind_is_named_in_the_error() {
+        let error = parse("apiVersion: apps/v1\nkind: Deployment\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("apps/v1") && error.contains("Deployment"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_in_the_error() {
+        let error = parse(&HEART.replace("selectBy", "selectedBy"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("selectedBy"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_without_panic() {
+        for text in ["", "\t", "{", "[1, 2", "a: b: c", "\u{0}"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+}
