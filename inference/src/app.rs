@@ -23,6 +23,12 @@ use crate::{
     serving::{LoadedRoute, Serving},
 };
 
+/// Shadows may have this many bodies of up to [`SHADOW_UNIT`] waiting, or as many fewer as they are larger.
+const SHADOW_SLOTS: usize = 512;
+
+/// Bytes of one slot: all of them are 32 MiB.
+pub const SHADOW_UNIT: usize = 64 << 10;
+
 /// One server: its routes, what of them is ready, and its numbers.
 #[derive(Debug)]
 pub struct App {
@@ -38,7 +44,7 @@ pub struct App {
     pub metrics: Metrics,
     /// Large bodies that are held in memory at a time.
     pub large_bodies: Arc<Semaphore>,
-    /// Shadow scorings at a time; what finds none free is dropped.
+    /// Bytes that wait for the Shadows, in units of [`SHADOW_UNIT`]; what finds none free is dropped.
     pub shadow_slots: Arc<Semaphore>,
     signer: Signer,
     serving: OnceLock<Arc<Serving>>,
@@ -83,7 +89,7 @@ impl App {
             limits,
             metrics: Metrics::new(),
             large_bodies: Arc::new(Semaphore::new(2 * cores)),
-            shadow_slots: Arc::new(Semaphore::new(cores)),
+            shadow_slots: Arc::new(Semaphore::new(SHADOW_SLOTS)),
             signer,
             serving: OnceLock::new(),
             shadows: ArcSwap::default(),

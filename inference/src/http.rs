@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    app::{App, State as RouteState},
+    app::{App, SHADOW_UNIT, State as RouteState},
     body::{Received, receive},
     infer::{self, JSON_LENGTH_HEADER, OUTPUTS},
     metrics::{self, RequestLabels, RouteLabel},
@@ -211,13 +211,14 @@ fn shadow(app: &Arc<App>, body: bytes::Bytes) {
     if shadows.is_empty() {
         return;
     }
-    let Ok(slot) = Arc::clone(&app.shadow_slots).try_acquire_owned() else {
+    let slots = 1 + (body.len() / SHADOW_UNIT) as u32;
+    let Ok(slots) = Arc::clone(&app.shadow_slots).try_acquire_many_owned(slots) else {
         app.metrics.shadow_dropped.inc();
         return;
     };
     let app = Arc::clone(app);
     tokio::task::spawn_blocking(move || {
-        let _slot = slot;
+        let _slots = slots;
         for route in shadows.iter() {
             predict::shadow(route, &app.metrics, &body);
         }

@@ -436,7 +436,8 @@ mod tests {
         );
         assert_eq!(error(" \n"), "the body is empty; send JSON");
         assert!(error("{} {}").starts_with("trailing characters at line 1"));
-        assert!(error(&"[".repeat(100_000)).starts_with("recursion limit exceeded"));
+        // Skipped content is read without recursion, however deep it is.
+        assert!(error(&"[".repeat(100_000)).starts_with("EOF while parsing"));
     }
 
     #[test]

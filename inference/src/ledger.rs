@@ -85,7 +85,7 @@ impl Ledger {
         let mut bytes = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| broken_off(MANIFEST, &error))?;
+            let chunk = chunk.map_err(|error| broken_off(MANIFEST, error))?;
             if bytes.len() + chunk.len() > MAX_MANIFEST_BYTES as usize {
                 return Err(corrupt(
                     MANIFEST,
@@ -144,7 +144,7 @@ impl Ledger {
         let mut size = 0;
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| broken_off(&file.path, &error))?;
+            let chunk = chunk.map_err(|error| broken_off(&file.path, error))?;
             size += chunk.len() as u64;
             if size > file.size {
                 return Err(corrupt(format!(
@@ -186,7 +186,10 @@ impl Ledger {
             } else {
                 "Unreachable"
             };
-            let message = format!("the ledger did not answer GET {url}: {}", chain(&error));
+            let message = format!(
+                "the ledger did not answer GET {url}: {}",
+                chain(&error.without_url())
+            );
             FetchError::Transient { reason, message }
         })?;
         let status = response.status();
@@ -227,10 +230,13 @@ async fn said(response: Response) -> String {
     }
 }
 
-fn broken_off(file: &str, error: &reqwest::Error) -> FetchError {
+fn broken_off(file: &str, error: reqwest::Error) -> FetchError {
     FetchError::Transient {
         reason: "BrokenOff",
-        message: format!("the ledger broke off while it sent {file}: {}", chain(error)),
+        message: format!(
+            "the ledger broke off while it sent {file}: {}",
+            chain(&error.without_url())
+        ),
     }
 }
 

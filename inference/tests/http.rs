@@ -1,5 +1,11 @@
 //! The routes, asked as a client asks them, over a real bundle.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use axum::body::Body;
@@ -248,7 +254,12 @@ async fn a_large_batch_is_answered_and_a_larger_body_than_allowed_is_not() {
     let answer = post(&server, "/predict", body.clone()).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["predictions"].as_array().unwrap().len(), 10_000);
-    let answer = post(&server, "/predict", [body.as_slice(), &[b' '; 200_000]].concat()).await;
+    let answer = post(
+        &server,
+        "/predict",
+        [body.as_slice(), &vec![b' '; 300_000]].concat(),
+    )
+    .await;
     assert_eq!(answer.status, 413);
     assert!(answer.error().contains("600000 bytes"), "{}", answer.error());
 }

@@ -1,5 +1,7 @@
 //! From nothing to ready and from SIGTERM to the end: the real program as a process, and the loader over real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::{
@@ -151,7 +153,7 @@ async fn a_flipped_byte_ends_the_process_with_code_3_and_the_name_of_the_file() 
         let (files, settings, source) = offered().await;
         files.state.damage(&source.path().join("bundle"), name);
         let mut program = start(settings, &files.url, 5);
-        assert_eq!(program.exit_code(), Some(3), "{}", program.log());
+        assert_eq!(program.exit_code().await, Some(3), "{}", program.log());
         let termination = program.termination();
         assert!(
             termination.contains(&format!("failed verification at {name}: ")),
@@ -243,8 +245,8 @@ async fn what_is_under_a_digest_and_is_not_it_is_refused() {
     assert_eq!(metrics.cache_dropped.get(), 1);
 }
 
-#[test]
-fn wrong_settings_end_the_process_with_code_1_and_a_sentence() {
+#[tokio::test]
+async fn wrong_settings_end_the_process_with_code_1_and_a_sentence() {
     for (file, content, sentence) in [
         (
             "prediction-id.key",
@@ -261,7 +263,7 @@ fn wrong_settings_end_the_process_with_code_1_and_a_sentence() {
         );
         fs::write(settings.path().join(file), content).unwrap();
         let mut program = start(settings, "http://127.0.0.1:9", 0);
-        assert_eq!(program.exit_code(), Some(1), "{}", program.log());
+        assert_eq!(program.exit_code().await, Some(1), "{}", program.log());
         assert!(
             program.termination().contains(sentence),
             "{}",
@@ -333,7 +335,7 @@ async fn not_one_request_fails_in_the_drain_window() {
     }
     let during = answered.load(Ordering::SeqCst) - before;
     assert!(before > 50 && during > 50, "{before} before, {during} during");
-    assert_eq!(program.exit_code(), Some(0));
+    assert_eq!(program.exit_code().await, Some(0));
     assert!(
         signalled.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -362,7 +364,28 @@ async fn a_request_in_flight_at_the_end_is_answered() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     drop(idle);
-    assert_eq!(program.exit_code(), Some(0));
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_and_not_cut_off() {
+    let program = cached(0).await;
+    let body = vec![b' '; 20 << 20];
+    for _ in 0..3 {
+        let mut client = Client::connect(&program.addr).await.unwrap();
+        let answer = client.send("POST", "/predict", &[], &body).await.unwrap();
+        assert_eq!(answer.status, 413);
+        // The whole body was read, so the connection goes on.
+        assert_eq!(
+            client.send("GET", "/healthz", &[], b"").await.unwrap().status,
+            200
+        );
+    }
+    let mut client = Client::connect(&program.addr).await.unwrap();
+    let headers = [("expect", "100-continue"), ("content-length", "20971520")];
+    // A client that asks before it sends is refused before it has sent.
+    let answer = client.ask_before_sending("/predict", &headers).await.unwrap();
+    assert_eq!(answer.status, 413);
 }
 
 #[tokio::test]
@@ -373,6 +396,6 @@ async fn sigterm_before_it_was_ready_ends_at_once() {
     program.wait_ready(503).await;
     let signalled = Instant::now();
     program.terminate();
-    assert_eq!(program.exit_code(), Some(0));
+    assert_eq!(program.exit_code().await, Some(0));
     assert!(signalled.elapsed() < Duration::from_secs(5));
 }

@@ -54,6 +54,7 @@ prepare() {
 choose_addresses() {
   local index=${MODELWARD_CLUSTER_INDEX:-} other
   if [ -f "$STATE/addresses" ]; then
+    # shellcheck source=/dev/null
     source "$STATE/addresses"
     return
   fi
@@ -65,7 +66,7 @@ choose_addresses() {
       ip -4 route show | grep -qE "10\.21[012]\.$index\." || break
     done
   fi
-  [[ $index =~ ^[0-9]+$ ]] && [ "$index" -le 255 ] || die "MODELWARD_CLUSTER_INDEX=$index: must be 0-255"
+  [[ $index =~ ^([0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$ ]] || die "MODELWARD_CLUSTER_INDEX=$index: must be 0-255"
   LINK=${MODELWARD_CLUSTER_LINK:-10.210.$index}
   PODS=${MODELWARD_CLUSTER_PODS:-10.211.$index.0/24}
   SERVICES=${MODELWARD_CLUSTER_SERVICES:-10.212.$index.0/24}

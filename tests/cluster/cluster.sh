@@ -131,6 +131,7 @@ up() {
 environment() {
   [ -f "$STATE/admin.kubeconfig" ] || die "no cluster $NAME: \`cluster.sh up\` makes it"
   cluster_tools
+  # shellcheck disable=SC2016
   printf 'export KUBECONFIG=%q PATH=%q:%q:"$PATH"\n' "$STATE/admin.kubeconfig" "$KUBERNETES_BIN" "$TOOLS/helm-$HELM"
   printf 'export MODELWARD_CLUSTER=%q MODELWARD_CLUSTER_PLACE=%q MODELWARD_CLUSTER_STATE=%q\n' "$NAME" "$PLACE" "$STATE"
 }

@@ -65,10 +65,11 @@ size_of() {
 build_binaries() {
   need_rust
   need_packages musl-gcc:musl-tools gcc:gcc make:make
-  local package=() name
-  for name in "$@"; do package+=(-p "modelward-$name"); done
+  # All of them whichever is wanted: the features of what they share follow from the whole list, and another list would
+  # compile everything anew.
   # cargo tells its own progress; from nothing this takes about 11 minutes on 2 cores.
-  (cd "$REPOSITORY" && CC_x86_64_unknown_linux_musl=musl-gcc cargo build --locked --release --target $TARGET "${package[@]}")
+  (cd "$REPOSITORY" && CC_x86_64_unknown_linux_musl=musl-gcc cargo build --locked --release --target $TARGET \
+    -p modelward-operator -p modelward-inference -p modelward-trainer -p modelward-tests)
 }
 
 build_program() { # NAME
@@ -141,7 +142,7 @@ build() {
     esac
   done
   choose_builder
-  [ ${#programs[@]} -eq 0 ] || step "programs (${programs[*]})" build_binaries "${programs[@]}"
+  [ ${#programs[@]} -eq 0 ] || step "programs" build_binaries
   for name in "$@"; do
     if [ "$name" = postgres ]; then
       step "image postgres" build_postgres

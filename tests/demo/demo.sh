@@ -8,6 +8,7 @@
 set -euo pipefail
 DEMO=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CLUSTER_SCRIPTS=$(cd "$DEMO/../cluster" && pwd)
+# shellcheck source=../cluster/lib.sh
 source "$CLUSTER_SCRIPTS/lib.sh"
 RELEASE_NAMESPACE=modelward-system
 NAMESPACE=hospital

@@ -1,1 +1,3 @@
-//! Tests of the whole.
+//! Tests of the whole, and the client that they run inside a cluster.
+
+pub mod load;

@@ -572,7 +572,7 @@ mod tests {
     use super::*;
     use crate::table;
 
-    fn training(features: serde_json::Value) -> TrainingSource {
+    fn training(features: &serde_json::Value) -> TrainingSource {
         let spec = json!({
             "dataset": {"configMap": {"name": "d", "key": "d.csv"}, "csv": {"missing": ["?"]}},
             "target": {"column": "y"},
@@ -599,7 +599,7 @@ mod tests {
     #[test]
     fn kinds_are_inferred_and_numbers_stay_numbers_however_few_there_are() {
         let csv = "age,sex,code,y\n63.5,M,1,0\n?,F,0,1\n41,M,1.0,0\n39,?,0,1.0\n";
-        let checked = run(csv, &training(json!([{"name": "code", "kind": "Categorical"}]))).unwrap();
+        let checked = run(csv, &training(&json!([{"name": "code", "kind": "Categorical"}]))).unwrap();
         let features = &checked.dataset.schema.features;
         assert_eq!(
             features[0].kind,
@@ -614,13 +614,13 @@ mod tests {
         assert_eq!(checked.dataset.rows[1].values()[0], Value::Missing);
         assert_eq!(checked.dataset.rows[2].values()[2], Value::Category(1));
         assert_eq!((checked.columns[0].missing, checked.columns[0].distinct), (1, 3));
-        let undeclared = run(csv, &training(json!([]))).unwrap();
+        let undeclared = run(csv, &training(&json!([]))).unwrap();
         assert_eq!(undeclared.columns[2].kind, "Numeric");
     }
 
     #[test]
     fn every_violation_is_told_at_once_with_column_rule_count_and_row() {
-        let spec = training(json!([
+        let spec = training(&json!([
             {"name": "age", "kind": "Numeric", "range": {"min": "0", "max": "120"}},
             {"name": "sex", "kind": "Categorical", "categories": ["M", "F"]},
             {"name": "bp", "kind": "Numeric", "required": true, "maxMissingRatio": "0.2"},
@@ -655,13 +655,13 @@ mod tests {
     #[test]
     fn a_column_that_mixes_numbers_and_words_must_be_declared() {
         let csv = "x,y\n1,0\n2,1\nNA,0\n4,1\n";
-        assert_eq!(rules(csv, &training(json!([]))), ["x/Type/1"]);
-        run(csv, &training(json!([{"name": "x", "kind": "Categorical"}]))).unwrap();
+        assert_eq!(rules(csv, &training(&json!([]))), ["x/Type/1"]);
+        run(csv, &training(&json!([{"name": "x", "kind": "Categorical"}]))).unwrap();
     }
 
     #[test]
     fn the_target_must_be_there_in_every_row_and_have_two_classes_with_enough_rows() {
-        let spec = training(json!([]));
+        let spec = training(&json!([]));
         assert_eq!(rules("x,y\n1,0\n2,?\n3,2\n", &spec), ["y/Target/1", "y/Target/1"]);
         assert_eq!(rules("x,y\n1,0\n2,0\n3,0\n", &spec), ["y/OneClass/3"]);
         assert_eq!(rules("x,y\n1,0\n2,0\n3,1\n", &spec), ["y/ClassCount/1"]);
@@ -672,7 +672,7 @@ mod tests {
 
     #[test]
     fn a_target_is_compared_as_the_spec_says() {
-        let mut spec = training(json!([]));
+        let mut spec = training(&json!([]));
         spec.target =
             serde_json::from_value(json!({"column": "y", "positiveWhen": {"greaterThan": "0"}})).unwrap();
         let checked = run("x,y\n1,0\n2,4\n3,0.0\n4,1e0\n", &spec).unwrap();
@@ -691,8 +691,8 @@ mod tests {
             writeln!(csv, "p{row},{}", row % 2).unwrap();
             csv
         });
-        assert_eq!(rules(&csv, &training(json!([]))), ["id/TooManyCategories/600"]);
-        let mut spec = training(json!([]));
+        assert_eq!(rules(&csv, &training(&json!([]))), ["id/TooManyCategories/600"]);
+        let mut spec = training(&json!([]));
         spec.exclude = vec!["id".into()];
         assert_eq!(rules(&csv, &spec), ["/NoFeatures/1"]);
     }
@@ -717,7 +717,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_table_makes_it_panic(text in "[axy01.?\\-e,\"\n ]{0,60}|(x,y\n)([0-9?a]{1,2},[01?]\n){0,8}") {
-            let spec = training(json!([{"name": "x", "kind": "Numeric"}]));
+            let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));
             let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv);
             match check(&table, &spec) {
                 Ok(checked) => prop_assert_eq!(checked.dataset.rows.len(), checked.dataset.labels.len()),

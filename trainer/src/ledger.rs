@@ -12,7 +12,7 @@ use modelward_wire::{Digest, JobResult, ManifestKind, Progress};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 
 /// How long a call is repeated before it is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long a refusal is repeated: a token may be a moment too new or too old.
 const PATIENCE_REFUSED: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -98,7 +98,7 @@ impl Ledger {
         let mut builder = Client::builder()
             .user_agent(concat!("modelward-trainer/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(60))
+            .read_timeout(Duration::from_mins(1))
             .redirect(reqwest::redirect::Policy::none());
         if config.url.starts_with("http://") {
             // Needs no root certificates, and an image may have none.

@@ -1,6 +1,9 @@
 //! The trainer's command line.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use modelward_trainer::commands::{Cli, run};
@@ -58,7 +61,8 @@ fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     if std::env::var("MODELWARD_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
     } else {

@@ -60,14 +60,10 @@ impl Meter {
         }
         *last = Some((now, percent));
         let remaining = remaining(now - self.started, percent);
-        match remaining {
-            Some(left) => tracing::info!(
-                percent,
-                seconds_left = left,
-                "{step}: {percent} %, about {left} s left"
-            ),
-            None => tracing::info!(percent, "{step}: {percent} %"),
-        }
+        let left = remaining
+            .map(|left| format!(", about {left} s left"))
+            .unwrap_or_default();
+        tracing::info!(percent, seconds_left = remaining, "{step}: {percent} %{left}");
         self.sink.send_replace(Some(Progress {
             step: step.to_owned(),
             percent,

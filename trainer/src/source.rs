@@ -13,7 +13,7 @@ const ATTEMPTS: u32 = 4;
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
+const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Why a source gave no bytes.
 #[derive(Debug, thiserror::Error)]

@@ -129,7 +129,7 @@ fn check_columns(columns: &[String], format: &CsvFormat, violations: &mut Vec<Vi
 }
 
 fn not_utf8(bytes: &[u8], position: usize) -> Violation {
-    let line = bytes[..position].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = bytes[..position].split(|byte| *byte == b'\n').count();
     let message = format!(
         "the file is not UTF-8 text (byte {} in line {line}); save it as UTF-8, uncompressed",
         position + 1

@@ -162,11 +162,12 @@ pub fn train(
     let mut candidates = Vec::new();
     for (index, family) in plan.families.iter().enumerate() {
         let report = |done| {
+            let done = index * each + done;
             progress(Step {
                 family: *family,
-                done: index * each + done,
+                done,
                 total,
-            })
+            });
         };
         candidates.push(evaluate(data, plan, *family, &assignment, threads, &report)?);
     }

@@ -1,6 +1,7 @@
 //! A real bundle, a server in this process or as the real program, and a plain HTTP client over TCP.
 
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![expect(dead_code, reason = "each test file uses its own part of this")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{
     collections::HashMap,
@@ -266,6 +267,7 @@ impl Files {
         bytes[middle] ^= 1;
     }
 
+    #[expect(clippy::unused_async, reason = "a handler is async")]
     async fn answer(
         AxumState(files): AxumState<Arc<Self>>,
         uri: Uri,
@@ -354,8 +356,16 @@ impl Program {
         );
     }
 
-    pub fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+    /// Waits for the end without holding up what else this thread does.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let until = Instant::now() + Duration::from_mins(1);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "not ended in time:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub fn log(&self) -> String {
@@ -439,12 +449,27 @@ impl Client {
             body.len()
         );
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            request.extend([*name, ": ", *value, "\r\n"]);
         }
         request.push_str("\r\n");
         let mut bytes = request.into_bytes();
         bytes.extend_from_slice(body);
         self.stream.write_all(&bytes).await?;
+        self.read_answer().await
+    }
+
+    /// Sends a head only, and reads what comes before any body.
+    pub async fn ask_before_sending(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> std::io::Result<Answer> {
+        let mut request = format!("POST {path} HTTP/1.1\r\nhost: test\r\n");
+        for (name, value) in headers {
+            request.extend([*name, ": ", *value, "\r\n"]);
+        }
+        request.push_str("\r\n");
+        self.stream.write_all(request.as_bytes()).await?;
         self.read_answer().await
     }
 

@@ -16,7 +16,7 @@ use crate::{
     conditions::{self, Verdict},
     reasons,
     routes::{RoutesFile, routes_file},
-    version::ServingSeen,
+    version::{ServingSeen, Settling},
 };
 
 /// Entries of the history that are kept.
@@ -29,10 +29,12 @@ pub struct World {
     pub versions: Vec<VersionSeen>,
     /// The Deployment, where it is there and ours.
     pub deployment: Option<DeploymentSeen>,
-    /// A Pod that refused to serve, in words.
-    pub refusal: Option<Refusal>,
+    /// Pods that do not serve, in words.
+    pub refusals: Vec<Refusal>,
     /// A child of a needed name that is not ours: `Service heart`.
     pub taken: Option<String>,
+    /// A child that the API server refused, in words.
+    pub refused: Option<String>,
 }
 
 /// One version of the model.
@@ -71,7 +73,7 @@ pub struct DeploymentSeen {
     pub deadline_exceeded: bool,
 }
 
-/// A Pod that refused to serve.
+/// A Pod that does not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The routes `ConfigMap` that the Pod names.
@@ -108,14 +110,8 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     let mut status = model.status.clone().unwrap_or_default();
     let generation = model.metadata.generation;
 
-    let remaining: Vec<_> = status
-        .routes
-        .iter()
-        .filter(|route| lives(&world.versions, &route.uid))
-        .cloned()
-        .collect();
-    let lost = remaining.len() < status.routes.len();
-    status.routes = match candidate(&world.versions, status.newest_routed.as_ref()) {
+    let candidate = candidate(&world.versions, status.newest_routed.as_ref());
+    status.routes = match candidate {
         Some(candidate) if !model.spec.paused => {
             status.newest_routed = Some(RoutedVersion {
                 created_at: Time(candidate.created),
@@ -123,7 +119,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
             });
             route_to(candidate).into_iter().collect()
         }
-        _ => remaining,
+        _ => kept(&status, &world.versions),
     };
 
     let routes = routes_file(name, &status.routes);
@@ -140,10 +136,12 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     });
 
     let rollout = match &serve {
-        None => Rollout::Nothing {
-            lost: lost || (status.newest_routed.is_some() && !world.versions.is_empty()),
-        },
-        Some(serve) => rollout(serve, world),
+        None => Rollout::Nothing(match (candidate, &status.newest_routed) {
+            (Some(candidate), _) => Nothing::Paused(candidate.name.clone()),
+            (None, Some(_)) => Nothing::Deleted,
+            (None, None) => Nothing::NotYet,
+        }),
+        Some(serve) => rollout(serve, &status, world),
     };
     record_serving(&mut status, world, &rollout, now);
     let verdicts = verdicts(&status, &rollout, world.deployment.as_ref());
@@ -165,16 +163,21 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     let routed = status.routes.iter().any(|route| route.uid == uid);
     let serves = status.serving.is_some() && status.history.first().is_some_and(|record| record.uid == uid);
     let ready = conditions::find(&status.conditions, types::READY);
-    let message = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+    let (reason, message) = ready
+        .map(|ready| (ready.reason.as_str(), ready.message.clone()))
+        .unwrap_or_default();
+    let stalled = conditions::is_true(&status.conditions, types::STALLED);
     match (routed, serves) {
         (true, true) => ServingSeen::Live {
-            enough: ready.is_some_and(|ready| ready.status == "True"),
+            enough: status.ready_pods.unwrap_or(0) >= least(&version.spec.serving),
             pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
+            rest: match ready {
+                _ if stalled => Settling::Stuck(stuck_reason(reason), message),
+                Some(ready) if ready.status == "True" => Settling::Done,
+                _ => Settling::Working(reasons::ROLLOUT_IN_PROGRESS, message),
+            },
         },
-        (true, false) if conditions::is_true(&status.conditions, types::STALLED) => {
-            let stalled = ready.map_or(reasons::ROLLOUT_STUCK, |ready| stuck_reason(&ready.reason));
-            ServingSeen::Stuck(stalled, message)
-        }
+        (true, false) if stalled => ServingSeen::Stuck(stuck_reason(reason), message),
         (true, false) => ServingSeen::RollingOut(reasons::ROLLOUT_IN_PROGRESS, message),
         (false, true) => {
             let next = status
@@ -202,10 +205,34 @@ fn candidate<'a>(versions: &'a [VersionSeen], newest: Option<&RoutedVersion>) ->
     newest.is_none_or(order).then_some(best)
 }
 
-fn lives(versions: &[VersionSeen], uid: &str) -> bool {
-    versions
+/// The routes without those whose versions are gone. Where a version goes before it took over, what answers goes on
+/// answering: that is no older version taking over by itself, it never stopped.
+fn kept(status: &ModelStatus, versions: &[VersionSeen]) -> Vec<RouteStatus> {
+    let alive = |uid: &str| {
+        versions
+            .iter()
+            .find(|version| version.uid == uid && !version.deleting)
+    };
+    let remaining: Vec<_> = status
+        .routes
         .iter()
-        .any(|version| version.uid == uid && !version.deleting)
+        .filter(|route| alive(&route.uid).is_some())
+        .cloned()
+        .collect();
+    if !remaining.is_empty() || status.routes.is_empty() {
+        return remaining;
+    }
+    let answers = status.history.first().filter(|_| status.serving.is_some());
+    answers
+        .and_then(|record| alive(&record.uid))
+        .and_then(route_to)
+        .into_iter()
+        .collect()
+}
+
+/// The fewest Pods that are enough.
+fn least(serving: &ServingSpec) -> i32 {
+    serving.replicas.min.max(1)
 }
 
 fn route_to(version: &VersionSeen) -> Option<RouteStatus> {
@@ -241,63 +268,83 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
 // === how the rollout stands ===
 
 enum Rollout {
-    Nothing { lost: bool },
+    Nothing(Nothing),
     Complete { available: i32, wanted: i32 },
     Short { available: i32, wanted: i32 },
     Underway(String),
     Stuck(&'static str, String),
 }
 
-fn rollout(serve: &Serve, world: &World) -> Rollout {
+/// Why nothing should serve.
+enum Nothing {
+    NotYet,
+    Deleted,
+    Paused(String),
+}
+
+fn rollout(serve: &Serve, status: &ModelStatus, world: &World) -> Rollout {
     if let Some(taken) = &world.taken {
         let message = format!("{taken} exists and does not belong to this model; delete or rename it");
         return Rollout::Stuck(reasons::NAME_TAKEN, message);
     }
+    if let Some(refused) = &world.refused {
+        return Rollout::Stuck(reasons::CHILD_REFUSED, refused.clone());
+    }
     let Some(seen) = &world.deployment else {
         return Rollout::Underway("the Deployment is being made".to_owned());
     };
-    let words = format!(
-        "{} of {} Pods serve {}",
-        seen.available.min(seen.updated),
-        seen.wanted,
-        serve.routes.name
-    );
     if seen.routes.as_deref() != Some(&serve.routes.name) || !seen.observed {
         return Rollout::Underway("the Deployment is being changed".to_owned());
     }
-    let least = serve.serving.replicas.min.max(1);
-    let new_pods_only = seen.updated == seen.total && seen.updated >= seen.wanted;
-    if new_pods_only && seen.available >= seen.wanted && seen.wanted >= least {
-        return Rollout::Complete {
-            available: seen.available,
-            wanted: seen.wanted,
-        };
+    let (least, available, wanted) = (least(&serve.serving), seen.available, seen.wanted);
+    // It takes every Pod to become what serves. After that the autoscaler adds and removes some, and enough are enough.
+    let answered = already_answers(status);
+    let new_pods_only = seen.updated == seen.total;
+    if new_pods_only && available >= least && (answered || available >= wanted) {
+        return Rollout::Complete { available, wanted };
     }
-    let refusal = world
-        .refusal
-        .as_ref()
-        .filter(|refusal| refusal.routes == serve.routes.name);
-    match refusal {
+    let mut refusals: Vec<_> = world
+        .refusals
+        .iter()
+        .filter(|refusal| refusal.routes == serve.routes.name)
+        .collect();
+    refusals.sort_by_key(|refusal| !refusal.verification);
+    let words = format!(
+        "{} of {} Pods serve {}",
+        available.min(seen.updated),
+        wanted.max(least),
+        serve.routes.name
+    );
+    match refusals.first() {
         Some(refusal) if refusal.verification => {
             Rollout::Stuck(reasons::ARTIFACT_INVALID, refusal.message.clone())
         }
         Some(refusal) if seen.deadline_exceeded => {
             Rollout::Stuck(reasons::ROLLOUT_STUCK, refusal.message.clone())
         }
-        _ if seen.deadline_exceeded && seen.updated <= seen.available && new_pods_only => Rollout::Short {
-            available: seen.available,
-            wanted: seen.wanted,
-        },
         _ if seen.deadline_exceeded => Rollout::Stuck(
             reasons::ROLLOUT_STUCK,
             format!("{words}, and the rollout's deadline passed"),
         ),
-        _ if new_pods_only && seen.total > 0 => Rollout::Short {
-            available: seen.available,
-            wanted: seen.wanted.max(least),
+        _ if answered && new_pods_only => Rollout::Short {
+            available,
+            wanted: wanted.max(least),
         },
-        _ => Rollout::Underway(words),
+        Some(refusal) => Rollout::Underway(format!("{words}; {}", refusal.message)),
+        None => Rollout::Underway(words),
     }
+}
+
+/// Whether what is routed is what answered last.
+fn already_answers(status: &ModelStatus) -> bool {
+    let record = status.history.first().filter(|_| status.serving.is_some());
+    let same = |record: &ServedRecord| {
+        status
+            .routes
+            .first()
+            .is_some_and(|route| route.uid == record.uid && route.digest == record.digest)
+    };
+    record.is_some_and(same)
 }
 
 fn stuck_reason(reason: &str) -> &'static str {
@@ -329,11 +376,14 @@ fn record_serving(status: &mut ModelStatus, world: &World, rollout: &Rollout, no
         status.history.insert(0, record);
         status.history.truncate(HISTORY);
     }
-    // What answered stays what answers until something else does, or nothing should.
-    let serving = status
-        .history
-        .first()
-        .filter(|_| !matches!(rollout, Rollout::Nothing { .. }));
+    // What answered stays what answers until something else does, or nothing should. What answered before nothing did
+    // does not answer again while the next version is being rolled out.
+    let answers = match rollout {
+        Rollout::Nothing(_) => false,
+        Rollout::Complete { .. } => true,
+        _ => status.serving.is_some(),
+    };
+    let serving = status.history.first().filter(|_| answers);
     status.serving = serving.map(|record| record.version.clone());
     status.serving_digest = serving.map(|record| record.digest.short());
     let seen = world.deployment.as_ref();
@@ -355,9 +405,7 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
             format!("no Pod answers with {version}"),
         ),
         (None, _) => match rollout {
-            Rollout::Nothing { .. } => {
-                Verdict::fails(types::AVAILABLE, reasons::NO_VERSION, "no version serves")
-            }
+            Rollout::Nothing(_) => Verdict::fails(types::AVAILABLE, reasons::NO_VERSION, "no version serves"),
             _ => Verdict::fails(
                 types::AVAILABLE,
                 reasons::ROLLOUT_IN_PROGRESS,
@@ -366,15 +414,21 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
         },
     };
     let (reason, message, ready, stalled) = match rollout {
-        Rollout::Nothing { lost: true } => (
+        Rollout::Nothing(Nothing::Deleted) => (
             reasons::SERVING_VERSION_DELETED,
             "the version that served was deleted; an older one does not take over by itself".to_owned(),
             false,
             false,
         ),
-        Rollout::Nothing { lost: false } => (
+        Rollout::Nothing(Nothing::NotYet) => (
             reasons::NO_VERSION,
             "no version has passed its gates yet".to_owned(),
+            false,
+            false,
+        ),
+        Rollout::Nothing(Nothing::Paused(version)) => (
+            reasons::PAUSED,
+            format!("{version} passed its gates and waits: the model is paused"),
             false,
             false,
         ),
@@ -393,7 +447,7 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
         Rollout::Underway(words) => (reasons::ROLLOUT_IN_PROGRESS, words.clone(), false, false),
         Rollout::Stuck(reason, message) => (*reason, message.clone(), false, true),
     };
-    let working = !ready && !stalled && !matches!(rollout, Rollout::Nothing { .. });
+    let working = !ready && !stalled && !matches!(rollout, Rollout::Nothing(_));
     let verdict = |kind, holds: bool| {
         let message = if holds || kind == types::READY {
             message.clone()

@@ -13,10 +13,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    ArtifactStatus, AttemptStatus, Family, GateStatus, MetricName, MetricStatus, ModelVersion,
+    ArtifactStatus, AttemptStatus, Family, Gate, GateStatus, MetricName, MetricStatus, ModelVersion,
     ModelVersionStatus, Role, ViolationStatus, conditions::types,
 };
-use modelward_wire::{JobResult, JobStage, Verdict as JobVerdict};
+use modelward_wire::{Decimal, JobResult, JobStage, Verdict as JobVerdict};
 
 use crate::{
     conditions::{self, Verdict},
@@ -25,6 +25,9 @@ use crate::{
 
 /// A Job of the same input is tried this often.
 pub const MAX_ATTEMPTS: i32 = 2;
+
+/// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
+const LAST_ATTEMPT: i32 = 100;
 
 /// A source that cannot be watched and held nothing is asked again after so many seconds, times the attempts so far.
 pub const ABSENT_RETRY_SECONDS: i64 = 60;
@@ -40,6 +43,8 @@ pub struct World {
     pub job: JobSeen,
     /// What the model's record says about serving.
     pub serving: ServingSeen,
+    /// A child of a needed name that is not ours: `Job heart-1-fit-0a1b2c3d`.
+    pub taken: Option<String>,
 }
 
 /// The dataset, without its content: the operator reads no data.
@@ -79,12 +84,14 @@ pub enum ServingSeen {
     RollingOut(&'static str, String),
     /// It is routed and its rollout cannot end by itself; reason and message.
     Stuck(&'static str, String),
-    /// It answers; whether enough Pods do, and how many in words.
+    /// It answers.
     Live {
-        /// Whether at least the wanted number of Pods answers.
+        /// Whether at least the fewest Pods that its spec allows answer.
         enough: bool,
         /// Such as `2/2 Pods`.
         pods: String,
+        /// Whether the model is as it should be otherwise.
+        rest: Settling,
     },
     /// It answers, while another version is being rolled out.
     BeingReplaced(String),
@@ -92,6 +99,17 @@ pub enum ServingSeen {
     Retired(String),
     /// It could take over; the model is paused.
     Paused,
+}
+
+/// Whether what answers is also all as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settling {
+    /// Nothing is left to do.
+    Done,
+    /// Something of it is being changed; reason and message.
+    Working(&'static str, String),
+    /// It cannot become what it should be by itself; reason and message.
+    Stuck(&'static str, String),
 }
 
 /// What to do about a version.
@@ -124,6 +142,8 @@ enum Stage {
     Recorded,
     /// It is under way.
     Waiting(Verdict),
+    /// It cannot begin until somebody makes room.
+    Blocked(Verdict),
     /// It has ended badly and stays so until its input changes.
     Terminal(Verdict),
 }
@@ -136,46 +156,42 @@ pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision
         again_after_seconds: None,
     };
     let data = snapshot_stage(version, world, now, &mut decision);
-    let mut verdicts = vec![match &data {
-        Stage::Recorded => Verdict::holds(
-            types::DATA_VALID,
-            reasons::DATA_ACCEPTED,
-            data_words(&decision.status),
-        ),
-        Stage::Waiting(verdict) | Stage::Terminal(verdict) => verdict.clone(),
-    }];
     let trained = match &data {
-        Stage::Recorded => Some(fit_stage(version, world, now, &mut decision)),
-        _ => None,
-    };
-    verdicts.push(match &trained {
-        None => Verdict::unknown(types::TRAINED, reasons::WAITING, "the data is not accepted yet"),
-        Some(Stage::Recorded) => Verdict::holds(
+        Stage::Recorded => fit_stage(version, world, now, &mut decision),
+        _ => Stage::Waiting(Verdict::unknown(
             types::TRAINED,
-            reasons::BUNDLE_PUBLISHED,
-            bundle_words(&decision.status),
-        ),
-        Some(Stage::Waiting(verdict) | Stage::Terminal(verdict)) => verdict.clone(),
-    });
-    let done = matches!(trained, Some(Stage::Recorded));
-    let gates = if done {
-        gates_verdict(&decision.status)
-    } else {
-        Verdict::unknown(types::GATES_PASSED, reasons::WAITING, "no model is trained yet")
+            reasons::WAITING,
+            "the data is not accepted yet",
+        )),
     };
-    let passed = gates.status == conditions::Status::True;
-    verdicts.push(gates.clone());
-
-    let failed = match (&data, &trained) {
-        (Stage::Terminal(verdict), _) | (_, Some(Stage::Terminal(verdict))) => Some(verdict.clone()),
-        _ if done && !passed => Some(gates),
-        _ => None,
+    let gates = match &trained {
+        Stage::Recorded => gates_verdict(&version.spec.source.training.gates, &decision.status),
+        _ => Verdict::unknown(types::GATES_PASSED, reasons::WAITING, "no model is trained yet"),
     };
-    let waiting = match (&data, &trained) {
-        (Stage::Waiting(verdict), _) | (_, Some(Stage::Waiting(verdict))) => Some(verdict.clone()),
-        _ => None,
+    let (role, rest) = match (&data, &trained) {
+        (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => {
+            serving_verdicts(&world.serving)
+        }
+        (Stage::Recorded, Stage::Recorded) => (Role::Rejected, rejected(&gates)),
+        (Stage::Recorded, stage) | (stage, _) => before_serving(stage),
     };
-    let (role, rest) = serving_verdicts(failed.as_ref(), waiting.as_ref(), &world.serving);
+    let mut verdicts = vec![
+        data.verdict(|| {
+            Verdict::holds(
+                types::DATA_VALID,
+                reasons::DATA_ACCEPTED,
+                data_words(&decision.status),
+            )
+        }),
+        trained.verdict(|| {
+            Verdict::holds(
+                types::TRAINED,
+                reasons::BUNDLE_PUBLISHED,
+                bundle_words(&decision.status),
+            )
+        }),
+        gates,
+    ];
     verdicts.extend(rest);
 
     let status = &mut decision.status;
@@ -214,9 +230,22 @@ fn snapshot_stage(version: &ModelVersion, world: &World, now: Timestamp, decisio
         return Stage::Recorded;
     }
     let kind = types::DATA_VALID;
-    let input = match &world.dataset {
-        DatasetSeen::Present(fingerprint) => name_hash([fingerprint.as_bytes()]),
-        DatasetSeen::Absent(what) => {
+    // An attempt that is under way is brought to its end, whatever becomes of the dataset meanwhile: where its outcome
+    // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
+    let under_way = decision
+        .status
+        .snapshot_attempt
+        .clone()
+        .filter(|attempt| !attempt.finished);
+    let input = match (&world.dataset, &under_way) {
+        (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
+        (DatasetSeen::Absent(_), Some(attempt))
+            if matches!(world.job, JobSeen::Running | JobSeen::Finished(_)) =>
+        {
+            attempt.input.clone()
+        }
+        (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
+        (DatasetSeen::Absent(what), _) => {
             decision.status.violations.clear();
             let message = format!("{what} does not exist; the version waits for it");
             return Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, message));
@@ -228,16 +257,19 @@ fn snapshot_stage(version: &ModelVersion, world: &World, now: Timestamp, decisio
         .clone()
         .filter(|attempt| attempt.input == input);
     let Some(attempt) = attempt else {
-        decision.status.violations.clear();
-        return start(version, JobStage::Snapshot, &input, 1, now, decision);
+        let stage = start(version, JobStage::Snapshot, &input, 1, world, now, decision);
+        if decision.start.is_some() {
+            decision.status.violations.clear();
+        }
+        return stage;
     };
     if attempt.finished {
         return match settled(&decision.status, kind, &attempt) {
-            Stage::Waiting(verdict) => ask_again(version, &attempt, verdict, now, decision),
+            Stage::Waiting(verdict) => ask_again(version, &attempt, verdict, world, now, decision),
             stage => stage,
         };
     }
-    let result = match attempt_outcome(version, JobStage::Snapshot, &attempt, &world.job, now, decision) {
+    let result = match attempt_outcome(version, JobStage::Snapshot, &attempt, world, now, decision) {
         Ok(result) => result,
         Err(stage) => return stage,
     };
@@ -255,8 +287,8 @@ fn snapshot_stage(version: &ModelVersion, world: &World, now: Timestamp, decisio
             Stage::Recorded
         }
         (JobVerdict::DataNotFound, _) => {
-            decision.again_after_seconds = Some(ABSENT_RETRY_SECONDS.unsigned_abs());
-            Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message))
+            let verdict = Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message);
+            ask_again(version, &attempt, verdict, world, now, decision)
         }
         (JobVerdict::SpecInvalid, _) => {
             Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
@@ -284,17 +316,25 @@ fn fit_stage(version: &ModelVersion, world: &World, now: Timestamp, decision: &m
         .clone()
         .filter(|attempt| attempt.input == input);
     let Some(attempt) = attempt else {
-        return start(version, JobStage::Fit, &input, 1, now, decision);
+        return start(version, JobStage::Fit, &input, 1, world, now, decision);
     };
     if attempt.finished {
         return settled(&decision.status, kind, &attempt);
     }
-    let result = match attempt_outcome(version, JobStage::Fit, &attempt, &world.job, now, decision) {
+    let result = match attempt_outcome(version, JobStage::Fit, &attempt, world, now, decision) {
         Ok(result) => result,
         Err(stage) => return stage,
     };
     finish(&mut decision.status.fit_attempt);
+    let fails = |gate: &modelward_wire::GateResult| !gate.passed;
     match (result.verdict, result.digest) {
+        (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
+            let message = format!(
+                "Job {} says that a gate failed, and not which: {}",
+                attempt.job, result.message
+            );
+            Stage::Terminal(Verdict::fails(kind, reasons::JOB_FAILED, message))
+        }
         (JobVerdict::Succeeded | JobVerdict::GatesFailed, Some(digest)) => {
             record_fit(version, &result, &mut decision.status);
             decision.status.bundle = Some(ArtifactStatus {
@@ -334,41 +374,55 @@ fn ask_again(
     version: &ModelVersion,
     attempt: &AttemptStatus,
     verdict: Verdict,
+    world: &World,
     now: Timestamp,
     decision: &mut Decision,
 ) -> Stage {
     if version.spec.source.training.dataset.config_map.is_some() {
         return Stage::Waiting(verdict);
     }
-    let pause = (ABSENT_RETRY_SECONDS * i64::from(attempt.attempt)).min(ABSENT_RETRY_MOST_SECONDS);
+    // Each time that it is asked has its own two attempts: 1 and 2, then 3 and 4, up to the last that has a number.
+    let asked = (attempt.attempt - 1) / MAX_ATTEMPTS;
+    let pause = (ABSENT_RETRY_SECONDS * i64::from(asked + 1)).min(ABSENT_RETRY_MOST_SECONDS);
     let waited = attempt
         .started_at
         .as_ref()
         .map_or(pause, |since| now.as_second() - since.0.as_second());
     if waited < pause {
         decision.again_after_seconds = Some((pause - waited).unsigned_abs());
-    } else {
-        start(
-            version,
-            JobStage::Snapshot,
-            &attempt.input,
-            (attempt.attempt + 1).min(100),
-            now,
-            decision,
-        );
+        return Stage::Waiting(verdict);
     }
-    Stage::Waiting(verdict)
+    let next = ((asked + 1) * MAX_ATTEMPTS + 1).min(LAST_ATTEMPT - 1);
+    match start(
+        version,
+        JobStage::Snapshot,
+        &attempt.input,
+        next,
+        world,
+        now,
+        decision,
+    ) {
+        Stage::Waiting(_) => Stage::Waiting(verdict),
+        blocked => blocked,
+    }
 }
 
+/// Decides to make a Job and to count it, unless something of its name is in the way.
 fn start(
     version: &ModelVersion,
     stage: JobStage,
     input: &str,
     attempt: i32,
+    world: &World,
     now: Timestamp,
     decision: &mut Decision,
 ) -> Stage {
     let job = stage_job(version, stage, input, attempt);
+    let verdict = running(stage, &job.name);
+    if let Some(taken) = &world.taken {
+        let message = format!("{taken} exists and does not belong to this version; delete it");
+        return Stage::Blocked(Verdict::fails(verdict.kind, reasons::NAME_TAKEN, message));
+    }
     let record = Some(AttemptStatus {
         attempt,
         job: job.name.clone(),
@@ -381,7 +435,6 @@ fn start(
         JobStage::Snapshot => decision.status.snapshot_attempt = record,
         JobStage::Fit => decision.status.fit_attempt = record,
     }
-    let verdict = running(stage, &job.name);
     decision.start = Some(job);
     Stage::Waiting(verdict)
 }
@@ -425,7 +478,7 @@ fn attempt_outcome(
     version: &ModelVersion,
     stage: JobStage,
     attempt: &AttemptStatus,
-    job: &JobSeen,
+    world: &World,
     now: Timestamp,
     decision: &mut Decision,
 ) -> Result<JobResult, Stage> {
@@ -433,7 +486,7 @@ fn attempt_outcome(
         JobStage::Snapshot => types::DATA_VALID,
         JobStage::Fit => types::TRAINED,
     };
-    let (reason, message) = match job {
+    let (reason, message) = match &world.job {
         JobSeen::Finished(result) if result.stage == stage => return Ok((**result).clone()),
         JobSeen::Finished(_) => (
             reasons::JOB_FAILED,
@@ -459,16 +512,22 @@ fn attempt_outcome(
         ),
         JobSeen::ArtifactMissing(what) => (reasons::ARTIFACT_MISSING, what.clone()),
     };
-    if attempt.attempt < MAX_ATTEMPTS {
-        let next = start(version, stage, &attempt.input, attempt.attempt + 1, now, decision);
+    let tried = tries(attempt);
+    if tried < MAX_ATTEMPTS {
+        let next = start(
+            version,
+            stage,
+            &attempt.input,
+            attempt.attempt + 1,
+            world,
+            now,
+            decision,
+        );
         let Stage::Waiting(verdict) = next else {
             return Err(next);
         };
         // The reason stays visible while the second attempt runs.
-        let message = format!(
-            "{message}; attempt {} of {MAX_ATTEMPTS} runs",
-            attempt.attempt + 1
-        );
+        let message = format!("{message}; attempt {} of {MAX_ATTEMPTS} runs", tried + 1);
         return Err(Stage::Waiting(Verdict::unknown(verdict.kind, reason, message)));
     }
     match stage {
@@ -482,6 +541,11 @@ fn attempt_outcome(
     )))
 }
 
+/// Which of the tries of one asking this is: 1 or 2.
+fn tries(attempt: &AttemptStatus) -> i32 {
+    (attempt.attempt - 1) % MAX_ATTEMPTS + 1
+}
+
 fn finish(attempt: &mut Option<AttemptStatus>) {
     if let Some(attempt) = attempt {
         attempt.finished = true;
@@ -490,7 +554,8 @@ fn finish(attempt: &mut Option<AttemptStatus>) {
 
 fn record_fit(version: &ModelVersion, result: &JobResult, status: &mut ModelVersionStatus) {
     status.family = result.family.as_deref().and_then(Family::from_name);
-    status.threshold.clone_from(&result.threshold);
+    // Without a word of the trainer's the threshold is one half, as everywhere.
+    status.threshold = result.threshold.clone().or_else(|| Decimal::rounded(0.5, 1));
     let metric = |value: &modelward_wire::MetricValue| {
         Some(MetricStatus {
             name: MetricName::from_name(&value.name)?,
@@ -527,13 +592,18 @@ fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
 
 // === gates and serving ===
 
-/// Judges the recorded metrics against the recorded outcome of every gate; "F1 0.71 is under the gate 0.75".
-fn gates_verdict(status: &ModelVersionStatus) -> Verdict {
+/// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate of the spec without an outcome
+/// has not passed.
+fn gates_verdict(wanted: &[Gate], status: &ModelVersionStatus) -> Verdict {
+    let reported = |gate: &&Gate| status.gates.iter().any(|outcome| outcome.metric == gate.metric);
+    let silent = wanted.iter().filter(|gate| !reported(gate));
+    let silent = silent.map(|gate| format!("the gate on {} has no outcome", gate.metric.as_str()));
     let failed: Vec<_> = status
         .gates
         .iter()
         .filter(|gate| !gate.passed)
         .map(gate_words)
+        .chain(silent)
         .collect();
     if failed.is_empty() {
         let held: Vec<_> = status
@@ -564,29 +634,30 @@ fn gate_words(gate: &GateStatus) -> String {
     )
 }
 
-/// Role, and the conditions Serving, Ready, Reconciling and Stalled.
-fn serving_verdicts(
-    failed: Option<&Verdict>,
-    waiting: Option<&Verdict>,
-    serving: &ServingSeen,
-) -> (Role, Vec<Verdict>) {
-    if let Some(why) = failed {
-        return (
-            Role::Rejected,
-            summary(
-                Verdict::fails(types::SERVING, why.reason, "it will not serve"),
-                &Rest::Stalled(why),
-            ),
-        );
+/// Role and the last four conditions of a version that has not passed its gates, by what keeps it.
+fn before_serving(stage: &Stage) -> (Role, Vec<Verdict>) {
+    let serving = Verdict::fails(
+        types::SERVING,
+        reasons::WAITING,
+        "it has not passed its gates yet",
+    );
+    match stage {
+        Stage::Terminal(why) => (Role::Rejected, rejected(why)),
+        Stage::Blocked(why) => (Role::Pending, summary(serving, &Rest::Stalled(why))),
+        Stage::Waiting(why) => (Role::Pending, summary(serving, &Rest::Working(why))),
+        Stage::Recorded => (Role::Pending, summary(serving.clone(), &Rest::Working(&serving))),
     }
-    if let Some(why) = waiting {
-        let serving = Verdict::fails(
-            types::SERVING,
-            reasons::WAITING,
-            "it has not passed its gates yet",
-        );
-        return (Role::Pending, summary(serving, &Rest::Working(why)));
-    }
+}
+
+fn rejected(why: &Verdict) -> Vec<Verdict> {
+    summary(
+        Verdict::fails(types::SERVING, why.reason, "it will not serve"),
+        &Rest::Stalled(why),
+    )
+}
+
+/// Role, and the conditions Serving, Ready, Reconciling and Stalled, of a version that passed its gates.
+fn serving_verdicts(serving: &ServingSeen) -> (Role, Vec<Verdict>) {
     let fails = |reason, message: &str| Verdict::fails(types::SERVING, reason, message);
     match serving {
         ServingSeen::NotYet => {
@@ -610,13 +681,22 @@ fn serving_verdicts(
                 summary(verdict.clone(), &Rest::Stalled(&verdict)),
             )
         }
-        ServingSeen::Live { enough: true, pods } => {
-            let verdict = Verdict::holds(types::SERVING, reasons::SERVING, format!("{pods} answer"));
-            (Role::Live, summary(verdict.clone(), &Rest::Done(&verdict)))
-        }
-        ServingSeen::Live { enough: false, pods } => {
-            let verdict = fails(reasons::TOO_FEW_PODS, &format!("{pods} answer"));
-            (Role::Live, summary(verdict.clone(), &Rest::Working(&verdict)))
+        ServingSeen::Live { enough, pods, rest } => {
+            let words = format!("{pods} answer");
+            let verdict = if *enough {
+                Verdict::holds(types::SERVING, reasons::SERVING, words)
+            } else {
+                fails(reasons::TOO_FEW_PODS, &words)
+            };
+            let summary = match rest {
+                Settling::Stuck(reason, message) => summary(verdict, &Rest::Stalled(&fails(reason, message))),
+                Settling::Working(reason, message) if *enough => {
+                    summary(verdict, &Rest::Working(&fails(reason, message)))
+                }
+                Settling::Done if *enough => summary(verdict.clone(), &Rest::Done(&verdict)),
+                Settling::Working(..) | Settling::Done => summary(verdict.clone(), &Rest::Working(&verdict)),
+            };
+            (Role::Live, summary)
         }
         ServingSeen::BeingReplaced(message) => {
             let verdict = Verdict::holds(types::SERVING, reasons::SERVING, message);
@@ -632,6 +712,18 @@ fn serving_verdicts(
                 "it passed its gates and waits: the model is paused",
             );
             (Role::Candidate, summary(verdict.clone(), &Rest::Done(&verdict)))
+        }
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// The verdict of this stage; `recorded` says it of one that ended well.
+    fn verdict(&self, recorded: impl FnOnce() -> Verdict) -> Verdict {
+        match self {
+            Self::Recorded => recorded(),
+            Self::Waiting(verdict) | Self::Blocked(verdict) | Self::Terminal(verdict) => verdict.clone(),
         }
     }
 }

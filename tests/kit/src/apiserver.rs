@@ -45,8 +45,8 @@ pub struct ApiServer {
 
 /// A child that ends when its standard input closes.
 struct Guarded {
-    _child: Child,
-    _pipe: Option<ChildStdin>,
+    child: Child,
+    pipe: Option<ChildStdin>,
 }
 
 static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
@@ -293,15 +293,15 @@ impl Guarded {
             .spawn()?;
         let pipe = child.stdin.take();
         Ok(Self {
-            _child: child,
-            _pipe: pipe,
+            child,
+            pipe,
         })
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        drop(self._pipe.take());
-        let _ = self._child.wait();
+        drop(self.pipe.take());
+        let _ = self.child.wait();
     }
 }

@@ -1,6 +1,7 @@
 //! What tests stand on: a real API server, a real PostgreSQL, namespaces of their own.
 #![expect(
     clippy::expect_used,
+    clippy::missing_panics_doc,
     reason = "a test that cannot stand up what it needs has to stop with a sentence"
 )]
 

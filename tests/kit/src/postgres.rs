@@ -42,7 +42,7 @@ pub struct Database {
 static SHARED: tokio::sync::Mutex<Weak<Cluster>> = tokio::sync::Mutex::const_new(Weak::new());
 
 /// How long the server may take to start or stop; it takes about 0.2 s on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 struct Cluster {
@@ -92,7 +92,7 @@ impl Postgres {
 
     /// A fresh, empty database.
     pub async fn database(&self) -> Result<Database> {
-        let name = format!("test_{}", random_hex(8)?);
+        let name = format!("test_{}", random()?);
         self.execute(&self.url("postgres"), &format!("CREATE DATABASE {name}"))
             .await?;
         let url = self.url(&name);
@@ -168,7 +168,7 @@ impl Cluster {
             .prefix("modelward-postgres-")
             .tempdir_in(&parent)
             .with_context(|| format!("cannot make a directory in {}", parent.display()))?;
-        let password = random_hex(16)?;
+        let password = random()?;
         let password_file = directory.path().join("password");
         fs::write(&password_file, &password).context("cannot write the password file")?;
         if let Some((uid, gid)) = user {
@@ -398,13 +398,14 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-fn random_hex(bytes: usize) -> Result<String> {
+/// 32 hexadecimal digits that nobody can guess.
+fn random() -> Result<String> {
     use std::io::Read as _;
-    let mut random = vec![0; bytes];
+    let mut bytes = [0; 16];
     fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut random))
-        .context("no /dev/urandom")?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .context("cannot read /dev/urandom")?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -322,7 +322,7 @@ async fn an_address_that_could_leave_the_store_is_refused() -> Result<()> {
 #[tokio::test]
 async fn silence_ends_an_upload_and_a_download_but_slowness_does_not() -> Result<()> {
     let world = World::with(Postgres::shared().await?, |config| {
-        config.idle_timeout = Duration::from_secs(1)
+        config.idle_timeout = Duration::from_secs(1);
     })
     .await?;
     let trainer = world.trainer("heart-1").await?;

@@ -18,8 +18,7 @@ use crate::support::{
 };
 
 fn result() -> String {
-    let result = JobResult::new(JobStage::Fit, Verdict::Succeeded, "fine");
-    serde_json::to_string(&result).unwrap()
+    json!(JobResult::new(JobStage::Fit, Verdict::Succeeded, "fine")).to_string()
 }
 
 fn caller(token: String) -> Caller {
@@ -247,7 +246,7 @@ async fn a_pod_counts_until_it_has_ended() -> Result<()> {
 #[tokio::test]
 async fn a_proof_is_believed_for_its_lifetime_and_no_longer() -> Result<()> {
     let world = World::with(Postgres::shared().await?, |config| {
-        config.proof_lifetime = Duration::from_secs(3)
+        config.proof_lifetime = Duration::from_secs(3);
     })
     .await?;
     let trainer = world.trainer("heart-1").await?;

@@ -15,7 +15,7 @@ use crate::support::{World, bytes, digest_of, expect_success, refusal, until};
 const UP: &str = "modelward_ledger_database_up";
 
 fn result() -> String {
-    serde_json::to_string(&JobResult::new(JobStage::Fit, Verdict::Succeeded, "fine")).unwrap()
+    json!(JobResult::new(JobStage::Fit, Verdict::Succeeded, "fine")).to_string()
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ async fn a_stored_manifest_is_indexed_with_its_size() -> Result<()> {
         .await?
         .bytes()
         .await?;
-    let size = (content.len() + manifest.len()) as i64;
+    let size = i64::try_from(content.len() + manifest.len())?;
     assert_eq!(
         rows,
         [(

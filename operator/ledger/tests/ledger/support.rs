@@ -116,7 +116,7 @@ impl World {
             addr: config.addr,
             http: reqwest::Client::builder()
                 .no_proxy()
-                .timeout(Duration::from_secs(60))
+                .timeout(Duration::from_mins(1))
                 .build()?,
             config,
             running: None,

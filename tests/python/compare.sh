@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Trains on the sample data and compares every metric, score and coefficient with scikit-learn's.
+#
+#   compare.sh            builds the trainer, makes the Python environment if needed, compares
+#   TRAINER=PATH          uses this trainer instead of building one
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+CACHE=${MODELWARD_CACHE:-$HOME/.cache/modelward}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+VENV=$CACHE/venv/sklearn
+
+# The environment is whole when its mark holds these very requirements: an interrupted one is made anew.
+if ! cmp -s "$HERE/requirements.txt" "$VENV/.requirements"; then
+  echo "making a Python environment in $VENV (scikit-learn, about a minute)"
+  rm -rf "$VENV"
+  mkdir -p "$(dirname "$VENV")"
+  python3 -m venv "$VENV" || { echo "python3 -m venv failed; install python3-venv" >&2; exit 1; }
+  "$VENV/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$HERE/requirements.txt"
+  cp "$HERE/requirements.txt" "$VENV/.requirements"
+fi
+
+if [ -z "${TRAINER:-}" ]; then
+  cargo build --quiet --locked --manifest-path "$ROOT/Cargo.toml" -p modelward-trainer
+  TRAINER=$CARGO_TARGET_DIR/debug/modelward-trainer
+fi
+
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+
+compare() { # NAME SPEC CSV
+  echo "== $1"
+  RUST_LOG=warn "$TRAINER" snapshot --spec "$2" --source "$3" --out "$WORK/$1/snapshot" >/dev/null
+  RUST_LOG=warn "$TRAINER" fit --spec "$2" --snapshot-dir "$WORK/$1/snapshot" --out "$WORK/$1/bundle" >/dev/null
+  "$VENV/bin/python" "$HERE/compare_sklearn.py" "$WORK/$1/snapshot" "$WORK/$1/bundle"
+}
+
+DATA=$ROOT/manifests/samples/heart-disease
+compare cleveland "$ROOT/manifests/samples/heart-1.yaml" "$DATA/cleveland.csv"
+# Missing values in most rows, categories that some folds never see, every code declared as a category.
+compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"

@@ -1,0 +1,357 @@
+//! An open-loop client: a schedule of requests at a fixed rate, each sent at its time whatever became of the earlier
+//! ones, each counted.
+//!
+//! ```text
+//! schedule ──(due)──► one task a request ──► pool or a new connection ──► answer checked ──► figures
+//! ```
+//!
+//! Latency runs from the time at which a request was due, so that a client or a server that stalls cannot hide the
+//! requests that waited for it. Nothing is sent twice unless `--retries` says so; failures of first tries are counted
+//! and shown in either case.
+
+pub mod answer;
+pub mod figures;
+pub mod pool;
+pub mod target;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::Args;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use self::{
+    answer::Answer,
+    figures::{Figures, FirstFailure, Outcome},
+    pool::{Failure, Pool, Way},
+    target::Target,
+};
+
+/// Where `load` looks for its end and `stop` writes it.
+pub const STOP_FILE: &str = "/tmp/stop";
+
+/// Real rows of the Cleveland data, one of them with a missing value.
+const ROWS: &str = include_str!("rows.jsonl");
+
+/// Between two progress lines.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// How `load` is called.
+#[derive(Args, Clone, Debug)]
+pub struct LoadArgs {
+    /// Where to: <http://MODEL.NAMESPACE.svc/predict>, a loopback address, or a private address inside
+    /// MODELWARD_TEST_NETWORKS.
+    #[arg(long)]
+    pub url: String,
+    /// Requests a second.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub rate: u32,
+    /// Ends after so many seconds, if nothing ended it before.
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+    /// Ends when this file exists. SIGTERM and SIGINT end it too.
+    #[arg(long, default_value = STOP_FILE)]
+    pub stop_file: PathBuf,
+    /// A file of bodies, a JSON object or array a line, sent in turn.
+    #[arg(long, conflicts_with = "row")]
+    pub rows: Option<PathBuf>,
+    /// A body; may be repeated. Without this and --rows: real rows of the Cleveland data.
+    #[arg(long)]
+    pub row: Vec<String>,
+    /// Percentage of requests that go over a connection of their own; the others share kept-alive ones.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub new_connections: u32,
+    /// Kept-alive connections that stay open. They are used in turn, so that none rests.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections: u16,
+    /// A try that has no whole answer after so many milliseconds has failed.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub timeout_ms: u64,
+    /// How often a failed request is tried again.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3))]
+    pub retries: u32,
+    /// Milliseconds between a failure and the next try, which prefers a kept-alive connection that is still open.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub retry_after_ms: u64,
+    /// Before the schedule begins, waits so many seconds for a first good answer, which is not counted.
+    #[arg(long, default_value_t = 30)]
+    pub await_seconds: u64,
+}
+
+/// One schedule.
+struct Load {
+    pool: Pool,
+    bodies: Vec<Bytes>,
+    new_connections: u32,
+    timeout: Duration,
+    retries: u32,
+    retry_after: Duration,
+}
+
+/// Runs a schedule to its end and prints its figures as one line of JSON. The exit code is 0 where no request failed
+/// (after the tries that it had) and 1 otherwise.
+pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start")?;
+    let figures = runtime.block_on(execute(args))?;
+    println!(
+        "{}",
+        serde_json::to_string(&figures.report()).context("failed to write the figures")?
+    );
+    Ok(if figures.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a schedule to its end. Progress goes to standard error.
+pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
+    let networks = std::env::var(target::NETWORKS).unwrap_or_default();
+    let target = Target::parse(&args.url, &networks)?;
+    let bodies = bodies(&args)?;
+    if args.stop_file.exists() {
+        bail!(
+            "{} exists already; remove it, it would end the load at once",
+            args.stop_file.display()
+        );
+    }
+    // Before the schedule begins: a signal that comes early must end it in order too.
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+
+    let patience = Duration::from_secs(args.await_seconds);
+    let address = target.resolve(patience).await?;
+    let load = Arc::new(Load {
+        pool: Pool::new(address, &target, usize::from(args.connections)),
+        bodies,
+        new_connections: args.new_connections,
+        timeout: Duration::from_millis(args.timeout_ms),
+        retries: args.retries,
+        retry_after: Duration::from_millis(args.retry_after_ms),
+    });
+    load.first_answer(patience).await?;
+
+    eprintln!(
+        "{} ({address}): {} requests a second, {} s at most",
+        args.url, args.rate, args.seconds
+    );
+    let (outcomes, received) = mpsc::unbounded_channel();
+    let start = Instant::now();
+    let collector = tokio::spawn(collect(Figures::new(args.rate), received, start));
+    let end = async {
+        tokio::select! {
+            () = sleep(Duration::from_secs(args.seconds)) => {}
+            () = file_appears(&args.stop_file) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let scheduled = {
+        tokio::pin!(end);
+        schedule(&load, args.rate, start, outcomes, end).await
+    };
+    let ended = start.elapsed();
+    // The schedule has ended; requests under way hold the channel open until they have their outcome.
+    let mut figures = collector.await.context("the figures were lost")?;
+    figures.close(scheduled, ended, load.pool.counts());
+    Ok(figures)
+}
+
+/// Sends requests at their times until `end`; gives how many were due.
+async fn schedule(
+    load: &Arc<Load>,
+    rate: u32,
+    start: Instant,
+    outcomes: mpsc::UnboundedSender<Outcome>,
+    mut end: std::pin::Pin<&mut impl Future<Output = ()>>,
+) -> u64 {
+    let mut index = 0;
+    loop {
+        let due = start + due(index, rate);
+        tokio::select! {
+            biased;
+            () = &mut end => return index,
+            () = sleep_until(due) => {}
+        }
+        let (load, outcomes) = (Arc::clone(load), outcomes.clone());
+        tokio::spawn(async move {
+            let outcome = load.request(index, due, start).await;
+            // Nobody listens only where the program ends anyway.
+            let _ = outcomes.send(outcome);
+        });
+        index += 1;
+    }
+}
+
+/// When a request is due, from the start. Reckoned from its number, so that rounding does not add up.
+fn due(index: u64, rate: u32) -> Duration {
+    let (seconds, rest) = (index / u64::from(rate), index % u64::from(rate));
+    Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / u64::from(rate))
+}
+
+async fn collect(
+    mut figures: Figures,
+    mut outcomes: mpsc::UnboundedReceiver<Outcome>,
+    start: Instant,
+) -> Figures {
+    let mut progress = tokio::time::interval_at(start + PROGRESS, PROGRESS);
+    loop {
+        tokio::select! {
+            outcome = outcomes.recv() => match outcome {
+                Some(outcome) => {
+                    if let Some(line) = figures.record(outcome) {
+                        eprintln!("{line}");
+                    }
+                }
+                None => return figures,
+            },
+            _ = progress.tick() => eprintln!("{}", figures.progress(start.elapsed())),
+        }
+    }
+}
+
+async fn file_appears(path: &Path) {
+    while !path.exists() {
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn bodies(args: &LoadArgs) -> anyhow::Result<Vec<Bytes>> {
+    let text = match &args.rows {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?
+        }
+        None if args.row.is_empty() => ROWS.to_owned(),
+        None => args.row.join("\n"),
+    };
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    if lines.is_empty() {
+        bail!("there are no rows to send; --rows takes a file with a JSON object a line");
+    }
+    for (number, line) in lines.iter().enumerate() {
+        serde_json::from_str::<serde_json::Value>(line)
+            .with_context(|| format!("row {} is not JSON: {line}", number + 1))?;
+    }
+    Ok(lines
+        .into_iter()
+        .map(|line| Bytes::copy_from_slice(line.as_bytes()))
+        .collect())
+}
+
+// === impl Load ===
+
+impl Load {
+    async fn request(&self, index: u64, due: Instant, start: Instant) -> Outcome {
+        let late = due.elapsed();
+        let body = &self.bodies[(index % self.bodies.len() as u64) as usize];
+        let way = if own_connection(index, self.new_connections) {
+            Way::Own
+        } else {
+            Way::Shared
+        };
+        let mut first_failure = None;
+        let mut result = self.attempt(way, body).await;
+        for _ in 0..self.retries {
+            let Err(failure) = &result else { break };
+            first_failure.get_or_insert_with(|| FirstFailure {
+                failure: failure.clone(),
+                elapsed: due.elapsed(),
+            });
+            sleep(self.retry_after).await;
+            // What is still open leads to a Pod that lives; a new connection may be given to the one that died.
+            result = self.attempt(Way::Shared, body).await;
+        }
+        Outcome {
+            due: due - start,
+            late,
+            elapsed: due.elapsed(),
+            result,
+            first_failure,
+        }
+    }
+
+    async fn attempt(&self, way: Way, body: &Bytes) -> Result<Answer, Failure> {
+        match timeout(self.timeout, self.pool.post(way, body)).await {
+            Ok(Ok(bytes)) => Answer::parse(&bytes).map_err(Failure::Answer),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::Timeout(self.timeout)),
+        }
+    }
+
+    async fn first_answer(&self, patience: Duration) -> anyhow::Result<()> {
+        let since = Instant::now();
+        loop {
+            match self.attempt(Way::Own, &self.bodies[0]).await {
+                Ok(_) => return Ok(()),
+                Err(failure) if since.elapsed() >= patience => {
+                    bail!(
+                        "no good answer in {} s; the last try failed: {failure}",
+                        patience.as_secs()
+                    );
+                }
+                Err(_) => sleep(Duration::from_millis(250)).await,
+            }
+        }
+    }
+}
+
+/// Spreads the given percentage evenly over the schedule.
+fn own_connection(index: u64, percent: u32) -> bool {
+    let percent = u64::from(percent);
+    (index + 1) * percent / 100 != index * percent / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_due_evenly_and_without_drift() {
+        assert_eq!(due(0, 200), Duration::ZERO);
+        assert_eq!(due(1, 200), Duration::from_millis(5));
+        assert_eq!(
+            due(7 * 60 * 200 + 3, 200),
+            Duration::from_secs(420) + Duration::from_millis(15)
+        );
+        assert_eq!(due(3_000_000, 3), Duration::from_secs(1_000_000));
+    }
+
+    #[test]
+    fn the_share_of_own_connections_is_exact_and_spread() {
+        for percent in [0, 1, 25, 33, 100] {
+            let own = (0..1000).filter(|index| own_connection(*index, percent)).count();
+            assert_eq!(own, percent as usize * 10);
+        }
+        assert_eq!(
+            (0..8)
+                .filter(|index| own_connection(*index, 25))
+                .collect::<Vec<_>>(),
+            [3, 7]
+        );
+    }
+
+    #[test]
+    fn the_rows_that_come_with_it_are_json() {
+        assert!(ROWS.lines().count() > 4);
+        for line in ROWS.lines() {
+            assert!(serde_json::from_str::<serde_json::Value>(line).unwrap()["age"].is_number());
+        }
+    }
+}

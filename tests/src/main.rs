@@ -1,0 +1,42 @@
+//! The client that the tests run inside a cluster: `modelward-tests load` and `modelward-tests stop`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use modelward_tests::load::{self, LoadArgs};
+
+#[derive(Parser)]
+#[command(version, about = "The client that Modelward's tests run inside a cluster.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends requests at a fixed rate, whatever becomes of the earlier ones, and counts each.
+    Load(LoadArgs),
+    /// Ends a `load` in the same container: for `kubectl exec`, where the image has no shell.
+    Stop {
+        /// The file that `load --stop-file` looks for.
+        #[arg(long, default_value = load::STOP_FILE)]
+        stop_file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Load(args) => load::run(args),
+        Command::Stop { stop_file } => stop(&stop_file),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn stop(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    std::fs::write(file, b"").with_context(|| format!("failed to write {}", file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}

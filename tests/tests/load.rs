@@ -1,0 +1,318 @@
+//! The load client against real servers on the loopback: good ones, slow ones, and ones that fail.
+#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use modelward_tests::load::{LoadArgs, execute, figures::Report};
+use tokio::{net::TcpListener, time::Instant};
+
+/// What a server does with the request of this number, counted from 0 over all connections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Deed {
+    Answer(&'static str),
+    AnswerAndClose,
+    AnswerAfter(Duration),
+    Status(u16),
+    Nonsense,
+    Reset,
+    Silence,
+}
+
+struct Server {
+    address: SocketAddr,
+    requests: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
+}
+
+const ROW: &str = r#"{"age": 63}"#;
+
+// === impl Server ===
+
+impl Server {
+    async fn start(deed: impl Fn(u64) -> Deed + Copy + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicU64::new(0));
+        let connections = Arc::new(AtomicU64::new(0));
+        let server = Self {
+            address,
+            requests: Arc::clone(&requests),
+            connections: Arc::clone(&connections),
+        };
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                connections.fetch_add(1, Ordering::SeqCst);
+                let requests = Arc::clone(&requests);
+                tokio::spawn(async move {
+                    let service = service_fn(|request: Request<Incoming>| {
+                        let requests = Arc::clone(&requests);
+                        async move {
+                            assert_eq!(
+                                (request.method().as_str(), request.uri().path()),
+                                ("POST", "/predict")
+                            );
+                            let body = request.into_body().collect().await.unwrap().to_bytes();
+                            assert_eq!(body, ROW);
+                            act(deed(requests.fetch_add(1, Ordering::SeqCst))).await
+                        }
+                    });
+                    // A connection that this server resets is an error of its own making.
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        server
+    }
+
+    fn args(&self) -> LoadArgs {
+        LoadArgs {
+            url: format!("http://{}/predict", self.address),
+            rate: 100,
+            seconds: 2,
+            stop_file: "/does/not/exist".into(),
+            rows: None,
+            row: vec![ROW.to_owned()],
+            new_connections: 25,
+            connections: 16,
+            timeout_ms: 500,
+            retries: 0,
+            retry_after_ms: 50,
+            await_seconds: 5,
+        }
+    }
+}
+
+/// An error from a service ends the connection without an answer.
+async fn act(deed: Deed) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let answer = |status: StatusCode, body: String| {
+        Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+    };
+    let good = |version: &str| {
+        let body =
+            format!(r#"{{"class": 1, "probability": 0.75, "threshold": 0.5, "version": "{version}"}}"#);
+        answer(StatusCode::OK, body)
+    };
+    match deed {
+        Deed::Answer(version) => good(version),
+        Deed::AnswerAndClose => {
+            let mut response = good("heart-1")?;
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            Ok(response)
+        }
+        Deed::AnswerAfter(pause) => {
+            tokio::time::sleep(pause).await;
+            good("heart-1")
+        }
+        Deed::Status(status) => answer(StatusCode::from_u16(status).unwrap(), "out of order".to_owned()),
+        Deed::Nonsense => answer(StatusCode::OK, r#"{"version": "heart-1"}"#.to_owned()),
+        Deed::Reset => Err(std::io::Error::other("reset")),
+        Deed::Silence => std::future::pending::<Result<_, Infallible>>()
+            .await
+            .map_err(|never| match never {}),
+    }
+}
+
+async fn load(args: LoadArgs) -> (Report, bool) {
+    let figures = execute(args).await.unwrap();
+    (figures.report(), figures.is_clean())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_scheduled_request_is_sent_once_and_answered() {
+    let server = Server::start(|number| Deed::Answer(if number < 100 { "heart-1" } else { "heart-2" })).await;
+    let (report, clean) = load(server.args()).await;
+    assert!(clean, "{report:?}");
+    assert!((195..=201).contains(&report.scheduled), "{report:?}");
+    // One more: the first answer, before the schedule.
+    assert_eq!(server.requests.load(Ordering::SeqCst), report.scheduled + 1);
+    assert_eq!(
+        (
+            report.answered,
+            report.failed,
+            report.lost,
+            report.first_try_failed
+        ),
+        (report.scheduled, 0, 0, 0)
+    );
+    assert_eq!(report.versions["heart-1"].answers, 99);
+    assert_eq!(report.versions["heart-2"].answers, report.scheduled - 99);
+    assert_eq!(
+        server.connections.load(Ordering::SeqCst),
+        report.connections_opened
+    );
+    // A quarter has a connection of its own; the others share a few.
+    let own = report.scheduled / 4;
+    assert!(
+        (own + 2..=own + 18).contains(&report.connections_opened),
+        "{report:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_to_fail_is_counted_by_its_kind() {
+    let server = Server::start(|number| match number % 10 {
+        3 => Deed::Status(503),
+        5 => Deed::Nonsense,
+        7 => Deed::Reset,
+        9 => Deed::Silence,
+        _ => Deed::Answer("heart-1"),
+    })
+    .await;
+    let (report, clean) = load(server.args()).await;
+    assert!(!clean);
+    assert_eq!(report.scheduled, report.answered + report.failed);
+    assert_eq!(report.lost, 0);
+    for kind in ["Status", "Answer", "Broken", "Timeout"] {
+        let count = report.first_try_failures[kind];
+        assert!((19..=21).contains(&count), "{kind}: {report:?}");
+    }
+    let status = report
+        .failures
+        .iter()
+        .find(|failure| failure.kind == "Status")
+        .unwrap();
+    assert_eq!(status.detail, "status 503: out of order");
+    let timeout = report
+        .failures
+        .iter()
+        .find(|failure| failure.kind == "Timeout")
+        .unwrap();
+    assert!((500.0..1500.0).contains(&timeout.elapsed_ms), "{timeout:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stalls_holds_nothing_up_and_latency_counts_from_when_a_request_was_due() {
+    // The server answers nothing for the time of 40 requests, then all of them at once.
+    let start = Instant::now();
+    let server = Server::start(move |_| {
+        let at = start.elapsed();
+        let stall = Duration::from_millis(800)..Duration::from_millis(1200);
+        if stall.contains(&at) {
+            Deed::AnswerAfter(stall.end.saturating_sub(at))
+        } else {
+            Deed::Answer("heart-1")
+        }
+    })
+    .await;
+    let (report, clean) = load(server.args()).await;
+    assert!(clean, "{report:?}");
+    assert!(
+        (195..=201).contains(&report.scheduled),
+        "the schedule waited for answers: {report:?}"
+    );
+    assert!(report.latency_ms.max >= 350.0, "{report:?}");
+    // 40 of 200 requests waited 200 ms on average: 9 of 10 is inside of them, which a client that waits would not see.
+    assert!(report.latency_ms.p90 >= 150.0, "{report:?}");
+    assert!(report.latency_ms.p50 < 100.0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_recovers_and_the_first_failure_still_shows() {
+    let server = Server::start(|number| {
+        if number % 10 == 7 {
+            Deed::Reset
+        } else {
+            Deed::Answer("heart-1")
+        }
+    })
+    .await;
+    let (report, clean) = load(LoadArgs {
+        retries: 1,
+        ..server.args()
+    })
+    .await;
+    assert!(clean, "{report:?}");
+    assert!((19..=24).contains(&report.first_try_failed), "{report:?}");
+    assert_eq!(report.first_try_failures["Broken"], report.first_try_failed);
+    assert!(report.failures.iter().all(|failure| failure.recovered));
+    assert_eq!(
+        server.requests.load(Ordering::SeqCst),
+        report.scheduled + report.first_try_failed + 1
+    );
+    assert!(report.latency_ms.max >= 50.0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_close_is_obeyed() {
+    let server = Server::start(|_| Deed::AnswerAndClose).await;
+    let (report, clean) = load(LoadArgs {
+        new_connections: 0,
+        ..server.args()
+    })
+    .await;
+    assert!(clean, "{report:?}");
+    assert_eq!(report.connections_opened, report.scheduled + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_at_the_address_is_told_before_the_schedule_begins() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/predict", listener.local_addr().unwrap());
+    drop(listener);
+    let server = Server::start(|_| Deed::Answer("heart-1")).await;
+    let error = execute(LoadArgs {
+        url,
+        await_seconds: 1,
+        ..server.args()
+    })
+    .await
+    .unwrap_err();
+    assert!(error.to_string().contains("failed to connect"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_ends_the_schedule_and_what_is_under_way_still_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let stop_file: PathBuf = directory.path().join("stop");
+    let server = Server::start(|_| Deed::AnswerAfter(Duration::from_millis(400))).await;
+    let args = LoadArgs {
+        seconds: 60,
+        stop_file: stop_file.clone(),
+        ..server.args()
+    };
+    let running = tokio::spawn(load(args));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    std::fs::write(&stop_file, "").unwrap();
+    let (report, clean) = tokio::time::timeout(Duration::from_secs(5), running)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(clean, "{report:?}");
+    assert!((50..=150).contains(&report.scheduled), "{report:?}");
+    let again = execute(LoadArgs {
+        stop_file,
+        ..server.args()
+    })
+    .await
+    .unwrap_err();
+    assert!(again.to_string().contains("exists already"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_not_json_is_refused_with_its_number() {
+    let server = Server::start(|_| Deed::Answer("heart-1")).await;
+    let row = vec![ROW.to_owned(), "{age: 63}".to_owned()];
+    let error = execute(LoadArgs { row, ..server.args() }).await.unwrap_err();
+    assert!(error.to_string().starts_with("row 2 is not JSON"), "{error}");
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+}

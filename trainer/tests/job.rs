@@ -1,0 +1,571 @@
+//! The trainer as a Job runs it: the real program, the sample data, and a ledger that can be told to fail.
+//!
+//! The ledger here keeps artifacts in memory and answers as the real one does; the story on the cluster has the real
+//! one. It is played because a real one cannot be told to answer 503 twice or to flip a byte.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic too")]
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path as UrlPath, State},
+    http::{HeaderMap, Method, StatusCode},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use modelward_model::{Bundle, files::parse_manifest, sha256};
+use modelward_wire::{Digest, JobResult, JobStage, Progress, TERMINATION_MESSAGE_LIMIT, Verdict};
+
+const TRAINER: &str = env!("CARGO_BIN_EXE_modelward-trainer");
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/samples")
+}
+
+fn sample_spec() -> PathBuf {
+    samples().join("heart-1.yaml")
+}
+
+fn sample_data() -> PathBuf {
+    samples().join("heart-disease/cleveland.csv")
+}
+
+/// A spec with quick folds, changed by `change`.
+fn spec(dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
+    let text = std::fs::read_to_string(sample_spec())
+        .unwrap()
+        .replace("repeats: 10", "repeats: 2");
+    let path = dir.join("spec.yaml");
+    std::fs::write(&path, change(text)).unwrap();
+    path
+}
+
+// === the ledger that is played ===
+
+#[derive(Default)]
+struct Played {
+    objects: BTreeMap<String, Bytes>,
+    posted: BTreeMap<String, Bytes>,
+    /// Statuses that the next calls get, whatever they ask.
+    failures: VecDeque<StatusCode>,
+    /// A bundle's blobs are returned with one bit flipped.
+    flip: bool,
+    calls: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Played>>;
+
+struct Ledger {
+    url: String,
+    state: Shared,
+    dir: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Ledger {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let state = Shared::default();
+        let router = Router::new()
+            .route("/v1/{*path}", any(answer))
+            .layer(DefaultBodyLimit::max(64 << 20))
+            .with_state(Arc::clone(&state));
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("token"), "secret\n").unwrap();
+        Self {
+            url,
+            state,
+            dir,
+            _runtime: runtime,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> (Output, JobResult) {
+        let output = self.command(arguments).output().unwrap();
+        let message = std::fs::read(self.termination_log()).unwrap_or_default();
+        assert!(message.len() < TERMINATION_MESSAGE_LIMIT);
+        let result = serde_json::from_slice(&message).unwrap_or_else(|error| {
+            unreachable!(
+                "no termination message ({error}): {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        });
+        (output, result)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let _ = std::fs::remove_file(self.termination_log());
+        let mut command = Command::new(TRAINER);
+        command
+            .args(arguments)
+            .arg("--publish")
+            .env("MODELWARD_LEDGER_URL", &self.url)
+            .env("MODELWARD_LEDGER_TOKEN_FILE", self.dir.path().join("token"))
+            .env("MODELWARD_NAMESPACE", "hospital")
+            .env("MODELWARD_JOB_UID", "11111111-2222")
+            .env("MODELWARD_TERMINATION_LOG", self.termination_log())
+            .env("TMPDIR", self.dir.path())
+            // A Pod's image has no root certificates.
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent");
+        command
+    }
+
+    fn termination_log(&self) -> PathBuf {
+        self.dir.path().join("termination-log")
+    }
+
+    fn recorded(&self) -> JobResult {
+        let state = self.state.lock().unwrap();
+        serde_json::from_slice(&state.posted["jobs/hospital/11111111-2222/result"]).unwrap()
+    }
+}
+
+async fn answer(
+    State(state): State<Shared>,
+    UrlPath(path): UrlPath<String>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut state = state.lock().unwrap();
+    state.calls.push(format!("{method} {path}"));
+    if headers
+        .get("authorization")
+        .is_none_or(|token| token != "Bearer secret")
+    {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if !path.ends_with("/progress")
+        && let Some(status) = state.failures.pop_front()
+    {
+        return (status, r#"{"error": "told to fail"}"#).into_response();
+    }
+    if method == Method::PUT && path.starts_with("jobs/") {
+        state.posted.insert(path, body);
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let Some(digest) = path
+        .rsplit('/')
+        .next()
+        .and_then(|text| text.parse::<Digest>().ok())
+    else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    match method {
+        Method::PUT => {
+            if sha256(&body) != digest {
+                return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+            }
+            if path.contains("/manifests/") {
+                let manifest = parse_manifest(&body).unwrap();
+                let blob = |digest: &Digest| format!("artifacts/hospital/blobs/{digest}");
+                if manifest
+                    .files
+                    .iter()
+                    .any(|file| !state.objects.contains_key(&blob(&file.sha256)))
+                {
+                    return StatusCode::CONFLICT.into_response();
+                }
+            }
+            state.objects.insert(path, body);
+            StatusCode::CREATED.into_response()
+        }
+        _ => match state.objects.get(&path) {
+            Some(bytes) if state.flip && path.contains("/blobs/") => {
+                let mut bytes = bytes.to_vec();
+                bytes[0] ^= 1;
+                bytes.into_response()
+            }
+            Some(bytes) => bytes.clone().into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        },
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+// === tests ===
+
+#[test]
+fn two_jobs_make_a_bundle_that_the_server_can_open() {
+    let ledger = Ledger::start();
+    let (spec, data) = (sample_spec(), sample_data());
+    let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    assert!(output.status.success());
+    assert_eq!(
+        (result.stage, result.verdict, result.rows),
+        (JobStage::Snapshot, Verdict::Succeeded, Some(303))
+    );
+    assert_eq!(ledger.recorded(), result);
+
+    let digest = result.digest.unwrap().to_string();
+    let (output, result) = ledger.run(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
+    assert!(output.status.success());
+    assert_eq!(
+        (result.stage, result.verdict),
+        (JobStage::Fit, Verdict::Succeeded),
+        "{}",
+        result.message
+    );
+    assert_eq!(ledger.recorded(), result);
+    assert_eq!(result.family.as_deref(), Some("LogisticRegression"));
+    assert_eq!((result.metrics.len(), result.gates.len()), (7, 1));
+    let f1: f64 = result
+        .metrics
+        .iter()
+        .find(|metric| metric.name == "F1")
+        .unwrap()
+        .mean
+        .to_f64();
+    assert!((0.80..0.83).contains(&f1), "{f1}");
+
+    // Written to disk from what the ledger keeps, as an inference Pod would.
+    let state = ledger.state.lock().unwrap();
+    let bundle = result.digest.unwrap();
+    let manifest = &state.objects[&format!("artifacts/hospital/manifests/{bundle}")];
+    let dir = ledger.dir.path().join("served");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("manifest.json"), manifest).unwrap();
+    for file in parse_manifest(manifest).unwrap().files {
+        let blob = &state.objects[&format!("artifacts/hospital/blobs/{}", file.sha256)];
+        std::fs::write(dir.join(file.path), blob).unwrap();
+    }
+    let opened = Bundle::open(&dir, &bundle).unwrap();
+    assert_eq!(opened.verify_warm_up().unwrap(), 33);
+    assert_eq!(opened.info().snapshot.to_string(), digest);
+    let progress: Progress =
+        serde_json::from_slice(&state.posted["jobs/hospital/11111111-2222/progress"]).unwrap();
+    assert!(progress.percent > 0 && progress.percent <= 100);
+    // Nothing that was made on the way stays behind.
+    let left: Vec<_> = std::fs::read_dir(ledger.dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn a_ledger_that_is_away_for_a_moment_is_asked_again() {
+    let ledger = Ledger::start();
+    ledger.state.lock().unwrap().failures = [503, 500, 429]
+        .map(|code| StatusCode::from_u16(code).unwrap())
+        .into();
+    let (spec, data) = (sample_spec(), sample_data());
+    let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    assert!(output.status.success());
+    assert_eq!(result.verdict, Verdict::Succeeded);
+    assert_eq!(ledger.recorded(), result);
+}
+
+#[test]
+fn what_is_uploaded_already_is_not_sent_again() {
+    let ledger = Ledger::start();
+    let (spec, data) = (sample_spec(), sample_data());
+    let arguments = ["snapshot", "--spec", text(&spec), "--source", text(&data)];
+    let (_, first) = ledger.run(&arguments);
+    ledger.state.lock().unwrap().calls.clear();
+    let (_, again) = ledger.run(&arguments);
+    assert_eq!(first.digest, again.digest);
+    let calls = ledger.state.lock().unwrap().calls.clone();
+    assert!(
+        !calls
+            .iter()
+            .any(|call| call.starts_with("PUT") && call.contains("/blobs/")),
+        "{calls:?}"
+    );
+}
+
+#[test]
+fn a_refusal_for_good_fails_the_job_and_writes_no_result() {
+    let ledger = Ledger::start();
+    ledger.state.lock().unwrap().failures = [StatusCode::PAYLOAD_TOO_LARGE].into();
+    let (spec, data) = (sample_spec(), sample_data());
+    let output = ledger
+        .command(&["snapshot", "--spec", text(&spec), "--source", text(&data)])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!ledger.termination_log().exists());
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(log.contains("413") && log.contains("told to fail"), "{log}");
+}
+
+#[test]
+fn a_snapshot_that_arrives_with_a_flipped_bit_is_never_trained_on() {
+    let ledger = Ledger::start();
+    let (spec, data) = (sample_spec(), sample_data());
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    ledger.state.lock().unwrap().flip = true;
+    let digest = result.digest.unwrap().to_string();
+    let output = ledger
+        .command(&["fit", "--spec", text(&spec), "--snapshot", &digest])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(log.contains("data.parquet has digest"), "{log}");
+}
+
+#[test]
+fn data_that_break_rules_are_a_result_with_every_violation() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let spec = spec(temp.path(), |text| {
+        text.replace(
+            "- {name: ca, kind: Numeric}",
+            "- {name: ca, kind: Numeric, required: true}\n        - {name: cats, kind: Numeric}",
+        )
+        .replace(
+            "cleveland.csv}",
+            &format!("cleveland.csv}}\n        sha256: sha256:{}", "0".repeat(64)),
+        )
+    });
+    let (output, result) = ledger.run(&[
+        "snapshot",
+        "--spec",
+        text(&spec),
+        "--source",
+        text(&sample_data()),
+    ]);
+    assert!(output.status.success(), "a verdict is a result");
+    assert_eq!(result.verdict, Verdict::DataInvalid);
+    let rules: Vec<&str> = result
+        .violations
+        .iter()
+        .map(|violation| violation.rule.as_str())
+        .collect();
+    assert_eq!(rules, ["Sha256", "UnknownColumn", "Required"]);
+    assert_eq!((result.violations_total, result.violations[2].count), (3, 4));
+    assert_eq!(result.digest, None);
+    assert!(ledger.state.lock().unwrap().objects.is_empty());
+}
+
+#[test]
+fn an_absent_source_is_told_apart_from_a_wrong_one() {
+    let ledger = Ledger::start();
+    let spec = sample_spec();
+    let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", "/nonexistent.csv"]);
+    assert!(output.status.success());
+    assert_eq!(result.verdict, Verdict::DataNotFound);
+    for content in [&b""[..], b"\n\n", b"\xff\xfe\x00", b"PK\x03\x04\0\0", b"1;2;3\n"] {
+        let file = ledger.dir.path().join("wrong.csv");
+        std::fs::write(&file, content).unwrap();
+        let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&file)]);
+        assert!(output.status.success());
+        assert_eq!(result.verdict, Verdict::DataInvalid, "{content:?}");
+        assert!(!result.violations.is_empty());
+    }
+}
+
+#[test]
+fn failed_gates_say_which_number_is_on_the_wrong_side() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let spec = spec(temp.path(), |text| {
+        text.replace(
+            r#"- {metric: F1, atLeast: "0.75"}"#,
+            r#"- {metric: F1, atLeast: "0.99"}
+        - {metric: LogLoss, atMost: "0.1"}"#,
+        )
+    });
+    let (_, result) = ledger.run(&[
+        "snapshot",
+        "--spec",
+        text(&spec),
+        "--source",
+        text(&sample_data()),
+    ]);
+    let digest = result.digest.unwrap().to_string();
+    let (output, result) = ledger.run(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
+    assert!(output.status.success());
+    assert_eq!(result.verdict, Verdict::GatesFailed);
+    assert!(result.message.starts_with("F1 0.8"), "{}", result.message);
+    assert!(
+        result.message.contains("is under the gate 0.99; LogLoss 0.3"),
+        "{}",
+        result.message
+    );
+    assert!(
+        result.message.ends_with("is over the gate 0.1"),
+        "{}",
+        result.message
+    );
+    assert!(result.digest.is_some(), "the bundle is published all the same");
+}
+
+#[test]
+fn a_spec_that_cannot_be_is_a_verdict() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let spec = spec(temp.path(), |text| text.replace("folds: 5", "folds: 99"));
+    let (output, result) = ledger.run(&[
+        "snapshot",
+        "--spec",
+        text(&spec),
+        "--source",
+        text(&sample_data()),
+    ]);
+    assert!(output.status.success());
+    assert_eq!(result.verdict, Verdict::SpecInvalid);
+    assert!(
+        result.message.contains("validation.folds is 99"),
+        "{}",
+        result.message
+    );
+}
+
+#[test]
+fn the_same_data_and_spec_give_the_same_digest_in_any_process_with_any_threads() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = spec(temp.path(), |text| text);
+    let digests: Vec<Vec<u8>> = ["1", "2", "7"]
+        .iter()
+        .map(|threads| {
+            let out = temp.path().join(format!("bundle-{threads}"));
+            let output = Command::new(TRAINER)
+                .args(["fit", "--spec", text(&spec), "--source", text(&sample_data())])
+                .args(["--out", text(&out), "--threads", threads])
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            std::fs::read(out.join("manifest.json")).unwrap()
+        })
+        .collect();
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(digests[0], digests[2]);
+}
+
+#[test]
+fn a_signal_ends_it_quickly_and_nothing_half_written_is_visible() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = spec(temp.path(), |text| {
+        text.replace("repeats: 2", "repeats: 100")
+            .replace("folds: 5", "folds: 20")
+    });
+    let out = temp.path().join("bundle");
+    let mut child = Command::new(TRAINER)
+        .args([
+            "fit",
+            "--spec",
+            text(&spec),
+            "--source",
+            text(&sample_data()),
+            "--out",
+            text(&out),
+        ])
+        .env("TMPDIR", temp.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(child.try_wait().unwrap().is_none(), "it ended before the signal");
+    let sent = Instant::now();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(143));
+    assert!(sent.elapsed() < Duration::from_secs(2));
+    assert!(!out.exists());
+}
+
+#[test]
+fn scores_on_the_command_line_are_those_of_the_library() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = spec(temp.path(), |text| text);
+    let out = temp.path().join("bundle");
+    let fit = Command::new(TRAINER)
+        .args([
+            "fit",
+            "--spec",
+            text(&spec),
+            "--source",
+            text(&sample_data()),
+            "--out",
+            text(&out),
+        ])
+        .output()
+        .unwrap();
+    assert!(fit.status.success());
+    let bundle = Bundle::open_any(&out).unwrap();
+
+    let rows = serde_json::json!([
+        {"age": 63, "sex": 1, "cp": 1.0, "trestbps": 145, "thal": 2},
+        {"age": "old", "colour": 3},
+        7,
+    ]);
+    let file = temp.path().join("rows.json");
+    std::fs::write(&file, rows.to_string()).unwrap();
+    let scored = Command::new(TRAINER)
+        .args(["score", "--bundle", text(&out), "--rows", text(&file)])
+        .output()
+        .unwrap();
+    assert_eq!(scored.status.code(), Some(2), "a row was refused");
+    let lines: Vec<serde_json::Value> = String::from_utf8(scored.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (row, _) = bundle.schema().read_json(rows[0].as_object().unwrap()).unwrap();
+    assert_eq!(
+        lines[0]["probability"].as_f64().unwrap().to_bits(),
+        bundle.score(&row).to_bits()
+    );
+    assert!(
+        lines[0]["warnings"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("\"thal\" is 2"),
+        "{}",
+        lines[0]
+    );
+    assert_eq!(lines[1]["errors"].as_array().unwrap().len(), 2);
+    assert_eq!(lines.len(), 3);
+
+    let scored = Command::new(TRAINER)
+        .args([
+            "score",
+            "--bundle",
+            text(&out),
+            "--csv",
+            text(&sample_data()),
+            "--spec",
+            text(&spec),
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        scored.status.success(),
+        "{}",
+        String::from_utf8_lossy(&scored.stderr)
+    );
+    assert_eq!(String::from_utf8(scored.stdout).unwrap().lines().count(), 303);
+}
