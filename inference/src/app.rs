@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     args::Limits,
+    body,
     loader::{Loader, VerificationError},
     metrics::{BundleLabels, Metrics},
     prediction_id::Signer,
@@ -42,7 +43,7 @@ pub struct App {
     pub limits: Limits,
     /// The numbers.
     pub metrics: Metrics,
-    /// Large bodies that are held in memory at a time.
+    /// What large bodies may take in memory at a time.
     pub large_bodies: Arc<Semaphore>,
     /// Bytes that wait for the Shadows, in units of [`SHADOW_UNIT`]; what finds none free is dropped.
     pub shadow_slots: Arc<Semaphore>,
@@ -81,14 +82,13 @@ impl App {
             route,
             state: ArcSwap::from_pointee(State::Loading("starting".to_owned())),
         };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let app = Self {
             namespace,
             model: routes.model,
             entries: routes.routes.into_iter().map(entry).collect(),
             limits,
             metrics: Metrics::new(),
-            large_bodies: Arc::new(Semaphore::new(2 * cores)),
+            large_bodies: Arc::new(body::places(limits.max_body)),
             shadow_slots: Arc::new(Semaphore::new(SHADOW_SLOTS)),
             signer,
             serving: OnceLock::new(),

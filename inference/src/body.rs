@@ -38,7 +38,7 @@ enum Coding {
     Deflate,
 }
 
-/// Receives a body of at most `max` bytes within `limit`.
+/// Receives a body of at most `max` bytes within `limit`. `places` are those of [`places()`](places).
 pub async fn receive(
     headers: &HeaderMap,
     mut body: Body,
@@ -63,6 +63,11 @@ pub async fn receive(
     let mut received =
         BytesMut::with_capacity(declared.map_or(1024, |length| length.min(INLINE_BYTES as u64) as usize));
     let mut place = None;
+    // All of it at once: two bodies that each hold half of what they need would wait for each other.
+    let most = match (declared, coding) {
+        (Some(length), Coding::Identity) => usize::try_from(length).unwrap_or(max).min(max),
+        _ => max,
+    };
     let receive = async {
         let mut discarded = 0;
         while let Some(frame) = body.frame().await {
@@ -79,7 +84,7 @@ pub async fn receive(
                 continue;
             }
             if place.is_none() && received.len() + data.len() > INLINE_BYTES {
-                place = Some(take_place(places).await?);
+                place = Some(take_places(places, most).await?);
             }
             received.extend_from_slice(&data);
         }
@@ -91,7 +96,7 @@ pub async fn receive(
     })?;
     if place.is_none() && coding != Coding::Identity {
         // However small it came, it may unpack to the most that is allowed.
-        place = Some(take_place(places).await?);
+        place = Some(take_places(places, most).await?);
     }
     Ok(Received {
         bytes: received.freeze(),
@@ -101,15 +106,21 @@ pub async fn receive(
     })
 }
 
-/// Waits until one more large body may be held.
-async fn take_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
-    match timeout(PLACE_TIMEOUT, Arc::clone(places).acquire_owned()).await {
+/// Waits until `bytes` more may be held.
+async fn take_places(places: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let units = u32::try_from(bytes.div_ceil(INLINE_BYTES)).unwrap_or(u32::MAX);
+    match timeout(PLACE_TIMEOUT, Arc::clone(places).acquire_many_owned(units)).await {
         Ok(Ok(place)) => Ok(place),
         _ => Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too many large requests at once; send again later, or fewer rows at a time",
         )),
     }
+}
+
+/// Places for large bodies: four of the largest at a time, or as many more as they are smaller.
+pub fn places(max_body: usize) -> Semaphore {
+    Semaphore::new((4 * max_body.div_ceil(INLINE_BYTES)).min(Semaphore::MAX_PERMITS))
 }
 
 // === impl Received ===
@@ -179,7 +190,7 @@ mod tests {
     async fn receive_bytes(body: Vec<u8>, coding: &'static str) -> Result<Bytes, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
-        let places = Arc::new(Semaphore::new(1));
+        let places = Arc::new(super::places(1_000));
         receive(&headers, Body::from(body), 1_000, LIMIT, &places)
             .await?
             .unpack()
@@ -234,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up() {
         let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-        let places = Arc::new(Semaphore::new(1));
+        let places = Arc::new(super::places(1_000));
         let problem = receive(&HeaderMap::new(), body, 1_000, Duration::from_millis(20), &places)
             .await
             .unwrap_err();

@@ -98,7 +98,9 @@ async fn predict_rows(State(app): Shared, headers: HeaderMap, body: Body) -> Res
     let (bytes, route) = work(received, move |received| {
         let body = received.unpack()?;
         let answered = predict::predict(&serving, &shared.metrics, call, &body)?;
-        shadow(&shared, body);
+        shadow(&shared, body, |app, route, body| {
+            predict::shadow(route, &app.metrics, body);
+        });
         Ok(answered)
     })
     .await?;
@@ -151,14 +153,12 @@ async fn infer_rows(
     let shared = Arc::clone(&app);
     let answer = work(received, move |received| {
         let body = received.unpack()?;
-        infer::infer(
-            &serving,
-            &shared.metrics,
-            call,
-            version.as_deref(),
-            json_length,
-            &body,
-        )
+        let metrics = &shared.metrics;
+        let answer = infer::infer(&serving, metrics, call, version.as_deref(), json_length, &body)?;
+        shadow(&shared, body, move |app, route, body| {
+            infer::shadow(route, &app.metrics, json_length, body);
+        });
+        Ok(answer)
     })
     .await?;
     let mut response = problem::json_bytes(StatusCode::OK, answer.body);
@@ -206,7 +206,7 @@ async fn work<T: Send + 'static>(
 }
 
 /// Lets the Shadow routes score a body that was answered, if there is room for it.
-fn shadow(app: &Arc<App>, body: bytes::Bytes) {
+fn shadow(app: &Arc<App>, body: bytes::Bytes, score: impl Fn(&App, &LoadedRoute, &[u8]) + Send + 'static) {
     let shadows = app.shadows();
     if shadows.is_empty() {
         return;
@@ -220,7 +220,7 @@ fn shadow(app: &Arc<App>, body: bytes::Bytes) {
     tokio::task::spawn_blocking(move || {
         let _slots = slots;
         for route in shadows.iter() {
-            predict::shadow(route, &app.metrics, &body);
+            score(&app, route, &body);
         }
     });
 }

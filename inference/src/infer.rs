@@ -175,17 +175,30 @@ pub fn infer(
     let request = text.parse(RequestSeed { bounds: route.bounds })?;
     let wishes = wishes(&request)?;
     let columns = columns(route, &request, tail)?;
-    let scored = score(route, serving, call, &columns)?;
-    let rows = scored.classes.len();
-    let ones = scored.classes.iter().map(|class| u64::from(*class)).sum::<u64>();
-    route.count(metrics, [rows as u64 - ones, ones], &scored.warnings);
-    metrics.batch_rows.observe(rows as f64);
+    let seal = |class, probability| route.prediction_id(&serving.signer, call, class, probability);
+    let scored = score(route, &seal, &columns)?;
+    scored.count(route, metrics);
+    metrics.batch_rows.observe(scored.classes.len() as f64);
     let (body, json_length) = write(serving, route, &request, &wishes, &scored)?;
     Ok(Answer {
         body,
         json_length,
         route: Arc::clone(route),
     })
+}
+
+/// Scores a body by a version whose answers nobody sees; only counts remain.
+pub fn shadow(route: &LoadedRoute, metrics: &Metrics, json_length: Option<usize>, body: &[u8]) {
+    let scored = || {
+        let (json, tail) = split(body, json_length)?;
+        let text = Text::new(json)?;
+        let request = text.parse(RequestSeed { bounds: route.bounds })?;
+        score(route, &|_, _| String::new(), &columns(route, &request, tail)?)
+    };
+    // What this version cannot read is no error of the client, whom another version answered.
+    if let Ok(scored) = scored() {
+        scored.count(route, metrics);
+    }
 }
 
 /// 404 for a version that does not answer.
@@ -365,8 +378,7 @@ fn columns<'a>(route: &LoadedRoute, request: &Request<'a>, tail: &'a [u8]) -> Re
 
 fn score(
     route: &LoadedRoute,
-    serving: &Serving,
-    call: Call,
+    seal: &dyn Fn(u8, f64) -> String,
     (columns, rows): &Columns<'_>,
 ) -> Result<Scored, Problem> {
     let schema = route.bundle.schema();
@@ -395,9 +407,7 @@ fn score(
                     *scored.warnings.entry((notice.feature, notice.kind)).or_default() += 1;
                 }
                 let (class, probability) = route.score(&values);
-                scored
-                    .ids
-                    .push(route.prediction_id(&serving.signer, call, class, probability));
+                scored.ids.push(seal(class, probability));
                 scored.classes.push(class);
                 scored.probabilities.push(probability);
             }
@@ -501,6 +511,15 @@ fn write(
     let json_length = body.len();
     body.append(&mut tail);
     Ok((body, Some(json_length)))
+}
+
+// === impl Scored ===
+
+impl Scored {
+    fn count(&self, route: &LoadedRoute, metrics: &Metrics) {
+        let ones = self.classes.iter().map(|class| u64::from(*class)).sum::<u64>();
+        route.count(metrics, [self.classes.len() as u64 - ones, ones], &self.warnings);
+    }
 }
 
 // === impl Element ===

@@ -323,15 +323,16 @@ async fn a_shadow_is_scored_and_never_answers() {
             "heart-1"
         );
     }
+    post(&server, "/v2/models/heart/infer", infer_request().to_string()).await;
     let mut text = String::new();
     for _ in 0..100 {
         text = server.app.metrics.encode().unwrap();
-        if text.contains("predictions_total{version=\"heart-2\"") && shadow_rows(&text) == 3 {
+        if text.contains("predictions_total{version=\"heart-2\"") && shadow_rows(&text) == 5 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    assert_eq!(shadow_rows(&text), 3, "{text}");
+    assert_eq!(shadow_rows(&text), 5, "{text}");
     let answer = post(&server, "/v2/models/heart/versions/heart-2/infer", "{}").await;
     assert_eq!(answer.status, 404);
 }

@@ -14,7 +14,6 @@ RELEASE_NAMESPACE=modelward-system
 NAMESPACE=hospital
 SAMPLES=$REPOSITORY/manifests/samples
 WORK=$CACHE/demo
-ROWS=5
 mkdir -p "$WORK"
 
 build_images() { "$CLUSTER_SCRIPTS/images.sh" build; }
@@ -71,12 +70,13 @@ await_ready() {
 
 # === predictions ===
 
-# The first rows of the Cleveland data, as the array of named features that /predict takes, without what is to be told.
+# Rows of the Cleveland data, the last one with a missing value, as the array of named features that /predict takes;
+# without what is to be told.
 rows_as_json() {
-  head -n "$ROWS" "$SAMPLES/heart-disease/cleveland.csv" | awk -F, '
+  { head -n 4 "$SAMPLES/heart-disease/cleveland.csv" && grep -m 1 '?' "$SAMPLES/heart-disease/cleveland.csv"; } | awk -F, '
     BEGIN { split("age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal", name, " "); printf "[" }
-    { printf "%s{", NR > 1 ? ",\n " : ""
-      for (i = 1; i <= 13; i++) printf "%s\"%s\": %s", i > 1 ? ", " : "", name[i], $i == "?" ? "null" : $i
+    { printf "%s{", (NR > 1 ? ",\n " : "")
+      for (i = 1; i <= 13; i++) printf "%s\"%s\": %s", (i > 1 ? ", " : ""), name[i], ($i == "?" ? "null" : $i)
       printf "}" }
     END { print "]" }'
 }

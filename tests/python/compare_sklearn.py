@@ -126,11 +126,12 @@ def encode(features, transforms, rows):
         columns = []
         for feature, step in zip(features, transforms["features"], strict=True):
             value = row.get(feature["name"])
-            value = step["impute"] if value is None else value
             if step["kind"] == "Standardise":
-                columns.append((np.float64(np.float32(value) if value is not step["impute"] else value) - step["mean"]) / step["scale"])
+                # What a request holds is read as a 32-bit float; an imputed median has 64 bits.
+                x = step["impute"] if value is None else np.float64(np.float32(value))
+                columns.append((x - step["mean"]) / step["scale"])
             else:
-                columns += [float(word == value) for word in feature["categories"]]
+                columns += [float(word == (value or step["impute"])) for word in feature["categories"]]
         encoded.append(columns)
     return np.array(encoded)
 

@@ -13,7 +13,7 @@ use modelward_crds::{
     CsvFormat, Dataset as DatasetSpec, FeatureKind as SpecKind, ModelVersion, TrainingSource,
 };
 use modelward_model::{Bundle, Cell, FeatureKind, Row, TargetInfo, Warning, sha256};
-use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, SourceRecord, Verdict, Violation};
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, SourceRecord, Verdict, Violation};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -28,6 +28,9 @@ use crate::{
     table,
     train::{self, Plan, Step, TrainError, Trained},
 };
+
+/// A result names this many violations at most: the ledger takes no more than a megabyte.
+const MAX_VIOLATIONS: usize = 500;
 
 /// Data in, bundle out.
 #[derive(Debug, Parser)]
@@ -163,8 +166,9 @@ enum Frozen {
     Ended(JobResult),
 }
 
-/// Runs what the command line says. See [`finish`] for the codes of `snapshot` and `fit`; `score` returns 2 where a
-/// row was refused.
+/// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
+/// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
+/// row was refused. 1 is a failure that may pass.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {
@@ -284,6 +288,7 @@ async fn freeze(training: &TrainingSource, file: Option<&Path>) -> anyhow::Resul
     };
     let dataset = &training.dataset;
     let sha256 = sha256(&bytes);
+    tracing::info!(bytes = bytes.len(), %sha256, "read {}", spec::source_name(dataset));
     let mut violations = Vec::new();
     if let Some(pinned) = dataset.sha256.filter(|pinned| *pinned != sha256) {
         let message = format!("the source has {sha256}, the spec pins {pinned}");
@@ -302,10 +307,7 @@ async fn freeze(training: &TrainingSource, file: Option<&Path>) -> anyhow::Resul
         }
     };
     let rows = checked.dataset.len() as u64;
-    let name = dataset
-        .uri
-        .as_deref()
-        .map_or_else(|| spec::source_name(dataset), source::shown);
+    let name = spec::source_name(dataset);
     let sources = vec![SourceRecord { name, sha256, rows }];
     let target = target_info(training);
     let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
@@ -335,6 +337,7 @@ fn invalid(violations: Vec<Violation>) -> JobResult {
     let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, message);
     result.violations_total = violations.len() as u64;
     result.violations = violations;
+    result.violations.truncate(MAX_VIOLATIONS);
     result
 }
 
@@ -408,8 +411,17 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     };
     verify(&verified, &digest, &snapshot, &trained)?;
     meter.at("done", 100);
-    if let Some(publisher) = publisher {
+    if let (Some(publisher), Some(ledger)) = (publisher, ledger) {
         publisher.abort();
+        // The last one stays beside the result, so it is sent even where the one before is a moment old.
+        let last = Progress {
+            step: "done".to_owned(),
+            percent: 100,
+            remaining_seconds: Some(0),
+        };
+        if let Err(error) = ledger.put_progress(&last).await {
+            tracing::debug!(%error, "progress was not recorded");
+        }
     }
 
     let candidate = &trained.candidates[trained.selected];
@@ -577,16 +589,14 @@ fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
     };
     let refused = lines.iter().any(|line| matches!(line, Line::Refused { .. }));
     let mut out = io::BufWriter::new(io::stdout().lock());
-    for line in &lines {
-        let written = serde_json::to_writer(&mut out, line)
-            .map_err(io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
-            .and_then(|()| out.flush());
-        match written {
-            // Whoever read the output has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-            other => other.context("cannot write to the standard output")?,
-        }
+    let written = lines.iter().try_for_each(|line| {
+        serde_json::to_writer(&mut out, line)?;
+        out.write_all(b"\n")
+    });
+    match written.and_then(|()| out.flush()) {
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other.context("cannot write to the standard output")?,
     }
     Ok(if refused {
         ExitCode::from(2)
@@ -687,7 +697,7 @@ fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {
     }
 }
 
-// === helpers ===
+// === shared by the commands ===
 
 /// The spec, or in the inner result the verdict on one that is not valid.
 fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<ModelVersion, JobResult>> {
@@ -752,19 +762,16 @@ struct Temporary(PathBuf);
 
 impl Temporary {
     fn new() -> anyhow::Result<Self> {
-        let mut number = 0_u32;
-        loop {
-            let name = format!("modelward-trainer-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Self(path)),
-                // Left by a process of the same number that was killed.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot make {}", path.display()));
-                }
-            }
-        }
+        let path = Self::path();
+        // A process of the same number may have been killed here.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// A process runs one command, so its number is enough to tell directories apart.
+    fn path() -> PathBuf {
+        std::env::temp_dir().join(format!("modelward-trainer-{}", std::process::id()))
     }
 
     fn join(&self, name: &str) -> PathBuf {
@@ -776,4 +783,9 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Removes what a command that is being stopped would leave behind.
+pub fn clean_up() {
+    drop(Temporary(Temporary::path()));
 }

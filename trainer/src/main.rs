@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use modelward_trainer::commands::{Cli, run};
+use modelward_trainer::commands::{Cli, clean_up, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -53,7 +53,8 @@ fn code(ended: anyhow::Result<ExitCode>) -> ExitCode {
 
 /// Ends at once: a fit of a large table would go on for minutes. What is half-written has a temporary name.
 fn stop() -> ExitCode {
-    tracing::warn!("stopped by a signal; nothing was published");
+    tracing::warn!("stopped by a signal before the result");
+    clean_up();
     std::process::exit(TERMINATED)
 }
 

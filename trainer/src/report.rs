@@ -112,10 +112,15 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
         }
         shorten(&mut short, limit);
     }
-    while fitting(&short).is_none() && short.violations.pop().is_some() {}
-    while fitting(&short).is_none() && short.sources.pop().is_some() {}
-    while fitting(&short).is_none() && short.gates.pop().is_some() {}
-    while fitting(&short).is_none() && short.metrics.pop().is_some() {}
+    // Of each list the end goes first: there are 7 metrics and gates at most, and what is first matters most.
+    while fitting(&short).is_none()
+        && (short.metrics.len() > 7 && short.metrics.pop().is_some()
+            || short.gates.len() > 7 && short.gates.pop().is_some()
+            || short.sources.pop().is_some()
+            || short.violations.pop().is_some()
+            || short.gates.pop().is_some()
+            || short.metrics.pop().is_some())
+    {}
     if let Some(bytes) = fitting(&short) {
         return bytes;
     }
@@ -152,6 +157,11 @@ fn shorten(result: &mut JobResult, limit: usize) {
         cut(&mut violation.message);
     }
     result.sources.iter_mut().for_each(|source| cut(&mut source.name));
+    result.metrics.iter_mut().for_each(|metric| cut(&mut metric.name));
+    for gate in &mut result.gates {
+        cut(&mut gate.metric);
+        cut(&mut gate.bound);
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,10 @@ pub fn parse(text: &str) -> Result<ModelVersion, SpecError> {
     let value: serde_json::Value = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| SpecError::Parse(error.to_string()))?
     } else {
-        serde_saphyr::from_str(text).map_err(|error| SpecError::Parse(error.to_string()))?
+        // A column may be named `y` or `no`: only `true` and `false` are booleans.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| SpecError::Parse(error.to_string()))?
     };
     let field = |name: &str| {
         value
@@ -238,7 +241,8 @@ pub fn positive_when(target: &Target) -> String {
     }
 }
 
-/// The name of the dataset as the spec has it; the same wherever the file lies when it is read.
+/// The name of the dataset as the spec has it, the same wherever the file lies when it is read. What may be a secret
+/// in an address (user, password, query) is left out.
 pub fn source_name(dataset: &Dataset) -> String {
     if let Some(source) = &dataset.config_map {
         return format!("configMap {}/{}", source.name, source.key);
@@ -246,7 +250,11 @@ pub fn source_name(dataset: &Dataset) -> String {
     if let Some(source) = &dataset.persistent_volume_claim {
         return format!("persistentVolumeClaim {}/{}", source.claim_name, source.path);
     }
-    dataset.uri.clone().unwrap_or_default()
+    dataset
+        .uri
+        .as_deref()
+        .map(crate::source::shown)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -304,6 +312,12 @@ spec:
         ] {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
+    }
+
+    #[test]
+    fn a_column_may_be_named_like_a_boolean_of_old() {
+        let version = parse(&HEART.replace("column: num", "column: y")).unwrap();
+        assert_eq!(version.spec.source.training.target.column, "y");
     }
 
     #[test]

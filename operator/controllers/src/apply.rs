@@ -24,6 +24,8 @@ pub struct Owner<'a> {
     pub reference: OwnerReference,
     /// What Events about the child are about.
     pub about: &'a k8s_openapi::api::core::v1::ObjectReference,
+    /// Whether all its children were there already: one that is missing was taken away by somebody.
+    pub settled: bool,
 }
 
 /// What became of a child.
@@ -79,6 +81,15 @@ pub async fn child<K: Child>(
     let content = serde_json::to_value(&desired).map_err(build)?;
 
     let live = ctx.call(format!("read {what}"), api.get_opt(&name)).await?;
+    if live.is_none() && owner.settled {
+        tampered(
+            ctx,
+            &desired,
+            owner,
+            format!("{what} was deleted by somebody and is made again"),
+        )
+        .await;
+    }
     if let Some(live) = &live {
         match ownership(live, owner) {
             Ownership::Ours => {}
@@ -90,16 +101,11 @@ pub async fn child<K: Child>(
             return Ok(Applied::Unchanged);
         }
         if live.annotations().get(APPLIED) == Some(&hash) {
-            ctx.metrics.tampered(&kind);
-            let note = format!("{what} was changed by somebody else and is put back");
-            tracing::warn!(object.namespace = namespace, object.name = name, "{note}");
-            events::publish(
+            tampered(
                 ctx,
-                owner.about,
-                EventType::Warning,
-                reasons::ROUTES_TAMPERED,
-                "Apply",
-                note,
+                live,
+                owner,
+                format!("{what} was changed by somebody else and is put back"),
             )
             .await;
         }
@@ -143,6 +149,25 @@ pub async fn child<K: Child>(
     }
 }
 
+/// Says aloud that somebody else had his hands in a child.
+async fn tampered<K: Child>(ctx: &Context, child: &K, owner: &Owner<'_>, note: String) {
+    ctx.metrics.tampered(&K::kind(&()));
+    tracing::warn!(
+        object.namespace = child.namespace(),
+        object.name = child.name_any(),
+        "{note}"
+    );
+    events::publish(
+        ctx,
+        owner.about,
+        EventType::Warning,
+        reasons::ROUTES_TAMPERED,
+        "Apply",
+        note,
+    )
+    .await;
+}
+
 /// Deletes this very object, and what it owns in the background. That it is gone already is no error.
 pub async fn delete<K: Child>(ctx: &Context, namespace: &str, object: &K) -> Result<(), Error> {
     let name = object.name_any();
@@ -172,8 +197,17 @@ pub async fn delete<K: Child>(ctx: &Context, namespace: &str, object: &K) -> Res
     }
 }
 
-/// Writes a status where it is not what it was.
-pub async fn status<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<bool, Error>
+/// The object as it is now. A cache may be behind our own last write, and deciding from before it would undo it: an
+/// attempt that was recorded and whose Job was deleted would look like one whose Job is lost.
+pub async fn fresh<K: Child>(ctx: &Context, cached: &K) -> Result<Option<K>, Error> {
+    let name = cached.name_any();
+    let api = Api::<K>::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
+    ctx.call(format!("read {} {name}", K::kind(&())), api.get_opt(&name))
+        .await
+}
+
+/// Writes a status where it is not what it was, and gives the object as it is then.
+pub async fn status<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Child,
     S: Serialize,
@@ -187,24 +221,25 @@ where
     let content = serde_json::to_value(new).map_err(build)?;
     let before = old.map(serde_json::to_value).transpose().map_err(build)?;
     if before.as_ref() == Some(&content) {
-        return Ok(false);
+        return Ok(None);
     }
     let body = serde_json::json!({
         "apiVersion": K::api_version(&()),
         "kind": kind,
-        // The uid keeps a status from landing on an object that was deleted and made again meanwhile.
-        "metadata": {"name": name, "uid": object.uid()},
+        // The uid keeps a status from landing on an object that was deleted and made again meanwhile, the
+        // resourceVersion from landing on what another process has decided since.
+        "metadata": {"name": name, "uid": object.uid(), "resourceVersion": object.resource_version()},
         "status": content,
     });
     let api = Api::<K>::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    ctx.call(
-        format!("write the status of {kind} {name}"),
-        api.patch_status(&name, &params, &Patch::Apply(&body)),
-    )
-    .await?;
+    let patch = Patch::Apply(&body);
+    let write = api.patch_status(&name, &params, &patch);
+    let written = ctx
+        .call(format!("write the status of {kind} {name}"), write)
+        .await?;
     ctx.metrics.wrote(&kind, "status");
-    Ok(true)
+    Ok(Some(written))
 }
 
 /// Builds a typed object from JSON: a misspelled field of a required type fails here and not in the cluster.
@@ -268,10 +303,10 @@ fn contains(found: &Value, desired: &Value) -> bool {
     }
 }
 
-/// The API server drops empty objects and lists in places.
+/// The API server drops empty objects and lists, and false, in places.
 fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Null => true,
+        Value::Null | Value::Bool(false) => true,
         Value::Object(fields) => fields.is_empty(),
         Value::Array(items) => items.is_empty(),
         _ => false,

@@ -72,6 +72,11 @@ impl Error {
         }
     }
 
+    /// Whether the API server understood and said no: asking for the same again gets the same answer.
+    pub fn refused(&self) -> bool {
+        matches!(self.code(), Some(400 | 403 | 413 | 422))
+    }
+
     /// The HTTP status that the API server answered with.
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -74,7 +74,10 @@ pub async fn publish(
         action: action.to_owned(),
         secondary: None,
     };
-    if let Err(error) = ctx.recorder.publish(&event, about).await {
+    if let Err(error) = ctx
+        .call("write an Event", ctx.recorder.publish(&event, about))
+        .await
+    {
         let name = about.name.as_deref().unwrap_or_default();
         tracing::warn!(
             object.name = name,

@@ -125,6 +125,15 @@ impl Election {
             return Ok(false);
         }
         lease.spec = Some(self.spec(now, Some((&before, mine))));
+        if mine {
+            // A conflict does not say that another process leads: somebody may have put a label on the lease. The next
+            // try reads who does.
+            return self
+                .api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await
+                .map(|_| true);
+        }
         written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt as _, future::ready};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future::ready};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -105,8 +105,15 @@ pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output
 async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
     let (reader, writer) = store::<Guarded<ModelVersion>>();
+    let gone = ctx.clone();
     let primary = watching
         .stream(watching.api::<Guarded<ModelVersion>>(), "")
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(version) = event {
+                gone.versions_backoff.succeeded(&key(version));
+                gone.forget_told(&version.uid().unwrap_or_default());
+            }
+        })
         .reflect(writer)
         .touched_objects();
     let jobs = watching
@@ -177,8 +184,14 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
 async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
     let (reader, writer) = store::<Guarded<Model>>();
+    let gone = ctx.clone();
     let primary = watching
         .stream(watching.api::<Guarded<Model>>(), "")
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(model) = event {
+                gone.models_backoff.succeeded(&key(model));
+            }
+        })
         .reflect(writer)
         .touched_objects();
     let versions = watching

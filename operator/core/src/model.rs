@@ -179,13 +179,18 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
         },
         (true, false) if stalled => ServingSeen::Stuck(stuck_reason(reason), message),
         (true, false) => ServingSeen::RollingOut(reasons::ROLLOUT_IN_PROGRESS, message),
-        (false, true) => {
+        (false, true) if status.ready_pods.unwrap_or(0) > 0 => {
             let next = status
                 .routes
                 .first()
                 .map_or("nothing", |route| route.version.as_str());
             ServingSeen::BeingReplaced(format!("it answers until {next} has taken over"))
         }
+        (false, true) => ServingSeen::Live {
+            enough: false,
+            pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
+            rest: Settling::Working(reasons::ROLLOUT_IN_PROGRESS, message),
+        },
         (false, false) => unrouted(model, status, version),
     }
 }

@@ -26,6 +26,8 @@ use crate::{
 /// A Job of the same input is tried this often.
 pub const MAX_ATTEMPTS: i32 = 2;
 
+/// A Job that could not be made is tried again after so many seconds: nobody tells us when there is room.
+const OBSTACLE_RETRY_SECONDS: u64 = 30;
 /// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
 const LAST_ATTEMPT: i32 = 100;
 
@@ -43,8 +45,17 @@ pub struct World {
     pub job: JobSeen,
     /// What the model's record says about serving.
     pub serving: ServingSeen,
-    /// A child of a needed name that is not ours: `Job heart-1-fit-0a1b2c3d`.
-    pub taken: Option<String>,
+    /// What kept the Job that was to be made from being made.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What keeps a Job from being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// An object of a needed name is not ours: `Job heart-1-fit-0a1b2c3d`.
+    Taken(String),
+    /// The API server refused it, in words.
+    Refused(String),
 }
 
 /// The dataset, without its content: the operator reads no data.
@@ -419,9 +430,16 @@ fn start(
 ) -> Stage {
     let job = stage_job(version, stage, input, attempt);
     let verdict = running(stage, &job.name);
-    if let Some(taken) = &world.taken {
-        let message = format!("{taken} exists and does not belong to this version; delete it");
-        return Stage::Blocked(Verdict::fails(verdict.kind, reasons::NAME_TAKEN, message));
+    if let Some(obstacle) = &world.obstacle {
+        decision.again_after_seconds = Some(OBSTACLE_RETRY_SECONDS);
+        let (reason, message) = match obstacle {
+            Obstacle::Taken(what) => (
+                reasons::NAME_TAKEN,
+                format!("{what} exists and does not belong to this version; delete it"),
+            ),
+            Obstacle::Refused(words) => (reasons::CHILD_REFUSED, words.clone()),
+        };
+        return Stage::Blocked(Verdict::fails(verdict.kind, reason, message));
     }
     let record = Some(AttemptStatus {
         attempt,

@@ -292,10 +292,7 @@ impl Guarded {
             .stderr(log)
             .spawn()?;
         let pipe = child.stdin.take();
-        Ok(Self {
-            child,
-            pipe,
-        })
+        Ok(Self { child, pipe })
     }
 }
 

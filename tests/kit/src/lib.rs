@@ -6,4 +6,5 @@
 )]
 
 pub mod apiserver;
+pub mod played;
 pub mod postgres;

@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(due(1, 200), Duration::from_millis(5));
         assert_eq!(
             due(7 * 60 * 200 + 3, 200),
-            Duration::from_secs(420) + Duration::from_millis(15)
+            Duration::from_mins(7) + Duration::from_millis(15)
         );
         assert_eq!(due(3_000_000, 3), Duration::from_secs(1_000_000));
     }

@@ -153,9 +153,15 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector},
         }],
+                "initContainers": [],
+        "hostNetwork": false,
         "containers": [{
             "name": "inference",
             "image": config.inference_image,
+            // Named though they are empty: what somebody adds to them is a change of what serves.
+            "command": [],
+            "args": [],
+            "envFrom": [],
             "imagePullPolicy": config.image_pull_policy,
             "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
             "env": [

@@ -11,7 +11,6 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
     conditions,
     model::{DeploymentSeen, Refusal, VersionSeen, World},
-    reasons,
 };
 use modelward_crds::{Model, ModelVersion, conditions::types, labels};
 
@@ -39,16 +38,17 @@ pub async fn world(ctx: &Context, model: &Model, versions: &[ModelVersion]) -> R
         .as_ref()
         .is_some_and(|seen| seen.observed && seen.updated == seen.total && seen.available >= seen.wanted);
     // Pods are read only while something may be wrong with them.
-    let refusal = if rolled_out {
-        None
+    let refusals = if rolled_out {
+        Vec::new()
     } else {
-        refusal(ctx, &namespace, model).await?
+        refusals(ctx, &namespace, model).await?
     };
     Ok(World {
         versions: versions.iter().map(version_seen).collect(),
         deployment,
-        refusal,
-        taken: taken_before(model),
+        refusals,
+        taken: None,
+        refused: None,
     })
 }
 
@@ -137,18 +137,12 @@ fn deployment_seen(found: &Deployment) -> DeploymentSeen {
     }
 }
 
-/// The last words of a Pod that does not serve; refused bundles before everything else.
-async fn refusal(ctx: &Context, namespace: &str, model: &Model) -> Result<Option<Refusal>, Error> {
+/// The last words of the Pods that do not serve.
+async fn refusals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Refusal>, Error> {
     let api = Api::<Pod>::namespaced(ctx.client.clone(), namespace);
-    let pods = ctx
-        .call(
-            format!("list Pods of {}", model.name_any()),
-            api.list(&of_model(model)),
-        )
-        .await?;
-    let mut refusals: Vec<_> = pods.iter().filter_map(refusal_of).collect();
-    refusals.sort_by_key(|refusal| !refusal.verification);
-    Ok(refusals.into_iter().next())
+    let action = format!("list Pods of {}", model.name_any());
+    let pods = ctx.call(action, api.list(&of_model(model))).await?;
+    Ok(pods.iter().filter_map(refusal_of).collect())
 }
 
 fn refusal_of(pod: &Pod) -> Option<Refusal> {
@@ -193,15 +187,6 @@ fn routes_of(pod: &PodSpec) -> Option<String> {
         .iter()
         .find(|volume| volume.name == ROUTES_VOLUME)?;
     Some(volume.config_map.as_ref()?.name.clone())
-}
-
-/// What the last reconcile found taken: its condition says it, so that looking again changes nothing at rest.
-fn taken_before(model: &Model) -> Option<String> {
-    let status = model.status.as_ref()?;
-    let stalled = conditions::find(&status.conditions, types::STALLED)?;
-    let taken = stalled.status == "True" && stalled.reason == reasons::NAME_TAKEN;
-    let words = stalled.message.split(" exists and does not belong").next()?;
-    taken.then(|| words.to_owned())
 }
 
 fn of_model(model: &Model) -> ListParams {

@@ -3,7 +3,7 @@
 mod build;
 mod dereference;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     ByteString,
@@ -31,14 +31,18 @@ use crate::{
     apply::{self, Applied, Child, Owner},
     backoff::jittered,
     events,
+    ledger::chain,
 };
 
 const RESYNC: Duration = Duration::from_mins(15);
 const SOON: Duration = Duration::from_secs(2);
 
 /// Brings one model closer to what it should be.
-pub async fn reconcile(model: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let namespace = model.namespace().unwrap_or_default();
+pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let Some(model) = apply::fresh(&ctx, &*cached).await? else {
+        return Ok(Action::await_change());
+    };
     if model.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
@@ -47,47 +51,50 @@ pub async fn reconcile(model: Arc<Model>, ctx: Arc<Context>) -> Result<Action, E
     let mut decision = model::decide(&model, &world, ctx.now());
     if decision.remove {
         // The garbage collector does this where the owners were deleted; it does not where they were orphaned.
-        apply::delete(&ctx, &namespace, &*model).await?;
+        apply::delete(&ctx, &namespace, &model).await?;
         return Ok(Action::await_change());
     }
-    own(&ctx, &namespace, &model, &versions).await?;
+    let mut model = own(&ctx, &namespace, model, &versions).await?;
+    let settled = is_ready(&model) && !routes_changed(&model, &decision);
 
     // The record is written before its effects: what serves is never newer than what the record says should.
     if routes_changed(&model, &decision) {
-        write_status(&ctx, &model, &decision).await?;
+        model = write_status(&ctx, model, &decision).await?;
     }
-    let outcome = match &decision.serve {
-        Some(serve) => {
-            Box::pin(make(
-                &ctx,
-                &namespace,
-                &model,
-                serve,
-                &mut decision.status.key_secret,
-            ))
-            .await
-        }
+    let made = match &decision.serve {
+        Some(serve) => Box::pin(make(&ctx, &namespace, &model, serve, settled)).await,
         None => unmake(&ctx, &namespace, &model)
             .await
             .map(|()| Outcome::default()),
     };
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
+    let (outcome, refusal) = match made {
+        Ok(outcome) => (outcome, None),
+        Err(error) if error.refused() => (Outcome::default(), Some(error)),
         Err(error) => {
-            // What could be decided is worth writing down though a child was refused.
-            write_status(&ctx, &model, &decision).await?;
+            // What could be decided is worth writing down though it could not be carried out.
+            write_status(&ctx, model, &decision).await?;
             return Err(error);
         }
     };
-    if outcome.taken != world.taken {
-        world.taken.clone_from(&outcome.taken);
-        let key = decision.status.key_secret.take();
+    world.refused = refusal.as_ref().map(|error| chain(error));
+    world.taken.clone_from(&outcome.taken);
+    if world.refused.is_some() || world.taken.is_some() {
         decision = model::decide(&model, &world, ctx.now());
-        decision.status.key_secret = key;
     }
-    write_status(&ctx, &model, &decision).await?;
+    if outcome.key_secret.is_some() {
+        decision.status.key_secret = outcome.key_secret;
+    }
+    let model = write_status(&ctx, model, &decision).await?;
+    if let Some(error) = refusal {
+        return Err(error);
+    }
     if let Some(serve) = &decision.serve {
-        collect_routes(&ctx, &namespace, &model, &serve.routes.name).await?;
+        let template = world.deployment.and_then(|deployment| deployment.routes);
+        let in_use = [Some(serve.routes.name.clone()), template]
+            .into_iter()
+            .flatten()
+            .collect();
+        collect_routes(&ctx, &namespace, &model, in_use).await?;
     }
     let next = if outcome.going {
         SOON
@@ -106,6 +113,8 @@ struct Outcome {
     going: bool,
     /// A child of that name is not ours.
     taken: Option<String>,
+    /// The Secret that was made sure of.
+    key_secret: Option<String>,
 }
 
 // === impl Outcome ===
@@ -121,7 +130,12 @@ impl Outcome {
 }
 
 /// Every version owns the record, so that it goes with the last of them and not before.
-async fn own(ctx: &Context, namespace: &str, model: &Model, versions: &[ModelVersion]) -> Result<(), Error> {
+async fn own(
+    ctx: &Context,
+    namespace: &str,
+    model: Model,
+    versions: &[ModelVersion],
+) -> Result<Model, Error> {
     let mut wanted: Vec<OwnerReference> = versions
         .iter()
         .filter_map(|version| version.owner_ref(&()))
@@ -130,7 +144,7 @@ async fn own(ctx: &Context, namespace: &str, model: &Model, versions: &[ModelVer
     let mut present = model.owner_references().to_vec();
     present.sort_by(|a, b| a.uid.cmp(&b.uid));
     if wanted.is_empty() || wanted == present {
-        return Ok(());
+        return Ok(model);
     }
     let name = model.name_any();
     let patch = serde_json::json!({"metadata": {
@@ -143,13 +157,11 @@ async fn own(ctx: &Context, namespace: &str, model: &Model, versions: &[ModelVer
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    ctx.call(
-        format!("own Model {name}"),
-        api.patch(&name, &params, &Patch::Merge(&patch)),
-    )
-    .await?;
+    let patch = Patch::Merge(&patch);
+    let write = api.patch(&name, &params, &patch);
+    let owned = ctx.call(format!("own Model {name}"), write).await?;
     ctx.metrics.wrote("Model", "merge");
-    Ok(())
+    Ok(owned)
 }
 
 async fn make(
@@ -157,7 +169,7 @@ async fn make(
     namespace: &str,
     model: &Model,
     serve: &Serve,
-    key_secret: &mut Option<String>,
+    settled: bool,
 ) -> Result<Outcome, Error> {
     let about = model.object_ref(&());
     let reference = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
@@ -167,12 +179,14 @@ async fn make(
     let owner = Owner {
         reference,
         about: &about,
+        settled,
     };
     let name = model.name_any();
     let mut outcome = Outcome::default();
 
-    if key_secret.is_none() || !complete(model) {
-        *key_secret = Some(make_key(ctx, namespace, model, &owner).await?);
+    // It cannot be looked at, only made: while all is well it must be there.
+    if !is_ready(model) {
+        outcome.key_secret = Some(make_key(ctx, namespace, model, &owner).await?);
     }
     // The Service first: where its name is taken, nothing else of ours should stand behind a name that is not ours.
     let service: Service = build::service(model)?;
@@ -239,7 +253,7 @@ async fn unmake(ctx: &Context, namespace: &str, model: &Model) -> Result<(), Err
     remove::<Deployment>(ctx, namespace, model, &name).await?;
     remove::<PodDisruptionBudget>(ctx, namespace, model, &name).await?;
     remove::<Service>(ctx, namespace, model, &name).await?;
-    collect_routes(ctx, namespace, model, "").await
+    collect_routes(ctx, namespace, model, BTreeSet::new()).await
 }
 
 async fn remove<K: Child>(ctx: &Context, namespace: &str, model: &Model, name: &str) -> Result<(), Error> {
@@ -259,40 +273,38 @@ async fn remove<K: Child>(ctx: &Context, namespace: &str, model: &Model, name: &
 }
 
 /// Deletes routes that no `ReplicaSet` names any more: a Pod of one that does could not start again without them.
-async fn collect_routes(ctx: &Context, namespace: &str, model: &Model, present: &str) -> Result<(), Error> {
-    let named = dereference::named_routes(ctx, namespace, model).await?;
+async fn collect_routes(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    mut in_use: BTreeSet<String>,
+) -> Result<(), Error> {
+    in_use.extend(dereference::named_routes(ctx, namespace, model).await?);
     for routes in dereference::routes(ctx, namespace, model).await? {
-        let name = routes.name_any();
-        if name != present && !named.contains(&name) {
+        if !in_use.contains(&routes.name_any()) {
             apply::delete(ctx, namespace, &routes).await?;
         }
     }
     Ok(())
 }
 
-async fn write_status(ctx: &Context, model: &Model, decision: &Decision) -> Result<(), Error> {
+async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Result<Model, Error> {
     let old = model.status.as_ref();
-    if apply::status(ctx, model, old, &decision.status).await? {
-        let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        events::conditions_changed(ctx, model, before, &decision.status.conditions).await;
-        if routes_changed(model, decision) {
-            let about = model.object_ref(&());
-            let note = match decision.status.routes.first() {
-                Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
-                None => "no version serves any more".to_owned(),
-            };
-            events::publish(
-                ctx,
-                &about,
-                EventType::Normal,
-                reasons::ROLLOUT_IN_PROGRESS,
-                "Route",
-                note,
-            )
-            .await;
-        }
+    let Some(written) = apply::status(ctx, &model, old, &decision.status).await? else {
+        return Ok(model);
+    };
+    let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    events::conditions_changed(ctx, &model, before, &decision.status.conditions).await;
+    if routes_changed(&model, decision) {
+        let about = model.object_ref(&());
+        let note = match decision.status.routes.first() {
+            Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
+            None => "no version serves any more".to_owned(),
+        };
+        let reason = reasons::ROLLOUT_IN_PROGRESS;
+        events::publish(ctx, &about, EventType::Normal, reason, "Route", note).await;
     }
-    Ok(())
+    Ok(written)
 }
 
 fn routes_changed(model: &Model, decision: &Decision) -> bool {
@@ -304,7 +316,7 @@ fn routes_changed(model: &Model, decision: &Decision) -> bool {
     before != decision.status.routes
 }
 
-fn complete(model: &Model) -> bool {
+fn is_ready(model: &Model) -> bool {
     let conditions = model
         .status
         .as_ref()

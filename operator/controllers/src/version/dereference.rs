@@ -27,6 +27,7 @@ pub async fn world(ctx: &Context, version: &ModelVersion) -> Result<World, Error
         dataset: dataset(ctx, &namespace, version).await?,
         job: job(ctx, &namespace, version).await?,
         serving: serving_seen(model.as_ref(), version),
+        obstacle: None,
     })
 }
 
@@ -41,12 +42,19 @@ pub async fn jobs(ctx: &Context, namespace: &str, version: &ModelVersion) -> Res
         )
         .await?;
     let uid = version.uid();
-    let ours = |job: &Job| {
-        job.owner_references()
-            .iter()
-            .any(|reference| Some(&reference.uid) == uid.as_ref())
-    };
-    Ok(list.items.into_iter().filter(ours).collect())
+    Ok(list
+        .items
+        .into_iter()
+        .filter(|job| is_owned(job, uid.as_deref()))
+        .collect())
+}
+
+/// Whether this uid is among the owners.
+pub fn is_owned<K: kube::Resource>(object: &K, uid: Option<&str>) -> bool {
+    object
+        .owner_references()
+        .iter()
+        .any(|reference| Some(reference.uid.as_str()) == uid)
 }
 
 /// Whether a Job has ended and not done what it should.
@@ -96,6 +104,7 @@ async fn job(ctx: &Context, namespace: &str, version: &ModelVersion) -> Result<J
     let api = Api::<Job>::namespaced(ctx.client.clone(), namespace);
     let name = &attempt.job;
     let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
+    let job = job.filter(|job| is_owned(job, version.uid().as_deref()));
     let uid = job
         .as_ref()
         .and_then(kube::ResourceExt::uid)

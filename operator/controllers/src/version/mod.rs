@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::controller::Action};
-use modelward_core::version::{self, Decision, StageJob};
+use modelward_core::version::{self, Decision, Obstacle, StageJob};
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role};
 use modelward_wire::{Digest, MetricValue, VersionRecord};
 
@@ -16,6 +16,7 @@ use crate::{
     apply::{self, Applied, Owner},
     backoff::jittered,
     events,
+    ledger::chain,
 };
 
 /// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
@@ -24,23 +25,32 @@ const RESYNC: Duration = Duration::from_mins(15);
 const SOON: Duration = Duration::from_secs(2);
 
 /// Brings one version closer to what it should be.
-pub async fn reconcile(version: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let namespace = version.namespace().unwrap_or_default();
+pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let Some(version) = apply::fresh(&ctx, &*cached).await? else {
+        return Ok(Action::await_change());
+    };
     if version.metadata.deletion_timestamp.is_some() {
         // What it owns goes by owner references.
-        ctx.forget_told(&version.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
-    let world = dereference::world(&ctx, &version).await?;
+    let mut world = dereference::world(&ctx, &version).await?;
     let mut decision = version::decide(&version, &world, ctx.now());
 
     ensure_model(&ctx, &namespace, &version).await?;
     if let Some(job) = &decision.start {
         let snapshot = decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest);
-        match start(&ctx, &namespace, &version, job, snapshot.as_ref()).await? {
-            Some(uid) => note_uid(&mut decision.status, job, uid),
-            None => return Ok(Action::requeue(SOON)),
+        match start(&ctx, &namespace, &version, job, snapshot.as_ref()).await {
+            Ok(Started::Made(uid)) => note_uid(&mut decision.status, job, uid),
+            Ok(Started::Going) => return Ok(Action::requeue(SOON)),
+            Ok(Started::Taken(what)) => world.obstacle = Some(Obstacle::Taken(what)),
+            Err(error) if error.refused() => world.obstacle = Some(Obstacle::Refused(chain(&error))),
+            Err(error) => return Err(error),
         }
+    }
+    if world.obstacle.is_some() {
+        // What was decided could not be carried out: an attempt that was not made is not counted.
+        decision = version::decide(&version, &world, ctx.now());
     }
     write_status(&ctx, &version, &decision).await?;
     collect_jobs(&ctx, &namespace, &version, &decision.status).await?;
@@ -52,6 +62,16 @@ pub async fn reconcile(version: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<
         (None, true) => RESYNC,
     };
     Ok(Action::requeue(jittered(next)))
+}
+
+/// What came of making a Job.
+enum Started {
+    /// It is there and has this uid.
+    Made(String),
+    /// A namesake of ours has to go first.
+    Going,
+    /// An object of a needed name is not ours.
+    Taken(String),
 }
 
 /// The record of the model exists as soon as one version does. The `Model` controller takes it from there.
@@ -83,14 +103,14 @@ async fn ensure_model(ctx: &Context, namespace: &str, version: &ModelVersion) ->
     }
 }
 
-/// Makes the Job of a stage and says its uid; `None` where a namesake has to go first.
+/// Makes the Job of a stage, and the `ConfigMap` that it reads its spec from.
 async fn start(
     ctx: &Context,
     namespace: &str,
     version: &ModelVersion,
     stage: &StageJob,
     snapshot: Option<&Digest>,
-) -> Result<Option<String>, Error> {
+) -> Result<Started, Error> {
     let about = version.object_ref(&());
     let reference = version.controller_owner_ref(&()).ok_or(Error::Incomplete {
         what: "ModelVersion",
@@ -99,11 +119,14 @@ async fn start(
     let owner = Owner {
         reference,
         about: &about,
+        settled: false,
     };
     let spec: ConfigMap = build::job_spec(version)?;
     let spec_name = spec.name_any();
-    if apply::child(ctx, namespace, &owner, spec).await? == Applied::Going {
-        return Ok(None);
+    match apply::child(ctx, namespace, &owner, spec).await? {
+        Applied::Going => return Ok(Started::Going),
+        Applied::Taken => return Ok(Started::Taken(format!("ConfigMap {spec_name}"))),
+        Applied::Unchanged | Applied::Written => {}
     }
     let job = build::job(&ctx.config, version, stage, &spec_name, snapshot)?;
     let name = job.name_any();
@@ -126,11 +149,13 @@ async fn start(
         }
         Err(error) => return Err(error),
     };
-    let ours = made
-        .owner_references()
-        .iter()
-        .any(|reference| reference.uid == owner.reference.uid);
-    Ok(if ours { made.uid() } else { None })
+    if !dereference::is_owned(&made, version.uid().as_deref()) {
+        return Ok(Started::Taken(format!("Job {name}")));
+    }
+    if made.metadata.deletion_timestamp.is_some() {
+        return Ok(Started::Going);
+    }
+    Ok(Started::Made(made.uid().unwrap_or_default()))
 }
 
 fn note_uid(status: &mut ModelVersionStatus, job: &StageJob, uid: String) {
@@ -146,7 +171,10 @@ fn note_uid(status: &mut ModelVersionStatus, job: &StageJob, uid: String) {
 
 async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision) -> Result<(), Error> {
     let old = version.status.as_ref();
-    if apply::status(ctx, version, old, &decision.status).await? {
+    if apply::status(ctx, version, old, &decision.status)
+        .await?
+        .is_some()
+    {
         let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
         events::conditions_changed(ctx, version, before, &decision.status.conditions).await;
     }

@@ -1,1 +1,830 @@
+use jiff::Timestamp;
+use modelward_crds::{ModelVersion, Role, conditions::types};
+use modelward_wire::{Digest, GateResult, JobResult, JobStage, MetricValue, Verdict as Outcome, Violation};
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn version_of(dataset: &Value) -> ModelVersion {
+    serde_json::from_value(json!({
+        "apiVersion": "modelward.io/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {
+            "name": "heart-1", "namespace": "hospital", "uid": "11111111-2222-3333-4444-555555555555", "generation": 1,
+            "creationTimestamp": at(0).to_string(),
+        },
+        "spec": {
+            "model": "heart",
+            "source": {"training": {
+                "dataset": dataset,
+                "target": {"column": "num"},
+                "gates": [{"metric": "F1", "atLeast": "0.75"}],
+            }},
+            "serving": {"access": "Open"},
+        },
+    }))
+    .unwrap()
+}
+
+fn version() -> ModelVersion {
+    version_of(&json!({"configMap": {"name": "heart-disease", "key": "cleveland.csv"}}))
+}
+
+fn from_address() -> ModelVersion {
+    version_of(&json!({"uri": "https://example.com/cleveland.csv"}))
+}
+
+fn world() -> World {
+    World {
+        dataset: DatasetSeen::Present("first".into()),
+        job: JobSeen::Missing,
+        serving: ServingSeen::NotYet,
+        obstacle: None,
+    }
+}
+
+fn with_job(job: JobSeen) -> World {
+    World { job, ..world() }
+}
+
+fn digest(byte: u8) -> Digest {
+    Digest::from_bytes([byte; 32])
+}
+
+fn snapshot() -> JobSeen {
+    let mut result = JobResult::new(JobStage::Snapshot, Outcome::Succeeded, "303 rows");
+    result.digest = Some(digest(1));
+    result.rows = Some(303);
+    JobSeen::Finished(Box::new(result))
+}
+
+fn refused(verdict: Outcome, message: &str) -> JobSeen {
+    JobSeen::Finished(Box::new(JobResult::new(JobStage::Snapshot, verdict, message)))
+}
+
+fn fitted(f1: &str, passed: bool) -> JobResult {
+    let verdict = if passed {
+        Outcome::Succeeded
+    } else {
+        Outcome::GatesFailed
+    };
+    let mut result = JobResult::new(JobStage::Fit, verdict, "trained");
+    result.digest = Some(digest(2));
+    result.family = Some("LogisticRegression".into());
+    result.metrics = vec![MetricValue {
+        name: "F1".into(),
+        mean: f1.parse().unwrap(),
+        standard_error: "0.01".parse().unwrap(),
+    }];
+    result.gates = vec![GateResult {
+        metric: "F1".into(),
+        bound: "atLeast 0.75".into(),
+        value: f1.parse().unwrap(),
+        passed,
+    }];
+    result
+}
+
+fn fit(f1: &str, passed: bool) -> JobSeen {
+    JobSeen::Finished(Box::new(fitted(f1, passed)))
+}
+
+/// Decides once and writes the status.
+fn step(version: &mut ModelVersion, world: &World, second: i64) -> Decision {
+    let decision = decide(version, world, at(second));
+    version.status = Some(decision.status.clone());
+    decision
+}
+
+fn condition<'a>(version: &'a ModelVersion, kind: &str) -> (&'a str, &'a str, &'a str) {
+    let conditions = &version.status.as_ref().unwrap().conditions;
+    let found = conditions::find(conditions, kind).unwrap();
+    (&found.status, &found.reason, &found.message)
+}
+
+fn role(version: &ModelVersion) -> Role {
+    version.status.as_ref().unwrap().role.unwrap()
+}
+
+/// A version with its snapshot and its bundle, whose gates passed.
+fn trained() -> ModelVersion {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    step(&mut version, &with_job(fit("0.8151", true)), 20);
+    version
+}
+
+// === data ===
+
+#[test]
+fn an_absent_dataset_is_waited_for_and_no_job_is_made() {
+    let mut version = version();
+    let absent = World {
+        dataset: DatasetSeen::Absent("ConfigMap heart-disease".into()),
+        ..world()
+    };
+    assert_eq!(step(&mut version, &absent, 0).start, None);
+    let (status, reason, message) = condition(&version, types::DATA_VALID);
+    assert_eq!((status, reason), ("False", reasons::DATASET_NOT_FOUND));
+    assert_eq!(
+        message,
+        "ConfigMap heart-disease does not exist; the version waits for it"
+    );
+    assert_eq!(condition(&version, types::RECONCILING).0, "True");
+    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(role(&version), Role::Pending);
+    assert!(
+        step(&mut version, &world(), 60).start.is_some(),
+        "it begins when the dataset is there"
+    );
+}
+
+#[test]
+fn a_dataset_that_is_there_is_read_by_a_job_whose_name_is_fixed() {
+    let (mut one, mut other) = (version(), version());
+    let first = step(&mut one, &world(), 0).start.unwrap();
+    assert_eq!(first, step(&mut other, &world(), 500).start.unwrap());
+    assert!(first.name.starts_with("heart-1-snapshot-"));
+    other.metadata.uid = Some("another".into());
+    other.status = None;
+    assert_ne!(first.name, step(&mut other, &world(), 0).start.unwrap().name);
+    assert_eq!(
+        step(&mut one, &with_job(JobSeen::Running), 1).start,
+        None,
+        "it is made once"
+    );
+}
+
+#[test]
+fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let fit = step(&mut version, &with_job(snapshot()), 10).start.unwrap();
+    assert_eq!(fit.stage, JobStage::Fit);
+    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
+    let changed = World {
+        dataset: DatasetSeen::Absent("ConfigMap heart-disease".into()),
+        job: JobSeen::Running,
+        ..world()
+    };
+    assert_eq!(step(&mut version, &changed, 20).start, None);
+    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+}
+
+#[test]
+fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let mut result = JobResult::new(
+        JobStage::Snapshot,
+        Outcome::DataInvalid,
+        "column num has one class only",
+    );
+    result.violations = vec![Violation {
+        column: "num".into(),
+        rule: "OneClass".into(),
+        message: "every row is 0".into(),
+        count: 303,
+        example_row: Some(1),
+    }];
+    let invalid = with_job(JobSeen::Finished(Box::new(result)));
+    assert_eq!(step(&mut version, &invalid, 10).start, None);
+    assert_eq!(
+        condition(&version, types::DATA_VALID),
+        ("False", reasons::DATA_INVALID, "column num has one class only")
+    );
+    assert_eq!(condition(&version, types::STALLED).0, "True");
+    assert_eq!(role(&version), Role::Rejected);
+    assert_eq!(version.status.as_ref().unwrap().violations[0].count, 303);
+
+    let quiet = step(&mut version, &world(), 5000);
+    assert_eq!(
+        (quiet.start, quiet.again_after_seconds),
+        (None, None),
+        "time alone changes nothing"
+    );
+    assert_eq!(
+        condition(&version, types::DATA_VALID).2,
+        "column num has one class only"
+    );
+
+    let corrected = World {
+        dataset: DatasetSeen::Present("second".into()),
+        ..world()
+    };
+    let again = step(&mut version, &corrected, 6000);
+    assert_eq!(again.start.map(|job| job.attempt), Some(1));
+    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(version.status.as_ref().unwrap().violations, []);
+}
+
+#[test]
+fn a_dataset_that_changes_all_the_time_does_not_keep_a_job_from_ending() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    for change in 1..5 {
+        let world = World {
+            dataset: DatasetSeen::Present(format!("change {change}")),
+            job: JobSeen::Running,
+            ..world()
+        };
+        assert_eq!(step(&mut version, &world, change).start, None);
+    }
+    let deleted = World {
+        dataset: DatasetSeen::Absent("ConfigMap heart-disease".into()),
+        job: snapshot(),
+        ..world()
+    };
+    step(&mut version, &deleted, 10);
+    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
+}
+
+#[test]
+fn a_key_that_is_not_in_the_configmap_is_waited_for_without_asking() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let nothing = refused(Outcome::DataNotFound, "ConfigMap has no key cleveland.csv");
+    let decision = step(&mut version, &with_job(nothing), 10);
+    assert_eq!((decision.start, decision.again_after_seconds), (None, None));
+    assert_eq!(
+        condition(&version, types::DATA_VALID).1,
+        reasons::DATASET_NOT_FOUND
+    );
+    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(role(&version), Role::Pending);
+    assert_eq!(step(&mut version, &world(), 100_000).start, None);
+    let changed = World {
+        dataset: DatasetSeen::Present("second".into()),
+        ..world()
+    };
+    assert_eq!(
+        step(&mut version, &changed, 100_001).start.map(|job| job.attempt),
+        Some(1)
+    );
+}
+
+#[test]
+fn an_address_that_holds_nothing_is_asked_again_later_and_less_and_less_often() {
+    let mut version = from_address();
+    step(&mut version, &world(), 0);
+    let nothing = with_job(refused(
+        Outcome::DataNotFound,
+        "https://example.com/cleveland.csv answered 404",
+    ));
+    let decision = step(&mut version, &nothing, 10);
+    assert_eq!((decision.start, decision.again_after_seconds), (None, Some(50)));
+    let early = step(&mut version, &world(), 59);
+    assert_eq!((early.start, early.again_after_seconds), (None, Some(1)));
+
+    let asked = step(&mut version, &world(), 60).start.unwrap();
+    assert_eq!(asked.attempt, 3, "attempts 1 and 2 belong to the first asking");
+    assert_eq!(
+        condition(&version, types::DATA_VALID).1,
+        reasons::DATASET_NOT_FOUND,
+        "it says why while it asks"
+    );
+    step(&mut version, &with_job(JobSeen::Running), 61);
+    assert_eq!(
+        condition(&version, types::DATA_VALID).1,
+        reasons::DATASET_NOT_FOUND
+    );
+    let decision = step(&mut version, &nothing, 70);
+    assert_eq!(
+        decision.again_after_seconds,
+        Some(110),
+        "the second pause is twice the first"
+    );
+
+    let mut second = 70;
+    for _ in 0..200 {
+        second += 1000;
+        let decision = step(&mut version, &world(), second);
+        let attempt = decision.start.expect("it goes on asking").attempt;
+        assert!(
+            (1..=100).contains(&attempt),
+            "{attempt} is out of the schema's bounds"
+        );
+        step(&mut version, &nothing, second + 1);
+    }
+    step(&mut version, &world(), second + 1000);
+    step(&mut version, &with_job(snapshot()), second + 1010);
+    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
+}
+
+#[test]
+fn each_asking_has_its_own_second_try() {
+    let mut version = from_address();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(refused(Outcome::DataNotFound, "404")), 10);
+    step(&mut version, &world(), 60);
+    let failed = with_job(JobSeen::Failed("BackoffLimitExceeded".into()));
+    assert_eq!(
+        step(&mut version, &failed, 70).start.map(|job| job.attempt),
+        Some(4)
+    );
+    assert_eq!(step(&mut version, &failed, 80).start, None);
+    assert_eq!(condition(&version, types::STALLED).1, reasons::JOB_FAILED);
+}
+
+// === lost and failed ===
+
+#[test]
+fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
+    for lost in [JobSeen::ResultLost, JobSeen::Missing] {
+        let mut version = version();
+        let first = step(&mut version, &world(), 0).start.unwrap();
+        let second = step(&mut version, &with_job(lost.clone()), 10).start.unwrap();
+        assert_eq!((first.attempt, second.attempt), (1, 2));
+        assert_ne!(first.name, second.name);
+        let (status, reason, message) = condition(&version, types::DATA_VALID);
+        assert_eq!((status, reason), ("Unknown", reasons::RESULT_LOST));
+        assert!(
+            message.ends_with("its result is lost; attempt 2 of 2 runs"),
+            "{message}"
+        );
+
+        step(&mut version, &with_job(JobSeen::Running), 20);
+        assert_eq!(
+            condition(&version, types::DATA_VALID).1,
+            reasons::RESULT_LOST,
+            "it says why it runs again"
+        );
+        assert_eq!(step(&mut version, &with_job(lost.clone()), 30).start, None);
+        let (status, reason, message) = condition(&version, types::DATA_VALID);
+        assert_eq!((status, reason), ("False", reasons::RESULT_LOST));
+        assert!(message.ends_with("it was tried 2 times"), "{message}");
+        assert_eq!(condition(&version, types::STALLED).0, "True");
+        assert_eq!(step(&mut version, &world(), 9999).start, None);
+        assert_eq!(condition(&version, types::STALLED).1, reasons::RESULT_LOST);
+    }
+}
+
+#[test]
+fn a_lost_fit_is_tried_again_and_the_snapshot_is_kept() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let second = step(&mut version, &with_job(JobSeen::ResultLost), 20)
+        .start
+        .unwrap();
+    assert_eq!((second.stage, second.attempt), (JobStage::Fit, 2));
+    assert_eq!(condition(&version, types::TRAINED).1, reasons::RESULT_LOST);
+    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+    step(&mut version, &with_job(fit("0.8151", true)), 30);
+    assert_eq!(condition(&version, types::TRAINED).1, reasons::BUNDLE_PUBLISHED);
+}
+
+#[test]
+fn a_job_that_fails_twice_stalls_with_its_own_words() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let failed = with_job(JobSeen::Failed("BackoffLimitExceeded: exit code 137".into()));
+    assert!(step(&mut version, &failed, 10).start.is_some());
+    assert!(step(&mut version, &failed, 20).start.is_none());
+    let (_, reason, message) = condition(&version, types::STALLED);
+    assert_eq!(reason, reasons::JOB_FAILED);
+    assert!(message.contains("exit code 137"), "{message}");
+    assert_eq!(role(&version), Role::Rejected);
+}
+
+#[test]
+fn a_bundle_that_the_store_lacks_is_trained_once_more() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let gone = with_job(JobSeen::ArtifactMissing(
+        "the store has no Bundle sha256:0202".into(),
+    ));
+    assert_eq!(
+        step(&mut version, &gone, 20).start.map(|job| job.attempt),
+        Some(2)
+    );
+    step(&mut version, &gone, 30);
+    assert_eq!(condition(&version, types::TRAINED).1, reasons::ARTIFACT_MISSING);
+}
+
+#[test]
+fn while_the_ledger_is_away_it_is_waited_for_and_no_attempt_is_spent() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let away = with_job(JobSeen::LedgerUnavailable("connection refused".into()));
+    for second in [10, 20, 3000] {
+        let decision = step(&mut version, &away, second);
+        assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
+        assert_eq!(
+            condition(&version, types::DATA_VALID).1,
+            reasons::LEDGER_UNAVAILABLE
+        );
+        assert!(
+            condition(&version, types::DATA_VALID)
+                .2
+                .contains("connection refused")
+        );
+    }
+    step(&mut version, &with_job(snapshot()), 4000);
+    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+}
+
+#[test]
+fn a_result_of_another_step_is_no_result() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let decision = step(&mut version, &with_job(fit("0.9", true)), 10);
+    assert_eq!(decision.status.bundle, None);
+    assert_eq!(decision.start.map(|job| job.attempt), Some(2));
+}
+
+#[test]
+fn a_spec_that_the_trainer_cannot_do_is_terminal() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(
+        &mut version,
+        &with_job(refused(Outcome::SpecInvalid, "there is no column num")),
+        10,
+    );
+    assert_eq!(
+        condition(&version, types::STALLED),
+        ("True", reasons::SPEC_INVALID, "there is no column num")
+    );
+    assert_eq!(step(&mut version, &world(), 9999).start, None);
+}
+
+#[test]
+fn a_foreign_object_of_a_jobs_name_stalls_and_spends_no_attempt() {
+    let mut version = version();
+    let taken = World {
+        obstacle: Some(Obstacle::Taken("Job heart-1-snapshot-0a1b2c3d".into())),
+        ..world()
+    };
+    let decision = step(&mut version, &taken, 0);
+    assert_eq!(decision.status.snapshot_attempt, None);
+    assert_eq!(
+        (decision.start, decision.again_after_seconds),
+        (None, Some(30)),
+        "it is tried again"
+    );
+    let (status, reason, message) = condition(&version, types::STALLED);
+    assert_eq!((status, reason), ("True", reasons::NAME_TAKEN));
+    assert!(
+        message.contains("Job heart-1-snapshot-0a1b2c3d exists and does not belong to this version"),
+        "{message}"
+    );
+    assert_eq!(role(&version), Role::Pending);
+    assert_eq!(
+        step(&mut version, &world(), 30).start.map(|job| job.attempt),
+        Some(1)
+    );
+    assert_eq!(condition(&version, types::STALLED).0, "False");
+}
+
+// === gates ===
+
+#[test]
+fn a_failed_gate_is_rejected_and_says_by_how_much() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    step(&mut version, &with_job(fit("0.7100", false)), 20);
+    let words = "F1 0.7100 is under the gate 0.75";
+    assert_eq!(condition(&version, types::TRAINED).0, "True", "a bundle was made");
+    assert_eq!(
+        condition(&version, types::GATES_PASSED),
+        ("False", reasons::GATE_FAILED, words)
+    );
+    assert_eq!(
+        condition(&version, types::STALLED),
+        ("True", reasons::GATE_FAILED, words)
+    );
+    assert_eq!(
+        condition(&version, types::READY),
+        ("False", reasons::GATE_FAILED, words)
+    );
+    assert_eq!(role(&version), Role::Rejected);
+    assert_eq!(
+        version.status.as_ref().unwrap().score.as_deref(),
+        Some("F1 0.7100")
+    );
+}
+
+#[test]
+fn a_gate_that_the_result_does_not_mention_has_not_passed() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let mut silent = fitted("0.9", true);
+    silent.gates.clear();
+    step(&mut version, &with_job(JobSeen::Finished(Box::new(silent))), 20);
+    assert_eq!(
+        condition(&version, types::GATES_PASSED).2,
+        "the gate on F1 has no outcome"
+    );
+    assert_eq!(role(&version), Role::Rejected);
+}
+
+#[test]
+fn a_result_that_contradicts_itself_is_not_believed() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let mut strange = fitted("0.9", true);
+    strange.verdict = Outcome::GatesFailed;
+    step(&mut version, &with_job(JobSeen::Finished(Box::new(strange))), 20);
+    assert_eq!(condition(&version, types::TRAINED).1, reasons::JOB_FAILED);
+    assert_eq!(version.status.as_ref().unwrap().bundle, None);
+}
+
+#[test]
+fn a_bundle_without_a_word_about_its_threshold_has_one_half() {
+    assert_eq!(trained().status.unwrap().threshold, Some("0.5".parse().unwrap()));
+}
+
+// === serving ===
+
+#[test]
+fn a_version_that_passed_says_what_its_model_says_of_it() {
+    let done = || Settling::Done;
+    let live = |enough, rest| ServingSeen::Live {
+        enough,
+        pods: "2/2 Pods".into(),
+        rest,
+    };
+    let table = [
+        (
+            ServingSeen::NotYet,
+            Role::Candidate,
+            "False",
+            "False",
+            "True",
+            "False",
+        ),
+        (
+            ServingSeen::RollingOut(reasons::ROLLOUT_IN_PROGRESS, "0/2".into()),
+            Role::Candidate,
+            "False",
+            "False",
+            "True",
+            "False",
+        ),
+        (
+            ServingSeen::Stuck(reasons::ARTIFACT_INVALID, "model.json".into()),
+            Role::Candidate,
+            "False",
+            "False",
+            "False",
+            "True",
+        ),
+        (live(true, done()), Role::Live, "True", "True", "False", "False"),
+        (live(false, done()), Role::Live, "False", "False", "True", "False"),
+        (
+            live(
+                true,
+                Settling::Working(reasons::ROLLOUT_IN_PROGRESS, String::new()),
+            ),
+            Role::Live,
+            "True",
+            "False",
+            "True",
+            "False",
+        ),
+        (
+            live(true, Settling::Stuck(reasons::NAME_TAKEN, String::new())),
+            Role::Live,
+            "True",
+            "False",
+            "False",
+            "True",
+        ),
+        (
+            ServingSeen::BeingReplaced("until heart-2".into()),
+            Role::Live,
+            "True",
+            "True",
+            "False",
+            "False",
+        ),
+        (
+            ServingSeen::Retired("heart-2 serves".into()),
+            Role::Retired,
+            "False",
+            "True",
+            "False",
+            "False",
+        ),
+        (
+            ServingSeen::Paused,
+            Role::Candidate,
+            "False",
+            "True",
+            "False",
+            "False",
+        ),
+    ];
+    for (serving, expected, serves, ready, reconciling, stalled) in table {
+        let mut version = trained();
+        let seen = World {
+            serving: serving.clone(),
+            ..world()
+        };
+        step(&mut version, &seen, 100);
+        let found = [types::SERVING, types::READY, types::RECONCILING, types::STALLED]
+            .map(|kind| condition(&version, kind).0);
+        assert_eq!(found, [serves, ready, reconciling, stalled], "{serving:?}");
+        assert_eq!(role(&version), expected, "{serving:?}");
+    }
+}
+
+#[test]
+fn every_condition_is_there_from_the_first_moment_in_one_order() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let kinds: Vec<_> = version
+        .status
+        .as_ref()
+        .unwrap()
+        .conditions
+        .iter()
+        .map(|c| c.type_.clone())
+        .collect();
+    let expected = [
+        types::DATA_VALID,
+        types::TRAINED,
+        types::GATES_PASSED,
+        types::SERVING,
+        types::READY,
+        types::RECONCILING,
+        types::STALLED,
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(version.status.as_ref().unwrap().observed_generation, Some(1));
+}
+
+#[test]
+fn a_long_way_is_a_sequence_of_times_that_only_grow() {
+    let mut version = trained();
+    let live = ServingSeen::Live {
+        enough: true,
+        pods: "2/2 Pods".into(),
+        rest: Settling::Done,
+    };
+    step(
+        &mut version,
+        &World {
+            serving: live,
+            ..world()
+        },
+        40,
+    );
+    let since = |kind| {
+        conditions::find(&version.status.as_ref().unwrap().conditions, kind)
+            .unwrap()
+            .last_transition_time
+            .0
+    };
+    assert_eq!(
+        [types::DATA_VALID, types::TRAINED, types::READY].map(since),
+        [at(10), at(20), at(40)]
+    );
+}
+
+// === properties ===
+
+fn any_result() -> impl Strategy<Value = JobResult> {
+    let stage = prop_oneof![Just(JobStage::Snapshot), Just(JobStage::Fit)];
+    let verdict = prop_oneof![
+        Just(Outcome::Succeeded),
+        Just(Outcome::DataInvalid),
+        Just(Outcome::DataNotFound),
+        Just(Outcome::GatesFailed),
+        Just(Outcome::SpecInvalid),
+    ];
+    (stage, verdict, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(stage, verdict, digest, gates, passed)| {
+            let mut result = fitted("0.8", passed);
+            (result.stage, result.verdict) = (stage, verdict);
+            if !digest {
+                result.digest = None;
+            }
+            if !gates {
+                result.gates.clear();
+            }
+            result
+        },
+    )
+}
+
+fn any_job() -> impl Strategy<Value = JobSeen> {
+    prop_oneof![
+        Just(JobSeen::Missing),
+        Just(JobSeen::Running),
+        any_result().prop_map(|result| JobSeen::Finished(Box::new(result))),
+        Just(JobSeen::Failed("exit code 1".into())),
+        Just(JobSeen::ResultLost),
+        Just(JobSeen::ArtifactMissing("no bundle".into())),
+        Just(JobSeen::LedgerUnavailable("refused".into())),
+    ]
+}
+
+fn any_serving() -> impl Strategy<Value = ServingSeen> {
+    let rest = prop_oneof![
+        Just(Settling::Done),
+        Just(Settling::Working(reasons::ROLLOUT_IN_PROGRESS, "1 of 2".into())),
+        Just(Settling::Stuck(reasons::NAME_TAKEN, "Service heart".into())),
+    ];
+    prop_oneof![
+        Just(ServingSeen::NotYet),
+        Just(ServingSeen::RollingOut(
+            reasons::ROLLOUT_IN_PROGRESS,
+            "1 of 2".into()
+        )),
+        Just(ServingSeen::Stuck(reasons::ROLLOUT_STUCK, "0 of 2".into())),
+        (any::<bool>(), rest).prop_map(|(enough, rest)| ServingSeen::Live {
+            enough,
+            pods: "2/2 Pods".into(),
+            rest
+        }),
+        Just(ServingSeen::BeingReplaced("until heart-2".into())),
+        Just(ServingSeen::Retired("heart-2 serves".into())),
+        Just(ServingSeen::Paused),
+    ]
+}
+
+fn any_world() -> impl Strategy<Value = World> {
+    let dataset = prop_oneof![
+        "[ab]".prop_map(DatasetSeen::Present),
+        Just(DatasetSeen::Absent("ConfigMap heart-disease".into())),
+    ];
+    let obstacle = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Obstacle::Taken("Job x".into()))),
+        1 => Just(Some(Obstacle::Refused("exceeded quota".into()))),
+    ];
+    (dataset, any_job(), any_serving(), obstacle).prop_map(|(dataset, job, serving, obstacle)| World {
+        dataset,
+        job,
+        serving,
+        obstacle,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn whatever_happens_the_conditions_agree_with_each_other_and_come_to_rest(
+        worlds in proptest::collection::vec((any_world(), 1_i64..400), 1..8),
+        address in any::<bool>(),
+        later in 1_i64..1_000_000,
+    ) {
+        let mut version = if address { from_address() } else { version() };
+        let mut second = 0;
+        for (world, passed) in &worlds {
+            second += passed;
+            let decision = step(&mut version, world, second);
+            let truth = |kind| condition(&version, kind).0 == "True";
+            let summary = [types::READY, types::RECONCILING, types::STALLED].map(truth);
+            prop_assert_eq!(summary.iter().filter(|holds| **holds).count(), 1, "exactly one of the three is True");
+            prop_assert_eq!(truth(types::STALLED) && role(&version) == Role::Live, truth(types::STALLED) && matches!(world.serving, ServingSeen::Live { .. }) && truth(types::GATES_PASSED));
+            for attempt in [&decision.status.snapshot_attempt, &decision.status.fit_attempt].into_iter().flatten() {
+                prop_assert!((1..=100).contains(&attempt.attempt));
+                prop_assert!(attempt.job.len() <= 63);
+            }
+            if let Some(job) = &decision.start {
+                prop_assert!(world.obstacle.is_some() || [&decision.status.snapshot_attempt, &decision.status.fit_attempt]
+                    .into_iter().flatten().any(|attempt| attempt.job == job.name && !attempt.finished), "what is started is recorded");
+            }
+        }
+        // From here on the world stands still: the Job that was made last runs and goes on running.
+        let (mut world, _) = worlds.last().unwrap().clone();
+        world.obstacle = None;
+        let mut started = 0;
+        let mut settled = false;
+        for _ in 0..8 {
+            let before = version.status.clone();
+            let decision = step(&mut version, &world, second);
+            if decision.start.is_some() {
+                started += 1;
+                world.job = JobSeen::Running;
+            }
+            if version.status == before {
+                settled = true;
+                break;
+            }
+        }
+        prop_assert!(settled, "it does not come to rest");
+        prop_assert!(started <= 2);
+        let rest = decide(&version, &world, at(second));
+        let after = decide(&version, &world, at(second + later));
+        if after.start.is_none() {
+            prop_assert_eq!(&after.status, version.status.as_ref().unwrap(), "a later look changes nothing");
+        } else {
+            prop_assert!(rest.again_after_seconds.is_some(), "only what was announced begins by itself");
+        }
+    }
+}

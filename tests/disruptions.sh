@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# A stream of requests through the Service from inside the cluster, while everything around it is killed, evicted and
+# replaced: no request may fail.
+#
+#   disruptions.sh           on the cluster that is up, where the demo (or story.sh) left a model
+#
+# An open-loop client (`modelward-tests load`, a Pod) sends requests at a fixed rate and counts each. Meanwhile operator,
+# ledger and PostgreSQL are killed with SIGKILL, each inference Pod is evicted, and a new version is rolled out. Then, by
+# itself: SIGKILL of one inference container, where a client may try once more.
+#
+# MODELWARD_NAMESPACE (hospital), MODELWARD_MODEL (heart), MODELWARD_RATE (200 requests a second) and the parameters of
+# tests/cluster/cluster.sh apply. It can run again and again: new versions are counted up.
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+NAMESPACE=${MODELWARD_NAMESPACE:-hospital}
+MODEL=${MODELWARD_MODEL:-heart}
+RATE=${MODELWARD_RATE:-200}
+CLIENT=modelward-load
+WORK=$(mktemp -d)
+EVENT_TIMES=()
+EVENT_WORDS=()
+
+event() { # WORDS…
+  EVENT_TIMES+=("$EPOCHREALTIME")
+  EVENT_WORDS+=("$*")
+  say "$(date -u +%H:%M:%S) $*"
+}
+
+# === the client ===
+
+start_client() { # RETRIES
+  local image
+  image=$("$CLUSTER_SCRIPTS/images.sh" name tests)
+  kubectl delete --namespace "$NAMESPACE" pod "$CLIENT" --ignore-not-found --grace-period=1 >/dev/null
+  apply "$NAMESPACE" <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $CLIENT, labels: {app.kubernetes.io/name: modelward-load}}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: load
+      image: $image
+      imagePullPolicy: IfNotPresent
+      args: [load, --url, "http://$MODEL.$NAMESPACE.svc/predict", --rate, "$RATE", --retries, "$1", --seconds, "1800"]
+      resources: {requests: {cpu: 100m, memory: 32Mi}}
+      securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: tmp, mountPath: /tmp}]
+  volumes: [{name: tmp, emptyDir: {}}]
+Y
+  await 60 "the client counts its first requests" client_counts
+}
+
+client_counts() {
+  [ "$(field "$NAMESPACE" "pod/$CLIENT" .status.phase)" != Failed ] || die "the client ended: $(kubectl logs --namespace "$NAMESPACE" "$CLIENT" --tail 3)"
+  kubectl logs --namespace "$NAMESPACE" "$CLIENT" 2>/dev/null | grep -q ' answered, '
+}
+
+# Ends the client in order; its last line is its figures.
+stop_client() { # FILE
+  kubectl exec --namespace "$NAMESPACE" "$CLIENT" -- /modelward-tests stop
+  await 30 "the client ended" client_ended
+  kubectl logs --namespace "$NAMESPACE" "$CLIENT" >"$WORK/log"
+  grep '^{' "$WORK/log" | tail -1 >"$1"
+  jq -e .scheduled "$1" >/dev/null || die "the client printed no figures: $(tail -3 "$WORK/log")"
+  kubectl delete --namespace "$NAMESPACE" pod "$CLIENT" --wait=false >/dev/null
+}
+
+client_ended() { [[ $(field "$NAMESPACE" "pod/$CLIENT" .status.phase) == @(Succeeded|Failed) ]]; }
+
+cleanup() {
+  kubectl delete --namespace "$NAMESPACE" pod "$CLIENT" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+  rm -rf "$WORK"
+}
+
+# === disruptions ===
+
+pods_of() { # NAMESPACE SELECTOR
+  kubectl get --namespace "$1" pods --selector "$2" --field-selector status.phase=Running -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'
+}
+
+inference_pods() { pods_of "$NAMESPACE" "app.kubernetes.io/name=modelward-inference,modelward.io/model=$MODEL"; }
+
+kill_component() { # COMPONENT CONTAINER
+  local pods pod proof
+  pods=$(pods_of "$SYSTEM" "app.kubernetes.io/instance=modelward,app.kubernetes.io/component=$1")
+  [ -n "$pods" ] || die "no Pod of the $1 runs in $SYSTEM"
+  for pod in $pods; do
+    event "SIGKILL $pod"
+    proof=$(kill_and_await "$SYSTEM" "$pod" "$2")
+    event "$pod is ready again, $proof"
+  done
+}
+
+# Every Pod of the model is the present template's and ready, and none is leaving.
+settled() {
+  local state
+  state=$(kubectl get --namespace "$NAMESPACE" deployment "$MODEL" -o json | jq -r '
+    (.status.observedGeneration == .metadata.generation) and .status.updatedReplicas == .spec.replicas and .status.replicas == .spec.replicas
+    and .status.availableReplicas == .spec.replicas') || return 1
+  [ "$state" = true ] && [ "$(inference_pods | wc -l)" = "$(field "$NAMESPACE" "deployment/$MODEL" .spec.replicas)" ]
+}
+
+# The Eviction API, as a drain asks it: refused while the budget does not allow it.
+evict() { # POD
+  printf '{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "%s", "namespace": "%s"}}' "$1" "$NAMESPACE" |
+    kubectl create --raw "/api/v1/namespaces/$NAMESPACE/pods/$1/eviction" -f - >/dev/null 2>"$WORK/refusal" ||
+    { grep -qi 'disruption budget' "$WORK/refusal" || die "the eviction of $1 was refused: $(cat "$WORK/refusal")"; return 1; }
+}
+
+gone() { ! kubectl get --namespace "$NAMESPACE" pod "$1" >/dev/null 2>&1; }
+
+evict_all() {
+  local pod uid
+  for pod in $(inference_pods); do
+    await 60 "all Pods of $MODEL are ready" settled
+    uid=$(field "$NAMESPACE" "pod/$pod" .metadata.uid)
+    await 60 "the budget allows the eviction of $pod" evict "$pod"
+    event "evicted $pod"
+    await 90 "$pod (uid $uid) is gone" gone "$pod"
+    await 90 "$pod has a ready replacement" settled
+    event "$pod is gone and replaced"
+  done
+}
+
+# The version that serves, with another seed and the next free number.
+roll_version() {
+  local former number
+  former=$(field "$NAMESPACE" "model/$MODEL" .status.serving)
+  number=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq --arg model "$MODEL" '
+    [.items[] | select(.spec.model == $model) | .metadata.name | capture("-(?<number>[0-9]+)$").number | tonumber] | (max // 0) + 1')
+  NEW=$MODEL-$number
+  kubectl get --namespace "$NAMESPACE" modelversion "$former" -o json | jq --arg name "$NEW" --argjson number "$number" '
+    {apiVersion, kind, metadata: {name: $name}, spec} | .spec.source.training.validation.seed += $number' | apply "$NAMESPACE"
+  event "applied $NEW (seed $(field "$NAMESPACE" "modelversion/$NEW" .spec.source.training.validation.seed)); $former serves"
+  await_live "$NAMESPACE" "$NEW" 300
+  [ "$(field "$NAMESPACE" "model/$MODEL" .status.serving)" = "$NEW" ] || die "$NEW is Live and the model serves $(field "$NAMESPACE" "model/$MODEL" .status.serving)"
+  await_condition "$NAMESPACE" "modelversion/$former" Ready "True Retired" 30
+  event "$NEW is Live, $former is Retired"
+  FORMER=$former
+}
+
+# === verdict ===
+
+events() { # FIGURES
+  local i started
+  started=$(jq -r .started "$1" | xargs -I{} date -u -d {} +%s.%N)
+  printf '\n%-12s %8s  %s\n' "time (UTC)" second event
+  for i in "${!EVENT_TIMES[@]}"; do
+    printf '%-12s %8s  %s\n' "$(date -u -d "@${EVENT_TIMES[$i]}" +%H:%M:%S.%3N)" \
+      "$(awk -v at="${EVENT_TIMES[$i]}" -v from="$started" 'BEGIN { printf "%.1f", at - from }')" "${EVENT_WORDS[$i]}"
+  done
+  EVENT_TIMES=()
+  EVENT_WORDS=()
+}
+
+figures() { # FIGURES
+  jq -r '
+    "scheduled \(.scheduled) in \(.seconds) s (\(.rate)/s)   answered \(.answered)   failed \(.failed)   first tries failed \(.firstTryFailed)",
+    "latency from when due, ms: p50 \(.latencyMs.p50)  p90 \(.latencyMs.p90)  p99 \(.latencyMs.p99)  p99.9 \(.latencyMs.p999)  max \(.latencyMs.max)",
+    "sent late by, ms:          p50 \(.latenessMs.p50)  p99 \(.latenessMs.p99)  max \(.latenessMs.max)",
+    "connections opened \(.connectionsOpened), kept-alive ones found closed before use \(.connectionsFoundClosed)",
+    (.versions | to_entries[] | "\(.key): \(.value.answers) answers, second \(.value.first) to \(.value.last)"),
+    (.failures[] | "first try failed: second \(.second) \(.kind) after \(.elapsedMs) ms, \(if .recovered then "answered at the retry" else "FAILED" end): \(.detail)")' "$1"
+}
+
+# holds "what must hold" JQ FIGURES
+holds() {
+  jq -e "$2" "$3" >/dev/null || {
+    printf 'VIOLATED: %s\n' "$1"
+    VIOLATIONS=$((VIOLATIONS + 1))
+  }
+}
+VIOLATIONS=0
+
+judge_all() { # FIGURES
+  holds "every scheduled request has an outcome" '.lost == 0 and .scheduled == .answered + .failed' "$1"
+  holds "no scheduled request failed" '.failed == 0' "$1"
+  holds "the schedule was kept: at least 99 of 100 requests that the time holds were due" '.scheduled >= .seconds * .rate * 0.99' "$1"
+}
+
+# === all ===
+
+need_packages jq:jq
+use_cluster
+trap cleanup EXIT
+step "client image" "$CLUSTER_SCRIPTS/images.sh" build tests
+step "client image into the cluster" "$CLUSTER_SCRIPTS/images.sh" load tests
+kubectl get --namespace "$NAMESPACE" model "$MODEL" >/dev/null || die "no model $MODEL in the namespace $NAMESPACE: run the demo first"
+await 120 "all Pods of $MODEL are ready" settled
+[ "$(inference_pods | wc -l)" -ge 2 ] || die "$MODEL has fewer than 2 Pods; no disruption could go unnoticed"
+
+step "client starts, $RATE requests a second" start_client 0
+event "begun: $(field "$NAMESPACE" "model/$MODEL" .status.serving), $(inference_pods | wc -l) Pods"
+step "operator killed" kill_component operator operator
+step "ledger killed" kill_component ledger ledger
+step "PostgreSQL killed" kill_component postgresql postgresql
+step "inference Pods evicted" evict_all
+step "new version" roll_version
+sleep 5
+event "ended"
+stop_client "$WORK/undisturbed.json"
+events "$WORK/undisturbed.json"
+echo
+figures "$WORK/undisturbed.json"
+judge_all "$WORK/undisturbed.json"
+holds "no first try failed" '.firstTryFailed == 0' "$WORK/undisturbed.json"
+holds "$FORMER answered before and $NEW after" ".versions | has(\"$FORMER\") and has(\"$NEW\") and .[\"$FORMER\"].first < .[\"$NEW\"].first and .[\"$FORMER\"].last < .[\"$NEW\"].last" "$WORK/undisturbed.json"
+
+echo
+step "client starts, with one retry" start_client 1
+VICTIM=$(inference_pods | head -1)
+event "SIGKILL $VICTIM"
+PROOF=$(kill_and_await "$NAMESPACE" "$VICTIM" inference)
+event "$VICTIM is ready again, $PROOF"
+await 60 "all Pods of $MODEL are ready" settled
+sleep 5
+event "ended"
+stop_client "$WORK/killed.json"
+events "$WORK/killed.json"
+echo
+figures "$WORK/killed.json"
+judge_all "$WORK/killed.json"
+
+echo
+[ $VIOLATIONS = 0 ] || die "$VIOLATIONS of the things that must hold do not"
+printf 'all hold: 0 of %s requests failed; after SIGKILL of an inference container 0 of %s failed with one retry, %s first tries did\n' \
+  "$(jq .scheduled "$WORK/undisturbed.json")" "$(jq .scheduled "$WORK/killed.json")" "$(jq .firstTryFailed "$WORK/killed.json")"

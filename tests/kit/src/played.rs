@@ -1,0 +1,592 @@
+//! What a bare API server lacks, played: Job controller, Deployment controller, autoscaler, kubelet, garbage collector.
+//!
+//! Scripts say how Jobs and Pods end; the rest follows the rules of the real parts as far as objects show it: owner
+//! references, labels, conditions in the order that the API server insists on, termination messages, Pods added before
+//! others are taken away. What must be judged on a real cluster (timing, eviction, real garbage collection) is not here.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use futures::{StreamExt as _, future::ready, stream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod, PodTemplateSpec, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    core::{ApiResource, PartialObjectMeta},
+    runtime::{WatchStreamExt as _, watcher},
+};
+use modelward_crds::{Model, ModelVersion};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
+
+/// How a Job ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Not yet.
+    Runs,
+    /// It succeeds and its container leaves this termination message.
+    Succeeds(String),
+    /// It succeeds, and its Pod is gone before anybody could read it.
+    SucceedsAndVanishes,
+    /// Every try ends with this exit code and termination message.
+    Fails(i32, String),
+}
+
+/// How a Pod of a Deployment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodEnd {
+    /// It is being started.
+    Starts,
+    /// It answers.
+    Ready,
+    /// Its container ends again and again with this exit code and termination message.
+    Crashes(i32, String),
+}
+
+type JobScript = Box<dyn Fn(&Job) -> JobEnd + Send>;
+type PodScript = Box<dyn Fn(&Pod) -> PodEnd + Send>;
+
+struct Scripts {
+    jobs: JobScript,
+    pods: PodScript,
+}
+
+/// The played controllers of one namespace; they end with this.
+pub struct Played {
+    scripts: Arc<Mutex<Scripts>>,
+    wake: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+// === impl Played ===
+
+impl Played {
+    /// Plays in this namespace. Jobs run for ever and Pods become ready until told otherwise.
+    pub fn start(client: Client, namespace: &str) -> Self {
+        let scripts = Arc::new(Mutex::new(Scripts {
+            jobs: Box::new(|_| JobEnd::Runs),
+            pods: Box::new(|_| PodEnd::Ready),
+        }));
+        let wake = Arc::new(Notify::new());
+        let stage = Stage {
+            client,
+            namespace: namespace.to_owned(),
+            scripts: scripts.clone(),
+        };
+        let task = tokio::spawn(stage.play(wake.clone()));
+        Self { scripts, wake, task }
+    }
+
+    /// How Jobs end from now on.
+    pub fn jobs(&self, script: impl Fn(&Job) -> JobEnd + Send + 'static) {
+        self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs = Box::new(script);
+        self.wake.notify_one();
+    }
+
+    /// How Pods of Deployments stand from now on.
+    pub fn pods(&self, script: impl Fn(&Pod) -> PodEnd + Send + 'static) {
+        self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods = Box::new(script);
+        self.wake.notify_one();
+    }
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+// === the stage ===
+
+struct Stage {
+    client: Client,
+    namespace: String,
+    scripts: Arc<Mutex<Scripts>>,
+}
+
+impl Stage {
+    async fn play(self, wake: Arc<Notify>) {
+        let mut watches = JoinSet::new();
+        watches.spawn(self.watch::<Pod>(&wake));
+        watches.spawn(self.watch::<ReplicaSet>(&wake));
+        watches.spawn(self.watch::<Job>(&wake));
+        watches.spawn(self.watch::<Deployment>(&wake));
+        watches.spawn(self.watch::<HorizontalPodAutoscaler>(&wake));
+        watches.spawn(self.watch::<Model>(&wake));
+        watches.spawn(self.watch::<ModelVersion>(&wake));
+        loop {
+            wake.notified().await;
+            // What failed because an object changed meanwhile is looked at again: the change wakes us.
+            if let Err(error) = self.pass().await {
+                eprintln!("played controllers: {error:#}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                wake.notify_one();
+            }
+        }
+    }
+
+    fn watch<K>(&self, wake: &Arc<Notify>) -> impl Future<Output = ()> + Send + use<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+        K: DeserializeOwned + Send + 'static,
+    {
+        let api = Api::<PartialObjectMeta<K>>::namespaced(self.client.clone(), &self.namespace);
+        let wake = wake.clone();
+        watcher(api, watcher::Config::default())
+            .default_backoff()
+            .for_each(move |_| {
+                wake.notify_one();
+                ready(())
+            })
+    }
+
+    async fn pass(&self) -> Result<()> {
+        for job in self.api::<Job>().list(&ListParams::default()).await? {
+            self.job(&job)
+                .await
+                .with_context(|| format!("Job {}", job.name_any()))?;
+        }
+        for deployment in self.api::<Deployment>().list(&ListParams::default()).await? {
+            let name = deployment.name_any();
+            self.deployment(deployment)
+                .await
+                .with_context(|| format!("Deployment {name}"))?;
+        }
+        self.collect().await.context("garbage")
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn owned<K>(&self, uid: Option<&str>) -> Result<Vec<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+        K: DeserializeOwned,
+    {
+        let mut all = self.api::<K>().list(&ListParams::default()).await?.items;
+        all.retain(|object| {
+            let owners = object.owner_references();
+            owners.iter().any(|owner| Some(owner.uid.as_str()) == uid)
+        });
+        Ok(all)
+    }
+
+    async fn write_status<K>(&self, name: &str, status: Value) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+        K: DeserializeOwned,
+    {
+        let patch = Patch::Merge(json!({"status": status}));
+        let written = self
+            .api::<K>()
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await;
+        ignore_gone(written.map(|_| ()))
+    }
+
+    async fn remove<K>(&self, object: &K) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+        K: DeserializeOwned,
+    {
+        let gone = self
+            .api::<K>()
+            .delete(&object.name_any(), &now_and_only(object.uid()))
+            .await;
+        ignore_gone(gone.map(|_| ()))
+    }
+
+    // === Jobs ===
+
+    async fn job(&self, job: &Job) -> Result<()> {
+        let ended = job
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten());
+        if job.metadata.deletion_timestamp.is_some() || ended.count() > 0 {
+            return Ok(());
+        }
+        let uid = job.uid();
+        let name = job.name_any();
+        let pods = self.owned::<Pod>(uid.as_deref()).await?;
+        let pod = match pods.into_iter().next() {
+            Some(pod) => pod,
+            None => {
+                let owner = job.controller_owner_ref(&()).context("a Job has a uid")?;
+                let template = job
+                    .spec
+                    .as_ref()
+                    .map(|spec| &spec.template)
+                    .context("a Job has a template")?;
+                self.make_pod(&format!("{name}-x"), owner, template).await?
+            }
+        };
+        let end = (self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs)(job);
+        let began = job.creation_timestamp().map(|time| time.0.to_string());
+        let (kinds, succeeded, failed) = match &end {
+            JobEnd::Runs => {
+                if job.status.as_ref().is_none_or(|status| status.active != Some(1)) {
+                    self.write_status::<Job>(&name, json!({"startTime": began, "active": 1}))
+                        .await?;
+                }
+                return Ok(());
+            }
+            JobEnd::Succeeds(message) => {
+                self.end_pod(&pod, "Succeeded", 0, message).await?;
+                (["SuccessCriteriaMet", "Complete"], 1, 0)
+            }
+            JobEnd::SucceedsAndVanishes => {
+                self.remove(&pod).await?;
+                (["SuccessCriteriaMet", "Complete"], 1, 0)
+            }
+            JobEnd::Fails(code, message) => {
+                self.end_pod(&pod, "Failed", *code, message).await?;
+                (["FailureTarget", "Failed"], 0, 1)
+            }
+        };
+        let conditions = kinds.map(|kind| {
+            let reason = if failed > 0 {
+                "BackoffLimitExceeded"
+            } else {
+                "CompletionsReached"
+            };
+            let message = if failed > 0 {
+                "Job has reached the specified backoff limit"
+            } else {
+                ""
+            };
+            json!({
+                "type": kind, "status": "True", "reason": reason, "message": message,
+                "lastTransitionTime": began, "lastProbeTime": began,
+            })
+        });
+        let mut status = json!({
+            "startTime": began, "active": null, "succeeded": succeeded, "failed": failed, "conditions": conditions,
+        });
+        if failed == 0 {
+            status["completionTime"] = json!(began);
+        }
+        self.write_status::<Job>(&name, status).await
+    }
+
+    async fn end_pod(&self, pod: &Pod, phase: &str, code: i32, message: &str) -> Result<()> {
+        let container = container_of(pod);
+        let status = json!({
+            "phase": phase,
+            "containerStatuses": [{
+                "name": container, "image": "played", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": code, "message": message}},
+            }],
+        });
+        self.write_status::<Pod>(&pod.name_any(), status).await
+    }
+
+    async fn make_pod(&self, name: &str, owner: OwnerReference, template: &PodTemplateSpec) -> Result<Pod> {
+        let mut metadata = template.metadata.clone().unwrap_or_default();
+        metadata.name = Some(name.to_owned());
+        metadata.owner_references = Some(vec![owner]);
+        let pod = Pod {
+            metadata,
+            spec: template.spec.clone(),
+            status: None,
+        };
+        Ok(self.api::<Pod>().create(&PostParams::default(), &pod).await?)
+    }
+
+    // === Deployments ===
+
+    async fn deployment(&self, deployment: Deployment) -> Result<()> {
+        if deployment.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let deployment = self.autoscaled(deployment).await?;
+        let name = deployment.name_any();
+        let spec = deployment.spec.clone().context("a Deployment has a spec")?;
+        let wanted = usize::try_from(spec.replicas.unwrap_or(1))?;
+        let newest = self.replica_set(&deployment, &spec.template).await?;
+        let sets: BTreeSet<String> = self
+            .owned::<ReplicaSet>(deployment.uid().as_deref())
+            .await?
+            .iter()
+            .filter_map(ResourceExt::uid)
+            .collect();
+
+        let template = newest
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.clone())
+            .context("a ReplicaSet has a template")?;
+        let (mut new, mut old) = (Vec::new(), Vec::new());
+        for pod in self.api::<Pod>().list(&ListParams::default()).await? {
+            let owner = pod
+                .owner_references()
+                .first()
+                .map(|owner| owner.uid.clone())
+                .unwrap_or_default();
+            if Some(&owner) == newest.uid().as_ref() {
+                new.push(pod);
+            } else if sets.contains(&owner) {
+                old.push(pod);
+            }
+        }
+        for pod in new.drain(wanted.min(new.len())..).collect::<Vec<_>>() {
+            self.remove(&pod).await?;
+        }
+        // maxSurge 1, maxUnavailable 0: one more, and one less as soon as that one answers.
+        let mut answering = 0;
+        for index in 0.. {
+            let pod = match new.get(index) {
+                Some(pod) => pod.clone(),
+                None if new.len() < wanted && new.len() + old.len() <= wanted => {
+                    let number = (0..).find(|number| {
+                        new.iter()
+                            .all(|pod| !pod.name_any().ends_with(&format!("-{number}")))
+                    });
+                    let pod_name = format!("{}-{}", newest.name_any(), number.unwrap_or(0));
+                    let owner = newest
+                        .controller_owner_ref(&())
+                        .context("a ReplicaSet has a uid")?;
+                    let pod = self.make_pod(&pod_name, owner, &template).await?;
+                    new.push(pod.clone());
+                    pod
+                }
+                None => break,
+            };
+            if self.kubelet(&pod).await? {
+                answering += 1;
+                if answering + old.len() > wanted
+                    && let Some(surplus) = old.pop()
+                {
+                    self.remove(&surplus).await?;
+                }
+            }
+        }
+        let mut old_answering = 0;
+        for pod in &old {
+            old_answering += usize::from(self.kubelet(pod).await?);
+        }
+        let done = old.is_empty() && answering >= wanted;
+        let reason = if done {
+            "NewReplicaSetAvailable"
+        } else {
+            "ReplicaSetUpdated"
+        };
+        let available = answering + old_answering;
+        let status = json!({
+            "observedGeneration": deployment.metadata.generation,
+            "replicas": new.len() + old.len(),
+            "updatedReplicas": new.len(),
+            "readyReplicas": available,
+            "availableReplicas": available,
+            "unavailableReplicas": (new.len() + old.len()).saturating_sub(available),
+            "conditions": [{"type": "Progressing", "status": "True", "reason": reason}],
+        });
+        let before = serde_json::to_value(&deployment.status)?;
+        let same = [
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "availableReplicas",
+        ]
+        .iter()
+        .all(|field| before.get(field).unwrap_or(&json!(0)) == &status[field]);
+        if !same {
+            self.write_status::<Deployment>(&name, status).await?;
+        }
+        Ok(())
+    }
+
+    /// The autoscaler's part: at least as many Pods as its smallest number.
+    async fn autoscaled(&self, deployment: Deployment) -> Result<Deployment> {
+        let name = deployment.name_any();
+        let Some(scaler) = self.api::<HorizontalPodAutoscaler>().get_opt(&name).await? else {
+            return Ok(deployment);
+        };
+        let (least, most) = scaler
+            .spec
+            .map_or((1, 1), |spec| (spec.min_replicas.unwrap_or(1), spec.max_replicas));
+        let present = deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
+        if (least..=most).contains(&present) {
+            return Ok(deployment);
+        }
+        let patch = Patch::Merge(json!({"spec": {"replicas": present.clamp(least, most)}}));
+        let params = PatchParams {
+            field_manager: Some("played-autoscaler".into()),
+            ..PatchParams::default()
+        };
+        self.api::<Deployment>()
+            .patch_scale(&name, &params, &patch)
+            .await?;
+        Ok(self.api::<Deployment>().get(&name).await?)
+    }
+
+    async fn replica_set(&self, deployment: &Deployment, template: &PodTemplateSpec) -> Result<ReplicaSet> {
+        let mut hash: u32 = 2_166_136_261;
+        for byte in serde_json::to_string(template)?.bytes() {
+            hash = (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+        }
+        let hash = format!("{hash:08x}");
+        let name = format!("{}-{hash}", deployment.name_any());
+        let api = self.api::<ReplicaSet>();
+        if let Some(found) = api.get_opt(&name).await? {
+            return Ok(found);
+        }
+        let mut labels = template
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.labels.clone())
+            .unwrap_or_default();
+        labels.insert("pod-template-hash".into(), hash);
+        let mut template = template.clone();
+        template.metadata.get_or_insert_default().labels = Some(labels.clone());
+        let owner = deployment
+            .controller_owner_ref(&())
+            .context("a Deployment has a uid")?;
+        let set: ReplicaSet = serde_json::from_value(json!({
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        }))?;
+        Ok(api.create(&PostParams::default(), &set).await?)
+    }
+
+    /// Brings a Pod to where its script says, and says whether it answers.
+    async fn kubelet(&self, pod: &Pod) -> Result<bool> {
+        let end = (self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods)(pod);
+        let (ready, restarts, state, last) = match &end {
+            PodEnd::Starts => (
+                false,
+                0,
+                json!({"waiting": {"reason": "ContainerCreating"}}),
+                json!({}),
+            ),
+            PodEnd::Ready => (true, 0, json!({"running": {}}), json!({})),
+            PodEnd::Crashes(code, message) => (
+                false,
+                1,
+                json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}),
+                json!({"terminated": {"exitCode": code, "message": message}}),
+            ),
+        };
+        let present = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.container_statuses.as_ref()?.first());
+        let known = present.map(|status| (status.ready, status.restart_count));
+        if known != Some((ready, restarts)) {
+            let truth = if ready { "True" } else { "False" };
+            let status = json!({
+                "phase": if ready { "Running" } else { "Pending" },
+                "conditions": [{"type": "Ready", "status": truth}],
+                "containerStatuses": [{
+                    "name": container_of(pod), "image": "played", "imageID": "", "ready": ready,
+                    "restartCount": restarts, "state": state, "lastState": last,
+                }],
+            });
+            self.write_status::<Pod>(&pod.name_any(), status).await?;
+        }
+        Ok(ready)
+    }
+
+    // === garbage ===
+
+    /// Deletes what has owners none of which exists.
+    async fn collect(&self) -> Result<()> {
+        // Children before owners: an owner that is not in a later list was gone when its child was still there.
+        let kinds = [
+            ApiResource::erase::<Pod>(&()),
+            ApiResource::erase::<ReplicaSet>(&()),
+            ApiResource::erase::<Job>(&()),
+            ApiResource::erase::<PodDisruptionBudget>(&()),
+            ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            ApiResource::erase::<Service>(&()),
+            ApiResource::erase::<Secret>(&()),
+            ApiResource::erase::<ConfigMap>(&()),
+            ApiResource::erase::<Deployment>(&()),
+            ApiResource::erase::<Model>(&()),
+            ApiResource::erase::<ModelVersion>(&()),
+        ];
+        let lists = stream::iter(kinds).then(async |kind| {
+            let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &self.namespace, &kind);
+            let found = api.list_metadata(&ListParams::default()).await?;
+            anyhow::Ok((api, found.items))
+        });
+        let lists: Vec<_> = lists.collect().await;
+        let lists = lists.into_iter().collect::<Result<Vec<_>>>()?;
+        let alive: BTreeSet<String> = lists
+            .iter()
+            .flat_map(|(_, items)| items.iter().filter_map(ResourceExt::uid))
+            .collect();
+        for (api, items) in &lists {
+            for item in items {
+                let owners = item.owner_references();
+                let orphan = !owners.is_empty() && owners.iter().all(|owner| !alive.contains(&owner.uid));
+                if orphan && item.metadata.deletion_timestamp.is_none() {
+                    let gone = api.delete(&item.name_any(), &now_and_only(item.uid())).await;
+                    ignore_gone(gone.map(|_| ()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+// === small ===
+
+fn container_of(pod: &Pod) -> String {
+    let containers = pod
+        .spec
+        .as_ref()
+        .map(|spec| spec.containers.as_slice())
+        .unwrap_or_default();
+    containers
+        .first()
+        .map(|container| container.name.clone())
+        .unwrap_or_default()
+}
+
+fn now_and_only(uid: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid,
+            resource_version: None,
+        }),
+        ..DeleteParams::background().grace_period(0)
+    }
+}
+
+/// What is gone, or another object by now, needs nothing from us.
+fn ignore_gone(answer: kube::Result<()>) -> Result<()> {
+    match answer {
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        answer => Ok(answer?),
+    }
+}

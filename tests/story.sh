@@ -1,0 +1,433 @@
+#!/usr/bin/env bash
+# What must hold on a cluster, from `kubectl apply` to a served prediction and back to nothing, with what goes wrong in
+# between.
+#
+#   story.sh                 on the cluster that is up; installs the charts, works in a namespace of its own
+#   story.sh disruptions     the same, and disruptions.sh in the middle of it
+#
+# The images must have been built and loaded (tests/cluster/images.sh build|load operator inference trainer postgres).
+set -euo pipefail
+# shellcheck source=tests/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+NAMESPACE=modelward-story
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+
+# === checks ===
+
+CHECKS=()
+
+# check "a sentence that holds" FUNCTION: in a subshell, so that one that does not hold leaves the others to be seen.
+check() {
+  local from=$EPOCHREALTIME code word=holds
+  printf '== %s\n' "$1"
+  set +e
+  (
+    set -e
+    "$2"
+  )
+  code=$?
+  set -e
+  if [ $code != 0 ]; then
+    word=FAILS
+    FAILED=$((FAILED + 1))
+  fi
+  CHECKS+=("$(printf '%-6s %7s s  %s' "$word" "$(seconds_since "$from")" "$1")")
+  printf '   %s, %s s\n' "$word" "$(seconds_since "$from")"
+}
+FAILED=0
+
+expect() { # WHAT IS WANTED
+  [[ $2 == "$3" ]] || die "$1 is '$2' and should be '$3'"
+}
+
+expect_words() { # WHAT TEXT WORDS…
+  local what=$1 text=$2 word
+  shift 2
+  for word in "$@"; do
+    [[ $text == *"$word"* ]] || die "$what does not say '$word': $text"
+  done
+}
+
+# === requests ===
+
+# Asks for predictions of the first rows and gives the version that answered.
+answering() { # MODEL
+  post "$NAMESPACE" "$1" /predict "$WORK/rows.json" | jq -er .version
+}
+
+answered_by() { # MODEL VERSION
+  expect "what answers for $1" "$(answering "$1")" "$2"
+}
+
+served_as_scored() { # MODEL VERSION
+  local digest
+  digest=$(field "$NAMESPACE" "modelversion/$2" .status.bundle.digest)
+  fetch_bundle "$NAMESPACE" "$digest" "$WORK/bundle"
+  trainer score --bundle "$WORK/bundle" --digest "$digest" --rows "$WORK/rows.json" >"$WORK/scores.jsonl"
+  post "$NAMESPACE" "$1" /predict "$WORK/rows.json" >"$WORK/answers.json"
+  expect "what answers for $1" "$(jq -r .version "$WORK/answers.json")" "$2"
+  python3 "$TESTS/demo/compare.py" "$WORK/answers.json" "$WORK/scores.jsonl" | tail -1
+}
+
+pods_of_model() { # MODEL
+  kubectl get --namespace "$NAMESPACE" pods --selector "app.kubernetes.io/name=modelward-inference,modelward.io/model=$1" "${@:2}"
+}
+
+ready_pod() { # MODEL
+  pods_of_model "$1" -o json | jq -er '
+    [.items[] | select(.metadata.deletionTimestamp == null) | select(any(.status.conditions[]?; .type == "Ready" and .status == "True")) | .metadata.name][0]'
+}
+
+# === the story ===
+
+waits_for_its_data() {
+  version heart-1 | apply "$NAMESPACE"
+  await_condition "$NAMESPACE" modelversion/heart-1 DataValid "False DatasetNotFound" 30
+  expect "Reconciling" "$(field "$NAMESPACE" modelversion/heart-1 '.status.conditions[?(@.type=="Reconciling")].status')" True
+  kubectl apply --namespace "$NAMESPACE" --server-side -k "$SAMPLES/heart-disease" >/dev/null
+  await_live "$NAMESPACE" heart-1
+  kubectl get --namespace "$NAMESPACE" modelversion,model
+  kubectl wait --namespace "$NAMESPACE" --for=condition=Ready --timeout=5s modelversion/heart-1 model/heart >/dev/null
+  expect "the model's condition Available" "$(condition "$NAMESPACE" model/heart Available | cut -d' ' -f1)" True
+}
+
+predicts_what_the_trainer_scores() {
+  rows_as_json 303 >"$WORK/rows.json"
+  served_as_scored heart heart-1
+}
+
+a_second_version_takes_over() {
+  version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
+  await_live "$NAMESPACE" heart-2
+  await_condition "$NAMESPACE" modelversion/heart-1 Ready "True Retired" 30
+  expect "the role of heart-1" "$(field "$NAMESPACE" modelversion/heart-1 .status.role)" Retired
+  expect_words "heart-1's message" "$(condition "$NAMESPACE" modelversion/heart-1 Ready)" "heart-2 serves"
+  served_as_scored heart heart-2
+}
+
+a_failed_gate_is_readable() {
+  version heart-3 '.spec.source.training.gates = [{metric: "F1", atLeast: "0.99"}]' | apply "$NAMESPACE"
+  await_condition "$NAMESPACE" modelversion/heart-3 Stalled "True GateFailed" 120
+  local words
+  words=$(condition "$NAMESPACE" modelversion/heart-3 GatesPassed)
+  [[ $words =~ ^False\ GateFailed\ F1\ 0\.[0-9]+\ is\ under\ the\ gate\ 0\.99$ ]] || die "the condition reads '$words'"
+  say "$words"
+  expect "the role" "$(field "$NAMESPACE" modelversion/heart-3 .status.role)" Rejected
+  answered_by heart heart-2
+}
+
+# What is wrong is all in one status; what is put right is taken up by itself.
+wrong_data_is_readable() {
+  # One age is a word, every ca is missing, and nobody is ill.
+  awk -F, -v OFS=, '{ $12 = "?"; $14 = 0; if (NR == 3) $1 = "old"; print }' "$SAMPLES/heart-disease/cleveland.csv" >"$WORK/wrong.csv"
+  kubectl create configmap stroke-data --namespace "$NAMESPACE" --from-file=data.csv="$WORK/wrong.csv" >/dev/null
+  local stroke='.spec.model = "stroke" | .spec.source.training.dataset.configMap = {name: "stroke-data", key: "data.csv"} | .spec.source.training.features += [{name: "age", kind: "Numeric"}] | .spec.serving.replicas = {min: 1, max: 1}'
+  version stroke-1 "$stroke" | apply "$NAMESPACE"
+  await_condition "$NAMESPACE" modelversion/stroke-1 Stalled "True DataInvalid" 120
+  expect_words "the columns of the violations" "$(kubectl get --namespace "$NAMESPACE" modelversion stroke-1 -o jsonpath='{.status.violations[*].column}')" age ca num
+  kubectl get --namespace "$NAMESPACE" modelversion stroke-1 -o jsonpath='{range .status.violations[*]}   {.column} {.rule} {.count}, row {.exampleRow}: {.message}{"\n"}{end}'
+  version stroke-2 "$stroke | .spec.source.training.dataset.sha256 = \"sha256:$(printf 0%.0s {1..64})\"" | apply "$NAMESPACE"
+  await_condition "$NAMESPACE" modelversion/stroke-2 DataValid "False DataInvalid" 120
+  expect_words "the violations" "$(kubectl get --namespace "$NAMESPACE" modelversion stroke-2 -o jsonpath='{.status.violations[*].message}')" sha256:0000 "sha256:$(sha256sum "$WORK/wrong.csv" | cut -c1-64)"
+  kubectl create configmap stroke-data --namespace "$NAMESPACE" --from-file=data.csv="$SAMPLES/heart-disease/cleveland.csv" --dry-run=client -o yaml |
+    kubectl apply --namespace "$NAMESPACE" --server-side --force-conflicts -f - >/dev/null
+  await_live "$NAMESPACE" stroke-1
+}
+
+a_name_that_is_taken_is_left_alone() {
+  kubectl create service clusterip taken --namespace "$NAMESPACE" --tcp=80:80 >/dev/null
+  local before
+  before=$(kubectl get --namespace "$NAMESPACE" service taken -o json | jq -c '[.metadata.uid, .metadata.resourceVersion]')
+  version taken-1 '.spec.model = "taken" | .spec.serving.replicas = {min: 1, max: 1}' | apply "$NAMESPACE"
+  await_condition "$NAMESPACE" modelversion/taken-1 Stalled "True NameTaken" 120
+  expect_words "the message" "$(condition "$NAMESPACE" modelversion/taken-1 Stalled)" "Service taken"
+  expect "the Service" "$(kubectl get --namespace "$NAMESPACE" service taken -o json | jq -c '[.metadata.uid, .metadata.resourceVersion]')" "$before"
+  kubectl delete --namespace "$NAMESPACE" service taken >/dev/null
+  await_live "$NAMESPACE" taken-1 120
+}
+
+# Both in one second, so that the uid decides; asked again after both have trained.
+two_at_once_have_one_order() {
+  { version twin-1 '.spec.model = "twin" | .spec.serving.replicas = {min: 1, max: 1}' && version twin-2 '.spec.model = "twin" | .spec.source.training.validation.seed = 9 | .spec.serving.replicas = {min: 1, max: 1}'; } | jq -s '{apiVersion: "v1", kind: "List", items: .}' | apply "$NAMESPACE"
+  local newest other
+  newest=$(kubectl get --namespace "$NAMESPACE" modelversion twin-1 twin-2 -o json | jq -r '[.items[].metadata] | sort_by(.creationTimestamp, .uid)[-1].name')
+  other=$([ "$newest" = twin-1 ] && echo twin-2 || echo twin-1)
+  await_live "$NAMESPACE" "$newest"
+  await_condition "$NAMESPACE" "modelversion/$other" Ready "True Retired" 120
+  answered_by twin "$newest"
+  say "$newest serves, $other is Retired"
+}
+
+a_flipped_byte_is_never_served() {
+  local digest from file sha256 words
+  kubectl patch --namespace "$NAMESPACE" model heart --type merge --patch '{"spec": {"paused": true}}' >/dev/null
+  version heart-4 '.spec.source.training.validation.seed = 11' | apply "$NAMESPACE"
+  await_condition "$NAMESPACE" modelversion/heart-4 Ready "True Paused" 120
+  answered_by heart heart-2
+  # A file that no other bundle shares.
+  digest=$(field "$NAMESPACE" modelversion/heart-4 .status.bundle.digest)
+  fetch_bundle "$NAMESPACE" "$digest" "$WORK/flipped"
+  fetch_bundle "$NAMESPACE" "$(field "$NAMESPACE" modelversion/heart-2 .status.bundle.digest)" "$WORK/good"
+  read -r file sha256 < <(jq -r --slurpfile good "$WORK/good/manifest.json" '
+    ($good[0].files | map(.sha256)) as $shared | [.files[] | select(.sha256 | IN($shared[]) | not)][0] | "\(.path) \(.sha256)"' "$WORK/flipped/manifest.json")
+  from=$(artifacts "$NAMESPACE")/blobs/sha256/${sha256#sha256:}
+  # shellcheck disable=SC2016
+  on_node sh -c '
+    at=$(($(stat -c %s "$1") / 2))
+    byte=$(od -An -tu1 -j "$at" -N 1 "$1" | tr -d " ")
+    printf "\\$(printf %03o $((byte ^ 1)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none' sh "$from" </dev/null
+  on_node cat "$from" </dev/null | cmp -s - "$WORK/flipped/$file" && die "the byte was not flipped"
+  say "flipped one bit of $file"
+  kubectl patch --namespace "$NAMESPACE" model heart --type merge --patch '{"spec": {"paused": false}}' >/dev/null
+  await_condition "$NAMESPACE" modelversion/heart-4 Stalled "True ArtifactInvalid" 120
+  words=$(condition "$NAMESPACE" modelversion/heart-4 Stalled)
+  say "$words"
+  expect_words "the message" "$words" "$file" "${digest#sha256:}"
+  for _ in $(seq 20); do answered_by heart heart-2; done
+  expect "what the model serves" "$(field "$NAMESPACE" model/heart .status.serving)" heart-2
+  expect "the Pods that are ready" "$(field "$NAMESPACE" deployment/heart .status.availableReplicas)" 2
+}
+
+a_good_version_is_taken_while_a_rollout_is_broken() {
+  condition_is "$NAMESPACE" modelversion/heart-4 Stalled "True ArtifactInvalid" || die "no rollout is broken"
+  version heart-5 '.spec.source.training.validation.seed = 12' | apply "$NAMESPACE"
+  await_live "$NAMESPACE" heart-5
+  served_as_scored heart heart-5
+  kubectl delete --namespace "$NAMESPACE" modelversion heart-4 >/dev/null
+}
+
+fit_pods() { # VERSION JSONPATH
+  kubectl get --namespace "$NAMESPACE" pods --selector "modelward.io/version=$1,modelward.io/stage=fit" -o jsonpath="$2"
+}
+
+running_fit_pod() { # VERSION, into $POD
+  POD=$(fit_pods "$1" '{range .items[?(@.status.phase=="Running")]}{.metadata.name}{end}')
+  [ -n "$POD" ] && [[ $(container_id "$NAMESPACE" "$POD" "$(fit_pods "$1" '{.items[0].spec.containers[0].name}')") == containerd://* ]]
+}
+
+operator_is() { # REPLICAS
+  [ "$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=operator -o name | wc -l)" = "$1" ]
+}
+
+# Killed, tried again, and then nobody there to read the result before its Pod is gone.
+a_killed_training_is_repeated_and_its_result_is_not_lost() {
+  local first container job replicas
+  # Long enough to be killed: the data six times over, and the most folds that there may be.
+  for _ in 1 2 3 4 5 6; do cat "$SAMPLES/heart-disease/cleveland.csv"; done >"$WORK/long.csv"
+  kubectl create configmap long --namespace "$NAMESPACE" --from-file=data.csv="$WORK/long.csv" >/dev/null
+  version long-1 '.spec.model = "long" | .spec.source.training.dataset.configMap = {name: "long", key: "data.csv"} | .spec.source.training.validation = {folds: 20, repeats: 100, seed: 7} | .spec.serving.replicas = {min: 1, max: 1}' | apply "$NAMESPACE"
+  await 120 "long-1 trains" running_fit_pod long-1
+  first=$POD
+  container=$(kubectl get --namespace "$NAMESPACE" pod "$first" -o jsonpath='{.spec.containers[0].name}')
+  job=$(field "$NAMESPACE" modelversion/long-1 .status.fitAttempt.job)
+  kill_container "$NAMESPACE" "$first" "$container"
+  await 30 "$first ended" ended_by_signal "$first" "$container"
+  say "$first was killed in the middle"
+  expect "the bundle of long-1" "$(field "$NAMESPACE" modelversion/long-1 .status.bundle.digest)" ""
+  await 90 "$job is tried again" running_fit_pod long-1
+  [ "$POD" != "$first" ] || die "the killed Pod runs"
+  say "$POD tries again"
+
+  replicas=$(field "$SYSTEM" deployment/modelward-operator .spec.replicas)
+  kubectl scale --namespace "$SYSTEM" deployment modelward-operator --replicas 0 >/dev/null
+  await 60 "the operator is away" operator_is 0
+  kubectl wait --namespace "$NAMESPACE" --for=condition=Complete --timeout=180s "job/$job" >/dev/null
+  kubectl delete --namespace "$NAMESPACE" pods --selector "job-name=$job" >/dev/null
+  expect "the bundle of long-1 before anyone read the result" "$(field "$NAMESPACE" modelversion/long-1 .status.bundle.digest)" ""
+  expect "the Pods of $job" "$(kubectl get --namespace "$NAMESPACE" pods --selector "job-name=$job" -o name)" ""
+  kubectl scale --namespace "$SYSTEM" deployment modelward-operator --replicas "$replicas" >/dev/null
+  await_live "$NAMESPACE" long-1
+  served_as_scored long long-1
+  [ "$(field "$NAMESPACE" modelversion/long-1 .status.fitAttempt.attempt)" = 1 ] || die "the result was lost and the training counted anew"
+}
+
+ended_by_signal() { # POD CONTAINER
+  [ "$(kubectl get --namespace "$NAMESPACE" pod "$1" -o jsonpath="{.status.containerStatuses[?(@.name=='$2')].state.terminated.exitCode}")" = 137 ]
+}
+
+ledger_says() { # PATTERN
+  local address answer
+  address=$(kubectl get --namespace "$SYSTEM" service modelward-ledger -o jsonpath='{.spec.clusterIP}')
+  if [ "$MODELWARD_CLUSTER_PLACE" = kind ]; then
+    answer=$(on_node curl -s --max-time 5 -w ' %{http_code}' "http://$address:8090/readyz" </dev/null) || return 1
+  else
+    answer=$(curl -s --max-time 5 -w ' %{http_code}' "http://$address:8090/readyz") || return 1
+  fi
+  # shellcheck disable=SC2053
+  [[ $answer == $1 ]]
+}
+
+postgresql_away_stops_no_serving() {
+  local pod
+  kubectl scale --namespace "$SYSTEM" statefulset modelward-postgresql --replicas 0 >/dev/null
+  await 90 "the ledger says that the database is away" ledger_says '*atabase* 503'
+  answered_by heart heart-5
+  # A new Pod has no cache: the ledger gives the bundle without PostgreSQL.
+  pod=$(ready_pod heart)
+  kubectl delete --namespace "$NAMESPACE" pod "$pod" >/dev/null
+  await 90 "a new Pod is ready while PostgreSQL is away" model_has_pods heart 2
+  answered_by heart heart-5
+  kubectl scale --namespace "$SYSTEM" statefulset modelward-postgresql --replicas 1 >/dev/null
+  await 120 "the ledger has the database again" ledger_says '* 200'
+}
+
+model_has_pods() { # MODEL COUNT
+  [ "$(field "$NAMESPACE" "deployment/$1" .status.availableReplicas)" = "$2" ] && [ "$(pods_of_model "$1" -o name | wc -l)" = "$2" ]
+}
+
+ledger_is_away() { [ -z "$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=ledger -o name)" ]; }
+
+the_ledger_away_stops_no_serving_and_no_restart() {
+  local pod proof
+  kubectl scale --namespace "$SYSTEM" deployment modelward-ledger --replicas 0 >/dev/null
+  await 60 "the ledger is away" ledger_is_away
+  answered_by heart heart-5
+  pod=$(ready_pod heart)
+  proof=$(kill_and_await "$NAMESPACE" "$pod" inference)
+  say "$pod serves again without the ledger, $proof"
+  expect_words "the log of the new container" "$(kubectl logs --namespace "$NAMESPACE" "$pod")" "cached bundle"
+  answered_by heart heart-5
+  kubectl scale --namespace "$SYSTEM" deployment modelward-ledger --replicas 1 >/dev/null
+  await 120 "the ledger is ready again" ledger_says '* 200'
+}
+
+what_is_ours() {
+  kubectl get --namespace "$NAMESPACE" modelversions,models,deployments,services,configmaps,secrets,poddisruptionbudgets,jobs,pods -o json |
+    jq -c '[.items[] | [.kind, .metadata.name, .metadata.uid, .metadata.resourceVersion]] | sort'
+}
+
+at_rest_nothing_is_written() {
+  local before holder since=$SECONDS
+  # What was done before has its last consequences.
+  sleep 10
+  before=$(what_is_ours)
+  holder=$(field "$SYSTEM" lease/modelward-operator .spec.holderIdentity)
+  kubectl delete --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=operator >/dev/null
+  until [[ $(field "$SYSTEM" lease/modelward-operator .spec.holderIdentity) != @("$holder"|"") ]]; do
+    [ $((SECONDS - since)) -lt 90 ] || die "no other operator leads; before: $holder"
+    sleep 1
+  done
+  # The new leader lists everything and looks at each object.
+  sleep 15
+  expect "what is there after another operator has looked at it" "$(what_is_ours)" "$before"
+}
+
+tampering_is_undone() {
+  local before
+  before=$(field "$NAMESPACE" deployment/heart .spec.template.spec.containers[0].image)
+  kubectl set image --namespace "$NAMESPACE" deployment/heart inference=localhost/somebody/else:1 >/dev/null
+  kubectl delete --namespace "$NAMESPACE" service/heart poddisruptionbudget/heart >/dev/null
+  await 60 "the Service is back" kubectl get --namespace "$NAMESPACE" service heart -o name
+  await 60 "the budget is back" kubectl get --namespace "$NAMESPACE" poddisruptionbudget heart -o name
+  await 60 "the image is back" image_is "$before"
+  await 120 "both Pods are ready" model_has_pods heart 2
+  await 30 "the model answers" answering heart
+}
+
+image_is() { [ "$(field "$NAMESPACE" deployment/heart .spec.template.spec.containers[0].image)" = "$1" ]; }
+
+every_pod_is_restricted() {
+  local answer namespace
+  for namespace in "$NAMESPACE" "$SYSTEM"; do
+    expect "what $namespace enforces" "$(kubectl get namespace "$namespace" -o jsonpath='{.metadata.labels.pod-security\.kubernetes\.io/enforce}')" restricted
+    answer=$(kubectl label --dry-run=server --overwrite namespace "$namespace" pod-security.kubernetes.io/enforce=baseline 2>&1 >/dev/null)
+    answer+=$(kubectl label --dry-run=server --overwrite namespace "$namespace" pod-security.kubernetes.io/enforce=restricted 2>&1 >/dev/null)
+    expect "what the API server warns of in $namespace" "$answer" ""
+    expect "Pods that $namespace refused" "$(kubectl get --namespace "$namespace" events -o json | jq -r '.items[] | select(.message // "" | test("violates PodSecurity")) | .message')" ""
+  done
+}
+
+# Everything in the namespace but what Kubernetes and this script put there.
+leftovers() {
+  local kinds
+  kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -vE '^events(\.|$)' | paste -sd,)
+  kubectl get --namespace "$NAMESPACE" "$kinds" -o name --ignore-not-found 2>/dev/null |
+    grep -vxE '(configmap/(kube-root-ca.crt|heart-disease|stroke-data|long)|serviceaccount/default)' || true
+}
+
+nothing_left() { [ -z "$(leftovers)" ]; }
+
+await_nothing() { # AFTER WHAT
+  local since=$SECONDS
+  until nothing_left; do
+    [ $((SECONDS - since)) -lt 150 ] || die "after $1 there is still: $(leftovers | tr '\n' ' ')"
+    sleep 1
+  done
+  say "nothing is left after $1 ($((SECONDS - since)) s)"
+}
+
+deletion_leaves_nothing() {
+  local name versions
+  # Record first, then the newest version down to the oldest, each without waiting; one is just being trained.
+  version heart-9 '.spec.source.training.validation = {folds: 20, repeats: 100, seed: 13}' | apply "$NAMESPACE"
+  await 60 "heart-9 has a Job" kubectl get --namespace "$NAMESPACE" "job/$(await_job heart-9)" -o name
+  kubectl delete --namespace "$NAMESPACE" models --all --wait=false >/dev/null
+  versions=$(kubectl get --namespace "$NAMESPACE" modelversions --sort-by .metadata.creationTimestamp -o name | tac)
+  for name in $versions; do
+    kubectl delete --namespace "$NAMESPACE" "$name" --wait=false >/dev/null
+  done
+  await_nothing "models, then versions from the newest"
+
+  version heart-1 | apply "$NAMESPACE"
+  await_live "$NAMESPACE" heart-1
+  kubectl delete --namespace "$NAMESPACE" modelversion heart-1 --cascade=foreground --timeout=120s >/dev/null
+  await_nothing "one version, in the foreground"
+
+  version heart-1 | apply "$NAMESPACE"
+  version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
+  await_live "$NAMESPACE" heart-2
+  kubectl delete --namespace "$NAMESPACE" deployment,service,configmap,secret --selector modelward.io/model=heart --wait=false >/dev/null
+  kubectl delete --namespace "$NAMESPACE" modelversion heart-1 --wait=false >/dev/null
+  kubectl delete --namespace "$NAMESPACE" modelversion heart-2 --wait=false >/dev/null
+  kubectl delete --namespace "$NAMESPACE" model heart --ignore-not-found --wait=false >/dev/null
+  await_nothing "children, then versions from the oldest"
+
+  kubectl delete namespace "$NAMESPACE" --timeout=120s >/dev/null
+}
+
+await_job() { # VERSION: the name of its first Job
+  local since=$SECONDS job
+  until job=$(field "$NAMESPACE" "modelversion/$1" .status.snapshotAttempt.job) && [ -n "$job" ]; do
+    [ $((SECONDS - since)) -lt 30 ] || die "$1 has no Job"
+    sleep 0.3
+  done
+  echo "$job"
+}
+
+disruptions() {
+  MODELWARD_NAMESPACE=$NAMESPACE "$TESTS/disruptions.sh"
+}
+
+# === all ===
+
+need_packages jq:jq curl:curl python3:python3
+use_cluster
+[ -x "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/modelward-trainer" ] || die "the trainer was not built: tests/cluster/images.sh build"
+step "charts" install_release
+kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout=180s >/dev/null
+restricted_namespace "$NAMESPACE"
+rows_as_json 303 >"$WORK/rows.json"
+
+check "a version that has no data waits for it, and then it is trained, gated and served" waits_for_its_data
+check "predictions equal modelward-trainer score of the same bundle, bit for bit" predicts_what_the_trainer_scores
+check "a second version takes over and the first is Retired" a_second_version_takes_over
+check "a failed gate is a sentence, and the former version goes on serving" a_failed_gate_is_readable
+check "wrong data is listed whole, and what is put right goes on by itself" wrong_data_is_readable
+check "a Service of the model's name that is not ours is left alone" a_name_that_is_taken_is_left_alone
+check "two versions applied at once have one order" two_at_once_have_one_order
+check "a bundle with a flipped bit is never served, and the status names the file" a_flipped_byte_is_never_served
+check "a good version is taken while a rollout is broken" a_good_version_is_taken_while_a_rollout_is_broken
+check "a killed training is repeated, and the ledger knows a result whose Pod is gone" a_killed_training_is_repeated_and_its_result_is_not_lost
+check "PostgreSQL away: predictions and new Pods go on, the ledger says so and recovers" postgresql_away_stops_no_serving
+check "the ledger away: predictions go on, and a container starts again from its cache" the_ledger_away_stops_no_serving_and_no_restart
+check "what somebody else changed or deleted is put back" tampering_is_undone
+[ "${1:-}" != disruptions ] || check "disruptions cost no request" disruptions
+check "at rest nothing is written, also by an operator that starts anew" at_rest_nothing_is_written
+check "every Pod keeps the restricted Pod Security Standard" every_pod_is_restricted
+check "deletion in any order leaves nothing" deletion_leaves_nothing
+
+printf '\n%s\n' "the story:"
+printf '%s\n' "${CHECKS[@]}"
+echo "${#CHECKS[@]}" >"$LOGS/story.count"
+[ $FAILED = 0 ] || die "$FAILED of ${#CHECKS[@]} do not hold"
