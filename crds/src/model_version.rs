@@ -70,7 +70,8 @@ pub struct TrainingSource {
     pub target: Target,
 
     /// Features that need to be said more about than can be inferred. Columns that are not listed here, other than the
-    /// target and excluded ones, are features too: Numeric where every value is a number, Categorical otherwise.
+    /// target and excluded ones, are features too: Numeric where every value is a number, Categorical where most are words.
+    /// A column that mixes numbers and words, at least half of them numbers, has to be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -165,7 +165,7 @@ impl JobResult {
         }
     }
 
-    /// The result with its longest parts cut, so that its JSON is sure to fit a termination message:
+    /// The result with its longest parts cut, for a termination message:
     /// the first five violations, and texts of at most 240 characters.
     #[must_use]
     pub fn abridged(&self) -> Self {
