@@ -188,7 +188,7 @@ judge_all() { # FIGURES
 need_packages jq:jq
 use_cluster
 trap cleanup EXIT
-step "client image" "$CLUSTER_SCRIPTS/images.sh" build tests
+"$CLUSTER_SCRIPTS/images.sh" name tests >/dev/null 2>&1 || step "client image" "$CLUSTER_SCRIPTS/images.sh" build tests
 step "client image into the cluster" "$CLUSTER_SCRIPTS/images.sh" load tests
 kubectl get --namespace "$NAMESPACE" model "$MODEL" >/dev/null || die "no model $MODEL in the namespace $NAMESPACE: run the demo first"
 await 120 "all Pods of $MODEL are ready" settled

@@ -48,11 +48,11 @@ install_release() {
 
 # === waiting ===
 
-# await SECONDS "what" COMMAND…: until the command succeeds.
+# await SECONDS "what" COMMAND…: until the command succeeds; what it prints is not shown.
 await() {
   local seconds=$1 what=$2 since=$SECONDS
   shift 2
-  until "$@"; do
+  until "$@" >/dev/null; do
     [ $((SECONDS - since)) -lt "$seconds" ] || die "not within $seconds s: $what"
     sleep 0.3
   done

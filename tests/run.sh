@@ -39,7 +39,7 @@ part_crates() {
 
 part_python() { "$HERE/python/compare.sh"; }
 
-part_charts() { "$HERE/charts.sh"; }
+part_charts() { "$HERE/cluster/charts.sh" lint; }
 
 part_scripts() {
   # shellcheck disable=SC2046
@@ -53,7 +53,7 @@ part_story() {
   "$HERE/cluster/cluster.sh" up
   eval "$("$HERE/cluster/cluster.sh" env)"
   "$HERE/cluster/images.sh" load operator inference trainer postgres tests
-  "$HERE/charts.sh" server || failed=1
+  "$HERE/cluster/charts.sh" dry-run || failed=1
   [ $failed = 1 ] || "$HERE/story.sh" || failed=1
   "$HERE/cluster/cluster.sh" down
   [ $failed = 0 ] || die "the story failed"

@@ -45,7 +45,7 @@ install_charts() {
   # What a former attempt left half-way is waited for, not repaired by hand: the same command is the cure.
   if ! helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$RELEASE_NAMESPACE" \
     --values "$REPOSITORY/manifests/local/values.yaml" --values "$WORK/images.yaml" --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
-    tail -n 5 "$LOGS/helm.log" >&2
+    grep -i '^error' "$LOGS/helm.log" >&2 || tail -n 5 "$LOGS/helm.log" >&2
     kubectl --namespace "$RELEASE_NAMESPACE" get pods >&2 || true
     die "the chart did not become ready; kubectl --namespace $RELEASE_NAMESPACE describe pods tells why"
   fi

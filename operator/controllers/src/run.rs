@@ -45,13 +45,20 @@ const CONCURRENCY: u16 = 8;
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
 const WATCH_TIMEOUT: u32 = 60;
+/// So many failures in a row, the last one within [`WATCH_FAILING`], make a watch count as broken. A watch that was
+/// started again is silent until something happens, so silence after a failure must count as health: otherwise the one
+/// refusal that a young CRD gives would keep a process unready for as long as no object is made.
+const WATCH_FAILURES: u32 = 3;
+/// Longer than the longest backoff between two failures.
+const WATCH_FAILING: Duration = Duration::from_secs(90);
 
 type Guarded<K> = DeserializeGuard<K>;
 
 /// What a readiness probe asks.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    watches: Arc<Mutex<BTreeMap<String, bool>>>,
+    /// By kind: failures since the last event, and when the last of them was.
+    watches: Arc<Mutex<BTreeMap<String, (u32, Instant)>>>,
     started: Arc<AtomicBool>,
 }
 
@@ -63,7 +70,7 @@ impl Health {
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches
             .iter()
-            .filter(|(_, healthy)| !**healthy)
+            .filter(|(_, (failures, last))| *failures >= WATCH_FAILURES && last.elapsed() < WATCH_FAILING)
             .map(|(kind, _)| format!("{kind} cannot be watched"))
             .collect()
     }
@@ -74,10 +81,13 @@ impl Health {
     }
 
     fn note(&self, kind: &str, healthy: bool) {
-        self.watches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(kind.to_owned(), healthy);
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        if healthy {
+            watches.remove(kind);
+        } else {
+            let failing = watches.entry(kind.to_owned()).or_insert((0, Instant::now()));
+            *failing = (failing.0 + 1, Instant::now());
+        }
     }
 }
 

@@ -1,0 +1,311 @@
+//! Counts on their way from Pods to the ledger: cumulative, so that repeats and reordering do no harm.
+//!
+//! ```text
+//! Pod A (incarnation a) ── seq 1: 40 rows ── seq 2: 95 rows ── seq 2 again ─┐   kept: a → seq 2, 95 rows
+//! Pod A, restarted (b)  ── seq 1: 12 rows ──────────────────────────────────┼─►       b → seq 1, 12 rows
+//! Pod B (incarnation c) ── seq 3: 60 rows ── seq 1: 20 rows (late) ─────────┘         c → seq 3, 60 rows
+//!                                                                               sum: 167 rows
+//! ```
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    num::NonZeroU32,
+};
+
+use modelward_wire::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::counts::{Counts, CountsError};
+
+/// The format that this code writes, and the only one that it reads.
+pub const ENVELOPE_FORMAT: u32 = 1;
+
+/// 128 random bits that one life of a process draws when it starts; written as 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Incarnation(pub u128);
+
+/// What a total is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TotalKey {
+    /// The digest of the route: version, bundle, threshold, weight, mode.
+    pub route: Digest,
+    /// Start of the window of event time, in seconds since 1970-01-01T00:00:00Z.
+    pub window_start: i64,
+    /// The process that counted.
+    pub incarnation: Incarnation,
+}
+
+/// All that one process counted of one route in one window by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Envelope {
+    /// [`ENVELOPE_FORMAT`].
+    pub format: u32,
+    /// What it is of.
+    pub key: TotalKey,
+    /// Rises with each envelope of one key; the highest holds everything that the others hold.
+    pub sequence: u64,
+    /// Whether the process says that nothing will be added any more.
+    pub closed: bool,
+    /// The counts.
+    pub counts: Counts,
+}
+
+/// The latest total of each key. A pure fold: the same envelopes in any order, any of them any number of times, give
+/// the same totals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CumulativeTotals {
+    latest: BTreeMap<TotalKey, Envelope>,
+}
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absorbed {
+    /// It is the latest of its key now.
+    Kept,
+    /// It was there already.
+    Repeated,
+    /// A later one was there.
+    Late,
+}
+
+/// The sum over all processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// Their counts.
+    pub counts: Counts,
+    /// How many processes counted.
+    pub incarnations: u64,
+    /// Those that never said that they were done: each may have lost what it counted after its last envelope.
+    pub unclosed: Vec<Incarnation>,
+}
+
+/// Why an envelope or a sum cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TotalsError {
+    /// The envelope has a format that this program does not know.
+    #[error("envelope has format {0}, this program reads format {ENVELOPE_FORMAT}")]
+    Format(u32),
+    /// One sequence number stands for two different contents.
+    #[error(
+        "envelope {sequence} of incarnation {} differs from the one that was kept; a sequence number is used once",
+        String::from(*incarnation)
+    )]
+    Conflict {
+        /// Who sent it.
+        incarnation: Incarnation,
+        /// The number that was used twice.
+        sequence: u64,
+    },
+    /// A text that is no incarnation.
+    #[error("{0:?} is not an incarnation; it must be 32 lower-case hexadecimal digits")]
+    Incarnation(String),
+    /// The counts do not add up.
+    #[error("totals of different processes do not add up")]
+    Counts(#[from] CountsError),
+}
+
+/// The start of the window that holds a moment. Both are in seconds since 1970-01-01T00:00:00Z; `length` in seconds.
+///
+/// A window holds its start and not its end; windows tile all time from 1970 on and before.
+pub fn window_start(at: i64, length: NonZeroU32) -> i64 {
+    at.saturating_sub(at.rem_euclid(i64::from(length.get())))
+}
+
+// === impl CumulativeTotals ===
+
+impl CumulativeTotals {
+    /// Takes in one envelope: of each key the one with the highest sequence is kept.
+    pub fn absorb(&mut self, envelope: Envelope) -> Result<Absorbed, TotalsError> {
+        if envelope.format != ENVELOPE_FORMAT {
+            return Err(TotalsError::Format(envelope.format));
+        }
+        match self.latest.entry(envelope.key) {
+            Entry::Vacant(entry) => {
+                entry.insert(envelope);
+                Ok(Absorbed::Kept)
+            }
+            Entry::Occupied(mut entry) => {
+                let kept = entry.get_mut();
+                if envelope.sequence > kept.sequence {
+                    *kept = envelope;
+                    return Ok(Absorbed::Kept);
+                }
+                if envelope.sequence < kept.sequence {
+                    return Ok(Absorbed::Late);
+                }
+                if *kept == envelope {
+                    return Ok(Absorbed::Repeated);
+                }
+                Err(TotalsError::Conflict {
+                    incarnation: envelope.key.incarnation,
+                    sequence: envelope.sequence,
+                })
+            }
+        }
+    }
+
+    /// The latest envelopes, by key.
+    pub fn latest(&self) -> impl Iterator<Item = &Envelope> {
+        self.latest.values()
+    }
+
+    /// The sum of one route over all processes and over the windows that start in `from..until`; `None` where there
+    /// is nothing.
+    pub fn sum(&self, route: Digest, from: i64, until: i64) -> Result<Option<Sum>, TotalsError> {
+        let inside = |key: &TotalKey| key.route == route && (from..until).contains(&key.window_start);
+        sum(self.latest.values().filter(|envelope| inside(&envelope.key)))
+    }
+}
+
+/// Adds envelopes of which each key is there once, such as rows of a table that keeps the latest.
+pub fn sum<'a>(envelopes: impl IntoIterator<Item = &'a Envelope>) -> Result<Option<Sum>, TotalsError> {
+    let mut total: Option<Counts> = None;
+    // A process that counted in several windows is one process, and closed where each of its windows is.
+    let mut closed: BTreeMap<Incarnation, bool> = BTreeMap::new();
+    for envelope in envelopes {
+        match &mut total {
+            None => total = Some(envelope.counts.clone()),
+            Some(total) => total.merge(&envelope.counts)?,
+        }
+        *closed.entry(envelope.key.incarnation).or_insert(true) &= envelope.closed;
+    }
+    Ok(total.map(|counts| Sum {
+        counts,
+        incarnations: closed.len() as u64,
+        unclosed: closed.into_iter().filter_map(|(who, closed)| (!closed).then_some(who)).collect(),
+    }))
+}
+
+// === impl Incarnation ===
+
+impl From<Incarnation> for String {
+    fn from(incarnation: Incarnation) -> Self {
+        format!("{:032x}", incarnation.0)
+    }
+}
+
+impl TryFrom<String> for Incarnation {
+    type Error = TotalsError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        match u128::from_str_radix(&text, 16) {
+            Ok(bits) if plain => Ok(Self(bits)),
+            _ => Err(TotalsError::Incarnation(text)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        bins::Observed,
+        counts::tests::{Row, bins, count, rows},
+    };
+
+    const ROUTE: Digest = Digest::from_bytes([7; 32]);
+
+    fn envelope(incarnation: u128, window_start: i64, sequence: u64, rows: &[Row]) -> Envelope {
+        Envelope {
+            format: ENVELOPE_FORMAT,
+            key: TotalKey {
+                route: ROUTE,
+                window_start,
+                incarnation: Incarnation(incarnation),
+            },
+            sequence,
+            closed: false,
+            counts: count(rows),
+        }
+    }
+
+    #[test]
+    fn windows_tile_time_before_1970_too() {
+        let hour = NonZeroU32::new(3600).unwrap();
+        let starts = [0, 3599, 3600, -1, -3600, i64::MIN].map(|at| window_start(at, hour));
+        assert_eq!(starts, [0, 0, 3600, -3600, -3600, i64::MIN]);
+    }
+
+    #[test]
+    fn one_sequence_number_with_two_contents_is_an_error() {
+        let row = ([Observed::Missing, Observed::Missing], 0.5, 1);
+        let mut totals = CumulativeTotals::default();
+        assert_eq!(totals.absorb(envelope(1, 0, 1, &[row])), Ok(Absorbed::Kept));
+        assert_eq!(totals.absorb(envelope(1, 0, 1, &[row])), Ok(Absorbed::Repeated));
+        let conflict = TotalsError::Conflict {
+            incarnation: Incarnation(1),
+            sequence: 1,
+        };
+        assert_eq!(totals.absorb(envelope(1, 0, 1, &[row, row])), Err(conflict));
+        assert_eq!(totals.absorb(envelope(1, 0, 0, &[])), Ok(Absorbed::Late));
+        assert_eq!(totals.sum(ROUTE, 0, 1).unwrap().unwrap().counts.features.rows, 1);
+    }
+
+    #[test]
+    fn processes_that_never_closed_are_named() {
+        let mut totals = CumulativeTotals::default();
+        let closed = Envelope {
+            closed: true,
+            ..envelope(1, 0, 3, &[])
+        };
+        totals.absorb(closed).unwrap();
+        totals.absorb(envelope(2, 0, 1, &[])).unwrap();
+        let sum = totals.sum(ROUTE, 0, 1).unwrap().unwrap();
+        assert_eq!((sum.incarnations, sum.unclosed), (2, vec![Incarnation(2)]));
+        assert_eq!(totals.sum(ROUTE, 1, 2), Ok(None));
+        assert_eq!(totals.sum(Digest::from_bytes([8; 32]), 0, 1), Ok(None));
+    }
+
+    #[test]
+    fn an_envelope_survives_its_bytes_and_a_bad_incarnation_is_refused() {
+        let one = envelope(0xabc, -3600, u64::MAX, &[]);
+        let text = serde_json::to_string(&one).unwrap();
+        assert_eq!(serde_json::from_str::<Envelope>(&text).unwrap(), one);
+        for bad in ["abc", "+0000000000000000000000000000abc", "00000000000000000000000000000ABC"] {
+            let changed = text.replace(&String::from(Incarnation(0xabc)), bad);
+            assert!(serde_json::from_str::<Envelope>(&changed).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn repeats_and_reordering_do_no_harm(
+            (pods, sent) in prop::collection::vec(rows(0..40), 1..5).prop_flat_map(|pods| {
+                // Every Pod sends a growing prefix of its rows in each of up to six envelopes, and the last holds all.
+                let all: Vec<(usize, u64)> =
+                    (0..pods.len()).flat_map(|pod| (1..=6).map(move |sequence| (pod, sequence))).collect();
+                let last: Vec<(usize, u64)> = (0..pods.len()).map(|pod| (pod, 6)).collect();
+                // Some of them any number of times, the last of each at least once, in any order.
+                let sent = prop::collection::vec(prop::sample::select(all), 0..40)
+                    .prop_map(move |some| [some, last.clone()].concat())
+                    .prop_shuffle();
+                (Just(pods), sent)
+            }),
+        ) {
+            let mut totals = CumulativeTotals::default();
+            for (pod, sequence) in sent {
+                let rows = &pods[pod];
+                let part = &rows[..rows.len() * sequence as usize / 6];
+                totals.absorb(envelope(pod as u128, 0, sequence, part)).unwrap();
+            }
+            let sum = totals.sum(ROUTE, 0, 1).unwrap().unwrap();
+            prop_assert_eq!(serde_json::to_vec(&sum.counts).unwrap(), serde_json::to_vec(&count(&pods.concat())).unwrap());
+            prop_assert_eq!(sum.incarnations, pods.len() as u64);
+        }
+
+        #[test]
+        fn a_window_holds_its_moment(at: i32, length in 1..100_000_u32) {
+            let length = NonZeroU32::new(length).unwrap();
+            let start = window_start(i64::from(at), length);
+            prop_assert!(start <= i64::from(at) && i64::from(at) < start + i64::from(length.get()));
+            prop_assert_eq!(start.rem_euclid(i64::from(length.get())), 0);
+        }
+    }
+}

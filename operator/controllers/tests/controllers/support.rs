@@ -1,0 +1,603 @@
+//! A namespace with everything that the reconcilers work with: a real API server, the real ledger, played Pods.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        events::v1::Event,
+        policy::v1::PodDisruptionBudget,
+        rbac::v1::{ClusterRole, RoleBinding},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    client::ClientBuilder,
+    core::ApiResource,
+    runtime::wait::await_condition,
+};
+use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
+use modelward_crds::{Model, ModelVersion, Role, labels};
+use modelward_kit::{
+    apiserver::ApiServer,
+    played::{JobEnd, Played},
+    postgres::Postgres,
+};
+use modelward_ledger::{Ledger, MigrateConfig, migrate};
+use modelward_wire::{
+    Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest, ManifestKind, MetricValue, Verdict,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::calls::{Calls, Recorder};
+
+/// Nothing here takes so long unless it never comes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A namespace and all that works in it.
+pub struct House {
+    pub api: &'static ApiServer,
+    /// May do everything.
+    pub kube: Client,
+    pub namespace: String,
+    pub played: Played,
+    /// What the operator asked of the API server.
+    pub calls: Calls,
+    pub ledger_url: String,
+    pub store: Store,
+    registry: prometheus_client::registry::Registry,
+    metrics: Metrics,
+    operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    ledger: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    directory: tempfile::TempDir,
+}
+
+/// Where the ledger keeps artifacts.
+#[derive(Clone)]
+pub struct Store(PathBuf);
+
+type Running = (oneshot::Sender<()>, JoinHandle<()>);
+
+// === impl Store ===
+
+impl Store {
+    /// Puts an artifact of one file there, as the trainer would through the ledger.
+    pub fn publish(&self, kind: ManifestKind, content: &str) -> Digest {
+        let file = FileEntry {
+            path: "model.json".into(),
+            sha256: digest_of(content.as_bytes()),
+            size: content.len() as u64,
+        };
+        self.put("blobs", content.as_bytes());
+        let manifest = Manifest::new(kind, vec![file]).unwrap();
+        self.put("manifests", &serde_json::to_vec(&manifest).unwrap())
+    }
+
+    /// A result whose artifact exists.
+    pub fn result(&self, stage: JobStage, of: &str, f1: &str) -> JobResult {
+        let (kind, what) = match stage {
+            JobStage::Snapshot => (ManifestKind::Snapshot, "rows"),
+            JobStage::Fit => (ManifestKind::Bundle, "bundle"),
+        };
+        let mut result = JobResult::new(stage, Verdict::Succeeded, "done");
+        result.digest = Some(self.publish(kind, &format!("{what} of {of}")));
+        match stage {
+            JobStage::Snapshot => result.rows = Some(303),
+            JobStage::Fit => {
+                let passed = f1 >= "0.75";
+                result.verdict = if passed { Verdict::Succeeded } else { Verdict::GatesFailed };
+                result.family = Some("LogisticRegression".into());
+                result.threshold = Some("0.5".parse().unwrap());
+                result.metrics = vec![MetricValue {
+                    name: "F1".into(),
+                    mean: f1.parse().unwrap(),
+                    standard_error: "0.0112".parse().unwrap(),
+                }];
+                result.gates = vec![GateResult {
+                    metric: "F1".into(),
+                    bound: "atLeast 0.75".into(),
+                    value: f1.parse().unwrap(),
+                    passed,
+                }];
+            }
+        }
+        result
+    }
+
+    fn put(&self, folder: &str, bytes: &[u8]) -> Digest {
+        let digest = digest_of(bytes);
+        let directory = self.0.join(folder).join("sha256");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(digest.hex()), bytes).unwrap();
+        digest
+    }
+}
+
+// === impl House ===
+
+impl House {
+    /// A house with the operator at work, and a ledger without PostgreSQL.
+    pub async fn open() -> Result<Self> {
+        let mut house = Self::without_operator(None).await?;
+        house.start_operator().await?;
+        Ok(house)
+    }
+
+    /// A house whose ledger has a PostgreSQL.
+    pub async fn with_postgres() -> Result<Self> {
+        let postgres = Postgres::shared().await?;
+        let database = postgres.database().await?;
+        let mut house = Self::without_operator(Some(&database.url)).await?;
+        let ready = format!("{}/readyz", house.ledger_url);
+        until("the ledger with its PostgreSQL", async || {
+            Ok(reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()).then_some(()))
+        })
+        .await?;
+        house.start_operator().await?;
+        Ok(house)
+    }
+
+    pub async fn without_operator(database: Option<&str>) -> Result<Self> {
+        let api = ApiServer::shared().await;
+        let kube = api.client();
+        let namespace = api.namespace().await;
+        let directory = tempfile::tempdir()?;
+        let mut registry = prometheus_client::registry::Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let store = Store(directory.path().join("artifacts").join(&namespace));
+        let played = Played::start(kube.clone(), &namespace);
+        let trainer = store.clone();
+        played.jobs(move |job| trains(&trainer, job, "0.8151"));
+        let mut house = Self {
+            api,
+            kube,
+            namespace,
+            played,
+            calls: Calls::default(),
+            ledger_url: String::new(),
+            store,
+            registry,
+            metrics,
+            operator: None,
+            ledger: None,
+            directory,
+        };
+        for account in ["default", "modelward-operator"] {
+            house.create::<ServiceAccount>(json!({"metadata": {"name": account}})).await?;
+        }
+        if let Some(url) = database {
+            std::fs::write(house.path("url"), url)?;
+            let config = MigrateConfig {
+                database_url_file: house.path("url"),
+                ledger_role: "postgres".into(),
+                patience: Duration::from_secs(10),
+            };
+            migrate(config).await?;
+        }
+        house.start_ledger().await?;
+        house.create::<ConfigMap>(dataset("rows")).await?;
+        Ok(house)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts the ledger on the address that it had before, if it had one.
+    pub async fn start_ledger(&mut self) -> Result<()> {
+        let addr = self.ledger_url.strip_prefix("http://").unwrap_or("127.0.0.1:0").parse()?;
+        let config = modelward_ledger::Config {
+            addr,
+            database_url_file: self.path("url"),
+            store: format!("file://{}", self.path("artifacts").display()),
+            operator_service_account: format!("system:serviceaccount:{}:modelward-operator", self.namespace),
+            ..modelward_ledger::Config::default()
+        };
+        let ledger = Ledger::bind(config, self.kube.clone()).await?;
+        self.ledger_url = format!("http://{}", ledger.local_addr()?);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(ledger.run(async {
+            let _ = stopped.await;
+        }));
+        self.ledger = Some((stop, task));
+        Ok(())
+    }
+
+    pub async fn stop_ledger(&mut self) -> Result<()> {
+        end(self.ledger.take()).await
+    }
+
+    /// Starts the reconcilers under the rights that the chart gives them, and no others.
+    pub async fn start_operator(&mut self) -> Result<()> {
+        let token = self.token("modelward-operator", None, &[LEDGER_AUDIENCE]).await?;
+        std::fs::write(self.path("token"), token)?;
+        let config = Config {
+            trainer_image: "modelward/trainer:test".into(),
+            inference_image: "modelward/inference:test".into(),
+            image_pull_policy: "IfNotPresent".into(),
+            image_pull_secrets: vec!["registry".into()],
+            ledger_url: self.ledger_url.clone(),
+            ledger_token_file: self.path("token"),
+            workload_service_account: "default".into(),
+            training_deadline_seconds: 3600,
+            watch_namespace: Some(self.namespace.clone()),
+        };
+        let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
+        let clock = Arc::new(|| Timestamp::try_from(SystemTime::now()).unwrap());
+        let client = self.operator_client().await?;
+        let context = Context::new(client, config, ledger, self.metrics.clone(), "modelward-operator-0", clock);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(run(Arc::new(context), Health::default(), async {
+            let _ = stopped.await;
+        }));
+        self.operator = Some((stop, task));
+        Ok(())
+    }
+
+    pub async fn stop_operator(&mut self) -> Result<()> {
+        end(self.operator.take()).await
+    }
+
+    /// Ends the operator as SIGKILL does: wherever it is.
+    pub async fn kill_operator(&mut self) {
+        if let Some((stop, task)) = self.operator.take() {
+            task.abort();
+            let _ = task.await;
+            drop(stop);
+        }
+    }
+
+    async fn operator_client(&self) -> Result<Client> {
+        let rules = chart_rules()?;
+        let roles = Api::<ClusterRole>::all(self.kube.clone());
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "modelward-operator"}, "rules": rules,
+        });
+        let params = PatchParams::apply("tests").force();
+        roles.patch("modelward-operator", &params, &Patch::Apply(&role)).await?;
+        if Api::<RoleBinding>::namespaced(self.kube.clone(), &self.namespace).get_opt("operator").await?.is_none() {
+            self.create::<RoleBinding>(json!({
+                "metadata": {"name": "operator"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "modelward-operator"},
+                "subjects": [{"kind": "ServiceAccount", "name": "modelward-operator", "namespace": self.namespace}],
+            }))
+            .await?;
+        }
+        let mut config = self.api.config()?;
+        config.default_retry = false;
+        config.auth_info.token = Some(self.token("modelward-operator", None, &[]).await?.into());
+        let client = ClientBuilder::try_from(config)?.with_layer(&Recorder(self.calls.clone())).build();
+        // The API server learns of a new role by a watch of its own.
+        let pods = Api::<Pod>::namespaced(client.clone(), &self.namespace);
+        until("the operator's rights", async || Ok(pods.list(&ListParams::default()).await.ok())).await?;
+        self.calls.clear();
+        Ok(client)
+    }
+
+    /// A token of a service account in this namespace, bound to a Pod if there is one.
+    pub async fn token(&self, account: &str, pod: Option<&Pod>, audiences: &[&str]) -> Result<String> {
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: audiences.iter().map(ToString::to_string).collect(),
+                bound_object_ref: pod.map(|pod| BoundObjectReference {
+                    api_version: Some("v1".into()),
+                    kind: Some("Pod".into()),
+                    name: Some(pod.name_any()),
+                    uid: pod.uid(),
+                }),
+                expiration_seconds: Some(600),
+            },
+            ..TokenRequest::default()
+        };
+        let made = self.all::<ServiceAccount>().create_token_request(account, &PostParams::default(), &request).await?;
+        Ok(made.status.context("a token request without a status")?.token)
+    }
+
+    pub fn all<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    /// Makes an object from its content.
+    pub async fn create<K>(&self, mut content: Value) -> Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug,
+    {
+        content["apiVersion"] = K::api_version(&()).into();
+        content["kind"] = K::kind(&()).into();
+        let object: K = serde_json::from_value(content)?;
+        Ok(self.all::<K>().create(&PostParams::default(), &object).await?)
+    }
+
+    pub async fn patch<K>(&self, name: &str, patch: Value) -> Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        let params = PatchParams { field_manager: Some("somebody".into()), ..PatchParams::default() };
+        Ok(self.all::<K>().patch(name, &params, &Patch::Merge(patch)).await?)
+    }
+
+    pub async fn delete<K>(&self, name: &str) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        self.all::<K>().delete(name, &DeleteParams::background()).await?;
+        Ok(())
+    }
+
+    /// Waits until the object is so. What it is instead is in the error.
+    pub async fn wait<K>(&self, name: &str, what: &str, is_so: impl Fn(&K) -> bool + Send) -> Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    {
+        let condition = |object: Option<&K>| object.is_some_and(&is_so);
+        let waited = tokio::time::timeout(PATIENCE, await_condition(self.all::<K>(), name, condition)).await;
+        if let Ok(waited) = waited {
+            return waited?.context("an object that is so is there");
+        }
+        let found = self.all::<K>().get_opt(name).await?;
+        let found = found.map(serde_json::to_value).transpose()?.map(|mut found| {
+            found["metadata"]["managedFields"].take();
+            serde_json::to_string_pretty(&found).unwrap_or_default()
+        });
+        let kind = K::kind(&());
+        bail!("{kind} {name}: not {what} within {PATIENCE:?}; it is {}", found.as_deref().unwrap_or("not there"))
+    }
+
+    pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    {
+        let condition = |object: Option<&K>| object.is_none();
+        let waited = tokio::time::timeout(PATIENCE, await_condition(self.all::<K>(), name, condition)).await;
+        ensure!(waited.is_ok(), "{} {name} is still there after {PATIENCE:?}", K::kind(&()));
+        Ok(())
+    }
+
+    // === the story's words ===
+
+    pub async fn apply_version(&self, name: &str) -> Result<ModelVersion> {
+        self.create(version(name)).await
+    }
+
+    pub async fn wait_role(&self, name: &str, role: Role) -> Result<ModelVersion> {
+        let what = format!("{role:?}");
+        self.wait(name, &what, |version: &ModelVersion| version.status.as_ref().and_then(|status| status.role) == Some(role))
+            .await
+    }
+
+    /// Waits until the version is Live and has nothing left to do.
+    pub async fn wait_live(&self, name: &str) -> Result<ModelVersion> {
+        self.wait(name, "Live and Ready", |version: &ModelVersion| {
+            let role = version.status.as_ref().and_then(|status| status.role);
+            role == Some(Role::Live) && says(version, "Ready", "True", "Serving")
+        })
+        .await
+    }
+
+    /// Waits until a condition of a version says this.
+    pub async fn wait_says(&self, name: &str, kind: &str, status: &str, reason: &str) -> Result<ModelVersion> {
+        let what = format!("{kind}={status}/{reason}");
+        self.wait(name, &what, |version: &ModelVersion| says(version, kind, status, reason)).await
+    }
+
+    pub async fn model_says(&self, kind: &str, status: &str, reason: &str) -> Result<Model> {
+        let what = format!("{kind}={status}/{reason}");
+        self.wait("heart", &what, |model: &Model| {
+            let conditions = model.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            conditions.iter().any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+        })
+        .await
+    }
+
+    /// The Jobs of a stage of a version, oldest first.
+    pub async fn jobs(&self, version: &str, stage: &str) -> Result<Vec<Job>> {
+        let of = ListParams::default().labels(&format!("{}={version},{}={stage}", labels::VERSION, labels::STAGE));
+        let mut jobs = self.all::<Job>().list(&of).await?.items;
+        jobs.sort_by_key(|job| job.creation_timestamp().map(|time| time.0));
+        Ok(jobs)
+    }
+
+    /// Waits for a Job of this stage that runs, and gives it with its Pod.
+    pub async fn running_job(&self, version: &str, stage: &str) -> Result<(Job, Pod)> {
+        until(&format!("a running {stage} Job of {version}"), async || {
+            for job in self.jobs(version, stage).await? {
+                let running = job.status.as_ref().is_some_and(|status| status.active == Some(1));
+                if let (true, Some(pod)) = (running, self.all::<Pod>().get_opt(&format!("{}-x", job.name_any())).await?) {
+                    return Ok(Some((job, pod)));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Writes a result into the ledger, as the Pod of the Job.
+    pub async fn report(&self, job: &Job, pod: &Pod, result: &JobResult) -> Result<()> {
+        let token = self.token("default", Some(pod), &[LEDGER_AUDIENCE]).await?;
+        let uid = job.uid().unwrap_or_default();
+        let url = format!("{}/v1/jobs/{}/{uid}/result", self.ledger_url, self.namespace);
+        let answer = reqwest::Client::new().put(url).bearer_auth(token).json(result).send().await?;
+        ensure!(answer.status().is_success(), "{}: {}", answer.status(), answer.text().await?);
+        Ok(())
+    }
+
+    pub async fn wait_event(&self, reason: &str, words: &str) -> Result<()> {
+        until(&format!("an Event {reason} with {words:?}"), async || {
+            let events = self.all::<Event>().list(&ListParams::default()).await?;
+            let found = events.iter().any(|event| {
+                event.reason.as_deref() == Some(reason) && event.note.as_ref().is_some_and(|note| note.contains(words))
+            });
+            Ok(found.then_some(()))
+        })
+        .await
+    }
+
+    /// One of the operator's counters, summed over the labels that contain this text.
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let values = text.lines().filter(|line| line.starts_with(&format!("modelward_operator_{name}")) && line.contains(label));
+        values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    /// Makes both controllers reconcile by a label that means nothing, and waits until they have.
+    pub async fn nudge(&self, version: &str) -> Result<()> {
+        let done = || ["\"modelversion\"", "\"model\""].map(|label| self.metric("reconciles_total", label));
+        let before = done();
+        let label = format!("{:?}", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos());
+        self.patch::<ModelVersion>(version, json!({"metadata": {"labels": {"unrelated": label}}})).await?;
+        until("both controllers to have looked", async || {
+            let looked = done().iter().zip(before).all(|(now, before)| *now > before);
+            Ok((looked && self.metric("active_reconciles", "").abs() < 0.5).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until a look changes nothing.
+    pub async fn rest(&self, version: &str) -> Result<()> {
+        for _ in 0..20 {
+            self.calls.clear();
+            self.nudge(version).await?;
+            if self.calls.writes().is_empty() {
+                return Ok(());
+            }
+        }
+        bail!("it does not come to rest: {:#?}", self.calls.writes())
+    }
+
+    /// resourceVersions of everything in the namespace but tokens' owners and the versions that a nudge touches.
+    pub async fn everything(&self) -> Result<BTreeMap<String, String>> {
+        let kinds = [
+            ApiResource::erase::<Model>(&()),
+            ApiResource::erase::<Job>(&()),
+            ApiResource::erase::<ConfigMap>(&()),
+            ApiResource::erase::<Secret>(&()),
+            ApiResource::erase::<Service>(&()),
+            ApiResource::erase::<Deployment>(&()),
+            ApiResource::erase::<ReplicaSet>(&()),
+            ApiResource::erase::<Pod>(&()),
+            ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            ApiResource::erase::<PodDisruptionBudget>(&()),
+            ApiResource::erase::<Event>(&()),
+        ];
+        let mut found = BTreeMap::new();
+        for kind in kinds {
+            let api = Api::<DynamicObject>::namespaced_with(self.kube.clone(), &self.namespace, &kind);
+            for object in api.list_metadata(&ListParams::default()).await? {
+                let name = format!("{} {}", kind.kind, object.name_any());
+                found.insert(name, object.resource_version().unwrap_or_default());
+            }
+        }
+        Ok(found)
+    }
+}
+
+// === the story's objects ===
+
+pub fn version(name: &str) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "model": "heart",
+            "source": {"training": {
+                "dataset": {"configMap": {"name": "heart-disease", "key": "cleveland.csv"}},
+                "target": {"column": "num", "positiveWhen": {"greaterThan": "0"}},
+                "gates": [{"metric": "F1", "atLeast": "0.75"}],
+            }},
+            "serving": {"access": "Open", "replicas": {"min": 2, "max": 4}},
+        },
+    })
+}
+
+pub fn dataset(content: &str) -> Value {
+    json!({"metadata": {"name": "heart-disease"}, "data": {"cleveland.csv": content}})
+}
+
+/// A trainer without a fault.
+pub fn trains(store: &Store, job: &Job, f1: &str) -> JobEnd {
+    let stage = if stage_of(job) == "fit" { JobStage::Fit } else { JobStage::Snapshot };
+    let of = job.labels().get(labels::VERSION).cloned().unwrap_or_default();
+    JobEnd::Succeeds(serde_json::to_string(&store.result(stage, &of, f1)).unwrap())
+}
+
+pub fn stage_of(job: &Job) -> &str {
+    job.labels().get(labels::STAGE).map(String::as_str).unwrap_or_default()
+}
+
+pub fn says(version: &ModelVersion, kind: &str, status: &str, reason: &str) -> bool {
+    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+}
+
+pub fn message(version: &ModelVersion, kind: &str) -> String {
+    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().find(|found| found.type_ == kind).map(|found| found.message.clone()).unwrap_or_default()
+}
+
+pub fn routes_of(deployment: &Deployment) -> String {
+    let value = serde_json::to_value(deployment).unwrap();
+    let volumes = value["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+    let routes = volumes.iter().find(|volume| volume["name"] == "routes").cloned().unwrap_or_default();
+    routes["configMap"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The rules of the operator's role in the chart.
+pub fn chart_rules() -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/modelward/templates/operator/rbac.yaml");
+    let text = std::fs::read_to_string(&path)?;
+    let rules = text.split("\nrules:\n").nth(1).and_then(|rest| rest.split("\n---").next());
+    let rules = rules.with_context(|| format!("no rules in {}", path.display()))?;
+    serde_saphyr::from_str(rules).with_context(|| format!("the first rules in {} must hold no template", path.display()))
+}
+
+// === small ===
+
+pub fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(bytes).into())
+}
+
+/// Asks until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let asked = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(answer) = ask().await? {
+                return anyhow::Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    });
+    asked.await.with_context(|| format!("{what}: not within {PATIENCE:?}"))?
+}
+
+async fn end(running: Option<Running>) -> Result<()> {
+    let (stop, task) = running.context("it does not run")?;
+    let _ = stop.send(());
+    Ok(task.await?)
+}
+
+/// A lock that a failed test does not spoil for the others.
+pub fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
