@@ -26,6 +26,8 @@ part_lints() {
   cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
   cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
   RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+  # Its build takes longer than all lints together: a machine that has it uses it, and .github/workflows/ci.yml always does.
+  if command -v cargo-deny >/dev/null; then cargo deny --log-level error --locked check bans licenses sources; fi
 }
 
 # Unit tests, and tests against a real kube-apiserver and a real PostgreSQL.
