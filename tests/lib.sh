@@ -39,6 +39,7 @@ install_release() {
   local images
   images=$(mktemp)
   restricted_namespace "$SYSTEM"
+  "$CLUSTER_SCRIPTS/images.sh" load
   "$CLUSTER_SCRIPTS/images.sh" values >"$images"
   quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$SYSTEM" --wait --timeout 2m
   quietly helm helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \

@@ -5,7 +5,7 @@
 #   story.sh                 on the cluster that is up; installs the charts, works in a namespace of its own
 #   story.sh disruptions     the same, and disruptions.sh in the middle of it
 #
-# The images must have been built and loaded (tests/cluster/images.sh build|load operator inference trainer postgres).
+# The images must have been built (tests/cluster/images.sh build).
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -69,6 +69,9 @@ served_as_scored() { # MODEL VERSION
   expect "what answers for $1" "$(jq -r .version "$WORK/answers.json")" "$2"
   python3 "$TESTS/demo/compare.py" "$WORK/answers.json" "$WORK/scores.jsonl" | tail -1
 }
+
+# The version of a model that its record says serves.
+serving() { field "$NAMESPACE" "model/$1" .status.serving; }
 
 pods_of_model() { # MODEL
   kubectl get --namespace "$NAMESPACE" pods --selector "app.kubernetes.io/name=modelward-inference,modelward.io/model=$1" "${@:2}"
@@ -207,6 +210,20 @@ operator_is() { # REPLICAS
   [ "$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=operator -o name | wc -l)" = "$1" ]
 }
 
+# Scales something of the release down for the rest of a check; when the check ends, however it does, it is as before.
+scale_down() { # KIND/NAME
+  local replicas
+  replicas=$(field "$SYSTEM" "$1" .spec.replicas)
+  # shellcheck disable=SC2064
+  trap "kubectl scale --namespace $SYSTEM $1 --replicas $replicas >/dev/null" EXIT
+  kubectl scale --namespace "$SYSTEM" "$1" --replicas 0 >/dev/null
+}
+
+scale_up() { # KIND/NAME REPLICAS
+  kubectl scale --namespace "$SYSTEM" "$1" --replicas "$2" >/dev/null
+  trap - EXIT
+}
+
 # Killed, tried again, and then nobody there to read the result before its Pod is gone.
 a_killed_training_is_repeated_and_its_result_is_not_lost() {
   local first container job replicas
@@ -226,13 +243,13 @@ a_killed_training_is_repeated_and_its_result_is_not_lost() {
   say "$POD tries again"
 
   replicas=$(field "$SYSTEM" deployment/modelward-operator .spec.replicas)
-  kubectl scale --namespace "$SYSTEM" deployment modelward-operator --replicas 0 >/dev/null
+  scale_down deployment/modelward-operator
   await 60 "the operator is away" operator_is 0
   kubectl wait --namespace "$NAMESPACE" --for=condition=Complete --timeout=180s "job/$job" >/dev/null
   kubectl delete --namespace "$NAMESPACE" pods --selector "job-name=$job" >/dev/null
   expect "the bundle of long-1 before anyone read the result" "$(field "$NAMESPACE" modelversion/long-1 .status.bundle.digest)" ""
   expect "the Pods of $job" "$(kubectl get --namespace "$NAMESPACE" pods --selector "job-name=$job" -o name)" ""
-  kubectl scale --namespace "$SYSTEM" deployment modelward-operator --replicas "$replicas" >/dev/null
+  scale_up deployment/modelward-operator "$replicas"
   await_live "$NAMESPACE" long-1
   served_as_scored long long-1
   [ "$(field "$NAMESPACE" modelversion/long-1 .status.fitAttempt.attempt)" = 1 ] || die "the result was lost and the training counted anew"
@@ -255,16 +272,17 @@ ledger_says() { # PATTERN
 }
 
 postgresql_away_stops_no_serving() {
-  local pod
-  kubectl scale --namespace "$SYSTEM" statefulset modelward-postgresql --replicas 0 >/dev/null
+  local pod version
+  version=$(serving heart)
+  scale_down statefulset/modelward-postgresql
   await 90 "the ledger says that the database is away" ledger_says '*atabase* 503'
-  answered_by heart heart-5
+  answered_by heart "$version"
   # A new Pod has no cache: the ledger gives the bundle without PostgreSQL.
   pod=$(ready_pod heart)
   kubectl delete --namespace "$NAMESPACE" pod "$pod" >/dev/null
   await 90 "a new Pod is ready while PostgreSQL is away" model_has_pods heart 2
-  answered_by heart heart-5
-  kubectl scale --namespace "$SYSTEM" statefulset modelward-postgresql --replicas 1 >/dev/null
+  answered_by heart "$version"
+  scale_up statefulset/modelward-postgresql 1
   await 120 "the ledger has the database again" ledger_says '* 200'
 }
 
@@ -275,16 +293,17 @@ model_has_pods() { # MODEL COUNT
 ledger_is_away() { [ -z "$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=ledger -o name)" ]; }
 
 the_ledger_away_stops_no_serving_and_no_restart() {
-  local pod proof
-  kubectl scale --namespace "$SYSTEM" deployment modelward-ledger --replicas 0 >/dev/null
+  local pod proof version
+  version=$(serving heart)
+  scale_down deployment/modelward-ledger
   await 60 "the ledger is away" ledger_is_away
-  answered_by heart heart-5
+  answered_by heart "$version"
   pod=$(ready_pod heart)
   proof=$(kill_and_await "$NAMESPACE" "$pod" inference)
   say "$pod serves again without the ledger, $proof"
   expect_words "the log of the new container" "$(kubectl logs --namespace "$NAMESPACE" "$pod")" "cached bundle"
-  answered_by heart heart-5
-  kubectl scale --namespace "$SYSTEM" deployment modelward-ledger --replicas 1 >/dev/null
+  answered_by heart "$version"
+  scale_up deployment/modelward-ledger 1
   await 120 "the ledger is ready again" ledger_says '* 200'
 }
 
@@ -313,7 +332,9 @@ at_rest_nothing_is_written() {
   say "$(jq length <<<"$after") objects, none written"
 }
 
-nothing_trains() { [ -z "$(kubectl get --namespace "$NAMESPACE" jobs -o name)" ]; }
+nothing_trains() {
+  kubectl get --namespace "$NAMESPACE" jobs -o json | jq -e '[.items[] | select(any(.status.conditions[]?; .status == "True" and (.type == "Complete" or .type == "Failed")) | not)] == []'
+}
 
 tampering_is_undone() {
   local before
@@ -408,6 +429,8 @@ use_cluster
 [ -x "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/modelward-trainer" ] || die "the trainer was not built: tests/cluster/images.sh build"
 step "charts" install_release
 kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout=180s >/dev/null
+# The store keeps what a former run damaged on purpose.
+on_node rm -rf "$(artifacts "$NAMESPACE")" </dev/null
 restricted_namespace "$NAMESPACE"
 rows_as_json 303 >"$WORK/rows.json"
 

@@ -134,7 +134,11 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
 
     /// Counts a row that was refused because of a wrong type of this feature (its index).
     pub fn add_type_error(&self, feature: usize) -> Result<(), RowError> {
-        let bins = self.bins.features.get(feature).ok_or(RowError::Feature(feature))?;
+        let bins = self
+            .bins
+            .features
+            .get(feature)
+            .ok_or(RowError::Feature(feature))?;
         // One more than 2⁶⁴ of them would take five hundred years at a thousand million a second.
         self.words.as_ref()[self.offsets[feature] + bins.slots() + 1].fetch_add(1, Relaxed);
         Ok(())
@@ -203,7 +207,11 @@ mod tests {
         let atomic = AtomicCounts::new(Arc::new(bins()));
         let row = |i: u32| {
             let age = Observed::Number((i % 90) as f32);
-            let word = if i.is_multiple_of(7) { Observed::Missing } else { Observed::Category(i % 3) };
+            let word = if i.is_multiple_of(7) {
+                Observed::Missing
+            } else {
+                Observed::Category(i % 3)
+            };
             ([age, word], f64::from(i % 101) / 100.0, (i % 2) as u8)
         };
         thread::scope(|scope| {
@@ -251,7 +259,9 @@ mod tests {
     #[test]
     fn counters_go_on_where_the_words_that_were_kept_left_off() {
         let bins = Arc::new(bins());
-        let words: Vec<AtomicU64> = (0..AtomicCounts::words(&bins)).map(|_| AtomicU64::new(0)).collect();
+        let words: Vec<AtomicU64> = (0..AtomicCounts::words(&bins))
+            .map(|_| AtomicU64::new(0))
+            .collect();
         let row = ([Observed::Number(50.0), Observed::NewCategory], 0.5, 1);
         for _ in 0..2 {
             let counters = AtomicCounts::over(Arc::clone(&bins), &words[..]).unwrap();

@@ -169,7 +169,11 @@ impl Bins {
         if self.features.is_empty() {
             return Err(BinsError::Empty);
         }
-        let mut names: Vec<_> = self.features.iter().map(|feature| feature.name.as_str()).collect();
+        let mut names: Vec<_> = self
+            .features
+            .iter()
+            .map(|feature| feature.name.as_str())
+            .collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(BinsError::Name(twice[0].to_owned()));
@@ -202,7 +206,9 @@ impl Bins {
                 }
                 BinKind::Categorical { categories } => {
                     hash.byte(b'w');
-                    categories.iter().for_each(|category| hash.text(category));
+                    for category in categories {
+                        hash.text(category);
+                    }
                 }
             }
             hash.byte(b';');
@@ -236,7 +242,10 @@ impl FeatureBins {
             (Some(min), Some(max)) => Some((number(*min)?, number(*max)?)),
             _ => None,
         };
-        let cuts = quantile_cuts(&present).into_iter().map(number).collect::<Result<_, _>>()?;
+        let cuts = quantile_cuts(&present)
+            .into_iter()
+            .map(number)
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             name: name.to_owned(),
             bins: BinKind::Numeric { range, cuts },
@@ -355,7 +364,10 @@ impl ScoreBins {
         let mut sorted = scores.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         // All scores are finite: nothing is filtered away.
-        let cuts = quantile_cuts(&sorted).into_iter().filter_map(Exact::new).collect();
+        let cuts = quantile_cuts(&sorted)
+            .into_iter()
+            .filter_map(Exact::new)
+            .collect();
         Ok(Self { cuts })
     }
 
@@ -427,7 +439,9 @@ impl Fnv {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.byte(*byte));
+        for byte in bytes {
+            self.byte(*byte);
+        }
     }
 
     /// The length goes first, so that two texts cannot be cut differently.
@@ -451,7 +465,10 @@ impl TryFrom<String> for Fingerprint {
     type Error = BinsError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let plain = text.len() == 16
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         match u64::from_str_radix(&text, 16) {
             Ok(bits) if plain => Ok(Self(bits)),
             _ => Err(BinsError::Fingerprint(text)),
@@ -542,7 +559,11 @@ mod tests {
     #[test]
     fn bins_that_were_changed_by_hand_are_refused() {
         let score = || ScoreBins::from_out_of_fold(&[0.1, 0.9]).unwrap();
-        let good = Bins::new(vec![FeatureBins::numeric("x", &[1.0, 2.0, 3.0]).unwrap()], score()).unwrap();
+        let good = Bins::new(
+            vec![FeatureBins::numeric("x", &[1.0, 2.0, 3.0]).unwrap()],
+            score(),
+        )
+        .unwrap();
         let text = serde_json::to_string(&good).unwrap();
         for (from, to) in [
             ("\"format\":1", "\"format\":2"),
@@ -555,7 +576,10 @@ mod tests {
             let changed: Bins = serde_json::from_str(&text.replace(from, to)).unwrap();
             assert!(changed.check().is_err(), "{from} -> {to}");
         }
-        let twice = vec![FeatureBins::categorical("x", ["a"]), FeatureBins::categorical("x", ["a"])];
+        let twice = vec![
+            FeatureBins::categorical("x", ["a"]),
+            FeatureBins::categorical("x", ["a"]),
+        ];
         assert_eq!(Bins::new(twice, score()), Err(BinsError::Name("x".into())));
     }
 
@@ -592,7 +616,9 @@ mod tests {
             let values: Vec<f32> = (0..rows).map(|i| i as f32).collect();
             let bins = FeatureBins::numeric("x", &values).unwrap();
             let mut counts = vec![0_usize; bins.slots()];
-            values.iter().for_each(|value| counts[slot(&bins, *value)] += 1);
+            for value in &values {
+                counts[slot(&bins, *value)] += 1;
+            }
             let inner = &counts[1..counts.len() - 1];
             let share = rows / inner.len();
             prop_assert!(inner.iter().all(|count| (share..=share + 1).contains(count)), "{:?}", inner);

@@ -120,6 +120,9 @@ pub enum RowError {
     /// A counter is full.
     #[error("a counter is full; start a new window")]
     Full,
+    /// The counts were made for other bins.
+    #[error("the counts were made for other bins than those given")]
+    OtherBins,
 }
 
 /// Why counts cannot be used together.
@@ -194,6 +197,9 @@ impl Counts {
         let scored = Scored::new(bins, score, class)?;
         let row = row.into_iter();
         check_row(bins, row.clone())?;
+        if !self.fits(bins) {
+            return Err(RowError::OtherBins);
+        }
         // No counter of a row is above the number of rows, so one look is enough.
         if self.features.rows == u64::MAX || self.score.rows == u64::MAX {
             return Err(RowError::Full);
@@ -208,6 +214,7 @@ impl Counts {
         self.score.rows += 1;
         let class = &mut self.score.classes[scored.class];
         class.values[scored.slot] += 1;
+        // At most 2⁶⁴ rows of 2³² units each: far from 2¹²⁸.
         class.sum.0 += u128::from(scored.units);
         class.sum_squares.0 += u128::from(scored.square_units);
         Ok(())
@@ -215,9 +222,28 @@ impl Counts {
 
     /// Counts a row that was refused because of a wrong type of this feature (its index).
     pub fn add_type_error(&mut self, feature: usize) -> Result<(), RowError> {
-        let count = self.features.features.get_mut(feature).ok_or(RowError::Feature(feature))?;
+        let count = self
+            .features
+            .features
+            .get_mut(feature)
+            .ok_or(RowError::Feature(feature))?;
         count.type_errors = count.type_errors.checked_add(1).ok_or(RowError::Full)?;
         Ok(())
+    }
+
+    /// Whether every slot of the bins has a counter. The fingerprints would take too long for each row.
+    fn fits(&self, bins: &Bins) -> bool {
+        let features = &self.features.features;
+        features.len() == bins.features.len()
+            && features
+                .iter()
+                .zip(&bins.features)
+                .all(|(count, feature)| count.values.len() == feature.slots())
+            && self
+                .score
+                .classes
+                .iter()
+                .all(|class| class.values.len() == bins.score.slots())
     }
 
     /// Rows that were answered, counted or aside; `None` where that does not fit 64 bits.
@@ -245,7 +271,11 @@ impl Counts {
         let aside = &mut sum.aside;
         add(&mut aside.synthetic, other.aside.synthetic, "synthetic rows")?;
         add(&mut aside.repeated, other.aside.repeated, "repeated rows")?;
-        add(&mut aside.over_limit, other.aside.over_limit, "rows over the limit")?;
+        add(
+            &mut aside.over_limit,
+            other.aside.over_limit,
+            "rows over the limit",
+        )?;
         *self = sum;
         Ok(())
     }
@@ -297,7 +327,9 @@ impl FeatureCounts {
 impl FeatureCount {
     /// Rows with a value; `None` where that does not fit 64 bits.
     pub fn present(&self) -> Option<u64> {
-        self.values.iter().try_fold(0, |sum: u64, count| sum.checked_add(*count))
+        self.values
+            .iter()
+            .try_fold(0, |sum: u64, count| sum.checked_add(*count))
     }
 
     /// Rows with or without a value; `None` where that does not fit 64 bits.
@@ -314,7 +346,10 @@ impl ScoreCounts {
     /// Scores by slot, of both classes.
     pub fn by_slot(&self) -> impl Iterator<Item = u64> {
         let [zero, one] = &self.classes;
-        zero.values.iter().zip(&one.values).map(|(a, b)| a.saturating_add(*b))
+        zero.values
+            .iter()
+            .zip(&one.values)
+            .map(|(a, b)| a.saturating_add(*b))
     }
 
     /// Mean of all scores, and the variance around it (divided by the number of scores). `None` without rows.
@@ -364,7 +399,9 @@ impl ScoreCounts {
 impl ClassCount {
     /// Scores counted; `None` where that does not fit 64 bits.
     pub fn len(&self) -> Option<u64> {
-        self.values.iter().try_fold(0, |sum: u64, count| sum.checked_add(*count))
+        self.values
+            .iter()
+            .try_fold(0, |sum: u64, count| sum.checked_add(*count))
     }
 
     /// Whether no score was counted.
@@ -388,7 +425,8 @@ impl Scored {
         // Scaling by a power of two is exact; `round` takes halves away from zero on every machine.
         let units = (score * FixedSum::SCALE as f64).round() as u64;
         let half = u128::from(FixedSum::SCALE / 2);
-        let square_units = ((u128::from(units) * u128::from(units) + half) / u128::from(FixedSum::SCALE)) as u64;
+        let square_units =
+            ((u128::from(units) * u128::from(units) + half) / u128::from(FixedSum::SCALE)) as u64;
         Ok(Self {
             slot: bins.score.slot(score),
             class: usize::from(class),
@@ -422,7 +460,9 @@ fn add_all(sums: &mut [u64], more: &[u64], what: &'static str) -> Result<(), Cou
     if sums.len() != more.len() {
         return Err(CountsError::OtherBins(what));
     }
-    sums.iter_mut().zip(more).try_for_each(|(sum, more)| add(sum, *more, what))
+    sums.iter_mut()
+        .zip(more)
+        .try_for_each(|(sum, more)| add(sum, *more, what))
 }
 
 #[cfg(test)]
@@ -459,7 +499,10 @@ pub(crate) mod tests {
             Just(Observed::NewCategory),
             Just(Observed::Missing),
         ];
-        prop::collection::vec(((number, word).prop_map(|(n, w)| [n, w]), 0.0..=1.0, 0..2_u8), count)
+        prop::collection::vec(
+            ((number, word).prop_map(|(n, w)| [n, w]), 0.0..=1.0, 0..2_u8),
+            count,
+        )
     }
 
     pub(crate) fn count(rows: &[Row]) -> Counts {
@@ -484,7 +527,10 @@ pub(crate) mod tests {
         assert_eq!(counts.add_row(&bins, bad, 0.5, 1), Err(RowError::Kind(1)));
         assert_eq!(
             counts.add_row(&bins, [good[0]], 0.5, 1),
-            Err(RowError::Length { found: 1, expected: 2 })
+            Err(RowError::Length {
+                found: 1,
+                expected: 2
+            })
         );
         for score in [f64::NAN, -0.1, 1.1] {
             assert_eq!(counts.add_row(&bins, good, score, 1), Err(RowError::Score));

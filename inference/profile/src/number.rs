@@ -21,6 +21,7 @@ pub trait Float: Copy + PartialEq + fmt::Display + FromStr {
     /// Whether it is neither infinite nor NaN.
     fn is_finite(self) -> bool;
     /// The number with a negative zero made positive.
+    #[must_use]
     fn unsigned_zero(self) -> Self;
 }
 
@@ -30,6 +31,11 @@ impl<T: Float> Exact<T> {
     /// The number, or `None` where it is infinite or NaN.
     pub fn new(value: T) -> Option<Self> {
         value.is_finite().then(|| Self(value.unsigned_zero()))
+    }
+
+    /// A number that is known to be finite and not a negative zero.
+    pub(crate) const fn of(value: T) -> Self {
+        Self(value)
     }
 
     /// The number.
@@ -76,7 +82,9 @@ impl<'de, T: Float> Deserialize<'de> for Exact<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().ok().and_then(Self::new).ok_or_else(|| {
-            de::Error::custom(format_args!("{text:?} is not a finite number; write it like \"2.3\""))
+            de::Error::custom(format_args!(
+                "{text:?} is not a finite number; write it like \"2.3\""
+            ))
         })
     }
 }
@@ -103,7 +111,9 @@ impl<'de> Deserialize<'de> for FixedSum {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(|_| {
-            de::Error::custom(format_args!("{text:?} is not a sum; write it as a whole number like \"4294967296\""))
+            de::Error::custom(format_args!(
+                "{text:?} is not a sum; write it as a whole number like \"4294967296\""
+            ))
         })
     }
 }

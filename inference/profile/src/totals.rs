@@ -176,7 +176,10 @@ pub fn sum<'a>(envelopes: impl IntoIterator<Item = &'a Envelope>) -> Result<Opti
     Ok(total.map(|counts| Sum {
         counts,
         incarnations: closed.len() as u64,
-        unclosed: closed.into_iter().filter_map(|(who, closed)| (!closed).then_some(who)).collect(),
+        unclosed: closed
+            .into_iter()
+            .filter_map(|(who, closed)| (!closed).then_some(who))
+            .collect(),
     }))
 }
 
@@ -192,7 +195,10 @@ impl TryFrom<String> for Incarnation {
     type Error = TotalsError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let plain = text.len() == 32
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         match u128::from_str_radix(&text, 16) {
             Ok(bits) if plain => Ok(Self(bits)),
             _ => Err(TotalsError::Incarnation(text)),
@@ -207,7 +213,7 @@ mod tests {
     use super::*;
     use crate::{
         bins::Observed,
-        counts::tests::{Row, bins, count, rows},
+        counts::tests::{Row, count, rows},
     };
 
     const ROUTE: Digest = Digest::from_bytes([7; 32]);
@@ -268,7 +274,11 @@ mod tests {
         let one = envelope(0xabc, -3600, u64::MAX, &[]);
         let text = serde_json::to_string(&one).unwrap();
         assert_eq!(serde_json::from_str::<Envelope>(&text).unwrap(), one);
-        for bad in ["abc", "+0000000000000000000000000000abc", "00000000000000000000000000000ABC"] {
+        for bad in [
+            "abc",
+            "+0000000000000000000000000000abc",
+            "00000000000000000000000000000ABC",
+        ] {
             let changed = text.replace(&String::from(Incarnation(0xabc)), bad);
             assert!(serde_json::from_str::<Envelope>(&changed).is_err(), "{bad}");
         }

@@ -75,7 +75,7 @@ impl Election {
                 Ok(Ok(true)) => renewed = Instant::now(),
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
-                    tracing::warn!(lease.name = self.name, "lease was not renewed: {}", chain(&error))
+                    tracing::warn!(lease.name = self.name, "lease was not renewed: {}", chain(&error));
                 }
                 Err(_) => {}
             }
@@ -177,5 +177,146 @@ fn written<T>(answer: kube::Result<T>) -> kube::Result<bool> {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{Arc, Mutex},
+    };
+
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower::service_fn;
+
+    use super::*;
+
+    /// One lease as an API server keeps it, on a clock that the test moves: the real one is asked in `tests/`.
+    #[derive(Clone, Default)]
+    struct Server {
+        lease: Arc<Mutex<Option<Value>>>,
+        down: Arc<Mutex<bool>>,
+    }
+
+    impl Server {
+        fn election(&self, identity: &str, clock_is_off_by: i64) -> Election {
+            let server = self.clone();
+            let service = service_fn(move |request: Request<Body>| {
+                let server = server.clone();
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect_bytes().await.unwrap_or_default();
+                    let (status, answer) =
+                        server.answer(&parts.method, serde_json::from_slice(&body).unwrap_or_default());
+                    let answer = Response::builder()
+                        .status(status)
+                        .body(Body::from(answer.to_string().into_bytes()));
+                    Ok::<_, Infallible>(answer.unwrap())
+                }
+            });
+            let began = Instant::now();
+            let clock = move || {
+                let since = i64::try_from(began.elapsed().as_secs()).unwrap();
+                Timestamp::from_second(1_800_000_000 + clock_is_off_by + since).unwrap()
+            };
+            Election::new(
+                Client::new(service, "system"),
+                "system",
+                "operator",
+                identity,
+                Arc::new(clock),
+            )
+        }
+
+        fn answer(&self, method: &Method, mut sent: Value) -> (StatusCode, Value) {
+            let refuse = |status: StatusCode| {
+                let reason = match status {
+                    StatusCode::NOT_FOUND => "NotFound",
+                    StatusCode::CONFLICT => "Conflict",
+                    _ => "InternalError",
+                };
+                let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": reason, "reason": reason, "code": status.as_u16()});
+                (status, body)
+            };
+            if *self.down.lock().unwrap() {
+                return refuse(StatusCode::INTERNAL_SERVER_ERROR);
+            }
+            let mut kept = self.lease.lock().unwrap();
+            let version = kept
+                .as_ref()
+                .map(|lease| lease["metadata"]["resourceVersion"].clone());
+            match (method, &*kept) {
+                (&Method::GET, Some(lease)) => return (StatusCode::OK, lease.clone()),
+                (&Method::GET, None) => return refuse(StatusCode::NOT_FOUND),
+                (&Method::POST, Some(_)) => return refuse(StatusCode::CONFLICT),
+                (&Method::PUT, _) if Some(&sent["metadata"]["resourceVersion"]) != version.as_ref() => {
+                    return refuse(StatusCode::CONFLICT);
+                }
+                _ => {}
+            }
+            let next = version
+                .and_then(|version| version.as_str()?.parse::<u64>().ok())
+                .unwrap_or(0)
+                + 1;
+            sent["metadata"]["resourceVersion"] = json!(next.to_string());
+            *kept = Some(sent.clone());
+            (StatusCode::OK, sent)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_whose_holder_died_is_taken_after_its_time_and_not_before() {
+        let server = Server::default();
+        server.election("first", 0).acquire().await;
+        let begun = Instant::now();
+        // Clocks of machines differ by hours: what counts is how long nothing was renewed.
+        server.election("second", -7200).acquire().await;
+        let waited = begun.elapsed();
+        assert!(waited > DURATION && waited <= DURATION + 2 * RETRY, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_renews_is_never_overtaken() {
+        let server = Server::default();
+        let (mut first, mut second) = (server.election("first", 0), server.election("second", 7200));
+        first.acquire().await;
+        tokio::select! {
+            () = first.hold() => panic!("it lost what it renewed"),
+            () = second.acquire() => panic!("two lead"),
+            () = sleep(Duration::from_hours(1)) => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_cannot_renew_gives_up_before_another_may_begin() {
+        let server = Server::default();
+        let mut first = server.election("first", 0);
+        first.acquire().await;
+        *server.down.lock().unwrap() = true;
+        let begun = Instant::now();
+        first.hold().await;
+        let held = begun.elapsed();
+        assert!(held >= RENEW_DEADLINE && held < DURATION, "{held:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_absence_of_the_api_server_costs_no_lease() {
+        let server = Server::default();
+        let mut first = server.election("first", 0);
+        first.acquire().await;
+        let outage = async {
+            *server.down.lock().unwrap() = true;
+            sleep(Duration::from_secs(7)).await;
+            *server.down.lock().unwrap() = false;
+            sleep(Duration::from_mins(5)).await;
+        };
+        tokio::select! {
+            () = first.hold() => panic!("it gave up too early"),
+            () = outage => {}
+        }
     }
 }

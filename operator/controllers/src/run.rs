@@ -175,13 +175,13 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
         .graceful_shutdown_on(stopped)
         .run(
             |object, ctx| async move {
-                guarded(
+                Box::pin(guarded(
                     &object,
                     &ctx,
                     "modelversion",
                     &ctx.versions_backoff,
                     version::reconcile,
-                )
+                ))
                 .await
             },
             |object, error, ctx| policy(&*object, error, &ctx, "modelversion", &ctx.versions_backoff),

@@ -68,6 +68,7 @@ type PodScript = Box<dyn Fn(&Pod) -> PodEnd + Send>;
 struct Scripts {
     jobs: JobScript,
     pods: PodScript,
+    garbage: bool,
 }
 
 /// The played controllers of one namespace; they end with this.
@@ -85,6 +86,7 @@ impl Played {
         let scripts = Arc::new(Mutex::new(Scripts {
             jobs: Box::new(|_| JobEnd::Runs),
             pods: Box::new(|_| PodEnd::Ready),
+            garbage: true,
         }));
         let wake = Arc::new(Notify::new());
         let stage = Stage {
@@ -105,6 +107,14 @@ impl Played {
     /// How Pods of Deployments stand from now on.
     pub fn pods(&self, script: impl Fn(&Pod) -> PodEnd + Send + 'static) {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods = Box::new(script);
+        self.wake.notify_one();
+    }
+    /// Whether garbage is collected from now on.
+    pub fn garbage(&self, collect: bool) {
+        self.scripts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .garbage = collect;
         self.wake.notify_one();
     }
 }
@@ -136,7 +146,7 @@ impl Stage {
         loop {
             wake.notified().await;
             // What failed because an object changed meanwhile is looked at again: the change wakes us.
-            if let Err(error) = self.pass().await {
+            if let Err(error) = Box::pin(self.pass()).await {
                 eprintln!("played controllers: {error:#}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 wake.notify_one();
@@ -160,6 +170,8 @@ impl Stage {
     }
 
     async fn pass(&self) -> Result<()> {
+        // First, because what goes has names that others wait for.
+        self.collect().await.context("garbage")?;
         for job in self.api::<Job>().list(&ListParams::default()).await? {
             self.job(&job)
                 .await
@@ -167,11 +179,11 @@ impl Stage {
         }
         for deployment in self.api::<Deployment>().list(&ListParams::default()).await? {
             let name = deployment.name_any();
-            self.deployment(deployment)
+            Box::pin(self.deployment(deployment))
                 .await
                 .with_context(|| format!("Deployment {name}"))?;
         }
-        self.collect().await.context("garbage")
+        Ok(())
     }
 
     fn api<K>(&self) -> Api<K>
@@ -232,17 +244,12 @@ impl Stage {
         let uid = job.uid();
         let name = job.name_any();
         let pods = self.owned::<Pod>(uid.as_deref()).await?;
-        let pod = match pods.into_iter().next() {
-            Some(pod) => pod,
-            None => {
-                let owner = job.controller_owner_ref(&()).context("a Job has a uid")?;
-                let template = job
-                    .spec
-                    .as_ref()
-                    .map(|spec| &spec.template)
-                    .context("a Job has a template")?;
-                self.make_pod(&format!("{name}-x"), owner, template).await?
-            }
+        let pod = if let Some(pod) = pods.into_iter().next() {
+            pod
+        } else {
+            let owner = job.controller_owner_ref(&()).context("a Job has a uid")?;
+            let template = &job.spec.as_ref().context("a Job has a spec")?.template;
+            self.make_pod(&format!("{name}-x"), owner, template).await?
         };
         let end = (self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs)(job);
         let began = job.creation_timestamp().map(|time| time.0.to_string());
@@ -355,16 +362,27 @@ impl Stage {
         for pod in new.drain(wanted.min(new.len())..).collect::<Vec<_>>() {
             self.remove(&pod).await?;
         }
+        // What never answered goes first: nobody misses it.
+        let mut answering_old = Vec::new();
+        for pod in old {
+            if self.kubelet(&pod).await? {
+                answering_old.push(pod);
+            } else {
+                self.remove(&pod).await?;
+            }
+        }
+        let mut old = answering_old;
         // maxSurge 1, maxUnavailable 0: one more, and one less as soon as that one answers.
         let mut answering = 0;
         for index in 0.. {
             let pod = match new.get(index) {
                 Some(pod) => pod.clone(),
                 None if new.len() < wanted && new.len() + old.len() <= wanted => {
-                    let number = (0..).find(|number| {
+                    let taken = |number: &usize| {
                         new.iter()
-                            .all(|pod| !pod.name_any().ends_with(&format!("-{number}")))
-                    });
+                            .any(|pod: &Pod| pod.name_any().ends_with(&format!("-{number}")))
+                    };
+                    let number = (0..=new.len()).find(|number| !taken(number));
                     let pod_name = format!("{}-{}", newest.name_any(), number.unwrap_or(0));
                     let owner = newest
                         .controller_owner_ref(&())
@@ -384,17 +402,13 @@ impl Stage {
                 }
             }
         }
-        let mut old_answering = 0;
-        for pod in &old {
-            old_answering += usize::from(self.kubelet(pod).await?);
-        }
         let done = old.is_empty() && answering >= wanted;
         let reason = if done {
             "NewReplicaSetAvailable"
         } else {
             "ReplicaSetUpdated"
         };
-        let available = answering + old_answering;
+        let available = answering + old.len();
         let status = json!({
             "observedGeneration": deployment.metadata.generation,
             "replicas": new.len() + old.len(),
@@ -520,6 +534,14 @@ impl Stage {
 
     /// Deletes what has owners none of which exists.
     async fn collect(&self) -> Result<()> {
+        if !self
+            .scripts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .garbage
+        {
+            return Ok(());
+        }
         // Children before owners: an owner that is not in a later list was gone when its child was still there.
         let kinds = [
             ApiResource::erase::<Pod>(&()),

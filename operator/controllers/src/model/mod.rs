@@ -21,10 +21,11 @@ use kube::{
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
+    conditions,
     model::{self, Decision, Serve},
     reasons,
 };
-use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, conditions::types};
 
 use crate::{
     Context, Error,
@@ -184,8 +185,13 @@ async fn make(
     let name = model.name_any();
     let mut outcome = Outcome::default();
 
-    // It cannot be looked at, only made: while all is well it must be there.
-    if !is_ready(model) {
+    // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
+    if model
+        .status
+        .as_ref()
+        .is_none_or(|status| status.key_secret.is_none())
+        || may_lack_its_key(model)
+    {
         outcome.key_secret = Some(make_key(ctx, namespace, model, &owner).await?);
     }
     // The Service first: where its name is taken, nothing else of ours should stand behind a name that is not ours.
@@ -201,6 +207,11 @@ async fn make(
     let deployment: Deployment = build::deployment(&ctx.config, model, serve)?;
     let applied = Box::pin(apply::child(ctx, namespace, &owner, deployment)).await?;
     outcome.note::<Deployment>(&applied, &name);
+    if outcome.taken.is_some() {
+        // An autoscaler goes by name: ours would scale what is not ours.
+        remove::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
+        return Ok(outcome);
+    }
     let autoscaler: HorizontalPodAutoscaler = build::autoscaler(model, serve)?;
     let applied = apply::child(ctx, namespace, &owner, autoscaler).await?;
     outcome.note::<HorizontalPodAutoscaler>(&applied, &name);
@@ -316,11 +327,25 @@ fn routes_changed(model: &Model, decision: &Decision) -> bool {
     before != decision.status.routes
 }
 
+/// Whether Pods do not come up for a reason that could be a Secret that somebody deleted.
+fn may_lack_its_key(model: &Model) -> bool {
+    let conditions = model
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let reason = conditions::find(conditions, types::READY).map(|ready| ready.reason.as_str());
+    matches!(
+        reason,
+        None | Some(reasons::ROLLOUT_IN_PROGRESS | reasons::ROLLOUT_STUCK | reasons::TOO_FEW_PODS)
+    )
+}
+
 fn is_ready(model: &Model) -> bool {
     let conditions = model
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    modelward_core::conditions::is_true(conditions, modelward_crds::conditions::types::READY)
+    conditions::is_true(conditions, types::READY)
 }

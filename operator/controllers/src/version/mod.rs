@@ -40,7 +40,7 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
     ensure_model(&ctx, &namespace, &version).await?;
     if let Some(job) = &decision.start {
         let snapshot = decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest);
-        match start(&ctx, &namespace, &version, job, snapshot.as_ref()).await {
+        match Box::pin(start(&ctx, &namespace, &version, job, snapshot.as_ref())).await {
             Ok(Started::Made(uid)) => note_uid(&mut decision.status, job, uid),
             Ok(Started::Going) => return Ok(Action::requeue(SOON)),
             Ok(Started::Taken(what)) => world.obstacle = Some(Obstacle::Taken(what)),
@@ -135,19 +135,15 @@ async fn start(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let made = match ctx
-        .call(format!("create Job {name}"), api.create(&params, &job))
-        .await
-    {
-        Ok(job) => {
-            ctx.metrics.wrote("Job", "create");
-            job
-        }
-        // Made by a reconcile that did not come to write it down.
-        Err(error) if error.code() == Some(409) => {
-            ctx.call(format!("read Job {name}"), api.get(&name)).await?
-        }
-        Err(error) => return Err(error),
+    // It may be there: made by a reconcile that did not come to write it down.
+    let there = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await?;
+    let made = if let Some(job) = there {
+        job
+    } else {
+        let create = api.create(&params, &job);
+        let made = ctx.call(format!("create Job {name}"), create).await?;
+        ctx.metrics.wrote("Job", "create");
+        made
     };
     if !dereference::is_owned(&made, version.uid().as_deref()) {
         return Ok(Started::Taken(format!("Job {name}")));

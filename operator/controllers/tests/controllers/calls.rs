@@ -88,7 +88,9 @@ impl Call {
             Some(sub) => format!("{}/{sub}", rest.first()?),
             None => (*rest.first()?).to_owned(),
         };
-        let watches = query.split('&').any(|part| part == "watch=true" || part == "watch=1");
+        let watches = query
+            .split('&')
+            .any(|part| part == "watch=true" || part == "watch=1");
         let verb = match (method.as_str(), &name) {
             ("GET", _) if watches => "watch",
             ("GET", Some(_)) => "get",
@@ -100,7 +102,13 @@ impl Call {
             ("DELETE", None) => "deletecollection",
             _ => return None,
         };
-        Some(Self { verb, group, resource, name, status: status.as_u16() })
+        Some(Self {
+            verb,
+            group,
+            resource,
+            name,
+            status: status.as_u16(),
+        })
     }
 }
 
@@ -110,7 +118,10 @@ impl<S> Layer<S> for Recorder {
     type Service = Recording<S>;
 
     fn layer(&self, inner: S) -> Recording<S> {
-        Recording { inner, calls: self.0.clone() }
+        Recording {
+            inner,
+            calls: self.0.clone(),
+        }
     }
 }
 
@@ -128,11 +139,20 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (method, uri, calls) = (request.method().clone(), request.uri().clone(), self.calls.clone());
+        let (method, uri, calls) = (
+            request.method().clone(),
+            request.uri().clone(),
+            self.calls.clone(),
+        );
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            let call = Call::new(&method, uri.path(), uri.query().unwrap_or_default(), answer.status());
+            let call = Call::new(
+                &method,
+                uri.path(),
+                uri.query().unwrap_or_default(),
+                answer.status(),
+            );
             locked(&calls.0).extend(call);
             Ok(answer)
         })
@@ -146,8 +166,15 @@ fn requests_are_read_as_the_api_server_reads_them() {
         (call.verb, call.group, call.resource, call.name)
     };
     let heart = Some("heart".to_owned());
-    let status = read(Method::PATCH, "/apis/modelward.io/v1alpha1/namespaces/hospital/models/heart/status", "");
-    assert_eq!(status, ("patch", "modelward.io".into(), "models/status".into(), heart));
+    let status = read(
+        Method::PATCH,
+        "/apis/modelward.io/v1alpha1/namespaces/hospital/models/heart/status",
+        "",
+    );
+    assert_eq!(
+        status,
+        ("patch", "modelward.io".into(), "models/status".into(), heart)
+    );
     let watch = read(Method::GET, "/api/v1/namespaces/hospital/pods", "&watch=true");
     assert_eq!(watch, ("watch", String::new(), "pods".into(), None));
     assert_eq!(read(Method::GET, "/apis/batch/v1/jobs", "limit=500").0, "list");

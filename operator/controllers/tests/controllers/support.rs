@@ -38,8 +38,10 @@ use modelward_kit::{
 };
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::{
-    Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest, ManifestKind, MetricValue, Verdict,
+    Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest, ManifestKind, MetricValue,
+    Verdict,
 };
+use prometheus_client::registry::Registry;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -61,10 +63,11 @@ pub struct House {
     pub calls: Calls,
     pub ledger_url: String,
     pub store: Store,
-    registry: prometheus_client::registry::Registry,
-    metrics: Metrics,
-    operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    ledger: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    registry: Registry,
+    operator: Option<Running>,
+    ledger: Option<Running>,
+    /// Ends with the last house that has it.
+    postgres: Option<Postgres>,
     directory: tempfile::TempDir,
 }
 
@@ -101,7 +104,11 @@ impl Store {
             JobStage::Snapshot => result.rows = Some(303),
             JobStage::Fit => {
                 let passed = f1 >= "0.75";
-                result.verdict = if passed { Verdict::Succeeded } else { Verdict::GatesFailed };
+                result.verdict = if passed {
+                    Verdict::Succeeded
+                } else {
+                    Verdict::GatesFailed
+                };
                 result.family = Some("LogisticRegression".into());
                 result.threshold = Some("0.5".parse().unwrap());
                 result.metrics = vec![MetricValue {
@@ -144,9 +151,13 @@ impl House {
         let postgres = Postgres::shared().await?;
         let database = postgres.database().await?;
         let mut house = Self::without_operator(Some(&database.url)).await?;
+        house.postgres = Some(postgres);
         let ready = format!("{}/readyz", house.ledger_url);
         until("the ledger with its PostgreSQL", async || {
-            Ok(reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()).then_some(()))
+            Ok(reqwest::get(&ready)
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+                .then_some(()))
         })
         .await?;
         house.start_operator().await?;
@@ -158,8 +169,7 @@ impl House {
         let kube = api.client();
         let namespace = api.namespace().await;
         let directory = tempfile::tempdir()?;
-        let mut registry = prometheus_client::registry::Registry::default();
-        let metrics = Metrics::new(&mut registry);
+
         let store = Store(directory.path().join("artifacts").join(&namespace));
         let played = Played::start(kube.clone(), &namespace);
         let trainer = store.clone();
@@ -172,14 +182,16 @@ impl House {
             calls: Calls::default(),
             ledger_url: String::new(),
             store,
-            registry,
-            metrics,
+            registry: Registry::default(),
+            postgres: None,
             operator: None,
             ledger: None,
             directory,
         };
         for account in ["default", "modelward-operator"] {
-            house.create::<ServiceAccount>(json!({"metadata": {"name": account}})).await?;
+            house
+                .create::<ServiceAccount>(json!({"metadata": {"name": account}}))
+                .await?;
         }
         if let Some(url) = database {
             std::fs::write(house.path("url"), url)?;
@@ -201,7 +213,11 @@ impl House {
 
     /// Starts the ledger on the address that it had before, if it had one.
     pub async fn start_ledger(&mut self) -> Result<()> {
-        let addr = self.ledger_url.strip_prefix("http://").unwrap_or("127.0.0.1:0").parse()?;
+        let addr = self
+            .ledger_url
+            .strip_prefix("http://")
+            .unwrap_or("127.0.0.1:0")
+            .parse()?;
         let config = modelward_ledger::Config {
             addr,
             database_url_file: self.path("url"),
@@ -239,9 +255,11 @@ impl House {
             watch_namespace: Some(self.namespace.clone()),
         };
         let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
+        self.registry = Registry::default();
+        let metrics = Metrics::new(&mut self.registry);
         let clock = Arc::new(|| Timestamp::try_from(SystemTime::now()).unwrap());
         let client = self.operator_client().await?;
-        let context = Context::new(client, config, ledger, self.metrics.clone(), "modelward-operator-0", clock);
+        let context = Context::new(client, config, ledger, metrics, "modelward-operator-0", clock);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(run(Arc::new(context), Health::default(), async {
             let _ = stopped.await;
@@ -271,8 +289,14 @@ impl House {
             "metadata": {"name": "modelward-operator"}, "rules": rules,
         });
         let params = PatchParams::apply("tests").force();
-        roles.patch("modelward-operator", &params, &Patch::Apply(&role)).await?;
-        if Api::<RoleBinding>::namespaced(self.kube.clone(), &self.namespace).get_opt("operator").await?.is_none() {
+        roles
+            .patch("modelward-operator", &params, &Patch::Apply(&role))
+            .await?;
+        if Api::<RoleBinding>::namespaced(self.kube.clone(), &self.namespace)
+            .get_opt("operator")
+            .await?
+            .is_none()
+        {
             self.create::<RoleBinding>(json!({
                 "metadata": {"name": "operator"},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "modelward-operator"},
@@ -283,10 +307,15 @@ impl House {
         let mut config = self.api.config()?;
         config.default_retry = false;
         config.auth_info.token = Some(self.token("modelward-operator", None, &[]).await?.into());
-        let client = ClientBuilder::try_from(config)?.with_layer(&Recorder(self.calls.clone())).build();
+        let client = ClientBuilder::try_from(config)?
+            .with_layer(&Recorder(self.calls.clone()))
+            .build();
         // The API server learns of a new role by a watch of its own.
         let pods = Api::<Pod>::namespaced(client.clone(), &self.namespace);
-        until("the operator's rights", async || Ok(pods.list(&ListParams::default()).await.ok())).await?;
+        until("the operator's rights", async || {
+            Ok(pods.list(&ListParams::default()).await.ok())
+        })
+        .await?;
         self.calls.clear();
         Ok(client)
     }
@@ -306,7 +335,10 @@ impl House {
             },
             ..TokenRequest::default()
         };
-        let made = self.all::<ServiceAccount>().create_token_request(account, &PostParams::default(), &request).await?;
+        let made = self
+            .all::<ServiceAccount>()
+            .create_token_request(account, &PostParams::default(), &request)
+            .await?;
         Ok(made.status.context("a token request without a status")?.token)
     }
 
@@ -320,7 +352,11 @@ impl House {
     /// Makes an object from its content.
     pub async fn create<K>(&self, mut content: Value) -> Result<K>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Serialize
+            + DeserializeOwned
+            + Clone
+            + Debug,
     {
         content["apiVersion"] = K::api_version(&()).into();
         content["kind"] = K::kind(&()).into();
@@ -332,7 +368,10 @@ impl House {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
     {
-        let params = PatchParams { field_manager: Some("somebody".into()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some("somebody".into()),
+            ..PatchParams::default()
+        };
         Ok(self.all::<K>().patch(name, &params, &Patch::Merge(patch)).await?)
     }
 
@@ -356,12 +395,13 @@ impl House {
             return waited?.context("an object that is so is there");
         }
         let found = self.all::<K>().get_opt(name).await?;
-        let found = found.map(serde_json::to_value).transpose()?.map(|mut found| {
-            found["metadata"]["managedFields"].take();
-            serde_json::to_string_pretty(&found).unwrap_or_default()
-        });
+        let found = found.map(serde_json::to_value).transpose()?;
+        let found = found.map(|found| serde_json::to_string_pretty(&found["status"]).unwrap_or_default());
         let kind = K::kind(&());
-        bail!("{kind} {name}: not {what} within {PATIENCE:?}; it is {}", found.as_deref().unwrap_or("not there"))
+        bail!(
+            "{kind} {name}: not {what} within {PATIENCE:?}; it is {}",
+            found.as_deref().unwrap_or("not there")
+        )
     }
 
     pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
@@ -371,7 +411,11 @@ impl House {
     {
         let condition = |object: Option<&K>| object.is_none();
         let waited = tokio::time::timeout(PATIENCE, await_condition(self.all::<K>(), name, condition)).await;
-        ensure!(waited.is_ok(), "{} {name} is still there after {PATIENCE:?}", K::kind(&()));
+        ensure!(
+            waited.is_ok(),
+            "{} {name} is still there after {PATIENCE:?}",
+            K::kind(&())
+        );
         Ok(())
     }
 
@@ -383,8 +427,10 @@ impl House {
 
     pub async fn wait_role(&self, name: &str, role: Role) -> Result<ModelVersion> {
         let what = format!("{role:?}");
-        self.wait(name, &what, |version: &ModelVersion| version.status.as_ref().and_then(|status| status.role) == Some(role))
-            .await
+        self.wait(name, &what, |version: &ModelVersion| {
+            version.status.as_ref().and_then(|status| status.role) == Some(role)
+        })
+        .await
     }
 
     /// Waits until the version is Live and has nothing left to do.
@@ -397,23 +443,42 @@ impl House {
     }
 
     /// Waits until a condition of a version says this.
-    pub async fn wait_says(&self, name: &str, kind: &str, status: &str, reason: &str) -> Result<ModelVersion> {
+    pub async fn wait_says(
+        &self,
+        name: &str,
+        kind: &str,
+        status: &str,
+        reason: &str,
+    ) -> Result<ModelVersion> {
         let what = format!("{kind}={status}/{reason}");
-        self.wait(name, &what, |version: &ModelVersion| says(version, kind, status, reason)).await
+        self.wait(name, &what, |version: &ModelVersion| {
+            says(version, kind, status, reason)
+        })
+        .await
     }
 
     pub async fn model_says(&self, kind: &str, status: &str, reason: &str) -> Result<Model> {
         let what = format!("{kind}={status}/{reason}");
         self.wait("heart", &what, |model: &Model| {
-            let conditions = model.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            conditions.iter().any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+            let conditions = model
+                .status
+                .as_ref()
+                .map(|status| status.conditions.as_slice())
+                .unwrap_or_default();
+            conditions
+                .iter()
+                .any(|found| found.type_ == kind && found.status == status && found.reason == reason)
         })
         .await
     }
 
     /// The Jobs of a stage of a version, oldest first.
     pub async fn jobs(&self, version: &str, stage: &str) -> Result<Vec<Job>> {
-        let of = ListParams::default().labels(&format!("{}={version},{}={stage}", labels::VERSION, labels::STAGE));
+        let of = ListParams::default().labels(&format!(
+            "{}={version},{}={stage}",
+            labels::VERSION,
+            labels::STAGE
+        ));
         let mut jobs = self.all::<Job>().list(&of).await?.items;
         jobs.sort_by_key(|job| job.creation_timestamp().map(|time| time.0));
         Ok(jobs)
@@ -424,7 +489,12 @@ impl House {
         until(&format!("a running {stage} Job of {version}"), async || {
             for job in self.jobs(version, stage).await? {
                 let running = job.status.as_ref().is_some_and(|status| status.active == Some(1));
-                if let (true, Some(pod)) = (running, self.all::<Pod>().get_opt(&format!("{}-x", job.name_any())).await?) {
+                if let (true, Some(pod)) = (
+                    running,
+                    self.all::<Pod>()
+                        .get_opt(&format!("{}-x", job.name_any()))
+                        .await?,
+                ) {
                     return Ok(Some((job, pod)));
                 }
             }
@@ -438,8 +508,18 @@ impl House {
         let token = self.token("default", Some(pod), &[LEDGER_AUDIENCE]).await?;
         let uid = job.uid().unwrap_or_default();
         let url = format!("{}/v1/jobs/{}/{uid}/result", self.ledger_url, self.namespace);
-        let answer = reqwest::Client::new().put(url).bearer_auth(token).json(result).send().await?;
-        ensure!(answer.status().is_success(), "{}: {}", answer.status(), answer.text().await?);
+        let answer = reqwest::Client::new()
+            .put(url)
+            .bearer_auth(token)
+            .json(result)
+            .send()
+            .await?;
+        ensure!(
+            answer.status().is_success(),
+            "{}: {}",
+            answer.status(),
+            answer.text().await?
+        );
         Ok(())
     }
 
@@ -447,7 +527,8 @@ impl House {
         until(&format!("an Event {reason} with {words:?}"), async || {
             let events = self.all::<Event>().list(&ListParams::default()).await?;
             let found = events.iter().any(|event| {
-                event.reason.as_deref() == Some(reason) && event.note.as_ref().is_some_and(|note| note.contains(words))
+                event.reason.as_deref() == Some(reason)
+                    && event.note.as_ref().is_some_and(|note| note.contains(words))
             });
             Ok(found.then_some(()))
         })
@@ -458,16 +539,26 @@ impl House {
     pub fn metric(&self, name: &str, label: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let values = text.lines().filter(|line| line.starts_with(&format!("modelward_operator_{name}")) && line.contains(label));
-        values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+        let values = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("modelward_operator_{name}")) && line.contains(label));
+        values
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
     }
 
     /// Makes both controllers reconcile by a label that means nothing, and waits until they have.
     pub async fn nudge(&self, version: &str) -> Result<()> {
         let done = || ["\"modelversion\"", "\"model\""].map(|label| self.metric("reconciles_total", label));
         let before = done();
-        let label = format!("{:?}", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos());
-        self.patch::<ModelVersion>(version, json!({"metadata": {"labels": {"unrelated": label}}})).await?;
+        let label = format!(
+            "{:?}",
+            SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)?
+                .as_nanos()
+        );
+        self.patch::<ModelVersion>(version, json!({"metadata": {"labels": {"unrelated": label}}}))
+            .await?;
         until("both controllers to have looked", async || {
             let looked = done().iter().zip(before).all(|(now, before)| *now > before);
             Ok((looked && self.metric("active_reconciles", "").abs() < 0.5).then_some(()))
@@ -537,39 +628,75 @@ pub fn dataset(content: &str) -> Value {
 
 /// A trainer without a fault.
 pub fn trains(store: &Store, job: &Job, f1: &str) -> JobEnd {
-    let stage = if stage_of(job) == "fit" { JobStage::Fit } else { JobStage::Snapshot };
+    let stage = if stage_of(job) == "fit" {
+        JobStage::Fit
+    } else {
+        JobStage::Snapshot
+    };
     let of = job.labels().get(labels::VERSION).cloned().unwrap_or_default();
     JobEnd::Succeeds(serde_json::to_string(&store.result(stage, &of, f1)).unwrap())
 }
 
 pub fn stage_of(job: &Job) -> &str {
-    job.labels().get(labels::STAGE).map(String::as_str).unwrap_or_default()
+    job.labels()
+        .get(labels::STAGE)
+        .map(String::as_str)
+        .unwrap_or_default()
 }
 
 pub fn says(version: &ModelVersion, kind: &str, status: &str, reason: &str) -> bool {
-    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    conditions.iter().any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+    let conditions = version
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|found| found.type_ == kind && found.status == status && found.reason == reason)
 }
 
 pub fn message(version: &ModelVersion, kind: &str) -> String {
-    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    conditions.iter().find(|found| found.type_ == kind).map(|found| found.message.clone()).unwrap_or_default()
+    let conditions = version
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .find(|found| found.type_ == kind)
+        .map(|found| found.message.clone())
+        .unwrap_or_default()
 }
 
 pub fn routes_of(deployment: &Deployment) -> String {
     let value = serde_json::to_value(deployment).unwrap();
-    let volumes = value["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
-    let routes = volumes.iter().find(|volume| volume["name"] == "routes").cloned().unwrap_or_default();
-    routes["configMap"]["name"].as_str().unwrap_or_default().to_owned()
+    let volumes = value["spec"]["template"]["spec"]["volumes"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let routes = volumes
+        .iter()
+        .find(|volume| volume["name"] == "routes")
+        .cloned()
+        .unwrap_or_default();
+    routes["configMap"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The rules of the operator's role in the chart.
 pub fn chart_rules() -> Result<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/modelward/templates/operator/rbac.yaml");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/modelward/templates/operator/rbac.yaml");
     let text = std::fs::read_to_string(&path)?;
-    let rules = text.split("\nrules:\n").nth(1).and_then(|rest| rest.split("\n---").next());
+    let rules = text
+        .split("\nrules:\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n---").next());
     let rules = rules.with_context(|| format!("no rules in {}", path.display()))?;
-    serde_saphyr::from_str(rules).with_context(|| format!("the first rules in {} must hold no template", path.display()))
+    serde_saphyr::from_str(rules)
+        .with_context(|| format!("the first rules in {} must hold no template", path.display()))
 }
 
 // === small ===
@@ -588,7 +715,9 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     });
-    asked.await.with_context(|| format!("{what}: not within {PATIENCE:?}"))?
+    asked
+        .await
+        .with_context(|| format!("{what}: not within {PATIENCE:?}"))?
 }
 
 async fn end(running: Option<Running>) -> Result<()> {

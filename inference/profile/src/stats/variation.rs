@@ -1,0 +1,437 @@
+//! How far two samples of one binned variable are apart.
+//!
+//! Both are samples: the reference has N values with shares p̂ of true shares p, the window n with q̂ of q. The effect
+//! is the total variation distance of the true shares, TV = ½ Σ |pᵦ − qᵦ|, the largest difference of probability
+//! that any event has. Its estimate T = ½ Σ |p̂ᵦ − q̂ᵦ| is too large by chance: with no drift at all T is about
+//! 0.4·√((B−1)(1/N + 1/n)).
+//!
+//! **Lower bound.** Let e = (p̂ − q̂) − (p − q). By the triangle inequality T ≤ TV + ½ Σ |eᵦ| always, so with the
+//! (1−δ)-quantile Q of W = ½ Σ |eᵦ|
+//!
+//! ```text
+//! lower = T − Q        P(lower ≤ TV) ≥ 1 − δ
+//! ```
+//!
+//! e is a difference of two multinomial means, so nearly normal with covariance
+//! Σ = (diag p − ppᵀ)/N + (diag q − qqᵀ)/n. The moments of W are then those of folded normal variables: with
+//! σᵦ² = Σᵦᵦ and the correlations ρ,
+//!
+//! ```text
+//! E W   = ½ √(2/π) Σ σᵦ
+//! Var W = ¼ · 2/π · Σₐᵦ σₐσᵦ (√(1 − ρ²) + ρ asin ρ − 1)
+//! ```
+//!
+//! (E|XY| of a bivariate normal: Nabeya, Annals of the Institute of Statistical Mathematics 3, 1951). Q is the quantile
+//! of the gamma law with these two moments and shares estimated by p̂ and q̂. For two bins it meets the exact quantile
+//! to 1%; for many, W is a sum of many small parts and the law is nearly normal. The bound is tight without drift and
+//! careful with it, which is the side to err on. `tests/verdict/simulation.rs` measures its coverage.
+//!
+//! The shares of σᵦ² are the observed or the pooled ones, whichever give more: a bin that is empty in a small sample by
+//! chance must not count as free of noise.
+//!
+//! **Upper bound.** With A the event where p and q differ most, T ≥ p̂(A) − q̂(A), which is normal around TV with
+//! a standard deviation of at most ½ √(1/N + 1/n): upper = T + z ½ √(1/N + 1/n), with T over all bins.
+//!
+//! **Groups.** More bins than the rows can fill only add noise: with n₀ = Nn/(N + n), bins are joined to at most
+//! max(4, n₀/10) groups: ordered bins with their neighbours, of categories the rarest. Joining looks at the pooled
+//! counts alone, of which the split into two samples is independent where there is no drift; and it can only shrink TV,
+//! so a lower bound stays one.
+//!
+//! **Three looks at ordered bins.** Ten bins see what five do not, but a shift or a stretch as a whole shows in five with
+//! much less noise, and a shift most clearly in one half-line. So where ordered bins are in more than five groups the
+//! lower bound is the largest of three, each at 1 − δ/3 (Bonferroni): T − Q in all groups; T − Q in five groups of
+//! about equal pooled counts; and D − √(ln(2·3/δ)/(2n₀)), D being the largest difference of the two distribution
+//! functions at the bins' edges (no event can differ by less than a half-line does; Dvoretzky, Kiefer and Wolfowitz
+//! with Massart's constant, Annals of Probability 18, 1990).
+//!
+//! **p-value.** Pearson's chi-square of the table of two rows, one column a group. Its law is only right where each cell
+//! is expected to hold five values (Cochran, Biometrics 10, 1954), so groups are joined further until each is expected
+//! to hold five of the smaller sample. What is rare in both is lost in that, such as a word that a large reference
+//! never saw. So where there are rare groups, all of them together are compared with the rest by Fisher's exact test
+//! too, and the p-value is twice the smaller of the two, at most 1 (Bonferroni).
+
+use std::f64::consts::{FRAC_PI_2, PI};
+
+use super::{
+    rates::{Rate, fisher},
+    special::{gamma_quantile, gamma_upper, normal_quantile},
+};
+
+/// Groups are compared pair by pair: more of them than this would take long, and would tell no more.
+const MOST_GROUPS: usize = 256;
+/// So few groups can always be told apart.
+const FEWEST_GROUPS: usize = 4;
+/// Groups of the second look at ordered bins.
+const FIFTHS: usize = 5;
+/// Rows (as n₀) for each group beyond these.
+const ROWS_A_GROUP: f64 = 10.0;
+/// Values of the smaller sample expected in each cell of a chi-square.
+const EXPECTED_IN_CELL: u64 = 5;
+
+/// How far two samples are apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variation {
+    /// T over the groups, or the lower bound where that is more.
+    pub estimate: f64,
+    /// Lower bound of TV; 0 where T is within its own noise.
+    pub lower: f64,
+    /// Upper bound of TV.
+    pub upper: f64,
+    /// The p-value of "no difference"; 1 where there are too few values to tell two cells apart.
+    pub p_value: f64,
+    /// Groups that were compared.
+    pub groups: usize,
+}
+
+/// Compares two rows of counts over the same bins. `None` where one of them is empty.
+///
+/// Each bound holds with probability `confidence`, each on its own. Counts beyond 2⁵³ lose their last digits.
+pub fn compare_counts(
+    reference: &[u64],
+    window: &[u64],
+    ordered: bool,
+    confidence: f64,
+) -> Option<Variation> {
+    let cells: Vec<Cell> = reference
+        .iter()
+        .zip(window)
+        .map(|(reference, window)| Cell {
+            reference: u128::from(*reference),
+            window: u128::from(*window),
+        })
+        .filter(|cell| cell.pooled() > 0)
+        .collect();
+    let all = total(&cells);
+    if all.reference == 0 || all.window == 0 {
+        return None;
+    }
+    let (many, few) = (all.reference as f64, all.window as f64);
+    // n₀ and 1/n₀ = 1/N + 1/n.
+    let inverse = 1.0 / many + 1.0 / few;
+    let most = (1.0 / inverse / ROWS_A_GROUP) as usize;
+    let shares = |cells: &[Cell]| -> (Vec<f64>, Vec<f64>) {
+        cells
+            .iter()
+            .map(|cell| (cell.reference as f64 / many, cell.window as f64 / few))
+            .unzip()
+    };
+    let distance = |(p, q): &(Vec<f64>, Vec<f64>)| {
+        (0.5 * p.iter().zip(q).map(|(p, q)| (p - q).abs()).sum::<f64>()).min(1.0)
+    };
+    let whole = distance(&shares(&cells));
+    let groups = coarse(cells.clone(), ordered, most.clamp(FEWEST_GROUPS, MOST_GROUPS));
+    let bound = |groups: &[Cell], confidence: f64| {
+        let shares = shares(groups);
+        distance(&shares) - noise_quantile(&shares.0, &shares.1, many, few, confidence)
+    };
+    let estimate = distance(&shares(&groups));
+    let lower = if ordered && groups.len() > FIFTHS {
+        let each = 1.0 - (1.0 - confidence) / 3.0;
+        let fifths = coarse(cells.clone(), true, FIFTHS);
+        bound(&groups, each)
+            .max(bound(&fifths, each))
+            .max(edge_bound(&cells, inverse, each))
+    } else {
+        bound(&groups, confidence)
+    };
+    let spread = 0.5 * libm::sqrt(inverse) * normal_quantile(confidence);
+    Some(Variation {
+        estimate: estimate.max(lower),
+        lower: lower.max(0.0),
+        upper: (whole + spread).min(1.0),
+        groups: groups.len(),
+        p_value: p_value(groups, ordered),
+    })
+}
+
+/// Counts of one group in both samples. Wide, because groups are sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cell {
+    reference: u128,
+    window: u128,
+}
+
+impl Cell {
+    fn pooled(self) -> u128 {
+        self.reference + self.window
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            reference: self.reference + other.reference,
+            window: self.window + other.window,
+        }
+    }
+}
+
+fn total(cells: &[Cell]) -> Cell {
+    cells.iter().copied().fold(
+        Cell {
+            reference: 0,
+            window: 0,
+        },
+        Cell::and,
+    )
+}
+
+/// The lower bound from half-lines: see above. `inverse` is 1/n₀.
+fn edge_bound(cells: &[Cell], inverse: f64, confidence: f64) -> f64 {
+    let all = total(cells);
+    let (mut largest, mut before) = (
+        0.0,
+        Cell {
+            reference: 0,
+            window: 0,
+        },
+    );
+    for cell in cells {
+        before = before.and(*cell);
+        let difference =
+            before.reference as f64 / all.reference as f64 - before.window as f64 / all.window as f64;
+        largest = f64::max(largest, difference.abs());
+    }
+    largest - libm::sqrt(0.5 * inverse * libm::log(2.0 / (1.0 - confidence)))
+}
+
+/// Q: see above.
+fn noise_quantile(p: &[f64], q: &[f64], many: f64, few: f64, confidence: f64) -> f64 {
+    let covariance = |a: usize, b: usize| {
+        let own = |p: &[f64]| if a == b { p[a] * (1.0 - p[a]) } else { -p[a] * p[b] };
+        own(p) / many + own(q) / few
+    };
+    let seen: Vec<f64> = (0..p.len())
+        .map(|b| libm::sqrt(covariance(b, b).max(0.0)))
+        .collect();
+    let sigma: Vec<f64> = (0..p.len())
+        .map(|b| {
+            let pooled = (p[b] * many + q[b] * few) / (many + few);
+            let own = |share: f64| f64::max(share * (1.0 - share), pooled * (1.0 - pooled));
+            libm::sqrt(own(p[b]) / many + own(q[b]) / few)
+        })
+        .collect();
+    let mean = 0.5 * libm::sqrt(2.0 / PI) * sigma.iter().sum::<f64>();
+    let mut sum = 0.0;
+    for a in 0..p.len() {
+        sum += sigma[a] * sigma[a] * (FRAC_PI_2 - 1.0);
+        for b in 0..a {
+            let scale = seen[a] * seen[b];
+            if scale > 0.0 {
+                let rho = (covariance(a, b) / scale).clamp(-1.0, 1.0);
+                let shape = libm::sqrt((1.0 - rho * rho).max(0.0)) + rho * libm::asin(rho) - 1.0;
+                sum += 2.0 * sigma[a] * sigma[b] * shape;
+            }
+        }
+    }
+    let variance = 0.25 * (2.0 / PI) * sum;
+    if mean <= 0.0 || variance <= 0.0 {
+        return mean;
+    }
+    gamma_quantile(mean * mean / variance, confidence) * (variance / mean)
+}
+
+/// The p-value of "no difference": see above.
+fn p_value(groups: Vec<Cell>, ordered: bool) -> f64 {
+    let all = total(&groups);
+    let is_full = full(all);
+    let rare: Vec<Cell> = groups.iter().copied().filter(|cell| !is_full(*cell)).collect();
+    let all_are_rare = rare.len() == groups.len();
+    let in_cells = chi_square(&dense(groups, ordered));
+    if rare.is_empty() || all_are_rare {
+        return in_cells;
+    }
+    let rare = total(&rare);
+    let rate = |hits: u128, of: u128| Rate {
+        hits: u64::try_from(hits).unwrap_or(u64::MAX),
+        of: u64::try_from(of).unwrap_or(u64::MAX),
+    };
+    let of_rare = fisher(rate(rare.reference, all.reference), rate(rare.window, all.window));
+    (2.0 * in_cells.min(of_rare)).min(1.0)
+}
+
+/// Whether a cell is expected to hold enough values of the smaller sample.
+fn full(all: Cell) -> impl Fn(Cell) -> bool {
+    let smaller = all.reference.min(all.window) as f64 / all.pooled() as f64;
+    move |cell| cell.pooled() as f64 * smaller >= EXPECTED_IN_CELL as f64
+}
+
+/// Pearson's chi-square of two rows; its p-value.
+fn chi_square(cells: &[Cell]) -> f64 {
+    if cells.len() < 2 {
+        return 1.0;
+    }
+    let all = total(cells);
+    let (many, few) = (all.reference as f64, all.window as f64);
+    let statistic: f64 = cells
+        .iter()
+        .map(|cell| {
+            let difference = cell.window as f64 * many - cell.reference as f64 * few;
+            difference / many * (difference / few) / cell.pooled() as f64
+        })
+        .sum();
+    gamma_upper(0.5 * (cells.len() - 1) as f64, 0.5 * statistic)
+}
+
+/// The cells joined to at most `most` groups.
+fn coarse(cells: Vec<Cell>, ordered: bool, most: usize) -> Vec<Cell> {
+    if cells.len() <= most {
+        return cells;
+    }
+    if !ordered {
+        return lump(cells, |kept, _| kept < most - 1);
+    }
+    // Each cell goes where its middle lies among `most` equal shares of the pooled counts.
+    let twice = 2 * total(&cells).pooled();
+    let mut before = 0;
+    let mut groups: Vec<(u128, Cell)> = Vec::with_capacity(most);
+    for cell in cells {
+        let middle = 2 * before + cell.pooled();
+        before += cell.pooled();
+        let at = (middle as f64 / twice as f64 * most as f64) as u128;
+        match groups.last_mut() {
+            Some((last, group)) if *last == at => *group = group.and(cell),
+            _ => groups.push((at, cell)),
+        }
+    }
+    groups.into_iter().map(|(_, cell)| cell).collect()
+}
+
+/// The cells joined until each is expected to hold enough values of the smaller sample.
+fn dense(cells: Vec<Cell>, ordered: bool) -> Vec<Cell> {
+    let is_full = full(total(&cells));
+    if !ordered {
+        return lump(cells, |_, cell| is_full(cell));
+    }
+    let mut groups: Vec<Cell> = Vec::with_capacity(cells.len());
+    let mut open: Option<Cell> = None;
+    for cell in cells {
+        let joined = open.map_or(cell, |open| open.and(cell));
+        open = if is_full(joined) {
+            groups.push(joined);
+            None
+        } else {
+            Some(joined)
+        };
+    }
+    if let Some(rest) = open {
+        match groups.last_mut() {
+            Some(last) => *last = last.and(rest),
+            None => groups.push(rest),
+        }
+    }
+    groups
+}
+
+/// Keeps the largest cells, as long as `keep` (how many are kept, the next) says so, and joins the others to one.
+///
+/// Where the joined one would not be kept itself, the smallest kept one goes into it.
+fn lump(mut cells: Vec<Cell>, keep: impl Fn(usize, Cell) -> bool) -> Vec<Cell> {
+    // Among equally large cells the order of the bins decides (the sort is stable).
+    cells.sort_by_key(|cell| std::cmp::Reverse(cell.pooled()));
+    let kept = cells
+        .iter()
+        .enumerate()
+        .take_while(|(index, cell)| keep(*index, **cell))
+        .count();
+    let mut groups = cells;
+    let rest = groups.split_off(kept);
+    if !rest.is_empty() {
+        let joined = total(&rest);
+        match groups.last_mut() {
+            // `kept - 1` others stay: what is joined is asked for its size, not for its number.
+            Some(last) if !keep(kept.saturating_sub(1), joined) => *last = last.and(joined),
+            _ => groups.push(joined),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn equal_shares_are_no_difference() {
+        let same = compare_counts(&[100, 200, 300], &[10, 20, 30], true, 0.95).unwrap();
+        assert!(
+            same.estimate < 1e-15 && same.lower == 0.0 && (same.p_value - 1.0).abs() < 1e-12,
+            "{same:?}"
+        );
+    }
+
+    #[test]
+    fn one_value_alone_tells_nothing_and_samples_without_overlap_everything() {
+        let constant = compare_counts(&[0, 300, 0], &[0, 100, 0], true, 0.95).unwrap();
+        assert_eq!(
+            (constant.estimate, constant.lower, constant.p_value),
+            (0.0, 0.0, 1.0)
+        );
+        let apart = compare_counts(&[300, 0], &[0, 100], true, 0.95).unwrap();
+        assert!(apart.estimate == 1.0 && apart.lower > 0.9, "{apart:?}");
+        assert!(apart.p_value < 1e-80);
+        assert_eq!(compare_counts(&[300, 0], &[0, 0], true, 0.95), None);
+    }
+
+    #[test]
+    fn a_new_word_beside_a_large_reference_is_noticed_for_what_it_is() {
+        let mut reference = vec![25_000; 4];
+        reference.push(0);
+        // One chance in a thousand: seldom, and a plain chi-square would say 1e-217.
+        let one = compare_counts(&reference, &[25, 25, 25, 24, 1], false, 0.95).unwrap();
+        assert!(
+            one.p_value > 0.001 && one.p_value < 0.01 && one.lower == 0.0,
+            "{one:?}"
+        );
+        let many = compare_counts(&reference, &[20, 20, 20, 15, 25], false, 0.95).unwrap();
+        assert!(many.p_value < 1e-30 && many.lower > 0.1, "{many:?}");
+    }
+
+    #[test]
+    fn few_rows_are_compared_in_few_groups() {
+        let reference = vec![40; 64];
+        let groups = |window: u64| {
+            let window: Vec<u64> = vec![window; 64];
+            compare_counts(&reference, &window, true, 0.95).unwrap().groups
+        };
+        assert_eq!([1, 10, 40].map(groups), [6, 51, 64]);
+    }
+
+    #[test]
+    fn groups_of_ordered_bins_are_neighbours_and_of_words_the_rarest() {
+        let cell = |reference, window| Cell { reference, window };
+        let ordered = coarse(vec![cell(5, 0), cell(5, 0), cell(0, 5), cell(5, 0)], true, 2);
+        assert_eq!(ordered, [cell(10, 0), cell(5, 5)]);
+        let words = coarse(vec![cell(1, 0), cell(9, 0), cell(0, 2), cell(5, 0)], false, 3);
+        assert_eq!(words, [cell(9, 0), cell(5, 0), cell(1, 2)]);
+        let dense_words = dense(vec![cell(50, 50), cell(20, 20), cell(1, 1), cell(0, 1)], false);
+        assert_eq!(dense_words, [cell(50, 50), cell(21, 22)]);
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_are_in_order_and_sides_and_bins_may_change_places(
+            counts in prop::collection::vec((0..200_u64, 0..200_u64), 2..40), ordered: bool,
+        ) {
+            let (reference, window): (Vec<u64>, Vec<u64>) = counts.iter().copied().unzip();
+            let Some(one) = compare_counts(&reference, &window, ordered, 0.95) else { return Ok(()) };
+            prop_assert!(0.0 <= one.lower && one.lower <= one.estimate && one.estimate <= one.upper && one.upper <= 1.0);
+            prop_assert!((0.0..=1.0).contains(&one.p_value));
+            let other = compare_counts(&window, &reference, ordered, 0.95).unwrap();
+            prop_assert!((one.estimate - other.estimate).abs() < 1e-12 && (one.lower - other.lower).abs() < 1e-9);
+            prop_assert!((one.p_value - other.p_value).abs() < 1e-9);
+        }
+
+        #[test]
+        fn more_rows_of_the_same_shares_never_lower_the_bound(
+            counts in prop::collection::vec((1..50_u64, 1..50_u64), 2..12),
+        ) {
+            let (reference, window): (Vec<u64>, Vec<u64>) = counts.iter().copied().unzip();
+            let times = |by: u64| {
+                let more = |counts: &[u64]| counts.iter().map(|count| count * by).collect::<Vec<_>>();
+                compare_counts(&more(&reference), &more(&window), true, 0.95).unwrap().lower
+            };
+            prop_assert!(times(1000) >= times(100) - 1e-12);
+        }
+    }
+}

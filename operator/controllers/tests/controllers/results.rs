@@ -1,0 +1,144 @@
+//! Where results come from when the nearest place has none.
+
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
+use modelward_crds::{Role, conditions::types};
+use modelward_kit::played::JobEnd;
+use modelward_wire::JobStage;
+
+use crate::support::{House, message, stage_of, trains};
+
+#[tokio::test]
+async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
+    let house = House::with_postgres().await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    house.apply_version("heart-1").await?;
+    for (word, stage) in [("snapshot", JobStage::Snapshot), ("fit", JobStage::Fit)] {
+        let (job, pod) = house.running_job("heart-1", word).await?;
+        house
+            .report(&job, &pod, &house.store.result(stage, "heart-1", "0.8151"))
+            .await?;
+        house.played.jobs(move |job| {
+            if stage_of(job) == word {
+                JobEnd::SucceedsAndVanishes
+            } else {
+                JobEnd::Runs
+            }
+        });
+    }
+    let live = house.wait_live("heart-1").await?;
+    let status = live.status.context("a status")?;
+    assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
+    assert_eq!(status.fit_attempt.map(|attempt| attempt.attempt), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_result_that_is_nowhere_costs_one_counted_attempt_and_the_second_loss_stalls() -> Result<()> {
+    let house = House::with_postgres().await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    house.apply_version("heart-1").await?;
+    let (first, _) = house.running_job("heart-1", "snapshot").await?;
+    let name = first.name_any();
+    let lost = name.clone();
+    house.played.jobs(move |job| {
+        if job.name_any() == lost {
+            JobEnd::SucceedsAndVanishes
+        } else {
+            JobEnd::Runs
+        }
+    });
+    let trying = house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "ResultLost")
+        .await?;
+    ensure!(message(&trying, types::DATA_VALID).ends_with("attempt 2 of 2 runs"));
+    let (second, _) = house.running_job("heart-1", "snapshot").await?;
+    assert_ne!(second.name_any(), name);
+    house.played.jobs(|_| JobEnd::SucceedsAndVanishes);
+    let stalled = house
+        .wait_says("heart-1", types::STALLED, "True", "ResultLost")
+        .await?;
+    assert_eq!(
+        stalled.status.and_then(|status| status.role),
+        Some(Role::Rejected)
+    );
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn while_the_ledger_is_away_a_version_waits_and_says_so_and_serving_goes_on() -> Result<()> {
+    let mut house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house.stop_ledger().await?;
+    house.apply_version("heart-2").await?;
+    let waiting = house
+        .wait_says("heart-2", types::READY, "False", "LedgerUnavailable")
+        .await?;
+    ensure!(
+        message(&waiting, types::READY).contains("the ledger did not answer"),
+        "{}",
+        message(&waiting, types::READY)
+    );
+    ensure!(house.metric("ledger_errors_total", "") >= 1.0);
+    house.wait_live("heart-1").await?;
+    assert_eq!(
+        house.jobs("heart-2", "snapshot").await?.len(),
+        1,
+        "the Job stays: its Pod may be all that knows the result"
+    );
+    house.start_ledger().await?;
+    house.wait_live("heart-2").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<()> {
+    let house = House::open().await?;
+    let store = house.store.clone();
+    let nowhere = crate::support::digest_of(b"nowhere");
+    house.played.jobs(move |job| {
+        if stage_of(job) == "snapshot" {
+            return trains(&store, job, "0.8151");
+        }
+        let mut result = store.result(JobStage::Fit, "heart-1", "0.8151");
+        result.digest = Some(nowhere);
+        JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
+    });
+    house.apply_version("heart-1").await?;
+    let stalled = house
+        .wait_says("heart-1", types::STALLED, "True", "ArtifactMissing")
+        .await?;
+    let words = message(&stalled, types::TRAINED);
+    ensure!(words.contains(&nowhere.to_string()), "{words}");
+    assert_eq!(
+        stalled
+            .status
+            .and_then(|status| status.fit_attempt)
+            .map(|attempt| attempt.attempt),
+        Some(2)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ledger_is_told_how_a_version_stands() -> Result<()> {
+    let house = House::with_postgres().await?;
+    let version = house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let token = house
+        .token("modelward-operator", None, &["modelward-ledger"])
+        .await?;
+    let url = format!("{}/v1/model-versions/{}", house.ledger_url, house.namespace);
+    crate::support::until("a record that says Live", async || {
+        let text = reqwest::Client::new()
+            .get(&url)
+            .bearer_auth(&token)
+            .send()
+            .await?
+            .text()
+            .await?;
+        Ok((text.contains("Live") && text.contains(&version.uid().unwrap_or_default())).then_some(()))
+    })
+    .await
+}

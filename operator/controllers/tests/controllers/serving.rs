@@ -1,0 +1,331 @@
+//! What keeps a version from serving, and what other hands do to what serves.
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{ConfigMap, Service},
+};
+use kube::ResourceExt as _;
+use modelward_crds::{Model, ModelVersion, Role, conditions::types};
+use modelward_kit::played::PodEnd;
+use serde_json::{Value, json};
+
+use crate::support::{House, message, routes_of, until};
+
+fn names(text: &impl serde::Serialize, word: &str) -> bool {
+    serde_json::to_string(text).unwrap().contains(word)
+}
+
+/// A house where `heart-1` serves and Pods with any other routes end as a server with a bad file does.
+async fn with_a_broken_second_version() -> Result<(House, String)> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let first = routes_of(&house.all::<Deployment>().get("heart").await?);
+    let good = first.clone();
+    house.played.pods(move |pod| {
+        if names(pod, &good) {
+            PodEnd::Ready
+        } else {
+            PodEnd::Crashes(3, "model.json is not what its digest says".into())
+        }
+    });
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::STALLED, "True", "ArtifactInvalid")
+        .await?;
+    Ok((house, first))
+}
+
+#[tokio::test]
+async fn a_bad_artifact_never_serves_the_former_version_does_and_the_file_is_named() -> Result<()> {
+    let (house, _) = with_a_broken_second_version().await?;
+    let broken = house.all::<ModelVersion>().get("heart-2").await?;
+    let words = message(&broken, types::READY);
+    ensure!(
+        words.contains("exit code 3") && words.contains("model.json is not what its digest says"),
+        "{words}"
+    );
+    assert_eq!(
+        broken.status.and_then(|status| status.role),
+        Some(Role::Candidate)
+    );
+    let first = house
+        .wait("heart-1", "answering", |version: &ModelVersion| {
+            message(version, types::SERVING).contains("until heart-2 has taken over")
+        })
+        .await?;
+    assert_eq!(first.status.and_then(|status| status.role), Some(Role::Live));
+    let model = house.model_says(types::AVAILABLE, "True", "Serving").await?;
+    let status = model.status.context("a status")?;
+    assert_eq!(
+        (status.serving.as_deref(), status.ready_pods),
+        (Some("heart-1"), Some(2))
+    );
+    house.wait_event("ArtifactInvalid", "model.json").await?;
+    house.rest("heart-2").await
+}
+
+#[tokio::test]
+async fn a_newer_version_is_taken_while_a_broken_rollout_is_in_flight() -> Result<()> {
+    let (house, first) = with_a_broken_second_version().await?;
+    let second = routes_of(&house.all::<Deployment>().get("heart").await?);
+    assert_ne!(first, second);
+    house.played.pods(move |pod| {
+        if names(pod, &second) {
+            PodEnd::Crashes(3, "model.json is not what its digest says".into())
+        } else {
+            PodEnd::Ready
+        }
+    });
+    house.apply_version("heart-3").await?;
+    house.wait_live("heart-3").await?;
+    house.wait_role("heart-2", Role::Retired).await?;
+    house.wait_role("heart-1", Role::Retired).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_the_broken_version_heals_the_model() -> Result<()> {
+    let (house, first) = with_a_broken_second_version().await?;
+    house.delete::<ModelVersion>("heart-2").await?;
+    house
+        .wait("heart", "on its former routes", |deployment: &Deployment| {
+            routes_of(deployment) == first
+        })
+        .await?;
+    house.wait_live("heart-1").await?;
+    house.model_says(types::READY, "True", "Serving").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_service_of_the_models_name_is_never_overwritten_and_is_recovered_from() -> Result<()> {
+    let house = House::open().await?;
+    let service = json!({"metadata": {"name": "heart"}, "spec": {"ports": [{"port": 5432}]}});
+    let foreign: Service = house.create(service).await?;
+    house.apply_version("heart-1").await?;
+    let stalled = house
+        .wait_says("heart-1", types::STALLED, "True", "NameTaken")
+        .await?;
+    ensure!(
+        message(&stalled, types::READY).starts_with("Service heart exists and does not belong to this model")
+    );
+    house.model_says(types::STALLED, "True", "NameTaken").await?;
+    house.rest("heart-1").await?;
+    let same = house.all::<Service>().get("heart").await?;
+    assert_eq!(same.resource_version(), foreign.resource_version());
+    ensure!(
+        house.all::<Deployment>().get_opt("heart").await?.is_none(),
+        "nothing stands behind a name that is not ours"
+    );
+    house.delete::<Service>("heart").await?;
+    house.nudge("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_deployment_of_the_models_name_is_never_overwritten() -> Result<()> {
+    let house = House::open().await?;
+    let foreign: Deployment = house.create(json!({
+        "metadata": {"name": "heart"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "foreign"}]}},
+        },
+    })).await?;
+    house.apply_version("heart-1").await?;
+    let stalled = house
+        .wait_says("heart-1", types::STALLED, "True", "NameTaken")
+        .await?;
+    ensure!(message(&stalled, types::READY).starts_with("Deployment heart exists"));
+    let same = house.all::<Deployment>().get("heart").await?;
+    assert_eq!(
+        (same.uid(), same.metadata.generation),
+        (foreign.uid(), foreign.metadata.generation)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_others_change_in_the_deployment_is_put_back_and_told() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let ours = house.all::<Deployment>().get("heart").await?;
+    let template = |deployment: &Deployment| {
+        serde_json::to_value(deployment).unwrap()["spec"]["template"]["spec"].clone()
+    };
+    let container = |change: &dyn Fn(&mut Value)| {
+        let mut containers = template(&ours)["containers"].clone();
+        change(&mut containers);
+        json!({"containers": containers})
+    };
+    let changes = [
+        ("an image", container(&|all| all[0]["image"] = "evil:1".into())),
+        (
+            "a value",
+            container(&|all| all[0]["env"][3]["value"] = "other".into()),
+        ),
+        (
+            "a variable",
+            container(&|all| {
+                all[0]["env"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"name": "EVIL", "value": "1"}));
+            }),
+        ),
+        (
+            "a command",
+            container(&|all| all[0]["command"] = json!(["/bin/evil"])),
+        ),
+        (
+            "a container",
+            container(&|all| {
+                all.as_array_mut()
+                    .unwrap()
+                    .push(json!({"name": "evil", "image": "evil:1"}));
+            }),
+        ),
+        (
+            "a container before",
+            json!({"initContainers": [{"name": "evil", "image": "evil:1"}]}),
+        ),
+        ("routes", {
+            let mut volumes = template(&ours)["volumes"].clone();
+            volumes[0]["configMap"]["name"] = json!("evil");
+            json!({"volumes": volumes})
+        }),
+        ("the network", json!({"hostNetwork": true})),
+    ];
+    for (told, (what, change)) in changes.into_iter().enumerate() {
+        house
+            .patch::<Deployment>("heart", json!({"spec": {"template": {"spec": change}}}))
+            .await
+            .with_context(|| format!("changing {what}"))?;
+        let expected = template(&ours);
+        house
+            .wait(
+                "heart",
+                &format!("as it was before somebody changed {what}"),
+                |found: &Deployment| template(found) == expected,
+            )
+            .await?;
+        until("the count", async || {
+            Ok((house.metric("tampered_total", "Deployment") > told as f64).then_some(()))
+        })
+        .await?;
+    }
+    house
+        .wait_event(
+            "RoutesTampered",
+            "Deployment heart was changed by somebody else and is put back",
+        )
+        .await?;
+    house.wait_live("heart-1").await?;
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn what_others_delete_is_made_again_and_told() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let routes = routes_of(&house.all::<Deployment>().get("heart").await?);
+    let before = house.all::<ConfigMap>().get(&routes).await?;
+    house.delete::<ConfigMap>(&routes).await?;
+    let after = house
+        .wait(&routes, "another", |map: &ConfigMap| map.uid() != before.uid())
+        .await?;
+    assert_eq!(after.data, before.data);
+    house
+        .wait_event(
+            "RoutesTampered",
+            &format!("ConfigMap {routes} was deleted by somebody and is made again"),
+        )
+        .await?;
+
+    let before = house.all::<Service>().get("heart").await?.uid();
+    house.delete::<Service>("heart").await?;
+    house
+        .wait("heart", "another", |service: &Service| service.uid() != before)
+        .await?;
+    house
+        .patch::<HorizontalPodAutoscaler>("heart", json!({"spec": {"minReplicas": 1, "maxReplicas": 1}}))
+        .await?;
+    house
+        .wait("heart", "as it was", |scaler: &HorizontalPodAutoscaler| {
+            scaler
+                .spec
+                .as_ref()
+                .is_some_and(|spec| (spec.min_replicas, spec.max_replicas) == (Some(2), 4))
+        })
+        .await?;
+    let before = house.all::<Deployment>().get("heart").await?.uid();
+    house.delete::<Deployment>("heart").await?;
+    house
+        .wait("heart", "another", |deployment: &Deployment| {
+            deployment.uid() != before
+        })
+        .await?;
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_deletes_is_made_again_and_the_model_serves_again() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let before = house.all::<Model>().get("heart").await?.uid();
+    house.delete::<Model>("heart").await?;
+    house
+        .wait("heart", "another", |model: &Model| model.uid() != before)
+        .await?;
+    house.model_says(types::READY, "True", "Serving").await?;
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_bounds_of_a_live_version_reach_the_autoscaler_without_another_rollout() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let before = house.all::<Deployment>().get("heart").await?;
+    house
+        .patch::<ModelVersion>(
+            "heart-1",
+            json!({"spec": {"serving": {"replicas": {"min": 3, "max": 5}}}}),
+        )
+        .await?;
+    house
+        .wait("heart", "3 of 3 Pods", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|status| status.pods.as_deref() == Some("3/3"))
+        })
+        .await?;
+    house.wait_live("heart-1").await?;
+    assert_eq!(
+        routes_of(&house.all::<Deployment>().get("heart").await?),
+        routes_of(&before)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn odd_spellings_of_amounts_come_to_rest() -> Result<()> {
+    let house = House::open().await?;
+    let mut version = crate::support::version("heart-1");
+    version["spec"]["serving"]["resources"] = json!({
+        "requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {"cpu": "2500m", "memory": "2097152Ki"},
+    });
+    house.create::<ModelVersion>(version).await?;
+    house.wait_live("heart-1").await?;
+    house.rest("heart-1").await
+}

@@ -1,0 +1,696 @@
+//! From `kubectl apply` to Live, to the next version, to nothing.
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{ResourceExt as _, api::ListParams};
+use modelward_crds::{Model, ModelVersion, Role, conditions::types, labels};
+use modelward_kit::played::{JobEnd, PodEnd};
+use modelward_wire::{RouteMode, Routes};
+use serde_json::json;
+
+use crate::support::{House, chart_rules, message, routes_of, stage_of, trains, until, version};
+
+fn only_owner<K: kube::Resource>(object: &K) -> Result<OwnerReference> {
+    let owners = object.owner_references();
+    ensure!(owners.len() == 1, "{owners:?}");
+    Ok(owners[0].clone())
+}
+
+#[tokio::test]
+async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> Result<()> {
+    let house = House::open().await?;
+    let store = house.store.clone();
+    house.played.jobs(|_| JobEnd::Runs);
+    let uid = house.apply_version("heart-1").await?.uid().context("a uid")?;
+
+    // The snapshot Job: a restricted Pod that sees one key of one ConfigMap and holds one token.
+    let (job, pod) = house.running_job("heart-1", "snapshot").await?;
+    ensure!(only_owner(&job)?.uid == uid);
+    let spec = serde_json::to_value(pod.spec.as_ref())?;
+    let security = json!({"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(spec["securityContext"], security);
+    assert_eq!(spec["automountServiceAccountToken"], json!(false));
+    assert_eq!(spec["restartPolicy"], json!("Never"));
+    assert_eq!(spec["imagePullSecrets"], json!([{"name": "registry"}]));
+    let container = &spec["containers"][0];
+    let locked_down = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+    assert_eq!(container["securityContext"], locked_down);
+    let arguments = [
+        "snapshot",
+        "--spec",
+        "/etc/modelward/job/spec.json",
+        "--source",
+        "/data/source/cleveland.csv",
+        "--publish",
+    ];
+    assert_eq!(container["args"], json!(arguments));
+    let token = spec["volumes"]
+        .as_array()
+        .and_then(|volumes| volumes.iter().find(|volume| volume["name"] == "ledger-token"));
+    let projected = &token.context("a token")?["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(
+        *projected,
+        json!({"audience": "modelward-ledger", "expirationSeconds": 600, "path": "token"})
+    );
+    let limits = job.spec.as_ref().context("a spec")?;
+    assert_eq!(
+        (limits.backoff_limit, limits.active_deadline_seconds),
+        (Some(2), Some(3600))
+    );
+    let spec_map = spec["volumes"][0]["configMap"]["name"]
+        .as_str()
+        .context("a spec")?
+        .to_owned();
+    let map = house.all::<ConfigMap>().get(&spec_map).await?;
+    assert_eq!(
+        (map.immutable, only_owner(&map)?.uid.as_str()),
+        (Some(true), uid.as_str())
+    );
+    let read: ModelVersion = serde_json::from_str(&map.data.context("data")?["spec.json"])?;
+    assert_eq!(read.spec, serde_json::from_value::<ModelVersion>(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelVersion", "metadata": {}, "spec": version("x")["spec"],
+    }))?.spec);
+
+    // The fit Job reads the snapshot and nothing else.
+    let trainer = store.clone();
+    house.played.jobs(move |job| {
+        if stage_of(job) == "snapshot" {
+            trains(&trainer, job, "0.8151")
+        } else {
+            JobEnd::Runs
+        }
+    });
+    let (fit, pod) = house.running_job("heart-1", "fit").await?;
+    let snapshot = store
+        .result(modelward_wire::JobStage::Snapshot, "heart-1", "")
+        .digest
+        .context("a digest")?;
+    let spec = serde_json::to_value(pod.spec)?;
+    let arguments = json!([
+        "fit",
+        "--spec",
+        "/etc/modelward/job/spec.json",
+        "--snapshot",
+        snapshot,
+        "--publish"
+    ]);
+    assert_eq!(spec["containers"][0]["args"], arguments);
+    ensure!(
+        !spec["volumes"].to_string().contains("heart-disease"),
+        "a fit sees no source"
+    );
+    ensure!(only_owner(&fit)?.uid == uid);
+    let waiting = house
+        .wait_says("heart-1", types::READY, "False", "FitRunning")
+        .await?;
+    assert_eq!(
+        waiting.status.as_ref().and_then(|status| status.role),
+        Some(Role::Pending)
+    );
+
+    // Rolled out: Live only when every Pod answers.
+    house.played.pods(|_| PodEnd::Starts);
+    let trainer = store.clone();
+    house.played.jobs(move |job| trains(&trainer, job, "0.8151"));
+    house
+        .wait_says("heart-1", types::READY, "False", "RolloutInProgress")
+        .await?;
+    house.played.pods(|pod| {
+        if pod.name_any().ends_with("-0") {
+            PodEnd::Ready
+        } else {
+            PodEnd::Starts
+        }
+    });
+    house
+        .wait("heart", "1 of 2 Pods", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|status| status.pods.as_deref() == Some("1/2"))
+        })
+        .await?;
+    let candidate = house
+        .all::<ModelVersion>()
+        .get("heart-1")
+        .await?
+        .status
+        .context("a status")?;
+    assert_eq!(candidate.role, Some(Role::Candidate));
+    house.played.pods(|_| PodEnd::Ready);
+    let live = house.wait_live("heart-1").await?;
+
+    let status = live.status.clone().context("a status")?;
+    assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
+    assert_eq!(status.observed_generation, live.metadata.generation);
+    assert_eq!(
+        status.snapshot.as_ref().and_then(|snapshot| snapshot.rows),
+        Some(303)
+    );
+    for (kind, expected) in [
+        (types::DATA_VALID, "True"),
+        (types::TRAINED, "True"),
+        (types::GATES_PASSED, "True"),
+        (types::SERVING, "True"),
+        (types::READY, "True"),
+        (types::RECONCILING, "False"),
+        (types::STALLED, "False"),
+    ] {
+        let found = status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == kind)
+            .context(kind)?;
+        assert_eq!(found.status, expected, "{kind}: {}", found.message);
+    }
+    assert_eq!(message(&live, types::SERVING), "2/2 Pods answer");
+    let model = house.model_says(types::READY, "True", "Serving").await?;
+    let record = model.status.clone().context("a status")?;
+    assert_eq!(record.serving.as_deref(), Some("heart-1"));
+    assert_eq!(record.key_secret.as_deref(), Some("heart-modelward"));
+    assert_eq!(record.history.len(), 1);
+    assert_eq!(only_owner(&model)?.uid, uid);
+
+    // Jobs go once their results are recorded.
+    house.wait_gone::<Job>(&job.name_any()).await?;
+    house.wait_gone::<Job>(&fit.name_any()).await?;
+
+    // Everything that serves belongs to the model.
+    let deployment = house.all::<Deployment>().get("heart").await?;
+    let service = house.all::<Service>().get("heart").await?;
+    let scaler = house.all::<HorizontalPodAutoscaler>().get("heart").await?;
+    let budget = house.all::<PodDisruptionBudget>().get("heart").await?;
+    let secret = house.all::<Secret>().get("heart-modelward").await?;
+    let routes = house.all::<ConfigMap>().get(&routes_of(&deployment)).await?;
+    let owners = [
+        only_owner(&deployment)?,
+        only_owner(&service)?,
+        only_owner(&scaler)?,
+        only_owner(&budget)?,
+        only_owner(&secret)?,
+        only_owner(&routes)?,
+    ];
+    for owner in owners {
+        assert_eq!(
+            (Some(owner.uid), owner.controller, owner.kind.as_str()),
+            (model.uid(), Some(true), "Model")
+        );
+    }
+    for found in [
+        &deployment.metadata,
+        &service.metadata,
+        &scaler.metadata,
+        &budget.metadata,
+        &secret.metadata,
+        &routes.metadata,
+    ] {
+        let found = found.labels.clone().context("labels")?;
+        assert_eq!(found["app.kubernetes.io/name"], "modelward-inference");
+        assert_eq!(found["app.kubernetes.io/managed-by"], "modelward-operator");
+        assert_eq!(found["app.kubernetes.io/instance"], "heart");
+        assert_eq!(found[labels::MODEL], "heart");
+    }
+    assert_eq!(secret.data.context("data")?["prediction-id.key"].0.len(), 32);
+    assert_eq!(
+        service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.ports.as_ref())
+            .map(|ports| ports[0].port),
+        Some(80)
+    );
+    assert_eq!(
+        scaler
+            .spec
+            .as_ref()
+            .map(|spec| (spec.min_replicas, spec.max_replicas)),
+        Some((Some(2), 4))
+    );
+    assert_eq!(serde_json::to_value(budget.spec)?["maxUnavailable"], json!(1));
+
+    // Routes: immutable, named by their content, and what the server reads.
+    assert_eq!(routes.immutable, Some(true));
+    let content = &routes.data.as_ref().context("data")?["routes.json"];
+    let parsed: Routes = serde_json::from_str(content)?;
+    assert_eq!(
+        Some(parsed.routes[0].digest),
+        status.bundle.map(|bundle| bundle.digest)
+    );
+    assert_eq!(
+        (parsed.routes[0].version.as_str(), parsed.routes[0].mode),
+        ("heart-1", RouteMode::Live)
+    );
+    ensure!(routes.name_any().starts_with("heart-routes-"));
+
+    // Replicas are the autoscaler's.
+    let fields = deployment.metadata.managed_fields.clone().unwrap_or_default();
+    let ours = fields
+        .iter()
+        .find(|entry| entry.manager.as_deref() == Some("modelward-operator"))
+        .context("our fields")?;
+    ensure!(
+        !serde_json::to_string(ours)?.contains("f:replicas"),
+        "the operator writes replicas"
+    );
+    let template = serde_json::to_value(deployment.spec.context("a spec")?.template.spec)?;
+    assert_eq!(template["securityContext"], security);
+    assert_eq!(template["containers"][0]["securityContext"], locked_down);
+    assert_eq!(template["automountServiceAccountToken"], json!(false));
+
+    house.wait_event("BundlePublished", "F1 0.8151").await?;
+    house
+        .wait_event("RolloutInProgress", "heart-1 takes over")
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_rest_a_reconcile_writes_nothing() -> Result<()> {
+    let house = House::with_postgres().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house.apply_version("heart-2").await?;
+    house.wait_live("heart-2").await?;
+    house.rest("heart-1").await?;
+    let before = house.everything().await?;
+    for _ in 0..3 {
+        house.nudge("heart-1").await?;
+        house.nudge("heart-2").await?;
+    }
+    assert_eq!(house.calls.writes(), []);
+    assert_eq!(house.everything().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_version_that_waits_or_failed_is_at_rest_too() -> Result<()> {
+    let house = House::open().await?;
+    house
+        .played
+        .jobs(|_| JobEnd::Fails(101, "thread panicked".into()));
+    house.apply_version("heart-1").await?;
+    house
+        .wait_says("heart-1", types::STALLED, "True", "JobFailed")
+        .await?;
+    house.rest("heart-1").await?;
+    house.delete::<ConfigMap>("heart-disease").await?;
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::DATA_VALID, "False", "DatasetNotFound")
+        .await?;
+    house.rest("heart-2").await
+}
+
+#[tokio::test]
+async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let first = routes_of(&house.all::<Deployment>().get("heart").await?);
+
+    house.played.pods(|pod| {
+        if pod.name_any().ends_with("-0") {
+            PodEnd::Ready
+        } else {
+            PodEnd::Starts
+        }
+    });
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::READY, "False", "RolloutInProgress")
+        .await?;
+    let answers = house
+        .wait("heart-1", "being replaced", |version: &ModelVersion| {
+            message(version, types::SERVING).contains("until heart-2 has taken over")
+        })
+        .await?;
+    assert_eq!(answers.status.and_then(|status| status.role), Some(Role::Live));
+    house.played.pods(|_| PodEnd::Ready);
+    house.wait_live("heart-2").await?;
+
+    let retired = house.wait_role("heart-1", Role::Retired).await?;
+    ensure!(crate::support::says(&retired, types::READY, "True", "Retired"));
+    ensure!(crate::support::says(&retired, types::SERVING, "False", "Retired"));
+    let deployment = house.all::<Deployment>().get("heart").await?;
+    assert_ne!(routes_of(&deployment), first);
+    let kept = house.all::<ConfigMap>().get(&first).await;
+    ensure!(
+        kept.is_ok(),
+        "a ReplicaSet names the first routes still: a Pod of it must be able to start"
+    );
+    let model = house.all::<Model>().get("heart").await?;
+    let history: Vec<_> = model
+        .status
+        .context("a status")?
+        .history
+        .into_iter()
+        .map(|record| record.version)
+        .collect();
+    assert_eq!(history, ["heart-2", "heart-1"]);
+    assert_eq!(
+        model.metadata.owner_references.map(|owners| owners.len()),
+        Some(2)
+    );
+
+    // The ReplicaSet falls out of the history one day, and its routes go with it.
+    let sets = house.all::<k8s_openapi::api::apps::v1::ReplicaSet>();
+    for set in sets.list(&ListParams::default()).await? {
+        if serde_json::to_string(&set)?.contains(&first) {
+            house
+                .delete::<k8s_openapi::api::apps::v1::ReplicaSet>(&set.name_any())
+                .await?;
+        }
+    }
+    house.nudge("heart-2").await?;
+    house.wait_gone::<ConfigMap>(&first).await
+}
+
+#[tokio::test]
+async fn two_versions_of_one_moment_end_in_the_same_order_whichever_is_trained_first() -> Result<()> {
+    for slow in ["heart-a", "heart-b"] {
+        let house = House::open().await?;
+        let store = house.store.clone();
+        house.played.jobs(move |job| {
+            if job.name_any().starts_with(slow) {
+                JobEnd::Runs
+            } else {
+                trains(&store, job, "0.8151")
+            }
+        });
+        // The API server keeps whole seconds: made in one, they differ in their uids alone.
+        let (a, b) = loop {
+            let (a, b) = tokio::try_join!(house.apply_version("heart-a"), house.apply_version("heart-b"))?;
+            if a.creation_timestamp() == b.creation_timestamp() {
+                break (a, b);
+            }
+            for name in ["heart-a", "heart-b"] {
+                house.delete::<ModelVersion>(name).await?;
+                house.wait_gone::<ModelVersion>(name).await?;
+            }
+            house.wait_gone::<Model>("heart").await?;
+        };
+        let (winner, loser) = if a.uid() > b.uid() {
+            ("heart-a", "heart-b")
+        } else {
+            ("heart-b", "heart-a")
+        };
+        let fast = if slow == "heart-a" { "heart-b" } else { "heart-a" };
+        house.wait_live(fast).await?;
+        let store = house.store.clone();
+        house.played.jobs(move |job| trains(&store, job, "0.8151"));
+        house.wait_live(winner).await?;
+        house.wait_role(loser, Role::Retired).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Result<()> {
+    let mut house = House::open().await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    house.apply_version("heart-1").await?;
+    house.running_job("heart-1", "snapshot").await?;
+    house.kill_operator().await;
+    // The Job ends while nobody looks.
+    let store = house.store.clone();
+    house.played.jobs(move |job| {
+        if stage_of(job) == "snapshot" {
+            trains(&store, job, "0.8151")
+        } else {
+            JobEnd::Runs
+        }
+    });
+    house.start_operator().await?;
+    house.running_job("heart-1", "fit").await?;
+    house.kill_operator().await;
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    house.played.pods(|_| PodEnd::Starts);
+    house.start_operator().await?;
+    house
+        .wait_says("heart-1", types::READY, "False", "RolloutInProgress")
+        .await?;
+    house.kill_operator().await;
+    house.played.pods(|_| PodEnd::Ready);
+    house.start_operator().await?;
+    house.wait_live("heart-1").await?;
+    house.stop_operator().await?;
+    house.start_operator().await?;
+    house.rest("heart-1").await?;
+    assert_eq!(
+        house.jobs("heart-1", "snapshot").await?.len() + house.jobs("heart-1", "fit").await?.len(),
+        0
+    );
+    let status = house
+        .all::<ModelVersion>()
+        .get("heart-1")
+        .await?
+        .status
+        .context("a status")?;
+    let attempts =
+        [status.snapshot_attempt, status.fit_attempt].map(|attempt| attempt.map(|attempt| attempt.attempt));
+    assert_eq!(attempts, [Some(1), Some(1)], "a crash costs no attempt");
+    let model = house
+        .all::<Model>()
+        .get("heart")
+        .await?
+        .status
+        .context("a status")?;
+    assert_eq!(model.history.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_was_made_and_not_written_down_is_taken_up() -> Result<()> {
+    let mut house = House::without_operator(None).await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    house.start_operator().await?;
+    house.apply_version("heart-1").await?;
+    let (job, _) = house.running_job("heart-1", "snapshot").await?;
+    house.stop_operator().await?;
+    // As if it had been killed between making the Job and writing the status.
+    let params = kube::api::PatchParams::default();
+    let nothing = kube::api::Patch::Merge(json!({"status": null}));
+    house
+        .all::<ModelVersion>()
+        .patch_status("heart-1", &params, &nothing)
+        .await?;
+    house.start_operator().await?;
+    let taken_up = house
+        .wait("heart-1", "recorded again", |version: &ModelVersion| {
+            version
+                .status
+                .as_ref()
+                .is_some_and(|status| status.snapshot_attempt.is_some())
+        })
+        .await?;
+    let attempt = taken_up
+        .status
+        .and_then(|status| status.snapshot_attempt)
+        .context("an attempt")?;
+    assert_eq!((attempt.job_uid, attempt.attempt), (job.uid(), 1));
+    assert_eq!(house.jobs("heart-1", "snapshot").await?.len(), 1);
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over() -> Result<()> {
+    let house = House::open().await?;
+    for name in ["heart-1", "heart-2"] {
+        house.apply_version(name).await?;
+        house.wait_live(name).await?;
+    }
+    house.wait_role("heart-1", Role::Retired).await?;
+    house.delete::<ModelVersion>("heart-2").await?;
+    let model = house
+        .model_says(types::READY, "False", "ServingVersionDeleted")
+        .await?;
+    let status = model.status.context("a status")?;
+    assert_eq!((status.serving, status.routes.len()), (None, 0));
+    house.wait_gone::<Deployment>("heart").await?;
+    house.wait_gone::<Service>("heart").await?;
+    house.wait_gone::<HorizontalPodAutoscaler>("heart").await?;
+    house.wait_gone::<PodDisruptionBudget>("heart").await?;
+    until("no Pod and no routes", async || {
+        let pods = house.all::<Pod>().list(&ListParams::default()).await?.items;
+        let maps = house.all::<ConfigMap>().list(&ListParams::default()).await?.items;
+        let left = pods
+            .iter()
+            .map(kube::ResourceExt::name_any)
+            .chain(maps.iter().map(kube::ResourceExt::name_any));
+        Ok((left
+            .filter(|name| name.starts_with("heart-routes") || name.starts_with("heart-"))
+            .all(|name| name == "heart-disease" || name.contains("-job-")))
+        .then_some(()))
+    })
+    .await?;
+    let older = house.wait_role("heart-1", Role::Retired).await?;
+    ensure!(message(&older, types::READY).contains("can be returned to"));
+    house.rest("heart-1").await?;
+
+    // A newer one does.
+    house.apply_version("heart-3").await?;
+    house.wait_live("heart-3").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_a_version_before_it_took_over_leaves_the_one_that_answers() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let first = routes_of(&house.all::<Deployment>().get("heart").await?);
+    house.played.pods(move |pod| {
+        let ready = serde_json::to_string(pod).unwrap().contains(&first);
+        if ready { PodEnd::Ready } else { PodEnd::Starts }
+    });
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::READY, "False", "RolloutInProgress")
+        .await?;
+    house
+        .wait("heart", "routed to heart-2", |model: &Model| {
+            model.status.as_ref().is_some_and(|status| {
+                status
+                    .routes
+                    .first()
+                    .is_some_and(|route| route.version == "heart-2")
+            })
+        })
+        .await?;
+    let uid = house.all::<Deployment>().get("heart").await?.uid();
+    house.delete::<ModelVersion>("heart-2").await?;
+    house
+        .wait("heart", "back", |model: &Model| {
+            model.status.as_ref().is_some_and(|status| {
+                status
+                    .routes
+                    .first()
+                    .is_some_and(|route| route.version == "heart-1")
+            })
+        })
+        .await?;
+    house.wait_live("heart-1").await?;
+    assert_eq!(
+        house.all::<Deployment>().get("heart").await?.uid(),
+        uid,
+        "it was never taken down"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_every_version_leaves_nothing() -> Result<()> {
+    let house = House::open().await?;
+    let before: Vec<_> = house.everything().await?.into_keys().collect();
+    for name in ["heart-1", "heart-2"] {
+        house.apply_version(name).await?;
+        house.wait_live(name).await?;
+    }
+    for name in ["heart-1", "heart-2"] {
+        house.delete::<ModelVersion>(name).await?;
+    }
+    house.wait_gone::<Model>("heart").await?;
+    until("nothing left", async || {
+        let left = house
+            .everything()
+            .await?
+            .into_keys()
+            .filter(|name| !name.starts_with("Event "));
+        let left: Vec<_> = left.filter(|name| !before.contains(name)).collect();
+        Ok(left.is_empty().then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn while_a_model_is_paused_versions_train_and_none_takes_over() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house
+        .patch::<Model>("heart", json!({"spec": {"paused": true}}))
+        .await?;
+    house.apply_version("heart-2").await?;
+    house.wait_says("heart-2", types::READY, "True", "Paused").await?;
+    house.rest("heart-2").await?;
+    house.wait_live("heart-1").await?;
+    house
+        .patch::<Model>("heart", json!({"spec": {"paused": false}}))
+        .await?;
+    house.wait_live("heart-2").await?;
+    Ok(())
+}
+
+/// The chart's rights are neither too few (every test here runs under them) nor too many.
+#[tokio::test]
+async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    // The second one reads a volume.
+    let mut second = version("heart-2");
+    second["spec"]["source"]["training"]["dataset"] =
+        json!({"persistentVolumeClaim": {"claimName": "data", "path": "a/b.csv"}});
+    house.create::<ModelVersion>(second).await?;
+    house
+        .wait_says("heart-2", types::READY, "False", "DatasetNotFound")
+        .await?;
+    let claim = json!({
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Mi"}}},
+    });
+    house.create::<PersistentVolumeClaim>(claim).await?;
+    house.wait_live("heart-2").await?;
+    let routes = routes_of(&house.all::<Deployment>().get("heart").await?);
+    // Events that repeat are counted in place.
+    for _ in 0..2 {
+        house.delete::<PodDisruptionBudget>("heart").await?;
+        house
+            .wait("heart", "there again", |_: &PodDisruptionBudget| true)
+            .await?;
+    }
+    house.delete::<ModelVersion>("heart-2").await?;
+    house.wait_gone::<PodDisruptionBudget>("heart").await?;
+    house.wait_gone::<Deployment>("heart").await?;
+    house.wait_gone::<ConfigMap>(&routes).await?;
+    // Orphaned by a person, the record has no owner that takes it along: the operator does.
+    house.played.garbage(false);
+    house.delete::<ModelVersion>("heart-1").await?;
+    house.wait_gone::<Model>("heart").await?;
+
+    let used = house.calls.rights();
+    let mut surplus = Vec::new();
+    for rule in chart_rules()?.as_array().context("rules")? {
+        let words =
+            |field: &str| -> Vec<String> { serde_json::from_value(rule[field].clone()).unwrap_or_default() };
+        for (group, resource) in words("apiGroups").iter().flat_map(|group| {
+            words("resources")
+                .into_iter()
+                .map(move |resource| (group.clone(), resource))
+        }) {
+            for verb in words("verbs") {
+                if !used.contains(&(group.clone(), resource.clone(), verb.clone())) {
+                    surplus.push(format!("{verb} {resource}.{group}"));
+                }
+            }
+        }
+    }
+    // Asked for by a cluster that checks owner references, which this API server does not.
+    surplus.retain(|right| !right.contains("/finalizers"));
+    assert_eq!(surplus, [""; 0], "rights that nothing uses");
+    Ok(())
+}
