@@ -172,14 +172,20 @@ enum Frozen {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {
-            let ledger = args.publish.ledger()?;
-            let result = run_snapshot(&args, ledger.as_ref()).await?;
-            finish(&result, &args.publish, ledger.as_ref()).await
+            let ended = async {
+                let ledger = args.publish.ledger()?;
+                let result = run_snapshot(&args, ledger.as_ref()).await?;
+                finish(&result, &args.publish, ledger.as_ref()).await
+            };
+            ended.await.inspect_err(|error| args.publish.note_failure(error))
         }
         Command::Fit(args) => {
-            let ledger = args.publish.ledger()?;
-            let result = run_fit(&args, ledger.as_ref()).await?;
-            finish(&result, &args.publish, ledger.as_ref()).await
+            let ended = async {
+                let ledger = args.publish.ledger()?;
+                let result = run_fit(&args, ledger.as_ref()).await?;
+                finish(&result, &args.publish, ledger.as_ref()).await
+            };
+            ended.await.inspect_err(|error| args.publish.note_failure(error))
         }
         Command::Score(args) => score(&args),
     }
@@ -752,6 +758,17 @@ impl PublishArgs {
             token_file: self.ledger_token_file.clone(),
         };
         Ok(Some(Ledger::new(config)?))
+    }
+
+    /// Leaves the reason of a failed Job where its status will show it. It is no result: the Job is tried again.
+    fn note_failure(&self, error: &anyhow::Error) {
+        if !self.publish {
+            return;
+        }
+        let reason: String = format!("{error:#}").chars().take(900).collect();
+        if let Err(error) = std::fs::write(&self.termination_log, reason) {
+            tracing::warn!(%error, path = %self.termination_log.display(), "the termination message was not written");
+        }
     }
 }
 

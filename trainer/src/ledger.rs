@@ -118,15 +118,13 @@ impl Ledger {
         Self { patience, ..self }
     }
 
-    /// Uploads every file of a directory, then its manifest. What is there already is not sent again.
+    /// Uploads every file of a directory, then its manifest. What is there already is sent again: a copy that has
+    /// rotted in the store is healed by it, and bundles are small.
     pub async fn publish(&self, dir: &Path, kind: ManifestKind) -> Result<Digest, LedgerError> {
         let verified = VerifiedDir::open(dir, None, kind)?;
         for entry in &verified.manifest().files {
             let url = self.artifact("blobs", &entry.sha256);
             let what = format!("uploading {}", entry.path);
-            if self.exists(&what, &url).await? {
-                continue;
-            }
             let body = read(dir, &entry.path)?;
             self.call(&what, Method::PUT, &url, Some(body), "application/octet-stream")
                 .await?;
@@ -219,17 +217,6 @@ impl Ledger {
             "{base}/v1/jobs/{}/{}/{part}",
             self.config.namespace, self.config.job_uid
         )
-    }
-
-    async fn exists(&self, what: &str, url: &str) -> Result<bool, LedgerError> {
-        match self.call(what, Method::HEAD, url, None, "").await {
-            Ok(_) => Ok(true),
-            Err(LedgerError::Refused {
-                status: StatusCode::NOT_FOUND,
-                ..
-            }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// The body of a GET, of at most `limit` bytes; begun anew where it breaks off.
