@@ -200,7 +200,10 @@ pub async fn delete<K: Child>(ctx: &Context, namespace: &str, object: &K) -> Res
 /// The object as it is now. A cache may be behind our own last write, and deciding from before it would undo it: an
 /// attempt that was recorded and whose Job was deleted would look like one whose Job is lost.
 pub async fn fresh<K: Child>(ctx: &Context, cached: &K) -> Result<Option<K>, Error> {
-    let _ = ctx; Ok(Some(cached.clone()))
+    let name = cached.name_any();
+    let api = Api::<K>::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
+    ctx.call(format!("read {} {name}", K::kind(&())), api.get_opt(&name))
+        .await
 }
 
 /// Writes a status where it is not what it was, and gives the object as it is then.

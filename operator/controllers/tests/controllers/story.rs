@@ -281,6 +281,15 @@ async fn at_rest_a_reconcile_writes_nothing() -> Result<()> {
     house.wait_live("heart-1").await?;
     house.apply_version("heart-2").await?;
     house.wait_live("heart-2").await?;
+    let made = house.calls.writes();
+    let jobs = made
+        .iter()
+        .filter(|call| call.verb == "create" && call.resource == "jobs")
+        .count();
+    assert_eq!(
+        jobs, 4,
+        "one snapshot and one fit for each version, whatever the caches say in between"
+    );
     house.rest("heart-1").await?;
     let before = house.everything().await?;
     for _ in 0..3 {
