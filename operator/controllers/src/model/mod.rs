@@ -100,7 +100,8 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     let next = if outcome.going {
         SOON
     } else if outcome.taken.is_some() {
-        Duration::from_secs(30)
+        // It carries no label of ours, so nothing tells us when it goes.
+        Duration::from_secs(10)
     } else {
         RESYNC
     };
