@@ -1,9 +1,16 @@
 //! What the API server accepts and refuses, with the sentence that a user reads.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test needs and cannot have ends it"
+)]
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     discovery::ApiResource,
 };
 use modelward_crds::{ModelVersion, Role};
@@ -259,7 +266,7 @@ async fn every_field_of_every_kind_is_described_and_every_list_says_how_it_merge
 async fn all_kinds_are_in_one_category_and_short_names_are_free() {
     let server = ApiServer::shared().await;
     let crds = Api::<CustomResourceDefinition>::all(server.client())
-        .list(&Default::default())
+        .list(&ListParams::default())
         .await
         .unwrap();
     for crd in crds {
