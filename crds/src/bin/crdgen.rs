@@ -117,12 +117,12 @@ fn rows(text: &mut String, path: &str, schema: &JSONSchemaProps, required: bool)
     for (name, property) in schema.properties.iter().flatten() {
         rows(text, &format!("{path}.{name}"), property, needed.contains(name));
     }
-    if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
-        if item.properties.is_some() {
-            let needed = item.required.clone().unwrap_or_default();
-            for (name, property) in item.properties.iter().flatten() {
-                rows(text, &format!("{path}[].{name}"), property, needed.contains(name));
-            }
+    if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items
+        && item.properties.is_some()
+    {
+        let needed = item.required.clone().unwrap_or_default();
+        for (name, property) in item.properties.iter().flatten() {
+            rows(text, &format!("{path}[].{name}"), property, needed.contains(name));
         }
     }
 }
