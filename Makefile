@@ -33,7 +33,7 @@ cluster-down: ## Ends the cluster
 	@tests/cluster/cluster.sh down
 
 ## Checks
-.PHONY: check test deny
+.PHONY: check test attack deny
 
 check: ## The inner loop: format, lints, unit tests of the pure crates
 	cargo fmt --all --check
@@ -43,6 +43,9 @@ check: ## The inner loop: format, lints, unit tests of the pure crates
 
 test: ## Everything that must hold on each change, with a table of its parts and their times
 	@tests/run.sh
+
+attack: ## Attacks on the approval gate on a real API server, each refused by name, and honest uses, each allowed
+	@set -o pipefail; cargo test --locked --quiet -p modelward-tests --test gate -- --nocapture | grep -vE '^(\.?|running .*|test result: ok.*)$$'
 
 deny: ## Licences, sources and banned crates of the dependency graph (needs cargo-deny)
 	cargo deny --locked check bans licenses sources

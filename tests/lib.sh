@@ -98,6 +98,14 @@ version() {
 
 apply() { kubectl apply --namespace "$1" -f - >/dev/null; }
 
+# delete_version NAMESPACE NAME [FLAG…]: also one that answers requests, whose deletion the gate asks to confirm by its uid.
+delete_version() {
+  local uid
+  uid=$(field "$1" "modelversion/$2" .metadata.uid)
+  kubectl annotate --overwrite --namespace "$1" "modelversion/$2" "modelward.io/confirm-delete=$uid" >/dev/null
+  kubectl delete --namespace "$1" modelversion "$2" "${@:3}" >/dev/null
+}
+
 # await_live NAMESPACE NAME [SECONDS]: served by all of its Pods.
 await_live() {
   await_condition "$1" "modelversion/$2" Ready "True Serving" "${3:-180}"

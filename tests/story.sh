@@ -197,7 +197,7 @@ a_good_version_is_taken_while_a_rollout_is_broken() {
   version heart-5 '.spec.source.training.validation.seed = 12' | apply "$NAMESPACE"
   await_live "$NAMESPACE" heart-5
   served_as_scored heart heart-5
-  kubectl delete --namespace "$NAMESPACE" modelversion heart-4 >/dev/null
+  delete_version "$NAMESPACE" heart-4
 }
 
 # A Pod of the training whose container runs, other than FORMER; its name is in POD then.
@@ -381,28 +381,30 @@ await_nothing() { # AFTER WHAT
 }
 
 deletion_leaves_nothing() {
-  local name versions
+  local name versions words
   # Record first, then the newest version down to the oldest, each without waiting; one is just being trained.
   version heart-9 '.spec.source.training.validation = {folds: 20, repeats: 100, seed: 13}' | apply "$NAMESPACE"
   await 60 "heart-9 has a Job" kubectl get --namespace "$NAMESPACE" "job/$(await_job heart-9)" -o name
   kubectl delete --namespace "$NAMESPACE" models --all --wait=false >/dev/null
   versions=$(kubectl get --namespace "$NAMESPACE" modelversions --sort-by .metadata.creationTimestamp -o name | tac)
   for name in $versions; do
-    kubectl delete --namespace "$NAMESPACE" "$name" --wait=false >/dev/null
+    delete_version "$NAMESPACE" "${name#*/}" --wait=false
   done
   await_nothing "models, then versions from the newest"
 
   version heart-1 | apply "$NAMESPACE"
   await_live "$NAMESPACE" heart-1
-  kubectl delete --namespace "$NAMESPACE" modelversion heart-1 --cascade=foreground --timeout=120s >/dev/null
+  words=$(kubectl delete --namespace "$NAMESPACE" modelversion heart-1 2>&1) && die "a version that answers requests was deleted without a word"
+  expect_words "the refusal" "$words" "heart-1 answers requests" "modelward.io/confirm-delete=$(field "$NAMESPACE" modelversion/heart-1 .metadata.uid)"
+  delete_version "$NAMESPACE" heart-1 --cascade=foreground --timeout=120s
   await_nothing "one version, in the foreground"
 
   version heart-1 | apply "$NAMESPACE"
   version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
   await_live "$NAMESPACE" heart-2
   kubectl delete --namespace "$NAMESPACE" deployment,service,configmap,secret --selector modelward.io/model=heart --wait=false >/dev/null
-  kubectl delete --namespace "$NAMESPACE" modelversion heart-1 --wait=false >/dev/null
-  kubectl delete --namespace "$NAMESPACE" modelversion heart-2 --wait=false >/dev/null
+  delete_version "$NAMESPACE" heart-1 --wait=false
+  delete_version "$NAMESPACE" heart-2 --wait=false
   kubectl delete --namespace "$NAMESPACE" model heart --ignore-not-found --wait=false >/dev/null
   await_nothing "children, then versions from the oldest"
 

@@ -22,6 +22,8 @@ pub mod types {
     pub const SUCCEEDED: &str = "Succeeded";
     /// Enough people who may decide have approved this very plan.
     pub const APPROVED: &str = "Approved";
+    /// The admission policies that prove approvals were seen at work on this very action.
+    pub const APPROVAL_ENFORCED: &str = "ApprovalEnforced";
     /// The plan's effects have been carried out.
     pub const EXECUTED: &str = "Executed";
     /// What was carried out keeps its promise.

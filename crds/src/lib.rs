@@ -33,7 +33,11 @@ pub use model_version::{
     ViolationStatus,
 };
 pub use modelward_wire as wire;
-pub use remediation_action::{ActionType, RemediationAction, RemediationActionSpec, RemediationActionStatus};
+pub use remediation_action::{
+    ActionPlan, ActionReference, ActionType, Decision, DecisionKind, Diagnosis, EvidenceKind,
+    EvidenceReference, Execution, PlannedReference, PlannedRoute, ReferenceKind, RemediationAction,
+    RemediationActionSpec, RemediationActionStatus, Risk, VersionReference,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -55,6 +59,38 @@ pub mod labels {
     pub const VERSION: &str = "modelward.io/version";
     /// `snapshot` or `fit`, on Jobs and their Pods.
     pub const STAGE: &str = "modelward.io/stage";
+}
+
+/// Annotations that people and the API server put on objects. The admission policies keep them.
+pub mod annotations {
+    /// `true`, or the digest of the plan: approves. The API server turns it into a decision.
+    pub const APPROVE: &str = "modelward.io/approve";
+    /// `true`, or the digest of the plan: rejects. The API server turns it into a decision.
+    pub const REJECT: &str = "modelward.io/reject";
+    /// What the person says to an approval or rejection of the same request.
+    pub const COMMENT: &str = "modelward.io/comment";
+    /// A decision is this and its number from 1: `approve sha256:… alice # comment`.
+    pub const DECISION_PREFIX: &str = "approval.modelward.io/";
+    /// Who made a RemediationAction.
+    pub const PROPOSED_BY: &str = "modelward.io/proposed-by";
+    /// Who made a ModelVersion.
+    pub const CREATED_BY: &str = "modelward.io/created-by";
+    /// Uid of a Live ModelVersion that may be deleted.
+    pub const CONFIRM_DELETE: &str = "modelward.io/confirm-delete";
+}
+
+/// The admission policies that make approvals trustworthy, by name. Each binding has the name of its policy.
+pub mod gate {
+    /// Who decides on, proposes and deletes RemediationActions.
+    pub const DECISIONS: &str = "decisions.modelward.io";
+    /// Who writes the status of each kind.
+    pub const STATUS: &str = "status.modelward.io";
+    /// Who made a ModelVersion, and what deletes one that is Live.
+    pub const VERSIONS: &str = "versions.modelward.io";
+    /// Who makes and keeps the record of a model.
+    pub const MODELS: &str = "models.modelward.io";
+    /// Every policy that validates.
+    pub const ALL: [&str; 4] = [DECISIONS, STATUS, VERSIONS, MODELS];
 }
 
 /// The four CRDs as they are installed.

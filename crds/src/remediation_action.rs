@@ -1,9 +1,12 @@
 //! `RemediationAction`: one proposed change to what runs.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
+use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::model_version::{ArtifactStatus, AttemptStatus};
 
 /// What is proposed.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -33,6 +36,18 @@ use serde::{Deserialize, Serialize};
         description = "What would be done"
     ),
     printcolumn(
+        name = "Risk",
+        type_ = "string",
+        json_path = ".status.plan.risk",
+        description = "How much can go wrong, by the operator's configuration"
+    ),
+    printcolumn(
+        name = "Approvals",
+        type_ = "string",
+        json_path = ".status.approvals",
+        description = "People who approved this plan, and how many it needs"
+    ),
+    printcolumn(
         name = "Approved",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Approved\")].status",
@@ -50,21 +65,81 @@ use serde::{Deserialize, Serialize};
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].reason",
         description = "Where it stands"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".status.plan.summary",
+        description = "What would be done, in words",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Succeeded\")].message",
+        description = "Where it stands, in words",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self == oldSelf").message("spec is immutable; create a new RemediationAction instead"))]
+#[x_kube(validation = Rule::new("self.type != 'PromoteModel' || has(self.candidate)").message("candidate must be set for PromoteModel: the version that is to serve"))]
+#[x_kube(validation = Rule::new("self.type in ['PromoteModel', 'RollbackModel'] || !has(self.candidate)").message("candidate may be set for PromoteModel and RollbackModel only"))]
+#[x_kube(validation = Rule::new("self.type == 'RetrainModel' || !has(self.acceptWindow)").message("acceptWindow may be set for RetrainModel only"))]
+#[x_kube(validation = Rule::new("self.type in ['PromoteModel', 'RollbackModel'] || !has(self.parentRef)").message("parentRef may be set for PromoteModel and RollbackModel only"))]
+#[x_kube(validation = Rule::new("self.type != 'SendAlert' || has(self.message)").message("message must be set for SendAlert: what people are told"))]
 pub struct RemediationActionSpec {
     /// Name of the model.
-    #[schemars(length(min = 1, max = 40))]
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub model: String,
+
     /// What would be done.
     #[serde(rename = "type")]
     pub action: ActionType,
+
+    /// The version that the action is about: the one whose traffic drifted, or that is retrained, replaced or left. Where
+    /// it is absent, the one that serves when the plan is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<VersionReference>,
+
+    /// The version that is to serve afterwards. A PromoteModel needs one; a RollbackModel without one returns to what
+    /// served before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<VersionReference>,
+
+    /// A RetrainModel's: the DriftReport whose window becomes what later traffic of the new version is compared with. Where
+    /// it is absent, that is the data that the version is trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.kind == 'DriftReport'").message("acceptWindow must name a DriftReport"))]
+    pub accept_window: Option<EvidenceReference>,
+
+    /// What was found to be wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
+
+    /// Objects that the proposal rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub evidence: Vec<EvidenceReference>,
+
+    /// Why, in words. For a SendAlert: what people are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub message: Option<String>,
+
+    /// Whether the plan is only made and shown. Nothing is carried out, whoever approves.
+    #[serde(default)]
+    pub dry_run: bool,
+
+    /// The action whose plan and approval cover this one, such as the RetrainModel before a promotion. Only the operator may
+    /// set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_ref: Option<ActionReference>,
 }
 
-/// A kind of change.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+/// A kind of change. Each is a name of the virtual resource `actions` in roles.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 pub enum ActionType {
     /// Tell people.
     SendAlert,
@@ -76,6 +151,72 @@ pub enum ActionType {
     RollbackModel,
 }
 
+/// What was found to be wrong with a model.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum Diagnosis {
+    /// Its input differs from the reference.
+    DataDrift,
+    /// It is right less often than it was.
+    PerformanceDegradation,
+    /// What it answers differs from the reference.
+    PredictionAnomaly,
+    /// It is less sure of its answers than it was.
+    LowConfidence,
+    /// Its input breaks the declared contract.
+    DataQuality,
+}
+
+/// A ModelVersion in the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VersionReference {
+    /// Name of the ModelVersion.
+    #[schemars(length(min = 1, max = 45))]
+    pub name: String,
+    /// Its uid: a version that was deleted and made again is another one. The plan records the one that was found where it
+    /// is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: Option<String>,
+}
+
+/// A RemediationAction in the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ActionReference {
+    /// Name of the RemediationAction.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// An object in the same namespace that a proposal rests on.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidenceReference {
+    /// Its kind.
+    pub kind: EvidenceKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// What can be evidence.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum EvidenceKind {
+    /// A verdict on a window of traffic.
+    DriftReport,
+    /// A version, its metrics and gates.
+    ModelVersion,
+    /// An earlier action.
+    RemediationAction,
+}
+
 /// Where the action stands.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -84,9 +225,233 @@ pub struct RemediationActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// Approved, Executed, Verified, Succeeded, Reconciling and Stalled.
+
+    /// What exactly would be done. Who approves, approves this and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<ActionPlan>,
+
+    /// Different people who approved this very plan, and how many it needs: "1/2".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub approvals: Option<String>,
+
+    /// What people decided, in the order in which the API server took it, with what the operator made of it. The
+    /// annotations that the admission policies keep are what counts; this is how the operator read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
+    pub decisions: Vec<Decision>,
+
+    /// The Job that reads and checks the data of a RetrainModel before its plan is made, as long as it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_attempt: Option<AttemptStatus>,
+
+    /// What was done so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
+
+    /// Approved, ApprovalEnforced, Executed, Verified, Succeeded, Reconciling and Stalled. Succeeded is True or False only
+    /// when the action has ended; nobody can decide on it then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What exactly would be done.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionPlan {
+    /// The sha256 of `content`. A decision names it, and is void for any other plan.
+    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub digest: Digest,
+    /// How `content` is written.
+    #[schemars(range(min = 1, max = 1000))]
+    pub plan_format: i32,
+    /// Grows with each plan of the model: going back to former routes does not bring former approvals back.
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    pub plan_sequence: i64,
+    /// How much can go wrong, by the operator's configuration.
+    pub risk: Risk,
+    /// How many different people have to approve it.
+    #[schemars(range(min = 0, max = 8))]
+    pub approvals_required: i32,
+    /// People whose approval does not count, such as the one who made the version that would be promoted. They may reject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub excluded_approvers: Vec<String>,
+    /// When the plan expires.
+    pub not_after: Time,
+    /// What would be done, in words.
+    #[schemars(length(min = 1, max = 1024))]
+    pub summary: String,
+    /// What the digest is over: canonical JSON.
+    #[schemars(length(min = 2, max = 16384))]
+    pub content: String,
+    /// What serves now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
+    pub present_routes: Vec<PlannedRoute>,
+    /// What would serve afterwards. A version that is yet to be trained is not listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
+    pub planned_routes: Vec<PlannedRoute>,
+    /// The data that a RetrainModel would train on, as it was read and frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ArtifactStatus>,
+    /// What later traffic would be compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<PlannedReference>,
+}
+
+/// How much can go wrong.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum Risk {
+    /// It runs by itself.
+    Low,
+    /// One approval, unless the operator's configuration asks for more.
+    Medium,
+    /// Two approvals, unless the operator's configuration asks for more.
+    High,
+}
+
+/// One version that takes part in serving, before or after.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRoute {
+    /// Name of the ModelVersion.
+    #[schemars(length(max = 253))]
+    pub version: String,
+    /// Uid of the ModelVersion.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Its bundle.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Share of requests out of the sum of all weights.
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: i32,
+    /// Probability from which the class is 1, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub threshold: Decimal,
+}
+
+/// What traffic is compared with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedReference {
+    /// Where it comes from.
+    pub kind: ReferenceKind,
+    /// Digest of its counts.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: Option<i64>,
+    /// Beginning of an accepted window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// End of an accepted window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Time>,
+}
+
+/// Where a reference comes from.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum ReferenceKind {
+    /// The data that the version was trained on.
+    TrainingData,
+    /// A window of traffic that people accepted as the new normal.
+    AcceptedWindow,
+}
+
+/// One person's decision, as the operator read it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Its place in the order of decisions: the annotation is `approval.modelward.io/<number>`.
+    #[schemars(range(min = 1, max = 16))]
+    pub number: i32,
+    /// What was decided.
+    pub decision: DecisionKind,
+    /// Who decided, by the name that the API server has proved.
+    #[schemars(length(min = 1, max = 512))]
+    pub user: String,
+    /// The plan that was decided on.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// When the operator saw it.
+    pub seen_at: Time,
+    /// What the person said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub comment: Option<String>,
+    /// Why it does not count: another plan's, or a second one of the same person. Absent where it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub void_because: Option<String>,
+}
+
+/// What a person can decide.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum DecisionKind {
+    /// The plan may be carried out.
+    Approve,
+    /// It may not, for good.
+    Reject,
+}
+
+/// What was done so far.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    /// The plan that is carried out.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Which attempt this is, from 1. There are two at most.
+    #[schemars(range(min = 1, max = 2))]
+    pub attempt: i32,
+    /// When the model was claimed for it.
+    pub claimed_at: Time,
+    /// The version that a RetrainModel made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionReference>,
+    /// The action that promotes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<ActionReference>,
+    /// Since when every Pod answers with the planned routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed_at: Option<Time>,
+    /// When verification ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_until: Option<Time>,
+    /// When the action ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+}
+
+// === impl ActionType ===
+
+impl ActionType {
+    /// Every type.
+    pub const ALL: [Self; 4] = [
+        Self::SendAlert,
+        Self::RetrainModel,
+        Self::PromoteModel,
+        Self::RollbackModel,
+    ];
+
+    /// The name as it is written in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SendAlert => "SendAlert",
+            Self::RetrainModel => "RetrainModel",
+            Self::PromoteModel => "PromoteModel",
+            Self::RollbackModel => "RollbackModel",
+        }
+    }
 }

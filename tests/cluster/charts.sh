@@ -26,6 +26,8 @@ VARIANTS=(
   "networkPolicy.enabled=true,postgresql.enabled=false,database.existingSecret=production,networkPolicy.ledgerEgress.cidrs={10.0.0.0/8,192.168.0.0/16}"
   "metrics.serviceMonitor.enabled=true"
   "rbac.aggregate=false,fullnameOverride=other"
+  "gate.enabled=false"
+  "gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
 )
 # values, then a part of the sentence
 REFUSED=(
@@ -35,22 +37,38 @@ REFUSED=(
   "operator.image.digest=latest" "does not match pattern"
   "ledger.store.url=ftp://x" "does not match pattern"
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
+  "gate.operators.Team_A=somebody" "invalid propertyName 'Team_A'"
+  "gate.operators.team-a=" "does not match pattern"
 )
+# From Kubernetes 1.36 on.
+STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 
-render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1"; }
+render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1" "${@:2}"; }
+
+# The roles in rendered objects that let somebody approve.
+approving() { awk -v RS='\n---\n' '/verbs: \[[^]]*approve/ && match($0, /\n  name: [^\n]*/) { print substr($0, RSTART + 9, RLENGTH - 9) }' "$1"; }
 
 lint() {
-  local variant i out unexplained
+  local variant i out unexplained role
   helm lint --strict --quiet "$CHART" "$CRDS"
   for variant in "${VARIANTS[@]}" metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender; do
     render "$variant" >"$WORK/rendered" || die "the chart does not render with $variant"
     ! grep -qE 'verbs:.*\*|resources:.*\*|apiGroups:.*\*' "$WORK/rendered" || die "a right with a wildcard ($variant)"
+    # Nobody gets the right to approve from the chart, least of all the operator's own account, and nothing aggregates it.
+    role=$(approving "$WORK/rendered")
+    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that let somebody approve: '$role' ($variant)"
+    ! grep -qE "roleRef:.* name: $role\}" "$WORK/rendered" || die "the chart binds $role ($variant)"
+    ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | grep -q aggregate-to || die "$role is aggregated ($variant)"
   done
+  render gate.enabled=true --api-versions "$STAMPS" >"$WORK/rendered"
+  [ "$(grep -c '^kind: MutatingAdmissionPolicy$' "$WORK/rendered")" = 3 ] || die "a cluster that can stamp gets no stamps"
+  render gate.enabled=true >"$WORK/rendered"
+  ! grep -q '^kind: MutatingAdmissionPolicy' "$WORK/rendered" || die "a cluster that cannot stamp gets stamps"
   for ((i = 0; i < ${#REFUSED[@]}; i += 2)); do
     if out=$(render "${REFUSED[i]}" 2>&1); then die "the chart took ${REFUSED[i]}"; fi
     grep -qF "${REFUSED[i + 1]}" <<<"$out" || die "${REFUSED[i]} is refused, but without \"${REFUSED[i + 1]}\": $out"
   done
-  unexplained=$(awk '/^ *- apiGroups/ && before !~ /^ *#/ { print FILENAME ":" FNR } { before = $0 }' "$CHART"/templates/*/*.yaml)
+  unexplained=$(awk '/^kind:/ { kind = $0 } /^ *- apiGroups/ && kind ~ /Role/ && before !~ /^ *#/ { print FILENAME ":" FNR } { before = $0 }' "$CHART"/templates/*/*.yaml)
   [ -z "$unexplained" ] || die "a rule without a comment that says who needs it and why: $unexplained"
   [ "$(helm template crds "$CRDS" | grep -c '^kind: CustomResourceDefinition$')" = "$(find "$REPOSITORY/crds/yaml" -name '*.yaml' | wc -l)" ] || die "the chart modelward-crds does not render each file of crds/yaml"
   diff -r "$REPOSITORY/crds/yaml" "$CRDS/files" >/dev/null || die "charts/modelward-crds/files is not crds/yaml; run \`make generate\`"
@@ -58,7 +76,7 @@ lint() {
 }
 
 dry_run() {
-  local variant warned
+  local variant warned stamps=()
   # shellcheck disable=SC2064
   trap "kubectl delete namespace $NAMESPACE --wait=false >/dev/null 2>&1 || true; rm -rf '$WORK'" EXIT
   kubectl apply --server-side -f - >/dev/null <<Y
@@ -66,9 +84,10 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: $NAMESPACE, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted}}
 Y
+  ! kubectl get --raw /apis/admissionregistration.k8s.io/v1 | grep -q '"MutatingAdmissionPolicy"' || stamps=(--api-versions "$STAMPS")
   helm template crds "$CRDS" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >/dev/null
   for variant in "${VARIANTS[@]}"; do
-    render "$variant" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >"$WORK/out" 2>"$WORK/err" || die "the API server refuses the chart with $variant: $(cat "$WORK/err")"
+    render "$variant" "${stamps[@]}" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >"$WORK/out" 2>"$WORK/err" || die "the API server refuses the chart with $variant: $(cat "$WORK/err")"
     warned=$(grep -i warning "$WORK/err" || true)
     [ -z "$warned" ] || die "the API server warns of the chart with $variant: $warned"
     say "$(wc -l <"$WORK/out") objects: $variant"

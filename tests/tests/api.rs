@@ -13,7 +13,7 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     discovery::ApiResource,
 };
-use modelward_crds::{ModelVersion, Role};
+use modelward_crds::{ActionType, ModelVersion, RemediationAction, Role};
 use modelward_kit::apiserver::ApiServer;
 use serde_json::{Value, json};
 
@@ -194,6 +194,136 @@ async fn what_a_version_is_never_changes_and_how_it_is_served_may() {
         .await
         .unwrap();
     assert_eq!(served.spec.serving.replicas.min, 3);
+}
+
+#[tokio::test]
+async fn an_action_asks_for_what_its_type_needs_and_never_changes() {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let kind = ApiResource::erase::<RemediationAction>(&());
+    let api = Api::<DynamicObject>::namespaced_with(server.client(), &namespace, &kind);
+    let create = async |spec: Value| {
+        let action = DynamicObject::new("heart-7f3", &kind).data(json!({"spec": spec}));
+        api.create(&PostParams::default(), &action)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    let of = |kind: &str, rest: Value| {
+        let mut spec = json!({"model": "heart", "type": kind});
+        for (key, value) in rest.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
+        spec
+    };
+    let report = json!({"kind": "DriftReport", "name": "heart-1-10", "uid": "1"});
+    let version = json!({"kind": "ModelVersion", "name": "heart-1", "uid": "2"});
+    let heart_2 = json!({"name": "heart-2"});
+    for (spec, sentence) in [
+        (of("DropTable", json!({})), "Unsupported value: \"DropTable\""),
+        (
+            of("PromoteModel", json!({})),
+            "candidate must be set for PromoteModel",
+        ),
+        (
+            of("RetrainModel", json!({"candidate": heart_2})),
+            "candidate may be set for PromoteModel and RollbackModel only",
+        ),
+        (
+            of("RollbackModel", json!({"acceptWindow": report})),
+            "acceptWindow may be set for RetrainModel only",
+        ),
+        (
+            of("RetrainModel", json!({"acceptWindow": version})),
+            "acceptWindow must name a DriftReport",
+        ),
+        (
+            of("RetrainModel", json!({"parentRef": {"name": "a", "uid": "3"}})),
+            "parentRef may be set for PromoteModel and RollbackModel only",
+        ),
+        (of("SendAlert", json!({})), "message must be set for SendAlert"),
+        (
+            of("RetrainModel", json!({"evidence": [report, report]})),
+            "Duplicate value",
+        ),
+        (
+            of("RetrainModel", json!({"evidence": vec![report.clone(); 9]})),
+            "must have at most 8 items",
+        ),
+        (of("RetrainModel", json!({"model": "../x"})), "should match"),
+    ] {
+        let refused = create(spec.clone())
+            .await
+            .expect_err("the API server should refuse this");
+        assert!(refused.contains(sentence), "{spec}: {refused}");
+    }
+    let given = json!({"acceptWindow": report, "evidence": [report, version], "diagnosis": "DataDrift"});
+    let made = create(of("RetrainModel", given)).await.unwrap();
+    let made: RemediationAction = serde_json::from_value(serde_json::to_value(made).unwrap()).unwrap();
+    assert_eq!(
+        (made.spec.action, made.spec.dry_run),
+        (ActionType::RetrainModel, false)
+    );
+    let dry = Patch::Merge(json!({"spec": {"dryRun": true}}));
+    let error = api.patch("heart-7f3", &PatchParams::default(), &dry).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("spec is immutable"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plan_and_the_decisions_on_it_are_kept_as_they_were_written() {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let api = Api::<RemediationAction>::namespaced(server.client(), &namespace);
+    let action =
+        json!({"metadata": {"name": "heart-7f3"}, "spec": {"model": "heart", "type": "RollbackModel"}});
+    api.create(&PostParams::default(), &serde_json::from_value(action).unwrap())
+        .await
+        .unwrap();
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let route =
+        json!({"version": "heart-1", "uid": "1", "digest": digest, "weight": 100, "threshold": "0.5"});
+    let status = json!({
+        "observedGeneration": 1,
+        "plan": {
+            "digest": digest, "planFormat": 1, "planSequence": 7, "risk": "High", "approvalsRequired": 2,
+            "excludedApprovers": ["alice"], "notAfter": "2026-01-01T10:00:00Z", "summary": "return to heart-1",
+            "content": "{\"planFormat\":1}", "presentRoutes": [route], "plannedRoutes": [route],
+            "snapshot": {"digest": digest, "rows": 597},
+            "reference": {"kind": "AcceptedWindow", "digest": digest, "rows": 147, "startTime": "2026-01-01T09:00:00Z", "endTime": "2026-01-01T10:00:00Z"},
+        },
+        "approvals": "1/2",
+        "decisions": [
+            {"number": 1, "decision": "Approve", "user": "bob", "digest": digest, "seenAt": "2026-01-01T10:00:00Z", "comment": "fine"},
+            {"number": 2, "decision": "Approve", "user": "bob", "digest": digest, "seenAt": "2026-01-01T10:00:00Z", "voidBecause": "bob has approved it already"},
+        ],
+        "execution": {"digest": digest, "attempt": 1, "claimedAt": "2026-01-01T10:00:00Z", "version": {"name": "heart-2", "uid": "2"}},
+    });
+    let written = api
+        .patch_status(
+            "heart-7f3",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"status": status})),
+        )
+        .await
+        .unwrap();
+    assert_eq!(serde_json::to_value(written.status.unwrap()).unwrap(), status);
+
+    for (status, sentence) in [
+        (json!({"plan": {"digest": "sha256:aa"}}), "should match"),
+        (
+            json!({"plan": {"approvalsRequired": 9}}),
+            "less than or equal to 8",
+        ),
+        (json!({"decisions": [{"number": 17}]}), "less than or equal to 16"),
+        (json!({"execution": {"attempt": 3}}), "less than or equal to 2"),
+    ] {
+        let wrong = Patch::Merge(json!({"status": status}));
+        let error = api
+            .patch_status("heart-7f3", &PatchParams::default(), &wrong)
+            .await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(sentence), "{status}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use modelward_wire::{Decimal, ManifestKind, MetricValue, SourceRecord};
 use serde::Serialize;
 
 use crate::{
+    reference::{self, ReferenceError},
     snapshot::Snapshot,
     train::{Candidate, Plan, THRESHOLD, Trained},
 };
@@ -32,6 +33,9 @@ pub enum AssembleError {
     /// A row of the snapshot cannot be read back as a request would be.
     #[error("the warm-up sample cannot be recorded")]
     WarmUp(#[from] BundleError),
+    /// The training data cannot be counted.
+    #[error("the drift reference cannot be made")]
+    Reference(#[from] ReferenceError),
     /// The threshold cannot be written as a decimal number.
     #[error("the threshold {0} cannot be written as a decimal number")]
     Threshold(f64),
@@ -169,6 +173,10 @@ pub fn build(
             json(&metrics_file(plan, gates, trained, &info.threshold))?,
         )
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
+        .with(
+            file::REFERENCE,
+            json(&reference::reference(&snapshot.data, candidate)?)?,
+        )
         .with(file::CARD, card(snapshot, plan, trained, &info)?)
         .with(file::MLMODEL, mlmodel(snapshot, &info)?))
 }

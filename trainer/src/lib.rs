@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod logistic;
 pub mod metrics;
 pub mod prepare;
+pub mod reference;
 pub mod report;
 pub mod snapshot;
 pub mod source;

@@ -46,6 +46,8 @@ pub mod file {
     pub const METRICS: &str = "metrics.json";
     /// Scores of rows by models that were not fitted on them.
     pub const OUT_OF_FOLD: &str = "out-of-fold.csv";
+    /// Bins of every feature and of the score, and the training data's counts in them: what drift is judged against.
+    pub const REFERENCE: &str = "reference.json";
     /// A page for people.
     pub const CARD: &str = "model-card.html";
     /// `MLflow`'s description.

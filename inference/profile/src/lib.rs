@@ -44,6 +44,7 @@ pub mod counts;
 pub mod evidence;
 pub mod judge;
 pub mod number;
+pub mod reference;
 pub mod stats;
 pub mod totals;
 
@@ -55,6 +56,7 @@ pub use judge::{
     Comparison, DriftVerdict, Effect, FeatureJudgement, JudgeError, Judgement, Rule, Sides, judge,
 };
 pub use number::{Exact, FixedSum};
+pub use reference::{Reference, ReferenceError};
 pub use totals::{
     Absorbed, CumulativeTotals, Envelope, Incarnation, Sum, TotalKey, TotalsError, window_start,
 };

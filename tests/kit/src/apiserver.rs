@@ -24,6 +24,8 @@ use tokio::sync::OnceCell;
 
 /// The Kubernetes that tests run against.
 pub const KUBERNETES: &str = "1.37.2";
+/// The Helm that charts are rendered with.
+pub const HELM: &str = "4.2.4";
 
 /// A user of the test API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,10 @@ pub enum User {
     Alice,
     /// Another person without any right.
     Bob,
+    /// One more, with an e-mail address for a name.
+    Carol,
+    /// And one more.
+    Dave,
 }
 
 /// A running pair of kube-apiserver and etcd.
@@ -54,7 +60,7 @@ static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
 // === impl User ===
 
 impl User {
-    const ALL: [Self; 3] = [Self::Admin, Self::Alice, Self::Bob];
+    const ALL: [Self; 5] = [Self::Admin, Self::Alice, Self::Bob, Self::Carol, Self::Dave];
 
     /// The name that the API server knows the user by.
     pub const fn name(self) -> &'static str {
@@ -62,6 +68,8 @@ impl User {
             Self::Admin => "admin",
             Self::Alice => "alice",
             Self::Bob => "bob",
+            Self::Carol => "carol@example.com",
+            Self::Dave => "dave",
         }
     }
 
@@ -71,6 +79,8 @@ impl User {
             Self::Admin => "admin-of-a-test",
             Self::Alice => "alice-of-a-test",
             Self::Bob => "bob-of-a-test",
+            Self::Carol => "carol-of-a-test",
+            Self::Dave => "dave-of-a-test",
         }
     }
 }
@@ -158,9 +168,14 @@ impl ApiServer {
 
     /// A client for this user. Clients belong to the runtime that made them: each test makes its own.
     pub fn client_for(&self, user: User) -> anyhow::Result<Client> {
+        Ok(Client::try_from(self.config_for(user)?)?)
+    }
+
+    /// The configuration with this user's credentials.
+    pub fn config_for(&self, user: User) -> anyhow::Result<Config> {
         let mut config = self.config()?;
         config.auth_info.token = Some(user.token().to_owned().into());
-        Ok(Client::try_from(config)?)
+        Ok(config)
     }
 
     /// A client that may do everything.
@@ -177,6 +192,21 @@ impl ApiServer {
         config.auth_info = AuthInfo::default();
         config.read_timeout = Some(Duration::from_secs(310));
         Ok(config)
+    }
+
+    /// The kubectl of the test API server's release, signed in as this user.
+    pub fn kubectl(&self, user: User) -> anyhow::Result<Command> {
+        let mut command = Command::new(hyperkube()?.with_file_name("kubectl"));
+        command.env("KUBECONFIG", "/dev/null").args([
+            "--server",
+            &self.address,
+            "--insecure-skip-tls-verify",
+            "--token",
+            user.token(),
+            "--cache-dir",
+            &self.dir.path().join("kubectl").display().to_string(),
+        ]);
+        Ok(command)
     }
 
     /// Where the API server writes its audit log: one JSON event a line.
@@ -251,11 +281,20 @@ fn write_audit_policy(dir: &Path) -> anyhow::Result<String> {
 
 /// The Kubernetes components in one binary, as `tests/cluster/cluster.sh tools` builds them.
 pub fn hyperkube() -> anyhow::Result<PathBuf> {
+    tool(&format!("kubernetes-{KUBERNETES}/hyperkube"))
+}
+
+/// The helm that `tests/cluster/cluster.sh tools` builds.
+pub fn helm() -> anyhow::Result<PathBuf> {
+    tool(&format!("helm-{HELM}/helm"))
+}
+
+fn tool(name: &str) -> anyhow::Result<PathBuf> {
     let cache = match std::env::var_os("MODELWARD_CACHE") {
         Some(cache) => PathBuf::from(cache),
         None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache/modelward"),
     };
-    let binary = cache.join(format!("tools/kubernetes-{KUBERNETES}/hyperkube"));
+    let binary = cache.join("tools").join(name);
     if !binary.is_file() {
         bail!("{} is missing; build it with `make tools`", binary.display());
     }
