@@ -26,7 +26,11 @@ use modelward_model::{Feature, FeatureKind, FeatureSchema, Row, Value, canonical
 use modelward_wire::{Decimal, Violation};
 use serde::{Deserialize, Serialize};
 
-use crate::{dataset::Dataset, table::Table};
+use crate::{
+    dataset::Dataset,
+    table::Table,
+    violation::{cut, violation},
+};
 
 /// More distinct words than this are an identifier, not a category.
 pub const MAX_CATEGORIES: usize = 256;
@@ -57,23 +61,6 @@ pub struct ColumnReport {
     pub missing: u64,
     /// Different values.
     pub distinct: u64,
-}
-
-/// A violation of `column`, or of the whole table where that is empty.
-pub fn violation(
-    column: &str,
-    rule: &str,
-    message: impl Into<String>,
-    count: u64,
-    example_row: Option<u64>,
-) -> Violation {
-    Violation {
-        column: cut(column, 80),
-        rule: rule.to_owned(),
-        message: cut(&message.into(), 240),
-        count,
-        example_row,
-    }
 }
 
 /// Checks a table against the spec. All violations at once, or typed rows.
@@ -533,13 +520,6 @@ fn range_text(range: &ValueRange) -> String {
 
 fn quoted(text: &str) -> String {
     format!("{:?}", cut(text, MAX_QUOTED))
-}
-
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
 }
 
 // === impl Broken ===

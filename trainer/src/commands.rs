@@ -18,8 +18,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
-    bundle,
-    check::{self, violation},
+    bundle, check,
     ledger::{self, Ledger},
     report::{self, Meter},
     snapshot::{self, Snapshot},
@@ -27,6 +26,7 @@ use crate::{
     spec::{self, SpecError},
     table,
     train::{self, Plan, Step, TrainError, Trained},
+    violation::violation,
 };
 
 /// A result names this many violations at most: the ledger takes no more than a megabyte.

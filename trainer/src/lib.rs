@@ -27,3 +27,4 @@ pub mod source;
 pub mod spec;
 pub mod table;
 pub mod train;
+pub mod violation;

@@ -4,7 +4,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use modelward_crds::CsvFormat;
 use modelward_wire::Violation;
 
-use crate::check::violation;
+use crate::violation::violation;
 
 /// A file may not have more columns: a missing line break makes millions.
 const MAX_COLUMNS: usize = 4096;
