@@ -75,6 +75,8 @@ struct Scripts {
 pub struct Played {
     scripts: Arc<Mutex<Scripts>>,
     wake: Arc<Notify>,
+    /// Held while garbage is collected.
+    collecting: Arc<tokio::sync::Mutex<()>>,
     task: JoinHandle<()>,
 }
 
@@ -89,13 +91,20 @@ impl Played {
             garbage: true,
         }));
         let wake = Arc::new(Notify::new());
+        let collecting = Arc::default();
         let stage = Stage {
             client,
             namespace: namespace.to_owned(),
             scripts: scripts.clone(),
+            collecting: Arc::clone(&collecting),
         };
         let task = tokio::spawn(stage.play(wake.clone()));
-        Self { scripts, wake, task }
+        Self {
+            scripts,
+            wake,
+            collecting,
+            task,
+        }
     }
 
     /// How Jobs end from now on.
@@ -109,12 +118,14 @@ impl Played {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods = Box::new(script);
         self.wake.notify_one();
     }
-    /// Whether garbage is collected from now on.
-    pub fn garbage(&self, collect: bool) {
+
+    /// Whether garbage is collected from now on. A collection that is under way has ended when this returns.
+    pub async fn garbage(&self, collect: bool) {
         self.scripts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .garbage = collect;
+        drop(self.collecting.lock().await);
         self.wake.notify_one();
     }
 }
@@ -131,6 +142,7 @@ struct Stage {
     client: Client,
     namespace: String,
     scripts: Arc<Mutex<Scripts>>,
+    collecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Stage {
@@ -534,6 +546,7 @@ impl Stage {
 
     /// Deletes what has owners none of which exists.
     async fn collect(&self) -> Result<()> {
+        let _collecting = self.collecting.lock().await;
         if !self
             .scripts
             .lock()

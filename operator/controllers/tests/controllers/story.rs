@@ -677,7 +677,7 @@ async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
     house.wait_gone::<Deployment>("heart").await?;
     house.wait_gone::<ConfigMap>(&routes).await?;
     // Orphaned by a person, the record has no owner that takes it along: the operator does.
-    house.played.garbage(false);
+    house.played.garbage(false).await;
     house.delete::<ModelVersion>("heart-1").await?;
     house.wait_gone::<Model>("heart").await?;
 
