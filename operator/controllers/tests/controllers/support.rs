@@ -50,7 +50,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::calls::{Calls, Recorder};
 
 /// Nothing here takes so long unless it never comes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A namespace and all that works in it.
 pub struct House {
