@@ -400,6 +400,8 @@ deletion_leaves_nothing() {
   await_nothing "one version, in the foreground"
 
   version heart-1 | apply "$NAMESPACE"
+  # Versions of one second are ordered by uid: either could be the newer one.
+  await_live "$NAMESPACE" heart-1
   version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
   await_live "$NAMESPACE" heart-2
   kubectl delete --namespace "$NAMESPACE" deployment,service,configmap,secret --selector modelward.io/model=heart --wait=false >/dev/null
