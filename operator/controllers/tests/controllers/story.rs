@@ -551,6 +551,8 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
     house.rest("heart-1").await?;
 
     // A newer one does.
+    // Versions of one second are ordered by uid: this one has to be the newer.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     house.apply_version("heart-3").await?;
     house.wait_live("heart-3").await?;
     Ok(())
