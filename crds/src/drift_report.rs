@@ -2,8 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
+use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::remediation_action::PlannedReference;
 
 /// Which traffic to judge.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -39,6 +42,18 @@ use serde::{Deserialize, Serialize};
         description = "Rows that were judged"
     ),
     printcolumn(
+        name = "Drifted",
+        type_ = "string",
+        json_path = ".status.drifted",
+        description = "The features that drifted"
+    ),
+    printcolumn(
+        name = "Proposal",
+        type_ = "string",
+        json_path = ".status.proposal.reason",
+        description = "What was proposed because of it, or why nothing was"
+    ),
+    printcolumn(
         name = "Succeeded",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].status",
@@ -62,6 +77,7 @@ pub struct DriftReportSpec {
 /// The verdict, written once.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict && self.rows == oldSelf.rows)").message("a verdict is written once"))]
 pub struct DriftReportStatus {
     /// The generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,11 +90,124 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: Option<i64>,
+    /// Uid of the ModelVersion that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub version_uid: Option<String>,
+    /// Names of the features that drifted, the largest effect first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub drifted: Option<String>,
+    /// The features that drifted, the largest effect first. The ledger has the whole table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "aspect".into()]))]
+    pub features: Vec<DriftedFeature>,
+    /// Share of the answered rows that were judged, a decimal number: synthetic load, repeated entities and rows beyond what
+    /// a Pod counts are left aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    pub coverage: Option<Decimal>,
+    /// Answered rows that were left aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<AsideRows>,
+    /// Digest of the window's counts: what an AcceptedWindow names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub counts: Option<Digest>,
+    /// What the window was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<PlannedReference>,
+    /// Processes that counted, and how many of them never said that they were done: each may have lost what it counted after
+    /// it last told the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnations: Option<IncarnationCounts>,
+    /// What was proposed because of the verdict, or why nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ReportProposal>,
     /// Succeeded, Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// One feature that drifted.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftedFeature {
+    /// Name of the feature.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// What of it.
+    pub aspect: DriftAspect,
+    /// The effect: total variation of values, or the difference of missing rates. A decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub effect: Decimal,
+    /// Its lower confidence bound, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub lower: Decimal,
+    /// Its upper confidence bound, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub upper: Decimal,
+    /// The tolerance that the lower bound was held against, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub tolerance: Decimal,
+    /// The share of false discoveries at which it would be one, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub q_value: Decimal,
+}
+
+/// What of a feature drifted.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum DriftAspect {
+    /// The distribution of its values.
+    Values,
+    /// How often it is missing.
+    MissingRate,
+}
+
+/// Answered rows that were left aside.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AsideRows {
+    /// Load that was marked as synthetic.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub synthetic: i64,
+    /// Rows of an entity that was counted before in the same window.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub repeated: i64,
+    /// Rows beyond what one process counts in one window.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub over_limit: i64,
+}
+
+/// The processes that counted.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IncarnationCounts {
+    /// How many there are.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total: i64,
+    /// How many of them never said that they were done.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub unclosed: i64,
+}
+
+/// What came of a verdict.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportProposal {
+    /// `Proposed`, or what kept an action from being proposed: CoolDown, BudgetSpent, ActionOpen, Paused, NotServing.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// The same in words.
+    #[schemars(length(max = 512))]
+    pub message: String,
+    /// The action that was proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub action: Option<String>,
 }
 
 /// What a window's traffic says.

@@ -23,14 +23,20 @@ mod model;
 mod model_version;
 mod remediation_action;
 
-pub use drift_report::{DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict};
-pub use model::{Model, ModelSpec, ModelStatus, RouteStatus, RoutedVersion, ServedRecord};
+pub use drift_report::{
+    AsideRows, DriftAspect, DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict, DriftedFeature,
+    IncarnationCounts, ReportProposal,
+};
+pub use model::{
+    ActiveAction, Hold, Model, ModelSpec, ModelStatus, Proposal, RouteStatus, RoutedVersion, ServedRecord,
+};
 pub use model_version::{
-    Access, ArtifactStatus, AttemptStatus, ConfigMapSource, CsvFormat, Dataset, Family, FeatureKind,
-    FeatureSpec, Gate, GateStatus, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,
-    ModelVersionStatus, PersistentVolumeClaimSource, PositiveWhen, ReplicaBounds, ResourceAmounts,
-    ResourceBounds, Role, ServingSpec, Source, Target, TrainingSource, ValidationSpec, ValueRange,
-    ViolationStatus,
+    AcceptedWindow, Access, ArtifactSource, ArtifactStatus, AttemptStatus, Champion, ConfigMapSource,
+    CsvFormat, Dataset, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus, MetricName,
+    MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, NamedDataset,
+    PersistentVolumeClaimSource, PositiveWhen, Provenance, ReplicaBounds, ResourceAmounts, ResourceBounds,
+    RetrainingSpec, Role, ServingSpec, Source, SourceStatus, Target, TrainingSource, ValidationSpec,
+    ValueRange, ViolationStatus,
 };
 pub use modelward_wire as wire;
 pub use remediation_action::{
@@ -55,8 +61,10 @@ pub const FIELD_MANAGER: &str = "modelward-operator";
 pub mod labels {
     /// Name of the `Model` that an object belongs to.
     pub const MODEL: &str = "modelward.io/model";
-    /// Name of the `ModelVersion` that a Job belongs to.
+    /// Name of the `ModelVersion` that a Job or a `DriftReport` belongs to.
     pub const VERSION: &str = "modelward.io/version";
+    /// Name of the `RemediationAction` that a Job or a `ModelVersion` belongs to.
+    pub const ACTION: &str = "modelward.io/action";
     /// `snapshot` or `fit`, on Jobs and their Pods.
     pub const STAGE: &str = "modelward.io/stage";
 }

@@ -6,6 +6,8 @@ use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::remediation_action::{ActionReference, ActionType};
+
 /// What people may set on a model's record.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
@@ -69,6 +71,12 @@ pub struct ModelSpec {
     /// Whether the operator leaves what serves as it is. Versions go on training; none takes over.
     #[serde(default)]
     pub paused: bool,
+
+    /// Uids of versions whose hold is lifted: they may be promoted again. `status.holds` lists what is held and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub lift_holds: Vec<String>,
 }
 
 /// What the operator saw and did.
@@ -112,6 +120,27 @@ pub struct ModelStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub history: Vec<ServedRecord>,
+    /// The one action that is changing the model now. While it is set, no other one may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_action: Option<ActiveAction>,
+    /// How many plans have been made for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub plan_sequence: Option<i64>,
+    /// Versions that were left by a rollback or failed their promotion. None is promoted until its hold is lifted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub holds: Vec<Hold>,
+    /// Actions that were proposed for the model by itself, newest first: cool-down and budgets are counted over them, and
+    /// deleting an action does not give it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub proposals: Vec<Proposal>,
+    /// When what serves was last returned to former routes. Actions that were proposed before and have not begun are void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_at: Option<Time>,
     /// Available, Ready, Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -151,6 +180,68 @@ pub struct RoutedVersion {
     pub uid: String,
 }
 
+/// The action that is changing a model.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveAction {
+    /// Name of the RemediationAction.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// What it does.
+    #[serde(rename = "type")]
+    pub action: ActionType,
+    /// Digest of the plan that is carried out.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Which attempt this is, from 1.
+    #[schemars(range(min = 1, max = 2))]
+    pub attempt: i32,
+    /// When the model was claimed for it.
+    pub claimed_at: Time,
+}
+
+/// A version that is kept from being promoted.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Uid of the ModelVersion.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Name of the ModelVersion.
+    #[schemars(length(max = 253))]
+    pub version: String,
+    /// Its bundle: another version of the same bundle is held too.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Since when.
+    pub since: Time,
+    /// The action that left it.
+    pub action: ActionReference,
+    /// Why, in words.
+    #[schemars(length(max = 256))]
+    pub reason: String,
+}
+
+/// An action that was proposed without a person.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proposal {
+    /// Name of the RemediationAction.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// What it does.
+    #[serde(rename = "type")]
+    pub action: ActionType,
+    /// Uid of the object that it answers: a DriftReport, or the version to promote.
+    #[schemars(length(max = 64))]
+    pub cause: String,
+    /// When.
+    pub at: Time,
+}
+
 /// One entry of the history of what served.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -164,6 +255,14 @@ pub struct ServedRecord {
     /// Its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
+    /// Share of requests that it answered with, out of the sum of all weights. 100 where it is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: Option<i32>,
+    /// Probability from which the class was 1, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    pub threshold: Option<Decimal>,
     /// Since when every Pod answered with it.
     pub since: Time,
 }

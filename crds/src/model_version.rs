@@ -6,10 +6,12 @@ use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::remediation_action::{ActionReference, VersionReference};
+
 /// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
 ///
-/// What the version is (`model`, `source`) never changes once it was created; make a new version instead. How it is
-/// served may be changed at any time.
+/// What the version is (`model`, `source`, `provenance`) never changes once it was created; make a new version instead. How
+/// it is served, watched and retrained may be changed at any time.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "modelward.io",
@@ -37,6 +39,7 @@ use serde::{Deserialize, Serialize};
         .message("the name must be at most 45 lower-case letters, digits and '-', starting with a letter: names of Jobs are made from it"),
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.provenance) == has(oldSelf.provenance)").message("provenance is immutable; create a new ModelVersion instead"))]
 pub struct ModelVersionSpec {
     /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -49,14 +52,151 @@ pub struct ModelVersionSpec {
 
     /// How the version is served once its gates passed.
     pub serving: ServingSpec,
+
+    /// How its traffic is watched for drift.
+    #[serde(default)]
+    pub monitoring: MonitoringSpec,
+
+    /// On which data a new version is trained when this one drifts. Where it is absent, drift only raises an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retraining: Option<RetrainingSpec>,
+
+    /// The action that made this version. The operator sets it; immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("provenance is immutable; create a new ModelVersion instead"))]
+    pub provenance: Option<Provenance>,
 }
 
-/// Where a version comes from.
+/// How a version's traffic is watched for drift: in windows of event time, each judged when it has closed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MonitoringSpec {
+    /// Length of a window in seconds. Windows tile the time since 1970, by the time at which the server received a row. The
+    /// version that answers with most weight sets it for its model; changing it starts new Pods.
+    #[serde(default = "default_window_seconds")]
+    #[schemars(range(min = 10, max = 604_800))]
+    pub window_seconds: i32,
+
+    /// How long after its end a window is judged, in seconds: Pods tell their counts in the meantime.
+    #[serde(default = "default_lateness_seconds")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub lateness_seconds: i32,
+
+    /// Rows that a window needs to be judged. Fewer are InsufficientData, never "no drift".
+    #[serde(default = "default_minimum_rows")]
+    #[schemars(range(min = 100, max = 1_000_000_000))]
+    pub minimum_rows: i64,
+
+    /// How far a feature's values (total variation) or its missing rate may differ from the reference, a decimal number above
+    /// 0 and below 1. Drift is what differs by more with confidence.
+    #[serde(default = "default_tolerance")]
+    #[schemars(with = "String", length(max = 14), regex(pattern = "^0\\.[0-9]{0,11}[1-9]$"))]
+    pub tolerance: Decimal,
+
+    /// Other tolerances of single features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["feature".into()]))]
+    pub tolerances: Vec<FeatureTolerance>,
+}
+
+/// A tolerance of one feature.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FeatureTolerance {
+    /// Name of the feature.
+    #[schemars(length(min = 1, max = 128))]
+    pub feature: String,
+    /// The tolerance, a decimal number above 0 and below 1.
+    #[schemars(with = "String", length(max = 14), regex(pattern = "^0\\.[0-9]{0,11}[1-9]$"))]
+    pub tolerance: Decimal,
+}
+
+/// What a new version is trained on, and what becomes of it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetrainingSpec {
+    /// Fresh data, in the columns of the version's own.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub datasets: Vec<NamedDataset>,
+
+    /// Whether the data of this version is trained on too.
+    #[serde(default = "default_true")]
+    pub include_training_data: bool,
+
+    /// Rows that this version was not trained on, which there must be. With fewer, people are told instead.
+    #[serde(default = "default_minimum_new_rows")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub minimum_new_rows: i64,
+
+    /// New rows that there must be of each class.
+    #[serde(default = "default_minimum_rows_of_each_class")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub minimum_rows_of_each_class: i64,
+
+    /// Whether the new version takes over when its gates pass, by the approval of the retraining. Otherwise its promotion is
+    /// proposed by itself.
+    #[serde(default = "default_true")]
+    pub serve_when_gates_pass: bool,
+
+    /// How much worse than the version that serves the new one may be, by the lower bound of the difference of the selecting
+    /// metric, a decimal number.
+    #[serde(default = "default_margin")]
+    #[schemars(with = "String", length(max = 14), regex(pattern = "^0(\\.[0-9]{1,12})?$"))]
+    pub margin: Decimal,
+}
+
+/// A dataset with a name.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamedDataset {
+    /// Its name, for people and for messages.
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Where its rows are.
+    pub dataset: Dataset,
+}
+
+/// The action that made a version.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Provenance {
+    /// The RemediationAction.
+    pub action: ActionReference,
+    /// The version that it was made from.
+    pub parent: VersionReference,
+}
+
+/// Where a version comes from: exactly one of these.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.training) != has(self.artifact)").message("exactly one of training and artifact must be set"))]
 pub struct Source {
     /// Train a model on a dataset, in this cluster.
-    pub training: TrainingSource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingSource>,
+
+    /// Serve a bundle that is in the artifact store already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<ArtifactSource>,
+}
+
+/// A bundle in the artifact store of this namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactSource {
+    /// Digest of its manifest.
+    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub bundle: Digest,
+    /// Probability from which the class is 1, a decimal number from 0 to 1.
+    #[serde(default = "default_threshold")]
+    #[schemars(
+        with = "String",
+        length(max = 14),
+        regex(pattern = "^(0(\\.[0-9]{1,12})?|1(\\.0{1,12})?)$")
+    )]
+    pub threshold: Decimal,
 }
 
 /// A training: data, target, features, and how the result is selected and gated.
@@ -65,6 +205,21 @@ pub struct Source {
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
+
+    /// More rows to train on, in the same columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub additional_datasets: Vec<NamedDataset>,
+
+    /// The frozen rows of these datasets, where they were read and accepted before: the datasets are not read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 71),
+        regex(pattern = "^sha256:[0-9a-f]{64}$")
+    )]
+    pub snapshot: Option<Digest>,
 
     /// The column to predict and when it counts as class 1.
     pub target: Target,
@@ -102,6 +257,49 @@ pub struct TrainingSource {
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub gates: Vec<Gate>,
+
+    /// A version that this one must not be worse than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_worse_than: Option<Champion>,
+
+    /// What later traffic is compared with. Where it is absent, the data that the version is trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<AcceptedWindow>,
+}
+
+/// A version that another one is compared with, on the same rows.
+///
+/// The new one passes where the lower bound (5%) of the difference of selectBy, by a paired bootstrap, is at or above minus
+/// the margin: over all rows, and over those alone that the champion was not trained on.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Champion {
+    /// Name of its ModelVersion, for people.
+    #[schemars(length(min = 1, max = 45))]
+    pub version: String,
+    /// Its bundle.
+    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub bundle: Digest,
+    /// The margin, a decimal number.
+    #[serde(default = "default_margin")]
+    #[schemars(with = "String", length(max = 14), regex(pattern = "^0(\\.[0-9]{1,12})?$"))]
+    pub margin: Decimal,
+}
+
+/// A window of traffic that was accepted as the new normal.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AcceptedWindow {
+    /// Digest of its counts and the bins that they are in, as the ledger keeps them.
+    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub counts: Digest,
+    /// Its rows.
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    pub rows: i64,
+    /// Its beginning.
+    pub start_time: Time,
+    /// Its end.
+    pub end_time: Time,
 }
 
 /// Rows in a CSV file, from exactly one place.
@@ -457,6 +655,11 @@ pub struct ModelVersionStatus {
     /// The data that it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ArtifactStatus>,
+    /// The files that its rows were read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub sources: Vec<SourceStatus>,
     /// The bundle that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<ArtifactStatus>,
@@ -465,10 +668,10 @@ pub struct ModelVersionStatus {
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub metrics: Vec<MetricStatus>,
-    /// Outcome of every gate.
+    /// Outcome of every gate, and of each comparison with a champion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 7))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into(), "bound".into()]))]
     pub gates: Vec<GateStatus>,
     /// The first five rules that the data breaks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -520,6 +723,25 @@ pub struct ArtifactStatus {
     pub source_sha256: Option<Digest>,
 }
 
+/// A file that rows were read from.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// How a person names it: "cleveland.csv".
+    #[schemars(length(max = 256))]
+    pub name: String,
+    /// The sha256 of its bytes.
+    #[schemars(with = "String", length(max = 71))]
+    pub sha256: Digest,
+    /// Rows read from it.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: i64,
+    /// How many of them are of class 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub positive_rows: Option<i64>,
+}
+
 /// A metric over repeated folds.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -540,8 +762,8 @@ pub struct MetricStatus {
 pub struct GateStatus {
     /// Name of the metric.
     pub metric: MetricName,
-    /// The bound and its direction: "atLeast 0.75".
-    #[schemars(length(max = 64))]
+    /// The bound and its direction: "atLeast 0.75", "notWorseThan heart-1 by 0.03 on all rows".
+    #[schemars(length(max = 128))]
     pub bound: String,
     /// The value that was compared, a decimal number.
     #[schemars(with = "String", length(max = 26))]
@@ -631,6 +853,56 @@ fn default_target_cpu() -> i32 {
     80
 }
 
+fn default_window_seconds() -> i32 {
+    3600
+}
+
+fn default_lateness_seconds() -> i32 {
+    30
+}
+
+fn default_minimum_rows() -> i64 {
+    100
+}
+
+fn default_minimum_new_rows() -> i64 {
+    100
+}
+
+fn default_minimum_rows_of_each_class() -> i64 {
+    30
+}
+
+fn default_tolerance() -> Decimal {
+    decimal("0.1")
+}
+
+fn default_margin() -> Decimal {
+    decimal("0.03")
+}
+
+fn default_threshold() -> Decimal {
+    decimal("0.5")
+}
+
+fn decimal(text: &'static str) -> Decimal {
+    // A constant of this file, and a test parses each.
+    text.parse()
+        .unwrap_or_else(|_| unreachable!("{text} is a decimal number"))
+}
+
+impl Default for MonitoringSpec {
+    fn default() -> Self {
+        Self {
+            window_seconds: default_window_seconds(),
+            lateness_seconds: default_lateness_seconds(),
+            minimum_rows: default_minimum_rows(),
+            tolerance: default_tolerance(),
+            tolerances: Vec::new(),
+        }
+    }
+}
+
 impl Default for CsvFormat {
     fn default() -> Self {
         Self {
@@ -658,6 +930,15 @@ impl Default for ReplicaBounds {
             min: default_min_replicas(),
             max: default_max_replicas(),
         }
+    }
+}
+
+// === impl TrainingSource ===
+
+impl TrainingSource {
+    /// All datasets, in the order in which their rows are read: `dataset`, then the additional ones.
+    pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        std::iter::once(&self.dataset).chain(self.additional_datasets.iter().map(|named| &named.dataset))
     }
 }
 

@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model_version::{ArtifactStatus, AttemptStatus};
+use crate::model_version::{ArtifactStatus, AttemptStatus, SourceStatus};
 
 /// What is proposed.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -246,6 +246,16 @@ pub struct RemediationActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_attempt: Option<AttemptStatus>,
 
+    /// What that Job froze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ArtifactStatus>,
+
+    /// The files that its rows were read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub sources: Vec<SourceStatus>,
+
     /// What was done so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
@@ -302,6 +312,11 @@ pub struct ActionPlan {
     /// The data that a RetrainModel would train on, as it was read and frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ArtifactStatus>,
+    /// The files that its rows were read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub sources: Vec<SourceStatus>,
     /// What later traffic would be compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,

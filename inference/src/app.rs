@@ -2,26 +2,31 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 use futures::future::try_join_all;
-use modelward_model::Bundle;
 use modelward_wire::{Digest, Route, RouteMode, Routes};
 use tokio::sync::Semaphore;
 
 use crate::{
     args::Limits,
     body,
-    loader::{Loader, VerificationError},
-    metrics::{BundleLabels, Metrics},
+    counting::{Counting, RouteCounts},
+    ledger::Ledger,
+    loader::{Loaded, Loader, VerificationError},
+    metrics::{BundleLabels, Metrics, VersionLabel},
     prediction_id::Signer,
     routes::Split,
     serving::{LoadedRoute, Serving},
+    traffic::TrafficKey,
 };
 
 /// Shadows may have this many bodies of up to [`SHADOW_UNIT`] waiting, or as many fewer as they are larger.
@@ -47,7 +52,14 @@ pub struct App {
     pub large_bodies: Arc<Semaphore>,
     /// Bytes that wait for the Shadows, in units of [`SHADOW_UNIT`]; what finds none free is dropped.
     pub shadow_slots: Arc<Semaphore>,
-    signer: Signer,
+    /// What counts answered rows.
+    pub counting: Arc<Counting>,
+    /// Marks load as synthetic.
+    pub traffic_key: TrafficKey,
+    /// Takes counts and labels; there may be none.
+    pub ledger: Option<Ledger>,
+    /// Seals and opens prediction ids.
+    pub signer: Signer,
     serving: OnceLock<Arc<Serving>>,
     shadows: ArcSwap<Vec<Arc<LoadedRoute>>>,
     draining: AtomicBool,
@@ -82,12 +94,18 @@ impl App {
             route,
             state: ArcSwap::from_pointee(State::Loading("starting".to_owned())),
         };
+        let metrics = Metrics::new();
+        // The routes were checked when they were read.
+        let seconds = NonZeroU32::new(routes.window_seconds).unwrap_or(NonZeroU32::MAX);
         let app = Self {
+            counting: Arc::new(Counting::new(seconds, None, &metrics)),
+            traffic_key: TrafficKey::default(),
+            ledger: None,
             namespace,
             model: routes.model,
             entries: routes.routes.into_iter().map(entry).collect(),
             limits,
-            metrics: Metrics::new(),
+            metrics,
             large_bodies: Arc::new(body::places(limits.max_body)),
             shadow_slots: Arc::new(Semaphore::new(SHADOW_SLOTS)),
             signer,
@@ -99,6 +117,28 @@ impl App {
             app.metrics.bundle_verified.get_or_create(&entry.labels()).set(0);
         }
         app
+    }
+
+    /// Keeps counts in files of this directory, so that they outlive a crash of the process.
+    #[must_use]
+    pub fn with_counts_in(mut self, dir: &Path) -> Self {
+        let seconds = self.counting.seconds();
+        self.counting = Arc::new(Counting::new(seconds, Some(dir), &self.metrics));
+        self
+    }
+
+    /// Takes load as synthetic that has the key in this file.
+    #[must_use]
+    pub fn with_traffic_key(mut self, file: PathBuf) -> Self {
+        self.traffic_key = TrafficKey::new(file);
+        self
+    }
+
+    /// Tells this ledger counts and labels.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
     }
 
     /// What answers, where every Live route is verified and warmed up.
@@ -154,9 +194,9 @@ impl App {
         let load = |digest: Digest| async move {
             self.bundle(loader, digest)
                 .await
-                .map(|bundle| (digest, Arc::new(bundle)))
+                .map(|loaded| (digest, Arc::new(loaded)))
         };
-        let mut bundles: BTreeMap<Digest, Arc<Bundle>> = try_join_all(digests.into_iter().map(load))
+        let mut bundles: BTreeMap<Digest, Arc<Loaded>> = try_join_all(digests.into_iter().map(load))
             .await?
             .into_iter()
             .collect();
@@ -199,7 +239,7 @@ impl App {
         Ok(())
     }
 
-    async fn bundle(&self, loader: &Loader, digest: Digest) -> Result<Bundle, VerificationError> {
+    async fn bundle(&self, loader: &Loader, digest: Digest) -> Result<Loaded, VerificationError> {
         let report = |text: String| {
             for entry in self.entries.iter().filter(|entry| entry.route.digest == digest) {
                 entry.state.store(Arc::new(State::Loading(text.clone())));
@@ -208,15 +248,48 @@ impl App {
         loader.load(&digest, &self.metrics, &report).await
     }
 
-    fn ready(&self, entry: &Entry, bundle: &Arc<Bundle>) -> Arc<LoadedRoute> {
+    fn ready(&self, entry: &Entry, loaded: &Loaded) -> Arc<LoadedRoute> {
+        let bundle = &loaded.bundle;
         entry.state.store(Arc::new(State::Ready));
         self.metrics.bundle_verified.get_or_create(&entry.labels()).set(1);
         Arc::new(LoadedRoute::new(
             entry.route.clone(),
             Arc::clone(bundle),
+            self.counts(&entry.route, loaded),
             &self.limits,
             &self.metrics,
         ))
+    }
+
+    /// What counts the rows of a route. Nothing counts those of a Shadow: they are answered by another version, and are
+    /// counted there.
+    fn counts(&self, route: &Route, loaded: &Loaded) -> Option<Arc<RouteCounts>> {
+        if route.mode == RouteMode::Shadow {
+            return None;
+        }
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let counts = loaded.reference.clone().and_then(|reference| {
+            let schema = loaded.bundle.schema();
+            self.counting
+                .add_route(route, reference.bins, schema, now, &self.metrics)
+        });
+        let version = route.version.clone();
+        let counting = self
+            .metrics
+            .counting
+            .get_or_create_owned(&VersionLabel { version });
+        counting.set(i64::from(counts.is_ok()));
+        counts
+            .inspect_err(|reason| {
+                let version = &route.version;
+                tracing::error!(
+                    version,
+                    reason,
+                    "the rows of {version} are answered and not counted, so no drift of it will be seen: {reason}"
+                );
+            })
+            .ok()
     }
 }
 

@@ -48,6 +48,16 @@ pub struct Args {
     /// Seconds after SIGTERM during which requests are still taken, unready, until every client has learnt of it.
     #[arg(long, env = "MODELWARD_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,
+    /// Seconds between two messages to the ledger with what was counted.
+    #[arg(long, env = "MODELWARD_FLUSH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub flush_seconds: u64,
+    /// File of the key that marks load as synthetic; without it nobody can.
+    #[arg(
+        long,
+        env = "MODELWARD_TRAFFIC_KEY_FILE",
+        default_value = "/etc/modelward/key/traffic.key"
+    )]
+    pub traffic_key_file: PathBuf,
     /// Name of the Pod, for logs.
     #[arg(long, env = "POD_NAME", default_value = "")]
     pub pod_name: String,

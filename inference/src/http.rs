@@ -19,6 +19,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     app::{App, SHADOW_UNIT, State as RouteState},
     body::{Received, receive},
+    counting::Origin,
+    feedback,
     infer::{self, JSON_LENGTH_HEADER, OUTPUTS},
     metrics::{self, RequestLabels, RouteLabel},
     predict,
@@ -33,7 +35,7 @@ pub const KEY_HEADER: HeaderName = HeaderName::from_static("modelward-key");
 pub const VERSION_HEADER: HeaderName = HeaderName::from_static("x-model-version");
 
 /// Patterns of all paths: the values of the metrics' label `route`, beside `unmatched`.
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 21] = [
     "/predict",
     "/predict/",
     "/v2",
@@ -53,6 +55,8 @@ const ROUTES: [&str; 19] = [
     "/v2/models/{model}/",
     "/v2/health/live/",
     "/v2/health/ready/",
+    "/feedback",
+    "/feedback/",
 ];
 
 type Shared = State<Arc<App>>;
@@ -77,6 +81,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/models/{model}/versions/{version}", get(version_metadata))
         .route("/v2/models/{model}/versions/{version}/ready", get(version_ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(version_infer))
+        .route("/feedback", post(take_feedback))
+        .route("/feedback/", post(take_feedback))
         .route("/health", get(health))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -92,12 +98,13 @@ pub fn router(app: Arc<App>) -> Router {
 
 async fn predict_rows(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let serving = Arc::clone(serving(&app)?);
+    let origin = origin(&app, &headers)?;
     let received = receive_body(&app, &headers, body).await?;
     let call = serving.call(headers.get(&KEY_HEADER).map(HeaderValue::as_bytes));
     let shared = Arc::clone(&app);
     let (bytes, route) = work(received, move |received| {
         let body = received.unpack()?;
-        let answered = predict::predict(&serving, &shared.metrics, call, &body)?;
+        let answered = predict::predict(&serving, &shared.metrics, call, &origin, &body)?;
         shadow(&shared, body, |app, route, body| {
             predict::shadow(route, &app.metrics, body);
         });
@@ -148,13 +155,22 @@ async fn infer_rows(
             Some(length.ok_or_else(bad)?)
         }
     };
+    let origin = origin(&app, &headers)?;
     let received = receive_body(&app, &headers, body).await?;
     let call = serving.call(headers.get(&KEY_HEADER).map(HeaderValue::as_bytes));
     let shared = Arc::clone(&app);
     let answer = work(received, move |received| {
         let body = received.unpack()?;
         let metrics = &shared.metrics;
-        let answer = infer::infer(&serving, metrics, call, version.as_deref(), json_length, &body)?;
+        let answer = infer::infer(
+            &serving,
+            metrics,
+            call,
+            &origin,
+            version.as_deref(),
+            json_length,
+            &body,
+        )?;
         shadow(&shared, body, move |app, route, body| {
             infer::shadow(route, &app.metrics, json_length, body);
         });
@@ -174,6 +190,11 @@ async fn infer_rows(
         );
     }
     Ok(with_version(response, &answer.route))
+}
+
+/// Whose rows a request brings.
+fn origin(app: &App, headers: &HeaderMap) -> Result<Origin, Problem> {
+    app.traffic_key.origin(headers, &app.counting)
 }
 
 async fn receive_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Received, Problem> {
@@ -238,6 +259,16 @@ fn serving(app: &App) -> Result<&Arc<Serving>, Problem> {
         let reason = app.unready().unwrap_or_default();
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}"))
     })
+}
+
+// === labels ===
+
+async fn take_feedback(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let limits = &app.limits;
+    let most = feedback::MAX_BODY.min(limits.max_body);
+    let received = receive(&headers, body, most, limits.body_timeout, &app.large_bodies).await?;
+    let answer = feedback::feedback(&app, &received.unpack()?).await?;
+    Ok(problem::json(StatusCode::ACCEPTED, &answer))
 }
 
 // === the Open Inference Protocol ===
@@ -441,7 +472,7 @@ async fn unknown_path(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(120).collect();
     Problem::new(
         StatusCode::NOT_FOUND,
-        format!("no such path {path:?}; there are /predict, /v2, /health and /metrics"),
+        format!("no such path {path:?}; there are /predict, /v2, /feedback, /health and /metrics"),
     )
 }
 

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use http::StatusCode;
-use modelward_model::{Cell, FeatureKind};
+use modelward_model::{Cell, FeatureKind, Row};
 use serde::{
     Deserialize, Serialize,
     de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -14,6 +14,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use crate::{
+    counting::{Answered, Origin},
     json::{Bounds, Text},
     metrics::Metrics,
     problem::Problem,
@@ -145,6 +146,7 @@ enum OutputData<'a> {
 struct Scored {
     probabilities: Vec<f64>,
     classes: Vec<u8>,
+    rows: Vec<Row>,
     ids: Vec<String>,
     warnings: HashMap<(String, &'static str), u64>,
     told: Vec<String>,
@@ -158,6 +160,7 @@ pub fn infer(
     serving: &Serving,
     metrics: &Metrics,
     call: Call,
+    origin: &Origin,
     version: Option<&str>,
     json_length: Option<usize>,
     body: &[u8],
@@ -176,7 +179,11 @@ pub fn infer(
     let wishes = wishes(&request)?;
     let columns = columns(route, &request, tail)?;
     let seal = |class, probability| route.prediction_id(&serving.signer, call, class, probability);
-    let scored = score(route, &seal, &columns)?;
+    let scored = score(route, &seal, &columns, &|errors| {
+        route.count_type_errors(metrics, call, origin, errors);
+    })?;
+    origin.check(scored.rows.len()).map_err(bad)?;
+    route.count_answered(metrics, call, origin, scored.answered());
     scored.count(route, metrics);
     metrics.batch_rows.observe(scored.classes.len() as f64);
     let (body, json_length) = write(serving, route, &request, &wishes, &scored)?;
@@ -193,7 +200,8 @@ pub fn shadow(route: &LoadedRoute, metrics: &Metrics, json_length: Option<usize>
         let (json, tail) = split(body, json_length)?;
         let text = Text::new(json)?;
         let request = text.parse(RequestSeed { bounds: route.bounds })?;
-        score(route, &|_, _| String::new(), &columns(route, &request, tail)?)
+        let columns = columns(route, &request, tail)?;
+        score(route, &|_, _| String::new(), &columns, &|_| {})
     };
     // What this version cannot read is no error of the client, whom another version answered.
     if let Ok(scored) = scored() {
@@ -380,6 +388,7 @@ fn score(
     route: &LoadedRoute,
     seal: &dyn Fn(u8, f64) -> String,
     (columns, rows): &Columns<'_>,
+    refused: &dyn Fn(&RowErrors),
 ) -> Result<Scored, Problem> {
     let schema = route.bundle.schema();
     let mut scored = Scored::default();
@@ -410,10 +419,12 @@ fn score(
                 scored.ids.push(seal(class, probability));
                 scored.classes.push(class);
                 scored.probabilities.push(probability);
+                scored.rows.push(values);
             }
         }
     }
     if errors.total > 0 {
+        refused(&errors);
         return Err(Problem::rows(
             StatusCode::BAD_REQUEST,
             errors.details,
@@ -516,6 +527,18 @@ fn write(
 // === impl Scored ===
 
 impl Scored {
+    fn answered(&self) -> impl ExactSizeIterator<Item = Answered<'_>> {
+        let answers = self.probabilities.iter().zip(&self.classes);
+        self.rows
+            .iter()
+            .zip(answers)
+            .map(|(row, (score, class))| Answered {
+                row,
+                score: *score,
+                class: *class,
+            })
+    }
+
     fn count(&self, route: &LoadedRoute, metrics: &Metrics) {
         let ones = self.classes.iter().map(|class| u64::from(*class)).sum::<u64>();
         route.count(metrics, [self.classes.len() as u64 - ones, ones], &self.warnings);

@@ -1,4 +1,4 @@
-//! The ledger as this program needs it: reading one bundle by its digest.
+//! The ledger as this program needs it: reading one bundle by its digest, telling it counts and labels.
 
 use std::{
     io,
@@ -8,8 +8,10 @@ use std::{
 
 use futures::StreamExt as _;
 use http::StatusCode;
-use modelward_wire::{Digest, FileEntry, Manifest, ManifestKind};
-use reqwest::{Client, Response, redirect};
+use modelward_profile::CountsBatch;
+use modelward_wire::{Digest, FeedbackOutcome, FeedbackRecord, FileEntry, Manifest, ManifestKind};
+use reqwest::{Client, Method, RequestBuilder, Response, redirect};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
@@ -18,7 +20,7 @@ const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 const MANIFEST: &str = "manifest.json";
 
-/// A client of the ledger's artifact routes.
+/// A client of the ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     client: Client,
@@ -46,6 +48,25 @@ pub enum FetchError {
         file: String,
         /// What is wrong with its bytes.
         problem: String,
+    },
+}
+
+/// Why the ledger did not take what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Something that may pass; tell it again.
+    #[error("{message}")]
+    Away {
+        /// One word for metrics.
+        reason: &'static str,
+        /// What was asked and what came of it.
+        message: String,
+    },
+    /// It will never take this.
+    #[error("{message}")]
+    Refused {
+        /// What was asked and what came of it.
+        message: String,
     },
 }
 
@@ -167,19 +188,118 @@ impl Ledger {
         Ok(())
     }
 
+    /// Tells what was counted by now.
+    pub async fn send_counts(
+        &self,
+        namespace: &str,
+        model: &str,
+        batch: &CountsBatch,
+        timeout: Duration,
+    ) -> Result<(), CallError> {
+        let path = format!("/v1/counts/{namespace}/{model}");
+        self.tell(Method::PUT, &path, batch, timeout).await.map(drop)
+    }
+
+    /// Tells a label.
+    pub async fn send_feedback(
+        &self,
+        namespace: &str,
+        model: &str,
+        record: &FeedbackRecord,
+        timeout: Duration,
+    ) -> Result<FeedbackOutcome, CallError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            outcome: FeedbackOutcome,
+        }
+        let path = format!("/v1/feedback/{namespace}/{model}");
+        let bytes = self.tell(Method::POST, &path, record, timeout).await?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Answer { outcome }) => Ok(outcome),
+            Err(error) => Err(CallError::Away {
+                reason: "LedgerError",
+                message: format!("the ledger answered POST {path} with what does not parse: {error}"),
+            }),
+        }
+    }
+
+    /// Sends JSON within this time; the body of the answer.
+    async fn tell<T: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &T,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        let away = |reason, message| CallError::Away { reason, message };
+        let request = self
+            .client
+            .request(method.clone(), format!("{}{path}", self.base))
+            .json(body)
+            .timeout(timeout);
+        let request = self
+            .with_token(request)
+            .await
+            .map_err(|message| away("Token", message))?;
+        let unanswered = |error: reqwest::Error| {
+            let reason = if error.is_timeout() {
+                "Timeout"
+            } else {
+                "Unreachable"
+            };
+            let message = format!(
+                "the ledger did not answer {method} {path}: {}",
+                chain(&error.without_url())
+            );
+            away(reason, message)
+        };
+        let response = request.send().await.map_err(unanswered)?;
+        let status = response.status();
+        if status.is_success() {
+            // What was sent is with the ledger; its answer is a few bytes.
+            return response.bytes().await.map(Into::into).map_err(unanswered);
+        }
+        let message = format!(
+            "the ledger answered {method} {path} with {status}{}",
+            said(response).await
+        );
+        match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::CONFLICT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Err(CallError::Refused { message }),
+            // A token that the ledger cannot check yet, a Pod that it does not know yet, a route that it does not have yet.
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(away("Forbidden", message)),
+            StatusCode::NOT_FOUND => Err(away("NotFound", message)),
+            _ if status.is_server_error() => Err(away("LedgerError", message)),
+            _ => Err(away("UnexpectedStatus", message)),
+        }
+    }
+
+    /// Adds the token; the text says why there is none.
+    async fn with_token(&self, request: RequestBuilder) -> Result<RequestBuilder, String> {
+        let Some(file) = &self.token_file else {
+            return Ok(request);
+        };
+        // At each call: the kubelet replaces the token long before it expires.
+        match tokio::fs::read_to_string(file).await {
+            Ok(token) => Ok(request.bearer_auth(token.trim())),
+            Err(error) => Err(format!(
+                "the ledger token {} cannot be read: {error}",
+                file.display()
+            )),
+        }
+    }
+
     async fn get(&self, path: &str) -> Result<Response, FetchError> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.client.get(&url);
-        if let Some(file) = &self.token_file {
-            // At each call: the kubelet replaces the token long before it expires.
-            let token = tokio::fs::read_to_string(file)
+        let request =
+            self.with_token(self.client.get(&url))
                 .await
-                .map_err(|error| FetchError::Transient {
+                .map_err(|message| FetchError::Transient {
                     reason: "Token",
-                    message: format!("the ledger token {} cannot be read: {error}", file.display()),
+                    message,
                 })?;
-            request = request.bearer_auth(token.trim());
-        }
         let response = request.send().await.map_err(|error| {
             let reason = if error.is_timeout() {
                 "Timeout"
@@ -207,6 +327,23 @@ impl Ledger {
             said(response).await
         );
         Err(FetchError::Transient { reason, message })
+    }
+}
+
+// === impl CallError ===
+
+impl CallError {
+    /// One word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Away { reason, .. } => reason,
+            Self::Refused { .. } => "Refused",
+        }
+    }
+
+    /// Whether the ledger is there.
+    pub fn was_answered(&self) -> bool {
+        !matches!(self.reason(), "Timeout" | "Unreachable" | "Token")
     }
 }
 

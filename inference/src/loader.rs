@@ -3,10 +3,12 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use modelward_model::{Bundle, BundleError};
+use modelward_model::{Bundle, BundleError, bundle::file, sha256};
+use modelward_profile::Reference;
 use modelward_wire::Digest;
 
 use crate::{
@@ -46,6 +48,15 @@ fn file_of(file: Option<&str>) -> String {
     file.map(|file| format!(" at {file}")).unwrap_or_default()
 }
 
+/// What a digest stands for, once everything of it was verified.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What answers.
+    pub bundle: Arc<Bundle>,
+    /// What its traffic is counted in; the text says why there is none.
+    pub reference: Result<Reference, String>,
+}
+
 /// What a load is doing, for `/readyz`.
 pub type Report<'a> = &'a (dyn Fn(String) + Sync);
 
@@ -58,14 +69,14 @@ impl Loader {
         digest: &Digest,
         metrics: &Metrics,
         report: Report<'_>,
-    ) -> Result<Bundle, VerificationError> {
+    ) -> Result<Loaded, VerificationError> {
         let dir = self.cache_dir.join(digest.hex());
         if dir.exists() {
             report(format!("verifying the cached copy of {}", digest.short()));
             match open(&dir, digest).await {
-                Ok(bundle) => {
+                Ok(loaded) => {
                     tracing::info!(%digest, "serving the cached bundle {}", digest.short());
-                    return Ok(bundle);
+                    return Ok(loaded);
                 }
                 Err(error) => {
                     metrics.cache_dropped.inc();
@@ -182,7 +193,7 @@ impl Loader {
 }
 
 /// Opens a bundle, verifies every file of it and scores its warm-up sample.
-async fn open(dir: &Path, digest: &Digest) -> Result<Bundle, VerificationError> {
+async fn open(dir: &Path, digest: &Digest) -> Result<Loaded, VerificationError> {
     let (dir, digest) = (dir.to_owned(), *digest);
     let failed = move |error: &BundleError| VerificationError {
         digest,
@@ -193,7 +204,11 @@ async fn open(dir: &Path, digest: &Digest) -> Result<Bundle, VerificationError> 
         let bundle = Bundle::open(&dir, &digest).map_err(|error| failed(&error))?;
         let rows = bundle.verify_warm_up().map_err(|error| failed(&error))?;
         tracing::info!(%digest, rows, "warm-up scores of {} are equal bit for bit", digest.short());
-        Ok(bundle)
+        let reference = reference(&dir, &bundle);
+        Ok(Loaded {
+            bundle: Arc::new(bundle),
+            reference,
+        })
     });
     match opened.await {
         Ok(opened) => opened,
@@ -203,6 +218,26 @@ async fn open(dir: &Path, digest: &Digest) -> Result<Bundle, VerificationError> 
             reason: format!("its check ended early: {error}"),
         }),
     }
+}
+
+/// The reference of a verified bundle. Without one a bundle answers all the same, for it scores no worse.
+fn reference(dir: &Path, bundle: &Bundle) -> Result<Reference, String> {
+    let entry = bundle
+        .manifest()
+        .file(file::REFERENCE)
+        .ok_or_else(|| format!("the bundle has no {}", file::REFERENCE))?;
+    let bytes = std::fs::read(dir.join(file::REFERENCE))
+        .map_err(|error| format!("{} cannot be read: {error}", file::REFERENCE))?;
+    // It was verified with the bundle, and is read once more: what is used must be what was verified.
+    if sha256(&bytes) != entry.sha256 {
+        return Err(format!("{} changed after it was verified", file::REFERENCE));
+    }
+    let reference: Reference = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("{} does not parse: {error}", file::REFERENCE))?;
+    reference
+        .check()
+        .map_err(|error| format!("{}: {}", file::REFERENCE, chain(&error)))?;
+    Ok(reference)
 }
 
 async fn remove(dir: &Path) {

@@ -61,6 +61,20 @@ pub struct BundleLabels {
     pub digest: String,
 }
 
+/// Label of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VersionLabel {
+    /// Name of the `ModelVersion`.
+    pub version: String,
+}
+
+/// Label of what became of labels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// `Accepted`, `Repeated`, `Contradicted`, `Refused` or `Unavailable`.
+    pub outcome: &'static str,
+}
+
 /// Label of a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
@@ -100,6 +114,28 @@ pub struct Metrics {
     pub ledger_reachable: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// 1 where answered rows of the version are counted.
+    pub counting: Family<VersionLabel, Gauge>,
+    /// Answered rows that were not counted.
+    pub rows_uncounted: Family<VersionLabel, Counter>,
+    /// Rows of entities that were not looked for because a window had too many.
+    pub entities_full: Counter,
+    /// 1 where counts outlive a crash of the process.
+    pub counts_durable: Gauge,
+    /// Windows of which the ledger does not have all.
+    pub counts_unsent: Gauge,
+    /// Windows that were dropped before the ledger had all of them.
+    pub windows_dropped: Family<ReasonLabel, Counter>,
+    /// Rows that were counted in them and that the ledger does not have.
+    pub rows_dropped: Counter,
+    /// Windows that a killed process left behind.
+    pub windows_recovered: Counter,
+    /// Flushes that the ledger did not take.
+    pub flush_failures: Family<ReasonLabel, Counter>,
+    /// When the ledger last had everything, since 1970.
+    pub last_flush: Gauge<f64, AtomicU64>,
+    /// Labels by what became of them.
+    pub feedback: Family<OutcomeLabel, Counter>,
 }
 
 // === impl Metrics ===
@@ -132,6 +168,17 @@ impl Metrics {
             cache_dropped: Counter::default(),
             ledger_reachable: Gauge::default(),
             connections: Gauge::default(),
+            counting: Family::default(),
+            rows_uncounted: Family::default(),
+            entities_full: Counter::default(),
+            counts_durable: Gauge::default(),
+            counts_unsent: Gauge::default(),
+            windows_dropped: Family::default(),
+            rows_dropped: Counter::default(),
+            windows_recovered: Counter::default(),
+            flush_failures: Family::default(),
+            last_flush: Gauge::default(),
+            feedback: Family::default(),
         };
         metrics.register();
         metrics
@@ -208,6 +255,67 @@ impl Metrics {
             self.ledger_reachable.clone(),
         );
         registry.register("connections", "Open connections", self.connections.clone());
+        self.register_counting();
+    }
+
+    fn register_counting(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "counting",
+            "1 where answered rows of the version are counted, 0 where its bundle has no usable reference",
+            self.counting.clone(),
+        );
+        registry.register(
+            "rows_uncounted",
+            "Answered rows that were not counted, by version",
+            self.rows_uncounted.clone(),
+        );
+        registry.register(
+            "entities_full",
+            "Rows that were counted without a look for repeats, because their window had too many entities",
+            self.entities_full.clone(),
+        );
+        registry.register(
+            "counts_durable",
+            "1 where counts are in mapped files and outlive a crash of the process",
+            self.counts_durable.clone(),
+        );
+        registry.register(
+            "counts_unsent_windows",
+            "Windows of which the ledger did not have all after the last flush",
+            self.counts_unsent.clone(),
+        );
+        registry.register(
+            "counts_dropped_windows",
+            "Windows that were dropped before the ledger had all of them, by reason",
+            self.windows_dropped.clone(),
+        );
+        registry.register(
+            "counts_dropped_rows",
+            "Counted rows that the ledger will never have",
+            self.rows_dropped.clone(),
+        );
+        registry.register(
+            "counts_recovered_windows",
+            "Windows that an earlier process of this Pod left behind and this one took over",
+            self.windows_recovered.clone(),
+        );
+        registry.register(
+            "counts_flush_failures",
+            "Messages with counts that the ledger did not take, by reason",
+            self.flush_failures.clone(),
+        );
+        registry.register(
+            "feedback",
+            "Labels, by what became of them",
+            self.feedback.clone(),
+        );
+        registry.register_with_unit(
+            "counts_last_flush_timestamp",
+            "When the ledger last had all counts, since 1970",
+            Unit::Seconds,
+            self.last_flush.clone(),
+        );
     }
 
     /// All numbers as `OpenMetrics` text, of type [`CONTENT_TYPE`].

@@ -3,9 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use http::StatusCode;
+use modelward_model::Row;
 use serde::Serialize;
 
 use crate::{
+    counting::{Answered, Origin},
     json::{Form, RowBody, Text},
     metrics::Metrics,
     problem::Problem,
@@ -24,6 +26,8 @@ struct Batch<'a> {
 struct Scored<'a> {
     form: Form,
     predictions: Vec<Prediction<'a>>,
+    /// The row of each.
+    rows: Vec<Row>,
     warnings: HashMap<(String, &'static str), u64>,
 }
 
@@ -32,6 +36,7 @@ pub fn predict(
     serving: &Serving,
     metrics: &Metrics,
     call: Call,
+    origin: &Origin,
     body: &[u8],
 ) -> Result<(Vec<u8>, Arc<LoadedRoute>), Problem> {
     let route = serving
@@ -41,8 +46,18 @@ pub fn predict(
     let Scored {
         form,
         predictions,
+        rows,
         warnings,
-    } = score(route, &serving.model, body, &seal)?;
+    } = score(route, &serving.model, body, &seal, &|errors| {
+        route.count_type_errors(metrics, call, origin, errors);
+    })?;
+    origin.check(rows.len()).map_err(Problem::unprocessable)?;
+    let answered = rows.iter().zip(&predictions).map(|(row, prediction)| Answered {
+        row,
+        score: prediction.probability,
+        class: prediction.class,
+    });
+    route.count_answered(metrics, call, origin, answered);
     count(route, metrics, &predictions, &warnings);
     metrics.batch_rows.observe(predictions.len() as f64);
     let bytes = if let (Form::One, [one]) = (form, predictions.as_slice()) {
@@ -63,7 +78,7 @@ pub fn predict(
 /// Scores a body by a version whose answers nobody sees; only counts remain.
 pub fn shadow(route: &LoadedRoute, metrics: &Metrics, body: &[u8]) {
     // What this version cannot read is no error of the client, whom another version answered.
-    if let Ok(scored) = score(route, "", body, &|_, _| String::new()) {
+    if let Ok(scored) = score(route, "", body, &|_, _| String::new(), &|_| {}) {
         count(route, metrics, &scored.predictions, &scored.warnings);
     }
 }
@@ -86,10 +101,11 @@ fn score<'a>(
     model: &'a str,
     body: &[u8],
     seal: &dyn Fn(u8, f64) -> String,
+    refused: &dyn Fn(&RowErrors),
 ) -> Result<Scored<'a>, Problem> {
     let text = Text::new(body)?;
     let (bounds, schema) = (route.bounds, route.bundle.schema());
-    let mut predictions = Vec::new();
+    let (mut predictions, mut rows) = (Vec::new(), Vec::new());
     let mut warnings = HashMap::new();
     let mut errors = RowErrors::default();
     let form = bounds.read_rows(&text, &mut |index, row| {
@@ -144,6 +160,7 @@ fn score<'a>(
                     prediction_id: seal(class, probability),
                     warnings: notices,
                 });
+                rows.push(row);
             }
         }
     })?;
@@ -163,6 +180,7 @@ fn score<'a>(
         Form::One | Form::Many(_) => {}
     }
     if errors.total > 0 {
+        refused(&errors);
         if form == Form::One {
             for detail in &mut errors.details {
                 detail.row = None;
@@ -177,6 +195,7 @@ fn score<'a>(
     Ok(Scored {
         form,
         predictions,
+        rows,
         warnings,
     })
 }

@@ -16,8 +16,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use modelward_wire::{Route, RouteMode};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
 /// The form that this code writes, and the only one that it reads.
 pub const PREDICTION_ID_FORM: u8 = 1;
@@ -38,7 +37,7 @@ const DOMAIN: &[u8] = b"modelward/prediction-id\0";
 /// What a prediction id says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PredictionId {
-    /// The first bytes of [`route_digest`] of the route that answered.
+    /// The first bytes of [`modelward_profile::route_digest`] of the route that answered.
     pub route: [u8; 8],
     /// When the request was received, milliseconds since 1970, UTC. 48 bits: until the year 10889.
     pub time_ms: u64,
@@ -68,27 +67,6 @@ pub enum PredictionIdError {
     /// The tag is not over this content by this key.
     #[error("prediction id was not made by this model, or was changed since")]
     Forged,
-}
-
-/// The address of one way to answer: version, bundle, threshold, weight and mode. The same route has the same
-/// digest on every Pod, and any change of it has another.
-pub fn route_digest(route: &Route) -> [u8; 32] {
-    let Route {
-        version,
-        digest,
-        weight,
-        threshold,
-        mode,
-    } = route;
-    let mode = match mode {
-        RouteMode::Live => "Live",
-        RouteMode::Shadow => "Shadow",
-    };
-    // One field a line: none of them can hold a line break, so two routes never share a text.
-    Sha256::digest(format!(
-        "modelward/route/1\n{version}\n{digest}\n{threshold}\n{weight}\n{mode}\n"
-    ))
-    .into()
 }
 
 // === impl PredictionId ===
@@ -243,42 +221,6 @@ mod tests {
             &"é".repeat(32),
         ] {
             assert_eq!(signer.open(wrong), Err(PredictionIdError::Malformed), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_route_that_differs_in_anything_has_another_digest() {
-        let route = Route {
-            version: "heart-1".into(),
-            digest: modelward_wire::Digest::from_bytes([1; 32]),
-            weight: 100,
-            threshold: "0.5".parse().unwrap(),
-            mode: RouteMode::Live,
-        };
-        let others = [
-            Route {
-                version: "heart-2".into(),
-                ..route.clone()
-            },
-            Route {
-                digest: modelward_wire::Digest::from_bytes([2; 32]),
-                ..route.clone()
-            },
-            Route {
-                weight: 99,
-                ..route.clone()
-            },
-            Route {
-                threshold: "0.6".parse().unwrap(),
-                ..route.clone()
-            },
-            Route {
-                mode: RouteMode::Shadow,
-                ..route.clone()
-            },
-        ];
-        for other in others {
-            assert_ne!(route_digest(&route), route_digest(&other));
         }
     }
 }

@@ -83,6 +83,9 @@ fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
             routes.model
         ));
     }
+    if routes.window_seconds == 0 {
+        return Err("windowSeconds is 0, a window has at least 1 second".to_owned());
+    }
     for (index, route) in routes.routes.iter().enumerate() {
         let version = &route.version;
         // The name travels as a response header and as a path segment.
@@ -218,6 +221,10 @@ mod tests {
             (
                 document(&route("a", 1, "Live")).replace("weight", "wait"),
                 "unknown field",
+            ),
+            (
+                document(&route("a", 1, "Live")).replace("\"routes\"", "\"windowSeconds\": 0, \"routes\""),
+                "windowSeconds is 0",
             ),
             ("{".to_owned(), "line 1"),
         ] {

@@ -74,7 +74,7 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
         }
     })?;
     let loader = Loader {
-        ledger,
+        ledger: ledger.clone(),
         namespace: args.namespace.clone(),
         cache_dir: args.cache_dir.clone(),
         max_backoff: Duration::from_secs(15),
@@ -94,14 +94,18 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
         "listening at {addr} for model {}",
         routes.model
     );
-    let app = Arc::new(App::new(args.namespace.clone(), routes, signer, args.limits()));
+    let app = App::new(args.namespace.clone(), routes, signer, args.limits())
+        .with_counts_in(&args.cache_dir.join("counts"))
+        .with_traffic_key(args.traffic_key_file.clone())
+        .with_ledger(ledger);
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    serve(app, loader, listener, stop).await?;
+    let flush = Duration::from_secs(args.flush_seconds.max(1));
+    serve(Arc::new(app), loader, listener, flush, stop).await?;
     Ok(())
 }
 

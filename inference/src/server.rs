@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! SIGTERM ─► /readyz 503, answers say `Connection: close`, everything is still taken ── drain seconds ─►
-//!         ─► no new connections, idle ones closed, requests in flight finish ── at most 20 s ─► end
+//!         ─► no new connections, idle ones closed, requests in flight finish ── at most 20 s ─►
+//!         ─► the last counts to the ledger ── at most 8 s ─► end
 //! ```
 
 use std::{
@@ -27,6 +28,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     app::App,
+    counting::flush::Flusher,
     http::router,
     loader::{Loader, VerificationError},
 };
@@ -34,17 +36,26 @@ use crate::{
 /// How long a connection that never had a request may still bring one when the process ends.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// The ledger has this long to take the last counts.
+const LAST_COUNTS: Duration = Duration::from_secs(8);
+
 /// Serves until `stop` is done and everything in flight is answered.
 ///
-/// Answers from the start; predictions once the bundles are loaded. An error is a bundle that must not be served.
+/// Answers from the start; predictions once the bundles are loaded. Tells the ledger what was counted each `flush`. An error is a bundle that must not be served.
 pub async fn serve(
     app: Arc<App>,
     loader: Loader,
     listener: TcpListener,
+    flush: Duration,
     stop: impl Future<Output = ()>,
 ) -> Result<(), VerificationError> {
     let server = Server::new(Arc::clone(&app));
     let accepting = tokio::spawn(server.clone().accept(listener));
+    let stop_flushing = CancellationToken::new();
+    let flushing = app.ledger.clone().map(|ledger| {
+        let flusher = Flusher::new(Arc::clone(&app), ledger, flush);
+        tokio::spawn(flusher.run(stop_flushing.clone()))
+    });
     let load = async {
         app.load(&loader).await?;
         std::future::pending::<Result<(), VerificationError>>().await
@@ -82,6 +93,16 @@ pub async fn serve(
             "{left} connections were cut after {} s",
             app.limits.grace.as_secs()
         );
+        // What they would still be answered is counted already; nothing is answered after the last counts.
+        server.cut.cancel();
+        server.connections.wait().await;
+    }
+    stop_flushing.cancel();
+    if let Some(flushing) = flushing {
+        match flushing.await {
+            Ok(flusher) => flusher.finish(LAST_COUNTS).await,
+            Err(error) => tracing::error!(%error, "failed to send the last counts"),
+        }
     }
     tracing::info!("ended");
     Ok(())
@@ -96,6 +117,8 @@ struct Server {
     no_more: CancellationToken,
     /// Connections end as soon as they are idle.
     closing: CancellationToken,
+    /// Connections end as they are.
+    cut: CancellationToken,
 }
 
 // === impl Server ===
@@ -108,6 +131,7 @@ impl Server {
             connections: TaskTracker::new(),
             no_more: CancellationToken::new(),
             closing: CancellationToken::new(),
+            cut: CancellationToken::new(),
         }
     }
 
@@ -127,7 +151,7 @@ impl Server {
                 Ok((stream, _)) => {
                     let server = self.clone();
                     self.connections.spawn(async move {
-                        server.connection(stream).await;
+                        server.until_cut(stream).await;
                         drop(place);
                     });
                 }
@@ -138,7 +162,15 @@ impl Server {
         while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
             let server = self.clone();
             self.connections
-                .spawn(async move { server.connection(stream).await });
+                .spawn(async move { server.until_cut(stream).await });
+        }
+    }
+
+    async fn until_cut(self, stream: TcpStream) {
+        let cut = self.cut.clone();
+        tokio::select! {
+            () = self.connection(stream) => {}
+            () = cut.cancelled() => {}
         }
     }
 

@@ -1,21 +1,23 @@
 //! What answers: verified bundles behind the routes, and what one request does with them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::AtomicU64},
     time::SystemTime,
 };
 
 use modelward_model::{Bundle, Row, RowError, Warning};
+use modelward_profile::route_digest;
 use modelward_wire::{Route, RouteMode};
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use crate::{
     args::Limits,
+    counting::{Answered, Origin, RouteCounts},
     json::Bounds,
-    metrics::{Metrics, PredictionLabels, WarningLabels},
-    prediction_id::{PredictionId, Signer, route_digest},
+    metrics::{Metrics, PredictionLabels, VersionLabel, WarningLabels},
+    prediction_id::{PredictionId, Signer},
     problem::{Detail, MAX_DETAILS},
     routes::{Split, point_of_key},
 };
@@ -34,6 +36,8 @@ pub struct LoadedRoute {
     /// Bounds of a request.
     pub bounds: Bounds,
     route_prefix: [u8; 8],
+    /// What counts its rows, where its bundle says how.
+    counts: Option<Arc<RouteCounts>>,
     /// Predictions of class 0 and 1.
     counters: [Counter<u64, AtomicU64>; 2],
 }
@@ -96,6 +100,8 @@ pub struct RowErrors {
     pub details: Vec<Detail>,
     /// All of them.
     pub total: usize,
+    /// Rows with a wrong type, by feature of the model.
+    pub wrong_types: BTreeMap<String, u64>,
 }
 
 /// The word for a kind of warning, in answers and metrics.
@@ -110,7 +116,13 @@ pub fn warning_kind(warning: &Warning) -> &'static str {
 
 impl LoadedRoute {
     /// A route over its bundle.
-    pub fn new(route: Route, bundle: Arc<Bundle>, limits: &Limits, metrics: &Metrics) -> Self {
+    pub fn new(
+        route: Route,
+        bundle: Arc<Bundle>,
+        counts: Option<Arc<RouteCounts>>,
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Self {
         let mode = match route.mode {
             RouteMode::Live => "Live",
             RouteMode::Shadow => "Shadow",
@@ -129,13 +141,14 @@ impl LoadedRoute {
             .collect();
         let bounds = limits.bounds(bundle.schema().features.len());
         let mut route_prefix = [0; 8];
-        route_prefix.copy_from_slice(&route_digest(&route)[..8]);
+        route_prefix.copy_from_slice(&route_digest(&route).as_bytes()[..8]);
         Self {
             threshold: route.threshold.to_f64(),
             bundle,
             positions,
             bounds,
             route_prefix,
+            counts,
             counters,
             route,
         }
@@ -158,7 +171,37 @@ impl LoadedRoute {
         })
     }
 
-    /// Counts answered rows by class, and their warnings.
+    /// Counts the rows of an answer for the ledger, before it is sent.
+    pub fn count_answered<'a>(
+        &self,
+        metrics: &Metrics,
+        call: Call,
+        origin: &Origin,
+        rows: impl ExactSizeIterator<Item = Answered<'a>>,
+    ) {
+        if let Some(counts) = &self.counts {
+            return counts.add(metrics, call.seconds(), origin, rows);
+        }
+        let version = self.route.version.clone();
+        metrics
+            .rows_uncounted
+            .get_or_create(&VersionLabel { version })
+            .inc_by(rows.len() as u64);
+    }
+
+    /// Counts rows that were refused because of wrong types.
+    pub fn count_type_errors(&self, metrics: &Metrics, call: Call, origin: &Origin, errors: &RowErrors) {
+        let features = &errors.wrong_types;
+        if let Some(counts) = &self.counts
+            && !origin.synthetic
+            && !features.is_empty()
+        {
+            let features = features.iter().map(|(name, rows)| (name.as_str(), *rows));
+            counts.add_type_errors(metrics, call.seconds(), features);
+        }
+    }
+
+    /// Counts answered rows by class, and their warnings, in the metrics.
     pub fn count(
         &self,
         metrics: &Metrics,
@@ -208,6 +251,15 @@ impl Serving {
     }
 }
 
+// === impl Call ===
+
+impl Call {
+    /// When it was received, in seconds since 1970.
+    fn seconds(self) -> i64 {
+        i64::try_from(self.time_ms / 1000).unwrap_or(i64::MAX)
+    }
+}
+
 // === impl Notice ===
 
 impl From<&Warning> for Notice {
@@ -239,6 +291,12 @@ impl RowErrors {
     /// Adds every error of a row.
     pub fn extend(&mut self, row: Option<usize>, errors: &[RowError]) {
         for error in errors {
+            if let RowError::WrongType { feature, .. } = error {
+                match self.wrong_types.get_mut(feature) {
+                    Some(rows) => *rows += 1,
+                    None => _ = self.wrong_types.insert(feature.clone(), 1),
+                }
+            }
             self.push(row, error.feature(), || error.to_string());
         }
     }

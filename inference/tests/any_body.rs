@@ -144,6 +144,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
+    fn labels_of_any_kind(body in any_json(), bytes in prop::collection::vec(any::<u8>(), 0..200), id: String, many: bool) {
+        check("/feedback", &[], body.to_string().into_bytes());
+        check("/feedback", &[], bytes);
+        let label = json!({"predictionId": id, "actual": body});
+        let labels = if many { json!([label, body]) } else { label };
+        check("/feedback", &[], labels.to_string().into_bytes());
+    }
+
+    #[test]
+    fn rows_of_any_origin(
+        traffic in "[ -~]{0,20}", key in "[ -~]{0,70}", entities in "[ -~]{0,40}", path in prop::sample::select(&PATHS[..]),
+    ) {
+        let origin = [("modelward-traffic", traffic.as_str()), ("modelward-traffic-key", &key), ("modelward-entity", &entities)];
+        for headers in [&origin[..], &origin[..1], &origin[1..], &origin[2..]] {
+            check(path, headers, json!([{"age": 63}, {"age": 41}]).to_string().into_bytes());
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes(body in prop::collection::vec(any::<u8>(), 0..400), path in prop::sample::select(&PATHS[..])) {
         check(path, &[], body);
     }

@@ -12,11 +12,8 @@ use axum::body::Body;
 use common::{KEY, Ready, ready, ready_with, row};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use modelward_inference::{
-    http::router,
-    metrics,
-    prediction_id::{Signer, route_digest},
-};
+use modelward_inference::{http::router, metrics, prediction_id::Signer};
+use modelward_profile::route_digest;
 use modelward_wire::RouteMode;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -104,7 +101,10 @@ async fn one_object_is_answered_with_the_score_of_the_bundle_bit_for_bit() {
         (id.score.to_bits(), id.class),
         (expected.to_bits(), u8::from(expected >= 0.5))
     );
-    assert_eq!(id.route, route_digest(&server.app.entries[0].route)[..8]);
+    assert_eq!(
+        id.route,
+        route_digest(&server.app.entries[0].route).as_bytes()[..8]
+    );
 }
 
 #[tokio::test]

@@ -161,7 +161,9 @@ async fn a_flipped_byte_ends_the_process_with_code_3_and_the_name_of_the_file() 
         );
         assert!(termination.contains("expected sha256:"), "{termination}");
         // Nothing of it is kept for the next start.
-        assert_eq!(fs::read_dir(program.dir.path().join("cache")).unwrap().count(), 0);
+        let kept = fs::read_dir(program.dir.path().join("cache")).unwrap();
+        let kept: Vec<_> = kept.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(kept, ["counts"]);
     }
 }
 
@@ -240,7 +242,7 @@ async fn what_is_under_a_digest_and_is_not_it_is_refused() {
         .load(&digest, &metrics, &|_| {})
         .await
         .unwrap();
-    assert_eq!(loaded.digest(), digest);
+    assert_eq!(loaded.bundle.digest(), digest);
     assert_ne!(other, digest);
     assert_eq!(metrics.cache_dropped.get(), 1);
 }

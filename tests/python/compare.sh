@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains on the sample data and compares every metric, score and coefficient with scikit-learn's.
+# Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
+# compared with the first with NumPy's bootstrap.
 #
 #   compare.sh            builds the trainer, makes the Python environment if needed, compares
 #   TRAINER=PATH          uses this trainer instead of building one
@@ -39,3 +40,33 @@ DATA=$ROOT/manifests/samples/heart-disease
 compare cleveland "$ROOT/manifests/samples/heart-1.yaml" "$DATA/cleveland.csv"
 # Missing values in most rows, categories that some folds never see, every code declared as a category.
 compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"
+
+# Both together, compared with the model of the first.
+compare_champion() { # METRIC
+  echo "== union, compared by $1"
+  local champion spec=$WORK/union-$1.yaml at=$WORK/union-$1
+  champion=$(sha256sum "$WORK/cleveland/bundle/manifest.json" | cut -d' ' -f1)
+  # The sample's own dataset again, under the name of the other file.
+  awk -v champion="$champion" '
+    /^  retraining:/ { exit }
+    /^        csv:/ { csv = 1 }
+    /^      target:/ {
+      csv = 0
+      print "      additionalDatasets:"
+      print "        - name: hungarian"
+      print "          dataset:"
+      print "            configMap: {name: heart-disease, key: hungarian.csv}"
+      printf "%s", kept
+      print "      notWorseThan: {version: heart-1, bundle: \"sha256:" champion "\"}"
+    }
+    csv { kept = kept "    " $0 "\n" }
+    { print }
+  ' "$ROOT/manifests/samples/heart-1.yaml" | sed "s/selectBy: F1/selectBy: $1/" >"$spec"
+  local sources=(--source "$DATA/cleveland.csv" --source "$DATA/hungarian.csv")
+  RUST_LOG=warn "$TRAINER" snapshot --spec "$spec" "${sources[@]}" --out "$at/snapshot" >/dev/null
+  RUST_LOG=warn "$TRAINER" fit --spec "$spec" --snapshot-dir "$at/snapshot" --champion "$WORK/cleveland/bundle" --out "$at/bundle" >/dev/null
+  "$VENV/bin/python" "$HERE/compare_champion.py" "$at/snapshot" "$at/bundle" "$WORK/cleveland/bundle"
+}
+for metric in F1 RocAuc LogLoss; do
+  compare_champion "$metric"
+done

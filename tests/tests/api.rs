@@ -65,7 +65,7 @@ async fn refusal(pointer: &str, value: Value) -> String {
 #[tokio::test]
 async fn a_first_file_needs_little_and_the_rest_is_filled_in() {
     let version = apply(&heart()).await.unwrap();
-    let training = &version.spec.source.training;
+    let training = version.spec.source.training.as_ref().unwrap();
     assert_eq!(
         (
             training.validation.folds,

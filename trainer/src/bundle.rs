@@ -12,7 +12,8 @@ use modelward_wire::{Decimal, ManifestKind, MetricValue, SourceRecord};
 use serde::Serialize;
 
 use crate::{
-    reference::{self, ReferenceError},
+    compare::Comparison,
+    reference::{self, ReferenceError, Window},
     snapshot::Snapshot,
     train::{Candidate, Plan, THRESHOLD, Trained},
 };
@@ -51,6 +52,8 @@ struct MetricsFile<'a> {
     select_by: &'static str,
     selected: &'static str,
     gates: &'a [Gate],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_worse_than: Option<&'a Comparison>,
     candidates: Vec<CandidateInfo>,
 }
 
@@ -113,10 +116,18 @@ struct Card<'a> {
     seed: u64,
     select_by: &'static str,
     candidates: Vec<CardCandidate>,
+    comparison: Option<&'a Comparison>,
+    window: Option<CardWindow>,
     features: Vec<CardFeature<'a>>,
     columns: Vec<(&'a str, String)>,
     intercept: String,
     c: f64,
+}
+
+struct CardWindow {
+    rows: i64,
+    start: String,
+    end: String,
 }
 
 struct CardCandidate {
@@ -139,13 +150,25 @@ pub fn threshold() -> Result<Decimal, AssembleError> {
     Decimal::rounded(THRESHOLD, 1).ok_or(AssembleError::Threshold(THRESHOLD))
 }
 
-/// The files of a bundle. The same snapshot, plan and gates give the same bytes.
+/// What a bundle has beside what every one has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// What came of comparing with the champion, where there is one.
+    pub comparison: Option<&'a Comparison>,
+    /// The window that traffic is compared with, where it is not the training data.
+    pub window: Option<&'a Window>,
+    /// The rows that the champion was not trained on.
+    pub new_rows: &'a [usize],
+}
+
+/// The files of a bundle. The same snapshot, plan, gates and extras give the same bytes.
 pub fn build(
     model: &str,
     snapshot: &Snapshot,
     plan: &Plan,
     gates: &[Gate],
     trained: &Trained,
+    extras: Extras<'_>,
 ) -> Result<DirBuilder, AssembleError> {
     let candidate = &trained.candidates[trained.selected];
     let threshold = threshold()?;
@@ -162,7 +185,11 @@ pub fn build(
         metrics: candidate.reported.clone(),
     };
     let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer, &warm_up_rows(snapshot))?;
-    Ok(DirBuilder::new(ManifestKind::Bundle)
+    let reference = match extras.window {
+        Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
+        None => reference::reference(&snapshot.data, candidate)?,
+    };
+    let files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
         .with(file::TRANSFORMS, json(&trained.transforms)?)
@@ -170,15 +197,22 @@ pub fn build(
         .with(file::WARM_UP, json(&warm_up)?)
         .with(
             file::METRICS,
-            json(&metrics_file(plan, gates, trained, &info.threshold))?,
+            json(&metrics_file(
+                plan,
+                gates,
+                trained,
+                &info.threshold,
+                extras.comparison,
+            ))?,
         )
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
-        .with(
-            file::REFERENCE,
-            json(&reference::reference(&snapshot.data, candidate)?)?,
-        )
-        .with(file::CARD, card(snapshot, plan, trained, &info)?)
-        .with(file::MLMODEL, mlmodel(snapshot, &info)?))
+        .with(file::REFERENCE, json(&reference)?)
+        .with(file::CARD, card(snapshot, plan, trained, &info, extras)?)
+        .with(file::MLMODEL, mlmodel(snapshot, &info)?);
+    Ok(match extras.window {
+        Some(window) => files.with(file::ACCEPTED_WINDOW, json(&window.accepted)?),
+        None => files,
+    })
 }
 
 /// Rows at equal distances over the snapshot, and one that misses everything it may.
@@ -205,6 +239,7 @@ fn metrics_file<'a>(
     gates: &'a [Gate],
     trained: &Trained,
     threshold: &Decimal,
+    not_worse_than: Option<&'a Comparison>,
 ) -> MetricsFile<'a> {
     let candidates = trained.candidates.iter().map(|candidate| CandidateInfo {
         family: candidate.family.as_str(),
@@ -250,6 +285,7 @@ fn metrics_file<'a>(
         select_by: plan.select_by.as_str(),
         selected: trained.candidates[trained.selected].family.as_str(),
         gates,
+        not_worse_than,
         candidates: candidates.collect(),
     }
 }
@@ -285,6 +321,7 @@ fn card(
     plan: &Plan,
     trained: &Trained,
     info: &BundleInfo,
+    extras: Extras<'_>,
 ) -> Result<String, askama::Error> {
     let features = snapshot
         .data
@@ -344,6 +381,12 @@ fn card(
                 metrics: candidate.reported.clone(),
             })
             .collect(),
+        comparison: extras.comparison,
+        window: extras.window.map(|window| CardWindow {
+            rows: window.accepted.rows,
+            start: window.accepted.start_time.0.to_string(),
+            end: window.accepted.end_time.0.to_string(),
+        }),
         features: features.collect(),
         columns: names
             .zip(coef.iter().map(|number| format!("{number:.4}")))
@@ -424,7 +467,7 @@ mod tests {
     fn built(threads: usize) -> DirBuilder {
         let snapshot = frozen(data());
         let trained = train(&snapshot.data, &plan(), threads, &|_| ()).unwrap();
-        build("heart", &snapshot, &plan(), &[], &trained).unwrap()
+        build("heart", &snapshot, &plan(), &[], &trained, Extras::default()).unwrap()
     }
 
     #[test]
@@ -474,7 +517,7 @@ mod tests {
         let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bundle");
-        build("heart", &snapshot, &plan(), &[], &trained)
+        build("heart", &snapshot, &plan(), &[], &trained, Extras::default())
             .unwrap()
             .write(&dir)
             .unwrap();

@@ -6,6 +6,7 @@
 //! | `Encoding`, `Csv`, `Header`, `ColumnCount`, `TooManyColumns` | it is not the table that the spec describes |
 //! | `Empty` | no rows |
 //! | `UnknownColumn` | target, a feature or an excluded column that the table does not have |
+//! | `Columns` | a dataset that has other columns than the first one |
 //! | `NoFeatures` | nothing is left to learn from |
 //! | `Type` | a value that is no number in a numeric column; a column that mixes numbers and words without being declared |
 //! | `Range`, `Category` | a value outside what the spec declares |
@@ -16,6 +17,10 @@
 //!
 //! A column that the spec does not declare is `Numeric` where every value is a number, however few distinct ones
 //! there are: whether 0, 1, 2 are codes or amounts is not in the data. Declare codes `Categorical`.
+//!
+//! Several datasets are one table: their rows follow each other, and a column is inferred and checked over all of them.
+//! Only how a file is written (header, delimiter, what means missing) and the order of its columns is its own. Where
+//! there are several, a violation of values names the dataset that it is in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +42,20 @@ pub const MAX_CATEGORIES: usize = 256;
 
 /// Values from the data are quoted up to this many characters.
 const MAX_QUOTED: usize = 40;
+
+/// Names of datasets are given up to this many characters.
+const MAX_NAME: usize = 60;
+
+/// One file that rows were read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// How violations name it.
+    pub name: &'a str,
+    /// Its rows.
+    pub table: &'a Table,
+    /// Texts that mean "missing" in it, beside the empty text.
+    pub missing: &'a [String],
+}
 
 /// What a check that found nothing wrong has made of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,55 +82,49 @@ pub struct ColumnReport {
     pub distinct: u64,
 }
 
-/// Checks a table against the spec. All violations at once, or typed rows.
-pub fn check(table: &Table, training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
+/// Checks tables against the spec, as one. All violations at once, or typed rows.
+pub fn check(parts: &[Part<'_>], training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
+    let source = Source::new(parts);
     let mut violations = Vec::new();
-    if table.rows.is_empty() {
-        let message = "the data has no rows";
+    for part in parts.iter().filter(|part| part.table.rows.is_empty()) {
+        let message = source.told(part.name, "the data has no rows");
         violations.push(violation("", "Empty", message, 1, None));
     }
-    check_names(table, training, &mut violations);
+    source.check_names(training, &mut violations);
 
-    let missing: BTreeSet<&str> = training
-        .dataset
-        .csv
-        .missing
-        .iter()
-        .map(|text| text.trim())
-        .collect();
+    let names = source.columns();
     let mut features = Vec::new();
     let mut columns = Vec::new();
     let mut values = Vec::new();
-    for (index, name) in table.columns.iter().enumerate() {
-        if *name == training.target.column
-            || training.exclude.contains(name)
-            || table.columns[..index].contains(name)
+    for (index, name) in names.iter().enumerate() {
+        if *name == training.target.column || training.exclude.contains(name) || names[..index].contains(name)
         {
             continue;
         }
         let spec = training.features.iter().find(|feature| feature.name == *name);
         let column = Column {
+            source: &source,
             name,
             spec,
-            cells: cells(table, index, &missing),
+            cells: source.cells(name),
         };
         let (feature, report, column) = column.check(&mut violations);
         features.push(feature);
         columns.push(report);
         values.push(column);
     }
-    if features.is_empty() && !table.columns.is_empty() {
+    if features.is_empty() && !names.is_empty() {
         let message = "no column is left to learn from: every one is the target or excluded";
         violations.push(violation("", "NoFeatures", message, 1, None));
     }
-    let labels = check_target(table, training, &missing, &mut violations);
+    let labels = check_target(&source, training, &mut violations);
 
     if !violations.is_empty() {
         return Err(violations);
     }
     let schema = FeatureSchema::new(features)
         .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
-    let rows = (0..table.rows.len())
+    let rows = (0..labels.len())
         .map(|row| Row::new(values.iter().map(|column| column[row]).collect()))
         .collect();
     Ok(Checked {
@@ -129,55 +142,113 @@ pub fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-fn check_names(table: &Table, training: &TrainingSource, violations: &mut Vec<Violation>) {
-    // Without any column the file is empty or unreadable: which names are absent says nothing then.
-    if table.columns.is_empty() {
-        return;
-    }
-    let named = std::iter::once((&training.target.column, "target"))
-        .chain(
-            training
-                .features
-                .iter()
-                .map(|feature| (&feature.name, "features")),
-        )
-        .chain(training.exclude.iter().map(|name| (name, "exclude")));
-    for (name, place) in named {
-        if !table.columns.contains(name) {
-            let known = cut(&table.columns.join(", "), 160);
-            let message = format!("{place} names a column that the data does not have; it has {known}");
-            violations.push(violation(name, "UnknownColumn", message, 1, None));
-        }
-    }
-}
+/// Where a cell is: the dataset's index, and the number of the row in it.
+type Place = (usize, u64);
 
-fn cells<'a>(table: &'a Table, index: usize, missing: &BTreeSet<&str>) -> Vec<(u64, Option<&'a str>)> {
-    let present = |text: &&str| !text.is_empty() && !missing.contains(text);
-    table
-        .rows
-        .iter()
-        .map(|row| (row.number, row.cells.get(index).filter(present)))
-        .collect()
+/// A cell, `None` where it is missing.
+type Cell<'a> = (Place, Option<&'a str>);
+
+/// All parts, as one table.
+struct Source<'a> {
+    parts: &'a [Part<'a>],
+    missing: Vec<BTreeSet<&'a str>>,
 }
 
 /// One column while it is checked.
 struct Column<'a> {
+    source: &'a Source<'a>,
     name: &'a str,
     spec: Option<&'a FeatureSpec>,
-    cells: Vec<(u64, Option<&'a str>)>,
+    cells: Vec<Cell<'a>>,
 }
 
-/// Rows that break one rule: how many, the first one, its value.
+/// Rows that break one rule.
 #[derive(Default)]
 struct Broken<'a> {
-    count: u64,
-    first: Option<(u64, &'a str)>,
+    /// One entry a dataset that has such rows: its index, how many, the first one, its value.
+    parts: Vec<(usize, u64, u64, &'a str)>,
+}
+
+// === impl Source ===
+
+impl<'a> Source<'a> {
+    fn new(parts: &'a [Part<'a>]) -> Self {
+        let missing = |part: &Part<'a>| part.missing.iter().map(|text| text.trim()).collect();
+        Self {
+            parts,
+            missing: parts.iter().map(missing).collect(),
+        }
+    }
+
+    /// The columns, in the first part's order.
+    fn columns(&self) -> &'a [String] {
+        self.parts.first().map_or(&[], |part| &part.table.columns)
+    }
+
+    /// The message, with the dataset's name before it where there are several.
+    fn told(&self, name: &str, message: &str) -> String {
+        if self.parts.len() > 1 {
+            format!("{}: {message}", cut(name, MAX_NAME))
+        } else {
+            message.to_owned()
+        }
+    }
+
+    fn name(&self, part: usize) -> &'a str {
+        self.parts.get(part).map_or("", |part| part.name)
+    }
+
+    fn check_names(&self, training: &TrainingSource, violations: &mut Vec<Violation>) {
+        let first = self.columns();
+        // Without any column a file is empty or unreadable: which names are absent says nothing then.
+        if self.parts.iter().any(|part| part.table.columns.is_empty()) {
+            return;
+        }
+        let features = training.features.iter();
+        let named = std::iter::once((&training.target.column, "target"))
+            .chain(features.map(|feature| (&feature.name, "features")));
+        let absent = named.filter(|(name, _)| !first.contains(name));
+        let anywhere = |name: &String| self.parts.iter().any(|part| part.table.columns.contains(name));
+        let excluded = training.exclude.iter().map(|name| (name, "exclude"));
+        for (name, place) in absent.chain(excluded.filter(|(name, _)| !anywhere(name))) {
+            let known = cut(&first.join(", "), 160);
+            let message = format!("{place} names a column that the data does not have; it has {known}");
+            violations.push(violation(name, "UnknownColumn", message, 1, None));
+        }
+        for part in self.parts.iter().skip(1) {
+            let columns = &part.table.columns;
+            let wanted = |name: &&String| !training.exclude.contains(name);
+            let (first_name, name) = (cut(self.name(0), MAX_NAME), cut(part.name, MAX_NAME));
+            for absent in first.iter().filter(wanted).filter(|name| !columns.contains(name)) {
+                let message = format!("{name} lacks this column, which {first_name} has");
+                violations.push(violation(absent, "Columns", message, 1, None));
+            }
+            for more in columns.iter().filter(wanted).filter(|name| !first.contains(name)) {
+                let message = format!("{name} has this column, which {first_name} lacks; exclude it");
+                violations.push(violation(more, "Columns", message, 1, None));
+            }
+        }
+    }
+
+    /// The cells of a column, of every part that has it.
+    fn cells(&self, column: &str) -> Vec<Cell<'a>> {
+        let mut cells = Vec::new();
+        for (at, (part, missing)) in self.parts.iter().zip(&self.missing).enumerate() {
+            let Some(index) = part.table.columns.iter().position(|name| name == column) else {
+                continue;
+            };
+            let present = |text: &&str| !text.is_empty() && !missing.contains(text);
+            let rows = part.table.rows.iter();
+            cells.extend(rows.map(|row| ((at, row.number), row.cells.get(index).filter(present))));
+        }
+        cells
+    }
 }
 
 // === impl Column ===
 
 impl<'a> Column<'a> {
-    fn present(&self) -> impl Iterator<Item = (u64, &'a str)> + '_ {
+    fn present(&self) -> impl Iterator<Item = (Place, &'a str)> + '_ {
         self.cells
             .iter()
             .filter_map(|(row, cell)| cell.map(|cell| (*row, cell)))
@@ -238,7 +309,14 @@ impl<'a> Column<'a> {
             .find(|(_, cell)| cell.is_none())
             .map(|(row, _)| *row);
         let mut push = |rule, message: String| {
-            violations.push(violation(self.name, rule, message, missing as u64, example));
+            let (message, row) = match example {
+                Some((part, row)) if self.source.parts.len() > 1 => {
+                    let name = cut(self.source.name(part), MAX_NAME);
+                    (format!("{message}; the first one is in {name}"), Some(row))
+                }
+                _ => (message, example.map(|(_, row)| row)),
+            };
+            violations.push(violation(self.name, rule, message, missing as u64, row));
         };
         if present == 0 {
             push(
@@ -274,19 +352,18 @@ impl<'a> Column<'a> {
                 words.add(row, cell);
             }
         }
-        if words.count == 0 {
+        let count = words.count();
+        if count == 0 {
             return SpecKind::Numeric;
         }
-        let numbers = present as u64 - words.count;
-        if numbers >= words.count {
-            let (row, cell) = words.first.unwrap_or_default();
-            let message = format!(
-                "{numbers} values are numbers and {} are not, such as {}; add that text to csv.missing, or declare the \
-                 feature Categorical",
-                words.count,
-                quoted(cell)
-            );
-            violations.push(violation(self.name, "Type", message, words.count, Some(row)));
+        let numbers = present as u64 - count;
+        if numbers >= count {
+            words.push(violations, self.source, self.name, "Type", |cell, count| {
+                format!(
+                    "{numbers} values are numbers and {count} are not, such as {cell}; add that text to csv.missing, or \
+                     declare the feature Categorical"
+                )
+            });
         }
         SpecKind::Categorical
     }
@@ -318,13 +395,13 @@ impl<'a> Column<'a> {
             }
         }
         let name = self.name;
-        no_number.push(violations, name, "Type", |cell, _| {
+        no_number.push(violations, self.source, name, "Type", |cell, _| {
             format!("{cell} is not a number")
         });
-        too_large.push(violations, name, "Type", |cell, _| {
+        too_large.push(violations, self.source, name, "Type", |cell, _| {
             format!("{cell} is beyond the range of a 32-bit float (about ±3.4e38)")
         });
-        outside.push(violations, name, "Range", |cell, _| {
+        outside.push(violations, self.source, name, "Range", |cell, _| {
             format!(
                 "{cell} is outside the declared range {}",
                 range.map(range_text).unwrap_or_default()
@@ -393,7 +470,7 @@ impl<'a> Column<'a> {
                 _ => Value::Missing,
             });
         }
-        unknown.push(violations, self.name, "Category", |cell, _| {
+        unknown.push(violations, self.source, self.name, "Category", |cell, _| {
             format!(
                 "{cell} is none of the declared categories {}",
                 cut(&categories.join(", "), 120)
@@ -416,18 +493,15 @@ fn ordered(words: BTreeSet<&str>) -> Vec<String> {
 }
 
 fn check_target(
-    table: &Table,
+    source: &Source<'_>,
     training: &TrainingSource,
-    missing: &BTreeSet<&str>,
     violations: &mut Vec<Violation>,
 ) -> Vec<bool> {
     let target = &training.target;
-    let Some(index) = table.columns.iter().position(|name| *name == target.column) else {
-        return Vec::new();
-    };
     let (mut absent, mut unreadable) = (Broken::default(), Broken::default());
-    let mut labels = Vec::with_capacity(table.rows.len());
-    for (row, cell) in cells(table, index, missing) {
+    let cells = source.cells(&target.column);
+    let mut labels = Vec::with_capacity(cells.len());
+    for (row, cell) in cells {
         match cell {
             None => absent.add(row, ""),
             Some(cell) => match class(cell, target) {
@@ -436,19 +510,23 @@ fn check_target(
             },
         }
     }
-    let readable = absent.count == 0 && unreadable.count == 0;
-    absent.push(violations, &target.column, "Target", |_, count| {
+    let readable = absent.count() == 0 && unreadable.count() == 0;
+    absent.push(violations, source, &target.column, "Target", |_, count| {
         format!("{count} rows miss the target; remove them from the source")
     });
-    unreadable.push(violations, &target.column, "Target", |cell, _| {
-        match &target.positive_when {
+    unreadable.push(
+        violations,
+        source,
+        &target.column,
+        "Target",
+        |cell, _| match &target.positive_when {
             Some(_) => format!("{cell} is not a number, so it cannot be compared with greaterThan"),
             None => {
                 format!("{cell} is neither 0 nor 1; say in target.positiveWhen which rows are of class 1")
             }
-        }
-    });
-    if table.rows.is_empty() || !readable {
+        },
+    );
+    if labels.is_empty() || !readable {
         return labels;
     }
     let positives = labels.iter().filter(|label| **label).count();
@@ -525,21 +603,29 @@ fn quoted(text: &str) -> String {
 // === impl Broken ===
 
 impl<'a> Broken<'a> {
-    fn add(&mut self, row: u64, cell: &'a str) {
-        self.count += 1;
-        self.first.get_or_insert((row, cell));
+    fn add(&mut self, (part, row): Place, cell: &'a str) {
+        // Cells come part by part.
+        match self.parts.last_mut() {
+            Some((last, count, ..)) if *last == part => *count += 1,
+            _ => self.parts.push((part, 1, row, cell)),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.parts.iter().map(|(_, count, ..)| count).sum()
     }
 
     fn push(
         self,
         violations: &mut Vec<Violation>,
+        source: &Source<'_>,
         column: &str,
         rule: &str,
         message: impl Fn(String, u64) -> String,
     ) {
-        if let Some((row, cell)) = self.first {
-            let message = message(quoted(cell), self.count);
-            violations.push(violation(column, rule, message, self.count, Some(row)));
+        for (part, count, row, cell) in self.parts {
+            let message = source.told(source.name(part), &message(quoted(cell), count));
+            violations.push(violation(column, rule, message, count, Some(row)));
         }
     }
 }
@@ -565,7 +651,15 @@ mod tests {
     fn run(csv: &str, training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
         let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv);
         assert!(violations.is_empty(), "{violations:?}");
-        check(&table, training)
+        check(&[part("d.csv", &table, training)], training)
+    }
+
+    fn part<'a>(name: &'a str, table: &'a Table, training: &'a TrainingSource) -> Part<'a> {
+        Part {
+            name,
+            table,
+            missing: &training.dataset.csv.missing,
+        }
     }
 
     fn rules(csv: &str, training: &TrainingSource) -> Vec<String> {
@@ -664,6 +758,103 @@ mod tests {
         assert_eq!(checked.dataset.labels, [true, false, true, false]);
     }
 
+    /// Two files of the spec's datasets; what means missing in the second is its own.
+    fn both(one: &str, other: &str, training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
+        let columns = vec!["y".into(), "sex".into(), "age".into()];
+        let bare = modelward_crds::CsvFormat {
+            header: false,
+            columns,
+            missing: vec!["-9".into()],
+            ..training.dataset.csv.clone()
+        };
+        let (first, found) = table::read(one.as_bytes(), &training.dataset.csv);
+        assert!(found.is_empty(), "{found:?}");
+        let (second, found) = table::read(other.as_bytes(), &bare);
+        assert!(found.is_empty(), "{found:?}");
+        let second = Part {
+            name: "second",
+            table: &second,
+            missing: &bare.missing,
+        };
+        check(&[part("first", &first, training), second], training)
+    }
+
+    #[test]
+    fn rows_of_two_files_follow_each_other_whatever_the_order_of_their_columns() {
+        let spec = training(&json!([{"name": "sex", "kind": "Categorical"}]));
+        let one = "age,sex,y\n63.0,1.0,0\n?,0.0,1\n";
+        let checked = both(one, "0,1,40\n1,2,-9\n", &spec).unwrap();
+        let data = &checked.dataset;
+        let numbers: Vec<Value> = data.rows.iter().map(|row| row.values()[0]).collect();
+        let expected = [
+            Value::Number(63.0),
+            Value::Missing,
+            Value::Number(40.0),
+            Value::Missing,
+        ];
+        assert_eq!(numbers, expected);
+        assert_eq!(
+            data.schema.features[1].kind,
+            Feature::categorical("sex", &["0", "1", "2"]).kind
+        );
+        assert_eq!(data.labels, [false, true, false, true]);
+        // The same patient written in the other way is the same row.
+        let again = both(one, "0,1,63\n1,0,-9\n", &spec).unwrap().dataset;
+        assert_eq!(
+            (again.row_hash(0), again.row_hash(1)),
+            (again.row_hash(2), again.row_hash(3))
+        );
+    }
+
+    #[test]
+    fn a_violation_names_the_file_where_there_are_several() {
+        let spec = training(&json!([
+            {"name": "age", "kind": "Numeric", "range": {"min": "0", "max": "120"}},
+            {"name": "sex", "kind": "Categorical", "maxMissingRatio": "0.2"},
+        ]));
+        let violations = both(
+            "age,sex,y\n63,1,0\n130,0,1\n",
+            "0,-9,200\n1,1,old\n0,-9,300\n",
+            &spec,
+        )
+        .unwrap_err();
+        let found: Vec<_> = violations
+            .iter()
+            .map(|v| {
+                format!(
+                    "{} {} {} {:?}: {}",
+                    v.column, v.rule, v.count, v.example_row, v.message
+                )
+            })
+            .collect();
+        let starts = [
+            "age Type 1 Some(2): second: \"old\"",
+            "age Range 1 Some(2): first: \"130\"",
+            "age Range 2 Some(1): second: \"200\"",
+            "sex MissingRatio 2 Some(1): 2 of 5 rows",
+        ];
+        assert_eq!(found.len(), starts.len(), "{found:?}");
+        for (found, start) in found.iter().zip(starts) {
+            assert!(found.starts_with(start), "{found}, expected {start}");
+        }
+        assert!(found[3].ends_with("the first one is in second"), "{}", found[3]);
+    }
+
+    #[test]
+    fn files_of_other_columns_are_no_one_table() {
+        let spec = training(&json!([]));
+        let violations = both("age,bp,y\n63,1,0\n40,2,1\n", "0,1,40\n1,1,50\n", &spec).unwrap_err();
+        let found: Vec<_> = violations
+            .iter()
+            .map(|v| (v.column.as_str(), v.rule.as_str()))
+            .collect();
+        assert_eq!(found, [("bp", "Columns"), ("sex", "Columns")]);
+        let mut excluding = spec;
+        excluding.exclude = vec!["bp".into(), "sex".into()];
+        let checked = both("age,bp,y\n63,1,0\n40,2,1\n", "0,1,40\n1,1,50\n", &excluding).unwrap();
+        assert_eq!(checked.dataset.len(), 4);
+    }
+
     #[test]
     fn an_identifier_is_no_category() {
         use std::fmt::Write as _;
@@ -699,7 +890,7 @@ mod tests {
         fn no_table_makes_it_panic(text in "[axy01.?\\-e,\"\n ]{0,60}|(x,y\n)([0-9?a]{1,2},[01?]\n){0,8}") {
             let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));
             let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv);
-            match check(&table, &spec) {
+            match check(&[part("d.csv", &table, &spec)], &spec) {
                 Ok(checked) => prop_assert_eq!(checked.dataset.rows.len(), checked.dataset.labels.len()),
                 Err(violations) => prop_assert!(!violations.is_empty()),
             }

@@ -9,28 +9,30 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use modelward_crds::{
-    CsvFormat, Dataset as DatasetSpec, FeatureKind as SpecKind, ModelVersion, TrainingSource,
-};
-use modelward_model::{Bundle, Cell, FeatureKind, Row, TargetInfo, Warning, sha256};
-use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, SourceRecord, Verdict, Violation};
+use modelward_crds::{CsvFormat, FeatureKind as SpecKind, TrainingSource};
+use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict, Violation};
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
-    bundle, check,
+    bundle::{self, Extras},
+    check,
+    compare::Opponent,
+    freeze::{Frozen, freeze, invalid, target_info},
     ledger::{self, Ledger},
+    reference::Window,
     report::{self, Meter},
     snapshot::{self, Snapshot},
-    source::{self, SourceError},
-    spec::{self, SpecError},
+    source,
+    spec::{self, Spec, SpecError},
     table,
     train::{self, Plan, Step, TrainError, Trained},
     violation::violation,
 };
 
-/// A result names this many violations at most: the ledger takes no more than a megabyte.
-const MAX_VIOLATIONS: usize = 500;
+/// The counts of a window have a few kilobytes a feature.
+const MAX_WINDOW_BYTES: u64 = 64 << 20;
 
 /// Data in, bundle out.
 #[derive(Debug, Parser)]
@@ -56,9 +58,10 @@ pub struct SnapshotArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// The CSV file. Without it, the address that the spec names is read.
+    /// A CSV file; once for each dataset of the spec that is no address, in their order. Addresses that the spec names are
+    /// read unless there is a file for every dataset.
     #[arg(long)]
-    pub source: Option<PathBuf>,
+    pub source: Vec<PathBuf>,
     /// Directory to write the snapshot to; a former snapshot there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
@@ -80,9 +83,15 @@ pub struct FitArgs {
     /// Directory of a snapshot.
     #[arg(long)]
     pub snapshot_dir: Option<PathBuf>,
-    /// A CSV file, which is checked and frozen first.
+    /// A CSV file, which is checked and frozen first; once for each dataset, as in `snapshot`.
     #[arg(long)]
-    pub source: Option<PathBuf>,
+    pub source: Vec<PathBuf>,
+    /// Directory of the bundle that notWorseThan names. Without it, it is fetched from the ledger.
+    #[arg(long)]
+    pub champion: Option<PathBuf>,
+    /// File of the counts that reference names. Without it, they are fetched from the ledger.
+    #[arg(long)]
+    pub window: Option<PathBuf>,
     /// Directory to write the bundle to; a former bundle there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
@@ -158,12 +167,6 @@ enum Line {
     Refused {
         errors: Vec<String>,
     },
-}
-
-/// What a checked table came to: a snapshot to be written, or the end.
-enum Frozen {
-    Built(modelward_model::DirBuilder, u64, Vec<SourceRecord>),
-    Ended(JobResult),
 }
 
 /// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
@@ -244,114 +247,28 @@ async fn run_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) -> anyhow::R
         Ok(version) => version,
         Err(result) => return Ok(result),
     };
-    let training = &version.spec.source.training;
-    let (builder, rows, sources) = match freeze(training, args.source.as_deref()).await? {
+    let training = &version.training;
+    let (builder, rows, sources) = match freeze(training, &args.source).await? {
         Frozen::Built(builder, rows, sources) => (builder, rows, sources),
         Frozen::Ended(result) => return Ok(result),
     };
+    let digest = builder.manifest()?.2;
+    if let Some(result) = other_snapshot(training, &digest, JobStage::Snapshot) {
+        return Ok(result);
+    }
     let temporary = Temporary::new()?;
     let dir = args.out.clone().unwrap_or_else(|| temporary.join("snapshot"));
     let (_, digest) = builder.write(&dir)?;
     if let Some(ledger) = ledger {
         ledger.publish(&dir, ManifestKind::Snapshot).await?;
     }
-    let message = format!(
-        "froze {rows} rows of {} as {}",
-        spec::source_name(&training.dataset),
-        digest.short()
-    );
+    let names: Vec<String> = training.datasets().map(spec::source_name).collect();
+    let message = format!("froze {rows} rows of {} as {}", names.join(" + "), digest.short());
     let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, message);
     result.digest = Some(digest);
     result.rows = Some(rows);
     result.sources = sources;
     Ok(result)
-}
-
-/// Reads, checks and freezes the data. Wrong data are a result, not an error.
-async fn freeze(training: &TrainingSource, file: Option<&Path>) -> anyhow::Result<Frozen> {
-    let ended =
-        |verdict, message: String| Frozen::Ended(JobResult::new(JobStage::Snapshot, verdict, message));
-    let bytes = match read_source(&training.dataset, file).await {
-        Ok(bytes) => bytes,
-        Err(error @ SourceError::NotFound { .. }) => {
-            return Ok(ended(Verdict::DataNotFound, format!("there is no data: {error}")));
-        }
-        Err(error @ (SourceError::TooLarge { .. } | SourceError::Address { .. })) => {
-            let rule = if matches!(error, SourceError::TooLarge { .. }) {
-                "Size"
-            } else {
-                "Address"
-            };
-            return Ok(Frozen::Ended(invalid(vec![violation(
-                "",
-                rule,
-                error.to_string(),
-                1,
-                None,
-            )])));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let dataset = &training.dataset;
-    let sha256 = sha256(&bytes);
-    tracing::info!(bytes = bytes.len(), %sha256, "read {}", spec::source_name(dataset));
-    let mut violations = Vec::new();
-    if let Some(pinned) = dataset.sha256.filter(|pinned| *pinned != sha256) {
-        let message = format!("the source has {sha256}, the spec pins {pinned}");
-        violations.push(violation("", "Sha256", message, 1, None));
-    }
-    let (table, found) = table::read(&bytes, &dataset.csv);
-    violations.extend(found);
-    let readable = !table.columns.is_empty() || violations.is_empty();
-    let checked = match check::check(&table, training) {
-        Ok(checked) if violations.is_empty() => checked,
-        Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
-        Err(found) => {
-            // What is no table has no rows either: to say so twice helps nobody.
-            violations.extend(found.into_iter().filter(|_| readable));
-            return Ok(Frozen::Ended(invalid(violations)));
-        }
-    };
-    let rows = checked.dataset.len() as u64;
-    let name = spec::source_name(dataset);
-    let sources = vec![SourceRecord { name, sha256, rows }];
-    let target = target_info(training);
-    let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
-    Ok(Frozen::Built(builder, rows, sources))
-}
-
-async fn read_source(dataset: &DatasetSpec, file: Option<&Path>) -> Result<Vec<u8>, SourceError> {
-    match (file, &dataset.uri) {
-        (Some(path), _) => source::read_file(path),
-        (None, Some(uri)) => source::download(uri).await,
-        (None, None) => Err(SourceError::NotFound {
-            name: spec::source_name(dataset),
-            reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
-        }),
-    }
-}
-
-fn invalid(violations: Vec<Violation>) -> JobResult {
-    let first = violations.first().map(|violation| {
-        let column = if violation.column.is_empty() { "" } else { ": " };
-        format!("{}{column}{}", violation.column, violation.message)
-    });
-    let message = match violations.len() {
-        1 => format!("the data cannot be used: {}", first.unwrap_or_default()),
-        n => format!("the data breaks {n} rules, first {}", first.unwrap_or_default()),
-    };
-    let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, message);
-    result.violations_total = violations.len() as u64;
-    result.violations = violations;
-    result.violations.truncate(MAX_VIOLATIONS);
-    result
-}
-
-fn target_info(training: &TrainingSource) -> TargetInfo {
-    TargetInfo {
-        column: training.target.column.clone(),
-        positive_when: spec::positive_when(&training.target),
-    }
 }
 
 // === fit ===
@@ -361,7 +278,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         Ok(version) => version,
         Err(result) => return Ok(result),
     };
-    let training = &version.spec.source.training;
+    let training = &version.training;
     let temporary = Temporary::new()?;
     let snapshot = match open_snapshot(args, training, ledger, &temporary).await? {
         Ok(snapshot) => snapshot,
@@ -370,9 +287,15 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
             return Ok(result);
         }
     };
-    if let Some(result) = contradiction(training, &snapshot) {
+    let other = other_snapshot(training, &snapshot.digest, JobStage::Fit);
+    if let Some(result) = other.or_else(|| contradiction(training, &snapshot)) {
         return Ok(result);
     }
+
+    let opposed = match oppose(args, training, &snapshot, ledger, &temporary).await? {
+        Ok(opposed) => opposed,
+        Err(message) => return Ok(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message)),
+    };
 
     let plan = Plan::new(training);
     let meter = Arc::new(Meter::new());
@@ -399,9 +322,29 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         Err(error) => return Err(error.into()),
     };
 
+    let (trained, opposed, comparison) = {
+        let (labels, plan, meter) = (snapshot.data.labels.clone(), plan.clone(), Arc::clone(&meter));
+        let work = move || {
+            let comparison = opposed.champion.as_ref().map(|champion| {
+                meter.at("comparing with the champion", 91);
+                let candidate = &trained.candidates[trained.selected];
+                champion.compare(&labels, candidate, plan.select_by, plan.seed)
+            });
+            (trained, opposed, comparison.transpose())
+        };
+        let ended = tokio::task::spawn_blocking(work).await;
+        ended.context("the comparing thread ended")?
+    };
+    let comparison = comparison?;
+
     meter.at("writing the bundle", 92);
+    let extras = Extras {
+        comparison: comparison.as_ref(),
+        window: opposed.window.as_ref(),
+        new_rows: opposed.champion.as_ref().map_or(&[], Opponent::new_rows),
+    };
     let gates = &training.gates;
-    let builder = bundle::build(&version.spec.model, &snapshot, &plan, gates, &trained)?;
+    let builder = bundle::build(&version.model, &snapshot, &plan, gates, &trained, extras)?;
     let dir = args.out.clone().unwrap_or_else(|| temporary.join("bundle"));
     let (_, digest) = builder.write(&dir)?;
     let verified = match ledger {
@@ -431,8 +374,8 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     }
 
     let candidate = &trained.candidates[trained.selected];
-    let gates = candidate.gates(gates);
-    let failed: Vec<String> = gates
+    let mut gates = candidate.gates(gates);
+    let mut failed: Vec<String> = gates
         .iter()
         .filter(|gate| !gate.passed)
         .map(|gate| {
@@ -449,10 +392,16 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
             )
         })
         .collect();
+    let mut passed = String::new();
+    if let Some(comparison) = &comparison {
+        gates.extend(comparison.gates());
+        failed.extend(comparison.failed());
+        passed = format!("; {}", comparison.passed());
+    }
     let score = &candidate.reported[crate::metrics::position(plan.select_by)];
     let (verdict, message) = if failed.is_empty() {
         let message = format!(
-            "trained {} on {} rows: {} {} (standard error {})",
+            "trained {} on {} rows: {} {} (standard error {}){passed}",
             candidate.family.as_str(),
             snapshot.info.rows,
             score.name,
@@ -489,9 +438,9 @@ async fn open_snapshot(
             (dir, Some(*digest))
         }
         (None, Some(dir), _) => (dir.clone(), None),
-        (None, None, file) => {
+        (None, None, files) => {
             let dir = temporary.join("snapshot");
-            match freeze(training, file.as_deref()).await? {
+            match freeze(training, files).await? {
                 Frozen::Built(builder, ..) => (dir.clone(), Some(builder.write(&dir)?.1)),
                 Frozen::Ended(result) => return Ok(Err(result)),
             }
@@ -501,6 +450,13 @@ async fn open_snapshot(
     Ok(Ok(
         snapshot::open(&dir, digest.as_ref()).with_context(|| format!("cannot open the snapshot {name}"))?
     ))
+}
+
+/// The end where the spec names a snapshot, and this is another one.
+fn other_snapshot(training: &TrainingSource, found: &Digest, stage: JobStage) -> Option<JobResult> {
+    let named = training.snapshot.filter(|named| named != found)?;
+    let message = format!("the spec names the snapshot {named}, this is {found}");
+    Some(JobResult::new(stage, Verdict::SpecInvalid, message))
 }
 
 /// A snapshot of another spec, or one with too few rows for these folds.
@@ -539,6 +495,75 @@ fn contradiction(training: &TrainingSource, snapshot: &Snapshot) -> Option<JobRe
         ));
     }
     None
+}
+
+/// What a new version is held against.
+#[derive(Debug, Default)]
+struct Opposed {
+    champion: Option<Opponent>,
+    window: Option<Window>,
+}
+
+/// The champion and the window that the spec names; in the inner result why they cannot be used.
+async fn oppose(
+    args: &FitArgs,
+    training: &TrainingSource,
+    snapshot: &Snapshot,
+    ledger: Option<&Ledger>,
+    temporary: &Temporary,
+) -> anyhow::Result<Result<Opposed, String>> {
+    let mut opposed = Opposed::default();
+    if let Some(champion) = &training.not_worse_than {
+        let dir = match (&args.champion, ledger) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(ledger)) => {
+                let dir = temporary.join("champion");
+                match ledger.fetch(&champion.bundle, &dir).await {
+                    Ok(()) => dir,
+                    Err(error) if error.is_not_found() => {
+                        return Ok(Err(format!(
+                            "notWorseThan names the bundle {} of {}, which is not in the artifact store",
+                            champion.bundle, champion.version
+                        )));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            (None, None) => {
+                bail!("the spec names a champion; name the directory of its bundle with --champion")
+            }
+        };
+        let target = &snapshot.info.target;
+        match Opponent::open(&dir, champion, target, &snapshot.data) {
+            Ok(champion) => opposed.champion = Some(champion),
+            Err(error) => return Ok(Err(format!("notWorseThan cannot be judged: {}", chain(&error)))),
+        }
+    }
+    if let Some(accepted) = &training.reference {
+        let bytes = match (&args.window, ledger) {
+            (Some(file), _) => {
+                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?
+            }
+            (None, Some(ledger)) => match ledger.fetch_blob(&accepted.counts, MAX_WINDOW_BYTES).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.is_not_found() => {
+                    return Ok(Err(format!(
+                        "reference names the counts {}, which are not in the artifact store",
+                        accepted.counts
+                    )));
+                }
+                Err(error) => return Err(error.into()),
+            },
+            (None, None) => {
+                bail!("the spec names an accepted window; name the file of its counts with --window")
+            }
+        };
+        match Window::read(&bytes, accepted, &snapshot.data.schema) {
+            Ok(window) => opposed.window = Some(window),
+            Err(error) => return Ok(Err(format!("reference cannot be used: {}", chain(&error)))),
+        }
+    }
+    Ok(Ok(opposed))
 }
 
 /// Opens the bundle as the server would and scores every row of the snapshot.
@@ -641,7 +666,7 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
 
 fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Result<Vec<Line>> {
     let format = match spec {
-        Some(spec) => spec::read(spec)?.spec.source.training.dataset.csv,
+        Some(spec) => spec::read(spec)?.training.dataset.csv,
         None => CsvFormat::default(),
     };
     let bytes = source::read_file(path)?;
@@ -706,7 +731,7 @@ fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {
 // === shared by the commands ===
 
 /// The spec, or in the inner result the verdict on one that is not valid.
-fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<ModelVersion, JobResult>> {
+fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<Spec, JobResult>> {
     match spec::read(path) {
         Ok(version) => Ok(Ok(version)),
         Err(error @ SpecError::Read { .. }) => Err(error.into()),

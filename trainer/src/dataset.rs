@@ -1,5 +1,7 @@
 //! Rows that passed every check, typed.
 
+use std::collections::BTreeSet;
+
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
 
@@ -37,12 +39,18 @@ impl Dataset {
     ///
     /// The same row in another snapshot, at another place or with other columns' order, has the same hash.
     pub fn row_hash(&self, index: usize) -> String {
+        self.row_hash_of(index, &self.schema.names().collect())
+    }
+
+    /// The hash that the row would have in data of these features alone.
+    pub fn row_hash_of(&self, index: usize, names: &BTreeSet<&str>) -> String {
         let mut hash = Sha256::new();
         let mut features: Vec<_> = self
             .schema
             .features
             .iter()
             .zip(self.rows[index].values())
+            .filter(|(feature, _)| names.contains(feature.name.as_str()))
             .collect();
         features.sort_by(|a, b| a.0.name.cmp(&b.0.name));
         for (feature, value) in features {

@@ -9,7 +9,7 @@
 
 /// `SplitMix64` by Steele, Lea and Flood (2014).
 #[derive(Clone, Debug)]
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 /// The fold, from 0, in which each row is tested; one list a repeat.
 pub fn assign(labels: &[bool], folds: usize, repeats: usize, seed: u64) -> Vec<Vec<usize>> {
@@ -35,13 +35,18 @@ fn assign_once(labels: &[bool], folds: usize, seed: u64, repeat: u64) -> Vec<usi
     fold
 }
 
-fn mix(seed: u64) -> u64 {
+/// A number that has nothing to do with its neighbours'.
+pub(crate) fn mix(seed: u64) -> u64 {
     SplitMix64(seed).next()
 }
 
 // === impl SplitMix64 ===
 
 impl SplitMix64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -51,7 +56,7 @@ impl SplitMix64 {
     }
 
     /// A number from 0 to n - 1, each equally likely (Lemire 2019).
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         let threshold = n.wrapping_neg() % n;
         loop {
             let product = u128::from(self.next()) * u128::from(n);

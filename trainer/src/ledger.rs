@@ -90,6 +90,15 @@ pub enum LedgerError {
     Json(#[from] serde_json::Error),
 }
 
+// === impl LedgerError ===
+
+impl LedgerError {
+    /// Whether the ledger has nothing under that digest.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+}
+
 // === impl Ledger ===
 
 impl Ledger {
@@ -167,6 +176,14 @@ impl Ledger {
         }
         let path = dir.join(MANIFEST);
         fs::write(&path, bytes).map_err(|error| write(path, error))
+    }
+
+    /// The bytes of one blob, at most so many, verified.
+    pub async fn fetch_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, LedgerError> {
+        let url = self.artifact("blobs", digest);
+        let bytes = self.download("fetching a blob", &url, limit).await?;
+        check("the blob", &bytes, digest)?;
+        Ok(bytes)
     }
 
     /// Records the end of this Job, whole.

@@ -14,8 +14,10 @@
 pub mod bundle;
 pub mod check;
 pub mod commands;
+pub mod compare;
 pub mod dataset;
 pub mod folds;
+pub mod freeze;
 pub mod ledger;
 pub mod logistic;
 pub mod metrics;

@@ -1,11 +1,23 @@
-//! Freezing the bins that traffic will be counted in, and counting the training data in them.
+//! Freezing the bins that traffic will be counted in, and counting the training data in them; or taking over a window of
+//! traffic that was accepted as the new normal.
+//!
+//! | | features | score |
+//! |---|---|---|
+//! | training data | bins and counts of all rows | bins and counts of their out-of-fold scores |
+//! | accepted window | bins and counts of the window | bins and counts of the out-of-fold scores of the new rows |
+//!
+//! Old and new rows together would leave every new one drifting for ever: a mixture is like neither of its parts.
 
-use modelward_model::{FeatureKind, FeatureSchema, Row, Value};
-use modelward_profile::{Bins, BinsError, Counts, FeatureBins, Observed, Reference, RowError, ScoreBins};
+use modelward_crds::AcceptedWindow;
+use modelward_model::{FeatureKind, FeatureSchema, Row, Value, sha256};
+use modelward_profile::{
+    Bins, BinsError, Counts, FeatureBins, Observed, Reference, RowError, ScoreBins, bins::BinKind,
+};
 
 use crate::{
     dataset::Dataset,
     train::{Candidate, THRESHOLD},
+    violation::cut,
 };
 
 /// Why the training data cannot be counted.
@@ -17,6 +29,56 @@ pub enum ReferenceError {
     /// A row does not fit the bins that were made of it.
     #[error("a row cannot be counted")]
     Row(#[from] RowError),
+}
+
+/// Fewer new rows than these have no distribution of scores worth comparing with: all rows have it then.
+const LEAST_NEW_ROWS: usize = 30;
+
+/// Why a window cannot be the reference. The same spec and window would fail again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WindowError {
+    /// They are other bytes than the spec names.
+    #[error("the window's counts are {found}, the spec names {expected}")]
+    Digest {
+        /// What they are.
+        found: modelward_wire::Digest,
+        /// What was asked for.
+        expected: modelward_wire::Digest,
+    },
+    /// They are no counts.
+    #[error("the window's counts do not parse")]
+    Parse(#[from] serde_json::Error),
+    /// They are no counts of their bins.
+    #[error(transparent)]
+    Reference(#[from] modelward_profile::ReferenceError),
+    /// They are of more or fewer rows than the spec says.
+    #[error("the window's counts are of {found} rows, the spec says {expected}")]
+    Rows {
+        /// What they are of.
+        found: u64,
+        /// What was asked for.
+        expected: i64,
+    },
+    /// They are of other features than the data have.
+    #[error(
+        "the window counts the features {window}, the data have {data}: a window can be the reference of a version with the \
+         same features only"
+    )]
+    Features {
+        /// The window's.
+        window: String,
+        /// The data's.
+        data: String,
+    },
+}
+
+/// A window of traffic that was accepted, with its counts.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// What the spec says of it.
+    pub accepted: AcceptedWindow,
+    reference: Reference,
 }
 
 /// The bins of these rows, and their counts in them.
@@ -35,6 +97,94 @@ pub fn reference(data: &Dataset, candidate: &Candidate) -> Result<Reference, Ref
         counts.add_row(&bins, observed, *score, u8::from(*score >= THRESHOLD))?;
     }
     Ok(Reference { bins, counts })
+}
+
+impl Window {
+    /// Checks the counts against what the spec says of them, and against the features that will be counted.
+    pub fn read(
+        bytes: &[u8],
+        accepted: &AcceptedWindow,
+        schema: &FeatureSchema,
+    ) -> Result<Self, WindowError> {
+        let found = sha256(bytes);
+        if found != accepted.counts {
+            return Err(WindowError::Digest {
+                found,
+                expected: accepted.counts,
+            });
+        }
+        let reference: Reference = serde_json::from_slice(bytes)?;
+        reference.check()?;
+        let rows = reference.counts.features.rows;
+        if i64::try_from(rows) != Ok(accepted.rows) {
+            return Err(WindowError::Rows {
+                found: rows,
+                expected: accepted.rows,
+            });
+        }
+        let window: Vec<(&str, &str)> = reference
+            .bins
+            .features
+            .iter()
+            .map(|feature| match feature.bins {
+                BinKind::Numeric { .. } => (feature.name.as_str(), "Numeric"),
+                BinKind::Categorical { .. } => (feature.name.as_str(), "Categorical"),
+            })
+            .collect();
+        let data: Vec<(&str, &str)> = schema
+            .features
+            .iter()
+            .map(|feature| match feature.kind {
+                FeatureKind::Numeric { .. } => (feature.name.as_str(), "Numeric"),
+                FeatureKind::Categorical { .. } => (feature.name.as_str(), "Categorical"),
+            })
+            .collect();
+        if window != data {
+            let text = |features: &[(&str, &str)]| {
+                let each = features.iter().map(|(name, kind)| format!("{name} ({kind})"));
+                cut(&each.collect::<Vec<_>>().join(", "), 160)
+            };
+            return Err(WindowError::Features {
+                window: text(&window),
+                data: text(&data),
+            });
+        }
+        Ok(Self {
+            accepted: accepted.clone(),
+            reference,
+        })
+    }
+
+    /// The reference of a version: the window's features, and the out-of-fold scores of the rows that are new in it.
+    pub fn with_scores(
+        &self,
+        rows: usize,
+        new_rows: &[usize],
+        candidate: &Candidate,
+    ) -> Result<Reference, ReferenceError> {
+        let all = out_of_fold_scores(rows, candidate);
+        let scores = if new_rows.len() < LEAST_NEW_ROWS {
+            all
+        } else {
+            new_rows.iter().map(|row| all[*row]).collect()
+        };
+        let bins = Bins::new(
+            self.reference.bins.features.clone(),
+            ScoreBins::from_out_of_fold(&scores)?,
+        )?;
+        let mut counts = Counts::new(&bins);
+        let nothing = vec![Observed::Missing; bins.features.len()];
+        for score in scores {
+            counts.add_row(
+                &bins,
+                nothing.iter().copied(),
+                score,
+                u8::from(score >= THRESHOLD),
+            )?;
+        }
+        counts.features = self.reference.counts.features.clone();
+        Ok(Reference { bins, counts })
+    }
 }
 
 fn feature_bins(schema: &FeatureSchema, rows: &[Row]) -> Result<Vec<FeatureBins>, BinsError> {

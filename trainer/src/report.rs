@@ -112,10 +112,10 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
         }
         shorten(&mut short, limit);
     }
-    // Of each list the end goes first: there are 7 metrics and gates at most, and what is first matters most.
+    // Of each list the end goes first: there are 7 metrics and 9 gates at most, and what is first matters most.
     while fitting(&short).is_none()
         && (short.metrics.len() > 7 && short.metrics.pop().is_some()
-            || short.gates.len() > 7 && short.gates.pop().is_some()
+            || short.gates.len() > 9 && short.gates.pop().is_some()
             || short.sources.pop().is_some()
             || short.violations.pop().is_some()
             || short.gates.pop().is_some()
@@ -209,7 +209,8 @@ mod tests {
             SourceRecord {
                 name: long.clone(),
                 sha256: sha256(b"x"),
-                rows: 1
+                rows: 1,
+                positive_rows: Some(1),
             };
             50
         ];

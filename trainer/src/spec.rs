@@ -3,12 +3,26 @@
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use modelward_crds::{
-    CsvFormat, Dataset, FeatureKind, ModelVersion, PositiveWhen, Target, TrainingSource, ValidationSpec,
+    AcceptedWindow, Champion, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen, Source, Target,
+    TrainingSource, ValidationSpec,
 };
 use modelward_model::canonical_category;
+use modelward_wire::Digest;
 
 /// No spec is larger: an object in Kubernetes cannot be.
 const MAX_SPEC_BYTES: u64 = 2 << 20;
+
+/// More additional datasets than these are no list that a person reads before approving.
+const MAX_ADDITIONAL: usize = 8;
+
+/// What a `ModelVersion` says about its training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// Name of the model that it is a version of.
+    pub model: String,
+    /// Data, target, features, and how the result is selected and gated.
+    pub training: TrainingSource,
+}
 
 /// Why a file is not a usable `ModelVersion`.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +53,18 @@ pub enum SpecError {
         /// Its `apiVersion` and `kind`.
         found: String,
     },
+    /// It serves a bundle that is there already.
+    #[error(
+        "source.artifact serves the bundle {0} as it is: there is nothing to train; only a ModelVersion with source.training has Jobs"
+    )]
+    Artifact(Digest),
     /// It parses, and asks for what cannot be. Every contradiction at once.
     #[error("the spec is not valid: {}", .0.join("; "))]
     Invalid(Vec<String>),
 }
 
 /// Reads and checks a `ModelVersion` in YAML or JSON.
-pub fn read(path: &Path) -> Result<ModelVersion, SpecError> {
+pub fn read(path: &Path) -> Result<Spec, SpecError> {
     let name = path.display().to_string();
     let error = |source| SpecError::Read {
         path: name.clone(),
@@ -59,7 +78,7 @@ pub fn read(path: &Path) -> Result<ModelVersion, SpecError> {
 }
 
 /// Parses and checks a `ModelVersion` in YAML or JSON.
-pub fn parse(text: &str) -> Result<ModelVersion, SpecError> {
+pub fn parse(text: &str) -> Result<Spec, SpecError> {
     let value: serde_json::Value = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| SpecError::Parse(error.to_string()))?
     } else {
@@ -80,15 +99,27 @@ pub fn parse(text: &str) -> Result<ModelVersion, SpecError> {
     }
     let version: ModelVersion =
         serde_json::from_value(value).map_err(|error| SpecError::Parse(error.to_string()))?;
-    check(&version.spec.source.training)?;
-    Ok(version)
+    let Source { training, artifact } = version.spec.source;
+    let training = match (training, artifact) {
+        (Some(training), None) => training,
+        (None, Some(artifact)) => return Err(SpecError::Artifact(artifact.bundle)),
+        _ => {
+            let wrong = "source must set exactly one of training and artifact";
+            return Err(SpecError::Invalid(vec![wrong.to_owned()]));
+        }
+    };
+    check(&training)?;
+    Ok(Spec {
+        model: version.spec.model,
+        training,
+    })
 }
 
 /// Checks what the API server checks too: a person's own file never met it.
 fn check(training: &TrainingSource) -> Result<(), SpecError> {
     let mut wrong = Vec::new();
-    check_dataset(&training.dataset, &mut wrong);
-    check_csv(&training.dataset.csv, &mut wrong);
+    check_dataset("dataset", &training.dataset, &mut wrong);
+    check_additional(&training.additional_datasets, &mut wrong);
     check_target(&training.target, &mut wrong);
     check_features(training, &mut wrong);
     check_validation(&training.validation, &mut wrong);
@@ -109,6 +140,12 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
     if let Some(twice) = twice(training.gates.iter().map(|gate| gate.metric)) {
         wrong.push(format!("gates names {} twice", twice.as_str()));
     }
+    if let Some(champion) = &training.not_worse_than {
+        check_champion(champion, &mut wrong);
+    }
+    if let Some(window) = &training.reference {
+        check_window(window, &mut wrong);
+    }
     if wrong.is_empty() {
         Ok(())
     } else {
@@ -116,32 +153,85 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
     }
 }
 
-fn check_dataset(dataset: &Dataset, wrong: &mut Vec<String>) {
+fn check_additional(datasets: &[NamedDataset], wrong: &mut Vec<String>) {
+    if datasets.len() > MAX_ADDITIONAL {
+        wrong.push(format!(
+            "additionalDatasets has {} entries, at most {MAX_ADDITIONAL} are read",
+            datasets.len()
+        ));
+    }
+    if let Some(twice) = twice(datasets.iter().map(|named| &named.name)) {
+        wrong.push(format!("additionalDatasets names {twice:?} twice"));
+    }
+    for NamedDataset { name, dataset } in datasets {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=40).contains(&name.len())
+            || !name.bytes().all(plain)
+            || name.starts_with('-')
+            || name.ends_with('-')
+        {
+            wrong.push(format!(
+                "additionalDatasets has the name {name:?}, it must be 1 to 40 lower-case letters, digits and '-'"
+            ));
+        }
+        check_dataset(&format!("additional dataset {name:?}"), dataset, wrong);
+    }
+}
+
+fn check_dataset(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
     let sources = [
         dataset.config_map.is_some(),
         dataset.uri.is_some(),
         dataset.persistent_volume_claim.is_some(),
     ];
     if sources.into_iter().filter(|set| *set).count() != 1 {
-        wrong.push("dataset must set exactly one of configMap, uri and persistentVolumeClaim".to_owned());
+        wrong.push(format!(
+            "{place} must set exactly one of configMap, uri and persistentVolumeClaim"
+        ));
     }
     if let Some(uri) = &dataset.uri
         && !uri.starts_with("http://")
         && !uri.starts_with("https://")
     {
-        wrong.push("dataset.uri must start with http:// or https://".to_owned());
+        wrong.push(format!("{place}: uri must start with http:// or https://"));
+    }
+    let csv = &dataset.csv;
+    if !csv.header && csv.columns.is_empty() {
+        wrong.push(format!(
+            "{place}: csv.columns must be set where the file has no header"
+        ));
+    }
+    if let Some(twice) = twice(csv.columns.iter()) {
+        wrong.push(format!("{place}: csv.columns names {twice:?} twice"));
+    }
+    if !matches!(csv.delimiter.as_str(), "," | ";" | "|" | "\t") {
+        wrong.push(format!(
+            "{place}: csv.delimiter must be a comma, a semicolon, a bar or a tab"
+        ));
     }
 }
 
-fn check_csv(csv: &CsvFormat, wrong: &mut Vec<String>) {
-    if !csv.header && csv.columns.is_empty() {
-        wrong.push("dataset.csv.columns must be set where the file has no header".to_owned());
+fn check_champion(champion: &Champion, wrong: &mut Vec<String>) {
+    if !(1..=45).contains(&champion.version.chars().count()) {
+        wrong.push("notWorseThan.version must have 1 to 45 characters".to_owned());
     }
-    if let Some(twice) = twice(csv.columns.iter()) {
-        wrong.push(format!("dataset.csv.columns names {twice:?} twice"));
+    if !(0.0..1.0).contains(&champion.margin.to_f64()) {
+        wrong.push(format!(
+            "notWorseThan.margin is {}, it must be 0 or more and below 1",
+            champion.margin
+        ));
     }
-    if !matches!(csv.delimiter.as_str(), "," | ";" | "|" | "\t") {
-        wrong.push("dataset.csv.delimiter must be a comma, a semicolon, a bar or a tab".to_owned());
+}
+
+fn check_window(window: &AcceptedWindow, wrong: &mut Vec<String>) {
+    if window.rows < 1 {
+        wrong.push(format!(
+            "reference.rows is {}, it must be at least 1",
+            window.rows
+        ));
+    }
+    if window.start_time >= window.end_time {
+        wrong.push("reference.endTime must be after reference.startTime".to_owned());
     }
 }
 
@@ -284,13 +374,63 @@ spec:
     #[test]
     fn yaml_and_json_of_one_object_are_equal() {
         let yaml = parse(HEART).unwrap();
-        let json = parse(&serde_json::to_string(&yaml).unwrap()).unwrap();
+        let object: ModelVersion = serde_saphyr::from_str(HEART).unwrap();
+        let json = parse(&serde_json::to_string(&object).unwrap()).unwrap();
         assert_eq!(yaml, json);
-        assert_eq!(positive_when(&yaml.spec.source.training.target), "num > 0");
+        assert_eq!(positive_when(&yaml.training.target), "num > 0");
         assert_eq!(
-            source_name(&yaml.spec.source.training.dataset),
+            source_name(&yaml.training.dataset),
             "configMap heart-disease/cleveland.csv"
         );
+    }
+
+    #[test]
+    fn an_artifact_is_not_trained_and_the_error_says_so() {
+        let bundle = format!("sha256:{}", "ab".repeat(32));
+        let text = format!(
+            "apiVersion: modelward.io/v1alpha1\nkind: ModelVersion\nmetadata: {{name: heart-2}}\nspec:\n  model: heart\n  \
+             source: {{artifact: {{bundle: '{bundle}'}}}}\n  serving: {{access: Open}}\n"
+        );
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(
+            error.contains("source.artifact") && error.contains(&bundle),
+            "{error}"
+        );
+        let neither = text.replace(&format!("{{artifact: {{bundle: '{bundle}'}}}}"), "{}");
+        let error = parse(&neither).unwrap_err().to_string();
+        assert!(error.contains("exactly one of training and artifact"), "{error}");
+    }
+
+    #[test]
+    fn what_a_retraining_adds_is_checked_too() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let more = format!(
+            "      additionalDatasets:\n        - {{name: hungarian, dataset: {{configMap: {{name: h, key: h.csv}}}}}}\n      \
+             notWorseThan: {{version: heart-1, bundle: '{digest}'}}\n      \
+             reference: {{counts: '{digest}', rows: 147, startTime: '2026-11-23T10:00:00Z', endTime: '2026-11-23T11:00:00Z'}}\n  \
+             serving:"
+        );
+        let good = HEART.replace("  serving:", &more);
+        let training = parse(&good).unwrap().training;
+        assert_eq!(training.datasets().count(), 2);
+        assert_eq!(training.not_worse_than.unwrap().margin, "0.03".parse().unwrap());
+        let bad = good
+            .replace("name: hungarian", "name: Hungarian")
+            .replace("{configMap: {name: h, key: h.csv}}", "{csv: {header: false}}")
+            .replace("version: heart-1,", "version: heart-1, margin: '1.5',")
+            .replace("rows: 147", "rows: 0")
+            .replace("T11:00", "T09:00");
+        let error = parse(&bad).unwrap_err().to_string();
+        for part in [
+            "\"Hungarian\"",
+            "exactly one of configMap",
+            "csv.columns must be set",
+            "margin is 1.5",
+            "rows is 0",
+            "endTime must be after",
+        ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
     }
 
     #[test]
@@ -317,7 +457,7 @@ spec:
     #[test]
     fn a_column_may_be_named_like_a_boolean_of_old() {
         let version = parse(&HEART.replace("column: num", "column: y")).unwrap();
-        assert_eq!(version.spec.source.training.target.column, "y");
+        assert_eq!(version.training.target.column, "y");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub const THRESHOLD: f64 = 0.5;
 
 /// Places behind the point of every number that is reported. Gates compare what is reported, so that a value that
 /// reads 0.750000 is never refused by a gate of 0.75.
-const PLACES: usize = 6;
+pub(crate) const PLACES: usize = 6;
 
 /// What to train, taken from the spec.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,10 @@
 //! What Modelward's programs say to each other, and nothing else.
 //!
 //! ```text
-//! trainer ──Manifest, JobResult, Progress──► ledger ◄──VersionRecord── operator
-//!                                               │                        │
-//!                                            Manifest                 Routes
-//!                                               └────────► inference ◄───┘
+//! trainer ──Manifest, JobResult, Progress──► ledger ◄──VersionRecord, ReportRequest── operator
+//!                                             │  ▲  ▲──────────ReportResult─────────────►│
+//!                                      Manifest  │ FeedbackRecord                     Routes
+//!                                             └──┴────────► inference ◄──────────────────┘
 //! ```
 //!
 //! Every type here crosses a process boundary, so each is versioned by a `format` number or grows by optional
@@ -14,6 +14,7 @@
 mod decimal;
 mod digest;
 mod manifest;
+mod report;
 mod result;
 mod routes;
 mod version;
@@ -21,12 +22,26 @@ mod version;
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
+pub use report::{
+    DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT, ReportReference, ReportRequest,
+    ReportResult, ReportVerdict, UnclosedIncarnation,
+};
 pub use result::{
     GateResult, JobResult, JobStage, MetricValue, Progress, RESULT_FORMAT, SourceRecord,
     TERMINATION_MESSAGE_LIMIT, Verdict, Violation,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use version::VersionRecord;
+
+/// Header that marks a request as load that no person made; it needs [`TRAFFIC_KEY_HEADER`] beside it.
+pub const TRAFFIC_HEADER: &str = "modelward-traffic";
+/// The only value of [`TRAFFIC_HEADER`].
+pub const SYNTHETIC_TRAFFIC: &str = "synthetic";
+/// Header that holds the key `traffic.key` of the model's Secret, 64 hexadecimal digits.
+pub const TRAFFIC_KEY_HEADER: &str = "modelward-traffic-key";
+/// Header that names the entities of a request's rows, with commas between them: a row of an entity that was counted before
+/// in the same window is answered, and left out of the judgement.
+pub const ENTITY_HEADER: &str = "modelward-entity";
 
 /// The audience of every token that a program shows to the ledger.
 pub const LEDGER_AUDIENCE: &str = "modelward-ledger";

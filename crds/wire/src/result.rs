@@ -85,6 +85,9 @@ pub struct SourceRecord {
     pub sha256: Digest,
     /// Rows read from it.
     pub rows: u64,
+    /// How many of them are of class 1; absent where that was not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive_rows: Option<u64>,
 }
 
 /// A metric over repeated folds.
@@ -105,11 +108,12 @@ pub struct MetricValue {
 pub struct GateResult {
     /// The metric's name.
     pub metric: String,
-    /// The bound that the spec sets, with its direction: `atLeast 0.75`, `atMost 0.4`.
+    /// The bound that the spec sets, with its direction: `atLeast 0.75`, `atMost 0.4`, `notWorseThan heart-1 by 0.03 on all
+    /// rows`.
     pub bound: String,
-    /// The mean that was compared.
+    /// The mean that was compared; for `notWorseThan` the lower bound of the difference, more being better.
     pub value: Decimal,
-    /// Whether the mean is on the right side of the bound.
+    /// Whether it is on the right side of the bound.
     pub passed: bool,
 }
 
@@ -182,7 +186,8 @@ impl JobResult {
             violation.message = cut(&violation.message);
             violation.column = cut(&violation.column);
         }
-        short.sources.truncate(4);
+        // As many as a spec may have.
+        short.sources.truncate(9);
         for source in &mut short.sources {
             source.name = cut(&source.name);
         }

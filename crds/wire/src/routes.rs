@@ -17,6 +17,9 @@ pub struct Routes {
     pub model: String,
     /// The versions, heaviest first; at least one of them Live.
     pub routes: Vec<Route>,
+    /// Length of a window of event time, in seconds.
+    #[serde(default = "default_window_seconds")]
+    pub window_seconds: u32,
 }
 
 /// One version that takes part in serving.
@@ -42,4 +45,8 @@ pub enum RouteMode {
     Live,
     /// Scores the same requests; its scores are recorded and never returned.
     Shadow,
+}
+
+fn default_window_seconds() -> u32 {
+    3600
 }

@@ -9,6 +9,8 @@
 //! | `warm-up.json` | [`WarmUp`]: rows and their scores, bit for bit |
 //! | `metrics.json` | every candidate with every metric, and the parameters of the folds |
 //! | `out-of-fold.csv` | each row's score by a model that was not fitted on it |
+//! | `reference.json` | the bins that traffic is counted in, and the counts that it is compared with |
+//! | `accepted-window.json` | where the features' counts in it are a window of traffic: which one. Absent otherwise |
 //! | `model-card.html` | for people |
 //! | `MLmodel` | for tools that know `MLflow` |
 //!
@@ -48,6 +50,8 @@ pub mod file {
     pub const OUT_OF_FOLD: &str = "out-of-fold.csv";
     /// Bins of every feature and of the score, and the training data's counts in them: what drift is judged against.
     pub const REFERENCE: &str = "reference.json";
+    /// Which window of traffic the features' counts in [`REFERENCE`] are, where they are not the training data's.
+    pub const ACCEPTED_WINDOW: &str = "accepted-window.json";
     /// A page for people.
     pub const CARD: &str = "model-card.html";
     /// `MLflow`'s description.

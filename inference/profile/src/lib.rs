@@ -58,5 +58,6 @@ pub use judge::{
 pub use number::{Exact, FixedSum};
 pub use reference::{Reference, ReferenceError};
 pub use totals::{
-    Absorbed, CumulativeTotals, Envelope, Incarnation, Sum, TotalKey, TotalsError, window_start,
+    Absorbed, CountsBatch, CumulativeTotals, Envelope, Incarnation, Sum, TotalKey, TotalsError, route_digest,
+    window_start,
 };

@@ -12,8 +12,9 @@ use std::{
     num::NonZeroU32,
 };
 
-use modelward_wire::Digest;
+use modelward_wire::{Digest, Route, RouteMode};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::counts::{Counts, CountsError};
 
@@ -51,6 +52,20 @@ pub struct Envelope {
     pub closed: bool,
     /// The counts.
     pub counts: Counts,
+}
+
+/// What one Pod tells the ledger in one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CountsBatch {
+    /// [`ENVELOPE_FORMAT`].
+    pub format: u32,
+    /// Length of the windows, in seconds.
+    pub window_seconds: u32,
+    /// The routes that the envelopes are of: each `key.route` is the [`route_digest`] of one of them.
+    pub routes: Vec<Route>,
+    /// The totals.
+    pub envelopes: Vec<Envelope>,
 }
 
 /// The latest total of each key. A pure fold: the same envelopes in any order, any of them any number of times, give
@@ -106,6 +121,25 @@ pub enum TotalsError {
     /// The counts do not add up.
     #[error("totals of different processes do not add up")]
     Counts(#[from] CountsError),
+}
+
+/// The address of one way to answer: version, bundle, threshold, weight and mode. The same route has the same digest on
+/// every Pod, and any change of it has another.
+pub fn route_digest(route: &Route) -> Digest {
+    let Route {
+        version,
+        digest,
+        weight,
+        threshold,
+        mode,
+    } = route;
+    let mode = match mode {
+        RouteMode::Live => "Live",
+        RouteMode::Shadow => "Shadow",
+    };
+    // One field a line: none of them can hold a line break, so two routes never share a text.
+    let text = format!("modelward/route/1\n{version}\n{digest}\n{threshold}\n{weight}\n{mode}\n");
+    Digest::from_bytes(Sha256::digest(text).into())
 }
 
 /// The start of the window that holds a moment. Both are in seconds since 1970-01-01T00:00:00Z; `length` in seconds.
@@ -237,6 +271,42 @@ mod tests {
         let hour = NonZeroU32::new(3600).unwrap();
         let starts = [0, 3599, 3600, -1, -3600, i64::MIN].map(|at| window_start(at, hour));
         assert_eq!(starts, [0, 0, 3600, -3600, -3600, i64::MIN]);
+    }
+
+    #[test]
+    fn a_route_that_differs_in_anything_has_another_digest() {
+        let route = Route {
+            version: "heart-1".into(),
+            digest: Digest::from_bytes([1; 32]),
+            weight: 100,
+            threshold: "0.5".parse().unwrap(),
+            mode: RouteMode::Live,
+        };
+        let others = [
+            Route {
+                version: "heart-2".into(),
+                ..route.clone()
+            },
+            Route {
+                digest: Digest::from_bytes([2; 32]),
+                ..route.clone()
+            },
+            Route {
+                weight: 99,
+                ..route.clone()
+            },
+            Route {
+                threshold: "0.6".parse().unwrap(),
+                ..route.clone()
+            },
+            Route {
+                mode: RouteMode::Shadow,
+                ..route.clone()
+            },
+        ];
+        for other in others {
+            assert_ne!(route_digest(&route), route_digest(&other));
+        }
     }
 
     #[test]

@@ -10,12 +10,17 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::State as AxumState, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State as AxumState,
+    response::IntoResponse,
+    routing::{get, post, put},
+};
 use clap::Parser as _;
 use http::{HeaderMap, StatusCode, Uri};
 use modelward_inference::{Args, app::App, ledger::Ledger, loader::Loader, prediction_id::Signer};
@@ -23,7 +28,10 @@ use modelward_model::{
     Bundle, BundleInfo, DirBuilder, Feature, FeatureKind, FeatureSchema, FeatureTransform, LogisticModel,
     Row, Scorer, TargetInfo, Transforms, Value as ModelValue, WarmUp, bundle::file, files::json,
 };
-use modelward_wire::{Digest, ManifestKind, Route, RouteMode, Routes};
+use modelward_profile::{
+    Bins, Counts, CountsBatch, CumulativeTotals, Envelope, FeatureBins, Observed, Reference, ScoreBins,
+};
+use modelward_wire::{Digest, FeedbackRecord, ManifestKind, Route, RouteMode, Routes};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -31,6 +39,8 @@ use tokio::{
 };
 
 pub const KEY: [u8; 32] = [7; 32];
+
+pub const TRAFFIC_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// The features of the bundles here: a required number, a number with a range, a two-valued code and a code.
 pub fn schema() -> FeatureSchema {
@@ -56,6 +66,49 @@ pub fn schema() -> FeatureSchema {
 
 /// Writes a bundle into `dir`. `tilt` moves its scores, so that bundles can be told apart.
 pub fn write_bundle(dir: &Path, tilt: f64) -> Digest {
+    bundle_files(tilt).write(dir).unwrap().1
+}
+
+/// The same with a reference, so that what it answers is counted.
+pub fn write_counted_bundle(dir: &Path, tilt: f64) -> Digest {
+    let builder = bundle_files(tilt).with(file::REFERENCE, json(&reference()).unwrap());
+    builder.write(dir).unwrap().1
+}
+
+/// Bins of the features here, with counts of a few rows.
+pub fn reference() -> Reference {
+    let rows: Vec<(f32, f32, u32, u32)> = (0..200_u16)
+        .map(|i| {
+            let (age, chol) = (f32::from(29 + i % 49), f32::from(126 + i * 7 % 439));
+            (age, chol, u32::from(i % 2), u32::from(i % 3))
+        })
+        .collect();
+    let scores: Vec<f64> = (0..200_u16).map(|i| f64::from(i) / 200.0).collect();
+    let ages: Vec<f32> = rows.iter().map(|row| row.0).collect();
+    let chols: Vec<f32> = rows.iter().map(|row| row.1).collect();
+    let features = vec![
+        FeatureBins::numeric("age", &ages).unwrap(),
+        FeatureBins::numeric("chol", &chols).unwrap(),
+        FeatureBins::categorical("sex", ["0", "1"]),
+        FeatureBins::categorical("thal", ["3", "6", "7"]),
+    ];
+    let bins = Bins::new(features, ScoreBins::from_out_of_fold(&scores).unwrap()).unwrap();
+    let mut counts = Counts::new(&bins);
+    for ((age, chol, sex, thal), score) in rows.iter().zip(&scores) {
+        let row = [
+            Observed::Number(*age),
+            Observed::Number(*chol),
+            Observed::Category(*sex),
+            Observed::Category(*thal),
+        ];
+        counts
+            .add_row(&bins, row, *score, u8::from(*score >= 0.5))
+            .unwrap();
+    }
+    Reference { bins, counts }
+}
+
+fn bundle_files(tilt: f64) -> DirBuilder {
     let schema = schema();
     let number = |feature: &str, impute, mean, scale| FeatureTransform::Standardise {
         feature: feature.into(),
@@ -104,14 +157,13 @@ pub fn write_bundle(dir: &Path, tilt: f64) -> Digest {
         selected_by: "F1".into(),
         metrics: Vec::new(),
     };
-    let builder = DirBuilder::new(ManifestKind::Bundle)
+    DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())
         .with(file::SCHEMA, json(&schema).unwrap())
         .with(file::TRANSFORMS, json(&transforms).unwrap())
         .with(file::MODEL, json(&model).unwrap())
         .with(file::WARM_UP, json(&warm_up).unwrap())
-        .with(file::CARD, "<!doctype html><title>heart</title>");
-    builder.write(dir).unwrap().1
+        .with(file::CARD, "<!doctype html><title>heart</title>")
 }
 
 pub fn route(version: &str, digest: Digest, weight: u32, mode: RouteMode) -> Route {
@@ -129,6 +181,7 @@ pub fn routes(routes: Vec<Route>) -> Routes {
         format: 1,
         model: "heart".into(),
         routes,
+        window_seconds: 3600,
     }
 }
 
@@ -206,8 +259,8 @@ pub fn loader(url: &str, cache: &Path) -> Loader {
 
 // === an HTTP file server in the place of the ledger ===
 
-/// Serves files by digest over the two GET routes of the ledger that this program uses. It is not the ledger: it has
-/// no store, checks no token against an API server, and answers what the test tells it to.
+/// Serves files by digest and takes counts and labels over the routes of the ledger that this program uses. It is not
+/// the ledger: it has no store, checks no token against an API server, and answers what the test tells it to.
 pub struct FileServer {
     pub url: String,
     pub state: Arc<Files>,
@@ -223,6 +276,18 @@ pub struct Files {
     pub requests: AtomicUsize,
     /// The last Authorization header.
     pub token: Mutex<Option<String>>,
+    /// Answers counts and labels with 503 while set.
+    pub away_for_counts: AtomicBool,
+    /// Answers counts with 422 while set.
+    pub refuse_counts: AtomicBool,
+    /// Answers counts with 422 where a window of them starts then.
+    pub refused_window: AtomicI64,
+    /// Takes ten seconds for a label while set.
+    pub slow: AtomicBool,
+    /// What came, in order.
+    pub batches: Mutex<Vec<CountsBatch>>,
+    /// The first label of each prediction.
+    pub labels: Mutex<HashMap<String, FeedbackRecord>>,
 }
 
 impl FileServer {
@@ -233,6 +298,8 @@ impl FileServer {
         let router = Router::new()
             .route("/v1/artifacts/hospital/manifests/{digest}", get(Files::answer))
             .route("/v1/artifacts/hospital/blobs/{digest}", get(Files::answer))
+            .route("/v1/counts/hospital/heart", put(Files::counts))
+            .route("/v1/feedback/hospital/heart", post(Files::feedback))
             .with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, state }
@@ -265,6 +332,61 @@ impl Files {
         let bytes = blobs.get_mut(&key).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
+    }
+
+    /// The latest total of each key.
+    pub fn totals(&self) -> Vec<Envelope> {
+        let mut totals = CumulativeTotals::default();
+        for batch in self.batches.lock().unwrap().iter() {
+            for envelope in &batch.envelopes {
+                totals.absorb(envelope.clone()).unwrap();
+            }
+        }
+        totals.latest().cloned().collect()
+    }
+
+    #[expect(clippy::unused_async, reason = "a handler is async")]
+    async fn counts(
+        AxumState(files): AxumState<Arc<Self>>,
+        Json(batch): Json<CountsBatch>,
+    ) -> axum::response::Response {
+        let error = |status: StatusCode| (status, Json(json!({"error": "not now"}))).into_response();
+        if files.away_for_counts.load(Ordering::SeqCst) {
+            return error(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let refused = files.refused_window.load(Ordering::SeqCst);
+        let refused = |envelope: &Envelope| envelope.key.window_start == refused;
+        if files.refuse_counts.load(Ordering::SeqCst) || batch.envelopes.iter().any(refused) {
+            return error(StatusCode::UNPROCESSABLE_ENTITY);
+        }
+        for envelope in &batch.envelopes {
+            let known = |route: &Route| modelward_profile::route_digest(route) == envelope.key.route;
+            assert!(batch.routes.iter().any(known), "{batch:?}");
+        }
+        let kept = batch.envelopes.len();
+        files.batches.lock().unwrap().push(batch);
+        Json(json!({"kept": kept, "repeated": 0, "late": 0})).into_response()
+    }
+
+    async fn feedback(
+        AxumState(files): AxumState<Arc<Self>>,
+        Json(record): Json<FeedbackRecord>,
+    ) -> axum::response::Response {
+        if files.away_for_counts.load(Ordering::SeqCst) {
+            let error = json!({"error": "not now"});
+            return (StatusCode::SERVICE_UNAVAILABLE, Json(error)).into_response();
+        }
+        if files.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        let mut labels = files.labels.lock().unwrap();
+        let outcome = match labels.get(&record.prediction_id) {
+            None => "Accepted",
+            Some(first) if first.actual == record.actual => "Repeated",
+            Some(_) => "Contradicted",
+        };
+        labels.entry(record.prediction_id.clone()).or_insert(record);
+        Json(json!({"outcome": outcome})).into_response()
     }
 
     #[expect(clippy::unused_async, reason = "a handler is async")]
@@ -315,9 +437,23 @@ pub fn write_settings(dir: &Path, routes: &Routes) {
 
 /// Starts the program. `dir` has what [`write_settings`] wrote.
 pub fn start(dir: tempfile::TempDir, ledger: &str, drain_seconds: u64) -> Program {
+    start_with(dir, ledger, drain_seconds, &[])
+}
+
+/// The same with more settings.
+pub fn start_with(
+    dir: tempfile::TempDir,
+    ledger: &str,
+    drain_seconds: u64,
+    settings: &[(&str, &str)],
+) -> Program {
     let addr = format!("127.0.0.1:{}", free_port());
     let path = |name: &str| -> PathBuf { dir.path().join(name) };
-    let log = fs::File::create(path("log")).unwrap();
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path("log"))
+        .unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_modelward-inference"))
         .env_clear()
         .env("MODELWARD_NAMESPACE", "hospital")
@@ -330,6 +466,8 @@ pub fn start(dir: tempfile::TempDir, ledger: &str, drain_seconds: u64) -> Progra
         .env("MODELWARD_ADDR", &addr)
         .env("MODELWARD_DRAIN_SECONDS", drain_seconds.to_string())
         .env("MODELWARD_TERMINATION_LOG", path("termination-log"))
+        .env("MODELWARD_TRAFFIC_KEY_FILE", path("traffic.key"))
+        .envs(settings.iter().copied())
         .stderr(Stdio::from(log))
         .spawn()
         .unwrap();
@@ -345,6 +483,12 @@ fn free_port() -> u16 {
 }
 
 impl Program {
+    /// Starts it again in the same directory, as the kubelet does with a container that ended.
+    pub fn start_again(mut self, ledger: &str, drain_seconds: u64, settings: &[(&str, &str)]) -> Self {
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        start_with(dir, ledger, drain_seconds, settings)
+    }
+
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(

@@ -4,8 +4,9 @@
 //! made (its audience) and in which Pod it lives; the ledger then walks from that Pod up to one of our objects:
 //!
 //! ```text
-//! Pod ──controller──► Job ──controller──► ModelVersion                      Caller::Trainer, may write
-//! Pod ──controller──► ReplicaSet ──controller──► Deployment ──controller──► Model     Caller::Server, may read
+//! Pod ──controller──► Job ──controller──► ModelVersion or RemediationAction           Caller::Trainer, may write
+//! Pod ──controller──► ReplicaSet ──controller──► Deployment ──controller──► Model     Caller::Server, may read, and
+//!                                                                                     tell counts and labels of it
 //! ```
 //!
 //! Each step fetches the owner by name and compares its uid with the one in the reference, for a reference is only what
@@ -70,6 +71,10 @@ pub(crate) enum Caller {
     Server {
         /// Its namespace.
         namespace: String,
+        /// Name of the Model.
+        model: String,
+        /// uid of the Pod.
+        pod: Uuid,
     },
 }
 
@@ -252,27 +257,28 @@ impl Authenticator {
         self.place(namespace, pod_name, &pod.metadata).await
     }
 
-    /// Walks from a Pod up to a `ModelVersion` or a `Model`.
+    /// Walks from a Pod up to a `ModelVersion`, a `RemediationAction` or a `Model`.
     async fn place(&self, namespace: &str, pod_name: &str, pod: &ObjectMeta) -> Result<Caller, Failure> {
         let stranger = || {
             forbidden(format!(
-                "Pod {namespace}/{pod_name} belongs neither to a Job of a ModelVersion nor to the Deployment of a Model"
+                "Pod {namespace}/{pod_name} belongs neither to a Job of a ModelVersion or a RemediationAction nor to the \
+                 Deployment of a Model"
             ))
         };
         let owner = controller(pod).ok_or_else(stranger)?;
         match kind(owner) {
             ("batch", "Job") => {
                 let job = self.owner(namespace, owner, "jobs").await?;
-                let version = controller(&job).filter(|owner| kind(owner) == (GROUP, "ModelVersion"));
-                self.owner(namespace, version.ok_or_else(stranger)?, "modelversions")
-                    .await?;
-                let job = owner
-                    .uid
-                    .parse()
-                    .map_err(|_| forbidden(format!("{:?} is no uid", owner.uid)))?;
+                let cause = controller(&job).ok_or_else(stranger)?;
+                let plural = match kind(cause) {
+                    (GROUP, "ModelVersion") => "modelversions",
+                    (GROUP, "RemediationAction") => "remediationactions",
+                    _ => return Err(stranger()),
+                };
+                self.owner(namespace, cause, plural).await?;
                 Ok(Caller::Trainer {
                     namespace: namespace.to_owned(),
-                    job,
+                    job: uid(&owner.uid)?,
                 })
             }
             ("apps", "ReplicaSet") => {
@@ -282,10 +288,12 @@ impl Authenticator {
                     .owner(namespace, deployment.ok_or_else(stranger)?, "deployments")
                     .await?;
                 let model = controller(&deployment).filter(|owner| kind(owner) == (GROUP, "Model"));
-                self.owner(namespace, model.ok_or_else(stranger)?, "models")
-                    .await?;
+                let model = model.ok_or_else(stranger)?;
+                self.owner(namespace, model, "models").await?;
                 Ok(Caller::Server {
                     namespace: namespace.to_owned(),
+                    model: model.name.clone(),
+                    pod: uid(pod.uid.as_deref().unwrap_or_default())?,
                 })
             }
             _ => Err(stranger()),
@@ -400,6 +408,10 @@ fn kind(owner: &OwnerReference) -> (&str, &str) {
     )
 }
 
+fn uid(text: &str) -> Result<Uuid, Failure> {
+    text.parse().map_err(|_| forbidden(format!("{text:?} is no uid")))
+}
+
 fn unauthenticated(message: String) -> Failure {
     Failure::Refused(Refusal::Unauthenticated(message))
 }
@@ -424,10 +436,12 @@ impl Caller {
     pub(crate) fn may_read(&self, namespace: &str) -> Result<(), ApiError> {
         match self {
             Self::Operator => Ok(()),
-            Self::Trainer { namespace: own, .. } | Self::Server { namespace: own } if own == namespace => {
+            Self::Trainer { namespace: own, .. } | Self::Server { namespace: own, .. }
+                if own == namespace =>
+            {
                 Ok(())
             }
-            Self::Trainer { namespace: own, .. } | Self::Server { namespace: own } => {
+            Self::Trainer { namespace: own, .. } | Self::Server { namespace: own, .. } => {
                 Err(ApiError::Forbidden(format!(
                     "a Pod of namespace {own} may not read what belongs to namespace {namespace}"
                 )))
@@ -443,7 +457,7 @@ impl Caller {
                 "a Pod of namespace {own} may not store artifacts in namespace {namespace}"
             ))),
             Self::Server { .. } | Self::Operator => Err(ApiError::Forbidden(
-                "only a training Job of a ModelVersion may store artifacts".into(),
+                "only a training Job of a ModelVersion or a RemediationAction may store artifacts".into(),
             )),
         }
     }
@@ -467,13 +481,41 @@ impl Caller {
         }
     }
 
+    /// May tell counts and labels of a model; gives the uid of the Pod that does.
+    pub(crate) fn may_count(&self, namespace: &str, model: &str) -> Result<Uuid, ApiError> {
+        match self {
+            Self::Server {
+                namespace: own,
+                model: own_model,
+                pod,
+            } if own == namespace && own_model == model => Ok(*pod),
+            Self::Server {
+                namespace: own,
+                model: own_model,
+                ..
+            } => Err(ApiError::Forbidden(format!(
+                "a Pod of Model {own_model} in namespace {own} may not speak for Model {model} in namespace {namespace}"
+            ))),
+            Self::Trainer { .. } | Self::Operator => Err(ApiError::Forbidden(format!(
+                "only a Pod of the Deployment of Model {model} may speak for it"
+            ))),
+        }
+    }
+
     /// May write the record of versions.
     pub(crate) fn may_record(&self) -> Result<(), ApiError> {
+        self.is_operator("record model versions")
+    }
+
+    /// May ask for a verdict.
+    pub(crate) fn may_judge(&self) -> Result<(), ApiError> {
+        self.is_operator("ask for the verdict of a DriftReport")
+    }
+
+    fn is_operator(&self, what: &str) -> Result<(), ApiError> {
         match self {
             Self::Operator => Ok(()),
-            _ => Err(ApiError::Forbidden(
-                "only the operator may record model versions".into(),
-            )),
+            _ => Err(ApiError::Forbidden(format!("only the operator may {what}"))),
         }
     }
 }
@@ -500,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trainer_speaks_for_its_own_job_only_and_a_server_only_reads() {
+    fn a_trainer_speaks_for_its_own_job_only_and_a_server_for_its_own_model_only() {
         let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let trainer = Caller::Trainer {
             namespace: "a".into(),
@@ -514,7 +556,17 @@ mod tests {
         assert!(trainer.may_record().is_err());
         let server = Caller::Server {
             namespace: "a".into(),
+            model: "heart".into(),
+            pod: other,
         };
+        assert_eq!(server.may_count("a", "heart").ok(), Some(other));
+        assert!(server.may_count("a", "lung").is_err());
+        assert!(server.may_count("b", "heart").is_err());
+        assert!(trainer.may_count("a", "heart").is_err());
+        assert!(Caller::Operator.may_count("a", "heart").is_err());
+        assert!(server.may_judge().is_err());
+        assert!(trainer.may_judge().is_err());
+        assert!(Caller::Operator.may_judge().is_ok());
         assert!(server.may_read("a").is_ok());
         assert!(server.may_read("b").is_err());
         assert!(server.may_store("a").is_err());

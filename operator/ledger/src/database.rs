@@ -1,5 +1,9 @@
 //! PostgreSQL: what is asked of it, and what is said while it is away.
 
+mod counts;
+mod feedback;
+mod reports;
+
 use std::{
     path::PathBuf,
     str::FromStr as _,
@@ -24,6 +28,9 @@ use crate::{
     error::{ApiError, chain},
     health::{Health, State},
 };
+
+pub(crate) use counts::{Interval, Summed, Told, Total};
+pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.
 pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

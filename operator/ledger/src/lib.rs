@@ -1,10 +1,11 @@
-//! The ledger: artifacts, results of training Jobs, and the record of model versions.
+//! The ledger: artifacts, what Jobs and servers tell, the record of model versions, and verdicts on their traffic.
 //!
 //! ```text
 //! trainer ──blobs, manifests, results, progress──►┐                    ┌──► object store (disk or S3)
 //! inference ◄────────────blobs, manifests─────────┤ prove · authorise ─┤
-//! operator ───────versions──► ◄──results──────────┘        │           └──► PostgreSQL
-//!                                             TokenReview, live Pod, owners
+//!           ───────────────counts, labels────────►┤        │           └──► PostgreSQL
+//! operator ──versions, questions──►◄──results─────┘        │
+//!          ◄──────────verdicts─────────────       TokenReview, live Pod, owners
 //! ```
 //!
 //! Two stores with two fates. An artifact is one object under its own sha256 and needs nothing but the object store, so

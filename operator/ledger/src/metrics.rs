@@ -17,6 +17,10 @@ pub(crate) struct Metrics {
     pub(crate) sent: Family<KindLabels, Counter>,
     pub(crate) proofs: Family<OutcomeLabels, Counter>,
     pub(crate) index_rows: Counter,
+    pub(crate) totals: Family<OutcomeLabels, Counter>,
+    pub(crate) labels: Family<OutcomeLabels, Counter>,
+    pub(crate) reports: Family<OutcomeLabels, Counter>,
+    pub(crate) expired_rows: Counter,
     pub(crate) database_up: Gauge,
     pub(crate) store_up: Gauge,
 }
@@ -59,6 +63,10 @@ impl Metrics {
             sent: Family::default(),
             proofs: Family::default(),
             index_rows: Counter::default(),
+            totals: Family::default(),
+            labels: Family::default(),
+            reports: Family::default(),
+            expired_rows: Counter::default(),
             database_up: Gauge::default(),
             store_up: Gauge::default(),
         };
@@ -89,6 +97,22 @@ impl Metrics {
             metrics.index_rows.clone(),
         );
         registry.register(
+            "totals",
+            "Totals of counts taken in by outcome",
+            metrics.totals.clone(),
+        );
+        registry.register("labels", "Labels taken in by outcome", metrics.labels.clone());
+        registry.register(
+            "reports",
+            "Verdicts on windows by outcome; repeated are those given before",
+            metrics.reports.clone(),
+        );
+        registry.register(
+            "expired_rows",
+            "Rows of counts and labels deleted because of their age",
+            metrics.expired_rows.clone(),
+        );
+        registry.register(
             "database_up",
             "1 where PostgreSQL answers, else 0",
             metrics.database_up.clone(),
@@ -108,6 +132,18 @@ impl Metrics {
         ] {
             drop(metrics.proofs.get_or_create(&OutcomeLabels { outcome }));
         }
+        for (family, outcomes) in [
+            (&metrics.totals, &["kept", "repeated", "late", "refused"][..]),
+            (&metrics.labels, &["accepted", "repeated", "contradicted"]),
+            (
+                &metrics.reports,
+                &["drift", "no_drift", "insufficient_data", "repeated"],
+            ),
+        ] {
+            for outcome in outcomes {
+                drop(family.get_or_create(&OutcomeLabels { outcome }));
+            }
+        }
         for kind in ["blob", "manifest"] {
             drop(metrics.received.get_or_create(&KindLabels { kind }));
             drop(metrics.sent.get_or_create(&KindLabels { kind }));
@@ -117,6 +153,14 @@ impl Metrics {
 
     pub(crate) fn proof(&self, outcome: &'static str) {
         self.proofs.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub(crate) fn label(&self, outcome: &'static str) {
+        self.labels.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub(crate) fn report(&self, outcome: &'static str) {
+        self.reports.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {

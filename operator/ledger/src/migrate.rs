@@ -54,13 +54,20 @@ pub enum MigrateError {
     Grant(#[from] sqlx::Error),
 }
 
-/// Privileges of the ledger's role by table. Nothing is ever deleted by it, and the index of artifacts is append-only.
-const GRANTS: [(&str, &str); 5] = [
+/// Privileges of the ledger's role. It deletes nothing by itself; the index of artifacts and the verdicts are append-only.
+const GRANTS: [(&str, &str); 9] = [
     ("model_versions", "SELECT, INSERT, UPDATE"),
     ("job_results", "SELECT, INSERT, UPDATE"),
     ("job_progress", "SELECT, INSERT, UPDATE"),
     ("artifacts", "SELECT, INSERT"),
+    (
+        "counts",
+        "SELECT, INSERT, UPDATE (sequence, closed, rows, synthetic, repeated, over_limit, envelope, received_at)",
+    ),
+    ("feedback", "SELECT, INSERT, UPDATE (contradicted_by)"),
+    ("drift_reports", "SELECT, INSERT"),
     ("_sqlx_migrations", "SELECT"),
+    ("FUNCTION delete_expired(integer)", "EXECUTE"),
 ];
 
 // === impl MigrateConfig ===
@@ -165,7 +172,7 @@ async fn grant(connection: &mut PgConnection, role: &str) -> Result<(), MigrateE
         // What a former release granted and this one does not need is taken back.
         format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {quoted}"),
     ];
-    statements.extend(GRANTS.map(|(table, privileges)| format!("GRANT {privileges} ON {table} TO {quoted}")));
+    statements.extend(GRANTS.map(|(on, privileges)| format!("GRANT {privileges} ON {on} TO {quoted}")));
     let mut transaction = connection.begin().await?;
     // Two grants on one table at the same moment fail with "tuple concurrently updated".
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('modelward grants'))")

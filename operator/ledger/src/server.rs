@@ -70,6 +70,11 @@ const CHECK_DOWN: Duration = Duration::from_secs(1);
 const CHECK_STORE: Duration = Duration::from_secs(10);
 const CHECK_LIMIT: Duration = Duration::from_secs(20);
 const LEVEL: Duration = Duration::from_mins(5);
+const EXPIRE: Duration = Duration::from_hours(1);
+const EXPIRE_FIRST: Duration = Duration::from_mins(1);
+/// Rows of each table in one statement, so that it ends far below its time limit; and statements in one round.
+const EXPIRE_ROWS: i32 = 1000;
+const EXPIRE_STATEMENTS: usize = 200;
 
 /// Serves until `shutdown` completes and the requests in flight have ended.
 ///
@@ -162,6 +167,7 @@ impl Ledger {
         tasks.spawn(watch_database(app.clone()));
         tasks.spawn(watch_store(app.clone()));
         tasks.spawn(level_index(app.clone()));
+        tasks.spawn(expire(app.clone()));
         if let Ok(addr) = listener.local_addr() {
             tracing::info!("the ledger listens on {addr}");
         }
@@ -256,6 +262,31 @@ async fn level_index(app: Arc<App>) {
         }
         if *database.borrow_and_update() == State::Up {
             app.index.level().await;
+        }
+    }
+}
+
+/// Deletes counts and labels that are too old, a bounded number a round.
+async fn expire(app: Arc<App>) {
+    // A ledger that is restarted often must get round to it too.
+    let mut pause = EXPIRE_FIRST;
+    loop {
+        sleep(pause).await;
+        pause = EXPIRE;
+        for _ in 0..EXPIRE_STATEMENTS {
+            match app.database.delete_expired(EXPIRE_ROWS).await {
+                Ok(0) => break,
+                Ok(deleted) => {
+                    app.metrics.expired_rows.inc_by(deleted);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "rows that are too old are deleted in the next round"
+                    );
+                    break;
+                }
+            }
         }
     }
 }

@@ -193,14 +193,15 @@ impl Store {
         Ok(stored)
     }
 
-    /// Stores the bytes of a manifest that was checked.
-    pub(crate) async fn put_manifest(
+    /// Stores bytes whose digest was checked.
+    pub(crate) async fn put(
         &self,
         namespace: &str,
+        kind: Kind,
         digest: &Digest,
         bytes: bytes::Bytes,
     ) -> object_store::Result<Stored> {
-        let key = self.key(namespace, Kind::Manifest, digest);
+        let key = self.key(namespace, kind, digest);
         let stored = self.stored(&key).await?;
         self.objects.put(&key, bytes.into()).await?;
         Ok(stored)

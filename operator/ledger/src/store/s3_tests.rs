@@ -114,7 +114,12 @@ async fn blobs_and_manifests_live_in_a_bucket_too() {
     }
     let manifest = bytes::Bytes::from_static(b"{}");
     store
-        .put_manifest("hospital", &digest_of(&manifest), manifest.clone())
+        .put(
+            "hospital",
+            Kind::Manifest,
+            &digest_of(&manifest),
+            manifest.clone(),
+        )
         .await
         .unwrap();
     assert_eq!(store.namespaces().await.unwrap(), ["hospital"]);

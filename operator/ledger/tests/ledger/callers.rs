@@ -185,6 +185,48 @@ async fn a_valid_identity_that_is_none_of_ours_is_told_so() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_job_of_a_remediation_action_is_a_trainer() -> Result<()> {
+    let world = World::start().await?;
+    let spec = json!({"model": "heart", "type": "SendAlert", "message": "look"});
+    let (group, version, kind) = ("modelward.io", "v1alpha1", "RemediationAction");
+    let uid = world
+        .create(
+            group,
+            version,
+            kind,
+            "remediationactions",
+            "heart-1",
+            json!({"spec": spec}),
+        )
+        .await?;
+    let of_action = |uid: &str| owner("modelward.io/v1alpha1", kind, "heart-1", uid);
+    let job = world.create_job("heart-1-fit", of_action(&uid)).await?;
+    let pod = world
+        .create_pod("snapshot", owner_of_job("heart-1", &job))
+        .await?;
+    let trainer = caller(world.token("default", Some(&pod), &[AUDIENCE]).await?);
+    let content = bytes(32, 100);
+    expect_success(
+        world
+            .put(&trainer, &world.blob(&digest_of(&content)), content)
+            .await?,
+    )
+    .await?;
+    expect_success(world.put(&trainer, &world.result(&job), result()).await?).await?;
+
+    // Only claimed: an action of that name has another uid.
+    let job = world
+        .create_job("forged-fit", of_action("00000000-0000-4000-8000-000000000000"))
+        .await?;
+    let pod = world.create_pod("forged", owner_of_job("forged", &job)).await?;
+    let forged = caller(world.token("default", Some(&pod), &[AUDIENCE]).await?);
+    let answer = world.put(&forged, &world.result(&job), result()).await?;
+    let sentence = refusal(answer, StatusCode::FORBIDDEN).await?;
+    assert!(sentence.contains("does not exist"), "{sentence}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_pod_counts_until_it_has_ended() -> Result<()> {
     let world = World::start().await?;
     let path = world.blob(&digest_of(b"x"));

@@ -2,6 +2,10 @@
 
 mod artifacts;
 mod callers;
+mod counts;
+mod feedback;
+mod heart;
 mod outages;
 mod records;
+mod reports;
 mod support;

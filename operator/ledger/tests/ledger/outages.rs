@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use modelward_kit::postgres::Postgres;
 use modelward_ledger::{MigrateConfig, MigrateError, migrate};
-use modelward_wire::{JobResult, JobStage, Verdict};
+use modelward_wire::{JobResult, JobStage, ReportResult, ReportVerdict, Verdict};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{World, bytes, digest_of, expect_success, refusal, until};
+use crate::{
+    heart,
+    support::{World, bytes, digest_of, expect_success, refusal, until},
+};
 
 const UP: &str = "modelward_ledger_database_up";
 
@@ -34,15 +37,15 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
     assert!(answer.headers().contains_key("retry-after"));
     let sentence = refusal(answer, StatusCode::SERVICE_UNAVAILABLE).await?;
     assert!(sentence.contains("PostgreSQL is away"), "{sentence}");
+    // A session may still say that it is ending before nobody listens any more.
     until("an unready ledger", async || {
-        Ok(world.ready().await?.0 == StatusCode::SERVICE_UNAVAILABLE)
+        let (status, body) = world.ready().await?;
+        let why = body["database"].as_str().unwrap();
+        Ok(status == StatusCode::SERVICE_UNAVAILABLE
+            && why.contains("cannot connect")
+            && body["store"] == "ok")
     })
     .await?;
-    let (_, body) = world.ready().await?;
-    assert!(
-        body["database"].as_str().unwrap().contains("cannot connect") && body["store"] == "ok",
-        "{body}"
-    );
     assert_eq!(world.metric(UP).await?, Some(0.0));
     let start = Instant::now();
     refusal(
@@ -84,6 +87,72 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
         Ok(rows == [before.to_string(), during.to_string()])
     })
     .await
+}
+
+#[tokio::test]
+async fn what_serving_tells_waits_for_postgresql_and_nothing_of_it_is_lost_or_counted_twice() -> Result<()> {
+    let world = World::with(Postgres::start().await?, |_| {}).await?;
+    let (trainer, server) = (world.trainer("heart-1").await?, world.server("heart").await?);
+    let operator = world.operator().await?;
+    let reference = heart::reference();
+    let bytes = serde_json::to_vec(&reference)?;
+    let bundle = world
+        .publish_files(&trainer, &[("reference.json", &bytes)])
+        .await?;
+    let route = heart::route(bundle);
+    let rows = heart::patients("cleveland.csv");
+    let start = heart::window(1);
+    let counts = |sequence: u64, rows: &[heart::Patient]| {
+        let counts = heart::counts(&reference.bins, rows);
+        heart::batch(&route, vec![heart::envelope(&route, 1, start, sequence, counts)])
+    };
+    let request = json!({
+        "format": 1, "model": "heart", "version": "heart-1", "bundle": bundle, "start": start, "end": start + 60,
+        "minimumRows": 100, "tolerance": "0.1",
+    });
+    let label = json!({
+        "predictionId": "a".repeat(64), "route": "0".repeat(16), "predictedAtMs": 1, "score": 0.5, "class": 1,
+        "actual": 1,
+    });
+    let at = |what: &str, name: &str| format!("/v1/{what}/{}/{name}", world.namespace);
+    let (counts_at, label_at) = (at("counts", "heart"), at("feedback", "heart"));
+    let report_at = at("drift-reports", "5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f11");
+    world.until_ready().await?;
+    expect_success(
+        world
+            .put_json(&server, &counts_at, &counts(1, &rows[..100]))
+            .await?,
+    )
+    .await?;
+
+    world.postgres.kill().await?;
+    let away = StatusCode::SERVICE_UNAVAILABLE;
+    let later = counts(2, &rows);
+    for answer in [
+        world.put_json(&server, &counts_at, &later).await?,
+        world.post_json(&server, &label_at, &label).await?,
+        world.put_json(&operator, &report_at, &request).await?,
+        world.get(&operator, &report_at).await?,
+        world.get(&operator, &counts_at).await?,
+    ] {
+        assert!(answer.headers().contains_key("retry-after"));
+        let sentence = refusal(answer, away).await?;
+        assert!(sentence.contains("PostgreSQL is away"), "{sentence}");
+    }
+    // What is wrong is wrong now as well as later.
+    let answer = world.put(&server, &counts_at, "{}").await?;
+    refusal(answer, StatusCode::UNPROCESSABLE_ENTITY).await?;
+
+    world.postgres.restart().await?;
+    world.until_ready().await?;
+    for _ in 0..2 {
+        expect_success(world.put_json(&server, &counts_at, &later).await?).await?;
+        expect_success(world.post_json(&server, &label_at, &label).await?).await?;
+        let answer = expect_success(world.put_json(&operator, &report_at, &request).await?).await?;
+        let result: ReportResult = answer.json().await?;
+        assert_eq!((result.rows, result.verdict), (303, ReportVerdict::NoDrift));
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -158,9 +227,9 @@ async fn readiness_says_what_a_person_has_to_do() -> Result<()> {
     let role = format!("ledger_{}", world.database.name);
     let sql = async |statement: &str| world.postgres.execute(&world.database.url, statement).await;
 
-    sql("UPDATE _sqlx_migrations SET version = 0").await?;
-    said("an old schema", "version 0 and this ledger needs 1").await?;
-    sql("UPDATE _sqlx_migrations SET version = 1").await?;
+    sql("UPDATE _sqlx_migrations SET success = false WHERE version = 2").await?;
+    said("an old schema", "version 1 and this ledger needs 2").await?;
+    sql("UPDATE _sqlx_migrations SET success = true").await?;
     world.until_ready().await?;
     sql(&format!("REVOKE SELECT ON _sqlx_migrations FROM {role}")).await?;
     said("a lacking privilege", "MODELWARD_LEDGER_ROLE").await?;

@@ -290,6 +290,14 @@ async fn the_ledgers_role_can_delete_nothing_and_change_no_schema() -> Result<()
         "DROP TABLE artifacts",
         "CREATE TABLE mine (x int)",
         "ALTER TABLE job_results DROP COLUMN verdict",
+        "DELETE FROM counts",
+        "UPDATE counts SET pod_uid = gen_random_uuid()",
+        "UPDATE counts SET version = 'x'",
+        "DELETE FROM feedback",
+        "UPDATE feedback SET actual = 1",
+        "DELETE FROM drift_reports",
+        "UPDATE drift_reports SET verdict = 'NoDrift'",
+        "DROP FUNCTION delete_expired",
     ] {
         let error = sqlx::query(statement).execute(&mut role).await.unwrap_err();
         let code = error

@@ -19,6 +19,7 @@ use modelward_kit::{
 use modelward_ledger::{Config, Ledger, MigrateConfig, migrate};
 use modelward_wire::{Digest, FileEntry, Manifest, ManifestKind};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -57,7 +58,11 @@ const RULES: [(&str, &[&str], &str); 6] = [
     ("batch", &["jobs"], "get"),
     ("apps", &["replicasets"], "get"),
     ("apps", &["deployments"], "get"),
-    ("modelward.io", &["modelversions", "models"], "get"),
+    (
+        "modelward.io",
+        &["modelversions", "remediationactions", "models"],
+        "get",
+    ),
 ];
 
 pub const AUDIENCE: &str = "modelward-ledger";
@@ -307,10 +312,22 @@ impl World {
             .await?;
         let content = owned(owner("apps/v1", "Deployment", name, &deployment));
         let set = format!("{name}-1");
-        let set_uid = self
-            .create("apps", "v1", "ReplicaSet", "replicasets", &set, content)
+        self.create("apps", "v1", "ReplicaSet", "replicasets", &set, content)
             .await?;
-        let pod = format!("{name}-1-x");
+        self.another_server(name, "x").await
+    }
+
+    /// One more Pod of the Deployment that [`Self::server`] made.
+    pub async fn another_server(&self, name: &str, suffix: &str) -> Result<Caller> {
+        let set = format!("{name}-1");
+        let sets = resource("apps", "v1", "ReplicaSet", "replicasets");
+        let sets = Api::<DynamicObject>::namespaced_with(self.kube.clone(), &self.namespace, &sets);
+        let set_uid = sets
+            .get(&set)
+            .await?
+            .uid()
+            .context("a ReplicaSet without a uid")?;
+        let pod = format!("{set}-{suffix}");
         let made = self
             .create_pod(&pod, owner("apps/v1", "ReplicaSet", &set, &set_uid))
             .await?;
@@ -364,17 +381,38 @@ impl World {
             .await?)
     }
 
+    pub async fn put_json(&self, caller: &Caller, path: &str, body: &impl Serialize) -> Result<Response> {
+        self.put(caller, path, serde_json::to_vec(body)?).await
+    }
+
+    pub async fn post_json(&self, caller: &Caller, path: &str, body: &impl Serialize) -> Result<Response> {
+        Ok(self
+            .request(Method::POST, path)
+            .bearer_auth(&caller.token)
+            .body(serde_json::to_vec(body)?)
+            .send()
+            .await?)
+    }
+
     /// Stores a bundle of one file and gives the manifest's digest.
     pub async fn publish(&self, caller: &Caller, content: &[u8]) -> Result<Digest> {
-        let blob = digest_of(content);
-        let answer = self.put(caller, &self.blob(&blob), content.to_vec()).await?;
-        expect_success(answer).await?;
-        let file = FileEntry {
-            path: "model.json".into(),
-            sha256: blob,
-            size: content.len() as u64,
-        };
-        let manifest = serde_json::to_vec(&Manifest::new(ManifestKind::Bundle, vec![file])?)?;
+        self.publish_files(caller, &[("model.json", content)]).await
+    }
+
+    /// Stores a bundle and gives the manifest's digest.
+    pub async fn publish_files(&self, caller: &Caller, contents: &[(&str, &[u8])]) -> Result<Digest> {
+        let mut files = Vec::new();
+        for (path, content) in contents {
+            let blob = digest_of(content);
+            let answer = self.put(caller, &self.blob(&blob), content.to_vec()).await?;
+            expect_success(answer).await?;
+            files.push(FileEntry {
+                path: (*path).into(),
+                sha256: blob,
+                size: content.len() as u64,
+            });
+        }
+        let manifest = serde_json::to_vec(&Manifest::new(ManifestKind::Bundle, files)?)?;
         let digest = digest_of(&manifest);
         expect_success(self.put(caller, &self.manifest(&digest), manifest).await?).await?;
         Ok(digest)

@@ -5,26 +5,20 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
+mod ledger;
+mod retrain;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::{Arc, Mutex},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path as UrlPath, State},
-    http::{HeaderMap, Method, StatusCode},
-    response::{IntoResponse, Response},
-    routing::any,
-};
-use modelward_model::{Bundle, files::parse_manifest, sha256};
-use modelward_wire::{Digest, JobResult, JobStage, Progress, TERMINATION_MESSAGE_LIMIT, Verdict};
+use axum::http::StatusCode;
+use modelward_model::Bundle;
+use modelward_wire::{JobStage, Progress, Verdict};
 
-const TRAINER: &str = env!("CARGO_BIN_EXE_modelward-trainer");
+use crate::ledger::{Ledger, TRAINER};
 
 fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/samples")
@@ -46,159 +40,6 @@ fn spec(dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
     let path = dir.join("spec.yaml");
     std::fs::write(&path, change(text)).unwrap();
     path
-}
-
-// === the ledger that is played ===
-
-#[derive(Default)]
-struct Played {
-    objects: BTreeMap<String, Bytes>,
-    posted: BTreeMap<String, Bytes>,
-    /// Statuses that the next calls get, whatever they ask.
-    failures: VecDeque<StatusCode>,
-    /// A bundle's blobs are returned with one bit flipped.
-    flip: bool,
-    calls: Vec<String>,
-}
-
-type Shared = Arc<Mutex<Played>>;
-
-struct Ledger {
-    url: String,
-    state: Shared,
-    dir: tempfile::TempDir,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Ledger {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let state = Shared::default();
-        let router = Router::new()
-            .route("/v1/{*path}", any(answer))
-            .layer(DefaultBodyLimit::max(64 << 20))
-            .with_state(Arc::clone(&state));
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("token"), "secret\n").unwrap();
-        Self {
-            url,
-            state,
-            dir,
-            _runtime: runtime,
-        }
-    }
-
-    fn run(&self, arguments: &[&str]) -> (Output, JobResult) {
-        let output = self.command(arguments).output().unwrap();
-        let message = std::fs::read(self.termination_log()).unwrap_or_default();
-        assert!(message.len() < TERMINATION_MESSAGE_LIMIT);
-        let result = serde_json::from_slice(&message).unwrap_or_else(|error| {
-            unreachable!(
-                "no termination message ({error}): {}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        });
-        (output, result)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let _ = std::fs::remove_file(self.termination_log());
-        let mut command = Command::new(TRAINER);
-        command
-            .args(arguments)
-            .arg("--publish")
-            .env("MODELWARD_LEDGER_URL", &self.url)
-            .env("MODELWARD_LEDGER_TOKEN_FILE", self.dir.path().join("token"))
-            .env("MODELWARD_NAMESPACE", "hospital")
-            .env("MODELWARD_JOB_UID", "11111111-2222")
-            .env("MODELWARD_TERMINATION_LOG", self.termination_log())
-            .env("TMPDIR", self.dir.path())
-            // A Pod's image has no root certificates.
-            .env("SSL_CERT_FILE", "/nonexistent")
-            .env("SSL_CERT_DIR", "/nonexistent");
-        command
-    }
-
-    fn termination_log(&self) -> PathBuf {
-        self.dir.path().join("termination-log")
-    }
-
-    fn recorded(&self) -> JobResult {
-        let state = self.state.lock().unwrap();
-        serde_json::from_slice(&state.posted["jobs/hospital/11111111-2222/result"]).unwrap()
-    }
-}
-
-async fn answer(
-    State(state): State<Shared>,
-    UrlPath(path): UrlPath<String>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let mut state = state.lock().unwrap();
-    state.calls.push(format!("{method} {path}"));
-    if headers
-        .get("authorization")
-        .is_none_or(|token| token != "Bearer secret")
-    {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    if !path.ends_with("/progress")
-        && method != Method::HEAD
-        && let Some(status) = state.failures.pop_front()
-    {
-        return (status, r#"{"error": "told to fail"}"#).into_response();
-    }
-    if method == Method::PUT && path.starts_with("jobs/") {
-        state.posted.insert(path, body);
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    let Some(digest) = path
-        .rsplit('/')
-        .next()
-        .and_then(|text| text.parse::<Digest>().ok())
-    else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    match method {
-        Method::PUT => {
-            if sha256(&body) != digest {
-                return StatusCode::UNPROCESSABLE_ENTITY.into_response();
-            }
-            if path.contains("/manifests/") {
-                let manifest = parse_manifest(&body).unwrap();
-                let blob = |digest: &Digest| format!("artifacts/hospital/blobs/{digest}");
-                if manifest
-                    .files
-                    .iter()
-                    .any(|file| !state.objects.contains_key(&blob(&file.sha256)))
-                {
-                    return StatusCode::CONFLICT.into_response();
-                }
-            }
-            state.objects.insert(path, body);
-            StatusCode::CREATED.into_response()
-        }
-        _ => match state.objects.get(&path) {
-            Some(bytes) if state.flip && path.contains("/blobs/") => {
-                let mut bytes = bytes.to_vec();
-                bytes[0] ^= 1;
-                bytes.into_response()
-            }
-            Some(bytes) => bytes.clone().into_response(),
-            None => StatusCode::NOT_FOUND.into_response(),
-        },
-    }
 }
 
 fn text(path: &Path) -> &str {
@@ -241,16 +82,9 @@ fn two_jobs_make_a_bundle_that_the_server_can_open() {
     assert!((0.80..0.83).contains(&f1), "{f1}");
 
     // Written to disk from what the ledger keeps, as an inference Pod would.
-    let state = ledger.state.lock().unwrap();
     let bundle = result.digest.unwrap();
-    let manifest = &state.objects[&format!("artifacts/hospital/manifests/{bundle}")];
-    let dir = ledger.dir.path().join("served");
-    std::fs::create_dir(&dir).unwrap();
-    std::fs::write(dir.join("manifest.json"), manifest).unwrap();
-    for file in parse_manifest(manifest).unwrap().files {
-        let blob = &state.objects[&format!("artifacts/hospital/blobs/{}", file.sha256)];
-        std::fs::write(dir.join(file.path), blob).unwrap();
-    }
+    let dir = ledger.kept(&bundle);
+    let state = ledger.state.lock().unwrap();
     let opened = Bundle::open(&dir, &bundle).unwrap();
     assert_eq!(opened.verify_warm_up().unwrap(), 33);
     assert_eq!(opened.info().snapshot.to_string(), digest);
@@ -262,7 +96,7 @@ fn two_jobs_make_a_bundle_that_the_server_can_open() {
         .unwrap()
         .map(|e| e.unwrap().file_name())
         .collect();
-    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(left.len(), 3, "token, termination message, bundle: {left:?}");
 }
 
 #[test]

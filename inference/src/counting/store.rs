@@ -1,0 +1,100 @@
+//! The directory of counters that outlive a process.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use modelward_profile::Incarnation;
+
+use super::window::{ENDING, PARTIAL_ENDING, Window};
+use crate::ledger::chain;
+
+/// A directory that this process alone uses, for as long as it lives.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    /// The lock ends with the process, however that ends.
+    _lock: File,
+}
+
+/// What dead processes left behind.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Windows in which they counted.
+    pub windows: Vec<Window>,
+    /// Files that could not be used, and were removed.
+    pub unreadable: u64,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Takes a directory, which is made where there is none.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let lock = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join("lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another process counts there"),
+            TryLockError::Error(error) => error,
+        })?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The windows of all processes but this one; those in which nothing was counted or sent are removed.
+    pub fn left_behind(&self, mine: Incarnation) -> Left {
+        let mut left = Left::default();
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(%error, "failed to look for counts in {}", self.dir.display());
+                return left;
+            }
+        };
+        let mine = String::from(mine);
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&mine) {
+                continue;
+            }
+            if name.ends_with(PARTIAL_ENDING) {
+                remove(&path);
+            } else if name.ends_with(ENDING) {
+                match Window::read(&path) {
+                    Ok(window) if window.is_empty() && !window.was_sent() => window.forget(),
+                    Ok(window) => left.windows.push(window),
+                    Err(error) => {
+                        left.unreadable += 1;
+                        tracing::error!(
+                            "dropped the counts of an earlier process in {}: {}",
+                            path.display(),
+                            chain(&error)
+                        );
+                        remove(&path);
+                    }
+                }
+            }
+        }
+        left
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(%error, "failed to remove {}", path.display());
+    }
+}

@@ -1,0 +1,231 @@
+//! Blobs and manifests.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures::{StreamExt as _, TryStreamExt as _};
+use modelward_wire::{Digest, Manifest};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    App, Shared,
+    extract::{Artifact, parse, whole},
+};
+use crate::{
+    auth::Caller,
+    body::Incoming,
+    database::DatabaseError,
+    error::ApiError,
+    metrics::KindLabels,
+    store::{Kind, Stored},
+};
+
+/// A manifest names 256 files at most; their blobs are asked for this many at a time.
+const HEADS_AT_ONCE: usize = 16;
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+pub(super) async fn put_blob(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    Artifact { namespace, digest }: Artifact,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.may_store(&namespace)?;
+    let mut body = Incoming::new(request, "blob", app.max_blob_bytes, app.idle_timeout)?;
+    let stored = app.store.put_blob(&namespace, &digest, &mut body).await;
+    app.metrics
+        .received
+        .get_or_create(&KindLabels { kind: "blob" })
+        .inc_by(body.seen());
+    stored.map(created)
+}
+
+pub(super) async fn put_manifest(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    Artifact { namespace, digest }: Artifact,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.may_store(&namespace)?;
+    let body = whole(&app, request, "manifest", app.max_manifest_bytes).await?;
+    app.metrics
+        .received
+        .get_or_create(&KindLabels { kind: "manifest" })
+        .inc_by(body.len() as u64);
+    let sent = Digest::from_bytes(Sha256::digest(&body).into());
+    if sent != digest {
+        return Err(ApiError::Unprocessable(format!(
+            "the bytes that came have the digest {sent} and not {digest}; nothing was kept"
+        )));
+    }
+    let manifest: Manifest = parse(&body, "manifest")?;
+    manifest
+        .check()
+        .map_err(|error| ApiError::Unprocessable(error.to_string()))?;
+    check_blobs(&app, &namespace, &manifest).await?;
+    let length = body.len();
+    let stored = app.store.put(&namespace, Kind::Manifest, &digest, body).await?;
+    // The artifact is there whatever becomes of its row: nobody waits for PostgreSQL here.
+    let index = app.index.clone();
+    tokio::spawn(async move {
+        let now = jiff::Timestamp::now().as_microsecond();
+        match index.add(&namespace, digest, &manifest, length, now).await {
+            Ok(_) => {}
+            Err(DatabaseError::Away(why)) => tracing::debug!("artifact {digest} is indexed later: {why}"),
+            Err(error) => {
+                tracing::warn!(
+                    error = crate::error::chain(&error),
+                    "artifact {digest} is indexed later"
+                );
+            }
+        }
+    });
+    Ok(created(stored))
+}
+
+/// Refuses a manifest that names blobs which are not there, or with sizes which are not theirs.
+async fn check_blobs(app: &App, namespace: &str, manifest: &Manifest) -> Result<(), ApiError> {
+    let heads = manifest.files.iter().cloned().map(|file| {
+        let (store, namespace) = (app.store.clone(), namespace.to_owned());
+        async move {
+            let head = store.head(&namespace, Kind::Blob, &file.sha256).await?;
+            Ok::<_, object_store::Error>((file, head.map(|head| head.size)))
+        }
+    });
+    let heads: Vec<_> = futures::stream::iter(heads)
+        .buffered(HEADS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let missing: Vec<_> = heads
+        .iter()
+        .filter(|(_, size)| size.is_none())
+        .map(|(file, _)| file)
+        .collect();
+    if !missing.is_empty() {
+        let names: Vec<_> = missing
+            .iter()
+            .map(|file| format!("{} ({})", file.path, file.sha256))
+            .collect();
+        return Err(ApiError::BlobsMissing {
+            message: format!("store these blobs before their manifest: {}", names.join(", ")),
+            missing: missing.iter().map(|file| file.sha256).collect(),
+        });
+    }
+    match heads.iter().find(|(file, size)| *size != Some(file.size)) {
+        Some((file, size)) => Err(ApiError::Unprocessable(format!(
+            "the manifest gives {} {} bytes, its blob has {}",
+            file.path,
+            file.size,
+            size.unwrap_or_default()
+        ))),
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn get_blob(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    artifact: Artifact,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    give(&app, &caller, Kind::Blob, artifact, &headers).await
+}
+
+pub(super) async fn get_manifest(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    artifact: Artifact,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    give(&app, &caller, Kind::Manifest, artifact, &headers).await
+}
+
+async fn give(
+    app: &App,
+    caller: &Caller,
+    kind: Kind,
+    Artifact { namespace, digest }: Artifact,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    caller.may_read(&namespace)?;
+    let found = app.store.get(&namespace, kind, &digest).await?;
+    let found = found.ok_or_else(|| absent(kind, &namespace, &digest))?;
+    let head = describe(kind, &digest, found.meta.size)?;
+    let etag = head.get(header::ETAG);
+    let has_it = |known: &HeaderValue| Some(known) == etag || known == "*";
+    if headers.get(header::IF_NONE_MATCH).is_some_and(has_it) {
+        return Ok((StatusCode::NOT_MODIFIED, head).into_response());
+    }
+    let sent = app
+        .metrics
+        .sent
+        .get_or_create_owned(&KindLabels { kind: kind.name() });
+    // A file that shrinks under the reader cuts the body short of its Content-Length, which the reader sees.
+    let body = Body::from_stream(found.into_stream().inspect_ok(move |piece| {
+        sent.inc_by(piece.len() as u64);
+    }));
+    Ok((head, body).into_response())
+}
+
+pub(super) async fn head_blob(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    artifact: Artifact,
+) -> Result<Response, ApiError> {
+    head(&app, &caller, Kind::Blob, artifact).await
+}
+
+pub(super) async fn head_manifest(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    artifact: Artifact,
+) -> Result<Response, ApiError> {
+    head(&app, &caller, Kind::Manifest, artifact).await
+}
+
+async fn head(
+    app: &App,
+    caller: &Caller,
+    kind: Kind,
+    Artifact { namespace, digest }: Artifact,
+) -> Result<Response, ApiError> {
+    caller.may_read(&namespace)?;
+    match app.store.head(&namespace, kind, &digest).await? {
+        Some(found) => Ok(describe(kind, &digest, found.size)?.into_response()),
+        None => Err(absent(kind, &namespace, &digest)),
+    }
+}
+
+fn absent(kind: Kind, namespace: &str, digest: &Digest) -> ApiError {
+    ApiError::NotFound(format!(
+        "there is no {} {digest} in namespace {namespace}",
+        kind.name()
+    ))
+}
+
+fn describe(kind: Kind, digest: &Digest, size: u64) -> Result<HeaderMap, ApiError> {
+    let etag = HeaderValue::try_from(format!("\"{digest}\""))
+        .map_err(|error| ApiError::Internal(Box::new(error)))?;
+    let media = match kind {
+        Kind::Blob => "application/octet-stream",
+        Kind::Manifest => "application/json",
+    };
+    Ok(HeaderMap::from_iter([
+        (header::CONTENT_LENGTH, HeaderValue::from(size)),
+        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+        (header::ETAG, etag),
+        // What has this name has these bytes for ever; private, because reading takes a proof.
+        (header::CACHE_CONTROL, IMMUTABLE),
+    ]))
+}
+
+fn created(stored: Stored) -> Response {
+    match stored {
+        Stored::Created => StatusCode::CREATED.into_response(),
+        Stored::Again => StatusCode::OK.into_response(),
+    }
+}

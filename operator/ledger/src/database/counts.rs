@@ -1,0 +1,337 @@
+//! Totals of counts: the highest sequence of each key is kept, and any interval can be summed.
+
+use std::collections::BTreeMap;
+
+use modelward_profile::{Bins, Counts, CountsError, Envelope, Incarnation};
+use modelward_wire::Digest;
+use serde::Serialize;
+use sqlx::{Connection as _, Row as _, postgres::PgRow, types::Json};
+use uuid::Uuid;
+
+use super::{Database, DatabaseError};
+
+/// One total, with the version and the bundle of its route.
+pub(crate) struct Total {
+    pub(crate) version: String,
+    pub(crate) bundle: Digest,
+    pub(crate) envelope: Envelope,
+}
+
+/// What became of the totals of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Told {
+    /// They are the latest of their keys now.
+    pub(crate) kept: u64,
+    /// They were there already.
+    pub(crate) repeated: u64,
+    /// Later ones were there.
+    pub(crate) late: u64,
+    /// Their sequence number stands for another content; the first was kept.
+    pub(crate) refused: u64,
+}
+
+/// Windows of one version that start in `start..end`, seconds since 1970.
+#[derive(Clone, Debug)]
+pub(crate) struct Interval {
+    pub(crate) model: String,
+    pub(crate) version: String,
+    pub(crate) bundle: Digest,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// Everything that was counted of one version in one interval.
+#[derive(Debug, Default)]
+pub(crate) struct Summed {
+    /// `None` where there is nothing.
+    pub(crate) counts: Option<Counts>,
+    /// The processes that counted, and whether each said that it was done with all of it.
+    pub(crate) processes: BTreeMap<(Uuid, Incarnation), bool>,
+    totals: usize,
+}
+
+/// Why counts cannot be summed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SumError {
+    /// The interval holds too much for one answer.
+    #[error(
+        "more than {SUM_LIMIT} totals lie in the window; ask for a shorter one, or let windowSeconds be longer"
+    )]
+    TooMany,
+    /// They are of other bins, or too many.
+    #[error("the counts of Pod {pod} do not fit the reference of the bundle: {why}")]
+    DoNotFit {
+        /// The Pod.
+        pod: Uuid,
+        /// What is wrong.
+        why: CountsError,
+    },
+}
+
+/// Counts of one version as they are listed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VersionCounts {
+    version: String,
+    bundle: String,
+    rows: i64,
+    synthetic: i64,
+    repeated: i64,
+    over_limit: i64,
+    answered: i64,
+    incarnations: i64,
+    unclosed: i64,
+}
+
+/// Totals that one sum reads: a week of hours by a hundred Pods.
+const SUM_LIMIT: usize = 20_000;
+/// Totals that one statement reads; one of a model of 1,000 features may have half a megabyte.
+const SUM_PAGE: i64 = 100;
+
+/// Rows that are there keep their place; a total that was closed stays closed, and still takes a later one in: what was
+/// answered must not be lost because a process said too early that it was done.
+const KEEP: &str = "\
+    INSERT INTO counts AS present (namespace, model, pod_uid, window_seconds, incarnation, route, window_start, version, \
+    bundle, sequence, closed, rows, synthetic, repeated, over_limit, envelope) \
+    SELECT $1, $2, $3, $4, envelope #>> '{key,incarnation}', envelope #>> '{key,route}', \
+    to_timestamp((envelope #>> '{key,windowStart}')::bigint), version, bundle, (envelope ->> 'sequence')::bigint, \
+    (envelope ->> 'closed')::boolean, (envelope #>> '{counts,features,rows}')::bigint, \
+    (envelope #>> '{counts,aside,synthetic}')::bigint, (envelope #>> '{counts,aside,repeated}')::bigint, \
+    (envelope #>> '{counts,aside,overLimit}')::bigint, envelope \
+    FROM unnest($5::text[], $6::text[], $7::jsonb[]) AS sent (version, bundle, envelope) \
+    ON CONFLICT (namespace, model, pod_uid, incarnation, route, window_start) DO UPDATE SET \
+    (sequence, closed, rows, synthetic, repeated, over_limit, envelope, received_at) = \
+    (excluded.sequence, present.closed OR excluded.closed, excluded.rows, excluded.synthetic, excluded.repeated, \
+    excluded.over_limit, excluded.envelope, now()) \
+    WHERE excluded.sequence > present.sequence";
+
+/// Compares what was sent with what is there now.
+const COMPARE: &str = "\
+    SELECT count(*) FILTER (WHERE (sent ->> 'sequence')::bigint < sequence) AS late, \
+    count(*) FILTER (WHERE (sent ->> 'sequence')::bigint = sequence AND sent = envelope) AS there \
+    FROM unnest($4::jsonb[]) AS sent JOIN counts ON namespace = $1 AND model = $2 AND pod_uid = $3 \
+    AND incarnation = sent #>> '{key,incarnation}' AND route = sent #>> '{key,route}' \
+    AND window_start = to_timestamp((sent #>> '{key,windowStart}')::bigint)";
+
+/// A page of totals after a place in the order of the index.
+const SUM: &str = "\
+    SELECT extract(epoch FROM window_start)::bigint AS start, pod_uid, incarnation, route::text AS route, closed, envelope \
+    FROM counts WHERE namespace = $1 AND model = $2 AND version = $3 AND bundle = $4 \
+    AND (window_start, pod_uid, incarnation, route) > (to_timestamp($5::bigint), $6, $7, $8) \
+    AND window_start < to_timestamp($9::bigint) ORDER BY window_start, pod_uid, incarnation, route LIMIT $10";
+
+const LIST: &str = "\
+    SELECT version, bundle::text AS bundle, least(sum(rows), 9223372036854775807)::bigint AS rows, \
+    least(sum(synthetic), 9223372036854775807)::bigint AS synthetic, \
+    least(sum(repeated), 9223372036854775807)::bigint AS repeated, \
+    least(sum(over_limit), 9223372036854775807)::bigint AS over_limit, \
+    least(sum(rows) + sum(synthetic) + sum(repeated) + sum(over_limit), 9223372036854775807)::bigint AS answered, \
+    count(DISTINCT (pod_uid, incarnation)) AS incarnations, \
+    count(DISTINCT (pod_uid, incarnation)) FILTER (WHERE NOT closed) AS unclosed \
+    FROM counts WHERE namespace = $1 AND model = $2 \
+    AND window_start >= to_timestamp($3::bigint) AND window_start < to_timestamp($4::bigint) \
+    GROUP BY version, bundle ORDER BY version, bundle";
+
+// === impl Database ===
+
+impl Database {
+    /// Takes in the totals of one Pod, all of them or none. Each key is there once, in the order of the keys: two
+    /// requests of one Pod at once would wait for each other in a circle otherwise.
+    pub(crate) async fn put_counts(
+        &self,
+        namespace: &str,
+        model: &str,
+        pod: Uuid,
+        window_seconds: i32,
+        totals: Vec<Total>,
+    ) -> Result<Told, DatabaseError> {
+        let (namespace, model) = (namespace.to_owned(), model.to_owned());
+        let sent = totals.len() as u64;
+        let mut versions = Vec::with_capacity(totals.len());
+        let mut bundles = Vec::with_capacity(totals.len());
+        let mut envelopes = Vec::with_capacity(totals.len());
+        for total in totals {
+            versions.push(total.version);
+            bundles.push(total.bundle.to_string());
+            envelopes.push(Json(total.envelope));
+        }
+        self.with(move |connection| {
+            Box::pin(async move {
+                let mut transaction = connection.begin().await?;
+                let kept = sqlx::query(KEEP)
+                    .bind(&namespace)
+                    .bind(&model)
+                    .bind(pod)
+                    .bind(window_seconds)
+                    .bind(versions)
+                    .bind(bundles)
+                    .bind(&envelopes)
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected();
+                let mut told = Told {
+                    kept,
+                    ..Told::default()
+                };
+                if kept < sent {
+                    let row = sqlx::query(COMPARE)
+                        .bind(&namespace)
+                        .bind(&model)
+                        .bind(pod)
+                        .bind(&envelopes)
+                        .fetch_one(&mut *transaction)
+                        .await?;
+                    let count = |column: &str| {
+                        let count: i64 = row.try_get(column)?;
+                        Ok::<_, sqlx::Error>(u64::try_from(count).unwrap_or_default())
+                    };
+                    told.late = count("late")?;
+                    // What was kept just now is there too.
+                    told.repeated = count("there")?.saturating_sub(kept);
+                    told.refused = sent.saturating_sub(kept + told.late + told.repeated);
+                }
+                transaction.commit().await?;
+                Ok(told)
+            })
+        })
+        .await
+    }
+
+    /// Adds up what all Pods counted in these bins.
+    ///
+    /// It reads page by page: what a large fleet told of a wide model is more than should be in memory, or in one
+    /// statement, at once. A total that grows meanwhile is read once, as it is then.
+    pub(crate) async fn sum_counts(
+        &self,
+        namespace: &str,
+        interval: Interval,
+        bins: &Bins,
+    ) -> Result<Result<Summed, SumError>, DatabaseError> {
+        let mut summed = Summed::default();
+        // A place before all others.
+        let mut after = (interval.start - 1, Uuid::nil(), String::new(), String::new());
+        loop {
+            let (namespace, of, from) = (namespace.to_owned(), interval.clone(), after.clone());
+            let page: Vec<PgRow> = self
+                .with(move |connection| {
+                    Box::pin(async move {
+                        sqlx::query(SUM)
+                            .bind(namespace)
+                            .bind(of.model)
+                            .bind(of.version)
+                            .bind(of.bundle.to_string())
+                            .bind(from.0)
+                            .bind(from.1)
+                            .bind(from.2)
+                            .bind(from.3)
+                            .bind(of.end)
+                            .bind(SUM_PAGE)
+                            .fetch_all(connection)
+                            .await
+                    })
+                })
+                .await?;
+            let last = usize::try_from(SUM_PAGE) != Ok(page.len());
+            for row in page {
+                let (place, envelope) = total_of(&row).map_err(DatabaseError::Statement)?;
+                if let Err(error) = summed.add(bins, place.1, envelope) {
+                    return Ok(Err(error));
+                }
+                after = place;
+            }
+            if last {
+                return Ok(Ok(summed));
+            }
+        }
+    }
+
+    /// What was counted of each version of a model in windows that start in `start..end`.
+    pub(crate) async fn counts(
+        &self,
+        namespace: &str,
+        model: &str,
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<VersionCounts>, DatabaseError> {
+        let (namespace, model) = (namespace.to_owned(), model.to_owned());
+        self.with(move |connection| {
+            Box::pin(async move {
+                let rows = sqlx::query(LIST)
+                    .bind(namespace)
+                    .bind(model)
+                    .bind(start)
+                    .bind(end)
+                    .fetch_all(connection)
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(VersionCounts {
+                            version: row.try_get("version")?,
+                            bundle: row.try_get("bundle")?,
+                            rows: row.try_get("rows")?,
+                            synthetic: row.try_get("synthetic")?,
+                            repeated: row.try_get("repeated")?,
+                            over_limit: row.try_get("over_limit")?,
+                            answered: row.try_get("answered")?,
+                            incarnations: row.try_get("incarnations")?,
+                            unclosed: row.try_get("unclosed")?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// Deletes counts and labels that are too old, so many of each at most; says how many it deleted.
+    pub(crate) async fn delete_expired(&self, at_most: i32) -> Result<u64, DatabaseError> {
+        self.with(move |connection| {
+            Box::pin(async move {
+                let deleted: i64 = sqlx::query_scalar("SELECT delete_expired($1)")
+                    .bind(at_most)
+                    .fetch_one(connection)
+                    .await?;
+                Ok(u64::try_from(deleted).unwrap_or_default())
+            })
+        })
+        .await
+    }
+}
+
+/// A total and its place in the index.
+fn total_of(row: &PgRow) -> sqlx::Result<((i64, Uuid, String, String), Envelope)> {
+    let Json(mut envelope): Json<Envelope> = row.try_get("envelope")?;
+    // What was closed once stays closed.
+    envelope.closed = row.try_get("closed")?;
+    let place = (
+        row.try_get("start")?,
+        row.try_get("pod_uid")?,
+        row.try_get("incarnation")?,
+        row.try_get("route")?,
+    );
+    Ok((place, envelope))
+}
+
+// === impl Summed ===
+
+impl Summed {
+    /// Adds one total; of each key there is one.
+    fn add(&mut self, bins: &Bins, pod: Uuid, envelope: Envelope) -> Result<(), SumError> {
+        self.totals += 1;
+        if self.totals > SUM_LIMIT {
+            return Err(SumError::TooMany);
+        }
+        let do_not_fit = |why| SumError::DoNotFit { pod, why };
+        envelope.counts.check(bins).map_err(do_not_fit)?;
+        // A process that counted in several windows is one process, and closed where each of its windows is.
+        *self
+            .processes
+            .entry((pod, envelope.key.incarnation))
+            .or_insert(true) &= envelope.closed;
+        match &mut self.counts {
+            None => self.counts = Some(envelope.counts),
+            Some(sum) => sum.merge(&envelope.counts).map_err(do_not_fit)?,
+        }
+        Ok(())
+    }
+}

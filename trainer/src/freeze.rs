@@ -1,0 +1,274 @@
+//! From the datasets of a spec to the files of a snapshot, or to what is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use modelward_crds::{Dataset, TrainingSource};
+use modelward_model::{DirBuilder, TargetInfo, sha256};
+use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
+
+use crate::{
+    check::{self, Part},
+    snapshot,
+    source::{self, SourceError},
+    spec,
+    table::{self, Table},
+    violation::{cut, violation},
+};
+
+/// A result names this many violations at most: the ledger takes no more than a megabyte.
+const MAX_VIOLATIONS: usize = 500;
+
+/// What the datasets came to: a snapshot to be written, or the end.
+#[derive(Debug)]
+pub enum Frozen {
+    /// The files, how many rows there are, where they come from.
+    Built(DirBuilder, u64, Vec<SourceRecord>),
+    /// The data cannot be used, or are not there.
+    Ended(JobResult),
+}
+
+/// A dataset that was read.
+struct Read {
+    /// How messages name it.
+    name: String,
+    table: Table,
+    record: SourceRecord,
+}
+
+/// Reads, checks and freezes the data. Wrong data are a result, not an error. The i-th file is the i-th dataset that is no
+/// address, or the i-th dataset where there are as many files as datasets.
+pub async fn freeze(training: &TrainingSource, files: &[PathBuf]) -> anyhow::Result<Frozen> {
+    let files = assign(training, files)?;
+    let mut violations = Vec::new();
+    let mut parts = Vec::new();
+    let mut readable = true;
+    let mut bytes = 0;
+    for ((dataset, name), file) in training.datasets().zip(names(training)).zip(files) {
+        let content = match read(dataset, file).await {
+            Ok(content) => content,
+            Err(error @ SourceError::NotFound { .. }) => {
+                let message = format!("there is no data: {error}");
+                return Ok(Frozen::Ended(JobResult::new(
+                    JobStage::Snapshot,
+                    Verdict::DataNotFound,
+                    message,
+                )));
+            }
+            Err(error @ (SourceError::TooLarge { .. } | SourceError::Address { .. })) => {
+                let is_large = matches!(error, SourceError::TooLarge { .. });
+                let rule = if is_large { "Size" } else { "Address" };
+                let found = violation("", rule, error.to_string(), 1, None);
+                return Ok(Frozen::Ended(invalid(vec![found])));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        bytes += content.len() as u64;
+        if bytes > source::MAX_BYTES {
+            let message = format!(
+                "the datasets together are larger than {} bytes",
+                source::MAX_BYTES
+            );
+            return Ok(Frozen::Ended(invalid(vec![violation(
+                "", "Size", message, 1, None,
+            )])));
+        }
+        let (part, found) = parse(dataset, name, &content, &mut readable);
+        let told = |mut violation: Violation| {
+            if !training.additional_datasets.is_empty() {
+                violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
+            }
+            violation
+        };
+        violations.extend(found.into_iter().map(told));
+        parts.push(part);
+    }
+    let checked = {
+        let tables: Vec<Part<'_>> = parts
+            .iter()
+            .zip(training.datasets())
+            .map(|(part, dataset)| Part {
+                name: &part.name,
+                table: &part.table,
+                missing: &dataset.csv.missing,
+            })
+            .collect();
+        check::check(&tables, training)
+    };
+    let checked = match checked {
+        Ok(checked) if violations.is_empty() => checked,
+        Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
+        Err(found) => {
+            // What is no table has no rows either: to say so twice helps nobody.
+            violations.extend(found.into_iter().filter(|_| readable));
+            return Ok(Frozen::Ended(invalid(violations)));
+        }
+    };
+    let mut labels = checked.dataset.labels.iter();
+    let sources: Vec<SourceRecord> = parts
+        .into_iter()
+        .map(
+            |Read {
+                 table, mut record, ..
+             }| {
+                let mine = labels.by_ref().take(table.rows.len());
+                record.rows = table.rows.len() as u64;
+                record.positive_rows = Some(mine.filter(|label| **label).count() as u64);
+                record
+            },
+        )
+        .collect();
+    let rows = checked.dataset.len() as u64;
+    let target = target_info(training);
+    let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    Ok(Frozen::Built(builder, rows, sources))
+}
+
+/// The file of each dataset, where it is not to be downloaded.
+fn assign<'a>(training: &TrainingSource, files: &'a [PathBuf]) -> anyhow::Result<Vec<Option<&'a Path>>> {
+    let datasets: Vec<&Dataset> = training.datasets().collect();
+    let local = datasets.iter().filter(|dataset| dataset.uri.is_none()).count();
+    ensure!(
+        files.is_empty() || files.len() == local || files.len() == datasets.len(),
+        "--source is given {} times, the spec has {local} datasets that are no address; name one file for each, in their order",
+        files.len()
+    );
+    let for_all = files.len() == datasets.len();
+    let mut files = files.iter();
+    let assigned = datasets.iter().map(|dataset| {
+        (for_all || dataset.uri.is_none())
+            .then(|| files.next())
+            .flatten()
+            .map(PathBuf::as_path)
+    });
+    Ok(assigned.collect())
+}
+
+/// How messages name the datasets: the first as its source, the others as the spec does.
+fn names(training: &TrainingSource) -> impl Iterator<Item = String> {
+    let others = training
+        .additional_datasets
+        .iter()
+        .map(|named| named.name.clone());
+    std::iter::once(spec::source_name(&training.dataset)).chain(others)
+}
+
+async fn read(dataset: &Dataset, file: Option<&Path>) -> Result<Vec<u8>, SourceError> {
+    match (file, &dataset.uri) {
+        (Some(path), _) => source::read_file(path),
+        (None, Some(uri)) => source::download(uri).await,
+        (None, None) => Err(SourceError::NotFound {
+            name: spec::source_name(dataset),
+            reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
+        }),
+    }
+}
+
+/// The table in these bytes, and what breaks its form or the spec's pin.
+fn parse(dataset: &Dataset, name: String, bytes: &[u8], readable: &mut bool) -> (Read, Vec<Violation>) {
+    let sha256 = sha256(bytes);
+    let source = spec::source_name(dataset);
+    tracing::info!(bytes = bytes.len(), %sha256, "read {source}");
+    let mut violations = Vec::new();
+    if let Some(pinned) = dataset.sha256.filter(|pinned| *pinned != sha256) {
+        let message = format!("the source has {sha256}, the spec pins {pinned}");
+        violations.push(violation("", "Sha256", message, 1, None));
+    }
+    let (table, found) = table::read(bytes, &dataset.csv);
+    *readable &= !table.columns.is_empty() || found.is_empty();
+    violations.extend(found);
+    let record = SourceRecord {
+        name: source,
+        sha256,
+        rows: 0,
+        positive_rows: None,
+    };
+    (Read { name, table, record }, violations)
+}
+
+/// The end of a step whose data break these rules.
+pub fn invalid(violations: Vec<Violation>) -> JobResult {
+    let first = violations.first().map(|violation| {
+        let column = if violation.column.is_empty() { "" } else { ": " };
+        format!("{}{column}{}", violation.column, violation.message)
+    });
+    let message = match violations.len() {
+        1 => format!("the data cannot be used: {}", first.unwrap_or_default()),
+        n => format!("the data breaks {n} rules, first {}", first.unwrap_or_default()),
+    };
+    let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, message);
+    result.violations_total = violations.len() as u64;
+    result.violations = violations;
+    result.violations.truncate(MAX_VIOLATIONS);
+    result
+}
+
+/// What the spec predicts.
+pub fn target_info(training: &TrainingSource) -> TargetInfo {
+    TargetInfo {
+        column: training.target.column.clone(),
+        positive_when: spec::positive_when(&training.target),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::tests::HEART;
+
+    /// The sample, then a file behind an address, then one on a volume.
+    fn training() -> TrainingSource {
+        let more = "      additionalDatasets:\n        - {name: online, dataset: {uri: 'https://example.org/more.csv'}}\n        - \
+                    {name: volume, dataset: {persistentVolumeClaim: {claimName: data, path: last.csv}}}\n      target:";
+        spec::parse(&HEART.replace("      target:", more))
+            .unwrap()
+            .training
+    }
+
+    #[test]
+    fn files_are_those_of_the_datasets_that_are_no_address() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let assigned = |names: &[&str]| {
+            let files = paths(names);
+            assign(&training(), &files).map(|files| {
+                files
+                    .iter()
+                    .map(|file| file.map(Path::to_owned))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let some = |name: &str| Some(PathBuf::from(name));
+        assert_eq!(assigned(&["a", "b"]).unwrap(), [some("a"), None, some("b")]);
+        assert_eq!(
+            assigned(&["a", "b", "c"]).unwrap(),
+            [some("a"), some("b"), some("c")],
+            "a person may have a copy of every file"
+        );
+        assert_eq!(assigned(&[]).unwrap(), [None, None, None]);
+        let error = assigned(&["a"]).unwrap_err().to_string();
+        assert!(error.contains("2 datasets that are no address"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_form_of_a_file_names_it_too() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = temp.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let row = b"63,1,1,145,233,1,2,150,0,2.3,3,0,6,0\n";
+        let files = [file("a", row), file("b", b"age,num\n1\n"), file("c", b"\xff\xfe")];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let Frozen::Ended(result) = runtime.block_on(freeze(&training(), &files)).unwrap() else {
+            unreachable!("these are no tables")
+        };
+        let messages: Vec<&str> = result.violations.iter().map(|v| v.message.as_str()).collect();
+        assert_eq!(messages.len(), 2, "{messages:?}");
+        assert!(messages[0].starts_with("online: found 1 values"), "{messages:?}");
+        assert!(
+            messages[1].starts_with("volume: the file is not UTF-8"),
+            "{messages:?}"
+        );
+    }
+}
