@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use modelward_controllers::Config;
+use modelward_core::policy::Policy;
 use modelward_ledger::MigrateConfig;
 
 /// Keeps tabular models healthy on Kubernetes.
@@ -92,6 +93,9 @@ pub struct RunArgs {
     /// A training that takes longer is ended.
     #[arg(long, env = "MODELWARD_TRAINING_DEADLINE_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
     pub training_deadline_seconds: i64,
+    /// Risks, quorums and guard rails as JSON; what is absent has its default.
+    #[arg(long, env = "MODELWARD_POLICY", default_value = "{}", value_parser = policy)]
+    pub policy: Policy,
     /// The only namespace to look at; all of them where it is empty.
     #[arg(long, env = "MODELWARD_WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
@@ -167,9 +171,14 @@ impl RunArgs {
             ledger_token_file: self.ledger_token_file.clone(),
             workload_service_account: self.workload_service_account.clone(),
             training_deadline_seconds: self.training_deadline_seconds,
+            policy: self.policy.clone(),
             watch_namespace,
         }
     }
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 // === impl LedgerArgs ===
@@ -196,5 +205,41 @@ impl From<MigrateArgs> for MigrateConfig {
             ledger_role: args.ledger_role,
             patience: Duration::from_secs(args.patience_seconds),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+mod tests {
+    use super::*;
+
+    /// The block `remediation` of the chart's values, whose lines are `key: value` with JSON's own numbers and braces.
+    fn chart_values() -> String {
+        let values = include_str!("../../charts/modelward/values.yaml");
+        let block = values.split_once("\nremediation:\n").unwrap().1;
+        let lines = block.lines().take_while(|line| line.starts_with("  "));
+        let pairs: Vec<_> = lines
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .map(|line| {
+                let (key, value) = line.trim().split_once(": ").unwrap();
+                format!("\"{key}\":{value}")
+            })
+            .collect();
+        format!("{{{}}}", pairs.join(","))
+    }
+
+    #[test]
+    fn the_chart_has_every_guard_rail_with_the_default_of_the_program() {
+        let values = chart_values();
+        assert_eq!(policy(&values).unwrap(), Policy::default());
+        let named: serde_json::Value = serde_json::from_str(&values).unwrap();
+        let known = serde_json::to_value(Policy::default()).unwrap();
+        assert_eq!(named, known);
+    }
+
+    #[test]
+    fn a_policy_with_an_unknown_word_is_refused_by_name() {
+        let error = policy(r#"{"coolDown": 1}"#).unwrap_err();
+        assert!(error.contains("coolDown"), "{error}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use modelward_core::policy::Policy;
+
 /// Everything that the reconcilers need to know beyond what is in the cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub workload_service_account: String,
     /// A training that takes longer is ended.
     pub training_deadline_seconds: i64,
+    /// Risks, quorums and guard rails.
+    pub policy: Policy,
     /// The only namespace to look at; every one where it is not set.
     pub watch_namespace: Option<String>,
 }

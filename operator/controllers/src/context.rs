@@ -8,7 +8,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Client, runtime::events::Recorder};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::{Api, Client, api::PostParams, runtime::events::Recorder};
+use tokio::sync::OnceCell;
 
 use crate::{Config, Error, LedgerClient, Metrics, backoff::Backoff, events};
 
@@ -31,8 +33,14 @@ pub struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) versions_backoff: Backoff,
     pub(crate) models_backoff: Backoff,
+    pub(crate) reports_backoff: Backoff,
+    pub(crate) schedules_backoff: Backoff,
+    pub(crate) actions_backoff: Backoff,
     /// What the ledger was last told of each version, by uid: telling it again would be a write that changes nothing.
     pub(crate) told: Mutex<HashMap<String, String>>,
+    /// Held while actions under way are counted and one more is begun.
+    pub(crate) claims: tokio::sync::Mutex<()>,
+    me: OnceCell<String>,
     clock: Clock,
 }
 
@@ -57,7 +65,12 @@ impl Context {
             recorder,
             versions_backoff: Backoff::default(),
             models_backoff: Backoff::default(),
+            reports_backoff: Backoff::default(),
+            schedules_backoff: Backoff::default(),
+            actions_backoff: Backoff::default(),
             told: Mutex::default(),
+            claims: tokio::sync::Mutex::default(),
+            me: OnceCell::new(),
             clock,
         }
     }
@@ -84,6 +97,23 @@ impl Context {
                 seconds: CALL_TIMEOUT.as_secs(),
             }),
         }
+    }
+
+    /// The name under which the API server knows this operator: what an action that it proposes says of its proposer.
+    pub(crate) async fn whoami(&self) -> Result<&str, Error> {
+        let ask = async || {
+            let api = Api::<SelfSubjectReview>::all(self.client.clone());
+            let (params, question) = (PostParams::default(), SelfSubjectReview::default());
+            let answer = self
+                .call("ask who the operator is", api.create(&params, &question))
+                .await?;
+            let user = answer.status.and_then(|status| status.user_info);
+            user.and_then(|user| user.username).ok_or(Error::Incomplete {
+                what: "SelfSubjectReview",
+                field: "status.userInfo.username",
+            })
+        };
+        self.me.get_or_try_init(ask).await.map(String::as_str)
     }
 
     /// Whether the ledger was told this of the version already.

@@ -2,12 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use modelward_wire::{Digest, JobResult, Manifest, VersionRecord};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use modelward_wire::{Digest, JobResult, Manifest, ReportRequest, ReportResult, VersionRecord};
+use reqwest::{Method, RequestBuilder};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 /// A call that takes longer is given up: a reconcile must not hang on the ledger.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A window of many Pods is added up before it is judged.
+const JUDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks the ledger and tells it.
 #[derive(Clone, Debug)]
@@ -40,6 +43,18 @@ pub enum LedgerError {
         /// The answer's text, shortened.
         message: String,
     },
+}
+
+/// A verdict that was given before.
+#[derive(Deserialize)]
+struct Given {
+    result: ReportResult,
+}
+
+/// How the ledger says no.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
 }
 
 // === impl LedgerClient ===
@@ -96,6 +111,29 @@ impl LedgerClient {
             .map(|_| ())
     }
 
+    /// The verdict on one window. The first one that is given for a uid is given again.
+    pub async fn judge(
+        &self,
+        namespace: &str,
+        uid: &str,
+        request: &ReportRequest,
+    ) -> Result<ReportResult, LedgerError> {
+        let path = format!("/v1/drift-reports/{namespace}/{uid}");
+        let request = self.request(Method::PUT, &path).await?.json(request);
+        let answer = match self.answer(request.timeout(JUDGE_TIMEOUT)).await {
+            // It was judged before, and its version's tolerances were changed since: the verdict that was given is the one.
+            Err(LedgerError::Refused { status: 409, .. }) => {
+                let given = self.answer(self.request(Method::GET, &path).await?).await?;
+                return match given.json().await {
+                    Ok(Given { result }) => Ok(result),
+                    Err(error) => Err(LedgerError::Unreachable(error)),
+                };
+            }
+            answer => answer?,
+        };
+        answer.json().await.map_err(LedgerError::Unreachable)
+    }
+
     async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, LedgerError> {
         let token = tokio::fs::read_to_string(&self.token_file)
             .await
@@ -111,24 +149,42 @@ impl LedgerClient {
 
     /// `None` for 404.
     async fn send(&self, request: RequestBuilder) -> Result<Option<reqwest::Response>, LedgerError> {
-        let answer = request.send().await.map_err(LedgerError::Unreachable)?;
-        match answer.status() {
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => Ok(Some(answer)),
-            status => {
-                let text = answer.text().await.unwrap_or_default();
-                Err(LedgerError::Refused {
-                    status: status.as_u16(),
-                    message: text.chars().take(200).collect(),
-                })
-            }
+        match self.answer(request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(LedgerError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<reqwest::Response, LedgerError> {
+        let answer = request.send().await.map_err(LedgerError::Unreachable)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let text = answer.text().await.unwrap_or_default();
+        let words = serde_json::from_str::<Refusal>(&text).map_or(text, |refusal| refusal.error);
+        Err(LedgerError::Refused {
+            status: status.as_u16(),
+            message: words.chars().take(300).collect(),
+        })
     }
 }
 
 // === impl LedgerError ===
 
 impl LedgerError {
+    /// The status and the words of a ledger that understood what was asked and will say the same again. A ledger that is
+    /// away, busy or does not know the operator yet may answer later.
+    pub fn refusal(&self) -> Option<(u16, &str)> {
+        match self {
+            Self::Refused { status, message } if matches!(status, 400 | 404 | 409 | 413 | 422) => {
+                Some((*status, message))
+            }
+            _ => None,
+        }
+    }
+
     /// The error and what caused it, for a condition.
     pub fn chain(&self) -> String {
         chain(self)

@@ -10,12 +10,16 @@
 //! any two writes is repaired by the next one. Names of children are fixed by uids and content, which makes carrying
 //! a decision out twice harmless.
 
+mod action;
 mod apply;
 mod backoff;
 mod config;
 mod context;
+mod drift;
 mod error;
 mod events;
+mod gate;
+mod jobs;
 pub mod lease;
 mod ledger;
 pub mod metrics;

@@ -1,4 +1,5 @@
-//! What an operator says of itself to Prometheus. Labels are kinds, verbs and categories, never names of objects.
+//! What an operator says of itself to Prometheus. Labels are kinds, verbs and categories, and names of models where a series
+//! is about one model; never names of other objects.
 
 use std::time::Duration;
 
@@ -26,6 +27,11 @@ pub struct Metrics {
     watch_errors: Family<KindLabels, Counter>,
     ledger_errors: Counter,
     leader: Gauge,
+    reports: Family<VerdictLabels, Counter>,
+    proposals: Family<ProposalLabels, Counter>,
+    drifted_features: Family<ModelLabels, Gauge>,
+    approval_enforced: Gauge,
+    actions: Family<ActionLabels, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -52,6 +58,29 @@ struct WriteLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VerdictLabels {
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProposalLabels {
+    r#type: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ModelLabels {
+    namespace: String,
+    model: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ActionLabels {
+    r#type: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: String,
 }
@@ -72,7 +101,22 @@ impl Metrics {
             watch_errors: Family::default(),
             ledger_errors: Counter::default(),
             leader: Gauge::default(),
+            reports: Family::default(),
+            proposals: Family::default(),
+            drifted_features: Family::default(),
+            approval_enforced: Gauge::default(),
+            actions: Family::default(),
         };
+        registry.register(
+            "modelward_approval_enforced",
+            "1 where a forged decision was refused by the admission policies when it was last tried; nothing risky runs otherwise",
+            metrics.approval_enforced.clone(),
+        );
+        registry.register(
+            "modelward_drifted_features",
+            "Features that drifted in the newest window of a model that had enough rows to tell",
+            metrics.drifted_features.clone(),
+        );
         let registry = registry.sub_registry_with_prefix("modelward_operator");
         registry.register(
             "reconciles",
@@ -124,6 +168,21 @@ impl Metrics {
             "leader",
             "1 where this process holds the lease",
             metrics.leader.clone(),
+        );
+        registry.register(
+            "drift_reports",
+            "Verdicts on windows of traffic",
+            metrics.reports.clone(),
+        );
+        registry.register(
+            "drift_proposals",
+            "What came of drift, by type of the proposed action (None where something kept one from being proposed) and reason",
+            metrics.proposals.clone(),
+        );
+        registry.register(
+            "actions_ended",
+            "Actions that have ended, by type and reason",
+            metrics.actions.clone(),
         );
         registry.register(
             "build",
@@ -192,6 +251,50 @@ impl Metrics {
     /// Counts a call to the ledger that failed.
     pub fn ledger_failed(&self) {
         self.ledger_errors.inc();
+    }
+
+    /// Counts a verdict.
+    pub fn judged(&self, verdict: &'static str) {
+        self.reports.get_or_create(&VerdictLabels { verdict }).inc();
+    }
+
+    /// Counts what came of drift.
+    pub fn proposed(&self, r#type: &'static str, reason: &'static str) {
+        self.proposals
+            .get_or_create(&ProposalLabels { r#type, reason })
+            .inc();
+    }
+
+    /// Notes how many features of a model drifted in its newest window that had enough rows; nothing where there is none.
+    pub fn drifted(&self, namespace: &str, model: &str, features: Option<usize>) {
+        let labels = ModelLabels {
+            namespace: namespace.to_owned(),
+            model: model.to_owned(),
+        };
+        match features {
+            Some(features) => {
+                let count = i64::try_from(features).unwrap_or(i64::MAX);
+                self.drifted_features.get_or_create(&labels).set(count);
+            }
+            None => {
+                self.drifted_features.remove(&labels);
+            }
+        }
+    }
+
+    /// Notes whether a forged decision was refused by the admission policies.
+    pub fn approval_enforced(&self, enforced: bool) {
+        self.approval_enforced.set(i64::from(enforced));
+    }
+
+    /// Counts an action that has ended.
+    pub fn action_ended(&self, r#type: &'static str, reason: &str) {
+        self.actions
+            .get_or_create(&ActionLabels {
+                r#type,
+                reason: reason.to_owned(),
+            })
+            .inc();
     }
 
     /// Notes whether this process leads.

@@ -34,13 +34,13 @@ use kube::{
         watcher,
     },
 };
-use modelward_crds::{Model, ModelVersion, labels};
+use modelward_crds::{Model, ModelVersion, RemediationAction, TrainingSource, labels};
 use serde::de::DeserializeOwned;
 
 use crate::{Context, Error, backoff::Backoff, ledger::chain, model, version};
 
 /// Reconciles that may run at the same time, by controller.
-const CONCURRENCY: u16 = 8;
+pub(crate) const CONCURRENCY: u16 = 8;
 /// A whole reconcile that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
@@ -52,7 +52,7 @@ const WATCH_FAILURES: u32 = 3;
 /// Longer than the longest backoff between two failures.
 const WATCH_FAILING: Duration = Duration::from_secs(90);
 
-type Guarded<K> = DeserializeGuard<K>;
+pub(crate) type Guarded<K> = DeserializeGuard<K>;
 
 /// What a readiness probe asks.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,7 @@ impl Health {
     }
 }
 
-/// Runs both controllers until `shutdown`, then lets reconciles under way end.
+/// Runs the controllers until `shutdown`, then lets reconciles under way end.
 pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output = ()> + Send + 'static) {
     health.started.store(true, Ordering::Relaxed);
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -109,7 +109,12 @@ pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output
         ctx: ctx.clone(),
         health,
     };
-    tokio::join!(versions(&watching, stopped()), models(&watching, stopped()));
+    tokio::join!(
+        versions(&watching, stopped()),
+        models(&watching, stopped()),
+        crate::drift::run(&watching, stopped()),
+        crate::action::run(&watching, stopped()),
+    );
 }
 
 async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
@@ -138,6 +143,9 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
     let claims = watching
         .stream(watching.metadata::<PersistentVolumeClaim>(), "")
         .touched_objects();
+    let actions = watching
+        .stream(watching.api::<Guarded<RemediationAction>>(), "")
+        .touched_objects();
 
     let (of_model, of_map, of_claim) = (reader.clone(), reader.clone(), reader.clone());
     Controller::for_stream(primary, reader)
@@ -148,29 +156,39 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
         })
         .watches_stream(maps, move |map| {
             let uses = |version: &ModelVersion, name: &str| {
-                version
-                    .spec
-                    .source
-                    .training
-                    .dataset
-                    .config_map
-                    .as_ref()
-                    .is_some_and(|source| source.name == name)
+                let training = version.spec.source.training.as_ref();
+                training
+                    .into_iter()
+                    .flat_map(TrainingSource::datasets)
+                    .any(|dataset| {
+                        dataset
+                            .config_map
+                            .as_ref()
+                            .is_some_and(|source| source.name == name)
+                    })
             };
             matching(&of_map, &map, uses)
         })
         .watches_stream(claims, move |claim| {
             let uses = |version: &ModelVersion, name: &str| {
-                let source = version
-                    .spec
-                    .source
-                    .training
-                    .dataset
-                    .persistent_volume_claim
-                    .as_ref();
-                source.is_some_and(|source| source.claim_name == name)
+                let training = version.spec.source.training.as_ref();
+                training
+                    .into_iter()
+                    .flat_map(TrainingSource::datasets)
+                    .any(|dataset| {
+                        dataset
+                            .persistent_volume_claim
+                            .as_ref()
+                            .is_some_and(|source| source.claim_name == name)
+                    })
             };
             matching(&of_claim, &claim, uses)
+        })
+        // A version that waits to be promoted says which action decides on it, and how that ended.
+        .watches_stream(actions, |action| {
+            let namespace = action.namespace().unwrap_or_default();
+            let candidate = action.0.ok().and_then(|action| action.spec.candidate);
+            candidate.map(|candidate| ObjectRef::new(&candidate.name).within(&namespace))
         })
         .graceful_shutdown_on(stopped)
         .run(
@@ -207,6 +225,9 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     let versions = watching
         .stream(watching.api::<Guarded<ModelVersion>>(), "")
         .touched_objects();
+    let actions = watching
+        .stream(watching.api::<Guarded<RemediationAction>>(), "")
+        .touched_objects();
     let deployments = watching
         .stream(watching.metadata::<Deployment>(), labels::MODEL)
         .touched_objects();
@@ -235,6 +256,13 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
                 .ok()
                 .map(|version| ObjectRef::new(&version.spec.model).within(&namespace))
         })
+        .watches_stream(actions, |action| {
+            let namespace = action.namespace().unwrap_or_default();
+            action
+                .0
+                .ok()
+                .map(|action| ObjectRef::new(&action.spec.model).within(&namespace))
+        })
         .owns_stream(deployments)
         .owns_stream(services)
         .owns_stream(maps)
@@ -258,13 +286,14 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
 
 // === watches ===
 
-struct Watching {
-    ctx: Arc<Context>,
+/// How every controller watches.
+pub(crate) struct Watching {
+    pub(crate) ctx: Arc<Context>,
     health: Health,
 }
 
 impl Watching {
-    fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -275,7 +304,7 @@ impl Watching {
     }
 
     /// Metadata alone: a change of an object changes its resourceVersion, and its content is read when it is needed.
-    fn metadata<K>(&self) -> Api<PartialObjectMeta<K>>
+    pub(crate) fn metadata<K>(&self) -> Api<PartialObjectMeta<K>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -284,7 +313,7 @@ impl Watching {
 
     /// A watch with a backoff of its own. Its errors are counted and dropped here: it goes on by itself, and an error
     /// that reached the merged triggers would pause all of them.
-    fn stream<K>(
+    pub(crate) fn stream<K>(
         &self,
         api: Api<K>,
         label: &str,
@@ -329,7 +358,7 @@ fn matching<K: Resource>(
 // === reconciles ===
 
 /// Reconciles an object that can be read, within a bound, and counts it.
-async fn guarded<K, F>(
+pub(crate) async fn guarded<K, F>(
     object: &Guarded<K>,
     ctx: &Arc<Context>,
     controller: &'static str,
@@ -375,7 +404,7 @@ where
 }
 
 /// Tries again later, later each time. A conflict only means that somebody was faster.
-fn policy<K: Resource>(
+pub(crate) fn policy<K: Resource>(
     object: &K,
     error: &Error,
     ctx: &Context,
@@ -399,6 +428,6 @@ fn policy<K: Resource>(
     Action::requeue(delay)
 }
 
-fn key<K: Resource>(object: &K) -> String {
+pub(crate) fn key<K: Resource>(object: &K) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }

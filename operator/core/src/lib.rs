@@ -8,8 +8,12 @@
 //!
 //! No cluster, no clock, no IO: the controllers bring what they have seen and carry out what is decided.
 
+pub mod action;
+pub mod attempt;
 pub mod conditions;
+pub mod drift;
 pub mod model;
+pub mod policy;
 pub mod reasons;
 pub mod routes;
 pub mod version;

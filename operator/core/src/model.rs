@@ -1,4 +1,13 @@
-//! What a model serves: which version takes over, and how its rollout stands.
+//! What a model serves: which version answers, what is proposed to replace it, and how its rollout stands.
+//!
+//! The first version of a model that passes its gates serves: there is nothing that it could replace. From then on what
+//! serves is changed by a `RemediationAction` alone, and the record says so before it is so:
+//!
+//! ```text
+//! never routed?  ── a version passed ──► it serves
+//! routed before? ── a newer one passed ──► PromoteModel is proposed (RollbackModel where its bundle served before)
+//!                                               └── carried out ──► the action writes the routes, and they are rolled out
+//! ```
 //!
 //! The newest version that passed its gates is the candidate, by creation and then by uid: two versions made in the
 //! same second have one order, always the same. An older one never replaces a newer one by itself, not even where the
@@ -7,13 +16,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    Model, ModelStatus, ModelVersion, RouteStatus, RoutedVersion, ServedRecord, ServingSpec,
-    conditions::types,
+    ActionType, Hold, Model, ModelStatus, ModelVersion, Proposal, RemediationAction, Role, RouteStatus,
+    RoutedVersion, ServedRecord, ServingSpec, conditions::types,
 };
 use modelward_wire::{Decimal, Digest};
 
 use crate::{
+    action::{has_ended, promotion_name, rollback_name},
     conditions::{self, Verdict},
+    drift::remember,
     reasons,
     routes::{RoutesFile, routes_file},
     version::{ServingSeen, Settling},
@@ -27,6 +38,8 @@ const HISTORY: usize = 32;
 pub struct World {
     /// Its versions, in no order.
     pub versions: Vec<VersionSeen>,
+    /// The actions that are about it, in no order.
+    pub actions: Vec<ActionSeen>,
     /// The Deployment, where it is there and ours.
     pub deployment: Option<DeploymentSeen>,
     /// Pods that do not serve, in words.
@@ -52,6 +65,25 @@ pub struct VersionSeen {
     pub passed: Option<(Digest, Decimal)>,
     /// How it wants to be served.
     pub serving: ServingSpec,
+    /// Length of a window of its traffic, in seconds.
+    pub window_seconds: i32,
+    /// Uid of the action that made it.
+    pub made_by: Option<String>,
+    /// What it did for the model, by its own status.
+    pub role: Option<Role>,
+}
+
+/// One action that is about the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionSeen {
+    /// Name of the `RemediationAction`.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Whether it has not ended.
+    pub open: bool,
+    /// Uid, or else name, of the version that it would promote.
+    pub candidate: Option<String>,
 }
 
 /// How the Deployment stands.
@@ -91,6 +123,8 @@ pub struct Decision {
     pub status: ModelStatus,
     /// What should be there to serve; none where nothing serves.
     pub serve: Option<Serve>,
+    /// The action to make, if it is not there.
+    pub propose: Option<Proposed>,
     /// Whether the record has no version left and should go.
     pub remove: bool,
 }
@@ -104,41 +138,75 @@ pub struct Serve {
     pub serving: ServingSpec,
 }
 
+/// An action that is proposed: another version passed its gates, and something served before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// Name of the `RemediationAction`, fixed by the version's uid.
+    pub name: String,
+    /// `PromoteModel`, or `RollbackModel` where the version's bundle served before.
+    pub action: ActionType,
+    /// Name of the version that would serve.
+    pub version: String,
+    /// Its uid.
+    pub uid: String,
+    /// Why, in words.
+    pub message: String,
+}
+
+/// How the rollout of certain routes stands, as the record tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RolloutSeen {
+    /// Every Pod answers with them and nothing is left to do.
+    Answers,
+    /// Pods are being started; in words.
+    Underway(String),
+    /// It cannot come to an end by itself; reason and message.
+    Stuck(String, String),
+    /// The record names other routes by now.
+    OtherRoutes,
+}
+
 /// Decides what a model serves. Pure: the same arguments give the same decision.
 pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     let name = model.metadata.name.as_deref().unwrap_or_default();
     let mut status = model.status.clone().unwrap_or_default();
     let generation = model.metadata.generation;
 
-    let candidate = candidate(&world.versions, status.newest_routed.as_ref());
-    status.routes = match candidate {
-        Some(candidate) if !model.spec.paused => {
-            status.newest_routed = Some(RoutedVersion {
-                created_at: Time(candidate.created),
-                uid: candidate.uid.clone(),
-            });
-            route_to(candidate).into_iter().collect()
+    if is_new(&status) {
+        status.newest_routed = remembered(&world.versions);
+    }
+    let first = first(&status, &world.versions);
+    status.routes = match first {
+        Some(first) if !model.spec.paused => {
+            status.newest_routed = Some(place(first));
+            route_to(first).into_iter().collect()
         }
         _ => kept(&status, &world.versions),
     };
+    let propose = propose(model, &mut status, world, now);
 
-    let routes = routes_file(name, &status.routes);
-    let serve = routes.and_then(|routes| {
-        let heaviest = status.routes.iter().max_by_key(|route| route.weight)?;
-        let version = world
-            .versions
-            .iter()
-            .find(|version| version.uid == heaviest.uid)?;
-        Some(Serve {
-            routes,
-            serving: version.serving.clone(),
-        })
-    });
+    let serve = status
+        .routes
+        .iter()
+        .max_by_key(|route| route.weight)
+        .and_then(|heaviest| {
+            let version = world
+                .versions
+                .iter()
+                .find(|version| version.uid == heaviest.uid)?;
+            let window = u32::try_from(version.window_seconds).unwrap_or(3600);
+            Some(Serve {
+                routes: routes_file(name, &status.routes, window)?,
+                serving: version.serving.clone(),
+            })
+        });
 
     let rollout = match &serve {
-        None => Rollout::Nothing(match (candidate, &status.newest_routed) {
-            (Some(candidate), _) => Nothing::Paused(candidate.name.clone()),
-            (None, Some(_)) => Nothing::Deleted,
+        None => Rollout::Nothing(match (first, &status.newest_routed) {
+            (Some(first), _) => Nothing::Paused(first.name.clone()),
+            (None, Some(_)) => {
+                Nothing::Deleted(candidate(model, &status, world).map(|next| next.name.clone()))
+            }
             (None, None) => Nothing::NotYet,
         }),
         Some(serve) => rollout(serve, &status, world),
@@ -150,6 +218,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     Decision {
         status,
         serve,
+        propose,
         remove: world.versions.is_empty(),
     }
 }
@@ -195,19 +264,250 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     }
 }
 
+/// Whether a version waits for an action that promotes it: then [`promotion_seen`] says which one.
+pub fn awaits_promotion(serving: &ServingSeen) -> bool {
+    matches!(serving, ServingSeen::AwaitingPromotion(_))
+}
+
+/// How the promotion of a version stands that waits for one.
+pub fn promotion_seen(version: &ModelVersion, actions: &[RemediationAction]) -> ServingSeen {
+    let uid = version.metadata.uid.as_deref().unwrap_or_default();
+    let made_by = version
+        .spec
+        .provenance
+        .as_ref()
+        .map(|provenance| provenance.action.uid.as_str());
+    let name = |action: &RemediationAction| action.metadata.name.clone().unwrap_or_default();
+    let own: Vec<_> = actions
+        .iter()
+        .filter(|action| promotes(action, uid, version.metadata.name.as_deref()))
+        .collect();
+    if let Some(open) = own.iter().find(|action| !has_ended(action)) {
+        let message = format!("{} decides whether it takes over", name(open));
+        return ServingSeen::AwaitingPromotion(message);
+    }
+    let maker = actions
+        .iter()
+        .find(|action| !has_ended(action) && action.metadata.uid.as_deref() == made_by);
+    if let (Some(maker), Some(_)) = (maker, made_by) {
+        return ServingSeen::AwaitingPromotion(format!("{} goes on with it", name(maker)));
+    }
+    let newest = own.into_iter().max_by_key(|action| {
+        let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, name(action))
+    });
+    let Some(ended) = newest else {
+        return ServingSeen::AwaitingPromotion("its promotion is being proposed".to_owned());
+    };
+    let conditions = ended
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let succeeded = conditions::find(conditions, types::SUCCEEDED);
+    let (why, words) = succeeded
+        .map(|condition| (condition.reason.as_str(), condition.message.as_str()))
+        .unwrap_or_default();
+    let reason = match why {
+        reasons::action::REJECTED => reasons::PROMOTION_REJECTED,
+        reasons::action::EXPIRED => reasons::PROMOTION_EXPIRED,
+        _ => reasons::PROMOTION_ENDED,
+    };
+    ServingSeen::NotPromoted(reason, format!("{} has ended, {why}: {words}", name(ended)))
+}
+
+/// The hold that keeps a version of this uid or of this bundle from being promoted.
+pub fn hold<'a>(model: &'a Model, uid: &str, digest: Option<&Digest>) -> Option<&'a Hold> {
+    let lifted = |hold: &Hold| model.spec.lift_holds.contains(&hold.uid);
+    let same = |hold: &&Hold| hold.uid == uid || Some(&hold.digest) == digest;
+    let mut holds = model.status.iter().flat_map(|status| &status.holds);
+    holds.find(|hold| same(hold) && !lifted(hold))
+}
+
+/// The record with other routes. What it says of the rollout is said anew: what was true of the former routes is not taken
+/// for the truth about these. `newest` is the newest version among them; one that was routed before stays the newest.
+#[must_use]
+pub fn reroute(
+    model: &Model,
+    routes: Vec<RouteStatus>,
+    newest: Option<RoutedVersion>,
+    now: Timestamp,
+) -> ModelStatus {
+    let mut status = model.status.clone().unwrap_or_default();
+    status.routes = routes;
+    let order = |version: &RoutedVersion| (version.created_at.0, version.uid.clone());
+    status.newest_routed = [status.newest_routed.take(), newest]
+        .into_iter()
+        .flatten()
+        .max_by_key(order);
+    let generation = model.metadata.generation;
+    let rollout = Rollout::Underway("the Deployment is being changed".to_owned());
+    let mut verdicts = verdicts(&status, &rollout, None);
+    verdicts.retain(|verdict| verdict.kind != types::AVAILABLE);
+    let available = conditions::find(&status.conditions, types::AVAILABLE).cloned();
+    let others = conditions::merge(&status.conditions, &verdicts, generation, now);
+    status.conditions = available.into_iter().chain(others).collect();
+    status
+}
+
+/// How the rollout of these routes stands, as the record tells it.
+pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
+    let Some(status) = model.status.as_ref().filter(|status| status.routes == routes) else {
+        return RolloutSeen::OtherRoutes;
+    };
+    let ready = conditions::find(&status.conditions, types::READY);
+    let (reason, message) = ready
+        .map(|ready| (ready.reason.clone(), ready.message.clone()))
+        .unwrap_or_default();
+    if conditions::is_true(&status.conditions, types::STALLED) {
+        RolloutSeen::Stuck(reason, message)
+    } else if already_answers(status) && ready.is_some_and(|ready| ready.status == "True") {
+        RolloutSeen::Answers
+    } else {
+        RolloutSeen::Underway(message)
+    }
+}
+
 // === which version ===
 
-/// The newest version that may take over: passed, not going away, and newer than every one that was routed.
-fn candidate<'a>(versions: &'a [VersionSeen], newest: Option<&RoutedVersion>) -> Option<&'a VersionSeen> {
-    let able = versions
+/// Whether the record knows nothing that served.
+fn is_new(status: &ModelStatus) -> bool {
+    status.newest_routed.is_none() && status.routes.is_empty() && status.history.is_empty()
+}
+
+/// The version that serves without having been promoted: nothing ever did, and it is the newest of those that have passed. In
+/// a record that was deleted and made again it is the one that answered before.
+fn first<'a>(status: &ModelStatus, versions: &'a [VersionSeen]) -> Option<&'a VersionSeen> {
+    let able = |version: &&VersionSeen| is_new(status) && version.passed.is_some() && !version.deleting;
+    let live = versions.iter().any(|version| version.role == Some(Role::Live));
+    versions
         .iter()
-        .filter(|version| version.passed.is_some() && !version.deleting);
-    let best = able.max_by_key(|version| (version.created, version.uid.as_str()))?;
-    // The one that is routed already is a candidate too: its threshold and digest are what they were.
-    let order = |newest: &RoutedVersion| {
-        (newest.created_at.0, newest.uid.as_str()) <= (best.created, best.uid.as_str())
+        .filter(able)
+        .filter(|version| !live || version.role == Some(Role::Live))
+        .max_by_key(|version| (version.created, version.uid.as_str()))
+}
+
+/// The newest version that was overtaken, where none answered: a record that was deleted and made again makes no version the
+/// first one.
+fn remembered(versions: &[VersionSeen]) -> Option<RoutedVersion> {
+    let of = |role| move |version: &&VersionSeen| version.role == Some(role);
+    if versions.iter().any(|version| of(Role::Live)(&version)) {
+        return None;
+    }
+    versions
+        .iter()
+        .filter(of(Role::Retired))
+        .max_by_key(|version| (version.created, version.uid.as_str()))
+        .map(place)
+}
+
+/// The newest version that could be promoted: it passed, is not going away, is newer than every one that was routed, is not
+/// on hold, and no action that made it goes on with it.
+fn candidate<'a>(model: &Model, status: &ModelStatus, world: &'a World) -> Option<&'a VersionSeen> {
+    let newest = status.newest_routed.as_ref()?;
+    let newer = |version: &VersionSeen| {
+        (version.created, version.uid.as_str()) > (newest.created_at.0, newest.uid.as_str())
     };
-    newest.is_none_or(order).then_some(best)
+    let routed = |version: &VersionSeen| status.routes.iter().any(|route| route.uid == version.uid);
+    let held = |version: &VersionSeen| {
+        let digest = version.passed.as_ref().map(|(digest, _)| digest);
+        hold(model, &version.uid, digest).is_some()
+    };
+    let in_hand = |version: &VersionSeen| {
+        let made_by = version.made_by.as_ref();
+        made_by.is_some_and(|maker| {
+            world
+                .actions
+                .iter()
+                .any(|action| action.open && &action.uid == maker)
+        })
+    };
+    world
+        .versions
+        .iter()
+        .filter(|version| version.passed.is_some() && !version.deleting)
+        .filter(|version| newer(version) && !routed(version) && !held(version) && !in_hand(version))
+        .max_by_key(|version| (version.created, version.uid.as_str()))
+}
+
+/// The action that would let the candidate serve, unless there is or was one.
+fn propose(model: &Model, status: &mut ModelStatus, world: &World, now: Timestamp) -> Option<Proposed> {
+    if model.spec.paused {
+        return None;
+    }
+    let candidate = candidate(model, status, world)?;
+    let (digest, _) = candidate.passed.as_ref()?;
+    let (name, uid) = (&candidate.name, &candidate.uid);
+    let served = status.routes.iter().any(|route| route.digest == *digest);
+    let before = status.history.iter().find(|record| record.digest == *digest);
+    let present = status.routes.first();
+    let takes_over = match present {
+        Some(route) => format!("it would take over from {}", route.version),
+        None => "nothing serves".to_owned(),
+    };
+    let proposed = match before.filter(|_| !served) {
+        Some(before) => Proposed {
+            name: rollback_name(name, uid),
+            action: ActionType::RollbackModel,
+            version: name.clone(),
+            uid: uid.clone(),
+            message: format!(
+                "{name} names bundle {}, which served as {} before; {takes_over}",
+                digest.short(),
+                before.version
+            ),
+        },
+        None => Proposed {
+            name: promotion_name(name, uid),
+            action: ActionType::PromoteModel,
+            version: name.clone(),
+            uid: uid.clone(),
+            message: format!("{name} passed its gates, bundle {}; {takes_over}", digest.short()),
+        },
+    };
+    // One that is there stays the one, however it ended, and is remembered: what was there and is gone was taken away by
+    // somebody, and is not made again.
+    let remembered = status.proposals.iter().any(|proposal| proposal.cause == *uid);
+    if let Some(there) = world.actions.iter().find(|action| action.name == proposed.name) {
+        if !remembered {
+            let proposal = Proposal {
+                name: there.name.clone(),
+                action: proposed.action,
+                cause: uid.clone(),
+                at: Time(conditions::whole_seconds(now)),
+            };
+            status.proposals = remember(&status.proposals, proposal, now);
+        }
+        return None;
+    }
+    let about = |action: &ActionSeen| {
+        action
+            .candidate
+            .as_ref()
+            .is_some_and(|about| about == uid || about == name)
+    };
+    let in_hand = world.actions.iter().any(|action| action.open && about(action));
+    (!remembered && !in_hand).then_some(proposed)
+}
+
+/// Whether this action would let this version serve.
+fn promotes(action: &RemediationAction, uid: &str, name: Option<&str>) -> bool {
+    let spec = &action.spec;
+    let about = |candidate: &modelward_crds::VersionReference| match &candidate.uid {
+        Some(of) => of == uid,
+        None => Some(candidate.name.as_str()) == name,
+    };
+    !spec.dry_run
+        && matches!(spec.action, ActionType::PromoteModel | ActionType::RollbackModel)
+        && spec.candidate.as_ref().is_some_and(about)
+}
+
+/// A version's place in the order of versions.
+fn place(version: &VersionSeen) -> RoutedVersion {
+    RoutedVersion {
+        created_at: Time(version.created),
+        uid: version.uid.clone(),
+    }
 }
 
 /// The routes without those whose versions are gone. Where a version goes before it took over, what answers goes on
@@ -253,11 +553,20 @@ fn route_to(version: &VersionSeen) -> Option<RouteStatus> {
 
 fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> ServingSeen {
     let uid = version.metadata.uid.as_deref().unwrap_or_default();
+    let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
+    if let Some(hold) = hold(model, uid, bundle.map(|bundle| &bundle.digest)) {
+        let message = format!(
+            "on hold since {}, left by {}: {}; spec.liftHolds of Model {} lifts it by uid {}",
+            hold.since.0, hold.action.name, hold.reason, version.spec.model, hold.uid
+        );
+        return ServingSeen::Held(message);
+    }
     let created = version.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let overtaken = (status.newest_routed.as_ref()).is_some_and(|newest| {
         created.is_some_and(|created| (created, uid) <= (newest.created_at.0, newest.uid.as_str()))
     });
-    if overtaken {
+    let served = status.history.iter().any(|record| record.uid == uid);
+    if overtaken || served {
         let message = match status.routes.first() {
             Some(route) => format!("{} serves; this version can be returned to", route.version),
             None => "it does not serve; this version can be returned to".to_owned(),
@@ -265,6 +574,8 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
         ServingSeen::Retired(message)
     } else if model.spec.paused {
         ServingSeen::Paused
+    } else if status.newest_routed.is_some() {
+        ServingSeen::AwaitingPromotion("an action decides whether it takes over".to_owned())
     } else {
         ServingSeen::NotYet
     }
@@ -283,7 +594,8 @@ enum Rollout {
 /// Why nothing should serve.
 enum Nothing {
     NotYet,
-    Deleted,
+    /// What served is gone; the version that waits to be promoted, if there is one.
+    Deleted(Option<String>),
     Paused(String),
 }
 
@@ -347,9 +659,17 @@ fn already_answers(status: &ModelStatus) -> bool {
         status
             .routes
             .first()
-            .is_some_and(|route| route.uid == record.uid && route.digest == record.digest)
+            .is_some_and(|route| is_record_of(record, route))
     };
     record.is_some_and(same)
+}
+
+/// Whether what the record says served is what this route serves. Records from before thresholds were kept match any.
+fn is_record_of(record: &ServedRecord, route: &RouteStatus) -> bool {
+    let threshold = record.threshold.as_ref();
+    record.uid == route.uid
+        && record.digest == route.digest
+        && threshold.is_none_or(|threshold| *threshold == route.threshold)
 }
 
 fn stuck_reason(reason: &str) -> &'static str {
@@ -370,12 +690,14 @@ fn record_serving(status: &mut ModelStatus, world: &World, rollout: &Rollout, no
         && status
             .history
             .first()
-            .is_none_or(|record| record.uid != route.uid || record.digest != route.digest)
+            .is_none_or(|record| !is_record_of(record, route))
     {
         let record = ServedRecord {
             version: route.version.clone(),
             uid: route.uid.clone(),
             digest: route.digest,
+            weight: Some(route.weight),
+            threshold: Some(route.threshold.clone()),
             since: Time(conditions::whole_seconds(now)),
         };
         status.history.insert(0, record);
@@ -419,9 +741,13 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
         },
     };
     let (reason, message, ready, stalled) = match rollout {
-        Rollout::Nothing(Nothing::Deleted) => (
+        Rollout::Nothing(Nothing::Deleted(next)) => (
             reasons::SERVING_VERSION_DELETED,
-            "the version that served was deleted; an older one does not take over by itself".to_owned(),
+            match next {
+                Some(next) => format!("the version that served was deleted; {next} waits to be promoted"),
+                None => "the version that served was deleted; an older one does not take over by itself"
+                    .to_owned(),
+            },
             false,
             false,
         ),

@@ -55,6 +55,117 @@ pub const ROUTES_TAMPERED: &str = "RoutesTampered";
 /// The API server refused a child.
 pub const CHILD_REFUSED: &str = "ChildRefused";
 
+/// The window of a report is not over yet, or its last counts are still on their way.
+pub const WINDOW_OPEN: &str = "WindowOpen";
+/// The version that a report names does not exist.
+pub const VERSION_NOT_FOUND: &str = "VersionNotFound";
+/// The version that a report names has no bundle, so there is nothing to compare its traffic with.
+pub const NO_BUNDLE: &str = "NoBundle";
+/// The ledger understood what was asked and refused it, such as a verdict on a bundle without a reference.
+pub const LEDGER_REFUSED: &str = "LedgerRefused";
+/// At least one feature differs from its reference by more than the tolerance.
+pub const DRIFT_FOUND: &str = "DriftFound";
+/// There were enough rows, and no feature differs by more than the tolerance.
+pub const NO_DRIFT: &str = "NoDrift";
+/// There were too few rows to tell.
+pub const INSUFFICIENT_DATA: &str = "InsufficientData";
+
+/// An action was proposed.
+pub const PROPOSED: &str = "Proposed";
+/// The report is not the newest one of what serves.
+pub const NOT_SERVING: &str = "NotServing";
+/// An action that answers the same is not done yet.
+pub const ACTION_OPEN: &str = "ActionOpen";
+/// So many models drift at once that the data is to be looked at and nothing is retrained.
+pub const STORM_BREAKER: &str = "StormBreaker";
+/// The version does not say on which data to retrain.
+pub const NO_RETRAINING: &str = "NoRetraining";
+/// The last proposal for the model is too recent.
+pub const COOL_DOWN: &str = "CoolDown";
+/// The proposals that the model may have within a day are used up.
+pub const BUDGET_SPENT: &str = "BudgetSpent";
+
+/// A bundle is given: no data is read and nothing is trained.
+pub const NO_TRAINING: &str = "NoTraining";
+/// The given bundle is in the store.
+pub const ARTIFACT_FOUND: &str = "ArtifactFound";
+/// A version of a given bundle has no gates.
+pub const NO_GATES: &str = "NoGates";
+/// The version passed its gates; a PromoteModel or RollbackModel decides whether it serves.
+pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
+/// The version was left by a rollback or failed its promotion. It is not promoted until its hold is lifted.
+pub const HELD: &str = "Held";
+/// The promotion of the version was rejected.
+pub const PROMOTION_REJECTED: &str = "PromotionRejected";
+/// Nobody decided on the promotion of the version in time.
+pub const PROMOTION_EXPIRED: &str = "PromotionExpired";
+/// The promotion of the version has ended, and it does not serve.
+pub const PROMOTION_ENDED: &str = "PromotionEnded";
+
+/// Reasons of actions: where each stands, and how it ended.
+pub mod action {
+    /// It has no plan yet, or waits for what its plan rests on.
+    pub const PLANNING: &str = "Planning";
+    /// The plan waits until enough people have approved it.
+    pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+    /// Enough people approved, or none is needed.
+    pub const APPROVED: &str = "Approved";
+    /// The approval of the action before it covers it.
+    pub const COVERED: &str = "Covered";
+    /// Somebody rejected it, which is final.
+    pub const REJECTED: &str = "Rejected";
+    /// Its plan was not carried out in time.
+    pub const EXPIRED: &str = "Expired";
+    /// What was planned is not what would be done any more: approvals of the former plan are void.
+    pub const PLAN_CHANGED: &str = "PlanChanged";
+    /// Something else came first.
+    pub const SUPERSEDED: &str = "Superseded";
+    /// There are too few new rows with labels.
+    pub const LABELS_NEEDED: &str = "LabelsNeeded";
+    /// It would change nothing.
+    pub const NO_CHANGE: &str = "NoChange";
+    /// The version passed its gates and waits for an action that promotes it.
+    pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
+    /// The admission policies were seen at work on this action.
+    pub const APPROVAL_ENFORCED: &str = "ApprovalEnforced";
+    /// The admission policies were not seen at work: an approval would prove nothing.
+    pub const APPROVAL_NOT_ENFORCED: &str = "ApprovalNotEnforced";
+    /// Nobody has to approve it.
+    pub const NOT_NEEDED: &str = "NotNeeded";
+    /// The model is claimed for it.
+    pub const CLAIMED: &str = "Claimed";
+    /// Another action is changing the model.
+    pub const MODEL_CLAIMED: &str = "ModelClaimed";
+    /// So many actions are under way that it waits.
+    pub const TOO_MANY_IN_FLIGHT: &str = "TooManyInFlight";
+    /// A new version is trained.
+    pub const TRAINING: &str = "Training";
+    /// The version that it trained is promoted.
+    pub const PROMOTING: &str = "Promoting";
+    /// Pods with the planned routes are being started.
+    pub const ROLLING_OUT: &str = "RollingOut";
+    /// The planned routes serve and are watched.
+    pub const VERIFYING: &str = "Verifying";
+    /// Traffic since the change shows no drift.
+    pub const VERIFIED: &str = "Verified";
+    /// Traffic since the change shows drift.
+    pub const DRIFT_AFTER_CHANGE: &str = "DriftAfterChange";
+    /// There was too little traffic to say.
+    pub const INSUFFICIENT_DATA: &str = "InsufficientData";
+    /// The plan was carried out.
+    pub const EXECUTED: &str = "Executed";
+    /// The planned version did not come up, and what served before serves again.
+    pub const ROLLED_BACK: &str = "RolledBack";
+    /// The version is on hold until somebody lifts it.
+    pub const HELD: &str = "Held";
+    /// The plan was made and shown, and nothing more was asked for.
+    pub const DRY_RUN: &str = "DryRun";
+    /// There is nothing that could be returned to.
+    pub const NOTHING_TO_RETURN_TO: &str = "NothingToReturnTo";
+    /// People were told.
+    pub const ALERTED: &str = "Alerted";
+}
+
 /// The reason that an attempt without an outcome left in its condition, as the constant of that text.
 pub fn of_a_finished_attempt(reason: &str) -> &'static str {
     [

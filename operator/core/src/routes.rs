@@ -14,8 +14,9 @@ pub struct RoutesFile {
     pub content: String,
 }
 
-/// The file that makes Pods serve these routes. Empty routes have no file: nothing serves.
-pub fn routes_file(model: &str, routes: &[RouteStatus]) -> Option<RoutesFile> {
+/// The file that makes Pods serve these routes and count their rows in windows of so many seconds. Empty routes have no
+/// file: nothing serves.
+pub fn routes_file(model: &str, routes: &[RouteStatus], window_seconds: u32) -> Option<RoutesFile> {
     if routes.is_empty() {
         return None;
     }
@@ -30,6 +31,7 @@ pub fn routes_file(model: &str, routes: &[RouteStatus]) -> Option<RoutesFile> {
         format: ROUTES_FORMAT,
         model: model.to_owned(),
         routes: routes.iter().map(route).collect(),
+        window_seconds,
     };
     // Strings, integers and lists: this cannot fail.
     let content = serde_json::to_string(&routes).unwrap_or_default();
@@ -55,10 +57,13 @@ mod tests {
 
     #[test]
     fn equal_routes_have_one_name_and_other_routes_another() {
-        let name = |routes: &[RouteStatus]| routes_file("heart", routes).unwrap().name;
+        let name = |routes: &[RouteStatus]| routes_file("heart", routes, 3600).unwrap().name;
         assert_eq!(name(&[route("heart-1", "0.5")]), name(&[route("heart-1", "0.5")]));
         assert_ne!(name(&[route("heart-1", "0.5")]), name(&[route("heart-1", "0.4")]));
         assert_ne!(name(&[route("heart-1", "0.5")]), name(&[route("heart-2", "0.5")]));
-        assert_eq!(routes_file("heart", &[]), None);
+        assert_eq!(routes_file("heart", &[], 3600), None);
+        let hourly = routes_file("heart", &[route("heart-1", "0.5")], 3600).unwrap();
+        let daily = routes_file("heart", &[route("heart-1", "0.5")], 86_400).unwrap();
+        assert_ne!(hourly.name, daily.name, "other windows need other Pods");
     }
 }

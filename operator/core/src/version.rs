@@ -4,85 +4,60 @@
 //! settles the matter or hands over to the next:
 //!
 //! ```text
-//! snapshot recorded? ──no──► dataset there? ──► snapshot Job ──► result ──► recorded
-//! bundle recorded?   ──no──────────────────────► fit Job ──────► result ──► recorded
+//! snapshot recorded? ──no──► frozen before? ──► recorded
+//!                                 └─no─► data there? ──► snapshot Job ──► result ──► recorded
+//! bundle recorded?   ──no──► given? ──► in the store? ──► recorded
+//!                                 └─no─► fit Job ──► result ──► recorded
 //! gates passed?      ──no──► Rejected
 //! routed by the Model? ────► Candidate, Live or Retired
 //! ```
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use modelward_crds::{
-    ArtifactStatus, AttemptStatus, Family, Gate, GateStatus, MetricName, MetricStatus, ModelVersion,
-    ModelVersionStatus, Role, ViolationStatus, conditions::types,
+    ArtifactSource, ArtifactStatus, Family, Gate, GateStatus, MetricName, MetricStatus, ModelVersion,
+    ModelVersionStatus, Role, TrainingSource, conditions::types,
 };
-use modelward_wire::{Decimal, JobResult, JobStage, Verdict as JobVerdict};
+use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict};
 
 use crate::{
+    attempt::{self, Asker, Asking, DatasetSeen, Frozen, JobSeen, Obstacle, Stage, StageJob, Step},
     conditions::{self, Verdict},
-    name_hash, reasons,
+    reasons,
 };
 
-/// A Job of the same input is tried this often.
-pub const MAX_ATTEMPTS: i32 = 2;
-
-/// A Job that could not be made is tried again after so many seconds: nobody tells us when there is room.
-const OBSTACLE_RETRY_SECONDS: u64 = 30;
-/// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
-const LAST_ATTEMPT: i32 = 100;
-
-/// A source that cannot be watched and held nothing is asked again after so many seconds, times the attempts so far.
-pub const ABSENT_RETRY_SECONDS: i64 = 60;
-/// It is asked at least this often.
-pub const ABSENT_RETRY_MOST_SECONDS: i64 = 900;
+/// A bundle that the store does not have is looked for again after so many seconds, and later each time.
+const BUNDLE_RETRY_SECONDS: i64 = 10;
+/// It is looked for at least this often.
+const BUNDLE_RETRY_MOST_SECONDS: i64 = 900;
+/// Outcomes of gates that a status holds.
+const GATES: usize = 10;
 
 /// What the controller saw around a version.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The dataset.
+    /// The data that it is trained on.
     pub dataset: DatasetSeen,
     /// The Job that the status names for the stage under way, if any.
     pub job: JobSeen,
+    /// The bundle that the spec names, where it names one.
+    pub bundle: BundleSeen,
     /// What the model's record says about serving.
     pub serving: ServingSeen,
     /// What kept the Job that was to be made from being made.
     pub obstacle: Option<Obstacle>,
 }
 
-/// What keeps a Job from being made.
+/// A bundle that a spec names, in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// An object of a needed name is not ours: `Job heart-1-fit-0a1b2c3d`.
-    Taken(String),
-    /// The API server refused it, in words.
-    Refused(String),
-}
-
-/// The dataset, without its content: the operator reads no data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatasetSeen {
-    /// It is there; the text changes whenever its content may have changed.
-    Present(String),
-    /// It is not there; the text names what is missing.
+pub enum BundleSeen {
+    /// It was not looked for: none is named, or it was found before.
+    NotAsked,
+    /// It is there and is a bundle.
+    Present,
+    /// It is not there, or is something else; in words.
     Absent(String),
-}
-
-/// The Job that the status names.
-#[derive(Clone, Debug, PartialEq)]
-pub enum JobSeen {
-    /// The status names none, or it is not there any more and the ledger has no result either.
-    Missing,
-    /// It runs, or waits to.
-    Running,
-    /// It left a result.
-    Finished(Box<JobResult>),
-    /// It ended without a result; the text says how.
-    Failed(String),
-    /// It succeeded and its result is nowhere.
-    ResultLost,
-    /// Its result names a bundle that the store does not have.
-    ArtifactMissing(String),
-    /// Whether it left a result cannot be said: the ledger is away.
+    /// The ledger is away; in words.
     LedgerUnavailable(String),
 }
 
@@ -110,6 +85,12 @@ pub enum ServingSeen {
     Retired(String),
     /// It could take over; the model is paused.
     Paused,
+    /// It waits for the action that promotes it.
+    AwaitingPromotion(String),
+    /// It may not be promoted: it was left by a rollback, or its promotion failed.
+    Held(String),
+    /// The action that was to promote it has ended otherwise; reason and message.
+    NotPromoted(&'static str, String),
 }
 
 /// Whether what answers is also all as it should be.
@@ -134,209 +115,135 @@ pub struct Decision {
     pub again_after_seconds: Option<u64>,
 }
 
-/// A Job of the trainer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageJob {
-    /// What it does.
-    pub stage: JobStage,
-    /// Its name, fixed by the version's uid, the input and the attempt.
-    pub name: String,
-    /// From 1.
-    pub attempt: i32,
-    /// What it reads.
-    pub input: String,
-}
-
-/// How a stage stands.
-enum Stage {
-    /// It has ended well and its outcome is in the status.
-    Recorded,
-    /// It is under way.
-    Waiting(Verdict),
-    /// It cannot begin until somebody makes room.
-    Blocked(Verdict),
-    /// It has ended badly and stays so until its input changes.
-    Terminal(Verdict),
-}
-
 /// Decides what becomes of a version. Pure: the same arguments give the same decision.
 pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision {
-    let mut decision = Decision {
-        status: version.status.clone().unwrap_or_default(),
-        start: None,
-        again_after_seconds: None,
-    };
-    let data = snapshot_stage(version, world, now, &mut decision);
-    let trained = match &data {
-        Stage::Recorded => fit_stage(version, world, now, &mut decision),
-        _ => Stage::Waiting(Verdict::unknown(
-            types::TRAINED,
-            reasons::WAITING,
-            "the data is not accepted yet",
-        )),
+    let mut status = version.status.clone().unwrap_or_default();
+    let mut step = Step::default();
+    let source = &version.spec.source;
+    let (data, trained) = match (&source.training, &source.artifact) {
+        (Some(training), _) => {
+            let data = data_stage(version, training, world, now, &mut status, &mut step);
+            let trained = match &data {
+                Stage::Recorded => fit_stage(version, training, world, now, &mut status, &mut step),
+                _ => Stage::Waiting(not_accepted()),
+            };
+            (data, trained)
+        }
+        (None, Some(artifact)) => {
+            let given = given_stage(version, artifact, world, now, &mut status, &mut step);
+            (Stage::Recorded, given)
+        }
+        // The API server takes none of these.
+        (None, None) => {
+            let words = "the spec names neither a training nor an artifact";
+            let nothing = Verdict::fails(types::TRAINED, reasons::SPEC_INVALID, words);
+            (Stage::Recorded, Stage::Terminal(nothing))
+        }
     };
     let gates = match &trained {
-        Stage::Recorded => gates_verdict(&version.spec.source.training.gates, &decision.status),
+        Stage::Recorded => gates_verdict(source.training.as_ref(), &status),
         _ => Verdict::unknown(types::GATES_PASSED, reasons::WAITING, "no model is trained yet"),
     };
     let (role, rest) = match (&data, &trained) {
-        (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => {
-            serving_verdicts(&world.serving)
-        }
+        (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => serving_verdicts(
+            &world.serving,
+            version.status.as_ref().and_then(|status| status.role),
+        ),
         (Stage::Recorded, Stage::Recorded) => (Role::Rejected, rejected(&gates)),
         (Stage::Recorded, stage) | (stage, _) => before_serving(stage),
     };
     let mut verdicts = vec![
-        data.verdict(|| {
-            Verdict::holds(
-                types::DATA_VALID,
-                reasons::DATA_ACCEPTED,
-                data_words(&decision.status),
-            )
-        }),
-        trained.verdict(|| {
-            Verdict::holds(
-                types::TRAINED,
-                reasons::BUNDLE_PUBLISHED,
-                bundle_words(&decision.status),
-            )
-        }),
+        data.verdict(|| data_verdict(version, &status)),
+        trained.verdict(|| trained_verdict(version, &status)),
         gates,
     ];
     verdicts.extend(rest);
 
-    let status = &mut decision.status;
     status.role = Some(role);
     status.observed_generation = version.metadata.generation;
     status.conditions = conditions::merge(&status.conditions, &verdicts, version.metadata.generation, now);
-    decision
+    Decision {
+        status,
+        start: step.start,
+        again_after_seconds: step.again_after_seconds,
+    }
 }
 
-/// Name and input of the Job of this stage, attempt by attempt.
-pub fn stage_job(version: &ModelVersion, stage: JobStage, input: &str, attempt: i32) -> StageJob {
-    let name = version.metadata.name.as_deref().unwrap_or_default();
-    let uid = version.metadata.uid.as_deref().unwrap_or_default();
-    let word = match stage {
-        JobStage::Snapshot => "snapshot",
-        JobStage::Fit => "fit",
-    };
-    let hash = name_hash([
-        uid.as_bytes(),
-        word.as_bytes(),
-        input.as_bytes(),
-        &attempt.to_be_bytes()[..],
-    ]);
-    StageJob {
-        stage,
-        name: format!("{name}-{word}-{hash}"),
-        attempt,
-        input: input.to_owned(),
+/// The version as one that asks for Jobs.
+pub fn asker(version: &ModelVersion) -> Asker<'_> {
+    Asker {
+        name: version.metadata.name.as_deref().unwrap_or_default(),
+        uid: version.metadata.uid.as_deref().unwrap_or_default(),
+        word: "version",
     }
 }
 
 // === the stages ===
 
-fn snapshot_stage(version: &ModelVersion, world: &World, now: Timestamp, decision: &mut Decision) -> Stage {
-    if decision.status.snapshot.is_some() {
-        return Stage::Recorded;
+/// Rows that were read and accepted before are taken as they are; otherwise they are read now.
+fn data_stage(
+    version: &ModelVersion,
+    training: &TrainingSource,
+    world: &World,
+    now: Timestamp,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Stage {
+    if let (Some(digest), None) = (training.snapshot, &status.snapshot) {
+        status.snapshot = Some(ArtifactStatus {
+            digest,
+            rows: None,
+            source_sha256: None,
+        });
     }
-    let kind = types::DATA_VALID;
-    // An attempt that is under way is brought to its end, whatever becomes of the dataset meanwhile: where its outcome
-    // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
-    let under_way = decision
-        .status
-        .snapshot_attempt
-        .clone()
-        .filter(|attempt| !attempt.finished);
-    let input = match (&world.dataset, &under_way) {
-        (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
-        (DatasetSeen::Absent(_), Some(attempt))
-            if matches!(world.job, JobSeen::Running | JobSeen::Finished(_)) =>
-        {
-            attempt.input.clone()
-        }
-        (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
-        (DatasetSeen::Absent(what), _) => {
-            decision.status.violations.clear();
-            let message = format!("{what} does not exist; the version waits for it");
-            return Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, message));
-        }
+    let asking = asking(version, JobStage::Snapshot, world, now);
+    let mut frozen = Frozen {
+        attempt: status.snapshot_attempt.take(),
+        snapshot: status.snapshot.take(),
+        sources: std::mem::take(&mut status.sources),
+        violations: std::mem::take(&mut status.violations),
     };
-    let attempt = decision
-        .status
-        .snapshot_attempt
-        .clone()
-        .filter(|attempt| attempt.input == input);
-    let Some(attempt) = attempt else {
-        let stage = start(version, JobStage::Snapshot, &input, 1, world, now, decision);
-        if decision.start.is_some() {
-            decision.status.violations.clear();
-        }
-        return stage;
-    };
-    if attempt.finished {
-        return match settled(&decision.status, kind, &attempt) {
-            Stage::Waiting(verdict) => ask_again(version, &attempt, verdict, world, now, decision),
-            stage => stage,
-        };
-    }
-    let result = match attempt_outcome(version, JobStage::Snapshot, &attempt, world, now, decision) {
-        Ok(result) => result,
-        Err(stage) => return stage,
-    };
-    finish(&mut decision.status.snapshot_attempt);
-    decision.status.violations = result.violations.iter().take(5).map(violation).collect();
-    match (result.verdict, result.digest) {
-        (JobVerdict::Succeeded, Some(digest)) => {
-            let rows = result.rows.and_then(|rows| i64::try_from(rows).ok());
-            let source_sha256 = result.sources.first().map(|source| source.sha256);
-            decision.status.snapshot = Some(ArtifactStatus {
-                digest,
-                rows,
-                source_sha256,
-            });
-            Stage::Recorded
-        }
-        (JobVerdict::DataNotFound, _) => {
-            let verdict = Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message);
-            ask_again(version, &attempt, verdict, world, now, decision)
-        }
-        (JobVerdict::SpecInvalid, _) => {
-            Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
-        }
-        _ => Stage::Terminal(Verdict::fails(kind, reasons::DATA_INVALID, result.message)),
-    }
+    let watched = training.datasets().all(|dataset| dataset.config_map.is_some());
+    let stage = attempt::snapshot(&asking, &world.dataset, watched, &mut frozen, step);
+    status.snapshot_attempt = frozen.attempt;
+    status.snapshot = frozen.snapshot;
+    status.sources = frozen.sources;
+    status.violations = frozen.violations;
+    stage
 }
 
-fn fit_stage(version: &ModelVersion, world: &World, now: Timestamp, decision: &mut Decision) -> Stage {
-    if decision.status.bundle.is_some() {
+fn fit_stage(
+    version: &ModelVersion,
+    training: &TrainingSource,
+    world: &World,
+    now: Timestamp,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Stage {
+    if status.bundle.is_some() {
         return Stage::Recorded;
     }
-    let kind = types::TRAINED;
-    let Some(snapshot) = decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest) else {
-        return Stage::Waiting(Verdict::unknown(
-            kind,
-            reasons::WAITING,
-            "the data is not accepted yet",
-        ));
+    let Some(snapshot) = status.snapshot.as_ref().map(|snapshot| snapshot.digest) else {
+        return Stage::Waiting(not_accepted());
     };
+    let asking = asking(version, JobStage::Fit, world, now);
     let input = snapshot.hex()[..8].to_owned();
-    let attempt = decision
-        .status
+    let attempt = status
         .fit_attempt
         .clone()
         .filter(|attempt| attempt.input == input);
     let Some(attempt) = attempt else {
-        return start(version, JobStage::Fit, &input, 1, world, now, decision);
+        return asking.start(&mut status.fit_attempt, &input, 1, step);
     };
     if attempt.finished {
-        return settled(&decision.status, kind, &attempt);
+        return asking.settled(&attempt);
     }
-    let result = match attempt_outcome(version, JobStage::Fit, &attempt, world, now, decision) {
+    let result = match asking.outcome(&mut status.fit_attempt, &attempt, step) {
         Ok(result) => result,
         Err(stage) => return stage,
     };
-    finish(&mut decision.status.fit_attempt);
+    attempt::finish(&mut status.fit_attempt);
+    let kind = types::TRAINED;
     let fails = |gate: &modelward_wire::GateResult| !gate.passed;
     match (result.verdict, result.digest) {
         (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
@@ -347,12 +254,8 @@ fn fit_stage(version: &ModelVersion, world: &World, now: Timestamp, decision: &m
             Stage::Terminal(Verdict::fails(kind, reasons::JOB_FAILED, message))
         }
         (JobVerdict::Succeeded | JobVerdict::GatesFailed, Some(digest)) => {
-            record_fit(version, &result, &mut decision.status);
-            decision.status.bundle = Some(ArtifactStatus {
-                digest,
-                rows: None,
-                source_sha256: None,
-            });
+            record_fit(training.select_by, &result, status);
+            status.bundle = Some(bundle(digest));
             Stage::Recorded
         }
         (JobVerdict::SpecInvalid, _) => {
@@ -362,215 +265,85 @@ fn fit_stage(version: &ModelVersion, world: &World, now: Timestamp, decision: &m
     }
 }
 
-/// A finished attempt without an outcome: what its condition said stands until the input changes.
-fn settled(status: &ModelVersionStatus, kind: &'static str, attempt: &AttemptStatus) -> Stage {
-    let Some(condition) = conditions::find(&status.conditions, kind) else {
-        return Stage::Terminal(Verdict::fails(
-            kind,
-            reasons::JOB_FAILED,
-            format!("Job {} gave no outcome", attempt.job),
-        ));
-    };
-    let reason = reasons::of_a_finished_attempt(&condition.reason);
-    let verdict = Verdict::fails(kind, reason, condition.message.clone());
-    if reason == reasons::DATASET_NOT_FOUND {
-        Stage::Waiting(verdict)
-    } else {
-        Stage::Terminal(verdict)
-    }
-}
-
-/// A source that held nothing: a ConfigMap wakes us when it changes, an address or a volume has to be asked again.
-fn ask_again(
+/// A bundle that is given: it has to be in the store, and nothing is made.
+fn given_stage(
     version: &ModelVersion,
-    attempt: &AttemptStatus,
-    verdict: Verdict,
+    artifact: &ArtifactSource,
     world: &World,
     now: Timestamp,
-    decision: &mut Decision,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
 ) -> Stage {
-    if version.spec.source.training.dataset.config_map.is_some() {
-        return Stage::Waiting(verdict);
+    if status.bundle.is_some() {
+        return Stage::Recorded;
     }
-    // Each time that it is asked has its own two attempts: 1 and 2, then 3 and 4, up to the last that has a number.
-    let asked = (attempt.attempt - 1) / MAX_ATTEMPTS;
-    let pause = (ABSENT_RETRY_SECONDS * i64::from(asked + 1)).min(ABSENT_RETRY_MOST_SECONDS);
-    let waited = attempt
-        .started_at
-        .as_ref()
-        .map_or(pause, |since| now.as_second() - since.0.as_second());
-    if waited < pause {
-        decision.again_after_seconds = Some((pause - waited).unsigned_abs());
-        return Stage::Waiting(verdict);
-    }
-    let next = ((asked + 1) * MAX_ATTEMPTS + 1).min(LAST_ATTEMPT - 1);
-    match start(
-        version,
-        JobStage::Snapshot,
-        &attempt.input,
-        next,
-        world,
-        now,
-        decision,
-    ) {
-        Stage::Waiting(_) => Stage::Waiting(verdict),
-        blocked => blocked,
-    }
-}
-
-/// Decides to make a Job and to count it, unless something of its name is in the way.
-fn start(
-    version: &ModelVersion,
-    stage: JobStage,
-    input: &str,
-    attempt: i32,
-    world: &World,
-    now: Timestamp,
-    decision: &mut Decision,
-) -> Stage {
-    let job = stage_job(version, stage, input, attempt);
-    let verdict = running(stage, &job.name);
-    if let Some(obstacle) = &world.obstacle {
-        decision.again_after_seconds = Some(OBSTACLE_RETRY_SECONDS);
-        let (reason, message) = match obstacle {
-            Obstacle::Taken(what) => (
-                reasons::NAME_TAKEN,
-                format!("{what} exists and does not belong to this version; delete it"),
-            ),
-            Obstacle::Refused(words) => (reasons::CHILD_REFUSED, words.clone()),
-        };
-        return Stage::Blocked(Verdict::fails(verdict.kind, reason, message));
-    }
-    let record = Some(AttemptStatus {
-        attempt,
-        job: job.name.clone(),
-        job_uid: None,
-        input: input.to_owned(),
-        finished: false,
-        started_at: Some(Time(conditions::whole_seconds(now))),
-    });
-    match stage {
-        JobStage::Snapshot => decision.status.snapshot_attempt = record,
-        JobStage::Fit => decision.status.fit_attempt = record,
-    }
-    decision.start = Some(job);
-    Stage::Waiting(verdict)
-}
-
-fn running(stage: JobStage, job: &str) -> Verdict {
-    match stage {
-        JobStage::Snapshot => Verdict::unknown(
-            types::DATA_VALID,
-            reasons::SNAPSHOT_RUNNING,
-            format!("Job {job} reads and checks the data"),
-        ),
-        JobStage::Fit => Verdict::unknown(
-            types::TRAINED,
-            reasons::FIT_RUNNING,
-            format!("Job {job} trains and evaluates"),
-        ),
-    }
-}
-
-/// While a later attempt runs, the condition goes on saying why the one before it did not do.
-fn still_running(version: &ModelVersion, stage: JobStage, attempt: &AttemptStatus) -> Verdict {
-    let fresh = running(stage, &attempt.job);
-    if attempt.attempt == 1 {
-        return fresh;
-    }
-    let before = version
-        .status
-        .as_ref()
-        .and_then(|status| conditions::find(&status.conditions, fresh.kind));
-    match before.map(|before| (reasons::of_a_finished_attempt(&before.reason), before)) {
-        Some((reason, before)) if before.status == "False" => {
-            Verdict::fails(fresh.kind, reason, before.message.clone())
+    let (reason, message) = match &world.bundle {
+        BundleSeen::Present => {
+            status.bundle = Some(bundle(artifact.bundle));
+            status.threshold = Some(artifact.threshold.clone());
+            return Stage::Recorded;
         }
-        Some((reason, before)) => Verdict::unknown(fresh.kind, reason, before.message.clone()),
-        None => fresh,
-    }
+        BundleSeen::NotAsked => {
+            let message = format!("bundle {} was not looked for yet", artifact.bundle);
+            return Stage::Waiting(Verdict::unknown(types::TRAINED, reasons::WAITING, message));
+        }
+        BundleSeen::LedgerUnavailable(error) => {
+            step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
+            let message = format!(
+                "the ledger cannot be asked for bundle {}: {error}",
+                artifact.bundle
+            );
+            let verdict = Verdict::unknown(types::TRAINED, reasons::LEDGER_UNAVAILABLE, message);
+            return Stage::Waiting(verdict);
+        }
+        BundleSeen::Absent(what) => (
+            reasons::ARTIFACT_MISSING,
+            format!("{what}; the version waits for it"),
+        ),
+    };
+    // The longer it has been away, the less often it is asked for.
+    let missing = find(version, types::TRAINED).filter(|before| before.reason == reason);
+    let waited = missing.map_or(0, |before| {
+        now.as_second() - before.last_transition_time.0.as_second()
+    });
+    let pause = waited.clamp(BUNDLE_RETRY_SECONDS, BUNDLE_RETRY_MOST_SECONDS);
+    step.again_after_seconds = Some(pause.unsigned_abs());
+    Stage::Waiting(Verdict::fails(types::TRAINED, reason, message))
 }
 
-/// The result of an attempt, or what its absence means.
-fn attempt_outcome(
-    version: &ModelVersion,
-    stage: JobStage,
-    attempt: &AttemptStatus,
-    world: &World,
-    now: Timestamp,
-    decision: &mut Decision,
-) -> Result<JobResult, Stage> {
+fn asking<'a>(version: &'a ModelVersion, stage: JobStage, world: &'a World, now: Timestamp) -> Asking<'a> {
     let kind = match stage {
         JobStage::Snapshot => types::DATA_VALID,
         JobStage::Fit => types::TRAINED,
     };
-    let (reason, message) = match &world.job {
-        JobSeen::Finished(result) if result.stage == stage => return Ok((**result).clone()),
-        JobSeen::Finished(_) => (
-            reasons::JOB_FAILED,
-            format!("Job {} left the result of another step", attempt.job),
-        ),
-        JobSeen::Running => return Err(Stage::Waiting(still_running(version, stage, attempt))),
-        JobSeen::LedgerUnavailable(error) => {
-            decision.again_after_seconds = Some(10);
-            let message = format!(
-                "Job {} ended, and the ledger cannot be asked for its result: {error}",
-                attempt.job
-            );
-            return Err(Stage::Waiting(Verdict::unknown(
-                kind,
-                reasons::LEDGER_UNAVAILABLE,
-                message,
-            )));
-        }
-        JobSeen::Failed(how) => (reasons::JOB_FAILED, format!("Job {} failed: {how}", attempt.job)),
-        JobSeen::Missing | JobSeen::ResultLost => (
-            reasons::RESULT_LOST,
-            format!("Job {} ended and its result is lost", attempt.job),
-        ),
-        JobSeen::ArtifactMissing(what) => (reasons::ARTIFACT_MISSING, what.clone()),
-    };
-    let tried = tries(attempt);
-    if tried < MAX_ATTEMPTS {
-        let next = start(
-            version,
-            stage,
-            &attempt.input,
-            attempt.attempt + 1,
-            world,
-            now,
-            decision,
-        );
-        let Stage::Waiting(verdict) = next else {
-            return Err(next);
-        };
-        // The reason stays visible while the second attempt runs.
-        let message = format!("{message}; attempt {} of {MAX_ATTEMPTS} runs", tried + 1);
-        return Err(Stage::Waiting(Verdict::unknown(verdict.kind, reason, message)));
-    }
-    match stage {
-        JobStage::Snapshot => finish(&mut decision.status.snapshot_attempt),
-        JobStage::Fit => finish(&mut decision.status.fit_attempt),
-    }
-    Err(Stage::Terminal(Verdict::fails(
+    Asking {
+        asker: asker(version),
+        stage,
         kind,
-        reason,
-        format!("{message}; it was tried {MAX_ATTEMPTS} times"),
-    )))
-}
-
-/// Which of the tries of one asking this is: 1 or 2.
-fn tries(attempt: &AttemptStatus) -> i32 {
-    (attempt.attempt - 1) % MAX_ATTEMPTS + 1
-}
-
-fn finish(attempt: &mut Option<AttemptStatus>) {
-    if let Some(attempt) = attempt {
-        attempt.finished = true;
+        before: find(version, kind),
+        job: &world.job,
+        obstacle: world.obstacle.as_ref(),
+        now,
     }
 }
 
-fn record_fit(version: &ModelVersion, result: &JobResult, status: &mut ModelVersionStatus) {
+fn find<'a>(version: &'a ModelVersion, kind: &str) -> Option<&'a Condition> {
+    conditions::find(&version.status.as_ref()?.conditions, kind)
+}
+
+fn not_accepted() -> Verdict {
+    Verdict::unknown(types::TRAINED, reasons::WAITING, "the data is not accepted yet")
+}
+
+fn bundle(digest: Digest) -> ArtifactStatus {
+    ArtifactStatus {
+        digest,
+        rows: None,
+        source_sha256: None,
+    }
+}
+
+fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
     status.family = result.family.as_deref().and_then(Family::from_name);
     // Without a word of the trainer's the threshold is one half, as everywhere.
     status.threshold = result.threshold.clone().or_else(|| Decimal::rounded(0.5, 1));
@@ -585,43 +358,59 @@ fn record_fit(version: &ModelVersion, result: &JobResult, status: &mut ModelVers
     let gate = |gate: &modelward_wire::GateResult| {
         Some(GateStatus {
             metric: MetricName::from_name(&gate.metric)?,
-            bound: gate.bound.clone(),
+            bound: gate.bound.chars().take(128).collect(),
             value: gate.value.clone(),
             passed: gate.passed,
         })
     };
-    status.gates = result.gates.iter().filter_map(gate).collect();
-    let selecting = version.spec.source.training.select_by;
+    status.gates.clear();
+    for gate in result.gates.iter().filter_map(gate) {
+        // The API server keeps one of each; of two outcomes of one gate, the one that failed is the one that counts.
+        let same = |other: &&mut GateStatus| other.metric == gate.metric && other.bound == gate.bound;
+        match status.gates.iter_mut().find(same) {
+            Some(other) if other.passed => *other = gate,
+            Some(_) => {}
+            None => status.gates.push(gate),
+        }
+    }
+    // What failed first, so that cutting the list can never make a version pass.
+    status.gates.sort_by_key(|gate| gate.passed);
+    status.gates.truncate(GATES);
     status.score = (status.metrics.iter().find(|metric| metric.name == selecting))
         .map(|metric| format!("{} {}", selecting.as_str(), metric.mean));
 }
 
-fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
-    let cut = |text: &str| text.chars().take(256).collect::<String>();
-    let bounded = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    ViolationStatus {
-        column: cut(&violation.column),
-        rule: violation.rule.chars().take(64).collect(),
-        message: cut(&violation.message),
-        count: bounded(violation.count),
-        example_row: violation.example_row.map(bounded),
-    }
-}
-
 // === gates and serving ===
 
-/// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate of the spec without an outcome
-/// has not passed.
-fn gates_verdict(wanted: &[Gate], status: &ModelVersionStatus) -> Verdict {
-    let reported = |gate: &&Gate| status.gates.iter().any(|outcome| outcome.metric == gate.metric);
-    let silent = wanted.iter().filter(|gate| !reported(gate));
+/// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate or a comparison of the spec without
+/// an outcome has not passed.
+fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus) -> Verdict {
+    let Some(training) = training else {
+        let words = "a version of a given bundle has no gates of its own";
+        return Verdict::holds(types::GATES_PASSED, reasons::NO_GATES, words);
+    };
+    let reported = |gate: &&Gate| {
+        let outcome = |outcome: &&GateStatus| outcome.metric == gate.metric;
+        status
+            .gates
+            .iter()
+            .filter(outcome)
+            .any(|outcome| !is_comparison(outcome))
+    };
+    let silent = training.gates.iter().filter(|gate| !reported(gate));
     let silent = silent.map(|gate| format!("the gate on {} has no outcome", gate.metric.as_str()));
+    let uncompared = training
+        .not_worse_than
+        .iter()
+        .filter(|_| !status.gates.iter().any(is_comparison))
+        .map(|champion| format!("the comparison with {} has no outcome", champion.version));
     let failed: Vec<_> = status
         .gates
         .iter()
         .filter(|gate| !gate.passed)
         .map(gate_words)
         .chain(silent)
+        .chain(uncompared)
         .collect();
     if failed.is_empty() {
         let held: Vec<_> = status
@@ -639,17 +428,25 @@ fn gates_verdict(wanted: &[Gate], status: &ModelVersionStatus) -> Verdict {
     Verdict::fails(types::GATES_PASSED, reasons::GATE_FAILED, failed.join("; "))
 }
 
+/// Whether an outcome is that of a comparison with a champion: its value is the lower bound of a difference.
+fn is_comparison(gate: &GateStatus) -> bool {
+    gate.bound.starts_with("notWorseThan ")
+}
+
 fn gate_words(gate: &GateStatus) -> String {
+    let metric = gate.metric.as_str();
     let (side, bound) = match gate.bound.split_once(' ') {
         Some(("atLeast", bound)) => ("under", bound),
         Some(("atMost", bound)) => ("over", bound),
+        Some(("notWorseThan", bound)) => {
+            return format!(
+                "{metric} may be worse than {bound}: the lower bound of the difference is {}",
+                gate.value
+            );
+        }
         _ => ("outside", gate.bound.as_str()),
     };
-    format!(
-        "{} {} is {side} the gate {bound}",
-        gate.metric.as_str(),
-        gate.value
-    )
+    format!("{metric} {} is {side} the gate {bound}", gate.value)
 }
 
 /// Role and the last four conditions of a version that has not passed its gates, by what keeps it.
@@ -675,13 +472,15 @@ fn rejected(why: &Verdict) -> Vec<Verdict> {
 }
 
 /// Role, and the conditions Serving, Ready, Reconciling and Stalled, of a version that passed its gates.
-fn serving_verdicts(serving: &ServingSeen) -> (Role, Vec<Verdict>) {
+fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<Verdict>) {
     let fails = |reason, message: &str| Verdict::fails(types::SERVING, reason, message);
     match serving {
         ServingSeen::NotYet => {
             let verdict = fails(reasons::WAITING, "the model's record has not looked at it yet");
+            // A record that was deleted is made again from what the versions remember.
+            let role = before.filter(|role| matches!(role, Role::Live | Role::Retired));
             (
-                Role::Candidate,
+                role.unwrap_or(Role::Candidate),
                 summary(verdict.clone(), &Rest::Working(&verdict)),
             )
         }
@@ -720,30 +519,23 @@ fn serving_verdicts(serving: &ServingSeen) -> (Role, Vec<Verdict>) {
             let verdict = Verdict::holds(types::SERVING, reasons::SERVING, message);
             (Role::Live, summary(verdict.clone(), &Rest::Done(&verdict)))
         }
-        ServingSeen::Retired(message) => {
-            let verdict = fails(reasons::RETIRED, message);
-            (Role::Retired, summary(verdict.clone(), &Rest::Done(&verdict)))
-        }
+        ServingSeen::Retired(message) => at_rest(Role::Retired, &fails(reasons::RETIRED, message)),
         ServingSeen::Paused => {
-            let verdict = fails(
-                reasons::PAUSED,
-                "it passed its gates and waits: the model is paused",
-            );
-            (Role::Candidate, summary(verdict.clone(), &Rest::Done(&verdict)))
+            let words = "it passed its gates and waits: the model is paused";
+            at_rest(Role::Candidate, &fails(reasons::PAUSED, words))
         }
+        ServingSeen::AwaitingPromotion(message) => {
+            at_rest(Role::Candidate, &fails(reasons::AWAITING_PROMOTION, message))
+        }
+        ServingSeen::Held(message) => at_rest(Role::Retired, &fails(reasons::HELD, message)),
+        ServingSeen::NotPromoted(reason, message) => at_rest(Role::Candidate, &fails(reason, message)),
     }
 }
 
-// === impl Stage ===
-
-impl Stage {
-    /// The verdict of this stage; `recorded` says it of one that ended well.
-    fn verdict(&self, recorded: impl FnOnce() -> Verdict) -> Verdict {
-        match self {
-            Self::Recorded => recorded(),
-            Self::Waiting(verdict) | Self::Blocked(verdict) | Self::Terminal(verdict) => verdict.clone(),
-        }
-    }
+/// A version that does not serve and has nothing left to do.
+fn at_rest(role: Role, why: &Verdict) -> (Role, Vec<Verdict>) {
+    let all = summary(why.clone(), &Rest::Done(why));
+    (role, all)
 }
 
 enum Rest<'a> {
@@ -774,27 +566,39 @@ fn summary(serving: Verdict, rest: &Rest<'_>) -> Vec<Verdict> {
     vec![serving, ready, reconciling, stalled]
 }
 
-fn data_words(status: &ModelVersionStatus) -> String {
-    match &status.snapshot {
-        Some(ArtifactStatus {
-            digest,
-            rows: Some(rows),
-            ..
-        }) => format!("{rows} rows, snapshot {}", digest.short()),
-        Some(ArtifactStatus { digest, .. }) => format!("snapshot {}", digest.short()),
-        None => String::new(),
-    }
+fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
+    let Some(training) = &version.spec.source.training else {
+        let words = "a bundle is given; no data is read";
+        return Verdict::holds(types::DATA_VALID, reasons::NO_TRAINING, words);
+    };
+    let digest = status.snapshot.as_ref().map(|snapshot| snapshot.digest.short());
+    let digest = digest.unwrap_or_default();
+    let rows = status.snapshot.as_ref().and_then(|snapshot| snapshot.rows);
+    let words = match (&training.snapshot, &version.spec.provenance, rows) {
+        (Some(_), Some(provenance), _) => {
+            format!(
+                "frozen rows {digest}, accepted with the plan of {}",
+                provenance.action.name
+            )
+        }
+        (Some(_), None, _) => format!("frozen rows {digest}"),
+        (None, _, Some(rows)) => format!("{rows} rows, snapshot {digest}"),
+        (None, _, None) => format!("snapshot {digest}"),
+    };
+    Verdict::holds(types::DATA_VALID, reasons::DATA_ACCEPTED, words)
 }
 
-fn bundle_words(status: &ModelVersionStatus) -> String {
+fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
+    let digest = status.bundle.as_ref().map(|bundle| bundle.digest.short());
+    let digest = digest.unwrap_or_default();
+    if version.spec.source.training.is_none() {
+        let words = format!("bundle {digest} is in the store");
+        return Verdict::holds(types::TRAINED, reasons::ARTIFACT_FOUND, words);
+    }
     let family = status.family.map_or("model", Family::as_str);
     let score = status.score.as_deref().unwrap_or("no score");
-    let digest = status
-        .bundle
-        .as_ref()
-        .map(|bundle| bundle.digest.short())
-        .unwrap_or_default();
-    format!("{family}, {score}, bundle {digest}")
+    let words = format!("{family}, {score}, bundle {digest}");
+    Verdict::holds(types::TRAINED, reasons::BUNDLE_PUBLISHED, words)
 }
 
 #[cfg(test)]

@@ -8,15 +8,18 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Service},
     policy::v1::PodDisruptionBudget,
 };
-use kube::ResourceExt as _;
-use modelward_core::{model::Serve, routes::RoutesFile};
-use modelward_crds::{Model, ResourceBounds, labels};
+use kube::{Resource as _, ResourceExt as _};
+use modelward_core::{
+    model::{Proposed, Serve},
+    routes::RoutesFile,
+};
+use modelward_crds::{Model, RemediationAction, ResourceBounds, labels};
 use serde_json::{Value, json};
 
 use crate::{
     Config, Error,
     apply::build,
-    version::build::{container_security, pod_security, pull_secrets, token_volume},
+    jobs::{container_security, pod_security, pull_secrets, token_volume},
 };
 
 /// The volume that holds the routes, in every Pod that serves.
@@ -136,6 +139,37 @@ pub fn budget(model: &Model) -> Result<PodDisruptionBudget, Error> {
     )
 }
 
+/// The action that lets another version serve, if people want it.
+pub fn proposal(model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
+    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "Model",
+        field: "metadata.uid",
+    })?;
+    let (version, uid) = (&proposed.version, &proposed.uid);
+    build(
+        "RemediationAction",
+        json!({
+            "apiVersion": RemediationAction::api_version(&()),
+            "kind": RemediationAction::kind(&()),
+            "metadata": {
+                "name": proposed.name,
+                "labels": {
+                    "app.kubernetes.io/managed-by": "modelward-operator",
+                    labels::MODEL: model.name_any(),
+                },
+                "ownerReferences": [owner],
+            },
+            "spec": {
+                "model": model.name_any(),
+                "type": proposed.action,
+                "candidate": {"name": version, "uid": uid},
+                "evidence": [{"kind": "ModelVersion", "name": version, "uid": uid}],
+                "message": proposed.message,
+            },
+        }),
+    )
+}
+
 fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
     let field =
         |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
@@ -153,7 +187,7 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector},
         }],
-                "initContainers": [],
+        "initContainers": [],
         "hostNetwork": false,
         "containers": [{
             "name": "inference",
@@ -172,6 +206,7 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
                 text("MODELWARD_ADDR", "0.0.0.0:8080"),
                 text("MODELWARD_ROUTES_FILE", "/etc/modelward/routes/routes.json"),
                 text("MODELWARD_KEY_FILE", "/etc/modelward/key/prediction-id.key"),
+                text("MODELWARD_TRAFFIC_KEY_FILE", "/etc/modelward/key/traffic.key"),
                 text("MODELWARD_CACHE_DIR", "/var/cache/modelward"),
                 text("MODELWARD_LEDGER_URL", &config.ledger_url),
                 text("MODELWARD_LEDGER_TOKEN_FILE", "/var/run/secrets/modelward/ledger/token"),

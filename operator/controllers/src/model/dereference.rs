@@ -9,10 +9,11 @@ use k8s_openapi::api::{
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
+    action::has_ended,
     conditions,
-    model::{DeploymentSeen, Refusal, VersionSeen, World},
+    model::{ActionSeen, DeploymentSeen, Refusal, VersionSeen, World},
 };
-use modelward_crds::{Model, ModelVersion, conditions::types, labels};
+use modelward_crds::{Model, ModelVersion, RemediationAction, conditions::types, labels};
 
 use crate::{Context, Error, model::build::ROUTES_VOLUME};
 
@@ -43,8 +44,15 @@ pub async fn world(ctx: &Context, model: &Model, versions: &[ModelVersion]) -> R
     } else {
         refusals(ctx, &namespace, model).await?
     };
+    let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
+    let name = model.name_any();
+    let about = ListParams::default().fields(&format!("spec.model={name}"));
+    let actions = ctx
+        .call(format!("list RemediationActions of {name}"), actions.list(&about))
+        .await?;
     Ok(World {
         versions: versions.iter().map(version_seen).collect(),
+        actions: actions.iter().map(action_seen).collect(),
         deployment,
         refusals,
         taken: None,
@@ -102,6 +110,23 @@ fn version_seen(version: &ModelVersion) -> VersionSeen {
         deleting: version.metadata.deletion_timestamp.is_some(),
         passed,
         serving: version.spec.serving.clone(),
+        window_seconds: version.spec.monitoring.window_seconds,
+        made_by: version
+            .spec
+            .provenance
+            .as_ref()
+            .map(|provenance| provenance.action.uid.clone()),
+        role: status.and_then(|status| status.role),
+    }
+}
+
+fn action_seen(action: &RemediationAction) -> ActionSeen {
+    let candidate = action.spec.candidate.as_ref().filter(|_| !action.spec.dry_run);
+    ActionSeen {
+        name: action.name_any(),
+        uid: action.uid().unwrap_or_default(),
+        open: !has_ended(action),
+        candidate: candidate.map(|candidate| candidate.uid.clone().unwrap_or_else(|| candidate.name.clone())),
     }
 }
 

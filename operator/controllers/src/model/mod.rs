@@ -22,10 +22,11 @@ use kube::{
 };
 use modelward_core::{
     conditions,
-    model::{self, Decision, Serve},
+    model::{self, Decision, Proposed, Serve},
     reasons,
 };
-use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, conditions::types};
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, RemediationAction, annotations, conditions::types};
+use modelward_wire::Digest;
 
 use crate::{
     Context, Error,
@@ -86,6 +87,9 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
         decision.status.key_secret = outcome.key_secret;
     }
     let model = write_status(&ctx, model, &decision).await?;
+    if let Some(proposed) = &decision.propose {
+        propose(&ctx, &namespace, &model, proposed).await?;
+    }
     if let Some(error) = refusal {
         return Err(error);
     }
@@ -222,7 +226,40 @@ async fn make(
     Ok(outcome)
 }
 
-/// Makes the Secret with the key of prediction ids, once. The operator may create Secrets and can read none.
+/// Makes the action that lets another version serve. One of its name is it.
+async fn propose(ctx: &Context, namespace: &str, model: &Model, proposed: &Proposed) -> Result<(), Error> {
+    let mut action = build::proposal(model, proposed)?;
+    // The admission policies ask for it; a cluster that stamps it says the same.
+    let proposer = ctx.whoami().await?.to_owned();
+    action
+        .annotations_mut()
+        .insert(annotations::PROPOSED_BY.to_owned(), proposer);
+    let name = &proposed.name;
+    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match ctx
+        .call(
+            format!("create RemediationAction {name}"),
+            api.create(&params, &action),
+        )
+        .await
+    {
+        Ok(_) => ctx.metrics.wrote("RemediationAction", "create"),
+        Err(error) if error.code() == Some(409) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let about = model.object_ref(&());
+    let note = format!("{name} is proposed: {}", proposed.message);
+    let reason = reasons::AWAITING_PROMOTION;
+    events::publish(ctx, &about, EventType::Normal, reason, "Propose", note).await;
+    Ok(())
+}
+
+/// Makes the Secret with the key of prediction ids and the one of synthetic traffic, once. The operator may create Secrets
+/// and can read none.
 async fn make_key(ctx: &Context, namespace: &str, model: &Model, owner: &Owner<'_>) -> Result<String, Error> {
     let name = format!("{}-modelward", model.name_any());
     let secret = Secret {
@@ -234,10 +271,15 @@ async fn make_key(ctx: &Context, namespace: &str, model: &Model, owner: &Owner<'
         },
         immutable: Some(true),
         data: Some(
-            [(
-                "prediction-id.key".to_owned(),
-                ByteString(rand::random::<[u8; 32]>().to_vec()),
-            )]
+            [
+                ("prediction-id.key", rand::random::<[u8; 32]>().to_vec()),
+                // As text: it travels in a header.
+                (
+                    "traffic.key",
+                    Digest::from_bytes(rand::random()).hex().into_bytes(),
+                ),
+            ]
+            .map(|(name, key)| (name.to_owned(), ByteString(key)))
             .into(),
         ),
         ..Secret::default()

@@ -1,21 +1,23 @@
 //! The `ModelVersion` controller: snapshot and fit Jobs, their results, and the version's part in serving.
 
-pub(crate) mod build;
+mod build;
 mod dereference;
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
-use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::controller::Action};
-use modelward_core::version::{self, Decision, Obstacle, StageJob};
+use kube::{Api, ResourceExt as _, api::PostParams, runtime::controller::Action};
+use modelward_core::{
+    attempt::{Obstacle, StageJob},
+    version::{self, Decision},
+};
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role};
-use modelward_wire::{Digest, MetricValue, VersionRecord};
+use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
-    Context, Error,
-    apply::{self, Applied, Owner},
+    Context, Error, apply,
     backoff::jittered,
     events,
+    jobs::{self, JobOwner, JobRequest, Started},
     ledger::chain,
 };
 
@@ -34,13 +36,19 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
         // What it owns goes by owner references.
         return Ok(Action::await_change());
     }
-    let mut world = dereference::world(&ctx, &version).await?;
+    let owner = JobOwner::version(&version)?;
+    let mut world = dereference::world(&ctx, &version, &owner).await?;
     let mut decision = version::decide(&version, &world, ctx.now());
 
     ensure_model(&ctx, &namespace, &version).await?;
     if let Some(job) = &decision.start {
-        let snapshot = decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest);
-        match Box::pin(start(&ctx, &namespace, &version, job, snapshot.as_ref())).await {
+        let request = JobRequest {
+            stage: job,
+            version: &version.name_any(),
+            spec: &version.spec,
+            snapshot: decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest),
+        };
+        match Box::pin(jobs::start(&ctx, &owner, &request)).await {
             Ok(Started::Made(uid)) => note_uid(&mut decision.status, job, uid),
             Ok(Started::Going) => return Ok(Action::requeue(SOON)),
             Ok(Started::Taken(what)) => world.obstacle = Some(Obstacle::Taken(what)),
@@ -53,7 +61,11 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
         decision = version::decide(&version, &world, ctx.now());
     }
     write_status(&ctx, &version, &decision).await?;
-    collect_jobs(&ctx, &namespace, &version, &decision.status).await?;
+    let attempts = [
+        decision.status.snapshot_attempt.as_ref(),
+        decision.status.fit_attempt.as_ref(),
+    ];
+    jobs::collect(&ctx, &owner, &attempts).await?;
     let told = tell_ledger(&ctx, &namespace, &version, &decision.status).await;
 
     let next = match (decision.again_after_seconds, told) {
@@ -62,16 +74,6 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
         (None, true) => RESYNC,
     };
     Ok(Action::requeue(jittered(next)))
-}
-
-/// What came of making a Job.
-enum Started {
-    /// It is there and has this uid.
-    Made(String),
-    /// A namesake of ours has to go first.
-    Going,
-    /// An object of a needed name is not ours.
-    Taken(String),
 }
 
 /// The record of the model exists as soon as one version does. The `Model` controller takes it from there.
@@ -103,57 +105,6 @@ async fn ensure_model(ctx: &Context, namespace: &str, version: &ModelVersion) ->
     }
 }
 
-/// Makes the Job of a stage, and the `ConfigMap` that it reads its spec from.
-async fn start(
-    ctx: &Context,
-    namespace: &str,
-    version: &ModelVersion,
-    stage: &StageJob,
-    snapshot: Option<&Digest>,
-) -> Result<Started, Error> {
-    let about = version.object_ref(&());
-    let reference = version.controller_owner_ref(&()).ok_or(Error::Incomplete {
-        what: "ModelVersion",
-        field: "metadata.uid",
-    })?;
-    let owner = Owner {
-        reference,
-        about: &about,
-        settled: false,
-    };
-    let spec: ConfigMap = build::job_spec(version)?;
-    let spec_name = spec.name_any();
-    match apply::child(ctx, namespace, &owner, spec).await? {
-        Applied::Going => return Ok(Started::Going),
-        Applied::Taken => return Ok(Started::Taken(format!("ConfigMap {spec_name}"))),
-        Applied::Unchanged | Applied::Written => {}
-    }
-    let job = build::job(&ctx.config, version, stage, &spec_name, snapshot)?;
-    let name = job.name_any();
-    let api = Api::<Job>::namespaced(ctx.client.clone(), namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    // It may be there: made by a reconcile that did not come to write it down.
-    let there = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await?;
-    let made = if let Some(job) = there {
-        job
-    } else {
-        let create = api.create(&params, &job);
-        let made = ctx.call(format!("create Job {name}"), create).await?;
-        ctx.metrics.wrote("Job", "create");
-        made
-    };
-    if !dereference::is_owned(&made, version.uid().as_deref()) {
-        return Ok(Started::Taken(format!("Job {name}")));
-    }
-    if made.metadata.deletion_timestamp.is_some() {
-        return Ok(Started::Going);
-    }
-    Ok(Started::Made(made.uid().unwrap_or_default()))
-}
-
 fn note_uid(status: &mut ModelVersionStatus, job: &StageJob, uid: String) {
     let attempts = [&mut status.snapshot_attempt, &mut status.fit_attempt];
     if let Some(attempt) = attempts
@@ -173,35 +124,6 @@ async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision
     {
         let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
         events::conditions_changed(ctx, version, before, &decision.status.conditions).await;
-    }
-    Ok(())
-}
-
-/// Deletes Jobs whose results are recorded. Failed ones stay for their logs, the two newest of them.
-async fn collect_jobs(
-    ctx: &Context,
-    namespace: &str,
-    version: &ModelVersion,
-    status: &ModelVersionStatus,
-) -> Result<(), Error> {
-    let mut failed = Vec::new();
-    for job in dereference::jobs(ctx, namespace, version).await? {
-        let awaited = [&status.snapshot_attempt, &status.fit_attempt]
-            .into_iter()
-            .flatten()
-            .any(|attempt| !attempt.finished && attempt.job == job.name_any());
-        if awaited || job.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        if dereference::has_failed(&job) {
-            failed.push(job);
-        } else {
-            apply::delete(ctx, namespace, &job).await?;
-        }
-    }
-    failed.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp().map(|time| time.0)));
-    for job in failed.into_iter().skip(2) {
-        apply::delete(ctx, namespace, &job).await?;
     }
     Ok(())
 }

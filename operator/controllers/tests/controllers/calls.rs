@@ -22,11 +22,26 @@ pub struct Call {
     pub resource: String,
     pub name: Option<String>,
     pub status: u16,
+    /// Nothing comes of it.
+    pub dry_run: bool,
 }
 
 /// Everything that one client asked for.
 #[derive(Clone, Default)]
-pub struct Calls(Arc<Mutex<Vec<Call>>>);
+pub struct Calls(Arc<Mutex<Vec<Call>>>, Arc<Mutex<Option<Freeze>>>);
+
+/// A process that stops in the middle of its work and is killed where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// Writes that still come to an end; Events are not among them.
+    pub after: usize,
+    /// Whether the last one is carried out, and only its answer does not come.
+    pub sent: bool,
+    /// No write is let through any more.
+    pub shut: bool,
+    /// The last write has come as far as it may.
+    pub stands: bool,
+}
 
 /// Puts a client's requests into [`Calls`].
 #[derive(Clone)]
@@ -41,6 +56,37 @@ pub struct Recording<S> {
 // === impl Calls ===
 
 impl Calls {
+    /// Stops the process at a write.
+    pub fn freeze(&self, freeze: Option<Freeze>) {
+        *locked(&self.1) = freeze;
+    }
+
+    /// Whether it stands at that write.
+    pub fn stands(&self) -> bool {
+        locked(&self.1).is_some_and(|freeze| freeze.stands)
+    }
+
+    /// Whether a request may be sent, and whether its answer may come back.
+    fn may(&self, call: Option<&Call>) -> (bool, bool) {
+        let mut freeze = locked(&self.1);
+        let (Some(freeze), Some(call)) = (&mut *freeze, call) else {
+            return (true, true);
+        };
+        if call.dry_run || matches!(call.verb, "get" | "list" | "watch") || call.resource == "events" {
+            return (true, true);
+        }
+        if freeze.shut {
+            return (false, false);
+        }
+        if freeze.after == 0 {
+            freeze.shut = true;
+            freeze.stands = !freeze.sent;
+            return (freeze.sent, false);
+        }
+        freeze.after -= 1;
+        (true, true)
+    }
+
     pub fn clear(&self) {
         locked(&self.0).clear();
     }
@@ -51,7 +97,7 @@ impl Calls {
 
     pub fn writes(&self) -> Vec<Call> {
         let mut calls = self.all();
-        calls.retain(|call| !matches!(call.verb, "get" | "list" | "watch"));
+        calls.retain(|call| !call.dry_run && !matches!(call.verb, "get" | "list" | "watch"));
         calls
     }
 
@@ -108,6 +154,7 @@ impl Call {
             resource,
             name,
             status: status.as_u16(),
+            dry_run: query.split('&').any(|part| part.starts_with("dryRun=")),
         })
     }
 }
@@ -129,6 +176,7 @@ impl<S, B, R> Service<Request<B>> for Recording<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
+    R: Send,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -144,9 +192,25 @@ where
             request.uri().clone(),
             self.calls.clone(),
         );
-        let answer = self.inner.call(request);
+        let call = Call::new(
+            &method,
+            uri.path(),
+            uri.query().unwrap_or_default(),
+            StatusCode::OK,
+        );
+        let (sent, answered) = calls.may(call.as_ref());
+        let answer = sent.then(|| self.inner.call(request));
         Box::pin(async move {
-            let answer = answer.await?;
+            let answer = match answer {
+                Some(answer) => answer.await?,
+                None => std::future::pending().await,
+            };
+            if !answered {
+                if let Some(freeze) = &mut *locked(&calls.1) {
+                    freeze.stands = true;
+                }
+                std::future::pending::<()>().await;
+            }
             let call = Call::new(
                 &method,
                 uri.path(),

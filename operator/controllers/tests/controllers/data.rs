@@ -1,14 +1,17 @@
 //! What bad data gets.
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, PersistentVolumeClaim},
+};
 use kube::ResourceExt as _;
-use modelward_crds::{Role, conditions::types};
+use modelward_crds::{ActionType, Model, ModelVersion, RemediationAction, Role, conditions::types};
 use modelward_kit::played::JobEnd;
-use modelward_wire::{JobResult, JobStage, Verdict, Violation};
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, SourceRecord, Verdict, Violation};
 use serde_json::json;
 
-use crate::support::{House, dataset, message, stage_of, trains, until};
+use crate::support::{House, dataset, digest_of, message, says, stage_of, trains, until, version};
 
 fn ends_with(result: &JobResult) -> JobEnd {
     JobEnd::Succeeds(serde_json::to_string(result).unwrap())
@@ -232,4 +235,162 @@ async fn a_job_that_the_api_server_refuses_is_named_and_tried_again() -> Result<
     .await?;
     house.wait_live("heart-1").await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn every_dataset_is_waited_for_by_name_and_read_in_order() -> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    let mut version = version("heart-1");
+    version["spec"]["source"]["training"]["additionalDatasets"] = json!([
+        {"name": "web", "dataset": {"uri": "https://example.com/swiss.csv"}},
+        {"name": "budapest", "dataset": {"configMap": {"name": "hungarian", "key": "hungarian.csv"}}},
+        {"name": "volume", "dataset": {"persistentVolumeClaim": {"claimName": "data", "path": "a/b.csv"}}},
+    ]);
+    house.create::<ModelVersion>(version).await?;
+    let words = |text: &'static str| move |version: &ModelVersion| message(version, types::READY) == text;
+    let both = "ConfigMap hungarian and PersistentVolumeClaim data do not exist; the version waits for them";
+    house.wait("heart-1", "waiting for both", words(both)).await?;
+    let claim = json!({
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Mi"}}},
+    });
+    house.create::<PersistentVolumeClaim>(claim).await?;
+    let one = "ConfigMap hungarian does not exist; the version waits for it";
+    house.wait("heart-1", "waiting for one", words(one)).await?;
+    assert_eq!(house.jobs("heart-1", "snapshot").await?.len(), 0);
+    let map = json!({"metadata": {"name": "hungarian"}, "data": {"hungarian.csv": "rows"}});
+    house.create::<ConfigMap>(map).await?;
+
+    let (_, pod) = house.running_job("heart-1", "snapshot").await?;
+    let spec = serde_json::to_value(pod.spec)?;
+    let sources = [
+        "/data/source/0/cleveland.csv",
+        "/data/source/2/hungarian.csv",
+        "/data/source/3/a/b.csv",
+    ];
+    let arguments: Vec<_> = ["snapshot", "--spec", "/etc/modelward/job/spec.json"]
+        .into_iter()
+        .chain(sources.into_iter().flat_map(|source| ["--source", source]))
+        .chain(["--publish"])
+        .collect();
+    assert_eq!(spec["containers"][0]["args"], json!(arguments));
+    let mounts = spec["containers"][0]["volumeMounts"]
+        .as_array()
+        .context("mounts")?;
+    for (name, path) in [
+        ("source-0", "/data/source/0"),
+        ("source-2", "/data/source/2"),
+        ("source-3", "/data/source/3"),
+    ] {
+        let mount = json!({"name": name, "mountPath": path, "readOnly": true});
+        ensure!(mounts.contains(&mount), "{mounts:?} lack {mount}");
+    }
+
+    let mut result = house.store.result(JobStage::Snapshot, "heart-1", "");
+    result.sources = (0_u8..4)
+        .map(|number| SourceRecord {
+            name: format!("file-{number}.csv"),
+            sha256: digest_of(&[number]),
+            rows: 50,
+            positive_rows: Some(20),
+        })
+        .collect();
+    let store = house.store.clone();
+    house.played.jobs(move |job| match stage_of(job) {
+        "snapshot" => ends_with(&result),
+        _ => trains(&store, job, "0.8151"),
+    });
+    let live = house.wait_live("heart-1").await?;
+    let recorded = live.status.context("a status")?.sources;
+    assert_eq!(recorded.len(), 4);
+    assert_eq!(
+        (
+            recorded[3].name.as_str(),
+            recorded[3].rows,
+            recorded[3].positive_rows
+        ),
+        ("file-3.csv", 50, Some(20))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn frozen_rows_are_fitted_without_a_snapshot_job() -> Result<()> {
+    let house = House::open().await?;
+    house.delete::<ConfigMap>("heart-disease").await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    let frozen = house.store.publish(ManifestKind::Snapshot, "rows of before");
+    let mut version = version("heart-1");
+    version["spec"]["source"]["training"]["snapshot"] = json!(frozen);
+    house.create::<ModelVersion>(version).await?;
+    let (_, pod) = house.running_job("heart-1", "fit").await?;
+    let spec = serde_json::to_value(pod.spec)?;
+    let arguments = json!([
+        "fit",
+        "--spec",
+        "/etc/modelward/job/spec.json",
+        "--snapshot",
+        frozen,
+        "--publish"
+    ]);
+    assert_eq!(spec["containers"][0]["args"], arguments);
+    assert_eq!(house.jobs("heart-1", "snapshot").await?.len(), 0);
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    let live = house.wait_live("heart-1").await?;
+    ensure!(message(&live, types::DATA_VALID).starts_with("frozen rows sha256:"));
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Result<()> {
+    let house = House::open().await?;
+    let snapshot = house.store.publish(ManifestKind::Snapshot, "rows");
+    let given = |name: &str, bundle: Digest| {
+        let mut version = version(name);
+        version["spec"]["source"] = json!({"artifact": {"bundle": bundle, "threshold": "0.35"}});
+        version
+    };
+    house.create::<ModelVersion>(given("heart-0", snapshot)).await?;
+    let wrong = house
+        .wait_says("heart-0", types::TRAINED, "False", "ArtifactMissing")
+        .await?;
+    ensure!(message(&wrong, types::READY).contains("is a Snapshot and no bundle"));
+
+    let bundle = house.store.publish(ManifestKind::Bundle, "a bundle of before");
+    house.create::<ModelVersion>(given("heart-1", bundle)).await?;
+    let live = house.wait_live("heart-1").await?;
+    for (kind, reason) in [
+        (types::DATA_VALID, "NoTraining"),
+        (types::TRAINED, "ArtifactFound"),
+        (types::GATES_PASSED, "NoGates"),
+    ] {
+        ensure!(
+            says(&live, kind, "True", reason),
+            "{kind}: {}",
+            message(&live, kind)
+        );
+    }
+    let jobs = house.all::<Job>().list(&kube::api::ListParams::default()).await?;
+    assert_eq!(jobs.items.len(), 0);
+    let model = house.all::<Model>().get("heart").await?;
+    let route = model.status.context("a status")?.routes.remove(0);
+    assert_eq!((route.digest, route.threshold), (bundle, "0.35".parse()?));
+
+    // The same bundle once more, after another one served: that is a way back, and is proposed as one.
+    house.apply_version("heart-2").await?;
+    house.promote("heart-2").await?;
+    house.wait_live("heart-2").await?;
+    // Versions of one second are ordered by uid: this one has to be the newer.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let back = house.create::<ModelVersion>(given("heart-3", bundle)).await?;
+    house
+        .wait_says("heart-3", types::READY, "True", "AwaitingPromotion")
+        .await?;
+    let name = modelward_core::action::rollback_name("heart-3", &back.uid().context("a uid")?);
+    let proposed = house.wait(&name, "there", |_: &RemediationAction| true).await?;
+    assert_eq!(proposed.spec.action, ActionType::RollbackModel);
+    house.wait_live("heart-2").await?;
+    house.rest("heart-3").await
 }

@@ -5,8 +5,10 @@
     reason = "helpers of tests stop where something cannot be"
 )]
 
+mod actions;
 mod calls;
 mod data;
+mod drift;
 mod lease;
 mod results;
 mod serving;

@@ -88,6 +88,7 @@ async fn while_the_ledger_is_away_a_version_waits_and_says_so_and_serving_goes_o
         "the Job stays: its Pod may be all that knows the result"
     );
     house.start_ledger().await?;
+    house.promote("heart-2").await?;
     house.wait_live("heart-2").await?;
     Ok(())
 }

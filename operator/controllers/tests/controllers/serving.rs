@@ -32,6 +32,7 @@ async fn with_a_broken_second_version() -> Result<(House, String)> {
         }
     });
     house.apply_version("heart-2").await?;
+    house.promote("heart-2").await?;
     house
         .wait_says("heart-2", types::STALLED, "True", "ArtifactInvalid")
         .await?;
@@ -82,6 +83,7 @@ async fn a_newer_version_is_taken_while_a_broken_rollout_is_in_flight() -> Resul
     // Versions of one second are ordered by uid: this one has to be the newer.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     house.apply_version("heart-3").await?;
+    house.promote("heart-3").await?;
     house.wait_live("heart-3").await?;
     house.wait_role("heart-2", Role::Retired).await?;
     house.wait_role("heart-1", Role::Retired).await?;
@@ -282,6 +284,10 @@ async fn a_record_that_somebody_deletes_is_made_again_and_the_model_serves_again
     let house = House::open().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .await?;
     let before = house.all::<Model>().get("heart").await?.uid();
     house.delete::<Model>("heart").await?;
     house
@@ -289,6 +295,64 @@ async fn a_record_that_somebody_deletes_is_made_again_and_the_model_serves_again
         .await?;
     house.model_says(types::READY, "True", "Serving").await?;
     house.wait_live("heart-1").await?;
+    // Nobody is the first one by that: the second version waits as it did.
+    house
+        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn kubectl_rollout_undo_and_a_routes_file_of_somebody_else_are_put_back() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let former = house.all::<Deployment>().get("heart").await?;
+    house.apply_version("heart-2").await?;
+    house.promote("heart-2").await?;
+    house.wait_live("heart-2").await?;
+    let ours = routes_of(&house.all::<Deployment>().get("heart").await?);
+
+    // What `kubectl rollout undo` does: the template of the former ReplicaSet, in one patch.
+    let template = serde_json::to_value(&former)?["spec"]["template"].clone();
+    house
+        .patch::<Deployment>("heart", json!({"spec": {"template": template}}))
+        .await?;
+    house
+        .wait("heart", "on its routes", |deployment: &Deployment| {
+            routes_of(deployment) == ours
+        })
+        .await?;
+    until("the count", async || {
+        Ok((house.metric("tampered_total", "Deployment") > 0.0).then_some(()))
+    })
+    .await?;
+
+    // The map is immutable: it can only be made anew with other content.
+    let map = house.all::<ConfigMap>().get(&ours).await?;
+    let content = map.data.clone().context("data")?["routes.json"].clone();
+    let edit = house
+        .patch::<ConfigMap>(&ours, json!({"data": {"routes.json": "{}"}}))
+        .await;
+    ensure!(edit.is_err(), "an immutable map was edited");
+    house.delete::<ConfigMap>(&ours).await?;
+    let forged = json!({
+        "metadata": {"name": ours, "ownerReferences": map.metadata.owner_references, "labels": map.metadata.labels},
+        "data": {"routes.json": content.replace("heart-2", "heart-1")},
+    });
+    // Whoever is faster, the operator's content is there in the end.
+    let _ = house.create::<ConfigMap>(forged).await;
+    house
+        .wait(&ours, "as it was", |map: &ConfigMap| {
+            map.immutable == Some(true)
+                && map
+                    .data
+                    .as_ref()
+                    .is_some_and(|data| data["routes.json"] == content)
+        })
+        .await?;
+    house.wait_live("heart-2").await?;
+    house.wait_role("heart-1", Role::Retired).await?;
     Ok(())
 }
 

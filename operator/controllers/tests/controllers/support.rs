@@ -30,7 +30,10 @@ use kube::{
     runtime::wait::await_condition,
 };
 use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
-use modelward_crds::{Model, ModelVersion, Role, labels};
+use modelward_core::{model::reroute, policy::Policy};
+use modelward_crds::{
+    FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion, labels,
+};
 use modelward_kit::{
     apiserver::ApiServer,
     played::{JobEnd, Played},
@@ -63,6 +66,10 @@ pub struct House {
     pub calls: Calls,
     pub ledger_url: String,
     pub store: Store,
+    /// The operator's clock, where it does not go with the real one.
+    pub clock: Arc<Mutex<Option<Timestamp>>>,
+    /// Guard rails of the next operator that is started.
+    pub policy: Policy,
     registry: Registry,
     operator: Option<Running>,
     ledger: Option<Running>,
@@ -82,13 +89,17 @@ type Running = (oneshot::Sender<()>, JoinHandle<()>);
 impl Store {
     /// Puts an artifact of one file there, as the trainer would through the ledger.
     pub fn publish(&self, kind: ManifestKind, content: &str) -> Digest {
-        let file = FileEntry {
-            path: "model.json".into(),
-            sha256: digest_of(content.as_bytes()),
+        self.publish_files(kind, &[("model.json", content.as_bytes())])
+    }
+
+    /// Puts an artifact of these files there.
+    pub fn publish_files(&self, kind: ManifestKind, files: &[(&str, &[u8])]) -> Digest {
+        let entry = |(path, content): &(&str, &[u8])| FileEntry {
+            path: (*path).into(),
+            sha256: self.put("blobs", content),
             size: content.len() as u64,
         };
-        self.put("blobs", content.as_bytes());
-        let manifest = Manifest::new(kind, vec![file]).unwrap();
+        let manifest = Manifest::new(kind, files.iter().map(entry).collect()).unwrap();
         self.put("manifests", &serde_json::to_vec(&manifest).unwrap())
     }
 
@@ -165,7 +176,11 @@ impl House {
     }
 
     pub async fn without_operator(database: Option<&str>) -> Result<Self> {
-        let api = ApiServer::shared().await;
+        Self::on(ApiServer::shared().await, database).await
+    }
+
+    /// A house on this API server, and nobody at work in it.
+    pub async fn on(api: &'static ApiServer, database: Option<&str>) -> Result<Self> {
         let kube = api.client();
         let namespace = api.namespace().await;
         let directory = tempfile::tempdir()?;
@@ -182,6 +197,8 @@ impl House {
             calls: Calls::default(),
             ledger_url: String::new(),
             store,
+            clock: Arc::default(),
+            policy: Policy::default(),
             registry: Registry::default(),
             postgres: None,
             operator: None,
@@ -252,12 +269,17 @@ impl House {
             ledger_token_file: self.path("token"),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            policy: self.policy.clone(),
             watch_namespace: Some(self.namespace.clone()),
         };
         let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
         self.registry = Registry::default();
         let metrics = Metrics::new(&mut self.registry);
-        let clock = Arc::new(|| Timestamp::try_from(SystemTime::now()).unwrap());
+        let set = self.clock.clone();
+        let clock = Arc::new(move || {
+            let real = || Timestamp::try_from(SystemTime::now()).unwrap();
+            locked(&set).unwrap_or_else(real)
+        });
         let client = self.operator_client().await?;
         let context = Context::new(client, config, ledger, metrics, "modelward-operator-0", clock);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -281,7 +303,7 @@ impl House {
         }
     }
 
-    async fn operator_client(&self) -> Result<Client> {
+    pub async fn operator_client(&self) -> Result<Client> {
         let rules = chart_rules()?;
         let roles = Api::<ClusterRole>::all(self.kube.clone());
         let role = json!({
@@ -442,6 +464,50 @@ impl House {
         .await
     }
 
+    /// Lets a version that waits for its promotion serve: does to the record what an approved PromoteModel does.
+    pub async fn promote(&self, name: &str) -> Result<()> {
+        let version = self
+            .wait(name, "waiting for its promotion", |version: &ModelVersion| {
+                says(version, "Ready", "True", "AwaitingPromotion")
+                    && message(version, "Ready").ends_with("decides whether it takes over")
+            })
+            .await?;
+        let status = version.status.clone().context("a status")?;
+        let route = RouteStatus {
+            version: name.to_owned(),
+            uid: version.uid().context("a uid")?,
+            digest: status.bundle.context("a bundle")?.digest,
+            weight: 100,
+            threshold: status.threshold.context("a threshold")?,
+        };
+        let newest = RoutedVersion {
+            created_at: version.creation_timestamp().context("a time")?,
+            uid: route.uid.clone(),
+        };
+        self.reroute(vec![route], newest).await
+    }
+
+    /// Writes other routes on the record, whoever else writes on it.
+    async fn reroute(&self, routes: Vec<RouteStatus>, newest: RoutedVersion) -> Result<()> {
+        let now = Timestamp::try_from(SystemTime::now())?;
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        until("a write of the record", async || {
+            let model = self.all::<Model>().get("heart").await?;
+            let status = reroute(&model, routes.clone(), Some(newest.clone()), now);
+            let body = json!({
+                "apiVersion": Model::api_version(&()), "kind": Model::kind(&()),
+                "metadata": {"name": "heart", "resourceVersion": model.resource_version()},
+                "status": status,
+            });
+            let written = self
+                .all::<Model>()
+                .patch_status("heart", &params, &Patch::Apply(&body))
+                .await;
+            Ok(written.ok().map(|_| ()))
+        })
+        .await
+    }
+
     /// Waits until a condition of a version says this.
     pub async fn wait_says(
         &self,
@@ -535,10 +601,16 @@ impl House {
         .await
     }
 
-    /// One of the operator's counters, summed over the labels that contain this text.
-    pub fn metric(&self, name: &str, label: &str) -> f64 {
+    /// What the operator says of itself to Prometheus.
+    pub fn exposed(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+
+    /// One of the operator's counters, summed over the labels that contain this text.
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = self.exposed();
         let values = text
             .lines()
             .filter(|line| line.starts_with(&format!("modelward_operator_{name}")) && line.contains(label));
@@ -582,6 +654,7 @@ impl House {
     pub async fn everything(&self) -> Result<BTreeMap<String, String>> {
         let kinds = [
             ApiResource::erase::<Model>(&()),
+            ApiResource::erase::<RemediationAction>(&()),
             ApiResource::erase::<Job>(&()),
             ApiResource::erase::<ConfigMap>(&()),
             ApiResource::erase::<Secret>(&()),

@@ -29,6 +29,9 @@ fn seen(number: u8) -> VersionSeen {
         deleting: false,
         passed: Some((Digest::from_bytes([number; 32]), "0.5".parse().unwrap())),
         serving: serving(2, 4),
+        window_seconds: 3600,
+        made_by: None,
+        role: None,
     }
 }
 
@@ -42,6 +45,7 @@ fn not_passed(number: u8) -> VersionSeen {
 fn world(versions: impl IntoIterator<Item = VersionSeen>) -> World {
     World {
         versions: versions.into_iter().collect(),
+        actions: Vec::new(),
         deployment: None,
         refusals: Vec::new(),
         taken: None,
@@ -74,6 +78,57 @@ fn roll_out(model: &mut Model, world: &mut World, second: i64) -> Decision {
     let routes = decision.serve.expect("something should serve").routes.name;
     world.deployment = Some(pods(&routes, 2, 2));
     step(model, world, second)
+}
+
+/// Does what the action that promotes a version does to the record.
+fn promote(model: &mut Model, seen: &VersionSeen, second: i64) {
+    let routes = route_to(seen).into_iter().collect();
+    model.status = Some(reroute(model, routes, Some(place(seen)), at(second)));
+}
+
+/// The second version takes over from the first and every Pod answers with it.
+fn second_serves(model: &mut Model, world: &mut World) {
+    roll_out(model, world, 10);
+    world.versions.push(seen(2));
+    step(model, world, 20);
+    promote(model, &seen(2), 20);
+    roll_out(model, world, 20);
+}
+
+/// The action that was proposed, as it is then seen.
+fn made(proposed: &Proposed) -> ActionSeen {
+    ActionSeen {
+        name: proposed.name.clone(),
+        uid: format!("uid of {}", proposed.name),
+        open: true,
+        candidate: Some(proposed.uid.clone()),
+    }
+}
+
+/// An action that would promote `heart-2`, as it is written.
+fn promotion(status: &serde_json::Value) -> RemediationAction {
+    serde_json::from_value(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction",
+        "metadata": {"name": promotion_name("heart-2", "uid-2"), "uid": "action", "creationTimestamp": at(20).to_string()},
+        "spec": {"model": "heart", "type": "PromoteModel", "candidate": {"name": "heart-2", "uid": "uid-2"}},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn ended(reason: &str, message: &str) -> serde_json::Value {
+    json!({"conditions": [{
+        "type": "Succeeded", "status": "False", "reason": reason, "message": message,
+        "lastTransitionTime": at(30).to_string(),
+    }]})
+}
+
+fn on_hold(number: u8) -> Hold {
+    serde_json::from_value(json!({
+        "uid": format!("uid-{number}"), "version": format!("heart-{number}"), "digest": Digest::from_bytes([number; 32]),
+        "since": at(30).to_string(), "action": {"name": "rollback", "uid": "r"}, "reason": "it answered wrongly",
+    }))
+    .unwrap()
 }
 
 fn status(model: &Model) -> &ModelStatus {
@@ -152,8 +207,13 @@ fn two_versions_of_the_same_second_have_one_order_whatever_the_order_of_the_list
     };
     step(&mut late, &world([twin("a"), slow]), 10);
     assert_eq!(routed(&late), ["heart-a"], "the first to pass begins");
-    step(&mut late, &world([twin("a"), twin("b")]), 20);
-    assert_eq!(routed(&late), ["heart-b"], "and the order is the same in the end");
+    let proposed = step(&mut late, &world([twin("a"), twin("b")]), 20).propose;
+    assert_eq!(routed(&late), ["heart-a"]);
+    assert_eq!(
+        proposed.unwrap().version,
+        "heart-b",
+        "and the order stays the same"
+    );
 }
 
 #[test]
@@ -175,6 +235,7 @@ fn an_older_version_does_not_take_over_from_a_newer_one_that_was_deleted() {
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
     world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
     roll_out(&mut model, &mut world, 20);
     assert_eq!(status(&model).serving.as_deref(), Some("heart-2"));
 
@@ -210,7 +271,22 @@ fn a_newer_version_after_a_deletion_does_not_make_the_deleted_one_seem_to_answer
     step(&mut model, &world, 20);
     world.versions = vec![seen(2)];
     world.deployment = None;
-    step(&mut model, &world, 30);
+    let proposed = step(&mut model, &world, 30).propose;
+    assert_eq!(
+        routed(&model),
+        [""; 0],
+        "it is not the first one, though nothing serves"
+    );
+    assert_eq!(
+        proposed.unwrap().message,
+        "heart-2 passed its gates, bundle sha256:020202020202; nothing serves"
+    );
+    assert_eq!(
+        condition(&model, types::READY).2,
+        "the version that served was deleted; heart-2 waits to be promoted"
+    );
+    promote(&mut model, &seen(2), 40);
+    step(&mut model, &world, 40);
     assert_eq!(routed(&model), ["heart-2"]);
     assert_eq!(status(&model).serving, None, "heart-1 is gone and answers nobody");
     assert_eq!(condition(&model, types::AVAILABLE).0, "False");
@@ -222,6 +298,7 @@ fn deleting_a_version_before_it_took_over_leaves_what_answers() {
     let mut world = world([seen(1)]);
     let first = roll_out(&mut model, &mut world, 10).serve.unwrap().routes;
     world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
     let second = step(&mut model, &world, 20).serve.unwrap().routes;
     world.refusals = vec![bad_file(&second.name)];
     world.deployment = Some(DeploymentSeen {
@@ -266,9 +343,10 @@ fn while_a_model_is_paused_nothing_takes_over_and_what_serves_serves_on() {
     assert_eq!(routed(&model), ["heart-1"]);
     assert_eq!(condition(&model, types::READY).0, "True");
     assert_eq!(says(&model, 2), ServingSeen::Paused);
+    assert_eq!(decision.propose, None, "nothing is proposed either");
     model.spec.paused = false;
-    step(&mut model, &world, 30);
-    assert_eq!(routed(&model), ["heart-2"]);
+    let proposed = step(&mut model, &world, 30).propose;
+    assert_eq!(proposed.unwrap().version, "heart-2");
 }
 
 #[test]
@@ -284,6 +362,282 @@ fn a_model_that_was_paused_before_its_first_version_says_so() {
             "heart-1 passed its gates and waits: the model is paused"
         )
     );
+}
+
+// === proposals and holds ===
+
+#[test]
+fn a_second_version_that_passes_changes_nothing_and_its_promotion_is_proposed_once() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let first = roll_out(&mut model, &mut world, 10).serve;
+    world.versions.push(seen(2));
+    let decision = step(&mut model, &world, 20);
+    assert_eq!(decision.serve, first);
+    let proposed = decision.propose.expect("a proposal");
+    assert_eq!(
+        (proposed.action, proposed.version.as_str(), proposed.uid.as_str()),
+        (ActionType::PromoteModel, "heart-2", "uid-2")
+    );
+    assert_eq!(proposed.name, promotion_name("heart-2", "uid-2"));
+    assert_eq!(
+        proposed.message,
+        "heart-2 passed its gates, bundle sha256:020202020202; it would take over from heart-1"
+    );
+    assert!(awaits_promotion(&says(&model, 2)));
+    assert_eq!(
+        decide(&model, &world, at(25)).propose.as_ref(),
+        Some(&proposed),
+        "until it is there"
+    );
+
+    world.actions = vec![made(&proposed)];
+    assert_eq!(step(&mut model, &world, 30).propose, None);
+    assert_eq!(status(&model).proposals[0].cause, "uid-2");
+    world.actions[0].open = false;
+    assert_eq!(
+        step(&mut model, &world, 40).propose,
+        None,
+        "not again after it ended"
+    );
+    world.actions.clear();
+    assert_eq!(
+        step(&mut model, &world, 50).propose,
+        None,
+        "nor after it was deleted"
+    );
+    assert_eq!(status(&model).proposals.len(), 1);
+    assert_eq!(routed(&model), ["heart-1"]);
+}
+
+#[test]
+fn only_the_newest_version_that_passed_is_proposed_and_none_that_somebody_proposed_already() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    world.versions.extend([seen(2), seen(3), not_passed(4)]);
+    assert_eq!(decide(&model, &world, at(20)).propose.unwrap().version, "heart-3");
+    let by_hand = |open| ActionSeen {
+        name: "by-hand".into(),
+        uid: "b".into(),
+        open,
+        candidate: Some("heart-3".into()),
+    };
+    world.actions = vec![by_hand(true)];
+    assert_eq!(decide(&model, &world, at(20)).propose, None);
+    world.actions = vec![by_hand(false)];
+    assert!(decide(&model, &world, at(20)).propose.is_some());
+    world.versions[2].deleting = true;
+    assert_eq!(decide(&model, &world, at(20)).propose.unwrap().version, "heart-2");
+}
+
+#[test]
+fn a_version_of_a_retraining_is_left_to_it_until_it_has_ended() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    world.versions.push(VersionSeen {
+        made_by: Some("retrain".into()),
+        ..seen(2)
+    });
+    world.actions = vec![ActionSeen {
+        name: "retrain-heart".into(),
+        uid: "retrain".into(),
+        open: true,
+        candidate: None,
+    }];
+    assert_eq!(decide(&model, &world, at(20)).propose, None);
+    world.actions[0].open = false;
+    assert_eq!(decide(&model, &world, at(20)).propose.unwrap().version, "heart-2");
+}
+
+#[test]
+fn a_version_of_a_bundle_that_served_before_is_a_rollback_and_one_of_the_present_bundle_is_not() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    second_serves(&mut model, &mut world);
+    let of_bundle = |number: u8| VersionSeen {
+        passed: seen(number).passed,
+        ..seen(3)
+    };
+    world.versions.push(of_bundle(1));
+    let proposed = decide(&model, &world, at(30)).propose.unwrap();
+    assert_eq!(proposed.action, ActionType::RollbackModel);
+    assert_eq!(proposed.name, rollback_name("heart-3", "uid-3"));
+    assert_eq!(
+        proposed.message,
+        "heart-3 names bundle sha256:010101010101, which served as heart-1 before; it would take over from heart-2"
+    );
+    world.versions[2] = of_bundle(2);
+    let proposed = decide(&model, &world, at(30)).propose.unwrap();
+    assert_eq!(proposed.action, ActionType::PromoteModel);
+}
+
+#[test]
+fn what_is_on_hold_is_not_proposed_by_uid_or_by_bundle_until_the_hold_is_lifted() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    second_serves(&mut model, &mut world);
+    // Back to the first one; the second one is held.
+    model.status = Some(reroute(
+        &model,
+        route_to(&seen(1)).into_iter().collect(),
+        Some(place(&seen(1))),
+        at(30),
+    ));
+    model.status.as_mut().unwrap().holds.push(on_hold(2));
+    roll_out(&mut model, &mut world, 30);
+    assert_eq!(
+        status(&model).newest_routed,
+        Some(place(&seen(2))),
+        "the order only goes up"
+    );
+    let ServingSeen::Held(message) = says(&model, 2) else {
+        panic!("{:?}", says(&model, 2));
+    };
+    assert!(
+        message.contains("left by rollback: it answered wrongly"),
+        "{message}"
+    );
+    assert!(message.contains("uid-2"), "{message}");
+
+    world.versions.push(VersionSeen {
+        passed: seen(2).passed,
+        ..seen(3)
+    });
+    assert_eq!(
+        decide(&model, &world, at(40)).propose,
+        None,
+        "it is the same bundle"
+    );
+    model.spec.lift_holds = vec!["uid-2".into()];
+    let proposed = decide(&model, &world, at(50)).propose.unwrap();
+    assert_eq!(proposed.action, ActionType::RollbackModel, "it served before");
+    assert!(matches!(says(&model, 2), ServingSeen::Retired(_)));
+}
+
+#[test]
+fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
+    let second = version(&seen(2));
+    let seen_with = |actions: &[RemediationAction]| promotion_seen(&second, actions);
+    let name = promotion_name("heart-2", "uid-2");
+    assert_eq!(
+        seen_with(&[]),
+        ServingSeen::AwaitingPromotion("its promotion is being proposed".into())
+    );
+    assert_eq!(
+        seen_with(&[promotion(&json!({}))]),
+        ServingSeen::AwaitingPromotion(format!("{name} decides whether it takes over"))
+    );
+    for (why, reason) in [
+        ("Rejected", reasons::PROMOTION_REJECTED),
+        ("Expired", reasons::PROMOTION_EXPIRED),
+        ("Superseded", reasons::PROMOTION_ENDED),
+    ] {
+        assert_eq!(
+            seen_with(&[promotion(&ended(why, "by alice"))]),
+            ServingSeen::NotPromoted(reason, format!("{name} has ended, {why}: by alice"))
+        );
+    }
+    let mut dry_run = promotion(&json!({}));
+    dry_run.spec.dry_run = true;
+    let mut of_another = promotion(&json!({}));
+    of_another.spec.candidate.as_mut().unwrap().uid = Some("uid-9".into());
+    assert_eq!(seen_with(&[dry_run, of_another]), seen_with(&[]));
+}
+
+#[test]
+fn what_was_said_of_the_former_routes_is_not_said_of_the_new_ones() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    let routes = |number: u8| route_to(&seen(number)).into_iter().collect::<Vec<_>>();
+    assert_eq!(rollout_seen(&model, &routes(1)), RolloutSeen::Answers);
+    assert_eq!(rollout_seen(&model, &routes(2)), RolloutSeen::OtherRoutes);
+    world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
+    assert!(matches!(
+        rollout_seen(&model, &routes(2)),
+        RolloutSeen::Underway(_)
+    ));
+    assert_eq!(
+        condition(&model, types::AVAILABLE).0,
+        "True",
+        "the first one goes on answering"
+    );
+    assert_eq!(condition(&model, types::READY).1, reasons::ROLLOUT_IN_PROGRESS);
+    let second = step(&mut model, &world, 30).serve.unwrap().routes.name;
+    world.deployment = Some(DeploymentSeen {
+        updated: 1,
+        total: 3,
+        ..pods(&second, 2, 2)
+    });
+    world.refusals = vec![bad_file(&second)];
+    step(&mut model, &world, 40);
+    let RolloutSeen::Stuck(reason, _) = rollout_seen(&model, &routes(2)) else {
+        panic!("{:?}", rollout_seen(&model, &routes(2)));
+    };
+    assert_eq!(reason, reasons::ARTIFACT_INVALID);
+    promote(&mut model, &seen(1), 50);
+    assert!(matches!(
+        rollout_seen(&model, &routes(1)),
+        RolloutSeen::Underway(_)
+    ));
+}
+
+#[test]
+fn a_record_that_was_deleted_and_made_again_makes_no_version_the_first_one() {
+    let was = |number: u8, role| VersionSeen {
+        role: Some(role),
+        ..seen(number)
+    };
+    let mut restored = model();
+    let both = world([was(1, Role::Live), was(2, Role::Candidate)]);
+    assert_eq!(step(&mut restored, &both, 10).propose.unwrap().version, "heart-2");
+    assert_eq!(routed(&restored), ["heart-1"], "what answered answers again");
+
+    let mut left = model();
+    let retired = world([was(1, Role::Retired), was(2, Role::Candidate)]);
+    let decision = step(&mut left, &retired, 10);
+    assert_eq!(decision.serve, None, "nothing served any more");
+    assert_eq!(decision.propose.unwrap().version, "heart-2");
+    assert!(matches!(says(&left, 1), ServingSeen::Retired(_)));
+    step(&mut left, &retired, 20);
+    assert_eq!(routed(&left), [""; 0]);
+}
+
+#[test]
+fn what_others_write_on_the_record_stays() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    let status = model.status.as_mut().unwrap();
+    status.holds.push(on_hold(9));
+    status.plan_sequence = Some(7);
+    status.rolled_back_at = Some(Time(at(5)));
+    status.active_action = serde_json::from_value(json!({
+        "name": "a", "uid": "u", "type": "PromoteModel", "digest": Digest::from_bytes([1; 32]), "attempt": 1,
+        "claimedAt": at(5).to_string(),
+    }))
+    .unwrap();
+    let before = model.status.clone();
+    step(&mut model, &world, 20);
+    assert_eq!(model.status, before);
+}
+
+#[test]
+fn the_window_of_the_heaviest_version_is_in_the_routes_file() {
+    let mut model = model();
+    let decision = step(
+        &mut model,
+        &world([VersionSeen {
+            window_seconds: 60,
+            ..seen(1)
+        }]),
+        10,
+    );
+    let content: serde_json::Value = serde_json::from_str(&decision.serve.unwrap().routes.content).unwrap();
+    assert_eq!(content["windowSeconds"], 60);
 }
 
 // === rollouts ===
@@ -392,6 +746,7 @@ fn while_a_second_version_is_rolled_out_the_first_goes_on_being_what_answers() {
     let mut world = world([seen(1)]);
     let first = roll_out(&mut model, &mut world, 10).serve.unwrap().routes.name;
     world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
     let second = step(&mut model, &world, 20).serve.unwrap().routes.name;
     assert_ne!(first, second);
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
@@ -422,6 +777,7 @@ fn a_bad_artifact_stalls_at_once_names_the_file_and_the_former_version_serves_on
     let mut world = world([seen(1)]);
     let first = roll_out(&mut model, &mut world, 10).serve.unwrap().routes.name;
     world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
     let second = step(&mut model, &world, 20).serve.unwrap().routes.name;
     world.deployment = Some(DeploymentSeen {
         updated: 1,
@@ -475,6 +831,7 @@ fn a_newer_version_replaces_one_whose_rollout_is_stuck() {
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
     world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
     let second = step(&mut model, &world, 20).serve.unwrap().routes.name;
     world.refusals = vec![bad_file(&second)];
     world.deployment = Some(DeploymentSeen {
@@ -487,6 +844,7 @@ fn a_newer_version_replaces_one_whose_rollout_is_stuck() {
     assert_eq!(condition(&model, types::STALLED).0, "True");
 
     world.versions.push(seen(3));
+    promote(&mut model, &seen(3), 40);
     let third = step(&mut model, &world, 40).serve.unwrap().routes.name;
     assert_eq!(routed(&model), ["heart-3"]);
     assert_eq!(
@@ -579,20 +937,21 @@ proptest! {
 
     #[test]
     fn whatever_happens_a_model_keeps_its_promises_and_comes_to_rest(
-        worlds in prop::collection::vec((any_world(), prop::bool::weighted(0.2)), 1..8),
+        worlds in prop::collection::vec((any_world(), prop::bool::weighted(0.2), any::<bool>()), 1..8),
         later in 1_i64..1_000_000,
     ) {
         let mut model = model();
         let mut second = 0;
         let mut current = world([]);
-        for ((mut versions, updated, available, wanted, broken, late, taken), paused) in worlds {
+        let mut actions = Vec::new();
+        for ((mut versions, updated, available, wanted, broken, late, taken), paused, approved) in worlds {
             second += 10;
             versions.sort_by(|a, b| a.uid.cmp(&b.uid));
             versions.dedup_by(|a, b| a.uid == b.uid);
             model.spec.paused = paused;
             let before = model.status.clone().unwrap_or_default();
-            let routes = before.routes.first().map(|_| crate::routes::routes_file("heart", &before.routes).unwrap().name);
-            current = World { taken, ..world(versions) };
+            let routes = before.routes.first().map(|_| crate::routes::routes_file("heart", &before.routes, 3600).unwrap().name);
+            current = World { taken, actions: actions.clone(), ..world(versions) };
             current.deployment = routes.clone().map(|routes| DeploymentSeen {
                 updated: updated.min(wanted), total: wanted, deadline_exceeded: late, ..pods(&routes, available.min(wanted), wanted)
             });
@@ -610,14 +969,30 @@ proptest! {
             if let (Some(old), Some(new)) = (&before.newest_routed, &decision.status.newest_routed) {
                 prop_assert!((old.created_at.0, &old.uid) <= (new.created_at.0, &new.uid), "the order only goes up");
             }
+            if before.newest_routed.is_some() {
+                let known = |route: &RouteStatus| {
+                    before.routes.contains(route) || before.history.iter().any(|record| record.uid == route.uid)
+                };
+                prop_assert!(decision.status.routes.iter().all(known), "nothing takes over by itself");
+            }
             if paused {
+                prop_assert!(decision.propose.is_none());
                 prop_assert_eq!(&before.newest_routed, &decision.status.newest_routed, "nothing takes over");
             }
             let mut shuffled = current.clone();
             shuffled.versions.reverse();
             let same = Model { status: Some(before), ..model.clone() };
             prop_assert_eq!(decide(&same, &shuffled, at(second)), decide(&same, &current, at(second)));
+            if let Some(proposed) = decision.propose {
+                prop_assert!(!actions.contains(&made(&proposed)), "it is proposed once");
+                actions.push(made(&proposed));
+                let candidate = current.versions.iter().find(|version| version.uid == proposed.uid).unwrap();
+                if approved {
+                    promote(&mut model, candidate, second);
+                }
+            }
         }
+        current.actions = actions;
         let mut settled = false;
         for _ in 0..4 {
             let before = model.status.clone();

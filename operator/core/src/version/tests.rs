@@ -39,10 +39,47 @@ fn from_address() -> ModelVersion {
     version_of(&json!({"uri": "https://example.com/cleveland.csv"}))
 }
 
+/// A version of a retraining: its rows were read and accepted before.
+fn pinned() -> ModelVersion {
+    let mut version = version();
+    let training = version.spec.source.training.as_mut().unwrap();
+    training.snapshot = Some(digest(7));
+    training.not_worse_than = Some(champion());
+    version.spec.provenance = serde_json::from_value(json!({
+        "action": {"name": "retrain-heart-0a1b2c3d", "uid": "a"}, "parent": {"name": "heart-0", "uid": "p"},
+    }))
+    .unwrap();
+    version
+}
+
+/// A version of a bundle that is in the store.
+fn given() -> ModelVersion {
+    let mut version = version();
+    version.spec.source = serde_json::from_value(json!({
+        "artifact": {"bundle": digest(9), "threshold": "0.35"},
+    }))
+    .unwrap();
+    version
+}
+
+fn champion() -> modelward_crds::Champion {
+    serde_json::from_value(json!({"version": "heart-0", "bundle": digest(8)})).unwrap()
+}
+
+fn compared(value: &str, passed: bool) -> GateResult {
+    GateResult {
+        metric: "F1".into(),
+        bound: "notWorseThan heart-0 by 0.03 on all rows".into(),
+        value: value.parse().unwrap(),
+        passed,
+    }
+}
+
 fn world() -> World {
     World {
         dataset: DatasetSeen::Present("first".into()),
         job: JobSeen::Missing,
+        bundle: BundleSeen::NotAsked,
         serving: ServingSeen::NotYet,
         obstacle: None,
     }
@@ -126,7 +163,7 @@ fn trained() -> ModelVersion {
 fn an_absent_dataset_is_waited_for_and_no_job_is_made() {
     let mut version = version();
     let absent = World {
-        dataset: DatasetSeen::Absent("ConfigMap heart-disease".into()),
+        dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
         ..world()
     };
     assert_eq!(step(&mut version, &absent, 0).start, None);
@@ -169,7 +206,7 @@ fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
     assert_eq!(fit.stage, JobStage::Fit);
     assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
     let changed = World {
-        dataset: DatasetSeen::Absent("ConfigMap heart-disease".into()),
+        dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
         job: JobSeen::Running,
         ..world()
     };
@@ -237,7 +274,7 @@ fn a_dataset_that_changes_all_the_time_does_not_keep_a_job_from_ending() {
         assert_eq!(step(&mut version, &world, change).start, None);
     }
     let deleted = World {
-        dataset: DatasetSeen::Absent("ConfigMap heart-disease".into()),
+        dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
         job: snapshot(),
         ..world()
     };
@@ -625,6 +662,30 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
             "False",
             "False",
         ),
+        (
+            ServingSeen::AwaitingPromotion("promote-heart-1 decides".into()),
+            Role::Candidate,
+            "False",
+            "True",
+            "False",
+            "False",
+        ),
+        (
+            ServingSeen::Held("left by rollback".into()),
+            Role::Retired,
+            "False",
+            "True",
+            "False",
+            "False",
+        ),
+        (
+            ServingSeen::NotPromoted(reasons::PROMOTION_REJECTED, "by alice".into()),
+            Role::Candidate,
+            "False",
+            "True",
+            "False",
+            "False",
+        ),
     ];
     for (serving, expected, serves, ready, reconciling, stalled) in table {
         let mut version = trained();
@@ -638,6 +699,27 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
         assert_eq!(found, [serves, ready, reconciling, stalled], "{serving:?}");
         assert_eq!(role(&version), expected, "{serving:?}");
     }
+}
+
+#[test]
+fn while_the_record_is_gone_a_version_remembers_what_it_did() {
+    let mut version = trained();
+    assert_eq!(role(&version), Role::Candidate);
+    let with = |serving| World { serving, ..world() };
+    step(
+        &mut version,
+        &with(ServingSeen::BeingReplaced("until heart-2".into())),
+        100,
+    );
+    step(&mut version, &with(ServingSeen::NotYet), 110);
+    assert_eq!(role(&version), Role::Live);
+    step(
+        &mut version,
+        &with(ServingSeen::Retired("heart-2 serves".into())),
+        120,
+    );
+    step(&mut version, &with(ServingSeen::NotYet), 130);
+    assert_eq!(role(&version), Role::Retired);
 }
 
 #[test]
@@ -691,6 +773,215 @@ fn a_long_way_is_a_sequence_of_times_that_only_grow() {
         [types::DATA_VALID, types::TRAINED, types::READY].map(since),
         [at(10), at(20), at(40)]
     );
+}
+
+// === several datasets, frozen rows, given bundles ===
+
+#[test]
+fn each_dataset_that_is_missing_is_named() {
+    let mut version = version();
+    let absent = World {
+        dataset: DatasetSeen::Absent(vec!["ConfigMap hungarian".into(), "ConfigMap swiss".into()]),
+        ..world()
+    };
+    step(&mut version, &absent, 0);
+    assert_eq!(
+        condition(&version, types::DATA_VALID).2,
+        "ConfigMap hungarian and ConfigMap swiss do not exist; the version waits for them"
+    );
+}
+
+#[test]
+fn the_files_that_rows_were_read_from_are_recorded() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let JobSeen::Finished(mut result) = snapshot() else {
+        unreachable!()
+    };
+    let source = |name: &str, byte, rows, positive_rows| modelward_wire::SourceRecord {
+        name: name.into(),
+        sha256: digest(byte),
+        rows,
+        positive_rows,
+    };
+    result.sources = vec![
+        source("cleveland.csv", 3, 303, Some(139)),
+        source("hungarian.csv", 4, 294, None),
+    ];
+    step(&mut version, &with_job(JobSeen::Finished(result)), 10);
+    let status = version.status.as_ref().unwrap();
+    assert_eq!(status.snapshot.as_ref().unwrap().source_sha256, Some(digest(3)));
+    let found: Vec<_> = status
+        .sources
+        .iter()
+        .map(|source| (source.name.as_str(), source.rows, source.positive_rows))
+        .collect();
+    assert_eq!(
+        found,
+        [("cleveland.csv", 303, Some(139)), ("hungarian.csv", 294, None)]
+    );
+}
+
+#[test]
+fn one_source_that_cannot_be_watched_is_enough_to_ask_again() {
+    let mut version = version();
+    let training = version.spec.source.training.as_mut().unwrap();
+    training.additional_datasets = serde_json::from_value(json!([
+        {"name": "web", "dataset": {"uri": "https://example.com/x.csv"}},
+    ]))
+    .unwrap();
+    step(&mut version, &world(), 0);
+    let empty = with_job(refused(Outcome::DataNotFound, "x.csv answered 404"));
+    let decision = step(&mut version, &empty, 10);
+    assert_eq!(decision.again_after_seconds, Some(50));
+}
+
+#[test]
+fn frozen_rows_are_fitted_without_being_read_again() {
+    let mut version = pinned();
+    let absent = World {
+        dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
+        ..world()
+    };
+    let decision = step(&mut version, &absent, 0);
+    let job = decision.start.expect("a fit");
+    assert_eq!((job.stage, job.input.as_str()), (JobStage::Fit, "07070707"));
+    assert_eq!(decision.status.snapshot.as_ref().unwrap().digest, digest(7));
+    assert_eq!(
+        condition(&version, types::DATA_VALID),
+        (
+            "True",
+            reasons::DATA_ACCEPTED,
+            "frozen rows sha256:070707070707, accepted with the plan of retrain-heart-0a1b2c3d"
+        )
+    );
+}
+
+#[test]
+fn a_version_that_is_worse_than_the_champion_or_was_not_compared_has_not_passed() {
+    let judged = |gates: Vec<GateResult>| {
+        let mut version = pinned();
+        step(&mut version, &world(), 0);
+        let mut result = fitted("0.8151", true);
+        result.gates.extend(gates);
+        if result.gates.iter().any(|gate| !gate.passed) {
+            result.verdict = Outcome::GatesFailed;
+        }
+        step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 10);
+        version
+    };
+    let good = judged(vec![compared("-0.0142", true)]);
+    assert_eq!(
+        condition(&good, types::GATES_PASSED),
+        (
+            "True",
+            reasons::ALL_GATES_PASSED,
+            "F1 0.8151, atLeast 0.75; F1 -0.0142, notWorseThan heart-0 by 0.03 on all rows"
+        )
+    );
+    let worse = judged(vec![compared("-0.051", false)]);
+    assert_eq!(role(&worse), Role::Rejected);
+    assert_eq!(
+        condition(&worse, types::GATES_PASSED).2,
+        "F1 may be worse than heart-0 by 0.03 on all rows: the lower bound of the difference is -0.051"
+    );
+    let silent = judged(Vec::new());
+    assert_eq!(role(&silent), Role::Rejected);
+    assert_eq!(
+        condition(&silent, types::GATES_PASSED).2,
+        "the comparison with heart-0 has no outcome"
+    );
+    let twice = judged(vec![compared("0.01", true), compared("-0.2", false)]);
+    assert_eq!(
+        role(&twice),
+        Role::Rejected,
+        "of two outcomes of one gate the failed one counts"
+    );
+    let keys: Vec<_> = twice
+        .status
+        .as_ref()
+        .unwrap()
+        .gates
+        .iter()
+        .map(|gate| &gate.bound)
+        .collect();
+    assert_eq!(keys.len(), 2, "the API server takes one of each: {keys:?}");
+}
+
+#[test]
+fn a_comparison_is_no_outcome_of_a_bound_on_the_same_metric() {
+    let mut version = pinned();
+    step(&mut version, &world(), 0);
+    let mut result = fitted("0.8151", true);
+    result.gates = vec![compared("0.01", true)];
+    step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 10);
+    assert_eq!(
+        condition(&version, types::GATES_PASSED).2,
+        "the gate on F1 has no outcome"
+    );
+}
+
+#[test]
+fn a_given_bundle_needs_no_job_and_takes_its_threshold_from_the_spec() {
+    let mut version = given();
+    let found = World {
+        bundle: BundleSeen::Present,
+        ..world()
+    };
+    let decision = step(&mut version, &found, 0);
+    assert_eq!(decision.start, None);
+    let status = version.status.as_ref().unwrap();
+    assert_eq!(status.bundle.as_ref().unwrap().digest, digest(9));
+    assert_eq!(status.threshold, Some("0.35".parse().unwrap()));
+    assert_eq!(
+        condition(&version, types::DATA_VALID),
+        ("True", reasons::NO_TRAINING, "a bundle is given; no data is read")
+    );
+    assert_eq!(
+        condition(&version, types::TRAINED),
+        (
+            "True",
+            reasons::ARTIFACT_FOUND,
+            "bundle sha256:090909090909 is in the store"
+        )
+    );
+    assert_eq!(condition(&version, types::GATES_PASSED).1, reasons::NO_GATES);
+    assert_eq!(role(&version), Role::Candidate);
+}
+
+#[test]
+fn a_given_bundle_that_the_store_lacks_is_waited_for_less_and_less_often() {
+    let mut version = given();
+    let absent = World {
+        bundle: BundleSeen::Absent("the store has no bundle".into()),
+        ..world()
+    };
+    let mut pauses = Vec::new();
+    let mut second = 0;
+    for _ in 0..9 {
+        let pause = step(&mut version, &absent, second).again_after_seconds.unwrap();
+        pauses.push(pause);
+        second += i64::try_from(pause).unwrap();
+    }
+    assert_eq!(pauses, [10, 10, 20, 40, 80, 160, 320, 640, 900]);
+    assert_eq!(
+        condition(&version, types::TRAINED),
+        (
+            "False",
+            reasons::ARTIFACT_MISSING,
+            "the store has no bundle; the version waits for it"
+        )
+    );
+    assert_eq!(condition(&version, types::RECONCILING).0, "True");
+    assert_eq!(role(&version), Role::Pending);
+
+    let away = World {
+        bundle: BundleSeen::LedgerUnavailable("connection refused".into()),
+        ..world()
+    };
+    let decision = step(&mut version, &away, second);
+    assert_eq!(decision.again_after_seconds, Some(10));
+    assert_eq!(condition(&version, types::TRAINED).1, reasons::LEDGER_UNAVAILABLE);
 }
 
 // === properties ===
@@ -752,25 +1043,49 @@ fn any_serving() -> impl Strategy<Value = ServingSeen> {
         Just(ServingSeen::BeingReplaced("until heart-2".into())),
         Just(ServingSeen::Retired("heart-2 serves".into())),
         Just(ServingSeen::Paused),
+        Just(ServingSeen::AwaitingPromotion("promote-heart-1".into())),
+        Just(ServingSeen::Held("left by rollback".into())),
+        Just(ServingSeen::NotPromoted(
+            reasons::PROMOTION_REJECTED,
+            "by alice".into()
+        )),
     ]
 }
 
 fn any_world() -> impl Strategy<Value = World> {
     let dataset = prop_oneof![
         "[ab]".prop_map(DatasetSeen::Present),
-        Just(DatasetSeen::Absent("ConfigMap heart-disease".into())),
+        Just(DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()])),
     ];
     let obstacle = prop_oneof![
         4 => Just(None),
         1 => Just(Some(Obstacle::Taken("Job x".into()))),
         1 => Just(Some(Obstacle::Refused("exceeded quota".into()))),
     ];
-    (dataset, any_job(), any_serving(), obstacle).prop_map(|(dataset, job, serving, obstacle)| World {
-        dataset,
-        job,
-        serving,
-        obstacle,
-    })
+    let bundle = prop_oneof![
+        Just(BundleSeen::NotAsked),
+        Just(BundleSeen::Present),
+        Just(BundleSeen::Absent("the store has no bundle".into())),
+        Just(BundleSeen::LedgerUnavailable("connection refused".into())),
+    ];
+    (dataset, any_job(), bundle, any_serving(), obstacle).prop_map(
+        |(dataset, job, bundle, serving, obstacle)| World {
+            dataset,
+            job,
+            bundle,
+            serving,
+            obstacle,
+        },
+    )
+}
+
+fn any_source() -> impl Strategy<Value = ModelVersion> {
+    prop_oneof![
+        Just(version()),
+        Just(from_address()),
+        Just(pinned()),
+        Just(given())
+    ]
 }
 
 proptest! {
@@ -779,10 +1094,9 @@ proptest! {
     #[test]
     fn whatever_happens_the_conditions_agree_with_each_other_and_come_to_rest(
         worlds in proptest::collection::vec((any_world(), 1_i64..400), 1..8),
-        address in any::<bool>(),
+        mut version in any_source(),
         later in 1_i64..1_000_000,
     ) {
-        let mut version = if address { from_address() } else { version() };
         let mut second = 0;
         for (world, passed) in &worlds {
             second += passed;

@@ -1,0 +1,190 @@
+//! What there is around an action: the model, its versions and its other actions, the data, reports, the admission
+//! policies. Reads only, apart from a dry run.
+
+use kube::{Api, ResourceExt as _, api::ListParams};
+use modelward_core::{
+    action::{self, GateSeen, World},
+    attempt::{DatasetSeen, JobSeen},
+};
+use modelward_crds::{ActionType, DriftReport, Model, ModelVersion, RemediationAction};
+use modelward_wire::JobStage;
+
+use crate::{
+    Context, Error, gate,
+    jobs::{self, JobOwner},
+};
+
+/// Looks at everything that a decision about this action needs. Others under way are counted where that is asked for.
+pub async fn world(
+    ctx: &Context,
+    action: &RemediationAction,
+    owner: &JobOwner,
+    counting: bool,
+) -> Result<World, Error> {
+    let namespace = action.namespace().unwrap_or_default();
+    let name = &action.spec.model;
+    let of_model = ListParams::default().fields(&format!("spec.model={name}"));
+    let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
+    let versions = Api::<ModelVersion>::namespaced(ctx.client.clone(), &namespace);
+    let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
+    // The record last: what is decided is guarded by its resourceVersion, and rests on nothing that is older than it is.
+    let actions = ctx
+        .call(
+            format!("list RemediationActions of {name}"),
+            actions.list(&of_model),
+        )
+        .await?;
+    let versions = ctx
+        .call(format!("list ModelVersions of {name}"), versions.list(&of_model))
+        .await?;
+    let ended = action::has_ended(action);
+    let status = action.status.clone().unwrap_or_default();
+    let gate = if ended || status.execution.is_some() {
+        GateSeen::default()
+    } else {
+        gate::seen(ctx, action).await?
+    };
+    let in_flight = if counting {
+        in_flight(ctx, action).await?
+    } else {
+        0
+    };
+    let reports = if ended {
+        Vec::new()
+    } else {
+        reports(ctx, &namespace, action).await?
+    };
+    let window = if ended {
+        None
+    } else {
+        window(ctx, &namespace, action).await?
+    };
+    let model = ctx
+        .call(format!("read Model {name}"), models.get_opt(name))
+        .await?;
+    let reading = action.spec.action == ActionType::RetrainModel && !ended && status.snapshot.is_none();
+    let (dataset, job) = match &model {
+        Some(model) if reading => data(ctx, action, owner, model, &versions.items).await?,
+        _ => (DatasetSeen::Present(String::new()), JobSeen::Missing),
+    };
+    Ok(World {
+        policy: ctx.config.policy.clone(),
+        model,
+        versions: versions.items,
+        actions: actions.items,
+        window,
+        reports,
+        dataset,
+        // A change of the data wakes nobody here.
+        watched: false,
+        job,
+        obstacle: None,
+        gate,
+        in_flight,
+        number: None,
+        alerted: false,
+    })
+}
+
+async fn data(
+    ctx: &Context,
+    action: &RemediationAction,
+    owner: &JobOwner,
+    model: &Model,
+    versions: &[ModelVersion],
+) -> Result<(DatasetSeen, JobSeen), Error> {
+    let version =
+        action::target(action, model, versions).and_then(|target| action::snapshot_version(action, target));
+    let dataset = match version
+        .as_ref()
+        .and_then(|version| version.spec.source.training.as_ref())
+    {
+        Some(training) => {
+            let read = serde_json::to_string(training).unwrap_or_default();
+            jobs::dataset_seen(ctx, &owner.namespace, training)
+                .await?
+                .read_as(&read)
+        }
+        None => DatasetSeen::Present(String::new()),
+    };
+    let attempt = action
+        .status
+        .as_ref()
+        .and_then(|status| status.snapshot_attempt.as_ref())
+        .filter(|attempt| !attempt.finished);
+    let job = match attempt {
+        Some(attempt) => jobs::seen(ctx, owner, JobStage::Snapshot, attempt).await?,
+        None => JobSeen::Missing,
+    };
+    Ok((dataset, job))
+}
+
+/// The report whose window would become the reference, until a plan has it.
+async fn window(
+    ctx: &Context,
+    namespace: &str,
+    action: &RemediationAction,
+) -> Result<Option<DriftReport>, Error> {
+    let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
+    let Some(report) = &action.spec.accept_window else {
+        return Ok(None);
+    };
+    if plan.is_some_and(|plan| plan.reference.is_some()) {
+        return Ok(None);
+    }
+    let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
+    ctx.call(
+        format!("read DriftReport {}", report.name),
+        api.get_opt(&report.name),
+    )
+    .await
+}
+
+/// Reports of what was put to work, as long as it is watched.
+async fn reports(
+    ctx: &Context,
+    namespace: &str,
+    action: &RemediationAction,
+) -> Result<Vec<DriftReport>, Error> {
+    let status = action.status.clone().unwrap_or_default();
+    let watched = status
+        .execution
+        .is_some_and(|execution| execution.routed_at.is_some());
+    let routes = status.plan.map(|plan| plan.planned_routes).unwrap_or_default();
+    let mut reports = Vec::new();
+    for route in routes.iter().filter(|_| watched) {
+        let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
+        let of_version = ListParams::default().fields(&format!("spec.version={}", route.version));
+        let found = ctx
+            .call(
+                format!("list DriftReports of {}", route.version),
+                api.list(&of_version),
+            )
+            .await?;
+        reports.extend(found.items);
+    }
+    Ok(reports)
+}
+
+/// Other models that an action is changing now.
+async fn in_flight(ctx: &Context, action: &RemediationAction) -> Result<i32, Error> {
+    let api = match &ctx.config.watch_namespace {
+        Some(namespace) => Api::<Model>::namespaced(ctx.client.clone(), namespace),
+        None => Api::<Model>::all(ctx.client.clone()),
+    };
+    let models = ctx
+        .call(
+            "list Models that are being changed",
+            api.list(&ListParams::default()),
+        )
+        .await?;
+    let own = (action.namespace(), action.spec.model.as_str());
+    let others = models.iter().filter(|model| {
+        let claimed = model
+            .status
+            .as_ref()
+            .is_some_and(|status| status.active_action.is_some());
+        claimed && (model.namespace(), model.name_any().as_str()) != own
+    });
+    Ok(i32::try_from(others.count()).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,169 @@
+//! The controllers of `DriftReport`s: windows that closed, their verdicts, and what is proposed because of them.
+
+mod report;
+mod schedule;
+
+use std::{future::Future, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::ready};
+use jiff::Timestamp;
+use kube::{
+    Api, ResourceExt as _,
+    api::ListParams,
+    runtime::{
+        Config as ControllerConfig, Controller, WatchStreamExt as _,
+        reflector::{ObjectRef, store},
+        watcher,
+    },
+};
+use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, labels};
+
+use crate::{
+    Context, Error,
+    run::{CONCURRENCY, Guarded, Watching, guarded, key, policy},
+};
+
+/// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
+const RESYNC: Duration = Duration::from_mins(15);
+
+/// Watches, and reconciles until `stopped`.
+pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
+    let stopped = stopped.shared();
+    tokio::join!(schedules(watching, stopped.clone()), reports(watching, stopped));
+}
+
+/// For each model, the windows that closed.
+async fn schedules(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
+    let ctx = watching.ctx.clone();
+    let (reader, writer) = store::<Guarded<Model>>();
+    let gone = ctx.clone();
+    let primary = watching
+        .stream(watching.api::<Guarded<Model>>(), "")
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(model) = event {
+                gone.schedules_backoff.succeeded(&key(model));
+                let namespace = model.namespace().unwrap_or_default();
+                gone.metrics.drifted(&namespace, &model.name_any(), None);
+            }
+        })
+        .reflect(writer)
+        .touched_objects();
+    let reports = watching
+        .stream(watching.metadata::<DriftReport>(), labels::MODEL)
+        .touched_objects();
+
+    Controller::for_stream(primary, reader)
+        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+        .watches_stream(reports, |report| {
+            let model = report.labels().get(labels::MODEL)?;
+            Some(ObjectRef::new(model).within(&report.namespace()?))
+        })
+        .graceful_shutdown_on(stopped)
+        .run(
+            |object, ctx| async move {
+                guarded(
+                    &object,
+                    &ctx,
+                    "driftschedule",
+                    &ctx.schedules_backoff,
+                    schedule::reconcile,
+                )
+                .await
+            },
+            |object, error, ctx| policy(&*object, error, &ctx, "driftschedule", &ctx.schedules_backoff),
+            ctx,
+        )
+        .for_each(|_| ready(()))
+        .await;
+}
+
+/// For each report, its verdict and what comes of it.
+async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
+    let ctx = watching.ctx.clone();
+    let (reader, writer) = store::<Guarded<DriftReport>>();
+    let gone = ctx.clone();
+    let primary = watching
+        .stream(watching.api::<Guarded<DriftReport>>(), "")
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(report) = event {
+                gone.reports_backoff.succeeded(&key(report));
+            }
+        })
+        .reflect(writer)
+        .touched_objects();
+    let versions = watching
+        .stream(watching.metadata::<ModelVersion>(), "")
+        .touched_objects();
+
+    let of_version = reader.clone();
+    Controller::for_stream(primary, reader)
+        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+        .watches_stream(versions, move |version| {
+            let (namespace, name) = (version.namespace().unwrap_or_default(), version.name_any());
+            let waits = |report: &DriftReport| {
+                let judged = report
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.verdict.is_some());
+                !judged
+                    && report.spec.version == name
+                    && report.metadata.namespace.as_deref() == Some(&namespace)
+            };
+            let state = of_version.state();
+            let waiting = state.iter().filter_map(|report| report.0.as_ref().ok());
+            waiting
+                .filter(|report| waits(report))
+                .map(|report| ObjectRef::new(&report.name_any()).within(&namespace))
+                .collect::<Vec<_>>()
+        })
+        .graceful_shutdown_on(stopped)
+        .run(
+            |object, ctx| async move {
+                Box::pin(guarded(
+                    &object,
+                    &ctx,
+                    "driftreport",
+                    &ctx.reports_backoff,
+                    report::reconcile,
+                ))
+                .await
+            },
+            |object, error, ctx| policy(&*object, error, &ctx, "driftreport", &ctx.reports_backoff),
+            ctx,
+        )
+        .for_each(|_| ready(()))
+        .await;
+}
+
+// === reads of both ===
+
+/// The reports that were made for this model.
+async fn reports_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<DriftReport>, Error> {
+    let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
+    let of_model = ListParams::default().labels(&format!("{}={model}", labels::MODEL));
+    let list = api.list(&of_model);
+    let found = ctx.call(format!("list DriftReports of {model}"), list).await?;
+    Ok(found.items)
+}
+
+/// The actions about this model.
+async fn actions_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<RemediationAction>, Error> {
+    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
+    let of_model = ListParams::default().fields(&format!("spec.model={model}"));
+    let list = api.list(&of_model);
+    let found = ctx
+        .call(format!("list RemediationActions of {model}"), list)
+        .await?;
+    Ok(found.items)
+}
+
+async fn version_named(ctx: &Context, namespace: &str, name: &str) -> Result<Option<ModelVersion>, Error> {
+    let api = Api::<ModelVersion>::namespaced(ctx.client.clone(), namespace);
+    ctx.call(format!("read ModelVersion {name}"), api.get_opt(name))
+        .await
+}
+
+/// From now to then; nothing where it has come already.
+fn until(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default()
+}

@@ -1,0 +1,286 @@
+//! One report: its verdict, asked for once, and what is proposed because of it.
+//!
+//! The order of the writes lets any of them be the last: verdict, the model's memory of the proposal, the action, the report's
+//! word on it. Whoever goes on finds what was done, by names that the report's uid fixes.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{ListParams, PostParams},
+    runtime::{controller::Action, events::EventType},
+};
+use modelward_core::{
+    conditions,
+    drift::{self, Decision, Proposed, Step, World},
+    reasons,
+};
+use modelward_crds::{
+    DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion, RemediationAction,
+    ReportProposal, annotations, conditions::types, labels,
+};
+
+use super::{RESYNC, actions_of, reports_of, until, version_named};
+use crate::{Context, Error, apply, backoff::jittered, events};
+
+/// A ledger that does not answer is asked again after this long.
+const SOON: Duration = Duration::from_secs(10);
+/// A bundle that is missing may be restored.
+const LATER: Duration = Duration::from_mins(5);
+
+/// Brings one report closer to its verdict, and the verdict to what comes of it.
+pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let Some(mut report) = apply::fresh(&ctx, &*cached).await? else {
+        return Ok(Action::await_change());
+    };
+    if report.metadata.deletion_timestamp.is_some() || is_done(&report) {
+        return Ok(Action::await_change());
+    }
+    let version = version_named(&ctx, &namespace, &report.spec.version).await?;
+    let now = ctx.now();
+    match (drift::step(&report, version.as_ref(), now), &version) {
+        (Step::Wait { status, until: then }, _) => {
+            write(&ctx, report, *status).await?;
+            let wait = then.map_or(jittered(RESYNC), |then| until(then, now).min(jittered(RESYNC)));
+            return Ok(Action::requeue(wait));
+        }
+        (Step::Ask(request), Some(version)) => {
+            let uid = report.uid().unwrap_or_default();
+            match ctx.ledger.judge(&namespace, &uid, &request).await {
+                Ok(result) => {
+                    let status = drift::verdict_status(&report, version, &result, now);
+                    report = write(&ctx, report, status).await?;
+                }
+                Err(error) => {
+                    ctx.metrics.ledger_failed();
+                    let (status, wait) = match error.refusal() {
+                        Some((code, words)) => (drift::refused_status(&report, code, words, now), LATER),
+                        None => (drift::away_status(&report, &error.chain(), now), SOON),
+                    };
+                    write(&ctx, report, status).await?;
+                    return Ok(Action::requeue(jittered(wait)));
+                }
+            }
+        }
+        (Step::Ask(_) | Step::Done, _) => {}
+    }
+    if drifted(&report) {
+        propose(&ctx, &namespace, report, version.as_ref()).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// Writes the status and tells what changed.
+async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) -> Result<DriftReport, Error> {
+    let old = report.status.as_ref();
+    let Some(written) = apply::status(ctx, &report, old, &status).await? else {
+        return Ok(report);
+    };
+    let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let judged = old.is_none_or(|status| status.verdict.is_none());
+    match status.verdict.filter(|_| judged) {
+        Some(verdict) => {
+            ctx.metrics.judged(name_of(verdict));
+            let type_ = if verdict == DriftVerdict::Drift {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            };
+            if let Some(succeeded) = conditions::find(&status.conditions, types::SUCCEEDED) {
+                let (about, note) = (report.object_ref(&()), succeeded.message.clone());
+                events::publish(ctx, &about, type_, &succeeded.reason, "Judge", note).await;
+            }
+        }
+        None => events::conditions_changed(ctx, &report, before, &status.conditions).await,
+    }
+    Ok(written)
+}
+
+// === proposals ===
+
+/// Decides what comes of drift, and carries it out.
+async fn propose(
+    ctx: &Context,
+    namespace: &str,
+    report: DriftReport,
+    version: Option<&ModelVersion>,
+) -> Result<(), Error> {
+    let name = version.map_or_else(
+        || report.labels().get(labels::MODEL).cloned(),
+        |version| Some(version.spec.model.clone()),
+    );
+    let model = match &name {
+        Some(name) => {
+            let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
+            ctx.call(format!("read Model {name}"), api.get_opt(name)).await?
+        }
+        None => None,
+    };
+    let Some(model) = model else {
+        let message = format!("there is no model of {} any more", report.spec.version);
+        return close(ctx, report, reasons::NOT_SERVING, message, None, "None").await;
+    };
+    let reports = reports_of(ctx, namespace, &model.name_any()).await?;
+    let actions = actions_of(ctx, namespace, &model.name_any()).await?;
+    let world = World {
+        report: &report,
+        model: &model,
+        retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
+        reports: &reports,
+        actions: &actions,
+        drifting: drifting(ctx).await?,
+        policy: &ctx.config.policy,
+    };
+    match drift::propose(&world, ctx.now()) {
+        Decision::Nothing => Ok(()),
+        Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await,
+        Decision::Propose(proposed) => {
+            remember(ctx, &model, &report, &proposed).await?;
+            let made = make(ctx, namespace, &model, &report, &proposed).await?;
+            let type_ = proposed.spec.action.as_str();
+            if made {
+                let Proposed {
+                    name,
+                    reason,
+                    message,
+                    ..
+                } = *proposed;
+                return close(ctx, report, reason, message, Some(name), type_).await;
+            }
+            let message = format!(
+                "a RemediationAction {} is there and rests on something else",
+                proposed.name
+            );
+            close(ctx, report, reasons::NAME_TAKEN, message, None, "None").await
+        }
+    }
+}
+
+/// Models that drift at present, wherever the operator looks.
+async fn drifting(ctx: &Context) -> Result<usize, Error> {
+    let api = match &ctx.config.watch_namespace {
+        Some(namespace) => Api::<DriftReport>::namespaced(ctx.client.clone(), namespace),
+        None => Api::all(ctx.client.clone()),
+    };
+    let all = ListParams::default().labels(labels::MODEL);
+    let reports = ctx.call("list DriftReports", api.list(&all)).await?;
+    Ok(drift::drifting_models(&reports.items, ctx.now()))
+}
+
+/// The model remembers the proposal before there is an action: guard rails hold whatever becomes of the action.
+async fn remember(
+    ctx: &Context,
+    model: &Model,
+    report: &DriftReport,
+    proposed: &Proposed,
+) -> Result<(), Error> {
+    let mut status = model.status.clone().unwrap_or_default();
+    let known = |one: &modelward_crds::Proposal| Some(&one.cause) == report.metadata.uid.as_ref();
+    if status.proposals.iter().any(known) {
+        return Ok(());
+    }
+    let now = ctx.now();
+    status.proposals = drift::remember(&status.proposals, proposed.remembered(report, now), now);
+    // With the resourceVersion that was decided from: of two reports that decide at the same time, one decides again.
+    apply::status(ctx, model, model.status.as_ref(), &status).await?;
+    Ok(())
+}
+
+/// Makes the action, and says whether the action of that name is this one.
+async fn make(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    report: &DriftReport,
+    proposed: &Proposed,
+) -> Result<bool, Error> {
+    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "Model",
+        field: "metadata.uid",
+    })?;
+    let name = &proposed.name;
+    let mut action = RemediationAction::new(name, proposed.spec.clone());
+    action.owner_references_mut().push(owner);
+    action
+        .labels_mut()
+        .insert(labels::MODEL.to_owned(), model.name_any());
+    // Newer API servers stamp this themselves; the policies of older ones ask for it.
+    let proposer = ctx.whoami().await?.to_owned();
+    action
+        .annotations_mut()
+        .insert(annotations::PROPOSED_BY.to_owned(), proposer);
+    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let create = api.create(&params, &action);
+    match ctx.call(format!("create RemediationAction {name}"), create).await {
+        Ok(_) => {
+            ctx.metrics.wrote("RemediationAction", "create");
+            let note = format!("{}: {}", proposed.spec.action.as_str(), proposed.message);
+            let about = model.object_ref(&());
+            events::publish(ctx, &about, EventType::Warning, proposed.reason, "Propose", note).await;
+            Ok(true)
+        }
+        Err(error) if error.code() == Some(409) => {
+            let read = api.get_opt(name);
+            let found = ctx.call(format!("read RemediationAction {name}"), read).await?;
+            let uid = report.metadata.uid.as_ref();
+            // Gone again: somebody deleted it meanwhile, and it was there.
+            Ok(found.is_none_or(|found| {
+                let mut evidence = found.spec.evidence.iter();
+                evidence.any(|evidence| Some(&evidence.uid) == uid)
+            }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes on the report what came of it: after this nothing is done about it any more.
+async fn close(
+    ctx: &Context,
+    report: DriftReport,
+    reason: &'static str,
+    message: String,
+    action: Option<String>,
+    type_: &'static str,
+) -> Result<(), Error> {
+    let mut status = report.status.clone().unwrap_or_default();
+    status.proposal = Some(ReportProposal {
+        reason: reason.to_owned(),
+        message,
+        action,
+    });
+    apply::status(ctx, &report, report.status.as_ref(), &status).await?;
+    ctx.metrics.proposed(type_, reason);
+    Ok(())
+}
+
+// === small ===
+
+/// Whether nothing is left to do about a report.
+fn is_done(report: &DriftReport) -> bool {
+    let Some(status) = &report.status else {
+        return false;
+    };
+    match status.verdict {
+        Some(DriftVerdict::Drift) => status.proposal.is_some(),
+        Some(_) => true,
+        None => false,
+    }
+}
+
+fn drifted(report: &DriftReport) -> bool {
+    let verdict = report.status.as_ref().and_then(|status| status.verdict);
+    verdict == Some(DriftVerdict::Drift)
+}
+
+fn name_of(verdict: DriftVerdict) -> &'static str {
+    match verdict {
+        DriftVerdict::Drift => "Drift",
+        DriftVerdict::NoDrift => "NoDrift",
+        DriftVerdict::InsufficientData => "InsufficientData",
+    }
+}

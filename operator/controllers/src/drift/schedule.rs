@@ -1,0 +1,113 @@
+//! Reports on the windows of one model as they close, and the end of old ones.
+
+use std::sync::Arc;
+
+use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::controller::Action};
+use modelward_core::drift::{self, DueWindow};
+use modelward_crds::{
+    DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, labels,
+};
+
+use super::{RESYNC, actions_of, reports_of, until, version_named};
+use crate::{Context, Error, apply, backoff::jittered};
+
+/// Makes the reports that are due and deletes those that are too many.
+pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let Some(model) = apply::fresh(&ctx, &*cached).await? else {
+        return Ok(Action::await_change());
+    };
+    if model.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let name = model.name_any();
+    let reports = reports_of(&ctx, &namespace, &name).await?;
+    let served = model.status.as_ref().and_then(|status| status.history.first());
+    let version = match served {
+        Some(record) => version_named(&ctx, &namespace, &record.version).await?,
+        None => None,
+    };
+    let now = ctx.now();
+    let schedule = drift::schedule(&model, version.as_slice(), &reports, now);
+    for window in &schedule.due {
+        make(&ctx, &namespace, &model, window).await?;
+    }
+    prune(&ctx, &namespace, &model, &reports).await?;
+    ctx.metrics.drifted(&namespace, &name, drifted(&model, &reports));
+
+    // To the very moment: whoever looks earlier sees nothing, and whoever looks later lets people wait.
+    let next = schedule.next.map(|next| until(next, now));
+    Ok(Action::requeue(
+        next.map_or(jittered(RESYNC), |next| next.min(jittered(RESYNC))),
+    ))
+}
+
+async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow) -> Result<(), Error> {
+    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "Model",
+        field: "metadata.uid",
+    })?;
+    let spec = DriftReportSpec {
+        version: window.version.clone(),
+        start_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(window.start),
+        end_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(window.end),
+    };
+    let mut report = DriftReport::new(&window.name, spec);
+    report.owner_references_mut().push(owner);
+    let labelled = [
+        (labels::MODEL.to_owned(), model.name_any()),
+        (labels::VERSION.to_owned(), window.version.clone()),
+    ];
+    report.labels_mut().extend(labelled);
+    let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let what = format!("create DriftReport {}", window.name);
+    match ctx.call(what, api.create(&params, &report)).await {
+        Ok(_) => {
+            ctx.metrics.wrote("DriftReport", "create");
+            Ok(())
+        }
+        // Made by a reconcile that the list was too old for, or by a person who knew the name.
+        Err(error) if error.code() == Some(409) => {
+            tracing::info!(
+                object.namespace = namespace,
+                object.name = window.name,
+                "DriftReport {} is there already and is left as it is",
+                window.name
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes reports beyond the bound. Actions are asked for only where something may go.
+async fn prune(ctx: &Context, namespace: &str, model: &Model, reports: &[DriftReport]) -> Result<(), Error> {
+    let kept = ctx.config.policy.reports_kept;
+    if drift::prunable(model, reports, &[], kept).is_empty() {
+        return Ok(());
+    }
+    let actions = actions_of(ctx, namespace, &model.name_any()).await?;
+    for report in drift::prunable(model, reports, &actions, kept) {
+        apply::delete(ctx, namespace, report).await?;
+    }
+    Ok(())
+}
+
+/// Features that drifted in the newest window that had enough rows. Too few rows say nothing, so they change nothing.
+fn drifted(model: &Model, reports: &[DriftReport]) -> Option<usize> {
+    let tells = |status: &&DriftReportStatus| {
+        matches!(status.verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
+    };
+    let newest = reports
+        .iter()
+        .filter(|report| drift::is_scheduled(report, model))
+        .filter_map(|report| Some((report.spec.end_time.0, report.status.as_ref().filter(tells)?)))
+        .max_by_key(|(end, _)| *end);
+    let (_, status) = newest?;
+    let names: std::collections::BTreeSet<_> = status.features.iter().map(|feature| &feature.name).collect();
+    Some(names.len())
+}

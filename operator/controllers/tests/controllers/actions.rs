@@ -1,0 +1,677 @@
+//! Actions on an API server with the chart's gate: people decide with credentials of their own, and nothing changes without.
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingAdmissionPolicy,
+    batch::v1::Job,
+    core::v1::ConfigMap,
+    core::v1::Namespace,
+    rbac::v1::{ClusterRoleBinding, RoleBinding},
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    client::ClientBuilder,
+};
+use modelward_controllers::Timestamp;
+use modelward_crds::{Model, ModelVersion, RemediationAction, annotations, conditions::types, gate, labels};
+use modelward_kit::{
+    apiserver::{ApiServer, User},
+    chart::apply_gate,
+    played::{JobEnd, PodEnd},
+};
+use modelward_wire::{GateResult, JobResult, JobStage, SourceRecord};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::{
+    calls::Freeze,
+    support::{House, Store, digest_of, locked, stage_of, trains, until},
+};
+
+/// Rights of the chart that the other stories have no use for: they are of a cluster without a gate.
+pub const USED_WITH_A_GATE: [&str; 5] = [
+    "create modelversions.modelward.io",
+    "patch remediationactions.modelward.io",
+    "delete remediationactions.modelward.io",
+    // No such resource is served: the gate asks for these.
+    "propose actions.modelward.io",
+    "delete actions.modelward.io",
+];
+
+const SYSTEM: &str = "modelward-system";
+
+/// The API server with the gate that most tests here share.
+static GATED: OnceCell<ApiServer> = OnceCell::const_new();
+
+async fn gated() -> &'static ApiServer {
+    GATED
+        .get_or_init(|| async {
+            let api = ApiServer::start().await.unwrap();
+            install(&api).await.unwrap();
+            api
+        })
+        .await
+}
+
+async fn install(api: &ApiServer) -> Result<()> {
+    api.install_crds().await?;
+    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": SYSTEM}}))?;
+    Api::all(api.client())
+        .create(&PostParams::default(), &namespace)
+        .await?;
+    apply_gate(api, SYSTEM, &[], true)
+}
+
+/// A house whose operator the gate knows, where alice and carol may approve, dave may propose, and bob may write
+/// annotations and nothing else. The operator is not at work yet.
+async fn house_on(api: &'static ApiServer) -> Result<House> {
+    let mut house = House::on(api, None).await?;
+    house.policy.verification_seconds = 0;
+    let namespace = house.namespace.clone();
+    let operator = json!({"kind": "ServiceAccount", "name": "modelward-operator", "namespace": namespace});
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": format!("gate-{namespace}")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "modelward-operator-gate"},
+        "subjects": [operator],
+    }))?;
+    Api::<ClusterRoleBinding>::all(api.client())
+        .create(&PostParams::default(), &binding)
+        .await?;
+    let parameters = Api::<ConfigMap>::namespaced(api.client(), SYSTEM);
+    let known =
+        json!({"data": {&namespace: format!("system:serviceaccount:{namespace}:modelward-operator")}});
+    parameters
+        .patch("modelward-gate", &PatchParams::default(), &Patch::Merge(known))
+        .await?;
+    for (role, user) in [
+        ("modelward-approver", User::Alice),
+        ("modelward-approver", User::Carol),
+        ("modelward-proposer", User::Dave),
+    ] {
+        let subject = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user.name()});
+        house
+            .create::<RoleBinding>(json!({
+                "metadata": {"name": format!("{role}-{}", user.name().replace('@', "-at-"))},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [subject],
+            }))
+            .await?;
+    }
+    house
+        .create::<k8s_openapi::api::rbac::v1::Role>(json!({"metadata": {"name": "annotates"}, "rules": [
+            {"apiGroups": ["modelward.io"], "resources": ["remediationactions"], "verbs": ["get", "patch"]},
+        ]}))
+        .await?;
+    house
+        .create::<RoleBinding>(json!({
+            "metadata": {"name": "annotates"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "annotates"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": User::Bob.name()}],
+        }))
+        .await?;
+    at_work(&house).await?;
+    Ok(house)
+}
+
+/// Waits until the API server knows this house's operator: it learns of policies and parameters by watches of its own.
+async fn at_work(house: &House) -> Result<()> {
+    drop(house.operator_client().await?);
+    let mut config = house.api.config()?;
+    config.default_retry = false;
+    config.auth_info.token = Some(house.token("modelward-operator", None, &[]).await?.into());
+    let client = ClientBuilder::try_from(config)?.build();
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let record: Model = serde_json::from_value(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "Model", "metadata": {"name": "probe"}, "spec": {},
+    }))?;
+    until("the operator to be known to the gate", async || {
+        let as_operator = Api::<Model>::namespaced(client.clone(), &house.namespace);
+        let ours = as_operator.create(&dry, &record).await.is_ok();
+        let others = house.all::<Model>().create(&dry, &record).await.is_err();
+        Ok((ours && others).then_some(()))
+    })
+    .await
+}
+
+/// A house where `heart-1` serves.
+async fn serving() -> Result<House> {
+    let mut house = house_on(gated().await).await?;
+    house.start_operator().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    Ok(house)
+}
+
+fn as_user(house: &House, user: User) -> Result<Api<RemediationAction>> {
+    let client: Client = house.api.client_for(user)?;
+    Ok(Api::namespaced(client, &house.namespace))
+}
+
+async fn annotate(house: &House, user: User, name: &str, more: Value) -> Result<(), kube::Error> {
+    let api = as_user(house, user).unwrap();
+    let patch = Patch::Merge(json!({"metadata": {"annotations": more}}));
+    api.patch(name, &PatchParams::default(), &patch).await.map(|_| ())
+}
+
+async fn approve(house: &House, user: User, name: &str) -> Result<(), kube::Error> {
+    annotate(house, user, name, json!({annotations::APPROVE: "true"})).await
+}
+
+/// Waits until a condition of an action says this.
+async fn action_says(
+    house: &House,
+    name: &str,
+    kind: &str,
+    status: &str,
+    reason: &str,
+) -> Result<RemediationAction> {
+    let what = format!("{kind}={status}/{reason}");
+    house
+        .wait(name, &what, |action: &RemediationAction| {
+            let status_of = action.status.clone().unwrap_or_default();
+            status_of
+                .conditions
+                .iter()
+                .any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+        })
+        .await
+}
+
+fn words(action: &RemediationAction, kind: &str) -> String {
+    let conditions = action.status.clone().unwrap_or_default().conditions;
+    conditions
+        .into_iter()
+        .find(|found| found.type_ == kind)
+        .map(|found| found.message)
+        .unwrap_or_default()
+}
+
+/// The action that was proposed for this version, with a plan that waits.
+async fn proposed(house: &House, version: &str) -> Result<String> {
+    let found = until(&format!("a proposal to promote {version}"), async || {
+        let all = house
+            .all::<RemediationAction>()
+            .list(&ListParams::default())
+            .await?;
+        Ok(all
+            .iter()
+            .map(kube::ResourceExt::name_any)
+            .find(|name| name.starts_with(&format!("promote-{version}-"))))
+    })
+    .await?;
+    action_says(house, &found, types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    action_says(
+        house,
+        &found,
+        types::APPROVAL_ENFORCED,
+        "True",
+        "ApprovalEnforced",
+    )
+    .await?;
+    Ok(found)
+}
+
+async fn serves(house: &House) -> Result<Option<String>> {
+    let model = house.all::<Model>().get("heart").await?;
+    Ok(model.status.unwrap_or_default().serving)
+}
+
+#[tokio::test]
+async fn a_second_version_waits_until_somebody_who_may_has_approved_it() -> Result<()> {
+    let house = serving().await?;
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    let action = house.all::<RemediationAction>().get(&name).await?;
+    let plan = action
+        .status
+        .clone()
+        .and_then(|status| status.plan)
+        .context("a plan")?;
+    ensure!(plan.summary.contains("let heart-2 serve"), "{}", plan.summary);
+    assert_eq!(plan.digest, digest_of(plan.content.as_bytes()));
+    ensure!(plan.content.contains(gate::DECISIONS), "{}", plan.content);
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+
+    // bob may write annotations, and not decide.
+    let refused = approve(&house, User::Bob, &name).await.unwrap_err().to_string();
+    ensure!(
+        refused.contains("bob may not decide on PromoteModel"),
+        "{refused}"
+    );
+    // A waiting action at rest is not written.
+    let before = house
+        .all::<RemediationAction>()
+        .get(&name)
+        .await?
+        .resource_version();
+    house.nudge("heart-1").await?;
+    house.nudge("heart-2").await?;
+    assert_eq!(
+        house
+            .all::<RemediationAction>()
+            .get(&name)
+            .await?
+            .resource_version(),
+        before
+    );
+
+    approve(&house, User::Alice, &name).await?;
+    let ended = action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+    let story = words(&ended, types::SUCCEEDED);
+    ensure!(
+        story.starts_with("approved by alice; heart-2 serves since"),
+        "{story}"
+    );
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
+    let status = ended.status.context("a status")?;
+    assert_eq!(status.approvals.as_deref(), Some("1/1"));
+    assert_eq!(status.decisions[0].user, "alice");
+    house.wait_live("heart-2").await?;
+    house
+        .wait("heart", "given free", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|status| status.active_action.is_none())
+        })
+        .await?;
+    ensure!(house.metric("reconcile_errors", "Forbidden") < 0.5);
+    ensure!(house.exposed().contains("modelward_approval_enforced 1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rejection_is_final_and_says_by_whom_and_why() -> Result<()> {
+    let house = serving().await?;
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    let no = json!({annotations::REJECT: "true", annotations::COMMENT: "not before the audit"});
+    annotate(&house, User::Carol, &name, no).await?;
+    let ended = action_says(&house, &name, types::SUCCEEDED, "False", "Rejected").await?;
+    assert_eq!(
+        words(&ended, types::SUCCEEDED),
+        "rejected by carol@example.com: not before the audit"
+    );
+    let late = approve(&house, User::Alice, &name).await.unwrap_err().to_string();
+    ensure!(late.contains("has ended"), "{late}");
+    house
+        .wait_says("heart-2", types::READY, "True", "PromotionRejected")
+        .await?;
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_approval_after_the_plan_expired_changes_nothing() -> Result<()> {
+    let mut house = serving().await?;
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    let action = house.all::<RemediationAction>().get(&name).await?;
+    let not_after = action
+        .status
+        .and_then(|status| status.plan)
+        .context("a plan")?
+        .not_after
+        .0;
+    // It comes before the operator has seen that it is too late.
+    house.stop_operator().await?;
+    *locked(&house.clock) = Some(Timestamp::from_second(not_after.as_second() + 1)?);
+    approve(&house, User::Alice, &name).await?;
+    house.start_operator().await?;
+    action_says(&house, &name, types::SUCCEEDED, "False", "Expired").await?;
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_come_up_is_left_for_the_former_one_and_held() -> Result<()> {
+    let house = serving().await?;
+    let good = {
+        let model = house.all::<Model>().get("heart").await?;
+        model.status.context("a status")?.routes[0].digest
+    };
+    let deployment = house
+        .all::<k8s_openapi::api::apps::v1::Deployment>()
+        .get("heart")
+        .await?;
+    let first = crate::support::routes_of(&deployment);
+    house.played.pods(move |pod| {
+        if serde_json::to_string(pod).unwrap().contains(&first) {
+            PodEnd::Ready
+        } else {
+            PodEnd::Crashes(3, "model.json is not what its digest says".into())
+        }
+    });
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    approve(&house, User::Alice, &name).await?;
+    let ended = action_says(&house, &name, types::SUCCEEDED, "False", "RolledBack").await?;
+    ensure!(words(&ended, types::SUCCEEDED).contains("model.json is not what its digest says"));
+    let model = house
+        .all::<Model>()
+        .get("heart")
+        .await?
+        .status
+        .context("a status")?;
+    assert_eq!(
+        (model.routes[0].digest, model.serving.as_deref()),
+        (good, Some("heart-1"))
+    );
+    assert_eq!(model.holds[0].version, "heart-2");
+    house.wait_says("heart-2", types::READY, "True", "Held").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
+    let house = serving().await?;
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    approve(&house, User::Alice, &name).await?;
+    action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+
+    let back: RemediationAction = serde_json::from_value(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction", "metadata": {"name": "back"},
+        "spec": {"model": "heart", "type": "RollbackModel", "message": "complaints"},
+    }))?;
+    as_user(&house, User::Dave)?
+        .create(&PostParams::default(), &back)
+        .await?;
+    action_says(&house, "back", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    approve(&house, User::Alice, "back").await?;
+    let twice = approve(&house, User::Alice, "back")
+        .await
+        .unwrap_err()
+        .to_string();
+    ensure!(twice.contains("another person"), "{twice}");
+    house
+        .wait("back", "half approved", |action: &RemediationAction| {
+            let approvals = action
+                .status
+                .as_ref()
+                .and_then(|status| status.approvals.as_deref());
+            approvals == Some("1/2")
+        })
+        .await?;
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
+    approve(&house, User::Carol, "back").await?;
+    let ended = action_says(&house, "back", types::SUCCEEDED, "True", "Executed").await?;
+    ensure!(
+        words(&ended, types::SUCCEEDED)
+            .starts_with("approved by alice and carol@example.com; heart-1 serves")
+    );
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    house.wait_says("heart-2", types::READY, "True", "Held").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_approval() -> Result<()> {
+    let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start().await?));
+    install(api).await?;
+    let mut house = house_on(api).await?;
+    house.start_operator().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+
+    let policies = Api::<ValidatingAdmissionPolicy>::all(api.client());
+    policies.delete(gate::DECISIONS, &DeleteParams::default()).await?;
+    // What is written while nobody looks.
+    let action = house.all::<RemediationAction>().get(&name).await?;
+    let digest = action
+        .status
+        .and_then(|status| status.plan)
+        .context("a plan")?
+        .digest;
+    let forged = json!({format!("{}1", annotations::DECISION_PREFIX): format!("approve {digest} alice")});
+    until("the policy to be gone", async || {
+        Ok(annotate(&house, User::Admin, &name, forged.clone()).await.ok())
+    })
+    .await?;
+    let waits = action_says(
+        &house,
+        &name,
+        types::APPROVAL_ENFORCED,
+        "False",
+        "ApprovalNotEnforced",
+    )
+    .await?;
+    ensure!(words(&waits, types::APPROVAL_ENFORCED).contains(gate::DECISIONS));
+    house.wait_event("ApprovalNotEnforced", gate::DECISIONS).await?;
+    ensure!(house.exposed().contains("modelward_approval_enforced 0"));
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+
+    apply_gate(api, SYSTEM, &[], true)?;
+    let known = json!({"data": {&house.namespace: format!("system:serviceaccount:{}:modelward-operator", house.namespace)}});
+    Api::<ConfigMap>::namespaced(api.client(), SYSTEM)
+        .patch("modelward-gate", &PatchParams::default(), &Patch::Merge(known))
+        .await?;
+    at_work(&house).await?;
+    house.nudge("heart-2").await?;
+    until("another plan, that the forged approval is not for", async || {
+        house.nudge("heart-2").await?;
+        let action = house.all::<RemediationAction>().get(&name).await?;
+        let status = action.status.unwrap_or_default();
+        let another = status.plan.is_some_and(|plan| plan.digest != digest);
+        Ok((another && status.approvals.as_deref() == Some("0/1")).then_some(()))
+    })
+    .await?;
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    action_says(
+        &house,
+        &name,
+        types::APPROVAL_ENFORCED,
+        "True",
+        "ApprovalEnforced",
+    )
+    .await?;
+    approve(&house, User::Carol, &name).await?;
+    action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_at_any_write_of_a_promotion_goes_on_where_it_stood() -> Result<()> {
+    let mut house = serving().await?;
+    for after in 0..6_usize {
+        let version = format!("heart-{}", after + 2);
+        // Versions are ordered by whole seconds.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        house.apply_version(&version).await?;
+        let name = proposed(&house, &version).await?;
+        house.calls.freeze(Some(Freeze {
+            after,
+            sent: after % 2 == 0,
+            shut: false,
+            stands: false,
+        }));
+        approve(&house, User::Alice, &name).await?;
+        until("the operator to stand still", async || {
+            Ok(house.calls.stands().then_some(()))
+        })
+        .await?;
+        house.kill_operator().await;
+        house.calls.freeze(None);
+        house.start_operator().await?;
+        action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+        assert_eq!(
+            serves(&house).await?.as_deref(),
+            Some(version.as_str()),
+            "after write {after}"
+        );
+    }
+    Ok(())
+}
+
+// === retraining ===
+
+/// A trainer that reads one file for a version and two for an action.
+fn retrains(store: &Store, job: &Job, rows: u64, f1: &str) -> JobEnd {
+    let version = job.labels().get(labels::VERSION);
+    if stage_of(job) == "fit" {
+        if version.is_some_and(|version| version == "heart-1") {
+            return trains(store, job, "0.8151");
+        }
+        let mut result: JobResult = store.result(JobStage::Fit, "a challenger", f1);
+        result.gates.push(GateResult {
+            metric: "F1".into(),
+            bound: "notWorseThan heart-1 by 0.03 on all rows".into(),
+            value: "0.01".parse().unwrap(),
+            passed: true,
+        });
+        return JobEnd::Succeeds(serde_json::to_string(&result).unwrap());
+    }
+    let of = version.or(job.labels().get(labels::ACTION)).unwrap();
+    let mut result: JobResult = store.result(JobStage::Snapshot, of, "");
+    let source = |name: &str, rows, positive| SourceRecord {
+        name: name.into(),
+        sha256: digest_of(name.as_bytes()),
+        rows,
+        positive_rows: Some(positive),
+    };
+    result.sources = vec![source("cleveland.csv", 303, 139)];
+    if version.is_none() {
+        result.rows = Some(303 + rows);
+        result.sources.push(source("hungarian.csv", rows, rows / 3));
+    }
+    JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
+}
+
+async fn drifting(rows: u64, f1: &'static str) -> Result<House> {
+    let mut house = house_on(gated().await).await?;
+    let store = house.store.clone();
+    house.played.jobs(move |job| retrains(&store, job, rows, f1));
+    house.start_operator().await?;
+    let mut version = crate::support::version("heart-1");
+    version["spec"]["retraining"] = json!({"datasets": [
+        {"name": "hungarian", "dataset": {"configMap": {"name": "hungarian", "key": "hungarian.csv"}}},
+    ]});
+    house
+        .create::<ConfigMap>(json!({"metadata": {"name": "hungarian"}, "data": {"hungarian.csv": "rows"}}))
+        .await?;
+    house.create::<ModelVersion>(version).await?;
+    house.wait_live("heart-1").await?;
+    let retrain: RemediationAction = serde_json::from_value(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction", "metadata": {"name": "retrain"},
+        "spec": {"model": "heart", "type": "RetrainModel", "target": {"name": "heart-1"}, "message": "it drifts"},
+    }))?;
+    as_user(&house, User::Dave)?
+        .create(&PostParams::default(), &retrain)
+        .await?;
+    Ok(house)
+}
+
+#[tokio::test]
+async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion() -> Result<()> {
+    let house = drifting(294, "0.8300").await?;
+    let waits = action_says(&house, "retrain", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    let plan = waits
+        .status
+        .clone()
+        .and_then(|status| status.plan)
+        .context("a plan")?;
+    ensure!(
+        plan.summary
+            .starts_with("retrain heart on cleveland.csv + hungarian.csv, 597 rows, sha256:")
+            && plan
+                .summary
+                .contains("serve it if F1 is at least 0.75 and it is not worse than heart-1"),
+        "{}",
+        plan.summary
+    );
+    assert_eq!(plan.sources.len(), 2);
+    let versions = house.all::<ModelVersion>().list(&ListParams::default()).await?;
+    assert_eq!(
+        versions.items.len(),
+        1,
+        "nothing is trained before it was approved"
+    );
+    until("the snapshot Job to be gone", async || {
+        let jobs = house
+            .all::<Job>()
+            .list(&ListParams::default().labels(labels::ACTION))
+            .await?;
+        Ok(jobs.items.is_empty().then_some(()))
+    })
+    .await?;
+
+    approve(&house, User::Alice, "retrain").await?;
+    let ended = action_says(&house, "retrain", types::SUCCEEDED, "True", "Executed").await?;
+    let story = words(&ended, types::SUCCEEDED);
+    ensure!(story.starts_with("approved by alice; heart-"), "{story}");
+    let execution = ended
+        .status
+        .and_then(|status| status.execution)
+        .context("an execution")?;
+    let made = execution.version.context("a version")?;
+    let promotion = execution.promotion.context("a promotion")?;
+    assert_eq!(serves(&house).await?.as_deref(), Some(made.name.as_str()));
+    let version = house.all::<ModelVersion>().get(&made.name).await?;
+    ensure!(version.owner_references().is_empty());
+    assert_eq!(version.labels()[labels::ACTION], "retrain");
+    let training = version.spec.source.training.context("a training")?;
+    assert_eq!(training.not_worse_than.context("a champion")?.version, "heart-1");
+    assert_eq!(
+        training.snapshot,
+        Some(plan.snapshot.context("a snapshot")?.digest)
+    );
+    assert_eq!(
+        version.spec.provenance.context("a provenance")?.action.name,
+        "retrain"
+    );
+    let child = house.all::<RemediationAction>().get(&promotion.name).await?;
+    ensure!(words(&child, types::APPROVED).starts_with("covered by retrain, approved by alice"));
+    let actions = house
+        .all::<RemediationAction>()
+        .list(&ListParams::default())
+        .await?;
+    assert_eq!(actions.items.len(), 2, "nothing else is proposed");
+    let used = house.calls.rights();
+    for verb in ["create", "patch"] {
+        let resource = if verb == "create" {
+            "modelversions"
+        } else {
+            "remediationactions"
+        };
+        ensure!(
+            used.contains(&("modelward.io".into(), resource.into(), verb.into())),
+            "{verb} {resource}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_gate_leaves_what_serves_and_says_why() -> Result<()> {
+    let house = drifting(294, "0.7100").await?;
+    action_says(&house, "retrain", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    approve(&house, User::Alice, "retrain").await?;
+    let ended = action_says(&house, "retrain", types::SUCCEEDED, "False", "GateFailed").await?;
+    let story = words(&ended, types::SUCCEEDED);
+    ensure!(story.contains("0.7100"), "{story}");
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    house
+        .wait("heart", "given free", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|status| status.active_action.is_none())
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn too_few_new_rows_are_said_and_nobody_is_asked() -> Result<()> {
+    let house = drifting(60, "0.8300").await?;
+    let ended = action_says(&house, "retrain", types::SUCCEEDED, "False", "LabelsNeeded").await?;
+    ensure!(words(&ended, types::SUCCEEDED).starts_with("60 new rows, 20 of the rarer class"));
+    house.wait_event("LabelsNeeded", "60 new rows").await
+}

@@ -1,0 +1,755 @@
+//! From the claim to the end: effects, each decided from a record in which the claim is still this action's own.
+
+use jiff::{Timestamp, ToSpan as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::Resource as _;
+use modelward_crds::{
+    ActionPlan, ActionReference, ActionType, Champion, DriftReport, DriftVerdict, EvidenceKind,
+    EvidenceReference, Execution, Hold, ModelStatus, ModelVersion, PlannedRoute, Provenance,
+    RemediationAction, RemediationActionSpec, RouteStatus, RoutedVersion, VersionReference,
+    conditions::types, labels,
+};
+use serde_json::Value;
+
+use super::{
+    Case, Draft, Standing, Step, decisions, has_ended, name_of, parent_uid, plan, prepare, projection,
+    promotion_name, retrained_version_name, uid_of,
+};
+use crate::{
+    attempt::Obstacle,
+    conditions::{self, Status, Verdict},
+    model::{self, RolloutSeen},
+    name_hash,
+    reasons::{self, action as why},
+};
+
+/// Versions on hold that are kept in mind.
+const HOLDS: usize = 32;
+/// What keeps a child from being made is looked at again after so many seconds.
+const OBSTACLE_SECONDS: i64 = 30;
+/// Values of labels have at most so many letters.
+const LABEL: usize = 63;
+
+/// The chain from the claim on.
+pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Standing> {
+    let plan = claimed(case, draft)?;
+    // It said what it says before the model was claimed, and nothing more can be approved.
+    let _ = prepare::approved(case, draft);
+    let proved = plan.approvals_required > 0 || parent_uid(case.action).is_some();
+    draft.enforced = if proved {
+        Verdict::holds(
+            types::APPROVAL_ENFORCED,
+            why::APPROVAL_ENFORCED,
+            "the admission policies were seen at work before the model was claimed",
+        )
+    } else {
+        Verdict::holds(types::APPROVAL_ENFORCED, why::NOT_NEEDED, "it needs no approval")
+    };
+    match case.kind() {
+        ActionType::SendAlert => Ok(Standing::succeeds(why::ALERTED, "people were told")),
+        ActionType::RetrainModel => retrain(case, draft, &plan),
+        ActionType::PromoteModel | ActionType::RollbackModel => switch(case, draft, &plan),
+    }
+}
+
+/// Whether the plan of an action says that what it trains takes over when its gates pass.
+pub(super) fn serves_when_passed(action: &RemediationAction) -> bool {
+    let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
+    plan.is_some_and(|plan| trained(plan)["serveWhenGatesPass"] == true)
+}
+
+/// Notes the claim. What was claimed for is the plan of that moment, and stays it.
+fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
+    let Some(plan) = draft.status.plan.clone() else {
+        return Err(Standing::fails(
+            why::SUPERSEDED,
+            "the model was claimed for it, and its plan is not there any more",
+        ));
+    };
+    let own = case.holder().filter(|holder| holder.uid == case.uid());
+    let digest = match (&draft.status.execution, own) {
+        (Some(execution), _) => execution.digest,
+        (None, Some(holder)) => {
+            draft.status.execution = Some(Execution {
+                digest: holder.digest,
+                attempt: holder.attempt,
+                claimed_at: holder.claimed_at.clone(),
+                version: None,
+                promotion: None,
+                routed_at: None,
+                verify_until: None,
+                ended_at: None,
+            });
+            holder.digest
+        }
+        (None, None) => return Err(lost(case)),
+    };
+    if digest != plan.digest || !projection::is_whole(&plan) {
+        return Err(Standing::fails(
+            why::PLAN_CHANGED,
+            "the plan is not the one that the model was claimed for",
+        ));
+    }
+    Ok(plan)
+}
+
+/// The claim is another action's, or nobody's.
+fn lost(case: &Case<'_>) -> Standing {
+    let message = match case.holder() {
+        Some(holder) => format!("{} has taken the model over", holder.name),
+        None => "the model is not claimed for it any more".to_owned(),
+    };
+    Standing::fails(why::SUPERSEDED, message)
+}
+
+// === PromoteModel, RollbackModel ===
+
+fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+    if case.holder().is_none_or(|holder| holder.uid != case.uid()) {
+        return Err(lost(case));
+    }
+    let ours = |hold: &&Hold| {
+        hold.action.uid == case.uid() && plan.planned_routes.iter().any(|route| route.uid == hold.uid)
+    };
+    let record = case.record();
+    if let Some(hold) = record.holds.iter().find(ours) {
+        too_late(draft);
+        return Ok(gone_back(case, draft, plan, &hold.reason));
+    }
+    let routed_at = draft
+        .status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.routed_at.clone());
+    let routes: Vec<RouteStatus> = plan.planned_routes.iter().map(plan::recorded).collect();
+    let words = plan::names(&plan.planned_routes).unwrap_or_default();
+    let seen = model::rollout_seen(case.model, &routes);
+    if seen == RolloutSeen::OtherRoutes {
+        if executed_says(draft, why::ROLLED_BACK) {
+            // The hold was lifted already.
+            too_late(draft);
+            return Ok(gone_back(case, draft, plan, "its Pods did not come up"));
+        }
+        if routed_at.is_some() || executed_says(draft, why::ROLLING_OUT) {
+            return Err(Standing::fails(
+                why::SUPERSEDED,
+                "what serves was changed meanwhile: a version that was to serve is gone",
+            ));
+        }
+        return begin(case, draft, plan);
+    }
+    too_late(draft);
+    let routed_at = match (seen, routed_at) {
+        (RolloutSeen::Stuck(reason, words), _) => return go_back(case, draft, plan, &reason, &words),
+        (_, Some(routed_at)) => routed_at,
+        (RolloutSeen::Answers, None) => now(case),
+        (RolloutSeen::Underway(rollout), None) => {
+            draft.executed = Verdict::unknown(types::EXECUTED, why::ROLLING_OUT, rollout.clone());
+            return Ok(Standing::works(
+                why::ROLLING_OUT,
+                format!("{words} is being rolled out: {rollout}"),
+            ));
+        }
+        (RolloutSeen::OtherRoutes, None) => return Err(lost(case)),
+    };
+    draft.executed = Verdict::holds(
+        types::EXECUTED,
+        why::EXECUTED,
+        format!("{words} serves since {}", routed_at.0),
+    );
+    if let Some(execution) = &mut draft.status.execution {
+        execution.routed_at = Some(routed_at.clone());
+    }
+    Ok(verify(case, draft, plan, &routed_at))
+}
+
+/// The routes are changed. It is the last moment at which a rejection counts.
+fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+    prepare::not_rejected(draft)?;
+    let mut newest: Option<RoutedVersion> = None;
+    for route in &plan.planned_routes {
+        let version = plan::by_uid(&case.world.versions, &route.uid)
+            .ok_or_else(|| Standing::fails(why::SUPERSEDED, format!("{} is gone", route.version)))?;
+        if parent_uid(case.action).is_some() {
+            prepare::covered(case, version)?;
+        }
+        let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
+        let returning = case.kind() == ActionType::RollbackModel && case.action.spec.candidate.is_none();
+        if !returning && bundle.is_none_or(|bundle| bundle.digest != route.digest) {
+            return Err(Standing::fails(
+                why::PLAN_CHANGED,
+                format!("{} has not the bundle any more that was approved", route.version),
+            ));
+        }
+        let created = version.metadata.creation_timestamp.clone();
+        let order = |routed: &RoutedVersion| (routed.created_at.0, routed.uid.clone());
+        if let Some(created_at) = created {
+            let this = RoutedVersion {
+                created_at,
+                uid: route.uid.clone(),
+            };
+            if newest.as_ref().is_none_or(|newest| order(newest) < order(&this)) {
+                newest = Some(this);
+            }
+        }
+    }
+    let left = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
+    let next = plan::names(&plan.planned_routes).unwrap_or_else(|| "nothing".to_owned());
+    let routes = plan.planned_routes.iter().map(plan::recorded).collect();
+    let mut record = model::reroute(case.model, routes, newest, case.now);
+    if case.kind() == ActionType::RollbackModel {
+        record.rolled_back_at = Some(now(case));
+        let reason = format!("{} returned to {next}", name_of(case.action));
+        for route in &plan.present_routes {
+            if !plan.planned_routes.contains(route) {
+                hold(&mut record, case, route, &reason);
+            }
+        }
+    }
+    let words = format!("{next} takes over from {left} by {}", name_of(case.action));
+    draft.executed = Verdict::unknown(types::EXECUTED, why::CLAIMED, words.clone());
+    Ok(Standing::works(why::CLAIMED, words.clone()).with(Step::Route(Box::new(record), words)))
+}
+
+/// What was to serve does not come up: the former routes again, which is part of the plan.
+fn go_back(
+    case: &Case<'_>,
+    draft: &mut Draft,
+    plan: &ActionPlan,
+    reason: &str,
+    words: &str,
+) -> Result<Standing, Standing> {
+    let what = plan::names(&plan.planned_routes).unwrap_or_default();
+    draft.executed = Verdict::fails(types::EXECUTED, why::ROLLED_BACK, words.to_owned());
+    if case.kind() == ActionType::RollbackModel {
+        // What it left was left on purpose; what answers goes on answering.
+        let message = format!(
+            "{}; {what} does not come up: {reason}: {words}",
+            draft.story(case)
+        );
+        return Err(Standing::fails(reasons::ROLLOUT_STUCK, message));
+    }
+    let there = |route: &&PlannedRoute| plan::by_uid(&case.world.versions, &route.uid).is_some();
+    let routes = plan
+        .present_routes
+        .iter()
+        .filter(there)
+        .map(plan::recorded)
+        .collect();
+    let mut record = model::reroute(case.model, routes, None, case.now);
+    record.rolled_back_at = Some(now(case));
+    let why: String = format!("{reason}: {words}").chars().take(256).collect();
+    for route in &plan.planned_routes {
+        hold(&mut record, case, route, &why);
+    }
+    let former = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
+    let words = format!("{what} does not come up, and {former} is returned to: {why}");
+    Ok(Standing::works(why::ROLLED_BACK, words.clone()).with(Step::Route(Box::new(record), words)))
+}
+
+/// The former routes are written; the end comes when they serve, or cannot.
+fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str) -> Standing {
+    let what = plan::names(&plan.planned_routes).unwrap_or_default();
+    let former = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
+    let message = format!(
+        "{}; {what} did not come up ({reason}), and {former} serves again; {what} is on hold",
+        draft.story(case)
+    );
+    draft.executed = Verdict::fails(types::EXECUTED, why::ROLLED_BACK, message.clone());
+    let record = case.record();
+    let settled = record.routes.is_empty()
+        || is_true(&record.conditions, types::READY).is_some()
+        || is_true(&record.conditions, types::STALLED).is_some();
+    if settled {
+        Standing::fails(why::ROLLED_BACK, message)
+    } else {
+        Standing::works(why::ROLLED_BACK, format!("{former} is being returned to"))
+    }
+}
+
+/// Watches what was put to work for a while. A verdict on its traffic ends it early.
+fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Time) -> Standing {
+    let seconds = case.world.policy.verification_seconds.max(0);
+    let Some(execution) = &mut draft.status.execution else {
+        return lost(case);
+    };
+    let until = execution.verify_until.get_or_insert_with(|| {
+        let until = routed_at.0.checked_add(seconds.seconds());
+        Time(until.unwrap_or(Timestamp::MAX))
+    });
+    let until = until.0;
+    let what = plan::names(&plan.planned_routes).unwrap_or_default();
+    let left = match plan::names(&plan.present_routes) {
+        Some(names) => format!(" in place of {names}"),
+        None => String::new(),
+    };
+    let story = format!("{}; {what} serves since {}{left}", draft.story(case), routed_at.0);
+    let kind = types::VERIFIED;
+    match conclusive(case, plan, routed_at) {
+        Some((report, DriftVerdict::Drift)) => {
+            let words = format!("traffic since shows drift ({})", name_of(report));
+            draft.verified = Verdict::fails(kind, why::DRIFT_AFTER_CHANGE, words.clone());
+            Standing::succeeds(why::DRIFT_AFTER_CHANGE, format!("{story}; {words}"))
+        }
+        Some((report, _)) => {
+            let words = format!("traffic since shows no drift ({})", name_of(report));
+            draft.verified = Verdict::holds(kind, why::VERIFIED, words.clone());
+            Standing::succeeds(why::VERIFIED, format!("{story}; {words}"))
+        }
+        None if until <= case.now => {
+            let words = format!("there was too little traffic until {until} to say how it does");
+            draft.verified = Verdict::unknown(kind, why::INSUFFICIENT_DATA, words.clone());
+            Standing::succeeds(why::EXECUTED, format!("{story}; {words}"))
+        }
+        None => {
+            let words = format!("watched until {until}");
+            draft.verified = Verdict::unknown(kind, why::VERIFYING, words.clone());
+            Standing::works(why::VERIFYING, format!("{story}; {words}")).again(Some(until))
+        }
+    }
+}
+
+/// The first verdict on traffic that came after the change.
+fn conclusive<'a>(
+    case: &Case<'a>,
+    plan: &ActionPlan,
+    routed_at: &Time,
+) -> Option<(&'a DriftReport, DriftVerdict)> {
+    let of_planned = |report: &DriftReport| {
+        let uid = report
+            .status
+            .as_ref()
+            .and_then(|status| status.version_uid.as_ref());
+        plan.planned_routes
+            .iter()
+            .any(|route| route.version == report.spec.version && uid.is_none_or(|uid| *uid == route.uid))
+    };
+    let verdict = |report: &'a DriftReport| {
+        let verdict = report.status.as_ref()?.verdict?;
+        let counts = report.spec.end_time.0 > routed_at.0
+            && of_planned(report)
+            && verdict != DriftVerdict::InsufficientData;
+        counts.then_some((report, verdict))
+    };
+    case.world
+        .reports
+        .iter()
+        .filter_map(verdict)
+        .min_by_key(|(report, _)| (report.spec.end_time.0, uid_of(*report).to_owned()))
+}
+
+// === RetrainModel ===
+
+fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+    let child = case
+        .world
+        .actions
+        .iter()
+        .find(|other| parent_uid(other) == Some(case.uid()));
+    if let Some(child) = child.filter(|child| has_ended(child)) {
+        return Ok(as_its_promotion(case, draft, child));
+    }
+    let holds = |uid: &str| case.holder().is_some_and(|holder| holder.uid == uid);
+    if !holds(case.uid()) && !child.is_some_and(|child| holds(uid_of(child))) {
+        return Err(lost(case));
+    }
+    if child.is_some_and(|child| has_routed(case, child)) {
+        too_late(draft);
+    } else {
+        prepare::not_rejected(draft)?;
+    }
+    let version = made(case, draft, plan)?;
+    let name = name_of(version);
+    let reference = VersionReference {
+        name: name.to_owned(),
+        uid: Some(uid_of(version).to_owned()),
+    };
+    if let Some(execution) = &mut draft.status.execution {
+        execution.version = Some(reference.clone());
+    }
+    passed(draft, version)?;
+    draft.executed = Verdict::holds(
+        types::EXECUTED,
+        why::EXECUTED,
+        format!("{name} was trained and passed its gates"),
+    );
+    let story = draft.story(case);
+    if trained(plan)["serveWhenGatesPass"] != true {
+        let words = format!("{story}; {name} passed its gates, and its promotion is proposed by itself");
+        return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
+    }
+    if let Some(child) = child {
+        if let Some(execution) = &mut draft.status.execution {
+            execution.promotion = Some(ActionReference {
+                name: name_of(child).to_owned(),
+                uid: uid_of(child).to_owned(),
+            });
+        }
+        let how = child
+            .status
+            .as_ref()
+            .and_then(|status| conditions::find(&status.conditions, types::SUCCEEDED))
+            .map_or_else(
+                || "it is being planned".to_owned(),
+                |succeeded| succeeded.message.clone(),
+            );
+        return Ok(Standing::works(
+            why::PROMOTING,
+            format!("{name} passed its gates; {}: {how}", name_of(child)),
+        ));
+    }
+    promote(case, draft, &reference, &story)
+}
+
+/// The version that this action makes, as it is there.
+fn made<'a>(case: &Case<'a>, draft: &mut Draft, plan: &ActionPlan) -> Result<&'a ModelVersion, Standing> {
+    let name = retrained_version_name(&case.action.spec.model, case.uid());
+    let recorded = draft
+        .status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.version.as_ref());
+    let found = case
+        .world
+        .versions
+        .iter()
+        .find(|version| name_of(*version) == name);
+    let is_ours = |version: &ModelVersion| {
+        let provenance = version.spec.provenance.as_ref();
+        provenance.is_some_and(|provenance| provenance.action.uid == case.uid())
+    };
+    let gone = || Standing::fails(why::SUPERSEDED, format!("{name} was deleted"));
+    match (found, recorded) {
+        (Some(version), _) if !is_ours(version) => Err(Standing::stalls(
+            reasons::NAME_TAKEN,
+            format!("ModelVersion {name} exists and was not made by this action; delete it"),
+        )
+        .again(case.after(OBSTACLE_SECONDS))),
+        (Some(version), _) if version.metadata.deletion_timestamp.is_some() => Err(gone()),
+        (Some(version), Some(recorded)) if recorded.uid.as_deref() != Some(uid_of(version)) => Err(gone()),
+        (Some(version), _) => Ok(version),
+        (None, Some(_)) => Err(gone()),
+        (None, None) => Err(make(case, draft, plan, &name)?),
+    }
+}
+
+/// Makes the version, if it is still the one that was approved.
+fn make(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, name: &str) -> Result<Standing, Standing> {
+    if let Some(obstacle) = &case.world.obstacle {
+        return Err(in_the_way(case, obstacle));
+    }
+    let approved = trained(plan);
+    let target_uid = approved["targetUid"].as_str().unwrap_or_default();
+    let changed = |words: String| Standing::fails(why::PLAN_CHANGED, words);
+    let target = plan::by_uid(&case.world.versions, target_uid)
+        .ok_or_else(|| changed("the version that was to be retrained is gone".to_owned()))?;
+    let version = version(case, plan, target, name)
+        .filter(|version| {
+            let training = version.spec.source.training.as_ref();
+            training.is_some_and(|training| {
+                approved["spec"] == projection::training_spec(training, target).to_string()
+            })
+        })
+        .ok_or_else(|| {
+            changed(format!(
+                "how {} is retrained was changed after it was approved",
+                name_of(target)
+            ))
+        })?;
+    draft.executed = Verdict::unknown(types::EXECUTED, why::TRAINING, format!("{name} is being made"));
+    Ok(Standing::works(why::TRAINING, format!("{name} is being made"))
+        .with(Step::CreateVersion(Box::new(version))))
+}
+
+/// The version that was approved: the target's spec, on the frozen data. It has no owner, because the record of its making
+/// may go before it does, and none of the target's labels and annotations, because a GitOps tool would prune it.
+fn version(case: &Case<'_>, plan: &ActionPlan, target: &ModelVersion, name: &str) -> Option<ModelVersion> {
+    let approved = trained(plan);
+    let champion = &approved["notWorseThan"];
+    let not_worse_than = match champion {
+        Value::Null => None,
+        champion => Some(Champion {
+            version: champion["version"].as_str()?.to_owned(),
+            bundle: champion["bundle"].as_str()?.parse().ok()?,
+            margin: champion["margin"].as_str()?.parse().ok()?,
+        }),
+    };
+    let snapshot = plan.snapshot.as_ref()?.digest;
+    let mut spec = target.spec.clone();
+    spec.source.training = Some(plan::source(
+        target,
+        Some(snapshot),
+        not_worse_than,
+        plan.reference.as_ref(),
+    )?);
+    spec.provenance = Some(Provenance {
+        action: ActionReference {
+            name: name_of(case.action).to_owned(),
+            uid: case.uid().to_owned(),
+        },
+        parent: VersionReference {
+            name: name_of(target).to_owned(),
+            uid: Some(uid_of(target).to_owned()),
+        },
+    });
+    let mut version = ModelVersion::new(name, spec);
+    version
+        .metadata
+        .namespace
+        .clone_from(&case.action.metadata.namespace);
+    version.metadata.labels = Some([(labels::ACTION.to_owned(), label(name_of(case.action)))].into());
+    Some(version)
+}
+
+/// Follows the version to its gates.
+fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
+    let name = name_of(version);
+    let conditions = version
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let gates = conditions::find(conditions, types::GATES_PASSED);
+    match gates.map(|gates| gates.status.as_str()) {
+        Some("True") => return Ok(()),
+        Some("False") => {
+            let words = gates.map(|gates| gates.message.clone()).unwrap_or_default();
+            let message = format!("{name} was trained and will not serve: {words}");
+            draft.executed = Verdict::fails(types::EXECUTED, reasons::GATE_FAILED, message.clone());
+            return Err(Standing::fails(reasons::GATE_FAILED, message));
+        }
+        _ => {}
+    }
+    let ready = conditions::find(conditions, types::READY);
+    let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+    if is_true(conditions, types::STALLED).is_some() {
+        let reason = ready.map(|ready| ready.reason.as_str()).unwrap_or_default();
+        // Somebody can still make room for a Job whose name is taken or that was refused.
+        if reason == reasons::NAME_TAKEN || reason == reasons::CHILD_REFUSED {
+            let message = format!("{name}: {words}");
+            return Err(Standing::stalls(reasons::CHILD_REFUSED, message));
+        }
+        let reason = reasons::of_a_finished_attempt(reason);
+        let message = format!("{name} could not be trained: {words}");
+        draft.executed = Verdict::fails(types::EXECUTED, reason, message.clone());
+        return Err(Standing::fails(reason, message));
+    }
+    draft.executed = Verdict::unknown(types::EXECUTED, why::TRAINING, words.clone());
+    Err(Standing::works(
+        why::TRAINING,
+        format!("{name} is being trained: {words}"),
+    ))
+}
+
+/// Makes the action that puts the version to work, covered by this one's approval.
+fn promote(
+    case: &Case<'_>,
+    draft: &Draft,
+    version: &VersionReference,
+    story: &str,
+) -> Result<Standing, Standing> {
+    let made = draft
+        .status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.promotion.as_ref());
+    if let Some(made) = made {
+        return Err(Standing::fails(
+            why::SUPERSEDED,
+            format!("{} was deleted", made.name),
+        ));
+    }
+    let uid = version.uid.clone().unwrap_or_default();
+    let name = promotion_name(&version.name, &uid);
+    if case.world.actions.iter().any(|other| name_of(other) == name) {
+        let words = format!(
+            "{story}; {} passed its gates, and its promotion is proposed in {name}",
+            version.name
+        );
+        return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
+    }
+    if let Some(obstacle) = &case.world.obstacle {
+        return Err(in_the_way(case, obstacle));
+    }
+    let spec = RemediationActionSpec {
+        model: case.action.spec.model.clone(),
+        action: ActionType::PromoteModel,
+        target: None,
+        candidate: Some(version.clone()),
+        accept_window: None,
+        diagnosis: case.action.spec.diagnosis,
+        evidence: vec![EvidenceReference {
+            kind: EvidenceKind::ModelVersion,
+            name: version.name.clone(),
+            uid,
+        }],
+        message: Some(
+            format!(
+                "{} trained {}, which passed its gates",
+                name_of(case.action),
+                version.name
+            )
+            .chars()
+            .take(1024)
+            .collect(),
+        ),
+        dry_run: false,
+        parent_ref: Some(ActionReference {
+            name: name_of(case.action).to_owned(),
+            uid: case.uid().to_owned(),
+        }),
+    };
+    let mut child = RemediationAction::new(&name, spec);
+    child
+        .metadata
+        .namespace
+        .clone_from(&case.action.metadata.namespace);
+    child.metadata.owner_references = case.model.owner_ref(&()).map(|owner| vec![owner]);
+    Ok(Standing::works(
+        why::PROMOTING,
+        format!("{} passed its gates and is being promoted", version.name),
+    )
+    .with(Step::CreatePromotion(Box::new(child))))
+}
+
+/// A retraining ends as the promotion of what it made does.
+fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationAction) -> Standing {
+    too_late(draft);
+    let status = child.status.clone().unwrap_or_default();
+    let of = |kind| conditions::find(&status.conditions, kind);
+    let succeeded = of(types::SUCCEEDED);
+    let well = succeeded.is_some_and(|succeeded| succeeded.status == Status::True.as_str());
+    let (reason, message) = succeeded.map_or((why::SUPERSEDED, String::new()), |succeeded| {
+        (ending(&succeeded.reason), succeeded.message.clone())
+    });
+    draft.executed = if well {
+        Verdict::holds(types::EXECUTED, why::EXECUTED, message.clone())
+    } else {
+        Verdict::fails(types::EXECUTED, reason, message.clone())
+    };
+    if let Some(verified) = of(types::VERIFIED) {
+        draft.verified = Verdict {
+            kind: types::VERIFIED,
+            status: match verified.status.as_str() {
+                "True" => Status::True,
+                "False" => Status::False,
+                _ => Status::Unknown,
+            },
+            reason: ending(&verified.reason),
+            message: verified.message.clone(),
+        };
+    }
+    // It tells who approved this one; what is said of the version follows.
+    let said = match message.split_once("; ") {
+        Some((covered, rest)) if covered.starts_with("covered by") => rest.to_owned(),
+        _ => message,
+    };
+    let message = format!("{}; {said}", draft.story(case));
+    if well {
+        Standing::succeeds(reason, message)
+    } else {
+        Standing::fails(reason, message)
+    }
+}
+
+/// The reason of an action that ended, as the constant of that text.
+fn ending(reason: &str) -> &'static str {
+    [
+        why::VERIFIED,
+        why::DRIFT_AFTER_CHANGE,
+        why::INSUFFICIENT_DATA,
+        why::EXECUTED,
+        why::ROLLED_BACK,
+        why::REJECTED,
+        why::EXPIRED,
+        why::HELD,
+        why::PLAN_CHANGED,
+        reasons::GATE_FAILED,
+        reasons::ROLLOUT_STUCK,
+        reasons::WAITING,
+    ]
+    .into_iter()
+    .find(|known| *known == reason)
+    .unwrap_or(why::SUPERSEDED)
+}
+
+// === small ===
+
+fn now(case: &Case<'_>) -> Time {
+    Time(conditions::whole_seconds(case.now))
+}
+
+fn is_true<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions::find(conditions, kind).filter(|condition| condition.status == Status::True.as_str())
+}
+
+/// What the plan says of the training.
+fn trained(plan: &ActionPlan) -> Value {
+    let content: Value = serde_json::from_str(&plan.content).unwrap_or_default();
+    content["training"].clone()
+}
+
+/// Whether this is what was written down about the effects.
+fn executed_says(draft: &Draft, reason: &str) -> bool {
+    conditions::find(&draft.before, types::EXECUTED).is_some_and(|executed| executed.reason == reason)
+}
+
+/// Whether the promotion has changed what serves.
+fn has_routed(case: &Case<'_>, child: &RemediationAction) -> bool {
+    let Some(status) = &child.status else { return false };
+    let routed = status
+        .execution
+        .as_ref()
+        .is_some_and(|execution| execution.routed_at.is_some());
+    let planned = status.plan.as_ref().map(|plan| plan.planned_routes.as_slice());
+    let routes: Vec<PlannedRoute> = case.record().routes.iter().map(plan::planned).collect();
+    routed || planned == Some(routes.as_slice())
+}
+
+/// What is to be made cannot be made until somebody makes room.
+fn in_the_way(case: &Case<'_>, obstacle: &Obstacle) -> Standing {
+    let (reason, words) = match obstacle {
+        Obstacle::Taken(what) => (
+            reasons::NAME_TAKEN,
+            format!("{what} exists and was not made by this action; delete it"),
+        ),
+        Obstacle::Refused(words) => (reasons::CHILD_REFUSED, words.clone()),
+    };
+    Standing::stalls(reason, words).again(case.after(OBSTACLE_SECONDS))
+}
+
+/// A rejection of what is done already stays on record and stops nothing.
+fn too_late(draft: &mut Draft) {
+    while let Some(number) = decisions::rejection(&draft.status.decisions).map(|late| late.number) {
+        for decision in &mut draft.status.decisions {
+            if decision.number == number {
+                decision.void_because = Some("it came when the plan was being carried out".to_owned());
+            }
+        }
+    }
+}
+
+fn hold(record: &mut ModelStatus, case: &Case<'_>, route: &PlannedRoute, reason: &str) {
+    record.holds.retain(|hold| hold.uid != route.uid);
+    record.holds.push(Hold {
+        uid: route.uid.clone(),
+        version: route.version.clone(),
+        digest: route.digest,
+        since: now(case),
+        action: ActionReference {
+            name: name_of(case.action).to_owned(),
+            uid: case.uid().to_owned(),
+        },
+        reason: reason.chars().take(256).collect(),
+    });
+    let surplus = record.holds.len().saturating_sub(HOLDS);
+    record.holds.drain(..surplus);
+}
+
+fn label(name: &str) -> String {
+    if name.len() <= LABEL {
+        name.to_owned()
+    } else {
+        name_hash([name.as_bytes()])
+    }
+}

@@ -1,0 +1,630 @@
+//! Until the model is claimed: the plan, the decisions on it, and whether they can be relied on.
+
+use modelward_crds::{
+    ActionType, ActiveAction, DriftReport, EvidenceReference, ModelVersion, PlannedReference,
+    RemediationAction, RetrainingSpec, SourceStatus, conditions::types,
+};
+use modelward_wire::{Digest, JobStage};
+
+use super::{
+    Case, Draft, LOOK_AGAIN_SECONDS, Probe, Standing, Step, carry_out, decisions, has_ended, name_of,
+    parent_uid,
+    plan::{self, Proposal},
+    projection, uid_of,
+};
+use crate::{
+    attempt::{self, Asker, Asking, Frozen, Stage},
+    conditions::{self, Status, Verdict},
+    model,
+    reasons::{self, action as why},
+};
+
+/// What is in the way is looked at again after so many seconds where nobody tells us that it is gone.
+const SOON_SECONDS: i64 = 15;
+
+/// The chain up to the claim.
+pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Standing> {
+    not_rejected(draft)?;
+    not_superseded(case)?;
+    let proposal = propose(case, draft)?;
+    planned(case, draft, proposal)?;
+    draft.read_decisions(case);
+    enforced(case, draft);
+    shown_only(case, draft)?;
+    not_expired(case, draft)?;
+    let expiry = draft.status.plan.as_ref().map(|plan| plan.not_after.0);
+    let look = case.after(LOOK_AGAIN_SECONDS);
+    let wait = |standing: Standing| standing.again(expiry).again(look);
+    approved(case, draft).map_err(wait)?;
+    relied_on(draft).map_err(wait)?;
+    told(case)?;
+    not_held(case, draft).map_err(wait)?;
+    free(case).map_err(wait)?;
+    Ok(claim(case, draft))
+}
+
+// === what may end it at any time ===
+
+/// A rejection is final, and it wins a race with an approval.
+pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Standing> {
+    let Some(rejection) = decisions::rejection(&draft.status.decisions) else {
+        return Ok(());
+    };
+    let mut message = format!("rejected by {}", rejection.user);
+    if let Some(comment) = &rejection.comment {
+        message = format!("{message}: {comment}");
+    }
+    draft.approved = Verdict::fails(types::APPROVED, why::REJECTED, message.clone());
+    Err(Standing::fails(why::REJECTED, message))
+}
+
+fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
+    if matches!(case.kind(), ActionType::RollbackModel | ActionType::SendAlert) {
+        return Ok(());
+    }
+    let rolled_back = case
+        .model
+        .status
+        .as_ref()
+        .and_then(|status| status.rolled_back_at.as_ref());
+    let created = case.action.metadata.creation_timestamp.as_ref();
+    match (created, rolled_back) {
+        (Some(created), Some(rolled_back)) if created.0 < rolled_back.0 => {
+            let name = name_of(case.model);
+            Err(Standing::fails(
+                why::SUPERSEDED,
+                format!(
+                    "{name} was returned to former routes at {}, after this was proposed: propose it again if it is still wanted",
+                    rolled_back.0
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+// === what is proposed ===
+
+fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
+    match case.kind() {
+        ActionType::SendAlert => Ok(plan::alert(case.action, case.world, case.model)),
+        ActionType::PromoteModel => promotion(case),
+        ActionType::RollbackModel => rollback(case),
+        ActionType::RetrainModel => retraining(case, draft),
+    }
+}
+
+fn promotion(case: &Case<'_>) -> Result<Proposal, Standing> {
+    let candidate = candidate(case)?;
+    if parent_uid(case.action).is_some() {
+        covered(case, candidate)?;
+    }
+    let covered = parent_uid(case.action).is_some();
+    let proposal = plan::promotion(case.world, case.model, candidate, covered);
+    let proposal = proposal.ok_or_else(|| not_passed(candidate))?;
+    not_serving(proposal)
+}
+
+fn rollback(case: &Case<'_>) -> Result<Proposal, Standing> {
+    let candidate = match &case.action.spec.candidate {
+        Some(_) => Some(candidate(case)?),
+        None => None,
+    };
+    let proposal = plan::rollback(case.world, case.model, candidate);
+    let proposal = proposal.ok_or_else(|| match candidate {
+        Some(candidate) => not_passed(candidate),
+        None => Standing::fails(
+            why::NOTHING_TO_RETURN_TO,
+            "no version that served before is still there and not on hold; name one as candidate",
+        ),
+    })?;
+    not_serving(proposal)
+}
+
+fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standing> {
+    let Some(reference) = &case.action.spec.candidate else {
+        return Err(Standing::fails(reasons::SPEC_INVALID, "it names no candidate"));
+    };
+    plan::find(&case.world.versions, reference).ok_or_else(|| {
+        let message = format!(
+            "there is no version {} of {}",
+            reference.name, case.action.spec.model
+        );
+        if reference.uid.is_some() {
+            Standing::fails(why::SUPERSEDED, message)
+        } else {
+            Standing::waits(reasons::WAITING, message)
+        }
+    })
+}
+
+fn not_passed(candidate: &ModelVersion) -> Standing {
+    let name = name_of(candidate);
+    let conditions = candidate
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
+    match conditions::find(conditions.unwrap_or_default(), types::GATES_PASSED) {
+        Some(gates) if gates.status == Status::False.as_str() => Standing::fails(
+            reasons::GATE_FAILED,
+            format!("{name} cannot serve: {}", gates.message),
+        ),
+        _ => Standing::waits(reasons::WAITING, format!("{name} has not passed its gates yet")),
+    }
+}
+
+fn not_serving(proposal: Proposal) -> Result<Proposal, Standing> {
+    if proposal.present == proposal.planned {
+        let names = plan::names(&proposal.planned).unwrap_or_default();
+        return Err(Standing::fails(
+            why::SUPERSEDED,
+            format!("{names} serves already"),
+        ));
+    }
+    Ok(proposal)
+}
+
+/// A promotion that an earlier action's approval is for goes no further than that action does.
+pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Standing> {
+    let gone = |words: &str| Standing::fails(why::SUPERSEDED, words.to_owned());
+    let parent = case
+        .parent()
+        .ok_or_else(|| gone("the action whose approval covers this one is gone"))?;
+    let name = name_of(parent);
+    if has_ended(parent) {
+        return Err(gone(&format!("{name}, whose approval covers this, has ended")));
+    }
+    let status = parent.status.clone().unwrap_or_default();
+    let decided = decisions::read(parent, status.plan.as_ref(), &status.decisions, case.now);
+    if let Some(rejection) = decisions::rejection(&decided) {
+        return Err(Standing::fails(
+            why::REJECTED,
+            format!("{} rejected {name}, whose approval covers this", rejection.user),
+        ));
+    }
+    let made = status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.version.as_ref());
+    let is_made = made.is_some_and(|made| made.uid.as_deref() == Some(uid_of(candidate)));
+    if !is_made || parent.spec.action != ActionType::RetrainModel || !carry_out::serves_when_passed(parent) {
+        return Err(gone(&format!(
+            "the approval of {name} does not cover this version"
+        )));
+    }
+    Ok(())
+}
+
+// === a retraining: the data first ===
+
+fn retraining(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
+    alone(case)?;
+    let target = super::target(case.action, case.model, &case.world.versions);
+    let target = target.ok_or_else(|| match &case.action.spec.target {
+        Some(reference) => Standing::fails(
+            why::SUPERSEDED,
+            format!(
+                "there is no version {} of {}",
+                reference.name, case.action.spec.model
+            ),
+        ),
+        None => Standing::waits(reasons::WAITING, "nothing serves that could be retrained"),
+    })?;
+    let name = name_of(target);
+    let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
+        return Err(Standing::fails(
+            reasons::SPEC_INVALID,
+            format!(
+                "{name} does not say how it is retrained: it needs spec.source.training and spec.retraining"
+            ),
+        ));
+    };
+    let reference = match &case.action.spec.accept_window {
+        Some(report) => Some(accepted(case, draft, report)?),
+        None => None,
+    };
+    frozen(case, draft)?;
+    let Some(snapshot) = draft.status.snapshot.clone() else {
+        return Err(Standing::works(why::PLANNING, "the data is being read"));
+    };
+    let sources = draft.status.sources.clone();
+    enough(target, spec, &snapshot.digest, &sources)?;
+    plan::retraining(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
+        Standing::fails(
+            reasons::SPEC_INVALID,
+            format!("{name} does not say on which data it is retrained"),
+        )
+    })
+}
+
+/// Two retrainings of one model would read the same data and take turns at serving: the older one goes first.
+fn alone(case: &Case<'_>) -> Result<(), Standing> {
+    let order = |action: &RemediationAction| {
+        let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, uid_of(action).to_owned())
+    };
+    let older = case.world.actions.iter().find(|other| {
+        other.spec.action == ActionType::RetrainModel
+            && !has_ended(other)
+            && uid_of(*other) != case.uid()
+            && order(other) < order(case.action)
+    });
+    match older {
+        Some(older) => Err(Standing::waits(
+            reasons::WAITING,
+            format!("{} is older and not at its end", name_of(older)),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn accepted(
+    case: &Case<'_>,
+    draft: &Draft,
+    report: &EvidenceReference,
+) -> Result<PlannedReference, Standing> {
+    // The spec never changes: once a plan names the window, the report may go.
+    let known = draft.status.plan.as_ref().and_then(|plan| plan.reference.clone());
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let is_it = |found: &&DriftReport| uid_of(*found) == report.uid;
+    let Some(found) = case.world.window.as_ref().filter(is_it) else {
+        return Err(Standing::fails(
+            why::SUPERSEDED,
+            format!(
+                "the report {} whose window was to be accepted is gone",
+                report.name
+            ),
+        ));
+    };
+    plan::accepted(found)
+        .ok_or_else(|| Standing::waits(reasons::WAITING, format!("{} has no verdict yet", report.name)))
+}
+
+/// Has the data read, checked and frozen: who approves sees the rows of the very data.
+fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    let before = conditions::find(&draft.before, types::SUCCEEDED).cloned();
+    let asking = Asking {
+        asker: Asker {
+            name: name_of(case.action),
+            uid: case.uid(),
+            word: "action",
+        },
+        stage: JobStage::Snapshot,
+        kind: types::SUCCEEDED,
+        before: before.as_ref(),
+        job: &case.world.job,
+        obstacle: case.world.obstacle.as_ref(),
+        now: case.now,
+    };
+    let mut frozen = Frozen {
+        attempt: draft.status.snapshot_attempt.clone(),
+        snapshot: draft.status.snapshot.clone(),
+        sources: draft.status.sources.clone(),
+        violations: Vec::new(),
+    };
+    let mut step = attempt::Step::default();
+    let stage = attempt::snapshot(
+        &asking,
+        &case.world.dataset,
+        case.world.watched,
+        &mut frozen,
+        &mut step,
+    );
+    draft.status.snapshot_attempt = frozen.attempt;
+    draft.status.snapshot = frozen.snapshot;
+    draft.status.sources = frozen.sources;
+    let again = step
+        .again_after_seconds
+        .and_then(|seconds| case.after(i64::try_from(seconds).unwrap_or(LOOK_AGAIN_SECONDS)));
+    let standing = match stage {
+        Stage::Recorded => return Ok(()),
+        Stage::Waiting(verdict) if verdict.reason == reasons::SNAPSHOT_RUNNING => {
+            Standing::works(verdict.reason, verdict.message)
+        }
+        // Data that is not there yet is not watched for by this kind.
+        Stage::Waiting(verdict) => {
+            Standing::waits(verdict.reason, verdict.message).again(case.after(LOOK_AGAIN_SECONDS))
+        }
+        Stage::Blocked(verdict) => Standing::stalls(verdict.reason, verdict.message),
+        Stage::Terminal(verdict) => Standing::fails(verdict.reason, verdict.message),
+    };
+    Err(match step.start {
+        Some(job) => standing.with(Step::StartSnapshot(job)),
+        None => standing,
+    }
+    .again(again))
+}
+
+/// Whether there is anything new to learn from, and enough of it.
+fn enough(
+    target: &ModelVersion,
+    spec: &RetrainingSpec,
+    snapshot: &Digest,
+    sources: &[SourceStatus],
+) -> Result<(), Standing> {
+    let name = name_of(target);
+    let status = target.status.clone().unwrap_or_default();
+    let known = |sha256: &Digest| {
+        let first = status
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.source_sha256);
+        first.as_ref() == Some(sha256) || status.sources.iter().any(|source| source.sha256 == *sha256)
+    };
+    let fresh: Vec<&SourceStatus> = sources.iter().filter(|source| !known(&source.sha256)).collect();
+    let same = status
+        .snapshot
+        .as_ref()
+        .is_some_and(|own| own.digest == *snapshot);
+    if same || fresh.is_empty() {
+        return Err(Standing::fails(
+            why::NO_CHANGE,
+            format!("{name} was trained on the same data: there is nothing new to learn from"),
+        ));
+    }
+    let rows: i64 = fresh.iter().map(|source| source.rows).sum();
+    // Where nobody counted, nothing is known, and that is not enough.
+    let positive: Option<i64> = fresh.iter().map(|source| source.positive_rows).sum();
+    let least_of_a_class = positive.map_or(0, |positive| positive.min(rows - positive));
+    if rows < spec.minimum_new_rows || least_of_a_class < spec.minimum_rows_of_each_class {
+        return Err(Standing::fails(
+            why::LABELS_NEEDED,
+            format!(
+                "{rows} new rows, {least_of_a_class} of the rarer class; retraining {name} takes {} and {}: label more",
+                spec.minimum_new_rows, spec.minimum_rows_of_each_class
+            ),
+        ));
+    }
+    Ok(())
+}
+
+// === the plan ===
+
+/// Makes a plan, or a new one where the present one does not say any more what would be done.
+fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(), Standing> {
+    let changes = match &draft.status.plan {
+        None => None,
+        Some(plan) => {
+            let (sequence, not_after) = (plan.plan_sequence, plan.not_after.0);
+            let world = case.world;
+            let present = plan::plan(
+                case.action,
+                case.model,
+                proposal.clone(),
+                world,
+                sequence,
+                not_after,
+            );
+            let mut changes = projection::differences(&plan.content, &present.content);
+            if world.gate.ids.is_none() {
+                // Nothing runs without them, and when they are back they are others.
+                changes.retain(|change| *change != "the admission policies");
+            }
+            if !projection::is_whole(plan) {
+                changes.push("its own text".to_owned());
+            }
+            if changes.is_empty() {
+                return Ok(());
+            }
+            Some(changes)
+        }
+    };
+    let Some(number) = case.world.number else {
+        let mut record = case.record();
+        record.plan_sequence = Some(record.plan_sequence.unwrap_or(0) + 1);
+        let standing = Standing::works(why::PLANNING, "the plan is being made");
+        return Err(standing.with(Step::TakeNumber(Box::new(record))));
+    };
+    let not_after = plan::not_after(case.world, case.now);
+    draft.status.plan = Some(plan::plan(
+        case.action,
+        case.model,
+        proposal,
+        case.world,
+        number,
+        not_after,
+    ));
+    if let Some(changes) = changes {
+        let message = format!(
+            "{} changed, so this is a new plan: approvals of the former one are void",
+            changes.join(" and ")
+        );
+        draft.approved = Verdict::fails(types::APPROVED, why::PLAN_CHANGED, message);
+    }
+    Ok(())
+}
+
+fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    if !case.action.spec.dry_run {
+        return Ok(());
+    }
+    let message = "the plan is made and shown; nothing is carried out".to_owned();
+    draft.approved = Verdict::fails(types::APPROVED, why::DRY_RUN, message.clone());
+    draft.executed = Verdict::fails(types::EXECUTED, why::DRY_RUN, message.clone());
+    Err(Standing::succeeds(why::DRY_RUN, message))
+}
+
+fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    match &draft.status.plan {
+        Some(plan) if plan.not_after.0 <= case.now => {
+            let message = format!("the plan was not carried out until {}", plan.not_after.0);
+            draft.approved = Verdict::fails(types::APPROVED, why::EXPIRED, message.clone());
+            Err(Standing::fails(why::EXPIRED, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+// === who approved, and whether that can be relied on ===
+
+/// Says who approved. The error says for how many more the plan waits.
+pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    let Some(plan) = &draft.status.plan else {
+        return Err(Standing::works(why::PLANNING, "there is no plan yet"));
+    };
+    let approvers = decisions::approvers(&draft.status.decisions).len();
+    let needed = usize::try_from(plan.approvals_required).unwrap_or(0);
+    if approvers >= needed {
+        let (reason, message) = match (needed, parent_uid(case.action)) {
+            (0, Some(_)) => (why::COVERED, draft.story(case)),
+            (0, None) => (why::NOT_NEEDED, draft.story(case)),
+            _ => (why::APPROVED, draft.story(case)),
+        };
+        draft.approved = Verdict::holds(types::APPROVED, reason, message);
+        return Ok(());
+    }
+    let namespace = case.action.metadata.namespace.as_deref().unwrap_or_default();
+    let how = format!(
+        "kubectl annotate --namespace {namespace} ra/{} modelward.io/approve=true",
+        name_of(case.action)
+    );
+    let missing = needed - approvers;
+    let people = if missing == 1 { "person" } else { "people" };
+    let words = format!(
+        "waits for {missing} {people} to approve until {}: {}",
+        plan.not_after.0, plan.summary
+    );
+    // That a plan changed stays said until somebody decides on the new one.
+    let changed = conditions::find(&draft.before, types::APPROVED)
+        .filter(|before| before.reason == why::PLAN_CHANGED && approvers == 0);
+    if draft.approved.reason != why::PLAN_CHANGED {
+        draft.approved = match changed {
+            Some(before) => Verdict::fails(types::APPROVED, why::PLAN_CHANGED, before.message.clone()),
+            None => Verdict::fails(types::APPROVED, why::AWAITING_APPROVAL, format!("{words}. {how}")),
+        };
+    }
+    Err(Standing::waits(draft.approved.reason, words))
+}
+
+/// Whether decisions on this action prove anything.
+fn enforced(case: &Case<'_>, draft: &mut Draft) {
+    let needed = draft
+        .status
+        .plan
+        .as_ref()
+        .is_none_or(|plan| plan.approvals_required > 0)
+        || parent_uid(case.action).is_some();
+    let kind = types::APPROVAL_ENFORCED;
+    draft.enforced = match &case.world.gate.probe {
+        _ if !needed => Verdict::holds(kind, why::NOT_NEEDED, "it needs no approval"),
+        Probe::Refused => Verdict::holds(
+            kind,
+            why::APPROVAL_ENFORCED,
+            "a forged decision on this very action was refused by the admission policies",
+        ),
+        Probe::NotTried => Verdict::unknown(kind, reasons::WAITING, "a forged decision is being tried"),
+        Probe::NotRefused(problem) => Verdict::fails(kind, why::APPROVAL_NOT_ENFORCED, problem.clone()),
+    };
+}
+
+fn relied_on(draft: &Draft) -> Result<(), Standing> {
+    match draft.enforced.status {
+        Status::True => return Ok(()),
+        Status::Unknown => {
+            return Err(Standing::works(reasons::WAITING, draft.enforced.message.clone()));
+        }
+        Status::False => {}
+    }
+    Err(Standing::stalls(
+        why::APPROVAL_NOT_ENFORCED,
+        format!("nothing is done: {}", draft.enforced.message),
+    ))
+}
+
+// === what else is in the way ===
+
+/// An alert changes nothing, so it claims nothing.
+fn told(case: &Case<'_>) -> Result<(), Standing> {
+    if case.kind() != ActionType::SendAlert {
+        return Ok(());
+    }
+    let message = case.action.spec.message.clone().unwrap_or_default();
+    Err(if case.world.alerted {
+        Standing::succeeds(why::ALERTED, message)
+    } else {
+        Standing::works(why::ALERTED, "people are being told").with(Step::Alert(message))
+    })
+}
+
+fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
+    let planned = draft.status.plan.iter().flat_map(|plan| &plan.planned_routes);
+    let held = planned
+        .into_iter()
+        .find(|route| model::hold(case.model, &route.uid, Some(&route.digest)).is_some());
+    if let Some(held) = held {
+        let name = name_of(case.model);
+        let message = format!(
+            "{} is on hold since it was left; lift that in spec.liftHolds of the Model {name} to go on",
+            held.version
+        );
+        // Who waits here for a person would keep the model claimed for as long.
+        return Err(if parent_uid(case.action).is_some() {
+            Standing::fails(why::HELD, message)
+        } else {
+            Standing::waits(why::HELD, message)
+        });
+    }
+    if case.model.spec.paused && case.kind() != ActionType::RetrainModel {
+        let name = name_of(case.model);
+        return Err(Standing::waits(
+            reasons::PAUSED,
+            format!("{name} is paused; what serves is left as it is"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the model is free, and not too many others are being changed.
+fn free(case: &Case<'_>) -> Result<(), Standing> {
+    let taken_over = match case.holder() {
+        None => false,
+        Some(holder) if Some(holder.uid.as_str()) == parent_uid(case.action) => true,
+        Some(holder) => {
+            let by = case
+                .world
+                .actions
+                .iter()
+                .find(|other| uid_of(*other) == holder.uid && !has_ended(other));
+            let urgent =
+                case.kind() == ActionType::RollbackModel && holder.action != ActionType::RollbackModel;
+            if by.is_some() && !urgent {
+                return Err(Standing::waits(
+                    why::MODEL_CLAIMED,
+                    format!("{} is changing the model", holder.name),
+                )
+                .again(case.after(SOON_SECONDS)));
+            }
+            true
+        }
+    };
+    if !taken_over && case.world.in_flight >= case.world.policy.in_flight {
+        return Err(Standing::waits(
+            why::TOO_MANY_IN_FLIGHT,
+            format!(
+                "{} other models are being changed, and {} at a time may be",
+                case.world.in_flight, case.world.policy.in_flight
+            ),
+        )
+        .again(case.after(SOON_SECONDS)));
+    }
+    Ok(())
+}
+
+fn claim(case: &Case<'_>, draft: &Draft) -> Standing {
+    let standing = Standing::works(why::CLAIMED, "the model is being claimed");
+    let Some(plan) = &draft.status.plan else {
+        return standing;
+    };
+    let mut record = case.record();
+    record.active_action = Some(ActiveAction {
+        name: name_of(case.action).to_owned(),
+        uid: case.uid().to_owned(),
+        action: case.kind(),
+        digest: plan.digest,
+        attempt: 1,
+        claimed_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(conditions::whole_seconds(case.now)),
+    });
+    standing.with(Step::Claim(Box::new(record)))
+}

@@ -1,0 +1,1176 @@
+//! Actions in a house of their own: objects in memory, one decision and one write at a time, as the controller does it.
+
+use std::collections::BTreeMap;
+
+use modelward_crds::{Decision as Decided, Risk, RouteStatus, ServedRecord, annotations};
+use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::RolloutSeen;
+
+/// What serves when nothing happened yet.
+const FIRST: i64 = 1_000;
+
+/// Everything that the controller would see.
+struct House {
+    actions: BTreeMap<String, RemediationAction>,
+    model: Model,
+    versions: Vec<ModelVersion>,
+    reports: Vec<DriftReport>,
+    policy: Policy,
+    gate: GateSeen,
+    job: JobSeen,
+    in_flight: i32,
+    now: i64,
+    /// Versions that were ever routed, in order.
+    routed: Vec<String>,
+    writes: usize,
+    /// The process ends after this write.
+    crash_after: Option<usize>,
+    alerts: usize,
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn digest(number: u8) -> Digest {
+    Digest::from_bytes([number; 32])
+}
+
+fn object<K: serde::de::DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).unwrap()
+}
+
+/// `heart-<number>`, trained, with its gates passed.
+fn version(number: u8) -> ModelVersion {
+    object(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelVersion",
+        "metadata": {
+            "name": format!("heart-{number}"), "namespace": "hospital", "uid": format!("v{number}"),
+            "creationTimestamp": at(FIRST + i64::from(number)).to_string(),
+            "annotations": {annotations::CREATED_BY: "maker"},
+        },
+        "spec": {
+            "model": "heart",
+            "source": {"training": {
+                "dataset": {"configMap": {"name": "heart-disease", "key": "cleveland.csv"}},
+                "target": {"column": "num", "positiveWhen": {"greaterThan": "0"}},
+                "gates": [{"metric": "F1", "atLeast": "0.75"}],
+            }},
+            "serving": {"access": "Open"},
+            "retraining": {"datasets": [
+                {"name": "hungarian", "dataset": {"configMap": {"name": "heart-disease", "key": "hungarian.csv"}}},
+            ]},
+        },
+        "status": {
+            "bundle": {"digest": digest(number)}, "threshold": "0.5", "score": "F1 0.8151",
+            "snapshot": {"digest": digest(100 + number), "rows": 303, "sourceSha256": digest(200)},
+            "sources": [{"name": "cleveland.csv", "sha256": digest(200), "rows": 303, "positiveRows": 139}],
+            "conditions": [{"type": "GatesPassed", "status": "True", "reason": "AllGatesPassed", "message": "F1 0.8151",
+                "lastTransitionTime": at(FIRST).to_string()}],
+        },
+    }))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is written where it is used")]
+fn action(name: &str, kind: &str, more: Value) -> RemediationAction {
+    let mut spec = json!({"model": "heart", "type": kind});
+    for (key, value) in more.as_object().cloned().unwrap_or_default() {
+        spec[key] = value;
+    }
+    object(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction",
+        "metadata": {
+            "name": name, "namespace": "hospital", "uid": format!("u-{name}"), "generation": 1,
+            "creationTimestamp": at(FIRST + 100).to_string(),
+            "annotations": {annotations::PROPOSED_BY: "proposer"},
+        },
+        "spec": spec,
+    }))
+}
+
+fn promotion(number: u8) -> RemediationAction {
+    let candidate = json!({"name": format!("heart-{number}"), "uid": format!("v{number}")});
+    action("promote", "PromoteModel", json!({"candidate": candidate}))
+}
+
+fn gate() -> GateSeen {
+    let policy = PolicyId {
+        name: "decisions.modelward.io".into(),
+        uid: "g".into(),
+        generation: 1,
+        binding_uid: "b".into(),
+        binding_generation: 1,
+    };
+    GateSeen {
+        ids: Some(GateIds {
+            policies: vec![policy],
+            parameters: "p".into(),
+        }),
+        probe: Probe::Refused,
+    }
+}
+
+// === impl House ===
+
+impl House {
+    /// `heart-1` serves; `heart-2` could.
+    fn new(actions: impl IntoIterator<Item = RemediationAction>) -> Self {
+        let mut model: Model = object(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
+            "metadata": {"name": "heart", "namespace": "hospital", "uid": "m", "generation": 1},
+            "spec": {},
+        }));
+        let version = version(1);
+        model.status = Some(ModelStatus {
+            routes: vec![plan::recorded(&plan::route_to(&version).unwrap())],
+            ..ModelStatus::default()
+        });
+        let named = actions
+            .into_iter()
+            .map(|action| (name_of(&action).to_owned(), action));
+        let mut house = Self {
+            actions: named.collect(),
+            model,
+            versions: vec![version, self::version(2)],
+            reports: Vec::new(),
+            policy: Policy::default(),
+            gate: gate(),
+            job: JobSeen::Missing,
+            in_flight: 0,
+            now: FIRST + 200,
+            routed: Vec::new(),
+            writes: 0,
+            crash_after: None,
+            alerts: 0,
+        };
+        house.roll_out();
+        house
+    }
+
+    fn status(&mut self) -> &mut ModelStatus {
+        self.model.status.as_mut().unwrap()
+    }
+
+    /// Every Pod answers with what is routed.
+    fn roll_out(&mut self) {
+        let now = at(self.now);
+        let status = self.status();
+        let Some(route) = status.routes.first().cloned() else {
+            return;
+        };
+        if status
+            .history
+            .first()
+            .is_none_or(|record| record.uid != route.uid)
+        {
+            status.history.insert(
+                0,
+                ServedRecord {
+                    version: route.version.clone(),
+                    uid: route.uid,
+                    digest: route.digest,
+                    weight: Some(route.weight),
+                    threshold: Some(route.threshold),
+                    since: Time(now),
+                },
+            );
+        }
+        status.serving = Some(route.version);
+        self.say("True", "False", "Serving");
+    }
+
+    /// Pods with what is routed do not come up.
+    fn get_stuck(&mut self) {
+        self.say("False", "True", "ArtifactInvalid");
+    }
+
+    fn say(&mut self, ready: &str, stalled: &str, reason: &str) {
+        let condition = |kind: &str, status: &str| {
+            json!({"type": kind, "status": status, "reason": reason, "message": "model.json is broken",
+                "lastTransitionTime": at(FIRST).to_string()})
+        };
+        let conditions = json!([condition("Ready", ready), condition("Stalled", stalled)]);
+        self.status().conditions = object(conditions);
+    }
+
+    fn world(&self, action: &RemediationAction, known: &Known) -> World {
+        World {
+            policy: self.policy.clone(),
+            model: Some(self.model.clone()),
+            versions: self.versions.clone(),
+            actions: self.actions.values().cloned().collect(),
+            window: self.reports.first().cloned(),
+            reports: self.reports.clone(),
+            dataset: DatasetSeen::Present("rows".into()),
+            watched: false,
+            job: match action
+                .status
+                .as_ref()
+                .and_then(|status| status.snapshot_attempt.as_ref())
+            {
+                Some(_) => self.job.clone(),
+                None => JobSeen::Missing,
+            },
+            obstacle: None,
+            gate: self.gate.clone(),
+            in_flight: self.in_flight,
+            number: known.number,
+            alerted: known.alerted,
+        }
+    }
+
+    fn crashes(&mut self) -> bool {
+        self.writes += 1;
+        self.crash_after == Some(self.writes)
+    }
+
+    /// One reconcile of one action. Whether anything was written.
+    fn reconcile(&mut self, name: &str) -> bool {
+        let mut known = Known::default();
+        let mut wrote = false;
+        for _ in 0..24 {
+            let Some(action) = self.actions.get(name).cloned() else {
+                return wrote;
+            };
+            let decision = decide(&action, &self.world(&action, &known), at(self.now));
+            known = Known::default();
+            let recorded_first = decision.step.as_ref().is_none_or(Step::is_recorded_first);
+            if recorded_first && action.status.as_ref() != Some(&decision.status) {
+                self.actions.get_mut(name).unwrap().status = Some(decision.status);
+                wrote = true;
+                if self.crashes() {
+                    return true;
+                }
+                continue;
+            }
+            let Some(step) = decision.step else { return wrote };
+            wrote = true;
+            match step {
+                Step::TakeNumber(status) => {
+                    known.number = status.plan_sequence;
+                    self.model.status = Some(*status);
+                }
+                Step::Claim(status) | Step::Release(status) => self.model.status = Some(*status),
+                Step::Route(status, _) => {
+                    let own = self
+                        .model
+                        .status
+                        .as_ref()
+                        .and_then(|status| status.active_action.clone());
+                    assert_eq!(own.unwrap().uid, uid_of(&action), "effects without a claim");
+                    self.routed
+                        .extend(status.routes.iter().map(|route| route.version.clone()));
+                    self.model.status = Some(*status);
+                }
+                Step::StartSnapshot(_) => {
+                    self.actions.get_mut(name).unwrap().status = Some(decision.status);
+                }
+                Step::CreateVersion(mut made) => {
+                    assert!(
+                        !self
+                            .versions
+                            .iter()
+                            .any(|there| name_of(there) == name_of(&*made))
+                    );
+                    made.metadata.uid = Some("v-made".into());
+                    made.metadata.creation_timestamp = Some(Time(at(self.now)));
+                    self.versions.push(*made);
+                }
+                Step::CreatePromotion(mut made) => {
+                    made.metadata.uid = Some(format!("u-{}", name_of(&*made)));
+                    made.metadata.creation_timestamp = Some(Time(at(self.now)));
+                    self.actions.insert(name_of(&*made).to_owned(), *made);
+                }
+                Step::Alert(_) => {
+                    self.alerts += 1;
+                    known.alerted = true;
+                }
+            }
+            if self.crashes() {
+                return true;
+            }
+        }
+        panic!("{name} does not come to rest");
+    }
+
+    /// Reconciles every action until nothing is left to write.
+    fn settle(&mut self) -> &mut Self {
+        for _ in 0..50 {
+            let names: Vec<String> = self.actions.keys().cloned().collect();
+            let wrote = names.iter().filter(|name| self.reconcile(name)).count();
+            if wrote == 0 {
+                return self;
+            }
+        }
+        panic!("the house does not come to rest");
+    }
+
+    fn annotate(&mut self, name: &str, word: &str, user: &str) {
+        let of = self.digest(name);
+        self.decide(name, &format!("{word} {of} {user}"));
+    }
+
+    fn decide(&mut self, name: &str, line: &str) {
+        let action = self.actions.get_mut(name).unwrap();
+        let all = action.metadata.annotations.get_or_insert_default();
+        let made = all
+            .keys()
+            .filter(|key| key.starts_with(annotations::DECISION_PREFIX))
+            .count();
+        all.insert(
+            format!("{}{}", annotations::DECISION_PREFIX, made + 1),
+            line.to_owned(),
+        );
+    }
+
+    fn approve(&mut self, name: &str, user: &str) -> &mut Self {
+        self.annotate(name, "approve", user);
+        self.settle()
+    }
+
+    fn plan(&self, name: &str) -> &modelward_crds::ActionPlan {
+        self.actions[name].status.as_ref().unwrap().plan.as_ref().unwrap()
+    }
+
+    fn digest(&self, name: &str) -> Digest {
+        self.plan(name).digest
+    }
+
+    fn says(&self, name: &str, kind: &str) -> (String, String) {
+        let status = self.actions[name].status.as_ref().unwrap();
+        let found = conditions::find(&status.conditions, kind).unwrap();
+        (found.status.clone(), found.reason.clone())
+    }
+
+    fn message(&self, name: &str) -> String {
+        let status = self.actions[name].status.as_ref().unwrap();
+        conditions::find(&status.conditions, types::SUCCEEDED)
+            .unwrap()
+            .message
+            .clone()
+    }
+
+    #[track_caller]
+    fn succeeded(&self, name: &str, status: &str, reason: &str) {
+        assert_eq!(
+            self.says(name, types::SUCCEEDED),
+            (status.to_owned(), reason.to_owned()),
+            "{}",
+            self.message(name)
+        );
+    }
+
+    fn serves(&self) -> Vec<&str> {
+        let routes = &self.model.status.as_ref().unwrap().routes;
+        routes.iter().map(|route| route.version.as_str()).collect()
+    }
+
+    fn claimed(&self) -> Option<&str> {
+        super::active(&self.model).map(|active| active.name.as_str())
+    }
+
+    fn report(&mut self, version: &str, verdict: &str, end: i64) {
+        self.reports.push(object(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "DriftReport",
+            "metadata": {"name": format!("{version}-{end}"), "namespace": "hospital", "uid": format!("r{end}")},
+            "spec": {"version": version, "startTime": at(end - 3600).to_string(), "endTime": at(end).to_string()},
+            "status": {"verdict": verdict, "rows": 147, "counts": digest(9)},
+        })));
+        self.settle();
+    }
+}
+
+/// What one round of the controller knows.
+#[derive(Default)]
+struct Known {
+    number: Option<i64>,
+    alerted: bool,
+}
+
+// === PromoteModel ===
+
+#[test]
+fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_told() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    house.succeeded("promote", "Unknown", "AwaitingApproval");
+    assert_eq!(house.says("promote", types::APPROVED).0, "False");
+    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+    let plan = house.plan("promote").clone();
+    assert_eq!(
+        (plan.risk, plan.approvals_required, plan.plan_sequence),
+        (Risk::Medium, 1, 1)
+    );
+    assert_eq!(plan.excluded_approvers, ["maker"]);
+    assert!(plan.summary.contains("let heart-2 serve") && plan.summary.contains("in place of heart-1"));
+    assert!(
+        house
+            .message("promote")
+            .contains("waits for 1 person to approve until")
+    );
+
+    house.approve("promote", "alice");
+    assert_eq!(
+        (house.serves(), house.claimed()),
+        (vec!["heart-2"], Some("promote"))
+    );
+    house.succeeded("promote", "Unknown", "RollingOut");
+    assert_eq!(
+        house.says("promote", types::APPROVED),
+        ("True".into(), "Approved".into())
+    );
+    house.roll_out();
+    house.settle();
+    house.succeeded("promote", "Unknown", "Verifying");
+    assert_eq!(house.says("promote", types::EXECUTED).0, "True");
+
+    house.now += 700;
+    house.settle();
+    house.succeeded("promote", "True", "Executed");
+    assert_eq!(
+        house.says("promote", types::VERIFIED),
+        ("Unknown".into(), "InsufficientData".into())
+    );
+    let story = house.message("promote");
+    assert!(
+        story.starts_with("approved by alice; heart-2 serves since 1970-01-01T00:20:00Z in place of heart-1"),
+        "{story}"
+    );
+    assert_eq!(house.claimed(), None);
+    assert_eq!(
+        house.actions["promote"]
+            .status
+            .as_ref()
+            .unwrap()
+            .approvals
+            .as_deref(),
+        Some("1/1")
+    );
+    let newest = house.status().newest_routed.clone().unwrap();
+    assert_eq!(newest.uid, "v2");
+    let writes = house.writes;
+    house.settle();
+    assert_eq!(house.writes, writes, "an ended action writes nothing");
+}
+
+#[test]
+fn traffic_after_the_change_ends_the_watch_early_whichever_way_it_goes() {
+    for (verdict, verified, reason) in [
+        ("NoDrift", "True", "Verified"),
+        ("Drift", "False", "DriftAfterChange"),
+    ] {
+        let mut house = House::new([promotion(2)]);
+        house.settle().approve("promote", "alice");
+        house.roll_out();
+        house.settle();
+        house.report("heart-2", "InsufficientData", house.now + 60);
+        house.report("heart-1", verdict, house.now + 60);
+        house.report("heart-2", verdict, house.now - 3600);
+        house.succeeded("promote", "Unknown", "Verifying");
+        house.report("heart-2", verdict, house.now + 120);
+        house.succeeded("promote", "True", reason);
+        assert_eq!(
+            house.says("promote", types::VERIFIED),
+            (verified.into(), reason.into())
+        );
+    }
+}
+
+#[test]
+fn neither_the_proposer_nor_the_maker_nor_a_service_account_nor_the_same_person_twice_makes_a_quorum() {
+    let mut house = House::new([promotion(2)]);
+    house.policy.medium_approvals = 2;
+    house.settle();
+    for user in [
+        "proposer",
+        "maker",
+        "system:serviceaccount:ci:bot",
+        "alice",
+        "alice",
+    ] {
+        house.approve("promote", user);
+    }
+    house.succeeded("promote", "Unknown", "AwaitingApproval");
+    let status = house.actions["promote"].status.clone().unwrap();
+    assert_eq!(status.approvals.as_deref(), Some("1/2"));
+    let void: Vec<bool> = status
+        .decisions
+        .iter()
+        .map(|d: &Decided| d.void_because.is_some())
+        .collect();
+    assert_eq!(void, [true, true, true, false, true]);
+    house.approve("promote", "bob smith # looks good");
+    assert_eq!(house.serves(), ["heart-2"]);
+    assert!(house.message("promote").len() > 1);
+    let status = house.actions["promote"].status.clone().unwrap();
+    let last = status.decisions.last().unwrap();
+    assert_eq!(
+        (last.user.as_str(), last.comment.as_deref()),
+        ("bob smith", Some("looks good"))
+    );
+}
+
+#[test]
+fn a_rejection_is_final_and_wins_over_a_quorum_that_is_there_too() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    house.annotate("promote", "approve", "alice");
+    house.annotate("promote", "reject", "bob # not before the audit");
+    house.settle();
+    house.succeeded("promote", "False", "Rejected");
+    assert_eq!(house.message("promote"), "rejected by bob: not before the audit");
+    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+    house.approve("promote", "carol");
+    assert_eq!(house.serves(), ["heart-1"]);
+}
+
+#[test]
+fn a_rejection_between_the_claim_and_the_effect_still_stops_it_and_gives_the_model_free() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    house.annotate("promote", "approve", "alice");
+    // The decision, the claim: then the process ends.
+    house.crash_after = Some(house.writes + 2);
+    house.reconcile("promote");
+    assert_eq!(
+        (house.serves(), house.claimed()),
+        (vec!["heart-1"], Some("promote"))
+    );
+    house.annotate("promote", "reject", "bob");
+    house.settle();
+    house.succeeded("promote", "False", "Rejected");
+    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+}
+
+#[test]
+fn a_rejection_of_what_is_done_already_is_kept_and_stops_nothing() {
+    let mut house = House::new([promotion(2)]);
+    house.settle().approve("promote", "alice");
+    house.annotate("promote", "reject", "bob");
+    house.roll_out();
+    house.settle();
+    house.succeeded("promote", "Unknown", "Verifying");
+    let decisions = house.actions["promote"].status.clone().unwrap().decisions;
+    assert!(
+        decisions[1]
+            .void_because
+            .as_ref()
+            .unwrap()
+            .contains("being carried out")
+    );
+}
+
+#[test]
+fn an_expired_plan_never_runs_also_where_the_approval_comes_late() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    house.annotate("promote", "approve", "alice");
+    house.now += 3 * 24 * 3600;
+    house.settle();
+    house.succeeded("promote", "False", "Expired");
+    assert_eq!(house.serves(), ["heart-1"]);
+}
+
+#[test]
+fn the_next_look_is_not_after_the_end_of_the_plan() {
+    let house = {
+        let mut house = House::new([promotion(2)]);
+        house.settle();
+        house.now += 3 * 24 * 3600 - 10;
+        house
+    };
+    let action = &house.actions["promote"];
+    let decision = decide(action, &house.world(action, &Known::default()), at(house.now));
+    assert_eq!(decision.again, Some(house.plan("promote").not_after.0));
+}
+
+#[test]
+fn going_from_a_to_b_to_a_does_not_bring_former_approvals_back() {
+    let mut house = House::new([promotion(2)]);
+    house.policy.medium_approvals = 2;
+    house.settle().approve("promote", "alice");
+    let first = house.digest("promote");
+    let routes = house.status().routes.clone();
+    house.versions.push(version(3));
+    house.status().routes[0] = RouteStatus {
+        version: "heart-3".into(),
+        uid: "v3".into(),
+        digest: digest(3),
+        ..routes[0].clone()
+    };
+    house.settle();
+    house.succeeded("promote", "Unknown", "PlanChanged");
+    assert_eq!(
+        house.says("promote", types::APPROVED),
+        ("False".into(), "PlanChanged".into())
+    );
+    house.status().routes = routes;
+    house.settle();
+    let plan = house.plan("promote").clone();
+    assert_eq!(plan.plan_sequence, 3);
+    assert_ne!(plan.digest, first);
+    assert_eq!(
+        house.actions["promote"]
+            .status
+            .as_ref()
+            .unwrap()
+            .approvals
+            .as_deref(),
+        Some("0/2")
+    );
+    house.approve("promote", "bob");
+    assert_eq!(
+        house.serves(),
+        ["heart-1"],
+        "one approval of this plan, one of a former one"
+    );
+    house.succeeded("promote", "Unknown", "AwaitingApproval");
+    house.approve("promote", "alice");
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
+fn a_plan_whose_parts_are_not_what_its_digest_is_over_is_made_anew() {
+    let changes: [&dyn Fn(&mut modelward_crds::ActionPlan); 4] = [
+        &|plan| plan.approvals_required = 0,
+        &|plan| plan.planned_routes[0].digest = digest(66),
+        &|plan| plan.excluded_approvers.clear(),
+        &|plan| plan.content = plan.content.replace("Medium", "Low"),
+    ];
+    for change in changes {
+        let mut house = House::new([promotion(2)]);
+        house.settle();
+        let first = house.digest("promote");
+        let action = house.actions.get_mut("promote").unwrap();
+        change(action.status.as_mut().unwrap().plan.as_mut().unwrap());
+        house.settle();
+        assert_ne!(house.digest("promote"), first);
+        house.succeeded("promote", "Unknown", "PlanChanged");
+        assert_eq!(house.serves(), ["heart-1"]);
+    }
+}
+
+#[test]
+fn without_a_gate_that_refused_a_forged_decision_nothing_runs_but_what_needs_no_approval() {
+    let alert = action("alert", "SendAlert", json!({"message": "heart drifts"}));
+    let mut house = House::new([promotion(2), alert]);
+    house.gate = GateSeen {
+        ids: None,
+        probe: Probe::NotRefused("the admission policy is not there".into()),
+    };
+    house.settle().approve("promote", "alice");
+    house.succeeded("promote", "Unknown", "ApprovalNotEnforced");
+    assert_eq!(house.says("promote", types::APPROVAL_ENFORCED).0, "False");
+    assert_eq!(house.serves(), ["heart-1"]);
+    house.succeeded("alert", "True", "Alerted");
+    assert_eq!(house.alerts, 1);
+    // Back again, it is another policy, and what was approved without it does not count.
+    house.gate = gate();
+    house.gate.ids.as_mut().unwrap().policies[0].uid = "another".into();
+    house.settle();
+    house.succeeded("promote", "Unknown", "PlanChanged");
+    house.approve("promote", "alice");
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
+fn a_version_that_does_not_come_up_is_left_again_and_held() {
+    let mut house = House::new([promotion(2)]);
+    house.settle().approve("promote", "alice");
+    house.get_stuck();
+    house.settle();
+    assert_eq!(
+        (house.serves(), house.claimed()),
+        (vec!["heart-1"], Some("promote"))
+    );
+    house.roll_out();
+    house.settle();
+    house.succeeded("promote", "False", "RolledBack");
+    assert!(house.message("promote").contains("model.json is broken"));
+    let hold = house.status().holds[0].clone();
+    assert_eq!(
+        (hold.version.as_str(), hold.action.name.as_str()),
+        ("heart-2", "promote")
+    );
+    assert_eq!(house.claimed(), None);
+    // Another action for it waits until somebody lifts the hold.
+    let mut again = promotion(2);
+    again.metadata.name = Some("again".into());
+    again.metadata.uid = Some("u-again".into());
+    again.metadata.creation_timestamp = Some(Time(at(house.now + 1)));
+    house.actions.insert("again".into(), again);
+    house.settle().approve("again", "alice");
+    house.succeeded("again", "Unknown", "Held");
+    house.model.spec.lift_holds = vec!["v2".into()];
+    house.settle();
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
+fn a_paused_model_is_left_as_it_is_until_it_is_not_paused() {
+    let mut house = House::new([promotion(2)]);
+    house.model.spec.paused = true;
+    house.settle().approve("promote", "alice");
+    house.succeeded("promote", "Unknown", "Paused");
+    house.model.spec.paused = false;
+    house.settle();
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
+fn a_dry_run_shows_its_plan_and_does_nothing_whoever_approves() {
+    let mut dry = promotion(2);
+    dry.spec.dry_run = true;
+    let mut house = House::new([dry]);
+    house.settle();
+    house.succeeded("promote", "True", "DryRun");
+    assert!(house.plan("promote").summary.contains("heart-2"));
+    house.approve("promote", "alice");
+    assert_eq!(house.serves(), ["heart-1"]);
+}
+
+#[test]
+fn a_bundle_that_served_before_needs_as_many_people_as_a_rollback() {
+    let mut house = House::new([promotion(3)]);
+    let mut old = version(3);
+    old.status.as_mut().unwrap().bundle.as_mut().unwrap().digest = digest(7);
+    house.versions.push(old);
+    let mut served = house.status().history[0].clone();
+    served.digest = digest(7);
+    served.uid = "v0".into();
+    house.status().history.push(served);
+    house.settle();
+    let plan = house.plan("promote");
+    assert_eq!((plan.risk, plan.approvals_required), (Risk::High, 2));
+}
+
+#[test]
+fn a_promotion_of_what_serves_or_is_gone_or_failed_its_gates_ends_at_once() {
+    let mut house = House::new([promotion(1)]);
+    house.settle().succeeded("promote", "False", "Superseded");
+    let mut house = House::new([promotion(9)]);
+    house.settle().succeeded("promote", "False", "Superseded");
+    let mut house = House::new([promotion(2)]);
+    house.versions[1].status.as_mut().unwrap().conditions[0].status = "False".into();
+    house.settle().succeeded("promote", "False", "GateFailed");
+}
+
+#[test]
+fn actions_beyond_those_that_may_be_under_way_wait() {
+    let mut house = House::new([promotion(2)]);
+    house.in_flight = 4;
+    house.settle().approve("promote", "alice");
+    house.succeeded("promote", "Unknown", "TooManyInFlight");
+    assert_eq!(house.claimed(), None);
+    house.in_flight = 3;
+    house.settle();
+    assert_eq!(house.claimed(), Some("promote"));
+}
+
+#[test]
+fn a_claim_of_an_action_that_is_gone_is_taken_over_and_one_of_an_open_action_is_not() {
+    let mut second = promotion(2);
+    second.metadata.name = Some("second".into());
+    second.metadata.uid = Some("u-second".into());
+    let mut house = House::new([promotion(2), second]);
+    house.settle();
+    house.annotate("promote", "approve", "alice");
+    house.annotate("second", "approve", "alice");
+    house.crash_after = Some(house.writes + 2);
+    house.reconcile("promote");
+    house.reconcile("second");
+    assert_eq!(house.claimed(), Some("promote"));
+    house.succeeded("second", "Unknown", "ModelClaimed");
+    house.actions.remove("promote");
+    house.settle();
+    assert_eq!(
+        (house.claimed(), house.serves()),
+        (Some("second"), vec!["heart-2"])
+    );
+}
+
+// === RollbackModel ===
+
+#[test]
+fn a_rollback_takes_two_people_returns_to_what_served_and_leaves_a_hold() {
+    let mut house = House::new([promotion(2)]);
+    house.settle().approve("promote", "alice");
+    house.roll_out();
+    house.settle();
+    house.now += 700;
+    house.settle();
+    let back = action("back", "RollbackModel", json!({}));
+    house.actions.insert("back".into(), back);
+    let waiting = action(
+        "waiting",
+        "PromoteModel",
+        json!({"candidate": {"name": "heart-3"}}),
+    );
+    house.actions.insert("waiting".into(), waiting);
+    house.versions.push(version(3));
+    house.settle();
+    assert_eq!(house.plan("back").approvals_required, 2);
+    assert!(house.plan("back").summary.contains("return heart to heart-1"));
+    house.approve("back", "alice");
+    assert_eq!(house.serves(), ["heart-2"]);
+    house.approve("back", "bob");
+    assert_eq!(house.serves(), ["heart-1"]);
+    house.succeeded("waiting", "False", "Superseded");
+    house.roll_out();
+    house.settle();
+    house.now += 700;
+    house.settle();
+    house.succeeded("back", "True", "Executed");
+    assert!(
+        house
+            .message("back")
+            .starts_with("approved by alice and bob; heart-1 serves since")
+    );
+    let hold = house.status().holds[0].clone();
+    assert_eq!((hold.uid.as_str(), hold.digest), ("v2", digest(2)));
+    assert_eq!(
+        house.status().newest_routed.clone().unwrap().uid,
+        "v2",
+        "an older version does not become the newest"
+    );
+    assert!(house.status().rolled_back_at.is_some());
+    // What was left on purpose is not returned to.
+    house
+        .actions
+        .insert("again".into(), action("again", "RollbackModel", json!({})));
+    house.settle().succeeded("again", "False", "NothingToReturnTo");
+}
+
+#[test]
+fn an_approved_rollback_takes_over_the_claim_of_another_action_which_goes_no_further() {
+    let mut house = House::new([promotion(2)]);
+    house.settle().approve("promote", "alice");
+    assert_eq!(
+        (house.serves(), house.claimed()),
+        (vec!["heart-2"], Some("promote"))
+    );
+    house
+        .actions
+        .insert("back".into(), action("back", "RollbackModel", json!({})));
+    house.settle().approve("back", "alice");
+    house.approve("back", "bob");
+    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], Some("back")));
+    house.succeeded("promote", "False", "Superseded");
+    house.roll_out();
+    house.settle();
+    house.now += 700;
+    house.settle();
+    house.succeeded("back", "True", "Executed");
+    assert_eq!(house.serves(), ["heart-1"]);
+}
+
+// === RetrainModel ===
+
+fn snapshot(new_rows: u64, positive: Option<u64>) -> JobSeen {
+    let mut result = JobResult::new(JobStage::Snapshot, JobVerdict::Succeeded, "done");
+    result.digest = Some(digest(77));
+    result.rows = Some(303 + new_rows);
+    let source = |name: &str, of: u8, rows, positive_rows| SourceRecord {
+        name: name.into(),
+        sha256: digest(of),
+        rows,
+        positive_rows,
+    };
+    result.sources = vec![
+        source("cleveland.csv", 200, 303, Some(139)),
+        source("hungarian.csv", 201, new_rows, positive),
+    ];
+    JobSeen::Finished(Box::new(result))
+}
+
+fn retraining(job: JobSeen) -> House {
+    let more = json!({"target": {"name": "heart-1"}, "acceptWindow": {"kind": "DriftReport", "name": "r", "uid": "r7200"}});
+    let mut house = House::new([action("retrain", "RetrainModel", more)]);
+    house.job = job;
+    house.report("heart-1", "Drift", 7200);
+    house
+}
+
+fn gates(house: &mut House, status: &str) {
+    let made = house.versions.last_mut().unwrap();
+    let mut seen = version(9).status.unwrap();
+    seen.conditions[0].status = status.into();
+    made.status = Some(seen);
+    house.settle();
+}
+
+#[test]
+fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.succeeded("retrain", "Unknown", "AwaitingApproval");
+    let plan = house.plan("retrain").clone();
+    let words = format!(
+        "retrain heart on cleveland.csv + hungarian.csv, 597 rows, {}; serve it if F1 is at least 0.75 and it is not worse than \
+         heart-1; the window of 01:00-02:00 becomes the reference",
+        digest(77).short()
+    );
+    assert_eq!(plan.summary, words);
+    house.approve("retrain", "alice");
+    house.succeeded("retrain", "Unknown", "Training");
+    let made = house.versions.last().unwrap().clone();
+    let training = made.spec.source.training.clone().unwrap();
+    assert_eq!(training.snapshot, Some(digest(77)));
+    assert_eq!(training.datasets().count(), 2);
+    let champion = training.not_worse_than.unwrap();
+    assert_eq!(
+        (champion.version.as_str(), champion.bundle),
+        ("heart-1", digest(1))
+    );
+    assert_eq!(training.reference.unwrap().counts, digest(9));
+    assert_eq!(made.spec.provenance.unwrap().action.uid, "u-retrain");
+    assert!(made.metadata.owner_references.is_none() && made.metadata.annotations.is_none());
+    assert_eq!(house.serves(), ["heart-1"]);
+
+    gates(&mut house, "True");
+    let child = promotion_name(&made.metadata.name.clone().unwrap(), "v-made");
+    assert_eq!(
+        house.says(&child, types::APPROVED),
+        ("True".into(), "Covered".into())
+    );
+    assert_eq!(house.serves(), [made.metadata.name.clone().unwrap().as_str()]);
+    assert_eq!(house.claimed(), Some(child.as_str()));
+    house.succeeded("retrain", "Unknown", "Promoting");
+    house.roll_out();
+    house.settle();
+    let end = house.now + 60;
+    house.report(&made.metadata.name.clone().unwrap(), "NoDrift", end);
+    house.succeeded(&child, "True", "Verified");
+    house.succeeded("retrain", "True", "Verified");
+    assert!(
+        house.message("retrain").starts_with("approved by alice; heart-"),
+        "{}",
+        house.message("retrain")
+    );
+    assert!(
+        house
+            .message(&child)
+            .starts_with("covered by retrain, approved by alice;")
+    );
+    assert_eq!(house.claimed(), None);
+}
+
+#[test]
+fn a_failed_gate_ends_a_retraining_and_what_serves_is_untouched() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.approve("retrain", "alice");
+    gates(&mut house, "False");
+    house.succeeded("retrain", "False", "GateFailed");
+    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+    assert!(house.routed.is_empty());
+}
+
+#[test]
+fn too_little_that_is_new_and_nothing_that_is_new_are_said_and_not_trained_on() {
+    retraining(snapshot(99, Some(50))).succeeded("retrain", "False", "LabelsNeeded");
+    retraining(snapshot(294, Some(29))).succeeded("retrain", "False", "LabelsNeeded");
+    retraining(snapshot(294, None)).succeeded("retrain", "False", "LabelsNeeded");
+    let mut same = snapshot(294, Some(106));
+    if let JobSeen::Finished(result) = &mut same {
+        result.sources.truncate(1);
+    }
+    retraining(same).succeeded("retrain", "False", "NoChange");
+    let mut broken = JobResult::new(JobStage::Snapshot, JobVerdict::DataInvalid, "column age: 3 words");
+    broken.format = 1;
+    let house = retraining(JobSeen::Finished(Box::new(broken)));
+    house.succeeded("retrain", "False", "DataInvalid");
+    assert!(house.message("retrain").contains("column age: 3 words"));
+}
+
+#[test]
+fn what_is_trained_is_what_was_approved_or_nothing() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.annotate("retrain", "approve", "alice");
+    house.crash_after = Some(house.writes + 2);
+    house.reconcile("retrain");
+    assert_eq!(house.claimed(), Some("retrain"));
+    let spec = house.versions[0].spec.retraining.as_mut().unwrap();
+    spec.datasets[0].name = "another".into();
+    house.settle();
+    house.succeeded("retrain", "False", "PlanChanged");
+    assert_eq!(house.versions.len(), 2);
+}
+
+#[test]
+fn a_rejection_of_the_retraining_stops_its_promotion_too() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.approve("retrain", "alice");
+    house.annotate("retrain", "reject", "bob");
+    gates(&mut house, "True");
+    house.succeeded("retrain", "False", "Rejected");
+    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+}
+
+#[test]
+fn of_two_retrainings_the_older_one_goes_first() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    let mut younger = action("younger", "RetrainModel", json!({}));
+    younger.metadata.creation_timestamp = Some(Time(at(house.now)));
+    house.actions.insert("younger".into(), younger);
+    house.settle();
+    house.succeeded("younger", "Unknown", "Waiting");
+    house.annotate("retrain", "reject", "bob");
+    house.settle();
+    house.succeeded("younger", "Unknown", "AwaitingApproval");
+}
+
+#[test]
+fn a_crash_after_any_write_ends_in_the_same_state_as_no_crash() {
+    let story = |crash_after: Option<usize>| {
+        let mut house = retraining(JobSeen::Running);
+        house.crash_after = crash_after;
+        house.job = snapshot(294, Some(106));
+        house.settle().approve("retrain", "alice");
+        house.settle();
+        gates(&mut house, "True");
+        house.settle();
+        house.roll_out();
+        house.settle();
+        house.now += 700;
+        house.settle();
+        house
+    };
+    let quiet = story(None);
+    quiet.succeeded("retrain", "True", "Executed");
+    assert!(quiet.writes > 15, "{}", quiet.writes);
+    for write in 0..=quiet.writes {
+        let crashed = story(Some(write));
+        crashed.succeeded("retrain", "True", "Executed");
+        assert_eq!(crashed.routed, quiet.routed, "crash after write {write}");
+        assert_eq!(crashed.serves(), quiet.serves());
+        assert_eq!(crashed.claimed(), None);
+        assert_eq!(crashed.actions.len(), quiet.actions.len());
+        assert_eq!(crashed.versions.len(), quiet.versions.len());
+    }
+}
+
+// === the record ===
+
+#[test]
+fn ended_actions_beyond_those_that_are_kept_go_the_oldest_first_and_open_ones_stay() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    for number in 0..4_i64 {
+        let mut ended = action(&format!("ended-{number}"), "SendAlert", json!({"message": "x"}));
+        ended.metadata.creation_timestamp = Some(Time(at(number)));
+        house.actions.insert(name_of(&ended).to_owned(), ended);
+    }
+    house.settle();
+    let all: Vec<RemediationAction> = house.actions.values().cloned().collect();
+    let names: Vec<&str> = surplus(&all, Some(&house.model), 2)
+        .into_iter()
+        .map(name_of)
+        .collect();
+    assert_eq!(names, ["ended-0", "ended-1"]);
+}
+
+#[test]
+fn names_of_retrained_versions_fit_for_the_longest_model() {
+    let name = retrained_version_name(&"m".repeat(40), "uid");
+    assert!(name.len() <= 45, "{name}");
+    assert!(promotion_name(&"v".repeat(45), "uid").len() <= 63);
+    assert!(rollback_name(&"v".repeat(45), "uid").len() <= 63);
+}
+
+#[test]
+fn a_rollout_is_told_from_the_record() {
+    let house = House::new([]);
+    let routes = house.model.status.clone().unwrap().routes;
+    assert_eq!(
+        crate::model::rollout_seen(&house.model, &routes),
+        RolloutSeen::Answers
+    );
+}
+
+#[test]
+fn the_digest_is_the_same_for_the_same_inputs_and_another_for_each_other_one() {
+    let digest_of = |change: &dyn Fn(&mut House)| {
+        let mut house = House::new([promotion(2)]);
+        change(&mut house);
+        house.settle();
+        house.digest("promote")
+    };
+    let same = digest_of(&|_| {});
+    assert_eq!(same, digest_of(&|_| {}));
+    let changes: [&dyn Fn(&mut House); 11] = [
+        &|house| house.status().routes[0].threshold = "0.4".parse().unwrap(),
+        &|house| house.status().routes[0].digest = digest(50),
+        &|house| house.status().plan_sequence = Some(1),
+        &|house| {
+            let status = house.versions[1].status.as_mut().unwrap();
+            status.bundle.as_mut().unwrap().digest = digest(51);
+        },
+        &|house| house.versions[1].status.as_mut().unwrap().threshold = Some("0.4".parse().unwrap()),
+        &|house| house.policy.medium_approvals = 2,
+        &|house| house.policy.verification_seconds = 1,
+        &|house| house.gate.ids.as_mut().unwrap().policies[0].generation = 2,
+        &|house| house.gate.ids.as_mut().unwrap().parameters = "q".into(),
+        &|house| house.now += 1,
+        &|house| house.actions.get_mut("promote").unwrap().metadata.uid = Some("other".into()),
+    ];
+    let mut seen = vec![same];
+    for change in changes {
+        let other = digest_of(change);
+        assert!(
+            !seen.contains(&other),
+            "{}: a change that does not show",
+            seen.len()
+        );
+        seen.push(other);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// Whatever people write, in whatever order: a change of what serves has its quorum of different people who may approve,
+    /// for the plan that is there, and no rejection before it.
+    #[test]
+    fn nothing_is_done_without_a_quorum(
+        lines in prop::collection::vec((0..6_usize, any::<bool>(), 0..3_u8), 0..10),
+        needed in 1..4_i32,
+    ) {
+        let users = ["alice", "bob", "carol", "proposer", "maker", "system:admin"];
+        let mut house = House::new([promotion(2)]);
+        house.policy.medium_approvals = needed;
+        house.settle();
+        let mut approved = std::collections::BTreeSet::new();
+        let mut rejected = false;
+        for (user, approves, of) in lines {
+            let word = if approves { "approve" } else { "reject" };
+            let of = if of == 0 { digest(66) } else { house.digest("promote") };
+            let before = house.serves() == ["heart-2"];
+            house.decide("promote", &format!("{word} {of} {}", users[user]));
+            house.settle();
+            if before {
+                continue;
+            }
+            rejected |= !approves;
+            if approves && user < 3 && of == house.digest("promote") && !rejected {
+                approved.insert(user);
+            }
+            let may = !rejected && approved.len() >= usize::try_from(needed).unwrap();
+            prop_assert_eq!(house.serves() == ["heart-2"], may);
+        }
+    }
+
+    /// Lines that no admission policy would let in are not read as decisions of anybody.
+    #[test]
+    fn any_text_is_read_without_harm(lines in prop::collection::vec(".{0,80}", 0..16)) {
+        let mut house = House::new([promotion(2)]);
+        house.settle();
+        for line in lines {
+            house.decide("promote", &line);
+        }
+        house.settle();
+        prop_assert_eq!(house.serves(), ["heart-1"]);
+    }
+}

@@ -1,0 +1,534 @@
+//! Jobs of the trainer as attempts: named by who asks, what is read and a number; counted before they are made; ended once.
+//!
+//! A `ModelVersion` has its data read and a model fitted to it, a `RemediationAction` has data read before its plan is
+//! made. What holds for both is here: two tries of one input, a wait for data that is not there, and no outcome that is
+//! taken for another one's.
+//!
+//! ```text
+//! dataset there? ──► input ──► attempt 1 ──► result ──► recorded
+//!                                   └─ lost ─► attempt 2 ─ lost ─► it has failed
+//! ```
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use modelward_crds::{ArtifactStatus, AttemptStatus, SourceStatus, ViolationStatus};
+use modelward_wire::{JobResult, JobStage, Verdict as JobVerdict};
+
+use crate::{
+    conditions::{self, Verdict},
+    name_hash, reasons,
+};
+
+/// A Job of the same input is tried this often.
+pub const MAX_ATTEMPTS: i32 = 2;
+
+/// A source that cannot be watched and held nothing is asked again after so many seconds, times the attempts so far.
+pub const ABSENT_RETRY_SECONDS: i64 = 60;
+/// It is asked at least this often.
+pub const ABSENT_RETRY_MOST_SECONDS: i64 = 900;
+
+/// A Job that could not be made is tried again after so many seconds: nobody tells us when there is room.
+const OBSTACLE_RETRY_SECONDS: u64 = 30;
+/// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
+const LAST_ATTEMPT: i32 = 100;
+/// Names of Jobs have at most 63 characters, of which the stage and the hash take 18.
+const ASKER_NAME: usize = 45;
+
+/// Whose Jobs they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker<'a> {
+    /// Name of the object.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// What people call it: `version`, `action`.
+    pub word: &'static str,
+}
+
+/// The data, without its content: the operator reads none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatasetSeen {
+    /// All of it is there; the text changes whenever its content may have changed.
+    Present(String),
+    /// Some of it is not there; the texts name what is missing.
+    Absent(Vec<String>),
+}
+
+/// The Job that the status names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobSeen {
+    /// The status names none, or it is not there any more and the ledger has no result either.
+    Missing,
+    /// It runs, or waits to.
+    Running,
+    /// It left a result.
+    Finished(Box<JobResult>),
+    /// It ended without a result; the text says how.
+    Failed(String),
+    /// It succeeded and its result is nowhere.
+    ResultLost,
+    /// Its result names an artifact that the store does not have.
+    ArtifactMissing(String),
+    /// Whether it left a result cannot be said: the ledger is away.
+    LedgerUnavailable(String),
+}
+
+/// What keeps a Job from being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// An object of a needed name is not ours: `Job heart-1-fit-0a1b2c3d`.
+    Taken(String),
+    /// The API server refused it, in words.
+    Refused(String),
+}
+
+/// A Job of the trainer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageJob {
+    /// What it does.
+    pub stage: JobStage,
+    /// Its name, fixed by the asker's uid, the input and the attempt.
+    pub name: String,
+    /// From 1.
+    pub attempt: i32,
+    /// What it reads.
+    pub input: String,
+}
+
+/// How a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has ended well and its outcome is in the status.
+    Recorded,
+    /// It is under way.
+    Waiting(Verdict),
+    /// It cannot begin until somebody makes room.
+    Blocked(Verdict),
+    /// It has ended badly and stays so until its input changes.
+    Terminal(Verdict),
+}
+
+/// What is asked about one stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Who asks.
+    pub asker: Asker<'a>,
+    /// The stage.
+    pub stage: JobStage,
+    /// Type of the condition that tells how the stage stands.
+    pub kind: &'static str,
+    /// That condition as it is written.
+    pub before: Option<&'a Condition>,
+    /// The Job that the attempt under way names.
+    pub job: &'a JobSeen,
+    /// What kept a Job from being made.
+    pub obstacle: Option<&'a Obstacle>,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What to do for a stage, beyond what is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// The Job to make, if it is not there.
+    pub start: Option<StageJob>,
+    /// When to look again, in seconds, though nothing has happened.
+    pub again_after_seconds: Option<u64>,
+}
+
+/// What a status records of data that was read and frozen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frozen {
+    /// The attempt that was made last.
+    pub attempt: Option<AttemptStatus>,
+    /// The rows.
+    pub snapshot: Option<ArtifactStatus>,
+    /// The files that they were read from.
+    pub sources: Vec<SourceStatus>,
+    /// The first five rules that they break.
+    pub violations: Vec<ViolationStatus>,
+}
+
+/// Has the data read, checked and frozen. `watched` says whether every change of it wakes us; other sources are asked again.
+pub fn snapshot(
+    asking: &Asking<'_>,
+    dataset: &DatasetSeen,
+    watched: bool,
+    frozen: &mut Frozen,
+    step: &mut Step,
+) -> Stage {
+    if frozen.snapshot.is_some() {
+        return Stage::Recorded;
+    }
+    let kind = asking.kind;
+    // An attempt that is under way is brought to its end, whatever becomes of the dataset meanwhile: where its outcome
+    // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
+    let under_way = frozen.attempt.clone().filter(|attempt| !attempt.finished);
+    let input = match (dataset, &under_way) {
+        (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
+        (DatasetSeen::Absent(_), Some(attempt))
+            if matches!(asking.job, JobSeen::Running | JobSeen::Finished(_)) =>
+        {
+            attempt.input.clone()
+        }
+        (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
+        (DatasetSeen::Absent(what), _) => {
+            frozen.violations.clear();
+            let message = absent_words(what, asking.asker.word);
+            return Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, message));
+        }
+    };
+    let attempt = frozen.attempt.clone().filter(|attempt| attempt.input == input);
+    let Some(attempt) = attempt else {
+        let stage = asking.start(&mut frozen.attempt, &input, 1, step);
+        if step.start.is_some() {
+            frozen.violations.clear();
+        }
+        return stage;
+    };
+    if attempt.finished {
+        return match asking.settled(&attempt) {
+            Stage::Waiting(verdict) if !watched => asking.again(&mut frozen.attempt, &attempt, verdict, step),
+            stage => stage,
+        };
+    }
+    let result = match asking.outcome(&mut frozen.attempt, &attempt, step) {
+        Ok(result) => result,
+        Err(stage) => return stage,
+    };
+    finish(&mut frozen.attempt);
+    frozen.violations = result.violations.iter().take(5).map(violation).collect();
+    match (result.verdict, result.digest) {
+        (JobVerdict::Succeeded, Some(digest)) => {
+            frozen.snapshot = Some(ArtifactStatus {
+                digest,
+                rows: result.rows.map(bounded),
+                source_sha256: result.sources.first().map(|source| source.sha256),
+            });
+            frozen.sources = result.sources.iter().take(16).map(source).collect();
+            Stage::Recorded
+        }
+        (JobVerdict::DataNotFound, _) => {
+            let verdict = Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message);
+            if watched {
+                return Stage::Waiting(verdict);
+            }
+            asking.again(&mut frozen.attempt, &attempt, verdict, step)
+        }
+        (JobVerdict::SpecInvalid, _) => {
+            Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
+        }
+        _ => Stage::Terminal(Verdict::fails(kind, reasons::DATA_INVALID, result.message)),
+    }
+}
+
+/// Notes that an attempt ended and its result is recorded.
+pub fn finish(attempt: &mut Option<AttemptStatus>) {
+    if let Some(attempt) = attempt {
+        attempt.finished = true;
+    }
+}
+
+// === impl Asker ===
+
+impl Asker<'_> {
+    /// Name and input of the Job of this stage, attempt by attempt.
+    pub fn job(&self, stage: JobStage, input: &str, attempt: i32) -> StageJob {
+        let word = match stage {
+            JobStage::Snapshot => "snapshot",
+            JobStage::Fit => "fit",
+        };
+        let hash = name_hash([
+            self.uid.as_bytes(),
+            word.as_bytes(),
+            input.as_bytes(),
+            &attempt.to_be_bytes()[..],
+        ]);
+        StageJob {
+            stage,
+            name: format!("{}-{word}-{hash}", self.short_name()),
+            attempt,
+            input: input.to_owned(),
+        }
+    }
+
+    /// As much of the name as names of Jobs and their Pods can begin with.
+    pub fn short_name(&self) -> String {
+        let short: String = self.name.chars().take(ASKER_NAME).collect();
+        short.replace('.', "-").trim_end_matches('-').to_owned()
+    }
+}
+
+// === impl DatasetSeen ===
+
+impl DatasetSeen {
+    /// Data that is read as this text says: it counts as other data where the text differs.
+    #[must_use]
+    pub fn read_as(self, text: &str) -> Self {
+        match self {
+            Self::Present(fingerprint) => Self::Present(name_hash([fingerprint.as_bytes(), text.as_bytes()])),
+            absent @ Self::Absent(_) => absent,
+        }
+    }
+}
+
+// === impl Asking ===
+
+impl Asking<'_> {
+    /// Decides to make a Job and to count it, unless something of its name is in the way.
+    pub fn start(
+        &self,
+        slot: &mut Option<AttemptStatus>,
+        input: &str,
+        attempt: i32,
+        step: &mut Step,
+    ) -> Stage {
+        let job = self.asker.job(self.stage, input, attempt);
+        let verdict = self.running(&job.name);
+        if let Some(obstacle) = self.obstacle {
+            step.again_after_seconds = Some(OBSTACLE_RETRY_SECONDS);
+            let word = self.asker.word;
+            let (reason, message) = match obstacle {
+                Obstacle::Taken(what) => (
+                    reasons::NAME_TAKEN,
+                    format!("{what} exists and does not belong to this {word}; delete it"),
+                ),
+                Obstacle::Refused(words) => (reasons::CHILD_REFUSED, words.clone()),
+            };
+            return Stage::Blocked(Verdict::fails(self.kind, reason, message));
+        }
+        *slot = Some(AttemptStatus {
+            attempt,
+            job: job.name.clone(),
+            job_uid: None,
+            input: input.to_owned(),
+            finished: false,
+            started_at: Some(Time(conditions::whole_seconds(self.now))),
+        });
+        step.start = Some(job);
+        Stage::Waiting(verdict)
+    }
+
+    /// The result of an attempt, or what its absence means.
+    pub fn outcome(
+        &self,
+        slot: &mut Option<AttemptStatus>,
+        attempt: &AttemptStatus,
+        step: &mut Step,
+    ) -> Result<JobResult, Stage> {
+        let kind = self.kind;
+        let (reason, message) = match self.job {
+            JobSeen::Finished(result) if result.stage == self.stage => return Ok((**result).clone()),
+            JobSeen::Finished(_) => (
+                reasons::JOB_FAILED,
+                format!("Job {} left the result of another step", attempt.job),
+            ),
+            JobSeen::Running => return Err(Stage::Waiting(self.still_running(attempt))),
+            JobSeen::LedgerUnavailable(error) => {
+                step.again_after_seconds = Some(10);
+                let message = format!(
+                    "Job {} ended, and the ledger cannot be asked for its result: {error}",
+                    attempt.job
+                );
+                let verdict = Verdict::unknown(kind, reasons::LEDGER_UNAVAILABLE, message);
+                return Err(Stage::Waiting(verdict));
+            }
+            JobSeen::Failed(how) => (reasons::JOB_FAILED, format!("Job {} failed: {how}", attempt.job)),
+            JobSeen::Missing | JobSeen::ResultLost => (
+                reasons::RESULT_LOST,
+                format!("Job {} ended and its result is lost", attempt.job),
+            ),
+            JobSeen::ArtifactMissing(what) => (reasons::ARTIFACT_MISSING, what.clone()),
+        };
+        let tried = tries(attempt);
+        if tried < MAX_ATTEMPTS {
+            let next = self.start(slot, &attempt.input, attempt.attempt + 1, step);
+            let Stage::Waiting(verdict) = next else {
+                return Err(next);
+            };
+            // The reason stays visible while the second attempt runs.
+            let message = format!("{message}; attempt {} of {MAX_ATTEMPTS} runs", tried + 1);
+            return Err(Stage::Waiting(Verdict::unknown(verdict.kind, reason, message)));
+        }
+        finish(slot);
+        Err(Stage::Terminal(Verdict::fails(
+            kind,
+            reason,
+            format!("{message}; it was tried {MAX_ATTEMPTS} times"),
+        )))
+    }
+
+    /// A finished attempt without an outcome: what its condition said stands until the input changes.
+    pub fn settled(&self, attempt: &AttemptStatus) -> Stage {
+        let Some(condition) = self.before else {
+            return Stage::Terminal(Verdict::fails(
+                self.kind,
+                reasons::JOB_FAILED,
+                format!("Job {} gave no outcome", attempt.job),
+            ));
+        };
+        let reason = reasons::of_a_finished_attempt(&condition.reason);
+        let verdict = Verdict::fails(self.kind, reason, condition.message.clone());
+        if reason == reasons::DATASET_NOT_FOUND {
+            Stage::Waiting(verdict)
+        } else {
+            Stage::Terminal(verdict)
+        }
+    }
+
+    /// A source that held nothing: a `ConfigMap` wakes us when it changes, an address or a volume has to be asked again.
+    fn again(
+        &self,
+        slot: &mut Option<AttemptStatus>,
+        attempt: &AttemptStatus,
+        verdict: Verdict,
+        step: &mut Step,
+    ) -> Stage {
+        // Each time that it is asked has its own two attempts: 1 and 2, then 3 and 4, up to the last that has a number.
+        let asked = (attempt.attempt - 1) / MAX_ATTEMPTS;
+        let pause = (ABSENT_RETRY_SECONDS * i64::from(asked + 1)).min(ABSENT_RETRY_MOST_SECONDS);
+        let waited = attempt
+            .started_at
+            .as_ref()
+            .map_or(pause, |since| self.now.as_second() - since.0.as_second());
+        if waited < pause {
+            step.again_after_seconds = Some((pause - waited).unsigned_abs());
+            return Stage::Waiting(verdict);
+        }
+        let next = ((asked + 1) * MAX_ATTEMPTS + 1).min(LAST_ATTEMPT - 1);
+        match self.start(slot, &attempt.input, next, step) {
+            Stage::Waiting(_) => Stage::Waiting(verdict),
+            blocked => blocked,
+        }
+    }
+
+    fn running(&self, job: &str) -> Verdict {
+        match self.stage {
+            JobStage::Snapshot => Verdict::unknown(
+                self.kind,
+                reasons::SNAPSHOT_RUNNING,
+                format!("Job {job} reads and checks the data"),
+            ),
+            JobStage::Fit => Verdict::unknown(
+                self.kind,
+                reasons::FIT_RUNNING,
+                format!("Job {job} trains and evaluates"),
+            ),
+        }
+    }
+
+    /// While a later attempt runs, the condition goes on saying why the one before it did not do.
+    fn still_running(&self, attempt: &AttemptStatus) -> Verdict {
+        let fresh = self.running(&attempt.job);
+        if attempt.attempt == 1 {
+            return fresh;
+        }
+        match self
+            .before
+            .map(|before| (reasons::of_a_finished_attempt(&before.reason), before))
+        {
+            Some((reason, before)) if before.status == "False" => {
+                Verdict::fails(fresh.kind, reason, before.message.clone())
+            }
+            Some((reason, before)) => Verdict::unknown(fresh.kind, reason, before.message.clone()),
+            None => fresh,
+        }
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// The verdict of this stage; `recorded` says it of one that ended well.
+    pub fn verdict(&self, recorded: impl FnOnce() -> Verdict) -> Verdict {
+        match self {
+            Self::Recorded => recorded(),
+            Self::Waiting(verdict) | Self::Blocked(verdict) | Self::Terminal(verdict) => verdict.clone(),
+        }
+    }
+}
+
+/// Which of the tries of one asking this is: 1 or 2.
+fn tries(attempt: &AttemptStatus) -> i32 {
+    (attempt.attempt - 1) % MAX_ATTEMPTS + 1
+}
+
+fn absent_words(what: &[String], asker: &str) -> String {
+    match what {
+        [one] => format!("{one} does not exist; the {asker} waits for it"),
+        several => format!(
+            "{} do not exist; the {asker} waits for them",
+            several.join(" and ")
+        ),
+    }
+}
+
+fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
+    ViolationStatus {
+        column: cut(&violation.column, 256),
+        rule: cut(&violation.rule, 64),
+        message: cut(&violation.message, 256),
+        count: bounded(violation.count),
+        example_row: violation.example_row.map(bounded),
+    }
+}
+
+fn source(source: &modelward_wire::SourceRecord) -> SourceStatus {
+    SourceStatus {
+        name: cut(&source.name, 256),
+        sha256: source.sha256,
+        rows: bounded(source.rows),
+        positive_rows: source.positive_rows.map(bounded),
+    }
+}
+
+fn cut(text: &str, length: usize) -> String {
+    text.chars().take(length).collect()
+}
+
+/// The greatest number that JSON readers agree on is the greatest that the API takes.
+fn bounded(count: u64) -> i64 {
+    i64::try_from(count.min(9_007_199_254_740_991)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_jobs_fit_for_the_longest_name_and_differ_by_uid() {
+        let long = format!("retrain-{}.on.demand", "x".repeat(200));
+        let asker = |uid| Asker {
+            name: &long,
+            uid,
+            word: "action",
+        };
+        let name = asker("u1").job(JobStage::Snapshot, "0a1b2c3d", 1).name;
+        assert!(name.len() <= 63, "{name} is too long");
+        assert!(!name.contains('.'));
+        assert_ne!(name, asker("u2").job(JobStage::Snapshot, "0a1b2c3d", 1).name);
+    }
+
+    #[test]
+    fn data_that_is_read_in_another_way_is_other_data() {
+        let seen = DatasetSeen::Present("first".into());
+        assert_ne!(seen.clone().read_as("a"), seen.clone().read_as("b"));
+        assert_eq!(seen.clone().read_as("a"), seen.read_as("a"));
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named() {
+        let words = |what: &[&str]| {
+            let what: Vec<_> = what.iter().map(ToString::to_string).collect();
+            absent_words(&what, "version")
+        };
+        assert_eq!(
+            words(&["ConfigMap a"]),
+            "ConfigMap a does not exist; the version waits for it"
+        );
+        assert_eq!(
+            words(&["ConfigMap a", "PersistentVolumeClaim b"]),
+            "ConfigMap a and PersistentVolumeClaim b do not exist; the version waits for them"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! What is proposed because of a verdict: from the window's verdict over the diagnosis to an action, held back by guard
+//! rails.
+//!
+//! ```text
+//! a window closed ──► schedule ──► report ──► verdict of the ledger ──► propose ──► RetrainModel or SendAlert
+//!                                                                         │ first link of the chain that holds
+//!                                                                         └──► nothing, and why
+//! ```
+
+mod propose;
+mod schedule;
+mod verdict;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+pub use propose::{Decision, MOST_RETRAINS, Proposed, World, drifting_models, propose, remember};
+pub use schedule::{DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_scheduled, prunable, report_name, schedule};
+pub use verdict::{Step, away_status, drift_words, refused_status, step, verdict_status};
+
+/// The largest integer that every reader of JSON keeps.
+const LARGEST: u64 = 9_007_199_254_740_991;
+
+/// How people read a window: `10:00-11:00`, always in UTC; with dates where it is longer than a day.
+pub fn window_words(start: Timestamp, end: Timestamp) -> String {
+    let seconds = end.as_second().saturating_sub(start.as_second());
+    let whole_minutes = start.as_second() % 60 == 0 && end.as_second() % 60 == 0;
+    let format = match (seconds > 86_400, whole_minutes) {
+        (false, true) => "%H:%M",
+        (false, false) => "%H:%M:%S",
+        (true, true) => "%Y-%m-%d %H:%M",
+        (true, false) => "%Y-%m-%d %H:%M:%S",
+    };
+    let word = |time: Timestamp| time.to_zoned(TimeZone::UTC).strftime(format).to_string();
+    let between = if seconds > 86_400 { " to " } else { "-" };
+    format!("{}{between}{}", word(start), word(end))
+}
+
+/// `a`, `a and b`, `a, b and c`; `a, b, c and 4 more` where there are more than `most`.
+fn listed(names: &[&str], most: usize) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        _ if names.len() > most => {
+            format!("{} and {} more", names[..most].join(", "), names.len() - most)
+        }
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn count(value: u64) -> i64 {
+    i64::try_from(value.min(LARGEST)).unwrap_or(i64::MAX)
+}
+
+/// The first whole second at this time or after it.
+fn whole_second(time: Timestamp) -> i64 {
+    time.as_second() + i64::from(time.subsec_nanosecond() > 0)
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(if second < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+#[cfg(test)]
+mod tests;

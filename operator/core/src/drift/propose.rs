@@ -1,0 +1,376 @@
+//! From a verdict over the diagnosis to an action, or to what keeps one from being proposed.
+//!
+//! Guard rails are counted over what the model remembers of its proposals and never over actions: those can be deleted.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use modelward_crds::{
+    ActionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model, Proposal,
+    RemediationAction, RemediationActionSpec, VersionReference, labels,
+};
+
+use super::{
+    drift_words,
+    schedule::{is_open, is_scheduled, rests_on},
+    window_words,
+};
+use crate::{conditions::whole_seconds, name_hash, policy::Policy, reasons};
+
+/// Proposals that a model remembers: as many as its schema holds.
+const REMEMBERED: usize = 32;
+/// Whatever the budget says, so many retrainings a day are the most: more could not be remembered beside other proposals,
+/// and what is not remembered cannot be counted.
+pub const MOST_RETRAINS: usize = 28;
+/// Models that drift are counted over windows that ended within so many seconds.
+const STORM_SECONDS: i64 = 3600;
+/// A budget is for so many seconds.
+const DAY: i64 = 86_400;
+/// What people read of a proposal on a report.
+const MESSAGE: usize = 512;
+/// What an action says of its reason.
+const ACTION_MESSAGE: usize = 1024;
+
+/// What a proposal is decided from.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    /// The report, with its verdict.
+    pub report: &'a DriftReport,
+    /// The model of its version.
+    pub model: &'a Model,
+    /// Whether the version says on which data to retrain.
+    pub retrains: bool,
+    /// Reports of the model.
+    pub reports: &'a [DriftReport],
+    /// Actions of the model.
+    pub actions: &'a [RemediationAction],
+    /// How many models drift at present: [`drifting_models`].
+    pub drifting: usize,
+    /// Guard rails.
+    pub policy: &'a Policy,
+}
+
+/// What comes of a verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// There is nothing to answer.
+    Nothing,
+    /// Something kept an action from being proposed.
+    Kept {
+        /// What, in one word.
+        reason: &'static str,
+        /// The same in words.
+        message: String,
+    },
+    /// An action is proposed.
+    Propose(Box<Proposed>),
+}
+
+/// A proposed action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposed {
+    /// Its name, fixed by the report: proposing it twice makes one.
+    pub name: String,
+    /// Its content.
+    pub spec: RemediationActionSpec,
+    /// `Proposed`, or why it is an alert.
+    pub reason: &'static str,
+    /// What the report says of it.
+    pub message: String,
+}
+
+/// One link of the chain: decides, or leaves it to the next one.
+type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
+
+/// The first link that decides, decides; a retraining is proposed where none does.
+const CHAIN: [Link; 9] = [
+    no_drift,
+    proposed_already,
+    not_serving,
+    paused,
+    action_open,
+    storm,
+    no_retraining,
+    cool_down,
+    budget_spent,
+];
+
+/// What is proposed because of a verdict. Pure: the same world gives the same decision.
+pub fn propose(world: &World<'_>, now: Timestamp) -> Decision {
+    CHAIN.iter().find_map(|link| link(world, now)).unwrap_or_else(|| {
+        let words = drift_words(features(world.report));
+        propose_as(world, ActionType::RetrainModel, reasons::PROPOSED, &words)
+    })
+}
+
+/// The proposals that a model remembers once this one is made: newest first.
+///
+/// Where there is no room, the oldest that no guard rail counts goes: neither the newest of its type, from which cool-down is
+/// measured, nor a retraining of the last day, of which the budget is made.
+pub fn remember(proposals: &[Proposal], new: Proposal, now: Timestamp) -> Vec<Proposal> {
+    let mut kept = vec![new];
+    kept.extend(proposals.iter().cloned());
+    while kept.len() > REMEMBERED {
+        let counts = |index: usize| {
+            let one = &kept[index];
+            let newest = kept[..index].iter().all(|other| other.action != one.action);
+            newest || (one.action == ActionType::RetrainModel && seconds_since(one, now) < DAY)
+        };
+        let idle = (0..kept.len()).rev().find(|index| !counts(*index));
+        kept.remove(idle.unwrap_or(kept.len() - 1));
+    }
+    kept
+}
+
+/// How many models have a window that ended within the last hour and drifted.
+///
+/// A label can be written by whoever makes a report, the uid of what was judged only by the operator: a version with five
+/// labels is one model, and a model with five versions too.
+pub fn drifting_models(reports: &[DriftReport], now: Timestamp) -> usize {
+    let (mut models, mut versions) = (BTreeSet::new(), BTreeSet::new());
+    for report in reports {
+        let status = report
+            .status
+            .as_ref()
+            .filter(|status| status.verdict == Some(DriftVerdict::Drift));
+        let age = now.as_second() - report.spec.end_time.0.as_second();
+        if let (Some(status), Some(model)) = (status, report.labels().get(labels::MODEL))
+            && age <= STORM_SECONDS
+        {
+            models.insert((report.namespace(), model.clone()));
+            versions.insert(status.version_uid.clone());
+        }
+    }
+    models.len().min(versions.len())
+}
+
+// === the chain, in its order ===
+
+fn no_drift(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let verdict = world.report.status.as_ref().and_then(|status| status.verdict);
+    (verdict != Some(DriftVerdict::Drift)).then_some(Decision::Nothing)
+}
+
+/// The proposal was remembered, and then something ended the work: it goes on where it was.
+fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let uid = world.report.metadata.uid.as_deref()?;
+    let before = proposals(world.model).iter().find(|one| one.cause == uid)?;
+    let words = drift_words(features(world.report));
+    Some(match before.action {
+        ActionType::SendAlert if is_storm(world) => storm_alert(world),
+        ActionType::SendAlert => no_retraining_alert(world),
+        action => propose_as(world, action, reasons::PROPOSED, &words),
+    })
+}
+
+fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let (version, model) = (&world.report.spec.version, world.model.name_any());
+    let status = world.report.status.as_ref();
+    let uid = status.and_then(|status| status.version_uid.as_ref());
+    if uid.is_none() || serving(world.model) != uid {
+        let message = format!("{version} is not what {model} answers with");
+        return Some(kept(reasons::NOT_SERVING, &message));
+    }
+    let end = world.report.spec.end_time.0;
+    let newer = world
+        .reports
+        .iter()
+        .filter(|other| other.spec.version == *version && is_scheduled(other, world.model))
+        .filter(|other| other.spec.end_time.0 > end)
+        .max_by_key(|other| other.spec.end_time.0)?;
+    let message = format!("{} is on a newer window and decides instead", newer.name_any());
+    Some(kept(reasons::NOT_SERVING, &message))
+}
+
+fn paused(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let message = format!("{} is paused: spec.paused is true", world.model.name_any());
+    (world.model.spec.paused).then(|| kept(reasons::PAUSED, &message))
+}
+
+fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let status = world.model.status.as_ref();
+    if let Some(active) = status.and_then(|status| status.active_action.as_ref()) {
+        let message = format!("{} is changing {}", active.name, world.model.name_any());
+        return Some(kept(reasons::ACTION_OPEN, &message));
+    }
+    let uid = world.report.metadata.uid.as_deref().unwrap_or_default();
+    // A dry run carries nothing out, so it answers nothing.
+    let open = world.actions.iter().find(|action| {
+        let answers = action.spec.action == ActionType::RetrainModel || rests_on(action, uid);
+        answers && !action.spec.dry_run && is_open(action)
+    })?;
+    let message = format!("{} is not done yet", open.name_any());
+    Some(kept(reasons::ACTION_OPEN, &message))
+}
+
+fn storm(world: &World<'_>, now: Timestamp) -> Option<Decision> {
+    is_storm(world).then(|| alert(world, storm_alert(world), now))
+}
+
+fn no_retraining(world: &World<'_>, now: Timestamp) -> Option<Decision> {
+    (!world.retrains).then(|| alert(world, no_retraining_alert(world), now))
+}
+
+fn cool_down(world: &World<'_>, now: Timestamp) -> Option<Decision> {
+    cooling(world, ActionType::RetrainModel, now)
+}
+
+fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
+    let budget = usize::try_from(world.policy.retrains_a_day)
+        .unwrap_or(0)
+        .min(MOST_RETRAINS);
+    let spent = of_type(world.model, ActionType::RetrainModel)
+        .filter(|one| seconds_since(one, now) < DAY)
+        .count();
+    let message = format!(
+        "{spent} retrainings of {} were proposed within a day, and {budget} are the most",
+        world.model.name_any()
+    );
+    (spent >= budget).then(|| kept(reasons::BUDGET_SPENT, &message))
+}
+
+// === words and parts ===
+
+fn kept(reason: &'static str, message: &str) -> Decision {
+    Decision::Kept {
+        reason,
+        message: cut(message, MESSAGE),
+    }
+}
+
+fn is_storm(world: &World<'_>) -> bool {
+    let many = usize::try_from(world.policy.storm_models).unwrap_or(0).max(1);
+    world.drifting >= many
+}
+
+/// An alert is for people: the same model does not raise one at each window.
+fn alert(world: &World<'_>, alert: Decision, now: Timestamp) -> Decision {
+    cooling(world, ActionType::SendAlert, now).unwrap_or(alert)
+}
+
+fn storm_alert(world: &World<'_>) -> Decision {
+    let words = format!(
+        "{} models drift within an hour: validate the data that reaches them, nothing is retrained; {}",
+        world.drifting,
+        drift_words(features(world.report)),
+    );
+    propose_as(world, ActionType::SendAlert, reasons::STORM_BREAKER, &words)
+}
+
+fn no_retraining_alert(world: &World<'_>) -> Decision {
+    let words = format!(
+        "{}; {} does not say on which data to retrain, set spec.retraining",
+        drift_words(features(world.report)),
+        world.report.spec.version,
+    );
+    propose_as(world, ActionType::SendAlert, reasons::NO_RETRAINING, &words)
+}
+
+fn cooling(world: &World<'_>, action: ActionType, now: Timestamp) -> Option<Decision> {
+    let last = of_type(world.model, action).max_by_key(|one| one.at.0)?;
+    let left = world.policy.cool_down_seconds - seconds_since(last, now);
+    let message = format!(
+        "{} was proposed at {}, the next one may be in {left} s",
+        last.name, last.at.0
+    );
+    (left > 0).then(|| kept(reasons::COOL_DOWN, &message))
+}
+
+fn propose_as(world: &World<'_>, action: ActionType, reason: &'static str, words: &str) -> Decision {
+    let report = world.report;
+    let uid = report.uid().unwrap_or_default();
+    let model = world.model.name_any();
+    let verb = if action == ActionType::SendAlert {
+        "alert"
+    } else {
+        "retrain"
+    };
+    let name = format!("{verb}-{model}-{}", name_hash([uid.as_bytes()]));
+    let evidence = EvidenceReference {
+        kind: EvidenceKind::DriftReport,
+        name: report.name_any(),
+        uid,
+    };
+    let status = report.status.as_ref();
+    let rows = status.and_then(|status| status.rows).unwrap_or(0);
+    let window = window_words(report.spec.start_time.0, report.spec.end_time.0);
+    let message = format!("{words} ({rows} rows of {window})");
+    let spec = RemediationActionSpec {
+        model,
+        action,
+        target: Some(VersionReference {
+            name: report.spec.version.clone(),
+            uid: status.and_then(|status| status.version_uid.clone()),
+        }),
+        candidate: None,
+        // Without its counts there is no window that could become a reference.
+        accept_window: status
+            .filter(|status| action == ActionType::RetrainModel && status.counts.is_some())
+            .map(|_| evidence.clone()),
+        diagnosis: Some(Diagnosis::DataDrift),
+        evidence: vec![evidence],
+        message: Some(cut(&message, ACTION_MESSAGE)),
+        dry_run: false,
+        parent_ref: None,
+    };
+    Decision::Propose(Box::new(Proposed {
+        message: cut(&format!("{name}: {words}"), MESSAGE),
+        name,
+        spec,
+        reason,
+    }))
+}
+
+// === impl Proposed ===
+
+impl Proposed {
+    /// What the model remembers of it.
+    pub fn remembered(&self, report: &DriftReport, now: Timestamp) -> Proposal {
+        Proposal {
+            name: self.name.clone(),
+            action: self.spec.action,
+            cause: report.uid().unwrap_or_default(),
+            at: Time(whole_seconds(now)),
+        }
+    }
+}
+
+/// Uid of the version that is routed with most weight and answers.
+fn serving(model: &Model) -> Option<&String> {
+    let status = model.status.as_ref()?;
+    let answers = status.history.first().filter(|_| status.serving.is_some())?;
+    let routed = status.routes.iter().max_by_key(|route| route.weight)?;
+    (routed.uid == answers.uid).then_some(&answers.uid)
+}
+
+fn proposals(model: &Model) -> &[Proposal] {
+    let status = model.status.as_ref();
+    status
+        .map(|status| status.proposals.as_slice())
+        .unwrap_or_default()
+}
+
+fn of_type(model: &Model, action: ActionType) -> impl Iterator<Item = &Proposal> {
+    proposals(model).iter().filter(move |one| one.action == action)
+}
+
+fn features(report: &DriftReport) -> &[modelward_crds::DriftedFeature] {
+    let status = report.status.as_ref();
+    status
+        .map(|status| status.features.as_slice())
+        .unwrap_or_default()
+}
+
+/// Whole seconds, as the record keeps them. A clock that was set back makes them negative, which is recent.
+fn seconds_since(proposal: &Proposal, now: Timestamp) -> i64 {
+    now.as_second() - proposal.at.0.as_second()
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}

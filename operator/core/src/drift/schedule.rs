@@ -1,0 +1,171 @@
+//! Which windows are to be judged, and which reports may go.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use modelward_crds::{
+    DriftReport, EvidenceKind, Model, ModelVersion, RemediationAction, ServedRecord, conditions::types,
+};
+
+use super::{at, whole_second};
+use crate::conditions;
+
+/// After an outage so many windows are judged, the latest ones: older ones say nothing about now.
+pub const WINDOWS_CAUGHT_UP: i64 = 24;
+
+/// Windows that are to be judged now, and when to look again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// Reports to make, the oldest window first.
+    pub due: Vec<DueWindow>,
+    /// When the next window is over and told. Nothing closes where nothing serves.
+    pub next: Option<Timestamp>,
+}
+
+/// A window that is over and has no report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueWindow {
+    /// Name of the report.
+    pub name: String,
+    /// Name of the version.
+    pub version: String,
+    /// Beginning of the window.
+    pub start: Timestamp,
+    /// Its end.
+    pub end: Timestamp,
+}
+
+/// Which windows of what serves have closed, are told and have no report.
+///
+/// A window in which the version took over counts too: its rows are counted by route. Windows before the newest one that was
+/// judged are never judged again, so that a report that was pruned does not come back.
+pub fn schedule(
+    model: &Model,
+    versions: &[ModelVersion],
+    reports: &[DriftReport],
+    now: Timestamp,
+) -> Schedule {
+    let Some((record, version)) = watched(model, versions) else {
+        return Schedule::default();
+    };
+    let name = version.name_any();
+    let monitoring = &version.spec.monitoring;
+    let length = i64::from(monitoring.window_seconds.max(1));
+    let lateness = i64::from(monitoring.lateness_seconds.max(0));
+    let next_end = |second: i64| second - second.rem_euclid(length) + length;
+
+    let told = now.as_second() - lateness;
+    let closed = next_end(told) - length;
+    let judged = reports
+        .iter()
+        .filter(|report| report.spec.version == name && is_scheduled(report, model))
+        .filter_map(|report| {
+            // One that is not a window of today's length says nothing about which of today's windows are judged.
+            let (start, end) = bounds(report);
+            (end.rem_euclid(length) == 0 && end - start == length && end <= closed).then_some(end)
+        })
+        .max();
+    let mut first = next_end(record.since.0.as_second()).max(closed - (WINDOWS_CAUGHT_UP - 1) * length);
+    if let Some(judged) = judged {
+        first = first.max(judged + length);
+    }
+    let ends = (0..WINDOWS_CAUGHT_UP)
+        .map(|window| first + window * length)
+        .take_while(|end| *end <= closed);
+    let due = ends.filter_map(|end| {
+        let window = DueWindow {
+            name: report_name(&name, at(end)),
+            version: name.clone(),
+            start: at(end - length),
+            end: at(end),
+        };
+        let taken = reports.iter().any(|report| report.name_any() == window.name);
+        (!taken).then_some(window)
+    });
+    Schedule {
+        due: due.collect(),
+        next: Some(at(first.max(closed + length) + lateness)),
+    }
+}
+
+/// Name of the report on a version's window that ends then: the same window has the same name.
+pub fn report_name(version: &str, end: Timestamp) -> String {
+    format!("{version}-{}", end.strftime("%Y%m%d-%H%M%S"))
+}
+
+/// Whether a report was made because its window closed, and not because a person asked for it.
+pub fn is_scheduled(report: &DriftReport, model: &Model) -> bool {
+    let owned = report
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == model.metadata.uid.as_ref());
+    owned && report.name_any() == report_name(&report.spec.version, report.spec.end_time.0)
+}
+
+/// Reports that may go: made because their window closed, beyond the newest `kept`, and not what an action that is not done
+/// yet rests on. A person's reports are that person's.
+pub fn prunable<'a>(
+    model: &Model,
+    reports: &'a [DriftReport],
+    actions: &[RemediationAction],
+    kept: i32,
+) -> Vec<&'a DriftReport> {
+    let mut scheduled: Vec<_> = reports
+        .iter()
+        .filter(|report| is_scheduled(report, model))
+        .collect();
+    scheduled.sort_by_key(|report| Reverse((report.spec.end_time.0, report.name_any())));
+    let kept = usize::try_from(kept).unwrap_or(0).max(1);
+    let needed = |report: &DriftReport| {
+        actions
+            .iter()
+            .filter(|action| is_open(action))
+            .any(|action| rests_on(action, report.metadata.uid.as_deref().unwrap_or_default()))
+    };
+    scheduled
+        .into_iter()
+        .skip(kept)
+        .filter(|report| !needed(report))
+        .collect()
+}
+
+/// Whether an action has not ended.
+pub(super) fn is_open(action: &RemediationAction) -> bool {
+    let conditions = action
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    conditions::find(conditions, types::SUCCEEDED)
+        .is_none_or(|succeeded| !matches!(succeeded.status.as_str(), "True" | "False"))
+}
+
+/// Whether an action names the report of this uid.
+pub(super) fn rests_on(action: &RemediationAction, report_uid: &str) -> bool {
+    let evidence = action.spec.evidence.iter().chain(&action.spec.accept_window);
+    evidence
+        .filter(|evidence| evidence.kind == EvidenceKind::DriftReport)
+        .any(|evidence| evidence.uid == report_uid)
+}
+
+/// What answers now, since when, and the version that it is.
+fn watched<'a>(
+    model: &'a Model,
+    versions: &'a [ModelVersion],
+) -> Option<(&'a ServedRecord, &'a ModelVersion)> {
+    let status = model.status.as_ref()?;
+    let record = status.history.first().filter(|_| status.serving.is_some())?;
+    let version = versions.iter().find(|version| {
+        version.metadata.uid.as_ref() == Some(&record.uid) && version.metadata.deletion_timestamp.is_none()
+    })?;
+    Some((record, version))
+}
+
+/// Whole seconds: counts of windows that start in between are added up.
+pub(super) fn bounds(report: &DriftReport) -> (i64, i64) {
+    (
+        whole_second(report.spec.start_time.0),
+        whole_second(report.spec.end_time.0),
+    )
+}

@@ -1,0 +1,337 @@
+//! What a report says: while it waits, when the ledger has judged, when the ledger cannot.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use modelward_crds::{
+    AsideRows, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, DriftedFeature, IncarnationCounts,
+    ModelVersion, PlannedReference, ReferenceKind, conditions::types,
+};
+use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult, ReportVerdict};
+
+use super::{at, count, listed, schedule::bounds, window_words};
+use crate::{
+    conditions::{self, Verdict},
+    reasons,
+};
+
+/// Features that a status lists; the ledger has them all.
+const FEATURES: usize = 32;
+/// Characters of the printed column.
+const DRIFTED: usize = 256;
+/// Names in a sentence.
+const NAMED: usize = 8;
+
+/// What is to be done about a report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// It has its verdict, or can never have one.
+    Done,
+    /// There is nothing to ask yet.
+    Wait {
+        /// What it says meanwhile.
+        status: Box<DriftReportStatus>,
+        /// When to look again, where the clock tells.
+        until: Option<Timestamp>,
+    },
+    /// The ledger can judge.
+    Ask(ReportRequest),
+}
+
+/// The windows that an interval covers: counts are kept in windows, and each belongs where it starts.
+struct Covered {
+    start: i64,
+    end: i64,
+}
+
+/// What is to be done about a report. A verdict is never asked for twice.
+pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
+    let old = report.status.as_ref();
+    let ended = |status: &DriftReportStatus| {
+        let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
+        status.verdict.is_some() || succeeded.is_some_and(|found| found.reason == reasons::LEDGER_REFUSED)
+    };
+    if old.is_some_and(ended) {
+        return Step::Done;
+    }
+    let name = &report.spec.version;
+    let waits = |verdict: Verdict, stalled: bool, until: Option<Timestamp>| Step::Wait {
+        status: Box::new(with_conditions(
+            report,
+            old.cloned().unwrap_or_default(),
+            verdict,
+            stalled,
+            now,
+        )),
+        until,
+    };
+    let Some(version) = version else {
+        let message = format!("there is no ModelVersion {name} in this namespace");
+        let verdict = Verdict::unknown(types::SUCCEEDED, reasons::VERSION_NOT_FOUND, message);
+        return waits(verdict, true, None);
+    };
+    let (start, end) = bounds(report);
+    let monitoring = &version.spec.monitoring;
+    let closes = at(
+        covered(report, version).map_or(end, |covered| covered.end.max(end))
+            + i64::from(monitoring.lateness_seconds.max(0)),
+    );
+    if now < closes {
+        let message = format!("{} is judged from {closes} on", window_of(report, version));
+        let verdict = Verdict::unknown(types::SUCCEEDED, reasons::WINDOW_OPEN, message);
+        return waits(verdict, false, Some(closes));
+    }
+    let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
+    let Some(bundle) = bundle else {
+        let message = format!("{name} has no bundle yet, so there is nothing to compare its traffic with");
+        let verdict = Verdict::unknown(types::SUCCEEDED, reasons::NO_BUNDLE, message);
+        return waits(verdict, false, None);
+    };
+    let tolerances = monitoring.tolerances.iter();
+    Step::Ask(ReportRequest {
+        format: REPORT_FORMAT,
+        model: version.spec.model.clone(),
+        version: name.clone(),
+        bundle: bundle.digest,
+        start,
+        end,
+        minimum_rows: u64::try_from(monitoring.minimum_rows).unwrap_or(0),
+        tolerance: monitoring.tolerance.clone(),
+        tolerances: tolerances
+            .map(|one| (one.feature.clone(), one.tolerance.clone()))
+            .collect(),
+    })
+}
+
+/// The status that a verdict makes. It is written once.
+pub fn verdict_status(
+    report: &DriftReport,
+    version: &ModelVersion,
+    result: &ReportResult,
+    now: Timestamp,
+) -> DriftReportStatus {
+    let features = features(result);
+    let (reason, verdict) = match result.verdict {
+        ReportVerdict::Drift => (reasons::DRIFT_FOUND, DriftVerdict::Drift),
+        ReportVerdict::NoDrift => (reasons::NO_DRIFT, DriftVerdict::NoDrift),
+        ReportVerdict::InsufficientData => (reasons::INSUFFICIENT_DATA, DriftVerdict::InsufficientData),
+    };
+    let status = DriftReportStatus {
+        verdict: Some(verdict),
+        rows: Some(count(result.rows)),
+        version_uid: version.uid(),
+        drifted: printed(&features),
+        coverage: coverage(result),
+        aside: Some(AsideRows {
+            synthetic: count(result.synthetic),
+            repeated: count(result.repeated),
+            over_limit: count(result.over_limit),
+        }),
+        counts: result.counts,
+        reference: Some(reference(version, result)),
+        incarnations: Some(IncarnationCounts {
+            total: count(result.incarnations),
+            unclosed: count(result.unclosed.len() as u64),
+        }),
+        features,
+        ..report.status.clone().unwrap_or_default()
+    };
+    let rows = format!("{} rows of {}", result.rows, window_of(report, version));
+    let message = match result.verdict {
+        ReportVerdict::Drift => format!("{} ({rows})", drift_words(&status.features)),
+        ReportVerdict::NoDrift => format!("no feature differs ({rows})"),
+        ReportVerdict::InsufficientData => {
+            let needed = version.spec.monitoring.minimum_rows;
+            if count(result.rows) < needed {
+                format!("too few rows to tell, {needed} are needed ({rows})")
+            } else {
+                format!("too few values of each feature to tell ({rows})")
+            }
+        }
+    };
+    let verdict = Verdict::holds(types::SUCCEEDED, reason, message);
+    with_conditions(report, status, verdict, false, now)
+}
+
+/// What a report says while the ledger does not answer.
+pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> DriftReportStatus {
+    let message = format!("the ledger is asked again: {problem}");
+    let verdict = Verdict::unknown(types::SUCCEEDED, reasons::LEDGER_UNAVAILABLE, message);
+    with_conditions(
+        report,
+        report.status.clone().unwrap_or_default(),
+        verdict,
+        false,
+        now,
+    )
+}
+
+/// What a report says when the ledger understood and refused. A bundle that is missing may be restored; everything else that
+/// it refuses, it will refuse again, and the next window asks anew.
+pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Timestamp) -> DriftReportStatus {
+    let (reason, hint) = match code {
+        404 => (
+            reasons::ARTIFACT_MISSING,
+            "it is asked for again every few minutes",
+        ),
+        _ => (
+            reasons::LEDGER_REFUSED,
+            "once that is put right, make a new DriftReport",
+        ),
+    };
+    let verdict = Verdict::fails(types::SUCCEEDED, reason, format!("{problem}; {hint}"));
+    with_conditions(
+        report,
+        report.status.clone().unwrap_or_default(),
+        verdict,
+        true,
+        now,
+    )
+}
+
+/// What drifted, in words: "age and slope differ; the missing rate of ca differs".
+pub fn drift_words(features: &[DriftedFeature]) -> String {
+    let of = |aspect| -> Vec<&str> {
+        let features = features.iter().filter(|feature| feature.aspect == aspect);
+        features.map(|feature| feature.name.as_str()).collect()
+    };
+    let sentence = |names: &[&str], one: &str, many: &str| {
+        let verb = if names.len() == 1 { "differs" } else { "differ" };
+        let what = if names.len() == 1 { one } else { many };
+        (!names.is_empty()).then(|| format!("{what}{} {verb}", listed(names, NAMED)))
+    };
+    let sentences = [
+        sentence(&of(DriftAspect::Values), "", ""),
+        sentence(
+            &of(DriftAspect::MissingRate),
+            "the missing rate of ",
+            "missing rates of ",
+        ),
+    ];
+    let sentences: Vec<_> = sentences.into_iter().flatten().collect();
+    if sentences.is_empty() {
+        return "its input differs".to_owned();
+    }
+    sentences.join("; ")
+}
+
+// === parts ===
+
+fn with_conditions(
+    report: &DriftReport,
+    mut status: DriftReportStatus,
+    succeeded: Verdict,
+    stalled: bool,
+    now: Timestamp,
+) -> DriftReportStatus {
+    let working = succeeded.status == conditions::Status::Unknown && !stalled;
+    let (reason, message) = (succeeded.reason, succeeded.message.clone());
+    let summary = |kind, holds: bool| {
+        if holds {
+            Verdict::holds(kind, reason, message.clone())
+        } else {
+            Verdict::fails(kind, reason, "")
+        }
+    };
+    let verdicts = [
+        summary(types::RECONCILING, working),
+        summary(types::STALLED, stalled),
+    ];
+    let verdicts: Vec<_> = [succeeded].into_iter().chain(verdicts).collect();
+    let generation = report.metadata.generation;
+    status.observed_generation = generation;
+    status.conditions = conditions::merge(&status.conditions, &verdicts, generation, now);
+    status
+}
+
+/// The windows that start inside the report's interval; none where it is shorter than a window and lies between two starts.
+fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
+    let (start, end) = bounds(report);
+    let length = i64::from(version.spec.monitoring.window_seconds.max(1));
+    let up = |second: i64| second + (length - second.rem_euclid(length)) % length;
+    (up(start) < end).then(|| Covered {
+        start: up(start),
+        end: up(end),
+    })
+}
+
+/// The interval in words, and which windows it covers where it is not made of whole ones.
+fn window_of(report: &DriftReport, version: &ModelVersion) -> String {
+    let (start, end) = bounds(report);
+    let asked = window_words(at(start), at(end));
+    match covered(report, version) {
+        Some(covered) if (covered.start, covered.end) == (start, end) => asked,
+        Some(covered) => format!(
+            "{asked}, by the windows that start in it: {}",
+            window_words(at(covered.start), at(covered.end))
+        ),
+        None => format!(
+            "{asked}, in which no window of {} s starts",
+            version.spec.monitoring.window_seconds
+        ),
+    }
+}
+
+fn features(result: &ReportResult) -> Vec<DriftedFeature> {
+    let mut seen = BTreeSet::new();
+    let features = result.drifted.iter().map(|found| DriftedFeature {
+        name: found.feature.chars().take(128).collect(),
+        aspect: if found.values {
+            DriftAspect::Values
+        } else {
+            DriftAspect::MissingRate
+        },
+        effect: found.effect.clone(),
+        lower: found.lower.clone(),
+        upper: found.upper.clone(),
+        tolerance: found.tolerance.clone(),
+        q_value: found.q_value.clone(),
+    });
+    features
+        .filter(|feature| seen.insert((feature.name.clone(), feature.aspect)))
+        .take(FEATURES)
+        .collect()
+}
+
+/// Names of the features, each once, as many as fit.
+fn printed(features: &[DriftedFeature]) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for feature in features {
+        if !names.contains(&feature.name.as_str()) {
+            names.push(&feature.name);
+        }
+    }
+    let all = names.join(", ");
+    if all.chars().count() > DRIFTED {
+        return Some(all.chars().take(DRIFTED - 1).chain(['…']).collect());
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// The share that was judged, never rounded up: 1 means every row.
+fn coverage(result: &ReportResult) -> Option<Decimal> {
+    let judged = u128::from(result.rows);
+    let all = judged + u128::from(result.repeated) + u128::from(result.over_limit);
+    let millionths = (judged * 1_000_000).checked_div(all)?;
+    let text = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').parse().ok()
+}
+
+fn reference(version: &ModelVersion, result: &ReportResult) -> PlannedReference {
+    let training = version.spec.source.training.as_ref();
+    let accepted = training
+        .and_then(|training| training.reference.as_ref())
+        .filter(|_| result.reference.accepted_window);
+    PlannedReference {
+        kind: if result.reference.accepted_window {
+            ReferenceKind::AcceptedWindow
+        } else {
+            ReferenceKind::TrainingData
+        },
+        digest: result.reference.digest,
+        rows: Some(count(result.reference.rows)),
+        start_time: accepted.map(|window| window.start_time.clone()),
+        end_time: accepted.map(|window| window.end_time.clone()),
+    }
+}

@@ -1,0 +1,76 @@
+//! What the operator's own configuration says about acting: risks, quorums and guard rails.
+//!
+//! It comes from Helm values, never from an object that a tenant can write. A plan's digest covers it.
+
+use std::collections::BTreeMap;
+
+use modelward_crds::{ActionType, Risk};
+use serde::{Deserialize, Serialize};
+
+/// Risks, quorums and guard rails. JSON in the environment variable `MODELWARD_POLICY`; what is absent has its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Policy {
+    /// Risk of a type of action where it is not the default one.
+    pub risks: BTreeMap<ActionType, Risk>,
+    /// Different people who have to approve an action of Medium risk. 1.
+    pub medium_approvals: i32,
+    /// Different people who have to approve an action of High risk. 2.
+    pub high_approvals: i32,
+    /// Seconds after which a plan that was not carried out expires. Three days.
+    pub plan_seconds: i64,
+    /// Seconds for which a new version is watched after it took over. Ten minutes.
+    pub verification_seconds: i64,
+    /// Seconds after a proposal of a RetrainModel before the next one for the same model. One hour.
+    pub cool_down_seconds: i64,
+    /// RetrainModel actions that may be proposed for one model within a day. 4.
+    pub retrains_a_day: i32,
+    /// Actions that may be under way at the same time, over all models. 4.
+    pub in_flight: i32,
+    /// So many models that drift within one hour mean that the data pipeline broke: people are told, and nothing is retrained. 5.
+    pub storm_models: i32,
+    /// DriftReports that are kept for each model. 24.
+    pub reports_kept: i32,
+    /// Actions that have ended that are kept for each model. 24.
+    pub actions_kept: i32,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// The risk of an action of this type.
+    pub fn risk(&self, action: ActionType) -> Risk {
+        self.risks.get(&action).copied().unwrap_or(match action {
+            ActionType::SendAlert => Risk::Low,
+            ActionType::RetrainModel | ActionType::PromoteModel => Risk::Medium,
+            ActionType::RollbackModel => Risk::High,
+        })
+    }
+
+    /// How many different people have to approve an action of this risk.
+    pub fn approvals(&self, risk: Risk) -> i32 {
+        match risk {
+            Risk::Low => 0,
+            Risk::Medium => self.medium_approvals.max(1),
+            Risk::High => self.high_approvals.max(1),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            risks: BTreeMap::new(),
+            medium_approvals: 1,
+            high_approvals: 2,
+            plan_seconds: 3 * 24 * 3600,
+            verification_seconds: 600,
+            cool_down_seconds: 3600,
+            retrains_a_day: 4,
+            in_flight: 4,
+            storm_models: 5,
+            reports_kept: 24,
+            actions_kept: 24,
+        }
+    }
+}
