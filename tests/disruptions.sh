@@ -5,8 +5,9 @@
 #   disruptions.sh           on the cluster that is up, where the demo (or story.sh) left a model
 #
 # An open-loop client (`modelward-tests load`, a Pod) sends requests at a fixed rate and counts each. Meanwhile operator,
-# ledger and PostgreSQL are killed with SIGKILL, each inference Pod is evicted, and a new version is rolled out. Then, by
-# itself: SIGKILL of one inference container, where a client may try once more.
+# ledger and PostgreSQL are killed with SIGKILL, each inference Pod is evicted, and a new version is approved and rolled out.
+# Then, by itself: SIGKILL of one inference container, where a client may try once more, 2 seconds later: until the kubelet
+# has seen it, the Service gives new connections to the Pod whose container is starting again.
 #
 # MODELWARD_NAMESPACE (hospital), MODELWARD_MODEL (heart), MODELWARD_RATE (200 requests a second) and the parameters of
 # tests/cluster/cluster.sh apply. It can run again and again: new versions are counted up.
@@ -16,7 +17,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 NAMESPACE=${MODELWARD_NAMESPACE:-hospital}
 MODEL=${MODELWARD_MODEL:-heart}
 RATE=${MODELWARD_RATE:-200}
-CLIENT=modelward-load
 WORK=$(mktemp -d)
 EVENT_TIMES=()
 EVENT_WORDS=()
@@ -29,61 +29,12 @@ event() { # WORDS…
 
 # === the client ===
 
-start_client() { # RETRIES
-  local image
-  image=$("$CLUSTER_SCRIPTS/images.sh" name tests)
-  kubectl delete --namespace "$NAMESPACE" pod "$CLIENT" --ignore-not-found --grace-period=1 >/dev/null
-  apply "$NAMESPACE" <<Y
-apiVersion: v1
-kind: Pod
-metadata: {name: $CLIENT, labels: {app.kubernetes.io/name: modelward-load}}
-spec:
-  restartPolicy: Never
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
-  containers:
-    - name: load
-      image: $image
-      imagePullPolicy: IfNotPresent
-      args: [load, --url, "http://$MODEL.$NAMESPACE.svc/predict", --rate, "$RATE", --retries, "$1", --seconds, "1800"]
-      resources: {requests: {cpu: 100m, memory: 32Mi}}
-      securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
-      volumeMounts: [{name: tmp, mountPath: /tmp}]
-  volumes: [{name: tmp, emptyDir: {}}]
-Y
-  await 60 "the client counts its first requests" client_counts
-}
-
-client_counts() {
-  [ "$(field "$NAMESPACE" "pod/$CLIENT" .status.phase)" != Failed ] || die "the client ended: $(kubectl logs --namespace "$NAMESPACE" "$CLIENT" --tail 3)"
-  kubectl logs --namespace "$NAMESPACE" "$CLIENT" 2>/dev/null | grep -q ' answered, '
-}
-
-# Ends the client in order; its last line is its figures.
-stop_client() { # FILE
-  kubectl exec --namespace "$NAMESPACE" "$CLIENT" -- /modelward-tests stop
-  await 30 "the client ended" client_ended
-  kubectl logs --namespace "$NAMESPACE" "$CLIENT" >"$WORK/log"
-  grep '^{' "$WORK/log" | tail -1 >"$1"
-  jq -e .scheduled "$1" >/dev/null || die "the client printed no figures: $(tail -3 "$WORK/log")"
-  kubectl delete --namespace "$NAMESPACE" pod "$CLIENT" --wait=false >/dev/null
-}
-
-client_ended() { [[ $(field "$NAMESPACE" "pod/$CLIENT" .status.phase) == @(Succeeded|Failed) ]]; }
-
 cleanup() {
-  kubectl delete --namespace "$NAMESPACE" pod "$CLIENT" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+  kubectl delete --namespace "$NAMESPACE" pod "modelward-load-$MODEL" --ignore-not-found --wait=false >/dev/null 2>&1 || true
   rm -rf "$WORK"
 }
 
 # === disruptions ===
-
-pods_of() { # NAMESPACE SELECTOR
-  kubectl get --namespace "$1" pods --selector "$2" --field-selector status.phase=Running -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'
-}
-
-inference_pods() { pods_of "$NAMESPACE" "app.kubernetes.io/name=modelward-inference,modelward.io/model=$MODEL"; }
 
 kill_component() { # COMPONENT CONTAINER
   local pods pod proof
@@ -94,15 +45,6 @@ kill_component() { # COMPONENT CONTAINER
     proof=$(kill_and_await "$SYSTEM" "$pod" "$2")
     event "$pod is ready again, $proof"
   done
-}
-
-# Every Pod of the model is the present template's and ready, and none is leaving.
-settled() {
-  local state
-  state=$(kubectl get --namespace "$NAMESPACE" deployment "$MODEL" -o json | jq -r '
-    (.status.observedGeneration == .metadata.generation) and .status.updatedReplicas == .spec.replicas and .status.replicas == .spec.replicas
-    and .status.availableReplicas == .spec.replicas') || return 1
-  [ "$state" = true ] && [ "$(inference_pods | wc -l)" = "$(field "$NAMESPACE" "deployment/$MODEL" .spec.replicas)" ]
 }
 
 # The Eviction API, as a drain asks it: refused while the budget does not allow it.
@@ -116,13 +58,13 @@ gone() { ! kubectl get --namespace "$NAMESPACE" pod "$1" >/dev/null 2>&1; }
 
 evict_all() {
   local pod uid
-  for pod in $(inference_pods); do
-    await 60 "all Pods of $MODEL are ready" settled
+  for pod in $(inference_pods "$NAMESPACE" "$MODEL"); do
+    await 60 "all Pods of $MODEL are ready" settled "$NAMESPACE" "$MODEL"
     uid=$(field "$NAMESPACE" "pod/$pod" .metadata.uid)
     await 60 "the budget allows the eviction of $pod" evict "$pod"
     event "evicted $pod"
     await 90 "$pod (uid $uid) is gone" gone "$pod"
-    await 90 "$pod has a ready replacement" settled
+    await 90 "$pod has a ready replacement" settled "$NAMESPACE" "$MODEL"
     event "$pod is gone and replaced"
   done
 }
@@ -135,9 +77,9 @@ roll_version() {
     [.items[] | select(.spec.model == $model) | .metadata.name | capture("-(?<number>[0-9]+)$").number | tonumber] | (max // 0) + 1')
   NEW=$MODEL-$number
   kubectl get --namespace "$NAMESPACE" modelversion "$former" -o json | jq --arg name "$NEW" --argjson number "$number" '
-    {apiVersion, kind, metadata: {name: $name}, spec} | .spec.source.training.validation.seed += $number' | apply "$NAMESPACE"
+    {apiVersion, kind, metadata: {name: $name}, spec} | del(.spec.provenance) | .spec.source.training.validation.seed += $number' | apply "$NAMESPACE"
   event "applied $NEW (seed $(field "$NAMESPACE" "modelversion/$NEW" .spec.source.training.validation.seed)); $former serves"
-  await_live "$NAMESPACE" "$NEW" 300
+  promote "$WORK/alice.kubeconfig" "$NAMESPACE" "$NEW" 300
   [ "$(field "$NAMESPACE" "model/$MODEL" .status.serving)" = "$NEW" ] || die "$NEW is Live and the model serves $(field "$NAMESPACE" "model/$MODEL" .status.serving)"
   await_condition "$NAMESPACE" "modelversion/$former" Ready "True Retired" 30
   event "$NEW is Live, $former is Retired"
@@ -185,17 +127,19 @@ judge_all() { # FIGURES
 
 # === all ===
 
-need_packages jq:jq
+need_packages jq:jq openssl:openssl
 use_cluster
 trap cleanup EXIT
 "$CLUSTER_SCRIPTS/images.sh" name tests >/dev/null 2>&1 || step "client image" "$CLUSTER_SCRIPTS/images.sh" build tests
 step "client image into the cluster" "$CLUSTER_SCRIPTS/images.sh" load tests
 kubectl get --namespace "$NAMESPACE" model "$MODEL" >/dev/null || die "no model $MODEL in the namespace $NAMESPACE: run the demo first"
-await 120 "all Pods of $MODEL are ready" settled
-[ "$(inference_pods | wc -l)" -ge 2 ] || die "$MODEL has fewer than 2 Pods; no disruption could go unnoticed"
+person alice "$WORK/alice.kubeconfig"
+kubectl create rolebinding modelward-disruptions --namespace "$NAMESPACE" --clusterrole modelward-approver --user alice --dry-run=client -o yaml | apply "$NAMESPACE"
+await 120 "all Pods of $MODEL are ready" settled "$NAMESPACE" "$MODEL"
+[ "$(inference_pods "$NAMESPACE" "$MODEL" | wc -l)" -ge 2 ] || die "$MODEL has fewer than 2 Pods; no disruption could go unnoticed"
 
-step "client starts, $RATE requests a second" start_client 0
-event "begun: $(field "$NAMESPACE" "model/$MODEL" .status.serving), $(inference_pods | wc -l) Pods"
+step "client starts, $RATE requests a second" start_load "$NAMESPACE" "$MODEL" "$RATE" 0 --synthetic-key /key/traffic.key
+event "begun: $(field "$NAMESPACE" "model/$MODEL" .status.serving), $(inference_pods "$NAMESPACE" "$MODEL" | wc -l) Pods"
 step "operator killed" kill_component operator operator
 step "ledger killed" kill_component ledger ledger
 step "PostgreSQL killed" kill_component postgresql postgresql
@@ -203,7 +147,7 @@ step "inference Pods evicted" evict_all
 step "new version" roll_version
 sleep 5
 event "ended"
-stop_client "$WORK/undisturbed.json"
+stop_load "$NAMESPACE" "$MODEL" "$WORK/undisturbed.json"
 events "$WORK/undisturbed.json"
 echo
 figures "$WORK/undisturbed.json"
@@ -212,15 +156,15 @@ holds "no first try failed" '.firstTryFailed == 0' "$WORK/undisturbed.json"
 holds "$FORMER answered before and $NEW after" ".versions | has(\"$FORMER\") and has(\"$NEW\") and .[\"$FORMER\"].first < .[\"$NEW\"].first and .[\"$FORMER\"].last < .[\"$NEW\"].last" "$WORK/undisturbed.json"
 
 echo
-step "client starts, with one retry" start_client 1
-VICTIM=$(inference_pods | head -1)
+step "client starts, with one retry" start_load "$NAMESPACE" "$MODEL" "$RATE" 1 --synthetic-key /key/traffic.key --retry-after-ms 2000
+VICTIM=$(inference_pods "$NAMESPACE" "$MODEL" | sed -n 1p)
 event "SIGKILL $VICTIM"
 PROOF=$(kill_and_await "$NAMESPACE" "$VICTIM" inference)
 event "$VICTIM is ready again, $PROOF"
-await 60 "all Pods of $MODEL are ready" settled
+await 60 "all Pods of $MODEL are ready" settled "$NAMESPACE" "$MODEL"
 sleep 5
 event "ended"
-stop_client "$WORK/killed.json"
+stop_load "$NAMESPACE" "$MODEL" "$WORK/killed.json"
 events "$WORK/killed.json"
 echo
 figures "$WORK/killed.json"

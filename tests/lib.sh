@@ -1,5 +1,5 @@
-# What story.sh and disruptions.sh stand on: the cluster that is up, the release in it, versions made from the sample,
-# killing and waiting.
+# What demo.sh, story.sh and disruptions.sh stand on: the cluster that is up, the release in it, versions made from the sample,
+# people with credentials of their own, traffic, killing and waiting.
 # shellcheck shell=bash
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CLUSTER_SCRIPTS=$TESTS/cluster
@@ -90,10 +90,11 @@ field() { kubectl get --namespace "$1" "$2" -o jsonpath="{$3}" 2>/dev/null; }
 
 # === versions ===
 
-# version NAME [JQ]: the sample heart-1 under another name, changed by a jq program.
+# version NAME [JQ]: the sample heart-1 under another name, changed by a jq program. Its windows are a week long, so that none
+# closes in the middle of a check, unless the program says otherwise.
 version() {
   kubectl create --dry-run=client -f "$SAMPLES/heart-1.yaml" -o json |
-    jq --arg name "$1" "del(.metadata.namespace) | .metadata.name = \$name | ${2:-.}"
+    jq --arg name "$1" "del(.metadata.namespace) | .metadata.name = \$name | .spec.monitoring.windowSeconds = 604800 | ${2:-.}"
 }
 
 apply() { kubectl apply --namespace "$1" -f - >/dev/null; }
@@ -110,6 +111,79 @@ delete_version() {
 await_live() {
   await_condition "$1" "modelversion/$2" Ready "True Serving" "${3:-180}"
   [ "$(field "$1" "modelversion/$2" .status.role)" = Live ] || die "$2 is Ready and its role is $(field "$1" "modelversion/$2" .status.role)"
+}
+
+# === people ===
+
+# person NAME FILE: a kubeconfig of their own. The key is made here, and the cluster signs the certificate for it once the
+# administrator has approved the request: what the API server knows is who holds the key.
+person() {
+  local name=$1 file=$2 request directory
+  directory=$(mktemp -d)
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$directory/key" -out "$directory/csr" -subj "/CN=$name" 2>/dev/null
+  request=$(kubectl create -o jsonpath='{.metadata.name}' -f - <<Y
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {generateName: $name-}
+spec:
+  request: $(base64 -w0 <"$directory/csr")
+  signerName: kubernetes.io/kube-apiserver-client
+  expirationSeconds: 86400
+  usages: [client auth]
+Y
+  )
+  kubectl certificate approve "$request" >/dev/null
+  await 30 "the cluster signs the certificate of $name (a cluster that was made before this could be asked of it does not: make demo-down)" certificate_of "$request"
+  (
+    umask 077
+    kubectl config view --raw --minify --flatten -o json | jq --arg name "$name" \
+      --arg certificate "$(certificate_of "$request")" --arg key "$(base64 -w0 <"$directory/key")" '
+      .users = [{name: $name, user: {"client-certificate-data": $certificate, "client-key-data": $key}}]
+      | .contexts[0].context |= {cluster, user: $name}' >"$file"
+  )
+  rm -rf "$directory"
+  kubectl delete certificatesigningrequest "$request" >/dev/null
+}
+
+certificate_of() { # REQUEST
+  local certificate
+  certificate=$(kubectl get certificatesigningrequest "$1" -o jsonpath='{.status.certificate}')
+  [ -n "$certificate" ] && printf %s "$certificate"
+}
+
+# decide KUBECONFIG NAMESPACE ACTION approve|reject [COMMENT]: as the person of the kubeconfig. What kubectl says is printed.
+decide() {
+  local words
+  if words=$(KUBECONFIG=$1 kubectl annotate --namespace "$2" "ra/$3" "modelward.io/$4=true" ${5:+"modelward.io/comment=$5"} 2>&1); then
+    say "$words"
+    return
+  fi
+  # Before Kubernetes 1.36 nothing stamps the short form: its refusal prints the line to type.
+  if [[ $words =~ type\ it\ in\ full.*(approval\.modelward\.io/[0-9]+)=\"approve\ ([^\"]*)\" ]]; then
+    words=$(KUBECONFIG=$1 kubectl annotate --namespace "$2" "ra/$3" "${BASH_REMATCH[1]}=$4 ${BASH_REMATCH[2]}${5:+ # $5}" 2>&1) && {
+      say "$words"
+      return
+    }
+  fi
+  printf '%s\n' "$words"
+  return 1
+}
+
+# promotion NAMESPACE VERSION: the name of the action that waits to promote it.
+promotion() {
+  kubectl get --namespace "$1" remediationactions -o json | jq -er --arg version "$2" '
+    [.items[] | select(.spec.type == "PromoteModel" and .spec.candidate.name == $version) | .metadata.name][0]'
+}
+
+# promote KUBECONFIG NAMESPACE VERSION: approves its promotion, which waits for nothing else, and awaits that it is Live.
+promote() {
+  local action
+  await_condition "$2" "modelversion/$3" Ready "True AwaitingPromotion" 180
+  await 30 "the promotion of $3 is proposed" promotion "$2" "$3"
+  action=$(promotion "$2" "$3")
+  await_condition "$2" "remediationaction/$action" Approved "False AwaitingApproval" 60
+  decide "$1" "$2" "$action" approve
+  await_live "$2" "$3" "${4:-180}"
 }
 
 # === requests ===
@@ -131,6 +205,148 @@ post() {
   else
     "${curl[@]}" "http://$address$3" <"$4"
   fi
+}
+
+# === traffic ===
+
+# A Pod of the client: `client NAMESPACE POD MODEL ARGUMENT…`, with the model's traffic key at /key and, of a
+# replay, the data at /data.
+client() {
+  local namespace=$1 pod=$2 model=$3 image arguments
+  shift 3
+  image=$("$CLUSTER_SCRIPTS/images.sh" name tests)
+  arguments=$(jq -nc '$ARGS.positional' --args -- "$@")
+  kubectl delete --namespace "$namespace" pod "$pod" --ignore-not-found --grace-period=1 >/dev/null
+  apply "$namespace" <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $pod, labels: {app.kubernetes.io/name: modelward-load}}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: load
+      image: $image
+      imagePullPolicy: IfNotPresent
+      args: $arguments
+      resources: {requests: {cpu: 50m, memory: 32Mi}}
+      securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: tmp, mountPath: /tmp}, {name: key, mountPath: /key, readOnly: true}, {name: data, mountPath: /data, readOnly: true}]
+  volumes:
+    - {name: tmp, emptyDir: {}}
+    - {name: key, secret: {secretName: $model-modelward, items: [{key: traffic.key, path: traffic.key}]}}
+    - {name: data, configMap: {name: heart-disease, optional: true}}
+Y
+}
+
+# start_load NAMESPACE MODEL RATE RETRIES [ARGUMENT…]: an open-loop stream of requests through the Service; synthetic with
+# `--synthetic-key /key/traffic.key`.
+start_load() {
+  local pod=modelward-load-$2
+  client "$1" "$pod" "$2" load --url "http://$2.$1.svc/predict" --rate "$3" --retries "$4" --seconds 1800 "${@:5}"
+  await 60 "the client of $2 counts its first requests" load_counts "$1" "$pod"
+}
+
+load_counts() { # NAMESPACE POD
+  [ "$(field "$1" "pod/$2" .status.phase)" != Failed ] || die "the client ended: $(kubectl logs --namespace "$1" "$2" --tail 3)"
+  kubectl logs --namespace "$1" "$2" 2>/dev/null | grep -q ' answered, '
+}
+
+pod_ended() { [[ $(field "$1" "pod/$2" .status.phase) == @(Succeeded|Failed) ]]; } # NAMESPACE POD
+
+# stop_load NAMESPACE MODEL FILE: ends the stream in order; its figures are in the file.
+stop_load() {
+  local pod=modelward-load-$2
+  kubectl exec --namespace "$1" "$pod" -- /modelward-tests stop
+  figures_of "$1" "$pod" "$3" 30
+}
+
+# The last line of a client is its figures.
+figures_of() { # NAMESPACE POD FILE SECONDS
+  await "$4" "$2 ended" pod_ended "$1" "$2"
+  kubectl logs --namespace "$1" "$2" >"$3.log"
+  grep '^{' "$3.log" | tail -1 >"$3" || true
+  jq -e .scheduled "$3" >/dev/null 2>&1 || die "$2 printed no figures: $(tail -3 "$3.log")"
+  kubectl delete --namespace "$1" pod "$2" --wait=false >/dev/null
+}
+
+# The columns of the Heart Disease files.
+COLUMNS_OF_HEART=age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,num
+
+# begin_replay NAMESPACE MODEL FROM COUNT WINDOW-SECONDS: Hungarian patients as requests, each once, in the order of seed 7, in
+# the next window.
+begin_replay() {
+  client "$1" "modelward-replay-$2" "$2" replay --url "http://$2.$1.svc/predict" --csv /data/hungarian.csv --columns "$COLUMNS_OF_HEART" \
+    --leave-out num --seed 7 --from "$3" --count "$4" --entity-prefix hungarian --window-seconds "$5"
+}
+
+end_replay() { # NAMESPACE MODEL FILE WINDOW-SECONDS
+  figures_of "$1" "modelward-replay-$2" "$3" "$((60 + 2 * $4))"
+  [ "$(jq '.failed + .lost' "$3")" = 0 ] || die "not every patient was answered: $(jq -c '{scheduled, answered, failed, failures}' "$3")"
+}
+
+# report_of VERSION FILE: the name of the DriftReport on the window that the replay was in.
+report_of() {
+  echo "$1-$(date -u -d "$(jq -er .window.end "$2")" +%Y%m%d-%H%M%S)"
+}
+
+has_verdict() { [ -n "$(field "$1" "driftreport/$2" .status.verdict)" ]; } # NAMESPACE REPORT
+
+# await_verdict NAMESPACE REPORT SECONDS: prints it.
+await_verdict() {
+  await "$3" "a verdict of $2" has_verdict "$1" "$2"
+  field "$1" "driftreport/$2" .status.verdict
+}
+
+# What the ledger has counted for a model since ever: rows, synthetic, repeated, over the limit, and their sum. A namespace
+# that was made again has the counts of the former one too.
+counted() { # NAMESPACE MODEL
+  kubectl exec --namespace "$SYSTEM" modelward-postgresql-0 -- psql --username modelward --dbname modelward --no-align --tuples-only --field-separator ' ' -c "
+    SELECT coalesce(sum(rows), 0), coalesce(sum(synthetic), 0), coalesce(sum(repeated), 0), coalesce(sum(over_limit), 0),
+           coalesce(sum(rows + synthetic + repeated + over_limit), 0) FROM counts WHERE namespace = '$1' AND model = '$2'" </dev/null
+}
+
+counted_in_all() { counted "$1" "$2" | cut -d' ' -f5; }
+
+# await_count NAMESPACE MODEL SUM: Pods tell what they counted every few seconds.
+await_count() {
+  local now since=$SECONDS
+  until now=$(counted_in_all "$1" "$2") && [ "$now" = "$3" ]; do
+    [ $((SECONDS - since)) -lt 40 ] || die "the ledger has counted $now rows of $2, and $3 were answered"
+    sleep 1
+  done
+}
+
+# settled_count NAMESPACE MODEL: the sum, once it has not grown for longer than Pods take to tell it.
+settled_count() {
+  local former now since=$SECONDS
+  former=$(counted_in_all "$1" "$2")
+  while sleep 7; do
+    now=$(counted_in_all "$1" "$2")
+    [ "$now" != "$former" ] || break
+    [ $((SECONDS - since)) -lt 60 ] || die "the counts of $2 go on growing: $former, $now"
+    former=$now
+  done
+  echo "$now"
+}
+
+pods_of() { # NAMESPACE SELECTOR
+  kubectl get --namespace "$1" pods --selector "$2" --field-selector status.phase=Running -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'
+}
+
+inference_pods() { # NAMESPACE MODEL
+  pods_of "$1" "app.kubernetes.io/name=modelward-inference,modelward.io/model=$2"
+}
+
+# Every Pod of the model is the present template's and ready, and none is leaving.
+settled() { # NAMESPACE MODEL
+  local state
+  state=$(kubectl get --namespace "$1" deployment "$2" -o json | jq -r '
+    (.status.observedGeneration == .metadata.generation) and .status.updatedReplicas == .spec.replicas and .status.replicas == .spec.replicas
+    and .status.availableReplicas == .spec.replicas') || return 1
+  [ "$state" = true ] && [ "$(inference_pods "$1" "$2" | wc -l)" = "$(field "$1" "deployment/$2" .spec.replicas)" ]
 }
 
 # === artifacts ===

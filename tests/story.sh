@@ -4,6 +4,7 @@
 #
 #   story.sh                 on the cluster that is up; installs the charts, works in a namespace of its own
 #   story.sh disruptions     the same, and disruptions.sh in the middle of it
+#   MODELWARD_STORY_ONLY='data waits|crash' story.sh     the checks alone whose sentence matches; most need the first one
 #
 # The images must have been built (tests/cluster/images.sh build).
 set -euo pipefail
@@ -20,6 +21,7 @@ CHECKS=()
 # check "a sentence that holds" FUNCTION: in a subshell, so that one that does not hold leaves the others to be seen.
 check() {
   local from=$EPOCHREALTIME code word=holds
+  [[ $1 =~ ${MODELWARD_STORY_ONLY:-} ]] || return 0
   printf '== %s\n' "$1"
   set +e
   (
@@ -100,12 +102,21 @@ predicts_what_the_trainer_scores() {
   served_as_scored heart heart-1
 }
 
-a_second_version_takes_over() {
+# A version of a model that serves waits for somebody who may approve its promotion.
+a_second_version_waits_and_takes_over() {
+  local action
   version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
-  await_live "$NAMESPACE" heart-2
+  await_condition "$NAMESPACE" modelversion/heart-2 Ready "True AwaitingPromotion" 180
+  expect "the role of heart-2" "$(field "$NAMESPACE" modelversion/heart-2 .status.role)" Candidate
+  await 30 "the promotion of heart-2 is proposed" promotion "$NAMESPACE" heart-2
+  action=$(promotion "$NAMESPACE" heart-2)
+  [[ $action =~ ^promote-heart-2-[0-9a-z]+$ ]] || die "the action is called $action"
+  answered_by heart heart-1
+  promote "$ALICE" "$NAMESPACE" heart-2
   await_condition "$NAMESPACE" modelversion/heart-1 Ready "True Retired" 30
   expect "the role of heart-1" "$(field "$NAMESPACE" modelversion/heart-1 .status.role)" Retired
   expect_words "heart-1's message" "$(condition "$NAMESPACE" modelversion/heart-1 Ready)" "heart-2 serves"
+  expect "who decided on $action" "$(field "$NAMESPACE" "remediationaction/$action" '.status.decisions[*].user')" alice
   served_as_scored heart heart-2
 }
 
@@ -150,20 +161,26 @@ a_name_that_is_taken_is_left_alone() {
   await_live "$NAMESPACE" taken-1 120
 }
 
-# Both in one second, so that the uid decides; asked again after both have trained.
+# Both in one second, so that the uid decides which one is newer. The first to pass its gates has nothing to replace and serves;
+# the other one waits for an approval where it is the newer one, and never serves by itself.
 two_at_once_have_one_order() {
   { version twin-1 '.spec.model = "twin" | .spec.serving.replicas = {min: 1, max: 1}' && version twin-2 '.spec.model = "twin" | .spec.source.training.validation.seed = 9 | .spec.serving.replicas = {min: 1, max: 1}'; } | jq -s '{apiVersion: "v1", kind: "List", items: .}' | apply "$NAMESPACE"
-  local newest other
+  local newest first other wanted
   newest=$(kubectl get --namespace "$NAMESPACE" modelversion twin-1 twin-2 -o json | jq -r '[.items[].metadata] | sort_by(.creationTimestamp, .uid)[-1].name')
-  other=$([ "$newest" = twin-1 ] && echo twin-2 || echo twin-1)
-  await_live "$NAMESPACE" "$newest"
-  await_condition "$NAMESPACE" "modelversion/$other" Ready "True Retired" 120
-  answered_by twin "$newest"
-  say "$newest serves, $other is Retired"
+  await 180 "one of the twins serves" twin_serves
+  first=$(serving twin)
+  other=$([ "$first" = twin-1 ] && echo twin-2 || echo twin-1)
+  await_live "$NAMESPACE" "$first"
+  wanted=$([ "$other" = "$newest" ] && echo AwaitingPromotion || echo Retired)
+  await_condition "$NAMESPACE" "modelversion/$other" Ready "True $wanted" 120
+  answered_by twin "$first"
+  say "$first serves, $other is $wanted, $newest is the newer one"
 }
 
+twin_serves() { [ -n "$(serving twin)" ]; }
+
 a_flipped_byte_is_never_served() {
-  local digest from file sha256 words
+  local digest from file sha256 words action
   kubectl patch --namespace "$NAMESPACE" model heart --type merge --patch '{"spec": {"paused": true}}' >/dev/null
   version heart-4 '.spec.source.training.validation.seed = 11' | apply "$NAMESPACE"
   await_condition "$NAMESPACE" modelversion/heart-4 Ready "True Paused" 120
@@ -183,19 +200,26 @@ a_flipped_byte_is_never_served() {
   on_node cat "$from" </dev/null | cmp -s - "$WORK/flipped/$file" && die "the byte was not flipped"
   say "flipped one bit of $file"
   kubectl patch --namespace "$NAMESPACE" model heart --type merge --patch '{"spec": {"paused": false}}' >/dev/null
-  await_condition "$NAMESPACE" modelversion/heart-4 Stalled "True ArtifactInvalid" 120
-  words=$(condition "$NAMESPACE" modelversion/heart-4 Stalled)
+  # Somebody approves it all the same.
+  await 60 "the promotion of heart-4 is proposed" promotion "$NAMESPACE" heart-4
+  action=$(promotion "$NAMESPACE" heart-4)
+  await_condition "$NAMESPACE" "remediationaction/$action" Approved "False AwaitingApproval" 60
+  decide "$ALICE" "$NAMESPACE" "$action" approve
+  await_condition "$NAMESPACE" "remediationaction/$action" Succeeded "False RolledBack" 180
+  words=$(condition "$NAMESPACE" "remediationaction/$action" Succeeded)
   say "$words"
   expect_words "the message" "$words" "$file" "${digest#sha256:}"
   for _ in $(seq 20); do answered_by heart heart-2; done
-  expect "what the model serves" "$(field "$NAMESPACE" model/heart .status.serving)" heart-2
+  expect "what the model serves" "$(serving heart)" heart-2
+  expect "what is held" "$(field "$NAMESPACE" model/heart '.status.holds[*].version')" heart-4
+  await 60 "the Pods are those of before" settled "$NAMESPACE" heart
   expect "the Pods that are ready" "$(field "$NAMESPACE" deployment/heart .status.availableReplicas)" 2
 }
 
-a_good_version_is_taken_while_a_rollout_is_broken() {
-  condition_is "$NAMESPACE" modelversion/heart-4 Stalled "True ArtifactInvalid" || die "no rollout is broken"
+a_good_version_is_taken_after_a_broken_one() {
+  expect "what is held" "$(field "$NAMESPACE" model/heart '.status.holds[*].version')" heart-4
   version heart-5 '.spec.source.training.validation.seed = 12' | apply "$NAMESPACE"
-  await_live "$NAMESPACE" heart-5
+  promote "$ALICE" "$NAMESPACE" heart-5
   served_as_scored heart heart-5
   delete_version "$NAMESPACE" heart-4
 }
@@ -307,14 +331,230 @@ the_ledger_away_stops_no_serving_and_no_restart() {
   await 120 "the ledger is ready again" ledger_says '* 200'
 }
 
+# === the loop ===
+
+# Two models: `loop`, whose retraining is approved, and `refused`, whose is rejected.
+WINDOW=20
+FLUSH=5
+LOOP_RATE=500
+
+loop_version() { # NAME MODEL PODS
+  version "$1" ".spec.model = \"$2\" | .spec.serving.replicas = {min: $3, max: $3} | .spec.monitoring += {windowSeconds: $WINDOW, latenessSeconds: 10}"
+}
+
+# A retry comes when the kubelet has seen what was killed: before that the Service gives new connections to a Pod whose
+# container is starting again.
+load_begins() { # RETRIES
+  # Also where the check ends in the middle.
+  trap 'kubectl delete --namespace "$NAMESPACE" pod modelward-load-loop --ignore-not-found --wait=false >/dev/null' EXIT
+  start_load "$NAMESPACE" loop "$LOOP_RATE" "$1" --retry-after-ms 1000 --synthetic-key /key/traffic.key
+}
+
+# What was answered, to the last request, and which of them nobody knows whether they were counted.
+load_ends() { # sets ANSWERED and IN_FLIGHT
+  stop_load "$NAMESPACE" loop "$WORK/load.json"
+  trap - EXIT
+  ANSWERED=$(jq '.answered + .before.answered' "$WORK/load.json")
+  IN_FLIGHT=$(jq '.inFlight + .before.inFlight' "$WORK/load.json")
+  jq -r '"   \(.scheduled) requests in \(.seconds) s: \(.answered) answered, \(.failed) failed; first tries that failed: \(.firstTryFailures)",
+    (.versions | to_entries[] | "   \(.key): \(.value.answers) answers, second \(.value.first) to \(.value.last)"),
+    ([.failures[] | select(.kind != "Connect") | "\(.kind) at second \(.second)"] | select(. != []) | "   under way: " + join(", "))' "$WORK/load.json"
+  expect "the requests that failed or are lost" "$(jq '.failed + .lost' "$WORK/load.json")" 0
+}
+
+proposed_by() { # REPORT: the action, once there is one
+  local action
+  action=$(field "$NAMESPACE" "driftreport/$1" .status.proposal.action)
+  [ -n "$action" ] && echo "$action"
+}
+
+# drifted MODEL VERSION FILE: awaits the verdict on the window of a replay and the action that it leads to; names the action.
+drifted() {
+  local report
+  report=$(report_of "$2" "$3")
+  expect "the verdict on $report" "$(await_verdict "$NAMESPACE" "$report" $((WINDOW + 70)))" Drift
+  await 60 "$report leads to an action" proposed_by "$report"
+  proposed_by "$report"
+}
+
+the_loop_closes_and_no_request_is_lost() {
+  local before action new report patients=0 half want reported aside
+  before=$(counted_in_all "$NAMESPACE" loop)
+  { loop_version loop-1 loop 2 && loop_version refused-1 refused 1; } | jq -s '{apiVersion: "v1", kind: "List", items: .}' | apply "$NAMESPACE"
+  await_live "$NAMESPACE" loop-1
+  await_live "$NAMESPACE" refused-1
+  load_begins 0
+
+  begin_replay "$NAMESPACE" loop 0 147 "$WINDOW"
+  begin_replay "$NAMESPACE" refused 0 147 "$WINDOW"
+  end_replay "$NAMESPACE" loop "$WORK/first.json" "$WINDOW"
+  end_replay "$NAMESPACE" refused "$WORK/refused.json" "$WINDOW"
+  action=$(drifted loop loop-1 "$WORK/first.json")
+  report=$(report_of loop-1 "$WORK/first.json")
+  expect_words "what drifted" "$(field "$NAMESPACE" "driftreport/$report" '.status.features[*].name')" age restecg oldpeak slope ca thal
+  expect "the rows that were judged" "$(field "$NAMESPACE" "driftreport/$report" .status.rows)" 147
+  await_condition "$NAMESPACE" "remediationaction/$action" Approved "False AwaitingApproval" 120
+  say "$(field "$NAMESPACE" "remediationaction/$action" .status.plan.summary)"
+  expect_words "the plan" "$(field "$NAMESPACE" "remediationaction/$action" .status.plan.summary)" 597 loop-1 0.75
+  expect "what serves while nobody has decided" "$(serving loop)" loop-1
+  decide "$ALICE" "$NAMESPACE" "$action" approve
+
+  await 120 "$action has made a version" made_by "$action"
+  new=$(made_by "$action")
+  await_live "$NAMESPACE" "$new" 180
+  await 60 "every Pod answers with $new" settled "$NAMESPACE" loop
+  begin_replay "$NAMESPACE" loop 147 147 "$WINDOW"
+  end_replay "$NAMESPACE" loop "$WORK/second.json" "$WINDOW"
+  report=$(report_of "$new" "$WORK/second.json")
+  expect "the verdict on $report" "$(await_verdict "$NAMESPACE" "$report" $((WINDOW + 70)))" NoDrift
+  expect "what it was compared with" "$(field "$NAMESPACE" "driftreport/$report" .status.reference.kind)" AcceptedWindow
+  await_condition "$NAMESPACE" "remediationaction/$action" Succeeded "True Verified" 120
+  say "$(condition "$NAMESPACE" "remediationaction/$action" Succeeded)"
+  expect "who decided on $action" "$(field "$NAMESPACE" "remediationaction/$action" '.status.decisions[*].user')" alice
+  expect "what serves" "$(serving loop)" "$new"
+
+  load_ends
+  expect "the first tries that failed" "$(jq .firstTryFailed "$WORK/load.json")" 0
+  for half in first second; do patients=$((patients + $(jq .answered "$WORK/$half.json"))); done
+  want=$((before + ANSWERED + patients))
+  await_count "$NAMESPACE" loop "$want"
+  read -r reported aside _ < <(counted "$NAMESPACE" loop)
+  say "$ANSWERED synthetic requests and $patients patients were answered; the ledger has $aside and $reported more than before ($before)"
+}
+
+made_by() { # ACTION
+  local version
+  version=$(field "$NAMESPACE" "remediationaction/$1" .status.execution.version.name)
+  [ -n "$version" ] && echo "$version"
+}
+
+a_rejection_changes_nothing() {
+  local action before words
+  action=$(drifted refused refused-1 "$WORK/refused.json")
+  await_condition "$NAMESPACE" "remediationaction/$action" Approved "False AwaitingApproval" 60
+  before=$(what_refused_is)
+  decide "$ALICE" "$NAMESPACE" "$action" reject "a study of one week"
+  await_condition "$NAMESPACE" "remediationaction/$action" Succeeded "False Rejected" 30
+  words=$(condition "$NAMESPACE" "remediationaction/$action" Succeeded)
+  say "$words"
+  expect_words "the message" "$words" alice "a study of one week"
+  # Longer than a retraining takes to begin.
+  sleep 8
+  expect "what there is of the model" "$(what_refused_is)" "$before"
+  answered_by refused refused-1
+  words=$(decide "$ALICE" "$NAMESPACE" "$action" approve) && die "a rejected action took an approval"
+  expect_words "the refusal" "$words" "nobody can decide on it any more"
+}
+
+what_refused_is() {
+  kubectl get --namespace "$NAMESPACE" modelversions,deployments,replicasets,jobs,services --selector modelward.io/model=refused -o json | jq -c '[.items[] | [.kind, .metadata.name, .metadata.uid, .metadata.generation]] | sort'
+  kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -c '[.items[] | select(.spec.model == "refused") | .metadata.name]'
+  field "$NAMESPACE" model/refused .status.routes
+}
+
+# only_near FILE SECOND…: whether each first try that failed was due near one of these moments.
+only_near() {
+  jq -e --argjson moments "$(jq -nc '$ARGS.positional | map(tonumber)' --args "${@:2}")" '
+    [.failures[] | (.at | sub("\\.[0-9]+Z$"; "Z") | fromdate) as $at | select(all($moments[]; $at - . < -6 or $at - . > 10))] == []' "$1" >/dev/null ||
+    die "requests failed that were not under way when something was killed: $(jq -c '[.failures[] | {at, kind}]' "$1")"
+}
+
+containers_crash_and_what_they_counted_is_kept() {
+  local before pod proof counted kills=()
+  before=$(settled_count "$NAMESPACE" loop)
+  load_begins 3
+  for pod in $(inference_pods "$NAMESPACE" loop); do
+    await 60 "both Pods are ready" settled "$NAMESPACE" loop
+    kills+=("$EPOCHREALTIME")
+    proof=$(kill_and_await "$NAMESPACE" "$pod" inference)
+    say "SIGKILL $pod: $proof"
+  done
+  await 60 "both Pods are ready" settled "$NAMESPACE" loop
+  load_ends
+  only_near "$WORK/load.json" "${kills[@]}"
+  counted=$(($(settled_count "$NAMESPACE" loop) - before))
+  say "answered $ANSWERED, counted $counted, in flight at a crash $IN_FLIGHT"
+  [ "$ANSWERED" -le "$counted" ] || die "$((ANSWERED - counted)) answered requests were not counted"
+  [ "$counted" -le $((ANSWERED + IN_FLIGHT)) ] || die "$((counted - ANSWERED - IN_FLIGHT)) were counted twice"
+}
+
+# The Pod is gone with its directory before its process can say a word.
+destroy() { # POD
+  local id
+  id=$(container_id "$NAMESPACE" "$1" inference)
+  kubectl delete --namespace "$NAMESPACE" pod "$1" --force --grace-period=0 --wait=false >/dev/null 2>&1
+  on_node ctr --namespace k8s.io task kill --signal SIGKILL "${id#containerd://}" </dev/null
+}
+
+# The Pods that never said that they were done, in windows that have closed since a moment.
+unclosed_since() { # EPOCH
+  kubectl exec --namespace "$SYSTEM" modelward-postgresql-0 -- psql --username modelward --dbname modelward --no-align --tuples-only -c "
+    SELECT DISTINCT pod_uid FROM counts WHERE namespace = '$NAMESPACE' AND model = 'loop' AND NOT closed AND window_start >= to_timestamp($1)
+    AND window_start + make_interval(secs => window_seconds + 10) < now()" </dev/null | sort | paste -sd' '
+}
+
+pods_are_destroyed_and_the_loss_is_bounded_and_reported() {
+  local before pod counted lost begin end destroyed=() moments=() version
+  before=$(settled_count "$NAMESPACE" loop)
+  version=$(serving loop)
+  load_begins 3
+  # Windows of which Pods of this check alone know.
+  begin=$(($(date +%s) / WINDOW * WINDOW))
+  for pod in $(inference_pods "$NAMESPACE" loop); do
+    await 60 "both Pods are ready" settled "$NAMESPACE" loop
+    destroyed+=("$(field "$NAMESPACE" "pod/$pod" .metadata.uid)")
+    moments+=("$EPOCHREALTIME")
+    destroy "$pod"
+    say "destroyed $pod"
+    await 60 "both Pods are ready" settled "$NAMESPACE" loop
+  done
+  load_ends
+  only_near "$WORK/load.json" "${moments[@]}"
+  end=$((($(date +%s) / WINDOW + 1) * WINDOW))
+  counted=$(($(settled_count "$NAMESPACE" loop) - before))
+  lost=$((ANSWERED - counted))
+  say "answered $ANSWERED, counted $counted, in flight $IN_FLIGHT; each Pod may have lost what it answered within $FLUSH s"
+  [ "$counted" -le $((ANSWERED + IN_FLIGHT)) ] || die "$((counted - ANSWERED - IN_FLIGHT)) were counted twice"
+  [ "$lost" -le $((2 * FLUSH * LOOP_RATE)) ] || die "$lost are lost, which is more than two Pods answer within $FLUSH s"
+
+  # A person may ask for the verdict on any interval.
+  apply "$NAMESPACE" <<Y
+apiVersion: modelward.io/v1alpha1
+kind: DriftReport
+metadata: {name: destroyed}
+spec: {version: $version, startTime: "$(date -u -d "@$begin" +%FT%TZ)", endTime: "$(date -u -d "@$end" +%FT%TZ)"}
+Y
+  say "the report is $(await_verdict "$NAMESPACE" destroyed $((WINDOW + 60))): $(field "$NAMESPACE" driftreport/destroyed .status.incarnations)"
+  expect "the processes that the report names as never having ended" "$(field "$NAMESPACE" driftreport/destroyed .status.incarnations.unclosed)" 2
+  expect "their Pods" "$(unclosed_since "$begin")" "$(printf '%s\n' "${destroyed[@]}" | sort | paste -sd' ')"
+}
+
+# What is retrained every other minute must not be there when nothing should happen.
+the_loop_is_taken_away() {
+  local name
+  # A person's report is that person's to delete.
+  kubectl delete --namespace "$NAMESPACE" driftreport destroyed --ignore-not-found >/dev/null
+  for name in $(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model | IN("loop", "refused")) | .metadata.name'); do
+    delete_version "$NAMESPACE" "$name" --wait=false
+  done
+  await 120 "nothing is left of loop and refused" nothing_left_of_the_loop
+}
+
+nothing_left_of_the_loop() {
+  [ -z "$(kubectl get --namespace "$NAMESPACE" modelversions,models,driftreports,remediationactions -o json | jq -r '.items[] | select(.metadata.name | test("(^|-)(loop|refused)(-|$)|^destroyed$")) | .metadata.name')" ]
+}
+
+# === at rest ===
+
 what_is_ours() {
-  kubectl get --namespace "$NAMESPACE" modelversions,models,deployments,services,configmaps,secrets,poddisruptionbudgets,jobs,pods -o json |
+  kubectl get --namespace "$NAMESPACE" modelversions,models,driftreports,remediationactions,deployments,services,configmaps,secrets,poddisruptionbudgets,jobs,pods -o json |
     jq -c '[.items[] | [.kind, .metadata.name, .metadata.uid, .metadata.resourceVersion]] | sort'
 }
 
 at_rest_nothing_is_written() {
   local before after holder since
   await 180 "no training runs" nothing_trains
+  await 120 "no action is under way" nothing_acts
   # What was done before has its last consequences.
   sleep 10
   before=$(what_is_ours)
@@ -331,6 +571,8 @@ at_rest_nothing_is_written() {
   [ "$after" = "$before" ] || die "another operator has written: $(jq -nc --argjson before "$before" --argjson after "$after" '{gone: ($before - $after), new: ($after - $before)}')"
   say "$(jq length <<<"$after") objects, none written"
 }
+
+nothing_acts() { [ -z "$(kubectl get --namespace "$NAMESPACE" models -o jsonpath='{.items[*].status.activeAction.name}')" ]; }
 
 nothing_trains() {
   kubectl get --namespace "$NAMESPACE" jobs -o json | jq -e '[.items[] | select(any(.status.conditions[]?; .status == "True" and (.type == "Complete" or .type == "Failed")) | not)] == []'
@@ -366,7 +608,7 @@ leftovers() {
   local kinds
   kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -vE '^events(\.|$)' | paste -sd,)
   kubectl get --namespace "$NAMESPACE" "$kinds" -o name --ignore-not-found 2>/dev/null |
-    grep -vxE '(configmap/(kube-root-ca.crt|heart-disease|stroke-data|long)|serviceaccount/default)' || true
+    grep -vxE '(configmap/(kube-root-ca.crt|heart-disease|stroke-data|long)|serviceaccount/default|rolebinding.rbac.authorization.k8s.io/(approvers|modelward-disruptions))' || true
 }
 
 nothing_left() { [ -z "$(leftovers)" ]; }
@@ -403,7 +645,7 @@ deletion_leaves_nothing() {
   # Versions of one second are ordered by uid: either could be the newer one.
   await_live "$NAMESPACE" heart-1
   version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
-  await_live "$NAMESPACE" heart-2
+  promote "$ALICE" "$NAMESPACE" heart-2
   kubectl delete --namespace "$NAMESPACE" deployment,service,configmap,secret --selector modelward.io/model=heart --wait=false >/dev/null
   delete_version "$NAMESPACE" heart-1 --wait=false
   delete_version "$NAMESPACE" heart-2 --wait=false
@@ -428,7 +670,7 @@ disruptions() {
 
 # === all ===
 
-need_packages jq:jq curl:curl python3:python3
+need_packages jq:jq curl:curl python3:python3 openssl:openssl
 use_cluster
 [ -x "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/modelward-trainer" ] || die "the trainer was not built: tests/cluster/images.sh build"
 step "charts" install_release
@@ -436,22 +678,31 @@ kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout=180s >/dev/nu
 # The store keeps what a former run damaged on purpose.
 on_node rm -rf "$(artifacts "$NAMESPACE")" </dev/null
 restricted_namespace "$NAMESPACE"
+# The one who may approve, with a certificate of her own.
+ALICE=$WORK/alice.kubeconfig
+person alice "$ALICE"
+kubectl create rolebinding approvers --namespace "$NAMESPACE" --clusterrole modelward-approver --user alice >/dev/null
 rows_as_json 303 >"$WORK/rows.json"
 
 check "a version that has no data waits for it, and then it is trained, gated and served" waits_for_its_data
 check "predictions equal modelward-trainer score of the same bundle, bit for bit" predicts_what_the_trainer_scores
-check "a second version takes over and the first is Retired" a_second_version_takes_over
+check "a second version waits for an approval, takes over, and the first is Retired" a_second_version_waits_and_takes_over
 check "a failed gate is a sentence, and the former version goes on serving" a_failed_gate_is_readable
 check "wrong data is listed whole, and what is put right goes on by itself" wrong_data_is_readable
 check "a Service of the model's name that is not ours is left alone" a_name_that_is_taken_is_left_alone
 check "two versions applied at once have one order" two_at_once_have_one_order
 check "a bundle with a flipped bit is never served, and the status names the file" a_flipped_byte_is_never_served
-check "a good version is taken while a rollout is broken" a_good_version_is_taken_while_a_rollout_is_broken
+check "a good version is taken after a broken one" a_good_version_is_taken_after_a_broken_one
 check "a killed training is repeated, and the ledger knows a result whose Pod is gone" a_killed_training_is_repeated_and_its_result_is_not_lost
 check "PostgreSQL away: predictions and new Pods go on, the ledger says so and recovers" postgresql_away_stops_no_serving
 check "the ledger away: predictions go on, and a container starts again from its cache" the_ledger_away_stops_no_serving_and_no_restart
 check "what somebody else changed or deleted is put back" tampering_is_undone
 [ "${1:-}" != disruptions ] || check "disruptions cost no request" disruptions
+check "drift, proposal, approval, retraining, promotion, no drift: 0 of 500 requests a second fail and each is counted once" the_loop_closes_and_no_request_is_lost
+check "a rejection changes nothing, and says by whom and why" a_rejection_changes_nothing
+check "containers crash: answered <= counted <= answered + in flight" containers_crash_and_what_they_counted_is_kept
+check "Pods are destroyed: what is lost is at most one interval of each, and the report says so" pods_are_destroyed_and_the_loss_is_bounded_and_reported
+check "a model goes with its actions and reports" the_loop_is_taken_away
 check "at rest nothing is written, also by an operator that starts anew" at_rest_nothing_is_written
 check "every Pod keeps the restricted Pod Security Standard" every_pod_is_restricted
 check "deletion in any order leaves nothing" deletion_leaves_nothing

@@ -28,6 +28,7 @@ VARIANTS=(
   "rbac.aggregate=false,fullnameOverride=other"
   "gate.enabled=false"
   "gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
+  "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
 # values, then a part of the sentence
 REFUSED=(
@@ -39,6 +40,9 @@ REFUSED=(
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
   "gate.operators.Team_A=somebody" "invalid propertyName 'Team_A'"
   "gate.operators.team-a=" "does not match pattern"
+  "remediation.risks.Retrain=High" "additional properties 'Retrain' not allowed"
+  "remediation.risks.RetrainModel=None" "value must be one of 'Low', 'Medium', 'High'"
+  "remediation.mediumApprovals=0" "minimum: got 0, want 1"
 )
 # From Kubernetes 1.36 on.
 STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy

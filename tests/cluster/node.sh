@@ -136,7 +136,8 @@ for user in admin alice bob; do kubeconfig $user $user.kubeconfig; done
 kubeconfig "system:node:$NODE" node.kubeconfig
 for component in controller-manager scheduler proxy; do kubeconfig "system:kube-$component" "$component.kubeconfig"; done
 run kube-controller-manager bin/kube-controller-manager --kubeconfig controller-manager.kubeconfig --service-account-private-key-file sa.key \
-  --root-ca-file pki/apiserver.crt --flex-volume-plugin-dir "$STATE/volume-plugins" --use-service-account-credentials --leader-elect=false
+  --root-ca-file pki/apiserver.crt --flex-volume-plugin-dir "$STATE/volume-plugins" --use-service-account-credentials --leader-elect=false \
+  --cluster-signing-kube-apiserver-client-cert-file client-ca.crt --cluster-signing-kube-apiserver-client-key-file client-ca.key
 run kube-scheduler bin/kube-scheduler --kubeconfig scheduler.kubeconfig --leader-elect=false
 
 # === node ===

@@ -1,22 +1,33 @@
 #!/usr/bin/env bash
-# From an empty machine to a served prediction: tools, cluster, images, charts, one ModelVersion, real rows.
+# The whole story, from an empty machine: tools, cluster, images, charts, a ModelVersion that is trained on real patients and
+# answers; then other patients arrive, drift is seen, a retraining is proposed, somebody who may approves it, and the new
+# version takes over without a lost request.
 #
-#   demo.sh           does what is not done yet; running it again is quick and harmless
-#   demo-down.sh      ends all of it
+#   demo.sh                          does what is not done yet, and tells the story from its beginning
+#   DEMO_DECISION=reject demo.sh     the same with a rejection: nothing changes
+#   demo-down.sh                     ends all of it
 #
-# MODELWARD_CLUSTER and the other parameters of tests/cluster/cluster.sh apply.
+# The namespace `hospital` is the story's own and is made anew each time. MODELWARD_CLUSTER and the other parameters of
+# tests/cluster/cluster.sh apply.
 set -euo pipefail
 DEMO=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-CLUSTER_SCRIPTS=$(cd "$DEMO/../cluster" && pwd)
-# shellcheck source=../cluster/lib.sh
-source "$CLUSTER_SCRIPTS/lib.sh"
-RELEASE_NAMESPACE=modelward-system
+# shellcheck source=../lib.sh
+source "$DEMO/../lib.sh"
 NAMESPACE=hospital
-SAMPLES=$REPOSITORY/manifests/samples
+DECISION=${DEMO_DECISION:-approve}
+# Seconds: a window of traffic, how long after its end it is judged, and how long a new version is watched.
+WINDOW=20
+LATENESS=10
+WATCHED=60
+# Synthetic requests a second, during all of the story.
+RATE=500
+# Hungarian patients that arrive before the retraining; the other 147 come after it.
+HALF=147
 WORK=$CACHE/demo
 mkdir -p "$WORK"
+case $DECISION in approve | reject) ;; *) die "DEMO_DECISION=$DECISION: must be approve or reject" ;; esac
 
-build_images() { "$CLUSTER_SCRIPTS/images.sh" build; }
+build_images() { "$CLUSTER_SCRIPTS/images.sh" build operator inference trainer postgres tests; }
 
 bring_up() {
   "$CLUSTER_SCRIPTS/cluster.sh" up
@@ -25,37 +36,34 @@ bring_up() {
   eval "$environment"
 }
 
-load_images() { "$CLUSTER_SCRIPTS/images.sh" load; }
-
-# A namespace whose Pods must all keep the restricted Pod Security Standard.
-restricted_namespace() {
-  kubectl apply --server-side --field-manager=modelward-demo -f - >/dev/null <<Y
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: $1
-  labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted}
-Y
-}
+load_images() { "$CLUSTER_SCRIPTS/images.sh" load operator inference trainer postgres tests; }
 
 install_charts() {
-  restricted_namespace "$RELEASE_NAMESPACE"
+  restricted_namespace "$SYSTEM"
   "$CLUSTER_SCRIPTS/images.sh" values >"$WORK/images.yaml"
-  quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$RELEASE_NAMESPACE" --wait --timeout 2m
+  quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$SYSTEM" --wait --timeout 2m
   # What a former attempt left half-way is waited for, not repaired by hand: the same command is the cure.
-  if ! helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$RELEASE_NAMESPACE" \
-    --values "$REPOSITORY/manifests/local/values.yaml" --values "$WORK/images.yaml" --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
+  if ! helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \
+    --values "$REPOSITORY/manifests/local/values.yaml" --values "$WORK/images.yaml" --set "remediation.verificationSeconds=$WATCHED" \
+    --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
     grep -i '^error' "$LOGS/helm.log" >&2 || tail -n 5 "$LOGS/helm.log" >&2
-    kubectl --namespace "$RELEASE_NAMESPACE" get pods >&2 || true
-    die "the chart did not become ready; kubectl --namespace $RELEASE_NAMESPACE describe pods tells why"
+    kubectl --namespace "$SYSTEM" get pods >&2 || true
+    die "the chart did not become ready; kubectl --namespace $SYSTEM describe pods tells why"
   fi
-  kubectl --namespace "$RELEASE_NAMESPACE" get pods
+  kubectl --namespace "$SYSTEM" get pods
 }
 
 apply_sample() {
+  if kubectl get namespace "$NAMESPACE" >/dev/null 2>&1; then
+    say "the namespace $NAMESPACE of a former story is deleted, and the story begins anew"
+    kubectl delete namespace "$NAMESPACE" --timeout=180s >/dev/null
+  fi
   restricted_namespace "$NAMESPACE"
+  COUNTED_BEFORE=$(counted_in_all "$NAMESPACE" heart)
   kubectl apply --namespace "$NAMESPACE" -k "$SAMPLES/heart-disease"
-  kubectl apply --namespace "$NAMESPACE" -f "$SAMPLES/heart-1.yaml"
+  # An hour of traffic has to pass in seconds.
+  version heart-1 ".spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
+  kubectl apply --namespace "$NAMESPACE" -f "$WORK/heart-1.json"
 }
 
 await_ready() {
@@ -72,48 +80,221 @@ await_ready() {
 
 # Rows of the Cleveland data, the last one with a missing value, as the array of named features that /predict takes;
 # without what is to be told.
-rows_as_json() {
-  { head -n 4 "$SAMPLES/heart-disease/cleveland.csv" && grep -m 1 '?' "$SAMPLES/heart-disease/cleveland.csv"; } | awk -F, '
-    BEGIN { split("age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal", name, " "); printf "[" }
+some_rows() {
+  { head -n 4 "$SAMPLES/heart-disease/cleveland.csv" && grep -m 1 '?' "$SAMPLES/heart-disease/cleveland.csv"; } | awk -F, -v names="$COLUMNS_OF_HEART" '
+    BEGIN { split(names, name, ","); printf "[" }
     { printf "%s{", (NR > 1 ? ",\n " : "")
       for (i = 1; i <= 13; i++) printf "%s\"%s\": %s", (i > 1 ? ", " : ""), name[i], ($i == "?" ? "null" : $i)
       printf "}" }
     END { print "]" }'
 }
 
-# Through the Service of the model. The host of a bare cluster has a route to it; kind's node is asked in its place.
-post() { # PATH FILE
-  local address
-  address=$(kubectl get --namespace "$NAMESPACE" service heart -o jsonpath='{.spec.clusterIP}')
-  if [ "$MODELWARD_CLUSTER_PLACE" = kind ]; then
-    "$CLUSTER_SCRIPTS/cluster.sh" node curl -sS --fail-with-body --max-time 10 -H 'content-type: application/json' --data-binary @- "http://$address$1" <"$2"
-  else
-    curl -sS --fail-with-body --max-time 10 -H 'content-type: application/json' --data-binary @"$2" "http://$address$1"
-  fi
-}
-
 # The bundle once more, on this machine, by the very program of the Job: the same data and spec give the same digest, and
 # `score` refuses any other.
 score_here() { # DIGEST
-  local trainer=$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/modelward-trainer
-  quietly demo-fit "$trainer" fit --spec "$SAMPLES/heart-1.yaml" --source "$SAMPLES/heart-disease/cleveland.csv" --out "$WORK/bundle"
-  "$trainer" score --bundle "$WORK/bundle" --digest "$1" --rows "$WORK/rows.json" >"$WORK/scores.jsonl"
+  quietly demo-fit trainer fit --spec "$WORK/heart-1.json" --source "$SAMPLES/heart-disease/cleveland.csv" --out "$WORK/bundle"
+  trainer score --bundle "$WORK/bundle" --digest "$1" --rows "$WORK/rows.json" >"$WORK/scores.jsonl"
 }
 
 predict() {
   local digest
-  need_packages curl:curl python3:python3
-  rows_as_json >"$WORK/rows.json"
+  some_rows >"$WORK/rows.json"
   cat "$WORK/rows.json"
-  post /predict "$WORK/rows.json" >"$WORK/answers.json" || die "the Service answered: $(cat "$WORK/answers.json")"
+  post "$NAMESPACE" heart /predict "$WORK/rows.json" >"$WORK/answers.json" || die "the Service answered: $(cat "$WORK/answers.json")"
+  ANSWERED=$(jq '.predictions | length' "$WORK/answers.json")
   digest=$(kubectl get --namespace "$NAMESPACE" modelversion heart-1 -o jsonpath='{.status.bundle.digest}')
   say "the cluster's bundle and the one trained again here: $digest"
   score_here "$digest"
   python3 "$DEMO/compare.py" "$WORK/answers.json" "$WORK/scores.jsonl"
 }
 
+# === the loop ===
+
+STORY_TIMES=()
+STORY_WORDS=()
+
+# tell WORDS…: what the person who watches sees, with its time.
+tell() {
+  STORY_TIMES+=("$EPOCHREALTIME")
+  STORY_WORDS+=("$*")
+  say "$(date -u +%H:%M:%S) $*"
+}
+
+# What a person types, and what they see.
+show() {
+  printf '   $ %s\n' "${*@Q}" | tr -d "'"
+  "$@" 2>&1 | sed 's/^/   /'
+}
+
+action_condition() { condition "$NAMESPACE" "remediationaction/$ACTION" "$1"; }
+
+# alice may approve. bob administers the namespace and may even write actions; nobody gave him the right to approve.
+make_people() {
+  person alice "$WORK/alice.kubeconfig"
+  person bob "$WORK/bob.kubeconfig"
+  {
+    kubectl create rolebinding approvers --namespace "$NAMESPACE" --clusterrole modelward-approver --user alice --dry-run=client -o yaml
+    echo ---
+    kubectl create rolebinding administrators --namespace "$NAMESPACE" --clusterrole admin --user bob --dry-run=client -o yaml
+    echo ---
+    kubectl create role writes-actions --namespace "$NAMESPACE" --verb get,list,watch,patch,update --resource remediationactions.modelward.io --dry-run=client -o yaml
+    echo ---
+    kubectl create rolebinding writers --namespace "$NAMESPACE" --role writes-actions --user bob --dry-run=client -o yaml
+  } | apply "$NAMESPACE"
+  say "each has a key and a certificate of their own: $(KUBECONFIG=$WORK/alice.kubeconfig kubectl auth whoami -o jsonpath='{.status.userInfo.username}'), $(KUBECONFIG=$WORK/bob.kubeconfig kubectl auth whoami -o jsonpath='{.status.userInfo.username}')"
+}
+
+start_synthetic() {
+  trap 'kubectl delete --namespace "$NAMESPACE" pod modelward-load-heart --ignore-not-found --wait=false >/dev/null 2>&1 || true' EXIT
+  start_load "$NAMESPACE" heart "$RATE" 0 --synthetic-key /key/traffic.key
+  tell "heart-1 knows Cleveland's patients and answers; $RATE synthetic requests a second begin"
+}
+
+# patients NAME FROM VERSION: some Hungarian patients within one window, and the name of the report on it in REPORT.
+patients() {
+  begin_replay "$NAMESPACE" heart "$2" "$HALF" "$WINDOW"
+  end_replay "$NAMESPACE" heart "$WORK/$1.json" "$WINDOW"
+  ANSWERED=$((ANSWERED + $(jq .answered "$WORK/$1.json")))
+  REPORT=$(report_of "$3" "$WORK/$1.json")
+  say "$(jq -r '"window \(.window.start) to \(.window.end)"' "$WORK/$1.json"), to be judged $LATENESS s after its end"
+}
+
+strangers_arrive() {
+  patients first 0 heart-1
+  tell "$HALF Hungarian patients have arrived where the model knew Cleveland's"
+}
+
+see_drift() {
+  local verdict
+  verdict=$(await_verdict "$NAMESPACE" "$REPORT" $((WINDOW + LATENESS + 60)))
+  show kubectl get --namespace "$NAMESPACE" drift
+  [ "$verdict" = Drift ] || die "the verdict on $REPORT is $verdict"
+  kubectl get --namespace "$NAMESPACE" driftreport "$REPORT" -o json | jq -r '
+    def cut: tonumber * 1000 | round / 1000 | tostring;
+    def wide(width): . + " " * (width - length);
+    ("feature" | wide(10)) + ("what" | wide(13)) + ("effect" | wide(8)) + ("bounds (95%)" | wide(18)) + "tolerance",
+    (.status.features[] | (.name | wide(10)) + (.aspect | wide(13)) + (.effect | cut | wide(8)) + ("\(.lower | cut) to \(.upper | cut)" | wide(18)) + (.tolerance | cut))
+    | "   " + .'
+  tell "Modelward reports $verdict: $(field "$NAMESPACE" "driftreport/$REPORT" .status.drifted)"
+}
+
+see_proposal() {
+  await 60 "an action is proposed because of $REPORT" has_proposal
+  ACTION=$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)
+  [[ $ACTION == retrain-* ]] || die "what was proposed is $ACTION: $(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.message)"
+  tell "it proposes $ACTION, and reads the data that the retraining would use"
+  await_condition "$NAMESPACE" "remediationaction/$ACTION" Approved "False AwaitingApproval" 120
+  show kubectl get --namespace "$NAMESPACE" ra
+  say "the plan: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.summary)"
+  say "its digest: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.digest)"
+  tell "the plan is made, and it waits for somebody who may approve it"
+}
+
+has_proposal() { [ -n "$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)" ]; }
+
+# Everything that a decision could change.
+what_is() {
+  kubectl get --namespace "$NAMESPACE" modelversions,deployments,configmaps,replicasets -o json | jq -c '[.items[] | [.kind, .metadata.name, .metadata.uid, .metadata.generation // .data]] | sort'
+  field "$NAMESPACE" model/heart .status.routes
+}
+
+bob_tries() {
+  local words
+  say "\$ kubectl annotate ra/$ACTION modelward.io/approve=true      (as bob)"
+  if words=$(decide "$WORK/bob.kubeconfig" "$NAMESPACE" "$ACTION" approve); then die "bob has approved: $words"; fi
+  printf '%s\n' "$words" | fold -s -w 116 | sed 's/^/   /'
+  [[ $words == *bob* && $words == *"may not decide"* ]] || die "bob was refused, but not by the gate"
+  tell "bob, who administers the namespace, tries to approve and is refused"
+}
+
+alice_decides() {
+  local before
+  if [ "$DECISION" = approve ]; then
+    say "\$ kubectl annotate ra/$ACTION modelward.io/approve=true      (as alice)"
+    decide "$WORK/alice.kubeconfig" "$NAMESPACE" "$ACTION" approve
+    tell "alice approves, with her own certificate"
+    return
+  fi
+  before=$(what_is)
+  say "\$ kubectl annotate ra/$ACTION modelward.io/reject=true modelward.io/comment=\"these patients are a study of one week\"      (as alice)"
+  decide "$WORK/alice.kubeconfig" "$NAMESPACE" "$ACTION" reject "these patients are a study of one week"
+  tell "alice rejects, with her own certificate"
+  await_condition "$NAMESPACE" "remediationaction/$ACTION" Succeeded "False Rejected" 60
+  # Longer than a retraining would take to begin.
+  sleep 15
+  [ "$(what_is)" = "$before" ] || die "something changed although the action was rejected"
+  say "$(action_condition Succeeded)"
+  tell "nothing has changed: $(field "$NAMESPACE" model/heart .status.serving) goes on serving"
+}
+
+retrained_version() { field "$NAMESPACE" "remediationaction/$ACTION" .status.execution.version.name; }
+
+has_retrained_version() { [ -n "$(retrained_version)" ]; }
+
+has_promotion() { [ -n "$(field "$NAMESPACE" "remediationaction/$ACTION" .status.execution.promotion.name)" ]; }
+
+see_the_new_version() {
+  await 60 "$ACTION has made a version" has_retrained_version
+  NEW=$(retrained_version)
+  await_condition "$NAMESPACE" "modelversion/$NEW" GatesPassed "True" 180
+  kubectl get --namespace "$NAMESPACE" modelversion "$NEW" -o json | jq -r '.status.gates[] | "   \(.metric) \(.bound): \(.value // "")"'
+  tell "$NEW is trained, and its gates are passed"
+  await_live "$NAMESPACE" "$NEW" 180
+  await 120 "every Pod answers with $NEW" settled "$NAMESPACE" heart
+  tell "$NEW has taken over; it is watched for $WATCHED s"
+}
+
+the_others_arrive() {
+  local verdict
+  patients second "$HALF" "$NEW"
+  tell "the other $HALF Hungarian patients have arrived"
+  verdict=$(await_verdict "$NAMESPACE" "$REPORT" $((WINDOW + LATENESS + 60)))
+  [ "$verdict" = NoDrift ] || die "the verdict on $REPORT is $verdict: $(field "$NAMESPACE" "driftreport/$REPORT" .status.drifted)"
+  tell "Modelward reports $verdict, against the window that alice accepted"
+}
+
+see_the_end() {
+  await_condition "$NAMESPACE" "remediationaction/$ACTION" Succeeded "True" $((WATCHED + 120))
+  tell "$ACTION has ended: $(action_condition Succeeded)"
+}
+
+# Who decided what, by the annotations that the API server has proved.
+show_the_record() {
+  show kubectl get --namespace "$NAMESPACE" ra
+  show kubectl get --namespace "$NAMESPACE" drift
+  show kubectl get --namespace "$NAMESPACE" mv,model
+  kubectl get --namespace "$NAMESPACE" remediationaction "$ACTION" -o json |
+    jq -r '.metadata.annotations | to_entries[] | select(.key | startswith("approval.modelward.io/")) | "   \(.key): \(.value)"'
+}
+
+# Each answered request is counted once, whatever was rolled out on the way.
+judge_requests() {
+  local answered want
+  stop_load "$NAMESPACE" heart "$WORK/load.json"
+  tell "the synthetic requests end"
+  jq -r '"   \(.scheduled) requests in \(.seconds) s, \(.answered) answered, \(.failed) failed; p50 \(.latencyMs.p50) ms, p99 \(.latencyMs.p99) ms",
+    (.versions | to_entries[] | "   \(.key): \(.value.answers) answers, second \(.value.first) to \(.value.last)"),
+    (.failures[] | "   FAILED: second \(.second): \(.detail)")' "$WORK/load.json"
+  [ "$(jq '.failed + .lost' "$WORK/load.json")" = 0 ] || die "requests failed"
+  answered=$(jq '.answered + .before.answered' "$WORK/load.json")
+  want=$((COUNTED_BEFORE + ANSWERED + answered))
+  await_count "$NAMESPACE" heart "$want"
+  say "answered: $answered synthetic, $ANSWERED others; counted in the ledger: $((want - COUNTED_BEFORE))"
+  tell "0 requests failed, and the ledger has counted every answered one"
+}
+
+story_table() {
+  local i
+  printf '\n%-10s %8s  %s\n' "time (UTC)" second "what happened"
+  for i in "${!STORY_TIMES[@]}"; do
+    printf '%-10s %8s  %s\n' "$(date -u -d "@${STORY_TIMES[$i]}" +%H:%M:%S)" \
+      "$(awk -v at="${STORY_TIMES[$i]}" -v from="${STORY_TIMES[0]}" 'BEGIN { printf "%.0f", at - from }')" "${STORY_WORDS[$i]}"
+  done
+}
+
 # === all ===
 
+need_packages curl:curl python3:python3 jq:jq openssl:openssl
 step "programs and images" build_images
 step "cluster" bring_up
 step "images into the cluster" load_images
@@ -121,14 +302,30 @@ step "charts" install_charts
 step "data and ModelVersion" apply_sample
 step "trained, gated, served" await_ready
 step "predictions" predict
+step "alice may approve, bob may not" make_people
+step "$RATE synthetic requests a second" start_synthetic
+step "Hungarian patients arrive" strangers_arrive
+step "drift" see_drift
+step "a retraining is proposed" see_proposal
+step "bob tries to approve" bob_tries
+step "alice decides" alice_decides
+if [ "$DECISION" = approve ]; then
+  step "retrained, gated, rolled out" see_the_new_version
+  step "the other Hungarian patients arrive" the_others_arrive
+  step "watched to the end" see_the_end
+fi
+step "no request was lost" judge_requests
+step "the record" show_the_record
+story_table
 step_table
 cat <<T
 
 Next:
   eval "\$(tests/cluster/cluster.sh env)"
   kubectl get modelward -A
-  kubectl describe --namespace $NAMESPACE modelversion heart-1
-  kubectl explain modelversion.spec.source
+  kubectl describe --namespace $NAMESPACE ra $ACTION
+  kubectl get --namespace $NAMESPACE driftreport -o wide
+  kubectl explain modelversion.spec.retraining
   address=\$(kubectl get --namespace $NAMESPACE service heart -o jsonpath='{.spec.clusterIP}')
   curl -s http://\$address/v2/models/heart; echo
   make demo-down

@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use modelward_tests::load::{self, LoadArgs};
+use modelward_tests::load::{
+    self, LoadArgs,
+    replay::{self, ReplayArgs},
+};
 
 #[derive(Parser)]
 #[command(version, about = "The client that Modelward's tests run inside a cluster.")]
@@ -17,6 +20,8 @@ struct Cli {
 enum Command {
     /// Sends requests at a fixed rate, whatever becomes of the earlier ones, and counts each.
     Load(LoadArgs),
+    /// Sends rows of a CSV file in a seeded order, each once.
+    Replay(ReplayArgs),
     /// Ends a `load` in the same container: for `kubectl exec`, where the image has no shell.
     Stop {
         /// The file that `load --stop-file` looks for.
@@ -28,6 +33,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Load(args) => load::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Stop { stop_file } => stop(&stop_file),
     };
     outcome.unwrap_or_else(|error| {

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,10 +15,15 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
+    HeaderMap, Request, Response, StatusCode, body::Incoming, header, server::conn::http1,
+    service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use modelward_tests::load::{LoadArgs, execute, figures::Report};
+use modelward_tests::load::{
+    LoadArgs, execute,
+    figures::Report,
+    replay::{self, ReplayArgs},
+};
 use tokio::{net::TcpListener, time::Instant};
 
 /// What a server does with the request of this number, counted from 0 over all connections.
@@ -37,6 +42,7 @@ struct Server {
     address: SocketAddr,
     requests: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
+    headers: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
 const ROW: &str = r#"{"age": 63}"#;
@@ -49,26 +55,29 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
         let connections = Arc::new(AtomicU64::new(0));
+        let headers = Arc::new(Mutex::new(Vec::new()));
         let server = Self {
             address,
             requests: Arc::clone(&requests),
             connections: Arc::clone(&connections),
+            headers: Arc::clone(&headers),
         };
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 connections.fetch_add(1, Ordering::SeqCst);
-                let requests = Arc::clone(&requests);
+                let (requests, headers) = (Arc::clone(&requests), Arc::clone(&headers));
                 tokio::spawn(async move {
                     let service = service_fn(|request: Request<Incoming>| {
                         let requests = Arc::clone(&requests);
+                        headers.lock().unwrap().push(request.headers().clone());
                         async move {
                             assert_eq!(
                                 (request.method().as_str(), request.uri().path()),
                                 ("POST", "/predict")
                             );
                             let body = request.into_body().collect().await.unwrap().to_bytes();
-                            assert_eq!(body, ROW);
+                            assert_eq!(json(&body), json(ROW.as_bytes()));
                             act(deed(requests.fetch_add(1, Ordering::SeqCst))).await
                         }
                     });
@@ -90,6 +99,7 @@ impl Server {
             stop_file: "/does/not/exist".into(),
             rows: None,
             row: vec![ROW.to_owned()],
+            synthetic_key: None,
             new_connections: 25,
             connections: 16,
             timeout_ms: 500,
@@ -130,6 +140,10 @@ async fn act(deed: Deed) -> Result<Response<Full<Bytes>>, std::io::Error> {
             .await
             .map_err(|never| match never {}),
     }
+}
+
+fn json(bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).unwrap()
 }
 
 async fn load(args: LoadArgs) -> (Report, bool) {
@@ -315,4 +329,69 @@ async fn a_row_that_is_not_json_is_refused_with_its_number() {
     let error = execute(LoadArgs { row, ..server.args() }).await.unwrap_err();
     assert!(error.to_string().starts_with("row 2 is not JSON"), "{error}");
     assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_that_no_person_made_says_so_with_the_key_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("traffic.key");
+    let server = Server::start(|_| Deed::Answer("heart-1")).await;
+    let args = LoadArgs {
+        seconds: 1,
+        synthetic_key: Some(key.clone()),
+        ..server.args()
+    };
+    let error = execute(args.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("traffic.key"), "{error}");
+    std::fs::write(&key, "0123abcd\n").unwrap();
+    let (report, clean) = load(args).await;
+    assert!(clean, "{report:?}");
+    assert_eq!((report.before.answered, report.in_flight), (1, 0));
+    let headers = server.headers.lock().unwrap();
+    assert_eq!(headers.len() as u64, report.scheduled + report.before.answered);
+    for headers in headers.iter() {
+        assert_eq!(headers["modelward-traffic"], "synthetic");
+        assert_eq!(headers["modelward-traffic-key"], "0123abcd");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_sends_each_row_once_under_a_name_of_its_own_and_inside_one_window() {
+    let directory = tempfile::tempdir().unwrap();
+    let csv = directory.path().join("rows.csv");
+    std::fs::write(&csv, "63,1\n".repeat(40)).unwrap();
+    let server = Server::start(|_| Deed::Answer("heart-1")).await;
+    let half = |from| ReplayArgs {
+        url: format!("http://{}/predict", server.address),
+        csv: csv.clone(),
+        columns: ["age", "num"].map(str::to_owned).to_vec(),
+        leave_out: vec!["num".to_owned()],
+        missing: vec!["?".to_owned()],
+        seed: 7,
+        from,
+        count: Some(20),
+        rate: 200,
+        entity_prefix: Some("row".to_owned()),
+        synthetic_key: None,
+        window_seconds: Some(2),
+        timeout_ms: 1000,
+    };
+    for from in [0, 20] {
+        let (report, clean) = replay::execute(half(from)).await.unwrap();
+        assert!(clean, "{report:?}");
+        assert_eq!((report.figures.scheduled, report.figures.answered), (20, 20));
+        let window = report.window.unwrap();
+        assert_eq!((window.start.as_second() % 2, window.end.as_second() % 2), (0, 0));
+        assert!(report.figures.started >= window.start && report.figures.started < window.end);
+    }
+    let headers = server.headers.lock().unwrap().clone();
+    let mut entities: Vec<_> = headers
+        .iter()
+        .map(|headers| headers["modelward-entity"].to_str().unwrap().to_owned())
+        .collect();
+    entities.sort_unstable();
+    entities.dedup();
+    assert_eq!((headers.len(), entities.len()), (40, 40));
+    let error = replay::execute(half(30)).await.unwrap_err();
+    assert!(error.to_string().contains("choose no rows of 40"), "{error}");
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Failures that are told one by one; the others are counted only.
-const TOLD: usize = 200;
+const TOLD: usize = 1000;
 
 /// What became of one scheduled request.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Outcome {
     pub result: Result<Answer, Failure>,
     /// How its first try failed, where it was tried again.
     pub first_failure: Option<FirstFailure>,
+    /// Its tries that failed while they were under way.
+    pub under_way: u64,
 }
 
 /// How a first try failed.
@@ -47,6 +49,8 @@ pub struct Figures {
     answered: u64,
     failed: u64,
     first_try_failed: u64,
+    under_way: u64,
+    before: Before,
     versions: BTreeMap<String, Span>,
     kinds: BTreeMap<&'static str, u64>,
     told: Vec<FailureReport>,
@@ -82,6 +86,10 @@ pub struct Report {
     pub lost: u64,
     /// Those whose first try failed.
     pub first_try_failed: u64,
+    /// Tries that failed while they were under way, retries included: a server may have counted each of them, or not.
+    pub in_flight: u64,
+    /// What was sent before the schedule began.
+    pub before: Before,
     /// First tries that failed, by kind.
     pub first_try_failures: BTreeMap<&'static str, u64>,
     /// Good answers by version.
@@ -94,8 +102,18 @@ pub struct Report {
     pub connections_opened: u64,
     /// Kept-alive connections that were found closed before anything was written to them.
     pub connections_found_closed: u64,
-    /// The first 200 failures of first tries, one by one.
+    /// The first 1000 failures of first tries, one by one.
     pub failures: Vec<FailureReport>,
+}
+
+/// What was sent until a first good answer came; it is in no other figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Before {
+    /// Good answers.
+    pub answered: u64,
+    /// Tries that failed while they were under way.
+    pub in_flight: u64,
 }
 
 /// Answers of one version.
@@ -155,6 +173,8 @@ impl Figures {
             answered: 0,
             failed: 0,
             first_try_failed: 0,
+            under_way: 0,
+            before: Before::default(),
             versions: BTreeMap::new(),
             kinds: BTreeMap::new(),
             told: Vec::new(),
@@ -172,8 +192,10 @@ impl Figures {
             elapsed,
             result,
             first_failure,
+            under_way,
         } = outcome;
         self.lateness.push(late);
+        self.under_way += under_way;
         let recovered = result.is_ok();
         let last_failure = match result {
             Ok(answer) => {
@@ -219,6 +241,12 @@ impl Figures {
             recovered,
         });
         Some(line)
+    }
+
+    /// Notes what was sent before the schedule.
+    #[must_use]
+    pub fn after(self, before: Before) -> Self {
+        Self { before, ..self }
     }
 
     /// Notes the end of the schedule.
@@ -268,6 +296,8 @@ impl Figures {
             failed: self.failed,
             lost: self.scheduled.saturating_sub(self.answered + self.failed),
             first_try_failed: self.first_try_failed,
+            in_flight: self.under_way,
+            before: self.before,
             first_try_failures: self.kinds.clone(),
             versions: self.versions.iter().map(version).collect(),
             latency_ms: Percentiles::of(&self.latencies),
@@ -322,6 +352,7 @@ mod tests {
                 version: version.to_owned(),
             }),
             first_failure: None,
+            under_way: 0,
         }
     }
 
@@ -417,6 +448,7 @@ mod tests {
         };
         let line = figures.record(Outcome {
             first_failure: Some(first),
+            under_way: 1,
             ..answered(0, "a", 210)
         });
         assert!(line.unwrap().starts_with("answered at a later try"));
@@ -432,6 +464,7 @@ mod tests {
             (2.0, 210.0)
         );
         assert!(report.failures[0].recovered);
+        assert_eq!(report.in_flight, 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod figures;
 pub mod pool;
+pub mod replay;
 pub mod target;
 
 use std::{
@@ -24,6 +25,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Args;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use modelward_wire::{SYNTHETIC_TRAFFIC, TRAFFIC_HEADER, TRAFFIC_KEY_HEADER};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -32,8 +35,8 @@ use tokio::{
 
 use self::{
     answer::Answer,
-    figures::{Figures, FirstFailure, Outcome},
-    pool::{Failure, Pool, Way},
+    figures::{Before, Figures, FirstFailure, Outcome},
+    pool::{Ask, Failure, Pool, Way},
     target::Target,
 };
 
@@ -68,6 +71,9 @@ pub struct LoadArgs {
     /// A body; may be repeated. Without this and --rows: real rows of the Cleveland data.
     #[arg(long)]
     pub row: Vec<String>,
+    /// Marks the requests as load that no person made, with the key in this file: the file traffic.key of the model's Secret.
+    #[arg(long, env = "MODELWARD_TRAFFIC_KEY_FILE")]
+    pub synthetic_key: Option<PathBuf>,
     /// Percentage of requests that go over a connection of their own; the others share kept-alive ones.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub new_connections: u32,
@@ -91,7 +97,7 @@ pub struct LoadArgs {
 /// One schedule.
 struct Load {
     pool: Pool,
-    bodies: Vec<Bytes>,
+    asks: Vec<Ask>,
     new_connections: u32,
     timeout: Duration,
     retries: u32,
@@ -121,7 +127,12 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
 pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     let networks = std::env::var(target::NETWORKS).unwrap_or_default();
     let target = Target::parse(&args.url, &networks)?;
-    let bodies = bodies(&args)?;
+    let headers = synthetic(args.synthetic_key.as_deref())?;
+    let ask = |body| Ask {
+        body,
+        headers: headers.clone(),
+    };
+    let asks = bodies(&args)?.into_iter().map(ask).collect();
     if args.stop_file.exists() {
         bail!(
             "{} exists already; remove it, it would end the load at once",
@@ -136,13 +147,13 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     let address = target.resolve(patience).await?;
     let load = Arc::new(Load {
         pool: Pool::new(address, &target, usize::from(args.connections)),
-        bodies,
+        asks,
         new_connections: args.new_connections,
         timeout: Duration::from_millis(args.timeout_ms),
         retries: args.retries,
         retry_after: Duration::from_millis(args.retry_after_ms),
     });
-    load.first_answer(patience).await?;
+    let before = load.first_answer(patience).await?;
 
     eprintln!(
         "{} ({address}): {} requests a second, {} s at most",
@@ -150,7 +161,8 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     );
     let (outcomes, received) = mpsc::unbounded_channel();
     let start = Instant::now();
-    let collector = tokio::spawn(collect(Figures::new(args.rate), received, start));
+    let figures = Figures::new(args.rate).after(before);
+    let collector = tokio::spawn(collect(figures, received, start));
     let end = async {
         tokio::select! {
             () = sleep(Duration::from_secs(args.seconds)) => {}
@@ -161,7 +173,7 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     };
     let scheduled = {
         tokio::pin!(end);
-        schedule(&load, args.rate, start, outcomes, end).await
+        schedule(&load, args.rate, u64::MAX, start, outcomes, end).await
     };
     let ended = start.elapsed();
     // The schedule has ended; requests under way hold the channel open until they have their outcome.
@@ -170,16 +182,17 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// Sends requests at their times until `end`; gives how many were due.
+/// Sends requests at their times until `end`, `most` of them; gives how many were due.
 async fn schedule(
     load: &Arc<Load>,
     rate: u32,
+    most: u64,
     start: Instant,
     outcomes: mpsc::UnboundedSender<Outcome>,
     mut end: std::pin::Pin<&mut impl Future<Output = ()>>,
 ) -> u64 {
     let mut index = 0;
-    loop {
+    while index < most {
         let due = start + due(index, rate);
         tokio::select! {
             biased;
@@ -194,6 +207,7 @@ async fn schedule(
         });
         index += 1;
     }
+    index
 }
 
 /// When a request is due, from the start. Reckoned from its number, so that rounding does not add up.
@@ -229,6 +243,23 @@ async fn file_appears(path: &Path) {
     }
 }
 
+/// The headers of load that no person made.
+fn synthetic(key: Option<&Path>) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(file) = key {
+        let key =
+            std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let key = HeaderValue::from_str(key.trim())
+            .with_context(|| format!("{} holds no key, which is one line of text", file.display()))?;
+        headers.insert(
+            HeaderName::from_static(TRAFFIC_HEADER),
+            HeaderValue::from_static(SYNTHETIC_TRAFFIC),
+        );
+        headers.insert(HeaderName::from_static(TRAFFIC_KEY_HEADER), key);
+    }
+    Ok(headers)
+}
+
 fn bodies(args: &LoadArgs) -> anyhow::Result<Vec<Bytes>> {
     let text = match &args.rows {
         Some(path) => {
@@ -260,23 +291,28 @@ fn bodies(args: &LoadArgs) -> anyhow::Result<Vec<Bytes>> {
 impl Load {
     async fn request(&self, index: u64, due: Instant, start: Instant) -> Outcome {
         let late = due.elapsed();
-        let body = &self.bodies[(index % self.bodies.len() as u64) as usize];
+        let ask = &self.asks[(index % self.asks.len() as u64) as usize];
         let way = if own_connection(index, self.new_connections) {
             Way::Own
         } else {
             Way::Shared
         };
         let mut first_failure = None;
-        let mut result = self.attempt(way, body).await;
+        let mut under_way = 0;
+        let mut result = self.attempt(way, ask).await;
         for _ in 0..self.retries {
             let Err(failure) = &result else { break };
+            under_way += u64::from(failure.was_under_way());
             first_failure.get_or_insert_with(|| FirstFailure {
                 failure: failure.clone(),
                 elapsed: due.elapsed(),
             });
             sleep(self.retry_after).await;
             // What is still open leads to a Pod that lives; a new connection may be given to the one that died.
-            result = self.attempt(Way::Shared, body).await;
+            result = self.attempt(Way::Shared, ask).await;
+        }
+        if let Err(failure) = &result {
+            under_way += u64::from(failure.was_under_way());
         }
         Outcome {
             due: due - start,
@@ -284,29 +320,37 @@ impl Load {
             elapsed: due.elapsed(),
             result,
             first_failure,
+            under_way,
         }
     }
 
-    async fn attempt(&self, way: Way, body: &Bytes) -> Result<Answer, Failure> {
-        match timeout(self.timeout, self.pool.post(way, body)).await {
+    async fn attempt(&self, way: Way, ask: &Ask) -> Result<Answer, Failure> {
+        match timeout(self.timeout, self.pool.post(way, ask)).await {
             Ok(Ok(bytes)) => Answer::parse(&bytes).map_err(Failure::Answer),
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(Failure::Timeout(self.timeout)),
         }
     }
 
-    async fn first_answer(&self, patience: Duration) -> anyhow::Result<()> {
+    async fn first_answer(&self, patience: Duration) -> anyhow::Result<Before> {
         let since = Instant::now();
+        let mut before = Before::default();
         loop {
-            match self.attempt(Way::Own, &self.bodies[0]).await {
-                Ok(_) => return Ok(()),
+            match self.attempt(Way::Own, &self.asks[0]).await {
+                Ok(_) => {
+                    before.answered += 1;
+                    return Ok(before);
+                }
                 Err(failure) if since.elapsed() >= patience => {
                     bail!(
                         "no good answer in {} s; the last try failed: {failure}",
                         patience.as_secs()
                     );
                 }
-                Err(_) => sleep(Duration::from_millis(250)).await,
+                Err(failure) => {
+                    before.in_flight += u64::from(failure.was_under_way());
+                    sleep(Duration::from_millis(250)).await;
+                }
             }
         }
     }

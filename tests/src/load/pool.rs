@@ -19,7 +19,7 @@ use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
-    header,
+    header::{self, HeaderMap},
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -49,6 +49,15 @@ pub enum Way {
     Own,
     /// The kept-alive one that has rested longest; a new one where all are in use.
     Shared,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// JSON.
+    pub body: Bytes,
+    /// Beside those that every request has.
+    pub headers: HeaderMap,
 }
 
 /// How a try failed.
@@ -93,6 +102,15 @@ impl Failure {
             Self::Timeout(_) => "Timeout",
         }
     }
+
+    /// Whether the try was under way when it failed: a server may have scored the row and counted it.
+    pub fn was_under_way(&self) -> bool {
+        match self {
+            Self::Broken(_) | Self::Answer(_) | Self::Timeout(_) => true,
+            // Nothing was sent, or the server has said that it did not score it.
+            Self::Connect(_) | Self::Status(..) => false,
+        }
+    }
 }
 
 // === impl Pool ===
@@ -120,8 +138,8 @@ impl Pool {
     }
 
     /// Sends a body once and reads the whole answer, which has status 200.
-    pub async fn post(&self, way: Way, body: &Bytes) -> Result<Bytes, Failure> {
-        let mut request = self.request(way, body)?;
+    pub async fn post(&self, way: Way, ask: &Ask) -> Result<Bytes, Failure> {
+        let mut request = self.request(way, ask)?;
         loop {
             let kept = if way == Way::Shared { self.take() } else { None };
             let is_kept = kept.is_some();
@@ -143,7 +161,7 @@ impl Pool {
         }
     }
 
-    fn request(&self, way: Way, body: &Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, way: Way, ask: &Ask) -> Result<Request<Full<Bytes>>, Failure> {
         let mut request = Request::post(&self.path)
             .header(header::HOST, &self.authority)
             .header(header::CONTENT_TYPE, "application/json")
@@ -154,8 +172,11 @@ impl Pool {
         if way == Way::Own {
             request = request.header(header::CONNECTION, "close");
         }
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
         request
-            .body(Full::new(body.clone()))
+            .body(Full::new(ask.body.clone()))
             .map_err(|error| Failure::Connect(error.to_string()))
     }
 

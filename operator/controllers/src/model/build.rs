@@ -224,6 +224,7 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
                 {"name": ROUTES_VOLUME, "mountPath": "/etc/modelward/routes", "readOnly": true},
                 {"name": "key", "mountPath": "/etc/modelward/key", "readOnly": true},
                 {"name": "cache", "mountPath": "/var/cache/modelward"},
+                {"name": "counts", "mountPath": "/var/cache/modelward/counts"},
                 {"name": "ledger-token", "mountPath": "/var/run/secrets/modelward/ledger", "readOnly": true},
             ],
         }],
@@ -231,6 +232,8 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
             {"name": ROUTES_VOLUME, "configMap": {"name": serve.routes.name}},
             {"name": "key", "secret": {"secretName": format!("{model}-modelward")}},
             {"name": "cache", "emptyDir": {}},
+            // In memory, which outlives a container as a disk does: an addition never waits for a disk.
+            {"name": "counts", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}},
             token_volume(),
         ],
     })
