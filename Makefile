@@ -1,6 +1,7 @@
 # Modelward: `make help` is the table of contents.
 #
-#   make demo    the whole story: an empty machine, a cluster, a model trained on real data, answered predictions
+#   make demo    the whole story: an empty machine, a cluster, a model trained on real data, answered predictions, other
+#                patients, drift, a retraining that somebody approves (DEMO_DECISION=reject: rejects), no lost request
 #   make test    everything that must hold on each change
 #
 # Builds and tools are kept in a cache outside the checkout (MODELWARD_CACHE, ~/.cache/modelward by default).
@@ -20,7 +21,7 @@ help: ## This table of contents
 ## The story
 .PHONY: demo demo-down cluster cluster-down
 
-demo: ## Builds, brings a cluster up, installs the charts, trains on the UCI Heart Disease data and asks for predictions
+demo: ## Builds, brings a cluster up, installs the charts, trains, serves, sees drift, waits for an approval, retrains, takes over
 	@tests/demo/demo.sh
 
 demo-down: ## Ends the demo and its cluster; nothing stays behind
@@ -33,7 +34,7 @@ cluster-down: ## Ends the cluster
 	@tests/cluster/cluster.sh down
 
 ## Checks
-.PHONY: check test attack deny
+.PHONY: check test attack trials deny
 
 check: ## The inner loop: format, lints, unit tests of the pure crates
 	cargo fmt --all --check
@@ -44,8 +45,17 @@ check: ## The inner loop: format, lints, unit tests of the pure crates
 test: ## Everything that must hold on each change, with a table of its parts and their times
 	@tests/run.sh
 
-attack: ## Attacks on the approval gate on a real API server, each refused by name, and honest uses, each allowed
-	@set -o pipefail; cargo test --locked --quiet -p modelward-tests --test gate -- --nocapture | grep -vE '^(\.?|running .*|test result: ok.*)$$'
+attack: ## Attacks on the gate and on the running operator, each refused by name or without effect, and honest uses, each allowed
+	@set -o pipefail; cargo test --locked --quiet -p modelward-tests --test gate --test attack -- --nocapture 2>&1 \
+	  | grep -vE '^(\.?|running .*|test result: ok.*)$$' \
+	  | awk '/attacks refused/ { refused += $$1; allowed += $$4; next } /attacks had an effect/ { executed += $$1; next } { print } \
+	    END { printf "%d attacks executed\n%d attacks refused, %d honest uses allowed\n", executed, refused, allowed }'
+
+trials: ## The loop, with the operator cut off before, during and after each of its writes; and seeded defects, which must be found
+	@cargo build --locked --quiet -p modelward-trials --bin trials
+	@$(CARGO_TARGET_DIR)/debug/trials
+	@tests/trials/defects.sh
+	@cargo test --locked --quiet -p modelward-profile --test verdict heart
 
 deny: ## Licences, sources and banned crates of the dependency graph (needs cargo-deny)
 	cargo deny --locked check bans licenses sources
@@ -53,7 +63,7 @@ deny: ## Licences, sources and banned crates of the dependency graph (needs carg
 ## On a cluster that the demo brought up
 .PHONY: disruptions
 
-disruptions: ## 200 requests a second while programs are killed, Pods evicted and a version rolled: none may fail
+disruptions: ## 200 requests a second while programs are killed, Pods evicted and a version approved and rolled: none may fail
 	@tests/disruptions.sh
 
 ## Making things

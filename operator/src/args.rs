@@ -38,7 +38,7 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Reconcile the cluster; waits for the lease first.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Serve artifacts, results and records.
     Ledger(LedgerArgs),
     /// Bring the ledger's schema up to this version.

@@ -134,6 +134,13 @@ const RULES: &[Rule] = &[
         never: &[OTHER_TLS],
         only: None,
     },
+    // Drives the operator and the ledger in its own process.
+    Rule {
+        name: "modelward-trials",
+        ours: &[WIRE, CRDS, CORE, CONTROLLERS, LEDGER, PROFILE, KIT],
+        never: &[OTHER_TLS],
+        only: None,
+    },
     Rule {
         name: "modelward-tests",
         ours: &[WIRE],

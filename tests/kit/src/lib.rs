@@ -6,5 +6,7 @@
 )]
 
 pub mod apiserver;
+pub mod chart;
+pub mod faults;
 pub mod played;
 pub mod postgres;

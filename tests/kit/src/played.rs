@@ -7,7 +7,10 @@
 use std::{
     collections::BTreeSet,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,7 +33,7 @@ use kube::{
     core::{ApiResource, PartialObjectMeta},
     runtime::{WatchStreamExt as _, watcher},
 };
-use modelward_crds::{Model, ModelVersion};
+use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{
@@ -74,11 +77,26 @@ struct Scripts {
 /// The played controllers of one namespace; they end with this.
 pub struct Played {
     scripts: Arc<Mutex<Scripts>>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     /// Held while garbage is collected.
     collecting: Arc<tokio::sync::Mutex<()>>,
     task: JoinHandle<()>,
 }
+
+/// What there is to look at. Looking at everything at each event would keep an API server busier than what is played for.
+#[derive(Default)]
+struct Wake {
+    notify: Notify,
+    jobs: AtomicBool,
+    rollouts: AtomicBool,
+    /// Something was deleted: what it owned goes.
+    garbage: AtomicBool,
+    /// Something was made, perhaps after its owner had gone: looked at when nothing happens any more.
+    made: AtomicBool,
+}
+
+/// Nothing has happened for so long: what was made last may be garbage already.
+const QUIET: Duration = Duration::from_millis(300);
 
 // === impl Played ===
 
@@ -90,7 +108,7 @@ impl Played {
             pods: Box::new(|_| PodEnd::Ready),
             garbage: true,
         }));
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let collecting = Arc::default();
         let stage = Stage {
             client,
@@ -110,13 +128,13 @@ impl Played {
     /// How Jobs end from now on.
     pub fn jobs(&self, script: impl Fn(&Job) -> JobEnd + Send + 'static) {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs = Box::new(script);
-        self.wake.notify_one();
+        self.wake.all();
     }
 
     /// How Pods of Deployments stand from now on.
     pub fn pods(&self, script: impl Fn(&Pod) -> PodEnd + Send + 'static) {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods = Box::new(script);
-        self.wake.notify_one();
+        self.wake.all();
     }
 
     /// Whether garbage is collected from now on. A collection that is under way has ended when this returns.
@@ -126,7 +144,7 @@ impl Played {
             .unwrap_or_else(PoisonError::into_inner)
             .garbage = collect;
         drop(self.collecting.lock().await);
-        self.wake.notify_one();
+        self.wake.all();
     }
 }
 
@@ -145,55 +163,106 @@ struct Stage {
     collecting: Arc<tokio::sync::Mutex<()>>,
 }
 
+// === impl Wake ===
+
+impl Wake {
+    fn all(&self) {
+        for flag in [&self.jobs, &self.rollouts, &self.garbage] {
+            flag.store(true, Ordering::Relaxed);
+        }
+        self.notify.notify_one();
+    }
+
+    fn set(&self, flag: &AtomicBool) {
+        flag.store(true, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+}
+
 impl Stage {
-    async fn play(self, wake: Arc<Notify>) {
+    async fn play(self, wake: Arc<Wake>) {
         let mut watches = JoinSet::new();
-        watches.spawn(self.watch::<Pod>(&wake));
-        watches.spawn(self.watch::<ReplicaSet>(&wake));
-        watches.spawn(self.watch::<Job>(&wake));
-        watches.spawn(self.watch::<Deployment>(&wake));
-        watches.spawn(self.watch::<HorizontalPodAutoscaler>(&wake));
-        watches.spawn(self.watch::<Model>(&wake));
-        watches.spawn(self.watch::<ModelVersion>(&wake));
+        watches.spawn(self.watch::<Pod>(&wake, |wake| &wake.rollouts));
+        watches.spawn(self.watch::<ReplicaSet>(&wake, |wake| &wake.rollouts));
+        watches.spawn(self.watch::<Job>(&wake, |wake| &wake.jobs));
+        watches.spawn(self.watch::<Deployment>(&wake, |wake| &wake.rollouts));
+        watches.spawn(self.watch::<HorizontalPodAutoscaler>(&wake, |wake| &wake.rollouts));
+        watches.spawn(self.watch::<Model>(&wake, |wake| &wake.made));
+        watches.spawn(self.watch::<ModelVersion>(&wake, |wake| &wake.made));
+        watches.spawn(self.watch::<RemediationAction>(&wake, |wake| &wake.made));
         loop {
-            wake.notified().await;
+            let woken = tokio::time::timeout(QUIET, wake.notify.notified());
+            if woken.await.is_err() {
+                if wake.made.swap(false, Ordering::Relaxed) {
+                    wake.garbage.store(true, Ordering::Relaxed);
+                } else {
+                    wake.notify.notified().await;
+                }
+            }
             // What failed because an object changed meanwhile is looked at again: the change wakes us.
-            if let Err(error) = Box::pin(self.pass()).await {
+            if let Err(error) = Box::pin(self.pass(&wake)).await {
                 eprintln!("played controllers: {error:#}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                wake.notify_one();
+                wake.all();
             }
         }
     }
 
-    fn watch<K>(&self, wake: &Arc<Notify>) -> impl Future<Output = ()> + Send + use<K>
+    /// Any event of an object raises `flag`; one that goes makes garbage of what it owns.
+    fn watch<K>(
+        &self,
+        wake: &Arc<Wake>,
+        flag: fn(&Wake) -> &AtomicBool,
+    ) -> impl Future<Output = ()> + Send + use<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
         K: DeserializeOwned + Send + 'static,
     {
         let api = Api::<PartialObjectMeta<K>>::namespaced(self.client.clone(), &self.namespace);
         let wake = wake.clone();
+        let mut seen = BTreeSet::new();
         watcher(api, watcher::Config::default())
             .default_backoff()
-            .for_each(move |_| {
-                wake.notify_one();
+            .for_each(move |event| {
+                match event {
+                    Ok(watcher::Event::Delete(_)) | Err(_) => {
+                        wake.set(&wake.garbage);
+                        wake.set(flag(&wake));
+                    }
+                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                        if seen.insert(object.uid().unwrap_or_default()) {
+                            wake.made.store(true, Ordering::Relaxed);
+                        }
+                        // The objects of ours need nothing of what is played but to be missed.
+                        if !std::ptr::eq(flag(&wake), &raw const wake.made) {
+                            wake.set(flag(&wake));
+                        }
+                    }
+                    Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+                }
                 ready(())
             })
     }
 
-    async fn pass(&self) -> Result<()> {
+    async fn pass(&self, wake: &Wake) -> Result<()> {
         // First, because what goes has names that others wait for.
-        self.collect().await.context("garbage")?;
-        for job in self.api::<Job>().list(&ListParams::default()).await? {
-            self.job(&job)
-                .await
-                .with_context(|| format!("Job {}", job.name_any()))?;
+        if wake.garbage.swap(false, Ordering::Relaxed) {
+            self.collect().await.context("garbage")?;
         }
-        for deployment in self.api::<Deployment>().list(&ListParams::default()).await? {
-            let name = deployment.name_any();
-            Box::pin(self.deployment(deployment))
-                .await
-                .with_context(|| format!("Deployment {name}"))?;
+        if wake.jobs.swap(false, Ordering::Relaxed) {
+            for job in self.api::<Job>().list(&ListParams::default()).await? {
+                self.job(&job)
+                    .await
+                    .with_context(|| format!("Job {}", job.name_any()))?;
+            }
+        }
+        if wake.rollouts.swap(false, Ordering::Relaxed) {
+            for deployment in self.api::<Deployment>().list(&ListParams::default()).await? {
+                let name = deployment.name_any();
+                Box::pin(self.deployment(deployment))
+                    .await
+                    .with_context(|| format!("Deployment {name}"))?;
+            }
         }
         Ok(())
     }
@@ -566,6 +635,8 @@ impl Stage {
             ApiResource::erase::<Secret>(&()),
             ApiResource::erase::<ConfigMap>(&()),
             ApiResource::erase::<Deployment>(&()),
+            ApiResource::erase::<RemediationAction>(&()),
+            ApiResource::erase::<DriftReport>(&()),
             ApiResource::erase::<Model>(&()),
             ApiResource::erase::<ModelVersion>(&()),
         ];

@@ -12,6 +12,7 @@ mod actions;
 mod objects;
 mod outage;
 mod support;
+mod tally;
 
 use support::{Gate, Tally};
 
@@ -29,7 +30,9 @@ async fn attacks_are_refused_with_a_sentence_and_honest_uses_are_allowed() {
     objects::the_operators_work(&gate, &mut tally).await;
     objects::roles(&gate, &mut tally).await;
     // Last, for these change the gate itself.
-    outage::what_the_operator_sees(&gate, &mut tally).await;
-    outage::without_stamps(&gate, &mut tally).await;
+    let mut outages = Tally::default();
+    outage::what_the_operator_sees(&gate, &mut outages).await;
+    outage::without_stamps(&gate, &mut outages).await;
+    tally.add(outages);
     tally.finish();
 }

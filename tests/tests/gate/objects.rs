@@ -467,7 +467,12 @@ pub async fn roles(gate: &Gate, tally: &mut Tally) {
             (role.metadata.name.clone().unwrap_or_default(), aggregated)
         })
         .collect();
-    let ours = ["modelward-approver", "modelward-proposer", "proposing-operator"];
+    let ours = [
+        "modelward-approver",
+        "modelward-operator",
+        "modelward-proposer",
+        "proposing-operator",
+    ];
     tally.is(
         "no role but these names actions, and none is aggregated",
         &on_actions,

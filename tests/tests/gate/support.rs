@@ -1,14 +1,8 @@
 //! Who acts, on what, and what came of it.
 
-use std::{
-    fmt::Debug,
-    io::Write as _,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fmt::Debug, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Namespace, ServiceAccount},
@@ -20,16 +14,19 @@ use kube::{
     discovery::ApiResource,
 };
 use modelward_crds::{ActionType, Model, ModelVersion, RemediationAction, annotations, gate};
-use modelward_kit::apiserver::{ApiServer, User, helm};
+use modelward_kit::{
+    apiserver::{ApiServer, User},
+    chart::{apply_gate, feed},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+
+pub use crate::tally::{By, Tally};
 
 /// The namespace of the release.
 pub const SYSTEM: &str = "modelward-system";
 /// Namespace that another operator looks after.
 pub const ELSEWHERE: &str = "elsewhere";
-/// Has MutatingAdmissionPolicy from Kubernetes 1.36 on.
-const STAMPS: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
 
 /// Somebody with credentials of their own.
 pub struct Person {
@@ -59,117 +56,6 @@ pub struct Gate {
     pub ci: Person,
     pub collector: Person,
     pub namespace_controller: Person,
-}
-
-/// What refuses.
-#[derive(Clone, Copy, Debug)]
-pub enum By {
-    /// An admission policy of this name.
-    Policy(&'static str),
-    /// The CRD.
-    Schema,
-    /// RBAC.
-    Roles,
-}
-
-/// What came of everything so far.
-#[derive(Default)]
-pub struct Tally {
-    refused: usize,
-    allowed: usize,
-    checked: usize,
-    wrong: Vec<String>,
-}
-
-// === impl Tally ===
-
-impl Tally {
-    /// An attack must be refused by this, with these words.
-    pub fn refused<T>(&mut self, attack: &str, by: By, words: &str, outcome: Result<T, kube::Error>) {
-        let found = match outcome {
-            Ok(_) => "it was let through".to_owned(),
-            Err(kube::Error::Api(status)) => {
-                let named = match by {
-                    By::Policy(name) => status
-                        .message
-                        .contains(&format!("ValidatingAdmissionPolicy '{name}'")),
-                    By::Schema => status.code == 422 && !status.message.contains("ValidatingAdmissionPolicy"),
-                    By::Roles => status.code == 403 && status.message.contains(" cannot "),
-                };
-                if named && status.message.contains(words) {
-                    self.refused += 1;
-                    println!("refused  {attack}: {}", sentence(&status.message));
-                    return;
-                }
-                status.message.clone()
-            }
-            Err(error) => error.to_string(),
-        };
-        self.wrong(format!(
-            "{attack} must be refused by {by:?} with {words:?}: {found}"
-        ));
-    }
-
-    /// An honest use must be allowed.
-    pub fn allowed<T>(&mut self, what: &str, outcome: Result<T, kube::Error>) -> Option<T> {
-        match outcome {
-            Ok(done) => {
-                self.allowed += 1;
-                println!("allowed  {what}");
-                Some(done)
-            }
-            Err(error) => {
-                self.wrong(format!("{what} must be allowed: {error}"));
-                None
-            }
-        }
-    }
-
-    /// What is found must be what should be.
-    pub fn is<T: PartialEq<U> + Debug, U: Debug>(&mut self, what: &str, found: &T, should: &U) {
-        if *found == *should {
-            self.checked += 1;
-            println!("is so    {what}");
-        } else {
-            self.wrong(format!("{what}: {found:?} should be {should:?}"));
-        }
-    }
-
-    /// An attack that must fail for the reason that was checked.
-    pub fn holds(&mut self, attack: &str, holds: bool, found: &str) {
-        if holds {
-            self.refused += 1;
-            println!("refused  {attack}: {}", found.trim());
-        } else {
-            self.wrong(format!("{attack}: {found}"));
-        }
-    }
-
-    fn wrong(&mut self, text: String) {
-        println!("WRONG    {text}");
-        self.wrong.push(text);
-    }
-
-    /// Says how many, and fails where anything was wrong.
-    pub fn finish(self) {
-        assert!(
-            self.wrong.is_empty(),
-            "{} wrong: {:#?}",
-            self.wrong.len(),
-            self.wrong
-        );
-        println!(
-            "{} facts checked\n{} attacks refused, {} honest uses allowed",
-            self.checked, self.refused, self.allowed
-        );
-    }
-}
-
-/// What a person reads, without what the API server says around it.
-fn sentence(message: &str) -> &str {
-    message
-        .split_once("denied request: ")
-        .map_or(message, |(_, sentence)| sentence)
 }
 
 // === impl Gate ===
@@ -517,56 +403,8 @@ impl Person {
 
 /// Applies the chart's policies and roles, as helm renders them for a cluster that stamps, or for one that cannot.
 pub fn apply_chart(api: &ApiServer, stamps: bool) -> Result<()> {
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/modelward");
     let other = format!("gate.operators.{ELSEWHERE}=system:serviceaccount:{ELSEWHERE}:modelward-operator");
-    let mut template = Command::new(helm()?);
-    template.args(["template", "modelward", "--namespace", SYSTEM, "--set", &other]);
-    if stamps {
-        template.args(["--api-versions", STAMPS]);
-    }
-    for part in [
-        "gate/parameters",
-        "gate/decisions",
-        "gate/status",
-        "gate/versions",
-        "gate/models",
-        "gate/roles",
-        "operator/rbac",
-        "operator/people",
-    ] {
-        template.args(["--show-only", &format!("templates/{part}.yaml")]);
-    }
-    if stamps {
-        template.args(["--show-only", "templates/gate/stamps.yaml"]);
-    }
-    let (rendered, objects) = feed(template.arg(chart), "")?;
-    ensure!(rendered, "helm template: {objects}");
-    let mut kubectl = api.kubectl(User::Admin)?;
-    kubectl.args(["apply", "--server-side", "--force-conflicts", "-f", "-"]);
-    let (applied, output) = feed(&mut kubectl, &objects)?;
-    ensure!(applied, "kubectl apply: {output}");
-    Ok(())
-}
-
-/// Runs a command with this input: whether it succeeded, and what it wrote, errors last.
-fn feed(command: &mut Command, input: &str) -> Result<(bool, String)> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("failed to run {command:?}"))?;
-    child
-        .stdin
-        .take()
-        .context("no stdin")?
-        .write_all(input.as_bytes())?;
-    let output = child.wait_with_output()?;
-    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-    }
-    Ok((output.status.success(), text))
+    apply_gate(api, SYSTEM, &[&other], stamps)
 }
 
 // === objects ===

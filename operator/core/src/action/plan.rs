@@ -411,7 +411,8 @@ fn retraining_words(model: &str, training: &ProposedTraining) -> String {
     let files: Vec<&str> = training
         .sources
         .iter()
-        .map(|source| source.name.as_str())
+        // The whole name and its sha256 are in the plan's content; a sentence needs the file.
+        .map(|source| source.name.rsplit('/').next().unwrap_or(&source.name))
         .collect();
     let rows = training
         .snapshot

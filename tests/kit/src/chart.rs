@@ -1,0 +1,74 @@
+//! Parts of the chart on a test's API server, as helm renders them.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::apiserver::{ApiServer, User, helm};
+
+/// Has MutatingAdmissionPolicy from Kubernetes 1.36 on.
+const STAMPS: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
+
+/// What the gate is made of, with the operator's and people's roles.
+const GATE: [&str; 8] = [
+    "gate/parameters",
+    "gate/decisions",
+    "gate/status",
+    "gate/versions",
+    "gate/models",
+    "gate/roles",
+    "operator/rbac",
+    "operator/people",
+];
+
+/// Applies the chart's policies and roles, rendered for a cluster that stamps decisions or for one that cannot. The
+/// namespace of the release has to be there.
+pub fn apply_gate(api: &ApiServer, release: &str, set: &[&str], stamps: bool) -> Result<()> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/modelward");
+    let mut template = Command::new(helm()?);
+    template.args(["template", "modelward", "--namespace", release]);
+    for value in set {
+        template.args(["--set", value]);
+    }
+    if stamps {
+        template.args(["--api-versions", STAMPS]);
+    }
+    for part in GATE {
+        template.args(["--show-only", &format!("templates/{part}.yaml")]);
+    }
+    if stamps {
+        template.args(["--show-only", "templates/gate/stamps.yaml"]);
+    }
+    let (rendered, objects) = feed(template.arg(chart), "")?;
+    ensure!(rendered, "helm template: {objects}");
+    let mut kubectl = api.kubectl(User::Admin)?;
+    kubectl.args(["apply", "--server-side", "--force-conflicts", "-f", "-"]);
+    let (applied, output) = feed(&mut kubectl, &objects)?;
+    ensure!(applied, "kubectl apply: {output}");
+    Ok(())
+}
+
+/// Runs a command with this input: whether it succeeded, and what it wrote, errors last.
+pub fn feed(command: &mut Command, input: &str) -> Result<(bool, String)> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("failed to run {command:?}"))?;
+    child
+        .stdin
+        .take()
+        .context("no stdin")?
+        .write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+    Ok((output.status.success(), text))
+}

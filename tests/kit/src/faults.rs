@@ -1,0 +1,554 @@
+//! Cuts the connection of one client to the API server at a write of one's choice.
+//!
+//! ```text
+//! write 1 ─► write 2 ─► write 3 ✂ before it is sent: the server never hears of it
+//!                               ✂ after it was sent: the server carries it out, and the answer is lost
+//!                               ✂ after the answer: the caller has it, and gets no further
+//! ```
+//!
+//! From the cut on every request of that life fails, as if the process were gone: who holds the client ends it and goes
+//! on with the next life. Numbers go on over lives, so that a cut can be placed in what repairs the first one. Reads,
+//! dry runs, Leases, Events and reviews are not numbered: they leave nothing that a successor finds.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use futures::FutureExt as _;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::{BoxError, Layer, Service};
+
+/// Where in the life of a write the connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cut {
+    /// The request never leaves.
+    BeforeSend,
+    /// The server carries the request out; its answer is lost.
+    AfterSend,
+    /// The answer arrives, and nothing after it.
+    AfterAnswer,
+}
+
+/// Which write is cut.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum At {
+    /// The one of this number, from 1.
+    Index(usize),
+    /// So many writes like this one in, from 1: [`Write::site`]. What runs side by side is numbered in another order each
+    /// time; the third status of one kind is the third one always.
+    Site(String, usize),
+}
+
+/// One write that a client was asked to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Its number, from 1.
+    pub index: usize,
+    /// `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub verb: Method,
+    /// The path without the query.
+    pub path: String,
+    /// FNV-1a of the body: two writes of one path are told apart by it.
+    pub body_hash: u64,
+    /// The fields of the body's first two levels, names alone.
+    pub summary: String,
+}
+
+/// What one client wrote, and where it is cut. Clones share both.
+#[derive(Clone)]
+pub struct Faults(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    asked: AtomicUsize,
+    lives: watch::Sender<Lives>,
+}
+
+struct State {
+    cuts: BTreeMap<At, Cut>,
+    /// Cuts that have happened, in their order.
+    made: Vec<(Write, Cut)>,
+    writes: Vec<Write>,
+}
+
+/// Lives by number, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lives {
+    begun: usize,
+    /// Requests of all lives up to this one fail.
+    failing: usize,
+    /// All lives up to this one are over: the server owes none of them an answer.
+    over: usize,
+}
+
+/// Puts one life of a client under [`Faults`].
+#[derive(Clone)]
+pub struct Life {
+    faults: Faults,
+    number: usize,
+}
+
+/// A client's service with its faults.
+#[derive(Clone)]
+pub struct Faulty<S> {
+    inner: S,
+    life: Life,
+}
+
+/// What a caller sees of a cut connection.
+#[derive(Debug)]
+pub struct ConnectionCut;
+
+impl Cut {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::BeforeSend, Self::AfterSend, Self::AfterAnswer];
+}
+
+// === impl Faults ===
+
+impl Faults {
+    /// Numbers the writes, and cuts each of these.
+    pub fn new(cuts: impl IntoIterator<Item = (At, Cut)>) -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::new(State {
+                cuts: cuts.into_iter().collect(),
+                made: Vec::new(),
+                writes: Vec::new(),
+            }),
+            asked: AtomicUsize::new(0),
+            lives: watch::Sender::new(Lives::default()),
+        }))
+    }
+
+    /// Begins another life: a layer for a fresh client. The former ones are over from now on.
+    pub fn life(&self) -> Life {
+        let mut number = 0;
+        self.0.lives.send_modify(|lives| {
+            lives.failing = lives.begun;
+            lives.over = lives.begun;
+            lives.begun += 1;
+            number = lives.begun;
+        });
+        Life {
+            faults: self.clone(),
+            number,
+        }
+    }
+
+    /// Ends when the present life is over. A request that the server still carries out has been answered by then.
+    pub async fn died(&self) {
+        let mut lives = self.0.lives.subscribe();
+        let number = lives.borrow().begun;
+        let _ = lives.wait_for(|lives| lives.over >= number).await;
+    }
+
+    /// How many requests were made and answered, of any kind: where the number stays, nothing is under way.
+    pub fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// Every write so far, over all lives, those included that never left.
+    pub fn writes(&self) -> Vec<Write> {
+        self.state().writes.clone()
+    }
+
+    /// The cuts that were made.
+    pub fn made(&self) -> Vec<(Write, Cut)> {
+        self.state().made.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn number(&self, request: &Request<Body>, body: &[u8]) -> Option<Cut> {
+        let mut state = self.state();
+        let write = Write::new(state.writes.len() + 1, request, body);
+        let site = write.site();
+        state.writes.push(write.clone());
+        let like_it = state.writes.iter().filter(|write| write.site() == site).count();
+        let cut = state.cuts.remove(&At::Index(write.index));
+        let cut = cut.or_else(|| state.cuts.remove(&At::Site(site, like_it)));
+        if let Some(cut) = cut {
+            state.made.push((write, cut));
+        }
+        cut
+    }
+}
+
+// === impl Life ===
+
+impl Life {
+    fn is_failing(&self) -> bool {
+        self.faults.0.lives.borrow().failing >= self.number
+    }
+
+    /// From now on every request of this life fails.
+    fn fail(&self) {
+        self.faults
+            .0
+            .lives
+            .send_modify(|lives| lives.failing = lives.failing.max(self.number));
+    }
+
+    fn end(&self) {
+        self.fail();
+        self.faults
+            .0
+            .lives
+            .send_modify(|lives| lives.over = lives.over.max(self.number));
+    }
+}
+
+impl<S> Layer<S> for Life {
+    type Service = Faulty<S>;
+
+    fn layer(&self, inner: S) -> Faulty<S> {
+        Faulty {
+            inner,
+            life: self.clone(),
+        }
+    }
+}
+
+// === impl Faulty ===
+
+impl<S, R> Service<Request<Body>> for Faulty<S>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    R: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let life = self.life.clone();
+        life.faults.0.asked.fetch_add(1, Ordering::Relaxed);
+        if life.is_failing() {
+            return refused();
+        }
+        let mut cut = None;
+        let request = if is_numbered(&request) {
+            let (parts, body) = request.into_parts();
+            // A body that is sent is whole from the beginning; one that streamed would be no body of a write.
+            let body = body
+                .collect()
+                .now_or_never()
+                .and_then(Result::ok)
+                .map(http_body_util::Collected::to_bytes)
+                .unwrap_or_default();
+            let request = Request::from_parts(parts, Body::from(body.to_vec()));
+            cut = life.faults.number(&request, &body);
+            request
+        } else {
+            request
+        };
+        match cut {
+            Some(Cut::BeforeSend) => {
+                life.end();
+                refused()
+            }
+            Some(Cut::AfterSend) => {
+                life.fail();
+                let answer = self.inner.call(request);
+                // Whoever waits for it may be gone before the request has left.
+                let carried_out = tokio::spawn(async move {
+                    drop(answer.await);
+                    life.end();
+                });
+                Box::pin(async move {
+                    let _ = carried_out.await;
+                    Err(ConnectionCut.into())
+                })
+            }
+            Some(Cut::AfterAnswer) => {
+                let answer = self.inner.call(request);
+                let answered = tokio::spawn(async move {
+                    let answer = answer.await.map_err(Into::into);
+                    life.end();
+                    answer
+                });
+                Box::pin(async move { answered.await? })
+            }
+            None => {
+                let answer = self.inner.call(request);
+                Box::pin(async move {
+                    let answer = answer.await.map_err(Into::into)?;
+                    life.faults.0.asked.fetch_add(1, Ordering::Relaxed);
+                    if life.is_failing() {
+                        return Err(ConnectionCut.into());
+                    }
+                    Ok(answer)
+                })
+            }
+        }
+    }
+}
+
+fn refused<T: Send + 'static>() -> Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>> {
+    Box::pin(async { Err(ConnectionCut.into()) })
+}
+
+/// Whether a successor could find what this request leaves.
+fn is_numbered<B>(request: &Request<B>) -> bool {
+    let method = request.method();
+    let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
+    let query = request.uri().query().unwrap_or_default();
+    let dry = query.split('&').any(|part| part.starts_with("dryRun="));
+    let aside = request
+        .uri()
+        .path()
+        .split('/')
+        .any(|part| matches!(part, "leases" | "events" | "token") || part.ends_with("reviews"));
+    writes && !dry && !aside
+}
+
+// === impl Write ===
+
+impl Write {
+    fn new(index: usize, request: &Request<Body>, body: &[u8]) -> Self {
+        let fields = |value: &Value| -> Vec<String> {
+            value
+                .as_object()
+                .map(|fields| fields.keys().cloned().collect())
+                .unwrap_or_default()
+        };
+        let content: Value = serde_json::from_slice(body).unwrap_or_default();
+        let summary: Vec<String> = fields(&content)
+            .into_iter()
+            .filter(|field| field != "apiVersion" && field != "kind" && field != "metadata")
+            .map(|field| match fields(&content[&field]).join(",") {
+                below if below.is_empty() => field,
+                below => format!("{field}{{{below}}}"),
+            })
+            .collect();
+        let hash = body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self {
+            index,
+            verb: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            body_hash: hash,
+            summary: summary.join(" "),
+        }
+    }
+
+    /// What is written, without what differs from run to run: `PATCH modelversions/status`.
+    pub fn site(&self) -> String {
+        let mut parts: Vec<&str> = self.path.trim_matches('/').split('/').collect();
+        parts.drain(
+            ..if parts.first() == Some(&"api") {
+                2
+            } else {
+                3.min(parts.len())
+            },
+        );
+        if parts.first() == Some(&"namespaces") && parts.len() > 2 {
+            parts.drain(..2);
+        }
+        match parts.get(2) {
+            Some(below) => format!("{} {}/{below}", self.verb, parts[0]),
+            None => format!("{} {}", self.verb, parts.first().unwrap_or(&"")),
+        }
+    }
+}
+
+// === impl ConnectionCut ===
+
+impl fmt::Display for ConnectionCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was cut")
+    }
+}
+
+impl std::error::Error for ConnectionCut {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{
+        Api, Client,
+        api::{ObjectMeta, Patch, PatchParams, PostParams},
+        client::ClientBuilder,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::apiserver::{ApiServer, User};
+
+    async fn client(life: &Life) -> (Client, &'static ApiServer) {
+        let server = ApiServer::shared().await;
+        let mut config = server.config_for(User::Admin).unwrap();
+        config.default_retry = false;
+        (
+            ClientBuilder::try_from(config).unwrap().with_layer(life).build(),
+            server,
+        )
+    }
+
+    fn map(name: &str) -> ConfigMap {
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        }
+    }
+
+    /// Makes three objects one after another, the second one cut: what the caller saw, and what is there afterwards.
+    async fn three(cut: Cut) -> ([bool; 3], [bool; 3]) {
+        let faults = Faults::new([(At::Index(2), cut)]);
+        let (cut_client, server) = client(&faults.life()).await;
+        let namespace = server.namespace().await;
+        let params = PostParams::default();
+        let maps = Api::<ConfigMap>::namespaced(cut_client, &namespace);
+        let mut seen = [false; 3];
+        for (number, seen) in seen.iter_mut().enumerate() {
+            *seen = maps.create(&params, &map(&format!("m{number}"))).await.is_ok();
+        }
+        tokio::time::timeout(Duration::from_secs(5), faults.died())
+            .await
+            .expect("the life is over");
+        assert!(maps.get("m0").await.is_err(), "reads fail too");
+        let whole = Api::<ConfigMap>::namespaced(server.client(), &namespace);
+        let mut there = [false; 3];
+        for (number, there) in there.iter_mut().enumerate() {
+            *there = whole.get_opt(&format!("m{number}")).await.unwrap().is_some();
+        }
+        let made = faults.made();
+        assert_eq!((made.len(), made[0].0.index, made[0].1), (1, 2, cut));
+        assert_eq!(made[0].0.site(), "POST configmaps");
+        (seen, there)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_cut_before_it_is_sent_is_never_carried_out() {
+        assert_eq!(
+            three(Cut::BeforeSend).await,
+            ([true, false, false], [true, false, false])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_cut_after_it_was_sent_is_carried_out_and_not_answered() {
+        assert_eq!(
+            three(Cut::AfterSend).await,
+            ([true, false, false], [true, true, false])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_cut_after_its_answer_is_the_last_one() {
+        assert_eq!(
+            three(Cut::AfterAnswer).await,
+            ([true, true, false], [true, true, false])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_is_carried_out_also_when_nobody_waits_for_its_answer() {
+        let faults = Faults::new([(At::Index(1), Cut::AfterSend)]);
+        let (cut_client, server) = client(&faults.life()).await;
+        let namespace = server.namespace().await;
+        let maps = Api::<ConfigMap>::namespaced(cut_client, &namespace);
+        let caller = tokio::spawn(async move {
+            let _ = maps.create(&PostParams::default(), &map("m")).await;
+        });
+        while faults.made().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        caller.abort();
+        faults.died().await;
+        let whole = Api::<ConfigMap>::namespaced(server.client(), &namespace);
+        assert!(whole.get_opt("m").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn numbers_go_on_over_lives_and_only_lasting_writes_have_one() {
+        let faults = Faults::new([
+            (At::Index(1), Cut::BeforeSend),
+            (At::Site("PATCH configmaps".to_owned(), 1), Cut::AfterAnswer),
+        ]);
+        let (first, server) = client(&faults.life()).await;
+        let namespace = server.namespace().await;
+        let of = |client| Api::<ConfigMap>::namespaced(client, &namespace);
+        let params = PostParams::default();
+        assert!(of(first.clone()).create(&params, &map("m")).await.is_err());
+        faults.died().await;
+
+        let (second, _) = client(&faults.life()).await;
+        assert!(of(first).get_opt("m").await.is_err(), "the first life stays over");
+        let maps = of(second);
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        assert!(maps.create(&dry, &map("m")).await.is_ok());
+        assert!(maps.create(&params, &map("m")).await.is_ok());
+        assert!(maps.list(&kube::api::ListParams::default()).await.is_ok());
+        let patch = Patch::Merge(json!({"data": {"a": "b"}, "metadata": {"labels": {"c": "d"}}}));
+        assert!(maps.patch("m", &PatchParams::default(), &patch).await.is_ok());
+        faults.died().await;
+        let writes: Vec<_> = faults
+            .writes()
+            .into_iter()
+            .map(|write| (write.index, write.site(), write.summary))
+            .collect();
+        let expected = |index: usize, site: &str, summary: &str| (index, site.to_owned(), summary.to_owned());
+        assert_eq!(
+            writes,
+            [
+                expected(1, "POST configmaps", ""),
+                expected(2, "POST configmaps", ""),
+                expected(3, "PATCH configmaps", "data{a}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_leaves_nothing_for_a_successor_has_no_number() {
+        let numbered = |method: Method, uri: &str| {
+            is_numbered(&Request::builder().method(method).uri(uri).body(()).unwrap())
+        };
+        let ra = "/apis/modelward.io/v1alpha1/namespaces/n/remediationactions/a";
+        assert!(numbered(Method::PATCH, ra));
+        assert!(numbered(Method::DELETE, "/apis/batch/v1/namespaces/n/jobs/j"));
+        assert!(!numbered(Method::GET, ra));
+        assert!(!numbered(
+            Method::PATCH,
+            &format!("{ra}?&dryRun=All&fieldManager=x")
+        ));
+        for path in [
+            "/apis/coordination.k8s.io/v1/namespaces/n/leases/l",
+            "/apis/events.k8s.io/v1/namespaces/n/events",
+            "/apis/authentication.k8s.io/v1/tokenreviews",
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        ] {
+            assert!(!numbered(Method::POST, path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Attacks while the gate stands.
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    core::ApiResource,
+};
+use modelward_crds::{
+    ActionType, DriftReport, Model, ModelVersion, RemediationAction,
+    annotations::{APPROVE, DECISION_PREFIX, REJECT},
+    gate::{DECISIONS, STATUS, VERSIONS},
+};
+use modelward_trials::{stage::PLAN, story};
+use serde_json::json;
+
+use crate::{
+    support::{Case, decisions, planned},
+    tally::By,
+};
+
+const DECIDES: By = By::Policy(DECISIONS);
+
+/// An approval of an action that is gone says nothing about one of the same name.
+pub async fn recreated(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let before = case.house.effects().await?;
+    let spec = json!({"model": "heart", "type": "RetrainModel", "message": "again"});
+    case.proposes(&case.dave.clone(), "again", spec.clone()).await?;
+    let first = story::planned(&case.house, "again").await?;
+    // The object goes before anything is carried out.
+    case.house.kill_operator().await;
+    let outcome = case.decides(&case.alice, "again", APPROVE).await;
+    let approved = case
+        .tally
+        .allowed("alice approves an action that is deleted then", outcome);
+    let line = format!("{DECISION_PREFIX}1");
+    let approval = approved
+        .and_then(|action| action.annotations().get(&line).cloned())
+        .context("a decision")?;
+
+    let gone = case.house.all::<RemediationAction>();
+    gone.delete("again", &DeleteParams::default()).await?;
+    case.house.start_operator()?;
+    let born = json!({"metadata": {"name": "again", "annotations": {line.as_str(): approval}}, "spec": spec});
+    let outcome = case.creates(&case.dave, born).await;
+    case.tally.refused(
+        "replay on a recreated object, at birth",
+        DECIDES,
+        "an action cannot be created with a decision on it",
+        outcome,
+    );
+    case.proposes(&case.dave.clone(), "again", spec).await?;
+    let second = story::planned(&case.house, "again").await?;
+    case.tally.is(
+        "the same proposal has another plan",
+        &(planned(&first) == planned(&second)),
+        &false,
+    );
+    let outcome = case.annotates(&case.alice, "again", &line, &approval).await;
+    case.tally.refused(
+        "replay on a recreated object, by who had approved",
+        DECIDES,
+        "a decision of yours on the present plan reads",
+        outcome,
+    );
+    let outcome = case.annotates(&case.bob, "again", &line, &approval).await;
+    case.tally.refused(
+        "replay on a recreated object, by somebody else",
+        DECIDES,
+        "a decision of yours on the present plan reads",
+        outcome,
+    );
+    case.without_effect("replay on a recreated object", &before).await
+}
+
+/// Approvals are of a plan, and a plan is of what serves: when that changes, and also when it changes back, they are void.
+pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
+    case.house.policy.medium_approvals = 2;
+    case.serves().await?;
+    let retrain = case.drifts().await?;
+    let (name, first) = (retrain.name_any(), planned(&retrain));
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally.allowed("alice approves what takes two", outcome);
+    let before = case.house.effects().await?;
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally.refused(
+        "one person twice",
+        DECIDES,
+        "you have decided so on this plan already",
+        outcome,
+    );
+    let line = format!("{DECISION_PREFIX}2");
+    let again = format!("approve {first} alice # once more");
+    let outcome = case.annotates(&case.alice, &name, &line, &again).await;
+    case.tally.refused(
+        "one person twice, in full",
+        DECIDES,
+        "you have decided so on this plan already",
+        outcome,
+    );
+    case.without_effect("one person's approval of what takes two", &before)
+        .await?;
+
+    let (alice, carol) = (case.alice.clone(), case.carol.clone());
+    case.promoted("heart-3", &[&alice, &carol]).await?;
+    case.carried_out("two people promote another version meanwhile", "heart-3")
+        .await?;
+    case.house.settles().await?;
+    let before = case.house.effects().await?;
+    let changed = case.action(&name).await?;
+    case.tally.is(
+        "when what serves has changed, the plan is another one or void",
+        &(planned(&changed) == first && !story_is_over(&changed)),
+        &false,
+    );
+    // Whatever carol says now is of another plan than alice's.
+    let outcome = case.decides(&case.carol, &name, APPROVE).await;
+    println!("told     carol approves the new plan: {}", outcome.is_ok());
+    case.without_effect("approve, then the serving version changes", &before)
+        .await?;
+
+    let spec = json!({"model": "heart", "type": "RollbackModel", "message": "back to heart-1"});
+    case.proposes(&case.dave.clone(), "back", spec).await?;
+    story::planned(&case.house, "back").await?;
+    for who in [&alice, &carol] {
+        case.decides(who, "back", APPROVE).await?;
+    }
+    case.carried_out("two people return to the former version", "heart-1")
+        .await?;
+    case.verified("back").await?;
+    case.house.settles().await?;
+    let before = case.house.effects().await?;
+    let back = case.action(&name).await?;
+    case.tally.is(
+        "the routes are what alice approved from, and the plan is not",
+        &(planned(&back) == first && !story_is_over(&back)),
+        &false,
+    );
+    let outcome = case.decides(&case.carol, &name, APPROVE).await;
+    println!("told     carol approves once more: {}", outcome.is_ok());
+    case.without_effect("routes A-B-A", &before).await?;
+    let counted = decisions(&case.action(&name).await?);
+    let alices = counted
+        .iter()
+        .filter(|decision| decision.user == "alice" && decision.void_because.is_none())
+        .count();
+    let over = story_is_over(&case.action(&name).await?);
+    case.tally.is(
+        "alice's approval of the first plan counts for nothing",
+        &(alices > 0 && !over),
+        &false,
+    );
+    Ok(())
+}
+
+/// A tenant names a bundle that served before: that is a rollback, whatever it is called.
+pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let alice = case.alice.clone();
+    case.promoted("heart-2", &[&alice]).await?;
+    case.carried_out("alice promotes heart-2", "heart-2").await?;
+    let before = case.house.effects().await?;
+    let old = case.house.heart.first.bundle.to_string();
+    let outcome = case.version("heart-4", Some(&old)).await;
+    case.tally
+        .allowed("a tenant may name any bundle of the namespace", outcome);
+    let rollback = case.proposal(ActionType::RollbackModel).await?;
+    let name = rollback.name_any();
+    let plan = rollback.status.as_ref().and_then(|status| status.plan.as_ref());
+    case.tally.is(
+        "an old bundle takes two approvals",
+        &plan.map(|plan| plan.approvals_required),
+        &Some(2),
+    );
+    case.without_effect("a second ModelVersion of a tenant with an old digest", &before)
+        .await?;
+    let outcome = case.decides(&case.bob, &name, APPROVE).await;
+    case.tally.refused(
+        "who made it approves it",
+        DECIDES,
+        "user bob may not decide on RollbackModel",
+        outcome,
+    );
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally.allowed("alice approves it", outcome);
+    case.without_effect("an old bundle with one approval", &before)
+        .await?;
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally.refused(
+        "an old bundle approved by one person twice",
+        DECIDES,
+        "you have decided so on this plan already",
+        outcome,
+    );
+    let outcome = case
+        .house
+        .of::<ModelVersion>(&case.bob)
+        .delete("heart-2", &DeleteParams::default())
+        .await;
+    case.tally.refused(
+        "a tenant deletes what serves, so that the next one is the first",
+        By::Policy(VERSIONS),
+        "",
+        outcome,
+    );
+    case.without_effect("an old bundle approved by one person twice", &before)
+        .await?;
+    let outcome = case.decides(&case.carol, &name, APPROVE).await;
+    case.tally.allowed("carol approves it too", outcome);
+    case.carried_out("two people let the old bundle serve", "heart-4")
+        .await
+}
+
+/// A rejection wins, whichever came first.
+pub async fn at_once(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let name = case.drifts().await?.name_any();
+    let before = case.house.effects().await?;
+    let both = Patch::Merge(json!({"metadata": {"annotations": {APPROVE: "true", REJECT: "true"}}}));
+    let outcome = case
+        .house
+        .of::<RemediationAction>(&case.alice)
+        .patch(&name, &PatchParams::default(), &both)
+        .await;
+    case.tally.refused(
+        "approve and reject at once, in one request",
+        DECIDES,
+        "one of them",
+        outcome,
+    );
+    // Both are there before the operator looks.
+    case.house.kill_operator().await;
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally.allowed("alice approves", outcome);
+    let outcome = case.decides(&case.carol, &name, REJECT).await;
+    case.tally.allowed("carol rejects", outcome);
+    case.house.start_operator()?;
+    story::ends(&case.house, &name, "False", "Rejected").await?;
+    case.without_effect("approve and reject at once", &before).await?;
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally
+        .refused("an approval after a rejection", DECIDES, "", outcome);
+    case.without_effect("an approval after a rejection", &before)
+        .await
+}
+
+/// An approval that comes when the plan has expired is none.
+pub async fn too_late(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let name = case.drifts().await?.name_any();
+    let before = case.house.effects().await?;
+    case.house.kill_operator().await;
+    case.house.advance(PLAN + 1).await?;
+    // The API server does not go by the plan's clock: it is the operator that must not act.
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    println!("told     alice approves after expiry: {}", outcome.is_ok());
+    case.house.start_operator()?;
+    story::ends(&case.house, &name, "False", "Expired").await?;
+    case.without_effect("approval after expiry", &before).await?;
+    let outcome = case.decides(&case.carol, &name, APPROVE).await;
+    case.tally.refused(
+        "approval of an action that has expired",
+        DECIDES,
+        "this action has ended",
+        outcome,
+    );
+    case.without_effect("approval of an action that has expired", &before)
+        .await
+}
+
+/// A tenant writes whatever a tenant may write, and tries what not.
+pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let retrain = case.drifts().await?;
+    let name = retrain.name_any();
+    let before = case.house.effects().await?;
+    let risk = json!({"metadata": {"labels": {"modelward.io/risk": "Low"}, "annotations": {"modelward.io/risk": "Low"}}});
+    let outcome = case
+        .house
+        .of::<RemediationAction>(&case.bob)
+        .patch(&name, &PatchParams::default(), &Patch::Merge(risk.clone()))
+        .await;
+    case.tally.allowed("a label on an action", outcome);
+    let outcome = case
+        .house
+        .of::<ModelVersion>(&case.bob)
+        .patch("heart-1", &PatchParams::default(), &Patch::Merge(risk))
+        .await;
+    case.tally.allowed("a label on a version", outcome);
+    case.house.settles().await?;
+    let plan = case.action(&name).await?.status.and_then(|status| status.plan);
+    case.tally.is(
+        "a tenant's labels do not lower a risk",
+        &plan.map(|plan| plan.approvals_required),
+        &Some(1),
+    );
+    case.without_effect("risk lowered by a tenant", &before).await?;
+
+    // A forged status of each kind, while the operator runs.
+    let report = case
+        .house
+        .list::<DriftReport>()
+        .await?
+        .first()
+        .context("a report")?
+        .name_any();
+    let digest = planned(&retrain);
+    let approved = json!({"conditions": [{"type": "Approved", "status": "True", "reason": "Approved", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+    let bundle = case.house.heart.second.bundle.to_string();
+    let routes = json!({"routes": [{"version": "heart-1", "uid": "x", "digest": bundle, "weight": 100, "threshold": "0.5"}]});
+    for (kind, object, status) in [
+        (ApiResource::erase::<RemediationAction>(&()), &*name, approved),
+        (ApiResource::erase::<Model>(&()), "heart", routes),
+        (
+            ApiResource::erase::<ModelVersion>(&()),
+            "heart-1",
+            json!({"role": "Candidate"}),
+        ),
+        (
+            ApiResource::erase::<DriftReport>(&()),
+            &*report,
+            json!({"coverage": "0.1"}),
+        ),
+    ] {
+        let patch = Patch::Merge(json!({"status": status}));
+        for (who, by) in [(&case.bob, By::Policy(STATUS)), (&case.alice, By::Roles)] {
+            let outcome =
+                kube::Api::<DynamicObject>::namespaced_with(who.clone(), &case.house.namespace, &kind)
+                    .patch_status(object, &PatchParams::default(), &patch)
+                    .await;
+            case.tally
+                .refused(&format!("a forged status of a {}", kind.kind), by, "", outcome);
+        }
+    }
+    let invented = json!({"spec": {"paused": "no"}});
+    let outcome = case
+        .house
+        .of::<Model>(&case.bob)
+        .patch("heart", &PatchParams::default(), &Patch::Merge(invented))
+        .await;
+    case.tally
+        .refused("a Model that is not what it must be", By::Schema, "", outcome);
+    let forged = format!("approve {digest} alice");
+    let outcome = case
+        .annotates(&case.bob, &name, &format!("{DECISION_PREFIX}1"), &forged)
+        .await;
+    case.tally.refused(
+        "alice's approval, written by bob",
+        DECIDES,
+        "a decision of yours on the present plan reads",
+        outcome,
+    );
+    case.without_effect("a forged status of each kind", &before)
+        .await?;
+
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally.allowed("alice approves in spite of all that", outcome);
+    let promotion = story::proposal(&case.house, ActionType::PromoteModel).await?;
+    let made = case
+        .action(&promotion)
+        .await?
+        .spec
+        .candidate
+        .context("a candidate")?
+        .name;
+    case.carried_out("and the retrained version serves", &made).await
+}
+
+/// What is rolled out is changed behind the operator's back: it is put back, and nothing else is.
+pub async fn children(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let old = template(case).await?;
+    let alice = case.alice.clone();
+    case.promoted("heart-2", &[&alice]).await?;
+    case.carried_out("alice promotes heart-2", "heart-2").await?;
+    case.house.settles().await?;
+    let before = case.house.effects().await?;
+    let serving = template(case).await?;
+    // What kubectl rollout undo writes.
+    let undo = Patch::Merge(json!({"spec": {"template": old}}));
+    let deployments = case.house.of::<Deployment>(&case.bob);
+    let outcome = deployments.patch("heart", &PatchParams::default(), &undo).await;
+    case.tally.allowed("a tenant may write Deployments", outcome);
+    case.without_effect("kubectl rollout undo", &before).await?;
+
+    let routes = serving["spec"]["volumes"]
+        .as_array()
+        .and_then(|volumes| volumes.iter().find(|volume| volume["name"] == "routes"))
+        .and_then(|volume| volume["configMap"]["name"].as_str())
+        .context("routes")?
+        .to_owned();
+    let maps = case.house.of::<ConfigMap>(&case.bob);
+    let edit = Patch::Merge(json!({"data": {"routes.json": "{}"}}));
+    let outcome = maps.patch(&routes, &PatchParams::default(), &edit).await;
+    case.tally.refused(
+        "routes ConfigMap edited",
+        By::Schema,
+        "field is immutable",
+        outcome,
+    );
+    let content = maps.get(&routes).await?.data;
+    let outcome = maps.delete(&routes, &DeleteParams::default()).await;
+    case.tally.allowed("a tenant may delete ConfigMaps", outcome);
+    let again = case
+        .house
+        .wait(&routes, "there again", |_: &ConfigMap| true)
+        .await?;
+    case.tally
+        .is("the routes are what they were", &again.data, &content);
+    case.without_effect("routes ConfigMap deleted", &before).await?;
+    // In its place one that says something else.
+    maps.delete(&routes, &DeleteParams::default()).await?;
+    let forged = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": routes}, "data": {"routes.json": "{}"},
+    });
+    let forged: ConfigMap = serde_json::from_value(forged)?;
+    let outcome = maps.create(&kube::api::PostParams::default(), &forged).await;
+    println!("told     a forged ConfigMap was first: {}", outcome.is_ok());
+    case.house.settles().await?;
+    let found = case.house.all::<ConfigMap>().get(&routes).await?;
+    if outcome.is_ok() {
+        // An object of that name that is not ours stays, and the model says so: Pods that answer keep what they have.
+        let stalled = case.house.all::<Model>().get("heart").await?;
+        let conditions = stalled.status.map(|status| status.conditions).unwrap_or_default();
+        let says = found.data == content || story::says(&conditions, "Ready", "False", Some("NameTaken"));
+        case.tally
+            .is("a foreign object in its place is seen", &says, &true);
+    }
+    case.without_effect("routes ConfigMap forged", &before).await
+}
+
+async fn template(case: &Case) -> Result<serde_json::Value> {
+    let deployment = case.house.all::<Deployment>().get("heart").await?;
+    Ok(serde_json::to_value(deployment.spec.context("a spec")?.template)?)
+}
+
+/// Whether an action has ended: nobody can decide on it any more.
+fn story_is_over(action: &RemediationAction) -> bool {
+    let conditions = action
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    ["True", "False"]
+        .iter()
+        .any(|status| story::says(conditions, "Succeeded", status, None))
+}

@@ -1,0 +1,233 @@
+//! A case: a house with an operator, and what came of attacks in it.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use kube::{
+    Client, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+};
+use modelward_crds::{ActionType, Decision, ModelVersion, RemediationAction, annotations};
+use modelward_kit::apiserver::User;
+use modelward_trials::{
+    house::{Effects, House},
+    judge::Log,
+    stage, story,
+    world::{World, object},
+};
+use serde_json::{Value, json};
+
+use crate::tally::Tally;
+
+/// A namespace with an operator at work, people, and a count.
+pub struct Case {
+    pub house: House,
+    pub tally: Tally,
+    /// Attacks after which something had been carried out.
+    pub executed: usize,
+    pub alice: Client,
+    pub bob: Client,
+    pub carol: Client,
+    pub dave: Client,
+    /// Whether the audit log shows forged decisions, as it must where the gate was away.
+    pub ungated: bool,
+}
+
+// === impl Case ===
+
+impl Case {
+    pub async fn run(world: &Arc<World>, play: impl AsyncFnOnce(&mut Self) -> Result<()>) -> Self {
+        let person = |user| world.person(user).unwrap();
+        let mut case = Self {
+            house: House::open_at(world, [], 0).await.unwrap(),
+            tally: Tally::default(),
+            executed: 0,
+            alice: person(User::Alice),
+            bob: person(User::Bob),
+            carol: person(User::Carol),
+            dave: person(User::Dave),
+            ungated: false,
+        };
+        if let Err(error) = play(&mut case).await {
+            case.tally.wrong(format!("{}: {error:#}", case.house.namespace));
+        }
+        case.house.kill_operator().await;
+        case
+    }
+
+    /// heart-1 serves.
+    pub async fn serves(&mut self) -> Result<()> {
+        self.house.start_operator()?;
+        story::serves(&self.house).await
+    }
+
+    /// A retraining waits for a decision on its plan.
+    pub async fn drifts(&mut self) -> Result<RemediationAction> {
+        let name = story::drifts(&self.house).await?;
+        story::planned(&self.house, &name).await
+    }
+
+    /// After an attack everything is looked at, and what runs is what ran before.
+    pub async fn without_effect(&mut self, attack: &str, before: &Effects) -> Result<()> {
+        self.house.settles().await?;
+        let after = self.house.effects().await?;
+        self.executed += usize::from(after != *before);
+        self.tally
+            .holds(attack, after == *before, "nothing was carried out");
+        Ok(())
+    }
+
+    /// An honest use has had its effect.
+    pub async fn carried_out(&mut self, what: &str, version: &str) -> Result<()> {
+        story::lives(&self.house, version).await?;
+        self.tally.allowed(what, Ok(()));
+        Ok(())
+    }
+
+    pub async fn decides(
+        &self,
+        who: &Client,
+        action: &str,
+        annotation: &str,
+    ) -> kube::Result<RemediationAction> {
+        story::decides_as(&self.house, who, action, annotation).await
+    }
+
+    /// Writes an annotation on an action as it is.
+    pub async fn annotates(
+        &self,
+        who: &Client,
+        action: &str,
+        key: &str,
+        value: &str,
+    ) -> kube::Result<RemediationAction> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        self.house
+            .of::<RemediationAction>(who)
+            .patch(action, &PatchParams::default(), &patch)
+            .await
+    }
+
+    pub async fn proposes(&self, who: &Client, name: &str, spec: Value) -> kube::Result<RemediationAction> {
+        self.creates(who, json!({"metadata": {"name": name}, "spec": spec}))
+            .await
+    }
+
+    pub async fn creates(&self, who: &Client, content: Value) -> kube::Result<RemediationAction> {
+        let action: RemediationAction = object(content).unwrap();
+        self.house
+            .of::<RemediationAction>(who)
+            .create(&PostParams::default(), &action)
+            .await
+    }
+
+    /// A tenant's version, trained like heart-1 or from this bundle.
+    pub async fn version(&self, name: &str, bundle: Option<&str>) -> kube::Result<ModelVersion> {
+        // Versions of one second are ordered by uid.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        let mut content = stage::version(name);
+        if let Some(bundle) = bundle {
+            content["spec"]["source"] = json!({"artifact": {"bundle": bundle}});
+        }
+        let version: ModelVersion = object(content).unwrap();
+        self.house
+            .of::<ModelVersion>(&self.bob)
+            .create(&PostParams::default(), &version)
+            .await
+    }
+
+    /// Waits for the plan of an action of this type.
+    pub async fn proposal(&self, kind: ActionType) -> Result<RemediationAction> {
+        let name = story::proposal(&self.house, kind).await?;
+        story::planned(&self.house, &name).await
+    }
+
+    /// A version of a tenant takes over by these people's approval, and its verification ends.
+    pub async fn promoted(&mut self, version: &str, by: &[&Client]) -> Result<()> {
+        self.version(version, None).await?;
+        let name = self
+            .house
+            .until("its promotion", async || {
+                let actions = self.house.list::<RemediationAction>().await?;
+                let found = actions.into_iter().find(|action| {
+                    action
+                        .spec
+                        .candidate
+                        .as_ref()
+                        .is_some_and(|candidate| candidate.name == version)
+                });
+                Ok(found.map(|action| action.name_any()))
+            })
+            .await?;
+        story::planned(&self.house, &name).await?;
+        for person in by {
+            self.decides(person, &name, annotations::APPROVE).await?;
+        }
+        story::lives(&self.house, version).await?;
+        self.verified(&name).await
+    }
+
+    /// The watch over what was put to work ends.
+    pub async fn verified(&self, action: &str) -> Result<()> {
+        self.house
+            .wait(action, "rolled out", |action: &RemediationAction| {
+                let execution = action
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.execution.as_ref());
+                execution.is_some_and(|execution| execution.verify_until.is_some())
+            })
+            .await?;
+        self.house
+            .advance(self.house.policy.verification_seconds + 1)
+            .await?;
+        self.house
+            .wait(action, "ended", |action: &RemediationAction| {
+                action
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| story::says(&status.conditions, "Succeeded", "True", None))
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub async fn action(&self, name: &str) -> Result<RemediationAction> {
+        Ok(self.house.all::<RemediationAction>().get(name).await?)
+    }
+}
+
+/// The digest of an action's plan.
+pub fn planned(action: &RemediationAction) -> String {
+    let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
+    plan.map(|plan| plan.digest.to_string()).unwrap_or_default()
+}
+
+/// What the operator read of the decisions on an action.
+pub fn decisions(action: &RemediationAction) -> Vec<Decision> {
+    action
+        .status
+        .as_ref()
+        .map(|status| status.decisions.clone())
+        .unwrap_or_default()
+}
+
+/// Says how many, and fails where anything was wrong.
+pub fn report(cases: Vec<Case>) {
+    let mut all = Tally::default();
+    let mut executed = 0;
+    let world = cases.first().map(|case| case.house.world.clone());
+    let log = Log::read(&world.unwrap().api.audit_log()).unwrap();
+    for mut case in cases {
+        let verdict = log.judge(&case.house.namespace);
+        if !case.ungated {
+            let found = (&case.house.namespace, verdict.violations);
+            case.tally
+                .is("the audit log agrees", &found.1, &Vec::<String>::new());
+        }
+        executed += case.executed;
+        all.add(case.tally);
+    }
+    println!("{executed} attacks had an effect");
+    all.finish();
+}

@@ -1,0 +1,433 @@
+//! One namespace with its operator, which may lose its connection; and the words in which the story is told.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Pod, ServiceAccount},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams, PostParams},
+    runtime::wait::await_condition,
+};
+use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
+use modelward_core::policy::Policy;
+use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
+use modelward_kit::{
+    faults::{At, Cut, Faults},
+    played::Played,
+};
+use modelward_profile::{
+    Counts, CountsBatch, Envelope, Incarnation, TotalKey, route_digest, totals::ENVELOPE_FORMAT,
+};
+use modelward_wire::{Route, RouteMode};
+use prometheus_client::registry::Registry;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::{
+    stage::{self, Heart, PLAN, Store, VERIFICATION, WINDOW},
+    world::{PATIENCE, World, object, until},
+};
+
+/// Where the operator has asked for nothing for so long, the objects are touched: time does it in a cluster.
+const NUDGE: Duration = Duration::from_millis(400);
+
+/// One namespace, all that works in it, and the clock that its operator goes by.
+pub struct House {
+    /// What it shares with the others.
+    pub world: Arc<World>,
+    /// Its name.
+    pub namespace: String,
+    /// Jobs, Pods, rollouts and garbage.
+    pub played: Played,
+    /// What the operator writes, and where it is cut.
+    pub faults: Faults,
+    /// What its trainings publish.
+    pub heart: Heart,
+    /// Risks, quorums and guard rails of its operator.
+    pub policy: Policy,
+    kube: Client,
+    /// Seconds that its clock is ahead.
+    ahead: Arc<AtomicI64>,
+    lives: Arc<AtomicUsize>,
+    touched: AtomicUsize,
+    operator: Option<JoinHandle<()>>,
+}
+
+/// What an operator may do to what runs only with an approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effects {
+    /// What should serve.
+    pub routes: Vec<String>,
+    /// What is rolled out.
+    pub templates: Vec<String>,
+    /// Versions that actions made.
+    pub made: Vec<String>,
+}
+
+// === impl House ===
+
+impl House {
+    /// A house with everything but an operator. Its clock is two windows behind: the ledger, which goes by the machine's,
+    /// takes no counts of windows to come.
+    pub async fn open(world: &Arc<World>, cuts: impl IntoIterator<Item = (At, Cut)>) -> Result<Self> {
+        Self::open_at(world, cuts, -2 * WINDOW).await
+    }
+
+    /// A house whose clock is ahead of the machine's by so many seconds.
+    pub async fn open_at(
+        world: &Arc<World>,
+        cuts: impl IntoIterator<Item = (At, Cut)>,
+        ahead: i64,
+    ) -> Result<Self> {
+        let kube = world.admin.clone();
+        let namespace = world.api.namespace().await;
+        let heart = Heart::publish(&Store(world.artifacts(&namespace)))?;
+        let played = Played::start(kube.clone(), &namespace);
+        let trainer = heart.clone();
+        played.jobs(move |job| trainer.trains(job));
+        let house = Self {
+            world: world.clone(),
+            namespace,
+            played,
+            faults: Faults::new(cuts),
+            heart,
+            policy: Policy {
+                verification_seconds: VERIFICATION,
+                plan_seconds: PLAN,
+                ..Policy::default()
+            },
+            kube,
+            ahead: Arc::new(AtomicI64::new(ahead)),
+            lives: Arc::default(),
+            touched: AtomicUsize::new(0),
+            operator: None,
+        };
+        house
+            .create::<ServiceAccount>(json!({"metadata": {"name": "default"}}))
+            .await?;
+        house.create::<ConfigMap>(stage::datasets()).await?;
+        Ok(house)
+    }
+
+    /// Runs an operator from now on. Whenever its connection is cut it is ended on the spot, and another one begins with
+    /// nothing but what the cluster holds.
+    pub fn start_operator(&mut self) -> Result<()> {
+        let config = Config {
+            trainer_image: "modelward/trainer:test".into(),
+            inference_image: "modelward/inference:test".into(),
+            image_pull_policy: "IfNotPresent".into(),
+            image_pull_secrets: Vec::new(),
+            ledger_url: self.world.ledger_url.clone(),
+            ledger_token_file: self.world.token_file(),
+            workload_service_account: "default".into(),
+            training_deadline_seconds: 3600,
+            policy: self.policy.clone(),
+            watch_namespace: Some(self.namespace.clone()),
+        };
+        let (world, faults, lives, ahead) = (
+            self.world.clone(),
+            self.faults.clone(),
+            self.lives.clone(),
+            self.ahead.clone(),
+        );
+        let ledger = LedgerClient::new(&world.ledger_url, world.token_file())?;
+        self.operator = Some(tokio::spawn(async move {
+            loop {
+                let life = faults.life();
+                let number = lives.fetch_add(1, Ordering::Relaxed) + 1;
+                let client = match world.operator(&life) {
+                    Ok(client) => client,
+                    Err(error) => {
+                        eprintln!("an operator without a client: {error:#}");
+                        return;
+                    }
+                };
+                let ahead = ahead.clone();
+                let clock = Arc::new(move || now_and(ahead.load(Ordering::Relaxed)));
+                let metrics = Metrics::new(&mut Registry::default());
+                let name = format!("modelward-operator-{number}");
+                let context = Context::new(client, config.clone(), ledger.clone(), metrics, &name, clock);
+                // Aborted with this task, as with a process.
+                let mut operator = tokio::task::JoinSet::new();
+                operator.spawn(run(Arc::new(context), Health::default(), std::future::pending()));
+                faults.died().await;
+                operator.shutdown().await;
+            }
+        }));
+        Ok(())
+    }
+
+    /// Ends the operator as SIGKILL does: wherever it is.
+    pub async fn kill_operator(&mut self) {
+        if let Some(operator) = self.operator.take() {
+            operator.abort();
+            let _ = operator.await;
+        }
+    }
+
+    /// How many operators have begun.
+    pub fn lives(&self) -> usize {
+        self.lives.load(Ordering::Relaxed)
+    }
+
+    /// The house's present moment.
+    pub fn now(&self) -> Timestamp {
+        now_and(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Moves the clock on, and lets everything look at it.
+    pub async fn advance(&self, seconds: i64) -> Result<()> {
+        self.ahead.fetch_add(seconds, Ordering::Relaxed);
+        self.nudge().await
+    }
+
+    /// Touches every object of ours by a label that means nothing.
+    pub async fn nudge(&self) -> Result<()> {
+        self.touch::<ModelVersion>().await?;
+        self.touch::<Model>().await?;
+        self.touch::<DriftReport>().await?;
+        self.touch::<RemediationAction>().await
+    }
+
+    async fn touch<K>(&self) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        let number = self.touched.fetch_add(1, Ordering::Relaxed).to_string();
+        let patch = Patch::Merge(json!({"metadata": {"labels": {UNRELATED: number}}}));
+        for object in self.all::<K>().list_metadata(&ListParams::default()).await? {
+            let params = PatchParams::default();
+            match self
+                .all::<K>()
+                .patch_metadata(&object.name_any(), &params, &patch)
+                .await
+            {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                answer => drop(answer?),
+            }
+        }
+        Ok(())
+    }
+
+    // === the API server ===
+
+    /// The objects of a kind, with every right.
+    pub fn all<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    /// The objects of a kind as somebody else sees them.
+    pub fn of<K>(&self, who: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(who.clone(), &self.namespace)
+    }
+
+    /// Makes an object from its content.
+    pub async fn create<K>(&self, content: Value) -> Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Serialize
+            + DeserializeOwned
+            + Clone
+            + Debug,
+    {
+        let object: K = object(content)?;
+        Ok(self.all::<K>().create(&PostParams::default(), &object).await?)
+    }
+
+    /// Every object of a kind.
+    pub async fn list<K>(&self) -> Result<Vec<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        Ok(self.all::<K>().list(&ListParams::default()).await?.items)
+    }
+
+    /// Waits until the object is so. What it is instead is in the error.
+    pub async fn wait<K>(&self, name: &str, what: &str, is_so: impl Fn(&K) -> bool + Send) -> Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    {
+        let condition = |object: Option<&K>| object.is_some_and(&is_so);
+        let waited = self.nudged(Box::pin(await_condition(self.all::<K>(), name, condition)));
+        if let Ok(waited) = tokio::time::timeout(PATIENCE, waited).await {
+            return waited??.context("an object that is so is there");
+        }
+        let found = self.all::<K>().get_opt(name).await?;
+        let found = found.map(serde_json::to_value).transpose()?;
+        let found = found.map(|found| serde_json::to_string_pretty(&found["status"]).unwrap_or_default());
+        let kind = K::kind(&());
+        bail!(
+            "{kind} {name}: not {what} within {PATIENCE:?}; it is {}",
+            found.as_deref().unwrap_or("not there")
+        )
+    }
+
+    /// Asks until there is an answer.
+    pub async fn until<T>(&self, what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+        self.nudged(Box::pin(until(what, ask)))
+            .await?
+            .with_context(|| format!("in namespace {}", self.namespace))
+    }
+
+    /// Waits, and touches the objects where the operator asks for nothing any more.
+    async fn nudged<T>(&self, mut waiting: impl Future<Output = T> + Unpin) -> Result<T> {
+        let mut asked = self.faults.asked();
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut waiting => return Ok(done),
+                () = tokio::time::sleep(NUDGE) => {}
+            }
+            let now = self.faults.asked();
+            if now == asked {
+                self.nudge().await?;
+            }
+            asked = self.faults.asked();
+        }
+    }
+
+    /// Waits until the operator has looked at everything and asks for nothing more.
+    pub async fn settles(&self) -> Result<()> {
+        let mut quiet = 0;
+        let begun = tokio::time::Instant::now();
+        while quiet < 3 {
+            anyhow::ensure!(
+                begun.elapsed() < PATIENCE,
+                "it does not come to rest within {PATIENCE:?}"
+            );
+            let writes = self.faults.writes().len();
+            self.nudge().await?;
+            let mut asked = usize::MAX;
+            while asked != self.faults.asked() {
+                asked = self.faults.asked();
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            quiet = if self.faults.writes().len() == writes {
+                quiet + 1
+            } else {
+                0
+            };
+        }
+        Ok(())
+    }
+
+    /// What was carried out so far.
+    pub async fn effects(&self) -> Result<Effects> {
+        let models = self.list::<Model>().await?;
+        let routes = models
+            .iter()
+            .filter_map(|model| model.status.as_ref())
+            .flat_map(|status| &status.routes)
+            .map(|route| format!("{} {}", route.version, route.digest))
+            .collect();
+        let templates = self.list::<Deployment>().await?.into_iter().map(|deployment| {
+            let template = deployment.spec.map(|spec| spec.template);
+            serde_json::to_string(&template).unwrap_or_default()
+        });
+        let made = self.list::<ModelVersion>().await?.into_iter();
+        Ok(Effects {
+            routes,
+            templates: templates.collect(),
+            made: made
+                .filter(|version| version.spec.provenance.is_some())
+                .map(|version| version.name_any())
+                .collect(),
+        })
+    }
+
+    // === the story's words ===
+
+    /// Tells the ledger, as a Pod of the model, what it counted in the present window. Gives the window's start.
+    pub async fn counts(&self, counts: &Counts) -> Result<i64> {
+        let model = self.all::<Model>().get("heart").await?;
+        let status = model.status.context("the model has a status")?;
+        let routes: Vec<Route> = status
+            .routes
+            .iter()
+            .map(|route| Route {
+                version: route.version.clone(),
+                digest: route.digest,
+                weight: u32::try_from(route.weight).unwrap_or_default(),
+                threshold: route.threshold.clone(),
+                mode: RouteMode::Live,
+            })
+            .collect();
+        let route = routes.first().context("the model serves")?;
+        let window_start = self.now().as_second().div_euclid(WINDOW) * WINDOW;
+        let batch = CountsBatch {
+            format: ENVELOPE_FORMAT,
+            window_seconds: u32::try_from(WINDOW)?,
+            envelopes: vec![Envelope {
+                format: ENVELOPE_FORMAT,
+                key: TotalKey {
+                    route: route_digest(route),
+                    window_start,
+                    incarnation: Incarnation(7),
+                },
+                sequence: 1,
+                closed: true,
+                counts: counts.clone(),
+            }],
+            routes,
+        };
+        let of = ListParams::default().labels("modelward.io/model=heart");
+        let pods = self.all::<Pod>().list(&of).await?;
+        let pod = pods
+            .items
+            .into_iter()
+            .find(|pod| !pod.labels().contains_key("modelward.io/stage"))
+            .context("the model has a Pod")?;
+        let token = self.world.pod_token(&self.namespace, &pod).await?;
+        let url = format!("{}/v1/counts/{}/heart", self.world.ledger_url, self.namespace);
+        let answer = reqwest::Client::new()
+            .put(url)
+            .bearer_auth(token)
+            .json(&batch)
+            .send()
+            .await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        anyhow::ensure!(status.is_success(), "counts were answered {status}: {text}");
+        Ok(window_start)
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(operator) = self.operator.take() {
+            operator.abort();
+        }
+    }
+}
+
+/// The label that touching changes.
+pub const UNRELATED: &str = "unrelated";
+
+fn now_and(ahead: i64) -> Timestamp {
+    let now = Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH);
+    now.saturating_add(jiff::SignedDuration::from_secs(ahead))
+        .unwrap_or(now)
+}

@@ -1,0 +1,248 @@
+//! The story's objects: a heart model, its data, and a trainer that needs no time.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt as _;
+use modelward_crds::labels;
+use modelward_kit::played::JobEnd;
+use modelward_profile::{Bins, Counts, FeatureBins, Observed, Reference, ScoreBins};
+use modelward_wire::{
+    Digest, FileEntry, GateResult, JobResult, JobStage, Manifest, ManifestKind, MetricValue, SourceRecord,
+    Verdict,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// Length of the story's windows, in seconds: one day, so that hardly a run meets the end of one.
+pub const WINDOW: i64 = 86_400;
+/// How long after its end a window is judged, in seconds.
+pub const LATENESS: i64 = 30;
+/// How long a new version is watched, in seconds: until the window in which it took over is judged.
+pub const VERIFICATION: i64 = 100_000;
+/// How long a plan waits for a decision, in seconds.
+pub const PLAN: i64 = 4 * 3600;
+
+/// A version of heart that is trained on Cleveland's rows and may be trained again on Hungary's.
+pub fn version(name: &str) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "model": "heart",
+            "source": {"training": {
+                "dataset": {"configMap": {"name": "heart-disease", "key": "cleveland.csv"}},
+                "target": {"column": "num", "positiveWhen": {"greaterThan": "0"}},
+                "gates": [{"metric": "F1", "atLeast": "0.75"}],
+            }},
+            "serving": {"access": "Open", "replicas": {"min": 1, "max": 2}},
+            "monitoring": {"windowSeconds": WINDOW, "latenessSeconds": LATENESS},
+            "retraining": {
+                "datasets": [{"name": "hungarian", "dataset": {"configMap": {"name": "heart-disease", "key": "hungarian.csv"}}}],
+            },
+        },
+    })
+}
+
+/// The data that the version names.
+pub fn datasets() -> Value {
+    json!({"metadata": {"name": "heart-disease"}, "data": {"cleveland.csv": "rows", "hungarian.csv": "more rows"}})
+}
+
+/// Where the ledger keeps a namespace's artifacts.
+#[derive(Clone)]
+pub struct Store(pub PathBuf);
+
+/// What the two trainings of the story publish.
+#[derive(Clone)]
+pub struct Heart {
+    /// Cleveland's snapshot and bundle.
+    pub first: Training,
+    /// That of Cleveland and Hungary together.
+    pub second: Training,
+    /// One more, for a third version.
+    pub third: Training,
+}
+
+/// One training's outcome.
+#[derive(Clone)]
+pub struct Training {
+    /// Digest of the snapshot.
+    pub snapshot: Digest,
+    /// Digest of the bundle.
+    pub bundle: Digest,
+    /// What traffic is compared with, and what traffic like it would count.
+    pub reference: Reference,
+    sources: Vec<SourceRecord>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Puts an artifact of one file there, as the trainer would through the ledger.
+    fn publish(&self, kind: ManifestKind, path: &str, content: &[u8]) -> Result<Digest> {
+        let file = FileEntry {
+            path: path.into(),
+            sha256: digest_of(content),
+            size: content.len() as u64,
+        };
+        self.put("blobs", content)?;
+        let manifest = Manifest::new(kind, vec![file])?;
+        self.put("manifests", &serde_json::to_vec(&manifest)?)
+    }
+
+    fn put(&self, folder: &str, bytes: &[u8]) -> Result<Digest> {
+        let digest = digest_of(bytes);
+        let directory = self.0.join(folder).join("sha256");
+        std::fs::create_dir_all(&directory)?;
+        std::fs::write(directory.join(digest.hex()), bytes)?;
+        Ok(digest)
+    }
+}
+
+// === impl Heart ===
+
+impl Heart {
+    /// Publishes both trainings.
+    pub fn publish(store: &Store) -> Result<Self> {
+        let (cleveland, hungary) = (rows(303, 0.0), rows(294, 16.0));
+        let bins = Bins::new(
+            vec![
+                FeatureBins::numeric("age", &cleveland.iter().map(|row| row.0).collect::<Vec<_>>())?,
+                FeatureBins::numeric("oldpeak", &cleveland.iter().map(|row| row.1).collect::<Vec<_>>())?,
+            ],
+            ScoreBins::from_out_of_fold(&cleveland.iter().map(|row| row.2).collect::<Vec<_>>())?,
+        )?;
+        let source = |name: &str, rows: u64, positive: u64| SourceRecord {
+            name: name.into(),
+            sha256: digest_of(name.as_bytes()),
+            rows,
+            positive_rows: Some(positive),
+        };
+        let first = vec![source("cleveland.csv", 303, 139)];
+        let second = vec![first[0].clone(), source("hungarian.csv", 294, 106)];
+        Ok(Self {
+            first: Training::publish(store, &bins, &cleveland, first)?,
+            second: Training::publish(store, &bins, &hungary, second.clone())?,
+            third: Training::publish(store, &bins, &rows(200, 8.0), second)?,
+        })
+    }
+
+    /// A trainer without a fault: what it makes follows from the name of the version.
+    pub fn trains(&self, job: &Job) -> JobEnd {
+        let training = match job.labels().get(labels::VERSION).map(String::as_str) {
+            Some("heart-1") => &self.first,
+            Some("heart-3") => &self.third,
+            _ => &self.second,
+        };
+        let is_fit = job
+            .labels()
+            .get(labels::STAGE)
+            .is_some_and(|stage| stage == "fit");
+        match training.result(is_fit) {
+            Ok(result) => JobEnd::Succeeds(result),
+            Err(error) => JobEnd::Fails(1, format!("{error:#}")),
+        }
+    }
+
+    /// What these digests are, for people.
+    pub fn names(&self) -> Vec<(String, &'static str)> {
+        vec![
+            (self.first.snapshot.to_string(), "snapshot of cleveland"),
+            (self.first.bundle.to_string(), "bundle of cleveland"),
+            (self.second.snapshot.to_string(), "snapshot of both"),
+            (self.second.bundle.to_string(), "bundle of both"),
+        ]
+    }
+}
+
+// === impl Training ===
+
+impl Training {
+    fn publish(
+        store: &Store,
+        bins: &Bins,
+        rows: &[(f32, f32, f64)],
+        sources: Vec<SourceRecord>,
+    ) -> Result<Self> {
+        let mut counts = Counts::new(bins);
+        for (age, oldpeak, score) in rows {
+            let row = [Observed::Number(*age), Observed::Number(*oldpeak)];
+            counts.add_row(bins, row, *score, u8::from(*score >= 0.5))?;
+        }
+        let reference = Reference {
+            bins: bins.clone(),
+            counts,
+        };
+        let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
+        Ok(Self {
+            snapshot: store.publish(ManifestKind::Snapshot, "rows.parquet", names.join("+").as_bytes())?,
+            bundle: store.publish(
+                ManifestKind::Bundle,
+                "reference.json",
+                &serde_json::to_vec(&reference)?,
+            )?,
+            reference,
+            sources,
+        })
+    }
+
+    fn result(&self, is_fit: bool) -> Result<String> {
+        let mut result = JobResult::new(
+            if is_fit { JobStage::Fit } else { JobStage::Snapshot },
+            Verdict::Succeeded,
+            "done",
+        );
+        if is_fit {
+            let f1: modelward_wire::Decimal = "0.8151".parse().ok().context("a number")?;
+            result.digest = Some(self.bundle);
+            result.family = Some("LogisticRegression".into());
+            result.threshold = Some("0.5".parse().ok().context("a number")?);
+            result.metrics = vec![MetricValue {
+                name: "F1".into(),
+                mean: f1.clone(),
+                standard_error: "0.0112".parse().ok().context("a number")?,
+            }];
+            result.gates = vec![GateResult {
+                metric: "F1".into(),
+                bound: "atLeast 0.75".into(),
+                value: f1,
+                passed: true,
+            }];
+            // The second one was compared with the first.
+            if self.sources.len() > 1 {
+                for rows in ["all rows", "new rows"] {
+                    result.gates.push(GateResult {
+                        metric: "F1".into(),
+                        bound: format!("notWorseThan heart-1 by 0.03 on {rows}"),
+                        value: "-0.012".parse().ok().context("a number")?,
+                        passed: true,
+                    });
+                }
+            }
+        } else {
+            result.digest = Some(self.snapshot);
+            result.rows = Some(self.sources.iter().map(|source| source.rows).sum());
+            result.sources.clone_from(&self.sources);
+        }
+        Ok(serde_json::to_string(&result)?)
+    }
+}
+
+/// Rows of a clinic whose patients are younger by so many years: age, oldpeak, score.
+fn rows(count: u16, younger: f32) -> Vec<(f32, f32, f64)> {
+    (0..count)
+        .map(|row| {
+            let age = 29.0 + f32::from(row * 7 % 49) - younger;
+            (
+                age,
+                f32::from(row * 5 % 32) / 8.0,
+                f64::from(row * 11 % 100) / 100.0,
+            )
+        })
+        .collect()
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(bytes).into())
+}

@@ -1,0 +1,206 @@
+//! What happens in a trial: a version serves, its traffic drifts, a retraining is proposed, somebody decides.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Client, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use modelward_crds::{
+    ActionType, Model, ModelVersion, RemediationAction, Role, annotations, conditions::types,
+};
+use modelward_kit::apiserver::User;
+use serde_json::json;
+
+use crate::{
+    house::House,
+    stage::{self, LATENESS, PLAN, WINDOW},
+};
+
+/// How the story goes from the proposal on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Story {
+    /// Alice approves; the new version takes over, is watched and stays.
+    Approved,
+    /// Alice rejects.
+    Rejected,
+    /// Nobody decides until the plan has expired; then it is too late.
+    Expired,
+}
+
+impl Story {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Approved, Self::Rejected, Self::Expired];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Plays it to its end. The operator has to be running.
+    pub async fn play(self, house: &House) -> Result<()> {
+        serves(house).await?;
+        let action = drifts(house).await?;
+        match self {
+            Self::Approved => {
+                decides(house, User::Alice, &action, annotations::APPROVE).await?;
+                takes_over(house, &action).await
+            }
+            Self::Rejected => {
+                decides(house, User::Alice, &action, annotations::REJECT).await?;
+                ends(house, &action, "False", "Rejected").await
+            }
+            Self::Expired => {
+                house.advance(PLAN + 1).await?;
+                ends(house, &action, "False", "Expired").await
+            }
+        }
+    }
+}
+
+/// heart-1 is trained and serves.
+pub async fn serves(house: &House) -> Result<()> {
+    house.create::<ModelVersion>(stage::version("heart-1")).await?;
+    lives(house, "heart-1").await?;
+    Ok(())
+}
+
+/// Waits until a version answers and has nothing left to do.
+pub async fn lives(house: &House, version: &str) -> Result<ModelVersion> {
+    house
+        .wait(version, "Live and Ready", |version: &ModelVersion| {
+            let status = version.status.as_ref();
+            status.and_then(|status| status.role) == Some(Role::Live)
+                && status.is_some_and(|status| says(&status.conditions, types::READY, "True", None))
+        })
+        .await
+}
+
+/// Traffic from Hungary, the verdict on it, and what is proposed: its name, once it has a plan.
+pub async fn drifts(house: &House) -> Result<String> {
+    let hungary = house.heart.second.reference.counts.clone();
+    house.counts(&hungary).await?;
+    // Versions of one second are ordered by uid: the retrained one has to be the newer.
+    let made = house
+        .all::<ModelVersion>()
+        .get("heart-1")
+        .await?
+        .creation_timestamp()
+        .context("a creation time")?;
+    while SystemTime::now() < SystemTime::from(made.0) + Duration::from_secs(1) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    window_closes(house).await?;
+    let name = proposal(house, ActionType::RetrainModel).await?;
+    planned(house, &name).await?;
+    Ok(name)
+}
+
+/// The present window closes, and what its Pods had to tell is told.
+pub async fn window_closes(house: &House) -> Result<()> {
+    let second = house.now().as_second();
+    house
+        .advance(second.div_euclid(WINDOW) * WINDOW + WINDOW + LATENESS + 1 - second)
+        .await
+}
+
+/// Waits for an action of this type, and gives its name.
+pub async fn proposal(house: &House, kind: ActionType) -> Result<String> {
+    house
+        .until(&format!("a {} is proposed", kind.as_str()), async || {
+            let actions = house.list::<RemediationAction>().await?;
+            let found = actions.into_iter().find(|action| action.spec.action == kind);
+            Ok(found.map(|action| action.name_any()))
+        })
+        .await
+}
+
+/// Waits until an action has a plan to decide on.
+pub async fn planned(house: &House, name: &str) -> Result<RemediationAction> {
+    house
+        .wait(name, "planned", |action: &RemediationAction| {
+            let status = action.status.as_ref();
+            status.is_some_and(|status| {
+                status.plan.is_some() && says(&status.conditions, types::APPROVED, "False", None)
+            })
+        })
+        .await
+}
+
+/// Somebody decides, with a credential of their own.
+pub async fn decides(house: &House, user: User, action: &str, annotation: &str) -> Result<()> {
+    decides_as(house, &house.world.person(user)?, action, annotation).await?;
+    Ok(())
+}
+
+/// Decides with this client.
+pub async fn decides_as(
+    house: &House,
+    who: &Client,
+    action: &str,
+    annotation: &str,
+) -> kube::Result<RemediationAction> {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation: "true"}}}));
+    house
+        .of::<RemediationAction>(who)
+        .patch(action, &PatchParams::default(), &patch)
+        .await
+}
+
+/// The new version is trained and takes over; its verification passes; everything ends.
+async fn takes_over(house: &House, retrain: &str) -> Result<()> {
+    let promotion = proposal(house, ActionType::PromoteModel).await?;
+    house
+        .wait(&promotion, "rolled out", |action: &RemediationAction| {
+            let execution = action
+                .status
+                .as_ref()
+                .and_then(|status| status.execution.as_ref());
+            execution.is_some_and(|execution| execution.verify_until.is_some())
+        })
+        .await?;
+    let hungary = house.heart.second.reference.counts.clone();
+    house.counts(&hungary).await?;
+    window_closes(house).await?;
+    ends(house, &promotion, "True", "Verified").await?;
+    ends(house, retrain, "True", "Verified").await?;
+    let model = house
+        .wait("heart", "at rest", |model: &Model| {
+            model.status.as_ref().is_some_and(|status| {
+                status.active_action.is_none() && says(&status.conditions, types::READY, "True", None)
+            })
+        })
+        .await?;
+    let status = model.status.context("a status")?;
+    let serving = status.serving.context("something serves")?;
+    ensure!(serving != "heart-1", "heart-1 still serves");
+    lives(house, &serving).await?;
+    Ok(())
+}
+
+/// Waits until an action has ended so.
+pub async fn ends(house: &House, action: &str, status: &str, reason: &str) -> Result<()> {
+    let what = format!("Succeeded={status}/{reason}");
+    house
+        .wait(action, &what, |action: &RemediationAction| {
+            action
+                .status
+                .as_ref()
+                .is_some_and(|found| says(&found.conditions, types::SUCCEEDED, status, Some(reason)))
+        })
+        .await?;
+    Ok(())
+}
+
+/// Whether a condition is so, with this reason if one is given.
+pub fn says(conditions: &[Condition], kind: &str, status: &str, reason: Option<&str>) -> bool {
+    conditions.iter().any(|found| {
+        found.type_ == kind && found.status == status && reason.is_none_or(|reason| found.reason == reason)
+    })
+}
