@@ -209,7 +209,6 @@ impl From<MigrateArgs> for MigrateConfig {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
 mod tests {
     use super::*;
 

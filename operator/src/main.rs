@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Run(args) => operator::run(*args).await,
+        Command::Run(args) => Box::pin(operator::run(*args)).await,
         Command::Ledger(args) => Ok(modelward_ledger::serve(args.into(), operator::terminated()).await?),
         Command::Migrate(args) => Ok(modelward_ledger::migrate(args.into()).await?),
     }
