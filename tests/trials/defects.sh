@@ -9,7 +9,9 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPOSITORY=$(cd "$HERE/../.." && pwd)
 # Always the same place, so that what was built there before is used again.
 COPY=${MODELWARD_CACHE:-$HOME/.cache/modelward}/defects
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${MODELWARD_CACHE:-$HOME/.cache/modelward}/target}
+# A build folder of its own: cargo knows what it built by paths within a workspace and by times, and would take what it made
+# of a defect for what it makes of the repository itself.
+export CARGO_TARGET_DIR=${MODELWARD_CACHE:-$HOME/.cache/modelward}/defects-target
 
 patches=("$@")
 [ ${#patches[@]} -gt 0 ] || patches=("$HERE"/defects/*.patch)
@@ -28,6 +30,11 @@ while IFS= read -r -d '' file; do
   cmp -s "$file" "$COPY/$file" || { mkdir -p "$COPY/$(dirname "$file")" && cp -p "$file" "$COPY/$file"; }
 done < "$COPY.files"
 
+# What is built from the copy has another version, and with it other names: cargo takes two copies of one workspace for the
+# same, and would leave the seeded defects in the repository's own build.
+sed -i '/^\[workspace.package\]/,/^\[/ s/^version = .*/version = "0.0.0"/' "$COPY/Cargo.toml"
+grep -q '^version = "0.0.0"' "$COPY/Cargo.toml" || { echo "the copy could not be told from the repository" >&2; exit 1; }
+
 caught=0
 for patch in "${patches[@]}"; do
   name=$(basename "$patch" .patch)
@@ -36,13 +43,13 @@ for patch in "${patches[@]}"; do
   trap undo EXIT
   echo "seeded: $name"
   # At once: the repository's own build leaves a program of the same name in the same place.
-  (cd "$COPY" && cargo build --locked --quiet -p modelward-trials --bin trials && cp "$CARGO_TARGET_DIR/debug/trials" "$COPY.trials")
+  (cd "$COPY" && cargo build --offline --quiet -p modelward-trials --bin trials && cp "$CARGO_TARGET_DIR/debug/trials" "$COPY.trials")
   "$COPY.trials" --story approved --site 'POST modelversions' --expect-violations > "$COPY.log" 2>&1 || {
     tail -n 20 "$COPY.log" >&2
     echo "$name was not found by the trials" >&2
     exit 1
   }
-  grep -hE '^ +I[0-9]' "$COPY.log" | sed -E 's/-[0-9a-f]{8}\b/-…/g; s/sha256:[0-9a-f]+/sha256:…/g' | sort -u | head -n 4
+  grep -hE '^ +I[0-9]' "$COPY.log" | sed -E 's/-[0-9a-f]{8}\b/-…/g; s/sha256:[0-9a-f]+/sha256:…/g' | cut -c1-180 | sort -u | head -n 4
   tail -n 1 "$COPY.log"
   trap - EXIT
   undo
