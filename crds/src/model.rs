@@ -169,12 +169,15 @@ pub struct RouteStatus {
     pub threshold: Decimal,
 }
 
-/// A version's place in the order of versions: by creation, then by uid.
+/// A version's place in the order of versions: by creation, then by name (`heart-2` before `heart-10`), then by uid.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoutedVersion {
     /// When the ModelVersion was created.
     pub created_at: Time,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
     /// Its uid.
     #[schemars(length(max = 64))]
     pub uid: String,

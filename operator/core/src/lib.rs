@@ -13,6 +13,7 @@ pub mod attempt;
 pub mod conditions;
 pub mod drift;
 pub mod model;
+pub mod order;
 pub mod policy;
 pub mod reasons;
 pub mod routes;

@@ -9,7 +9,7 @@
 //!                                               └── carried out ──► the action writes the routes, and they are rolled out
 //! ```
 //!
-//! The newest version that passed its gates is the candidate, by creation and then by uid: two versions made in the
+//! The newest version that passed its gates is the candidate, by creation and then by name: two versions made in the
 //! same second have one order, always the same. An older one never replaces a newer one by itself, not even where the
 //! newer one was deleted: returning is a rollback, and that is a decision.
 
@@ -25,6 +25,7 @@ use crate::{
     action::{has_ended, promotion_name, rollback_name},
     conditions::{self, Verdict},
     drift::remember,
+    order::Place,
     reasons,
     routes::{RoutesFile, routes_file},
     version::{ServingSeen, Settling},
@@ -71,6 +72,22 @@ pub struct VersionSeen {
     pub made_by: Option<String>,
     /// What it did for the model, by its own status.
     pub role: Option<Role>,
+}
+
+impl VersionSeen {
+    /// Its place in the order of the model's versions.
+    fn place(&self) -> Place {
+        Place::new(self.created, &self.name, &self.uid)
+    }
+
+    /// What the record remembers of it once it is routed.
+    fn routed(&self) -> RoutedVersion {
+        RoutedVersion {
+            created_at: Time(self.created),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+        }
+    }
 }
 
 /// One action that is about the model.
@@ -178,7 +195,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     let first = first(&status, &world.versions);
     status.routes = match first {
         Some(first) if !model.spec.paused => {
-            status.newest_routed = Some(place(first));
+            status.newest_routed = Some(first.routed());
             route_to(first).into_iter().collect()
         }
         _ => kept(&status, &world.versions),
@@ -335,11 +352,10 @@ pub fn reroute(
 ) -> ModelStatus {
     let mut status = model.status.clone().unwrap_or_default();
     status.routes = routes;
-    let order = |version: &RoutedVersion| (version.created_at.0, version.uid.clone());
     status.newest_routed = [status.newest_routed.take(), newest]
         .into_iter()
         .flatten()
-        .max_by_key(order);
+        .max_by_key(Place::of);
     let generation = model.metadata.generation;
     let rollout = Rollout::Underway("the Deployment is being changed".to_owned());
     let mut verdicts = verdicts(&status, &rollout, None);
@@ -384,7 +400,7 @@ fn first<'a>(status: &ModelStatus, versions: &'a [VersionSeen]) -> Option<&'a Ve
         .iter()
         .filter(able)
         .filter(|version| !live || version.role == Some(Role::Live))
-        .max_by_key(|version| (version.created, version.uid.as_str()))
+        .max_by_key(|version| version.place())
 }
 
 /// The newest version that was overtaken, where none answered: a record that was deleted and made again makes no version the
@@ -397,17 +413,15 @@ fn remembered(versions: &[VersionSeen]) -> Option<RoutedVersion> {
     versions
         .iter()
         .filter(of(Role::Retired))
-        .max_by_key(|version| (version.created, version.uid.as_str()))
-        .map(place)
+        .max_by_key(|version| version.place())
+        .map(VersionSeen::routed)
 }
 
 /// The newest version that could be promoted: it passed, is not going away, is newer than every one that was routed, is not
 /// on hold, and no action that made it goes on with it.
 fn candidate<'a>(model: &Model, status: &ModelStatus, world: &'a World) -> Option<&'a VersionSeen> {
-    let newest = status.newest_routed.as_ref()?;
-    let newer = |version: &VersionSeen| {
-        (version.created, version.uid.as_str()) > (newest.created_at.0, newest.uid.as_str())
-    };
+    let newest = Place::of(status.newest_routed.as_ref()?);
+    let newer = |version: &VersionSeen| version.place() > newest;
     let routed = |version: &VersionSeen| status.routes.iter().any(|route| route.uid == version.uid);
     let held = |version: &VersionSeen| {
         let digest = version.passed.as_ref().map(|(digest, _)| digest);
@@ -427,7 +441,7 @@ fn candidate<'a>(model: &Model, status: &ModelStatus, world: &'a World) -> Optio
         .iter()
         .filter(|version| version.passed.is_some() && !version.deleting)
         .filter(|version| newer(version) && !routed(version) && !held(version) && !in_hand(version))
-        .max_by_key(|version| (version.created, version.uid.as_str()))
+        .max_by_key(|version| version.place())
 }
 
 /// The action that would let the candidate serve, unless there is or was one.
@@ -502,14 +516,6 @@ fn promotes(action: &RemediationAction, uid: &str, name: Option<&str>) -> bool {
         && spec.candidate.as_ref().is_some_and(about)
 }
 
-/// A version's place in the order of versions.
-fn place(version: &VersionSeen) -> RoutedVersion {
-    RoutedVersion {
-        created_at: Time(version.created),
-        uid: version.uid.clone(),
-    }
-}
-
 /// The routes without those whose versions are gone. Where a version goes before it took over, what answers goes on
 /// answering: that is no older version taking over by itself, it never stopped.
 fn kept(status: &ModelStatus, versions: &[VersionSeen]) -> Vec<RouteStatus> {
@@ -561,9 +567,10 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
         );
         return ServingSeen::Held(message);
     }
+    let version_name = version.metadata.name.as_deref().unwrap_or_default();
     let created = version.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let overtaken = (status.newest_routed.as_ref()).is_some_and(|newest| {
-        created.is_some_and(|created| (created, uid) <= (newest.created_at.0, newest.uid.as_str()))
+        created.is_some_and(|created| Place::new(created, version_name, uid) <= Place::of(newest))
     });
     let served = status.history.iter().any(|record| record.uid == uid);
     if overtaken || served {

@@ -123,7 +123,7 @@ impl Case {
 
     /// A tenant's version, trained like heart-1 or from this bundle.
     pub async fn version(&self, name: &str, bundle: Option<&str>) -> kube::Result<ModelVersion> {
-        // Versions of one second are ordered by uid.
+        // Versions of one second are ordered by name.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let mut content = stage::version(name);
         if let Some(bundle) = bundle {

@@ -86,7 +86,7 @@ pub async fn lives(house: &House, version: &str) -> Result<ModelVersion> {
 pub async fn drifts(house: &House) -> Result<String> {
     let hungary = house.heart.second.reference.counts.clone();
     house.counts(&hungary).await?;
-    // Versions of one second are ordered by uid: the retrained one has to be the newer.
+    // Versions of one second are ordered by name: the retrained one has to be the newer, whatever its hash.
     let made = house
         .all::<ModelVersion>()
         .get("heart-1")

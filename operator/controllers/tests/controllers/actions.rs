@@ -482,8 +482,6 @@ async fn an_operator_that_is_killed_at_any_write_of_a_promotion_goes_on_where_it
     let mut house = serving().await?;
     for after in 0..6_usize {
         let version = format!("heart-{}", after + 2);
-        // Versions are ordered by whole seconds.
-        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         house.apply_version(&version).await?;
         let name = proposed(&house, &version).await?;
         house.calls.freeze(Some(Freeze {

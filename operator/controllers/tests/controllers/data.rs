@@ -382,8 +382,6 @@ async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Re
     house.apply_version("heart-2").await?;
     house.promote("heart-2").await?;
     house.wait_live("heart-2").await?;
-    // Versions of one second are ordered by uid: this one has to be the newer.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let back = house.create::<ModelVersion>(given("heart-3", bundle)).await?;
     house
         .wait_says("heart-3", types::READY, "True", "AwaitingPromotion")

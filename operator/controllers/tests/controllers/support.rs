@@ -482,6 +482,7 @@ impl House {
         };
         let newest = RoutedVersion {
             created_at: version.creation_timestamp().context("a time")?,
+            name: name.to_owned(),
             uid: route.uid.clone(),
         };
         self.reroute(vec![route], newest).await

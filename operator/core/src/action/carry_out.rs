@@ -20,6 +20,7 @@ use crate::{
     conditions::{self, Status, Verdict},
     model::{self, RolloutSeen},
     name_hash,
+    order::Place,
     reasons::{self, action as why},
 };
 
@@ -182,13 +183,16 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
             ));
         }
         let created = version.metadata.creation_timestamp.clone();
-        let order = |routed: &RoutedVersion| (routed.created_at.0, routed.uid.clone());
         if let Some(created_at) = created {
             let this = RoutedVersion {
                 created_at,
+                name: route.version.clone(),
                 uid: route.uid.clone(),
             };
-            if newest.as_ref().is_none_or(|newest| order(newest) < order(&this)) {
+            if newest
+                .as_ref()
+                .is_none_or(|newest| Place::of(newest) < Place::of(&this))
+            {
                 newest = Some(this);
             }
         }

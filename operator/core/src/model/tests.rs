@@ -83,7 +83,7 @@ fn roll_out(model: &mut Model, world: &mut World, second: i64) -> Decision {
 /// Does what the action that promotes a version does to the record.
 fn promote(model: &mut Model, seen: &VersionSeen, second: i64) {
     let routes = route_to(seen).into_iter().collect();
-    model.status = Some(reroute(model, routes, Some(place(seen)), at(second)));
+    model.status = Some(reroute(model, routes, Some(seen.routed()), at(second)));
 }
 
 /// The second version takes over from the first and every Pod answers with it.
@@ -482,14 +482,14 @@ fn what_is_on_hold_is_not_proposed_by_uid_or_by_bundle_until_the_hold_is_lifted(
     model.status = Some(reroute(
         &model,
         route_to(&seen(1)).into_iter().collect(),
-        Some(place(&seen(1))),
+        Some(seen(1).routed()),
         at(30),
     ));
     model.status.as_mut().unwrap().holds.push(on_hold(2));
     roll_out(&mut model, &mut world, 30);
     assert_eq!(
         status(&model).newest_routed,
-        Some(place(&seen(2))),
+        Some(seen(2).routed()),
         "the order only goes up"
     );
     let ServingSeen::Held(message) = says(&model, 2) else {
@@ -967,7 +967,7 @@ proptest! {
                 prop_assert!(current.versions.iter().any(|version| version.uid == route.uid && !version.deleting && version.passed.is_some()) || before.routes.contains(route));
             }
             if let (Some(old), Some(new)) = (&before.newest_routed, &decision.status.newest_routed) {
-                prop_assert!((old.created_at.0, &old.uid) <= (new.created_at.0, &new.uid), "the order only goes up");
+                prop_assert!(Place::of(old) <= Place::of(new), "the order only goes up");
             }
             if before.newest_routed.is_some() {
                 let known = |route: &RouteStatus| {
