@@ -98,7 +98,7 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub drifted: Option<String>,
-    /// The features that drifted, the largest effect first. The ledger has the whole table.
+    /// The features that differ in this window, the largest effect first. The ledger has the whole table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "aspect".into()]))]
@@ -156,6 +156,13 @@ pub struct DriftedFeature {
     /// The share of false discoveries at which it would be one, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub q_value: Decimal,
+    /// Natural logarithm of the evidence, over this window and those before it, that the feature has changed since the reference.
+    /// A decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub log_evidence: Decimal,
+    /// What the evidence of one of the features must reach for a verdict of Drift, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub log_threshold: Decimal,
 }
 
 /// What of a feature drifted.
@@ -217,6 +224,6 @@ pub enum DriftVerdict {
     Drift,
     /// Enough rows, and no such feature.
     NoDrift,
-    /// Too few rows to say; never read as "no drift".
+    /// Too few rows to say, in this window or over time; never read as "no drift".
     InsufficientData,
 }

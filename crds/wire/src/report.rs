@@ -23,6 +23,11 @@ pub struct ReportRequest {
     pub start: i64,
     /// … and before this are added up.
     pub end: i64,
+    /// When the version began to be watched, seconds since 1970, at or before `evidence_from`: evidence over time is weighed by
+    /// how long that is ago.
+    pub since: i64,
+    /// Evidence is gathered over the windows that start here or later, and before `end`. At or before `start`.
+    pub evidence_from: i64,
     /// Rows that the window needs.
     pub minimum_rows: u64,
     /// The tolerance of every feature that is not in `tolerances`.
@@ -58,7 +63,8 @@ pub struct ReportResult {
     pub counts: Option<Digest>,
     /// Where the reference comes from.
     pub reference: ReportReference,
-    /// The comparisons that drifted, the largest effect first.
+    /// The comparisons that drifted in the window, the largest effect first. Where the verdict is not `Drift`, the evidence over
+    /// time of none of these features is enough.
     pub drifted: Vec<DriftedComparison>,
 }
 
@@ -113,6 +119,10 @@ pub struct DriftedComparison {
     pub tolerance: Decimal,
     /// The share of false discoveries at which it would be one, 12 places.
     pub q_value: Decimal,
+    /// Natural logarithm of the evidence over time that the feature has changed, 6 places.
+    pub log_evidence: Decimal,
+    /// What it must reach.
+    pub log_threshold: Decimal,
 }
 
 /// A label for one prediction, from the inference server that opened its id.

@@ -7,6 +7,8 @@
 //! 3. it is a discovery: its q-value over the values and missing rates of all features together is at most
 //!    [`Rule::discoveries`].
 //!
+//! Over all windows of a version together, evidence is asked for beside that ([`Judgement::confirmed`]).
+//!
 //! Too few rows is `InsufficientData`, never "no drift". Everything is decided on the rounded numbers that are
 //! written down, so a reader can decide again. The same counts give the same bytes: there is no chance in it.
 
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bins::Bins,
     counts::{Counts, CountsError, FeatureCount},
+    evidence::FeatureEvidence,
     number::Exact,
     stats::{
         discovery::q_values,
@@ -49,6 +52,8 @@ pub struct Rule {
     pub min_rows: u64,
     /// Present values that a feature needs on each side; below that its missing rate alone is judged. 30.
     pub min_present: u64,
+    /// Probability that a version ever raises an alarm, over all its windows, while nothing drifts. 0.05.
+    pub ever: Exact<f64>,
 }
 
 /// One of three answers.
@@ -68,7 +73,7 @@ pub enum DriftVerdict {
 pub struct Judgement {
     /// [`JUDGEMENT_FORMAT`].
     pub format: u32,
-    /// `Drift` where any feature drifted.
+    /// `Drift` where any feature drifted, and its evidence over time says so too where there is `evidence`.
     pub verdict: DriftVerdict,
     /// Rows of features.
     pub rows: Sides,
@@ -76,6 +81,9 @@ pub struct Judgement {
     pub features: Vec<FeatureJudgement>,
     /// The scores, by themselves: they have no say in `verdict`, which is about what came in.
     pub score: Comparison,
+    /// What was gathered over time, one entry a feature in the order of the bins; empty where one window is judged by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<FeatureEvidence>,
     /// The rule that was followed.
     pub rule: Rule,
 }
@@ -157,6 +165,9 @@ pub enum JudgeError {
         /// Whether 1 itself is allowed.
         at_most_one: bool,
     },
+    /// Windows are not in the order of time, or one is there twice.
+    #[error("the windows are not in the order of time, each once and before the end")]
+    Order,
     /// The rule sets a tolerance for a feature that is not there.
     #[error("the rule sets a tolerance for {0:?}, which is not a feature of the model")]
     UnknownFeature(String),
@@ -225,6 +236,7 @@ pub fn judge(bins: &Bins, reference: &Counts, window: &Counts, rule: &Rule) -> R
         rows,
         features: judged,
         score,
+        evidence: Vec::new(),
         rule: rule.clone(),
     })
 }
@@ -240,6 +252,7 @@ impl Default for Rule {
             discoveries: Exact::of(0.05),
             min_rows: 100,
             min_present: 30,
+            ever: Exact::of(0.05),
         }
     }
 }
@@ -255,6 +268,7 @@ impl Rule {
             ("tolerance".to_owned(), self.tolerance, true),
             ("confidence".to_owned(), self.confidence, false),
             ("discoveries".to_owned(), self.discoveries, false),
+            ("ever".to_owned(), self.ever, false),
         ];
         for (field, value, at_most_one) in numbers.into_iter().chain(tolerances) {
             let number = value.get();
@@ -349,7 +363,21 @@ impl Rule {
 // === impl Judgement ===
 
 impl Judgement {
-    /// The features that drifted, in the order of the bins.
+    /// The judgement with what was gathered over time, from [`crate::evidence()`] at [`Rule::ever`]. Drift that is found in the
+    /// window, and of which no feature has evidence enough, may be chance: there are too few rows to tell.
+    #[must_use]
+    pub fn confirmed(mut self, evidence: Vec<FeatureEvidence>) -> Self {
+        let has_evidence = |(feature, evidence): (&FeatureJudgement, &FeatureEvidence)| {
+            feature.drifted() && feature.name == evidence.name && evidence.alarm
+        };
+        if self.verdict == DriftVerdict::Drift && !self.features.iter().zip(&evidence).any(has_evidence) {
+            self.verdict = DriftVerdict::InsufficientData;
+        }
+        self.evidence = evidence;
+        self
+    }
+
+    /// The features that drifted in the window, in the order of the bins.
     pub fn drifted(&self) -> impl Iterator<Item = &FeatureJudgement> {
         self.features.iter().filter(|feature| feature.drifted())
     }
@@ -393,11 +421,11 @@ fn rounded(value: f64, places: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::bins::{FeatureBins, Observed, ScoreBins};
 
-    fn bins() -> Bins {
+    pub(crate) fn bins() -> Bins {
         let numbers: Vec<f32> = (0..300).map(|i| (i % 100) as f32).collect();
         let scores: Vec<f64> = (0..300).map(|i| f64::from(i % 100) / 100.0).collect();
         let features = vec![
@@ -493,6 +521,30 @@ mod tests {
         };
         let judgement = judge(&bins(), &reference, &window, &strict).unwrap();
         assert_eq!(judgement.verdict, DriftVerdict::Drift);
+    }
+
+    #[test]
+    fn drift_of_one_window_is_confirmed_by_what_has_gathered_since_the_reference() {
+        let found = |feature: &str, alarm: bool| FeatureEvidence {
+            name: feature.to_owned(),
+            log_evidence: Exact::of(if alarm { 9.0 } else { 2.0 }),
+            log_threshold: Exact::of(5.0),
+            alarm,
+        };
+        let shifted = judged(&counts(300, 0.0, 0), &counts(300, 40.0, 0));
+        for (x, c, verdict) in [
+            (true, false, DriftVerdict::Drift),
+            (false, false, DriftVerdict::InsufficientData),
+            // c has changed somewhat, and is not what differs in this window.
+            (false, true, DriftVerdict::InsufficientData),
+        ] {
+            let confirmed = shifted.clone().confirmed(vec![found("x", x), found("c", c)]);
+            assert_eq!(confirmed.verdict, verdict, "x {x}, c {c}");
+            assert_eq!(confirmed.drifted().count(), 1, "the window's own numbers stay");
+        }
+        let quiet = judged(&counts(300, 0.0, 0), &counts(300, 0.0, 0));
+        let confirmed = quiet.confirmed(vec![found("x", true), found("c", true)]);
+        assert_eq!(confirmed.verdict, DriftVerdict::NoDrift);
     }
 
     #[test]

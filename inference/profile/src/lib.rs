@@ -33,7 +33,8 @@
 //!   and window have the least rows allowed (100 and 100), in 2 to 3 with 303 and 100, in under 1 with 303 and 147 rows,
 //!   in none of 800 with more than 2,000 in sum, and in none of 2,000 halves of real data (`tests/verdict/simulation.rs`). The false discovery rate alone would promise 50 of 1,000.
 //!
-//! [`evidence()`] adds what one window cannot say: an alarm level that holds over all windows of a version together.
+//! * **It is kept over time.** [`evidence()`] adds what one window cannot say: an alarm level that holds over all windows of
+//!   a version together, which [`Judgement::confirmed`] asks for beside the verdict on the window.
 //!
 //! The formulas and their sources are in [`stats::variation`], [`stats::rates`] and [`stats::discovery`].
 //! Nothing here does IO, waits, or reads a clock.
@@ -51,7 +52,7 @@ pub mod totals;
 pub use atomic::{AtomicCounts, Counted};
 pub use bins::{Bins, BinsError, FeatureBins, Fingerprint, Observed, ScoreBins};
 pub use counts::{Counts, CountsError, RowError};
-pub use evidence::{FeatureEvidence, evidence};
+pub use evidence::{FeatureEvidence, WindowCounts, evidence};
 pub use judge::{
     Comparison, DriftVerdict, Effect, FeatureJudgement, JudgeError, Judgement, Rule, Sides, judge,
 };

@@ -119,33 +119,15 @@ pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output
 
 async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
-    let (reader, writer) = store::<Guarded<ModelVersion>>();
-    let gone = ctx.clone();
-    let primary = watching
-        .stream(watching.api::<Guarded<ModelVersion>>(), "")
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(version) = event {
-                gone.versions_backoff.succeeded(&key(version));
-                gone.forget_told(&version.uid().unwrap_or_default());
-            }
-        })
-        .reflect(writer)
-        .touched_objects();
-    let jobs = watching
-        .stream(watching.metadata::<Job>(), labels::VERSION)
-        .touched_objects();
-    let models = watching
-        .stream(watching.api::<Guarded<Model>>(), "")
-        .touched_objects();
-    let maps = watching
-        .stream(watching.metadata::<ConfigMap>(), "")
-        .touched_objects();
-    let claims = watching
-        .stream(watching.metadata::<PersistentVolumeClaim>(), "")
-        .touched_objects();
-    let actions = watching
-        .stream(watching.api::<Guarded<RemediationAction>>(), "")
-        .touched_objects();
+    let (reader, primary) = watching.primary::<ModelVersion, _>(|ctx, version| {
+        ctx.versions_backoff.succeeded(&key(version));
+        ctx.forget_told(&version.uid().unwrap_or_default());
+    });
+    let jobs = watching.objects_metadata::<Job>(labels::VERSION);
+    let models = watching.objects::<Model>();
+    let maps = watching.objects_metadata::<ConfigMap>("");
+    let claims = watching.objects_metadata::<PersistentVolumeClaim>("");
+    let actions = watching.objects::<RemediationAction>();
 
     let (of_model, of_map, of_claim) = (reader.clone(), reader.clone(), reader.clone());
     Controller::for_stream(primary, reader)
@@ -211,41 +193,17 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
 
 async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
-    let (reader, writer) = store::<Guarded<Model>>();
-    let gone = ctx.clone();
-    let primary = watching
-        .stream(watching.api::<Guarded<Model>>(), "")
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(model) = event {
-                gone.models_backoff.succeeded(&key(model));
-            }
-        })
-        .reflect(writer)
-        .touched_objects();
-    let versions = watching
-        .stream(watching.api::<Guarded<ModelVersion>>(), "")
-        .touched_objects();
-    let actions = watching
-        .stream(watching.api::<Guarded<RemediationAction>>(), "")
-        .touched_objects();
-    let deployments = watching
-        .stream(watching.metadata::<Deployment>(), labels::MODEL)
-        .touched_objects();
-    let services = watching
-        .stream(watching.metadata::<Service>(), labels::MODEL)
-        .touched_objects();
-    let maps = watching
-        .stream(watching.metadata::<ConfigMap>(), labels::MODEL)
-        .touched_objects();
-    let budgets = watching
-        .stream(watching.metadata::<PodDisruptionBudget>(), labels::MODEL)
-        .touched_objects();
-    let scalers = watching
-        .stream(watching.metadata::<HorizontalPodAutoscaler>(), labels::MODEL)
-        .touched_objects();
-    let pods = watching
-        .stream(watching.metadata::<Pod>(), labels::MODEL)
-        .touched_objects();
+    let (reader, primary) = watching.primary::<Model, _>(|ctx, model| {
+        ctx.models_backoff.succeeded(&key(model));
+    });
+    let versions = watching.objects::<ModelVersion>();
+    let actions = watching.objects::<RemediationAction>();
+    let deployments = watching.objects_metadata::<Deployment>(labels::MODEL);
+    let services = watching.objects_metadata::<Service>(labels::MODEL);
+    let maps = watching.objects_metadata::<ConfigMap>(labels::MODEL);
+    let budgets = watching.objects_metadata::<PodDisruptionBudget>(labels::MODEL);
+    let scalers = watching.objects_metadata::<HorizontalPodAutoscaler>(labels::MODEL);
+    let pods = watching.objects_metadata::<Pod>(labels::MODEL);
 
     Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
@@ -293,7 +251,70 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    pub(crate) fn api<K>(&self) -> Api<K>
+    /// The objects that a controller reconciles, each time one changes, and what is known of all of them. `gone` is told of one
+    /// that was deleted.
+    pub(crate) fn primary<K, G>(
+        &self,
+        gone: G,
+    ) -> (
+        Store<Guarded<K>>,
+        impl Stream<Item = watcher::Result<Guarded<K>>> + Send + use<K, G>,
+    )
+    where
+        G: Fn(&Context, &Guarded<K>) + Send + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (reader, writer) = store();
+        let ctx = self.ctx.clone();
+        let objects = self
+            .stream(self.api::<Guarded<K>>(), "")
+            .inspect_ok(move |event| {
+                if let watcher::Event::Delete(object) = event {
+                    gone(&ctx, object);
+                }
+            })
+            .reflect(writer)
+            .touched_objects();
+        (reader, objects)
+    }
+
+    /// Other objects, each time one changes.
+    pub(crate) fn objects<K>(&self) -> impl Stream<Item = watcher::Result<Guarded<K>>> + Send + use<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        self.stream(self.api::<Guarded<K>>(), "").touched_objects()
+    }
+
+    /// The same of those with this label, and metadata alone: a change of an object changes its resourceVersion, and its content
+    /// is read when it is needed.
+    pub(crate) fn objects_metadata<K>(
+        &self,
+        label: &str,
+    ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + Send + use<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + Send
+            + 'static,
+    {
+        self.stream(self.api::<PartialObjectMeta<K>>(), label)
+            .touched_objects()
+    }
+
+    fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -303,17 +324,9 @@ impl Watching {
         }
     }
 
-    /// Metadata alone: a change of an object changes its resourceVersion, and its content is read when it is needed.
-    pub(crate) fn metadata<K>(&self) -> Api<PartialObjectMeta<K>>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        self.api()
-    }
-
     /// A watch with a backoff of its own. Its errors are counted and dropped here: it goes on by itself, and an error
     /// that reached the merged triggers would pause all of them.
-    pub(crate) fn stream<K>(
+    fn stream<K>(
         &self,
         api: Api<K>,
         label: &str,

@@ -29,7 +29,7 @@ use crate::{
     health::{Health, State},
 };
 
-pub(crate) use counts::{Interval, Summed, Told, Total};
+pub(crate) use counts::{Interval, Summed, SummedWindow, Told, Total};
 pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.

@@ -4,7 +4,7 @@
 
 use crate::common::{Patient, Random, heart_bins, heart_counts, patients};
 use modelward_profile::{
-    Bins, Counts, DriftVerdict, Exact, FeatureBins, Observed, Rule, ScoreBins, evidence, judge,
+    Bins, Counts, DriftVerdict, FeatureBins, Observed, Rule, ScoreBins, WindowCounts, evidence, judge,
     stats::{
         rates::{Rate, compare_rates},
         variation::compare_counts,
@@ -346,33 +346,108 @@ fn a_shift_of_one_feature_is_found_sooner_the_larger_it_is() {
     assert!(power(100, 100, 1.0) >= 0.5);
 }
 
-/// Runs without drift in which `evidence` ever alarms, and how many there were.
-fn ever(random: &mut Random, runs: usize, many: usize, windows: usize, a_window: usize) -> usize {
-    (0..runs)
-        .filter(|_| {
-            let trained_on = table(random, many, 0.0);
-            let bins = table_bins(&trained_on);
-            let reference = table_counts(&bins, &trained_on);
-            let mut since = Counts::new(&bins);
-            (0..windows).any(|_| {
-                since
-                    .merge(&table_counts(&bins, &table(random, a_window, 0.0)))
-                    .unwrap();
-                let found = evidence(&bins, &reference, &since, Exact::new(0.05).unwrap()).unwrap();
-                found.iter().any(|feature| feature.alarm)
+/// The hours of one version, of which the newest are kept.
+struct Hours {
+    bins: Bins,
+    reference: Counts,
+    kept: Vec<(u64, Counts)>,
+}
+
+/// Hours that a ledger looks back.
+const KEPT: usize = 24;
+
+impl Hours {
+    fn trained(random: &mut Random, rows: usize) -> Self {
+        let trained_on = table(random, rows, 0.0);
+        let bins = table_bins(&trained_on);
+        Self {
+            reference: table_counts(&bins, &trained_on),
+            bins,
+            kept: Vec::new(),
+        }
+    }
+
+    /// The confirmed verdict on one more hour, and whether the evidence by itself alarms.
+    fn judge(&mut self, hour: u64, rows: &[[Observed; 12]]) -> (DriftVerdict, bool) {
+        self.kept.push((hour, table_counts(&self.bins, rows)));
+        if self.kept.len() > KEPT {
+            self.kept.remove(0);
+        }
+        let windows: Vec<_> = self
+            .kept
+            .iter()
+            .map(|(hour, counts)| WindowCounts {
+                from: hour * 3600,
+                to: (hour + 1) * 3600,
+                counts,
             })
-        })
-        .count()
+            .collect();
+        let rule = Rule::default();
+        let found = evidence(&self.bins, &self.reference, &windows, rule.ever).unwrap();
+        let alarm = found.iter().any(|feature| feature.alarm);
+        let counts = &self.kept.last().unwrap().1;
+        let judgement = judge(&self.bins, &self.reference, counts, &rule).unwrap();
+        (judgement.confirmed(found).verdict, alarm)
+    }
 }
 
 #[test]
 fn evidence_that_is_looked_at_after_every_window_alarms_in_less_than_one_run_of_twenty() {
     let mut random = Random(12);
-    for (runs, many, windows, a_window) in [(100, 150, 100, 100), (100, 303, 100, 100), (40, 3000, 60, 500)] {
-        let found = ever(&mut random, runs, many, windows, a_window);
+    for (runs, many, windows, a_window) in [(60, 150, 100, 100), (60, 303, 100, 100), (40, 3000, 40, 500)] {
+        let (mut alarmed, mut drifted) = (0, 0);
+        for _ in 0..runs {
+            let mut version = Hours::trained(&mut random, many);
+            let (mut alarm, mut drift) = (false, false);
+            for hour in 0..windows {
+                let found = version.judge(hour, &table(&mut random, a_window, 0.0));
+                drift |= found.0 == DriftVerdict::Drift;
+                alarm |= found.1;
+            }
+            alarmed += usize::from(alarm);
+            drifted += usize::from(drift);
+        }
         println!(
-            "{many} rows of training, {windows} windows of {a_window}: {found} of {runs} runs ever alarm"
+            "{many} rows of training, {windows} windows of {a_window}: in {alarmed} of {runs} runs ever an alarm of the \
+             evidence, in {drifted} a verdict of drift"
         );
-        assert!(found as f64 <= 0.05 * runs as f64);
+        assert!(f64::from(u32::try_from(alarmed).unwrap()) <= 0.05 * f64::from(runs));
+        assert!(drifted <= alarmed);
+    }
+}
+
+#[test]
+fn a_shift_after_a_quiet_month_is_confirmed_within_a_few_windows() {
+    const RUNS: usize = 80;
+    let mut random = Random(13);
+    for (many, few, shift, within, wanted) in [
+        (303, 147, 1.0, 2_u64, 0.9),
+        (303, 147, 0.7, 6, 0.9),
+        (303, 100, 1.0, 3, 0.9),
+        (2000, 1000, 0.5, 1, 0.95),
+    ] {
+        let mut first = vec![0; within as usize];
+        for _ in 0..RUNS {
+            let mut version = Hours::trained(&mut random, many);
+            for hour in 720..730 {
+                version.judge(hour, &table(&mut random, few, 0.0));
+            }
+            let confirmed = (1..=within).find(|hour| {
+                let verdict = version.judge(729 + hour, &table(&mut random, few, shift)).0;
+                verdict == DriftVerdict::Drift
+            });
+            if let Some(after) = confirmed {
+                first[after as usize - 1] += 1;
+            }
+        }
+        let found: usize = first.iter().sum();
+        println!(
+            "shift by {shift} after a month, {many} rows of training, windows of {few}: confirmed by the first, \
+             second and so on {first:?} of {RUNS}"
+        );
+        assert!(
+            found as f64 >= wanted * RUNS as f64,
+            "{many}, {few}, {shift}: {found}"
+        );
     }
 }

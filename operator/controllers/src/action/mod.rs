@@ -7,17 +7,16 @@ mod dereference;
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _, future::ready};
+use futures::{StreamExt as _, future::ready};
 use k8s_openapi::{NamespaceResourceScope, api::batch::v1::Job};
 use kube::{
     Api, Resource, ResourceExt as _,
     api::PostParams,
     runtime::{
-        Config as ControllerConfig, Controller, WatchStreamExt as _,
+        Config as ControllerConfig, Controller,
         controller::Action,
         events::EventType,
-        reflector::{ObjectRef, Store, store},
-        watcher,
+        reflector::{ObjectRef, Store},
     },
 };
 use modelward_core::{
@@ -50,32 +49,14 @@ const WRITES: usize = 24;
 /// Watches, and reconciles until `stopped`.
 pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
-    let (reader, writer) = store::<Guarded<RemediationAction>>();
-    let gone = ctx.clone();
-    let primary = watching
-        .stream(watching.api::<Guarded<RemediationAction>>(), "")
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(action) = event {
-                gone.actions_backoff.succeeded(&key(action));
-            }
-        })
-        .reflect(writer)
-        .touched_objects();
-    let others = watching
-        .stream(watching.api::<Guarded<RemediationAction>>(), "")
-        .touched_objects();
-    let models = watching
-        .stream(watching.api::<Guarded<Model>>(), "")
-        .touched_objects();
-    let versions = watching
-        .stream(watching.api::<Guarded<ModelVersion>>(), "")
-        .touched_objects();
-    let reports = watching
-        .stream(watching.api::<Guarded<DriftReport>>(), "")
-        .touched_objects();
-    let jobs = watching
-        .stream(watching.metadata::<Job>(), labels::ACTION)
-        .touched_objects();
+    let (reader, primary) = watching.primary::<RemediationAction, _>(|ctx, action| {
+        ctx.actions_backoff.succeeded(&key(action));
+    });
+    let others = watching.objects::<RemediationAction>();
+    let models = watching.objects::<Model>();
+    let versions = watching.objects::<ModelVersion>();
+    let reports = watching.objects::<DriftReport>();
+    let jobs = watching.objects_metadata::<Job>(labels::ACTION);
 
     let (of_action, of_model, of_version, of_report) =
         (reader.clone(), reader.clone(), reader.clone(), reader.clone());

@@ -5,22 +5,18 @@ mod schedule;
 
 use std::{future::Future, time::Duration};
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::ready};
+use futures::{FutureExt as _, StreamExt as _, future::ready};
 use jiff::Timestamp;
 use kube::{
     Api, ResourceExt as _,
     api::ListParams,
-    runtime::{
-        Config as ControllerConfig, Controller, WatchStreamExt as _,
-        reflector::{ObjectRef, store},
-        watcher,
-    },
+    runtime::{Config as ControllerConfig, Controller, reflector::ObjectRef},
 };
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, labels};
 
 use crate::{
     Context, Error,
-    run::{CONCURRENCY, Guarded, Watching, guarded, key, policy},
+    run::{CONCURRENCY, Watching, guarded, key, policy},
 };
 
 /// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
@@ -35,22 +31,12 @@ pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> +
 /// For each model, the windows that closed.
 async fn schedules(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
-    let (reader, writer) = store::<Guarded<Model>>();
-    let gone = ctx.clone();
-    let primary = watching
-        .stream(watching.api::<Guarded<Model>>(), "")
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(model) = event {
-                gone.schedules_backoff.succeeded(&key(model));
-                let namespace = model.namespace().unwrap_or_default();
-                gone.metrics.drifted(&namespace, &model.name_any(), None);
-            }
-        })
-        .reflect(writer)
-        .touched_objects();
-    let reports = watching
-        .stream(watching.metadata::<DriftReport>(), labels::MODEL)
-        .touched_objects();
+    let (reader, primary) = watching.primary::<Model, _>(|ctx, model| {
+        ctx.schedules_backoff.succeeded(&key(model));
+        let namespace = model.namespace().unwrap_or_default();
+        ctx.metrics.drifted(&namespace, &model.name_any(), None);
+    });
+    let reports = watching.objects_metadata::<DriftReport>(labels::MODEL);
 
     Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
@@ -80,20 +66,10 @@ async fn schedules(watching: &Watching, stopped: impl Future<Output = ()> + Send
 /// For each report, its verdict and what comes of it.
 async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
-    let (reader, writer) = store::<Guarded<DriftReport>>();
-    let gone = ctx.clone();
-    let primary = watching
-        .stream(watching.api::<Guarded<DriftReport>>(), "")
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(report) = event {
-                gone.reports_backoff.succeeded(&key(report));
-            }
-        })
-        .reflect(writer)
-        .touched_objects();
-    let versions = watching
-        .stream(watching.metadata::<ModelVersion>(), "")
-        .touched_objects();
+    let (reader, primary) = watching.primary::<DriftReport, _>(|ctx, report| {
+        ctx.reports_backoff.succeeded(&key(report));
+    });
+    let versions = watching.objects_metadata::<ModelVersion>("");
 
     let of_version = reader.clone();
     Controller::for_stream(primary, reader)

@@ -564,6 +564,8 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         bundle: model.status.context("a status")?.routes[0].digest,
         start: report.spec.start_time.0.as_second(),
         end: report.spec.end_time.0.as_second(),
+        since: report.spec.start_time.0.as_second(),
+        evidence_from: report.spec.start_time.0.as_second(),
         minimum_rows: 100_000,
         tolerance: "0.001".parse()?,
         tolerances: Vec::new(),

@@ -1,4 +1,5 @@
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
     ActionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, Model, ModelVersion, Proposal,
     RemediationAction, conditions::types,
@@ -215,6 +216,8 @@ fn result(verdict: ReportVerdict, drifted: &[(&str, bool)]) -> ReportResult {
                 upper: number("0.55"),
                 tolerance: number("0.1"),
                 q_value: number("0.000000000001"),
+                log_evidence: number("41.2"),
+                log_threshold: number("6.9"),
             })
             .collect(),
     }
@@ -285,6 +288,17 @@ fn too_few_rows_are_never_told_as_no_drift() {
 }
 
 #[test]
+fn what_may_be_chance_over_time_is_told_and_is_no_drift_yet() {
+    let unconfirmed = result(ReportVerdict::InsufficientData, &[("age", true)]);
+    let status = verdict_status(&made(3600), &version(), &unconfirmed, at(3640));
+    let words = "age differs in this window, too few rows so far to tell it from chance over time (147 rows of 10:00-11:00)";
+    assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
+    assert_eq!(status.verdict, Some(DriftVerdict::InsufficientData));
+    assert_eq!(status.drifted, None);
+    assert_eq!(status.features.len(), 1);
+}
+
+#[test]
 fn coverage_is_one_only_where_every_row_was_judged() {
     let mut most = result(ReportVerdict::NoDrift, &[]);
     (most.rows, most.repeated, most.over_limit) = (u64::MAX, 1, 0);
@@ -316,7 +330,32 @@ fn the_ledger_is_asked_when_the_window_is_over_and_told() {
         (at(0).as_second(), at(3600).as_second())
     );
     assert_eq!((request.bundle, request.minimum_rows), (digest(1), 100));
+    assert_eq!(
+        (request.since, request.evidence_from),
+        (request.start, request.start),
+        "the version is of this very hour"
+    );
     assert_eq!(request.tolerances, [("age".to_owned(), "0.2".parse().unwrap())]);
+}
+
+#[test]
+fn evidence_is_gathered_over_a_day_of_windows_and_never_from_before_the_version() {
+    let asks = |start: i64, end: i64, created: i64| {
+        let mut version = version();
+        version.metadata.creation_timestamp = Some(Time(at(created)));
+        let Step::Ask(request) = step(&asked("mine", start, end), Some(&version), at(1_000_000)) else {
+            panic!("it is over");
+        };
+        let from_ten = |second: i64| second - at(0).as_second();
+        (from_ten(request.since), from_ten(request.evidence_from))
+    };
+    let hour = 3600;
+    // Its first window began before it did.
+    assert_eq!(asks(5 * hour, 6 * hour, hour + 60), (hour, hour));
+    assert_eq!(asks(50 * hour, 51 * hour, hour + 60), (hour, 27 * hour));
+    assert_eq!(asks(50 * hour, 60 * hour, hour + 60), (hour, 27 * hour));
+    // Somebody asks for what was before it.
+    assert_eq!(asks(0, hour, 5 * hour), (0, 0));
 }
 
 #[test]

@@ -22,6 +22,8 @@ const FEATURES: usize = 32;
 const DRIFTED: usize = 256;
 /// Names in a sentence.
 const NAMED: usize = 8;
+/// Windows before a report's own over which evidence is gathered.
+const WINDOWS_BACK: i64 = 23;
 
 /// What is to be done about a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +90,7 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
         let verdict = Verdict::unknown(types::SUCCEEDED, reasons::NO_BUNDLE, message);
         return waits(verdict, false, None);
     };
+    let (since, evidence_from) = watched(version, start);
     let tolerances = monitoring.tolerances.iter();
     Step::Ask(ReportRequest {
         format: REPORT_FORMAT,
@@ -96,6 +99,8 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
         bundle: bundle.digest,
         start,
         end,
+        since,
+        evidence_from,
         minimum_rows: u64::try_from(monitoring.minimum_rows).unwrap_or(0),
         tolerance: monitoring.tolerance.clone(),
         tolerances: tolerances
@@ -121,7 +126,7 @@ pub fn verdict_status(
         verdict: Some(verdict),
         rows: Some(count(result.rows)),
         version_uid: version.uid(),
-        drifted: printed(&features),
+        drifted: printed(&features).filter(|_| verdict == DriftVerdict::Drift),
         coverage: coverage(result),
         aside: Some(AsideRows {
             synthetic: count(result.synthetic),
@@ -145,6 +150,11 @@ pub fn verdict_status(
             let needed = version.spec.monitoring.minimum_rows;
             if count(result.rows) < needed {
                 format!("too few rows to tell, {needed} are needed ({rows})")
+            } else if !status.features.is_empty() {
+                let words = drift_words(&status.features);
+                format!(
+                    "{words} in this window, too few rows so far to tell it from chance over time ({rows})"
+                )
             } else {
                 format!("too few values of each feature to tell ({rows})")
             }
@@ -256,6 +266,19 @@ fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
     })
 }
 
+/// When the version began to be watched, and from when on evidence is gathered for a window that starts at `start`, in seconds
+/// since 1970. A Pod counts in whole windows, so the first one may begin before the version was made.
+fn watched(version: &ModelVersion, start: i64) -> (i64, i64) {
+    let length = i64::from(version.spec.monitoring.window_seconds.max(1));
+    let created = version.metadata.creation_timestamp.as_ref();
+    let created = created.map_or(start, |created| created.0.as_second());
+    let since = (created - created.rem_euclid(length)).clamp(0, start.max(0));
+    (
+        since,
+        (start - WINDOWS_BACK * length).clamp(since, start.max(since)),
+    )
+}
+
 /// The interval in words, and which windows it covers where it is not made of whole ones.
 fn window_of(report: &DriftReport, version: &ModelVersion) -> String {
     let (start, end) = bounds(report);
@@ -287,6 +310,8 @@ fn features(result: &ReportResult) -> Vec<DriftedFeature> {
         upper: found.upper.clone(),
         tolerance: found.tolerance.clone(),
         q_value: found.q_value.clone(),
+        log_evidence: found.log_evidence.clone(),
+        log_threshold: found.log_threshold.clone(),
     });
     features
         .filter(|feature| seen.insert((feature.name.clone(), feature.aspect)))

@@ -4,7 +4,8 @@
 //! store: bundle ─► reference.json ─► bins, reference counts ┐
 //!                                                           ├─► judge ─► verdict ─► drift_reports, once for a uid
 //! PostgreSQL: totals of all Pods in [start, end) ─► sum ────┤
-//!                                                           └─► bins and sum, as a blob: what an accepted window is
+//!             and of the windows before ─► evidence ────────┘
+//!                                                     sum ────► bins and sum, as a blob: what an accepted window is
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,7 +17,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use modelward_profile::{Comparison, Counts, DriftVerdict, Effect, Exact, Judgement, Reference, Rule, judge};
+use modelward_profile::{
+    Comparison, Counts, DriftVerdict, Effect, Exact, FeatureEvidence, Judgement, Reference, Rule,
+    WindowCounts, evidence, judge,
+};
 use modelward_wire::{
     Decimal, Digest, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT, ReportReference,
     ReportRequest, ReportResult, ReportVerdict, UnclosedIncarnation,
@@ -31,7 +35,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    database::{Interval, KeptReport, NewReport, Summed},
+    database::{Interval, KeptReport, NewReport, Summed, SummedWindow},
     error::{ApiError, chain},
     store::Kind,
 };
@@ -77,6 +81,7 @@ pub(super) async fn put_report(
         model: request.model.clone(),
         version: request.version.clone(),
         bundle: request.bundle,
+        from: request.evidence_from,
         start: request.start,
         end: request.end,
     };
@@ -165,6 +170,13 @@ fn check(request: &ReportRequest) -> Result<(), String> {
     if !(0 <= start && start < end && end <= LAST_SECOND) {
         return Err(format!(
             "the window is from {start} to {end}; it must be seconds since 1970, start before end"
+        ));
+    }
+    let (since, from) = (request.since, request.evidence_from);
+    if !(0 <= since && since <= from && from <= start) {
+        return Err(format!(
+            "evidence is asked for since {since} and gathered from {from} on; both must be seconds since 1970, since at or \
+             before evidenceFrom, and that at or before start, {start}"
         ));
     }
     if request.minimum_rows == 0 {
@@ -269,9 +281,11 @@ fn verdict(
     let counted = summed.counts.is_some();
     let counts = summed.counts.unwrap_or_else(|| Counts::new(&bins));
     let rule = rule(request, counts.features.rows)?;
-    let judgement = judge(&bins, &before, &counts, &rule).map_err(|error| {
-        ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)))
-    })?;
+    let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
+    let judgement = judge(&bins, &before, &counts, &rule).map_err(cannot)?;
+    let windows = since(request.since, &summed.windows);
+    let gathered = evidence(&bins, &before, &windows, rule.ever).map_err(cannot)?;
+    let judgement = judgement.confirmed(gathered);
     let (rows, aside) = (counts.features.rows, counts.aside);
     let window = counted
         .then(|| serde_json::to_vec(&Reference { bins, counts }).map(Bytes::from))
@@ -312,6 +326,22 @@ fn verdict(
     Ok((report, window))
 }
 
+/// The windows in the order of time, by their distance from the beginning. One that began before another was over ends there:
+/// their length can be changed while a version serves.
+fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCounts<'_>> {
+    let after = |second: i64| u64::try_from(second - beginning).unwrap_or_default();
+    let next = windows.keys().skip(1).copied().chain([i64::MAX]);
+    windows
+        .iter()
+        .zip(next)
+        .map(|((start, window), next)| WindowCounts {
+            from: after(*start),
+            to: after(next.min(start + i64::from(window.seconds.max(1)))),
+            counts: &window.counts,
+        })
+        .collect()
+}
+
 /// `minimumRows` is about the window; the reference needs the usual number, however many rows a window should have.
 fn rule(request: &ReportRequest, rows: u64) -> Result<Rule, ApiError> {
     let default = Rule::default();
@@ -336,10 +366,15 @@ fn rule(request: &ReportRequest, rows: u64) -> Result<Rule, ApiError> {
     })
 }
 
-/// The comparisons that drifted, the largest effect first.
+/// The comparisons that drifted in the window, the largest effect first.
 fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
     let mut found: Vec<(f64, DriftedComparison)> = Vec::new();
-    for feature in &judgement.features {
+    for (feature, gathered) in judgement.features.iter().zip(&judgement.evidence) {
+        let FeatureEvidence {
+            log_evidence,
+            log_threshold,
+            ..
+        } = gathered;
         for (values, comparison) in [(true, &feature.values), (false, &feature.missing)] {
             let Comparison {
                 verdict: DriftVerdict::Drift,
@@ -365,6 +400,8 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
                 upper: decimal(*upper, 6)?,
                 tolerance: decimal(*tolerance, 6)?,
                 q_value: decimal(*q_value, 12)?,
+                log_evidence: decimal(*log_evidence, 6)?,
+                log_threshold: decimal(*log_threshold, 6)?,
             };
             found.push((estimate.get(), row));
         }

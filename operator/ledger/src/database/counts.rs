@@ -30,12 +30,13 @@ pub(crate) struct Told {
     pub(crate) refused: u64,
 }
 
-/// Windows of one version that start in `start..end`, seconds since 1970.
+/// Windows of one version that start in `start..end`, and those before them from `from` on; seconds since 1970.
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
     pub(crate) model: String,
     pub(crate) version: String,
     pub(crate) bundle: Digest,
+    pub(crate) from: i64,
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
@@ -47,8 +48,21 @@ pub(crate) struct Summed {
     pub(crate) counts: Option<Counts>,
     /// The processes that counted, and whether each said that it was done with all of it.
     pub(crate) processes: BTreeMap<(Uuid, Incarnation), bool>,
+    /// Each window by its start, and those before the interval.
+    pub(crate) windows: BTreeMap<i64, SummedWindow>,
     totals: usize,
 }
+
+/// Everything that was counted of one version in one window.
+#[derive(Debug)]
+pub(crate) struct SummedWindow {
+    /// Its length in seconds.
+    pub(crate) seconds: i32,
+    pub(crate) counts: Counts,
+}
+
+/// Where a total stands in the order of the index: start of its window, Pod, incarnation and route.
+type Place = (i64, Uuid, String, String);
 
 /// Why counts cannot be summed.
 #[derive(Debug, thiserror::Error)]
@@ -113,12 +127,13 @@ const COMPARE: &str = "\
     AND incarnation = sent #>> '{key,incarnation}' AND route = sent #>> '{key,route}' \
     AND window_start = to_timestamp((sent #>> '{key,windowStart}')::bigint)";
 
-/// A page of totals after a place in the order of the index.
+/// A page of totals before a place in the order of the index, the newest window first.
 const SUM: &str = "\
-    SELECT extract(epoch FROM window_start)::bigint AS start, pod_uid, incarnation, route::text AS route, closed, envelope \
-    FROM counts WHERE namespace = $1 AND model = $2 AND version = $3 AND bundle = $4 \
-    AND (window_start, pod_uid, incarnation, route) > (to_timestamp($5::bigint), $6, $7, $8) \
-    AND window_start < to_timestamp($9::bigint) ORDER BY window_start, pod_uid, incarnation, route LIMIT $10";
+    SELECT extract(epoch FROM window_start)::bigint AS start, pod_uid, incarnation, route::text AS route, window_seconds, \
+    closed, envelope FROM counts WHERE namespace = $1 AND model = $2 AND version = $3 AND bundle = $4 \
+    AND (window_start, pod_uid, incarnation, route) < (to_timestamp($5::bigint), $6, $7, $8) \
+    AND window_start >= to_timestamp($9::bigint) \
+    ORDER BY window_start DESC, pod_uid DESC, incarnation DESC, route DESC LIMIT $10";
 
 const LIST: &str = "\
     SELECT version, bundle::text AS bundle, least(sum(rows), 9223372036854775807)::bigint AS rows, \
@@ -199,8 +214,9 @@ impl Database {
 
     /// Adds up what all Pods counted in these bins.
     ///
-    /// It reads page by page: what a large fleet told of a wide model is more than should be in memory, or in one
-    /// statement, at once. A total that grows meanwhile is read once, as it is then.
+    /// It reads page by page, from the end back: what a large fleet told of a wide model is more than should be in memory, or
+    /// in one statement, at once. A total that grows meanwhile is read once, as it is then. Where there is too much to read,
+    /// windows before the interval are left out.
     pub(crate) async fn sum_counts(
         &self,
         namespace: &str,
@@ -208,10 +224,10 @@ impl Database {
         bins: &Bins,
     ) -> Result<Result<Summed, SumError>, DatabaseError> {
         let mut summed = Summed::default();
-        // A place before all others.
-        let mut after = (interval.start - 1, Uuid::nil(), String::new(), String::new());
+        // A place before all of the next window.
+        let mut before: Place = (interval.end, Uuid::nil(), String::new(), String::new());
         loop {
-            let (namespace, of, from) = (namespace.to_owned(), interval.clone(), after.clone());
+            let (namespace, of, place) = (namespace.to_owned(), interval.clone(), before.clone());
             let page: Vec<PgRow> = self
                 .with(move |connection| {
                     Box::pin(async move {
@@ -220,11 +236,11 @@ impl Database {
                             .bind(of.model)
                             .bind(of.version)
                             .bind(of.bundle.to_string())
-                            .bind(from.0)
-                            .bind(from.1)
-                            .bind(from.2)
-                            .bind(from.3)
-                            .bind(of.end)
+                            .bind(place.0)
+                            .bind(place.1)
+                            .bind(place.2)
+                            .bind(place.3)
+                            .bind(of.from)
                             .bind(SUM_PAGE)
                             .fetch_all(connection)
                             .await
@@ -233,11 +249,17 @@ impl Database {
                 .await?;
             let last = usize::try_from(SUM_PAGE) != Ok(page.len());
             for row in page {
-                let (place, envelope) = total_of(&row).map_err(DatabaseError::Statement)?;
-                if let Err(error) = summed.add(bins, place.1, envelope) {
+                let (place, seconds, envelope) = total_of(&row).map_err(DatabaseError::Statement)?;
+                let is_before = place.0 < interval.start;
+                if is_before && summed.totals == SUM_LIMIT {
+                    // A part of a window is none.
+                    summed.windows.remove(&place.0);
+                    return Ok(Ok(summed));
+                }
+                if let Err(error) = summed.add(bins, &place, seconds, envelope, is_before) {
                     return Ok(Err(error));
                 }
-                after = place;
+                before = place;
             }
             if last {
                 return Ok(Ok(summed));
@@ -298,8 +320,8 @@ impl Database {
     }
 }
 
-/// A total and its place in the index.
-fn total_of(row: &PgRow) -> sqlx::Result<((i64, Uuid, String, String), Envelope)> {
+/// A total, its place in the index, and the length of its window in seconds.
+fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Envelope)> {
     let Json(mut envelope): Json<Envelope> = row.try_get("envelope")?;
     // What was closed once stays closed.
     envelope.closed = row.try_get("closed")?;
@@ -309,20 +331,37 @@ fn total_of(row: &PgRow) -> sqlx::Result<((i64, Uuid, String, String), Envelope)
         row.try_get("incarnation")?,
         row.try_get("route")?,
     );
-    Ok((place, envelope))
+    Ok((place, row.try_get("window_seconds")?, envelope))
 }
 
 // === impl Summed ===
 
 impl Summed {
-    /// Adds one total; of each key there is one.
-    fn add(&mut self, bins: &Bins, pod: Uuid, envelope: Envelope) -> Result<(), SumError> {
+    /// Adds one total; of each key there is one. What is before the interval belongs to its window alone.
+    fn add(
+        &mut self,
+        bins: &Bins,
+        place: &Place,
+        seconds: i32,
+        envelope: Envelope,
+        is_before: bool,
+    ) -> Result<(), SumError> {
+        let (start, pod) = (place.0, place.1);
         self.totals += 1;
         if self.totals > SUM_LIMIT {
             return Err(SumError::TooMany);
         }
         let do_not_fit = |why| SumError::DoNotFit { pod, why };
         envelope.counts.check(bins).map_err(do_not_fit)?;
+        let window = self.windows.entry(start).or_insert_with(|| SummedWindow {
+            seconds,
+            counts: Counts::new(bins),
+        });
+        window.seconds = window.seconds.max(seconds);
+        window.counts.merge(&envelope.counts).map_err(do_not_fit)?;
+        if is_before {
+            return Ok(());
+        }
         // A process that counted in several windows is one process, and closed where each of its windows is.
         *self
             .processes

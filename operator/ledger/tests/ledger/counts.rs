@@ -114,7 +114,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
     // The sum in its bins is the counts of all rows, to the last byte.
     let request = json!({
         "format": 1, "model": "heart", "version": "heart-1", "bundle": bundle, "start": window(2), "end": window(0),
-        "minimumRows": 100, "tolerance": "0.1",
+        "since": window(2), "evidenceFrom": window(2), "minimumRows": 100, "tolerance": "0.1",
     });
     let path = format!(
         "/v1/drift-reports/{}/5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f11",

@@ -108,7 +108,7 @@ async fn what_serving_tells_waits_for_postgresql_and_nothing_of_it_is_lost_or_co
     };
     let request = json!({
         "format": 1, "model": "heart", "version": "heart-1", "bundle": bundle, "start": start, "end": start + 60,
-        "minimumRows": 100, "tolerance": "0.1",
+        "since": start, "evidenceFrom": start, "minimumRows": 100, "tolerance": "0.1",
     });
     let label = json!({
         "predictionId": "a".repeat(64), "route": "0".repeat(16), "predictedAtMs": 1, "score": 0.5, "class": 1,

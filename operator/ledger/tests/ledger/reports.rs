@@ -63,6 +63,8 @@ impl Heart {
             bundle: self.route.digest,
             start,
             end,
+            since: start,
+            evidence_from: start,
             minimum_rows: 100,
             tolerance,
             tolerances: Vec::new(),
@@ -207,6 +209,48 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
         let name = format!("modelward_ledger_reports_total{{outcome=\"{outcome}\"}}");
         assert_eq!(heart.world.metric(&name).await?, Some(count), "{outcome}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn drift_of_one_window_long_after_the_version_began_is_confirmed_by_the_next_one() -> Result<()> {
+    let heart = Heart::start().await?;
+    let uid = |n: u32| format!("5b2c1f8e-0f6d-4f0e-9a51-{n:012}");
+    // Patients of today who are older, and nothing else.
+    let mut older = shuffled("cleveland.csv", 3);
+    for patient in &mut older {
+        patient[0] += 9.0;
+    }
+    heart.serve(1, 2, &older[..150]).await?;
+    heart.serve(2, 1, &older[150..]).await?;
+    let asks = |ago: i64, since: i64, back: i64| ReportRequest {
+        since,
+        evidence_from: window(ago + back),
+        ..heart.request(window(ago), window(ago - 1))
+    };
+    let (month_ago, minutes_ago) = (window(43_200), window(4));
+    let (first, second) = (
+        heart.judged(&uid(1), &asks(2, month_ago, 1)).await?,
+        heart.judged(&uid(2), &asks(1, month_ago, 1)).await?,
+    );
+    println!("{:?}\n{:?}", first.drifted, second.drifted);
+    assert_eq!(drifted(&first, true), ["age"]);
+    assert_eq!(first.verdict, ReportVerdict::InsufficientData);
+    assert!(first.drifted[0].log_evidence < first.drifted[0].log_threshold);
+    assert_eq!(drifted(&second, true), ["age"]);
+    assert_eq!(second.verdict, ReportVerdict::Drift);
+    assert!(second.drifted[0].log_evidence >= second.drifted[0].log_threshold);
+    // By itself it says no more than the first, and soon after the beginning each is enough.
+    let alone = heart.judged(&uid(3), &asks(1, month_ago, 0)).await?;
+    assert_eq!(
+        (alone.verdict, alone.rows),
+        (ReportVerdict::InsufficientData, 153)
+    );
+    let early = heart.judged(&uid(4), &asks(2, minutes_ago, 1)).await?;
+    assert_eq!(early.verdict, ReportVerdict::Drift);
+    // What was judged is the window, whatever evidence was gathered over.
+    assert_eq!((first.rows, second.rows), (150, 153));
+    assert_eq!((second.incarnations, alone.incarnations), (1, 1));
     Ok(())
 }
 
@@ -387,6 +431,12 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         ),
         (with(&|request| request.end = i64::MAX), bad, "start before end"),
         (with(&|request| request.minimum_rows = 0), bad, "minimumRows"),
+        (
+            with(&|request| request.since += 1),
+            bad,
+            "evidence is asked for since",
+        ),
+        (with(&|request| request.evidence_from += 1), bad, "gathered from"),
         (
             with(&|request| request.tolerance = "0".parse().unwrap()),
             bad,
