@@ -20,20 +20,15 @@ mkdir -p "$COPY"
 exec 9> "$COPY.lock"
 flock 9
 cd "$REPOSITORY"
-# Times of files that did not change stay, and so does what was built from them.
+# Files that did not change keep their times, and so what was built from them; the others are new now, whenever they were written.
 git ls-files --cached --others --exclude-standard -z | while IFS= read -r -d '' file; do
   if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 done > "$COPY.files"
 (cd "$COPY" && find . -type f -not -path './target/*' -print0 | sed -z 's|^\./||' | LC_ALL=C sort -z) |
   LC_ALL=C comm -z -23 - <(LC_ALL=C sort -z "$COPY.files") | (cd "$COPY" && xargs -0 -r rm -f)
 while IFS= read -r -d '' file; do
-  cmp -s "$file" "$COPY/$file" || { mkdir -p "$COPY/$(dirname "$file")" && cp -p "$file" "$COPY/$file"; }
+  cmp -s "$file" "$COPY/$file" || { mkdir -p "$COPY/$(dirname "$file")" && cp --preserve=mode "$file" "$COPY/$file"; }
 done < "$COPY.files"
-
-# What is built from the copy has another version, and with it other names: cargo takes two copies of one workspace for the
-# same, and would leave the seeded defects in the repository's own build.
-sed -i '/^\[workspace.package\]/,/^\[/ s/^version = .*/version = "0.0.0"/' "$COPY/Cargo.toml"
-grep -q '^version = "0.0.0"' "$COPY/Cargo.toml" || { echo "the copy could not be told from the repository" >&2; exit 1; }
 
 caught=0
 for patch in "${patches[@]}"; do
@@ -42,9 +37,8 @@ for patch in "${patches[@]}"; do
   undo() { (cd "$COPY" && patch --quiet --reverse -p1 < "$patch"); }
   trap undo EXIT
   echo "seeded: $name"
-  # At once: the repository's own build leaves a program of the same name in the same place.
-  (cd "$COPY" && cargo build --offline --quiet -p modelward-trials --bin trials && cp "$CARGO_TARGET_DIR/debug/trials" "$COPY.trials")
-  "$COPY.trials" --story approved --site 'POST modelversions' --expect-violations > "$COPY.log" 2>&1 || {
+  (cd "$COPY" && cargo build --locked --quiet -p modelward-trials --bin trials)
+  "$CARGO_TARGET_DIR/debug/trials" --story approved --site 'POST modelversions' --expect-violations > "$COPY.log" 2>&1 || {
     tail -n 20 "$COPY.log" >&2
     echo "$name was not found by the trials" >&2
     exit 1
