@@ -53,6 +53,8 @@ const WAYS: f64 = 3.0;
 pub const HOUR: u64 = 3600;
 /// The newest windows at which a change may have begun; each costs one look at every cell.
 const STARTS: usize = 64;
+/// The logarithm of evidence that is as good as none.
+const LEAST: f64 = -1e6;
 /// Newton's steps at most; eight to twenty are usual.
 const STEPS: usize = 200;
 /// Where they begin: next to S/n, where cells without a row have no logarithm.
@@ -141,9 +143,6 @@ pub fn evidence(
         })
         .collect())
 }
-
-/// The logarithm of evidence that is as good as none.
-const LEAST: f64 = -1e6;
 
 /// log wⱼ of each window, newest first: P(later than a) − P(later than b), where it ends at b and the one before it ended at a.
 /// Of the first one nobody knows what was before it, so a is its own start.
