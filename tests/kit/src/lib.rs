@@ -10,3 +10,4 @@ pub mod chart;
 pub mod faults;
 pub mod played;
 pub mod postgres;
+pub mod wait;

@@ -16,10 +16,10 @@ use modelward_crds::{
     conditions::types,
     gate::DECISIONS,
 };
-use modelward_kit::chart::apply_gate;
+use modelward_kit::{chart::apply_gate, wait::until};
 use modelward_trials::{
     story,
-    world::{SYSTEM, until},
+    world::{PATIENCE, SYSTEM},
 };
 use serde_json::json;
 
@@ -63,7 +63,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
 
     let line = format!("{DECISION_PREFIX}1");
     let forged = format!("approve {} alice", planned(&retrain));
-    until("the gate to be away", async || {
+    until("the gate to be away", PATIENCE, async || {
         Ok(case.annotates(&case.bob, &name, &line, &forged).await.ok())
     })
     .await?;
@@ -84,7 +84,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
     );
 
     apply_gate(case.house.world.api, SYSTEM, &[], true)?;
-    until("the gate restored", async || {
+    until("the gate restored", PATIENCE, async || {
         let dry = PatchParams {
             dry_run: true,
             ..PatchParams::default()

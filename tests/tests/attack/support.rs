@@ -169,15 +169,7 @@ impl Case {
 
     /// The watch over what was put to work ends.
     pub async fn verified(&self, action: &str) -> Result<()> {
-        self.house
-            .wait(action, "rolled out", |action: &RemediationAction| {
-                let execution = action
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.execution.as_ref());
-                execution.is_some_and(|execution| execution.verify_until.is_some())
-            })
-            .await?;
+        story::rolled_out(&self.house, action).await?;
         self.house
             .advance(self.house.policy.verification_seconds + 1)
             .await?;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -21,7 +21,6 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ListParams, Patch, PatchParams, PostParams},
-    runtime::wait::await_condition,
 };
 use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
 use modelward_core::policy::Policy;
@@ -29,6 +28,7 @@ use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     faults::{At, Cut, Faults},
     played::Played,
+    wait,
 };
 use modelward_profile::{
     Counts, CountsBatch, Envelope, Incarnation, TotalKey, route_digest, totals::ENVELOPE_FORMAT,
@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     stage::{self, Heart, PLAN, Store, VERIFICATION, WINDOW},
-    world::{PATIENCE, World, object, until},
+    world::{PATIENCE, World, object},
 };
 
 /// Where the operator has asked for nothing for so long, the objects are touched: time does it in a cluster.
@@ -270,24 +270,13 @@ impl House {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         K: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     {
-        let condition = |object: Option<&K>| object.is_some_and(&is_so);
-        let waited = self.nudged(Box::pin(await_condition(self.all::<K>(), name, condition)));
-        if let Ok(waited) = tokio::time::timeout(PATIENCE, waited).await {
-            return waited??.context("an object that is so is there");
-        }
-        let found = self.all::<K>().get_opt(name).await?;
-        let found = found.map(serde_json::to_value).transpose()?;
-        let found = found.map(|found| serde_json::to_string_pretty(&found["status"]).unwrap_or_default());
-        let kind = K::kind(&());
-        bail!(
-            "{kind} {name}: not {what} within {PATIENCE:?}; it is {}",
-            found.as_deref().unwrap_or("not there")
-        )
+        let waiting = wait::until_so(self.all::<K>(), name, what, PATIENCE, is_so);
+        self.nudged(Box::pin(waiting)).await?
     }
 
     /// Asks until there is an answer.
     pub async fn until<T>(&self, what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-        self.nudged(Box::pin(until(what, ask)))
+        self.nudged(Box::pin(wait::until(what, PATIENCE, ask)))
             .await?
             .with_context(|| format!("in namespace {}", self.namespace))
     }

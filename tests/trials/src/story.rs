@@ -153,11 +153,10 @@ pub async fn decides_as(
         .await
 }
 
-/// The new version is trained and takes over; its verification passes; everything ends.
-async fn takes_over(house: &House, retrain: &str) -> Result<()> {
-    let promotion = proposal(house, ActionType::PromoteModel).await?;
+/// Waits until what the action put to work is watched.
+pub async fn rolled_out(house: &House, action: &str) -> Result<()> {
     house
-        .wait(&promotion, "rolled out", |action: &RemediationAction| {
+        .wait(action, "rolled out", |action: &RemediationAction| {
             let execution = action
                 .status
                 .as_ref()
@@ -165,6 +164,13 @@ async fn takes_over(house: &House, retrain: &str) -> Result<()> {
             execution.is_some_and(|execution| execution.verify_until.is_some())
         })
         .await?;
+    Ok(())
+}
+
+/// The new version is trained and takes over; its verification passes; everything ends.
+async fn takes_over(house: &House, retrain: &str) -> Result<()> {
+    let promotion = proposal(house, ActionType::PromoteModel).await?;
+    rolled_out(house, &promotion).await?;
     let hungary = house.heart.second.reference.counts.clone();
     house.counts(&hungary).await?;
     window_closes(house).await?;

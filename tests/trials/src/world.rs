@@ -15,6 +15,7 @@ use modelward_kit::{
     chart::apply_gate,
     faults::Life,
     postgres::Postgres,
+    wait::until,
 };
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::LEDGER_AUDIENCE;
@@ -87,7 +88,7 @@ impl World {
             let _ = stopped.await;
         }));
         let ready = format!("{ledger_url}/readyz");
-        until("the ledger with its PostgreSQL", async || {
+        until("the ledger with its PostgreSQL", PATIENCE, async || {
             let answer = reqwest::get(&ready).await;
             Ok(answer
                 .is_ok_and(|answer| answer.status().is_success())
@@ -196,7 +197,7 @@ async fn stamping(admin: &Client) -> Result<()> {
         "spec": {"model": "heart", "type": "RetrainModel"},
     }))?;
     let model: modelward_crds::Model = object(json!({"metadata": {"name": "warm"}, "spec": {}}))?;
-    until("the gate", async || {
+    until("the gate", PATIENCE, async || {
         let version = Api::<ModelVersion>::namespaced(admin.clone(), namespace)
             .create(&dry, &version)
             .await;
@@ -250,19 +251,4 @@ where
     content["apiVersion"] = K::api_version(&()).into();
     content["kind"] = K::kind(&()).into();
     Ok(serde_json::from_value(content)?)
-}
-
-/// Asks until there is an answer.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let asked = tokio::time::timeout(PATIENCE, async {
-        loop {
-            if let Some(answer) = ask().await? {
-                return anyhow::Ok(answer);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    asked
-        .await
-        .with_context(|| format!("{what}: not within {PATIENCE:?}"))?
 }

@@ -38,6 +38,7 @@ use modelward_kit::{
     apiserver::ApiServer,
     played::{JobEnd, Played},
     postgres::Postgres,
+    wait,
 };
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::{
@@ -411,19 +412,7 @@ impl House {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         K: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     {
-        let condition = |object: Option<&K>| object.is_some_and(&is_so);
-        let waited = tokio::time::timeout(PATIENCE, await_condition(self.all::<K>(), name, condition)).await;
-        if let Ok(waited) = waited {
-            return waited?.context("an object that is so is there");
-        }
-        let found = self.all::<K>().get_opt(name).await?;
-        let found = found.map(serde_json::to_value).transpose()?;
-        let found = found.map(|found| serde_json::to_string_pretty(&found["status"]).unwrap_or_default());
-        let kind = K::kind(&());
-        bail!(
-            "{kind} {name}: not {what} within {PATIENCE:?}; it is {}",
-            found.as_deref().unwrap_or("not there")
-        )
+        wait::until_so(self.all::<K>(), name, what, PATIENCE, is_so).await
     }
 
     pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
@@ -780,18 +769,8 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
 }
 
 /// Asks until there is an answer.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let asked = tokio::time::timeout(PATIENCE, async {
-        loop {
-            if let Some(answer) = ask().await? {
-                return anyhow::Ok(answer);
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-    });
-    asked
-        .await
-        .with_context(|| format!("{what}: not within {PATIENCE:?}"))?
+pub async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    wait::until(what, PATIENCE, ask).await
 }
 
 async fn end(running: Option<Running>) -> Result<()> {
