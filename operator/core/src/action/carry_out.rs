@@ -189,12 +189,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
                 name: route.version.clone(),
                 uid: route.uid.clone(),
             };
-            if newest
-                .as_ref()
-                .is_none_or(|newest| Place::of(newest) < Place::of(&this))
-            {
-                newest = Some(this);
-            }
+            newest = newest.into_iter().chain([this]).max_by_key(Place::of);
         }
     }
     let left = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());

@@ -278,8 +278,14 @@ fn verdict(
 ) -> Result<(NewReport, Option<Bytes>), ApiError> {
     let Compared { reference, named } = compared;
     let Reference { bins, counts: before } = reference;
-    let counted = summed.counts.is_some();
-    let counts = summed.counts.unwrap_or_else(|| Counts::new(&bins));
+    let counts = summed.counts(request.start, request.end).map_err(|error| {
+        ApiError::Unprocessable(format!(
+            "the counts of the window do not add up: {}",
+            chain(&error)
+        ))
+    })?;
+    let counted = counts.is_some();
+    let counts = counts.unwrap_or_else(|| Counts::new(&bins));
     let rule = rule(request, counts.features.rows)?;
     let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
     let judgement = judge(&bins, &before, &counts, &rule).map_err(cannot)?;

@@ -44,11 +44,9 @@ pub(crate) struct Interval {
 /// Everything that was counted of one version in one interval.
 #[derive(Debug, Default)]
 pub(crate) struct Summed {
-    /// `None` where there is nothing.
-    pub(crate) counts: Option<Counts>,
-    /// The processes that counted, and whether each said that it was done with all of it.
+    /// The processes that counted in the interval, and whether each said that it was done with all of it.
     pub(crate) processes: BTreeMap<(Uuid, Incarnation), bool>,
-    /// Each window by its start, and those before the interval.
+    /// Each window by its start: those of the interval, and those before it.
     pub(crate) windows: BTreeMap<i64, SummedWindow>,
     totals: usize,
 }
@@ -256,7 +254,7 @@ impl Database {
                     summed.windows.remove(&place.0);
                     return Ok(Ok(summed));
                 }
-                if let Err(error) = summed.add(bins, &place, seconds, envelope, is_before) {
+                if let Err(error) = summed.add(bins, &place, seconds, &envelope, is_before) {
                     return Ok(Err(error));
                 }
                 before = place;
@@ -343,7 +341,7 @@ impl Summed {
         bins: &Bins,
         place: &Place,
         seconds: i32,
-        envelope: Envelope,
+        envelope: &Envelope,
         is_before: bool,
     ) -> Result<(), SumError> {
         let (start, pod) = (place.0, place.1);
@@ -367,10 +365,19 @@ impl Summed {
             .processes
             .entry((pod, envelope.key.incarnation))
             .or_insert(true) &= envelope.closed;
-        match &mut self.counts {
-            None => self.counts = Some(envelope.counts),
-            Some(sum) => sum.merge(&envelope.counts).map_err(do_not_fit)?,
-        }
         Ok(())
+    }
+
+    /// What was counted in the windows that start in `start..end`; `None` where nothing was.
+    pub(crate) fn counts(&self, start: i64, end: i64) -> Result<Option<Counts>, CountsError> {
+        let mut windows = self.windows.range(start..end).map(|(_, window)| &window.counts);
+        let Some(first) = windows.next() else {
+            return Ok(None);
+        };
+        let mut sum = first.clone();
+        for counts in windows {
+            sum.merge(counts)?;
+        }
+        Ok(Some(sum))
     }
 }

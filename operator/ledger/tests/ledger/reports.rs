@@ -311,6 +311,17 @@ async fn a_window_of_a_large_fleet_is_summed_to_the_last_row_and_one_that_is_too
     let answer = heart.ask(&uid(3), &request).await?;
     let sentence = refusal(answer, StatusCode::UNPROCESSABLE_ENTITY).await?;
     assert!(sentence.contains("more than 20000 totals"), "{sentence}");
+    // What would be too much with the windows before it is judged without them.
+    let newest = ReportRequest {
+        since: window(2),
+        evidence_from: window(2),
+        ..heart.request(window(1), window(0))
+    };
+    let result = heart.judged(&uid(4), &newest).await?;
+    assert_eq!(
+        (result.rows, result.incarnations, result.verdict),
+        (10_000 * 303, 10_000, ReportVerdict::NoDrift)
+    );
     Ok(())
 }
 
