@@ -11,13 +11,14 @@
 #
 # MODELWARD_NAMESPACE (hospital), MODELWARD_MODEL (heart), MODELWARD_RATE (200 requests a second) and the parameters of
 # tests/cluster/cluster.sh apply. It can run again and again: new versions are counted up.
-set -euo pipefail
+set -Eeuo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 NAMESPACE=${MODELWARD_NAMESPACE:-hospital}
 MODEL=${MODELWARD_MODEL:-heart}
 RATE=${MODELWARD_RATE:-200}
 WORK=$(mktemp -d)
+at_exit rm -rf "$WORK"
 EVENT_TIMES=()
 EVENT_WORDS=()
 
@@ -29,10 +30,7 @@ event() { # WORDS…
 
 # === the client ===
 
-cleanup() {
-  kubectl delete --namespace "$NAMESPACE" pod "modelward-load-$MODEL" --ignore-not-found --wait=false >/dev/null 2>&1 || true
-  rm -rf "$WORK"
-}
+end_client() { kubectl delete --namespace "$NAMESPACE" pod "modelward-load-$MODEL" --ignore-not-found --wait=false >/dev/null 2>&1; }
 
 # === disruptions ===
 
@@ -54,7 +52,10 @@ evict() { # POD
     { grep -qi 'disruption budget' "$WORK/refusal" || die "the eviction of $1 was refused: $(cat "$WORK/refusal")"; return 1; }
 }
 
-gone() { ! kubectl get --namespace "$NAMESPACE" pod "$1" >/dev/null 2>&1; }
+gone() { # an API server that does not answer proves nothing
+  local left
+  left=$(kubectl get --namespace "$NAMESPACE" pod "$1" --ignore-not-found -o name 2>/dev/null) && [ -z "$left" ]
+}
 
 evict_all() {
   local pod uid
@@ -129,7 +130,7 @@ judge_all() { # FIGURES
 
 need_packages jq:jq openssl:openssl
 use_cluster
-trap cleanup EXIT
+at_exit end_client
 "$CLUSTER_SCRIPTS/images.sh" name tests >/dev/null 2>&1 || step "client image" "$CLUSTER_SCRIPTS/images.sh" build tests
 step "client image into the cluster" "$CLUSTER_SCRIPTS/images.sh" load tests
 kubectl get --namespace "$NAMESPACE" model "$MODEL" >/dev/null || die "no model $MODEL in the namespace $NAMESPACE: run the demo first"

@@ -38,13 +38,26 @@ Y
 install_release() {
   local images
   images=$(mktemp)
+  at_exit rm -f "$images"
   restricted_namespace "$SYSTEM"
   "$CLUSTER_SCRIPTS/images.sh" load
   "$CLUSTER_SCRIPTS/images.sh" values >"$images"
+  clear_pending_release modelward-crds
+  clear_pending_release modelward
   quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$SYSTEM" --wait --timeout 2m
   quietly helm helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \
     --values "$REPOSITORY/manifests/local/values.yaml" --values "$images" --wait --wait-for-jobs --timeout 4m
-  rm -f "$images"
+}
+
+# A Helm that was killed leaves its release locked: "another operation is in progress". Its record goes, and what it made is
+# taken over by the next one.
+clear_pending_release() { # RELEASE
+  local pending
+  pending=$(kubectl get --namespace "$SYSTEM" secrets --selector "owner=helm,name=$1,status in (pending-install,pending-upgrade,pending-rollback)" -o name)
+  [ -n "$pending" ] || return 0
+  say "a former Helm was killed while it installed $1: its lock is taken away"
+  # shellcheck disable=SC2086
+  kubectl delete --namespace "$SYSTEM" $pending >/dev/null
 }
 
 # === waiting ===
@@ -86,7 +99,7 @@ await_condition() {
 }
 
 # field NAMESPACE KIND/NAME JSONPATH, empty where it is absent.
-field() { kubectl get --namespace "$1" "$2" -o jsonpath="{$3}" 2>/dev/null; }
+field() { kubectl get --namespace "$1" "$2" --ignore-not-found -o jsonpath="{$3}" 2>/dev/null; }
 
 # === versions ===
 
@@ -120,6 +133,7 @@ await_live() {
 person() {
   local name=$1 file=$2 request directory
   directory=$(mktemp -d)
+  at_exit rm -rf "$directory"
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$directory/key" -out "$directory/csr" -subj "/CN=$name" 2>/dev/null
   request=$(kubectl create -o jsonpath='{.metadata.name}' -f - <<Y
 apiVersion: certificates.k8s.io/v1
@@ -141,7 +155,6 @@ Y
       .users = [{name: $name, user: {"client-certificate-data": $certificate, "client-key-data": $key}}]
       | .contexts[0].context |= {cluster, user: $name}' >"$file"
   )
-  rm -rf "$directory"
   kubectl delete certificatesigningrequest "$request" >/dev/null
 }
 
@@ -251,7 +264,7 @@ start_load() {
 
 load_counts() { # NAMESPACE POD
   [ "$(field "$1" "pod/$2" .status.phase)" != Failed ] || die "the client ended: $(kubectl logs --namespace "$1" "$2" --tail 3)"
-  kubectl logs --namespace "$1" "$2" 2>/dev/null | grep -q ' answered, '
+  kubectl logs --namespace "$1" "$2" 2>/dev/null | matches ' answered, '
 }
 
 pod_ended() { [[ $(field "$1" "pod/$2" .status.phase) == @(Succeeded|Failed) ]]; } # NAMESPACE POD
@@ -289,7 +302,10 @@ end_replay() { # NAMESPACE MODEL FILE WINDOW-SECONDS
 
 # report_of VERSION FILE: the name of the DriftReport on the window that the replay was in.
 report_of() {
-  echo "$1-$(date -u -d "$(jq -er .window.end "$2")" +%Y%m%d-%H%M%S)"
+  local end
+  # `date` would take no end for today's midnight.
+  end=$(jq -er .window.end "$2")
+  echo "$1-$(date -u -d "$end" +%Y%m%d-%H%M%S)"
 }
 
 has_verdict() { [ -n "$(field "$1" "driftreport/$2" .status.verdict)" ]; } # NAMESPACE REPORT

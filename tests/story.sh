@@ -7,12 +7,12 @@
 #   MODELWARD_STORY_ONLY='data waits|crash' story.sh     the checks alone whose sentence matches; most need the first one
 #
 # The images must have been built (tests/cluster/images.sh build).
-set -euo pipefail
+set -Eeuo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 NAMESPACE=modelward-story
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+at_exit rm -rf "$WORK"
 
 # === checks ===
 
@@ -230,7 +230,8 @@ running_fit_pod() { # VERSION [FORMER]
 }
 
 operator_is() { # REPLICAS
-  [ "$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=operator -o name | wc -l)" = "$1" ]
+  local pods
+  pods=$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=operator -o name) && [ "$(wc -w <<<"$pods")" = "$1" ]
 }
 
 # Scales something of the release down for the rest of a check; when the check ends, however it does, it is as before.
@@ -313,7 +314,11 @@ model_has_pods() { # MODEL COUNT
   [ "$(field "$NAMESPACE" "deployment/$1" .status.availableReplicas)" = "$2" ] && [ "$(pods_of_model "$1" -o name | wc -l)" = "$2" ]
 }
 
-ledger_is_away() { [ -z "$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=ledger -o name)" ]; }
+# An API server that does not answer says nothing: what waits for an absence asks for a successful answer that is empty.
+ledger_is_away() {
+  local pods
+  pods=$(kubectl get --namespace "$SYSTEM" pods --selector app.kubernetes.io/component=ledger -o name) && [ -z "$pods" ]
+}
 
 the_ledger_away_stops_no_serving_and_no_restart() {
   local pod proof version
@@ -540,7 +545,9 @@ the_loop_is_taken_away() {
 }
 
 nothing_left_of_the_loop() {
-  [ -z "$(kubectl get --namespace "$NAMESPACE" modelversions,models,driftreports,remediationactions -o json | jq -r '.items[] | select(.metadata.name | test("(^|-)(loop|refused)(-|$)|^destroyed$")) | .metadata.name')" ]
+  local left
+  left=$(kubectl get --namespace "$NAMESPACE" modelversions,models,driftreports,remediationactions -o json |
+    jq -r '.items[] | select(.metadata.name | test("(^|-)(loop|refused)(-|$)|^destroyed$")) | .metadata.name') && [ -z "$left" ]
 }
 
 # === at rest ===
@@ -571,7 +578,10 @@ at_rest_nothing_is_written() {
   say "$(jq length <<<"$after") objects, none written"
 }
 
-nothing_acts() { [ -z "$(kubectl get --namespace "$NAMESPACE" models -o jsonpath='{.items[*].status.activeAction.name}')" ]; }
+nothing_acts() {
+  local actions
+  actions=$(kubectl get --namespace "$NAMESPACE" models -o jsonpath='{.items[*].status.activeAction.name}') && [ -z "$actions" ]
+}
 
 nothing_trains() {
   kubectl get --namespace "$NAMESPACE" jobs -o json | jq -e '[.items[] | select(any(.status.conditions[]?; .status == "True" and (.type == "Complete" or .type == "Failed")) | not)] == []'
@@ -604,13 +614,16 @@ every_pod_is_restricted() {
 
 # Everything in the namespace but what Kubernetes and this script put there.
 leftovers() {
-  local kinds
-  kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -vE '^events(\.|$)' | paste -sd,)
-  kubectl get --namespace "$NAMESPACE" "$kinds" -o name --ignore-not-found 2>/dev/null |
-    grep -vxE '(configmap/(kube-root-ca.crt|heart-disease|stroke-data|long)|serviceaccount/default|rolebinding.rbac.authorization.k8s.io/(approvers|modelward-disruptions))' || true
+  local kinds all
+  kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -vE '^events(\.|$)' | paste -sd,) || return 1
+  all=$(kubectl get --namespace "$NAMESPACE" "$kinds" -o name --ignore-not-found 2>/dev/null) || return 1
+  grep -vxE '(configmap/(kube-root-ca.crt|heart-disease|stroke-data|long)|serviceaccount/default|rolebinding.rbac.authorization.k8s.io/(approvers|modelward-disruptions))' <<<"$all" || true
 }
 
-nothing_left() { [ -z "$(leftovers)" ]; }
+nothing_left() {
+  local left
+  left=$(leftovers) && [ -z "$left" ]
+}
 
 await_nothing() { # AFTER WHAT
   local since=$SECONDS

@@ -4,48 +4,133 @@
 # shellcheck shell=bash
 CGROUP=${MODELWARD_CLUSTER_CGROUP:-/modelward-$NAME}
 SHARED=/var/lib/modelward
-# Read by cluster.sh.
-# shellcheck disable=SC2034
+# Read by cluster.sh, which sets STATE.
+# shellcheck disable=SC2034,SC2153
 VOLUME_ROOT=$STATE/volumes
 # The name of a network device has 15 characters at most.
 VETH=mw-$NAME
 [ ${#VETH} -le 15 ] || VETH=mw-$(printf %s "$NAME" | sha256sum | cut -c1-8)
 KUBERNETES_BIN=$TOOLS/kubernetes-$KUBERNETES
 
+# Up is what `up` has finished: also the device and the routes are there.
 is_up() {
-  local launcher
-  [ -f "$STATE/ready" ] && launcher=$(launcher_pid) && [ -n "$launcher" ]
+  [ -f "$STATE/ready" ] && [ -n "$(launcher_pid)" ] && [ -f "$STATE/addresses" ] || return 1
+  # shellcheck source=/dev/null
+  source "$STATE/addresses"
+  [ -n "$(ip -o link show "$VETH" 2>/dev/null)" ] && [ -n "$(ip -4 route show exact "$PODS")" ] && [ -n "$(ip -4 route show exact "$SERVICES")" ]
 }
 
-# The process that holds the node, if it still is that process and not another one with its number.
+# === its processes ===
+
+# They are found by what they run and not by a file: a start that was killed may have written none, and a number in a file may
+# be another process by now. Everything that prints a process prints nothing where there is none, and succeeds.
+
+# How many process namespaces a process is in, seen from here: 1 on the host, 2 in the node.
+depth_of() { awk '$1 == "NSpid:" { print NF - 1 }' "/proc/$1/status" 2>/dev/null || true; }
+
+# The launcher, the node's PID 1, and subshells of that one.
+node_processes() {
+  local pid arguments found
+  found=$(pgrep -f -- '/node\.sh ' || true)
+  for pid in $found; do
+    # It may have ended since.
+    mapfile -d '' -t arguments 2>/dev/null <"/proc/$pid/cmdline" || continue
+    if [ ${#arguments[@]} -ge 2 ] && [ "${arguments[-1]}" = "$STATE" ] && [[ ${arguments[-2]} == */node.sh ]]; then echo "$pid"; fi
+  done
+}
+
+# The process that holds the node.
 launcher_pid() {
   local pid
-  [ -f "$STATE/launcher.pid" ] || return 0
-  pid=$(cat "$STATE/launcher.pid")
-  if [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "node.sh $STATE"; then
-    echo "$pid"
-  fi
+  for pid in $(node_processes); do
+    if [ "$(depth_of "$pid")" = 1 ]; then
+      echo "$pid"
+      return
+    fi
+  done
 }
 
+# The node's PID 1: the launcher's child in a namespace of its own. A child in the host's is something else.
 node_pid() {
-  local launcher
-  launcher=$(launcher_pid)
-  [ -z "$launcher" ] || pgrep -P "$launcher" | head -1
+  local launcher pid
+  launcher=${1:-$(launcher_pid)}
+  [ -n "$launcher" ] || return 0
+  for pid in $(pgrep -P "$launcher" || true); do
+    if [ "$(depth_of "$pid")" = 2 ]; then
+      echo "$pid"
+      return
+    fi
+  done
+}
+
+# A process that has ended and was not collected yet is there, and does not live.
+lives() { # PID
+  local state
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null || true)
+  [ -n "$state" ] && [[ $state != [ZX] ]]
+}
+
+# Ends the node and waits until the kernel has ended everything in its namespaces.
+end_node() {
+  local pid seen=() living since=$SECONDS
+  while true; do
+    for pid in $(node_processes); do
+      seen+=("$pid")
+      kill -KILL "$pid" 2>/dev/null || true
+    done
+    living=()
+    for pid in "${seen[@]}"; do
+      ! lives "$pid" || living+=("$pid")
+    done
+    [ ${#living[@]} -gt 0 ] || [ -n "$(node_processes)" ] || return 0
+    [ $((SECONDS - since)) -lt 120 ] || die "processes of cluster $NAME do not end: ${living[*]}"
+    sleep 0.05
+  done
 }
 
 on_node() {
-  nsenter --target "$(node_pid)" --mount --net --pid --ipc --uts -- "$@"
+  local node
+  node=$(node_pid)
+  [ -n "$node" ] || die "the node of cluster $NAME has ended; its logs are in $STATE/log"
+  nsenter --target "$node" --mount --net --pid --ipc --uts -- "$@"
 }
+
+# === one at a time ===
+
+# Two commands on one cluster wait for each other, and so do two clusters that choose addresses. The files are never deleted:
+# a lock on a file that another process deletes excludes nobody.
+LOCKS=/run/lock
+[ -d "$LOCKS" ] || LOCKS=/tmp
+
+lock_cluster() {
+  exec 8>"$LOCKS/modelward-cluster-$NAME"
+  flock -n 8 && return
+  say "another command works on cluster $NAME; waiting for it"
+  flock -w 1200 8 || die "another command has worked on cluster $NAME for 20 minutes"
+}
+
+lock_host() {
+  exec 9>"$LOCKS/modelward-clusters"
+  flock -w 120 9 || die "another cluster has chosen its addresses for 2 minutes; see who holds $LOCKS/modelward-clusters"
+}
+
+unlock_host() { exec 9>&-; }
 
 prepare() {
   need_root "a cluster on the bare machine"
   [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "a cluster on the bare machine needs Linux on x86_64, this is $(uname -sm); use kind"
-  step "packages" need_packages containerd:containerd runc:runc /usr/lib/cni/ptp:containernetworking-plugins iptables:iptables \
-    ip:iproute2 conntrack:conntrack ebtables:ebtables ethtool:ethtool socat:socat openssl:openssl curl:curl \
-    unshare:util-linux pgrep:procps mount:mount
+  need_cluster_packages
   build_tools
+  lock_host
   mkdir -p "$SHARED" "$STATE"
+  unlock_host
   need_disk 3 "$STATE"
+}
+
+need_cluster_packages() {
+  need_packages containerd:containerd runc:runc /usr/lib/cni/ptp:containernetworking-plugins iptables:iptables \
+    ip:iproute2 conntrack:conntrack ebtables:ebtables ethtool:ethtool socat:socat openssl:openssl curl:curl \
+    unshare:util-linux pgrep:procps mount:mount sysctl:procps flock:util-linux
 }
 
 # === addresses ===
@@ -63,7 +148,7 @@ choose_addresses() {
       for other in "$SHARED"/*/addresses; do
         [ -f "$other" ] && grep -qE "10\.21[012]\.$index\." "$other" && continue 2
       done
-      ip -4 route show | grep -qE "10\.21[012]\.$index\." || break
+      ip -4 route show | matches -E "10\.21[012]\.$index\." || break
     done
   fi
   [[ $index =~ ^([0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$ ]] || die "MODELWARD_CLUSTER_INDEX=$index: must be 0-255"
@@ -73,22 +158,35 @@ choose_addresses() {
   for other in "$LINK.0/30" "$PODS" "$SERVICES"; do
     [ -z "$(ip -4 route show root "$other"; ip -4 route show exact "$other")" ] || die "this machine has a route to $other already: choose another MODELWARD_CLUSTER_INDEX"
   done
-  printf 'LINK=%q PODS=%q SERVICES=%q\n' "$LINK" "$PODS" "$SERVICES" >"$STATE/addresses"
+  printf 'LINK=%q PODS=%q SERVICES=%q\n' "$LINK" "$PODS" "$SERVICES" >"$STATE/addresses.part"
+  mv "$STATE/addresses.part" "$STATE/addresses"
 }
 
 # === start and stop ===
 
+# What a start that was cut short has left. Its state is of use only where it was complete once.
+clear_former_start() {
+  if [ -n "$(node_processes)" ]; then
+    say "a former start of cluster $NAME was cut short: ending what is left of it"
+    end_node
+  fi
+  ip link del "$VETH" 2>/dev/null || true
+  remove_cgroups
+  # The directory itself stays, so that nobody takes the one above it away meanwhile.
+  [ -f "$STATE/complete" ] || find "$STATE" -mindepth 1 -xdev -delete
+}
+
 start() {
-  local controller node from=$EPOCHREALTIME
+  local controller launcher node='' since from=$EPOCHREALTIME
+  clear_former_start
   # The device goes with the node's namespace; where it exists, that node lives.
   [ -z "$(ip -o link show "$VETH" 2>/dev/null)" ] || die "the network device $VETH exists: a cluster $NAME runs with another state directory than $STATE"
   echo bare >"$STATE/place"
   # Two clusters may start at once; they must not choose the same block.
-  exec 9>"$SHARED/.lock"
-  flock 9
+  lock_host
   choose_addresses
   remember_sysctls
-  flock -u 9
+  unlock_host
   say "link $LINK.1-2, Pods $PODS, Services $SERVICES, cgroup $CGROUP, device $VETH"
 
   for controller in $(cgroup_roots); do
@@ -105,59 +203,71 @@ start() {
   mkdir -p "$STATE/log"
   cp "$TOOLS/coredns-$COREDNS/coredns" "$TOOLS/pause-1/pause.tar" "$STATE/"
   [ -z "${MODELWARD_AUDIT_POLICY:-}" ] || cp "$MODELWARD_AUDIT_POLICY" "$STATE/audit-policy.yaml"
+  LOG=$STATE/log/node.log
+  # A start that fails leaves its logs, and nothing that runs.
+  at_exit end_unfinished_start
   # A session of its own: Ctrl-C in the terminal that started it must not end the cluster.
   CLUSTER=$NAME LINK=$LINK PODS=$PODS SERVICES=$SERVICES CGROUP=$CGROUP BIN=$KUBERNETES_BIN \
     setsid unshare --mount --net --pid --ipc --uts --fork --mount-proc --kill-child -- \
-    bash "$HERE/node.sh" "$STATE" >"$STATE/log/node.log" 2>&1 </dev/null 9>&- &
-  echo $! >"$STATE/launcher.pid"
-  for _ in $(seq 100); do
-    node=$(node_pid)
-    [ -z "$node" ] || break
+    bash "$HERE/node.sh" "$STATE" >"$LOG" 2>&1 </dev/null 8>&- &
+  launcher=$!
+  since=$SECONDS
+  until node=$(node_pid "$launcher") && [ -n "$node" ]; do
+    lives "$launcher" || die "the node did not start: $(tail -n 3 "$LOG")"
+    [ $((SECONDS - since)) -lt 60 ] || die "the node has no process after 60 s: $(tail -n 3 "$LOG")"
     sleep 0.05
   done
-  [ -n "$node" ] || die "the node did not start: $(tail -n 3 "$STATE/log/node.log")"
   ip link add "$VETH" type veth peer name eth0 netns "$node"
   ip addr add "$LINK.1/30" dev "$VETH"
   ip link set "$VETH" up
   ip route replace "$PODS" via "$LINK.2"
   ip route replace "$SERVICES" via "$LINK.2"
 
-  for _ in $(seq 600); do
-    [ ! -s "$STATE/failed" ] || die "$(cat "$STATE/failed")"
-    [ -n "$(launcher_pid)" ] || die "the node ended: $(tail -n 3 "$STATE/log/node.log")"
-    [ ! -s "$STATE/ready" ] || break
+  # node.sh bounds each of its waits and says which one was too long.
+  since=$SECONDS
+  until [ -s "$STATE/ready" ]; do
+    if [ -s "$STATE/failed" ] || ! lives "$launcher"; then
+      [ ! -s "$STATE/failed" ] || die "$(cat "$STATE/failed")"
+      die "the node ended: $(tail -n 3 "$LOG")"
+    fi
+    [ $((SECONDS - since)) -lt 600 ] || die "the node did not become ready in 10 minutes; its logs are in $STATE/log"
     sleep 0.1
   done
-  [ -s "$STATE/ready" ] || die "the node did not become ready in 60 s; its logs are in $STATE/log"
+  touch "$STATE/complete"
+  LOG=
   say "API server https://$LINK.2:6443 after $(seconds_since "$from") s; logs in $STATE/log"
 }
 
+end_unfinished_start() { if [ ! -f "$STATE/complete" ] || [ ! -s "$STATE/ready" ]; then end_node; fi; }
+
 down() {
-  local launcher node
   need_root "ending a cluster on the bare machine"
-  launcher=$(launcher_pid)
-  if [ -n "$launcher" ]; then
-    node=$(node_pid)
-    # --kill-child hands the signal on to the node's PID 1, and the kernel ends everything in its namespace.
-    kill -KILL "$launcher" 2>/dev/null || true
-    [ -z "$node" ] || kill -KILL "$node" 2>/dev/null || true
-    for _ in $(seq 200); do
-      [ -d "/proc/$launcher" ] || [ -d "/proc/${node:-none}" ] || break
-      sleep 0.05
-    done
+  need_packages ip:iproute2 pgrep:procps flock:util-linux
+  lock_cluster
+  if [ -n "$(node_processes)" ]; then
+    end_node
     say "cluster $NAME ended"
   else
     say "cluster $NAME does not run"
   fi
   ip link del "$VETH" 2>/dev/null || true
   remove_cgroups
-  rm -rf --one-file-system "$STATE"
-  if [ -z "$(find "$SHARED" -mindepth 2 -maxdepth 2 -name addresses 2>/dev/null)" ]; then
+  lock_host
+  remove_state
+  if [ -z "$(find "$SHARED" -mindepth 2 -maxdepth 2 -name addresses 2>/dev/null || true)" ]; then
     restore_sysctls
-    rm -f "$SHARED/.lock"
     rmdir "$SHARED" 2>/dev/null || true
   fi
+  unlock_host
   leftovers
+}
+
+remove_state() {
+  local since=$SECONDS
+  until rm -rf --one-file-system "$STATE" 2>/dev/null; do
+    [ $((SECONDS - since)) -lt 30 ] || die "$STATE cannot be removed: $(rm -rf --one-file-system "$STATE" 2>&1 | sed -n 1p)"
+    sleep 0.2
+  done
 }
 
 cgroup_roots() { # one for each hierarchy of version 1, or the one of version 2
@@ -168,15 +278,21 @@ cgroup_roots() { # one for each hierarchy of version 1, or the one of version 2
   fi
 }
 
+# A container that was killed leaves its group a moment later.
 remove_cgroups() {
-  local root
-  for _ in $(seq 100); do
-    for root in $(cgroup_roots) /sys/fs/cgroup/unified; do
-      [ ! -d "$root$CGROUP" ] || find "$root$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  local root since=$SECONDS
+  while [ -n "$(cgroups)" ] && [ $((SECONDS - since)) -lt 30 ]; do
+    for root in $(cgroups); do
+      find "$root" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
-    [ -n "$(find /sys/fs/cgroup -maxdepth 2 -path "*$CGROUP")" ] || return 0
-    # A container that was killed leaves its group a moment later.
-    sleep 0.1
+    [ -z "$(cgroups)" ] || sleep 0.1
+  done
+}
+
+cgroups() { # that exist
+  local root
+  for root in $(cgroup_roots) /sys/fs/cgroup/unified; do
+    [ ! -d "$root$CGROUP" ] || echo "$root$CGROUP"
   done
 }
 
@@ -184,7 +300,7 @@ remove_cgroups() {
 SYSCTLS="vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes"
 remember_sysctls() {
   # shellcheck disable=SC2086
-  [ -f "$SHARED/sysctls" ] || sysctl $SYSCTLS >"$SHARED/sysctls" 2>/dev/null || true
+  [ -f "$SHARED/sysctls" ] || { { sysctl $SYSCTLS >"$SHARED/sysctls.part" || true; } 2>/dev/null && mv "$SHARED/sysctls.part" "$SHARED/sysctls"; }
 }
 restore_sysctls() {
   [ -f "$SHARED/sysctls" ] || return 0
@@ -192,15 +308,29 @@ restore_sysctls() {
   rm -f "$SHARED/sysctls"
 }
 
+# The kernel takes a namespace apart after its last process has ended: what is still there is looked at for a while.
 leftovers() {
-  local left=()
-  [ -z "$(ip -o link show "$VETH" 2>/dev/null)" ] || left+=("network device $VETH")
-  [ -z "$(find /sys/fs/cgroup -maxdepth 2 -path "*$CGROUP" 2>/dev/null)" ] || left+=("cgroup $CGROUP")
-  [ ! -e "$STATE" ] || left+=("$STATE")
-  ! grep -qF " $STATE/" /proc/mounts || left+=("mounts under $STATE")
-  ! pgrep -f -- "$STATE/" >/dev/null || left+=("processes: $(pgrep -f -- "$STATE/" | tr '\n' ' ')")
-  [ ${#left[@]} -eq 0 ] || die "left behind: ${left[*]}"
+  local left since=$SECONDS
+  until left=$(what_is_left) && [ -z "$left" ]; do
+    [ $((SECONDS - since)) -lt 30 ] || die "left behind: $left"
+    sleep 0.1
+  done
   say "nothing left: no process, device, route, cgroup or mount of it"
+}
+
+# A process belongs to the node where it runs node.sh with this state, or has a mount below it. One that only names the directory
+# does not.
+what_is_left() {
+  local left=() found
+  [ -z "$(ip -o link show "$VETH" 2>/dev/null || true)" ] || left+=("network device $VETH")
+  found=$(cgroups)
+  [ -z "$found" ] || left+=("cgroups $found")
+  [ ! -e "$STATE" ] || left+=("$STATE")
+  found=$(grep -F " $STATE/" /proc/mounts || true)
+  [ -z "$found" ] || left+=("mounts under $STATE")
+  found=$({ node_processes; grep -lsF " $STATE/" /proc/[0-9]*/mountinfo | cut -d/ -f3 || true; } | sort -un | paste -sd' ')
+  [ -z "$found" ] || left+=("processes $found")
+  [ ${#left[@]} -eq 0 ] || printf '%s\n' "${left[@]}" | paste -sd,
 }
 
 # === images ===
@@ -208,7 +338,7 @@ leftovers() {
 load() {
   local image archive
   for image in "$@"; do
-    if on_node ctr -n k8s.io images ls -q "name==$image" </dev/null | grep -qxF "$image"; then
+    if on_node ctr -n k8s.io images ls -q "name==$image" </dev/null | matches -xF "$image"; then
       say "$image is there"
       continue
     fi

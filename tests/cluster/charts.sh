@@ -4,7 +4,7 @@
 #   charts.sh lint       strict lint, every variant renders, wrong values are refused with a sentence, each right is explained
 #   charts.sh dry-run    the API server of $KUBECONFIG takes every object of every variant, and its restricted Pod Security
 #                        Standard has nothing against any Pod
-set -euo pipefail
+set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/lib.sh"
 source "$HERE/tools.sh"
@@ -12,7 +12,7 @@ CHART=$REPOSITORY/charts/modelward
 CRDS=$REPOSITORY/charts/modelward-crds
 NAMESPACE=modelward-chart-check
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+at_exit rm -rf "$WORK"
 PATH=$TOOLS/helm-$HELM:$TOOLS/kubernetes-$KUBERNETES:$PATH
 
 VARIANTS=(
@@ -62,7 +62,7 @@ lint() {
     role=$(approving "$WORK/rendered")
     [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that let somebody approve: '$role' ($variant)"
     ! grep -qE "roleRef:.* name: $role\}" "$WORK/rendered" || die "the chart binds $role ($variant)"
-    ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | grep -q aggregate-to || die "$role is aggregated ($variant)"
+    ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | matches aggregate-to || die "$role is aggregated ($variant)"
   done
   render gate.enabled=true --api-versions "$STAMPS" >"$WORK/rendered"
   [ "$(grep -c '^kind: MutatingAdmissionPolicy$' "$WORK/rendered")" = 3 ] || die "a cluster that can stamp gets no stamps"
@@ -81,14 +81,13 @@ lint() {
 
 dry_run() {
   local variant warned stamps=()
-  # shellcheck disable=SC2064
-  trap "kubectl delete namespace $NAMESPACE --wait=false >/dev/null 2>&1 || true; rm -rf '$WORK'" EXIT
+  at_exit quietly chart-check-end kubectl delete namespace "$NAMESPACE" --wait=false --ignore-not-found
   kubectl apply --server-side -f - >/dev/null <<Y
 apiVersion: v1
 kind: Namespace
 metadata: {name: $NAMESPACE, labels: {pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted}}
 Y
-  ! kubectl get --raw /apis/admissionregistration.k8s.io/v1 | grep -q '"MutatingAdmissionPolicy"' || stamps=(--api-versions "$STAMPS")
+  ! kubectl get --raw /apis/admissionregistration.k8s.io/v1 | matches '"MutatingAdmissionPolicy"' || stamps=(--api-versions "$STAMPS")
   helm template crds "$CRDS" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >/dev/null
   for variant in "${VARIANTS[@]}"; do
     render "$variant" "${stamps[@]}" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >"$WORK/out" 2>"$WORK/err" || die "the API server refuses the chart with $variant: $(cat "$WORK/err")"

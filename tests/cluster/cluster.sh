@@ -2,6 +2,7 @@
 # A real one-node Kubernetes cluster for the demo and the tests: kind where Docker and kind are present, otherwise the
 # same components on the bare machine, in namespaces of their own.
 #
+#   cluster.sh fetch             installs the packages and fetches the sources that the next two need
 #   cluster.sh tools             builds Kubernetes, etcd, CoreDNS, Helm and pause into the cache (once; about 9 minutes on 2 cores)
 #   cluster.sh up                brings the cluster up; one that runs already is left as it is
 #   cluster.sh load IMAGE…       hands images to the cluster's container runtime
@@ -21,7 +22,7 @@
 #   MODELWARD_KUBERNETES         version, one of tests/cluster/tools/kubernetes-* (1.37.2)
 #   MODELWARD_AUDIT_POLICY       file: the API server of a new bare cluster writes an audit log by this policy
 #   MODELWARD_APISERVER_FLAGS    further flags for it
-set -euo pipefail
+set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/lib.sh"
 source "$HERE/tools.sh"
@@ -114,9 +115,12 @@ cluster_tools() {
 }
 
 up() {
+  [ "$PLACE" = kind ] || lock_cluster
   if is_up; then
     say "cluster $NAME runs already ($PLACE, $STATE)"
     cluster_tools
+    kubectl get --raw /readyz --request-timeout=30s >/dev/null ||
+      die "the API server of cluster $NAME does not answer (logs in $STATE/log): \`cluster.sh down\` ends it, \`cluster.sh up\` makes another"
   else
     prepare
     cluster_tools
@@ -129,7 +133,7 @@ up() {
 }
 
 environment() {
-  [ -f "$STATE/admin.kubeconfig" ] || die "no cluster $NAME: \`cluster.sh up\` makes it"
+  is_up || die "no cluster $NAME runs: \`cluster.sh up\` makes it"
   cluster_tools
   # shellcheck disable=SC2016
   printf 'export KUBECONFIG=%q PATH=%q:%q:"$PATH"\n' "$STATE/admin.kubeconfig" "$KUBERNETES_BIN" "$TOOLS/helm-$HELM"
@@ -137,6 +141,10 @@ environment() {
 }
 
 case ${1:-} in
+  fetch)
+    [ "$PLACE" = kind ] || need_cluster_packages
+    fetch_tools
+    ;;
   tools) build_tools ;;
   up) up ;;
   down) down ;;

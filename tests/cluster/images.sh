@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The images of the demo and the tests, from binaries that cargo builds outside.
 #
+#   images.sh fetch              installs and fetches what the builds need, and makes the image of PostgreSQL
 #   images.sh build [NAME…]      operator, inference, trainer, postgres (the default) and tests
 #   images.sh load [NAME…]       hands them to the cluster (cluster.sh load)
 #   images.sh name NAME          prints the full name of one that was built
@@ -8,7 +9,7 @@
 #   images.sh archive IMAGE TAR  writes one as `docker save` does
 #
 # Tags are the sha256 of what is inside, so an image that did not change is neither built nor loaded again.
-set -euo pipefail
+set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/lib.sh"
 TARGET=x86_64-unknown-linux-musl
@@ -55,7 +56,7 @@ size_of() {
   if [ "$BUILDER" = docker ]; then
     docker image inspect --format '{{.Size}}' "$1"
   else
-    builder images --json "$1" | sed -n 's/.*"size": "\([0-9.]*\) \([A-Za-z]*\)".*/\1 \2/p' | head -1 |
+    builder images --json "$1" | sed -n 's/.*"size": "\([0-9.]*\) \([A-Za-z]*\)".*/\1 \2/p' | sed -n 1p |
       awk '{ factor["B"] = 1; factor["KB"] = 1e3; factor["MB"] = 1e6; factor["GB"] = 1e9; printf "%d", $1 * factor[$2] }'
   fi
 }
@@ -63,13 +64,25 @@ size_of() {
 # === programs ===
 
 build_binaries() {
-  need_rust
-  need_packages musl-gcc:musl-tools gcc:gcc make:make
+  need_programs
   # All of them whichever is wanted: the features of what they share follow from the whole list, and another list would
-  # compile everything anew.
-  # cargo tells its own progress; from nothing this takes about 11 minutes on 2 cores.
-  (cd "$REPOSITORY" && CC_x86_64_unknown_linux_musl=musl-gcc cargo build --locked --release --target $TARGET \
-    -p modelward-operator -p modelward-inference -p modelward-trainer -p modelward-tests)
+  # compile everything again. From nothing this takes about 11 minutes on 2 cores.
+  cd "$REPOSITORY"
+  CC_x86_64_unknown_linux_musl=musl-gcc cargo_counted programs build --locked --release --target $TARGET \
+    -p modelward-operator -p modelward-inference -p modelward-trainer -p modelward-tests
+}
+
+need_programs() {
+  need_packages musl-gcc:musl-tools gcc:gcc make:make
+  need_rust
+}
+
+# What the builds need from elsewhere, before anything is built.
+fetch() {
+  choose_builder
+  need_programs
+  need_crates
+  [ "$BUILDER" = docker ] || step "image postgres" build_postgres
 }
 
 build_program() { # NAME
@@ -98,21 +111,24 @@ build_program() { # NAME
 
 # Debian from its package archive: the base where no registry can be asked.
 build_debian() {
-  exists "$REGISTRY/modelward/debian:$DEBIAN" && return
+  ! exists "$REGISTRY/modelward/debian:$DEBIAN" || return 0
   need_root "making a Debian base image"
   need_packages debootstrap:debootstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
   need_disk 3 "$IMAGES"
   local root=$IMAGES/debian context=$IMAGES/context-debian
   say "Debian base, about a minute, once"
-  rm -rf "$root" "$context"
+  rm -rf --one-file-system "$root" "$context"
   mkdir -p "$context"
-  quietly debootstrap debootstrap --variant=minbase "$DEBIAN" "$root"
+  # It mounts into the directory, and where it is killed the mounts end with their namespace.
+  counted debootstrap debian_unpacked retried unshare --mount -- debootstrap --variant=minbase "$DEBIAN" "$root"
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   tar -C "$root" -cf "$context/rootfs.tar" .
   printf 'FROM scratch\nARG NONE\nADD rootfs.tar /\nCMD ["/bin/bash"]\n' >"$context/Dockerfile"
   build_image "$REGISTRY/modelward/debian:$DEBIAN" "$context/Dockerfile" "$context" NONE=
   rm -rf "$root" "$context"
 }
+
+debian_unpacked() { printf '%s packages fetched' "$(grep -c '^I: Validating ' "$1")"; }
 
 build_postgres() {
   local image
@@ -124,13 +140,22 @@ build_postgres() {
   image=$REGISTRY/modelward/postgres:15-$(cat "$HERE"/postgres/* | sha256sum | cut -c1-12)
   if ! exists "$image"; then
     build_debian
-    build_image "$image" "$HERE/postgres/Dockerfile" "$HERE/postgres" "BASE=$REGISTRY/modelward/debian:$DEBIAN"
+    say "PostgreSQL from Debian's packages, about a minute, once"
+    retried build_image "$image" "$HERE/postgres/Dockerfile" "$HERE/postgres" "BASE=$REGISTRY/modelward/debian:$DEBIAN"
   fi
   echo "$image" >"$IMAGES/postgres.name"
   say "$image $(size_of "$image" | awk '{ printf "%.0f MB", $1 / 1e6 }')"
 }
 
 # === commands ===
+
+# Two builds at once would take each other's context away.
+lock_images() {
+  exec 7>"$IMAGES/.lock"
+  flock -n 7 && return
+  say "another command builds images; waiting for it"
+  flock 7
+}
 
 build() {
   local name programs=()
@@ -142,6 +167,7 @@ build() {
     esac
   done
   choose_builder
+  lock_images
   [ ${#programs[@]} -eq 0 ] || step "programs" build_binaries
   for name in "$@"; do
     if [ "$name" = postgres ]; then
@@ -197,6 +223,7 @@ case $command in
     ;;
   name) image_name "${1:?images.sh name NAME}" ;;
   values) values ;;
+  fetch) fetch ;;
   archive) archive "${1:?images.sh archive IMAGE TAR}" "${2:?images.sh archive IMAGE TAR}" ;;
   *)
     sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"

@@ -7,7 +7,7 @@ VOLUME_ROOT=/var/local/modelward
 
 is_up() {
   docker info >/dev/null 2>&1 || return 1
-  kind get clusters 2>/dev/null | grep -qxF "$NAME" || return 1
+  kind get clusters 2>/dev/null | matches -xF "$NAME" || return 1
   # It may have been made by someone else, or anew: what the scripts need of it is written at each meeting.
   adopt
 }
@@ -31,13 +31,16 @@ prepare() {
 }
 
 start() {
-  kind create cluster --name "$NAME" --config "$REPOSITORY/manifests/local/kind.yaml" --kubeconfig "$(mktemp)" --wait 120s
+  # kind would write to the person's own kubeconfig.
+  mkdir -p "$STATE" 2>/dev/null || die "$STATE cannot be written: set MODELWARD_STATE to a directory of yours"
+  kind create cluster --name "$NAME" --config "$REPOSITORY/manifests/local/kind.yaml" --kubeconfig "$STATE/admin.kubeconfig" --wait 120s
   adopt
 }
 
 down() {
-  if kind get clusters 2>/dev/null | grep -qxF "$NAME"; then
-    kind delete cluster --name "$NAME" --kubeconfig "$(mktemp)"
+  if kind get clusters 2>/dev/null | matches -xF "$NAME"; then
+    mkdir -p "$STATE" 2>/dev/null || die "$STATE cannot be written: set MODELWARD_STATE to a directory of yours"
+    kind delete cluster --name "$NAME" --kubeconfig "$STATE/admin.kubeconfig"
     say "cluster $NAME ended"
   else
     say "cluster $NAME does not run"
@@ -52,7 +55,7 @@ load() {
   local image archive
   for image in "$@"; do
     if on_node crictl --image-endpoint unix:///run/containerd/containerd.sock inspecti -q "$image" >/dev/null 2>&1 </dev/null ||
-      on_node ctr -n k8s.io images ls -q "name==$image" </dev/null 2>/dev/null | grep -qxF "$image"; then
+      on_node ctr -n k8s.io images ls -q "name==$image" </dev/null 2>/dev/null | matches -xF "$image"; then
       say "$image is there"
       continue
     fi
@@ -60,6 +63,7 @@ load() {
       kind load docker-image --name "$NAME" "$image"
     else
       archive=$(mktemp --suffix .tar)
+      at_exit rm -f "$archive"
       "$HERE/images.sh" archive "$image" "$archive"
       kind load image-archive --name "$NAME" "$archive"
       rm -f "$archive"

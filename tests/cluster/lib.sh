@@ -1,26 +1,92 @@
-# Shared by the scripts of this folder and by tests/demo: where things are, how progress is told, what is missing.
+# Shared by the scripts of this folder and by tests/: where things are, what is printed, what a failure prints, what the machine
+# must have.
 # shellcheck shell=bash
+
+# === failures ===
+
+# A command that ends a script says where it stood. Without this `set -e` ends a script silently, most often in
+# `x=$(a | b)` while what `a` looks for is not there yet. Subshells and functions inherit the trap, and substitutions inherit
+# `set -e`.
+set -Eeuo pipefail
+shopt -s inherit_errexit
+
 REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# The log that is being written, if any.
+LOG=
+
+# The parameters first: any command here would overwrite them.
+report_failure() { # STATUS FILE LINE COMMAND
+  local status=$1 file=$2 line=$3 command=${4%%$'\n'*} i
+  # Where `set -e` is off, the failure ends nothing.
+  [[ $- == *e* ]] || return 0
+  [ ${#command} -le 200 ] || command=${command:0:200}…
+  {
+    # shellcheck disable=SC2016
+    printf 'failed: %s line %s: `%s` ended with exit status %s\n' "${file#"$REPOSITORY/"}" "$line" "$command" "$status"
+    # Frame 0 is this function, frame 1 the one that failed.
+    for ((i = 2; i < ${#FUNCNAME[@]}; i++)); do
+      printf '        %s was called at %s line %s\n' "${FUNCNAME[i - 1]}" "${BASH_SOURCE[i]#"$REPOSITORY/"}" "${BASH_LINENO[i - 1]}"
+    done
+    # A subshell's failure is reported once more by the shell around it.
+    if [ "$BASH_SUBSHELL" = 0 ] && [ -n "$LOG" ] && [ -s "$LOG" ]; then
+      printf '        the last lines of %s:\n' "$LOG"
+      last_lines 15 "$LOG" | sed 's/^/        | /'
+    fi
+  } >&2
+}
+trap 'report_failure $? "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND"' ERR
+
+# last_lines COUNT FILE: without the progress bars that cargo draws over each other.
+last_lines() {
+  tail -c 20000 "$2" | tr '\r' '\n' | sed -E $'s/\e\\[[0-9;]*[A-Za-z]//g; /^ *(Building|Downloading|Fetch|Updating) \\[/d; /^ *$/d' | tail -n "$1"
+}
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# === where things are ===
+
 CACHE=${MODELWARD_CACHE:-$HOME/.cache/modelward}
 TOOLS=$CACHE/tools
 LOGS=$CACHE/logs
 # The project's own build stays inside the cache too, unless the caller has a place for it.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 mkdir -p "$TOOLS" "$LOGS"
-# sudo drops what a login shell adds.
-for directory in /usr/local/go/bin "$HOME/.cargo/bin"; do
-  [ -d "$directory" ] && PATH=$PATH:$directory
-done
+# sudo drops what a login shell adds. The pinned Rust comes before a distribution's.
+CARGO_BIN=${CARGO_HOME:-$HOME/.cargo}/bin
+PATH=$CARGO_BIN:$PATH
+[ ! -d /usr/local/go/bin ] || PATH=$PATH:/usr/local/go/bin
 export PATH
+# A registry may fail for a moment.
+export CARGO_NET_RETRY=${CARGO_NET_RETRY:-5} PIP_RETRIES=${PIP_RETRIES:-5} RUSTUP_MAX_RETRIES=${RUSTUP_MAX_RETRIES:-5}
 
-# === telling ===
+# at_exit COMMAND…: when this shell ends, however it does (but not by SIGKILL). The latest command runs first. A subshell does
+# not run what the shell around it has asked for.
+AT_EXIT=()
+AT_EXIT_SHELL=$BASHPID
+at_exit() {
+  if [ "$AT_EXIT_SHELL" != "$BASHPID" ]; then
+    AT_EXIT=()
+    AT_EXIT_SHELL=$BASHPID
+  fi
+  AT_EXIT+=("$(printf '%q ' "$@")")
+  trap run_at_exit EXIT
+}
+run_at_exit() {
+  local i
+  set +e
+  for ((i = ${#AT_EXIT[@]} - 1; i >= 0; i--)); do eval "${AT_EXIT[i]}"; done
+}
+
+# matches GREP-ARGUMENTS…: `grep -q` that reads all of its input. `command | grep -q` fails under pipefail where grep finds
+# the line first and `command` then writes to a closed pipe.
+matches() { grep "$@" | cat >/dev/null; }
+
+# === what is printed ===
 
 say() { printf '   %s\n' "$*"; }
-
-die() {
-  printf 'error: %s\n' "$*" >&2
-  exit 1
-}
 
 seconds_since() { # START, as $EPOCHREALTIME
   awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'
@@ -29,7 +95,7 @@ seconds_since() { # START, as $EPOCHREALTIME
 STEP_NAMES=()
 STEP_SECONDS=()
 
-# step "what is done" COMMAND…: says what begins and how long it took; the command's own output stays visible.
+# step "what is done" COMMAND…: prints what begins and how long it took; the command's own output stays visible.
 step() {
   local name=$1 from=$EPOCHREALTIME
   shift
@@ -52,15 +118,77 @@ step_table() {
   printf '%-58s %9s\n' "all" "$total"
 }
 
-# quietly LOG COMMAND…: output goes to the log; a failure shows its end and where the rest is.
+# quietly NAME COMMAND…: output goes to the log NAME; a failure prints its end and where the rest is.
 quietly() {
-  local log=$LOGS/$1.log
+  local LOG=$LOGS/$1.log
   shift
-  if ! "$@" >"$log" 2>&1; then
-    tail -n 15 "$log" >&2
-    die "\`$*\` failed; the whole output is in $log"
+  if ! "$@" >"$LOG" 2>&1; then
+    last_lines 30 "$LOG" >&2
+    die "\`$*\` failed; the whole output is in $LOG"
   fi
 }
+
+# counted NAME COUNT COMMAND…: as `quietly`, and prints how far the command is: COUNT is a function that prints it ("crate
+# 212 of 431") from the log that is its argument. On a terminal it is one line, elsewhere a line every half a minute.
+counted() {
+  local name=$1 count=$2 watcher code=0
+  shift 2
+  : >"$LOGS/$name.log"
+  show_count "$LOGS/$name.log" "$count" $$ &
+  watcher=$!
+  # A subshell, so that the watcher ends also where the command fails.
+  (quietly "$name" "$@") || code=$?
+  kill "$watcher" 2>/dev/null || true
+  wait "$watcher" 2>/dev/null || true
+  [ ! -t 1 ] || printf '\r\e[K'
+  [ $code = 0 ] || exit $code
+}
+
+show_count() { # LOG COUNT PID: until the process PID has ended
+  local line former='' every=30 from=$SECONDS shown=$SECONDS
+  trap - ERR
+  set +e
+  [ ! -t 1 ] || every=1
+  while sleep 1 && [ -d "/proc/$3" ]; do
+    [ $((SECONDS - shown)) -ge $every ] || continue
+    shown=$SECONDS
+    line=$("$2" "$1" 2>/dev/null)
+    [ -n "$line" ] || continue
+    if [ -t 1 ]; then
+      printf '\r\e[K   %s, %s s' "$line" $((SECONDS - from)) | cut -c1-120 | tr -d '\n'
+    elif [ "$line" != "$former" ]; then
+      say "$line, $((SECONDS - from)) s"
+      former=$line
+    fi
+  done
+}
+
+# retried COMMAND…: three times, for what asks a server that may fail for a moment.
+retried() {
+  local wait
+  for wait in 5 15; do
+    if "$@"; then return 0; fi
+    printf 'failed, once more in %s s: %s\n' "$wait" "$*" >&2
+    sleep "$wait"
+  done
+  "$@"
+}
+
+# cargo_counted NAME ARGUMENT…: cargo, with its own bar on a terminal and a count elsewhere.
+cargo_counted() {
+  local name=$1
+  shift
+  if [ -t 2 ]; then
+    cargo "$@"
+  else
+    counted "$name" crates_built env CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=120 CARGO_TERM_COLOR=never cargo "$@"
+  fi
+}
+
+# The last "212/431" of cargo's bar.
+crates_built() { tail -c 4000 "$1" | tr '\r' '\n' | sed -nE 's|^ *Building \[.*\] ([0-9]+)/([0-9]+).*|crate \1 of \2|p' | tail -n 1; }
+
+crates_fetched() { printf 'crate %s of at most %s' "$(grep -c '^ *Downloaded ' "$1")" "$(grep -c '^source = "registry' "$REPOSITORY/Cargo.lock")"; }
 
 # === what the machine must have ===
 
@@ -70,7 +198,7 @@ need_root() {
 
 need_disk() { # GIGABYTES DIRECTORY
   local free
-  free=$(df --output=avail -BG "$2" | tail -1 | tr -dc 0-9)
+  free=$(df --output=avail -BG "$2" | tail -n 1 | tr -dc 0-9)
   [ "$free" -ge "$1" ] || die "$2 has $free GB free and this needs $1: free some space, or set MODELWARD_CACHE to a larger disk"
 }
 
@@ -85,31 +213,45 @@ need_packages() {
     esac
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  command -v apt-get >/dev/null || die "missing: ${missing[*]} (package names of Debian; this machine has no apt-get, install them by hand)"
-  [ "$(id -u)" = 0 ] || die "missing: ${missing[*]}; install them (sudo apt-get install ${missing[*]}) or run this as root"
-  say "installing ${missing[*]}"
-  # A machine with fresh lists needs no update; an empty one has none.
-  DEBIAN_FRONTEND=noninteractive quietly apt bash -c 'apt-get install -y -qq --no-install-recommends "$@" || { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; }' -- "${missing[@]}"
+  install_packages "${missing[@]}"
+}
+
+install_packages() {
+  command -v apt-get >/dev/null || die "missing: $* (package names of Debian; this machine has no apt-get, install them by hand)"
+  [ "$(id -u)" = 0 ] || die "missing: $*; install them (sudo apt-get install $*) or run this as root"
+  say "installing $*"
+  # A machine with fresh lists needs no update; an empty one has none. A machine that has just started may be installing
+  # updates by itself.
+  # shellcheck disable=SC2016
+  DEBIAN_FRONTEND=noninteractive counted apt packages_unpacked bash -c '
+    options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+    apt-get "${options[@]}" install -y -q --no-install-recommends "$@" || {
+      apt-get "${options[@]}" update -q && apt-get "${options[@]}" install -y -q --no-install-recommends "$@"
+    }' -- "$@"
+}
+
+packages_unpacked() {
+  sed -nE 's/^[0-9]+ upgraded, ([0-9]+) newly installed.*/\1/p; /^Setting up /s/.*/up/p' "$1" |
+    awk '/^[0-9]/ { all = $1 } /up/ { n++ } END { if (all) printf "package %d of %d", n, all }'
+}
+
+# Where Debian keeps `venv` in a package of its own.
+need_python() {
+  need_packages python3:python3
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
 }
 
 # Go builds Kubernetes, CoreDNS and Helm. A Go of 1.21 or later fetches the wanted toolchain by itself.
 need_go() {
   local version
-  command -v go >/dev/null || need_packages go:golang-go /etc/ssl/certs/ca-certificates.crt:ca-certificates
+  need_packages go:golang-go /etc/ssl/certs/ca-certificates.crt:ca-certificates
   version=$(go env GOVERSION)
   case $version in
     go1.[0-9] | go1.[0-9].* | go1.1[0-9] | go1.1[0-9].* | go1.20 | go1.20.*)
       GO_TOOLCHAIN=$TOOLS/go-$GO_WANTED
       if [ ! -x "$GO_TOOLCHAIN/bin/go" ]; then
         say "$version is too old to fetch Go $GO_WANTED by itself: fetching it as a module"
-        # The official toolchains are modules of the checksum database; only the executable bits are lost on the way.
-        local fetched
-        fetched=$(cd / && GOFLAGS=-mod=mod go mod download -json "golang.org/toolchain@v0.0.1-go$GO_WANTED.linux-$(go env GOARCH)" | sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p')
-        [ -n "$fetched" ] || die "Go $GO_WANTED could not be fetched; install Go 1.21 or later and try again"
-        rm -rf "$GO_TOOLCHAIN.part" && cp -r "$fetched" "$GO_TOOLCHAIN.part"
-        chmod -R u+w "$GO_TOOLCHAIN.part"
-        chmod +x "$GO_TOOLCHAIN.part"/bin/* "$GO_TOOLCHAIN.part"/pkg/tool/*/*
-        mv "$GO_TOOLCHAIN.part" "$GO_TOOLCHAIN"
+        fetch_go
       fi
       export PATH=$GO_TOOLCHAIN/bin:$PATH
       ;;
@@ -117,21 +259,65 @@ need_go() {
 }
 GO_WANTED=1.26.8
 
-# The pinned Rust toolchain (rust-toolchain.toml) and the target of the static programs.
+# The official toolchains are modules of the checksum database; only the executable bits are lost on the way.
+fetch_go() {
+  local fetched
+  (cd / && GOFLAGS=-mod=mod quietly go-toolchain retried go mod download -json "golang.org/toolchain@v0.0.1-go$GO_WANTED.linux-$(go env GOARCH)")
+  fetched=$(sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p' "$LOGS/go-toolchain.log")
+  [ -n "$fetched" ] || die "Go $GO_WANTED could not be fetched; install Go 1.21 or later and try again"
+  rm -rf "$GO_TOOLCHAIN.part"
+  cp -r "$fetched" "$GO_TOOLCHAIN.part"
+  chmod -R u+w "$GO_TOOLCHAIN.part"
+  chmod +x "$GO_TOOLCHAIN.part"/bin/* "$GO_TOOLCHAIN.part"/pkg/tool/*/*
+  mv "$GO_TOOLCHAIN.part" "$GO_TOOLCHAIN"
+}
+
+# rustup with everything that rust-toolchain.toml names. A rustup that was set up by hand may install nothing by itself, and a
+# minimal toolchain has neither rustfmt nor clippy.
 need_rust() {
-  if ! command -v rustup >/dev/null && [ "$(id -u)" = 0 ] && apt-cache show rustup >/dev/null 2>&1; then
-    need_packages rustup:rustup
+  local channel toolchain part components targets missing=()
+  command -v rustup >/dev/null || install_rustup
+  toolchain=$REPOSITORY/rust-toolchain.toml
+  channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$toolchain")
+  components=$(sed -n 's/^components = \[\(.*\)\]/\1/p' "$toolchain" | tr -d '",')
+  targets=$(sed -n 's/^targets = \[\(.*\)\]/\1/p' "$toolchain" | tr -d '",')
+  if ! rustup toolchain list | matches "^$channel-"; then
+    say "installing Rust $channel"
+    quietly rustup retried rustup toolchain install "$channel" --profile minimal --no-self-update
   fi
-  if ! command -v rustup >/dev/null; then
-    need_packages curl:curl /etc/ssl/certs/ca-certificates.crt:ca-certificates
-    say "installing rustup into $HOME/.cargo, as https://rustup.rs says"
-    curl --proto '=https' --tlsv1.2 -sSf --max-time 120 https://sh.rustup.rs | quietly rustup-init sh -s -- -y --no-modify-path --profile minimal --default-toolchain none ||
-      die "rustup, which installs Rust, could not be installed: do it by hand (https://rustup.rs) and try again"
-    export PATH=$HOME/.cargo/bin:$PATH
+  for part in $components; do
+    rustup component list --toolchain "$channel" --installed | matches "^$part" || missing+=("$part")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    say "installing ${missing[*]} of Rust $channel"
+    quietly rustup-components retried rustup component add --toolchain "$channel" "${missing[@]}"
   fi
-  local channel
-  channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$REPOSITORY/rust-toolchain.toml")
-  rustup toolchain list | grep -q "^$channel-" || quietly rustup rustup toolchain install "$channel" --profile minimal
-  (cd "$REPOSITORY" && rustup target list --installed | grep -qx x86_64-unknown-linux-musl) ||
-    (cd "$REPOSITORY" && quietly rustup-target rustup target add x86_64-unknown-linux-musl)
+  missing=()
+  for part in $targets; do
+    rustup target list --toolchain "$channel" --installed | matches -x "$part" || missing+=("$part")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    say "installing the target ${missing[*]} of Rust $channel"
+    quietly rustup-target retried rustup target add --toolchain "$channel" "${missing[@]}"
+  fi
+}
+
+RUSTUP=1.28.2
+RUSTUP_SHA256=20a06e644b0d9bd2fbdbfd52d42540bdde820ea7df86e92e533c073da0cdd43c
+install_rustup() {
+  local installer=$CACHE/rustup-init from=https://static.rust-lang.org/rustup/archive/$RUSTUP/x86_64-unknown-linux-gnu/rustup-init
+  [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "there is no rustup here: install it (https://rustup.rs) and try again"
+  need_packages curl:curl /etc/ssl/certs/ca-certificates.crt:ca-certificates
+  say "installing rustup $RUSTUP into ${CARGO_HOME:-$HOME/.cargo}"
+  quietly rustup-fetch curl --proto '=https' --tlsv1.2 -fsSL --retry 5 --max-time 300 -o "$installer" "$from"
+  echo "$RUSTUP_SHA256  $installer" | sha256sum --check --status || die "$from is not the file that was expected (sha256 $RUSTUP_SHA256)"
+  chmod +x "$installer"
+  quietly rustup-init "$installer" -y --no-modify-path --profile minimal --default-toolchain none
+  rm -f "$installer"
+}
+
+# The crates of Cargo.lock for every target, so that no later command asks a registry.
+need_crates() {
+  say "crates of Cargo.lock"
+  (cd "$REPOSITORY" && counted cargo-fetch crates_fetched retried cargo fetch --locked)
 }

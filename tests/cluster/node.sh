@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
 # PID 1 of a node on the bare machine, inside the namespaces that bare.sh made: sets up the node's own view of the
 # machine, starts the components and waits. Everything that it writes is under its state directory.
-set -euo pipefail
+set -Eeuo pipefail
+shopt -s inherit_errexit
 STATE=$1
+# What is written at the moment: its last lines are printed where a command fails.
+LOG=$STATE/log/node.log
 fail() {
-  echo "$*" >"$STATE/failed"
+  echo "$*" >"$STATE/failed.part"
+  mv "$STATE/failed.part" "$STATE/failed"
   exit 1
 }
-trap 'fail "the node could not start (line $LINENO of node.sh): $(tail -n 3 "$STATE/log/node.log")"' ERR
+# bare.sh prints the file `failed`.
+report_failure() { # STATUS LINE COMMAND
+  [[ $- == *e* ]] || return 0
+  fail "node.sh line $2: \`${3%%$'\n'*}\` ended with exit status $1; the last lines of $LOG: $(tail -n 5 "$LOG" || true)"
+}
+trap 'report_failure $? "$LINENO" "$BASH_COMMAND"' ERR
 NODE_IP=$LINK.2
 SERVER=https://$NODE_IP:6443
 NODE=$CLUSTER-node
@@ -36,11 +45,30 @@ cd "$STATE"
 # Volumes that the kubelet mounts must reach the containers.
 mount --make-rshared /
 
+COMPONENTS=()
+run() { # NAME COMMAND…
+  local name=$1
+  shift
+  "$@" >"log/$name.log" 2>&1 &
+  COMPONENTS+=("$name:$!")
+}
+
+# await SECONDS LOG "what" COMMAND…: until the command succeeds. A component that has ended meanwhile is the reason; the log is
+# shown where none has.
+await() {
+  local limit=$1 log=$2 what=$3 since=$SECONDS component
+  shift 3
+  until "$@" >/dev/null 2>&1; do
+    for component in "${COMPONENTS[@]}"; do
+      kill -0 "${component#*:}" 2>/dev/null || fail "${component%:*} ended: $(tail -n 5 "log/${component%:*}.log")"
+    done
+    [ $((SECONDS - since)) -lt "$limit" ] || fail "not within $limit s: $what; the last lines of $log: $(tail -n 5 "$log")"
+    sleep 0.1
+  done
+}
+
 ip link set lo up
-for _ in $(seq 200); do
-  ! ip link show eth0 >/dev/null 2>&1 || break
-  sleep 0.05
-done
+await 60 log/node.log "the device eth0, which the host adds" ip link show eth0
 ip addr add "$NODE_IP/30" dev eth0
 ip link set eth0 up
 ip route add default via "$LINK.1"
@@ -48,12 +76,12 @@ sysctl -qw net.ipv4.ip_forward=1
 
 # === identities ===
 
-[ -f sa.key ] || openssl genrsa -out sa.key 2048 2>/dev/null
+[ -f sa.key ] || openssl genrsa -out sa.key 2048
 if [ ! -f client-ca.crt ]; then
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client-ca.key -out client-ca.crt -days 3650 -subj /CN=modelward-client-ca 2>/dev/null
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client-ca.key -out client-ca.crt -days 3650 -subj /CN=modelward-client-ca
   # The API server shows this certificate to the kubelet for logs and exec.
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout kubelet-client.key -out kubelet-client.csr -subj /O=system:masters/CN=kube-apiserver 2>/dev/null
-  openssl x509 -req -in kubelet-client.csr -CA client-ca.crt -CAkey client-ca.key -CAcreateserial -days 3650 -out kubelet-client.crt 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout kubelet-client.key -out kubelet-client.csr -subj /O=system:masters/CN=kube-apiserver
+  openssl x509 -req -in kubelet-client.csr -CA client-ca.crt -CAkey client-ca.key -CAcreateserial -days 3650 -out kubelet-client.crt
 fi
 token() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 if [ ! -f tokens.csv ]; then
@@ -76,11 +104,6 @@ users: [{name: "$1", user: {token: $(awk -F, -v user="$1" '$2 == user { print $1
 contexts: [{name: $CLUSTER, context: {cluster: $CLUSTER, user: "$1"}}]
 current-context: $CLUSTER
 K
-}
-run() { # NAME COMMAND…
-  local name=$1
-  shift
-  "$@" >"log/$name.log" 2>&1 &
 }
 
 # === container runtime ===
@@ -126,11 +149,8 @@ run kube-apiserver bin/kube-apiserver --etcd-servers http://127.0.0.1:2379 --cer
   --kubelet-preferred-address-types InternalIP --kubelet-client-certificate kubelet-client.crt --kubelet-client-key kubelet-client.key \
   --service-account-issuer https://kubernetes.default.svc.cluster.local --service-account-key-file sa.key --service-account-signing-key-file sa.key \
   "${audit[@]}" ${MODELWARD_APISERVER_FLAGS:-}
-for _ in $(seq 300); do
-  ! curl -sk --max-time 2 https://127.0.0.1:6443/readyz 2>/dev/null | grep -qx ok || break
-  sleep 0.1
-done
-curl -sk --max-time 2 https://127.0.0.1:6443/readyz | grep -qx ok || fail "the API server did not become ready: $(tail -n 3 log/kube-apiserver.log)"
+api_is_ready() { [ "$(curl -sk --max-time 5 https://127.0.0.1:6443/readyz)" = ok ]; }
+await 180 log/kube-apiserver.log "the API server is ready" api_is_ready
 # The API server's own certificate names the advertised address, not the loopback.
 for user in admin alice bob; do kubeconfig $user $user.kubeconfig; done
 kubeconfig "system:node:$NODE" node.kubeconfig
@@ -142,11 +162,10 @@ run kube-scheduler bin/kube-scheduler --kubeconfig scheduler.kubeconfig --leader
 
 # === node ===
 
-for _ in $(seq 100); do
-  ! ctr version >/dev/null 2>&1 || break
-  sleep 0.05
-done
+await 60 log/containerd.log "containerd answers" ctr version
+LOG=log/containerd.log
 ctr -n k8s.io images import pause.tar >/dev/null
+LOG=log/node.log
 cat >kubelet.yaml <<K
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -188,10 +207,7 @@ cat >Corefile <<C
 }
 C
 run coredns ./coredns -conf Corefile
-for _ in $(seq 300); do
-  ! bin/kubectl --kubeconfig admin.kubeconfig get node "$NODE" >/dev/null 2>&1 || break
-  sleep 0.1
-done
+await 120 log/kubelet.log "the node registers" bin/kubectl --kubeconfig admin.kubeconfig get node "$NODE"
 echo "ready" >ready
 trap - ERR
 # PID 1 of the namespace: it collects what containers leave and ends only when it is killed.

@@ -4,21 +4,44 @@ KUBERNETES=${MODELWARD_KUBERNETES:-1.37.2}
 COREDNS=1.15.0
 HELM=4.2.4
 
+# === Go ===
+
+# Every package that a program is made of is built once and printed by `go build -v`; the list of them is there once the modules
+# are.
+packages_built() {
+  local all=${1%.log}-packages.log
+  printf 'package %s of %s' "$(grep -cvE '^(go:|#)' "$1")" "$(grep -cv '^go:' "$all")"
+}
+
+modules_fetched() { printf '%s modules' "$(grep -c '^go: downloading' "$1")"; }
+
+# fetch_modules NAME DIRECTORY: the modules that the program in a directory needs, and the list of its packages.
+fetch_modules() {
+  (cd "$2" && CGO_ENABLED=0 counted "$1-packages" modules_fetched retried go list -mod=readonly -deps .)
+}
+
+# build_go NAME DIRECTORY PROGRAM [FLAG…]: the program gets its name last.
+build_go() {
+  local name=$1 directory=$2 program=$3
+  shift 3
+  fetch_modules "$name" "$directory"
+  mkdir -p "$(dirname "$program")"
+  (cd "$directory" && CGO_ENABLED=0 counted "$name" packages_built go build -v -mod=readonly -buildvcs=false -trimpath -o "$program.part" "$@" .)
+  mv "$program.part" "$program"
+}
+
+# === the tools ===
+
 build_hyperkube() {
   local out=$TOOLS/kubernetes-$KUBERNETES component major minor version=k8s.io/component-base/version
   if [ ! -x "$out/hyperkube" ]; then
-    [ -d "$HERE/tools/kubernetes-$KUBERNETES" ] || die "MODELWARD_KUBERNETES=$KUBERNETES: there are $(cd "$HERE/tools" && echo kubernetes-*)"
+    need_kubernetes
     need_go
     need_disk 8 "$CACHE"
-    say "about 6 minutes on 2 cores, once; $LOGS/hyperkube.log tells more"
+    say "about 6 minutes on 2 cores, once"
     IFS=. read -r major minor _ <<<"$KUBERNETES"
-    mkdir -p "$out"
-    (
-      cd "$HERE/tools/kubernetes-$KUBERNETES" || exit 1
-      CGO_ENABLED=0 quietly hyperkube go build -mod=readonly -buildvcs=false -trimpath -o "$out/hyperkube.part" \
-        -ldflags "-s -w -X $version.gitVersion=v$KUBERNETES -X $version.gitMajor=$major -X $version.gitMinor=$minor" .
-    )
-    mv "$out/hyperkube.part" "$out/hyperkube"
+    build_go hyperkube "$HERE/tools/kubernetes-$KUBERNETES" "$out/hyperkube" \
+      -ldflags "-s -w -X $version.gitVersion=v$KUBERNETES -X $version.gitMajor=$major -X $version.gitMinor=$minor"
   fi
   for component in etcd kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet; do
     ln -sf hyperkube "$out/$component"
@@ -26,27 +49,36 @@ build_hyperkube() {
   say "$out ($(du -h "$out/hyperkube" | cut -f1))"
 }
 
+need_kubernetes() {
+  [ -d "$HERE/tools/kubernetes-$KUBERNETES" ] || die "MODELWARD_KUBERNETES=$KUBERNETES: there are $(cd "$HERE/tools" && echo kubernetes-*)"
+}
+
 build_coredns() {
   local out=$TOOLS/coredns-$COREDNS
   if [ ! -x "$out/coredns" ]; then
     need_go
     say "about 90 seconds, once"
-    mkdir -p "$out"
-    (cd "$HERE/tools/coredns-$COREDNS" && CGO_ENABLED=0 quietly coredns go build -mod=readonly -buildvcs=false -trimpath -ldflags "-s -w" -o "$out/coredns.part" .)
-    mv "$out/coredns.part" "$out/coredns"
+    build_go coredns "$HERE/tools/coredns-$COREDNS" "$out/coredns" -ldflags "-s -w"
   fi
   say "$out ($(du -h "$out/coredns" | cut -f1))"
 }
 
+# A released Helm is a program of its own module: it is built where that module lies, with the versions that its go.sum pins.
 build_helm() {
   local out=$TOOLS/helm-$HELM
   if [ ! -x "$out/helm" ]; then
     need_go
     say "about 70 seconds, once"
-    mkdir -p "$out"
-    (cd / && GOFLAGS=-buildvcs=false CGO_ENABLED=0 GOBIN=$out quietly helm go install -trimpath -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=v$HELM" "helm.sh/helm/v4/cmd/helm@v$HELM")
+    fetch_helm
+    build_go helm "$HELM_SOURCE/cmd/helm" "$out/helm" -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=v$HELM"
   fi
   say "$out ($(du -h "$out/helm" | cut -f1))"
+}
+
+fetch_helm() { # sets HELM_SOURCE
+  (cd / && GOFLAGS=-mod=mod quietly helm-source retried go mod download -json "helm.sh/helm/v4@v$HELM")
+  HELM_SOURCE=$(sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p' "$LOGS/helm-source.log")
+  [ -n "$HELM_SOURCE" ] || die "Helm $HELM could not be fetched: $LOGS/helm-source.log"
 }
 
 build_pause() {
@@ -55,7 +87,8 @@ build_pause() {
     need_packages gcc:gcc /usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
     mkdir -p "$out"
     gcc -O2 -static -s -o "$out/pause" "$HERE/pause/pause.c"
-    image_archive "$out/pause.tar" localhost/pause:1 "$out/pause" '["/pause"]'
+    image_archive "$out/pause.tar.part" localhost/pause:1 "$out/pause" '["/pause"]'
+    mv "$out/pause.tar.part" "$out/pause.tar"
   fi
   say "$out ($(du -h "$out/pause" | cut -f1))"
 }
@@ -64,6 +97,7 @@ build_pause() {
 image_archive() {
   local work layer config
   work=$(mktemp -d)
+  at_exit rm -rf "$work"
   tar -C "$(dirname "$3")" --owner=0 --group=0 --mtime=@0 -cf "$work/layer.tar" "$(basename "$3")"
   layer=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
   printf '{"architecture":"amd64","os":"linux","config":{"Entrypoint":%s,"User":"65535:65535"},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$4" "$layer" >"$work/config.json"
@@ -71,22 +105,48 @@ image_archive() {
   mv "$work/config.json" "$work/$config.json"
   printf '[{"Config":"%s.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$config" "$2" >"$work/manifest.json"
   tar -C "$work" -cf "$1" manifest.json "$config.json" layer.tar
-  rm -rf "$work"
+}
+
+tools_are_built() {
+  local have=("$TOOLS/kubernetes-$KUBERNETES/kubelet" "$TOOLS/helm-$HELM/helm")
+  [ "$PLACE" = kind ] || have+=("$TOOLS/coredns-$COREDNS/coredns" "$TOOLS/pause-1/pause.tar")
+  all_exist "${have[@]}"
 }
 
 build_tools() {
-  local have=("$TOOLS/kubernetes-$KUBERNETES/kubelet" "$TOOLS/helm-$HELM/helm")
-  [ "$PLACE" = kind ] || have+=("$TOOLS/coredns-$COREDNS/coredns" "$TOOLS/pause-1/pause.tar")
-  if all_exist "${have[@]}"; then
+  if tools_are_built; then
     say "Kubernetes $KUBERNETES and Helm $HELM are built ($TOOLS)"
     return
   fi
+  lock_tools
   step "Kubernetes $KUBERNETES with etcd" build_hyperkube
   step "Helm $HELM" build_helm
   if [ "$PLACE" = bare ]; then
     step "CoreDNS $COREDNS" build_coredns
     step "pause" build_pause
   fi
+  exec 7>&-
+}
+
+# Two builds at once would write the same files.
+lock_tools() {
+  exec 7>"$TOOLS/.lock"
+  flock -n 7 && return
+  say "another command builds the tools; waiting for it"
+  flock 7
+}
+
+# What the builds need from elsewhere, before anything is built.
+fetch_tools() {
+  ! tools_are_built || return 0
+  need_kubernetes
+  need_packages gcc:gcc /usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
+  need_go
+  say "Go modules of Kubernetes $KUBERNETES, Helm $HELM and CoreDNS $COREDNS"
+  fetch_modules hyperkube "$HERE/tools/kubernetes-$KUBERNETES"
+  fetch_helm
+  fetch_modules helm "$HELM_SOURCE/cmd/helm"
+  [ "$PLACE" = kind ] || fetch_modules coredns "$HERE/tools/coredns-$COREDNS"
 }
 
 all_exist() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ends what demo.sh brought up: the cluster and all that ran in it. What was built stays in the cache.
-set -euo pipefail
+set -Eeuo pipefail
 CLUSTER_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/../cluster" && pwd)
 # shellcheck source=../cluster/lib.sh
 source "$CLUSTER_SCRIPTS/lib.sh"

@@ -9,7 +9,7 @@
 #
 # The namespace `hospital` is the story's own and is made anew each time. MODELWARD_CLUSTER and the other parameters of
 # tests/cluster/cluster.sh apply.
-set -euo pipefail
+set -Eeuo pipefail
 DEMO=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib.sh
 source "$DEMO/../lib.sh"
@@ -41,8 +41,9 @@ load_images() { "$CLUSTER_SCRIPTS/images.sh" load operator inference trainer pos
 install_charts() {
   restricted_namespace "$SYSTEM"
   "$CLUSTER_SCRIPTS/images.sh" values >"$WORK/images.yaml"
+  clear_pending_release modelward-crds
+  clear_pending_release modelward
   quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$SYSTEM" --wait --timeout 2m
-  # What a former attempt left half-way is waited for, not repaired by hand: the same command is the cure.
   if ! helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \
     --values "$REPOSITORY/manifests/local/values.yaml" --values "$WORK/images.yaml" --set "remediation.verificationSeconds=$WATCHED" \
     --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
@@ -145,7 +146,7 @@ make_people() {
 }
 
 start_synthetic() {
-  trap 'kubectl delete --namespace "$NAMESPACE" pod modelward-load-heart --ignore-not-found --wait=false >/dev/null 2>&1 || true' EXIT
+  at_exit kubectl delete --namespace "$NAMESPACE" pod modelward-load-heart --ignore-not-found --wait=false
   start_load "$NAMESPACE" heart "$RATE" 0 --synthetic-key /key/traffic.key
   tell "heart-1 knows Cleveland's patients and answers; $RATE synthetic requests a second begin"
 }
@@ -294,7 +295,7 @@ story_table() {
 
 # === all ===
 
-need_packages curl:curl python3:python3 jq:jq openssl:openssl
+"$TESTS/fetch.sh" demo
 step "programs and images" build_images
 step "cluster" bring_up
 step "images into the cluster" load_images

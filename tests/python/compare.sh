@@ -3,31 +3,38 @@
 # compared with the first with NumPy's bootstrap.
 #
 #   compare.sh            builds the trainer, makes the Python environment if needed, compares
+#   compare.sh fetch      makes the Python environment alone
 #   TRAINER=PATH          uses this trainer instead of building one
-set -euo pipefail
+set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ROOT=$(cd "$HERE/../.." && pwd)
-CACHE=${MODELWARD_CACHE:-$HOME/.cache/modelward}
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+# shellcheck source=tests/cluster/lib.sh
+source "$HERE/../cluster/lib.sh"
 VENV=$CACHE/venv/sklearn
 
-# The environment is whole when its mark holds these very requirements: an interrupted one is made anew.
-if ! cmp -s "$HERE/requirements.txt" "$VENV/.requirements"; then
-  echo "making a Python environment in $VENV (scikit-learn, about a minute)"
+# The environment is whole when its mark holds these very requirements: an interrupted one is made again.
+make_environment() {
+  ! cmp -s "$HERE/requirements.txt" "$VENV/.requirements" || return 0
+  say "a Python environment in $VENV: $(grep -v '^#' "$HERE/requirements.txt" | paste -sd' ')"
+  need_python
   rm -rf "$VENV"
   mkdir -p "$(dirname "$VENV")"
-  python3 -m venv "$VENV" || { echo "python3 -m venv failed; install python3-venv" >&2; exit 1; }
-  "$VENV/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$HERE/requirements.txt"
+  quietly venv python3 -m venv "$VENV"
+  counted pip packages_fetched retried "$VENV/bin/pip" install --disable-pip-version-check --progress-bar off --only-binary :all: -r "$HERE/requirements.txt"
   cp "$HERE/requirements.txt" "$VENV/.requirements"
-fi
+}
+
+packages_fetched() { printf '%s packages fetched' "$(grep -cE '^ *(Downloading|Using cached) ' "$1")"; }
+
+make_environment
+[ "${1:-}" != fetch ] || exit 0
 
 if [ -z "${TRAINER:-}" ]; then
-  cargo build --quiet --locked --manifest-path "$ROOT/Cargo.toml" -p modelward-trainer
+  (cd "$REPOSITORY" && cargo_counted trainer build --locked -p modelward-trainer)
   TRAINER=$CARGO_TARGET_DIR/debug/modelward-trainer
 fi
 
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+at_exit rm -rf "$WORK"
 
 compare() { # NAME SPEC CSV
   echo "== $1"
@@ -36,8 +43,8 @@ compare() { # NAME SPEC CSV
   "$VENV/bin/python" "$HERE/compare_sklearn.py" "$WORK/$1/snapshot" "$WORK/$1/bundle"
 }
 
-DATA=$ROOT/manifests/samples/heart-disease
-compare cleveland "$ROOT/manifests/samples/heart-1.yaml" "$DATA/cleveland.csv"
+DATA=$REPOSITORY/manifests/samples/heart-disease
+compare cleveland "$REPOSITORY/manifests/samples/heart-1.yaml" "$DATA/cleveland.csv"
 # Missing values in most rows, categories that some folds never see, every code declared as a category.
 compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"
 
@@ -61,7 +68,7 @@ compare_champion() { # METRIC
     }
     csv { kept = kept "    " $0 "\n" }
     { print }
-  ' "$ROOT/manifests/samples/heart-1.yaml" | sed "s/selectBy: F1/selectBy: $1/" >"$spec"
+  ' "$REPOSITORY/manifests/samples/heart-1.yaml" | sed "s/selectBy: F1/selectBy: $1/" >"$spec"
   local sources=(--source "$DATA/cleveland.csv" --source "$DATA/hungarian.csv")
   RUST_LOG=warn "$TRAINER" snapshot --spec "$spec" "${sources[@]}" --out "$at/snapshot" >/dev/null
   RUST_LOG=warn "$TRAINER" fit --spec "$spec" --snapshot-dir "$at/snapshot" --champion "$WORK/cleveland/bundle" --out "$at/bundle" >/dev/null

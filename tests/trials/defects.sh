@@ -4,21 +4,25 @@
 #
 #   defects.sh            every patch in defects/
 #   defects.sh PATCH…     these alone
-set -euo pipefail
+set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-REPOSITORY=$(cd "$HERE/../.." && pwd)
+# shellcheck source=tests/cluster/lib.sh
+source "$HERE/../cluster/lib.sh"
 # Always the same place, so that what was built there before is used again.
-COPY=${MODELWARD_CACHE:-$HOME/.cache/modelward}/defects
+COPY=$CACHE/defects
 # A build folder of its own: cargo knows what it built by paths within a workspace and by times, and would take what it made
 # of a defect for what it makes of the repository itself.
-export CARGO_TARGET_DIR=${MODELWARD_CACHE:-$HOME/.cache/modelward}/defects-target
+export CARGO_TARGET_DIR=$CACHE/defects-target
 
 patches=("$@")
 [ ${#patches[@]} -gt 0 ] || patches=("$HERE"/defects/*.patch)
 
 mkdir -p "$COPY"
 exec 9> "$COPY.lock"
-flock 9
+flock -n 9 || {
+  say "another run of the seeded defects is under way; waiting for it"
+  flock 9
+}
 cd "$REPOSITORY"
 # Files that did not change keep their times, and so what was built from them; the others are new now, whenever they were written.
 git ls-files --cached --others --exclude-standard -z | while IFS= read -r -d '' file; do
@@ -30,22 +34,21 @@ while IFS= read -r -d '' file; do
   cmp -s "$file" "$COPY/$file" || { mkdir -p "$COPY/$(dirname "$file")" && cp --preserve=mode "$file" "$COPY/$file"; }
 done < "$COPY.files"
 
+# A patch that stays where this script ends is undone by the copying above, the next time.
+undo() { (cd "$COPY" && patch --quiet --reverse -p1 < "$patch"); }
+
 caught=0
 for patch in "${patches[@]}"; do
   name=$(basename "$patch" .patch)
-  (cd "$COPY" && patch --quiet --forward -p1 < "$patch") || { echo "$name does not apply to this state of the repository" >&2; exit 1; }
-  undo() { (cd "$COPY" && patch --quiet --reverse -p1 < "$patch"); }
-  trap undo EXIT
+  (cd "$COPY" && patch --quiet --forward -p1 < "$patch") || die "$name does not apply to this state of the repository"
   echo "seeded: $name"
-  (cd "$COPY" && cargo build --locked --quiet -p modelward-trials --bin trials)
+  (cd "$COPY" && cargo_counted defects-build build --locked -p modelward-trials --bin trials)
   "$CARGO_TARGET_DIR/debug/trials" --story approved --site 'POST modelversions' --expect-violations > "$COPY.log" 2>&1 || {
-    tail -n 20 "$COPY.log" >&2
-    echo "$name was not found by the trials" >&2
-    exit 1
+    last_lines 20 "$COPY.log" >&2
+    die "$name was not found by the trials; the whole output is in $COPY.log"
   }
-  grep -hE '^ +I[0-9]' "$COPY.log" | sed -E 's/-[0-9a-f]{8}\b/-…/g; s/sha256:[0-9a-f]+/sha256:…/g' | cut -c1-180 | sort -u | head -n 4
+  grep -hE '^ +I[0-9]' "$COPY.log" | sed -E 's/-[0-9a-f]{8}\b/-…/g; s/sha256:[0-9a-f]+/sha256:…/g' | cut -c1-180 | sort -u | sed -n 1,4p
   tail -n 1 "$COPY.log"
-  trap - EXIT
   undo
   caught=$((caught + 1))
 done

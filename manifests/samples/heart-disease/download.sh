@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Fetches the two files of this folder from their source and checks that they are the very bytes that are kept here.
 #   download.sh [DIRECTORY]      default: this folder
-set -euo pipefail
+set -Eeuo pipefail
+shopt -s inherit_errexit
+trap 'echo "failed: ${BASH_SOURCE[0]} line $LINENO: \`$BASH_COMMAND\` ended with exit status $?" >&2' ERR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 directory=${1:-$here}
 source=https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease

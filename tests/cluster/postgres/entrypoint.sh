@@ -1,7 +1,9 @@
 #!/bin/bash
 # Makes the database at the first start, then becomes the server. The data directory gets its name last, so a first
 # start that was cut short begins again; $PGDATA must therefore lie below the volume, not be its root.
-set -euo pipefail
+set -Eeuo pipefail
+shopt -s inherit_errexit
+trap 'echo "failed: ${BASH_SOURCE[0]} line $LINENO: \`$BASH_COMMAND\` ended with exit status $?" >&2' ERR
 [ "${1:-}" = postgres ] || exec "$@"
 if [ ! -d "$PGDATA" ]; then
   user=${POSTGRES_USER:-postgres}
