@@ -10,7 +10,7 @@ SHELL := bash
 MODELWARD_CACHE ?= $(HOME)/.cache/modelward
 export MODELWARD_CACHE
 export CARGO_TARGET_DIR ?= $(MODELWARD_CACHE)/target
-export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/local/go/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -19,7 +19,7 @@ help: ## This table of contents
 	@awk 'BEGIN { FS = ":.*## " } /^## / { printf "\n%s\n", substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 ## The story
-.PHONY: demo demo-down cluster cluster-down
+.PHONY: demo demo-down cluster cluster-down cluster-soak
 
 demo: ## Builds, brings a cluster up, installs the charts, trains, serves, sees drift, waits for an approval, retrains, takes over
 	@tests/demo/demo.sh
@@ -33,8 +33,13 @@ cluster: ## A Kubernetes cluster: kind where Docker and kind are, otherwise one 
 cluster-down: ## Ends the cluster
 	@tests/cluster/cluster.sh down
 
+cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside busy loops; then late, and killed half-way
+	@tests/cluster/soak.sh $(or $(SOAK),30)
+	@tests/cluster/soak.sh late
+	@tests/cluster/soak.sh killed
+
 ## Checks
-.PHONY: check test attack trials deny
+.PHONY: check test fresh attack trials deny
 
 check: ## The inner loop: format, lints, unit tests of the pure crates
 	cargo fmt --all --check
@@ -45,6 +50,9 @@ check: ## The inner loop: format, lints, unit tests of the pure crates
 test: ## Everything that must hold on each change, with a table of its parts and their times
 	@tests/run.sh
 
+fresh: ## The demo and the tests as a new machine sees them: a fresh clone, an empty HOME and empty caches (FRESH_DIR, FRESH_KEEP)
+	@tests/fresh.sh
+
 attack: ## Attacks on the gate and on the running operator, each refused by name or without effect, and honest uses, each allowed
 	@set -o pipefail; cargo test --locked --quiet -p modelward-tests --test gate --test attack -- --nocapture 2>&1 \
 	  | grep -vE '^(\.?|running .*|test result: ok.*)$$' \
@@ -52,7 +60,7 @@ attack: ## Attacks on the gate and on the running operator, each refused by name
 	    END { printf "%d attacks executed\n%d attacks refused, %d honest uses allowed\n", executed, refused, allowed }'
 
 trials: ## The loop, with the operator cut off before, during and after each of its writes; and seeded defects, which must be found
-	@cargo build --locked --quiet -p modelward-trials --bin trials
+	@cargo build --locked -p modelward-trials --bin trials
 	@$(CARGO_TARGET_DIR)/debug/trials
 	@tests/trials/defects.sh
 	@cargo test --locked --quiet -p modelward-profile --test verdict heart
@@ -67,10 +75,13 @@ disruptions: ## 200 requests a second while programs are killed, Pods evicted an
 	@tests/disruptions.sh
 
 ## Making things
-.PHONY: generate images tools
+.PHONY: generate fetch images tools
 
 generate: ## Writes what is generated from the Rust types: CRDs and the API reference
 	cargo run --locked --quiet -p modelward-crds --bin crdgen
+
+fetch: ## Installs and fetches what the demo and the tests need from elsewhere, so that both can run without a network
+	@tests/fetch.sh test
 
 images: ## Builds the images
 	@tests/cluster/images.sh build

@@ -22,7 +22,8 @@ part_fetch() { # everything that comes from elsewhere, and the tools that are bu
 part_lints() {
   cargo fmt --all --check
   cargo_counted clippy clippy --workspace --all-targets --locked -- -D warnings
-  cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
+  cargo_counted crdgen build --locked -p modelward-crds --bin crdgen
+  "$CARGO_TARGET_DIR/debug/crdgen" --check
   RUSTDOCFLAGS="-D warnings" cargo_counted doc doc --workspace --no-deps --locked
   # Its build takes longer than all lints together: a machine that has it uses it, and .github/workflows/ci.yml always does.
   if command -v cargo-deny >/dev/null; then cargo deny --log-level error --locked check bans licenses sources; fi

@@ -12,7 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use serde_json::Value;
@@ -200,16 +200,33 @@ fn forbidden(graph: &Graph, rules: &[Rule]) -> Vec<String> {
     found
 }
 
+/// What cargo prints. The crates of every target are read, also those that no build on this machine needs: what is not
+/// here yet is fetched once.
 fn cargo(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .args(["--offline", "--locked"])
-        .current_dir(repository())
-        .output()
-        .expect("cargo runs");
+    let offline = run_cargo(arguments, &["--offline", "--locked"]);
+    let output = if offline.status.success() {
+        offline
+    } else {
+        let fetch = run_cargo(&["fetch"], &["--locked"]);
+        assert!(
+            fetch.status.success(),
+            "the crates of every target are needed: run `cargo fetch --locked` where a registry can be reached: {}",
+            String::from_utf8_lossy(&fetch.stderr)
+        );
+        run_cargo(arguments, &["--offline", "--locked"])
+    };
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {}: {error}", arguments.join(" "));
     String::from_utf8(output.stdout).expect("cargo writes UTF-8")
+}
+
+fn run_cargo(arguments: &[&str], flags: &[&str]) -> Output {
+    Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(flags)
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs")
 }
 
 fn repository() -> PathBuf {
