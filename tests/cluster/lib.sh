@@ -196,10 +196,10 @@ need_root() {
   [ "$(id -u)" = 0 ] || die "$1 needs root: run it with sudo (sudo -E make …)"
 }
 
-need_disk() { # GIGABYTES DIRECTORY
+need_disk() { # GIGABYTES DIRECTORY [VARIABLE]: the variable names another place
   local free
   free=$(df --output=avail -BG "$2" | tail -n 1 | tr -dc 0-9)
-  [ "$free" -ge "$1" ] || die "$2 has $free GB free and this needs $1: free some space, or set MODELWARD_CACHE to a larger disk"
+  [ "$free" -ge "$1" ] || die "$2 has $free GB free and this needs $1: free some space, or set ${3:-MODELWARD_CACHE} to a directory on a larger disk"
 }
 
 # need_packages COMMAND:PACKAGE…: installs the Debian or Ubuntu packages whose command is absent.
