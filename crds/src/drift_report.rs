@@ -69,8 +69,10 @@ pub struct DriftReportSpec {
     #[schemars(length(min = 1, max = 45))]
     pub version: String,
     /// Beginning of the window, by the time at which the server received a row.
+    #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub start_time: Time,
     /// End of the window; a row of this very moment belongs to the next one.
+    #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub end_time: Time,
 }
 

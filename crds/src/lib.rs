@@ -54,6 +54,12 @@ use kube::CustomResourceExt as _;
 pub const GROUP: &str = "modelward.io";
 /// The only version of the group.
 pub const VERSION: &str = "v1alpha1";
+/// The times that people may write: what the API server's own check of `date-time` lets through beyond this (ten digits of a
+/// second, an offset of `+01:60`, the end of the year 9999) no client in Rust can read.
+pub(crate) const TIME_PATTERN: &str = concat!(
+    "^([0-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-[0-9]{2}-[0-9]{2}",
+    "T[0-9]{2}:[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+);
 /// The one field manager that the operator applies with.
 pub const FIELD_MANAGER: &str = "modelward-operator";
 

@@ -297,8 +297,10 @@ pub struct AcceptedWindow {
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub rows: i64,
     /// Its beginning.
+    #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub start_time: Time,
     /// Its end.
+    #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub end_time: Time,
 }
 

@@ -9,10 +9,10 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::{Api, Client, api::PostParams, runtime::events::Recorder};
+use kube::{Api, Client, api::PostParams};
 use tokio::sync::OnceCell;
 
-use crate::{Config, Error, LedgerClient, Metrics, backoff::Backoff, events};
+use crate::{Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable};
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,6 +31,7 @@ pub struct Context {
     /// What the operator counts.
     pub metrics: Metrics,
     pub(crate) recorder: Recorder,
+    pub(crate) unreadable: Unreadable,
     pub(crate) versions_backoff: Backoff,
     pub(crate) models_backoff: Backoff,
     pub(crate) reports_backoff: Backoff,
@@ -56,13 +57,13 @@ impl Context {
         instance: &str,
         clock: Clock,
     ) -> Self {
-        let recorder = events::recorder(client.clone(), instance);
         Self {
             client,
             config,
             ledger,
             metrics,
-            recorder,
+            recorder: Recorder::new(instance),
+            unreadable: Unreadable::default(),
             versions_backoff: Backoff::default(),
             models_backoff: Backoff::default(),
             reports_backoff: Backoff::default(),

@@ -1,30 +1,42 @@
-//! Events: one for each condition that changed its status or reason.
+//! Events on objects: one for each condition that changed its status or reason.
 
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::{Condition, MicroTime},
+};
 use kube::{
-    Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    Api, Resource,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    runtime::events::EventType,
 };
 use modelward_core::conditions;
 use modelward_crds::conditions::types;
 
-use crate::{Context, ledger::chain};
+use crate::{Context, Error, ledger::chain};
 
+/// Who reports.
+const CONTROLLER: &str = "modelward-operator";
 /// An Event's note holds 1 kB.
 const NOTE_LIMIT: usize = 900;
+/// An Event's name is the object's name, a dot and 16 digits, of 253 characters at most.
+const NAME_LIMIT: usize = 236;
+/// The same Event is not sent again within this time; after it the first one is counted up.
+const QUIET: SignedDuration = SignedDuration::from_mins(10);
+/// The API server deletes Events after an hour: a later one is a new one.
+const FORGOTTEN: SignedDuration = SignedDuration::from_mins(55);
+/// Events that are remembered.
+const REMEMBERED: usize = 4096;
 
-/// The one recorder of a process: it folds repeated Events into a count.
-pub fn recorder(client: Client, instance: &str) -> Recorder {
-    Recorder::new(
-        client,
-        Reporter {
-            controller: "modelward-operator".into(),
-            instance: Some(instance.to_owned()),
-        },
-    )
-}
-
-/// Publishes an Event for each condition that is not what it was. Summaries that say the same as another are left out.
+/// Publishes an Event for each condition that changed in a way that a person wants to know of.
 pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     ctx: &Context,
     object: &K,
@@ -32,33 +44,27 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     new: &[Condition],
 ) {
     let about = object.object_ref(&());
-    for condition in conditions::changed(old, new) {
-        // Reconciling and Stalled follow from Ready, which says the same in the same words.
-        if matches!(condition.type_.as_str(), types::RECONCILING | types::STALLED) {
-            continue;
-        }
+    // Reconciling and Stalled follow from Ready, which says the same in the same words.
+    let summaries = [types::RECONCILING, types::STALLED];
+    for condition in conditions::worth_an_event(old, new, &summaries) {
         let bad = condition.status == "False" && conditions::is_true(new, types::STALLED);
+        let type_ = if bad {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
         let note = format!(
             "{} is {}: {}",
             condition.type_, condition.status, condition.message
         );
-        publish(
-            ctx,
-            &about,
-            if bad {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            &condition.reason,
-            &condition.type_,
-            note,
-        )
-        .await;
+        publish(ctx, &about, type_, &condition.reason, &condition.type_, note).await;
     }
 }
 
-/// Publishes one Event. An Event that cannot be written is logged and stops nothing.
+/// Publishes one Event, and gives whether the API server has accepted it.
+///
+/// The same Event about the same object is sent once in ten minutes: true says then that it was accepted before. One that
+/// is not accepted is counted and logged, and stops nothing.
 pub async fn publish(
     ctx: &Context,
     about: &ObjectReference,
@@ -66,24 +72,233 @@ pub async fn publish(
     reason: &str,
     action: &str,
     note: String,
-) {
-    let event = Event {
-        type_,
+) -> bool {
+    let said = Said {
+        about: about
+            .uid
+            .clone()
+            .or_else(|| about.name.clone())
+            .unwrap_or_default(),
         reason: reason.to_owned(),
-        note: Some(note.chars().take(NOTE_LIMIT).collect()),
         action: action.to_owned(),
-        secondary: None,
+        note: note.chars().take(NOTE_LIMIT).collect(),
     };
-    if let Err(error) = ctx
-        .call("write an Event", ctx.recorder.publish(&event, about))
-        .await
-    {
-        let name = about.name.as_deref().unwrap_or_default();
-        tracing::warn!(
-            object.name = name,
-            reason,
-            "event about {name} was not written: {}",
-            chain(&error)
-        );
+    let now = ctx.now();
+    let sent = match ctx.recorder.plan(&said, now) {
+        Plan::Nothing => return true,
+        Plan::Repeat(sent) => match repeat(ctx, about, &sent, now).await {
+            // The first one is gone.
+            Err(error) if error.code() == Some(404) => create(ctx, about, type_, &said, now).await,
+            repeated => repeated.map(|()| Sent {
+                count: sent.count.saturating_add(1),
+                ..sent
+            }),
+        },
+        Plan::Create => create(ctx, about, type_, &said, now).await,
+    };
+    match sent {
+        Ok(sent) => {
+            ctx.recorder.note(said, Sent { at: now, ..sent });
+            true
+        }
+        Err(error) => {
+            ctx.metrics.event_failed();
+            let name = about.name.as_deref().unwrap_or_default();
+            tracing::warn!(
+                object.name = name,
+                reason,
+                "event about {name} was not accepted: {}",
+                chain(&error)
+            );
+            false
+        }
+    }
+}
+
+async fn create(
+    ctx: &Context,
+    about: &ObjectReference,
+    type_: EventType,
+    said: &Said,
+    now: Timestamp,
+) -> Result<Sent, Error> {
+    let object: String = about
+        .name
+        .as_deref()
+        .unwrap_or(CONTROLLER)
+        .chars()
+        .take(NAME_LIMIT)
+        .collect();
+    let name = format!("{object}.{:016x}", rand::random::<u64>());
+    let event = Event {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            namespace: about.namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        action: Some(said.action.clone()),
+        reason: Some(said.reason.clone()),
+        note: Some(said.note.clone()),
+        type_: Some(
+            match type_ {
+                EventType::Normal => "Normal",
+                EventType::Warning => "Warning",
+            }
+            .to_owned(),
+        ),
+        event_time: Some(MicroTime(now)),
+        regarding: Some(about.clone()),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(ctx.recorder.instance.clone()),
+        ..Event::default()
+    };
+    let (api, params) = (events_near(ctx, about), PostParams::default());
+    ctx.call("write an Event", api.create(&params, &event)).await?;
+    Ok(Sent {
+        name,
+        first: now,
+        at: now,
+        count: 1,
+    })
+}
+
+/// Counts an Event up that is there.
+async fn repeat(ctx: &Context, about: &ObjectReference, sent: &Sent, now: Timestamp) -> Result<(), Error> {
+    let series = EventSeries {
+        count: sent.count.saturating_add(1),
+        last_observed_time: MicroTime(now),
+    };
+    let patch = Patch::Merge(serde_json::json!({ "series": series }));
+    let (api, params) = (events_near(ctx, about), PatchParams::default());
+    ctx.call("count an Event up", api.patch(&sent.name, &params, &patch))
+        .await?;
+    Ok(())
+}
+
+/// Events live in the namespace of the object, those about cluster-wide objects in `default`.
+fn events_near(ctx: &Context, about: &ObjectReference) -> Api<Event> {
+    let namespace = about.namespace.as_deref().unwrap_or("default");
+    Api::namespaced(ctx.client.clone(), namespace)
+}
+
+// === what was sent ===
+
+/// The Events that this process sent lately.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    instance: String,
+    sent: Mutex<HashMap<Said, Sent>>,
+}
+
+/// What makes two Events the same.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Said {
+    about: String,
+    reason: String,
+    action: String,
+    note: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Sent {
+    name: String,
+    first: Timestamp,
+    at: Timestamp,
+    count: i32,
+}
+
+/// What to do with an Event.
+#[derive(Clone, Debug, PartialEq)]
+enum Plan {
+    Nothing,
+    Create,
+    Repeat(Sent),
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// The one recorder of a process. `instance` names the process.
+    pub(crate) fn new(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            sent: Mutex::default(),
+        }
+    }
+
+    fn plan(&self, said: &Said, now: Timestamp) -> Plan {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        match sent.get(said) {
+            Some(sent) if now.duration_since(sent.at) < QUIET => Plan::Nothing,
+            Some(sent) if now.duration_since(sent.first) < FORGOTTEN => Plan::Repeat(sent.clone()),
+            _ => Plan::Create,
+        }
+    }
+
+    fn note(&self, said: Said, event: Sent) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() >= REMEMBERED {
+            let now = event.at;
+            sent.retain(|_, known| now.duration_since(known.at) < QUIET);
+            // All of them are recent: a few duplicates do less harm than a memory without a bound.
+            if sent.len() >= REMEMBERED {
+                sent.clear();
+            }
+        }
+        sent.insert(said, event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn said(note: &str) -> Said {
+        Said {
+            about: "uid".into(),
+            reason: "DriftFound".into(),
+            action: "Judge".into(),
+            note: note.into(),
+        }
+    }
+
+    fn sent(first: i64, last: i64) -> Sent {
+        Sent {
+            name: "heart.1".into(),
+            first: at(first),
+            at: at(last),
+            count: 1,
+        }
+    }
+
+    #[test]
+    fn the_same_event_is_sent_once_in_ten_minutes_and_counted_up_after_that() {
+        let recorder = Recorder::new("operator-0");
+        assert_eq!(recorder.plan(&said("a"), at(0)), Plan::Create);
+        recorder.note(said("a"), sent(0, 0));
+        assert_eq!(recorder.plan(&said("a"), at(599)), Plan::Nothing);
+        assert_eq!(recorder.plan(&said("a"), at(600)), Plan::Repeat(sent(0, 0)));
+        recorder.note(said("a"), sent(0, 3000));
+        assert_eq!(recorder.plan(&said("a"), at(3700)), Plan::Create);
+    }
+
+    #[test]
+    fn an_event_with_other_words_is_another_event() {
+        let recorder = Recorder::new("operator-0");
+        recorder.note(said("3 features"), sent(0, 0));
+        assert_eq!(recorder.plan(&said("4 features"), at(1)), Plan::Create);
+    }
+
+    #[test]
+    fn the_memory_of_events_is_bounded() {
+        let recorder = Recorder::new("operator-0");
+        for number in 0..3 * REMEMBERED {
+            recorder.note(said(&number.to_string()), sent(0, 0));
+        }
+        assert!(recorder.sent.lock().unwrap().len() <= REMEMBERED);
     }
 }

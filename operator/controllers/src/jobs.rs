@@ -488,13 +488,9 @@ pub(crate) fn pull_secrets(config: &Config) -> Vec<Value> {
 
 /// The Jobs of this owner, by owner and not by label: a label can be copied.
 async fn jobs(ctx: &Context, owner: &JobOwner) -> Result<Vec<Job>, Error> {
-    let api = Api::<Job>::namespaced(ctx.client.clone(), &owner.namespace);
     let labelled = ListParams::default().labels(&format!("{}={}", owner.label, owner.label_value()));
-    let list = ctx
-        .call(format!("list Jobs of {}", owner.name), api.list(&labelled))
-        .await?;
-    Ok(list
-        .items
+    let found = ctx.list::<Job>(Some(&owner.namespace), &labelled).await?;
+    Ok(found
         .into_iter()
         .filter(|job| is_owned(job, &owner.uid))
         .collect())
@@ -577,12 +573,8 @@ async fn failure(ctx: &Context, namespace: &str, job: &Job) -> Result<JobSeen, E
 /// Termination messages of the Job's containers, newest Pod first.
 async fn terminations(ctx: &Context, namespace: &str, job: &Job) -> Result<Vec<String>, Error> {
     let uid = job.uid().unwrap_or_default();
-    let api = Api::<Pod>::namespaced(ctx.client.clone(), namespace);
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/controller-uid={uid}"));
-    let mut pods = ctx
-        .call(format!("list Pods of Job {}", job.name_any()), api.list(&of_job))
-        .await?
-        .items;
+    let mut pods = ctx.list::<Pod>(Some(namespace), &of_job).await?;
     // The label could be anybody's; the owner reference is the Job controller's.
     pods.retain(|pod| is_owned(pod, &uid));
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));

@@ -32,6 +32,8 @@ pub struct Metrics {
     drifted_features: Family<ModelLabels, Gauge>,
     approval_enforced: Gauge,
     actions: Family<ActionLabels, Counter>,
+    unreadable: Family<KindLabels, Gauge>,
+    events_failed: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -106,7 +108,14 @@ impl Metrics {
             drifted_features: Family::default(),
             approval_enforced: Gauge::default(),
             actions: Family::default(),
+            unreadable: Family::default(),
+            events_failed: Counter::default(),
         };
+        registry.register(
+            "modelward_unreadable_objects",
+            "Objects that the operator cannot deserialise and ignores, by kind",
+            metrics.unreadable.clone(),
+        );
         registry.register(
             "modelward_approval_enforced",
             "1 where a forged decision was refused by the admission policies when it was last tried; nothing risky runs otherwise",
@@ -183,6 +192,11 @@ impl Metrics {
             "actions_ended",
             "Actions that have ended, by type and reason",
             metrics.actions.clone(),
+        );
+        registry.register(
+            "events_failed",
+            "Events that the API server did not accept",
+            metrics.events_failed.clone(),
         );
         registry.register(
             "build",
@@ -295,6 +309,20 @@ impl Metrics {
                 reason: reason.to_owned(),
             })
             .inc();
+    }
+
+    /// Notes how many objects of a kind cannot be deserialised.
+    pub fn unreadable(&self, kind: &str, count: usize) {
+        self.unreadable
+            .get_or_create(&KindLabels {
+                kind: kind.to_owned(),
+            })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts an Event that the API server did not accept.
+    pub fn event_failed(&self) {
+        self.events_failed.inc();
     }
 
     /// Notes whether this process leads.

@@ -26,7 +26,8 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt as _,
-    core::{DeserializeGuard, PartialObjectMeta},
+    api::ObjectMeta,
+    core::{DeserializeGuard, PartialObjectMeta, PartialObjectMetaExt as _},
     runtime::{
         Config as ControllerConfig, Controller, WatchStreamExt as _,
         controller::Action,
@@ -251,8 +252,8 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    /// The objects that a controller reconciles, each time one changes, and what is known of all of them. `gone` is told of one
-    /// that was deleted.
+    /// The objects that a controller reconciles, each time one changes, and what is known of all of them. `gone` is called for
+    /// each one that was deleted, also for those that a new list no longer has.
     pub(crate) fn primary<K, G>(
         &self,
         gone: G,
@@ -261,7 +262,7 @@ impl Watching {
         impl Stream<Item = watcher::Result<Guarded<K>>> + Send + use<K, G>,
     )
     where
-        G: Fn(&Context, &Guarded<K>) + Send + 'static,
+        G: Fn(&Context, &PartialObjectMeta<K>) + Send + 'static,
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
             + std::fmt::Debug
@@ -272,12 +273,15 @@ impl Watching {
     {
         let (reader, writer) = store();
         let ctx = self.ctx.clone();
+        let mut known = Known::default();
         let objects = self
             .stream(self.api::<Guarded<K>>(), "")
             .inspect_ok(move |event| {
-                if let watcher::Event::Delete(object) = event {
-                    gone(&ctx, object);
+                for metadata in known.follow(event) {
+                    ctx.unreadable.forget(metadata.uid.as_deref().unwrap_or_default());
+                    gone(&ctx, &metadata.into_response_partial());
                 }
+                ctx.metrics.unreadable(&K::kind(&()), known.unreadable);
             })
             .reflect(writer)
             .touched_objects();
@@ -353,6 +357,101 @@ impl Watching {
     }
 }
 
+/// The objects that a watch has reported, and how many of them cannot be deserialised.
+#[derive(Default)]
+struct Known {
+    objects: BTreeMap<(Option<String>, String), Seen>,
+    /// What the list that is under way has reported so far.
+    listing: BTreeMap<(Option<String>, String), Seen>,
+    unreadable: usize,
+}
+
+struct Seen {
+    uid: Option<String>,
+    unreadable: bool,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Takes one event in, and gives the metadata of the objects that are gone since. A deletion that the watch missed shows
+    /// as an object that the next list no longer has.
+    fn follow<K: Resource>(&mut self, event: &watcher::Event<Guarded<K>>) -> Vec<ObjectMeta> {
+        match event {
+            watcher::Event::Init => {
+                self.listing.clear();
+                Vec::new()
+            }
+            watcher::Event::InitApply(object) => {
+                self.listing.insert(place(object), seen(object));
+                Vec::new()
+            }
+            watcher::Event::InitDone => {
+                let before = std::mem::replace(&mut self.objects, std::mem::take(&mut self.listing));
+                self.unreadable = self.objects.values().filter(|seen| seen.unreadable).count();
+                before
+                    .into_iter()
+                    .filter(|(place, seen)| {
+                        self.objects
+                            .get(place)
+                            .is_none_or(|now| now.uid != seen.uid)
+                    })
+                    .map(|(place, seen)| metadata(place, seen))
+                    .collect()
+            }
+            watcher::Event::Apply(object) => {
+                let (place, now) = (place(object), seen(object));
+                let uid = now.uid.clone();
+                self.unreadable += usize::from(now.unreadable);
+                let before = self.objects.insert(place.clone(), now);
+                self.forget(place, before, uid.as_deref())
+            }
+            watcher::Event::Delete(object) => {
+                let place = place(object);
+                let before = self.objects.remove(&place);
+                self.forget(place, before, None)
+            }
+        }
+    }
+
+    /// Stops counting an object, and gives it where it is not the one that is there now.
+    fn forget(
+        &mut self,
+        place: (Option<String>, String),
+        before: Option<Seen>,
+        now: Option<&str>,
+    ) -> Vec<ObjectMeta> {
+        let Some(before) = before else {
+            return Vec::new();
+        };
+        self.unreadable -= usize::from(before.unreadable);
+        if now.is_some() && before.uid.as_deref() == now {
+            return Vec::new();
+        }
+        vec![metadata(place, before)]
+    }
+}
+
+fn place<K: Resource>(object: &K) -> (Option<String>, String) {
+    (object.namespace(), object.name_any())
+}
+
+fn seen<K: Resource>(object: &Guarded<K>) -> Seen {
+    Seen {
+        uid: object.meta().uid.clone(),
+        unreadable: object.0.is_err(),
+    }
+}
+
+fn metadata((namespace, name): (Option<String>, String), seen: Seen) -> ObjectMeta {
+    ObjectMeta {
+        namespace,
+        name: Some(name),
+        uid: seen.uid,
+        ..ObjectMeta::default()
+    }
+}
+
 /// The versions that an object of this name concerns, in its namespace.
 fn matching<K: Resource>(
     versions: &Store<Guarded<ModelVersion>>,
@@ -395,14 +494,17 @@ where
                 .await
                 .unwrap_or_else(|_| Err(timeout()))
         }
-        Err(invalid) => Err(Error::Unreadable {
-            what: format!(
-                "{} {}",
-                K::kind(&()),
-                invalid.metadata.name.as_deref().unwrap_or_default()
-            ),
-            problem: invalid.error.clone(),
-        }),
+        Err(invalid) => {
+            ctx.report_unreadable(object).await;
+            Err(Error::Unreadable {
+                what: format!(
+                    "{} {}",
+                    K::kind(&()),
+                    invalid.metadata.name.as_deref().unwrap_or_default()
+                ),
+                problem: invalid.error.clone(),
+            })
+        }
     };
     ctx.metrics.ended(
         controller,
@@ -427,6 +529,10 @@ pub(crate) fn policy<K: Resource>(
     let name = object.name_any();
     if error.category() == "Conflict" {
         return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
+    }
+    // It was reported, and nothing but a change of the object makes a difference.
+    if matches!(error, Error::Unreadable { .. }) {
+        return Action::await_change();
     }
     let delay = backoff.failed(&key(object));
     ctx.metrics.failing(controller, backoff.failing());

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::reasons;
+
 /// What a condition should say; [`merge`] turns it into one with times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -123,6 +125,26 @@ pub fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition
         .collect()
 }
 
+/// The changed conditions that a person wants to know of, without those of these types.
+///
+/// A condition that starts as Unknown, or as waiting, says only that nothing has happened yet. Of several conditions that change for the same
+/// reason and in the same words, the first one says it all.
+pub fn worth_an_event<'a>(old: &[Condition], new: &'a [Condition], without: &[&str]) -> Vec<&'a Condition> {
+    let mut worth = Vec::<&Condition>::new();
+    for after in changed(old, new) {
+        let idle =
+            after.status == "Unknown" || matches!(after.reason.as_str(), reasons::WAITING | reasons::PENDING);
+        let starts_idle = idle && find(old, &after.type_).is_none();
+        let said = worth
+            .iter()
+            .any(|before| before.reason == after.reason && before.message == after.message);
+        if !starts_idle && !said && !without.contains(&after.type_.as_str()) {
+            worth.push(after);
+        }
+    }
+    worth
+}
+
 /// Kubernetes keeps whole seconds; what it would cut away must not make two equal statuses differ.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
@@ -161,6 +183,48 @@ mod tests {
         let verdicts = [Verdict::holds("Ready", "Serving", "2 Pods")];
         let first = merge(&[], &verdicts, Some(1), at(10));
         assert_eq!(merge(&first, &verdicts, Some(1), at(99)), first);
+    }
+
+    #[test]
+    fn a_condition_that_starts_as_unknown_is_no_event_and_one_that_becomes_unknown_is() {
+        let waiting = [Verdict::unknown(
+            "Trained",
+            "Waiting",
+            "the data is not accepted yet",
+        )];
+        let first = merge(&[], &waiting, Some(1), at(10));
+        assert!(worth_an_event(&[], &first, &[]).is_empty());
+        let trained = merge(
+            &first,
+            &[Verdict::holds("Trained", "BundlePublished", "")],
+            Some(1),
+            at(20),
+        );
+        let lost = merge(
+            &trained,
+            &[Verdict::unknown("Trained", "ResultLost", "")],
+            Some(1),
+            at(30),
+        );
+        assert_eq!(worth_an_event(&trained, &lost, &[])[0].reason, "ResultLost");
+    }
+
+    #[test]
+    fn conditions_that_change_for_one_reason_in_one_sentence_are_one_event() {
+        let rejected = [
+            Verdict::fails("DataValid", "DataInvalid", "column num is missing"),
+            Verdict::fails("Ready", "DataInvalid", "column num is missing"),
+            Verdict::holds("Stalled", "DataInvalid", "it cannot go on"),
+        ];
+        let new = merge(&[], &rejected, Some(1), at(10));
+        let worth = worth_an_event(&[], &new, &["Stalled"]);
+        assert_eq!(
+            worth
+                .iter()
+                .map(|condition| condition.type_.as_str())
+                .collect::<Vec<_>>(),
+            ["DataValid"]
+        );
     }
 
     #[test]

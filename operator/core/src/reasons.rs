@@ -52,6 +52,8 @@ pub const SERVING_VERSION_DELETED: &str = "ServingVersionDeleted";
 pub const NAME_TAKEN: &str = "NameTaken";
 /// A child was changed by somebody else and was put back.
 pub const ROUTES_TAMPERED: &str = "RoutesTampered";
+/// The object holds a value that this version of the operator cannot deserialise.
+pub const UNREADABLE: &str = "Unreadable";
 /// The API server refused a child.
 pub const CHILD_REFUSED: &str = "ChildRefused";
 

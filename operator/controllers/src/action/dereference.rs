@@ -25,18 +25,9 @@ pub async fn world(
     let name = &action.spec.model;
     let of_model = ListParams::default().fields(&format!("spec.model={name}"));
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
-    let versions = Api::<ModelVersion>::namespaced(ctx.client.clone(), &namespace);
-    let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
     // The record last: what is decided is guarded by its resourceVersion, and rests on nothing that is older than it is.
-    let actions = ctx
-        .call(
-            format!("list RemediationActions of {name}"),
-            actions.list(&of_model),
-        )
-        .await?;
-    let versions = ctx
-        .call(format!("list ModelVersions of {name}"), versions.list(&of_model))
-        .await?;
+    let actions = ctx.list::<RemediationAction>(Some(&namespace), &of_model).await?;
+    let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
     let ended = action::has_ended(action);
     let status = action.status.clone().unwrap_or_default();
     let gate = if ended || status.execution.is_some() {
@@ -64,14 +55,14 @@ pub async fn world(
         .await?;
     let reading = action.spec.action == ActionType::RetrainModel && !ended && status.snapshot.is_none();
     let (dataset, job) = match &model {
-        Some(model) if reading => data(ctx, action, owner, model, &versions.items).await?,
+        Some(model) if reading => data(ctx, action, owner, model, &versions).await?,
         _ => (DatasetSeen::Present(String::new()), JobSeen::Missing),
     };
     Ok(World {
         policy: ctx.config.policy.clone(),
         model,
-        versions: versions.items,
-        actions: actions.items,
+        versions,
+        actions,
         window,
         reports,
         dataset,
@@ -153,31 +144,15 @@ async fn reports(
     let routes = status.plan.map(|plan| plan.planned_routes).unwrap_or_default();
     let mut reports = Vec::new();
     for route in routes.iter().filter(|_| watched) {
-        let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
         let of_version = ListParams::default().fields(&format!("spec.version={}", route.version));
-        let found = ctx
-            .call(
-                format!("list DriftReports of {}", route.version),
-                api.list(&of_version),
-            )
-            .await?;
-        reports.extend(found.items);
+        reports.extend(ctx.list::<DriftReport>(Some(namespace), &of_version).await?);
     }
     Ok(reports)
 }
 
 /// Other models that an action is changing now.
 async fn in_flight(ctx: &Context, action: &RemediationAction) -> Result<i32, Error> {
-    let api = match &ctx.config.watch_namespace {
-        Some(namespace) => Api::<Model>::namespaced(ctx.client.clone(), namespace),
-        None => Api::<Model>::all(ctx.client.clone()),
-    };
-    let models = ctx
-        .call(
-            "list Models that are being changed",
-            api.list(&ListParams::default()),
-        )
-        .await?;
+    let models = ctx.list::<Model>(None, &ListParams::default()).await?;
     let own = (action.namespace(), action.spec.model.as_str());
     let others = models.iter().filter(|model| {
         let claimed = model

@@ -115,22 +115,14 @@ async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send +
 
 /// The reports that were made for this model.
 async fn reports_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<DriftReport>, Error> {
-    let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
     let of_model = ListParams::default().labels(&format!("{}={model}", labels::MODEL));
-    let list = api.list(&of_model);
-    let found = ctx.call(format!("list DriftReports of {model}"), list).await?;
-    Ok(found.items)
+    ctx.list(Some(namespace), &of_model).await
 }
 
 /// The actions about this model.
 async fn actions_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<RemediationAction>, Error> {
-    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
     let of_model = ListParams::default().fields(&format!("spec.model={model}"));
-    let list = api.list(&of_model);
-    let found = ctx
-        .call(format!("list RemediationActions of {model}"), list)
-        .await?;
-    Ok(found.items)
+    ctx.list(Some(namespace), &of_model).await
 }
 
 async fn version_named(ctx: &Context, namespace: &str, name: &str) -> Result<Option<ModelVersion>, Error> {

@@ -159,13 +159,9 @@ async fn propose(
 
 /// Models that drift at present, wherever the operator looks.
 async fn drifting(ctx: &Context) -> Result<usize, Error> {
-    let api = match &ctx.config.watch_namespace {
-        Some(namespace) => Api::<DriftReport>::namespaced(ctx.client.clone(), namespace),
-        None => Api::all(ctx.client.clone()),
-    };
     let all = ListParams::default().labels(labels::MODEL);
-    let reports = ctx.call("list DriftReports", api.list(&all)).await?;
-    Ok(drift::drifting_models(&reports.items, ctx.now()))
+    let reports = ctx.list::<DriftReport>(None, &all).await?;
+    Ok(drift::drifting_models(&reports, ctx.now()))
 }
 
 /// The model remembers the proposal before there is an action: guard rails hold whatever becomes of the action.

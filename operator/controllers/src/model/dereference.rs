@@ -22,13 +22,9 @@ const VERIFICATION_FAILED: i32 = 3;
 
 /// The versions of this model.
 pub async fn versions(ctx: &Context, model: &Model) -> Result<Vec<ModelVersion>, Error> {
-    let name = model.name_any();
-    let api = Api::<ModelVersion>::namespaced(ctx.client.clone(), &model.namespace().unwrap_or_default());
-    let of_model = ListParams::default().fields(&format!("spec.model={name}"));
-    Ok(ctx
-        .call(format!("list ModelVersions of {name}"), api.list(&of_model))
-        .await?
-        .items)
+    let of_model = ListParams::default().fields(&format!("spec.model={}", model.name_any()));
+    ctx.list(Some(&model.namespace().unwrap_or_default()), &of_model)
+        .await
 }
 
 /// Looks at everything that a decision about this model needs.
@@ -44,12 +40,8 @@ pub async fn world(ctx: &Context, model: &Model, versions: &[ModelVersion]) -> R
     } else {
         refusals(ctx, &namespace, model).await?
     };
-    let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
-    let name = model.name_any();
-    let about = ListParams::default().fields(&format!("spec.model={name}"));
-    let actions = ctx
-        .call(format!("list RemediationActions of {name}"), actions.list(&about))
-        .await?;
+    let about = ListParams::default().fields(&format!("spec.model={}", model.name_any()));
+    let actions = ctx.list::<RemediationAction>(Some(&namespace), &about).await?;
     Ok(World {
         versions: versions.iter().map(version_seen).collect(),
         actions: actions.iter().map(action_seen).collect(),
@@ -62,13 +54,7 @@ pub async fn world(ctx: &Context, model: &Model, versions: &[ModelVersion]) -> R
 
 /// Names of the routes that `ReplicaSets` of the model's Deployment name, also those without Pods.
 pub async fn named_routes(ctx: &Context, namespace: &str, model: &Model) -> Result<BTreeSet<String>, Error> {
-    let api = Api::<ReplicaSet>::namespaced(ctx.client.clone(), namespace);
-    let sets = ctx
-        .call(
-            format!("list ReplicaSets of {}", model.name_any()),
-            api.list(&of_model(model)),
-        )
-        .await?;
+    let sets = ctx.list::<ReplicaSet>(Some(namespace), &of_model(model)).await?;
     let pods = sets
         .iter()
         .filter_map(|set| set.spec.as_ref()?.template.as_ref()?.spec.as_ref());
@@ -77,14 +63,7 @@ pub async fn named_routes(ctx: &Context, namespace: &str, model: &Model) -> Resu
 
 /// The routes that belong to the model.
 pub async fn routes(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<ConfigMap>, Error> {
-    let api = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace);
-    let mut maps = ctx
-        .call(
-            format!("list ConfigMaps of {}", model.name_any()),
-            api.list(&of_model(model)),
-        )
-        .await?
-        .items;
+    let mut maps = ctx.list::<ConfigMap>(Some(namespace), &of_model(model)).await?;
     let uid = model.uid();
     maps.retain(|map| {
         map.owner_references()
@@ -164,9 +143,7 @@ fn deployment_seen(found: &Deployment) -> DeploymentSeen {
 
 /// The last words of the Pods that do not serve.
 async fn refusals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Refusal>, Error> {
-    let api = Api::<Pod>::namespaced(ctx.client.clone(), namespace);
-    let action = format!("list Pods of {}", model.name_any());
-    let pods = ctx.call(action, api.list(&of_model(model))).await?;
+    let pods = ctx.list::<Pod>(Some(namespace), &of_model(model)).await?;
     Ok(pods.iter().filter_map(refusal_of).collect())
 }
 

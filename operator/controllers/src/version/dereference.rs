@@ -42,12 +42,8 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
 
 /// The actions that are about this model.
 pub async fn actions(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<RemediationAction>, Error> {
-    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
     let of_model = ListParams::default().fields(&format!("spec.model={model}"));
-    Ok(ctx
-        .call(format!("list RemediationActions of {model}"), api.list(&of_model))
-        .await?
-        .items)
+    ctx.list(Some(namespace), &of_model).await
 }
 
 /// The data, as long as it was not frozen.

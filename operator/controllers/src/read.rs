@@ -1,0 +1,192 @@
+//! Lists that one bad object does not fail.
+//!
+//! A tenant can create an object that the API server accepts and this program cannot deserialise. A plain typed list fails as
+//! a whole then, and with it every reconcile that needs the list.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{
+    Api, Resource,
+    api::ListParams,
+    core::{DeserializeGuard, ObjectList},
+    runtime::events::EventType,
+};
+use modelward_core::reasons;
+use serde::de::DeserializeOwned;
+
+use crate::{Context, Error, events};
+
+/// Objects of one page.
+const PAGE: u32 = 500;
+/// A list whose continue token expires between two pages is started again, at most so many times.
+const RESTARTS: usize = 3;
+
+// === impl Context ===
+
+impl Context {
+    /// Lists objects of one namespace, or of everything that the operator watches where `namespace` is `None`.
+    ///
+    /// Reads pages of 500, each within the time limit of a call. An object that cannot be deserialised is left out: it is
+    /// logged once, an Event on it says why, and it affects nothing else.
+    pub(crate) async fn list<K>(&self, namespace: Option<&str>, params: &ListParams) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api = match namespace.or(self.config.watch_namespace.as_deref()) {
+            Some(namespace) => Api::<DeserializeGuard<K>>::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let mut restarts = 0;
+        loop {
+            match self.pages(&api, params).await {
+                // The token of the next page has expired.
+                Err(error) if error.code() == Some(410) && restarts < RESTARTS => restarts += 1,
+                listed => return listed,
+            }
+        }
+    }
+
+    async fn pages<K>(&self, api: &Api<DeserializeGuard<K>>, params: &ListParams) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let mut params = ListParams {
+            limit: Some(PAGE),
+            ..params.clone()
+        };
+        let mut found = Vec::new();
+        loop {
+            let action = describe_list::<K>(&params);
+            let page: ObjectList<_> = self.call(action, api.list(&params)).await?;
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            for object in page.items {
+                match object.0 {
+                    Ok(object) => found.push(object),
+                    Err(invalid) => {
+                        let unreadable = DeserializeGuard::<K>(Err(invalid));
+                        self.report_unreadable(&unreadable).await;
+                    }
+                }
+            }
+            if params.continue_token.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Reports an object that cannot be deserialised, once for each change of it: a log line and an Event on it.
+    pub(crate) async fn report_unreadable<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &DeserializeGuard<K>,
+    ) {
+        let Err(invalid) = &object.0 else {
+            return;
+        };
+        let metadata = &invalid.metadata;
+        let uid = metadata.uid.clone().unwrap_or_default();
+        if !self
+            .unreadable
+            .is_news(&uid, metadata.resource_version.as_deref().unwrap_or_default())
+        {
+            return;
+        }
+        let kind = K::kind(&());
+        let name = metadata.name.as_deref().unwrap_or_default();
+        tracing::warn!(
+            object.kind = %kind,
+            object.namespace = metadata.namespace,
+            object.name = name,
+            "{kind} {name} cannot be read and is left out: {}",
+            invalid.error
+        );
+        let note = format!(
+            "the operator cannot read this {kind} and ignores it: {}. Delete it and create it again with a valid value",
+            invalid.error
+        );
+        events::publish(
+            self,
+            &object.object_ref(&()),
+            EventType::Warning,
+            reasons::UNREADABLE,
+            "Read",
+            note,
+        )
+        .await;
+    }
+}
+
+/// `list ModelVersions with spec.model=heart`.
+fn describe_list<K: Resource<DynamicType = ()>>(params: &ListParams) -> String {
+    let selectors: Vec<_> = [&params.label_selector, &params.field_selector]
+        .into_iter()
+        .filter_map(Option::as_deref)
+        .collect();
+    if selectors.is_empty() {
+        format!("list {}s", K::kind(&()))
+    } else {
+        format!("list {}s with {}", K::kind(&()), selectors.join(","))
+    }
+}
+
+// === what was reported ===
+
+/// Objects that were reported as unreadable, by uid, with the resourceVersion that was reported.
+#[derive(Debug, Default)]
+pub(crate) struct Unreadable {
+    reported: std::sync::Mutex<std::collections::HashMap<String, String>>,
+}
+
+/// Beyond this many the memory starts again: a few reports are repeated, and the memory stays small.
+const REPORTED: usize = 10_000;
+
+impl Unreadable {
+    /// Whether this state of the object was not reported yet; notes it.
+    fn is_news(&self, uid: &str, resource_version: &str) -> bool {
+        let mut reported = self
+            .reported
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if reported.get(uid).is_some_and(|known| known == resource_version) {
+            return false;
+        }
+        if reported.len() >= REPORTED {
+            reported.clear();
+        }
+        reported.insert(uid.to_owned(), resource_version.to_owned());
+        true
+    }
+
+    /// Forgets an object that is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.reported
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_of_an_unreadable_object_is_reported_once() {
+        let unreadable = Unreadable::default();
+        assert!(unreadable.is_news("a", "1"));
+        assert!(!unreadable.is_news("a", "1"));
+        assert!(unreadable.is_news("b", "1"));
+        assert!(unreadable.is_news("a", "2"));
+        unreadable.forget("a");
+        assert!(unreadable.is_news("a", "2"));
+    }
+
+    #[test]
+    fn the_memory_of_reports_is_bounded() {
+        let unreadable = Unreadable::default();
+        for object in 0..2 * REPORTED {
+            assert!(unreadable.is_news(&object.to_string(), "1"));
+        }
+        assert!(unreadable.reported.lock().unwrap().len() <= REPORTED);
+    }
+}
