@@ -77,6 +77,8 @@ pub mod labels {
 
 /// Annotations that people and the API server put on objects. The admission policies keep them.
 pub mod annotations {
+    use std::collections::BTreeMap;
+
     /// `true`, or the digest of the plan: approves. The API server turns it into a decision.
     pub const APPROVE: &str = "modelward.io/approve";
     /// `true`, or the digest of the plan: rejects. The API server turns it into a decision.
@@ -89,8 +91,20 @@ pub mod annotations {
     pub const PROPOSED_BY: &str = "modelward.io/proposed-by";
     /// Who made a ModelVersion.
     pub const CREATED_BY: &str = "modelward.io/created-by";
+    /// This and a number from 1: one user who changed `spec` of a ModelVersion. The value is the whole user name.
+    pub const CHANGED_BY_PREFIX: &str = "changed-by.modelward.io/";
+    /// The admission policies let no more users change one ModelVersion.
+    pub const MOST_CHANGERS: usize = 16;
     /// Uid of a Live ModelVersion that may be deleted.
     pub const CONFIRM_DELETE: &str = "modelward.io/confirm-delete";
+
+    /// The users who changed `spec` of a ModelVersion with these annotations, in the order of their first change.
+    pub fn changers(annotations: &BTreeMap<String, String>) -> Vec<&str> {
+        (1..=MOST_CHANGERS)
+            .filter_map(|number| annotations.get(&format!("{CHANGED_BY_PREFIX}{number}")))
+            .map(String::as_str)
+            .collect()
+    }
 }
 
 /// The admission policies that make approvals trustworthy, by name. Each binding has the name of its policy.
@@ -99,12 +113,47 @@ pub mod gate {
     pub const DECISIONS: &str = "decisions.modelward.io";
     /// Who writes the status of each kind.
     pub const STATUS: &str = "status.modelward.io";
-    /// Who made a ModelVersion, and what deletes one that is Live.
+    /// Who made and changed a ModelVersion, and what deletes one that is Live.
     pub const VERSIONS: &str = "versions.modelward.io";
-    /// Who makes and keeps the record of a model.
+    /// Who makes, keeps and ends the record of a model.
     pub const MODELS: &str = "models.modelward.io";
-    /// Every policy that validates.
-    pub const ALL: [&str; 4] = [DECISIONS, STATUS, VERSIONS, MODELS];
+    /// Provenance, owners and finalizers of ModelVersions and Models.
+    pub const ORIGINS: &str = "origins.modelward.io";
+    /// Annotations and labels of each kind.
+    pub const RECORDS: &str = "records.modelward.io";
+    /// Every policy that validates objects of this group.
+    pub const ALL: [&str; 6] = [DECISIONS, STATUS, VERSIONS, MODELS, ORIGINS, RECORDS];
+
+    /// Who writes the objects that serve and train.
+    pub const CHILDREN: &str = "children.modelward.io";
+    /// What would count as such an object without its label.
+    pub const IMITATIONS: &str = "imitations.modelward.io";
+    /// Objects with the name of a Model, and what reaches for its Pods.
+    pub const NAMES: &str = "names.modelward.io";
+    /// Scaling to no Pod.
+    pub const SCALE: &str = "scale.modelward.io";
+    /// Scaling within the bounds of the version that is Live.
+    pub const SCALE_BOUNDS: &str = "scale-bounds.modelward.io";
+    /// Tokens for the ledger.
+    pub const TOKENS: &str = "tokens.modelward.io";
+    /// Commands in Pods of models.
+    pub const EXEC: &str = "exec.modelward.io";
+    /// Every policy that validates what serves and trains, where the chart brings them.
+    pub const ALL_CHILDREN: [&str; 7] = [CHILDREN, IMITATIONS, NAMES, SCALE, SCALE_BOUNDS, TOKENS, EXEC];
+
+    /// Turns a short form into a decision.
+    pub const STAMP_DECISIONS: &str = "stamp-decisions.modelward.io";
+    /// Records who proposes a RemediationAction.
+    pub const STAMP_PROPOSERS: &str = "stamp-proposers.modelward.io";
+    /// Records who makes a ModelVersion.
+    pub const STAMP_MAKERS: &str = "stamp-makers.modelward.io";
+    /// Records who changes a ModelVersion.
+    pub const STAMP_CHANGES: &str = "stamp-changes.modelward.io";
+    /// Every policy that mutates, on Kubernetes 1.36 and later.
+    pub const STAMPS: [&str; 4] = [STAMP_DECISIONS, STAMP_PROPOSERS, STAMP_MAKERS, STAMP_CHANGES];
+
+    /// A request with this and the name of a policy as its field manager is refused by that policy.
+    pub const PROBE_PREFIX: &str = "probe-of-";
 }
 
 /// The four CRDs as they are installed.
@@ -139,5 +188,22 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
         .for_each(forbid_null);
     if let Some(JSONSchemaPropsOrArray::Schema(item)) = &mut schema.items {
         forbid_null(item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::annotations::{CHANGED_BY_PREFIX, MOST_CHANGERS, changers};
+
+    #[test]
+    fn changers_are_read_by_number_and_not_by_the_order_of_their_keys() {
+        let annotations = (1..=MOST_CHANGERS)
+            .map(|number| (format!("{CHANGED_BY_PREFIX}{number}"), format!("user {number}")))
+            .chain([("changed-by.modelward.io/x".to_owned(), "eve".to_owned())])
+            .collect();
+        let expected: Vec<String> = (1..=MOST_CHANGERS)
+            .map(|number| format!("user {number}"))
+            .collect();
+        assert_eq!(changers(&annotations), expected);
     }
 }

@@ -297,7 +297,7 @@ pub struct ActionPlan {
     #[schemars(length(min = 1, max = 1024))]
     pub summary: String,
     /// What the digest is over: canonical JSON.
-    #[schemars(length(min = 2, max = 16384))]
+    #[schemars(length(min = 2, max = 32768))]
     pub content: String,
     /// What serves now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

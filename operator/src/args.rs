@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// Risks, quorums and guard rails as JSON; what is absent has its default.
     #[arg(long, env = "MODELWARD_POLICY", default_value = "{}", value_parser = policy)]
     pub policy: Policy,
+    /// Whether the cluster has the admission policies on what the operator makes, which it then checks.
+    #[arg(long, env = "MODELWARD_GATE_CHILDREN", default_value_t = false, action = clap::ArgAction::Set)]
+    pub gate_children: bool,
     /// The only namespace to look at; all of them where it is empty.
     #[arg(long, env = "MODELWARD_WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
@@ -172,6 +175,7 @@ impl RunArgs {
             workload_service_account: self.workload_service_account.clone(),
             training_deadline_seconds: self.training_deadline_seconds,
             policy: self.policy.clone(),
+            gate_children: self.gate_children,
             watch_namespace,
         }
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub training_deadline_seconds: i64,
     /// Risks, quorums and guard rails.
     pub policy: Policy,
+    /// Whether the policies on what the operator makes have to be there: the chart installed them.
+    pub gate_children: bool,
     /// The only namespace to look at; every one where it is not set.
     pub watch_namespace: Option<String>,
 }

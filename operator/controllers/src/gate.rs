@@ -1,55 +1,57 @@
 //! Whether the admission policies that make approvals trustworthy are there and at work.
 //!
-//! They are looked at, and tried: a decision in the operator's own name, which may never decide, is sent as a dry run on
-//! the very action that waits, and must be refused by our policy by name. Nothing that needs an approval runs otherwise.
+//! The operator reads them and tries them. Every trial is a dry run that the policies have to refuse: a decision in the name
+//! of the operator, which may never decide, on the action that waits; a maker and a proposer that are not the caller; and
+//! for each policy that the operator's rights reach, a request whose field manager the policy refuses for every caller.
+//! Nothing that needs an approval runs otherwise.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use k8s_openapi::api::{
-    admissionregistration::v1::{
-        MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+use k8s_openapi::{
+    api::{
+        admissionregistration::v1::{
+            MatchResources, ParamRef, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+        },
+        core::v1::{ConfigMap, Service},
     },
-    core::v1::ConfigMap,
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{
-    Api, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    Api, Resource, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use modelward_core::action::{GateIds, GateSeen, PolicyId, Probe};
-use modelward_crds::{
-    ActionType, FIELD_MANAGER, RemediationAction, RemediationActionSpec, annotations, gate,
-};
-use serde_json::json;
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, RemediationAction, annotations, gate, labels};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Context, Error, backoff::jittered, ledger::chain};
 
-/// How often the policies are tried, beside every time that something depends on them.
+/// How often the policies are tried, besides every time that an action depends on them.
 const EVERY: Duration = Duration::from_mins(3);
-/// Name of the object that is never made.
+/// Name of the objects of dry runs, and of a user that no cluster has.
 const NEVER_MADE: &str = "modelward-gate-probe";
 /// A digest that no plan has.
 const NO_PLAN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// The parameters of namespaces that are not named.
 const OTHERS: &str = "_others";
 
-/// Looks at the policies, and tries them on this action once it has a plan that could be decided on.
+/// Reads the policies, and tries them once this action has a plan that could be decided on.
 pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<GateSeen, Error> {
     let namespace = action.namespace().unwrap_or_default();
-    let ids = match ids(ctx, &namespace).await? {
-        Ok(ids) => ids,
-        Err(problem) => {
+    let (ids, operators) = match read_policies(ctx, &namespace).await? {
+        Ok(found) => found,
+        Err(gap) => {
             ctx.metrics.approval_enforced(false);
             return Ok(GateSeen {
                 ids: None,
-                probe: Probe::NotRefused(problem),
+                probe: Probe::NotRefused(gap),
             });
         }
     };
     let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
     let probe = match plan {
-        Some(plan) => probe(ctx, action, &plan.digest.to_string()).await?,
+        Some(plan) => verdict(probe_with_action(ctx, action, &plan.digest.to_string(), &operators).await?),
         None => Probe::NotTried,
     };
     match &probe {
@@ -67,15 +69,15 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
     let watch = async {
         let mut before = None;
         loop {
-            let found = at_large(&ctx).await;
-            let enforced = matches!(found, Ok(Probe::Refused));
+            let found = probe_with_new_action(&ctx).await;
+            let enforced = matches!(found, Ok(None));
             ctx.metrics.approval_enforced(enforced);
             if before != Some(enforced) {
                 match &found {
-                    Ok(Probe::NotRefused(problem)) => tracing::warn!(
-                        "approvals prove nothing, and nothing that needs one is done: {problem}"
-                    ),
-                    Ok(_) => tracing::info!("a forged decision was refused by {}", gate::DECISIONS),
+                    Ok(Some(gap)) => {
+                        tracing::warn!("approvals prove nothing, and nothing that needs one is done: {gap}");
+                    }
+                    Ok(None) => tracing::info!("the admission policies refused every trial"),
                     Err(error) => {
                         tracing::warn!("the admission policies could not be tried: {}", chain(error));
                     }
@@ -91,156 +93,322 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
     }
 }
 
-// === trying ===
+fn verdict(gap: Option<String>) -> Probe {
+    gap.map_or(Probe::Refused, Probe::NotRefused)
+}
 
-/// A decision on this very action that must be refused.
-async fn probe(ctx: &Context, action: &RemediationAction, digest: &str) -> Result<Probe, Error> {
-    let me = ctx.whoami().await?;
+// === trials ===
+
+/// Tries every policy that the operator's rights reach, on the action that waits: the first gap.
+async fn probe_with_action(
+    ctx: &Context,
+    action: &RemediationAction,
+    digest: &str,
+    operators: &str,
+) -> Result<Option<String>, Error> {
+    let namespace = action.namespace().unwrap_or_default();
+    let name = action.name_any();
+    let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
     let made = action
         .annotations()
         .keys()
         .filter(|key| key.starts_with(annotations::DECISION_PREFIX))
         .count();
     let key = format!("{}{}", annotations::DECISION_PREFIX, made + 1);
-    let patch = json!({"metadata": {"annotations": {key: format!("approve {digest} {me}")}}});
-    let params = PatchParams {
-        dry_run: true,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let name = action.name_any();
-    let api =
-        Api::<RemediationAction>::namespaced(ctx.client.clone(), &action.namespace().unwrap_or_default());
-    let patch = Patch::Merge(&patch);
+    let me = ctx.whoami().await?;
+    let forged = Patch::Merge(json!({"metadata": {"annotations": {key: format!("approve {digest} {me}")}}}));
+    let params = dry_patch(FIELD_MANAGER.to_owned());
     let tried = ctx
         .call(
             format!("try a forged decision on {name}"),
-            api.patch(&name, &params, &patch),
+            actions.patch(&name, &params, &forged),
         )
         .await;
-    verdict(tried.map(|_| ()))
-}
-
-/// An action that comes with a decision must be refused.
-async fn at_large(ctx: &Context) -> Result<Probe, Error> {
-    let namespace = ctx.config.watch_namespace.as_deref().unwrap_or("default");
-    let me = ctx.whoami().await?;
-    let mut action = RemediationAction::new(
-        NEVER_MADE,
-        RemediationActionSpec {
-            model: NEVER_MADE.to_owned(),
-            action: ActionType::SendAlert,
-            target: None,
-            candidate: None,
-            accept_window: None,
-            diagnosis: None,
-            evidence: Vec::new(),
-            message: Some("whether a forged decision is refused".to_owned()),
-            dry_run: true,
-            parent_ref: None,
-        },
-    );
-    let forged = [
-        (annotations::PROPOSED_BY.to_owned(), me.to_owned()),
-        (
-            format!("{}1", annotations::DECISION_PREFIX),
-            format!("approve {NO_PLAN} {me}"),
-        ),
-    ];
-    action.annotations_mut().extend(forged);
-    let params = PostParams {
-        dry_run: true,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-    };
-    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
+    if let Some(gap) = gap_unless_refused(gate::DECISIONS, "a forged decision", tried)? {
+        return Ok(Some(gap));
+    }
+    let params = dry_patch(probe_manager(gate::STATUS));
+    let same = Patch::Merge(json!({"status": {}}));
     let tried = ctx
         .call(
-            "try an action with a forged decision",
-            api.create(&params, &action),
+            format!("try the status of {name}"),
+            actions.patch_status(&name, &params, &same),
         )
         .await;
-    verdict(tried.map(|_| ()))
+    if let Some(gap) = gap_unless_refused(gate::STATUS, TRIAL, tried)? {
+        return Ok(Some(gap));
+    }
+    if let Some(gap) = probe_namespace(ctx, &namespace, Some(operators)).await? {
+        return Ok(Some(gap));
+    }
+    if !ctx.config.gate_children {
+        return Ok(None);
+    }
+    // This policy is judged once for each Model, and not at all without one.
+    let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
+    let model = &action.spec.model;
+    let model = ctx
+        .call(format!("read Model {model}"), models.get_opt(model))
+        .await?;
+    if model.is_none() {
+        return Ok(None);
+    }
+    let service = json!({"metadata": {"name": NEVER_MADE}, "spec": {"ports": [{"port": 80}]}});
+    let tried = create_dry::<Service>(ctx, &namespace, probe_manager(gate::NAMES), service).await;
+    gap_unless_refused(gate::NAMES, TRIAL, tried)
 }
 
-/// What an answer to a forged decision means. Only our own policy's refusal proves anything.
-fn verdict(tried: Result<(), Error>) -> Result<Probe, Error> {
-    let error = match tried {
-        Ok(()) => {
-            let message = format!(
-                "a forged decision was let in: the admission policy {} is not at work",
-                gate::DECISIONS
-            );
-            return Ok(Probe::NotRefused(message));
-        }
-        Err(error) => error,
-    };
-    let Error::Api { source, .. } = &error else {
-        return Err(error);
-    };
-    let kube::Error::Api(status) = &**source else {
-        return Err(error);
-    };
-    let by_us = format!("ValidatingAdmissionPolicy '{}'", gate::DECISIONS);
-    match status.code {
-        400 | 403 | 422 if status.message.contains(&by_us) => Ok(Probe::Refused),
-        400 | 403 | 422 => Ok(Probe::NotRefused(format!(
-            "a forged decision was refused, and not by the admission policy {}: {}",
-            gate::DECISIONS,
-            status.message
-        ))),
-        _ => Err(error),
+/// Tries every policy that the operator's rights reach where no action waits: the first gap.
+async fn probe_with_new_action(ctx: &Context) -> Result<Option<String>, Error> {
+    let namespace = ctx.config.watch_namespace.as_deref().unwrap_or("default");
+    let me = ctx.whoami().await?;
+    let forged = action_body(&json!({
+        annotations::PROPOSED_BY: me,
+        format!("{}1", annotations::DECISION_PREFIX): format!("approve {NO_PLAN} {me}"),
+    }));
+    let tried = create_dry::<RemediationAction>(ctx, namespace, FIELD_MANAGER.to_owned(), forged).await;
+    match gap_unless_refused(gate::DECISIONS, "an action with a forged decision", tried)? {
+        Some(gap) => Ok(Some(gap)),
+        None => probe_namespace(ctx, namespace, None).await,
     }
 }
 
-// === looking ===
+/// What is tried by a field manager that the policy refuses.
+const TRIAL: &str = "a trial";
 
-/// Which policies there are, or what is wrong with them.
-async fn ids(ctx: &Context, namespace: &str) -> Result<Result<GateIds, String>, Error> {
-    let mut policies = Vec::new();
-    let mut parameters = None;
-    for name in gate::ALL {
-        let policy = Api::<ValidatingAdmissionPolicy>::all(ctx.client.clone());
-        let binding = Api::<ValidatingAdmissionPolicyBinding>::all(ctx.client.clone());
-        let policy = ctx
-            .call(
-                format!("read ValidatingAdmissionPolicy {name}"),
-                policy.get_opt(name),
-            )
-            .await;
-        let binding = ctx
-            .call(
-                format!("read ValidatingAdmissionPolicyBinding {name}"),
-                binding.get_opt(name),
-            )
-            .await;
-        let (policy, binding) = match (readable(policy)?, readable(binding)?) {
-            (Ok(policy), Ok(binding)) => (policy, binding),
-            (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
-        };
-        let Some(policy) = policy else {
-            return Ok(Err(format!("the admission policy {name} is not there")));
-        };
-        let Some(binding) = binding else {
-            return Ok(Err(format!(
-                "the binding of the admission policy {name} is not there"
-            )));
-        };
-        if let Some(problem) = weakness(name, &policy, &binding) {
-            return Ok(Err(problem));
-        }
-        if name == gate::DECISIONS {
-            parameters = binding.spec.as_ref().and_then(|spec| spec.param_ref.clone());
-        }
-        policies.push(PolicyId {
-            name: name.to_owned(),
-            uid: policy.uid().unwrap_or_default(),
-            generation: policy.metadata.generation.unwrap_or_default(),
-            binding_uid: binding.uid().unwrap_or_default(),
-            binding_generation: binding.metadata.generation.unwrap_or_default(),
-        });
+/// Tries the policies that need no object in the namespace. `operators` are those of the ConfigMap.
+async fn probe_namespace(
+    ctx: &Context,
+    namespace: &str,
+    operators: Option<&str>,
+) -> Result<Option<String>, Error> {
+    if let Some(gap) = probe_stamps(ctx, namespace).await? {
+        return Ok(Some(gap));
     }
-    let found = parameters.and_then(|found| Some((found.name?, found.namespace?)));
-    let Some((map, of)) = found else {
+    for policy in [gate::VERSIONS, gate::RECORDS] {
+        let tried =
+            create_dry::<ModelVersion>(ctx, namespace, probe_manager(policy), version_body(&json!({}))).await;
+        if let Some(gap) = gap_unless_refused(policy, TRIAL, tried)? {
+            return Ok(Some(gap));
+        }
+    }
+    let model = json!({"metadata": {"name": NEVER_MADE}, "spec": {}});
+    let tried = create_dry::<Model>(ctx, namespace, probe_manager(gate::MODELS), model).await;
+    if let Some(gap) = gap_unless_refused(gate::MODELS, TRIAL, tried)? {
+        return Ok(Some(gap));
+    }
+    let manager = probe_manager(gate::ORIGINS);
+    let tried = create_dry::<ModelVersion>(ctx, namespace, manager, version_body(&json!({}))).await;
+    let judged_by = tried.as_ref().err().and_then(operators_in_refusal);
+    if let Some(gap) = gap_unless_refused(gate::ORIGINS, TRIAL, tried)? {
+        return Ok(Some(gap));
+    }
+    if let Some(operators) = operators
+        && judged_by.as_deref() != Some(operators)
+    {
+        return Ok(Some(format!(
+            "the API server judges by an old copy of the ConfigMap with the operators: {} instead of {operators}. If this lasts \
+             for more than a minute, restart the API servers, which read a ConfigMap no more after all policies that use it \
+             were deleted and made again",
+            judged_by.as_deref().unwrap_or("none"),
+        )));
+    }
+    if !ctx.config.gate_children {
+        return Ok(None);
+    }
+    let child = json!({"metadata": {"name": NEVER_MADE, "labels": {labels::MODEL: NEVER_MADE}}});
+    let tried = create_dry::<ConfigMap>(ctx, namespace, probe_manager(gate::CHILDREN), child).await;
+    if let Some(gap) = gap_unless_refused(gate::CHILDREN, TRIAL, tried)? {
+        return Ok(Some(gap));
+    }
+    let other = json!({"metadata": {"name": NEVER_MADE}});
+    let tried = create_dry::<ConfigMap>(ctx, namespace, probe_manager(gate::IMITATIONS), other).await;
+    gap_unless_refused(gate::IMITATIONS, TRIAL, tried)
+}
+
+/// A maker and a proposer that are not the caller must be corrected or refused.
+async fn probe_stamps(ctx: &Context, namespace: &str) -> Result<Option<String>, Error> {
+    let me = ctx.whoami().await?;
+    let manager = FIELD_MANAGER.to_owned();
+    let forged = version_body(&json!({annotations::CREATED_BY: NEVER_MADE}));
+    let made = create_dry::<ModelVersion>(ctx, namespace, manager.clone(), forged).await;
+    if let Some(gap) = gap_unless_stamped(gate::VERSIONS, annotations::CREATED_BY, me, made)? {
+        return Ok(Some(gap));
+    }
+    let forged = action_body(&json!({annotations::PROPOSED_BY: NEVER_MADE}));
+    let made = create_dry::<RemediationAction>(ctx, namespace, manager, forged).await;
+    gap_unless_stamped(gate::DECISIONS, annotations::PROPOSED_BY, me, made)
+}
+
+fn action_body(annotations: &Value) -> Value {
+    json!({
+        "metadata": {"name": NEVER_MADE, "annotations": annotations},
+        "spec": {
+            "model": NEVER_MADE, "type": "SendAlert", "message": "tries the admission policies", "dryRun": true,
+        },
+    })
+}
+
+fn version_body(annotations: &Value) -> Value {
+    json!({
+        "metadata": {"name": NEVER_MADE, "annotations": annotations},
+        "spec": {
+            "model": NEVER_MADE,
+            "source": {"artifact": {"bundle": NO_PLAN, "threshold": "0.5"}},
+            "serving": {"access": "Open"},
+        },
+    })
+}
+
+fn probe_manager(policy: &str) -> String {
+    format!("{}{policy}", gate::PROBE_PREFIX)
+}
+
+fn dry_patch(manager: String) -> PatchParams {
+    PatchParams {
+        dry_run: true,
+        field_manager: Some(manager),
+        ..PatchParams::default()
+    }
+}
+
+async fn create_dry<K>(
+    ctx: &Context,
+    namespace: &str,
+    manager: String,
+    body: Value,
+) -> Result<DynamicObject, Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let resource = ApiResource::erase::<K>(&());
+    let mut object = DynamicObject::new(NEVER_MADE, &resource).data(body);
+    // The metadata of the body, not a second one beside it.
+    if let Some(metadata) = object
+        .data
+        .as_object_mut()
+        .and_then(|data| data.remove("metadata"))
+        && let Ok(metadata) = serde_json::from_value(metadata)
+    {
+        object.metadata = metadata;
+    }
+    let api = Api::<DynamicObject>::namespaced_with(ctx.client.clone(), namespace, &resource);
+    let params = PostParams {
+        dry_run: true,
+        field_manager: Some(manager),
+    };
+    ctx.call(
+        format!("try a {} in namespace {namespace}", resource.kind),
+        api.create(&params, &object),
+    )
+    .await
+}
+
+/// What an answer to a trial means. Only a refusal by the policy itself proves anything.
+fn gap_unless_refused<T>(
+    policy: &str,
+    trial: &str,
+    tried: Result<T, Error>,
+) -> Result<Option<String>, Error> {
+    let Err(error) = tried else {
+        return Ok(Some(format!(
+            "{trial} was let in: the admission policy {policy} is not at work"
+        )));
+    };
+    let Some(message) = refusal(&error) else {
+        return Err(error);
+    };
+    if message.contains(&format!("ValidatingAdmissionPolicy '{policy}'")) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "{trial} was refused, but not by the admission policy {policy}: {message}"
+    )))
+}
+
+/// A made object must name the operator in this annotation, or the policy must have refused it.
+fn gap_unless_stamped(
+    policy: &str,
+    key: &str,
+    me: &str,
+    made: Result<DynamicObject, Error>,
+) -> Result<Option<String>, Error> {
+    match made {
+        Ok(made) => {
+            let found = made.annotations().get(key).map(String::as_str);
+            Ok((found != Some(me)).then(|| {
+                format!(
+                    "{key} with another user than the caller was let in: neither the admission policy {policy} nor a policy \
+                     that stamps is at work"
+                )
+            }))
+        }
+        refused => gap_unless_refused(policy, "another user than the caller", refused),
+    }
+}
+
+/// The message of an answer by which the API server said no.
+fn refusal(error: &Error) -> Option<&str> {
+    let Error::Api { source, .. } = error else {
+        return None;
+    };
+    match &**source {
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Some(&status.message),
+        _ => None,
+    }
+}
+
+/// The operators by which the API server judges, as the policy writes them for the operator.
+fn operators_in_refusal(error: &Error) -> Option<String> {
+    let (_, rest) = refusal(error)?.split_once("operators=")?;
+    let (operators, _) = rest.split_once(';')?;
+    Some(operators.to_owned())
+}
+
+// === reading ===
+
+/// Policies and bindings of the cluster by name.
+#[derive(Default)]
+struct Policies {
+    policies: BTreeMap<String, ValidatingAdmissionPolicy>,
+    bindings: BTreeMap<String, ValidatingAdmissionPolicyBinding>,
+}
+
+/// The policies and the operators of this namespace, or the first gap.
+async fn read_policies(ctx: &Context, namespace: &str) -> Result<Result<(GateIds, String), String>, Error> {
+    let all = ListParams::default();
+    let policies = Api::<ValidatingAdmissionPolicy>::all(ctx.client.clone());
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(ctx.client.clone());
+    let policies = ctx
+        .call("list ValidatingAdmissionPolicies", policies.list(&all))
+        .await;
+    let bindings = ctx
+        .call("list ValidatingAdmissionPolicyBindings", bindings.list(&all))
+        .await;
+    let found = match (readable(policies)?, readable(bindings)?) {
+        (Ok(policies), Ok(bindings)) => Policies {
+            policies: policies
+                .items
+                .into_iter()
+                .map(|one| (one.name_any(), one))
+                .collect(),
+            bindings: bindings
+                .items
+                .into_iter()
+                .map(|one| (one.name_any(), one))
+                .collect(),
+        },
+        (Err(gap), _) | (_, Err(gap)) => return Ok(Err(gap)),
+    };
+    let mut ids = match identify_policies(&found, ctx.config.gate_children) {
+        Ok(ids) => ids,
+        Err(gap) => return Ok(Err(gap)),
+    };
+    match read_stamps(ctx).await? {
+        Ok(stamps) => ids.extend(stamps),
+        Err(gap) => return Ok(Err(gap)),
+    }
+    let Some((map, of)) = parameters(&found.bindings, gate::DECISIONS) else {
         return Ok(Err(format!(
             "the binding of {} names no parameters",
             gate::DECISIONS
@@ -254,15 +422,15 @@ async fn ids(ctx: &Context, namespace: &str) -> Result<Result<GateIds, String>, 
         Ok(Some(map)) => map.data.unwrap_or_default(),
         Ok(None) => {
             return Ok(Err(format!(
-                "the ConfigMap {of}/{map} with the operators is not there"
+                "the ConfigMap {of}/{map} with the operators does not exist"
             )));
         }
-        Err(problem) => return Ok(Err(problem)),
+        Err(gap) => return Ok(Err(gap)),
     };
     let operators = data
         .get(namespace)
         .or_else(|| data.get(OTHERS))
-        .map(String::as_str)
+        .cloned()
         .unwrap_or_default();
     let me = ctx.whoami().await?;
     if !operators.split(',').any(|operator| operator == me) {
@@ -270,26 +438,144 @@ async fn ids(ctx: &Context, namespace: &str) -> Result<Result<GateIds, String>, 
             "{me} is not among the operators of namespace {namespace} in the ConfigMap {of}/{map}"
         )));
     }
-    Ok(Ok(GateIds {
-        policies,
-        parameters: hex::encode(Sha256::digest(operators.as_bytes())),
-    }))
+    let parameters = hex::encode(Sha256::digest(operators.as_bytes()));
+    Ok(Ok((
+        GateIds {
+            policies: ids,
+            parameters,
+        },
+        operators,
+    )))
 }
 
-/// Not to be allowed to look is a finding, not a failure.
+/// Every policy that has to be there, or the first gap.
+fn identify_policies(found: &Policies, children: bool) -> Result<Vec<PolicyId>, String> {
+    let wanted = gate::ALL
+        .iter()
+        .chain(gate::ALL_CHILDREN.iter().filter(|_| children));
+    wanted
+        .map(|name| {
+            let policy = found
+                .policies
+                .get(*name)
+                .ok_or_else(|| format!("the admission policy {name} does not exist"))?;
+            let binding = found
+                .bindings
+                .get(*name)
+                .ok_or_else(|| format!("the binding of the admission policy {name} does not exist"))?;
+            if let Some(gap) = find_policy_gap(name, policy, binding) {
+                return Err(gap);
+            }
+            if *name != gate::VERSIONS
+                && gate::ALL.contains(name)
+                && parameters(&found.bindings, name) != parameters(&found.bindings, gate::DECISIONS)
+            {
+                return Err(format!(
+                    "the binding of {name} reads its operators from another ConfigMap than the one of {}",
+                    gate::DECISIONS
+                ));
+            }
+            Ok(PolicyId {
+                name: (*name).to_owned(),
+                uid: policy.uid().unwrap_or_default(),
+                generation: policy.metadata.generation.unwrap_or_default(),
+                binding_uid: binding.uid().unwrap_or_default(),
+                binding_generation: binding.metadata.generation.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// Name and namespace of the ConfigMap that a binding reads.
+fn parameters(
+    bindings: &BTreeMap<String, ValidatingAdmissionPolicyBinding>,
+    name: &str,
+) -> Option<(String, String)> {
+    let found = bindings.get(name)?.spec.as_ref()?.param_ref.clone()?;
+    (found.parameter_not_found_action.as_deref() == Some("Deny"))
+        .then_some(())
+        .and(found.name.zip(found.namespace))
+}
+
+/// The policies that stamp, as far as the cluster has them. What they write is judged by those that validate.
+async fn read_stamps(ctx: &Context) -> Result<Result<Vec<PolicyId>, String>, Error> {
+    let mut listed = Vec::new();
+    for (kind, plural) in [
+        ("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
+        (
+            "MutatingAdmissionPolicyBinding",
+            "mutatingadmissionpolicybindings",
+        ),
+    ] {
+        let resource = ApiResource {
+            group: "admissionregistration.k8s.io".to_owned(),
+            version: "v1".to_owned(),
+            api_version: "admissionregistration.k8s.io/v1".to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        };
+        let api = Api::<DynamicObject>::all_with(ctx.client.clone(), &resource);
+        let read = ctx
+            .call(
+                format!("list {plural}"),
+                api.list_metadata(&ListParams::default()),
+            )
+            .await;
+        match read {
+            // Kubernetes before 1.36.
+            Err(error) if error.code() == Some(404) => return Ok(Ok(Vec::new())),
+            read => match readable(read)? {
+                Ok(read) => listed.push(read.items),
+                Err(gap) => return Ok(Err(gap)),
+            },
+        }
+    }
+    let id = |list: usize, name: &str| {
+        let found = listed.get(list)?.iter().find(|one| one.name_any() == name)?;
+        Some((
+            found.uid().unwrap_or_default(),
+            found.metadata.generation.unwrap_or_default(),
+        ))
+    };
+    let stamps = gate::STAMPS.iter().filter_map(|name| {
+        let (uid, generation) = id(0, name)?;
+        let (binding_uid, binding_generation) = id(1, name).unwrap_or_default();
+        Some(PolicyId {
+            name: (*name).to_owned(),
+            uid,
+            generation,
+            binding_uid,
+            binding_generation,
+        })
+    });
+    Ok(Ok(stamps.collect()))
+}
+
+/// A refused read is a finding, not a failure.
 fn readable<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
     match read {
         Ok(read) => Ok(Ok(read)),
         Err(error) if error.refused() => Ok(Err(format!(
-            "whether approvals are enforced cannot be seen: {}",
+            "the operator may not read whether approvals are enforced: {}",
             chain(&error)
         ))),
         Err(error) => Err(error),
     }
 }
 
+/// The match conditions that a policy of the chart has.
+fn conditions_of(name: &str) -> &'static [&'static str] {
+    match name {
+        gate::IMITATIONS => &["not-trusted", "not-a-child"],
+        gate::NAMES => &["not-trusted"],
+        gate::SCALE => &["of-a-model"],
+        gate::SCALE_BOUNDS => &["of-a-model", "not-the-autoscaler"],
+        _ => &[],
+    }
+}
+
 /// What makes a policy let through what it should not.
-fn weakness(
+fn find_policy_gap(
     name: &str,
     policy: &ValidatingAdmissionPolicy,
     binding: &ValidatingAdmissionPolicyBinding,
@@ -299,24 +585,32 @@ fn weakness(
     if policy.metadata.deletion_timestamp.is_some() || binding.metadata.deletion_timestamp.is_some() {
         return Some(format!("the admission policy {name} is being deleted"));
     }
-    if spec
-        .failure_policy
-        .as_deref()
-        .is_some_and(|policy| policy != "Fail")
+    // These have a parameter of a kind of modelward.io: without its CRD they must not refuse core kinds.
+    let may_ignore = [gate::NAMES, gate::SCALE_BOUNDS].contains(&name);
+    if !may_ignore
+        && spec
+            .failure_policy
+            .as_deref()
+            .is_some_and(|policy| policy != "Fail")
     {
         return Some(format!("the admission policy {name} does not fail closed"));
     }
-    if spec
-        .match_conditions
-        .is_some_and(|conditions| !conditions.is_empty())
-        || spec.match_constraints.as_ref().is_some_and(selects)
-    {
+    let conditions = spec.match_conditions.unwrap_or_default();
+    let conditions: Vec<&str> = conditions
+        .iter()
+        .map(|condition| condition.name.as_str())
+        .collect();
+    let constraints = spec.match_constraints.unwrap_or_default();
+    let objects = if name == gate::CHILDREN {
+        !selects_label(constraints.object_selector.as_ref())
+    } else {
+        selects(constraints.object_selector.as_ref())
+    };
+    if conditions != conditions_of(name) || objects || narrows(&constraints) {
         return Some(format!("the admission policy {name} does not hold everywhere"));
     }
     if bound.policy_name.as_deref() != Some(name) {
-        return Some(format!(
-            "the binding {name} is not of the admission policy {name}"
-        ));
+        return Some(format!("the binding {name} binds another policy than {name}"));
     }
     if !bound
         .validation_actions
@@ -327,34 +621,64 @@ fn weakness(
         ));
     }
     let narrowed = bound.match_resources.as_ref().is_some_and(|resources| {
-        selects(resources)
+        narrows(resources)
+            || selects(resources.object_selector.as_ref())
             || resources
                 .resource_rules
                 .as_ref()
                 .is_some_and(|rules| !rules.is_empty())
     });
-    narrowed.then(|| {
-        format!("the binding of the admission policy {name} was narrowed: it does not hold everywhere")
-    })
+    if narrowed || !judges_all_parameters(name, bound.param_ref.as_ref()) {
+        return Some(format!(
+            "the binding of the admission policy {name} was narrowed: it does not hold everywhere"
+        ));
+    }
+    None
 }
 
-fn selects(resources: &MatchResources) -> bool {
-    let some = |selector: &Option<LabelSelector>| {
-        selector.as_ref().is_some_and(|selector| {
-            selector
-                .match_labels
-                .as_ref()
-                .is_some_and(|labels| !labels.is_empty())
-                || selector
-                    .match_expressions
-                    .as_ref()
-                    .is_some_and(|expressions| !expressions.is_empty())
+/// Whether a policy that is judged once for each Model, ModelVersion or Pod is judged for all of them.
+fn judges_all_parameters(name: &str, parameters: Option<&ParamRef>) -> bool {
+    let by = |is_whole: fn(Option<&LabelSelector>) -> bool| {
+        parameters.is_some_and(|found| {
+            found.name.is_none() && found.namespace.is_none() && is_whole(found.selector.as_ref())
         })
     };
-    some(&resources.namespace_selector)
-        || some(&resources.object_selector)
+    match name {
+        gate::NAMES | gate::SCALE_BOUNDS => by(|selector| !selects(selector)),
+        gate::EXEC => by(selects_label),
+        _ => true,
+    }
+}
+
+fn narrows(resources: &MatchResources) -> bool {
+    selects(resources.namespace_selector.as_ref())
         || resources
             .exclude_resource_rules
             .as_ref()
             .is_some_and(|rules| !rules.is_empty())
+}
+
+fn selects(selector: Option<&LabelSelector>) -> bool {
+    selector.is_some_and(|selector| {
+        selector
+            .match_labels
+            .as_ref()
+            .is_some_and(|labels| !labels.is_empty())
+            || selector
+                .match_expressions
+                .as_ref()
+                .is_some_and(|expressions| !expressions.is_empty())
+    })
+}
+
+/// Whether it selects what has the label of a model, and by nothing else.
+fn selects_label(selector: Option<&LabelSelector>) -> bool {
+    let Some(selector) = selector else {
+        return false;
+    };
+    let by_expression = selector
+        .match_expressions
+        .as_deref()
+        .is_some_and(|all| matches!(all, [one] if one.key == labels::MODEL && one.operator == "Exists"));
+    by_expression && selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
 }

@@ -14,20 +14,35 @@ use crate::apiserver::{ApiServer, User, helm};
 const STAMPS: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
 
 /// What the gate is made of, with the operator's and people's roles.
-const GATE: [&str; 8] = [
+const GATE: [&str; 10] = [
     "gate/parameters",
     "gate/decisions",
     "gate/status",
     "gate/versions",
     "gate/models",
+    "gate/origins",
+    "gate/records",
     "gate/roles",
     "operator/rbac",
     "operator/people",
 ];
 
 /// Applies the chart's policies and roles, rendered for a cluster that stamps decisions or for one that cannot. The
-/// namespace of the release has to be there.
+/// namespace of the release has to be there. Policies on what the operator makes are left out: see [`apply_children`].
 pub fn apply_gate(api: &ApiServer, release: &str, set: &[&str], stamps: bool) -> Result<()> {
+    let mut parts = GATE.to_vec();
+    if stamps {
+        parts.push("gate/stamps");
+    }
+    apply(api, release, set, stamps, &parts)
+}
+
+/// Applies the chart's policies on what the operator makes. Tests that play Kubernetes' controllers need the users of these.
+pub fn apply_children(api: &ApiServer, release: &str, set: &[&str]) -> Result<()> {
+    apply(api, release, set, false, &["gate/children"])
+}
+
+fn apply(api: &ApiServer, release: &str, set: &[&str], stamps: bool, parts: &[&str]) -> Result<()> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/modelward");
     let mut template = Command::new(helm()?);
     template.args(["template", "modelward", "--namespace", release]);
@@ -37,11 +52,8 @@ pub fn apply_gate(api: &ApiServer, release: &str, set: &[&str], stamps: bool) ->
     if stamps {
         template.args(["--api-versions", STAMPS]);
     }
-    for part in GATE {
+    for part in parts {
         template.args(["--show-only", &format!("templates/{part}.yaml")]);
-    }
-    if stamps {
-        template.args(["--show-only", "templates/gate/stamps.yaml"]);
     }
     let (rendered, objects) = feed(template.arg(chart), "")?;
     ensure!(rendered, "helm template: {objects}");

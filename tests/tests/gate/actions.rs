@@ -5,7 +5,7 @@ use modelward_crds::{
     ActionType::{PromoteModel, RetrainModel, RollbackModel, SendAlert},
     RemediationAction,
     annotations::{APPROVE, COMMENT, PROPOSED_BY, REJECT},
-    gate::{DECISIONS, STATUS},
+    gate::{DECISIONS, RECORDS, STATUS},
 };
 use modelward_kit::apiserver::User;
 use serde_json::json;
@@ -307,7 +307,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "a user whose name looks like a comment",
         DECIDES,
-        "a user whose name has ' # ' in it cannot decide",
+        "could be read as another one in a record of decisions, so it cannot decide",
         outcome,
     );
 
@@ -588,7 +588,16 @@ pub async fn proposing_and_keeping(gate: &Gate, tally: &mut Tally) {
         !made && said.contains("unknown field \"spec.risk\""),
         &said,
     );
-    let mut bold = action("p3", RetrainModel, &[("modelward.io/risk", "Low")]);
+    let outcome = gate
+        .propose(dave, "p3", RetrainModel, &[("modelward.io/risk", "Low")])
+        .await;
+    tally.refused(
+        "risk lowered by a tenant, in an annotation",
+        By::Policy(RECORDS),
+        "the annotation modelward.io/risk has no effect on remediationactions; known there are modelward.io/approve",
+        outcome,
+    );
+    let mut bold = action("p3", RetrainModel, &[]);
     bold.data["status"] = json!({"plan": plan(&digest(0xe))});
     let born = gate
         .actions(dave)
@@ -830,11 +839,5 @@ pub async fn with_kubectl(gate: &Gate, tally: &mut Tally) {
 
 /// Somebody whose name only an impersonator can have here, with the rights of a cluster administrator.
 fn masked(gate: &Gate, name: &str) -> Person {
-    let mut config = gate.api.config_for(User::Admin).unwrap();
-    config.auth_info.impersonate = Some(name.to_owned());
-    config.auth_info.impersonate_groups = Some(vec!["system:masters".into()]);
-    Person {
-        name: name.to_owned(),
-        client: kube::Client::try_from(config).unwrap(),
-    }
+    Person::impersonated(gate.api, name, &["system:masters"])
 }

@@ -9,6 +9,8 @@
 )]
 
 mod actions;
+mod changes;
+mod children;
 mod objects;
 mod outage;
 mod support;
@@ -29,10 +31,16 @@ async fn attacks_are_refused_with_a_sentence_and_honest_uses_are_allowed() {
     objects::models(&gate, &mut tally).await;
     objects::the_operators_work(&gate, &mut tally).await;
     objects::roles(&gate, &mut tally).await;
+    changes::makers_and_editors(&gate, &mut tally).await;
+    changes::records(&gate, &mut tally).await;
+    changes::origins(&gate, &mut tally).await;
+    children::what_serves(&gate, &mut tally).await;
+    children::what_stays_possible(&gate, &mut tally).await;
     // Last, for these change the gate itself.
     let mut outages = Tally::default();
     outage::what_the_operator_sees(&gate, &mut outages).await;
     outage::without_stamps(&gate, &mut outages).await;
+    outage::without_the_kinds(&gate, &mut outages).await;
     tally.add(outages);
     tally.finish();
 }

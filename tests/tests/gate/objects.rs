@@ -11,7 +11,7 @@ use kube::{
 use modelward_crds::{
     ActionType, DriftReport, FIELD_MANAGER, Model, ModelVersion, RemediationAction,
     annotations::{CONFIRM_DELETE, CREATED_BY},
-    gate::{MODELS, STATUS, VERSIONS},
+    gate::{MODELS, ORIGINS, STATUS, VERSIONS},
 };
 use modelward_kit::apiserver::User;
 use serde_json::{Value, json};
@@ -251,8 +251,8 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
         .await;
     tally.refused(
         "bob gives what answers to the collector",
-        by,
-        "its owner references stay as they are",
+        By::AnyOf(&[VERSIONS, ORIGINS]),
+        "owner",
         outcome,
     );
 
@@ -303,7 +303,12 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
     let outcome = gate
         .patch::<ModelVersion>(&gate.bob, "heart-3", nobody, true)
         .await;
-    tally.allowed("a version that answers nothing may have an owner", outcome);
+    tally.refused(
+        "bob gives a version that answers nothing to the collector",
+        By::Policy(ORIGINS),
+        "only the operator sets metadata.ownerReferences of a ModelVersion or Model, also at its creation",
+        outcome,
+    );
     tally.allowed(
         "a version that answers nothing is deleted",
         gate.delete::<ModelVersion>(&gate.bob, "heart-3").await,
@@ -325,7 +330,7 @@ pub async fn models(gate: &Gate, tally: &mut Tally) {
         tally.refused(
             &format!("{} makes a record", who.name),
             by,
-            "a Model is made by the operator when its first version appears",
+            "only the operator makes a Model, when its first version appears",
             outcome,
         );
     }
@@ -345,8 +350,8 @@ pub async fn models(gate: &Gate, tally: &mut Tally) {
             .await;
         tally.refused(
             attack,
-            by,
-            "owner references and finalizers of a Model are the operator's",
+            By::AnyOf(&[MODELS, ORIGINS]),
+            "only the operator sets",
             outcome,
         );
     }
@@ -391,9 +396,15 @@ pub async fn the_operators_work(gate: &Gate, tally: &mut Tally) {
         )
         .await;
     tally.allowed("the garbage collector changes the owners of a Model", outcome);
-    tally.allowed(
+    tally.refused(
         "the operator deletes a Model",
+        By::Policy(MODELS),
+        "the record of the Model stroke is kept: it says what served and who approved it",
         gate.delete::<Model>(operator, "stroke").await,
+    );
+    tally.allowed(
+        "the garbage collector deletes a Model",
+        gate.delete::<Model>(&gate.collector, "stroke").await,
     );
     let retrained = object::<ModelVersion>("heart-4", &version_spec());
     let outcome = gate

@@ -1,9 +1,12 @@
 //! The gate narrowed, broken or without its stamps.
 
+use std::time::Duration;
+
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     core::v1::ConfigMap,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
@@ -17,6 +20,7 @@ use modelward_crds::{
 use modelward_kit::apiserver::User;
 use serde_json::json;
 
+use crate::changes;
 use crate::support::{
     By, Gate, SYSTEM, Tally, action, apply_chart, decision, digest, object, until, version_spec,
 };
@@ -251,12 +255,19 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "a version in somebody else's name",
         By::Policy(VERSIONS),
-        "modelward.io/created-by is alice and can only be bob",
+        "modelward.io/created-by is alice, but bob makes this version: write bob",
         outcome,
     );
     version.metadata.annotations = None;
-    tally.allowed(
+    tally.refused(
         "a version without a maker",
+        By::Policy(VERSIONS),
+        "this version has to name the user who makes it: add the annotation modelward.io/created-by: bob",
+        bob.create(&PostParams::default(), &version).await,
+    );
+    version.metadata.annotations = Some([(CREATED_BY.to_owned(), "bob".to_owned())].into());
+    tally.allowed(
+        "a version in bob's own name",
         bob.create(&PostParams::default(), &version).await,
     );
     let claim = json!({"metadata": {"annotations": {CREATED_BY: "alice"}}});
@@ -266,7 +277,51 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "a maker that is claimed later",
         By::Policy(VERSIONS),
-        "cannot be changed: leave it out",
+        "cannot be changed: leave it as it is, bob",
         outcome,
     );
+    changes::where_nothing_stamps(gate, tally).await;
+}
+
+/// Uninstalling the kinds before the policies leaves Pods and Services writable.
+pub async fn without_the_kinds(gate: &Gate, tally: &mut Tally) {
+    let kinds = Api::<CustomResourceDefinition>::all(gate.admin.client.clone());
+    for crd in modelward_crds::crds() {
+        kinds
+            .delete(&crd.name_any(), &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+    until("the kinds gone", async || {
+        kinds
+            .list(&ListParams::default())
+            .await
+            .is_ok_and(|left| left.items.is_empty())
+    })
+    .await
+    .unwrap();
+    // The API server learns that its parameters are gone by a watch of its own.
+    for second in 0..6 {
+        let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("after-{second}")}},
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("after-{second}")}, "spec": {"ports": [{"port": 80}]}},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("after-{second}")}, "spec": {"containers": [{"name": "c", "image": "x"}]}},
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": format!("after-{second}")}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}},
+            {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": format!("after-{second}")}, "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"a": "b"}}}},
+        ]});
+        let (done, said) = gate.kubectl(User::Admin, &["create", "-f", "-"], &objects.to_string());
+        tally.is(
+            &format!("core kinds {second} s after the kinds were deleted"),
+            &(done, if done { "" } else { &said }),
+            &(true, ""),
+        );
+        let scale = format!("deploy/after-{second}");
+        let (done, said) = gate.kubectl(User::Admin, &["scale", &scale, "--replicas=0"], "");
+        tally.is(
+            "and their scale",
+            &(done, if done { "" } else { &said }),
+            &(true, ""),
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }

@@ -16,7 +16,7 @@ use kube::{
 use modelward_crds::{ActionType, Model, ModelVersion, RemediationAction, annotations, gate};
 use modelward_kit::{
     apiserver::{ApiServer, User},
-    chart::{apply_gate, feed},
+    chart::{apply_children, apply_gate, feed},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub use crate::tally::{By, Tally};
 pub const SYSTEM: &str = "modelward-system";
 /// Namespace that another operator looks after.
 pub const ELSEWHERE: &str = "elsewhere";
+/// A user that the chart lets write Services and Deployments of models.
+pub const WRITER: &str = "system:serviceaccount:velero:velero";
 
 /// Somebody with credentials of their own.
 pub struct Person {
@@ -244,6 +246,35 @@ impl Gate {
         .await
     }
 
+    /// A role of its own for this person in the namespace.
+    pub async fn bind_rules(&self, person: &Person, rules: Value) {
+        let all = &self.admin.client;
+        make(
+            &Api::<Role>::namespaced(all.clone(), &self.namespace),
+            json!({"metadata": {"name": person.name}, "rules": rules}),
+        )
+        .await
+        .unwrap();
+        make(
+            &Api::<RoleBinding>::namespaced(all.clone(), &self.namespace),
+            json!({
+                "metadata": {"name": person.name},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": person.name},
+                "subjects": [person.subject()],
+            }),
+        )
+        .await
+        .unwrap();
+        until("the rights of a person", async || {
+            self.of::<Model>(person)
+                .list(&kube::api::ListParams::default())
+                .await
+                .is_ok()
+        })
+        .await
+        .unwrap();
+    }
+
     // --- what people do
 
     pub fn of<K>(&self, who: &Person) -> Api<DynamicObject>
@@ -364,6 +395,18 @@ impl Person {
         })
     }
 
+    /// A user whom an administrator impersonates, in these groups.
+    pub fn impersonated(api: &ApiServer, name: &str, groups: &[&str]) -> Self {
+        let mut config = api.config_for(User::Admin).unwrap();
+        config.auth_info.impersonate = Some(name.to_owned());
+        config.auth_info.impersonate_groups =
+            (!groups.is_empty()).then(|| groups.iter().map(|group| (*group).to_owned()).collect());
+        Self {
+            name: name.to_owned(),
+            client: Client::try_from(config).unwrap(),
+        }
+    }
+
     /// A service account, by a token that the API server gives for it.
     pub async fn account(api: &ApiServer, namespace: &str, name: &str) -> Result<Self> {
         let accounts = Api::<ServiceAccount>::namespaced(api.client(), namespace);
@@ -389,7 +432,7 @@ impl Person {
         })
     }
 
-    fn subject(&self) -> Value {
+    pub fn subject(&self) -> Value {
         match self.name.split(':').collect::<Vec<_>>()[..] {
             ["system", "serviceaccount", namespace, name] => {
                 json!({"kind": "ServiceAccount", "namespace": namespace, "name": name})
@@ -404,7 +447,14 @@ impl Person {
 /// Applies the chart's policies and roles, as helm renders them for a cluster that stamps, or for one that cannot.
 pub fn apply_chart(api: &ApiServer, stamps: bool) -> Result<()> {
     let other = format!("gate.operators.{ELSEWHERE}=system:serviceaccount:{ELSEWHERE}:modelward-operator");
-    apply_gate(api, SYSTEM, &[&other], stamps)
+    let writer = format!("gate.children.writers[0].user={WRITER}");
+    let set = [
+        &*other,
+        &*writer,
+        "gate.children.writers[0].resources={services,deployments}",
+    ];
+    apply_gate(api, SYSTEM, &set, stamps)?;
+    apply_children(api, SYSTEM, &set)
 }
 
 // === objects ===
@@ -501,7 +551,7 @@ fn map(annotations: &[(&str, &str)]) -> Value {
 /// In place of an annotation's value: takes it away.
 pub const REMOVED: &str = "\0";
 
-async fn make<K>(api: &Api<K>, mut content: Value) -> Result<()>
+pub async fn make<K>(api: &Api<K>, mut content: Value) -> Result<()>
 where
     K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
 {

@@ -7,6 +7,8 @@ use std::fmt::Debug;
 pub enum By {
     /// An admission policy of this name.
     Policy(&'static str),
+    /// One of several admission policies that refuse it: which one the API server names is not fixed.
+    AnyOf(&'static [&'static str]),
     /// The CRD.
     Schema,
     /// RBAC.
@@ -30,10 +32,14 @@ impl Tally {
         let found = match outcome {
             Ok(_) => "it was let through".to_owned(),
             Err(kube::Error::Api(status)) => {
-                let named = match by {
-                    By::Policy(name) => status
+                let by_policy = |name: &str| {
+                    status
                         .message
-                        .contains(&format!("ValidatingAdmissionPolicy '{name}'")),
+                        .contains(&format!("ValidatingAdmissionPolicy '{name}'"))
+                };
+                let named = match by {
+                    By::Policy(name) => by_policy(name),
+                    By::AnyOf(names) => names.iter().any(|name| by_policy(name)),
                     By::Schema => status.code == 422 && !status.message.contains("ValidatingAdmissionPolicy"),
                     By::Roles => status.code == 403 && status.message.contains(" cannot "),
                 };

@@ -138,6 +138,7 @@ impl House {
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
             policy: self.policy.clone(),
+            gate_children: false,
             watch_namespace: Some(self.namespace.clone()),
         };
         let (world, faults, lives, ahead) = (

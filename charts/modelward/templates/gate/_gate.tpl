@@ -48,7 +48,8 @@
   expression: "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}"
 {{- end -}}
 
-{{- /* a binding of the policy's own name: (dict "root" . "name" "…" "parameters" true) */ -}}
+{{- /* A binding with the policy's name: (dict "root" . "name" "…"). "parameters" true: the ConfigMap of operators; "namespaced" true:
+     each object of paramKind in the namespace; "selector": those that it selects. */ -}}
 {{- define "modelward.gate.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -57,12 +58,89 @@ metadata:
 spec:
   policyName: {{ .name }}
   validationActions: [Deny, Audit]
-  # Everywhere. Said, and not left out: an upgrade puts back what somebody narrowed.
+  # Everywhere. Written out, so that an upgrade restores what was narrowed.
   matchResources: {namespaceSelector: {}, objectSelector: {}, resourceRules: [], excludeResourceRules: []}
   {{- if .parameters }}
   paramRef:
     name: {{ include "modelward.gate.parameters" .root }}
     namespace: {{ .root.Release.Namespace }}
     parameterNotFoundAction: Deny
+  {{- else if .namespaced }}
+  paramRef: {selector: {}, parameterNotFoundAction: Allow}
+  {{- else if .selector }}
+  paramRef: {selector: { {{- .selector -}} }, parameterNotFoundAction: Allow}
   {{- end }}
+{{- end -}}
+
+{{- /* The operators' user names as a CEL map from namespace to list, and the names that hold where a namespace is not in it. */ -}}
+{{- define "modelward.gate.operatorsByNamespace" -}}
+{{- $operators := deepCopy .Values.gate.operators }}
+{{- $watched := default "_others" .Values.operator.watchNamespace }}
+{{- $_ := set $operators $watched (prepend (compact (list (get $operators $watched))) (include "modelward.gate.ownUser" .) | join ",") }}
+{{- toYaml $operators }}
+{{- end -}}
+
+{{- define "modelward.gate.ownUser" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "modelward.fullname" . }}-operator
+{{- end -}}
+
+{{- define "modelward.gate.celList" -}}
+[{{- range $i, $one := . }}{{ if $i }}, {{ end }}'{{ $one }}'{{ end -}}]
+{{- end -}}
+
+{{- /* CEL: whether the caller is the operator of the request's namespace. Literals: a parameter that is missing is judged before
+     match conditions, so its loss would refuse every Pod and Service of the cluster. */ -}}
+{{- define "modelward.gate.callerIsOperator" -}}
+{{- $all := fromYaml (include "modelward.gate.operatorsByNamespace" .) -}}
+{{- $others := include "modelward.gate.celList" (compact (splitList "," (default "" (get $all "_others")))) -}}
+{{- $named := list -}}
+{{- range $namespace := without (keys $all) "_others" | sortAlpha -}}
+{{- $named = append $named (printf "'%s': %s" $namespace (include "modelward.gate.celList" (splitList "," (get $all $namespace)))) -}}
+{{- end -}}
+{{- if $named -}}
+{{- $map := printf "{%s}" (join ", " $named) -}}
+request.userInfo.username in (request.namespace in {{ $map }} ? {{ $map }}[request.namespace] : {{ $others }})
+{{- else -}}
+request.userInfo.username in {{ $others }}
+{{- end -}}
+{{- end -}}
+
+{{- /* CEL: whether gate.children.writers lets the caller write this kind. */ -}}
+{{- define "modelward.gate.callerIsWriter" -}}
+{{- $by := dict -}}
+{{- range .Values.gate.children.writers -}}
+{{- $_ := set $by .user (concat (default list (get $by .user)) .resources | uniq) -}}
+{{- end -}}
+{{- $rules := list -}}
+{{- range $user := keys $by | sortAlpha -}}
+{{- $rules = append $rules (printf "(request.userInfo.username == '%s' && request.resource.resource in %s)" $user (include "modelward.gate.celList" (get $by $user))) -}}
+{{- end -}}
+{{- if $rules -}}({{ join " || " $rules }}){{- else -}}false{{- end -}}
+{{- end -}}
+
+{{- /* CEL: the namespaces of the operators themselves, whose Pods have a ledger token by right. */ -}}
+{{- define "modelward.gate.systemNamespaces" -}}
+{{- $found := list .Release.Namespace -}}
+{{- range $users := values (fromYaml (include "modelward.gate.operatorsByNamespace" .)) -}}
+{{- range splitList "," $users -}}
+{{- if hasPrefix "system:serviceaccount:" . -}}{{- $found = append $found (index (splitList ":" .) 2) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- include "modelward.gate.celList" (uniq $found | sortAlpha) -}}
+{{- end -}}
+
+{{- /* CEL: Kubernetes' own controllers, with credentials of their own or one for all. */ -}}
+{{- define "modelward.gate.callerIsController" -}}
+(request.userInfo.username == 'system:kube-controller-manager' || request.userInfo.username.startsWith('system:serviceaccount:kube-system:'))
+{{- end -}}
+
+{{- /* CEL: whether the request is the operator's trial of this policy, which the policy refuses whoever sends it. Argument: the policy. */ -}}
+{{- define "modelward.gate.isProbe" -}}
+(has(request.options) && request.options != null && has(request.options.fieldManager) && request.options.fieldManager == 'probe-of-{{ . }}')
+{{- end -}}
+
+{{- /* The validation that answers a trial. */ -}}
+{{- define "modelward.gate.probe" -}}
+- expression: "!{{ include "modelward.gate.isProbe" . }}"
+  message: the field manager probe-of-{{ . }} tries whether this policy is at work
 {{- end -}}

@@ -208,7 +208,14 @@ pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Res
                 Started::Going => return Ok(Action::requeue(SOON)),
                 Started::Taken(what) => known.obstacle = Some(Obstacle::Taken(what)),
             },
-            Step::CreateVersion(version) => known.obstacle = create(&ctx, &owner, &*version).await?,
+            Step::CreateVersion(mut version) => {
+                // Typed, for clusters that do not stamp it.
+                let maker = ctx.whoami().await?.to_owned();
+                version
+                    .annotations_mut()
+                    .insert(annotations::CREATED_BY.to_owned(), maker);
+                known.obstacle = create(&ctx, &owner, &*version).await?;
+            }
             Step::CreatePromotion(mut promotion) => {
                 let proposer = ctx.whoami().await?.to_owned();
                 promotion

@@ -271,6 +271,7 @@ impl House {
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
             policy: self.policy.clone(),
+            gate_children: false,
             watch_namespace: Some(self.namespace.clone()),
         };
         let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
