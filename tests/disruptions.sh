@@ -58,8 +58,10 @@ gone() { # an API server that does not answer proves nothing
 }
 
 evict_all() {
-  local pod uid
-  for pod in $(inference_pods "$NAMESPACE" "$MODEL"); do
+  local pod pods uid
+  pods=$(inference_pods "$NAMESPACE" "$MODEL")
+  [ -n "$pods" ] || die "$MODEL has no Pod to evict"
+  for pod in $pods; do
     await 60 "all Pods of $MODEL are ready" settled "$NAMESPACE" "$MODEL"
     uid=$(field "$NAMESPACE" "pod/$pod" .metadata.uid)
     await 60 "the budget allows the eviction of $pod" evict "$pod"

@@ -34,6 +34,13 @@ check_pipes() {
   [ -z "$found" ] || die "a failure inside is not seen:"$'\n'"$found"
 }
 
+# `for x in $(…)` runs no round where the command fails: what a script lists by kubectl goes through a variable.
+check_loops() {
+  local found
+  found=$(grep -nE 'for [a-z_]+ in .*\$\((kubectl|inference_pods|pods_of)' "${SCRIPTS[@]}" | grep -vE ':[0-9]+: *(#|found=)' || true)
+  [ -z "$found" ] || die "a loop that does not see its list fail:"$'\n'"$found"
+}
+
 # === each script names what fails ===
 
 # A copy in which a command fails right after a script has set its trap, or at the beginning of a file that another script sources.
@@ -152,5 +159,6 @@ S
 
 step "shellcheck" shellcheck -x "${SCRIPTS[@]}"
 step "pipes that hide a failure" check_pipes
+step "lists that hide a failure" check_loops
 step "the trap" check_trap
 step "each script" check_each_script

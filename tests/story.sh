@@ -464,10 +464,12 @@ only_near() {
 }
 
 containers_crash_and_what_they_counted_is_kept() {
-  local before pod proof counted kills=()
+  local before pod pods proof counted kills=()
   before=$(settled_count "$NAMESPACE" loop)
   load_begins 3
-  for pod in $(inference_pods "$NAMESPACE" loop); do
+  pods=$(inference_pods "$NAMESPACE" loop)
+  expect "the number of Pods" "$(wc -w <<<"$pods")" 2
+  for pod in $pods; do
     await 60 "both Pods are ready" settled "$NAMESPACE" loop
     kills+=("$EPOCHREALTIME")
     proof=$(kill_and_await "$NAMESPACE" "$pod" inference)
@@ -498,13 +500,15 @@ unclosed_since() { # EPOCH
 }
 
 pods_are_destroyed_and_the_loss_is_bounded_and_reported() {
-  local before pod counted lost begin end destroyed=() moments=() version
+  local before pod pods counted lost begin end destroyed=() moments=() version
   before=$(settled_count "$NAMESPACE" loop)
   version=$(serving loop)
   load_begins 3
   # Windows of which Pods of this check alone know.
   begin=$(($(date +%s) / WINDOW * WINDOW))
-  for pod in $(inference_pods "$NAMESPACE" loop); do
+  pods=$(inference_pods "$NAMESPACE" loop)
+  expect "the number of Pods" "$(wc -w <<<"$pods")" 2
+  for pod in $pods; do
     await 60 "both Pods are ready" settled "$NAMESPACE" loop
     destroyed+=("$(field "$NAMESPACE" "pod/$pod" .metadata.uid)")
     moments+=("$EPOCHREALTIME")
@@ -535,10 +539,11 @@ Y
 
 # What is retrained every other minute must not be there when nothing should happen.
 the_loop_is_taken_away() {
-  local name
+  local name names
   # A person's report is that person's to delete.
   kubectl delete --namespace "$NAMESPACE" driftreport destroyed --ignore-not-found >/dev/null
-  for name in $(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model | IN("loop", "refused")) | .metadata.name'); do
+  names=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model | IN("loop", "refused")) | .metadata.name')
+  for name in $names; do
     delete_version "$NAMESPACE" "$name" --wait=false
   done
   await 120 "nothing is left of loop and refused" nothing_left_of_the_loop
