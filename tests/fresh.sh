@@ -5,7 +5,7 @@
 #   fresh.sh                     make demo, then make test
 #   fresh.sh TARGET…             these targets of the Makefile instead
 #
-#   FRESH_DIR      where its directory is made; about 30 GB (/var/tmp). It is removed at the end unless something failed.
+#   FRESH_DIR      where its directory is made; about 25 GB (/var/tmp). It is removed at the end unless something failed.
 #   FRESH_KEEP     files and directories below HOME that say where registries are and are therefore taken along
 #                  (.gitconfig .pip .config/pip .config/go/env .cargo/config.toml; variables of the environment stay as they are,
 #                  except those that name a place for caches and programs below HOME)
@@ -24,7 +24,7 @@ TEST_CLUSTER=fresh-test
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(demo demo-down test)
 
-need_disk 30 "${FRESH_DIR:-/var/tmp}" FRESH_DIR
+need_disk 25 "${FRESH_DIR:-/var/tmp}" FRESH_DIR
 FRESH=$(mktemp -d "${FRESH_DIR:-/var/tmp}/modelward-fresh.XXXXXX")
 RESULT=failed
 at_exit finish

@@ -44,11 +44,12 @@ exists() {
   fi
 }
 
-build_image() { # IMAGE DOCKERFILE CONTEXT ARGUMENT=VALUE
+# With `retried` as the last argument where the build asks a package archive.
+build_image() { # IMAGE DOCKERFILE CONTEXT ARGUMENT=VALUE [retried]
   if [ "$BUILDER" = docker ]; then
-    DOCKER_BUILDKIT=1 quietly "image-$(basename "$1")" docker build -t "$1" -f "$2" --build-arg "$4" "$3"
+    DOCKER_BUILDKIT=1 quietly "image-$(basename "$1")" ${5:+"$5"} docker build -t "$1" -f "$2" --build-arg "$4" "$3"
   else
-    quietly "image-$(basename "$1")" builder bud --isolation chroot -t "$1" -f "$2" --build-arg "$4" "$3"
+    quietly "image-$(basename "$1")" ${5:+"$5"} builder bud --isolation chroot -t "$1" -f "$2" --build-arg "$4" "$3"
   fi
 }
 
@@ -141,7 +142,7 @@ build_postgres() {
   if ! exists "$image"; then
     build_debian
     say "PostgreSQL from Debian's packages, about a minute, once"
-    retried build_image "$image" "$HERE/postgres/Dockerfile" "$HERE/postgres" "BASE=$REGISTRY/modelward/debian:$DEBIAN"
+    build_image "$image" "$HERE/postgres/Dockerfile" "$HERE/postgres" "BASE=$REGISTRY/modelward/debian:$DEBIAN" retried
   fi
   echo "$image" >"$IMAGES/postgres.name"
   say "$image $(size_of "$image" | awk '{ printf "%.0f MB", $1 / 1e6 }')"
