@@ -13,15 +13,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures::future::try_join_all;
+use http::HeaderValue;
 use modelward_wire::{Digest, Route, RouteMode, Routes};
 use tokio::sync::Semaphore;
 
 use crate::{
     args::Limits,
-    body,
     counting::{Counting, RouteCounts},
     ledger::Ledger,
     loader::{Loaded, Loader, VerificationError},
+    memory::Memory,
     metrics::{BundleLabels, Metrics, VersionLabel},
     prediction_id::Signer,
     routes::Split,
@@ -48,8 +49,10 @@ pub struct App {
     pub limits: Limits,
     /// The numbers.
     pub metrics: Metrics,
-    /// What large bodies may take in memory at a time.
-    pub large_bodies: Arc<Semaphore>,
+    /// What requests may hold in memory at a time.
+    pub memory: Arc<Memory>,
+    /// Digest of the routes file that this process serves from, as every answer states it.
+    pub routes_digest: Option<HeaderValue>,
     /// Bytes that wait for the Shadows, in units of [`SHADOW_UNIT`]; what finds none free is dropped.
     pub shadow_slots: Arc<Semaphore>,
     /// What counts answered rows.
@@ -89,7 +92,16 @@ pub enum State {
 
 impl App {
     /// A server of these routes that is not ready yet.
-    pub fn new(namespace: String, routes: Routes, signer: Signer, limits: Limits) -> Self {
+    pub fn new(namespace: String, routes: Routes, signer: Signer, mut limits: Limits) -> Self {
+        let memory = Memory::new(limits.memory, limits.max_connections);
+        let largest = memory.largest_body(limits.max_body);
+        if largest < limits.max_body {
+            tracing::warn!(
+                "bodies may have {largest} bytes, not {}: there is no memory for more; raise the container's limit",
+                limits.max_body
+            );
+            limits.max_body = largest;
+        }
         let entry = |route| Entry {
             route,
             state: ArcSwap::from_pointee(State::Loading("starting".to_owned())),
@@ -106,7 +118,8 @@ impl App {
             entries: routes.routes.into_iter().map(entry).collect(),
             limits,
             metrics,
-            large_bodies: Arc::new(body::places(limits.max_body)),
+            memory: Arc::new(memory),
+            routes_digest: None,
             shadow_slots: Arc::new(Semaphore::new(SHADOW_SLOTS)),
             signer,
             serving: OnceLock::new(),
@@ -124,6 +137,13 @@ impl App {
     pub fn with_counts_in(mut self, dir: &Path) -> Self {
         let seconds = self.counting.seconds();
         self.counting = Arc::new(Counting::new(seconds, Some(dir), &self.metrics));
+        self
+    }
+
+    /// States this digest of the routes file with every answer.
+    #[must_use]
+    pub fn with_routes_digest(mut self, digest: &Digest) -> Self {
+        self.routes_digest = HeaderValue::from_str(&digest.to_string()).ok();
         self
     }
 

@@ -3,11 +3,16 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+use modelward_wire::Digest;
 
 use crate::{
     json::Bounds,
+    memory,
     prediction_id::{KEY_LENGTH, Signer},
 };
+
+/// Values of a request: rows times features.
+const MAX_VALUES: usize = 2_000_000;
 
 /// Serves the versions of one model: verified bundles in, predictions out.
 #[derive(Clone, Debug, Parser)]
@@ -26,6 +31,9 @@ pub struct Args {
         default_value = "/etc/modelward/routes/routes.json"
     )]
     pub routes_file: PathBuf,
+    /// Digest that the routes file must have, `sha256:` and 64 hexadecimal digits; without it every file is taken.
+    #[arg(long, env = "MODELWARD_ROUTES_DIGEST")]
+    pub routes_digest: Option<Digest>,
     /// Address of the ledger, which keeps the bundles.
     #[arg(long, env = "MODELWARD_LEDGER_URL")]
     pub ledger_url: String,
@@ -45,6 +53,12 @@ pub struct Args {
     /// Address to listen at.
     #[arg(long, env = "MODELWARD_ADDR", default_value = "0.0.0.0:8080")]
     pub addr: SocketAddr,
+    /// Address of a second port for probes and metrics alone, which no load on the first one reaches.
+    #[arg(long, env = "MODELWARD_PROBE_ADDR")]
+    pub probe_addr: Option<SocketAddr>,
+    /// Bytes of memory that the process may take, as its container is limited to.
+    #[arg(long, env = "MODELWARD_MEMORY_BYTES", default_value_t = 512 << 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub memory_bytes: u64,
     /// Seconds after SIGTERM during which requests are still taken, unready, until every client has learnt of it.
     #[arg(long, env = "MODELWARD_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,
@@ -68,11 +82,14 @@ pub struct Args {
     #[arg(long, env = "MODELWARD_MAX_ROWS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_rows: u32,
     /// Most connections at a time; more wait to be accepted.
-    #[arg(long, env = "MODELWARD_MAX_CONNECTIONS", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "MODELWARD_MAX_CONNECTIONS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
     /// Seconds after which a connection without a request is closed; longer than clients and proxies keep theirs.
     #[arg(long, env = "MODELWARD_IDLE_SECONDS", default_value_t = 620)]
     pub idle_seconds: u64,
+    /// Seconds within which the head of a request must have come, from its first byte.
+    #[arg(long, env = "MODELWARD_HEAD_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub head_seconds: u64,
     /// File that tells the kubelet why the process ended; written where it exists.
     #[arg(
         long,
@@ -107,6 +124,12 @@ pub struct Limits {
     pub max_connections: usize,
     /// A connection without a request is closed after this.
     pub idle: Duration,
+    /// A head must have come this long after its first byte.
+    pub head: Duration,
+    /// An answer must have been read after this.
+    pub write: Duration,
+    /// Bytes of memory for everything.
+    pub memory: usize,
     /// Requests are still taken for this long after SIGTERM.
     pub drain: Duration,
     /// Requests in flight may take this long at the end.
@@ -141,12 +164,17 @@ pub enum KeyError {
 impl Args {
     /// Bounds of requests.
     pub fn limits(&self) -> Limits {
+        let memory = usize::try_from(self.memory_bytes).unwrap_or(usize::MAX);
         Limits {
             max_body: usize::try_from(self.max_body_bytes).unwrap_or(usize::MAX),
             max_rows: self.max_rows as usize,
             body_timeout: Duration::from_secs(30),
-            max_connections: self.max_connections as usize,
+            // In a small container heads alone must not fill the memory.
+            max_connections: (self.max_connections as usize).min((memory / 4 / memory::CONNECTION).max(16)),
             idle: Duration::from_secs(self.idle_seconds.max(1)),
+            head: Duration::from_secs(self.head_seconds.max(1)),
+            write: Duration::from_mins(1),
+            memory,
             drain: Duration::from_secs(self.drain_seconds),
             grace: Duration::from_secs(20),
         }
@@ -173,8 +201,9 @@ impl Limits {
     /// Bounds of a body for a model of so many features: names beyond the double of them are no slip.
     pub fn bounds(&self, features: usize) -> Bounds {
         Bounds {
-            max_rows: self.max_rows,
+            max_rows: self.max_rows.min(MAX_VALUES / features.max(1)).max(1),
             max_fields: 2 * features + 64,
+            max_values: MAX_VALUES,
         }
     }
 }

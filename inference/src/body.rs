@@ -1,34 +1,29 @@
-//! Receiving bodies: bounded in bytes, in time and in how many large ones are held at once.
+//! Receiving bodies: bounded in bytes, in time, and in what all of them hold together.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{io::Read as _, time::Duration};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use flate2::read::{GzDecoder, ZlibDecoder};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+use tokio::time::timeout;
+
+use crate::{
+    memory::{Memory, Place},
+    problem::Problem,
 };
 
-use crate::problem::Problem;
+/// Bodies over this take a place for all of their bytes before the rest of them is read.
+const SMALL_BYTES: usize = 64 << 10;
 
-/// Bodies up to this are read and scored where they arrive; larger ones wait for a place and go to a thread of their
-/// own, for they keep a core busy for milliseconds.
-pub const INLINE_BYTES: usize = 64 << 10;
-
-/// A large body waits this long for its place before it is refused.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A received body.
+/// A received body, as the client meant it.
 #[derive(Debug)]
 pub struct Received {
-    bytes: Bytes,
-    coding: Coding,
-    /// Held until the answer is made.
-    _place: Option<OwnedSemaphorePermit>,
-    max: usize,
+    /// Its bytes, unpacked.
+    pub bytes: Bytes,
+    /// Held for as long as the bytes are.
+    _places: [Option<Place>; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,124 +33,128 @@ enum Coding {
     Deflate,
 }
 
-/// Receives a body of at most `max` bytes within `limit`. `places` are those of [`places()`](places).
+/// Receives a body of at most `max` bytes, also when unpacked, within `limit`.
 pub async fn receive(
     headers: &HeaderMap,
-    mut body: Body,
+    body: Body,
     max: usize,
     limit: Duration,
-    places: &Arc<Semaphore>,
+    memory: &Memory,
 ) -> Result<Received, Problem> {
     let coding = Coding::of(headers)?;
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<u64>().ok());
-    let too_large = || {
-        Problem::too_large(format!(
-            "the body is larger than {max} bytes; send fewer rows at a time"
-        ))
-    };
     if declared.is_some_and(|length| length > max as u64) && headers.contains_key(header::EXPECT) {
         // The client asked before it sends: it has not begun.
-        return Err(too_large());
+        return Err(too_large(max));
     }
-    let mut received =
-        BytesMut::with_capacity(declared.map_or(1024, |length| length.min(INLINE_BYTES as u64) as usize));
-    let mut place = None;
-    // All of it at once: two bodies that each hold half of what they need would wait for each other.
-    let most = match (declared, coding) {
-        (Some(length), Coding::Identity) => usize::try_from(length).unwrap_or(max).min(max),
-        _ => max,
-    };
-    let receive = async {
-        let mut discarded = 0;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Problem::malformed(format!("the body broke off: {error}")))?;
-            let Ok(data) = frame.into_data() else { continue };
-            if discarded > 0 || received.len() + data.len() > max {
-                // A client that is still sending would see a reset connection in place of the answer, so the rest is
-                // read, within reason, and thrown away.
-                discarded += data.len();
-                received = BytesMut::new();
-                if discarded > max.saturating_mul(4) {
-                    break;
-                }
-                continue;
-            }
-            if place.is_none() && received.len() + data.len() > INLINE_BYTES {
-                place = Some(take_places(places, most).await?);
-            }
-            received.extend_from_slice(&data);
+    let (bytes, small, mut large) = timeout(limit, read(body, max, declared, coding, memory))
+        .await
+        .unwrap_or_else(|_| {
+            let message = format!("the body did not come within {} s", limit.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
+        })?;
+    if coding == Coding::Identity {
+        // A body without a declared length took the place of the largest one.
+        if let Some(place) = &mut large {
+            place.shrink_to(bytes.len());
         }
-        if discarded > 0 { Err(too_large()) } else { Ok(()) }
-    };
-    timeout(limit, receive).await.unwrap_or_else(|_| {
-        let message = format!("the body did not come within {} s", limit.as_secs());
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
-    })?;
-    if place.is_none() && coding != Coding::Identity {
+        return Ok(Received {
+            bytes,
+            _places: [small, large],
+        });
+    }
+    if large.is_none() {
         // However small it came, it may unpack to the most that is allowed.
-        place = Some(take_places(places, most).await?);
+        large = Some(memory.large_body(max).await?);
+    }
+    let unpacked = tokio::task::spawn_blocking(move || coding.unpack(&bytes, max)).await;
+    let unpacked = unpacked.map_err(|error| {
+        tracing::error!(%error, "failed to unpack a body");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a defect of this server; its log says more",
+        )
+    })??;
+    if let Some(place) = &mut large {
+        place.shrink_to(unpacked.capacity());
     }
     Ok(Received {
-        bytes: received.freeze(),
-        coding,
-        _place: place,
-        max,
+        bytes: unpacked.into(),
+        _places: [large, None],
     })
 }
 
-/// Waits until `bytes` more may be held.
-async fn take_places(places: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-    let units = u32::try_from(bytes.div_ceil(INLINE_BYTES)).unwrap_or(u32::MAX);
-    match timeout(PLACE_TIMEOUT, Arc::clone(places).acquire_many_owned(units)).await {
-        Ok(Ok(place)) => Ok(place),
-        _ => Err(Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many large requests at once; send again later, or fewer rows at a time",
-        )),
-    }
-}
-
-/// Places for large bodies: four of the largest at a time, or as many more as they are smaller.
-pub fn places(max_body: usize) -> Semaphore {
-    Semaphore::new((4 * max_body.div_ceil(INLINE_BYTES)).min(Semaphore::MAX_PERMITS))
-}
-
-// === impl Received ===
-
-impl Received {
-    /// Whether it should be worked on away from the threads that serve connections.
-    pub fn is_heavy(&self) -> bool {
-        self.bytes.len() > INLINE_BYTES || self.coding != Coding::Identity
-    }
-
-    /// The body as the client meant it.
-    pub fn unpack(&self) -> Result<Bytes, Problem> {
-        let mut unpacked = Vec::new();
-        // One more than allowed tells "full" from "more".
-        let most = self.max as u64 + 1;
-        let read = match self.coding {
-            Coding::Identity => return Ok(self.bytes.clone()),
-            Coding::Gzip => GzDecoder::new(self.bytes.as_ref())
-                .take(most)
-                .read_to_end(&mut unpacked),
-            Coding::Deflate => ZlibDecoder::new(self.bytes.as_ref())
-                .take(most)
-                .read_to_end(&mut unpacked),
-        };
-        read.map_err(|error| {
-            Problem::malformed(format!("the body is not what its Content-Encoding says: {error}"))
-        })?;
-        if unpacked.len() > self.max {
-            return Err(Problem::too_large(format!(
-                "the body is larger than {} bytes when unpacked",
-                self.max
-            )));
+/// The bytes as they come, and the places that hold them: at first small ones, then one for all.
+async fn read(
+    mut body: Body,
+    max: usize,
+    declared: Option<u64>,
+    coding: Coding,
+    memory: &Memory,
+) -> Result<(Bytes, Option<Place>, Option<Place>), Problem> {
+    let sent = declared.map_or(max, |length| usize::try_from(length).unwrap_or(max).min(max));
+    // All of it at once: two bodies that each hold half of what they need would wait for each other.
+    let most = if coding == Coding::Identity {
+        sent
+    } else {
+        sent + max
+    };
+    let mut received = BytesMut::with_capacity(declared.map_or(1024, |_| sent.min(SMALL_BYTES)));
+    let (mut small, mut large): (Option<Place>, Option<Place>) = (None, None);
+    let mut discarded = 0_usize;
+    let mut refused = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Problem::malformed(format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if discarded > 0 || received.len() + data.len() > max {
+            // A client that is still sending would see a reset connection in place of the answer, so the rest is
+            // read, within reason, and thrown away.
+            discarded += data.len();
+            received = BytesMut::new();
+            (small, large) = (None, None);
+            if discarded > max.saturating_mul(4) {
+                break;
+            }
+            continue;
         }
-        Ok(unpacked.into())
+        let room = if large.is_some() {
+            Ok(())
+        } else if received.len() + data.len() > SMALL_BYTES {
+            memory.large_body(most).await.map(|place| {
+                large = Some(place);
+                // Growing step by step would hold it twice.
+                received.reserve(sent.saturating_sub(received.len()));
+                small = None;
+            })
+        } else {
+            memory.small_body(data.len()).await.map(|more| match &mut small {
+                None => small = Some(more),
+                Some(place) => place.merge(more),
+            })
+        };
+        if let Err(problem) = room {
+            // The rest is thrown away too, for the same reason.
+            refused = Some(problem);
+            discarded += data.len();
+            received = BytesMut::new();
+            small = None;
+            continue;
+        }
+        received.extend_from_slice(&data);
     }
+    if discarded > 0 {
+        return Err(refused.unwrap_or_else(|| too_large(max)));
+    }
+    Ok((received.freeze(), small, large))
+}
+
+fn too_large(max: usize) -> Problem {
+    Problem::too_large(format!(
+        "the body is larger than {max} bytes; send fewer rows at a time"
+    ))
 }
 
 // === impl Coding ===
@@ -177,6 +176,29 @@ impl Coding {
         let message = "unknown Content-Encoding; send one of gzip and deflate, or none";
         Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
     }
+
+    /// The body as the client meant it.
+    fn unpack(self, packed: &[u8], max: usize) -> Result<Vec<u8>, Problem> {
+        // One more than allowed distinguishes "full" from "more". All of it at once, because growing holds it twice;
+        // what is not written to takes no memory.
+        let most = max as u64 + 1;
+        let mut unpacked = Vec::with_capacity(max + 64);
+        let read = match self {
+            Self::Identity => packed.take(most).read_to_end(&mut unpacked),
+            Self::Gzip => GzDecoder::new(packed).take(most).read_to_end(&mut unpacked),
+            Self::Deflate => ZlibDecoder::new(packed).take(most).read_to_end(&mut unpacked),
+        };
+        read.map_err(|error| {
+            Problem::malformed(format!("the body is not what its Content-Encoding says: {error}"))
+        })?;
+        if unpacked.len() > max {
+            return Err(Problem::too_large(format!(
+                "the body is larger than {max} bytes when unpacked; send fewer rows at a time"
+            )));
+        }
+        unpacked.shrink_to_fit();
+        Ok(unpacked)
+    }
 }
 
 #[cfg(test)]
@@ -190,10 +212,12 @@ mod tests {
     async fn receive_bytes(body: Vec<u8>, coding: &'static str) -> Result<Bytes, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
-        let places = Arc::new(super::places(1_000));
-        receive(&headers, Body::from(body), 1_000, LIMIT, &places)
-            .await?
-            .unpack()
+        let received = receive(&headers, Body::from(body), 1_000, LIMIT, &memory()).await?;
+        Ok(received.bytes)
+    }
+
+    fn memory() -> Memory {
+        Memory::new(64 << 20, 16)
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -245,10 +269,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up() {
         let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-        let places = Arc::new(super::places(1_000));
-        let problem = receive(&HeaderMap::new(), body, 1_000, Duration::from_millis(20), &places)
-            .await
-            .unwrap_err();
+        let problem = receive(
+            &HeaderMap::new(),
+            body,
+            1_000,
+            Duration::from_millis(20),
+            &memory(),
+        )
+        .await
+        .unwrap_err();
         assert_eq!(problem.status, StatusCode::REQUEST_TIMEOUT);
     }
 }

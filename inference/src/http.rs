@@ -21,7 +21,8 @@ use crate::{
     body::{Received, receive},
     counting::Origin,
     feedback,
-    infer::{self, JSON_LENGTH_HEADER, OUTPUTS},
+    infer::{self, Answer, JSON_LENGTH_HEADER, OUTPUTS},
+    memory::{Place, Weight},
     metrics::{self, RequestLabels, RouteLabel},
     predict,
     problem::{self, Problem},
@@ -33,6 +34,18 @@ pub const KEY_HEADER: HeaderName = HeaderName::from_static("modelward-key");
 
 /// The version that answered: clients of the Open Inference Protocol drop it from the body.
 pub const VERSION_HEADER: HeaderName = HeaderName::from_static("x-model-version");
+
+/// The digest of the routes file that this process serves from; on every answer.
+pub const ROUTES_DIGEST_HEADER: HeaderName = HeaderName::from_static("modelward-routes-digest");
+
+/// Bytes that a report of this process takes, beside those of each feature.
+const REPORT: usize = 64 << 10;
+
+/// Bytes of a report for each feature of each version, at most.
+const REPORT_FEATURE: usize = 1 << 10;
+
+/// Bytes of work for each byte of labels.
+const LABEL_WORK: usize = 32;
 
 /// Patterns of all paths: the values of the metrics' label `route`, beside `unmatched`.
 const ROUTES: [&str; 21] = [
@@ -94,6 +107,20 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// Probes and metrics alone, for the port that no load on predictions reaches.
+pub fn probe_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(health_of_probes))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_of_probes))
+        .fallback(unknown_probe)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&app), observe))
+        .with_state(app)
+}
+
 // === predictions ===
 
 async fn predict_rows(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
@@ -101,17 +128,20 @@ async fn predict_rows(State(app): Shared, headers: HeaderMap, body: Body) -> Res
     let origin = origin(&app, &headers)?;
     let received = receive_body(&app, &headers, body).await?;
     let call = serving.call(headers.get(&KEY_HEADER).map(HeaderValue::as_bytes));
-    let shared = Arc::clone(&app);
-    let (bytes, route) = work(received, move |received| {
-        let body = received.unpack()?;
-        let answered = predict::predict(&serving, &shared.metrics, call, &origin, &body)?;
-        shadow(&shared, body, |app, route, body| {
+    let bytes = work_of(&serving, Weight::of_rows(&received.bytes));
+    let place = app.memory.work(bytes).await?;
+    let response = work(place, received, move |body| {
+        let (answer, route) = predict::predict(&serving, &app.metrics, call, &origin, body)?;
+        shadow(&app, body, bytes, |app, route, body| {
             predict::shadow(route, &app.metrics, body);
         });
-        Ok(answered)
-    })
-    .await?;
-    Ok(with_version(problem::json_bytes(StatusCode::OK, bytes), &route))
+        Ok(Answer {
+            body: answer,
+            json_length: None,
+            route,
+        })
+    });
+    Ok(response.await)
 }
 
 async fn model_infer(
@@ -158,10 +188,13 @@ async fn infer_rows(
     let origin = origin(&app, &headers)?;
     let received = receive_body(&app, &headers, body).await?;
     let call = serving.call(headers.get(&KEY_HEADER).map(HeaderValue::as_bytes));
-    let shared = Arc::clone(&app);
-    let answer = work(received, move |received| {
-        let body = received.unpack()?;
-        let metrics = &shared.metrics;
+    let bytes = work_of(
+        &serving,
+        Weight::of_tensors(&received.bytes, json_length.is_some()),
+    );
+    let place = app.memory.work(bytes).await?;
+    let response = work(place, received, move |body| {
+        let metrics = &app.metrics;
         let answer = infer::infer(
             &serving,
             metrics,
@@ -169,15 +202,64 @@ async fn infer_rows(
             &origin,
             version.as_deref(),
             json_length,
-            &body,
+            body,
         )?;
-        shadow(&shared, body, move |app, route, body| {
+        shadow(&app, body, bytes, move |app, route, body| {
             infer::shadow(route, &app.metrics, json_length, body);
         });
         Ok(answer)
-    })
-    .await?;
-    let mut response = problem::json_bytes(StatusCode::OK, answer.body);
+    });
+    Ok(response.await)
+}
+
+/// Bytes of memory that a body may need, whichever version answers it.
+fn work_of(serving: &Serving, weight: Weight) -> usize {
+    let of = |route: &Arc<LoadedRoute>| {
+        let features = route.bundle.schema().features.len();
+        weight.work(route.bounds, features, route.names_length(&serving.model))
+    };
+    serving.live.iter().map(of).max().unwrap_or_default()
+}
+
+/// Whose rows a request brings.
+fn origin(app: &App, headers: &HeaderMap) -> Result<Origin, Problem> {
+    app.traffic_key.origin(headers, &app.counting)
+}
+
+async fn receive_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Received, Problem> {
+    let limits = &app.limits;
+    receive(headers, body, limits.max_body, limits.body_timeout, &app.memory).await
+}
+
+/// Runs what keeps a core busy where it hurts no other request. The answer holds the place until it is written.
+async fn work(
+    place: Place,
+    received: Received,
+    work: impl FnOnce(&bytes::Bytes) -> Result<Answer, Problem> + Send + 'static,
+) -> Response {
+    let heavy = place.heavy;
+    let run = move || {
+        let outcome = work(&received.bytes);
+        drop(received);
+        match outcome {
+            Ok(answer) => answered(answer, place),
+            Err(problem) => problem.held(place),
+        }
+    };
+    if !heavy {
+        return run();
+    }
+    match tokio::task::spawn_blocking(run).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "failed to finish a request");
+            internal().into_response()
+        }
+    }
+}
+
+fn answered(answer: Answer, place: Place) -> Response {
+    let mut response = problem::json_bytes(StatusCode::OK, place.hold(answer.body));
     if let Some(length) = answer.json_length {
         let headers = response.headers_mut();
         headers.insert(
@@ -189,45 +271,18 @@ async fn infer_rows(
             HeaderValue::from(length),
         );
     }
-    Ok(with_version(response, &answer.route))
-}
-
-/// Whose rows a request brings.
-fn origin(app: &App, headers: &HeaderMap) -> Result<Origin, Problem> {
-    app.traffic_key.origin(headers, &app.counting)
-}
-
-async fn receive_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Received, Problem> {
-    let limits = &app.limits;
-    receive(
-        headers,
-        body,
-        limits.max_body,
-        limits.body_timeout,
-        &app.large_bodies,
-    )
-    .await
-}
-
-/// Runs what keeps a core busy where it hurts no other request.
-async fn work<T: Send + 'static>(
-    received: Received,
-    work: impl FnOnce(&Received) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    if !received.is_heavy() {
-        return work(&received);
-    }
-    match tokio::task::spawn_blocking(move || work(&received)).await {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            tracing::error!(%error, "failed to finish a request");
-            Err(internal())
-        }
-    }
+    with_version(response, &answer.route)
 }
 
 /// Lets the Shadow routes score a body that was answered, if there is room for it.
-fn shadow(app: &Arc<App>, body: bytes::Bytes, score: impl Fn(&App, &LoadedRoute, &[u8]) + Send + 'static) {
+///
+/// `work` are the bytes that one version needs; they score one after the other.
+fn shadow(
+    app: &Arc<App>,
+    body: &bytes::Bytes,
+    work: usize,
+    score: impl Fn(&App, &LoadedRoute, &[u8]) + Send + 'static,
+) {
     let shadows = app.shadows();
     if shadows.is_empty() {
         return;
@@ -237,9 +292,13 @@ fn shadow(app: &Arc<App>, body: bytes::Bytes, score: impl Fn(&App, &LoadedRoute,
         app.metrics.shadow_dropped.inc();
         return;
     };
-    let app = Arc::clone(app);
+    let Some(place) = app.memory.spare_work(work + body.len()) else {
+        app.metrics.shadow_dropped.inc();
+        return;
+    };
+    let (app, body) = (Arc::clone(app), body.clone());
     tokio::task::spawn_blocking(move || {
-        let _slots = slots;
+        let _held = (slots, place);
         for route in shadows.iter() {
             score(&app, route, &body);
         }
@@ -266,8 +325,9 @@ fn serving(app: &App) -> Result<&Arc<Serving>, Problem> {
 async fn take_feedback(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let limits = &app.limits;
     let most = feedback::MAX_BODY.min(limits.max_body);
-    let received = receive(&headers, body, most, limits.body_timeout, &app.large_bodies).await?;
-    let answer = feedback::feedback(&app, &received.unpack()?).await?;
+    let received = receive(&headers, body, most, limits.body_timeout, &app.memory).await?;
+    let _place = app.memory.work(LABEL_WORK * received.bytes.len()).await?;
+    let answer = feedback::feedback(&app, &received.bytes).await?;
     Ok(problem::json(StatusCode::ACCEPTED, &answer))
 }
 
@@ -323,7 +383,8 @@ async fn model_metadata(State(app): Shared, path: ModelPath) -> Result<Response,
     let serving = serving(&app)?;
     let heaviest = serving.live.iter().max_by_key(|route| route.route.weight);
     let route = heaviest.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no version answers"))?;
-    Ok(metadata(serving, route))
+    let place = report_place(&app).await?;
+    Ok(held(&metadata(&app, serving, route), place))
 }
 
 async fn version_metadata(State(app): Shared, path: VersionPath) -> Result<Response, Problem> {
@@ -333,10 +394,24 @@ async fn version_metadata(State(app): Shared, path: VersionPath) -> Result<Respo
     let route = serving
         .version(&version)
         .ok_or_else(|| infer::unknown_version(serving, &version))?;
-    Ok(metadata(serving, route))
+    let place = report_place(&app).await?;
+    Ok(held(&metadata(&app, serving, route), place))
 }
 
-fn metadata(serving: &Serving, route: &LoadedRoute) -> Response {
+/// Room for a report about this process: clients that never read theirs must not fill the memory either.
+async fn report_place(app: &App) -> Result<Place, Problem> {
+    let features = app.serving().map_or(0, |serving| {
+        let features = |route: &Arc<LoadedRoute>| route.bundle.schema().features.len();
+        serving.live.iter().map(features).sum()
+    });
+    app.memory.work(REPORT + features * REPORT_FEATURE).await
+}
+
+fn held(report: &Value, place: Place) -> Response {
+    problem::json_bytes(StatusCode::OK, place.hold(report.to_string().into_bytes()))
+}
+
+fn metadata(app: &App, serving: &Serving, route: &LoadedRoute) -> Value {
     let versions: Vec<&str> = serving
         .live
         .iter()
@@ -356,7 +431,8 @@ fn metadata(serving: &Serving, route: &LoadedRoute) -> Response {
         })
         .collect();
     let outputs = OUTPUTS.map(|(name, datatype)| json!({"name": name, "datatype": datatype, "shape": [-1]}));
-    let metadata = json!({
+    let digest = app.routes_digest.as_ref().and_then(|digest| digest.to_str().ok());
+    json!({
         "name": serving.model,
         "versions": versions,
         "platform": "modelward_bundle",
@@ -367,9 +443,9 @@ fn metadata(serving: &Serving, route: &LoadedRoute) -> Response {
             "digest": route.route.digest,
             "threshold": route.route.threshold,
             "family": route.bundle.info().family,
+            "routesDigest": digest,
         },
-    });
-    problem::json(StatusCode::OK, &metadata)
+    })
 }
 
 fn known_model(app: &App, model: &str) -> Result<(), Problem> {
@@ -399,7 +475,16 @@ async fn readyz(State(app): Shared) -> Response {
     }
 }
 
-async fn health(State(app): Shared) -> Response {
+async fn health(State(app): Shared) -> Result<Response, Problem> {
+    let place = report_place(&app).await?;
+    Ok(held(&health_report(&app), place))
+}
+
+async fn health_of_probes(State(app): Shared) -> Response {
+    problem::json(StatusCode::OK, &health_report(&app))
+}
+
+fn health_report(app: &App) -> Value {
     let unready = app.unready();
     let status = match &unready {
         None => "ready",
@@ -445,17 +530,26 @@ async fn health(State(app): Shared) -> Response {
     if let (Some(reason), Some(fields)) = (unready, report.as_object_mut()) {
         fields.insert("reason".to_owned(), Value::from(reason));
     }
-    problem::json(StatusCode::OK, &report)
+    report
 }
 
-async fn prometheus(State(app): Shared) -> Response {
-    match app.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "failed to write metrics");
-            internal().into_response()
-        }
-    }
+async fn prometheus(State(app): Shared) -> Result<Response, Problem> {
+    let place = report_place(&app).await?;
+    let text = metrics_text(&app)?;
+    let body = place.hold(text.into_bytes());
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], body).into_response())
+}
+
+async fn metrics_of_probes(State(app): Shared) -> Result<Response, Problem> {
+    let text = metrics_text(&app)?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}
+
+fn metrics_text(app: &App) -> Result<String, Problem> {
+    app.metrics.encode().map_err(|error| {
+        tracing::error!(%error, "failed to write metrics");
+        internal()
+    })
 }
 
 fn unready(body: &Value) -> Response {
@@ -473,6 +567,16 @@ async fn unknown_path(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("no such path {path:?}; there are /predict, /v2, /feedback, /health and /metrics"),
+    )
+}
+
+async fn unknown_probe(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(120).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "no such path {path:?} on the port of probes; it has /healthz, /readyz, /health and /metrics"
+        ),
     )
 }
 
@@ -534,6 +638,11 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
         .duration
         .get_or_create(&RouteLabel { route })
         .observe(started.elapsed().as_secs_f64());
+    if let Some(digest) = &app.routes_digest {
+        response
+            .headers_mut()
+            .insert(ROUTES_DIGEST_HEADER, digest.clone());
+    }
     if app.is_draining() {
         // The connection ends with this answer, so its client opens the next one elsewhere; closing an idle connection
         // instead could cross with a request on its way.

@@ -3,7 +3,7 @@
 //! Each feature is one input tensor by its name, of shape `[rows]` or `[rows, 1]`; an input that is not there is
 //! missing in every row. The outputs are [`OUTPUTS`], one value a row.
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, cell::Cell as Counter, fmt, sync::Arc};
 
 use http::StatusCode;
 use modelward_model::{Cell, FeatureKind, Row};
@@ -18,7 +18,7 @@ use crate::{
     json::{Bounds, Text},
     metrics::Metrics,
     problem::Problem,
-    serving::{Call, LoadedRoute, Notice, RowErrors, Serving},
+    serving::{Call, LoadedRoute, RowErrors, Serving, Warnings},
 };
 
 /// Names of the outputs, in the order in which they are answered where no other is asked for, and their datatypes.
@@ -31,8 +31,11 @@ pub const OUTPUTS: [(&str, &str); 3] = [
 /// Says how many bytes of a body are JSON, in requests and answers with binary tensors.
 pub const JSON_LENGTH_HEADER: &str = "inference-header-content-length";
 
-/// An answer tells this many warnings; the metrics count them all.
+/// An answer describes this many warnings; the metrics count them all.
 const MAX_WARNINGS: usize = 20;
+
+/// Characters of an id that is given back.
+const MAX_ID: usize = 1024;
 
 /// What is answered.
 #[derive(Debug)]
@@ -142,15 +145,13 @@ enum OutputData<'a> {
 }
 
 /// The scored rows.
-#[derive(Default)]
 struct Scored {
     probabilities: Vec<f64>,
     classes: Vec<u8>,
     rows: Vec<Row>,
     ids: Vec<String>,
-    warnings: HashMap<(String, &'static str), u64>,
-    told: Vec<String>,
-    warned: usize,
+    warnings: Warnings,
+    described: Vec<String>,
 }
 
 /// Answers a body by the version asked for, or by the one that the call falls to.
@@ -175,9 +176,9 @@ pub fn infer(
     };
     let (json, tail) = split(body, json_length)?;
     let text = Text::new(json)?;
-    let request = text.parse(RequestSeed { bounds: route.bounds })?;
+    let mut request = read_request(&text, route)?;
     let wishes = wishes(&request)?;
-    let columns = columns(route, &request, tail)?;
+    let columns = columns(route, &mut request, tail)?;
     let seal = |class, probability| route.prediction_id(&serving.signer, call, class, probability);
     let scored = score(route, &seal, &columns, &|errors| {
         route.count_type_errors(metrics, call, origin, errors);
@@ -199,14 +200,35 @@ pub fn shadow(route: &LoadedRoute, metrics: &Metrics, json_length: Option<usize>
     let scored = || {
         let (json, tail) = split(body, json_length)?;
         let text = Text::new(json)?;
-        let request = text.parse(RequestSeed { bounds: route.bounds })?;
-        let columns = columns(route, &request, tail)?;
+        let mut request = read_request(&text, route)?;
+        let columns = columns(route, &mut request, tail)?;
         score(route, &|_, _| String::new(), &columns, &|_| {})
     };
     // What this version cannot read is no error of the client, whom another version answered.
     if let Ok(scored) = scored() {
         scored.count(route, metrics);
     }
+}
+
+fn read_request<'t>(text: &'t Text<'_>, route: &LoadedRoute) -> Result<Request<'t>, Problem> {
+    let bounds = route.bounds;
+    // One more than allowed distinguishes "full" from "more".
+    let room = Counter::new(bounds.max_values + 1);
+    let request = text.parse(RequestSeed { bounds, room: &room })?;
+    if room.get() == 0 {
+        return Err(Problem::too_large(format!(
+            "the tensors have more than {} elements; send fewer rows in one request",
+            bounds.max_values
+        )));
+    }
+    if let Some(id) = &request.id
+        && id.chars().count() > MAX_ID
+    {
+        return Err(bad(format!(
+            "\"id\" is longer than {MAX_ID} characters; send a shorter one"
+        )));
+    }
+    Ok(request)
 }
 
 /// 404 for a version that does not answer.
@@ -279,11 +301,15 @@ fn wishes(request: &Request<'_>) -> Result<Vec<(usize, bool)>, Problem> {
 /// The values of each feature, in the schema's order; the second part is the number of rows.
 type Columns<'a> = (Vec<Option<Vec<Element<'a>>>>, usize);
 
-fn columns<'a>(route: &LoadedRoute, request: &Request<'a>, tail: &'a [u8]) -> Result<Columns<'a>, Problem> {
+fn columns<'a>(
+    route: &LoadedRoute,
+    request: &mut Request<'a>,
+    tail: &'a [u8],
+) -> Result<Columns<'a>, Problem> {
     let schema = route.bundle.schema();
     let inputs = request
         .inputs
-        .as_deref()
+        .take()
         .ok_or_else(|| bad("the request has no \"inputs\""))?;
     if request.too_many {
         return Err(bad(format!(
@@ -301,10 +327,9 @@ fn columns<'a>(route: &LoadedRoute, request: &Request<'a>, tail: &'a [u8]) -> Re
             .ok_or_else(|| bad("an input has no \"name\""))?;
         let shown = quoted(name);
         let Some(&place) = route.positions.get(name) else {
-            let known: Vec<&str> = schema.names().take(40).collect();
             return Err(bad(format!(
                 "unknown input {shown}; the model takes {}",
-                known.join(", ")
+                schema.list_names()
             )));
         };
         let datatype = input
@@ -334,7 +359,7 @@ fn columns<'a>(route: &LoadedRoute, request: &Request<'a>, tail: &'a [u8]) -> Re
                 "input {shown} has {count} rows, an input before it has another number"
             )));
         }
-        let elements = match (&input.data, input.binary_size) {
+        let elements = match (input.data, input.binary_size) {
             (Some(data), None) => {
                 if data.total != count {
                     return Err(bad(format!(
@@ -342,7 +367,7 @@ fn columns<'a>(route: &LoadedRoute, request: &Request<'a>, tail: &'a [u8]) -> Re
                         data.total
                     )));
                 }
-                data.kept.clone()
+                data.kept
             }
             (None, Some(size)) => {
                 let Some((bytes, rest)) = tail.split_at_checked(size) else {
@@ -391,7 +416,14 @@ fn score(
     refused: &dyn Fn(&RowErrors),
 ) -> Result<Scored, Problem> {
     let schema = route.bundle.schema();
-    let mut scored = Scored::default();
+    let mut scored = Scored {
+        probabilities: Vec::with_capacity(*rows),
+        classes: Vec::with_capacity(*rows),
+        rows: Vec::with_capacity(*rows),
+        ids: Vec::with_capacity(*rows),
+        warnings: Warnings::new(MAX_WARNINGS),
+        described: Vec::new(),
+    };
     let mut errors = RowErrors::default();
     let mut cells = Vec::with_capacity(columns.len());
     for row in 0..*rows {
@@ -404,17 +436,14 @@ fn score(
             element.cell(&feature.kind)
         }));
         match schema.read_cells(&cells) {
-            Err(found) => errors.extend(Some(row), &found),
+            Err(found) => errors.extend(Some(row), schema, &found),
             Ok(_) if errors.total > 0 => {}
             Ok((values, found)) => {
-                for warning in &found {
-                    let notice = Notice::from(warning);
-                    if scored.told.len() < MAX_WARNINGS {
-                        scored.told.push(format!("row {row}: {}", notice.message));
-                    }
-                    scored.warned += 1;
-                    *scored.warnings.entry((notice.feature, notice.kind)).or_default() += 1;
-                }
+                let (notices, _) = scored.warnings.add(route, &found);
+                let described = notices
+                    .into_iter()
+                    .map(|notice| format!("row {row}: {}", notice.message));
+                scored.described.extend(described);
                 let (class, probability) = route.score(&values);
                 scored.ids.push(seal(class, probability));
                 scored.classes.push(class);
@@ -495,16 +524,14 @@ fn write(
         });
     }
     let mut parameters = Map::from_iter([("threshold".to_owned(), Value::from(route.threshold))]);
-    if scored.warned > 0 {
-        let more = scored.warned - scored.told.len();
-        let more = if more > 0 {
-            format!("; and {more} more")
-        } else {
-            String::new()
+    if !scored.described.is_empty() {
+        let more = match scored.warnings.omitted() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
         };
         parameters.insert(
             "warnings".to_owned(),
-            Value::from(format!("{}{more}", scored.told.join("; "))),
+            Value::from(format!("{}{more}", scored.described.join("; "))),
         );
     }
     let response = Response {
@@ -514,7 +541,9 @@ fn write(
         parameters,
         outputs,
     };
-    let mut body = serde_json::to_vec(&response)
+    // Probability, class and id of a row are 100 bytes as text; growing would hold the answer twice.
+    let mut body = Vec::with_capacity(4096 + scored.classes.len() * 100 + tail.len());
+    serde_json::to_writer(&mut body, &response)
         .map_err(|error| bad(format!("the answer cannot be written: {error}")))?;
     if !wishes.iter().any(|(_, binary)| *binary) {
         return Ok((body, None));
@@ -691,11 +720,13 @@ impl fmt::Display for Datatype {
 
 // === reading ===
 
-struct RequestSeed {
+/// `room` counts down the elements that may still be kept, of all tensors together.
+struct RequestSeed<'r> {
     bounds: Bounds,
+    room: &'r Counter<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for RequestSeed {
+impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
     type Value = Request<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -703,7 +734,7 @@ impl<'de> DeserializeSeed<'de> for RequestSeed {
     }
 }
 
-impl<'de> Visitor<'de> for RequestSeed {
+impl<'de> Visitor<'de> for RequestSeed<'_> {
     type Value = Request<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -723,7 +754,10 @@ impl<'de> Visitor<'de> for RequestSeed {
                     if request.inputs.is_some() {
                         return Err(de::Error::duplicate_field("inputs"));
                     }
-                    let (inputs, too_many) = map.next_value_seed(InputsSeed { bounds: self.bounds })?;
+                    let (inputs, too_many) = map.next_value_seed(InputsSeed {
+                        bounds: self.bounds,
+                        room: self.room,
+                    })?;
                     request.inputs = Some(inputs);
                     request.too_many = too_many;
                 }
@@ -737,11 +771,12 @@ impl<'de> Visitor<'de> for RequestSeed {
     }
 }
 
-struct InputsSeed {
+struct InputsSeed<'r> {
     bounds: Bounds,
+    room: &'r Counter<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for InputsSeed {
+impl<'de> DeserializeSeed<'de> for InputsSeed<'_> {
     type Value = (Vec<Input<'de>>, bool);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -749,7 +784,7 @@ impl<'de> DeserializeSeed<'de> for InputsSeed {
     }
 }
 
-impl<'de> Visitor<'de> for InputsSeed {
+impl<'de> Visitor<'de> for InputsSeed<'_> {
     type Value = (Vec<Input<'de>>, bool);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -759,7 +794,10 @@ impl<'de> Visitor<'de> for InputsSeed {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut inputs = Vec::new();
         while inputs.len() < self.bounds.max_fields {
-            match seq.next_element_seed(InputSeed { bounds: self.bounds })? {
+            match seq.next_element_seed(InputSeed {
+                bounds: self.bounds,
+                room: self.room,
+            })? {
                 Some(input) => inputs.push(input),
                 None => return Ok((inputs, false)),
             }
@@ -772,11 +810,12 @@ impl<'de> Visitor<'de> for InputsSeed {
     }
 }
 
-struct InputSeed {
+struct InputSeed<'r> {
     bounds: Bounds,
+    room: &'r Counter<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for InputSeed {
+impl<'de> DeserializeSeed<'de> for InputSeed<'_> {
     type Value = Input<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -784,7 +823,7 @@ impl<'de> DeserializeSeed<'de> for InputSeed {
     }
 }
 
-impl<'de> Visitor<'de> for InputSeed {
+impl<'de> Visitor<'de> for InputSeed<'_> {
     type Value = Input<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -810,6 +849,7 @@ impl<'de> Visitor<'de> for InputSeed {
                     map.next_value_seed(DataSeed {
                         elements: &mut elements,
                         keep,
+                        room: self.room,
                         nested: false,
                     })?;
                     input.data = Some(elements);
@@ -827,6 +867,7 @@ impl<'de> Visitor<'de> for InputSeed {
 struct DataSeed<'s, 'de> {
     elements: &'s mut Elements<'de>,
     keep: usize,
+    room: &'s Counter<usize>,
     /// Whether this is inside an array: a bare scalar is no tensor.
     nested: bool,
 }
@@ -846,7 +887,8 @@ impl<'de> DeserializeSeed<'de> for DataSeed<'_, 'de> {
 impl<'de> DataSeed<'_, 'de> {
     fn push(self, element: Element<'de>) {
         self.elements.total += 1;
-        if self.elements.kept.len() < self.keep {
+        if self.elements.kept.len() < self.keep && self.room.get() > 0 {
+            self.room.set(self.room.get() - 1);
             self.elements.kept.push(element);
         }
     }
@@ -899,11 +941,14 @@ impl<'de> Visitor<'de> for DataSeed<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { elements, keep, .. } = self;
+        let Self {
+            elements, keep, room, ..
+        } = self;
         while seq
             .next_element_seed(DataSeed {
                 elements: &mut *elements,
                 keep,
+                room,
                 nested: true,
             })?
             .is_some()

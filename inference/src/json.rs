@@ -52,6 +52,8 @@ pub struct Bounds {
     pub max_rows: usize,
     /// Names of a row, or inputs of a request, before the rest is skipped.
     pub max_fields: usize,
+    /// Values of a request: rows times features, or elements of all tensors.
+    pub max_values: usize,
 }
 
 // === impl Text ===
@@ -76,7 +78,10 @@ impl<'a> Text<'a> {
                 b'\\' if in_string => step = 2,
                 b'N' if !in_string && rest.starts_with(b"NaN") => {
                     if shifts.is_empty() {
-                        bytes = Cow::Owned(body[..at].to_vec());
+                        // The most that it can become: growing would copy it again and again.
+                        let mut copy = Vec::with_capacity(body.len() + body.len() / 3 + 1);
+                        copy.extend_from_slice(&body[..at]);
+                        bytes = Cow::Owned(copy);
                     }
                     let bytes = bytes.to_mut();
                     bytes.extend_from_slice(b"null");
@@ -357,6 +362,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         max_rows: 3,
         max_fields: 4,
+        max_values: 1000,
     };
 
     fn rows(body: &str) -> Result<(Form, Vec<String>), Problem> {

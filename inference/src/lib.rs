@@ -23,6 +23,7 @@ pub mod infer;
 pub mod json;
 pub mod ledger;
 pub mod loader;
+pub mod memory;
 pub mod metrics;
 pub mod predict;
 pub mod prediction_id;

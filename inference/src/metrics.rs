@@ -98,6 +98,8 @@ pub struct Metrics {
     pub batch_rows: Histogram,
     /// Warnings given.
     pub warnings: Family<WarningLabels, Counter>,
+    /// Warnings that were counted and not described in their answer.
+    pub warnings_omitted: Counter,
     /// Requests that a shadow did not score.
     pub shadow_dropped: Counter,
     /// 1 where requests are answered.
@@ -160,6 +162,7 @@ impl Metrics {
                 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0,
             ]),
             warnings: Family::default(),
+            warnings_omitted: Counter::default(),
             shadow_dropped: Counter::default(),
             ready: Gauge::default(),
             draining: Gauge::default(),
@@ -226,6 +229,11 @@ impl Metrics {
             "warnings",
             "Values scored with a warning, by version, feature and kind",
             self.warnings.clone(),
+        );
+        registry.register(
+            "warnings_omitted",
+            "Warnings that were counted and not described in their answer, because it had too many",
+            self.warnings_omitted.clone(),
         );
         registry.register(
             "shadow_dropped",

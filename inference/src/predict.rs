@@ -1,34 +1,25 @@
 //! `POST /predict`: a row as the flat JSON object of its named features, or an array of them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use http::StatusCode;
 use modelward_model::Row;
-use serde::Serialize;
 
 use crate::{
     counting::{Answered, Origin},
     json::{Form, RowBody, Text},
+    memory::Weight,
     metrics::Metrics,
     problem::Problem,
-    serving::{Call, LoadedRoute, Notice, Prediction, RowErrors, Serving},
+    serving::{Call, LoadedRoute, MAX_WARNINGS, Notice, Prediction, RowErrors, Serving, Warnings},
 };
 
-/// The answer to an array.
-#[derive(Debug, Serialize)]
-struct Batch<'a> {
-    model: &'a str,
-    version: &'a str,
-    predictions: &'a [Prediction<'a>],
-}
-
 /// A body's rows, scored.
-struct Scored<'a> {
+struct Scored {
     form: Form,
-    predictions: Vec<Prediction<'a>>,
-    /// The row of each.
-    rows: Vec<Row>,
-    warnings: HashMap<(String, &'static str), u64>,
+    /// The row, the probability and the class of each.
+    rows: Vec<(Row, f64, u8)>,
+    warnings: Warnings,
 }
 
 /// Answers a body: JSON bytes and the version that answered.
@@ -42,71 +33,95 @@ pub fn predict(
     let route = serving
         .pick(call)
         .ok_or_else(|| Problem::unprocessable("no version takes this request"))?;
-    let seal = |class, probability| route.prediction_id(&serving.signer, call, class, probability);
-    let Scored {
-        form,
-        predictions,
-        rows,
-        warnings,
-    } = score(route, &serving.model, body, &seal, &|errors| {
-        route.count_type_errors(metrics, call, origin, errors);
-    })?;
+    let (model, version) = (serving.model.as_str(), route.route.version.as_str());
+    let unwritable = |error| Problem::unprocessable(format!("the answer cannot be written: {error}"));
+    // The answer is written row by row, so that no row of it is held twice.
+    let mut answer = answer_of(body, route, model).map_err(unwritable)?;
+    let head = answer.len();
+    let mut failed = None;
+    let Scored { form, rows, warnings } = score(
+        route,
+        body,
+        MAX_WARNINGS,
+        &mut |class, probability, warnings, warnings_omitted| {
+            if answer.len() > head {
+                answer.push(b',');
+            }
+            let prediction = Prediction {
+                class,
+                probability,
+                threshold: route.threshold,
+                model,
+                version,
+                prediction_id: route.prediction_id(&serving.signer, call, class, probability),
+                warnings,
+                warnings_omitted,
+            };
+            if let Err(error) = serde_json::to_writer(&mut answer, &prediction) {
+                failed = Some(error);
+            }
+        },
+        &|errors| route.count_type_errors(metrics, call, origin, errors),
+    )?;
+    if let Some(error) = failed {
+        return Err(unwritable(error));
+    }
     origin.check(rows.len()).map_err(Problem::unprocessable)?;
-    let answered = rows.iter().zip(&predictions).map(|(row, prediction)| Answered {
+    let answered = rows.iter().map(|(row, score, class)| Answered {
         row,
-        score: prediction.probability,
-        class: prediction.class,
+        score: *score,
+        class: *class,
     });
     route.count_answered(metrics, call, origin, answered);
-    count(route, metrics, &predictions, &warnings);
-    metrics.batch_rows.observe(predictions.len() as f64);
-    let bytes = if let (Form::One, [one]) = (form, predictions.as_slice()) {
-        serde_json::to_vec(one)
+    count(route, metrics, &rows, &warnings);
+    metrics.batch_rows.observe(rows.len() as f64);
+    if form == Form::One {
+        answer.drain(..head);
     } else {
-        let (model, version) = (serving.model.as_str(), route.route.version.as_str());
-        serde_json::to_vec(&Batch {
-            model,
-            version,
-            predictions: &predictions,
-        })
-    };
-    let bytes =
-        bytes.map_err(|error| Problem::unprocessable(format!("the answer cannot be written: {error}")))?;
-    Ok((bytes, Arc::clone(route)))
+        answer.extend_from_slice(b"]}");
+    }
+    Ok((answer, Arc::clone(route)))
+}
+
+/// What stands before the rows of an answer to an array, with room for them.
+fn answer_of(body: &[u8], route: &LoadedRoute, model: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let version = route.route.version.as_str();
+    let row = 256 + route.names_length(model);
+    let mut answer = Vec::with_capacity(512 + Weight::of_rows(body).rows(route.bounds) * row);
+    answer.extend_from_slice(b"{\"model\":");
+    serde_json::to_writer(&mut answer, model)?;
+    answer.extend_from_slice(b",\"version\":");
+    serde_json::to_writer(&mut answer, version)?;
+    answer.extend_from_slice(b",\"predictions\":[");
+    Ok(answer)
 }
 
 /// Scores a body by a version whose answers nobody sees; only counts remain.
 pub fn shadow(route: &LoadedRoute, metrics: &Metrics, body: &[u8]) {
     // What this version cannot read is no error of the client, whom another version answered.
-    if let Ok(scored) = score(route, "", body, &|_, _| String::new(), &|_| {}) {
-        count(route, metrics, &scored.predictions, &scored.warnings);
+    if let Ok(scored) = score(route, body, 0, &mut |_, _, _, _| {}, &|_| {}) {
+        count(route, metrics, &scored.rows, &scored.warnings);
     }
 }
 
-fn count(
-    route: &LoadedRoute,
-    metrics: &Metrics,
-    predictions: &[Prediction<'_>],
-    warnings: &HashMap<(String, &'static str), u64>,
-) {
-    let ones = predictions
-        .iter()
-        .filter(|prediction| prediction.class == 1)
-        .count() as u64;
-    route.count(metrics, [predictions.len() as u64 - ones, ones], warnings);
+fn count(route: &LoadedRoute, metrics: &Metrics, rows: &[(Row, f64, u8)], warnings: &Warnings) {
+    let ones = rows.iter().filter(|(_, _, class)| *class == 1).count() as u64;
+    route.count(metrics, [rows.len() as u64 - ones, ones], warnings);
 }
 
-fn score<'a>(
-    route: &'a LoadedRoute,
-    model: &'a str,
+/// Scores the rows of a body and hands each to `sink`, with the warnings that are described and the number of those that
+/// are not.
+fn score(
+    route: &LoadedRoute,
     body: &[u8],
-    seal: &dyn Fn(u8, f64) -> String,
+    most_warnings: usize,
+    sink: &mut dyn FnMut(u8, f64, Vec<Notice>, usize),
     refused: &dyn Fn(&RowErrors),
-) -> Result<Scored<'a>, Problem> {
+) -> Result<Scored, Problem> {
     let text = Text::new(body)?;
     let (bounds, schema) = (route.bounds, route.bundle.schema());
-    let (mut predictions, mut rows) = (Vec::new(), Vec::new());
-    let mut warnings = HashMap::new();
+    let mut rows = Vec::new();
+    let mut warnings = Warnings::new(most_warnings);
     let mut errors = RowErrors::default();
     let form = bounds.read_rows(&text, &mut |index, row| {
         // Whether it is one of an array shows only at the end; the index of a single row is taken away there.
@@ -142,25 +157,14 @@ fn score<'a>(
             }
         };
         match schema.read_json(&fields) {
-            Err(found) => errors.extend(at, &found),
+            Err(found) => errors.extend(at, schema, &found),
             // Once a row is bad, the others are read for their errors only.
             Ok(_) if errors.total > 0 => {}
             Ok((row, found)) => {
-                let notices: Vec<Notice> = found.iter().map(Notice::from).collect();
-                for notice in &notices {
-                    *warnings.entry((notice.feature.clone(), notice.kind)).or_default() += 1;
-                }
+                let (notices, omitted) = warnings.add(route, &found);
                 let (class, probability) = route.score(&row);
-                predictions.push(Prediction {
-                    class,
-                    probability,
-                    threshold: route.threshold,
-                    model,
-                    version: &route.route.version,
-                    prediction_id: seal(class, probability),
-                    warnings: notices,
-                });
-                rows.push(row);
+                sink(class, probability, notices, omitted);
+                rows.push((row, probability, class));
             }
         }
     })?;
@@ -192,10 +196,5 @@ fn score<'a>(
             errors.total,
         ));
     }
-    Ok(Scored {
-        form,
-        predictions,
-        rows,
-        warnings,
-    })
+    Ok(Scored { form, rows, warnings })
 }

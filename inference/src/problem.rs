@@ -1,8 +1,11 @@
 //! What a client is told when it asked for something that cannot be done: one JSON shape for every route.
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+
+use crate::memory::Place;
 
 /// No answer lists more single errors than this; `errorsTotal` counts them all.
 pub const MAX_DETAILS: usize = 100;
@@ -94,9 +97,16 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = json(self.status, &self);
+impl Problem {
+    /// The answer, which holds this place until it is written.
+    pub fn held(self, place: Place) -> Response {
+        match serde_json::to_vec(&self) {
+            Ok(body) => self.with_headers(json_bytes(self.status, place.hold(body))),
+            Err(error) => unwritable(&error),
+        }
+    }
+
+    fn with_headers(&self, mut response: Response) -> Response {
         if matches!(
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
@@ -109,24 +119,32 @@ impl IntoResponse for Problem {
     }
 }
 
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.with_headers(json(self.status, &self))
+    }
+}
+
 /// An answer of this JSON.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => json_bytes(status, body),
-        // No type here has a map with keys other than texts, which is the one way to fail.
-        Err(error) => {
-            tracing::error!(%error, "failed to write an answer as JSON");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        Err(error) => unwritable(&error),
     }
 }
 
+/// No type here has a map with keys other than texts, which is the one way to fail.
+fn unwritable(error: &serde_json::Error) -> Response {
+    tracing::error!(%error, "failed to write an answer as JSON");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
 /// An answer of bytes that are JSON already.
-pub fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+pub fn json_bytes(status: StatusCode, body: impl Into<Bytes>) -> Response {
     (
         status,
         [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        body,
+        body.into(),
     )
         .into_response()
 }

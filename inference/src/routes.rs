@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use modelward_wire::{ROUTES_FORMAT, RouteMode, Routes};
+use modelward_wire::{Digest, ROUTES_FORMAT, RouteMode, Routes};
 use sha2::{Digest as _, Sha256};
 
 /// Why there are no routes to serve.
@@ -26,6 +26,19 @@ pub enum RoutesError {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
+    /// The file is another one than this process was configured for.
+    #[error(
+        "routes file {path} has digest {found}, this process was configured for {expected} by MODELWARD_ROUTES_DIGEST; \
+         restore the ConfigMap that the file comes from, or let the operator replace the Pod"
+    )]
+    OtherDigest {
+        /// The file.
+        path: PathBuf,
+        /// Its digest.
+        found: Digest,
+        /// The digest of the configuration.
+        expected: Digest,
+    },
     /// The file is JSON of routes that cannot be served.
     #[error("routes file {path} cannot be served: {reason}")]
     Unservable {
@@ -48,12 +61,28 @@ pub struct Split<T> {
 }
 
 /// Reads routes, strictly: an unknown field is a newer operator's wish that this program would not fulfil.
-pub fn read_routes(path: &Path, model: Option<&str>) -> Result<Routes, RoutesError> {
+///
+/// With `expected`, no byte of the file may differ. The second part is the digest of the file's bytes.
+pub fn read_routes(
+    path: &Path,
+    model: Option<&str>,
+    expected: Option<&Digest>,
+) -> Result<(Routes, Digest), RoutesError> {
     let read = |source| RoutesError::Read {
         path: path.to_owned(),
         source,
     };
     let bytes = std::fs::read(path).map_err(read)?;
+    let found = modelward_model::sha256(&bytes);
+    if let Some(expected) = expected
+        && *expected != found
+    {
+        return Err(RoutesError::OtherDigest {
+            path: path.to_owned(),
+            found,
+            expected: *expected,
+        });
+    }
     let parse = |source| RoutesError::Parse {
         path: path.to_owned(),
         source,
@@ -64,7 +93,7 @@ pub fn read_routes(path: &Path, model: Option<&str>) -> Result<Routes, RoutesErr
         reason,
     };
     check(&routes, model).map_err(unservable)?;
-    Ok(routes)
+    Ok((routes, found))
 }
 
 /// Checks what the types do not say; the text is the reason of a refusal.
@@ -184,7 +213,22 @@ mod tests {
     fn routes(text: &str) -> Result<Routes, RoutesError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        read_routes(file.path(), Some("heart"))
+        read_routes(file.path(), Some("heart"), None).map(|(routes, _)| routes)
+    }
+
+    #[test]
+    fn a_file_of_another_digest_is_refused_though_it_could_be_served() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = document(&route("a", 100, "Live"));
+        std::fs::write(file.path(), &text).unwrap();
+        let read = |expected: &Digest| read_routes(file.path(), Some("heart"), Some(expected));
+        let digest = modelward_model::sha256(text.as_bytes());
+        assert_eq!(read(&digest).unwrap().1, digest);
+        // The same routes with one blank more.
+        std::fs::write(file.path(), format!("{text} ")).unwrap();
+        let error = read(&digest).unwrap_err().to_string();
+        assert!(error.contains(&digest.to_string()), "{error}");
+        assert!(error.contains("restore the ConfigMap"), "{error}");
     }
 
     fn document(routes: &str) -> String {

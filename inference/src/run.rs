@@ -1,7 +1,8 @@
 //! From settings to an exit code.
 
 use std::{
-    io, io::IsTerminal as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
+    io, io::IsTerminal as _, net::SocketAddr, num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
@@ -16,11 +17,14 @@ use crate::{
     ledger::{Ledger, chain},
     loader::{Loader, VerificationError},
     routes::{RoutesError, read_routes},
-    server::serve,
+    server::{serve, serve_probes},
 };
 
-/// Exit code of a bundle that must not be served: starting again gives the same.
+/// Exit code of a bundle or of routes that must not be served: starting again gives the same.
 const EXIT_VERIFICATION: u8 = 3;
+
+/// Threads that serve connections, and about as many that score large bodies.
+const MAX_THREADS: usize = 16;
 
 /// Why the process ended.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +43,15 @@ enum RunError {
     Verification(#[from] VerificationError),
 }
 
-/// Runs until SIGTERM. The exit code is 3 where a bundle failed verification and 1 for any other error; the reason is
+/// Runs until SIGTERM. The exit code is 3 where a bundle or the routes failed verification and 1 for any other error; the reason is
 /// in the log and in the termination message.
 pub fn run(args: &Args) -> ExitCode {
     start_log(args.log_format);
+    // Each thread keeps some memory of its own, so a large machine must not mean many of them.
+    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let outcome = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(MAX_THREADS))
+        .max_blocking_threads(cores.min(MAX_THREADS) + 4)
         .enable_all()
         .build()
         .map_err(RunError::Start)
@@ -55,7 +63,9 @@ pub fn run(args: &Args) -> ExitCode {
             tracing::error!("{reason}");
             write_termination(&args.termination_log, &reason);
             match error {
-                RunError::Verification(_) => ExitCode::from(EXIT_VERIFICATION),
+                RunError::Verification(_) | RunError::Routes(RoutesError::OtherDigest { .. }) => {
+                    ExitCode::from(EXIT_VERIFICATION)
+                }
                 _ => ExitCode::FAILURE,
             }
         }
@@ -65,7 +75,11 @@ pub fn run(args: &Args) -> ExitCode {
 async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
-    let routes = read_routes(&args.routes_file, args.model.as_deref())?;
+    let (routes, digest) = read_routes(
+        &args.routes_file,
+        args.model.as_deref(),
+        args.routes_digest.as_ref(),
+    )?;
     let signer = args.signer()?;
     let ledger = Ledger::new(&args.ledger_url, args.ledger_token_file.as_deref()).map_err(|source| {
         RunError::Ledger {
@@ -90,6 +104,7 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
         model = routes.model,
         pod = args.pod_name,
         routes = routes.routes.len(),
+        routes_digest = %digest,
         %addr,
         "listening at {addr} for model {}",
         routes.model
@@ -97,7 +112,15 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
     let app = App::new(args.namespace.clone(), routes, signer, args.limits())
         .with_counts_in(&args.cache_dir.join("counts"))
         .with_traffic_key(args.traffic_key_file.clone())
+        .with_routes_digest(&digest)
         .with_ledger(ledger);
+    let app = Arc::new(app);
+    if let Some(addr) = args.probe_addr {
+        let listen = |source| RunError::Listen { addr, source };
+        let listener = std::net::TcpListener::bind(addr).map_err(listen)?;
+        serve_probes(Arc::clone(&app), listener).map_err(listen)?;
+        tracing::info!(%addr, "probes and metrics are at {addr} too");
+    }
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -105,7 +128,7 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
         }
     };
     let flush = Duration::from_secs(args.flush_seconds.max(1));
-    serve(Arc::new(app), loader, listener, flush, stop).await?;
+    serve(app, loader, listener, flush, stop).await?;
     Ok(())
 }
 

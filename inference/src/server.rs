@@ -7,10 +7,13 @@
 //! ```
 
 use std::{
+    io,
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,17 +22,19 @@ use futures::FutureExt as _;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 use crate::{
     app::App,
+    args::Limits,
     counting::flush::Flusher,
-    http::router,
+    http::{probe_router, router},
     loader::{Loader, VerificationError},
 };
 
@@ -38,6 +43,21 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The ledger has this long to take the last counts.
 const LAST_COUNTS: Duration = Duration::from_secs(8);
+
+/// Bytes of a request's head. hyper reads into a buffer of this size, for bodies too.
+const MAX_HEAD: usize = 16 << 10;
+
+/// Connections of the port of probes, which only the kubelet and Prometheus use.
+const PROBE_CONNECTIONS: usize = 64;
+
+/// A connection of the port of probes without a request is closed after this.
+const PROBE_IDLE: Duration = Duration::from_mins(1);
+
+/// Where nearly all connections are taken, one without a request is closed after this.
+const CROWDED_IDLE: Duration = Duration::from_secs(5);
+
+/// How often a connection is looked at for what takes too long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is done and everything in flight is answered.
 ///
@@ -49,7 +69,7 @@ pub async fn serve(
     flush: Duration,
     stop: impl Future<Output = ()>,
 ) -> Result<(), VerificationError> {
-    let server = Server::new(Arc::clone(&app));
+    let server = Server::new(Arc::clone(&app), router(Arc::clone(&app)), &app.limits);
     let accepting = tokio::spawn(server.clone().accept(listener));
     let stop_flushing = CancellationToken::new();
     let flushing = app.ledger.clone().map(|ledger| {
@@ -108,10 +128,40 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves probes and metrics from a thread of its own until the process ends, so that they are answered however busy the
+/// others are.
+pub fn serve_probes(app: Arc<App>, listener: std::net::TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let limits = Limits {
+        max_connections: PROBE_CONNECTIONS,
+        idle: PROBE_IDLE,
+        ..app.limits
+    };
+    let server = Server::new(Arc::clone(&app), probe_router(app), &limits);
+    let serve = move || {
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => server.accept(listener).await,
+                Err(error) => tracing::error!(%error, "failed to serve probes"),
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("probes".to_owned())
+        .spawn(serve)?;
+    Ok(())
+}
+
 #[derive(Clone)]
 struct Server {
     app: Arc<App>,
     router: Router,
+    limits: Limits,
+    /// One for each connection that may still come.
+    places: Arc<Semaphore>,
     connections: TaskTracker,
     /// No connection is accepted any more.
     no_more: CancellationToken,
@@ -124,10 +174,12 @@ struct Server {
 // === impl Server ===
 
 impl Server {
-    fn new(app: Arc<App>) -> Self {
+    fn new(app: Arc<App>, router: Router, limits: &Limits) -> Self {
         Self {
-            router: router(Arc::clone(&app)),
+            router,
             app,
+            limits: *limits,
+            places: Arc::new(Semaphore::new(limits.max_connections)),
             connections: TaskTracker::new(),
             no_more: CancellationToken::new(),
             closing: CancellationToken::new(),
@@ -136,11 +188,10 @@ impl Server {
     }
 
     async fn accept(self, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.app.limits.max_connections));
         loop {
             let accept = async {
                 // The semaphore is never closed.
-                let place = Arc::clone(&places).acquire_owned().await.ok();
+                let place = Arc::clone(&self.places).acquire_owned().await.ok();
                 (listener.accept().await, place)
             };
             let (accepted, place) = tokio::select! {
@@ -180,22 +231,54 @@ impl Server {
         let gauge = &self.app.metrics.connections;
         gauge.inc();
         let begun = Arc::new(AtomicBool::new(false));
+        let activity = Arc::new(Activity::new());
         let service = service_fn({
             let (begun, router) = (Arc::clone(&begun), self.router.clone());
+            let activity = Arc::clone(&activity);
             move |request: hyper::Request<hyper::body::Incoming>| {
                 begun.store(true, Ordering::Relaxed);
-                router.clone().oneshot(request.map(Body::new))
+                activity.enter(Phase::Work);
+                let answer = router.clone().oneshot(request.map(Body::new));
+                let activity = Arc::clone(&activity);
+                async move {
+                    let answer = answer.await;
+                    activity.enter(Phase::Answer);
+                    answer
+                }
             }
         });
+        let stream = Watched {
+            stream,
+            activity: Arc::clone(&activity),
+        };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // It runs while a connection is idle too.
-            .header_read_timeout(self.app.limits.idle)
+            .max_buf_size(MAX_HEAD)
+            // It runs while a connection is idle too; heads have a shorter time, see `Activity::is_overdue`.
+            .header_read_timeout(self.limits.idle)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.closing.cancelled() => None,
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break Some(ended),
+                () = self.closing.cancelled() => break None,
+                _ = look.tick() => {
+                    if activity.is_overdue(&self.limits) {
+                        // Dropped as it is: what has not come in time will not read an answer either.
+                        gauge.dec();
+                        return;
+                    }
+                    if self.is_crowded() && activity.is_idle_for(CROWDED_IDLE) {
+                        if !begun.load(Ordering::Relaxed) {
+                            gauge.dec();
+                            return;
+                        }
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            }
         };
         let ended = match ended {
             Some(ended) => ended,
@@ -215,6 +298,126 @@ impl Server {
             tracing::debug!(%error, "a connection ended with an error");
         }
         gauge.dec();
+    }
+}
+
+impl Server {
+    /// Whether nearly all connections are taken.
+    fn is_crowded(&self) -> bool {
+        self.places.available_permits() < self.limits.max_connections.div_ceil(8)
+    }
+}
+
+/// What a connection does now, and since when.
+#[derive(Debug)]
+struct Activity {
+    start: Instant,
+    phase: AtomicU8,
+    /// Milliseconds after `start`.
+    since: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Nothing.
+    Idle,
+    /// The first bytes of a request have come.
+    Head,
+    /// The request is received and worked on; both have bounds of their own.
+    Work,
+    /// The answer is written.
+    Answer,
+}
+
+/// A stream that notes what its connection does.
+struct Watched {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+// === impl Activity ===
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        let since = self.start.elapsed().as_millis() as u64;
+        self.since.store(since, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn is_in(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    fn elapsed(&self) -> Duration {
+        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(since)
+    }
+
+    /// Whether the client takes too long to send a head or to read an answer.
+    fn is_overdue(&self, limits: &Limits) -> bool {
+        self.is_in(Phase::Head) && self.elapsed() > limits.head
+            || self.is_in(Phase::Answer) && self.elapsed() > limits.write
+    }
+
+    fn is_idle_for(&self, time: Duration) -> bool {
+        self.is_in(Phase::Idle) && self.elapsed() > time
+    }
+}
+
+// === impl Watched ===
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before && self.activity.is_in(Phase::Idle) {
+            self.activity.enter(Phase::Head);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when everything that it had for this stream is written.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() && self.activity.is_in(Phase::Answer) {
+            self.activity.enter(Phase::Idle);
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

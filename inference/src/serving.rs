@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use modelward_model::{Bundle, Row, RowError, Warning};
+use modelward_model::{Bundle, FeatureSchema, Row, RowError, Warning};
 use modelward_profile::route_digest;
 use modelward_wire::{Route, RouteMode};
 use prometheus_client::metrics::counter::Counter;
@@ -71,6 +71,9 @@ pub struct Prediction<'a> {
     pub prediction_id: String,
     /// What the caller should know of the row.
     pub warnings: Vec<Notice>,
+    /// More warnings of the row, which are counted and not written.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warnings_omitted: usize,
 }
 
 /// A warning as it is answered.
@@ -104,11 +107,35 @@ pub struct RowErrors {
     pub wrong_types: BTreeMap<String, u64>,
 }
 
-/// The word for a kind of warning, in answers and metrics.
-pub fn warning_kind(warning: &Warning) -> &'static str {
+/// No answer describes more warnings than this, and none of its rows more than [`MAX_ROW_WARNINGS`]; the others are counted.
+pub const MAX_WARNINGS: usize = 100;
+
+/// Warnings that are described for one row.
+pub const MAX_ROW_WARNINGS: usize = 20;
+
+/// The kinds of warnings, in answers and metrics.
+const WARNING_KINDS: [&str; 2] = ["OutOfRange", "UnknownCategory"];
+
+/// Counts the warnings of a request, and says which of them are described.
+#[derive(Debug)]
+pub struct Warnings {
+    described: usize,
+    most: usize,
+    total: usize,
+    /// By feature and by place in [`WARNING_KINDS`]; empty while there is no warning.
+    counts: Vec<[u64; 2]>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// The place of a warning's kind in [`WARNING_KINDS`].
+fn kind_of(warning: &Warning) -> usize {
     match warning {
-        Warning::OutOfRange { .. } => "OutOfRange",
-        Warning::UnknownCategory { .. } => "UnknownCategory",
+        Warning::OutOfRange { .. } => 0,
+        Warning::UnknownCategory { .. } => 1,
     }
 }
 
@@ -202,25 +229,33 @@ impl LoadedRoute {
     }
 
     /// Counts answered rows by class, and their warnings, in the metrics.
-    pub fn count(
-        &self,
-        metrics: &Metrics,
-        classes: [u64; 2],
-        warnings: &HashMap<(String, &'static str), u64>,
-    ) {
+    pub fn count(&self, metrics: &Metrics, classes: [u64; 2], warnings: &Warnings) {
         for (counter, rows) in self.counters.iter().zip(classes) {
             if rows > 0 {
                 counter.inc_by(rows);
             }
         }
-        for ((feature, kind), count) in warnings {
-            let labels = WarningLabels {
-                version: self.route.version.clone(),
-                feature: feature.clone(),
-                kind,
-            };
-            metrics.warnings.get_or_create(&labels).inc_by(*count);
+        for (feature, counts) in self.bundle.schema().names().zip(&warnings.counts) {
+            for (kind, count) in WARNING_KINDS.into_iter().zip(*counts) {
+                if count > 0 {
+                    let labels = WarningLabels {
+                        version: self.route.version.clone(),
+                        feature: feature.to_owned(),
+                        kind,
+                    };
+                    metrics.warnings.get_or_create(&labels).inc_by(count);
+                }
+            }
         }
+        let omitted = warnings.omitted();
+        if omitted > 0 {
+            metrics.warnings_omitted.inc_by(omitted as u64);
+        }
+    }
+
+    /// Bytes of the names that each answered row repeats.
+    pub fn names_length(&self, model: &str) -> usize {
+        model.len() + self.route.version.len()
     }
 }
 
@@ -260,15 +295,53 @@ impl Call {
     }
 }
 
-// === impl Notice ===
+// === impl Warnings ===
 
-impl From<&Warning> for Notice {
-    fn from(warning: &Warning) -> Self {
+impl Warnings {
+    /// None yet; the first `most` will be described.
+    pub fn new(most: usize) -> Self {
         Self {
-            feature: warning.feature().to_owned(),
-            kind: warning_kind(warning),
-            message: warning.to_string(),
+            described: 0,
+            most,
+            total: 0,
+            counts: Vec::new(),
         }
+    }
+
+    /// Adds the warnings of a row: those that are described, and how many are not.
+    pub fn add(&mut self, route: &LoadedRoute, warnings: &[Warning]) -> (Vec<Notice>, usize) {
+        if warnings.is_empty() {
+            return (Vec::new(), 0);
+        }
+        if self.counts.is_empty() {
+            self.counts = vec![[0; 2]; route.positions.len()];
+        }
+        for warning in warnings {
+            let count = route
+                .positions
+                .get(warning.feature())
+                .and_then(|at| self.counts.get_mut(*at))
+                .and_then(|counts| counts.get_mut(kind_of(warning)));
+            if let Some(count) = count {
+                *count += 1;
+            }
+        }
+        let described = (self.most - self.described)
+            .min(MAX_ROW_WARNINGS)
+            .min(warnings.len());
+        self.described += described;
+        self.total += warnings.len();
+        let notices = warnings[..described].iter().map(|warning| Notice {
+            feature: warning.feature().to_owned(),
+            kind: WARNING_KINDS[kind_of(warning)],
+            message: route.bundle.schema().describe_warning(warning),
+        });
+        (notices.collect(), warnings.len() - described)
+    }
+
+    /// Warnings that were not described.
+    pub fn omitted(&self) -> usize {
+        self.total - self.described
     }
 }
 
@@ -288,8 +361,8 @@ impl RowErrors {
         }
     }
 
-    /// Adds every error of a row.
-    pub fn extend(&mut self, row: Option<usize>, errors: &[RowError]) {
+    /// Adds every error of a row of this schema.
+    pub fn extend(&mut self, row: Option<usize>, schema: &FeatureSchema, errors: &[RowError]) {
         for error in errors {
             if let RowError::WrongType { feature, .. } = error {
                 match self.wrong_types.get_mut(feature) {
@@ -297,7 +370,7 @@ impl RowErrors {
                     None => _ = self.wrong_types.insert(feature.clone(), 1),
                 }
             }
-            self.push(row, error.feature(), || error.to_string());
+            self.push(row, error.feature(), || schema.describe_error(error));
         }
     }
 }

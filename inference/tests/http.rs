@@ -426,6 +426,31 @@ async fn nan_and_null_are_missing_and_absent_inputs_are_missing_in_every_row() {
 }
 
 #[tokio::test]
+async fn warnings_are_described_up_to_a_number_and_counted_beyond_it() {
+    let server = ready().await;
+    let row = json!({"age": 63, "chol": 9_000, "thal": "x".repeat(10_000)});
+    let body = serde_json::to_vec(&vec![row; 500]).unwrap();
+    let answer = post(&server, "/predict", body).await;
+    assert_eq!(answer.status, 200);
+    let body = answer.json();
+    let predictions = body["predictions"].as_array().unwrap();
+    let described = |row: &Value| row["warnings"].as_array().unwrap().len() as u64;
+    let omitted = |row: &Value| row["warningsOmitted"].as_u64().unwrap_or(0);
+    assert_eq!(predictions.iter().map(described).sum::<u64>(), 100);
+    assert_eq!(predictions.iter().map(omitted).sum::<u64>(), 900);
+    assert!(predictions.iter().all(|row| described(row) + omitted(row) == 2));
+    let message = predictions[0]["warnings"][1]["message"].as_str().unwrap();
+    assert!(message.len() < 250, "{message}");
+    let text = String::from_utf8(get(&server, "/metrics").await.body.clone()).unwrap();
+    assert!(
+        text.contains("modelward_inference_warnings_omitted_total 900"),
+        "{text}"
+    );
+    let counted = r#"warnings_total{version="heart-1",feature="thal",kind="UnknownCategory"} 500"#;
+    assert!(text.contains(counted), "{text}");
+}
+
+#[tokio::test]
 async fn warnings_of_tensors_are_in_the_parameters() {
     let server = ready().await;
     let mut request = infer_request();

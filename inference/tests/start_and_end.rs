@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{
-    Client, FileServer, Program, cached_bundle, loader, route, routes, row, start, write_bundle,
+    Client, FileServer, Program, cached_bundle, loader, route, routes, row, start, start_with, write_bundle,
     write_settings,
 };
 use modelward_inference::{app::App, metrics::Metrics, prediction_id::Signer};
@@ -52,6 +52,57 @@ async fn cached(drain_seconds: u64) -> Program {
     let program = start(settings, "http://127.0.0.1:9", drain_seconds);
     program.wait_ready(200).await;
     program
+}
+
+#[tokio::test]
+async fn routes_of_another_digest_than_the_configured_one_are_never_served() {
+    let (files, settings, _source) = offered().await;
+    let routes = fs::read(settings.path().join("routes.json")).unwrap();
+    let digest = modelward_model::sha256(&routes).to_string();
+    let given = [("MODELWARD_ROUTES_DIGEST", digest.as_str())];
+    let mut program = start_with(settings, &files.url, 0, &given);
+    program.wait_ready(200).await;
+    let mut client = Client::connect(&program.addr).await.unwrap();
+    let body = row().to_string();
+    // Every answer states what is served.
+    for (method, path, body, status) in [
+        ("POST", "/predict", body.as_str(), 200),
+        ("POST", "/predict", "{", 400),
+        ("GET", "/readyz", "", 200),
+        ("GET", "/v2/models/heart", "", 200),
+        ("GET", "/nowhere", "", 404),
+    ] {
+        let answer = client.send(method, path, &[], body.as_bytes()).await.unwrap();
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.headers["modelward-routes-digest"], digest, "{path}");
+    }
+    let metadata = client.send("GET", "/v2/models/heart", &[], b"").await.unwrap();
+    assert_eq!(metadata.json()["properties"]["routesDigest"], digest);
+
+    // One byte more, and the same configuration.
+    program.terminate();
+    assert_eq!(program.exit_code().await, Some(0));
+    let path = program.dir.path().join("routes.json");
+    fs::write(&path, [routes, b"\n".to_vec()].concat()).unwrap();
+    let mut program = program.start_again(&files.url, 0, &given);
+    assert_eq!(program.exit_code().await, Some(3));
+    let message = program.termination();
+    assert!(message.contains(&digest), "{message}");
+    assert!(message.contains(path.to_str().unwrap()), "{message}");
+    assert!(Client::connect(&program.addr).await.is_err());
+}
+
+#[tokio::test]
+async fn the_digest_is_stated_before_it_is_ready_too() {
+    let (files, settings, _source) = offered().await;
+    files.state.away.store(true, Ordering::SeqCst);
+    let digest = modelward_model::sha256(&fs::read(settings.path().join("routes.json")).unwrap());
+    let program = start(settings, &files.url, 0);
+    program.wait_ready(503).await;
+    let mut client = Client::connect(&program.addr).await.unwrap();
+    let answer = client.send("GET", "/v2/models/heart", &[], b"").await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.headers["modelward-routes-digest"], digest.to_string());
 }
 
 #[tokio::test]

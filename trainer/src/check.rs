@@ -33,7 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataset::Dataset,
-    table::Table,
+    near::did_you_mean,
+    table::{Quote, Table},
     violation::{cut, violation},
 };
 
@@ -55,6 +56,8 @@ pub struct Part<'a> {
     pub table: &'a Table,
     /// Texts that mean "missing" in it, beside the empty text.
     pub missing: &'a [String],
+    /// Whether its content may be quoted.
+    pub quote: Quote,
 }
 
 /// What a check that found nothing wrong has made of a table.
@@ -82,15 +85,24 @@ pub struct ColumnReport {
     pub distinct: u64,
 }
 
-/// Checks tables against the spec, as one. All violations at once, or typed rows.
-pub fn check(parts: &[Part<'_>], training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
+/// Checks tables against the spec, as one. All violations at once, or typed rows. `tolerances` are the features that
+/// `monitoring.tolerances` names.
+pub fn check(
+    parts: &[Part<'_>],
+    training: &TrainingSource,
+    tolerances: &[String],
+) -> Result<Checked, Vec<Violation>> {
     let source = Source::new(parts);
     let mut violations = Vec::new();
     for part in parts.iter().filter(|part| part.table.rows.is_empty()) {
         let message = source.told(part.name, "the data has no rows");
         violations.push(violation("", "Empty", message, 1, None));
     }
-    source.check_names(training, &mut violations);
+    source.check_names(training, tolerances, &mut violations);
+    if source.is_foreign(training) {
+        // It is not what the spec describes, so nothing more of it is reported, not even names.
+        return Err(violations);
+    }
 
     let names = source.columns();
     let mut features = Vec::new();
@@ -194,11 +206,22 @@ impl<'a> Source<'a> {
         }
     }
 
+    fn quote(&self, part: usize) -> Quote {
+        self.parts.get(part).map_or(Quote::No, |part| part.quote)
+    }
+
     fn name(&self, part: usize) -> &'a str {
         self.parts.get(part).map_or("", |part| part.name)
     }
 
-    fn check_names(&self, training: &TrainingSource, violations: &mut Vec<Violation>) {
+    /// Whether a part comes from an address and lacks the target: it may be anything but the dataset.
+    fn is_foreign(&self, training: &TrainingSource) -> bool {
+        let target = &training.target.column;
+        let foreign = |part: &Part<'_>| part.quote == Quote::No && !part.table.columns.contains(target);
+        self.parts.iter().any(foreign)
+    }
+
+    fn check_names(&self, training: &TrainingSource, tolerances: &[String], violations: &mut Vec<Violation>) {
         let first = self.columns();
         // Without any column a file is empty or unreadable: which names are absent says nothing then.
         if self.parts.iter().any(|part| part.table.columns.is_empty()) {
@@ -210,10 +233,41 @@ impl<'a> Source<'a> {
         let absent = named.filter(|(name, _)| !first.contains(name));
         let anywhere = |name: &String| self.parts.iter().any(|part| part.table.columns.contains(name));
         let excluded = training.exclude.iter().map(|name| (name, "exclude"));
-        for (name, place) in absent.chain(excluded.filter(|(name, _)| !anywhere(name))) {
-            let known = cut(&first.join(", "), 160);
-            let message = format!("{place} names a column that the data does not have; it has {known}");
+        let is_feature = |name: &&String| {
+            first.contains(name) && **name != training.target.column && !training.exclude.contains(name)
+        };
+        let tolerated = tolerances
+            .iter()
+            .filter(|name| !is_feature(name))
+            .map(|name| (name, "monitoring.tolerances"));
+        let is_foreign = self.is_foreign(training);
+        let looks_like_values = first.iter().filter(|name| number(name).is_some()).count() * 2 > first.len();
+        for (name, place) in absent
+            .chain(excluded.filter(|(name, _)| !anywhere(name)))
+            .chain(tolerated)
+        {
+            let (meant, known) = if is_foreign {
+                (String::new(), format!("it has {} columns", first.len()))
+            } else {
+                let meant = did_you_mean(name, first.iter().map(String::as_str));
+                (meant, format!("it has {}", cut(&first.join(", "), 120)))
+            };
+            let what = if place == "monitoring.tolerances" {
+                "a feature that the model does not have"
+            } else {
+                "a column that the data does not have"
+            };
+            let message = if place == "target" && looks_like_values {
+                "target names a column that the data does not have; the first line looks like values, not names: set \
+                 csv.header: false and name the columns in csv.columns"
+                    .to_owned()
+            } else {
+                format!("{place} names {what}{meant}; {known}")
+            };
             violations.push(violation(name, "UnknownColumn", message, 1, None));
+        }
+        if is_foreign {
+            return;
         }
         for part in self.parts.iter().skip(1) {
             let columns = &part.table.columns;
@@ -360,8 +414,8 @@ impl<'a> Column<'a> {
         if numbers >= count {
             words.push(violations, self.source, self.name, "Type", |cell, count| {
                 format!(
-                    "{numbers} values are numbers and {count} are not, such as {cell}; add that text to csv.missing, or \
-                     declare the feature Categorical"
+                    "{numbers} values are numbers and {count} are not, such as {cell}; where it means \"missing\", add it to \
+                     csv.missing; where it is a code, declare the feature Categorical"
                 )
             });
         }
@@ -547,7 +601,10 @@ fn check_target(
                 None,
             ));
         } else if count < folds {
-            let message = format!("class {class} has {count} rows, {folds} folds need at least {folds}");
+            let message = format!(
+                "class {class} has {count} rows, {folds} folds need at least {folds}: add rows of that class, or lower \
+                 validation.folds"
+            );
             violations.push(violation(
                 &target.column,
                 "ClassCount",
@@ -624,7 +681,11 @@ impl<'a> Broken<'a> {
         message: impl Fn(String, u64) -> String,
     ) {
         for (part, count, row, cell) in self.parts {
-            let message = source.told(source.name(part), &message(quoted(cell), count));
+            let shown = match source.quote(part) {
+                Quote::Yes => quoted(cell),
+                Quote::No => format!("the value of row {row}"),
+            };
+            let message = source.told(source.name(part), &message(shown, count));
             violations.push(violation(column, rule, message, count, Some(row)));
         }
     }
@@ -649,9 +710,9 @@ mod tests {
     }
 
     fn run(csv: &str, training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
-        let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv);
+        let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
         assert!(violations.is_empty(), "{violations:?}");
-        check(&[part("d.csv", &table, training)], training)
+        check(&[part("d.csv", &table, training)], training, &[])
     }
 
     fn part<'a>(name: &'a str, table: &'a Table, training: &'a TrainingSource) -> Part<'a> {
@@ -659,7 +720,85 @@ mod tests {
             name,
             table,
             missing: &training.dataset.csv.missing,
+            quote: Quote::Yes,
         }
+    }
+
+    fn message_of(csv: &str, training: &TrainingSource, tolerances: &[&str], quote: Quote) -> String {
+        let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv, quote);
+        assert!(violations.is_empty(), "{violations:?}");
+        let tolerances: Vec<String> = tolerances.iter().map(|name| (*name).to_owned()).collect();
+        let part = Part {
+            quote,
+            ..part("d.csv", &table, training)
+        };
+        let violations = check(&[part], training, &tolerances).unwrap_err();
+        violations
+            .iter()
+            .map(|violation| format!("{}: {}\n", violation.column, violation.message))
+            .collect()
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_comes_with_the_one_that_was_meant() {
+        let mut spec = training(&json!([{"name": "Chol", "kind": "Numeric"}]));
+        spec.exclude = vec!["patient_id".into()];
+        let message = message_of(
+            "chol,patient-id,y\n1,a,0\n2,b,1\n3,a,0\n4,b,1\n",
+            &spec,
+            &[],
+            Quote::Yes,
+        );
+        assert!(message.contains(r#"did you mean "chol"?"#), "{message}");
+        assert!(message.contains(r#"did you mean "patient-id"?"#), "{message}");
+        assert!(message.contains("it has chol, patient-id, y"), "{message}");
+    }
+
+    #[test]
+    fn a_tolerance_of_a_feature_that_does_not_exist_is_refused_with_the_names_that_do() {
+        let spec = training(&json!([]));
+        let csv = "age,chol,y\n1,2,0\n2,3,1\n3,4,0\n4,5,1\n";
+        let message = message_of(csv, &spec, &["age", "cholesterol", "y"], Quote::Yes);
+        assert!(
+            message.starts_with("cholesterol: monitoring.tolerances names a feature"),
+            "{message}"
+        );
+        assert!(message.contains("it has age, chol, y"), "{message}");
+        // The target is no feature.
+        assert!(message.contains("\ny: monitoring.tolerances"), "{message}");
+    }
+
+    #[test]
+    fn a_first_line_of_values_is_no_header_and_the_message_says_what_to_set() {
+        let message = message_of("63,1,0\n41,0,1\n50,1,0\n", &training(&json!([])), &[], Quote::Yes);
+        assert!(message.contains("set csv.header: false"), "{message}");
+    }
+
+    #[test]
+    fn nothing_of_an_address_is_quoted_neither_names_nor_values() {
+        let spec = training(&json!([{"name": "secrets", "kind": "Numeric"}]));
+        let message = message_of("secret-a,secret-b\nsecret-c,secret-d\n", &spec, &[], Quote::No);
+        assert!(message.contains("it has 2 columns"), "{message}");
+        assert!(!message.contains("secret-"), "{message}");
+        // With the target it is the dataset: its columns are named, its values are not quoted.
+        let message = message_of(
+            "x,secrets,y\n1,secret-a,0\n2,3,maybe\n4,5,1\n",
+            &spec,
+            &[],
+            Quote::No,
+        );
+        assert!(
+            message.contains("secrets: the value of row 1 is not a number"),
+            "{message}"
+        );
+        assert!(
+            message.contains("y: the value of row 2 is neither 0 nor 1"),
+            "{message}"
+        );
+        assert!(
+            !message.contains("secret-a") && !message.contains("maybe"),
+            "{message}"
+        );
     }
 
     fn rules(csv: &str, training: &TrainingSource) -> Vec<String> {
@@ -767,16 +906,17 @@ mod tests {
             missing: vec!["-9".into()],
             ..training.dataset.csv.clone()
         };
-        let (first, found) = table::read(one.as_bytes(), &training.dataset.csv);
+        let (first, found) = table::read(one.as_bytes(), &training.dataset.csv, Quote::Yes);
         assert!(found.is_empty(), "{found:?}");
-        let (second, found) = table::read(other.as_bytes(), &bare);
+        let (second, found) = table::read(other.as_bytes(), &bare, Quote::Yes);
         assert!(found.is_empty(), "{found:?}");
         let second = Part {
             name: "second",
             table: &second,
             missing: &bare.missing,
+            quote: Quote::Yes,
         };
-        check(&[part("first", &first, training), second], training)
+        check(&[part("first", &first, training), second], training, &[])
     }
 
     #[test]
@@ -889,8 +1029,8 @@ mod tests {
         #[test]
         fn no_table_makes_it_panic(text in "[axy01.?\\-e,\"\n ]{0,60}|(x,y\n)([0-9?a]{1,2},[01?]\n){0,8}") {
             let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));
-            let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv);
-            match check(&[part("d.csv", &table, &spec)], &spec) {
+            let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
+            match check(&[part("d.csv", &table, &spec)], &spec, &[]) {
                 Ok(checked) => prop_assert_eq!(checked.dataset.rows.len(), checked.dataset.labels.len()),
                 Err(violations) => prop_assert!(!violations.is_empty()),
             }

@@ -21,6 +21,8 @@ use crate::{
     compare::Opponent,
     freeze::{Frozen, freeze, invalid, target_info},
     ledger::{self, Ledger},
+    near::did_you_mean,
+    reach::{Networks, Reach},
     reference::Window,
     report::{self, Meter},
     snapshot::{self, Snapshot},
@@ -30,6 +32,12 @@ use crate::{
     train::{self, Plan, Step, TrainError, Trained},
     violation::violation,
 };
+
+/// With fewer rows than this, a gate that failed says little about the model.
+const ENOUGH_ROWS: usize = 50;
+
+/// The same for rows of each class.
+const ENOUGH_OF_A_CLASS: usize = 10;
 
 /// The counts of a window have a few kilobytes a feature.
 const MAX_WINDOW_BYTES: u64 = 64 << 20;
@@ -125,6 +133,10 @@ pub struct PublishArgs {
     /// Uid of this Job.
     #[arg(long, env = "MODELWARD_JOB_UID")]
     pub job_uid: Option<String>,
+    /// Addresses of datasets that a Job may read although they are the node's own, link-local or a metadata service:
+    /// ranges such as 127.0.0.0/8, with commas between them. Without `--publish` every address may be read.
+    #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
+    pub allow_sources: Networks,
     /// File of the termination message; written with `--publish` only.
     #[arg(
         long,
@@ -248,7 +260,7 @@ async fn run_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) -> anyhow::R
         Err(result) => return Ok(result),
     };
     let training = &version.training;
-    let (builder, rows, sources) = match freeze(training, &args.source).await? {
+    let (builder, rows, sources) = match freeze(&version, &args.source, &args.publish.reach()).await? {
         Frozen::Built(builder, rows, sources) => (builder, rows, sources),
         Frozen::Ended(result) => return Ok(result),
     };
@@ -280,7 +292,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     };
     let training = &version.training;
     let temporary = Temporary::new()?;
-    let snapshot = match open_snapshot(args, training, ledger, &temporary).await? {
+    let snapshot = match open_snapshot(args, &version, ledger, &temporary).await? {
         Ok(snapshot) => snapshot,
         Err(mut result) => {
             result.stage = JobStage::Fit;
@@ -288,7 +300,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         }
     };
     let other = other_snapshot(training, &snapshot.digest, JobStage::Fit);
-    if let Some(result) = other.or_else(|| contradiction(training, &snapshot)) {
+    if let Some(result) = other.or_else(|| contradiction(&version, &snapshot)) {
         return Ok(result);
     }
 
@@ -410,6 +422,8 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         );
         (Verdict::Succeeded, message)
     } else {
+        let folds = usize::try_from(training.validation.folds).unwrap_or(0);
+        failed.extend(too_few_rows(snapshot.data.len(), smaller_class(&snapshot), folds));
         (Verdict::GatesFailed, failed.join("; "))
     };
     let mut result = JobResult::new(JobStage::Fit, verdict, message);
@@ -426,7 +440,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
 /// The snapshot that the arguments name; `Err` in the inner result where the data cannot be used.
 async fn open_snapshot(
     args: &FitArgs,
-    training: &TrainingSource,
+    version: &Spec,
     ledger: Option<&Ledger>,
     temporary: &Temporary,
 ) -> anyhow::Result<Result<Snapshot, JobResult>> {
@@ -440,7 +454,7 @@ async fn open_snapshot(
         (None, Some(dir), _) => (dir.clone(), None),
         (None, None, files) => {
             let dir = temporary.join("snapshot");
-            match freeze(training, files).await? {
+            match freeze(version, files, &args.publish.reach()).await? {
                 Frozen::Built(builder, ..) => (dir.clone(), Some(builder.write(&dir)?.1)),
                 Frozen::Ended(result) => return Ok(Err(result)),
             }
@@ -460,7 +474,8 @@ fn other_snapshot(training: &TrainingSource, found: &Digest, stage: JobStage) ->
 }
 
 /// A snapshot of another spec, or one with too few rows for these folds.
-fn contradiction(training: &TrainingSource, snapshot: &Snapshot) -> Option<JobResult> {
+fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobResult> {
+    let training = &version.training;
     let end = |message: String| Some(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message));
     let target = target_info(training);
     if snapshot.info.target != target {
@@ -486,15 +501,41 @@ fn contradiction(training: &TrainingSource, snapshot: &Snapshot) -> Option<JobRe
             ));
         }
     }
-    let positives = snapshot.data.positives();
+    let schema = &snapshot.data.schema;
+    let is_absent = |name: &&String| !schema.names().any(|known| known == **name);
+    if let Some(name) = version.tolerances.iter().find(is_absent) {
+        return end(format!(
+            "monitoring.tolerances names the feature {name:?}, which the snapshot does not have{}; it has {}",
+            did_you_mean(name, schema.names()),
+            schema.list_names()
+        ));
+    }
     let folds = usize::try_from(training.validation.folds).unwrap_or(0);
-    let least = positives.min(snapshot.data.len() - positives);
+    let least = smaller_class(snapshot);
     if least < folds {
         return end(format!(
-            "the smaller class has {least} rows, {folds} folds need at least {folds}"
+            "the smaller class has {least} rows, {folds} folds need at least {folds}: add rows of that class, or lower \
+             validation.folds"
         ));
     }
     None
+}
+
+/// Rows of the class that has fewer.
+fn smaller_class(snapshot: &Snapshot) -> usize {
+    let positives = snapshot.data.positives();
+    positives.min(snapshot.data.len() - positives)
+}
+
+/// That there are too few rows to judge a model by, where this is so. A metric of a handful of rows is 0 or 1 by chance.
+fn too_few_rows(rows: usize, least: usize, folds: usize) -> Option<String> {
+    (rows < ENOUGH_ROWS || least < ENOUGH_OF_A_CLASS).then(|| {
+        format!(
+            "{rows} rows, {least} of them of the smaller class, are too few to judge a model: each of {folds} folds is \
+             tested on about {}; add rows until there are {ENOUGH_ROWS} and {ENOUGH_OF_A_CLASS} of each class",
+            rows / folds.max(1)
+        )
+    })
 }
 
 /// What a new version is held against.
@@ -654,7 +695,10 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
         Json::Object(object) => match bundle.schema().read_json(object) {
             Ok((row, warnings)) => line(bundle, &row, &warnings),
             Err(errors) => Line::Refused {
-                errors: errors.iter().map(ToString::to_string).collect(),
+                errors: errors
+                    .iter()
+                    .map(|error| bundle.schema().describe_error(error))
+                    .collect(),
             },
         },
         _ => Line::Refused {
@@ -670,7 +714,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
         None => CsvFormat::default(),
     };
     let bytes = source::read_file(path)?;
-    let (table, violations) = table::read(&bytes, &format);
+    let (table, violations) = table::read(&bytes, &format, table::Quote::Yes);
     if let Some(violation) = violations.first() {
         bail!("{}: {}", path.display(), violation.message);
     }
@@ -724,7 +768,10 @@ fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {
     Line::Scored {
         class,
         probability,
-        warnings: warnings.iter().map(ToString::to_string).collect(),
+        warnings: warnings
+            .iter()
+            .map(|warning| bundle.schema().describe_warning(warning))
+            .collect(),
     }
 }
 
@@ -765,6 +812,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 // === impl PublishArgs ===
 
 impl PublishArgs {
+    /// Where datasets may be read from: a Job reads what other people chose.
+    fn reach(&self) -> Reach {
+        if self.publish {
+            Reach::of_job(self.allow_sources.0.clone(), self.ledger_url.as_deref())
+        } else {
+            Reach::anywhere()
+        }
+    }
+
     /// The ledger to report to, where that was asked for.
     fn ledger(&self) -> anyhow::Result<Option<Ledger>> {
         if !self.publish {

@@ -9,10 +9,12 @@ use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 
 use crate::{
     check::{self, Part},
+    near::did_you_mean,
+    reach::Reach,
     snapshot,
     source::{self, SourceError},
-    spec,
-    table::{self, Table},
+    spec::{self, Spec},
+    table::{self, Quote, Table},
     violation::{cut, violation},
 };
 
@@ -33,19 +35,22 @@ struct Read {
     /// How messages name it.
     name: String,
     table: Table,
+    quote: Quote,
     record: SourceRecord,
 }
 
 /// Reads, checks and freezes the data. Wrong data are a result, not an error. The i-th file is the i-th dataset that is no
 /// address, or the i-th dataset where there are as many files as datasets.
-pub async fn freeze(training: &TrainingSource, files: &[PathBuf]) -> anyhow::Result<Frozen> {
+/// Addresses are read within `reach`.
+pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow::Result<Frozen> {
+    let training = &version.training;
     let files = assign(training, files)?;
     let mut violations = Vec::new();
     let mut parts = Vec::new();
     let mut readable = true;
     let mut bytes = 0;
     for ((dataset, name), file) in training.datasets().zip(names(training)).zip(files) {
-        let content = match read(dataset, file).await {
+        let content = match read(dataset, file, reach).await {
             Ok(content) => content,
             Err(error @ SourceError::NotFound { .. }) => {
                 let message = format!("there is no data: {error}");
@@ -73,7 +78,8 @@ pub async fn freeze(training: &TrainingSource, files: &[PathBuf]) -> anyhow::Res
                 "", "Size", message, 1, None,
             )])));
         }
-        let (part, found) = parse(dataset, name, &content, &mut readable);
+        let is_address = file.is_none();
+        let (part, found) = parse(dataset, name, &content, is_address, &mut readable);
         let told = |mut violation: Violation| {
             if !training.additional_datasets.is_empty() {
                 violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
@@ -91,9 +97,10 @@ pub async fn freeze(training: &TrainingSource, files: &[PathBuf]) -> anyhow::Res
                 name: &part.name,
                 table: &part.table,
                 missing: &dataset.csv.missing,
+                quote: part.quote,
             })
             .collect();
-        check::check(&tables, training)
+        check::check(&tables, training, &version.tolerances)
     };
     let checked = match checked {
         Ok(checked) if violations.is_empty() => checked,
@@ -153,10 +160,14 @@ fn names(training: &TrainingSource) -> impl Iterator<Item = String> {
     std::iter::once(spec::source_name(&training.dataset)).chain(others)
 }
 
-async fn read(dataset: &Dataset, file: Option<&Path>) -> Result<Vec<u8>, SourceError> {
+async fn read(dataset: &Dataset, file: Option<&Path>, reach: &Reach) -> Result<Vec<u8>, SourceError> {
     match (file, &dataset.uri) {
-        (Some(path), _) => source::read_file(path),
-        (None, Some(uri)) => source::download(uri).await,
+        (Some(path), _) => source::read_file(path).map_err(|error| match error {
+            // A path within the Pod says nothing to a person, who wrote the name of an object.
+            SourceError::NotFound { .. } if reach.is_job() => absent(dataset, path),
+            error => error,
+        }),
+        (None, Some(uri)) => source::download(uri, reach).await,
         (None, None) => Err(SourceError::NotFound {
             name: spec::source_name(dataset),
             reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
@@ -164,8 +175,53 @@ async fn read(dataset: &Dataset, file: Option<&Path>) -> Result<Vec<u8>, SourceE
     }
 }
 
+/// What a mounted dataset lacks, in the words of the spec.
+fn absent(dataset: &Dataset, path: &Path) -> SourceError {
+    if let Some(source) = &dataset.config_map {
+        let (name, key) = (&source.name, &source.key);
+        return SourceError::NotFound {
+            name: format!("ConfigMap {name}, key {key}"),
+            reason: format!(
+                "this namespace has no such ConfigMap, or it has no such key; `kubectl describe configmap {name}` lists \
+                 its keys, `kubectl create configmap {name} --from-file={key}=FILE` makes it"
+            ),
+        };
+    }
+    let (claim, wanted) = dataset
+        .persistent_volume_claim
+        .as_ref()
+        .map_or(("", ""), |source| {
+            (source.claim_name.as_str(), source.path.as_str())
+        });
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(1000)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let meant = did_you_mean(&file, names.iter().map(String::as_str));
+    let found = match names.len() {
+        0 => "there is no such folder, or it is empty".to_owned(),
+        _ => format!("its folder has {}", cut(&names.join(", "), 120)),
+    };
+    SourceError::NotFound {
+        name: format!("PersistentVolumeClaim {claim}, path {wanted}"),
+        reason: format!("there is no such file{meant}; {found}"),
+    }
+}
+
 /// The table in these bytes, and what breaks its form or the spec's pin.
-fn parse(dataset: &Dataset, name: String, bytes: &[u8], readable: &mut bool) -> (Read, Vec<Violation>) {
+fn parse(
+    dataset: &Dataset,
+    name: String,
+    bytes: &[u8],
+    is_address: bool,
+    readable: &mut bool,
+) -> (Read, Vec<Violation>) {
     let sha256 = sha256(bytes);
     let source = spec::source_name(dataset);
     tracing::info!(bytes = bytes.len(), %sha256, "read {source}");
@@ -174,7 +230,8 @@ fn parse(dataset: &Dataset, name: String, bytes: &[u8], readable: &mut bool) -> 
         let message = format!("the source has {sha256}, the spec pins {pinned}");
         violations.push(violation("", "Sha256", message, 1, None));
     }
-    let (table, found) = table::read(bytes, &dataset.csv);
+    let quote = if is_address { Quote::No } else { Quote::Yes };
+    let (table, found) = table::read(bytes, &dataset.csv, quote);
     *readable &= !table.columns.is_empty() || found.is_empty();
     violations.extend(found);
     let record = SourceRecord {
@@ -183,7 +240,13 @@ fn parse(dataset: &Dataset, name: String, bytes: &[u8], readable: &mut bool) -> 
         rows: 0,
         positive_rows: None,
     };
-    (Read { name, table, record }, violations)
+    let read = Read {
+        name,
+        table,
+        quote,
+        record,
+    };
+    (read, violations)
 }
 
 /// The end of a step whose data break these rules.
@@ -217,12 +280,53 @@ mod tests {
     use crate::spec::tests::HEART;
 
     /// The sample, then a file behind an address, then one on a volume.
-    fn training() -> TrainingSource {
+    fn version() -> Spec {
         let more = "      additionalDatasets:\n        - {name: online, dataset: {uri: 'https://example.org/more.csv'}}\n        - \
                     {name: volume, dataset: {persistentVolumeClaim: {claimName: data, path: last.csv}}}\n      target:";
-        spec::parse(&HEART.replace("      target:", more))
-            .unwrap()
-            .training
+        spec::parse(&HEART.replace("      target:", more)).unwrap()
+    }
+
+    fn not_found(result: anyhow::Result<Frozen>) -> String {
+        let Frozen::Ended(result) = result.unwrap() else {
+            unreachable!("there is no data")
+        };
+        assert_eq!(result.verdict, Verdict::DataNotFound);
+        result.message
+    }
+
+    #[tokio::test]
+    async fn an_absent_key_or_file_is_named_as_the_spec_names_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let job = Reach::of_job(Vec::new(), None);
+        let path = |name: &str| temp.path().join(name);
+        let version = spec::parse(HEART).unwrap();
+        let message = not_found(freeze(&version, &[path("cleveland.csv")], &job).await);
+        assert!(
+            message.contains("ConfigMap heart-disease, key cleveland.csv"),
+            "{message}"
+        );
+        assert!(
+            message.contains("kubectl describe configmap heart-disease"),
+            "{message}"
+        );
+        assert!(!message.contains(temp.path().to_str().unwrap()), "{message}");
+
+        std::fs::write(path("Last.csv"), "x").unwrap();
+        let claim = HEART.replace(
+            "configMap: {name: heart-disease, key: cleveland.csv}",
+            "persistentVolumeClaim: {claimName: data, path: a/last.csv}",
+        );
+        let version = spec::parse(&claim).unwrap();
+        let message = not_found(freeze(&version, &[path("last.csv")], &job).await);
+        assert!(
+            message.contains("PersistentVolumeClaim data, path a/last.csv"),
+            "{message}"
+        );
+        assert!(message.contains(r#"did you mean "Last.csv"?"#), "{message}");
+
+        // A person's own file has a path.
+        let message = not_found(freeze(&version, &[path("last.csv")], &Reach::anywhere()).await);
+        assert!(message.contains(temp.path().to_str().unwrap()), "{message}");
     }
 
     #[test]
@@ -230,7 +334,7 @@ mod tests {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let assigned = |names: &[&str]| {
             let files = paths(names);
-            assign(&training(), &files).map(|files| {
+            assign(&version().training, &files).map(|files| {
                 files
                     .iter()
                     .map(|file| file.map(Path::to_owned))
@@ -260,7 +364,10 @@ mod tests {
         let row = b"63,1,1,145,233,1,2,150,0,2.3,3,0,6,0\n";
         let files = [file("a", row), file("b", b"age,num\n1\n"), file("c", b"\xff\xfe")];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let Frozen::Ended(result) = runtime.block_on(freeze(&training(), &files)).unwrap() else {
+        let Frozen::Ended(result) = runtime
+            .block_on(freeze(&version(), &files, &Reach::anywhere()))
+            .unwrap()
+        else {
             unreachable!("these are no tables")
         };
         let messages: Vec<&str> = result.violations.iter().map(|v| v.message.as_str()).collect();

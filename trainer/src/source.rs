@@ -1,8 +1,14 @@
 //! Reading the bytes of a dataset from a file or an address.
 
-use std::{error::Error as _, fs::File, io, io::Read as _, path::Path, time::Duration};
+use std::{error::Error as _, fs::File, io, io::Read as _, path::Path, sync::Arc, time::Duration};
 
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{
+    Client, StatusCode, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
+
+use crate::reach::Reach;
 
 /// No source is larger: the rows are held in memory.
 pub const MAX_BYTES: u64 = 512 << 20;
@@ -93,18 +99,22 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
     Ok(bytes)
 }
 
-/// Downloads from an http or https address. At most five redirects are followed, none from https to http.
-pub async fn download(uri: &str) -> Result<Vec<u8>, SourceError> {
-    download_with_pause(uri, Duration::from_secs(1)).await
+/// Resolves names to the addresses that may be reached, so that no name and no redirect leads to another one.
+struct Resolver(Arc<Reach>);
+
+/// Downloads from an http or https address within `reach`. At most five redirects are followed, none from https to http.
+pub async fn download(uri: &str, reach: &Reach) -> Result<Vec<u8>, SourceError> {
+    download_with_pause(uri, reach, Duration::from_secs(1)).await
 }
 
-async fn download_with_pause(uri: &str, pause: Duration) -> Result<Vec<u8>, SourceError> {
+async fn download_with_pause(uri: &str, reach: &Reach, pause: Duration) -> Result<Vec<u8>, SourceError> {
     let address = |reason: String| SourceError::Address {
         name: shown(uri),
         reason,
     };
     let url = Url::parse(uri).map_err(|error| address(error.to_string()))?;
-    let client = client(url.scheme() == "http")?;
+    reach.check_url(&url).map_err(address)?;
+    let client = client(url.scheme() == "http", reach)?;
     let mut last = String::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
@@ -133,6 +143,14 @@ async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Atte
     let mut response = match client.get(url.clone()).send().await {
         Ok(response) => response,
         Err(error) if error.is_redirect() || error.is_builder() => {
+            let reason = root_cause(&error);
+            return Err(Attempt::Final(SourceError::Address {
+                name: shown(uri),
+                reason,
+            }));
+        }
+        // The same name would be resolved to the same address again.
+        Err(error) if is_out_of_reach(&error) => {
             let reason = root_cause(&error);
             return Err(Attempt::Final(SourceError::Address {
                 name: shown(uri),
@@ -181,14 +199,17 @@ async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Atte
     Ok(bytes)
 }
 
-fn client(plain: bool) -> Result<Client, SourceError> {
+fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
+    let reach = Arc::new(reach.clone());
     let builder = || {
+        let of_redirect = Arc::clone(&reach);
         Client::builder()
+            .dns_resolver(Resolver(Arc::clone(&reach)))
             .user_agent(concat!("modelward-trainer/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
-            .redirect(redirect::Policy::custom(|attempt| {
+            .redirect(redirect::Policy::custom(move |attempt| {
                 let secure = attempt
                     .previous()
                     .first()
@@ -197,6 +218,8 @@ fn client(plain: bool) -> Result<Client, SourceError> {
                     attempt.error(format!("more than {MAX_REDIRECTS} redirects"))
                 } else if secure && attempt.url().scheme() != "https" {
                     attempt.error("a redirect leads from https to http")
+                } else if let Err(reason) = of_redirect.check_url(attempt.url()) {
+                    attempt.error(format!("a redirect leads there: {reason}"))
                 } else {
                     attempt.follow()
                 }
@@ -208,6 +231,30 @@ fn client(plain: bool) -> Result<Client, SourceError> {
         built => built,
     }
     .map_err(SourceError::Client)
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = Arc::clone(&self.0);
+        Box::pin(async move {
+            // The port is the connection's own; 0 stands for it.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed = reach.only_allowed(name.as_str(), found)?;
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+fn is_out_of_reach(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<crate::reach::OutOfReach>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An address as it is shown: without what may be a secret.
@@ -258,7 +305,60 @@ mod tests {
     }
 
     async fn fetch(uri: &str) -> Result<Vec<u8>, SourceError> {
-        download_with_pause(uri, Duration::from_millis(1)).await
+        download_with_pause(uri, &Reach::anywhere(), Duration::from_millis(1)).await
+    }
+
+    async fn fetch_in_job(uri: &str, allowed: &[&str]) -> Result<Vec<u8>, SourceError> {
+        let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
+        let reach = Reach::of_job(allowed, Some("http://ledger.modelward-system:8090"));
+        download_with_pause(uri, &reach, Duration::from_millis(1)).await
+    }
+
+    #[tokio::test]
+    async fn a_job_reads_nothing_from_its_own_node_neither_by_address_nor_by_name() {
+        let router = Router::new().route("/x", get(|| async { "a\n" }));
+        let base = serve(router).await;
+        let named = base.replace("127.0.0.1", "localhost");
+        for uri in [
+            format!("{base}/x"),
+            format!("{named}/x"),
+            base.replace("127.0.0.1", "[::ffff:127.0.0.1]") + "/x",
+            base.replace("127.0.0.1", "2130706433") + "/x",
+            "http://169.254.169.254/latest/meta-data/".to_owned(),
+            "http://[fe80::1]/x".to_owned(),
+            "http://ledger.modelward-system:8090/v1/results".to_owned(),
+        ] {
+            let error = fetch_in_job(&uri, &[]).await.unwrap_err();
+            assert!(matches!(error, SourceError::Address { .. }), "{uri}: {error:?}");
+            assert!(
+                error.to_string().contains("datasets are not read from"),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            fetch_in_job(&format!("{named}/x"), &["127.0.0.0/8", "::1"])
+                .await
+                .unwrap(),
+            b"a\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_redirect_does_not_lead_a_job_to_where_it_may_not_read() {
+        let location = "http://169.254.169.254/latest/meta-data/";
+        let redirect = move || async move { (StatusCode::FOUND, [(header::LOCATION, location)]) };
+        let base = serve(Router::new().route("/x", get(redirect))).await;
+        // The first address is allowed, the one that it leads to is not.
+        let error = fetch_in_job(&format!("{base}/x"), &["127.0.0.1/32"])
+            .await
+            .unwrap_err();
+        assert!(matches!(error, SourceError::Address { .. }), "{error:?}");
+        assert!(
+            error
+                .to_string()
+                .contains("datasets are not read from 169.254.169.254"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

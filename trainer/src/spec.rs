@@ -22,6 +22,8 @@ pub struct Spec {
     pub model: String,
     /// Data, target, features, and how the result is selected and gated.
     pub training: TrainingSource,
+    /// Features that `monitoring.tolerances` names.
+    pub tolerances: Vec<String>,
 }
 
 /// Why a file is not a usable `ModelVersion`.
@@ -109,9 +111,15 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
         }
     };
     check(&training)?;
+    let tolerances = version.spec.monitoring.tolerances;
+    let tolerances = tolerances
+        .into_iter()
+        .map(|tolerance| tolerance.feature)
+        .collect();
     Ok(Spec {
         model: version.spec.model,
         training,
+        tolerances,
     })
 }
 

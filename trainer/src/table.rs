@@ -27,8 +27,20 @@ pub struct TableRow {
     pub cells: StringRecord,
 }
 
+/// Whether what was read may be quoted in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// It comes from a file of the person who reads the message.
+    Yes,
+    /// It comes from an address, which may give what that person could not read.
+    No,
+}
+
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
-pub fn read(bytes: &[u8], format: &CsvFormat) -> (Table, Vec<Violation>) {
+pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
+    if let Some(message) = other_format(bytes) {
+        return (Table::default(), vec![violation("", "Csv", message, 1, None)]);
+    }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => return (Table::default(), vec![not_utf8(bytes, error.valid_up_to())]),
@@ -77,18 +89,105 @@ pub fn read(bytes: &[u8], format: &CsvFormat) -> (Table, Vec<Violation>) {
         }
     }
     let columns = columns.unwrap_or_default();
+    let delimiter = other_delimiter(text, columns.len(), delimiter);
     if let Some((count, row, found)) = wrong_count {
-        let message = format!(
-            "found {found} values in a row, expected {} (one for each column); check delimiter and quotes",
-            columns.len()
-        );
+        let expected = columns.len();
+        let way_out = match &delimiter {
+            Some(other) => format!("the lines hold {other}: set csv.delimiter: {other}"),
+            None => "check csv.delimiter and the quotes in that row".to_owned(),
+        };
+        let message =
+            format!("found {found} values in a row, expected {expected} (one for each column); {way_out}");
         violations.push(violation("", "ColumnCount", message, count, Some(row)));
+    } else if let (true, Some(other)) = (format.header, &delimiter) {
+        let message = format!("the header is one column, and it holds {other}: set csv.delimiter: {other}");
+        violations.push(violation("", "Header", message, 1, None));
     }
-    check_columns(&columns, format, &mut violations);
+    if !format.header && is_header(&columns, &rows, &format.missing) {
+        rows.remove(0);
+        let message = "the first row holds names of columns, and csv.header is false: set csv.header: true and leave \
+                       csv.columns out, or remove that row";
+        violations.push(violation("", "Header", message, 1, Some(1)));
+    }
+    check_columns(&columns, format, quote, &mut violations);
     (Table { columns, rows }, violations)
 }
 
-fn check_columns(columns: &[String], format: &CsvFormat, violations: &mut Vec<Violation>) {
+/// What the bytes are where they are no table at all. Nothing of them is quoted.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    let text = bytes
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(bytes)
+        .trim_ascii_start();
+    let next = |at: usize| text.get(at).copied().unwrap_or_default();
+    match next(0) {
+        b'<' if matches!(next(1), b'!' | b'?') || next(1).is_ascii_alphabetic() => Some(
+            "this is a web page (HTML) or XML, not CSV: a page to log in, an error page or a page about the file; name \
+             the address of the file itself (\"raw\" or \"download\") and open it without being logged in",
+        ),
+        b'{' if matches!(next(1), b'"' | b'\n' | b'\r' | b' ' | b'}') => {
+            Some("this is JSON, not CSV; name the address of the CSV file itself, or write the data as CSV")
+        }
+        b'[' if matches!(next(1), b'{' | b'[' | b'\n' | b'\r') => {
+            Some("this is JSON, not CSV; name the address of the CSV file itself, or write the data as CSV")
+        }
+        b'P' if text.starts_with(b"PK\x03\x04") => Some(
+            "this is a zip archive or an Excel workbook, not CSV; save the sheet as CSV (UTF-8), uncompressed",
+        ),
+        b'P' if text.starts_with(b"PAR1") => Some("this is a Parquet file, not CSV; write the data as CSV"),
+        0x1f if next(1) == 0x8b => Some("this is packed by gzip, not CSV; unpack it (gunzip)"),
+        _ => None,
+    }
+}
+
+/// The delimiter that the first line seems to have, in quotes, where it is read as one column by another one.
+fn other_delimiter(text: &str, columns: usize, delimiter: u8) -> Option<String> {
+    let line = text.lines().find(|line| !line.trim().is_empty())?;
+    let count = |delimiter: char| line.matches(delimiter).count();
+    if count(char::from(delimiter)) > 0 {
+        return None;
+    }
+    let found = [';', ',', '\t', '|']
+        .into_iter()
+        .max_by_key(|other| count(*other))?;
+    let found_columns = count(found) + 1;
+    // Quoted as YAML reads it.
+    (found_columns > 1 && (columns == 1 || columns == found_columns))
+        .then(|| format!("{:?}", found.to_string()))
+}
+
+/// Whether the first row holds names: the columns' own ones, or words where all other rows of several columns hold numbers.
+fn is_header(columns: &[String], rows: &[TableRow], missing: &[String]) -> bool {
+    let [first, others @ ..] = rows else { return false };
+    let equal = columns
+        .iter()
+        .zip(&first.cells)
+        .filter(|(name, cell)| name.eq_ignore_ascii_case(cell))
+        .count();
+    if equal * 2 > columns.len() {
+        return true;
+    }
+    let is_missing = |cell: &str| cell.is_empty() || missing.iter().any(|text| text.trim() == cell);
+    let is_number = |cell: &str| crate::check::number(cell).is_some();
+    let is_numeric = |at: usize| {
+        let mut cells = others
+            .iter()
+            .filter_map(|row| row.cells.get(at))
+            .filter(|cell| !is_missing(cell))
+            .peekable();
+        cells.peek().is_some() && cells.all(is_number)
+    };
+    let mut numeric = 0;
+    for (at, cell) in first.cells.iter().enumerate() {
+        if is_number(cell) || is_missing(cell) {
+            return false;
+        }
+        numeric += usize::from(is_numeric(at));
+    }
+    others.len() >= 2 && numeric >= 2
+}
+
+fn check_columns(columns: &[String], format: &CsvFormat, quote: Quote, violations: &mut Vec<Violation>) {
     if columns.len() > MAX_COLUMNS {
         let message = format!(
             "the file has {} columns, at most {MAX_COLUMNS} are read",
@@ -99,10 +198,20 @@ fn check_columns(columns: &[String], format: &CsvFormat, violations: &mut Vec<Vi
     }
     for (index, name) in columns.iter().enumerate() {
         if name.is_empty() {
-            let message = format!("column {} of the header has no name", index + 1);
+            let message = format!(
+                "column {} of the header has no name; give it one, or write the file without that column (pandas: \
+                 to_csv(…, index=False))",
+                index + 1
+            );
             violations.push(violation("", "Header", message, 1, None));
         } else if columns[..index].contains(name) {
-            let message = "the header names this column twice".to_owned();
+            let (name, message) = match quote {
+                Quote::Yes => (name.as_str(), "the header names this column twice".to_owned()),
+                Quote::No => (
+                    "",
+                    format!("column {} of the header has the name of another one", index + 1),
+                ),
+            };
             violations.push(violation(name, "Header", message, 1, None));
         }
     }
@@ -121,7 +230,10 @@ fn check_columns(columns: &[String], format: &CsvFormat, violations: &mut Vec<Vi
         let message = format!(
             "the header differs from csv.columns: column {} is {}, expected {}",
             at + 1,
-            name(columns),
+            match quote {
+                Quote::Yes => name(columns),
+                Quote::No => "another one".to_owned(),
+            },
             name(&format.columns)
         );
         violations.push(violation("", "Header", message, 1, None));
@@ -142,6 +254,111 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn read(bytes: &[u8], format: &CsvFormat) -> (Table, Vec<Violation>) {
+        super::read(bytes, format, Quote::Yes)
+    }
+
+    fn bare(columns: &[&str]) -> CsvFormat {
+        CsvFormat {
+            header: false,
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            ..CsvFormat::default()
+        }
+    }
+
+    #[test]
+    fn a_header_line_where_none_is_declared_is_found_and_not_taken_for_a_row() {
+        for (text, columns) in [
+            ("age,sex,y\n63,M,1\n41,F,0\n", ["age", "sex", "y"]),
+            // Other names than the declared ones: words over columns of numbers.
+            (
+                "years,weight,disease\n63,71.5,1\n41,60,0\n50,?,1\n",
+                ["age", "kg", "y"],
+            ),
+        ] {
+            let format = CsvFormat {
+                missing: vec!["?".into()],
+                ..bare(&columns)
+            };
+            let (table, violations) = read(text.as_bytes(), &format);
+            assert_eq!(violations.len(), 1, "{violations:?}");
+            assert_eq!(violations[0].rule, "Header");
+            assert!(
+                violations[0].message.contains("set csv.header: true"),
+                "{violations:?}"
+            );
+            assert_eq!(table.rows[0].cells.get(0), Some("63"));
+        }
+        for text in [
+            "63,M,1\n41,F,0\n50,F,1\n",
+            "unknown,M,1\n41,F,0\n50,F,1\n",
+            "M,a,b\nF,c,d\nM,e,f\n",
+            "",
+        ] {
+            assert_eq!(read(text.as_bytes(), &bare(&["age", "sex", "y"])).1, [], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_csv_at_all_is_named_and_not_quoted() {
+        for (bytes, word) in [
+            (
+                b"<!DOCTYPE html><title>secret</title>".as_slice(),
+                "web page (HTML)",
+            ),
+            (b"\xef\xbb\xbf \n<html>secret", "web page (HTML)"),
+            (b"<?xml version='1.0'?><Error>secret</Error>", "XML"),
+            (b"{\"token\": \"secret\"}", "JSON"),
+            (b"[\n {\"token\": \"secret\"}]", "JSON"),
+            (b"PK\x03\x04secret", "Excel"),
+            (b"\x1f\x8bsecret", "gunzip"),
+            (b"PAR1secret", "Parquet"),
+        ] {
+            let (table, violations) = read(bytes, &header());
+            assert!(table.columns.is_empty());
+            let [one] = violations.as_slice() else {
+                panic!("{violations:?}")
+            };
+            assert!(
+                one.message.contains(word) && !one.message.contains("secret"),
+                "{one:?}"
+            );
+            assert!(!one.message.ends_with('…'), "{one:?}");
+        }
+        // Comparisons are no markup.
+        assert_eq!(read(b"<5,>5\n1,2\n", &header()).1, []);
+    }
+
+    #[test]
+    fn another_delimiter_is_recognised_and_the_message_says_which() {
+        let (_, violations) = read(b"age;sex;y\n63;M;1\n", &header());
+        assert!(
+            violations[0].message.contains(r#"set csv.delimiter: ";""#),
+            "{violations:?}"
+        );
+        let (_, violations) = read(b"63\tM\t1\n41\tF\t0\n", &bare(&["age", "sex", "y"]));
+        assert!(violations[0].message.contains("found 1 values"), "{violations:?}");
+        assert!(
+            violations[0].message.contains(r#"set csv.delimiter: "\t""#),
+            "{violations:?}"
+        );
+        assert_eq!(read(b"only\n1\n", &header()).1, []);
+    }
+
+    #[test]
+    fn nothing_of_an_address_is_quoted() {
+        let format = CsvFormat {
+            columns: vec!["a".into(), "b".into()],
+            ..header()
+        };
+        let (_, violations) = super::read(b"secret,secret\n1,2\n", &format, Quote::No);
+        assert_eq!(violations.len(), 2, "{violations:?}");
+        for violation in violations {
+            let text = format!("{violation:?}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
 
     fn header() -> CsvFormat {
         CsvFormat::default()
@@ -206,6 +423,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[ab1,;\"\n\r?é ]{0,80}") {
             read(text.as_bytes(), &header());
+            read(text.as_bytes(), &bare(&["a", "b"]));
         }
     }
 }

@@ -29,6 +29,12 @@ const MAX_ERRORS: usize = 32;
 /// Names and texts from outside are quoted up to this many characters.
 const MAX_QUOTED: usize = 80;
 
+/// A message lists at most this many names or categories, each cut to [`MAX_LISTED_CHARS`], and counts the rest.
+const MAX_LISTED: usize = 20;
+
+/// Characters of a name or category in a list.
+const MAX_LISTED_CHARS: usize = 32;
+
 /// The features of a model, in the order in which it takes them. The content of `schema.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -122,8 +128,6 @@ pub enum Warning {
         feature: String,
         /// The category, canonical, cut to 80 characters.
         value: String,
-        /// The categories known (the first 40).
-        known: Vec<String>,
     },
 }
 
@@ -132,12 +136,10 @@ pub enum Warning {
 #[non_exhaustive]
 pub enum RowError {
     /// The row names what the model does not take.
-    #[error("unknown feature {}; expected {}", Quoted(name), OneOf(expected))]
+    #[error("unknown feature {}", Quoted(name))]
     UnknownFeature {
-        /// The name.
+        /// The name, cut to 200 characters.
         name: String,
-        /// The names that the model takes (the first 40).
-        expected: Vec<String>,
     },
     /// A value of another type.
     #[error("{} must be {expected}, found {found}", Quoted(feature))]
@@ -277,14 +279,13 @@ impl FeatureSchema {
             }
         }
         if present < object.len() {
-            let expected = || self.names().take(40).map(str::to_owned).collect();
             for name in object
                 .keys()
                 .filter(|name| !self.names().any(|known| known == **name))
+                .take(MAX_ERRORS)
             {
                 reader.fail(RowError::UnknownFeature {
-                    name: name.clone(),
-                    expected: expected(),
+                    name: name.chars().take(200).collect(),
                 });
             }
         }
@@ -304,6 +305,35 @@ impl FeatureSchema {
             reader.push(feature, *cell);
         }
         reader.finish()
+    }
+
+    /// The first names, each cut, and how many more there are.
+    pub fn list_names(&self) -> String {
+        listed(self.features.iter().map(|feature| feature.name.as_str()))
+    }
+
+    /// A warning in one sentence, with the categories that the feature has. Bounded in length, whatever was sent.
+    pub fn describe_warning(&self, warning: &Warning) -> String {
+        let kind = self
+            .features
+            .iter()
+            .find(|feature| feature.name == warning.feature())
+            .map(|feature| &feature.kind);
+        match (warning, kind) {
+            (Warning::UnknownCategory { .. }, Some(FeatureKind::Categorical { categories })) => {
+                let known = listed(categories.iter().map(String::as_str));
+                format!("{warning} (known: {known})")
+            }
+            _ => warning.to_string(),
+        }
+    }
+
+    /// An error in one sentence, with the names that the model takes. Bounded in length, whatever was sent.
+    pub fn describe_error(&self, error: &RowError) -> String {
+        match error {
+            RowError::UnknownFeature { .. } => format!("{error}; expected one of {}", self.list_names()),
+            _ => error.to_string(),
+        }
     }
 
     /// The row as the flat object that [`Self::read_json`] reads back to it; a missing value is left out, an
@@ -412,7 +442,6 @@ impl Reader {
             self.warnings.push(Warning::UnknownCategory {
                 feature: feature.name.clone(),
                 value: word.chars().take(MAX_QUOTED).collect(),
-                known: categories.iter().take(40).cloned().collect(),
             });
             self.values.push(Value::Unknown);
         }
@@ -583,16 +612,11 @@ impl fmt::Display for Warning {
                 }
                 f.write_str(")")
             }
-            Self::UnknownCategory {
-                feature,
-                value,
-                known,
-            } => write!(
+            Self::UnknownCategory { feature, value } => write!(
                 f,
-                "{} is {}, a category unknown from training (known: {})",
+                "{} is {}, a category unknown from training",
                 Quoted(feature),
-                Quoted(value),
-                known.join(", ")
+                Quoted(value)
             ),
         }
     }
@@ -625,12 +649,22 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-struct OneOf<'a>(&'a [String]);
-
-impl fmt::Display for OneOf<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "one of {}", self.0.join(", "))
+/// The first names or categories of a list, each cut, and how many more there are.
+fn listed<'a>(mut names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let mut list = String::new();
+    for name in names.by_ref().take(MAX_LISTED) {
+        if !list.is_empty() {
+            list.push_str(", ");
+        }
+        match name.char_indices().nth(MAX_LISTED_CHARS) {
+            None => list.push_str(name),
+            Some((end, _)) => list.extend([&name[..end], "…"]),
+        }
     }
+    if names.len() > 0 {
+        list.extend([" and ", &names.len().to_string(), " more"]);
+    }
+    list
 }
 
 #[cfg(test)]
@@ -718,9 +752,31 @@ mod tests {
         assert_eq!(row.values()[3], Value::Unknown);
         assert_eq!(warnings[0].feature(), "thal");
         assert_eq!(
-            warnings[0].to_string(),
+            schema().describe_warning(&warnings[0]),
             r#""thal" is "2", a category unknown from training (known: 3, 6, 7)"#
         );
+    }
+
+    #[test]
+    fn a_message_is_short_whatever_the_names_and_categories_are() {
+        let categories: Vec<String> = (0..256).map(|i| format!("{i}{}", "é".repeat(400))).collect();
+        let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
+        let schema = FeatureSchema::new(vec![Feature::categorical("comment", &categories)]).unwrap();
+        let row = json!({"comment": "n".repeat(5_000)});
+        let (_, warnings) = schema.read_json(row.as_object().unwrap()).unwrap();
+        let text = schema.describe_warning(&warnings[0]);
+        assert!(text.len() < 2_000, "{}", text.len());
+        assert!(text.ends_with(" and 236 more)"), "{text}");
+
+        let features: Vec<Feature> = (0..100)
+            .map(|i| Feature::numeric(&format!("{i}{}", "q".repeat(300))))
+            .collect();
+        let schema = FeatureSchema::new(features).unwrap();
+        let row = json!({"x".repeat(5_000): 1});
+        let errors = schema.read_json(row.as_object().unwrap()).unwrap_err();
+        let text = schema.describe_error(&errors[0]);
+        assert!(text.len() < 1_200, "{}", text.len());
+        assert!(text.ends_with(" and 80 more"), "{text}");
     }
 
     #[test]
@@ -736,7 +792,8 @@ mod tests {
     #[test]
     fn every_error_of_a_row_is_told_at_once() {
         let errors = read(json!({"age": "old", "chol": [1], "sex": {}, "tahl": 3})).unwrap_err();
-        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let schema = schema();
+        let texts: Vec<_> = errors.iter().map(|error| schema.describe_error(error)).collect();
         assert_eq!(
             texts,
             [

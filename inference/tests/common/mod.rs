@@ -474,7 +474,7 @@ pub fn start_with(
     Program { child, addr, dir }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -245,6 +245,74 @@ fn failed_gates_say_which_number_is_on_the_wrong_side() {
     assert!(result.digest.is_some(), "the bundle is published all the same");
 }
 
+/// Rows of two columns and a target, and the spec for them.
+fn tiny(dir: &Path, dataset: &str, rest: &str) -> PathBuf {
+    let text = format!(
+        "apiVersion: modelward.io/v1alpha1\nkind: ModelVersion\nmetadata: {{name: tiny-1}}\nspec:\n  model: tiny\n  \
+         serving: {{access: Open}}\n  source:\n    training:\n      dataset: {dataset}\n      target: {{column: y}}\n      \
+         families: [LogisticRegression]\n      validation: {{folds: 2, repeats: 2}}\n      \
+         gates: [{{metric: F1, atLeast: \"0.99\"}}]\n{rest}"
+    );
+    let path = dir.join("tiny.yaml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_gate_that_fails_on_six_rows_says_that_they_are_too_few() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = tiny(temp.path(), "{configMap: {name: d, key: d.csv}}", "");
+    let data = temp.path().join("d.csv");
+    std::fs::write(&data, "a,b,y\n1,5,0\n2,1,1\n3,4,0\n4,2,1\n5,3,1\n6,6,0\n").unwrap();
+    let ledger = Ledger::start();
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    let digest = result.digest.unwrap().to_string();
+    let (_, result) = ledger.run(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
+    assert_eq!(result.verdict, Verdict::GatesFailed);
+    let expected = "6 rows, 3 of them of the smaller class, are too few to judge a model";
+    assert!(result.message.contains(expected), "{}", result.message);
+    assert!(
+        result.message.contains("add rows until there are 50"),
+        "{}",
+        result.message
+    );
+}
+
+#[test]
+fn a_job_reads_no_address_of_its_own_node_unless_that_is_allowed() {
+    let page = "<!doctype html><title>Sign in, secret</title>";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/data.csv", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html\r\n";
+            let _ = write!(stream, "{head}content-length: {}\r\n\r\n{page}", page.len());
+        }
+    });
+    let temp = tempfile::tempdir().unwrap();
+    let spec = tiny(temp.path(), &format!("{{uri: '{uri}'}}"), "");
+    let ledger = Ledger::start();
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec)]);
+    assert_eq!(result.verdict, Verdict::DataInvalid);
+    assert!(
+        result.message.contains("datasets are not read from 127.0.0.1"),
+        "{}",
+        result.message
+    );
+
+    // Allowed, it is read, and it is no CSV; nothing of it is in the result.
+    let mut command = ledger.command(&["snapshot", "--spec", text(&spec)]);
+    command.env("MODELWARD_ALLOW_SOURCES", "10.0.0.0/8,127.0.0.1/32");
+    assert!(command.output().unwrap().status.success());
+    let result = ledger.recorded();
+    assert_eq!(result.verdict, Verdict::DataInvalid);
+    assert!(result.message.contains("web page (HTML)"), "{}", result.message);
+    assert!(!format!("{result:?}").contains("secret"), "{result:?}");
+}
+
 #[test]
 fn a_spec_that_cannot_be_is_a_verdict() {
     let ledger = Ledger::start();

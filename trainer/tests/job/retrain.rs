@@ -11,9 +11,10 @@ use modelward_trainer::{
     compare::Opponent,
     dataset::Dataset,
     freeze::{Frozen, freeze},
+    reach::Reach,
     reference::{self, Window},
     snapshot::{self, Snapshot},
-    spec,
+    spec::{self, Spec},
     train::{Plan, Trained, train},
 };
 use modelward_wire::{Decimal, Digest, JobResult, SourceRecord, Verdict};
@@ -69,7 +70,14 @@ fn trained(ledger: &Ledger, spec: &Path, sources: &[&Path]) -> JobResult {
 /// What a spec without a cluster freezes.
 fn frozen(training: &TrainingSource, files: &[PathBuf]) -> Snapshot {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let Frozen::Built(builder, ..) = runtime.block_on(freeze(training, files)).unwrap() else {
+    let version = Spec {
+        model: "heart".to_owned(),
+        training: training.clone(),
+        tolerances: Vec::new(),
+    };
+    let reach = Reach::anywhere();
+    let frozen = freeze(&version, files, &reach);
+    let Frozen::Built(builder, ..) = runtime.block_on(frozen).unwrap() else {
         unreachable!("the sample data are valid")
     };
     let temp = tempfile::tempdir().unwrap();
