@@ -40,9 +40,10 @@ pub use model_version::{
 };
 pub use modelward_wire as wire;
 pub use remediation_action::{
-    ActionPlan, ActionReference, ActionType, Decision, DecisionKind, Diagnosis, EvidenceKind,
-    EvidenceReference, Execution, PlannedReference, PlannedRoute, ReferenceKind, RemediationAction,
-    RemediationActionSpec, RemediationActionStatus, Risk, VersionReference,
+    ActionPlan, ActionReference, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, EvidenceKind,
+    EvidenceReference, Execution, ObstacleReason, PlannedDataset, PlannedReference, PlannedRoute,
+    PlannedTraining, ReferenceKind, RemediationAction, RemediationActionSpec, RemediationActionStatus, Risk,
+    StepObstacle, VersionReference,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

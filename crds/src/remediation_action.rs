@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model_version::{ArtifactStatus, AttemptStatus, SourceStatus};
+use crate::model_version::{ArtifactStatus, AttemptStatus, Champion, Gate, SourceStatus};
 
 /// What is proposed.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -260,6 +260,10 @@ pub struct RemediationActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
 
+    /// Why the next step could not be taken. It is tried again, less and less often, and this is absent once it succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<StepObstacle>,
+
     /// Approved, ApprovalEnforced, Executed, Verified, Succeeded, Reconciling and Stalled. Succeeded is True or False only
     /// when the action has ended; nobody can decide on it then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -286,18 +290,19 @@ pub struct ActionPlan {
     /// How many different people have to approve it.
     #[schemars(range(min = 0, max = 8))]
     pub approvals_required: i32,
-    /// People whose approval does not count, such as the one who made the version that would be promoted. They may reject.
+    /// People whose approval does not count: who made the version that would be promoted or retrained, and who changed it
+    /// since. They may reject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(min = 1, max = 512)))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub excluded_approvers: Vec<String>,
     /// When the plan expires.
     pub not_after: Time,
     /// What would be done, in words.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 16384))]
     pub summary: String,
     /// What the digest is over: canonical JSON.
-    #[schemars(length(min = 2, max = 32768))]
+    #[schemars(length(min = 2, max = 65536))]
     pub content: String,
     /// What serves now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -320,6 +325,106 @@ pub struct ActionPlan {
     /// What later traffic would be compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
+    /// What a RetrainModel would train, and what its result must keep before it may serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<PlannedTraining>,
+    /// People who changed the spec of the version that would be promoted or retrained since it was created, in the order of
+    /// their first change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub changed_by: Vec<String>,
+}
+
+/// A training, as a plan lists it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedTraining {
+    /// The version that is retrained.
+    pub target: VersionReference,
+    /// Where the rows come from, in the order in which they are read.
+    #[schemars(length(max = 17))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub datasets: Vec<PlannedDataset>,
+    /// Bounds that the result must keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub gates: Vec<Gate>,
+    /// The version that the result must not be worse than, its bundle, and by how much it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_worse_than: Option<Champion>,
+    /// Whether the result serves once its gates pass, by the approval of this plan.
+    pub serve_when_gates_pass: bool,
+}
+
+/// A dataset, as a plan lists it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedDataset {
+    /// Its name in the spec. The version's own first dataset has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub name: Option<String>,
+    /// Where its rows are: `ConfigMap heart-disease, key hungarian.csv`, or an address. An address of more than 1024 letters is
+    /// cut; `locationSha256` is over all of it.
+    #[schemars(length(min = 1, max = 1600))]
+    pub location: String,
+    /// The sha256 of the location's full text.
+    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub location_sha256: Digest,
+    /// The host that an address names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 260))]
+    pub host: Option<String>,
+    /// The sha256 that the spec asks the file to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 71),
+        regex(pattern = "^sha256:[0-9a-f]{64}$")
+    )]
+    pub sha256: Option<Digest>,
+}
+
+/// Why a step could not be taken.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepObstacle {
+    /// The step.
+    pub step: BlockedStep,
+    /// The kind of obstacle.
+    pub reason: ObstacleReason,
+    /// The object that the step is about: `ModelVersion heart-1a2b3c4d`.
+    #[schemars(length(min = 1, max = 400))]
+    pub object: String,
+    /// What the API server answered.
+    #[schemars(length(max = 512))]
+    pub message: String,
+    /// When the step failed first.
+    pub since: Time,
+}
+
+/// A step that can meet an obstacle.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum BlockedStep {
+    /// Making the Job that reads the data of a RetrainModel.
+    StartSnapshot,
+    /// Making the version that a RetrainModel trains.
+    CreateVersion,
+    /// Making the action that promotes that version.
+    CreatePromotion,
+    /// Writing the Event of a SendAlert.
+    SendAlert,
+}
+
+/// A kind of obstacle.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+pub enum ObstacleReason {
+    /// An object of the needed name exists and was not made by this action.
+    NameTaken,
+    /// The API server did not accept the object.
+    Refused,
 }
 
 /// How much can go wrong.
@@ -467,6 +572,18 @@ impl ActionType {
             Self::RetrainModel => "RetrainModel",
             Self::PromoteModel => "PromoteModel",
             Self::RollbackModel => "RollbackModel",
+        }
+    }
+}
+
+// === impl ObstacleReason ===
+
+impl ObstacleReason {
+    /// The name as it is written in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NameTaken => "NameTaken",
+            Self::Refused => "Refused",
         }
     }
 }

@@ -1,7 +1,11 @@
 //! What an operator says of itself to Prometheus. Labels are kinds, verbs and categories, and names of models where a series
 //! is about one model; never names of other objects.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -34,6 +38,9 @@ pub struct Metrics {
     actions: Family<ActionLabels, Counter>,
     unreadable: Family<KindLabels, Gauge>,
     events_failed: Counter,
+    blocked: Family<ActionLabels, Gauge>,
+    /// By action, what keeps it from going on.
+    blocked_actions: Arc<Mutex<HashMap<String, ActionLabels>>>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -110,6 +117,8 @@ impl Metrics {
             actions: Family::default(),
             unreadable: Family::default(),
             events_failed: Counter::default(),
+            blocked: Family::default(),
+            blocked_actions: Arc::default(),
         };
         registry.register(
             "modelward_unreadable_objects",
@@ -197,6 +206,11 @@ impl Metrics {
             "events_failed",
             "Events that the API server did not accept",
             metrics.events_failed.clone(),
+        );
+        registry.register(
+            "actions_blocked",
+            "Open actions that cannot go on, by type and reason",
+            metrics.blocked.clone(),
         );
         registry.register(
             "build",
@@ -323,6 +337,28 @@ impl Metrics {
     /// Counts an Event that the API server did not accept.
     pub fn event_failed(&self) {
         self.events_failed.inc();
+    }
+
+    /// Notes what keeps an action from going on, by type and reason; nothing where it goes on, has ended or is gone.
+    pub fn blocked(&self, action: &str, by: Option<(&'static str, String)>) {
+        let mut actions = self
+            .blocked_actions
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = by.map(|(r#type, reason)| ActionLabels { r#type, reason });
+        if actions.get(action) == now.as_ref() {
+            return;
+        }
+        let before = match now {
+            Some(labels) => {
+                self.blocked.get_or_create(&labels).inc();
+                actions.insert(action.to_owned(), labels)
+            }
+            None => actions.remove(action),
+        };
+        if let Some(before) = before {
+            self.blocked.get_or_create(&before).dec();
+        }
     }
 
     /// Notes whether this process leads.

@@ -189,6 +189,10 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     let mut status = model.status.clone().unwrap_or_default();
     let generation = model.metadata.generation;
 
+    let gone =
+        |claim: &modelward_crds::ActiveAction| !world.actions.iter().any(|action| action.uid == claim.uid);
+    // A claim dies with its action. One whose action has ended is released by that action.
+    status.active_action = status.active_action.take().filter(|claim| !gone(claim));
     if is_new(&status) {
         status.newest_routed = remembered(&world.versions);
     }

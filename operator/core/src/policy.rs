@@ -25,14 +25,27 @@ pub struct Policy {
     pub cool_down_seconds: i64,
     /// RetrainModel actions that may be proposed for one model within a day. 4.
     pub retrains_a_day: i32,
-    /// Actions that may be under way at the same time, over all models. 4.
+    /// RetrainModel actions that may be proposed for all models of one namespace within a day. 32.
+    pub retrains_a_day_per_namespace: i32,
+    /// Models of one namespace that actions may change at the same time. 4.
+    pub in_flight_per_namespace: i32,
+    /// The same over all namespaces. 16.
     pub in_flight: i32,
-    /// So many models that drift within one hour mean that the data pipeline broke: people are told, and nothing is retrained. 5.
+    /// Seconds for which an action may hold the claim on its model before what it planned serves. Six hours.
+    pub claim_seconds: i64,
+    /// Seconds within which an action must have a plan. One day.
+    pub planning_seconds: i64,
+    /// So many models that drift within one hour mean that the data pipeline broke: alerts are sent, and nothing is retrained.
+    /// Each other namespace counts for fewer than half of them. 5.
     pub storm_models: i32,
     /// DriftReports that are kept for each model. 24.
     pub reports_kept: i32,
-    /// Actions that have ended that are kept for each model. 24.
+    /// Actions that have ended and that people decided on, and as many that nobody decided on, that are kept for each model. 24.
     pub actions_kept: i32,
+    /// Days for which an action that people decided on is kept, however many there are. 30.
+    pub decided_days: i32,
+    /// SendAlert actions that have ended that are kept for each model. 24.
+    pub alerts_kept: i32,
 }
 
 // === impl Policy ===
@@ -67,10 +80,16 @@ impl Default for Policy {
             verification_seconds: 600,
             cool_down_seconds: 3600,
             retrains_a_day: 4,
-            in_flight: 4,
+            retrains_a_day_per_namespace: 32,
+            in_flight_per_namespace: 4,
+            in_flight: 16,
+            claim_seconds: 6 * 3600,
+            planning_seconds: 24 * 3600,
             storm_models: 5,
             reports_kept: 24,
             actions_kept: 24,
+            decided_days: 30,
+            alerts_kept: 24,
         }
     }
 }

@@ -74,6 +74,8 @@ pub const INSUFFICIENT_DATA: &str = "InsufficientData";
 
 /// An action was proposed.
 pub const PROPOSED: &str = "Proposed";
+/// A claim on a model was released because its action is gone.
+pub const CLAIM_RELEASED: &str = "ClaimReleased";
 /// The report is not the newest one of what serves.
 pub const NOT_SERVING: &str = "NotServing";
 /// An action that answers the same is not done yet.
@@ -164,8 +166,12 @@ pub mod action {
     pub const DRY_RUN: &str = "DryRun";
     /// There is nothing that could be returned to.
     pub const NOTHING_TO_RETURN_TO: &str = "NothingToReturnTo";
-    /// People were told.
+    /// The alert was delivered.
     pub const ALERTED: &str = "Alerted";
+    /// The alert was not accepted by the API server.
+    pub const NOT_DELIVERED: &str = "NotDelivered";
+    /// The action held the claim on its model for `claimSeconds` and had not done what was planned.
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 }
 
 /// The reason that an attempt without an outcome left in its condition, as the constant of that text.

@@ -3,24 +3,19 @@
 
 use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
-    action::{self, GateSeen, World},
+    action::{self, GateSeen, InFlight, World},
     attempt::{DatasetSeen, JobSeen},
 };
 use modelward_crds::{ActionType, DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_wire::JobStage;
 
 use crate::{
-    Context, Error, gate,
+    Context, Error, drift, gate,
     jobs::{self, JobOwner},
 };
 
-/// Looks at everything that a decision about this action needs. Others under way are counted where that is asked for.
-pub async fn world(
-    ctx: &Context,
-    action: &RemediationAction,
-    owner: &JobOwner,
-    counting: bool,
-) -> Result<World, Error> {
+/// Looks at everything that a decision about this action needs.
+pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) -> Result<World, Error> {
     let namespace = action.namespace().unwrap_or_default();
     let name = &action.spec.model;
     let of_model = ListParams::default().fields(&format!("spec.model={name}"));
@@ -35,10 +30,15 @@ pub async fn world(
     } else {
         gate::seen(ctx, action).await?
     };
-    let in_flight = if counting {
-        in_flight(ctx, action).await?
+    let in_flight = if action::counts_others(action, ctx.now()) {
+        Some(in_flight(ctx, action).await?)
     } else {
-        0
+        None
+    };
+    let drifting = if action::asks_for_drift(action) {
+        Some(drift::drifting(ctx, &namespace).await?)
+    } else {
+        None
     };
     let reports = if ended {
         Vec::new()
@@ -66,14 +66,16 @@ pub async fn world(
         window,
         reports,
         dataset,
-        // A change of the data wakes nobody here.
+        // This controller does not watch the data.
         watched: false,
         job,
         obstacle: None,
         gate,
         in_flight,
+        drifting,
+        operator: ctx.whoami().await?.to_owned(),
         number: None,
-        alerted: false,
+        delivered: false,
     })
 }
 
@@ -150,16 +152,8 @@ async fn reports(
     Ok(reports)
 }
 
-/// Other models that an action is changing now.
-async fn in_flight(ctx: &Context, action: &RemediationAction) -> Result<i32, Error> {
+/// Other models that actions are changing now.
+async fn in_flight(ctx: &Context, action: &RemediationAction) -> Result<InFlight, Error> {
     let models = ctx.list::<Model>(None, &ListParams::default()).await?;
-    let own = (action.namespace(), action.spec.model.as_str());
-    let others = models.iter().filter(|model| {
-        let claimed = model
-            .status
-            .as_ref()
-            .is_some_and(|status| status.active_action.is_some());
-        claimed && (model.namespace(), model.name_any().as_str()) != own
-    });
-    Ok(i32::try_from(others.count()).unwrap_or(i32::MAX))
+    Ok(action::in_flight(&models, action, &ctx.config.policy, ctx.now()))
 }

@@ -1,13 +1,13 @@
 //! The controller of `RemediationAction`s: plans, decisions and effects.
 //!
-//! One write at a time. After each of them everything is read anew, so that what comes next is decided from what is there
-//! and never from what was there before the write.
+//! One write at a time, in the order that [`round`] keeps. This is what it reads and writes with.
 
 mod dereference;
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::ready};
+use jiff::Timestamp;
 use k8s_openapi::{NamespaceResourceScope, api::batch::v1::Job};
 use kube::{
     Api, Resource, ResourceExt as _,
@@ -20,13 +20,16 @@ use kube::{
     },
 };
 use modelward_core::{
-    action::{self, Decision, Step, World},
-    attempt::{Obstacle, StageJob},
+    action::{
+        self, Decision, Obstacle, Step, World,
+        round::{Hands, Rest, Settled, Taken, round},
+    },
+    attempt::StageJob,
     conditions, reasons,
 };
 use modelward_crds::{
-    DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion, RemediationAction, annotations,
-    conditions::types, labels,
+    BlockedStep, DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion, ObstacleReason,
+    RemediationAction, RemediationActionStatus, conditions::types, labels,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -43,14 +46,13 @@ use crate::{
 const RESYNC: Duration = Duration::from_mins(15);
 /// When something of ours is on its way out, its successor is made soon after.
 const SOON: Duration = Duration::from_secs(2);
-/// Writes of one reconcile: no action has more of them between two waits.
-const WRITES: usize = 24;
 
 /// Watches, and reconciles until `stopped`.
 pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
     let (reader, primary) = watching.primary::<RemediationAction, _>(|ctx, action| {
         ctx.actions_backoff.succeeded(&key(action));
+        ctx.metrics.blocked(&key(action), None);
     });
     let others = watching.objects::<RemediationAction>();
     let models = watching.objects::<Model>();
@@ -145,114 +147,123 @@ fn watches(action: &RemediationAction, version: Option<&str>, report: &str) -> b
 
 // === one action ===
 
-/// What is known for one round only.
-#[derive(Default)]
-struct Known {
-    number: Option<i64>,
-    alerted: bool,
-    obstacle: Option<Obstacle>,
-}
-
 /// Brings one action closer to its end.
 pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let mut known = Known::default();
-    let mut counting = None;
-    for _ in 0..WRITES {
-        let Some(action) = apply::fresh(&ctx, &*cached).await? else {
-            return Ok(Action::await_change());
-        };
-        if action.metadata.deletion_timestamp.is_some() {
-            return Ok(Action::await_change());
+    let mut cluster = Cluster {
+        ctx: &ctx,
+        cached: &cached,
+        counting: None,
+    };
+    match Box::pin(round(&mut cluster)).await? {
+        Rest::Gone => {
+            ctx.metrics.blocked(&key(&*cached), None);
+            Ok(Action::await_change())
         }
-        let owner = JobOwner::action(&action)?;
-        let mut world = Box::pin(dereference::world(&ctx, &action, &owner, counting.is_some())).await?;
-        world.number = known.number.take();
-        world.alerted = known.alerted;
-        world.obstacle = known.obstacle.take();
-        let mut decision = action::decide(&action, &world, ctx.now());
+        Rest::Busy => Ok(Action::requeue(SOON)),
+        Rest::Settled(settled) => rest(&ctx, &settled).await,
+    }
+}
 
-        let recorded_first = decision.step.as_ref().is_none_or(Step::is_recorded_first);
-        if recorded_first && write_status(&ctx, &action, &decision).await? {
-            continue;
-        }
-        let Some(step) = decision.step.take() else {
-            return rest(&ctx, &action, &owner, &world, &decision).await;
-        };
+/// The cluster, for one round of one action.
+struct Cluster<'a> {
+    ctx: &'a Context,
+    cached: &'a RemediationAction,
+    /// Held from the counting of other actions to the claim: none may begin in between.
+    counting: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
+
+// === impl Cluster ===
+
+impl Hands for Cluster<'_> {
+    type Error = Error;
+
+    async fn action(&mut self) -> Result<Option<RemediationAction>, Error> {
+        let action = apply::fresh(self.ctx, self.cached).await?;
+        Ok(action.filter(|action| action.metadata.deletion_timestamp.is_none()))
+    }
+
+    async fn world(&mut self, action: &RemediationAction) -> Result<World, Error> {
+        let owner = JobOwner::action(action)?;
+        Box::pin(dereference::world(self.ctx, action, &owner)).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ctx.now()
+    }
+
+    async fn write(
+        &mut self,
+        action: &RemediationAction,
+        status: &RemediationActionStatus,
+    ) -> Result<bool, Error> {
+        write_status(self.ctx, action, status).await
+    }
+
+    async fn take(&mut self, step: Step, action: &RemediationAction, world: &World) -> Result<Taken, Error> {
+        let ctx = self.ctx;
+        let owner = JobOwner::action(action)?;
         match step {
-            // Nobody else may begin between the counting and the claim.
-            Step::Claim(_) if counting.is_none() => counting = Some(ctx.claims.lock().await),
-            Step::Claim(status) => {
-                write_model(&ctx, &world, &status).await?;
-                counting = None;
+            Step::Claim(_) if self.counting.is_none() => {
+                self.counting = Some(ctx.claims.lock().await);
+                Ok(Taken::Done)
             }
-            Step::TakeNumber(status) => {
-                write_model(&ctx, &world, &status).await?;
-                known.number = status.plan_sequence;
+            Step::Claim(record) => {
+                write_model(ctx, world, &record).await?;
+                self.counting = None;
+                Ok(Taken::Done)
             }
-            Step::Route(status, words) => {
-                write_model(&ctx, &world, &status).await?;
+            Step::TakeNumber(record) | Step::Release(record) => {
+                write_model(ctx, world, &record).await?;
+                Ok(Taken::Done)
+            }
+            Step::Route(record, words) => {
+                write_model(ctx, world, &record).await?;
                 if let Some(model) = &world.model {
                     let about = model.object_ref(&());
                     let reason = reasons::ROLLOUT_IN_PROGRESS;
-                    events::publish(&ctx, &about, EventType::Normal, reason, "Route", words).await;
+                    events::publish(ctx, &about, EventType::Normal, reason, "Route", words).await;
                 }
+                Ok(Taken::Done)
             }
-            Step::Release(status) => write_model(&ctx, &world, &status).await?,
-            Step::StartSnapshot(job) => match Box::pin(start(&ctx, &action, &owner, &world, &job)).await? {
-                Started::Made(uid) => {
-                    if let Some(attempt) = &mut decision.status.snapshot_attempt {
-                        attempt.job_uid = Some(uid);
-                    }
-                    write_status(&ctx, &action, &decision).await?;
-                }
-                Started::Going => return Ok(Action::requeue(SOON)),
-                Started::Taken(what) => known.obstacle = Some(Obstacle::Taken(what)),
-            },
-            Step::CreateVersion(mut version) => {
-                // Typed, for clusters that do not stamp it.
-                let maker = ctx.whoami().await?.to_owned();
-                version
-                    .annotations_mut()
-                    .insert(annotations::CREATED_BY.to_owned(), maker);
-                known.obstacle = create(&ctx, &owner, &*version).await?;
-            }
-            Step::CreatePromotion(mut promotion) => {
-                let proposer = ctx.whoami().await?.to_owned();
-                promotion
-                    .annotations_mut()
-                    .insert(annotations::PROPOSED_BY.to_owned(), proposer);
-                known.obstacle = create(&ctx, &owner, &*promotion).await?;
-            }
+            Step::StartSnapshot(job) => Box::pin(start(ctx, action, &owner, world, &job)).await,
+            Step::CreateVersion(version) => create(ctx, &owner, BlockedStep::CreateVersion, &*version).await,
+            Step::CreatePromotion(child) => create(ctx, &owner, BlockedStep::CreatePromotion, &*child).await,
             Step::Alert(words) => {
                 let about = action.object_ref(&());
                 let reason = reasons::action::ALERTED;
-                events::publish(&ctx, &about, EventType::Warning, reason, "Alert", words).await;
-                known.alerted = true;
+                let delivered =
+                    events::publish(ctx, &about, EventType::Warning, reason, "Alert", words).await;
+                Ok(if delivered {
+                    Taken::Done
+                } else {
+                    Taken::Blocked(Obstacle {
+                        step: BlockedStep::SendAlert,
+                        reason: ObstacleReason::Refused,
+                        object: format!("the Event about RemediationAction {}", action.name_any()),
+                        message: "the operator's log says why".to_owned(),
+                    })
+                })
             }
         }
     }
-    Ok(Action::requeue(SOON))
 }
 
 /// Nothing is left to write for now.
-async fn rest(
-    ctx: &Context,
-    action: &RemediationAction,
-    owner: &JobOwner,
-    world: &World,
-    decision: &Decision,
-) -> Result<Action, Error> {
+async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
+    let Settled {
+        action,
+        world,
+        decision,
+    } = settled;
+    let owner = JobOwner::action(action)?;
+    ctx.metrics.blocked(&key(action), blocked(action, decision));
     let attempt = decision.status.snapshot_attempt.as_ref();
     if attempt.is_some_and(|attempt| attempt.finished) {
-        jobs::collect(ctx, owner, &[attempt]).await?;
+        jobs::collect(ctx, &owner, &[attempt]).await?;
     }
     if action::has_ended(action) {
-        let surplus = action::surplus(
-            &world.actions,
-            world.model.as_ref(),
-            ctx.config.policy.actions_kept,
-        );
-        for old in surplus {
+        let policy = &ctx.config.policy;
+        for old in action::surplus(&world.actions, world.model.as_ref(), policy, ctx.now()) {
             apply::delete(ctx, &owner.namespace, old).await?;
         }
         return Ok(Action::await_change());
@@ -272,16 +283,34 @@ async fn rest(
     }))
 }
 
-/// Writes the status, if it is not so already, and tells of what changed.
-async fn write_status(ctx: &Context, action: &RemediationAction, decision: &Decision) -> Result<bool, Error> {
+/// What keeps an open action from going on, by type of action and reason: what metrics show of it.
+fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(&'static str, String)> {
+    let conditions = &decision.status.conditions;
+    let succeeded = conditions::find(conditions, types::SUCCEEDED)?;
+    let waits = [
+        reasons::action::TOO_MANY_IN_FLIGHT,
+        reasons::action::MODEL_CLAIMED,
+        reasons::STORM_BREAKER,
+    ];
+    let is_blocked = conditions::is_true(conditions, types::STALLED) || waits.contains(&&*succeeded.reason);
+    (is_blocked && !action::has_ended(action))
+        .then(|| (action.spec.action.as_str(), succeeded.reason.clone()))
+}
+
+/// Writes the status where it is not what it was, and publishes Events of what changed.
+async fn write_status(
+    ctx: &Context,
+    action: &RemediationAction,
+    status: &RemediationActionStatus,
+) -> Result<bool, Error> {
     let old = action.status.as_ref();
-    let Some(written) = apply::status(ctx, action, old, &decision.status).await? else {
+    let Some(written) = apply::status(ctx, action, old, status).await? else {
         return Ok(false);
     };
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    events::conditions_changed(ctx, action, before, &decision.status.conditions).await;
+    events::conditions_changed(ctx, action, before, &status.conditions).await;
     if action::has_ended(&written) && !action::has_ended(action) {
-        let succeeded = conditions::find(&decision.status.conditions, types::SUCCEEDED);
+        let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
         let reason = succeeded.map(|succeeded| succeeded.reason.as_str());
         ctx.metrics
             .action_ended(action.spec.action.as_str(), reason.unwrap_or_default());
@@ -289,7 +318,7 @@ async fn write_status(ctx: &Context, action: &RemediationAction, decision: &Deci
     Ok(true)
 }
 
-/// Writes the model's record, unless somebody else has written it since it was read.
+/// Writes the model's record, unless another process has written it since it was read.
 async fn write_model(ctx: &Context, world: &World, status: &ModelStatus) -> Result<(), Error> {
     if let Some(model) = &world.model {
         apply::status(ctx, model, model.status.as_ref(), status).await?;
@@ -304,14 +333,14 @@ async fn start(
     owner: &JobOwner,
     world: &World,
     job: &StageJob,
-) -> Result<Started, Error> {
+) -> Result<Taken, Error> {
     let version = world
         .model
         .as_ref()
         .and_then(|model| action::target(action, model, &world.versions))
         .and_then(|target| action::snapshot_version(action, target));
     let Some(version) = version else {
-        return Ok(Started::Going);
+        return Ok(Taken::Later);
     };
     let name = version.name_any();
     let request = JobRequest {
@@ -320,22 +349,32 @@ async fn start(
         spec: &version.spec,
         snapshot: None,
     };
+    let blocked = |reason, object, message| {
+        Taken::Blocked(Obstacle {
+            step: BlockedStep::StartSnapshot,
+            reason,
+            object,
+            message,
+        })
+    };
     match jobs::start(ctx, owner, &request).await {
-        Err(error) if error.refused() => {
-            tracing::warn!(
-                object.name = job.name,
-                "Job {} was refused: {}",
-                job.name,
-                chain(&error)
-            );
-            Ok(Started::Taken(format!("Job {} ({})", job.name, chain(&error))))
+        Ok(Started::Made(uid)) => Ok(Taken::Made(uid)),
+        Ok(Started::Going) => Ok(Taken::Later),
+        Ok(Started::Taken(what)) => Ok(blocked(ObstacleReason::NameTaken, what, String::new())),
+        Err(error) if not_accepted(&error) => {
+            let words = answer(&error);
+            Ok(blocked(
+                ObstacleReason::Refused,
+                format!("Job {}", job.name),
+                words,
+            ))
         }
-        started => started,
+        Err(error) => Err(error),
     }
 }
 
-/// Makes an object of a fixed name. One that is there is looked at in the next round.
-async fn create<K>(ctx: &Context, owner: &JobOwner, object: &K) -> Result<Option<Obstacle>, Error>
+/// Makes an object of a fixed name. Where there is one of that name, the next look decides whether it is this action's.
+async fn create<K>(ctx: &Context, owner: &JobOwner, step: BlockedStep, object: &K) -> Result<Taken, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -349,16 +388,39 @@ where
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
+    let blocked = |reason, message| {
+        Taken::Blocked(Obstacle {
+            step,
+            reason,
+            object: format!("{kind} {name}"),
+            message,
+        })
+    };
     match ctx
         .call(format!("create {kind} {name}"), api.create(&params, object))
         .await
     {
-        Ok(_) => {
+        Ok(made) => {
             ctx.metrics.wrote(&kind, "create");
-            Ok(None)
+            Ok(made.meta().uid.clone().map_or(Taken::Done, Taken::Made))
         }
-        Err(error) if error.code() == Some(409) => Ok(Some(Obstacle::Taken(format!("{kind} {name}")))),
-        Err(error) if error.refused() => Ok(Some(Obstacle::Refused(chain(&error)))),
+        Err(error) if error.code() == Some(409) => Ok(blocked(ObstacleReason::NameTaken, String::new())),
+        Err(error) if not_accepted(&error) => Ok(blocked(ObstacleReason::Refused, answer(&error))),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the API server answered and did not accept an object: a missing right, a quota, a policy, a webhook that fails.
+fn not_accepted(error: &Error) -> bool {
+    error.refused() || matches!(error.code(), Some(404 | 500))
+}
+
+/// What the API server answered, in its own words.
+fn answer(error: &Error) -> String {
+    if let Error::Api { source, .. } = error
+        && let kube::Error::Api(status) = &**source
+    {
+        return status.message.clone();
+    }
+    chain(error)
 }

@@ -3,6 +3,8 @@
 mod report;
 mod schedule;
 
+pub(crate) use report::drifting;
+
 use std::{future::Future, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::ready};

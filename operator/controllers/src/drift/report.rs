@@ -12,7 +12,7 @@ use kube::{
 };
 use modelward_core::{
     conditions,
-    drift::{self, Decision, Proposed, Step, World},
+    drift::{self, Decision, DriftingModels, Proposed, Step, World},
     reasons,
 };
 use modelward_crds::{
@@ -129,7 +129,8 @@ async fn propose(
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
         reports: &reports,
         actions: &actions,
-        drifting: drifting(ctx).await?,
+        drifting: drifting(ctx, namespace).await?,
+        retrainings: retrainings(ctx, namespace).await?,
         policy: &ctx.config.policy,
     };
     match drift::propose(&world, ctx.now()) {
@@ -157,11 +158,20 @@ async fn propose(
     }
 }
 
-/// Models that drift at present, wherever the operator looks.
-async fn drifting(ctx: &Context) -> Result<usize, Error> {
+/// Models that drift at present, as they count for the namespace.
+pub(crate) async fn drifting(ctx: &Context, namespace: &str) -> Result<usize, Error> {
     let all = ListParams::default().labels(labels::MODEL);
     let reports = ctx.list::<DriftReport>(None, &all).await?;
-    Ok(drift::drifting_models(&reports, ctx.now()))
+    let models = DriftingModels::of(&reports, ctx.now());
+    Ok(models.counted_for(namespace, drift::storm_models(&ctx.config.policy)))
+}
+
+/// Retrainings that were proposed within a day for the models of the namespace.
+async fn retrainings(ctx: &Context, namespace: &str) -> Result<usize, Error> {
+    let models = ctx
+        .list::<Model>(Some(namespace), &ListParams::default())
+        .await?;
+    Ok(drift::retrainings_within_a_day(&models, ctx.now()))
 }
 
 /// The model remembers the proposal before there is an action: guard rails hold whatever becomes of the action.

@@ -349,6 +349,20 @@ async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Resul
     };
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
     events::conditions_changed(ctx, &model, before, &decision.status.conditions).await;
+    let claim = old.and_then(|status| status.active_action.as_ref());
+    if let (Some(claim), None) = (claim, &decision.status.active_action) {
+        let note = format!("{} is gone, and its claim on the model is released", claim.name);
+        let reason = reasons::CLAIM_RELEASED;
+        events::publish(
+            ctx,
+            &model.object_ref(&()),
+            EventType::Warning,
+            reason,
+            "Release",
+            note,
+        )
+        .await;
+    }
     if routes_changed(&model, decision) {
         let about = model.object_ref(&());
         let note = match decision.status.routes.first() {

@@ -4,19 +4,18 @@ use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource as _;
 use modelward_crds::{
-    ActionPlan, ActionReference, ActionType, Champion, DriftReport, DriftVerdict, EvidenceKind,
-    EvidenceReference, Execution, Hold, ModelStatus, ModelVersion, PlannedRoute, Provenance,
-    RemediationAction, RemediationActionSpec, RouteStatus, RoutedVersion, VersionReference,
+    ActionPlan, ActionReference, ActionType, BlockedStep, Champion, DriftReport, DriftVerdict, EvidenceKind,
+    EvidenceReference, Execution, Hold, ModelStatus, ModelVersion, ObstacleReason, PlannedRoute, Provenance,
+    RemediationAction, RemediationActionSpec, RouteStatus, RoutedVersion, VersionReference, annotations,
     conditions::types, labels,
 };
 use serde_json::Value;
 
 use super::{
-    Case, Draft, Standing, Step, decisions, has_ended, name_of, parent_uid, plan, prepare, projection,
-    promotion_name, retrained_version_name, uid_of,
+    At, Case, Draft, Obstacle, Standing, Step, World, decisions, has_ended, is_by_operator, is_covered_by,
+    name_of, parent_uid, plan, prepare, projection, promotion_name, retrained_version_name, uid_of,
 };
 use crate::{
-    attempt::Obstacle,
     conditions::{self, Status, Verdict},
     model::{self, RolloutSeen},
     name_hash,
@@ -26,31 +25,54 @@ use crate::{
 
 /// Versions on hold that are kept in mind.
 const HOLDS: usize = 32;
-/// What keeps a child from being made is looked at again after so many seconds.
-const OBSTACLE_SECONDS: i64 = 30;
 /// Values of labels have at most so many letters.
 const LABEL: usize = 63;
 
 /// The chain from the claim on.
 pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Standing> {
     let plan = claimed(case, draft)?;
-    // It said what it says before the model was claimed, and nothing more can be approved.
+    // The condition was written before the model was claimed, and nothing more can be approved.
     let _ = prepare::approved(case, draft);
     let proved = plan.approvals_required > 0 || parent_uid(case.action).is_some();
     draft.enforced = if proved {
         Verdict::holds(
             types::APPROVAL_ENFORCED,
             why::APPROVAL_ENFORCED,
-            "the admission policies were seen at work before the model was claimed",
+            "the admission policies were tried and worked before the model was claimed",
         )
     } else {
         Verdict::holds(types::APPROVAL_ENFORCED, why::NOT_NEEDED, "it needs no approval")
     };
     match case.kind() {
-        ActionType::SendAlert => Ok(Standing::succeeds(why::ALERTED, "people were told")),
-        ActionType::RetrainModel => retrain(case, draft, &plan),
+        ActionType::SendAlert => Ok(Standing::succeeds(why::ALERTED, "the alert was delivered")),
+        ActionType::RetrainModel => {
+            let standing = retrain(case, draft, &plan).unwrap_or_else(|standing| standing);
+            Ok(in_time(case, draft, standing))
+        }
         ActionType::PromoteModel | ActionType::RollbackModel => switch(case, draft, &plan),
     }
+}
+
+/// A retraining whose result is not being promoted when its claim is due ends: it must not keep others from the model.
+fn in_time(case: &Case<'_>, draft: &mut Draft, standing: Standing) -> Standing {
+    let open = !matches!(standing.at, At::Ended(_));
+    let child = promotion_of(case).is_some_and(|child| !has_ended(child));
+    let Some(execution) = draft.status.execution.as_ref().filter(|_| open && !child) else {
+        return standing;
+    };
+    let end = case.deadline(&execution.claimed_at);
+    if case.now < end {
+        return standing.again(Some(end));
+    }
+    let message = format!("the claim on the model ended at {end}: {}", standing.message);
+    draft.executed = Verdict::fails(types::EXECUTED, why::DEADLINE_EXCEEDED, message.clone());
+    Standing::fails(why::DEADLINE_EXCEEDED, message)
+}
+
+/// The action that promotes what this one made: one of the operator's own, for this very action.
+fn promotion_of<'a>(case: &Case<'a>) -> Option<&'a RemediationAction> {
+    let mut actions = case.world.actions.iter();
+    actions.find(|other| is_covered_by(other, case.uid(), case.world))
 }
 
 /// Whether the plan of an action says that what it trains takes over when its gates pass.
@@ -64,7 +86,7 @@ fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
     let Some(plan) = draft.status.plan.clone() else {
         return Err(Standing::fails(
             why::SUPERSEDED,
-            "the model was claimed for it, and its plan is not there any more",
+            "the model was claimed for it, and its plan is gone",
         ));
     };
     let own = case.holder().filter(|holder| holder.uid == case.uid());
@@ -91,14 +113,23 @@ fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
             "the plan is not the one that the model was claimed for",
         ));
     }
+    if !plan::is_for(&plan, case.action, case.model) {
+        return Err(Standing::fails(
+            why::SUPERSEDED,
+            format!(
+                "the plan is not for this {}: it was deleted and made again",
+                name_of(case.model)
+            ),
+        ));
+    }
     Ok(plan)
 }
 
-/// The claim is another action's, or nobody's.
+/// The claim is another action's, or there is none.
 fn lost(case: &Case<'_>) -> Standing {
     let message = match case.holder() {
         Some(holder) => format!("{} has taken the model over", holder.name),
-        None => "the model is not claimed for it any more".to_owned(),
+        None => "the model is no longer claimed for it".to_owned(),
     };
     Standing::fails(why::SUPERSEDED, message)
 }
@@ -127,14 +158,14 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
     let seen = model::rollout_seen(case.model, &routes);
     if seen == RolloutSeen::OtherRoutes {
         if executed_says(draft, why::ROLLED_BACK) {
-            // The hold was lifted already.
+            // The hold has been lifted.
             too_late(draft);
-            return Ok(gone_back(case, draft, plan, "its Pods did not come up"));
+            return Ok(gone_back(case, draft, plan, "its Pods did not become ready"));
         }
         if routed_at.is_some() || executed_says(draft, why::ROLLING_OUT) {
             return Err(Standing::fails(
                 why::SUPERSEDED,
-                "what serves was changed meanwhile: a version that was to serve is gone",
+                "what serves was changed: a version that was to serve is gone",
             ));
         }
         return begin(case, draft, plan);
@@ -145,11 +176,17 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
         (_, Some(routed_at)) => routed_at,
         (RolloutSeen::Answers, None) => now(case),
         (RolloutSeen::Underway(rollout), None) => {
+            let end = due(case, draft);
+            if end <= case.now {
+                let words = format!("it was not rolled out by {end}: {rollout}");
+                return go_back(case, draft, plan, reasons::ROLLOUT_STUCK, &words);
+            }
             draft.executed = Verdict::unknown(types::EXECUTED, why::ROLLING_OUT, rollout.clone());
             return Ok(Standing::works(
                 why::ROLLING_OUT,
                 format!("{words} is being rolled out: {rollout}"),
-            ));
+            )
+            .again(Some(end)));
         }
         (RolloutSeen::OtherRoutes, None) => return Err(lost(case)),
     };
@@ -162,6 +199,12 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
         execution.routed_at = Some(routed_at.clone());
     }
     Ok(verify(case, draft, plan, &routed_at))
+}
+
+/// When the claim is due.
+fn due(case: &Case<'_>, draft: &Draft) -> Timestamp {
+    let execution = draft.status.execution.as_ref();
+    execution.map_or(Timestamp::MAX, |execution| case.deadline(&execution.claimed_at))
 }
 
 /// The routes are changed. It is the last moment at which a rejection counts.
@@ -179,7 +222,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
         if !returning && bundle.is_none_or(|bundle| bundle.digest != route.digest) {
             return Err(Standing::fails(
                 why::PLAN_CHANGED,
-                format!("{} has not the bundle any more that was approved", route.version),
+                format!("the bundle of {} is not the one that was approved", route.version),
             ));
         }
         let created = version.metadata.creation_timestamp.clone();
@@ -221,9 +264,9 @@ fn go_back(
     let what = plan::names(&plan.planned_routes).unwrap_or_default();
     draft.executed = Verdict::fails(types::EXECUTED, why::ROLLED_BACK, words.to_owned());
     if case.kind() == ActionType::RollbackModel {
-        // What it left was left on purpose; what answers goes on answering.
+        // What it left was left on purpose; what answers keeps answering.
         let message = format!(
-            "{}; {what} does not come up: {reason}: {words}",
+            "{}; {what} did not become ready: {reason}: {words}",
             draft.story(case)
         );
         return Err(Standing::fails(reasons::ROLLOUT_STUCK, message));
@@ -242,7 +285,7 @@ fn go_back(
         hold(&mut record, case, route, &why);
     }
     let former = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
-    let words = format!("{what} does not come up, and {former} is returned to: {why}");
+    let words = format!("{what} did not become ready, and {former} takes over again: {why}");
     Ok(Standing::works(why::ROLLED_BACK, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
@@ -251,7 +294,7 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
     let what = plan::names(&plan.planned_routes).unwrap_or_default();
     let former = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
     let message = format!(
-        "{}; {what} did not come up ({reason}), and {former} serves again; {what} is on hold",
+        "{}; {what} did not become ready ({reason}), and {former} serves again; {what} is on hold",
         draft.story(case)
     );
     draft.executed = Verdict::fails(types::EXECUTED, why::ROLLED_BACK, message.clone());
@@ -259,10 +302,19 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
     let settled = record.routes.is_empty()
         || is_true(&record.conditions, types::READY).is_some()
         || is_true(&record.conditions, types::STALLED).is_some();
+    // The routes are the former ones for good. Pods that do not become ready must not keep the claim.
+    let returned_at = record.rolled_back_at.as_ref().map_or(case.now, |time| time.0);
+    let end = case.deadline(&Time(returned_at));
     if settled {
         Standing::fails(why::ROLLED_BACK, message)
+    } else if end <= case.now {
+        let message = format!(
+            "{}; {what} did not become ready ({reason}); the routes are those of {former} again, and its Pods are not ready yet; {what} is on hold",
+            draft.story(case)
+        );
+        Standing::fails(why::ROLLED_BACK, message)
     } else {
-        Standing::works(why::ROLLED_BACK, format!("{former} is being returned to"))
+        Standing::works(why::ROLLED_BACK, format!("{former} takes over again")).again(Some(end))
     }
 }
 
@@ -296,7 +348,7 @@ fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Tim
             Standing::succeeds(why::VERIFIED, format!("{story}; {words}"))
         }
         None if until <= case.now => {
-            let words = format!("there was too little traffic until {until} to say how it does");
+            let words = format!("there was too little traffic until {until} for a verdict");
             draft.verified = Verdict::unknown(kind, why::INSUFFICIENT_DATA, words.clone());
             Standing::succeeds(why::EXECUTED, format!("{story}; {words}"))
         }
@@ -340,11 +392,7 @@ fn conclusive<'a>(
 // === RetrainModel ===
 
 fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
-    let child = case
-        .world
-        .actions
-        .iter()
-        .find(|other| parent_uid(other) == Some(case.uid()));
+    let child = promotion_of(case);
     if let Some(child) = child.filter(|child| has_ended(child)) {
         return Ok(as_its_promotion(case, draft, child));
     }
@@ -374,7 +422,9 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
     );
     let story = draft.story(case);
     if trained(plan)["serveWhenGatesPass"] != true {
-        let words = format!("{story}; {name} passed its gates, and its promotion is proposed by itself");
+        let words = format!(
+            "{story}; {name} passed its gates, and its promotion is proposed as an action of its own"
+        );
         return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
     }
     if let Some(child) = child {
@@ -397,10 +447,21 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
             format!("{name} passed its gates; {}: {how}", name_of(child)),
         ));
     }
+    if case.model.spec.paused {
+        // A claim that waits for a person would keep the model from everything else.
+        let words = format!(
+            "{story}; {name} passed its gates; {} is paused, and the promotion is proposed once it is not",
+            name_of(case.model)
+        );
+        return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
+    }
     promote(case, draft, &reference, &story)
 }
 
-/// The version that this action makes, as it is there.
+/// The version that this action made.
+///
+/// `spec.provenance` proves nothing by itself. A version is this action's where its uid was recorded when it was made; where
+/// the process ended before that, where the operator made it and its whole spec is the one that would be made now.
 fn made<'a>(case: &Case<'a>, draft: &mut Draft, plan: &ActionPlan) -> Result<&'a ModelVersion, Standing> {
     let name = retrained_version_name(&case.action.spec.model, case.uid());
     let recorded = draft
@@ -413,36 +474,69 @@ fn made<'a>(case: &Case<'a>, draft: &mut Draft, plan: &ActionPlan) -> Result<&'a
         .versions
         .iter()
         .find(|version| name_of(*version) == name);
-    let is_ours = |version: &ModelVersion| {
-        let provenance = version.spec.provenance.as_ref();
-        provenance.is_some_and(|provenance| provenance.action.uid == case.uid())
-    };
     let gone = || Standing::fails(why::SUPERSEDED, format!("{name} was deleted"));
     match (found, recorded) {
-        (Some(version), _) if !is_ours(version) => Err(Standing::stalls(
-            reasons::NAME_TAKEN,
-            format!("ModelVersion {name} exists and was not made by this action; delete it"),
-        )
-        .again(case.after(OBSTACLE_SECONDS))),
-        (Some(version), _) if version.metadata.deletion_timestamp.is_some() => Err(gone()),
         (Some(version), Some(recorded)) if recorded.uid.as_deref() != Some(uid_of(version)) => Err(gone()),
-        (Some(version), _) => Ok(version),
+        (Some(version), Some(_)) if version.metadata.deletion_timestamp.is_some() => Err(gone()),
+        (Some(version), Some(_)) if is_approved(version, plan, case.world) => Ok(version),
         (None, Some(_)) => Err(gone()),
-        (None, None) => Err(make(case, draft, plan, &name)?),
+        (found, recorded) => {
+            let wanted = wanted(case, plan, &name)?;
+            match found {
+                Some(version) if recorded.is_none() && is_same(version, &wanted, case.world) => Ok(version),
+                Some(_) => Err(taken(
+                    case,
+                    draft,
+                    BlockedStep::CreateVersion,
+                    "ModelVersion",
+                    &name,
+                )),
+                None => Err(make(case, draft, wanted)),
+            }
+        }
     }
 }
 
-/// Makes the version, if it is still the one that was approved.
-fn make(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, name: &str) -> Result<Standing, Standing> {
-    if let Some(obstacle) = &case.world.obstacle {
-        return Err(in_the_way(case, obstacle));
-    }
+/// Whether the operator made this version with this very spec. The spec is compared as the API server keeps it, with every
+/// default.
+fn is_same(version: &ModelVersion, wanted: &ModelVersion, world: &World) -> bool {
+    let spec = |version: &ModelVersion| serde_json::to_value(&version.spec).ok();
+    is_by_operator(version, annotations::CREATED_BY, world) && spec(version) == spec(wanted)
+}
+
+/// Whether a version whose uid is recorded is trained on the approved data and judged as approved. Nothing of that can change
+/// under the CRD's own rules.
+fn is_approved(version: &ModelVersion, plan: &ActionPlan, world: &World) -> bool {
+    let training = version.spec.source.training.as_ref();
+    let maker = version.metadata.annotations.as_ref();
+    let by_another = maker
+        .and_then(|all| all.get(annotations::CREATED_BY))
+        .is_some_and(|maker| *maker != world.operator);
+    !by_another
+        && training.is_some_and(|training| {
+            trained(plan)["spec"] == projection::training_spec(training, version).to_string()
+        })
+}
+
+/// An object of the needed name is another's.
+fn taken(case: &Case<'_>, draft: &mut Draft, step: BlockedStep, kind: &str, name: &str) -> Standing {
+    let found = Obstacle {
+        step,
+        reason: ObstacleReason::NameTaken,
+        object: format!("{kind} {name}"),
+        message: String::new(),
+    };
+    draft.block(case, &found)
+}
+
+/// The version, if it is still the one that was approved.
+fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Standing> {
     let approved = trained(plan);
     let target_uid = approved["targetUid"].as_str().unwrap_or_default();
     let changed = |words: String| Standing::fails(why::PLAN_CHANGED, words);
     let target = plan::by_uid(&case.world.versions, target_uid)
         .ok_or_else(|| changed("the version that was to be retrained is gone".to_owned()))?;
-    let version = version(case, plan, target, name)
+    version(case, plan, target, name)
         .filter(|version| {
             let training = version.spec.source.training.as_ref();
             training.is_some_and(|training| {
@@ -451,17 +545,24 @@ fn make(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, name: &str) -> Re
         })
         .ok_or_else(|| {
             changed(format!(
-                "how {} is retrained was changed after it was approved",
+                "the training of {} was changed after the plan was approved",
                 name_of(target)
             ))
-        })?;
-    draft.executed = Verdict::unknown(types::EXECUTED, why::TRAINING, format!("{name} is being made"));
-    Ok(Standing::works(why::TRAINING, format!("{name} is being made"))
-        .with(Step::CreateVersion(Box::new(version))))
+        })
 }
 
-/// The version that was approved: the target's spec, on the frozen data. It has no owner, because the record of its making
-/// may go before it does, and none of the target's labels and annotations, because a GitOps tool would prune it.
+/// Makes the version.
+fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Standing {
+    let name = name_of(&version).to_owned();
+    draft.executed = Verdict::unknown(types::EXECUTED, why::TRAINING, format!("{name} is being made"));
+    let standing = Standing::works(why::TRAINING, format!("{name} is being made"))
+        .with(Step::CreateVersion(Box::new(version)));
+    draft.attempt(case, BlockedStep::CreateVersion, standing)
+}
+
+/// The version that was approved: the target's spec, on the frozen data. It has no owner, because the action may be deleted
+/// before it, and none of the target's labels and annotations, because a GitOps tool would prune it. Its maker is the
+/// operator, which API servers before 1.36 do not write themselves.
 fn version(case: &Case<'_>, plan: &ActionPlan, target: &ModelVersion, name: &str) -> Option<ModelVersion> {
     let approved = trained(plan);
     let champion = &approved["notWorseThan"];
@@ -497,6 +598,8 @@ fn version(case: &Case<'_>, plan: &ActionPlan, target: &ModelVersion, name: &str
         .namespace
         .clone_from(&case.action.metadata.namespace);
     version.metadata.labels = Some([(labels::ACTION.to_owned(), label(name_of(case.action)))].into());
+    version.metadata.annotations =
+        Some([(annotations::CREATED_BY.to_owned(), case.world.operator.clone())].into());
     Some(version)
 }
 
@@ -523,7 +626,7 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
     let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
     if is_true(conditions, types::STALLED).is_some() {
         let reason = ready.map(|ready| ready.reason.as_str()).unwrap_or_default();
-        // Somebody can still make room for a Job whose name is taken or that was refused.
+        // A person can still make room for a Job.
         if reason == reasons::NAME_TAKEN || reason == reasons::CHILD_REFUSED {
             let message = format!("{name}: {words}");
             return Err(Standing::stalls(reasons::CHILD_REFUSED, message));
@@ -543,7 +646,7 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
 /// Makes the action that puts the version to work, covered by this one's approval.
 fn promote(
     case: &Case<'_>,
-    draft: &Draft,
+    draft: &mut Draft,
     version: &VersionReference,
     story: &str,
 ) -> Result<Standing, Standing> {
@@ -560,15 +663,22 @@ fn promote(
     }
     let uid = version.uid.clone().unwrap_or_default();
     let name = promotion_name(&version.name, &uid);
-    if case.world.actions.iter().any(|other| name_of(other) == name) {
+    if let Some(there) = case.world.actions.iter().find(|other| name_of(*other) == name) {
+        let about = there.spec.candidate.as_ref().and_then(|about| about.uid.as_ref());
+        if there.spec.action != ActionType::PromoteModel || about != version.uid.as_ref() {
+            return Err(taken(
+                case,
+                draft,
+                BlockedStep::CreatePromotion,
+                "RemediationAction",
+                &name,
+            ));
+        }
         let words = format!(
-            "{story}; {} passed its gates, and its promotion is proposed in {name}",
+            "{story}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
             version.name
         );
         return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
-    }
-    if let Some(obstacle) = &case.world.obstacle {
-        return Err(in_the_way(case, obstacle));
     }
     let spec = RemediationActionSpec {
         model: case.action.spec.model.clone(),
@@ -604,11 +714,14 @@ fn promote(
         .namespace
         .clone_from(&case.action.metadata.namespace);
     child.metadata.owner_references = case.model.owner_ref(&()).map(|owner| vec![owner]);
-    Ok(Standing::works(
+    child.metadata.annotations =
+        Some([(annotations::PROPOSED_BY.to_owned(), case.world.operator.clone())].into());
+    let standing = Standing::works(
         why::PROMOTING,
         format!("{} passed its gates and is being promoted", version.name),
     )
-    .with(Step::CreatePromotion(Box::new(child))))
+    .with(Step::CreatePromotion(Box::new(child)));
+    Ok(draft.attempt(case, BlockedStep::CreatePromotion, standing))
 }
 
 /// A retraining ends as the promotion of what it made does.
@@ -638,7 +751,7 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
             message: verified.message.clone(),
         };
     }
-    // It tells who approved this one; what is said of the version follows.
+    // Its message begins with who approved this action, which `story` says too.
     let said = match message.split_once("; ") {
         Some((covered, rest)) if covered.starts_with("covered by") => rest.to_owned(),
         _ => message,
@@ -663,6 +776,7 @@ fn ending(reason: &str) -> &'static str {
         why::EXPIRED,
         why::HELD,
         why::PLAN_CHANGED,
+        why::DEADLINE_EXCEEDED,
         reasons::GATE_FAILED,
         reasons::ROLLOUT_STUCK,
         reasons::WAITING,
@@ -688,7 +802,7 @@ fn trained(plan: &ActionPlan) -> Value {
     content["training"].clone()
 }
 
-/// Whether this is what was written down about the effects.
+/// Whether this is what was recorded of the effects.
 fn executed_says(draft: &Draft, reason: &str) -> bool {
     conditions::find(&draft.before, types::EXECUTED).is_some_and(|executed| executed.reason == reason)
 }
@@ -705,24 +819,12 @@ fn has_routed(case: &Case<'_>, child: &RemediationAction) -> bool {
     routed || planned == Some(routes.as_slice())
 }
 
-/// What is to be made cannot be made until somebody makes room.
-fn in_the_way(case: &Case<'_>, obstacle: &Obstacle) -> Standing {
-    let (reason, words) = match obstacle {
-        Obstacle::Taken(what) => (
-            reasons::NAME_TAKEN,
-            format!("{what} exists and was not made by this action; delete it"),
-        ),
-        Obstacle::Refused(words) => (reasons::CHILD_REFUSED, words.clone()),
-    };
-    Standing::stalls(reason, words).again(case.after(OBSTACLE_SECONDS))
-}
-
 /// A rejection of what is done already stays on record and stops nothing.
 fn too_late(draft: &mut Draft) {
     while let Some(number) = decisions::rejection(&draft.status.decisions).map(|late| late.number) {
         for decision in &mut draft.status.decisions {
             if decision.number == number {
-                decision.void_because = Some("it came when the plan was being carried out".to_owned());
+                decision.void_because = Some("it came after the plan began to be carried out".to_owned());
             }
         }
     }

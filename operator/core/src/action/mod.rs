@@ -3,13 +3,19 @@
 //! ```text
 //! proposed ─► plan ─► decisions ─► gate seen at work ─► claim ─► effects ─► watched ─► ended
 //!              ▲ │                                        │
-//!              └─┘ what it rests on changed:              └ nothing is planned anew from here on
+//!              └─┘ what it rests on changed:              └ the plan stays as it is from here on
 //!                  a new plan, approvals are void
 //! ```
 //!
 //! [`decide`] is one ordered chain. Each link either settles how the action stands or hands over to the next. It names
 //! one step at most, and that is one write: after it the chain is gone through again from what is there then, so that
-//! a crash between any two writes ends in the same state as none.
+//! a crash between any two writes ends in the same state as none. [`round`] is the loop around it.
+//!
+//! What keeps a step from being taken is in the status (`status.obstacle`), and so in what is decided from: two rounds over
+//! the same world write the same, which is nothing.
+//!
+//! Every action ends by itself: without a plan after `planningSeconds`, without enough approvals when its plan expires, and
+//! with a claim after `claimSeconds` unless what was planned serves by then.
 //!
 //! What changes a model is guarded twice. The claim is `Model.status.activeAction`, written with the resourceVersion of
 //! the very record that the plan was compared with; it comes before the action's own note of it, and that before any
@@ -20,24 +26,34 @@ mod decisions;
 pub mod plan;
 mod prepare;
 mod projection;
+mod records;
+pub mod round;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use modelward_crds::{
-    ActionType, ActiveAction, DriftReport, Model, ModelStatus, ModelVersion, RemediationAction,
-    RemediationActionStatus, conditions::types,
+    ActionType, ActiveAction, BlockedStep, DriftReport, Model, ModelStatus, ModelVersion, ObstacleReason,
+    RemediationAction, RemediationActionStatus, StepObstacle, annotations, conditions::types,
 };
 
+pub use records::surplus;
+
 use crate::{
-    attempt::{DatasetSeen, JobSeen, Obstacle, StageJob},
+    attempt::{DatasetSeen, JobSeen, StageJob},
     conditions::{self, Status, Verdict},
     name_hash,
     policy::Policy,
     reasons::{self, action as why},
 };
 
-/// A waiting action is looked at again after so many seconds: that the admission policies are at work has to be seen anew.
+/// A waiting action is looked at again after so many seconds, to see whether the admission policies are still at work.
 const LOOK_AGAIN_SECONDS: i64 = 60;
+/// A step that failed is tried again after as many seconds as it has failed for, within these bounds.
+const RETRY_SECONDS: (i64, i64) = (15, 300);
+/// A step that has failed for so many seconds is given up where the action holds a claim or nothing else can end it.
+const OBSTACLE_SECONDS: i64 = 1800;
+/// Letters of an answer of the API server that are kept.
+const ANSWER: usize = 512;
 
 /// What the controller saw around an action.
 #[derive(Clone, Debug)]
@@ -60,16 +76,42 @@ pub struct World {
     pub watched: bool,
     /// The Job that reads it.
     pub job: JobSeen,
-    /// What kept a Job or a version from being made.
+    /// The step that failed in this round.
     pub obstacle: Option<Obstacle>,
     /// The admission policies.
     pub gate: GateSeen,
-    /// Other models that are being changed by an action now.
-    pub in_flight: i32,
+    /// Models that other actions are changing now, where [`counts_others`] asks for them.
+    pub in_flight: Option<InFlight>,
+    /// Models that drift at present, as they count for the namespace, where [`asks_for_drift`] asks for them.
+    pub drifting: Option<usize>,
+    /// The user name of the operator.
+    pub operator: String,
     /// A number that was taken for a plan a moment ago.
     pub number: Option<i64>,
-    /// Whether people were told a moment ago.
-    pub alerted: bool,
+    /// Whether the alert was delivered a moment ago.
+    pub delivered: bool,
+}
+
+/// Why a step could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The step.
+    pub step: BlockedStep,
+    /// The kind of obstacle.
+    pub reason: ObstacleReason,
+    /// The object that the step is about: `ModelVersion heart-1a2b3c4d`.
+    pub object: String,
+    /// What the API server answered.
+    pub message: String,
+}
+
+/// Models that other actions are changing now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// In the action's namespace.
+    pub namespace: usize,
+    /// In all namespaces; each counts for its own bound at most.
+    pub cluster: usize,
 }
 
 /// The admission policies, as they were seen.
@@ -143,9 +185,9 @@ pub enum Step {
     CreateVersion(Box<ModelVersion>),
     /// Make the action that puts it to work.
     CreatePromotion(Box<RemediationAction>),
-    /// Tell people.
+    /// Send the alert.
     Alert(String),
-    /// Give the model free for others.
+    /// Release the claim on the model.
     Release(Box<ModelStatus>),
 }
 
@@ -170,7 +212,106 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
             format!("there is no model {}", action.spec.model),
         ),
     };
+    let standing = planned_in_time(action, world, &draft, standing, now);
     draft.close(action, standing, now)
+}
+
+/// An action without a plan cannot be decided on by people, so it ends by itself.
+fn planned_in_time(
+    action: &RemediationAction,
+    world: &World,
+    draft: &Draft,
+    standing: Standing,
+    now: Timestamp,
+) -> Standing {
+    let created = action.metadata.creation_timestamp.as_ref();
+    let idle = match standing.at {
+        At::Waiting | At::Stalled => true,
+        At::Working => standing.step.is_none(),
+        At::Ended(_) => false,
+    };
+    let (Some(created), None, true) = (created, &draft.status.plan, idle) else {
+        return standing;
+    };
+    let seconds = world.policy.planning_seconds.max(60);
+    let end = created.0.as_second().saturating_add(seconds);
+    if now.as_second() < end {
+        return standing.again(Timestamp::from_second(end).ok());
+    }
+    Standing::fails(
+        why::EXPIRED,
+        format!("there was no plan within {seconds} s: {}", standing.message),
+    )
+}
+
+/// Whether other actions have to be counted before this one may claim its model: enough people approved, and it is subject to
+/// the bounds.
+pub fn counts_others(action: &RemediationAction, now: Timestamp) -> bool {
+    let status = action.status.clone().unwrap_or_default();
+    let bounded = matches!(
+        action.spec.action,
+        ActionType::RetrainModel | ActionType::PromoteModel
+    ) && parent_uid(action).is_none();
+    let Some(plan) = status.plan.as_ref().filter(|_| bounded && !has_ended(action)) else {
+        return false;
+    };
+    let decisions = decisions::read(action, Some(plan), &status.decisions, now);
+    let approvers = decisions::approvers(&decisions).len();
+    status.execution.is_none() && approvers >= usize::try_from(plan.approvals_required).unwrap_or(0)
+}
+
+/// Whether the models that drift have to be counted: a retraining because of drift does not go on in a storm.
+pub fn asks_for_drift(action: &RemediationAction) -> bool {
+    let begun = action
+        .status
+        .as_ref()
+        .is_some_and(|status| status.execution.is_some());
+    let spec = &action.spec;
+    let rests_on_drift = spec.accept_window.is_some()
+        || spec
+            .evidence
+            .iter()
+            .any(|evidence| evidence.kind == modelward_crds::EvidenceKind::DriftReport);
+    spec.action == ActionType::RetrainModel && rests_on_drift && !begun && !has_ended(action)
+}
+
+/// Models that actions are changing now, beside the one of this action.
+///
+/// A rollback waits for no other model and no other model waits for it. A paused model does nothing, so it takes no place.
+/// A claim that is far past its deadline is one of an action that cannot be read; others do not wait for it.
+pub fn in_flight<'a>(
+    models: impl IntoIterator<Item = &'a Model>,
+    action: &RemediationAction,
+    policy: &Policy,
+    now: Timestamp,
+) -> InFlight {
+    let own = (
+        action.metadata.namespace.as_deref().unwrap_or_default(),
+        action.spec.model.as_str(),
+    );
+    let most = usize::try_from(policy.in_flight_per_namespace)
+        .unwrap_or(0)
+        .max(1);
+    let longest = policy
+        .claim_seconds
+        .max(0)
+        .saturating_mul(2)
+        .saturating_add(policy.verification_seconds.max(0));
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    for model in models {
+        let namespace = model.metadata.namespace.as_deref().unwrap_or_default();
+        let Some(claim) = active(model).filter(|_| (namespace, name_of(model)) != own) else {
+            continue;
+        };
+        let age = now.as_second() - claim.claimed_at.0.as_second();
+        if claim.action != ActionType::RollbackModel && !model.spec.paused && age <= longest {
+            *counts.entry(namespace).or_default() += 1;
+        }
+    }
+    InFlight {
+        namespace: counts.get(own.0).copied().unwrap_or(0),
+        cluster: counts.values().map(|count| (*count).min(most)).sum(),
+    }
 }
 
 /// Whether an action has come to its end.
@@ -180,35 +321,19 @@ pub fn has_ended(action: &RemediationAction) -> bool {
         .is_some_and(|succeeded| succeeded.status != Status::Unknown.as_str())
 }
 
-/// The ended actions of a model beyond those that are kept, oldest first. An open one is never among them, nor one whose
-/// claim is still on the model.
-pub fn surplus<'a>(
-    actions: &'a [RemediationAction],
-    model: Option<&Model>,
-    kept: i32,
-) -> Vec<&'a RemediationAction> {
-    let claimed = model.and_then(active).map(|active| active.uid.as_str());
-    let parent_of_open = |uid: &str| {
-        actions
-            .iter()
-            .any(|action| !has_ended(action) && parent_uid(action) == Some(uid))
+/// Whether an action waits for another object before it has a plan, such as for a dataset. It may end without one, so nothing
+/// waits for it.
+pub fn is_waiting_for_a_plan(action: &RemediationAction) -> bool {
+    let Some(status) = &action.status else {
+        return false;
     };
-    let mut ended: Vec<&RemediationAction> = actions
-        .iter()
-        .filter(|action| has_ended(action) && action.metadata.deletion_timestamp.is_none())
-        .filter(|action| claimed != Some(uid_of(*action)) && !parent_of_open(uid_of(*action)))
-        .collect();
-    let created = |action: &&RemediationAction| {
-        let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, uid_of(*action).to_owned())
-    };
-    ended.sort_by_key(created);
-    let surplus = ended.len().saturating_sub(usize::try_from(kept).unwrap_or(0));
-    ended.truncate(surplus);
-    ended
+    let reconciling = conditions::find(&status.conditions, types::RECONCILING);
+    status.plan.is_none()
+        && status.execution.is_none()
+        && reconciling.is_some_and(|reconciling| reconciling.status == Status::False.as_str())
 }
 
-/// Name of the action that promotes this version: whoever proposes it gives it the same name, so that there is one.
+/// Name of the action that promotes this version. It is fixed by the version, so that there is one.
 pub fn promotion_name(version: &str, uid: &str) -> String {
     format!("promote-{version}-{}", name_hash([uid.as_bytes()]))
 }
@@ -229,7 +354,7 @@ pub fn retrained_version_name(model: &str, action_uid: &str) -> String {
     )
 }
 
-/// The version as the Job reads it that freezes an action's data: nothing in it depends on when it is read.
+/// The version as the Job that freezes an action's data reads it. Nothing in it depends on when it is read.
 pub fn snapshot_version(action: &RemediationAction, target: &ModelVersion) -> Option<ModelVersion> {
     let mut spec = target.spec.clone();
     spec.source.training = Some(plan::source(target, None, None, None)?);
@@ -270,7 +395,7 @@ fn parent_uid(action: &RemediationAction) -> Option<&str> {
     action.spec.parent_ref.as_ref().map(|parent| parent.uid.as_str())
 }
 
-/// An action that has ended says the same for ever; what is left is its claim.
+/// The status of an action that has ended does not change; what is left is its claim.
 fn ended(action: &RemediationAction, world: &World) -> Decision {
     let own = |model: &&Model| active(model).is_some_and(|active| active.uid == uid_of(action));
     let release = world.model.as_ref().filter(own).map(|model| {
@@ -306,7 +431,7 @@ struct Standing {
 }
 
 enum At {
-    /// For somebody or something else.
+    /// For a person or for another object.
     Waiting,
     /// Something is being done.
     Working,
@@ -320,6 +445,7 @@ enum At {
 struct Draft {
     status: RemediationActionStatus,
     before: Vec<Condition>,
+    blocked_before: Option<StepObstacle>,
     approved: Verdict,
     enforced: Verdict,
     executed: Verdict,
@@ -355,7 +481,18 @@ impl<'a> Case<'a> {
 
     /// Whether the model was claimed for this action, now or before.
     fn is_claimed(&self, draft: &Draft) -> bool {
-        draft.status.execution.is_some() || self.holder().is_some_and(|holder| holder.uid == self.uid())
+        draft.status.execution.is_some() || self.is_claimed_now()
+    }
+
+    /// Whether the claim is this action's at present.
+    fn is_claimed_now(&self) -> bool {
+        self.holder().is_some_and(|holder| holder.uid == self.uid())
+    }
+
+    /// When a claim of that time ends where what was planned does not serve by then.
+    fn deadline(&self, claimed_at: &Time) -> Timestamp {
+        let seconds = self.world.policy.claim_seconds.max(60);
+        Timestamp::from_second(claimed_at.0.as_second().saturating_add(seconds)).unwrap_or(Timestamp::MAX)
     }
 
     fn record(&self) -> ModelStatus {
@@ -421,18 +558,19 @@ impl Standing {
 
 impl Draft {
     fn of(action: &RemediationAction) -> Self {
-        let status = action.status.clone().unwrap_or_default();
+        let mut status = action.status.clone().unwrap_or_default();
         let (reason, words) = match &status.plan {
-            Some(_) => (reasons::WAITING, "it was not gone into"),
+            Some(_) => (reasons::WAITING, "not evaluated yet"),
             None => (why::PLANNING, "there is no plan yet"),
         };
         Self {
             before: status.conditions.clone(),
+            blocked_before: status.obstacle.take(),
             status,
             approved: Verdict::unknown(types::APPROVED, reason, words),
             enforced: Verdict::unknown(types::APPROVAL_ENFORCED, reason, words),
-            executed: Verdict::fails(types::EXECUTED, reasons::WAITING, "nothing was done yet"),
-            verified: Verdict::unknown(types::VERIFIED, reasons::WAITING, "nothing was done yet"),
+            executed: Verdict::fails(types::EXECUTED, reasons::WAITING, "nothing has been done yet"),
+            verified: Verdict::unknown(types::VERIFIED, reasons::WAITING, "nothing has been done yet"),
         }
     }
 
@@ -443,6 +581,47 @@ impl Draft {
             let approvers = decisions::approvers(&self.status.decisions);
             format!("{}/{}", approvers.len(), plan.approvals_required)
         });
+    }
+
+    /// The standing of a step that can fail. A step that failed before is tried again, once a round; as long as it fails the
+    /// status says so and stays the same.
+    fn attempt(&mut self, case: &Case<'_>, kind: BlockedStep, standing: Standing) -> Standing {
+        let known = self.blocked_before.take().filter(|known| known.step == kind);
+        let found = case.world.obstacle.as_ref().filter(|found| found.step == kind);
+        let obstacle = match (found, known) {
+            (None, None) => return standing,
+            (None, Some(known)) => known,
+            (Some(found), known) => remember(found, known, case.now),
+        };
+        let mut blocked = self.blocked(case, obstacle, found.is_some());
+        if found.is_none() {
+            blocked.step = standing.step;
+        }
+        blocked
+    }
+
+    /// The standing of an action that something seen is in the way of.
+    fn block(&mut self, case: &Case<'_>, found: &Obstacle) -> Standing {
+        let known = self
+            .blocked_before
+            .take()
+            .filter(|known| known.step == found.step);
+        let obstacle = remember(found, known, case.now);
+        self.blocked(case, obstacle, true)
+    }
+
+    /// The standing of an action with an obstacle, which the status remembers. It is given up only where the obstacle was met
+    /// just now.
+    fn blocked(&mut self, case: &Case<'_>, obstacle: StepObstacle, met: bool) -> Standing {
+        let failing = case.now.as_second() - obstacle.since.0.as_second();
+        let (reason, words) = obstacle_words(&obstacle);
+        let gives_up = met && failing >= OBSTACLE_SECONDS && obstacle.step != BlockedStep::StartSnapshot;
+        self.status.obstacle = Some(obstacle);
+        if gives_up {
+            return Standing::fails(reason, format!("given up after {OBSTACLE_SECONDS} s: {words}"));
+        }
+        let (least, most) = RETRY_SECONDS;
+        Standing::stalls(reason, words).again(case.after(failing.clamp(least, most)))
     }
 
     /// Who approved, in words.
@@ -511,11 +690,77 @@ impl Draft {
     }
 }
 
+/// What is remembered of an obstacle. The same one keeps its text: numbers in answers of the API server, such as the use of a
+/// quota, differ from try to try.
+fn remember(found: &Obstacle, known: Option<StepObstacle>, now: Timestamp) -> StepObstacle {
+    let same = |known: &StepObstacle| {
+        known.reason == found.reason
+            && known.object == found.object
+            && without_numbers(&known.message) == without_numbers(&cut(&found.message, ANSWER))
+    };
+    let since = match known {
+        Some(known) if same(&known) => return known,
+        Some(known) => known.since,
+        None => Time(conditions::whole_seconds(now)),
+    };
+    StepObstacle {
+        step: found.step,
+        reason: found.reason,
+        object: found.object.clone(),
+        message: cut(&found.message, ANSWER),
+        since,
+    }
+}
+
+fn obstacle_words(obstacle: &StepObstacle) -> (&'static str, String) {
+    let StepObstacle {
+        step,
+        reason,
+        object,
+        message,
+        ..
+    } = obstacle;
+    match (step, reason) {
+        (BlockedStep::SendAlert, _) => (
+            why::NOT_DELIVERED,
+            format!("the alert was not delivered: the API server did not accept {object}: {message}"),
+        ),
+        (_, ObstacleReason::NameTaken) => (
+            reasons::NAME_TAKEN,
+            format!("{object} exists and was not made by this action: delete it"),
+        ),
+        (_, ObstacleReason::Refused) => (
+            reasons::CHILD_REFUSED,
+            format!("the API server refused {object}: {message}"),
+        ),
+    }
+}
+
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+/// Whether the operator made this object, by the name that the API server recorded.
+fn is_by_operator<K: kube::Resource>(object: &K, annotation: &str, world: &World) -> bool {
+    let annotations = object.meta().annotations.as_ref();
+    let maker = annotations.and_then(|all| all.get(annotation));
+    !world.operator.is_empty() && maker == Some(&world.operator)
+}
+
+/// Whether this is an action that the operator proposed: only then its `parentRef` means anything.
+fn is_covered_by(action: &RemediationAction, parent: &str, world: &World) -> bool {
+    parent_uid(action) == Some(parent) && is_by_operator(action, annotations::PROPOSED_BY, world)
+}
+
 // === impl Step ===
 
 impl Step {
     /// Whether the status that goes with the step is written before it. A number is taken first: until there is a plan,
-    /// there is nothing to note. A Job is made first: an attempt that is noted and whose Job is not there is a lost one.
+    /// there is nothing to record. A Job is made first: an attempt that is recorded and has no Job is a lost one.
     pub fn is_recorded_first(&self) -> bool {
         !matches!(self, Self::TakeNumber(_) | Self::StartSnapshot(_))
     }

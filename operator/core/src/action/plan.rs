@@ -3,9 +3,10 @@
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    AcceptedWindow, ActionPlan, ActionType, ArtifactStatus, Champion, DriftReport, Gate, Model, ModelStatus,
-    ModelVersion, NamedDataset, PlannedReference, PlannedRoute, ReferenceKind, RemediationAction, Risk,
-    RouteStatus, SourceStatus, TrainingSource, VersionReference, annotations, conditions::types,
+    AcceptedWindow, ActionPlan, ActionType, ArtifactStatus, Champion, Dataset, DriftReport, Gate, Model,
+    ModelStatus, ModelVersion, NamedDataset, PlannedDataset, PlannedReference, PlannedRoute, PlannedTraining,
+    ReferenceKind, RemediationAction, Risk, RouteStatus, SourceStatus, TrainingSource, VersionReference,
+    annotations, conditions::types,
 };
 use modelward_wire::{Decimal, Digest};
 
@@ -16,8 +17,12 @@ use super::{
 };
 use crate::{conditions, model};
 
-/// Letters of a summary that are kept.
-const SUMMARY: usize = 1024;
+/// Letters of a summary that are kept: more than the longest one has.
+const SUMMARY: usize = 16_384;
+/// Letters of a name that a summary shows. The plan has it whole.
+const NAME: usize = 128;
+/// Letters of an address that are shown. Its sha256 is over all of it.
+const ADDRESS: usize = 1024;
 
 /// What would be done, before it is given a number and an end.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +31,10 @@ pub struct Proposal {
     pub risk: Risk,
     /// How many people have to approve it.
     pub approvals: i32,
-    /// Whose approval does not count.
+    /// People whose approval does not count.
     pub excluded: Vec<String>,
+    /// People who changed the version since it was created.
+    pub changed_by: Vec<String>,
     /// What serves now.
     pub present: Vec<PlannedRoute>,
     /// What would serve.
@@ -41,8 +48,10 @@ pub struct Proposal {
 /// What would be trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProposedTraining {
-    /// Uid of the version that is retrained.
-    pub target_uid: String,
+    /// The version that is retrained.
+    pub target: VersionReference,
+    /// Where its rows come from.
+    pub datasets: Vec<PlannedDataset>,
     /// Hash of everything that the training depends on.
     pub spec: Digest,
     /// The data, frozen.
@@ -164,14 +173,15 @@ pub fn alert(action: &RemediationAction, world: &World, model: &Model) -> Propos
         risk,
         approvals: world.policy.approvals(risk),
         excluded: Vec::new(),
+        changed_by: Vec::new(),
         present: present(model),
         planned: Vec::new(),
         training: None,
-        summary: cut(&format!(
-            "tell people about {}: {}",
+        summary: format!(
+            "send an alert about {}: {}",
             action.spec.model,
             action.spec.message.as_deref().unwrap_or_default()
-        )),
+        ),
     }
 }
 
@@ -195,7 +205,7 @@ pub fn promotion(world: &World, model: &Model, candidate: &ModelVersion, covered
         .map(|score| format!(", {score}"))
         .unwrap_or_default();
     let in_place_of = match names(&present) {
-        Some(names) => format!(" in place of {names}; back to {names} if it does not come up"),
+        Some(names) => format!(" in place of {names}; back to {names} if it does not become ready"),
         None => String::new(),
     };
     let before = if returning {
@@ -206,12 +216,15 @@ pub fn promotion(world: &World, model: &Model, candidate: &ModelVersion, covered
     Some(Proposal {
         risk,
         approvals: if covered { 0 } else { world.policy.approvals(risk) },
-        excluded: makers(candidate),
-        summary: cut(&format!(
-            "let {} serve (bundle {}{score}){in_place_of}{before}",
+        excluded: excluded(candidate),
+        changed_by: changed_by(candidate),
+        summary: format!(
+            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}",
             route.version,
-            route.digest.short()
-        )),
+            route.digest.short(),
+            route.threshold,
+            changes(candidate),
+        ),
         present,
         planned: vec![route],
         training: None,
@@ -233,13 +246,16 @@ pub fn rollback(world: &World, model: &Model, candidate: Option<&ModelVersion>) 
     Some(Proposal {
         risk,
         approvals: world.policy.approvals(risk),
-        excluded: candidate.map(makers).unwrap_or_default(),
-        summary: cut(&format!(
-            "return {} to {} (bundle {}){leaving}",
+        excluded: candidate.map(excluded).unwrap_or_default(),
+        changed_by: candidate.map(changed_by).unwrap_or_default(),
+        summary: format!(
+            "return {} to {} (bundle {}, threshold {}){leaving}{}",
             model.metadata.name.as_deref().unwrap_or_default(),
             route.version,
-            route.digest.short()
-        )),
+            route.digest.short(),
+            route.threshold,
+            candidate.map(changes).unwrap_or_default(),
+        ),
         present,
         planned: vec![route],
         training: None,
@@ -269,7 +285,11 @@ pub fn retraining(
     )?;
     let risk = world.policy.risk(ActionType::RetrainModel);
     let proposed = ProposedTraining {
-        target_uid: uid_of(target).to_owned(),
+        target: VersionReference {
+            name: target.metadata.name.clone().unwrap_or_default(),
+            uid: Some(uid_of(target).to_owned()),
+        },
+        datasets: datasets(&training),
         spec: projection::training_spec(&training, target),
         snapshot: snapshot.clone(),
         sources: sources.to_vec(),
@@ -281,15 +301,20 @@ pub fn retraining(
     Some(Proposal {
         risk,
         approvals: world.policy.approvals(risk),
-        excluded: Vec::new(),
+        excluded: excluded(target),
+        changed_by: changed_by(target),
         present: present(model),
         planned: Vec::new(),
-        summary: cut(&retraining_words(&target.spec.model, &proposed)),
+        summary: format!(
+            "{}{}",
+            retraining_words(target, &training, &proposed),
+            changes(target)
+        ),
         training: Some(proposed),
     })
 }
 
-/// How a version is trained anew: on its own data and the fresh data, or on the fresh data alone.
+/// How a version is retrained: on its own data and the fresh data, or on the fresh data alone.
 pub fn source(
     target: &ModelVersion,
     snapshot: Option<Digest>,
@@ -359,10 +384,24 @@ pub fn plan(
         sequence,
         not_after,
     );
-    let training = proposal.training;
-    let (snapshot, sources, reference) = match training {
-        Some(training) => (Some(training.snapshot), training.sources, training.reference),
-        None => (None, Vec::new(), None),
+    let summary = summary(&proposal, action, not_after);
+    let (snapshot, sources, reference, training) = match proposal.training {
+        Some(training) => {
+            let planned = PlannedTraining {
+                target: training.target,
+                datasets: training.datasets,
+                gates: training.gates,
+                not_worse_than: training.not_worse_than,
+                serve_when_gates_pass: training.serve_when_gates_pass,
+            };
+            (
+                Some(training.snapshot),
+                training.sources,
+                training.reference,
+                Some(planned),
+            )
+        }
+        None => (None, Vec::new(), None, None),
     };
     ActionPlan {
         digest: projection::digest(&content),
@@ -372,14 +411,24 @@ pub fn plan(
         approvals_required: proposal.approvals,
         excluded_approvers: proposal.excluded,
         not_after: Time(not_after),
-        summary: proposal.summary,
+        summary,
         content,
         present_routes: proposal.present,
         planned_routes: proposal.planned,
         snapshot,
         sources,
         reference,
+        training,
+        changed_by: proposal.changed_by,
     }
+}
+
+/// Whether a plan is for this action and this model: not for namesakes that were deleted and made again.
+pub fn is_for(plan: &ActionPlan, action: &RemediationAction, model: &Model) -> bool {
+    let content: serde_json::Value = serde_json::from_str(&plan.content).unwrap_or_default();
+    content["action"]["uid"] == uid_of(action)
+        && content["model"]["uid"] == uid_of(model)
+        && content["model"]["name"] == action.spec.model
 }
 
 /// When a plan that is made now expires.
@@ -395,10 +444,96 @@ fn present(model: &Model) -> Vec<PlannedRoute> {
     routes.map(planned).collect()
 }
 
-fn makers(version: &ModelVersion) -> Vec<String> {
+/// Who made a version and who changed it since: none of them may approve what would be done with it.
+fn excluded(version: &ModelVersion) -> Vec<String> {
     let annotations = version.metadata.annotations.as_ref();
     let maker = annotations.and_then(|all| all.get(annotations::CREATED_BY));
-    maker.into_iter().cloned().collect()
+    let mut people: Vec<String> = maker.into_iter().cloned().collect();
+    for person in changed_by(version) {
+        if !people.contains(&person) {
+            people.push(person);
+        }
+    }
+    people
+}
+
+/// Who changed a version's spec since it was created, as the admission policies recorded it.
+fn changed_by(version: &ModelVersion) -> Vec<String> {
+    let annotations = version.metadata.annotations.as_ref();
+    let changers = annotations.map(annotations::changers).unwrap_or_default();
+    changers.into_iter().map(ToOwned::to_owned).collect()
+}
+
+/// The same in words.
+fn changes(version: &ModelVersion) -> String {
+    let people = changed_by(version);
+    if people.is_empty() {
+        return String::new();
+    }
+    let name = version.metadata.name.as_deref().unwrap_or_default();
+    format!(
+        "; spec of {name} changed since it was created, by {}",
+        listed(&people)
+    )
+}
+
+/// Where the rows of a training come from.
+fn datasets(training: &TrainingSource) -> Vec<PlannedDataset> {
+    let own = std::iter::once((None, &training.dataset));
+    let more = training
+        .additional_datasets
+        .iter()
+        .map(|named| (Some(named.name.clone()), &named.dataset));
+    own.chain(more)
+        .map(|(name, dataset)| {
+            let location = location(dataset);
+            PlannedDataset {
+                name,
+                location_sha256: projection::digest(&location),
+                location: location.chars().take(ADDRESS).collect(),
+                host: dataset.uri.as_deref().and_then(host),
+                sha256: dataset.sha256,
+            }
+        })
+        .collect()
+}
+
+fn location(dataset: &Dataset) -> String {
+    if let Some(map) = &dataset.config_map {
+        format!("ConfigMap {}, key {}", map.name, map.key)
+    } else if let Some(claim) = &dataset.persistent_volume_claim {
+        format!("PersistentVolumeClaim {}, file {}", claim.claim_name, claim.path)
+    } else {
+        dataset.uri.clone().unwrap_or_default()
+    }
+}
+
+/// The host that an address is fetched from, with its port. What stands before an `@` is no part of it.
+fn host(uri: &str) -> Option<String> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let host = authority.rsplit('@').next()?;
+    Some(host.chars().take(260).collect())
+}
+
+/// What would be done, and what it takes: how much can go wrong, how many people, who may not, until when.
+fn summary(proposal: &Proposal, action: &RemediationAction, not_after: Timestamp) -> String {
+    let people = match (proposal.approvals, &action.spec.parent_ref) {
+        (0, Some(parent)) => format!("covered by {}", parent.name),
+        (0, None) => "no approval needed".to_owned(),
+        (1, _) => "1 approval".to_owned(),
+        (several, _) => format!("{several} approvals"),
+    };
+    let excluded = if proposal.approvals == 0 || proposal.excluded.is_empty() {
+        String::new()
+    } else {
+        format!(", not by {}", listed(&proposal.excluded))
+    };
+    cut(&format!(
+        "{}; risk {}, {people}{excluded}, until {not_after}",
+        proposal.summary,
+        projection::risk(proposal.risk),
+    ))
 }
 
 /// Names of the versions of these routes.
@@ -407,12 +542,21 @@ pub fn names(routes: &[PlannedRoute]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" and "))
 }
 
-fn retraining_words(model: &str, training: &ProposedTraining) -> String {
-    let files: Vec<&str> = training
-        .sources
+fn retraining_words(target: &ModelVersion, source: &TrainingSource, training: &ProposedTraining) -> String {
+    // The whole names and hashes are in the plan; a sentence needs the file, where it comes from and its rows.
+    let files: Vec<String> = training
+        .datasets
         .iter()
-        // The whole name and its sha256 are in the plan's content; a sentence needs the file.
-        .map(|source| source.name.rsplit('/').next().unwrap_or(&source.name))
+        .enumerate()
+        .map(|(index, dataset)| {
+            let read = training.sources.get(index);
+            let rows = read.map_or_else(String::new, |read| format!(", {} rows", read.rows));
+            let from = dataset.host.as_ref().map_or_else(
+                || short(&dataset.location),
+                |host| format!("host {}, {}", short(host), short(file(&dataset.location))),
+            );
+            format!("{from}{rows}")
+        })
         .collect();
     let rows = training
         .snapshot
@@ -420,7 +564,13 @@ fn retraining_words(model: &str, training: &ProposedTraining) -> String {
         .map_or_else(|| "rows".to_owned(), |rows| format!("{rows} rows"));
     let mut bounds: Vec<String> = training.gates.iter().map(bound_words).collect();
     if let Some(champion) = &training.not_worse_than {
-        bounds.push(format!("it is not worse than {}", champion.version));
+        bounds.push(format!(
+            "{} is at most {} worse than that of {} (bundle {})",
+            source.select_by.as_str(),
+            champion.margin,
+            champion.version,
+            champion.bundle.short()
+        ));
     }
     let bounds = if bounds.is_empty() {
         "whatever its metrics are".to_owned()
@@ -435,19 +585,43 @@ fn retraining_words(model: &str, training: &ProposedTraining) -> String {
     let reference = match &training.reference {
         Some(reference) => match (&reference.start_time, &reference.end_time) {
             (Some(start), Some(end)) => format!(
-                "the window of {}-{} becomes the reference",
-                clock(start.0),
-                clock(end.0)
+                "the window from {} to {}{} becomes the reference",
+                start.0,
+                end.0,
+                reference
+                    .rows
+                    .map_or_else(String::new, |rows| format!(" ({rows} rows)")),
             ),
             _ => "the accepted window becomes the reference".to_owned(),
         },
         None => "its training data becomes the reference".to_owned(),
     };
     format!(
-        "retrain {model} on {}, {rows}, {}; {then}; {reference}",
+        "retrain {} as {} is trained, on {} ({}): {}; {then}; {reference}",
+        target.spec.model,
+        training.target.name,
+        rows,
+        training.snapshot.digest.short(),
         files.join(" + "),
-        training.snapshot.digest.short()
     )
+}
+
+fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| short(name)).collect();
+    names.join(", ")
+}
+
+fn short(name: &str) -> String {
+    if name.chars().count() <= NAME {
+        return name.to_owned();
+    }
+    name.chars().take(NAME - 1).chain(['…']).collect()
+}
+
+/// The file that an address names.
+fn file(address: &str) -> &str {
+    let path = address.split(['?', '#']).next().unwrap_or(address);
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn bound_words(gate: &Gate) -> String {
@@ -461,16 +635,6 @@ fn bound_words(gate: &Gate) -> String {
 
 fn text(decimal: &Decimal) -> &str {
     decimal.as_str()
-}
-
-/// The time of day, in seconds only where they say something.
-fn clock(time: Timestamp) -> String {
-    let format = if time.as_second() % 60 == 0 {
-        "%H:%M"
-    } else {
-        "%H:%M:%S"
-    };
-    time.strftime(format).to_string()
 }
 
 fn cut(text: &str) -> String {

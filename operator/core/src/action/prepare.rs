@@ -1,8 +1,8 @@
 //! Until the model is claimed: the plan, the decisions on it, and whether they can be relied on.
 
 use modelward_crds::{
-    ActionType, ActiveAction, DriftReport, EvidenceReference, ModelVersion, PlannedReference,
-    RemediationAction, RetrainingSpec, SourceStatus, conditions::types,
+    ActionType, ActiveAction, BlockedStep, DriftReport, EvidenceReference, ModelVersion, ObstacleReason,
+    PlannedReference, RemediationAction, RetrainingSpec, SourceStatus, annotations, conditions::types,
 };
 use modelward_wire::{Digest, JobStage};
 
@@ -15,11 +15,11 @@ use super::{
 use crate::{
     attempt::{self, Asker, Asking, Frozen, Stage},
     conditions::{self, Status, Verdict},
-    model,
+    drift, model,
     reasons::{self, action as why},
 };
 
-/// What is in the way is looked at again after so many seconds where nobody tells us that it is gone.
+/// What is in the way is looked at again after so many seconds where no event says that it is gone.
 const SOON_SECONDS: i64 = 15;
 
 /// The chain up to the claim.
@@ -37,8 +37,9 @@ pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Stan
     let wait = |standing: Standing| standing.again(expiry).again(look);
     approved(case, draft).map_err(wait)?;
     relied_on(draft).map_err(wait)?;
-    told(case)?;
+    alerted(case, draft).map_err(|standing| standing.again(expiry))?;
     not_held(case, draft).map_err(wait)?;
+    no_storm(case).map_err(wait)?;
     free(case).map_err(wait)?;
     Ok(claim(case, draft))
 }
@@ -74,7 +75,7 @@ fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
             Err(Standing::fails(
                 why::SUPERSEDED,
                 format!(
-                    "{name} was returned to former routes at {}, after this was proposed: propose it again if it is still wanted",
+                    "{name} was rolled back at {}, after this was proposed: propose it again if it is still wanted",
                     rolled_back.0
                 ),
             ))
@@ -115,7 +116,7 @@ fn rollback(case: &Case<'_>) -> Result<Proposal, Standing> {
         Some(candidate) => not_passed(candidate),
         None => Standing::fails(
             why::NOTHING_TO_RETURN_TO,
-            "no version that served before is still there and not on hold; name one as candidate",
+            "no version that served before exists and is free of holds: name one in spec.candidate",
         ),
     })?;
     not_serving(proposal)
@@ -123,7 +124,10 @@ fn rollback(case: &Case<'_>) -> Result<Proposal, Standing> {
 
 fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standing> {
     let Some(reference) = &case.action.spec.candidate else {
-        return Err(Standing::fails(reasons::SPEC_INVALID, "it names no candidate"));
+        return Err(Standing::fails(
+            reasons::SPEC_INVALID,
+            "spec.candidate is missing: name the version that is to serve",
+        ));
     };
     plan::find(&case.world.versions, reference).ok_or_else(|| {
         let message = format!(
@@ -164,22 +168,54 @@ fn not_serving(proposal: Proposal) -> Result<Proposal, Standing> {
     Ok(proposal)
 }
 
-/// A promotion that an earlier action's approval is for goes no further than that action does.
+/// A promotion that is covered by the approval of an earlier action goes no further than that action does. It is covered
+/// where the operator made it for the version that the earlier action made, from a plan for this very model.
 pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Standing> {
     let gone = |words: &str| Standing::fails(why::SUPERSEDED, words.to_owned());
+    if !super::is_by_operator(case.action, annotations::PROPOSED_BY, case.world) {
+        return Err(gone(
+            "spec.parentRef is set and the operator did not make this action: propose it without parentRef",
+        ));
+    }
     let parent = case
         .parent()
         .ok_or_else(|| gone("the action whose approval covers this one is gone"))?;
     let name = name_of(parent);
     if has_ended(parent) {
-        return Err(gone(&format!("{name}, whose approval covers this, has ended")));
+        return Err(gone(&format!(
+            "{name} has ended, and its approval covers this action"
+        )));
     }
     let status = parent.status.clone().unwrap_or_default();
+    let carried_out = status.execution.as_ref().map(|execution| execution.digest);
+    let plan = status.plan.as_ref().filter(|plan| {
+        projection::is_whole(plan)
+            && carried_out == Some(plan.digest)
+            && plan::is_for(plan, parent, case.model)
+    });
+    if plan.is_none() {
+        return Err(gone(&format!("the plan of {name} is not one for this model")));
+    }
+    if let Some(execution) = status.execution.as_ref().filter(|_| !case.is_claimed_now()) {
+        let end = case.deadline(&execution.claimed_at);
+        if end <= case.now {
+            return Err(Standing::fails(
+                why::DEADLINE_EXCEEDED,
+                format!(
+                    "{name} claimed the model at {}, and this did not begin until {end}",
+                    execution.claimed_at.0
+                ),
+            ));
+        }
+    }
     let decided = decisions::read(parent, status.plan.as_ref(), &status.decisions, case.now);
     if let Some(rejection) = decisions::rejection(&decided) {
         return Err(Standing::fails(
             why::REJECTED,
-            format!("{} rejected {name}, whose approval covers this", rejection.user),
+            format!(
+                "{} rejected {name}, and its approval covers this action",
+                rejection.user
+            ),
         ));
     }
     let made = status
@@ -208,21 +244,22 @@ fn retraining(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> 
                 reference.name, case.action.spec.model
             ),
         ),
-        None => Standing::waits(reasons::WAITING, "nothing serves that could be retrained"),
+        None => Standing::waits(reasons::WAITING, "no version serves, so there is none to retrain"),
     })?;
     let name = name_of(target);
     let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
         return Err(Standing::fails(
             reasons::SPEC_INVALID,
-            format!(
-                "{name} does not say how it is retrained: it needs spec.source.training and spec.retraining"
-            ),
+            format!("{name} cannot be retrained: it needs spec.source.training and spec.retraining"),
         ));
     };
     let reference = match &case.action.spec.accept_window {
         Some(report) => Some(accepted(case, draft, report)?),
         None => None,
     };
+    if draft.status.plan.is_none() {
+        no_storm(case)?;
+    }
     frozen(case, draft)?;
     let Some(snapshot) = draft.status.snapshot.clone() else {
         return Err(Standing::works(why::PLANNING, "the data is being read"));
@@ -232,12 +269,13 @@ fn retraining(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> 
     plan::retraining(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
         Standing::fails(
             reasons::SPEC_INVALID,
-            format!("{name} does not say on which data it is retrained"),
+            format!("{name} names no data for its retraining: set spec.retraining.datasets"),
         )
     })
 }
 
-/// Two retrainings of one model would read the same data and take turns at serving: the older one goes first.
+/// Two retrainings of one model would read the same data and take turns at serving: the older one goes first, unless it
+/// waits for something before it has a plan.
 fn alone(case: &Case<'_>) -> Result<(), Standing> {
     let order = |action: &RemediationAction| {
         let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -246,13 +284,14 @@ fn alone(case: &Case<'_>) -> Result<(), Standing> {
     let older = case.world.actions.iter().find(|other| {
         other.spec.action == ActionType::RetrainModel
             && !has_ended(other)
+            && !super::is_waiting_for_a_plan(other)
             && uid_of(*other) != case.uid()
             && order(other) < order(case.action)
     });
     match older {
         Some(older) => Err(Standing::waits(
             reasons::WAITING,
-            format!("{} is older and not at its end", name_of(older)),
+            format!("{} is older and has not ended", name_of(older)),
         )),
         None => Ok(()),
     }
@@ -263,7 +302,7 @@ fn accepted(
     draft: &Draft,
     report: &EvidenceReference,
 ) -> Result<PlannedReference, Standing> {
-    // The spec never changes: once a plan names the window, the report may go.
+    // The spec never changes: once a plan names the window, the report is not needed.
     let known = draft.status.plan.as_ref().and_then(|plan| plan.reference.clone());
     if let Some(known) = known {
         return Ok(known);
@@ -285,6 +324,13 @@ fn accepted(
 /// Has the data read, checked and frozen: who approves sees the rows of the very data.
 fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     let before = conditions::find(&draft.before, types::SUCCEEDED).cloned();
+    let failed = case.world.obstacle.as_ref();
+    let obstacle = failed
+        .filter(|failed| failed.step == BlockedStep::StartSnapshot)
+        .map(|failed| match failed.reason {
+            ObstacleReason::NameTaken => attempt::Obstacle::Taken(failed.object.clone()),
+            ObstacleReason::Refused => attempt::Obstacle::Refused(failed.message.clone()),
+        });
     let asking = Asking {
         asker: Asker {
             name: name_of(case.action),
@@ -295,7 +341,7 @@ fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
         kind: types::SUCCEEDED,
         before: before.as_ref(),
         job: &case.world.job,
-        obstacle: case.world.obstacle.as_ref(),
+        obstacle: obstacle.as_ref(),
         now: case.now,
     };
     let mut frozen = Frozen {
@@ -323,15 +369,22 @@ fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
         Stage::Waiting(verdict) if verdict.reason == reasons::SNAPSHOT_RUNNING => {
             Standing::works(verdict.reason, verdict.message)
         }
-        // Data that is not there yet is not watched for by this kind.
+        // This controller does not watch the data.
         Stage::Waiting(verdict) => {
             Standing::waits(verdict.reason, verdict.message).again(case.after(LOOK_AGAIN_SECONDS))
         }
-        Stage::Blocked(verdict) => Standing::stalls(verdict.reason, verdict.message),
+        Stage::Blocked(verdict) => {
+            let blocked = Standing::stalls(verdict.reason, verdict.message);
+            return Err(draft.attempt(case, BlockedStep::StartSnapshot, blocked));
+        }
         Stage::Terminal(verdict) => Standing::fails(verdict.reason, verdict.message),
     };
     Err(match step.start {
-        Some(job) => standing.with(Step::StartSnapshot(job)),
+        Some(job) => draft.attempt(
+            case,
+            BlockedStep::StartSnapshot,
+            standing.with(Step::StartSnapshot(job)),
+        ),
         None => standing,
     }
     .again(again))
@@ -361,18 +414,18 @@ fn enough(
     if same || fresh.is_empty() {
         return Err(Standing::fails(
             why::NO_CHANGE,
-            format!("{name} was trained on the same data: there is nothing new to learn from"),
+            format!("{name} was trained on the same data: there are no new rows"),
         ));
     }
     let rows: i64 = fresh.iter().map(|source| source.rows).sum();
-    // Where nobody counted, nothing is known, and that is not enough.
+    // Rows whose class was not counted are not known to be enough.
     let positive: Option<i64> = fresh.iter().map(|source| source.positive_rows).sum();
     let least_of_a_class = positive.map_or(0, |positive| positive.min(rows - positive));
     if rows < spec.minimum_new_rows || least_of_a_class < spec.minimum_rows_of_each_class {
         return Err(Standing::fails(
             why::LABELS_NEEDED,
             format!(
-                "{rows} new rows, {least_of_a_class} of the rarer class; retraining {name} takes {} and {}: label more",
+                "{rows} new rows, {least_of_a_class} of the rarer class; retraining {name} needs {} and {}: label more rows",
                 spec.minimum_new_rows, spec.minimum_rows_of_each_class
             ),
         ));
@@ -399,7 +452,7 @@ fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(),
             );
             let mut changes = projection::differences(&plan.content, &present.content);
             if world.gate.ids.is_none() {
-                // Nothing runs without them, and when they are back they are others.
+                // Nothing runs without them, and once they are back they are different ones.
                 changes.retain(|change| *change != "the admission policies");
             }
             if !projection::is_whole(plan) {
@@ -449,7 +502,7 @@ fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
 fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     match &draft.status.plan {
         Some(plan) if plan.not_after.0 <= case.now => {
-            let message = format!("the plan was not carried out until {}", plan.not_after.0);
+            let message = format!("the plan expired at {} and was not carried out", plan.not_after.0);
             draft.approved = Verdict::fails(types::APPROVED, why::EXPIRED, message.clone());
             Err(Standing::fails(why::EXPIRED, message))
         }
@@ -482,20 +535,28 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standin
     );
     let missing = needed - approvers;
     let people = if missing == 1 { "person" } else { "people" };
+    // What to type comes first: a long summary is cut in a condition, and is whole in status.plan.summary.
     let words = format!(
-        "waits for {missing} {people} to approve until {}: {}",
-        plan.not_after.0, plan.summary
+        "waits for {missing} {people} to approve until {}",
+        plan.not_after.0
     );
-    // That a plan changed stays said until somebody decides on the new one.
+    // The condition says that the plan changed until a person decides on the new one.
     let changed = conditions::find(&draft.before, types::APPROVED)
         .filter(|before| before.reason == why::PLAN_CHANGED && approvers == 0);
     if draft.approved.reason != why::PLAN_CHANGED {
         draft.approved = match changed {
             Some(before) => Verdict::fails(types::APPROVED, why::PLAN_CHANGED, before.message.clone()),
-            None => Verdict::fails(types::APPROVED, why::AWAITING_APPROVAL, format!("{words}. {how}")),
+            None => Verdict::fails(
+                types::APPROVED,
+                why::AWAITING_APPROVAL,
+                format!("{words}. Approve with: {how}. The plan: {}", plan.summary),
+            ),
         };
     }
-    Err(Standing::waits(draft.approved.reason, words))
+    Err(Standing::waits(
+        draft.approved.reason,
+        format!("{words}: {}", plan.summary),
+    ))
 }
 
 /// Whether decisions on this action prove anything.
@@ -512,7 +573,7 @@ fn enforced(case: &Case<'_>, draft: &mut Draft) {
         Probe::Refused => Verdict::holds(
             kind,
             why::APPROVAL_ENFORCED,
-            "a forged decision on this very action was refused by the admission policies",
+            "the admission policies refused a forged decision on this action",
         ),
         Probe::NotTried => Verdict::unknown(kind, reasons::WAITING, "a forged decision is being tried"),
         Probe::NotRefused(problem) => Verdict::fails(kind, why::APPROVAL_NOT_ENFORCED, problem.clone()),
@@ -535,17 +596,30 @@ fn relied_on(draft: &Draft) -> Result<(), Standing> {
 
 // === what else is in the way ===
 
-/// An alert changes nothing, so it claims nothing.
-fn told(case: &Case<'_>) -> Result<(), Standing> {
+/// An alert changes nothing, so it claims nothing. It has succeeded once the API server has accepted its Event.
+fn alerted(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     if case.kind() != ActionType::SendAlert {
         return Ok(());
     }
     let message = case.action.spec.message.clone().unwrap_or_default();
-    Err(if case.world.alerted {
-        Standing::succeeds(why::ALERTED, message)
-    } else {
-        Standing::works(why::ALERTED, "people are being told").with(Step::Alert(message))
-    })
+    if case.world.delivered {
+        draft.executed = Verdict::holds(types::EXECUTED, why::ALERTED, "the alert was delivered");
+        return Err(Standing::succeeds(why::ALERTED, message));
+    }
+    let standing = Standing::works(why::ALERTED, "the alert is being sent").with(Step::Alert(message));
+    Err(draft.attempt(case, BlockedStep::SendAlert, standing))
+}
+
+/// Nothing is retrained because of drift while so many models drift that the data pipeline broke.
+fn no_storm(case: &Case<'_>) -> Result<(), Standing> {
+    let many = drift::storm_models(&case.world.policy);
+    if case.world.drifting.is_none_or(|drifting| drifting < many) {
+        return Ok(());
+    }
+    let words = format!(
+        "{many} or more models drift within an hour: check the data that reaches them. This goes on when fewer do"
+    );
+    Err(Standing::waits(reasons::STORM_BREAKER, words).again(case.after(LOOK_AGAIN_SECONDS)))
 }
 
 fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
@@ -556,10 +630,10 @@ fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
     if let Some(held) = held {
         let name = name_of(case.model);
         let message = format!(
-            "{} is on hold since it was left; lift that in spec.liftHolds of the Model {name} to go on",
-            held.version
+            "{} is on hold: to lift the hold, add its uid {} to spec.liftHolds of the Model {name}",
+            held.version, held.uid
         );
-        // Who waits here for a person would keep the model claimed for as long.
+        // Waiting here for a person would keep the model claimed for as long.
         return Err(if parent_uid(case.action).is_some() {
             Standing::fails(why::HELD, message)
         } else {
@@ -570,7 +644,7 @@ fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
         let name = name_of(case.model);
         return Err(Standing::waits(
             reasons::PAUSED,
-            format!("{name} is paused; what serves is left as it is"),
+            format!("{name} is paused: spec.paused of the Model is true"),
         ));
     }
     Ok(())
@@ -578,38 +652,51 @@ fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
 
 /// Whether the model is free, and not too many others are being changed.
 fn free(case: &Case<'_>) -> Result<(), Standing> {
-    let taken_over = match case.holder() {
-        None => false,
-        Some(holder) if Some(holder.uid.as_str()) == parent_uid(case.action) => true,
-        Some(holder) => {
-            let by = case
-                .world
-                .actions
-                .iter()
-                .find(|other| uid_of(*other) == holder.uid && !has_ended(other));
-            let urgent =
-                case.kind() == ActionType::RollbackModel && holder.action != ActionType::RollbackModel;
-            if by.is_some() && !urgent {
-                return Err(Standing::waits(
-                    why::MODEL_CLAIMED,
-                    format!("{} is changing the model", holder.name),
-                )
-                .again(case.after(SOON_SECONDS)));
-            }
-            true
-        }
+    let Some(holder) = case.holder() else {
+        return few_in_flight(case);
     };
-    if !taken_over && case.world.in_flight >= case.world.policy.in_flight {
+    if Some(holder.uid.as_str()) == parent_uid(case.action) {
+        return Ok(());
+    }
+    let is_open = case
+        .world
+        .actions
+        .iter()
+        .any(|other| uid_of(other) == holder.uid && !has_ended(other));
+    let urgent = case.kind() == ActionType::RollbackModel && holder.action != ActionType::RollbackModel;
+    if is_open && !urgent {
         return Err(Standing::waits(
-            why::TOO_MANY_IN_FLIGHT,
-            format!(
-                "{} other models are being changed, and {} at a time may be",
-                case.world.in_flight, case.world.policy.in_flight
-            ),
+            why::MODEL_CLAIMED,
+            format!("{} is changing the model", holder.name),
         )
         .again(case.after(SOON_SECONDS)));
     }
-    Ok(())
+    few_in_flight(case)
+}
+
+/// A rollback waits for no other model.
+fn few_in_flight(case: &Case<'_>) -> Result<(), Standing> {
+    if case.kind() == ActionType::RollbackModel || parent_uid(case.action).is_some() {
+        return Ok(());
+    }
+    let (Some(others), policy) = (case.world.in_flight, &case.world.policy) else {
+        return Err(Standing::works(why::CLAIMED, "the model is being claimed"));
+    };
+    let reached = |count: usize, bound: i32| count >= usize::try_from(bound).unwrap_or(0).max(1);
+    let words = if reached(others.namespace, policy.in_flight_per_namespace) {
+        format!(
+            "{} other models of this namespace are being changed, and inFlightPerNamespace is {}",
+            others.namespace, policy.in_flight_per_namespace
+        )
+    } else if reached(others.cluster, policy.in_flight) {
+        format!(
+            "{} other models of the cluster are being changed, and inFlight is {}",
+            others.cluster, policy.in_flight
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Standing::waits(why::TOO_MANY_IN_FLIGHT, words).again(case.after(SOON_SECONDS)))
 }
 
 fn claim(case: &Case<'_>, draft: &Draft) -> Standing {

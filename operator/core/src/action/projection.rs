@@ -1,4 +1,8 @@
-//! The text that a plan's digest is over: `planFormat: 1`, canonical JSON, written field by field.
+//! The text that a plan's digest is over: `planFormat: 2`, canonical JSON, written field by field.
+//!
+//! Format 2 has everything of format 1, and what plans show beside it: where the data of a retraining comes from, who changed
+//! the version, the guard rails that came later. A plan of format 1 that is being carried out goes on; one that still waits
+//! is made again.
 //!
 //! Nothing here is a serialised type of the API: a field that the API gains, or a default that changes, would change
 //! every digest, and with it void what people have approved. Numbers are integers; decimals are their text.
@@ -6,8 +10,8 @@
 use jiff::Timestamp;
 use modelward_crds::{
     AcceptedWindow, ActionPlan, ActionType, Champion, CsvFormat, Dataset, FeatureKind, FeatureSpec, Gate,
-    Model, ModelVersion, PlannedReference, PlannedRoute, PositiveWhen, ReferenceKind, RemediationAction,
-    Risk, SourceStatus, TrainingSource,
+    Model, ModelVersion, PlannedDataset, PlannedReference, PlannedRoute, PositiveWhen, ReferenceKind,
+    RemediationAction, Risk, SourceStatus, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest};
 use serde_json::{Map, Value, json};
@@ -17,7 +21,10 @@ use super::{GateIds, plan::Proposal};
 use crate::policy::Policy;
 
 /// How `content` is written.
-pub const PLAN_FORMAT: i32 = 1;
+pub const PLAN_FORMAT: i32 = 2;
+
+/// Formats that a plan under way may have.
+const KNOWN_FORMATS: [i32; 2] = [1, PLAN_FORMAT];
 
 /// Parts of the content that are a plan's own and no input of it.
 const OWN: [&str; 2] = ["planSequence", "notAfter"];
@@ -49,13 +56,16 @@ pub fn content(
         "risk": risk(proposal.risk),
         "approvalsRequired": proposal.approvals,
         "excludedApprovers": proposal.excluded,
+        "changedBy": proposal.changed_by,
         "notAfter": not_after.as_second(),
         "policy": policy_parts(policy),
         "gate": gate.map(gate_parts),
     });
     if let Some(training) = &proposal.training {
         content["training"] = json!({
-            "targetUid": training.target_uid,
+            "target": training.target.name,
+            "targetUid": training.target.uid,
+            "datasets": training.datasets.iter().map(planned_dataset).collect::<Vec<_>>(),
             "spec": training.spec.to_string(),
             "snapshot": training.snapshot.digest.to_string(),
             "rows": training.snapshot.rows,
@@ -92,8 +102,12 @@ pub fn differences(former: &str, present: &str) -> Vec<String> {
 pub fn is_whole(plan: &ActionPlan) -> bool {
     let content: Value = serde_json::from_str(&plan.content).unwrap_or_default();
     let training = &content["training"];
+    let known = KNOWN_FORMATS.contains(&plan.plan_format);
+    let shown = plan.plan_format == 1 || is_shown(plan, &content);
     let digest_of = |digest: Option<&Digest>| json!(digest.map(ToString::to_string));
-    digest(&plan.content) == plan.digest
+    known
+        && shown
+        && digest(&plan.content) == plan.digest
         && content["planFormat"] == plan.plan_format
         && content["planSequence"] == plan.plan_sequence
         && content["notAfter"] == plan.not_after.0.as_second()
@@ -105,6 +119,24 @@ pub fn is_whole(plan: &ActionPlan) -> bool {
         && training["snapshot"] == digest_of(plan.snapshot.as_ref().map(|snapshot| &snapshot.digest))
         && training["reference"]["digest"]
             == digest_of(plan.reference.as_ref().map(|reference| &reference.digest))
+}
+
+/// Whether what came with format 2 is as the content says.
+fn is_shown(plan: &ActionPlan, content: &Value) -> bool {
+    let said = &content["training"];
+    let of = |value: Value| serde_json::from_str::<Value>(&canonical(&value)).unwrap_or_default();
+    content["changedBy"] == json!(plan.changed_by)
+        && said["reference"] == of(json!(plan.reference.as_ref().map(reference)))
+        && plan.training.as_ref().map_or(said.is_null(), |training| {
+            let datasets = training.datasets.iter().map(planned_dataset).collect::<Vec<_>>();
+            said["target"] == training.target.name.as_str()
+                && said["targetUid"] == json!(training.target.uid)
+                && said["datasets"] == of(json!(datasets))
+                && said["gates"] == of(json!(training.gates.iter().map(gate_bound).collect::<Vec<_>>()))
+                && said["notWorseThan"] == of(json!(training.not_worse_than.as_ref().map(champion)))
+                && said["serveWhenGatesPass"] == training.serve_when_gates_pass
+                && said["sources"] == of(json!(plan.sources.iter().map(source).collect::<Vec<_>>()))
+        })
 }
 
 /// The hash of everything that a training depends on.
@@ -148,6 +180,8 @@ fn words(name: &str) -> String {
         "training" => "what would be trained",
         "risk" | "approvalsRequired" => "its risk",
         "excludedApprovers" => "who may approve",
+        "changedBy" => "who changed the version",
+        "planFormat" => "the format of plans",
         "policy" => "the operator's configuration",
         "gate" => "the admission policies",
         other => other,
@@ -190,7 +224,10 @@ fn policy_parts(policy: &Policy) -> Value {
         "verificationSeconds": policy.verification_seconds,
         "coolDownSeconds": policy.cool_down_seconds,
         "retrainsADay": policy.retrains_a_day,
+        "retrainsADayPerNamespace": policy.retrains_a_day_per_namespace,
         "inFlight": policy.in_flight,
+        "inFlightPerNamespace": policy.in_flight_per_namespace,
+        "claimSeconds": policy.claim_seconds,
         "stormModels": policy.storm_models,
     })
 }
@@ -218,6 +255,16 @@ fn source(source: &SourceStatus) -> Value {
         "sha256": source.sha256.to_string(),
         "rows": source.rows,
         "positiveRows": source.positive_rows,
+    })
+}
+
+fn planned_dataset(dataset: &PlannedDataset) -> Value {
+    json!({
+        "name": dataset.name,
+        "location": dataset.location,
+        "locationSha256": dataset.location_sha256.to_string(),
+        "host": dataset.host,
+        "sha256": dataset.sha256.map(|digest| digest.to_string()),
     })
 }
 

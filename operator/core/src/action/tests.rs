@@ -1,4 +1,4 @@
-//! Actions in a house of their own: objects in memory, one decision and one write at a time, as the controller does it.
+//! Actions in a house of their own: objects in memory behind the round that the controller runs.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,19 @@ use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVe
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::round::Taken;
 use super::*;
 use crate::model::RolloutSeen;
 
+mod ends;
+mod forged;
+mod plans;
+mod rest;
+
 /// What serves when nothing happened yet.
 const FIRST: i64 = 1_000;
+/// The user name of the operator.
+const OPERATOR: &str = "system:serviceaccount:modelward-system:modelward-operator";
 
 /// Everything that the controller would see.
 struct House {
@@ -21,8 +29,14 @@ struct House {
     reports: Vec<DriftReport>,
     policy: Policy,
     gate: GateSeen,
+    dataset: DatasetSeen,
     job: JobSeen,
-    in_flight: i32,
+    in_flight: InFlight,
+    drifting: usize,
+    /// Steps that the API server refuses, and its answer.
+    refuses: Option<(BlockedStep, String)>,
+    /// Steps that were tried and refused.
+    refused: usize,
     now: i64,
     /// Versions that were ever routed, in order.
     routed: Vec<String>,
@@ -139,8 +153,12 @@ impl House {
             reports: Vec::new(),
             policy: Policy::default(),
             gate: gate(),
+            dataset: DatasetSeen::Present("rows".into()),
             job: JobSeen::Missing,
-            in_flight: 0,
+            in_flight: InFlight::default(),
+            drifting: 0,
+            refuses: None,
+            refused: 0,
             now: FIRST + 200,
             routed: Vec::new(),
             writes: 0,
@@ -197,7 +215,7 @@ impl House {
         self.status().conditions = object(conditions);
     }
 
-    fn world(&self, action: &RemediationAction, known: &Known) -> World {
+    fn world(&self, action: &RemediationAction) -> World {
         World {
             policy: self.policy.clone(),
             model: Some(self.model.clone()),
@@ -205,7 +223,7 @@ impl House {
             actions: self.actions.values().cloned().collect(),
             window: self.reports.first().cloned(),
             reports: self.reports.clone(),
-            dataset: DatasetSeen::Present("rows".into()),
+            dataset: self.dataset.clone(),
             watched: false,
             job: match action
                 .status
@@ -217,84 +235,34 @@ impl House {
             },
             obstacle: None,
             gate: self.gate.clone(),
-            in_flight: self.in_flight,
-            number: known.number,
-            alerted: known.alerted,
+            in_flight: counts_others(action, at(self.now)).then_some(self.in_flight),
+            drifting: asks_for_drift(action).then_some(self.drifting),
+            operator: OPERATOR.into(),
+            number: None,
+            delivered: false,
         }
     }
 
-    fn crashes(&mut self) -> bool {
+    /// A write that took place. The process may end after it.
+    fn wrote(&mut self) -> Result<(), Crashed> {
         self.writes += 1;
-        self.crash_after == Some(self.writes)
+        if self.crash_after == Some(self.writes) {
+            return Err(Crashed);
+        }
+        Ok(())
     }
 
     /// One reconcile of one action. Whether anything was written.
     fn reconcile(&mut self, name: &str) -> bool {
-        let mut known = Known::default();
-        let mut wrote = false;
-        for _ in 0..24 {
-            let Some(action) = self.actions.get(name).cloned() else {
-                return wrote;
-            };
-            let decision = decide(&action, &self.world(&action, &known), at(self.now));
-            known = Known::default();
-            let recorded_first = decision.step.as_ref().is_none_or(Step::is_recorded_first);
-            if recorded_first && action.status.as_ref() != Some(&decision.status) {
-                self.actions.get_mut(name).unwrap().status = Some(decision.status);
-                wrote = true;
-                if self.crashes() {
-                    return true;
-                }
-                continue;
-            }
-            let Some(step) = decision.step else { return wrote };
-            wrote = true;
-            match step {
-                Step::TakeNumber(status) => {
-                    known.number = status.plan_sequence;
-                    self.model.status = Some(*status);
-                }
-                Step::Claim(status) | Step::Release(status) => self.model.status = Some(*status),
-                Step::Route(status, _) => {
-                    let own = self
-                        .model
-                        .status
-                        .as_ref()
-                        .and_then(|status| status.active_action.clone());
-                    assert_eq!(own.unwrap().uid, uid_of(&action), "effects without a claim");
-                    self.routed
-                        .extend(status.routes.iter().map(|route| route.version.clone()));
-                    self.model.status = Some(*status);
-                }
-                Step::StartSnapshot(_) => {
-                    self.actions.get_mut(name).unwrap().status = Some(decision.status);
-                }
-                Step::CreateVersion(mut made) => {
-                    assert!(
-                        !self
-                            .versions
-                            .iter()
-                            .any(|there| name_of(there) == name_of(&*made))
-                    );
-                    made.metadata.uid = Some("v-made".into());
-                    made.metadata.creation_timestamp = Some(Time(at(self.now)));
-                    self.versions.push(*made);
-                }
-                Step::CreatePromotion(mut made) => {
-                    made.metadata.uid = Some(format!("u-{}", name_of(&*made)));
-                    made.metadata.creation_timestamp = Some(Time(at(self.now)));
-                    self.actions.insert(name_of(&*made).to_owned(), *made);
-                }
-                Step::Alert(_) => {
-                    self.alerts += 1;
-                    known.alerted = true;
-                }
-            }
-            if self.crashes() {
-                return true;
-            }
+        let before = self.writes;
+        let mut hands = InMemory {
+            house: self,
+            name: name.to_owned(),
+        };
+        match at_once(round::round(&mut hands)) {
+            Ok(round::Rest::Busy) => panic!("{name} does not come to rest"),
+            Ok(_) | Err(Crashed) => self.writes != before,
         }
-        panic!("{name} does not come to rest");
     }
 
     /// Reconciles every action until nothing is left to write.
@@ -384,11 +352,114 @@ impl House {
     }
 }
 
-/// What one round of the controller knows.
-#[derive(Default)]
-struct Known {
-    number: Option<i64>,
-    alerted: bool,
+/// The process ended.
+struct Crashed;
+
+/// The round's hands in a house.
+struct InMemory<'a> {
+    house: &'a mut House,
+    name: String,
+}
+
+impl round::Hands for InMemory<'_> {
+    type Error = Crashed;
+
+    async fn action(&mut self) -> Result<Option<RemediationAction>, Crashed> {
+        Ok(self.house.actions.get(&self.name).cloned())
+    }
+
+    async fn world(&mut self, action: &RemediationAction) -> Result<World, Crashed> {
+        Ok(self.house.world(action))
+    }
+
+    fn now(&self) -> Timestamp {
+        at(self.house.now)
+    }
+
+    async fn write(
+        &mut self,
+        action: &RemediationAction,
+        status: &RemediationActionStatus,
+    ) -> Result<bool, Crashed> {
+        if action.status.as_ref() == Some(status) {
+            return Ok(false);
+        }
+        self.house.actions.get_mut(&self.name).unwrap().status = Some(status.clone());
+        self.house.wrote()?;
+        Ok(true)
+    }
+
+    async fn take(&mut self, step: Step, action: &RemediationAction, _: &World) -> Result<Taken, Crashed> {
+        let house = &mut *self.house;
+        let kind = match &step {
+            Step::StartSnapshot(_) => Some(BlockedStep::StartSnapshot),
+            Step::CreateVersion(_) => Some(BlockedStep::CreateVersion),
+            Step::CreatePromotion(_) => Some(BlockedStep::CreatePromotion),
+            Step::Alert(_) => Some(BlockedStep::SendAlert),
+            _ => None,
+        };
+        if let (Some(kind), Some((refused, answer))) = (kind, &house.refuses)
+            && kind == *refused
+        {
+            house.refused += 1;
+            return Ok(Taken::Blocked(Obstacle {
+                step: kind,
+                reason: ObstacleReason::Refused,
+                object: "an object".into(),
+                message: format!("{answer} (used: {})", house.refused),
+            }));
+        }
+        let taken = match step {
+            Step::TakeNumber(status) | Step::Claim(status) | Step::Release(status) => {
+                house.model.status = Some(*status);
+                Taken::Done
+            }
+            Step::Route(status, _) => {
+                let own = super::active(&house.model).unwrap();
+                assert_eq!(own.uid, uid_of(action), "effects without a claim");
+                house
+                    .routed
+                    .extend(status.routes.iter().map(|route| route.version.clone()));
+                house.model.status = Some(*status);
+                Taken::Done
+            }
+            Step::StartSnapshot(_) => Taken::Made("job".into()),
+            Step::CreateVersion(mut made) => {
+                assert!(
+                    !house
+                        .versions
+                        .iter()
+                        .any(|there| name_of(there) == name_of(&*made))
+                );
+                made.metadata.uid = Some("v-made".into());
+                made.metadata.creation_timestamp = Some(Time(at(house.now)));
+                house.versions.push(*made);
+                Taken::Made("v-made".into())
+            }
+            Step::CreatePromotion(mut made) => {
+                let uid = format!("u-{}", name_of(&*made));
+                made.metadata.uid = Some(uid);
+                made.metadata.creation_timestamp = Some(Time(at(house.now)));
+                house.actions.insert(name_of(&*made).to_owned(), *made);
+                Taken::Done
+            }
+            Step::Alert(_) => {
+                house.alerts += 1;
+                Taken::Done
+            }
+        };
+        house.wrote()?;
+        Ok(taken)
+    }
+}
+
+/// The outcome of a future that never waits.
+fn at_once<F: Future>(future: F) -> F::Output {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(outcome) => outcome,
+        std::task::Poll::Pending => panic!("it waits for something"),
+    }
 }
 
 // === PromoteModel ===
@@ -560,7 +631,7 @@ fn a_rejection_of_what_is_done_already_is_kept_and_stops_nothing() {
             .void_because
             .as_ref()
             .unwrap()
-            .contains("being carried out")
+            .contains("began to be carried out")
     );
 }
 
@@ -584,7 +655,7 @@ fn the_next_look_is_not_after_the_end_of_the_plan() {
         house
     };
     let action = &house.actions["promote"];
-    let decision = decide(action, &house.world(action, &Known::default()), at(house.now));
+    let decision = decide(action, &house.world(action), at(house.now));
     assert_eq!(decision.again, Some(house.plan("promote").not_after.0));
 }
 
@@ -762,11 +833,17 @@ fn a_promotion_of_what_serves_or_is_gone_or_failed_its_gates_ends_at_once() {
 #[test]
 fn actions_beyond_those_that_may_be_under_way_wait() {
     let mut house = House::new([promotion(2)]);
-    house.in_flight = 4;
+    house.in_flight.namespace = 4;
     house.settle().approve("promote", "alice");
     house.succeeded("promote", "Unknown", "TooManyInFlight");
     assert_eq!(house.claimed(), None);
-    house.in_flight = 3;
+    house.in_flight = InFlight {
+        namespace: 3,
+        cluster: 16,
+    };
+    house.settle();
+    house.succeeded("promote", "Unknown", "TooManyInFlight");
+    house.in_flight.cluster = 15;
     house.settle();
     assert_eq!(house.claimed(), Some("promote"));
 }
@@ -909,9 +986,12 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     house.succeeded("retrain", "Unknown", "AwaitingApproval");
     let plan = house.plan("retrain").clone();
     let words = format!(
-        "retrain heart on cleveland.csv + hungarian.csv, 597 rows, {}; serve it if F1 is at least 0.75 and it is not worse than \
-         heart-1; the window of 01:00-02:00 becomes the reference",
-        digest(77).short()
+        "retrain heart as heart-1 is trained, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
+         heart-disease, key hungarian.csv, 294 rows; serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of \
+         heart-1 (bundle {}); the window from 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z (147 rows) becomes the reference; risk \
+         Medium, 1 approval, not by maker, until 1970-01-04T00:20:00Z",
+        digest(77).short(),
+        digest(1).short()
     );
     assert_eq!(plan.summary, words);
     house.approve("retrain", "alice");
@@ -927,7 +1007,12 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     );
     assert_eq!(training.reference.unwrap().counts, digest(9));
     assert_eq!(made.spec.provenance.unwrap().action.uid, "u-retrain");
-    assert!(made.metadata.owner_references.is_none() && made.metadata.annotations.is_none());
+    assert!(made.metadata.owner_references.is_none());
+    let annotations = made.metadata.annotations.clone().unwrap();
+    assert_eq!(
+        annotations,
+        [(annotations::CREATED_BY.to_owned(), OPERATOR.to_owned())].into()
+    );
     assert_eq!(house.serves(), ["heart-1"]);
 
     gates(&mut house, "True");
@@ -1065,7 +1150,11 @@ fn ended_actions_beyond_those_that_are_kept_go_the_oldest_first_and_open_ones_st
     }
     house.settle();
     let all: Vec<RemediationAction> = house.actions.values().cloned().collect();
-    let names: Vec<&str> = surplus(&all, Some(&house.model), 2)
+    let policy = Policy {
+        alerts_kept: 2,
+        ..Policy::default()
+    };
+    let names: Vec<&str> = surplus(&all, Some(&house.model), &policy, at(house.now))
         .into_iter()
         .map(name_of)
         .collect();

@@ -13,7 +13,10 @@ mod verdict;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-pub use propose::{Decision, MOST_RETRAINS, Proposed, World, drifting_models, propose, remember};
+pub use propose::{
+    Decision, DriftingModels, MOST_RETRAINS, Proposed, World, propose, remember, retrainings_within_a_day,
+    storm_models,
+};
 pub use schedule::{DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_scheduled, prunable, report_name, schedule};
 pub use verdict::{Step, away_status, drift_words, refused_status, step, verdict_status};
 

@@ -2,7 +2,7 @@
 //!
 //! Guard rails are counted over what the model remembers of its proposals and never over actions: those can be deleted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,7 +17,7 @@ use super::{
     schedule::{is_open, is_scheduled, rests_on},
     window_words,
 };
-use crate::{conditions::whole_seconds, name_hash, policy::Policy, reasons};
+use crate::{action::is_waiting_for_a_plan, conditions::whole_seconds, name_hash, policy::Policy, reasons};
 
 /// Proposals that a model remembers: as many as its schema holds.
 const REMEMBERED: usize = 32;
@@ -46,8 +46,10 @@ pub struct World<'a> {
     pub reports: &'a [DriftReport],
     /// Actions of the model.
     pub actions: &'a [RemediationAction],
-    /// How many models drift at present: [`drifting_models`].
+    /// How many models drift at present, as they count for this one: [`DriftingModels::counted_for`].
     pub drifting: usize,
+    /// Retrainings that were proposed for the models of the namespace within a day: [`retrainings_within_a_day`].
+    pub retrainings: usize,
     /// Guard rails.
     pub policy: &'a Policy,
 }
@@ -124,26 +126,62 @@ pub fn remember(proposals: &[Proposal], new: Proposal, now: Timestamp) -> Vec<Pr
     kept
 }
 
-/// How many models have a window that ended within the last hour and drifted.
-///
-/// A label can be written by whoever makes a report, the uid of what was judged only by the operator: a version with five
-/// labels is one model, and a model with five versions too.
-pub fn drifting_models(reports: &[DriftReport], now: Timestamp) -> usize {
-    let (mut models, mut versions) = (BTreeSet::new(), BTreeSet::new());
-    for report in reports {
-        let status = report
-            .status
-            .as_ref()
-            .filter(|status| status.verdict == Some(DriftVerdict::Drift));
-        let age = now.as_second() - report.spec.end_time.0.as_second();
-        if let (Some(status), Some(model)) = (status, report.labels().get(labels::MODEL))
-            && age <= STORM_SECONDS
-        {
-            models.insert((report.namespace(), model.clone()));
-            versions.insert(status.version_uid.clone());
+/// Models that have a window that ended within the last hour and drifted, by namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DriftingModels {
+    by_namespace: BTreeMap<String, usize>,
+}
+
+// === impl DriftingModels ===
+
+impl DriftingModels {
+    /// Counts them.
+    ///
+    /// Anyone who makes a report can write its label, only the operator the uid of what was judged: a version with five
+    /// labels is one model, and a model with five versions too.
+    pub fn of<'a>(reports: impl IntoIterator<Item = &'a DriftReport>, now: Timestamp) -> Self {
+        let mut seen = BTreeMap::<String, (BTreeSet<String>, BTreeSet<Option<String>>)>::new();
+        for report in reports {
+            let status = report
+                .status
+                .as_ref()
+                .filter(|status| status.verdict == Some(DriftVerdict::Drift));
+            let age = now.as_second() - report.spec.end_time.0.as_second();
+            if let (Some(status), Some(model)) = (status, report.labels().get(labels::MODEL))
+                && age <= STORM_SECONDS
+            {
+                let (models, versions) = seen.entry(report.namespace().unwrap_or_default()).or_default();
+                models.insert(model.clone());
+                versions.insert(status.version_uid.clone());
+            }
         }
+        let by_namespace = seen
+            .into_iter()
+            .map(|(namespace, (models, versions))| (namespace, models.len().min(versions.len())))
+            .collect();
+        Self { by_namespace }
     }
-    models.len().min(versions.len())
+
+    /// How many there are.
+    pub fn total(&self) -> usize {
+        self.by_namespace.values().sum()
+    }
+
+    /// How many count for a storm in this namespace: all of its own, and of each other namespace fewer than half of the
+    /// `many` that make a storm. One tenant alone cannot stop the retraining of the others.
+    pub fn counted_for(&self, namespace: &str, many: usize) -> usize {
+        let share = many.saturating_sub(1) / 2;
+        self.by_namespace
+            .iter()
+            .map(|(of, count)| {
+                if of == namespace {
+                    *count
+                } else {
+                    share.min(*count)
+                }
+            })
+            .sum()
+    }
 }
 
 // === the chain, in its order ===
@@ -199,9 +237,9 @@ fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     // A dry run carries nothing out, so it answers nothing.
     let open = world.actions.iter().find(|action| {
         let answers = action.spec.action == ActionType::RetrainModel || rests_on(action, uid);
-        answers && !action.spec.dry_run && is_open(action)
+        answers && !action.spec.dry_run && is_open(action) && !is_waiting_for_a_plan(action)
     })?;
-    let message = format!("{} is not done yet", open.name_any());
+    let message = format!("{} has not ended", open.name_any());
     Some(kept(reasons::ACTION_OPEN, &message))
 }
 
@@ -225,10 +263,18 @@ fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
         .filter(|one| seconds_since(one, now) < DAY)
         .count();
     let message = format!(
-        "{spent} retrainings of {} were proposed within a day, and {budget} are the most",
+        "{spent} retrainings of {} were proposed within a day; retrainsADay is {budget}",
         world.model.name_any()
     );
-    (spent >= budget).then(|| kept(reasons::BUDGET_SPENT, &message))
+    if spent >= budget {
+        return Some(kept(reasons::BUDGET_SPENT, &message));
+    }
+    let most = usize::try_from(world.policy.retrains_a_day_per_namespace).unwrap_or(0);
+    let message = format!(
+        "{} retrainings of models in this namespace were proposed within a day; retrainsADayPerNamespace is {most}",
+        world.retrainings
+    );
+    (world.retrainings >= most).then(|| kept(reasons::BUDGET_SPENT, &message))
 }
 
 // === words and parts ===
@@ -241,8 +287,22 @@ fn kept(reason: &'static str, message: &str) -> Decision {
 }
 
 fn is_storm(world: &World<'_>) -> bool {
-    let many = usize::try_from(world.policy.storm_models).unwrap_or(0).max(1);
-    world.drifting >= many
+    world.drifting >= storm_models(world.policy)
+}
+
+/// How many retrainings were proposed for these models within a day.
+pub fn retrainings_within_a_day<'a>(models: impl IntoIterator<Item = &'a Model>, now: Timestamp) -> usize {
+    let of_model = |model: &'a Model| {
+        of_type(model, ActionType::RetrainModel)
+            .filter(|one| seconds_since(one, now) < DAY)
+            .count()
+    };
+    models.into_iter().map(of_model).sum()
+}
+
+/// So many models that drift at once are a storm.
+pub fn storm_models(policy: &Policy) -> usize {
+    usize::try_from(policy.storm_models).unwrap_or(0).max(1)
 }
 
 /// An alert is for people: the same model does not raise one at each window.
@@ -252,7 +312,7 @@ fn alert(world: &World<'_>, alert: Decision, now: Timestamp) -> Decision {
 
 fn storm_alert(world: &World<'_>) -> Decision {
     let words = format!(
-        "{} models drift within an hour: validate the data that reaches them, nothing is retrained; {}",
+        "{} models drift within an hour: check the data that reaches them, nothing is retrained; {}",
         world.drifting,
         drift_words(features(world.report)),
     );

@@ -439,6 +439,7 @@ struct Scene {
     reports: Vec<DriftReport>,
     actions: Vec<RemediationAction>,
     drifting: usize,
+    retrainings: usize,
     policy: Policy,
 }
 
@@ -451,6 +452,7 @@ impl Scene {
             reports: Vec::new(),
             actions: Vec::new(),
             drifting: 1,
+            retrainings: 0,
             policy: Policy::default(),
         }
     }
@@ -463,6 +465,7 @@ impl Scene {
             reports: &self.reports,
             actions: &self.actions,
             drifting: self.drifting,
+            retrainings: self.retrainings,
             policy: &self.policy,
         };
         propose(&world, at(now))
@@ -585,7 +588,7 @@ fn many_models_that_drift_at_once_raise_an_alert_and_retrain_nothing() {
             .spec
             .message
             .unwrap()
-            .starts_with("5 models drift within an hour: validate the data")
+            .starts_with("5 models drift within an hour: check the data")
     );
     scene.remember(ActionType::SendAlert, 3640);
     assert_eq!(scene.kept(3640 + 3599), reasons::COOL_DOWN);
@@ -605,7 +608,7 @@ fn a_storm_is_counted_by_models_and_not_by_reports_or_labels() {
         report.status.as_mut().unwrap().version_uid = Some(version.into());
         report
     };
-    let count = |reports: &[DriftReport]| drifting_models(reports, at(3600));
+    let count = |reports: &[DriftReport]| DriftingModels::of(reports, at(3600)).total();
     assert_eq!(
         count(&[drift("a", "1", 3600), drift("b", "2", 0), drift("c", "3", -1)]),
         2
@@ -613,6 +616,42 @@ fn a_storm_is_counted_by_models_and_not_by_reports_or_labels() {
     assert_eq!(count(&[drift("a", "1", 3600), drift("a", "2", 3600)]), 1);
     assert_eq!(count(&[drift("a", "1", 3600), drift("b", "1", 3600)]), 1);
     assert_eq!(count(&[judged(made(3600), DriftVerdict::NoDrift)]), 0);
+}
+
+#[test]
+fn a_namespace_has_a_budget_over_all_its_models() {
+    let mut scene = Scene::new();
+    scene.retrainings = 31;
+    assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
+    scene.retrainings = 32;
+    assert_eq!(scene.kept(3640), reasons::BUDGET_SPENT);
+    let mut model = scene.model.clone();
+    model.status.as_mut().unwrap().proposals = [0, 3600, 7200]
+        .map(|second| Proposal {
+            name: "retrain".into(),
+            action: ActionType::RetrainModel,
+            cause: second.to_string(),
+            at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(second)),
+        })
+        .to_vec();
+    assert_eq!(retrainings_within_a_day([&model, &model], at(86_400)), 4);
+}
+
+#[test]
+fn a_retraining_that_waits_for_a_plan_does_not_hold_up_the_next_one() {
+    let mut scene = Scene::new();
+    let mut waiting: RemediationAction = RemediationAction::new("waiting", scene.proposed(3640).spec);
+    scene.actions.push(waiting.clone());
+    assert_eq!(scene.kept(3640), reasons::ACTION_OPEN);
+    let conditions = serde_json::json!([
+        {"type": "Succeeded", "status": "Unknown", "reason": "DatasetNotFound", "message": "",
+            "lastTransitionTime": at(3640).to_string()},
+        {"type": "Reconciling", "status": "False", "reason": "DatasetNotFound", "message": "",
+            "lastTransitionTime": at(3640).to_string()},
+    ]);
+    waiting.status = serde_json::from_value(serde_json::json!({"conditions": conditions})).unwrap();
+    scene.actions = vec![waiting];
+    assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
 }
 
 #[test]

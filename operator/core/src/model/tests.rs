@@ -620,9 +620,19 @@ fn what_others_write_on_the_record_stays() {
         "claimedAt": at(5).to_string(),
     }))
     .unwrap();
+    world.actions.push(ActionSeen {
+        name: "a".into(),
+        uid: "u".into(),
+        open: false,
+        candidate: None,
+    });
     let before = model.status.clone();
     step(&mut model, &world, 20);
     assert_eq!(model.status, before);
+    // A claim of an action that is gone is released.
+    world.actions[0].uid = "made again".into();
+    step(&mut model, &world, 20);
+    assert_eq!(model.status.unwrap().active_action, None);
 }
 
 #[test]

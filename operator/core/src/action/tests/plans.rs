@@ -1,0 +1,237 @@
+//! What a plan shows, what its digest covers, and that neither changes by accident.
+
+use super::*;
+
+/// Plans as they were made by format 1, and their names.
+const FORMAT_1: &str = include_str!("../golden/format-1.tsv");
+/// Name, digest and content of plans of format 2.
+const FORMAT_2: &str = include_str!("../golden/format-2.tsv");
+
+fn changed_by(version: &mut ModelVersion, people: &[&str]) {
+    let all = version.metadata.annotations.get_or_insert_default();
+    for (index, person) in people.iter().enumerate() {
+        all.insert(
+            format!("{}{}", annotations::CHANGED_BY_PREFIX, index + 1),
+            (*person).to_owned(),
+        );
+    }
+}
+
+/// A plan of each kind.
+fn every_plan() -> Vec<(&'static str, modelward_crds::ActionPlan)> {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    let promotion_plan = house.plan("promote").clone();
+    let mut changed = House::new([promotion(2)]);
+    changed_by(&mut changed.versions[1], &["eve", "system:serviceaccount:ci:bot"]);
+    changed.settle();
+    let retrain = retraining(snapshot(294, Some(106)));
+    house.approve("promote", "alice");
+    house.roll_out();
+    house.settle();
+    house.now += 700;
+    house.settle();
+    house
+        .actions
+        .insert("back".into(), action("back", "RollbackModel", json!({})));
+    house.settle();
+    let mut alert = House::new([action("alert", "SendAlert", json!({"message": "heart drifts"}))]);
+    alert.settle();
+    vec![
+        ("promotion", promotion_plan),
+        ("promotion of a changed version", changed.plan("promote").clone()),
+        ("retraining", retrain.plan("retrain").clone()),
+        ("rollback", house.plan("back").clone()),
+        ("alert", alert.plan("alert").clone()),
+    ]
+}
+
+#[test]
+fn contents_and_digests_of_format_2_are_the_golden_ones() {
+    let lines: Vec<String> = every_plan()
+        .into_iter()
+        .map(|(name, plan)| format!("{name}\t{}\t{}", plan.digest, plan.content))
+        .collect();
+    let golden: Vec<&str> = FORMAT_2.lines().collect();
+    assert_eq!(lines, golden, "\n{}\n", lines.join("\n"));
+}
+
+#[test]
+fn format_2_says_everything_that_format_1_said_in_the_same_words() {
+    let new = every_plan();
+    let mut compared = 0;
+    for line in FORMAT_1.lines() {
+        let (name, plan) = line.split_once('\t').unwrap();
+        let old: modelward_crds::ActionPlan = serde_json::from_str(plan).unwrap();
+        assert!(
+            projection::is_whole(&old),
+            "{name}: a plan under way goes on after an upgrade"
+        );
+        let (_, new) = new.iter().find(|(of, _)| *of == name).unwrap();
+        assert_ne!(old.digest, new.digest);
+        let mut old: Value = serde_json::from_str(&old.content).unwrap();
+        let mut new: Value = serde_json::from_str(&new.content).unwrap();
+        new["planFormat"] = json!(1);
+        for content in [&mut old, &mut new] {
+            // Guard rails have other defaults and more of them; who made a version may not approve its retraining either.
+            let fields = content.as_object_mut().unwrap();
+            fields.remove("policy");
+            fields.remove("excludedApprovers");
+        }
+        new.as_object_mut().unwrap().remove("changedBy");
+        if let Some(training) = new.get_mut("training").and_then(Value::as_object_mut) {
+            training.remove("target");
+            training.remove("datasets");
+        }
+        assert_eq!(old, new, "{name}");
+        compared += 1;
+    }
+    assert_eq!(compared, 4);
+}
+
+#[test]
+fn the_plan_of_a_retraining_shows_hosts_margin_champion_and_who_changed_the_version() {
+    let mut house = House::new([]);
+    let target = &mut house.versions[0];
+    let retraining = target.spec.retraining.as_mut().unwrap();
+    retraining.margin = "0.99".parse().unwrap();
+    retraining.datasets[0].dataset = object(json!({
+        "uri": "https://data.hospital.example@evil.example:8443/hungarian.csv?token=1", "sha256": digest(5),
+    }));
+    changed_by(target, &["eve"]);
+    house
+        .actions
+        .insert("retrain".into(), action("retrain", "RetrainModel", json!({})));
+    house.job = snapshot(294, Some(106));
+    house.settle();
+    let plan = house.plan("retrain");
+    for shown in [
+        "host evil.example:8443, hungarian.csv",
+        "ConfigMap heart-disease, key cleveland.csv",
+        "at most 0.99 worse than that of heart-1",
+        &digest(1).short(),
+        "spec of heart-1 changed since it was created, by eve",
+        "risk Medium, 1 approval, not by maker, eve, until ",
+    ] {
+        assert!(plan.summary.contains(shown), "{shown} is not in {}", plan.summary);
+    }
+    assert_eq!(plan.excluded_approvers, ["maker", "eve"]);
+    assert_eq!(plan.changed_by, ["eve"]);
+    let training = plan.training.clone().unwrap();
+    assert_eq!(training.datasets[1].host.as_deref(), Some("evil.example:8443"));
+    assert_eq!(training.datasets[1].sha256, Some(digest(5)));
+    assert_eq!(training.not_worse_than.unwrap().margin.as_str(), "0.99");
+    let content: Value = serde_json::from_str(&plan.content).unwrap();
+    assert_eq!(content["training"]["notWorseThan"]["margin"], "0.99");
+    assert_eq!(content["training"]["datasets"][1]["host"], "evil.example:8443");
+
+    house.approve("retrain", "eve");
+    house.succeeded("retrain", "Unknown", "AwaitingApproval");
+    house.approve("retrain", "maker");
+    house.succeeded("retrain", "Unknown", "AwaitingApproval");
+    house.approve("retrain", "alice");
+    house.succeeded("retrain", "Unknown", "Training");
+}
+
+#[test]
+fn who_changes_a_version_after_an_approval_voids_it() {
+    let mut house = House::new([promotion(2)]);
+    house.policy.medium_approvals = 2;
+    house.settle().approve("promote", "eve");
+    changed_by(&mut house.versions[1], &["eve"]);
+    house.settle();
+    house.succeeded("promote", "Unknown", "PlanChanged");
+    assert!(
+        house
+            .plan("promote")
+            .summary
+            .contains("changed since it was created, by eve")
+    );
+    house.approve("promote", "alice");
+    house.approve("promote", "eve");
+    assert_eq!(house.serves(), ["heart-1"]);
+    house.approve("promote", "bob");
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
+fn what_a_plan_shows_is_what_its_digest_is_over() {
+    let changes: [(&str, &dyn Fn(&mut modelward_crds::ActionPlan)); 9] = [
+        ("changed by", &|plan| plan.changed_by = vec!["eve".into()]),
+        ("target", &|plan| {
+            plan.training.as_mut().unwrap().target.name = "heart-9".into()
+        }),
+        ("host", &|plan| {
+            plan.training.as_mut().unwrap().datasets[0].host = Some("good.example".into());
+        }),
+        ("location", &|plan| {
+            plan.training.as_mut().unwrap().datasets[0].location = "ConfigMap good, key x".into();
+        }),
+        ("gates", &|plan| plan.training.as_mut().unwrap().gates.clear()),
+        ("margin", &|plan| {
+            let champion = plan.training.as_mut().unwrap().not_worse_than.as_mut().unwrap();
+            champion.margin = "0.01".parse().unwrap();
+        }),
+        ("no training", &|plan| plan.training = None),
+        ("rows of a source", &|plan| plan.sources[0].rows = 1),
+        ("rows of the window", &|plan| {
+            plan.reference.as_mut().unwrap().rows = Some(1)
+        }),
+    ];
+    for (what, change) in changes {
+        let house = retraining(snapshot(294, Some(106)));
+        let mut plan = house.plan("retrain").clone();
+        assert!(projection::is_whole(&plan));
+        change(&mut plan);
+        assert!(!projection::is_whole(&plan), "{what} is shown and not covered");
+    }
+}
+
+#[test]
+fn the_longest_plan_is_shown_whole_and_fits() {
+    let mut house = House::new([action("retrain", "RetrainModel", json!({}))]);
+    let target = &mut house.versions[0];
+    let long = |number: usize| {
+        object(json!({"uri": format!("https://{}.example/{}", "h".repeat(200), "x".repeat(1800 + number))}))
+    };
+    let named = |number: usize| modelward_crds::NamedDataset {
+        name: format!("{}{number}", "n".repeat(39)),
+        dataset: long(number),
+    };
+    target.spec.source.training.as_mut().unwrap().dataset = long(0);
+    target.spec.source.training.as_mut().unwrap().additional_datasets = (1..9).map(named).collect();
+    target.spec.retraining.as_mut().unwrap().datasets = (9..17).map(named).collect();
+    let people: Vec<String> = (0..16)
+        .map(|number| format!("{number}{}", "u".repeat(200)))
+        .collect();
+    changed_by(target, &people.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut result = JobResult::new(JobStage::Snapshot, JobVerdict::Succeeded, "done");
+    result.digest = Some(digest(77));
+    result.rows = Some(900);
+    result.sources = (0..16)
+        .map(|number| SourceRecord {
+            name: "s".repeat(256),
+            sha256: digest(number),
+            rows: 100,
+            positive_rows: Some(50),
+        })
+        .collect();
+    house.job = JobSeen::Finished(Box::new(result));
+    house.settle();
+    house.succeeded("retrain", "Unknown", "AwaitingApproval");
+    let plan = house.plan("retrain");
+    assert!(
+        plan.summary.contains("risk Medium, 1 approval") && plan.summary.ends_with('Z'),
+        "cut"
+    );
+    assert!(plan.summary.chars().count() < 16_384, "{}", plan.summary.len());
+    assert!(plan.content.chars().count() < 65536, "{}", plan.content.len());
+    assert!(house.says("retrain", types::APPROVED).1 == "AwaitingApproval");
+    let status = house.actions["retrain"].status.as_ref().unwrap();
+    let approved = conditions::find(&status.conditions, types::APPROVED).unwrap();
+    assert!(
+        approved.message.contains("modelward.io/approve=true"),
+        "{}",
+        approved.message
+    );
+}
