@@ -28,6 +28,8 @@ VARIANTS=(
   "rbac.aggregate=false,fullnameOverride=other"
   "gate.enabled=false"
   "gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
+  "gate.children.enabled=false"
+  "gate.children.writers[0].user=system:serviceaccount:velero:velero,gate.children.writers[0].resources={services,deployments},operator.watchNamespace=default,gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
 # values, then a part of the sentence
@@ -40,6 +42,10 @@ REFUSED=(
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
   "gate.operators.Team_A=somebody" "invalid propertyName 'Team_A'"
   "gate.operators.team-a=" "does not match pattern"
+  "gate.operators.team-a=it's" "does not match pattern"
+  "gate.children.writers[0].user=velero" "missing property 'resources'"
+  "gate.children.writers[0].user=velero,gate.children.writers[0].resources={nodes}" "value must be one of 'pods'"
+  "gate.children.writers[0].user=it's,gate.children.writers[0].resources={pods}" "does not match pattern"
   "remediation.risks.Retrain=High" "additional properties 'Retrain' not allowed"
   "remediation.risks.RetrainModel=None" "value must be one of 'Low', 'Medium', 'High'"
   "remediation.mediumApprovals=0" "minimum: got 0, want 1"
@@ -65,7 +71,7 @@ lint() {
     ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | matches aggregate-to || die "$role is aggregated ($variant)"
   done
   render gate.enabled=true --api-versions "$STAMPS" >"$WORK/rendered"
-  [ "$(grep -c '^kind: MutatingAdmissionPolicy$' "$WORK/rendered")" = 3 ] || die "a cluster that can stamp gets no stamps"
+  [ "$(grep -c '^kind: MutatingAdmissionPolicy$' "$WORK/rendered")" = 4 ] || die "a cluster that can stamp gets no stamps"
   render gate.enabled=true >"$WORK/rendered"
   ! grep -q '^kind: MutatingAdmissionPolicy' "$WORK/rendered" || die "a cluster that cannot stamp gets stamps"
   for ((i = 0; i < ${#REFUSED[@]}; i += 2)); do
