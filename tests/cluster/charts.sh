@@ -28,6 +28,8 @@ VARIANTS=(
   "rbac.aggregate=false,fullnameOverride=other"
   "gate.enabled=false"
   "gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
+  "gate.children.enabled=false"
+  "gate.children.writers[0].user=system:serviceaccount:velero:velero,gate.children.writers[0].resources={services,deployments},operator.watchNamespace=default,gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
 # values, then a part of the sentence
@@ -40,6 +42,10 @@ REFUSED=(
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
   "gate.operators.Team_A=somebody" "invalid propertyName 'Team_A'"
   "gate.operators.team-a=" "does not match pattern"
+  "gate.operators.team-a=it's" "does not match pattern"
+  "gate.children.writers[0].user=velero" "missing property 'resources'"
+  "gate.children.writers[0].user=velero,gate.children.writers[0].resources={nodes}" "value must be one of 'pods'"
+  "gate.children.writers[0].user=it's,gate.children.writers[0].resources={pods}" "does not match pattern"
   "remediation.risks.Retrain=High" "additional properties 'Retrain' not allowed"
   "remediation.risks.RetrainModel=None" "value must be one of 'Low', 'Medium', 'High'"
   "remediation.mediumApprovals=0" "minimum: got 0, want 1"
