@@ -167,7 +167,7 @@ choose_addresses() {
 # What a start that was cut short has left. Its state is of use only where it was complete once.
 clear_former_start() {
   if [ -n "$(node_processes)" ]; then
-    say "a former start of cluster $NAME was cut short: ending what is left of it"
+    say "ending what is left of a former start of cluster $NAME"
     end_node
   fi
   ip link del "$VETH" 2>/dev/null || true
@@ -343,6 +343,7 @@ load() {
       continue
     fi
     archive=$(mktemp "$STATE/image.XXXXXX")
+    at_exit rm -f "$archive"
     "$HERE/images.sh" archive "$image" "$archive"
     on_node ctr -n k8s.io images import "$archive" >/dev/null </dev/null
     rm -f "$archive"

@@ -114,13 +114,30 @@ cluster_tools() {
   fi
 }
 
+# Whether the API server of a cluster that is up answers; after a minute it does not.
+answers() {
+  local since=$SECONDS
+  until [ "$(kubectl get --raw /readyz --request-timeout=10s 2>/dev/null)" = ok ]; do
+    [ $((SECONDS - since)) -lt 60 ] || return 1
+    sleep 1
+  done
+}
+
 up() {
+  local running=
   [ "$PLACE" = kind ] || lock_cluster
   if is_up; then
-    say "cluster $NAME runs already ($PLACE, $STATE)"
     cluster_tools
-    kubectl get --raw /readyz --request-timeout=30s >/dev/null ||
-      die "the API server of cluster $NAME does not answer (logs in $STATE/log): \`cluster.sh down\` ends it, \`cluster.sh up\` makes another"
+    if answers; then
+      running=yes
+    elif [ "$PLACE" = kind ]; then
+      die "the API server of cluster $NAME does not answer: \`cluster.sh down\` ends it, \`cluster.sh up\` makes another"
+    else
+      say "the API server of cluster $NAME does not answer ($(tail -n 1 "$STATE/log/node.log")): starting the cluster again"
+    fi
+  fi
+  if [ -n "$running" ]; then
+    say "cluster $NAME runs already ($PLACE, $STATE)"
   else
     prepare
     cluster_tools
@@ -142,8 +159,12 @@ environment() {
 
 case ${1:-} in
   fetch)
-    [ "$PLACE" = kind ] || need_cluster_packages
-    fetch_tools
+    if [ "$PLACE" = bare ]; then
+      need_cluster_packages
+      fetch_tools
+    elif ! type -P kubectl >/dev/null || ! type -P helm >/dev/null; then
+      fetch_tools
+    fi
     ;;
   tools) build_tools ;;
   up) up ;;

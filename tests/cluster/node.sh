@@ -210,5 +210,13 @@ run coredns ./coredns -conf Corefile
 await 120 log/kubelet.log "the node registers" bin/kubectl --kubeconfig admin.kubeconfig get node "$NODE"
 echo "ready" >ready
 trap - ERR
-# PID 1 of the namespace: it collects what containers leave and ends only when it is killed.
-while true; do wait -n 2>/dev/null || sleep 1; done
+# PID 1 of the namespace: it collects what containers leave and ends only when it is killed. A component that ends is named in its log.
+while true; do
+  code=0
+  wait -n -p ended 2>/dev/null || code=$?
+  # Without any child there is nothing to wait for.
+  [ $code != 127 ] || sleep 1
+  for component in "${COMPONENTS[@]}"; do
+    [ "${component#*:}" != "${ended:-}" ] || echo "$(date -u +%FT%TZ) ${component%:*} ended with exit status $code"
+  done
+done

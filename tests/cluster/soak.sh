@@ -109,6 +109,12 @@ kill_down() {
   wait "$pid" 2>/dev/null || true
 }
 
+kill_api_server() {
+  local pid
+  pid=$("$HERE/cluster.sh" node pgrep -xf 'bin/kube-apiserver .*')
+  "$HERE/cluster.sh" node kill -KILL "$pid"
+}
+
 killed() {
   local moment
   for moment in "${MOMENTS[@]}"; do
@@ -118,10 +124,13 @@ killed() {
   cluster up
   kill_down
   up_and_down "\`down\` killed while it removed the state, and then"
+  cluster up
+  kill_api_server
+  up_and_down "the API server of a cluster that was up killed, and then"
   kill_up_at tokens.csv
   cluster down
   say "killed when there was tokens.csv, and then down"
-  printf 'killed at %s moments, up the next time each time\n' $((${#MOMENTS[@]} + 2))
+  printf 'killed at %s moments, up the next time each time\n' $((${#MOMENTS[@]} + 3))
 }
 
 # === all ===
