@@ -22,6 +22,9 @@ test_packages() {
   need_python
 }
 
+# A first run needs about this much; later ones have it.
+[ -d "$CARGO_TARGET_DIR" ] || need_disk 15 "$CACHE"
+
 case ${1:-} in
   demo) step "fetch: packages" packages ;;
   test) step "fetch: packages" test_packages ;;

@@ -83,6 +83,7 @@ fetch() {
   choose_builder
   need_programs
   need_crates
+  lock_images
   [ "$BUILDER" = docker ] || step "image postgres" build_postgres
 }
 
@@ -150,12 +151,15 @@ build_postgres() {
 
 # === commands ===
 
-# Two builds at once would take each other's context away.
+# Two builds at once would take each other's context away. A build that was killed leaves a container, which holds a copy of its
+# image.
 lock_images() {
   exec 7>"$IMAGES/.lock"
-  flock -n 7 && return
-  say "another command builds images; waiting for it"
-  flock 7
+  flock -n 7 || {
+    say "another command builds images; waiting for it"
+    flock 7
+  }
+  [ "$BUILDER" = docker ] || builder rm --all >/dev/null 2>&1 || true
 }
 
 build() {

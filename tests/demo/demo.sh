@@ -295,7 +295,7 @@ story_table() {
 
 # === all ===
 
-"$TESTS/fetch.sh" demo
+step "what comes from elsewhere" "$TESTS/fetch.sh" demo
 step "programs and images" build_images
 step "cluster" bring_up
 step "images into the cluster" load_images
