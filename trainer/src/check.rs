@@ -733,10 +733,10 @@ mod tests {
             ..part("d.csv", &table, training)
         };
         let violations = check(&[part], training, &tolerances).unwrap_err();
-        violations
+        let lines = violations
             .iter()
-            .map(|violation| format!("{}: {}\n", violation.column, violation.message))
-            .collect()
+            .map(|violation| format!("{}: {}", violation.column, violation.message));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
