@@ -391,7 +391,11 @@ impl Known {
                 self.unreadable = self.objects.values().filter(|seen| seen.unreadable).count();
                 before
                     .into_iter()
-                    .filter(|(place, seen)| self.objects.get(place).is_none_or(|now| now.uid != seen.uid))
+                    .filter(|(place, seen)| {
+                        self.objects
+                            .get(place)
+                            .is_none_or(|now| now.uid != seen.uid)
+                    })
                     .map(|(place, seen)| metadata(place, seen))
                     .collect()
             }

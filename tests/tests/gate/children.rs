@@ -184,7 +184,7 @@ impl Served {
             .await
             .unwrap();
         let kube_system = |name: &'static str| Person::account(api, "kube-system", name);
-        // These write by requests that their roles allow and a test does not make: update in place of patch.
+        // Their roles grant update, and the merge patches of this test need patch.
         let controller = |name: &str| {
             let name = format!("system:serviceaccount:kube-system:{name}");
             Person::impersonated(api, &name, &["system:masters"])
@@ -206,7 +206,10 @@ impl Served {
             eve,
         };
         let nodes: Api<DynamicObject> = Api::all_with(gate.admin.client.clone(), &NODE.resource());
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}});
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
+            "status": {"capacity": {"cpu": "4", "pods": "100"}, "allocatable": {"cpu": "4", "pods": "100"}},
+        });
         nodes
             .create(&PostParams::default(), &serde_json::from_value(node).unwrap())
             .await
