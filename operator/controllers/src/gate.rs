@@ -207,9 +207,8 @@ async fn probe_namespace(
         && judged_by.as_deref() != Some(operators)
     {
         return Ok(Some(format!(
-            "the API server judges by an old copy of the ConfigMap with the operators: {} instead of {operators}. If this lasts \
-             for more than a minute, restart the API servers, which read a ConfigMap no more after all policies that use it \
-             were deleted and made again",
+            "the API server judges by another copy of the ConfigMap with the operators than the stored one: {} instead of \
+             {operators}. If this lasts for more than a minute, restart the API servers",
             judged_by.as_deref().unwrap_or("none"),
         )));
     }
@@ -681,4 +680,163 @@ fn selects_label(selector: Option<&LabelSelector>) -> bool {
         .as_deref()
         .is_some_and(|all| matches!(all, [one] if one.key == labels::MODEL && one.operator == "Exists"));
     by_expression && selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(name: &str) -> ValidatingAdmissionPolicy {
+        let conditions: Vec<Value> = conditions_of(name)
+            .iter()
+            .map(|name| json!({"name": name, "expression": "true"}))
+            .collect();
+        let failure = if [gate::NAMES, gate::SCALE_BOUNDS].contains(&name) {
+            "Ignore"
+        } else {
+            "Fail"
+        };
+        let objects = if name == gate::CHILDREN {
+            json!({"matchExpressions": [{"key": labels::MODEL, "operator": "Exists"}]})
+        } else {
+            json!({})
+        };
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "uid": format!("uid of {name}"), "generation": 1},
+            "spec": {
+                "failurePolicy": failure,
+                "matchConditions": conditions,
+                "matchConstraints": {"namespaceSelector": {}, "objectSelector": objects},
+            },
+        }))
+        .unwrap()
+    }
+
+    fn binding(name: &str) -> ValidatingAdmissionPolicyBinding {
+        let parameters = match name {
+            gate::NAMES | gate::SCALE_BOUNDS => json!({"selector": {}, "parameterNotFoundAction": "Allow"}),
+            gate::EXEC => json!({
+                "selector": {"matchExpressions": [{"key": labels::MODEL, "operator": "Exists"}]},
+                "parameterNotFoundAction": "Allow",
+            }),
+            _ => json!({"name": "modelward-gate", "namespace": "system", "parameterNotFoundAction": "Deny"}),
+        };
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "uid": format!("uid of the binding of {name}"), "generation": 1},
+            "spec": {"policyName": name, "validationActions": ["Deny", "Audit"], "paramRef": parameters},
+        }))
+        .unwrap()
+    }
+
+    fn whole() -> Policies {
+        let all = || gate::ALL.iter().chain(&gate::ALL_CHILDREN);
+        Policies {
+            policies: all().map(|name| ((*name).to_owned(), policy(name))).collect(),
+            bindings: all().map(|name| ((*name).to_owned(), binding(name))).collect(),
+        }
+    }
+
+    #[test]
+    fn each_policy_is_identified_and_those_on_children_only_where_the_chart_brought_them() {
+        for (children, count) in [
+            (false, gate::ALL.len()),
+            (true, gate::ALL.len() + gate::ALL_CHILDREN.len()),
+        ] {
+            let ids = identify_policies(&whole(), children).unwrap();
+            assert_eq!(ids.len(), count);
+        }
+        for name in gate::ALL_CHILDREN {
+            let mut found = whole();
+            found.policies.remove(name);
+            assert!(identify_policies(&found, false).is_ok());
+            let gap = identify_policies(&found, true).unwrap_err();
+            assert_eq!(gap, format!("the admission policy {name} does not exist"));
+        }
+    }
+
+    #[test]
+    fn a_policy_or_binding_that_is_narrowed_is_named() {
+        for name in gate::ALL.iter().chain(&gate::ALL_CHILDREN) {
+            let change =
+                |change: &dyn Fn(&mut ValidatingAdmissionPolicy, &mut ValidatingAdmissionPolicyBinding)| {
+                    let (mut policy, mut binding) = (policy(name), binding(name));
+                    change(&mut policy, &mut binding);
+                    find_policy_gap(name, &policy, &binding)
+                };
+            let narrow: MatchResources =
+                serde_json::from_value(json!({"namespaceSelector": {"matchLabels": {"a": "b"}}})).unwrap();
+            assert_eq!(change(&|_, _| {}), None);
+            let gaps = [
+                change(&|policy, _| {
+                    let spec = policy.spec.as_mut().unwrap();
+                    spec.match_conditions.get_or_insert_default().clear();
+                    spec.match_conditions.get_or_insert_default().push(
+                        serde_json::from_value(json!({"name": "never", "expression": "false"})).unwrap(),
+                    );
+                }),
+                change(&|policy, _| policy.spec.as_mut().unwrap().match_constraints = Some(narrow.clone())),
+                change(&|_, binding| binding.spec.as_mut().unwrap().match_resources = Some(narrow.clone())),
+                change(&|_, binding| {
+                    binding.spec.as_mut().unwrap().validation_actions = Some(vec!["Audit".into()]);
+                }),
+                change(&|_, binding| binding.spec.as_mut().unwrap().policy_name = Some("other".into())),
+            ];
+            for gap in gaps {
+                assert!(gap.is_some_and(|gap| gap.contains(name)), "{name}");
+            }
+        }
+        for name in [gate::NAMES, gate::SCALE_BOUNDS, gate::EXEC] {
+            let mut bound = binding(name);
+            let selector = json!({"matchLabels": {"only": "some"}});
+            bound.spec.as_mut().unwrap().param_ref.as_mut().unwrap().selector =
+                serde_json::from_value(selector).unwrap();
+            assert!(find_policy_gap(name, &policy(name), &bound).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn all_policies_read_the_operators_from_one_config_map() {
+        for name in [gate::STATUS, gate::MODELS, gate::ORIGINS, gate::RECORDS] {
+            let mut found = whole();
+            let bound = found.bindings.get_mut(name).unwrap();
+            bound.spec.as_mut().unwrap().param_ref.as_mut().unwrap().name = Some("other".into());
+            let gap = identify_policies(&found, false).unwrap_err();
+            assert!(gap.contains(name) && gap.contains("another ConfigMap"), "{gap}");
+        }
+    }
+
+    fn refused(message: &str) -> Error {
+        let status = kube::core::Status::failure(message, "Forbidden").with_code(403);
+        Error::Api {
+            action: "try".into(),
+            source: Box::new(kube::Error::Api(Box::new(status))),
+        }
+    }
+
+    #[test]
+    fn only_the_refusal_of_the_policy_itself_proves_that_it_is_at_work() {
+        let by = |policy: &str| refused(&format!("ValidatingAdmissionPolicy '{policy}' denied request: x"));
+        let gap = |tried| gap_unless_refused::<()>(gate::CHILDREN, TRIAL, tried).unwrap();
+        assert_eq!(gap(Err(by(gate::CHILDREN))), None);
+        assert!(gap(Err(by(gate::IMITATIONS))).is_some_and(|gap| gap.contains("not by")));
+        assert!(gap(Ok(())).is_some_and(|gap| gap.contains("not at work")));
+        let judged = refused("denied request: operators=system:a,system:b;");
+        assert_eq!(
+            operators_in_refusal(&judged).as_deref(),
+            Some("system:a,system:b")
+        );
+    }
+
+    #[test]
+    fn a_maker_that_is_not_the_caller_must_be_stamped_or_refused() {
+        let made = |maker: Option<&str>| {
+            let mut made = DynamicObject::new("x", &ApiResource::erase::<ModelVersion>(&()));
+            made.metadata.annotations =
+                maker.map(|maker| [(annotations::CREATED_BY.into(), maker.into())].into());
+            gap_unless_stamped(gate::VERSIONS, annotations::CREATED_BY, "me", Ok(made)).unwrap()
+        };
+        assert_eq!(made(Some("me")), None);
+        assert!(made(Some(NEVER_MADE)).is_some());
+        assert!(made(None).is_some());
+    }
 }

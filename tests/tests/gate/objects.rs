@@ -348,12 +348,7 @@ pub async fn models(gate: &Gate, tally: &mut Tally) {
         let outcome = gate
             .patch::<Model>(&gate.bob, "heart", json!({"metadata": metadata}), false)
             .await;
-        tally.refused(
-            attack,
-            By::AnyOf(&[MODELS, ORIGINS]),
-            "only the operator sets",
-            outcome,
-        );
+        tally.refused(attack, By::AnyOf(&[MODELS, ORIGINS]), "the operator set", outcome);
     }
     for paused in [true, false] {
         let outcome = gate

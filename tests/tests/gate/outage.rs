@@ -15,7 +15,7 @@ use modelward_crds::{
     ActionType::RetrainModel,
     ModelVersion, RemediationAction,
     annotations::{APPROVE, CREATED_BY, PROPOSED_BY},
-    gate::{DECISIONS, STATUS, VERSIONS},
+    gate::{DECISIONS, ORIGINS, RECORDS, STATUS, VERSIONS},
 };
 use modelward_kit::apiserver::User;
 use serde_json::json;
@@ -132,7 +132,7 @@ pub async fn what_the_operator_sees(gate: &Gate, tally: &mut Tally) {
         .await;
     tally.refused(
         "an approval while the parameters are away",
-        By::Policy(DECISIONS),
+        By::AnyOf(&[DECISIONS, RECORDS]),
         "no params found",
         outcome,
     );
@@ -142,7 +142,12 @@ pub async fn what_the_operator_sees(gate: &Gate, tally: &mut Tally) {
         ..PostParams::default()
     };
     let outcome = gate.of::<ModelVersion>(&gate.bob).create(&dry, &version).await;
-    tally.allowed("a version while the parameters are away", outcome);
+    tally.refused(
+        "a version while the parameters are away",
+        By::AnyOf(&[RECORDS, ORIGINS]),
+        "no params found",
+        outcome,
+    );
     apply_chart(gate.api, true).unwrap();
     until("the parameters back", async || status().await.is_ok())
         .await
