@@ -581,9 +581,9 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
             && plan
                 .summary
                 .contains("ConfigMap hungarian, key hungarian.csv, 294 rows")
-            && plan
-                .summary
-                .contains("serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of heart-1"),
+            && plan.summary.contains(
+                "serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of heart-1"
+            ),
         "{}",
         plan.summary
     );
@@ -703,7 +703,9 @@ async fn quota(house: &House, resource: &str, used: usize) -> Result<()> {
     let probe: ModelVersion = serde_json::from_value(probe)?;
     until("the quota to be at work", async || {
         let tried = house.all::<ModelVersion>().create(&dry, &probe).await;
-        Ok(tried.is_err_and(|error| error.to_string().contains("exceeded quota")).then_some(()))
+        Ok(tried
+            .is_err_and(|error| error.to_string().contains("exceeded quota"))
+            .then_some(()))
     })
     .await
 }
@@ -711,9 +713,9 @@ async fn quota(house: &House, resource: &str, used: usize) -> Result<()> {
 /// Writes of the operator to RemediationActions that had an effect.
 fn action_writes(house: &House) -> usize {
     let writes = house.calls.writes();
-    let of_actions = writes.iter().filter(|call| {
-        call.resource.starts_with("remediationactions") && !call.dry_run && call.status < 300
-    });
+    let of_actions = writes
+        .iter()
+        .filter(|call| call.resource.starts_with("remediationactions") && !call.dry_run && call.status < 300);
     of_actions.count()
 }
 
@@ -723,7 +725,10 @@ async fn writes_of_a_look(house: &House) -> Result<usize> {
     let looks = || house.metric("reconciles_total", "\"action\"");
     let before = looks();
     house.nudge("heart-1").await?;
-    until("the actions to be looked at", async || Ok((looks() > before).then_some(()))).await?;
+    until("the actions to be looked at", async || {
+        Ok((looks() > before).then_some(()))
+    })
+    .await?;
     Ok(action_writes(house))
 }
 

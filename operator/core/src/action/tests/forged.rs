@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A change of a version that is there.
+type Change<'a> = &'a dyn Fn(&mut ModelVersion);
+
 /// A retraining that claimed the model and ended before it made its version.
 fn claimed() -> House {
     let mut house = retraining(snapshot(294, Some(106)));
@@ -59,7 +62,7 @@ fn a_version_that_another_made_with_the_name_and_provenance_of_an_action_is_not_
 
 #[test]
 fn every_field_of_the_spec_counts_and_so_does_the_maker() {
-    let changes: [(&str, &dyn Fn(&mut ModelVersion)); 10] = [
+    let changes: [(&str, Change<'_>); 10] = [
         ("maker", &|version| {
             let all = version.metadata.annotations.as_mut().unwrap();
             all.insert(annotations::CREATED_BY.into(), "eve".into());
@@ -73,14 +76,14 @@ fn every_field_of_the_spec_counts_and_so_does_the_maker() {
             version.spec.source.training.as_mut().unwrap().snapshot = Some(digest(66));
         }),
         ("gates", &|version| {
-            version.spec.source.training.as_mut().unwrap().gates.clear()
+            version.spec.source.training.as_mut().unwrap().gates.clear();
         }),
         ("champion", &|version| {
             version.spec.source.training.as_mut().unwrap().not_worse_than = None;
         }),
         ("serving", &|version| version.spec.serving.replicas.max = 9),
         ("monitoring", &|version| {
-            version.spec.monitoring.window_seconds = 10
+            version.spec.monitoring.window_seconds = 10;
         }),
         ("retraining", &|version| version.spec.retraining = None),
     ];

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A change of a plan that is there.
+type Change<'a> = &'a dyn Fn(&mut modelward_crds::ActionPlan);
+
 /// Plans as they were made by format 1, and their names.
 const FORMAT_1: &str = include_str!("../golden/format-1.tsv");
 /// Name, digest and content of plans of format 2.
@@ -156,10 +159,10 @@ fn who_changes_a_version_after_an_approval_voids_it() {
 
 #[test]
 fn what_a_plan_shows_is_what_its_digest_is_over() {
-    let changes: [(&str, &dyn Fn(&mut modelward_crds::ActionPlan)); 9] = [
+    let changes: [(&str, Change<'_>); 9] = [
         ("changed by", &|plan| plan.changed_by = vec!["eve".into()]),
         ("target", &|plan| {
-            plan.training.as_mut().unwrap().target.name = "heart-9".into()
+            plan.training.as_mut().unwrap().target.name = "heart-9".into();
         }),
         ("host", &|plan| {
             plan.training.as_mut().unwrap().datasets[0].host = Some("good.example".into());
@@ -175,7 +178,7 @@ fn what_a_plan_shows_is_what_its_digest_is_over() {
         ("no training", &|plan| plan.training = None),
         ("rows of a source", &|plan| plan.sources[0].rows = 1),
         ("rows of the window", &|plan| {
-            plan.reference.as_mut().unwrap().rows = Some(1)
+            plan.reference.as_mut().unwrap().rows = Some(1);
         }),
     ];
     for (what, change) in changes {
