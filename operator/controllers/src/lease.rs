@@ -243,7 +243,7 @@ impl Election {
     }
 }
 
-fn is_done(stop: &mut (impl Future<Output = ()> + futures::future::FusedFuture + Unpin)) -> bool {
+fn is_done(stop: &mut (impl futures::future::FusedFuture<Output = ()> + Unpin)) -> bool {
     stop.is_terminated() || stop.now_or_never().is_some()
 }
 

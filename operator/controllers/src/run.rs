@@ -269,7 +269,14 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
         .graceful_shutdown_on(stopped)
         .run(
             |object, ctx| async move {
-                guarded(&object, &ctx, "model", &ctx.models_backoff, model::reconcile).await
+                Box::pin(guarded(
+                    &object,
+                    &ctx,
+                    "model",
+                    &ctx.models_backoff,
+                    model::reconcile,
+                ))
+                .await
             },
             |object, error, ctx| policy(&*object, error, &ctx, "model", &ctx.models_backoff),
             ctx,

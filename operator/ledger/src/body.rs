@@ -26,6 +26,8 @@ pub(crate) struct Incoming {
     /// What the caller calls it: `blob`, `manifest`, …
     what: &'static str,
     limit: u64,
+    /// The bytes that it says it has.
+    length: Option<u64>,
     idle: Duration,
     seen: u64,
 }
@@ -52,6 +54,7 @@ impl Incoming {
             stream: body.into_data_stream(),
             what,
             limit,
+            length,
             idle,
             seen: 0,
         })
@@ -86,6 +89,11 @@ impl Incoming {
     /// Bytes that came until now.
     pub(crate) const fn seen(&self) -> u64 {
         self.seen
+    }
+
+    /// The bytes that it has at most.
+    pub(crate) fn most(&self) -> u64 {
+        self.length.unwrap_or(self.limit)
     }
 
     /// What the caller calls it.

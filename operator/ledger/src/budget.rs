@@ -35,7 +35,7 @@ pub(crate) struct Budget {
 #[derive(Debug)]
 pub(crate) struct Held {
     bytes: Bytes,
-    _permits: Vec<OwnedSemaphorePermit>,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 // === impl Held ===
@@ -68,26 +68,25 @@ impl Budget {
         }
     }
 
-    /// Reads a body whole. Each piece waits for memory: a sender that stalls holds only what it has sent.
+    /// Reads a body whole, once there is memory for all of it: bodies that wait hold nothing, and come in their order.
     pub(crate) async fn read(&self, namespace: &str, mut body: Incoming) -> Result<Held, ApiError> {
         let what = body.what();
+        let bytes = u32::try_from(body.most()).unwrap_or(u32::MAX).min(self.share);
         let share = self.share_of(namespace);
+        // The namespace's own share first: who waits for it holds nothing of the others'.
+        let reserve = async {
+            let own = share.acquire_many_owned(bytes).await.ok()?;
+            let all = self.all.clone().acquire_many_owned(bytes).await.ok()?;
+            Some([own, all])
+        };
+        let Ok(Some(permits)) = timeout(PATIENCE, reserve).await else {
+            return Err(ApiError::Unavailable(format!(
+                "too many bodies are being read for namespace {namespace}: send the {what} again later"
+            )));
+        };
         let reading = async {
-            let (mut all, mut permits) = (BytesMut::new(), Vec::new());
+            let mut all = BytesMut::new();
             while let Some(piece) = body.next().await? {
-                let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX).min(self.share);
-                // The namespace's own share first: who waits for it holds nothing of the others'.
-                for semaphore in [&share, &self.all] {
-                    let permit = timeout(PATIENCE, semaphore.clone().acquire_many_owned(bytes)).await;
-                    match permit {
-                        Ok(Ok(permit)) => merge(&mut permits, permit),
-                        _ => {
-                            return Err(ApiError::Unavailable(format!(
-                                "too many bodies are being read for namespace {namespace}: send the {what} again later"
-                            )));
-                        }
-                    }
-                }
                 all.extend_from_slice(&piece);
             }
             Ok(Held {
@@ -113,17 +112,6 @@ impl Budget {
     }
 }
 
-/// Permits of one semaphore are kept as one.
-fn merge(permits: &mut Vec<OwnedSemaphorePermit>, permit: OwnedSemaphorePermit) {
-    match permits
-        .iter_mut()
-        .find(|known| Arc::ptr_eq(known.semaphore(), permit.semaphore()))
-    {
-        Some(known) => known.merge(permit),
-        None => permits.push(permit),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, extract::Request};
@@ -131,7 +119,11 @@ mod tests {
     use super::*;
 
     fn body(bytes: usize) -> Incoming {
-        let request = Request::new(Body::from(vec![b'x'; bytes]));
+        let body = Body::from(vec![b'x'; bytes]);
+        let request = Request::builder()
+            .header("content-length", bytes)
+            .body(body)
+            .unwrap();
         Incoming::new(request, "batch", 1 << 20, Duration::from_secs(1)).unwrap()
     }
 

@@ -39,9 +39,10 @@ pub(super) async fn put_blob(
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let mut body = Incoming::new(request, "blob", app.max_blob_bytes, app.idle_timeout)?;
+    // One that does not say its length is counted once its manifest is in the index.
     let more = Amount {
         rows: 0,
-        bytes: length.unwrap_or(app.max_blob_bytes),
+        bytes: length.unwrap_or(0),
     };
     app.quota
         .take(&app.database, &namespace, Kept::Artifacts, more)
