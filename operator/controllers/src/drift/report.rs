@@ -186,9 +186,7 @@ pub(crate) async fn drifting(ctx: &Context, namespace: &str) -> Result<usize, Er
 
 /// Retrainings that were proposed within a day for the models of the namespace.
 async fn retrainings(ctx: &Context, namespace: &str) -> Result<usize, Error> {
-    let models = ctx
-        .list::<Model>(Some(namespace), &ListParams::default())
-        .await?;
+    let models = ctx.list::<Model>(Some(namespace), &ListParams::default()).await?;
     Ok(drift::retrainings_within_a_day(&models, ctx.now()))
 }
 
