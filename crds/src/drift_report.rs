@@ -207,7 +207,8 @@ pub struct IncarnationCounts {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportProposal {
-    /// `Proposed`, or what kept an action from being proposed: CoolDown, BudgetSpent, ActionOpen, Paused, NotServing.
+    /// `Proposed`, or what kept an action from being proposed: CoolDown, BudgetSpent, ActionOpen, Paused, NotServing,
+    /// ActionRefused.
     #[schemars(length(max = 64))]
     pub reason: String,
     /// The same in words.

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use modelward_controllers::Config;
 use modelward_core::policy::Policy;
-use modelward_ledger::MigrateConfig;
+use modelward_ledger::{MigrateConfig, Quotas};
+
+const MIB: u64 = 1024 * 1024;
 
 /// Keeps tabular models healthy on Kubernetes.
 #[derive(Debug, Parser)]
@@ -110,6 +112,21 @@ pub struct LedgerArgs {
     /// Where to listen.
     #[arg(long, env = "MODELWARD_LEDGER_ADDR", default_value = "0.0.0.0:8090")]
     addr: SocketAddr,
+    /// Where probes and metrics are served besides.
+    #[arg(long, env = "MODELWARD_LEDGER_PROBE_ADDR")]
+    probe_addr: Option<SocketAddr>,
+    /// Totals of counts that one namespace may keep; 0 is no bound, as for the other quotas.
+    #[arg(long, env = "MODELWARD_LEDGER_QUOTA_TOTALS", default_value_t = 500_000)]
+    quota_totals: u64,
+    /// Their size in MiB.
+    #[arg(long, env = "MODELWARD_LEDGER_QUOTA_TOTAL_MIB", default_value_t = 1024)]
+    quota_total_mib: u64,
+    /// Labels that one namespace may keep.
+    #[arg(long, env = "MODELWARD_LEDGER_QUOTA_LABELS", default_value_t = 5_000_000)]
+    quota_labels: u64,
+    /// Size of the bundles and snapshots that one namespace may keep, in MiB.
+    #[arg(long, env = "MODELWARD_LEDGER_QUOTA_ARTIFACT_MIB", default_value_t = 20_480)]
+    quota_artifact_mib: u64,
     /// File with the database's URL; read again at each attempt to connect.
     #[arg(
         long,
@@ -191,6 +208,13 @@ impl From<LedgerArgs> for modelward_ledger::Config {
     fn from(args: LedgerArgs) -> Self {
         Self {
             addr: args.addr,
+            probe_addr: args.probe_addr,
+            quotas: Quotas {
+                totals: args.quota_totals,
+                total_bytes: args.quota_total_mib.saturating_mul(MIB),
+                labels: args.quota_labels,
+                artifact_bytes: args.quota_artifact_mib.saturating_mul(MIB),
+            },
             database_url_file: args.database_url_file,
             store: args.store,
             audience: args.audience,

@@ -3,11 +3,16 @@
 mod args;
 mod operator;
 mod telemetry;
+mod termination;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use args::Command;
 use clap::Parser as _;
+use termination::Termination;
+
+/// What still runs when the work has ended has so long.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,7 +22,17 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let args = args::Args::parse();
     telemetry::init(args.log_format);
-    match run(args.command) {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("failed to start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(args.command));
+    // A name that is being resolved can block for half a minute: it does not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -26,11 +41,19 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn run(command: Command) -> anyhow::Result<()> {
+    let termination = Termination::listen()?;
     match command {
-        Command::Run(args) => Box::pin(operator::run(*args)).await,
-        Command::Ledger(args) => Ok(modelward_ledger::serve(args.into(), operator::terminated()).await?),
-        Command::Migrate(args) => Ok(modelward_ledger::migrate(args.into()).await?),
+        Command::Run(args) => Box::pin(operator::run(*args, termination)).await,
+        Command::Ledger(args) => {
+            let asked = async move { termination.asked().await };
+            Ok(modelward_ledger::serve(args.into(), asked).await?)
+        }
+        Command::Migrate(args) => {
+            tokio::select! {
+                migrated = modelward_ledger::migrate(args.into()) => Ok(migrated?),
+                () = termination.asked() => anyhow::bail!("ended by a signal before the schema was brought up to date"),
+            }
+        }
     }
 }

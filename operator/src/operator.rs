@@ -12,15 +12,13 @@ use axum::{
 };
 use kube::{Client, Config as KubeConfig};
 use modelward_controllers::{Clock, Context, Health, LedgerClient, Metrics, lease::Election};
+use modelward_ledger::listen::{self, Limits};
 use prometheus_client::registry::Registry;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::args::RunArgs;
+use crate::{args::RunArgs, termination::Termination};
 
-/// What Prometheus is told about the text below it: it refuses a scrape without it.
+/// The content type of the metrics: Prometheus refuses a scrape without it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone)]
@@ -29,8 +27,8 @@ struct Probes {
     registry: Arc<Registry>,
 }
 
-/// Reconciles until the process is told to end or loses the lease.
-pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+/// Reconciles until the process is asked to end or loses the lease.
+pub async fn run(args: RunArgs, termination: Termination) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let probes = Probes {
@@ -40,17 +38,38 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.metrics_addr)
         .await
         .with_context(|| format!("failed to listen on {}", args.metrics_addr))?;
-    let server = axum::serve(listener, router(probes.clone())).into_future();
+    // In a task of its own: nothing that the controllers compute may hold a probe up.
+    let serving = tokio::spawn(listen::serve(
+        listener,
+        router(probes.clone()),
+        Limits::PROBES,
+        std::future::pending(),
+        Duration::ZERO,
+    ));
+    tokio::select! {
+        worked = work(args, metrics, probes.health, termination) => worked,
+        _ = serving => bail!("metrics and probes cannot be served any more"),
+    }
+}
 
+/// Waits for the lease, leads, and gives the lease back.
+async fn work(
+    args: RunArgs,
+    metrics: Metrics,
+    health: Health,
+    termination: Termination,
+) -> anyhow::Result<()> {
     let clock: Clock = Arc::new(|| {
         let since = std::time::SystemTime::now();
         since
             .try_into()
             .unwrap_or(modelward_controllers::Timestamp::UNIX_EPOCH)
     });
-    let mut config = KubeConfig::infer()
-        .await
-        .context("failed to find out how to reach the API server")?;
+    let configured = tokio::select! {
+        configured = KubeConfig::infer() => configured,
+        () = termination.asked() => return Ok(()),
+    };
+    let mut config = configured.context("failed to find out how to reach the API server")?;
     // The client would try again for minutes; a reconcile has a deadline and a backoff of its own.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
@@ -64,50 +83,54 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         clock.clone(),
     );
 
-    let work = async {
-        tokio::select! {
-            () = election.acquire() => {}
-            () = terminated() => return Ok(()),
-        }
-        tracing::info!(lease.holder = args.pod_name, "{} leads", args.pod_name);
-        metrics.leads(true);
-        let ctx = Arc::new(Context::new(
-            client,
-            args.config(),
-            ledger,
-            metrics.clone(),
-            &args.pod_name,
-            clock,
-        ));
-        let lost = tokio::select! {
-            () = modelward_controllers::run(ctx, probes.health.clone(), terminated()) => false,
-            () = election.hold() => true,
-        };
-        metrics.leads(false);
-        if lost {
-            // Others may lead already: nothing of ours may go on.
-            bail!("the lease was lost");
-        }
-        election.release().await;
-        Ok(())
-    };
-    tokio::select! {
-        done = work => done,
-        served = server => served.context("metrics and probes cannot be served any more"),
+    if !election.acquire_until(termination.asked()).await {
+        return Ok(());
     }
-}
-
-/// Ends when the process is asked to.
-pub async fn terminated() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
+    tracing::info!(lease.holder = args.pod_name, "{} leads", args.pod_name);
+    metrics.leads(true);
+    let ctx = Arc::new(Context::new(
+        client,
+        args.config(),
+        ledger,
+        metrics.clone(),
+        &args.pod_name,
+        clock,
+    ));
+    // The lease is renewed in a task of its own: nothing that the controllers compute may hold a renewal up.
+    let (worked, working) = oneshot::channel::<()>();
+    let mut keeping = tokio::spawn(async move {
+        let held = election
+            .hold_until(async {
+                let _ = working.await;
+            })
+            .await;
+        if held {
+            election.release().await;
+        }
+        held
+    });
+    let asked = {
+        let termination = termination.clone();
+        async move { termination.asked().await }
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let held = tokio::select! {
+        () = modelward_controllers::run(ctx, health, asked) => {
+            drop(worked);
+            keeping.await
+        }
+        held = &mut keeping => held,
+    };
+    metrics.leads(false);
+    if !held.context("the renewal of the lease ended")? {
+        // Others may lead already: nothing of this process may go on.
+        bail!("the lease was lost");
     }
+    tracing::info!(
+        lease.holder = args.pod_name,
+        "{} has released the lease",
+        args.pod_name
+    );
+    Ok(())
 }
 
 fn router(probes: Probes) -> Router {

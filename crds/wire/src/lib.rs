@@ -24,7 +24,7 @@ pub use digest::{Digest, DigestError};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
 pub use report::{
     DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT, ReportReference, ReportRequest,
-    ReportResult, ReportVerdict, UnclosedIncarnation,
+    ReportResult, ReportVerdict, SetAside, UnclosedIncarnation,
 };
 pub use result::{
     GateResult, JobResult, JobStage, MetricValue, Progress, RESULT_FORMAT, SourceRecord,

@@ -57,6 +57,9 @@ pub struct ReportResult {
     pub incarnations: u64,
     /// Those of them that never said that they were done.
     pub unclosed: Vec<UnclosedIncarnation>,
+    /// Pods with totals that do not fit the bundle's reference: these were not added, and the verdict is on all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
     /// Digest of the window's counts with their bins, as a blob in the artifact store: what an accepted window is. Absent
     /// where nothing was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +90,18 @@ pub struct UnclosedIncarnation {
     pub pod: String,
     /// 32 hexadecimal digits.
     pub incarnation: String,
+}
+
+/// Totals of one Pod that were not added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetAside {
+    /// Uid of the Pod.
+    pub pod: String,
+    /// How many totals.
+    pub totals: u64,
+    /// What is wrong with the first of them.
+    pub reason: String,
 }
 
 /// What a window was compared with.

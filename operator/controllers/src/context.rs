@@ -3,16 +3,20 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::{Api, Client, api::PostParams};
+use kube::{Api, Client, api::PostParams, runtime::reflector::Store};
+use modelward_core::drift::DriftingModels;
+use modelward_crds::DriftReport;
 use tokio::sync::OnceCell;
 
-use crate::{Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable};
+use crate::{
+    Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable, run::Guarded,
+};
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,6 +45,8 @@ pub struct Context {
     pub(crate) told: Mutex<HashMap<String, String>>,
     /// Held while actions under way are counted and one more is begun.
     pub(crate) claims: tokio::sync::Mutex<()>,
+    /// Every report that the operator watches; set once the controllers run.
+    pub(crate) reports: OnceLock<Store<Guarded<DriftReport>>>,
     me: OnceCell<String>,
     clock: Clock,
 }
@@ -71,6 +77,7 @@ impl Context {
             actions_backoff: Backoff::default(),
             told: Mutex::default(),
             claims: tokio::sync::Mutex::default(),
+            reports: OnceLock::new(),
             me: OnceCell::new(),
             clock,
         }
@@ -98,6 +105,22 @@ impl Context {
                 seconds: CALL_TIMEOUT.as_secs(),
             }),
         }
+    }
+
+    /// The models that drift at present, wherever the operator looks: from the watch of reports, without a call.
+    pub(crate) async fn drifting(&self) -> Result<DriftingModels, Error> {
+        let late = || Error::Timeout {
+            action: "read the watched DriftReports".to_owned(),
+            seconds: CALL_TIMEOUT.as_secs(),
+        };
+        let store = self.reports.get().ok_or_else(late)?;
+        let ready = tokio::time::timeout(CALL_TIMEOUT, store.wait_until_ready()).await;
+        if !matches!(ready, Ok(Ok(()))) {
+            return Err(late());
+        }
+        let state = store.state();
+        let readable = state.iter().filter_map(|report| report.0.as_ref().ok());
+        Ok(DriftingModels::of(readable, self.now()))
     }
 
     /// The name under which the API server knows this operator: what an action that it proposes says of its proposer.

@@ -7,15 +7,12 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
-    api::{
-        core::v1::ObjectReference,
-        events::v1::{Event, EventSeries},
-    },
+    api::{core::v1::ObjectReference, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::{Condition, MicroTime},
 };
 use kube::{
     Api, Resource,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ObjectMeta, PostParams},
     runtime::events::EventType,
 };
 use modelward_core::conditions;
@@ -29,10 +26,8 @@ const CONTROLLER: &str = "modelward-operator";
 const NOTE_LIMIT: usize = 900;
 /// An Event's name is the object's name, a dot and 16 digits, of 253 characters at most.
 const NAME_LIMIT: usize = 236;
-/// The same Event is not sent again within this time; after it the first one is counted up.
+/// The same Event is not sent again within this time.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
-/// The API server deletes Events after an hour: a later one is a new one.
-const FORGOTTEN: SignedDuration = SignedDuration::from_mins(55);
 /// Events that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -84,21 +79,12 @@ pub async fn publish(
         note: note.chars().take(NOTE_LIMIT).collect(),
     };
     let now = ctx.now();
-    let sent = match ctx.recorder.plan(&said, now) {
-        Plan::Nothing => return true,
-        Plan::Repeat(sent) => match repeat(ctx, about, &sent, now).await {
-            // The first one is gone.
-            Err(error) if error.code() == Some(404) => create(ctx, about, type_, &said, now).await,
-            repeated => repeated.map(|()| Sent {
-                count: sent.count.saturating_add(1),
-                ..sent
-            }),
-        },
-        Plan::Create => create(ctx, about, type_, &said, now).await,
-    };
-    match sent {
-        Ok(sent) => {
-            ctx.recorder.note(said, Sent { at: now, ..sent });
+    if ctx.recorder.knows(&said, now) {
+        return true;
+    }
+    match create(ctx, about, type_, &said, now).await {
+        Ok(()) => {
+            ctx.recorder.note(said, now);
             true
         }
         Err(error) => {
@@ -121,7 +107,7 @@ async fn create(
     type_: EventType,
     said: &Said,
     now: Timestamp,
-) -> Result<Sent, Error> {
+) -> Result<(), Error> {
     let object: String = about
         .name
         .as_deref()
@@ -132,7 +118,7 @@ async fn create(
     let name = format!("{object}.{:016x}", rand::random::<u64>());
     let event = Event {
         metadata: ObjectMeta {
-            name: Some(name.clone()),
+            name: Some(name),
             namespace: about.namespace.clone(),
             ..ObjectMeta::default()
         },
@@ -152,33 +138,12 @@ async fn create(
         reporting_instance: Some(ctx.recorder.instance.clone()),
         ..Event::default()
     };
-    let (api, params) = (events_near(ctx, about), PostParams::default());
-    ctx.call("write an Event", api.create(&params, &event)).await?;
-    Ok(Sent {
-        name,
-        first: now,
-        at: now,
-        count: 1,
-    })
-}
-
-/// Counts an Event up that is there.
-async fn repeat(ctx: &Context, about: &ObjectReference, sent: &Sent, now: Timestamp) -> Result<(), Error> {
-    let series = EventSeries {
-        count: sent.count.saturating_add(1),
-        last_observed_time: MicroTime(now),
-    };
-    let patch = Patch::Merge(serde_json::json!({ "series": series }));
-    let (api, params) = (events_near(ctx, about), PatchParams::default());
-    ctx.call("count an Event up", api.patch(&sent.name, &params, &patch))
-        .await?;
-    Ok(())
-}
-
-/// Events live in the namespace of the object, those about cluster-wide objects in `default`.
-fn events_near(ctx: &Context, about: &ObjectReference) -> Api<Event> {
+    // Events live in the namespace of the object, those about cluster-wide objects in `default`.
     let namespace = about.namespace.as_deref().unwrap_or("default");
-    Api::namespaced(ctx.client.clone(), namespace)
+    let api = Api::<Event>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams::default();
+    ctx.call("write an Event", api.create(&params, &event)).await?;
+    Ok(())
 }
 
 // === what was sent ===
@@ -187,7 +152,7 @@ fn events_near(ctx: &Context, about: &ObjectReference) -> Api<Event> {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     instance: String,
-    sent: Mutex<HashMap<Said, Sent>>,
+    sent: Mutex<HashMap<Said, Timestamp>>,
 }
 
 /// What makes two Events the same.
@@ -197,22 +162,6 @@ struct Said {
     reason: String,
     action: String,
     note: String,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Sent {
-    name: String,
-    first: Timestamp,
-    at: Timestamp,
-    count: i32,
-}
-
-/// What to do with an Event.
-#[derive(Clone, Debug, PartialEq)]
-enum Plan {
-    Nothing,
-    Create,
-    Repeat(Sent),
 }
 
 // === impl Recorder ===
@@ -226,26 +175,22 @@ impl Recorder {
         }
     }
 
-    fn plan(&self, said: &Said, now: Timestamp) -> Plan {
+    /// Whether the same was sent a short while ago.
+    fn knows(&self, said: &Said, now: Timestamp) -> bool {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        match sent.get(said) {
-            Some(sent) if now.duration_since(sent.at) < QUIET => Plan::Nothing,
-            Some(sent) if now.duration_since(sent.first) < FORGOTTEN => Plan::Repeat(sent.clone()),
-            _ => Plan::Create,
-        }
+        sent.get(said).is_some_and(|at| now.duration_since(*at) < QUIET)
     }
 
-    fn note(&self, said: Said, event: Sent) {
+    fn note(&self, said: Said, now: Timestamp) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.len() >= REMEMBERED {
-            let now = event.at;
-            sent.retain(|_, known| now.duration_since(known.at) < QUIET);
+            sent.retain(|_, at| now.duration_since(*at) < QUIET);
             // All of them are recent: a few duplicates do less harm than a memory without a bound.
             if sent.len() >= REMEMBERED {
                 sent.clear();
             }
         }
-        sent.insert(said, event);
+        sent.insert(said, now);
     }
 }
 
@@ -266,38 +211,27 @@ mod tests {
         }
     }
 
-    fn sent(first: i64, last: i64) -> Sent {
-        Sent {
-            name: "heart.1".into(),
-            first: at(first),
-            at: at(last),
-            count: 1,
-        }
-    }
-
     #[test]
-    fn the_same_event_is_sent_once_in_ten_minutes_and_counted_up_after_that() {
+    fn the_same_event_is_sent_once_in_ten_minutes() {
         let recorder = Recorder::new("operator-0");
-        assert_eq!(recorder.plan(&said("a"), at(0)), Plan::Create);
-        recorder.note(said("a"), sent(0, 0));
-        assert_eq!(recorder.plan(&said("a"), at(599)), Plan::Nothing);
-        assert_eq!(recorder.plan(&said("a"), at(600)), Plan::Repeat(sent(0, 0)));
-        recorder.note(said("a"), sent(0, 3000));
-        assert_eq!(recorder.plan(&said("a"), at(3700)), Plan::Create);
+        assert!(!recorder.knows(&said("a"), at(0)));
+        recorder.note(said("a"), at(0));
+        assert!(recorder.knows(&said("a"), at(599)));
+        assert!(!recorder.knows(&said("a"), at(600)));
     }
 
     #[test]
     fn an_event_with_other_words_is_another_event() {
         let recorder = Recorder::new("operator-0");
-        recorder.note(said("3 features"), sent(0, 0));
-        assert_eq!(recorder.plan(&said("4 features"), at(1)), Plan::Create);
+        recorder.note(said("3 features"), at(0));
+        assert!(!recorder.knows(&said("4 features"), at(1)));
     }
 
     #[test]
     fn the_memory_of_events_is_bounded() {
         let recorder = Recorder::new("operator-0");
         for number in 0..3 * REMEMBERED {
-            recorder.note(said(&number.to_string()), sent(0, 0));
+            recorder.note(said(&number.to_string()), at(0));
         }
         assert!(recorder.sent.lock().unwrap().len() <= REMEMBERED);
     }

@@ -3,8 +3,13 @@
 //! The lease saves work; it does not fence. A leader that was paused may still write once after its successor has
 //! begun, which is why names of children are fixed and writes carry uids.
 
-use std::time::Duration;
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    time::Duration,
+};
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -14,7 +19,7 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ledger::chain;
 
@@ -24,6 +29,11 @@ const DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// Between tries.
 const RETRY: Duration = Duration::from_secs(2);
+/// One try may take so long.
+const TRY: Duration = Duration::from_secs(5);
+/// Tries to release the lease, and the time for all of them.
+const RELEASE_TRIES: usize = 5;
+const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One process's claim on a lease.
 pub struct Election {
@@ -51,57 +61,119 @@ impl Election {
 
     /// Waits until this process leads.
     pub async fn acquire(&mut self) {
+        self.acquire_until(pending()).await;
+    }
+
+    /// Waits until this process leads, and gives true; or until `stop` ends, and gives false: then the lease is not held.
+    pub async fn acquire_until(&mut self, stop: impl Future<Output = ()>) -> bool {
+        let mut stop = pin!(stop.fuse());
         loop {
-            match self.try_hold().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(
+            if is_done(&mut stop) {
+                return false;
+            }
+            // A try is never dropped half-way: its write could still be carried out, and a process that ends would lead.
+            let tried = timeout(TRY, self.try_hold()).await;
+            if is_done(&mut stop) {
+                if !matches!(tried, Ok(Ok(false))) {
+                    self.release().await;
+                }
+                return false;
+            }
+            match tried {
+                Ok(Ok(true)) => return true,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(
                     lease.name = self.name,
                     "lease was not acquired: {}",
                     chain(&error)
                 ),
+                Err(_) => tracing::warn!(
+                    lease.name = self.name,
+                    "lease was not acquired: no answer within {} s",
+                    TRY.as_secs()
+                ),
             }
-            sleep(RETRY).await;
+            tokio::select! {
+                biased;
+                () = &mut stop => return false,
+                () = sleep(RETRY) => {}
+            }
         }
     }
 
     /// Renews the lease and returns when it is lost. The process must end then: others lead.
     pub async fn hold(&mut self) {
+        self.hold_until(pending()).await;
+    }
+
+    /// Renews the lease until `stop` ends, and gives true; or until it is lost, and gives false. The process must end where it
+    /// is lost: others lead.
+    pub async fn hold_until(&mut self, stop: impl Future<Output = ()>) -> bool {
+        let mut stop = pin!(stop.fuse());
         let mut renewed = Instant::now();
         loop {
-            sleep(RETRY).await;
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
-            match tokio::time::timeout(left, self.try_hold()).await {
+            tokio::select! {
+                biased;
+                () = &mut stop => return true,
+                () = sleep(RETRY) => {}
+            }
+            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed()).min(TRY);
+            match timeout(left, self.try_hold()).await {
                 Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Ok(false)) => return,
+                Ok(Ok(false)) => return false,
                 Ok(Err(error)) => {
                     tracing::warn!(lease.name = self.name, "lease was not renewed: {}", chain(&error));
                 }
                 Err(_) => {}
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
-                return;
+                return false;
             }
         }
     }
 
     /// Gives the lease up, so that a successor need not wait.
     pub async fn release(&mut self) {
-        let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else {
-            return;
+        let releasing = async {
+            for _ in 0..RELEASE_TRIES {
+                match self.try_release().await {
+                    Ok(()) => return,
+                    // A renewal of this process, or a label: what is there is read again.
+                    Err(kube::Error::Api(status)) if status.code == 409 => {}
+                    Err(error) => {
+                        tracing::warn!(
+                            lease.name = self.name,
+                            "lease was not released: {}",
+                            chain(&error)
+                        );
+                        sleep(RETRY / 4).await;
+                    }
+                }
+            }
+        };
+        if timeout(RELEASE_DEADLINE, releasing).await.is_err() {
+            tracing::warn!(
+                lease.name = self.name,
+                "lease was not released within {} s; it runs out after {} s",
+                RELEASE_DEADLINE.as_secs(),
+                DURATION.as_secs()
+            );
+        }
+    }
+
+    async fn try_release(&self) -> kube::Result<()> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            return Ok(());
         };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() != Some(&self.identity) {
-            return;
+            return Ok(());
         }
         spec.holder_identity = None;
-        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
-            tracing::info!(
-                lease.name = self.name,
-                "lease was not released: {}",
-                chain(&error)
-            );
-        }
+        self.api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await?;
+        Ok(())
     }
 
     /// Takes or renews the lease if it is ours to take. Each write carries the resourceVersion that was read.
@@ -171,6 +243,10 @@ impl Election {
     }
 }
 
+fn is_done(stop: &mut (impl futures::future::FusedFuture<Output = ()> + Unpin)) -> bool {
+    stop.is_terminated() || stop.now_or_never().is_some()
+}
+
 /// Another process that wrote first has won.
 fn written<T>(answer: kube::Result<T>) -> kube::Result<bool> {
     match answer {
@@ -199,6 +275,7 @@ mod tests {
     struct Server {
         lease: Arc<Mutex<Option<Value>>>,
         down: Arc<Mutex<bool>>,
+        before_write: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
     }
 
     impl Server {
@@ -231,7 +308,23 @@ mod tests {
             )
         }
 
+        /// What happens just before each write.
+        fn on_write(&self, what: impl Fn() + Send + 'static) {
+            *self.before_write.lock().unwrap() = Some(Box::new(what));
+        }
+
+        fn holder(&self) -> Option<String> {
+            let lease = self.lease.lock().unwrap();
+            let holder = &lease.as_ref()?["spec"]["holderIdentity"];
+            holder.as_str().map(ToOwned::to_owned)
+        }
+
         fn answer(&self, method: &Method, mut sent: Value) -> (StatusCode, Value) {
+            if method != Method::GET
+                && let Some(what) = &*self.before_write.lock().unwrap()
+            {
+                what();
+            }
             let refuse = |status: StatusCode| {
                 let reason = match status {
                     StatusCode::NOT_FOUND => "NotFound",
@@ -301,6 +394,54 @@ mod tests {
         first.hold().await;
         let held = begun.elapsed();
         assert!(held >= RENEW_DEADLINE && held < DURATION, "{held:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_asked_to_end_while_it_takes_the_lease_gives_it_back() {
+        let server = Server::default();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        // The write that takes the lease is under way when the process is asked to end.
+        let stop = Mutex::new(Some(stop));
+        let mut first = server.election("first", 0);
+        server.on_write(move || drop(stop.lock().unwrap().take()));
+        let leads = first
+            .acquire_until(async {
+                let _ = stopped.await;
+            })
+            .await;
+        assert!(!leads);
+        assert_eq!(server.holder(), None);
+        let begun = Instant::now();
+        server.election("second", 0).acquire().await;
+        assert!(begun.elapsed() < RETRY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_asked_to_end_never_takes_the_lease() {
+        let server = Server::default();
+        assert!(
+            !server
+                .election("first", 0)
+                .acquire_until(std::future::ready(()))
+                .await
+        );
+        assert_eq!(server.holder(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_release_that_meets_another_write_is_tried_again() {
+        let server = Server::default();
+        let mut first = server.election("first", 0);
+        first.acquire().await;
+        // Between the read and the write of the release somebody puts a label on the lease.
+        let (lease, meddled) = (server.lease.clone(), Mutex::new(false));
+        server.on_write(move || {
+            if !std::mem::replace(&mut *meddled.lock().unwrap(), true) {
+                lease.lock().unwrap().as_mut().unwrap()["metadata"]["resourceVersion"] = json!("77");
+            }
+        });
+        first.release().await;
+        assert_eq!(server.holder(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ impl Context {
         };
         let mut restarts = 0;
         loop {
-            match self.pages(&api, params).await {
+            match Box::pin(self.pages(&api, params)).await {
                 // The token of the next page has expired.
                 Err(error) if error.code() == Some(410) && restarts < RESTARTS => restarts += 1,
                 listed => return listed,

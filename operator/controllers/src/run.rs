@@ -37,11 +37,15 @@ use kube::{
 };
 use modelward_crds::{Model, ModelVersion, RemediationAction, TrainingSource, labels};
 use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
 
 use crate::{Context, Error, backoff::Backoff, ledger::chain, model, version};
 
 /// Reconciles that may run at the same time, by controller.
 pub(crate) const CONCURRENCY: u16 = 8;
+/// When the process is asked to end, reconciles under way have so long to end by themselves. With the release of the lease
+/// this must stay far below a Pod's grace of 30 s.
+const DRAIN: Duration = Duration::from_secs(3);
 /// A whole reconcile that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
@@ -92,30 +96,61 @@ impl Health {
     }
 }
 
-/// Runs the controllers until `shutdown`, then lets reconciles under way end.
+/// Runs the controllers until `shutdown`. Reconciles under way have a few seconds then: any write may be the last one, so
+/// what does not end by itself is dropped.
+///
+/// Each controller is a task of its own: the decoding of one kind holds up neither another kind nor the renewal of the lease.
 pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output = ()> + Send + 'static) {
     health.started.store(true, Ordering::Relaxed);
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    tokio::spawn(async move {
-        shutdown.await;
-        let _ = stop.send(true);
-    });
     let stopped = move || {
         let mut stopped = stopped.clone();
         async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         }
     };
-    let watching = Watching {
-        ctx: ctx.clone(),
-        health,
+    let watching = Watching { ctx, health };
+    let mut controllers = JoinSet::new();
+    {
+        let (watching, stopped) = (watching.clone(), stopped());
+        controllers.spawn(async move { versions(&watching, stopped).await });
+    }
+    {
+        let (watching, stopped) = (watching.clone(), stopped());
+        controllers.spawn(async move { models(&watching, stopped).await });
+    }
+    {
+        let (watching, stopped) = (watching.clone(), stopped());
+        controllers.spawn(async move { crate::drift::run(&watching, stopped).await });
+    }
+    {
+        let stopped = stopped();
+        controllers.spawn(async move { crate::action::run(&watching, stopped).await });
+    }
+    let ending = async {
+        shutdown.await;
+        let _ = stop.send(true);
+        // A controller whose first list is still under way never ends by itself: it waits for a list that it reads no more.
+        tokio::time::sleep(DRAIN).await;
     };
-    tokio::join!(
-        versions(&watching, stopped()),
-        models(&watching, stopped()),
-        crate::drift::run(&watching, stopped()),
-        crate::action::run(&watching, stopped()),
-    );
+    tokio::select! {
+        () = all_ended(&mut controllers) => {}
+        () = ending => {
+            let left = controllers.len();
+            controllers.shutdown().await;
+            tracing::info!("{left} controllers did not end within {} s and were dropped", DRAIN.as_secs());
+        }
+    }
+}
+
+async fn all_ended(controllers: &mut JoinSet<()>) {
+    while let Some(ended) = controllers.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
 }
 
 async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
@@ -234,7 +269,14 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
         .graceful_shutdown_on(stopped)
         .run(
             |object, ctx| async move {
-                guarded(&object, &ctx, "model", &ctx.models_backoff, model::reconcile).await
+                Box::pin(guarded(
+                    &object,
+                    &ctx,
+                    "model",
+                    &ctx.models_backoff,
+                    model::reconcile,
+                ))
+                .await
             },
             |object, error, ctx| policy(&*object, error, &ctx, "model", &ctx.models_backoff),
             ctx,
@@ -246,6 +288,7 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
 // === watches ===
 
 /// How every controller watches.
+#[derive(Clone)]
 pub(crate) struct Watching {
     pub(crate) ctx: Arc<Context>,
     health: Health,
@@ -391,11 +434,7 @@ impl Known {
                 self.unreadable = self.objects.values().filter(|seen| seen.unreadable).count();
                 before
                     .into_iter()
-                    .filter(|(place, seen)| {
-                        self.objects
-                            .get(place)
-                            .is_none_or(|now| now.uid != seen.uid)
-                    })
+                    .filter(|(place, seen)| self.objects.get(place).is_none_or(|now| now.uid != seen.uid))
                     .map(|(place, seen)| metadata(place, seen))
                     .collect()
             }
@@ -549,4 +588,68 @@ pub(crate) fn policy<K: Resource>(
 
 pub(crate) fn key<K: Resource>(object: &K) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn model(name: &str, uid: &str) -> Guarded<Model> {
+        serde_json::from_value(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
+            "metadata": {"name": name, "namespace": "hospital", "uid": uid}, "spec": {},
+        }))
+        .unwrap()
+    }
+
+    fn unreadable(name: &str) -> Guarded<Model> {
+        serde_json::from_value(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
+            "metadata": {"name": name, "namespace": "hospital", "uid": name}, "spec": 7,
+        }))
+        .unwrap()
+    }
+
+    fn gone(known: &mut Known, event: watcher::Event<Guarded<Model>>) -> Vec<String> {
+        let gone = known.follow(&event).into_iter();
+        gone.map(|metadata| metadata.uid.unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn what_a_new_list_no_longer_has_is_gone_though_no_deletion_was_seen() {
+        let mut known = Known::default();
+        assert!(gone(&mut known, watcher::Event::Init).is_empty());
+        for name in ["a", "b", "c"] {
+            assert!(gone(&mut known, watcher::Event::InitApply(model(name, name))).is_empty());
+        }
+        assert!(gone(&mut known, watcher::Event::InitDone).is_empty());
+        assert_eq!(gone(&mut known, watcher::Event::Delete(model("a", "a"))), ["a"]);
+        // The watch was away: b was deleted, c was deleted and made again.
+        gone(&mut known, watcher::Event::Init);
+        gone(&mut known, watcher::Event::InitApply(model("c", "c-2")));
+        assert_eq!(gone(&mut known, watcher::Event::InitDone), ["b", "c"]);
+        assert_eq!(
+            gone(&mut known, watcher::Event::Apply(model("c", "c-3"))),
+            ["c-2"]
+        );
+        assert!(gone(&mut known, watcher::Event::Apply(model("c", "c-3"))).is_empty());
+    }
+
+    #[test]
+    fn objects_that_cannot_be_read_are_counted_until_they_can_be_or_are_gone() {
+        let mut known = Known::default();
+        known.follow(&watcher::Event::Apply(unreadable("a")));
+        known.follow(&watcher::Event::Apply(unreadable("b")));
+        known.follow(&watcher::Event::Apply(unreadable("b")));
+        assert_eq!(known.unreadable, 2);
+        known.follow(&watcher::Event::Apply(model("a", "a")));
+        known.follow(&watcher::Event::Delete(unreadable("b")));
+        assert_eq!(known.unreadable, 0);
+        known.follow(&watcher::Event::<Guarded<Model>>::Init);
+        known.follow(&watcher::Event::InitApply(unreadable("c")));
+        known.follow(&watcher::Event::<Guarded<Model>>::InitDone);
+        assert_eq!(known.unreadable, 1);
+    }
 }

@@ -54,6 +54,8 @@ pub const NAME_TAKEN: &str = "NameTaken";
 pub const ROUTES_TAMPERED: &str = "RoutesTampered";
 /// The object holds a value that this version of the operator cannot deserialise.
 pub const UNREADABLE: &str = "Unreadable";
+/// The API server refuses the action that would be proposed.
+pub const ACTION_REFUSED: &str = "ActionRefused";
 /// The API server refused a child.
 pub const CHILD_REFUSED: &str = "ChildRefused";
 

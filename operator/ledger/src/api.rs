@@ -23,11 +23,13 @@ use tokio::time::Instant;
 use crate::{
     auth::Authenticator,
     body::drain_refused,
+    budget::Budget,
     database::Database,
     error::ApiError,
     health::{Health, State as HealthState},
     index::Index,
     metrics::{CONTENT_TYPE, Metrics, RequestLabels, RouteLabels},
+    quota::Quota,
     store::Store,
 };
 
@@ -39,6 +41,8 @@ pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Budget,
+    pub(crate) quota: Quota,
     pub(crate) max_blob_bytes: u64,
     pub(crate) max_manifest_bytes: u64,
     pub(crate) idle_timeout: Duration,
@@ -81,16 +85,25 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             put(reports::put_report).get(reports::get_report),
         )
         .route_layer(middleware::from_fn_with_state(app.clone(), prove));
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+    health_routes()
         .merge(v1)
         .fallback(|| async { ApiError::NotFound("there is nothing at this address".into()) })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(middleware::from_fn(drain_refused))
         .layer(middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
+}
+
+/// The routes of the port for probes and metrics.
+pub(crate) fn probes(app: Arc<App>) -> Router {
+    health_routes().with_state(app)
+}
+
+fn health_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
 }
 
 // === every request ===

@@ -14,7 +14,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use hyper::body::Frame;
 
@@ -26,6 +26,8 @@ pub(crate) struct Incoming {
     /// What the caller calls it: `blob`, `manifest`, …
     what: &'static str,
     limit: u64,
+    /// The bytes that it says it has.
+    length: Option<u64>,
     idle: Duration,
     seen: u64,
 }
@@ -52,6 +54,7 @@ impl Incoming {
             stream: body.into_data_stream(),
             what,
             limit,
+            length,
             idle,
             seen: 0,
         })
@@ -88,13 +91,14 @@ impl Incoming {
         self.seen
     }
 
-    /// The whole body.
-    pub(crate) async fn whole(mut self) -> Result<Bytes, ApiError> {
-        let mut all = BytesMut::new();
-        while let Some(piece) = self.next().await? {
-            all.extend_from_slice(&piece);
-        }
-        Ok(all.freeze())
+    /// The bytes that it has at most.
+    pub(crate) fn most(&self) -> u64 {
+        self.length.unwrap_or(self.limit)
+    }
+
+    /// What the caller calls it.
+    pub(crate) const fn what(&self) -> &'static str {
+        self.what
     }
 }
 

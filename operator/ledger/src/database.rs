@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::{
     error::{ApiError, chain},
     health::{Health, State},
+    quota::{Amount, Kept},
 };
 
 pub(crate) use counts::{Interval, Summed, SummedWindow, Told, Total};
@@ -49,6 +50,12 @@ pub(crate) enum DatabaseError {
     /// PostgreSQL, or the way to it, is not usable now. The text is for anyone.
     #[error("PostgreSQL is away: {0}")]
     Away(String),
+    /// It is there, and this statement took too long or found no resources. It fails this caller alone.
+    #[error("PostgreSQL did not carry this request out: {0}; try again later")]
+    Slow(String),
+    /// What was asked is refused by a rule of this program.
+    #[error("{0}")]
+    Refused(String),
     /// It is there and refuses the statement: a fault of this program.
     #[error("failed to run a statement")]
     Statement(#[source] sqlx::Error),
@@ -203,12 +210,16 @@ impl Database {
         })?;
         match timeout(STATEMENT_TIMEOUT, work(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) if is_slow(&error) => Err(DatabaseError::Slow(describe(&error))),
             Ok(Err(error)) if is_away(&error) => Err(lost(describe(&error))),
             Ok(Err(error)) => Err(DatabaseError::Statement(error)),
             Err(_) => {
-                // A connection whose answer never came would be handed to the next request.
+                // A connection whose answer never came would be handed to the next request. Whether PostgreSQL is away is for
+                // the check to find out: one slow request must not refuse all others.
                 drop(connection.detach());
-                Err(lost(format!("it did not answer within {STATEMENT_TIMEOUT:?}")))
+                Err(DatabaseError::Slow(format!(
+                    "no answer within {STATEMENT_TIMEOUT:?}"
+                )))
             }
         }
     }
@@ -437,6 +448,39 @@ impl Database {
         .await
     }
 
+    /// What a namespace keeps; rows are counted up to one more than `most`.
+    pub(crate) async fn kept(&self, namespace: &str, kept: Kept, most: u64) -> Result<Amount, DatabaseError> {
+        let statement = match kept {
+            Kept::Totals => {
+                "SELECT count(*), coalesce(sum(size), 0)::bigint FROM (SELECT pg_column_size(envelope) AS size FROM counts \
+                 WHERE namespace = $1 LIMIT $2) AS kept"
+            }
+            Kept::Labels => {
+                "SELECT count(*), 0::bigint FROM (SELECT FROM feedback WHERE namespace = $1 LIMIT $2) AS kept"
+            }
+            Kept::Artifacts => {
+                "SELECT 0::bigint, least(coalesce(sum(size), 0), 9223372036854775807)::bigint FROM artifacts \
+                 WHERE namespace = $1 AND $2::bigint > 0"
+            }
+        };
+        let namespace = namespace.to_owned();
+        let most = i64::try_from(most).unwrap_or(i64::MAX - 1) + 1;
+        self.with(move |connection| {
+            Box::pin(async move {
+                let (rows, bytes): (i64, i64) = sqlx::query_as(statement)
+                    .bind(namespace)
+                    .bind(most)
+                    .fetch_one(connection)
+                    .await?;
+                Ok(Amount {
+                    rows: u64::try_from(rows).unwrap_or_default(),
+                    bytes: u64::try_from(bytes).unwrap_or_default(),
+                })
+            })
+        })
+        .await
+    }
+
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
@@ -484,6 +528,18 @@ fn version_of(row: &PgRow) -> sqlx::Result<ListedVersion> {
             observed_at: row.try_get("observed_at")?,
         },
     })
+}
+
+/// Whether this statement alone found no time, no lock or no resources.
+fn is_slow(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    // Cancelled by its time limit, lock not available, deadlock, serialisation; disk full, out of memory, limit exceeded.
+    let alone = [
+        "57014", "55P03", "40P01", "40001", "53100", "53200", "53400", "54000", "54001",
+    ];
+    error.code().is_some_and(|code| alone.contains(&&*code))
 }
 
 /// Whether waiting may help, or a change outside of this program.
@@ -534,7 +590,8 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Away(_) => Self::Unavailable(error.to_string()),
+            DatabaseError::Away(_) | DatabaseError::Slow(_) => Self::Unavailable(error.to_string()),
+            DatabaseError::Refused(why) => Self::Unprocessable(why),
             DatabaseError::Statement(_) => Self::Internal(Box::new(error)),
         }
     }

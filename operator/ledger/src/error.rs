@@ -47,6 +47,9 @@ pub(crate) enum ApiError {
     /// 422: a body that is not what it has to be.
     #[error("{0}")]
     Unprocessable(String),
+    /// 507: the namespace keeps as much as it may.
+    #[error("{0}")]
+    QuotaSpent(String),
     /// 503: something that this request needs is away for now.
     #[error("{0}")]
     Unavailable(String),
@@ -75,6 +78,7 @@ impl ApiError {
             Self::BlobsMissing { .. } | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::QuotaSpent(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unavailable(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

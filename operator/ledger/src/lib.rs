@@ -14,13 +14,16 @@
 mod api;
 mod auth;
 mod body;
+mod budget;
 mod connection;
 mod database;
 mod error;
 mod health;
 mod index;
+pub mod listen;
 mod metrics;
 mod migrate;
+mod quota;
 mod server;
 mod store;
 
@@ -31,6 +34,7 @@ use std::{
 };
 
 pub use migrate::{MigrateConfig, MigrateError, migrate};
+pub use quota::Quotas;
 pub use server::{Error, Ledger, client, serve};
 pub use store::StoreError;
 
@@ -39,6 +43,12 @@ pub use store::StoreError;
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub addr: SocketAddr,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served besides, out of reach of a flood of the other port.
+    pub probe_addr: Option<SocketAddr>,
+    /// Bytes of request bodies that are in memory at the same time; one namespace has at most half of them.
+    pub body_memory_bytes: u32,
+    /// What one namespace may keep.
+    pub quotas: Quotas,
     /// A file that holds a `postgres://` URL. It is read at each attempt to connect: a changed password needs no restart.
     pub database_url_file: PathBuf,
     /// Where artifacts are: `file:///absolute/path`, or `s3://bucket/prefix` with the `AWS_*` environment variables.
@@ -63,6 +73,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8090)),
+            probe_addr: None,
+            body_memory_bytes: 32 * 1024 * 1024,
+            quotas: Quotas::default(),
             database_url_file: "/etc/modelward/database/url".into(),
             store: "file:///var/lib/modelward/artifacts".into(),
             audience: modelward_wire::LEDGER_AUDIENCE.into(),

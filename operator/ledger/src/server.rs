@@ -3,29 +3,26 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
 use kube::Client;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::TcpListener,
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
     Config, StoreError,
-    api::{App, router},
+    api::{App, probes, router},
     auth::Authenticator,
-    connection::Connection,
+    budget::Budget,
     database::Database,
     error::chain,
     health::{Health, State},
     index::Index,
+    listen::{self, Limits},
     metrics::Metrics,
+    quota::Quota,
     store::Store,
 };
 
@@ -33,6 +30,8 @@ use crate::{
 pub struct Ledger {
     listener: TcpListener,
     router: Router,
+    /// The port of the probes, where there is one.
+    probes: Option<(TcpListener, Router)>,
     app: Arc<App>,
     idle_timeout: Duration,
 }
@@ -60,9 +59,6 @@ pub enum Error {
     Client(#[source] Box<kube::Error>),
 }
 
-/// Connections at once; more wait in the kernel's queue.
-const CONNECTIONS: usize = 1024;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Requests in flight may end within this; a Pod has 30 s by default.
 const GRACE: Duration = Duration::from_secs(25);
 const CHECK_UP: Duration = Duration::from_secs(3);
@@ -101,6 +97,9 @@ impl Ledger {
     pub async fn bind(config: Config, client: Client) -> Result<Self, Error> {
         let Config {
             addr,
+            probe_addr,
+            body_memory_bytes,
+            quotas,
             database_url_file,
             store,
             audience,
@@ -134,16 +133,26 @@ impl Ledger {
             authenticator,
             health,
             metrics,
+            budget: Budget::new(body_memory_bytes),
+            quota: Quota::new(quotas),
             max_blob_bytes,
             max_manifest_bytes,
             idle_timeout,
         });
-        let listener = TcpListener::bind(addr)
-            .await
-            .map_err(|source| Error::Listen { addr, source })?;
+        let bind = async |addr| {
+            TcpListener::bind(addr)
+                .await
+                .map_err(|source| Error::Listen { addr, source })
+        };
+        let listener = bind(addr).await?;
+        let probes = match probe_addr {
+            Some(addr) => Some((bind(addr).await?, probes(app.clone()))),
+            None => None,
+        };
         Ok(Self {
             listener,
             router: router(app.clone()),
+            probes,
             app,
             idle_timeout,
         })
@@ -154,11 +163,17 @@ impl Ledger {
         self.listener.local_addr()
     }
 
+    /// Where the probes are, where they have a port of their own.
+    pub fn probe_addr(&self) -> Option<std::io::Result<SocketAddr>> {
+        self.probes.as_ref().map(|(listener, _)| listener.local_addr())
+    }
+
     /// Serves until `shutdown` completes and the requests in flight have ended.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let Self {
             listener,
             router,
+            probes,
             app,
             idle_timeout,
         } = self;
@@ -171,58 +186,29 @@ impl Ledger {
         if let Ok(addr) = listener.local_addr() {
             tracing::info!("the ledger listens on {addr}");
         }
-        let graceful = GracefulShutdown::new();
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        let accept = async {
-            loop {
-                let Ok(permit) = connections.clone().acquire_owned().await else {
-                    return;
+        let (end, ended) = watch::channel(false);
+        let probing = probes.map(|(listener, router)| {
+            let mut ended = ended.clone();
+            tokio::spawn(async move {
+                let ended = async {
+                    let _ = ended.wait_for(|ended| *ended).await;
                 };
-                let stream = match listener.accept().await {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        // Out of file descriptors, say: trying again at once would only spin.
-                        tracing::warn!(error = chain(&error), "failed to accept a connection");
-                        sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                };
-                let connection = graceful.watch(connection(stream, router.clone(), idle_timeout));
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(error = chain(&error), "a connection ended early");
-                    }
-                    drop(permit);
-                });
-            }
+                listen::serve(listener, router, Limits::PROBES, ended, Duration::ZERO).await;
+            })
+        });
+        let limits = Limits {
+            idle: idle_timeout,
+            ..Limits::API
         };
-        tokio::select! {
-            () = accept => {}
-            () = shutdown => {}
-        }
-        drop(listener);
-        if timeout(GRACE, graceful.shutdown()).await.is_err() {
-            tracing::warn!("requests were still in flight after {GRACE:?}");
+        listen::serve(listener, router, limits, shutdown, GRACE).await;
+        let _ = end.send(true);
+        if let Some(probing) = probing {
+            let _ = probing.await;
         }
         tasks.shutdown().await;
         let _ = timeout(CHECK_LIMIT, app.database.close()).await;
         tracing::info!("the ledger has ended");
     }
-}
-
-fn connection(
-    stream: TcpStream,
-    router: Router,
-    idle_timeout: Duration,
-) -> hyper::server::conn::http1::Connection<TokioIo<Connection>, TowerToHyperService<Router>> {
-    let _ = stream.set_nodelay(true);
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(
-            TokioIo::new(Connection::new(stream, idle_timeout)),
-            TowerToHyperService::new(router),
-        )
 }
 
 /// Asks PostgreSQL every few seconds, more often while it is away.

@@ -199,6 +199,17 @@ impl ApiServer {
         Ok(config)
     }
 
+    /// A kubeconfig for a process that signs in as this user, with this namespace for its own.
+    pub fn kubeconfig(&self, user: User, namespace: &str) -> String {
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": self.address, "insecure-skip-tls-verify": true}}],
+            "users": [{"name": "test", "user": {"token": user.token()}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
+        })
+        .to_string()
+    }
+
     /// The kubectl of the test API server's release, signed in as this user.
     pub fn kubectl(&self, user: User) -> anyhow::Result<Command> {
         let mut command = Command::new(hyperkube()?.with_file_name("kubectl"));

@@ -73,6 +73,8 @@ async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send +
     });
     let versions = watching.objects_metadata::<ModelVersion>("");
 
+    // Counting how many models drift reads this, and no list.
+    let _ = ctx.reports.set(reader.clone());
     let of_version = reader.clone();
     Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))

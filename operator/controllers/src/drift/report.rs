@@ -12,7 +12,7 @@ use kube::{
 };
 use modelward_core::{
     conditions,
-    drift::{self, Decision, DriftingModels, Proposed, Step, World},
+    drift::{self, Decision, Proposed, Step, World},
     reasons,
 };
 use modelward_crds::{
@@ -21,11 +21,13 @@ use modelward_crds::{
 };
 
 use super::{RESYNC, actions_of, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, events};
+use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain};
 
 /// A ledger that does not answer is asked again after this long.
 const SOON: Duration = Duration::from_secs(10);
-/// A bundle that is missing may be restored.
+/// What the schema takes of a proposal's message.
+const MESSAGE: usize = 512;
+/// A bundle that is missing may be restored, and a quota raised.
 const LATER: Duration = Duration::from_mins(5);
 
 /// Brings one report closer to its verdict, and the verdict to what comes of it.
@@ -66,7 +68,16 @@ pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Ac
         (Step::Ask(_) | Step::Done, _) => {}
     }
     if drifted(&report) {
-        propose(&ctx, &namespace, report, version.as_ref()).await?;
+        let settled = version
+            .as_ref()
+            .map(|version| drift::settled_at(&report, version));
+        if let Some(settled) = settled.filter(|settled| now < *settled) {
+            return Ok(Action::requeue(until(settled, now)));
+        }
+        let refused = propose(&ctx, &namespace, report, version.as_ref()).await?;
+        if refused {
+            return Ok(Action::requeue(jittered(LATER)));
+        }
     }
     Ok(Action::await_change())
 }
@@ -99,13 +110,13 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
 
 // === proposals ===
 
-/// Decides what comes of drift, and carries it out.
+/// Decides what comes of drift, and carries it out. True where the API server refuses the action: it is tried again later.
 async fn propose(
     ctx: &Context,
     namespace: &str,
     report: DriftReport,
     version: Option<&ModelVersion>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let name = version.map_or_else(
         || report.labels().get(labels::MODEL).cloned(),
         |version| Some(version.spec.model.clone()),
@@ -119,7 +130,8 @@ async fn propose(
     };
     let Some(model) = model else {
         let message = format!("there is no model of {} any more", report.spec.version);
-        return close(ctx, report, reasons::NOT_SERVING, message, None, "None").await;
+        close(ctx, report, reasons::NOT_SERVING, message, None, "None").await?;
+        return Ok(false);
     };
     let reports = reports_of(ctx, namespace, &model.name_any()).await?;
     let actions = actions_of(ctx, namespace, &model.name_any()).await?;
@@ -134,11 +146,17 @@ async fn propose(
         policy: &ctx.config.policy,
     };
     match drift::propose(&world, ctx.now()) {
-        Decision::Nothing => Ok(()),
-        Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await,
+        Decision::Nothing => {}
+        Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await?,
         Decision::Propose(proposed) => {
+            let action = action_of(ctx, &model, &proposed).await?;
+            // Before anything is remembered: what the API server refuses spends no budget.
+            if let Some(why) = refusal(ctx, namespace, &action).await? {
+                refused(ctx, report, &proposed.name, &why).await?;
+                return Ok(true);
+            }
             remember(ctx, &model, &report, &proposed).await?;
-            let made = make(ctx, namespace, &model, &report, &proposed).await?;
+            let made = make(ctx, namespace, &model, &report, &proposed, &action).await?;
             let type_ = proposed.spec.action.as_str();
             if made {
                 let Proposed {
@@ -147,22 +165,22 @@ async fn propose(
                     message,
                     ..
                 } = *proposed;
-                return close(ctx, report, reason, message, Some(name), type_).await;
+                close(ctx, report, reason, message, Some(name), type_).await?;
+                return Ok(false);
             }
             let message = format!(
                 "a RemediationAction {} is there and rests on something else",
                 proposed.name
             );
-            close(ctx, report, reasons::NAME_TAKEN, message, None, "None").await
+            close(ctx, report, reasons::NAME_TAKEN, message, None, "None").await?;
         }
     }
+    Ok(false)
 }
 
 /// Models that drift at present, as they count for the namespace.
 pub(crate) async fn drifting(ctx: &Context, namespace: &str) -> Result<usize, Error> {
-    let all = ListParams::default().labels(labels::MODEL);
-    let reports = ctx.list::<DriftReport>(None, &all).await?;
-    let models = DriftingModels::of(&reports, ctx.now());
+    let models = ctx.drifting().await?;
     Ok(models.counted_for(namespace, drift::storm_models(&ctx.config.policy)))
 }
 
@@ -191,20 +209,13 @@ async fn remember(
     Ok(())
 }
 
-/// Makes the action, and says whether the action of that name is this one.
-async fn make(
-    ctx: &Context,
-    namespace: &str,
-    model: &Model,
-    report: &DriftReport,
-    proposed: &Proposed,
-) -> Result<bool, Error> {
+/// The action as it is sent.
+async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
     let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
         what: "Model",
         field: "metadata.uid",
     })?;
-    let name = &proposed.name;
-    let mut action = RemediationAction::new(name, proposed.spec.clone());
+    let mut action = RemediationAction::new(&proposed.name, proposed.spec.clone());
     action.owner_references_mut().push(owner);
     action
         .labels_mut()
@@ -214,12 +225,67 @@ async fn make(
     action
         .annotations_mut()
         .insert(annotations::PROPOSED_BY.to_owned(), proposer);
+    Ok(action)
+}
+
+/// Why the API server would not take the action: a quota, a webhook, a policy. Found out by a dry run.
+async fn refusal(
+    ctx: &Context,
+    namespace: &str,
+    action: &RemediationAction,
+) -> Result<Option<String>, Error> {
+    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        dry_run: true,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+    };
+    let what = format!("create RemediationAction {}", action.name_any());
+    match ctx.call(what, api.create(&params, action)).await {
+        Ok(_) => Ok(None),
+        Err(error) if error.code() == Some(409) => Ok(None),
+        // 500 is what a webhook that does not answer looks like.
+        Err(error) if error.refused() || error.code() == Some(500) => Ok(Some(chain(&error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes on the report that its action is refused.
+async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> Result<(), Error> {
+    let mut status = report.status.clone().unwrap_or_default();
+    let message = format!("RemediationAction {name} is refused and tried again every few minutes: {why}");
+    let message: String = message.chars().take(MESSAGE).collect();
+    status.proposal = Some(ReportProposal {
+        reason: reasons::ACTION_REFUSED.to_owned(),
+        message: message.clone(),
+        action: None,
+    });
+    if apply::status(ctx, &report, report.status.as_ref(), &status)
+        .await?
+        .is_some()
+    {
+        ctx.metrics.proposed("None", reasons::ACTION_REFUSED);
+        let (about, reason) = (report.object_ref(&()), reasons::ACTION_REFUSED);
+        events::publish(ctx, &about, EventType::Warning, reason, "Propose", message).await;
+    }
+    Ok(())
+}
+
+/// Makes the action, and gives whether the action of that name is this one.
+async fn make(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    report: &DriftReport,
+    proposed: &Proposed,
+    action: &RemediationAction,
+) -> Result<bool, Error> {
+    let name = &proposed.name;
     let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let create = api.create(&params, &action);
+    let create = api.create(&params, action);
     match ctx.call(format!("create RemediationAction {name}"), create).await {
         Ok(_) => {
             ctx.metrics.wrote("RemediationAction", "create");
@@ -270,7 +336,10 @@ fn is_done(report: &DriftReport) -> bool {
         return false;
     };
     match status.verdict {
-        Some(DriftVerdict::Drift) => status.proposal.is_some(),
+        Some(DriftVerdict::Drift) => status
+            .proposal
+            .as_ref()
+            .is_some_and(|proposal| proposal.reason != reasons::ACTION_REFUSED),
         Some(_) => true,
         None => false,
     }

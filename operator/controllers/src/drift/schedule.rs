@@ -9,7 +9,7 @@ use modelward_crds::{
 };
 
 use super::{RESYNC, actions_of, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered};
+use crate::{Context, Error, apply, backoff::jittered, run::Guarded};
 
 /// Makes the reports that are due and deletes those that are too many.
 pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -43,6 +43,36 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
 }
 
 async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow) -> Result<(), Error> {
+    if create(ctx, namespace, model, window, &window.name).await? {
+        return Ok(());
+    }
+    // Made by a reconcile that the list was too old for, or by a person who knew the name.
+    let api = Api::<Guarded<DriftReport>>::namespaced(ctx.client.clone(), namespace);
+    let what = format!("read DriftReport {}", window.name);
+    let found = ctx.call(what, api.get_opt(&window.name)).await?;
+    let readable = found.and_then(|found| found.0.ok());
+    if readable.is_some_and(|found| drift::is_report_on(&found, model, window)) {
+        return Ok(());
+    }
+    let name = format!("{}-{:08x}", window.name, rand::random::<u32>());
+    tracing::info!(
+        object.namespace = namespace,
+        object.name = window.name,
+        "a DriftReport {} of another origin is there; the window's report is {name}",
+        window.name
+    );
+    create(ctx, namespace, model, window, &name).await?;
+    Ok(())
+}
+
+/// Creates the report of a window, and gives whether the name was free.
+async fn create(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    window: &DueWindow,
+    name: &str,
+) -> Result<bool, Error> {
     let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
         what: "Model",
         field: "metadata.uid",
@@ -52,7 +82,7 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
         start_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(window.start),
         end_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(window.end),
     };
-    let mut report = DriftReport::new(&window.name, spec);
+    let mut report = DriftReport::new(name, spec);
     report.owner_references_mut().push(owner);
     let labelled = [
         (labels::MODEL.to_owned(), model.name_any()),
@@ -64,22 +94,15 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let what = format!("create DriftReport {}", window.name);
-    match ctx.call(what, api.create(&params, &report)).await {
+    match ctx
+        .call(format!("create DriftReport {name}"), api.create(&params, &report))
+        .await
+    {
         Ok(_) => {
             ctx.metrics.wrote("DriftReport", "create");
-            Ok(())
+            Ok(true)
         }
-        // Made by a reconcile that the list was too old for, or by a person who knew the name.
-        Err(error) if error.code() == Some(409) => {
-            tracing::info!(
-                object.namespace = namespace,
-                object.name = window.name,
-                "DriftReport {} is there already and is left as it is",
-                window.name
-            );
-            Ok(())
-        }
+        Err(error) if error.code() == Some(409) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -198,7 +198,7 @@ impl Watched {
     /// A window with this traffic closes.
     async fn close(&self, window: i64, traffic: Traffic) -> Result<()> {
         self.count(window, traffic).await?;
-        self.set((window + 1) * HOUR + 30);
+        self.set((window + 1) * HOUR + 60);
         self.looked().await
     }
 
@@ -306,7 +306,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
         "the window is not told yet"
     );
 
-    watched.set(HOUR + 30);
+    watched.set(HOUR + 60);
     watched.looked().await?;
     let report = watched.came_to(0, "Proposed").await?;
     let status = report.status.clone().context("a status")?;
@@ -402,7 +402,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     };
     let mut watched = watched;
     watched.restart(policy.clone()).await?;
-    watched.set(3 * HOUR + 30);
+    watched.set(3 * HOUR + 60);
     watched.looked().await?;
     watched.came_to(2, "CoolDown").await?;
     policy.cool_down_seconds = 60;
@@ -518,7 +518,7 @@ async fn quiet_and_scarce_windows_are_told_apart_and_propose_nothing() -> Result
     // The ledger is away: the report waits and says so; a version without retraining data raises an alert.
     watched.count(2, Traffic::Older).await?;
     watched.house.stop_ledger().await?;
-    watched.set(3 * HOUR + 30);
+    watched.set(3 * HOUR + 60);
     watched.looked().await?;
     let away = watched
         .report(2, "waiting for the ledger", |report| {
@@ -542,7 +542,7 @@ async fn quiet_and_scarce_windows_are_told_apart_and_propose_nothing() -> Result
             .is_some_and(|words| words.contains("set spec.retraining"))
     );
     // The same again within the cool-down is no news.
-    watched.set(3 * HOUR + 40);
+    watched.set(3 * HOUR + 70);
     ask_again(&watched, "again", 2).await?;
     Ok(())
 }
@@ -637,7 +637,7 @@ async fn a_crash_at_any_write_ends_in_one_verdict_and_one_retraining() -> Result
                 stands: false,
             };
             watched.house.calls.freeze(Some(freeze));
-            watched.set((window + 1) * HOUR + 30);
+            watched.set((window + 1) * HOUR + 60);
             let label = json!({"metadata": {"labels": {"unrelated": format!("{}", rand())}}});
             watched.house.patch::<Model>("heart", label).await?;
             until(&format!("the operator to stand at {tale}"), async || {

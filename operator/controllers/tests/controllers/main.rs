@@ -14,3 +14,4 @@ mod results;
 mod serving;
 mod story;
 mod support;
+mod unreadable;

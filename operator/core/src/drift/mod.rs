@@ -17,7 +17,10 @@ pub use propose::{
     Decision, DriftingModels, MOST_RETRAINS, Proposed, World, propose, remember, retrainings_within_a_day,
     storm_models,
 };
-pub use schedule::{DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_scheduled, prunable, report_name, schedule};
+pub use schedule::{
+    DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_report_on, is_scheduled, prunable, report_name, schedule,
+    settled_at,
+};
 pub use verdict::{Step, away_status, drift_words, refused_status, step, verdict_status};
 
 /// The largest integer that every reader of JSON keeps.

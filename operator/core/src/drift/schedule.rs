@@ -36,6 +36,9 @@ pub struct DueWindow {
     pub end: Timestamp,
 }
 
+/// Windows that end together are judged within so many seconds.
+const SETTLE_SECONDS: i64 = 20;
+
 /// Which windows of what serves have closed, are told and have no report.
 ///
 /// A window in which the version took over counts too: its rows are counted by route. Windows before the newest one that was
@@ -80,7 +83,7 @@ pub fn schedule(
             start: at(end - length),
             end: at(end),
         };
-        let taken = reports.iter().any(|report| report.name_any() == window.name);
+        let taken = reports.iter().any(|report| is_report_on(report, model, &window));
         (!taken).then_some(window)
     });
     Schedule {
@@ -89,7 +92,8 @@ pub fn schedule(
     }
 }
 
-/// Name of the report on a version's window that ends then: the same window has the same name.
+/// Name of the report on a version's window that ends then: the same window has the same name. Where an object that the
+/// operator did not make has that name, the report has it with eight hexadecimal digits behind it.
 pub fn report_name(version: &str, end: Timestamp) -> String {
     format!("{version}-{}", end.strftime("%Y%m%d-%H%M%S"))
 }
@@ -100,7 +104,31 @@ pub fn is_scheduled(report: &DriftReport, model: &Model) -> bool {
         .owner_references()
         .iter()
         .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == model.metadata.uid.as_ref());
-    owned && report.name_any() == report_name(&report.spec.version, report.spec.end_time.0)
+    let name = report.name_any();
+    let expected = report_name(&report.spec.version, report.spec.end_time.0);
+    let suffix = name.strip_prefix(&expected);
+    let fits = |suffix: &str| {
+        suffix.is_empty()
+            || suffix.strip_prefix('-').is_some_and(|digits| {
+                digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            })
+    };
+    owned && suffix.is_some_and(fits)
+}
+
+/// Whether a report is the scheduled one on this window. One that only has its name is not: a person can take any name.
+pub fn is_report_on(report: &DriftReport, model: &Model, window: &DueWindow) -> bool {
+    let spec = &report.spec;
+    is_scheduled(report, model)
+        && spec.version == window.version
+        && (spec.start_time.0, spec.end_time.0) == (window.start, window.end)
+}
+
+/// When what comes of a report may be decided: a little after its window can be judged, so that all models that drift in the
+/// same window are counted before the first of them is retrained.
+pub fn settled_at(report: &DriftReport, version: &ModelVersion) -> Timestamp {
+    let (_, end) = bounds(report);
+    at(end + i64::from(version.spec.monitoring.lateness_seconds.max(0)) + SETTLE_SECONDS)
 }
 
 /// Reports that may go: made because their window closed, beyond the newest `kept`, and not what an action that is not done

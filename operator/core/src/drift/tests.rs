@@ -198,6 +198,7 @@ fn result(verdict: ReportVerdict, drifted: &[(&str, bool)]) -> ReportResult {
         synthetic: 500,
         repeated: 2,
         over_limit: 1,
+        set_aside: Vec::new(),
         incarnations: 2,
         unclosed: Vec::new(),
         counts: Some(digest(9)),
@@ -652,6 +653,78 @@ fn a_retraining_that_waits_for_a_plan_does_not_hold_up_the_next_one() {
     waiting.status = serde_json::from_value(serde_json::json!({"conditions": conditions})).unwrap();
     scene.actions = vec![waiting];
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
+}
+
+#[test]
+fn pods_with_counts_that_do_not_fit_are_named_in_the_verdict() {
+    let mut result = result(ReportVerdict::NoDrift, &[]);
+    result.set_aside = vec![modelward_wire::SetAside {
+        pod: "0a1b".into(),
+        totals: 3,
+        reason: "counts of features were made in other bins".into(),
+    }];
+    let status = verdict_status(&made(3600), &version(), &result, at(3640));
+    let succeeded = conditions::find(&status.conditions, "Succeeded").unwrap();
+    assert!(
+        succeeded
+            .message
+            .ends_with("; counts of Pod 0a1b were left out: counts of features were made in other bins"),
+        "{}",
+        succeeded.message
+    );
+}
+
+#[test]
+fn one_namespace_alone_makes_no_storm_for_another_and_three_do() {
+    let drift = |namespace: &str, model: usize| {
+        let mut report = judged(made(3600), DriftVerdict::Drift);
+        report.metadata.namespace = Some(namespace.into());
+        let labels = report.metadata.labels.as_mut().unwrap();
+        labels.insert("modelward.io/model".into(), model.to_string());
+        report.status.as_mut().unwrap().version_uid = Some(model.to_string());
+        report
+    };
+    let many = |namespace: &str| (0..50).map(|model| drift(namespace, model)).collect::<Vec<_>>();
+    let mut reports = many("noisy");
+    reports.push(drift("quiet", 0));
+    let drifting = DriftingModels::of(&reports, at(3600));
+    assert_eq!(drifting.total(), 51);
+    assert!(drifting.counted_for("noisy", 5) >= 5);
+    assert!(drifting.counted_for("quiet", 5) < 5);
+    reports.extend(many("other"));
+    assert!(DriftingModels::of(&reports, at(3600)).counted_for("quiet", 5) >= 5);
+}
+
+#[test]
+fn a_name_that_a_person_took_does_not_take_the_window() {
+    let model = model(0);
+    let due = |reports: &[DriftReport]| {
+        schedule(&model, &[version()], reports, at(3600 + 60))
+            .due
+            .into_iter()
+            .map(|window| window.name)
+            .collect::<Vec<_>>()
+    };
+    let name = report_name("heart-1", at(3600));
+    assert_eq!(due(&[]), [name.clone()]);
+    // Without an owner, and with one but on other rows.
+    let mut persons = made(3600);
+    persons.metadata.owner_references = None;
+    let mut forged = made(3600);
+    forged.spec.start_time = Time(at(3599));
+    assert_eq!(due(&[persons, forged]), [name.clone()]);
+    // The operator's own report under the second name.
+    let mut second = made(3600);
+    second.metadata.name = Some(format!("{name}-0a1b2c3d"));
+    assert!(is_scheduled(&second, &model));
+    assert_eq!(due(&[second]), Vec::<String>::new());
+}
+
+#[test]
+fn what_comes_of_a_window_is_decided_after_all_windows_of_that_end_can_be_judged() {
+    let (report, version) = (made(3600), version());
+    let lateness = i64::from(version.spec.monitoring.lateness_seconds);
+    assert_eq!(settled_at(&report, &version), at(3600 + lateness + 20));
 }
 
 #[test]

@@ -160,8 +160,24 @@ pub fn verdict_status(
             }
         }
     };
+    let message = match set_aside(result) {
+        Some(words) => format!("{message}; {words}"),
+        None => message,
+    };
     let verdict = Verdict::holds(types::SUCCEEDED, reason, message);
     with_conditions(report, status, verdict, false, now)
+}
+
+/// Pods with counts that the verdict leaves out.
+fn set_aside(result: &ReportResult) -> Option<String> {
+    let pods: Vec<&str> = result.set_aside.iter().map(|aside| aside.pod.as_str()).collect();
+    let first = result.set_aside.first()?;
+    let what = if pods.len() == 1 { "Pod" } else { "Pods" };
+    Some(format!(
+        "counts of {what} {} were left out: {}",
+        listed(&pods, NAMED),
+        first.reason
+    ))
 }
 
 /// What a report says while the ledger does not answer.

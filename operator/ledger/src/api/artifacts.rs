@@ -21,6 +21,7 @@ use crate::{
     database::DatabaseError,
     error::ApiError,
     metrics::KindLabels,
+    quota::{Amount, Kept},
     store::{Kind, Stored},
 };
 
@@ -35,7 +36,17 @@ pub(super) async fn put_blob(
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.may_store(&namespace)?;
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let mut body = Incoming::new(request, "blob", app.max_blob_bytes, app.idle_timeout)?;
+    // One that does not say its length is counted once its manifest is in the index.
+    let more = Amount {
+        rows: 0,
+        bytes: length.unwrap_or(0),
+    };
+    app.quota
+        .take(&app.database, &namespace, Kept::Artifacts, more)
+        .await?;
     let stored = app.store.put_blob(&namespace, &digest, &mut body).await;
     app.metrics
         .received
@@ -51,12 +62,12 @@ pub(super) async fn put_manifest(
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.may_store(&namespace)?;
-    let body = whole(&app, request, "manifest", app.max_manifest_bytes).await?;
+    let body = whole(&app, &namespace, request, "manifest", app.max_manifest_bytes).await?;
     app.metrics
         .received
         .get_or_create(&KindLabels { kind: "manifest" })
         .inc_by(body.len() as u64);
-    let sent = Digest::from_bytes(Sha256::digest(&body).into());
+    let sent = Digest::from_bytes(Sha256::digest(&*body).into());
     if sent != digest {
         return Err(ApiError::Unprocessable(format!(
             "the bytes that came have the digest {sent} and not {digest}; nothing was kept"
@@ -68,7 +79,10 @@ pub(super) async fn put_manifest(
         .map_err(|error| ApiError::Unprocessable(error.to_string()))?;
     check_blobs(&app, &namespace, &manifest).await?;
     let length = body.len();
-    let stored = app.store.put(&namespace, Kind::Manifest, &digest, body).await?;
+    let stored = app
+        .store
+        .put(&namespace, Kind::Manifest, &digest, body.bytes())
+        .await?;
     // The artifact is there whatever becomes of its row: nobody waits for PostgreSQL here.
     let index = app.index.clone();
     tokio::spawn(async move {

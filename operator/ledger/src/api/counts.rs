@@ -21,6 +21,7 @@ use crate::{
     database::{Told, Total},
     error::ApiError,
     metrics::OutcomeLabels,
+    quota::{Amount, Kept},
 };
 
 #[derive(Deserialize)]
@@ -29,6 +30,10 @@ pub(super) struct Interval {
     end: Option<i64>,
 }
 
+/// Counters of one total. A model of 1,000 features with 64 bins each has 66,000.
+const MAX_COUNTERS: usize = 262_144;
+/// Rows that one process answers in a second at the very most. A total that claims more would drown what all others counted.
+const MAX_ROWS_A_SECOND: u64 = 100_000;
 /// A model of 1,000 features tells about 0.5 MiB a window and route.
 const MAX_COUNTS_BYTES: u64 = 4 * 1024 * 1024;
 /// How far ahead the clock of a node may be.
@@ -48,12 +53,19 @@ pub(super) async fn put_counts(
     request: Request,
 ) -> Result<Json<Told>, ApiError> {
     let pod = caller.may_count(&namespace, &model)?;
-    let body = whole(&app, request, "batch of counts", MAX_COUNTS_BYTES).await?;
+    let body = whole(&app, &namespace, request, "batch of counts", MAX_COUNTS_BYTES).await?;
     let batch: CountsBatch = parse(&body, "batch of counts")?;
+    let more = Amount {
+        rows: batch.envelopes.len() as u64,
+        bytes: body.len() as u64,
+    };
     let window_seconds = check_batch(&batch, jiff::Timestamp::now().as_second())?;
     let (totals, set_aside) = fold(batch)?;
     let mut told = Told::default();
     if !totals.is_empty() {
+        app.quota
+            .take(&app.database, &namespace, Kept::Totals, more)
+            .await?;
         told = app
             .database
             .put_counts(&namespace, &model, pod, window_seconds, totals)
@@ -149,7 +161,7 @@ fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
         if envelope.sequence > MAX_COUNT {
             return bad(format!("a sequence is {}, which is too large", envelope.sequence));
         }
-        check_counts(&envelope.counts).map_err(|why| {
+        check_counts(&envelope.counts, batch.window_seconds).map_err(|why| {
             ApiError::Unprocessable(format!("the counts of the window at {start} cannot be: {why}"))
         })?;
     }
@@ -157,7 +169,7 @@ fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
 }
 
 /// What can be said of counts without their bins.
-fn check_counts(counts: &Counts) -> Result<(), String> {
+fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
     if counts.format != COUNTS_FORMAT {
         return Err(format!(
             "their format is {} and not {COUNTS_FORMAT}",
@@ -176,7 +188,25 @@ fn check_counts(counts: &Counts) -> Result<(), String> {
             return Err(format!("{name} is {count}, which is too large"));
         }
     }
+    let counters = features
+        .features
+        .iter()
+        .map(|feature| feature.values.len().saturating_add(2))
+        .chain(score.classes.iter().map(|class| class.values.len()))
+        .fold(0, usize::saturating_add);
+    if counters > MAX_COUNTERS {
+        return Err(format!(
+            "they are {counters} counters, at most {MAX_COUNTERS} are taken"
+        ));
+    }
     let rows = features.rows;
+    let most = u64::from(window_seconds.max(60)) * MAX_ROWS_A_SECOND;
+    if rows.max(score.rows) > most {
+        return Err(format!(
+            "they claim {} rows, and one process answers at most {MAX_ROWS_A_SECOND} a second, {most} in its window",
+            rows.max(score.rows)
+        ));
+    }
     if rows.max(score.rows) > ROW_LIMIT + IN_FLIGHT {
         return Err(format!("one process counts at most {ROW_LIMIT} rows a window"));
     }

@@ -4,14 +4,13 @@ use axum::{
     extract::{FromRequestParts, Path, Request},
     http::request::Parts,
 };
-use bytes::Bytes;
 use modelward_wire::Digest;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::App;
-use crate::{body::Incoming, error::ApiError, store::is_namespace};
+use crate::{body::Incoming, budget::Held, error::ApiError, store::is_namespace};
 
 /// `{namespace}/{digest}` of a path.
 pub(super) struct Artifact {
@@ -108,16 +107,17 @@ pub(super) fn not_a_name(field: &str, text: &str) -> String {
     format!("{field} is {text:?}, it must be the name of a Kubernetes object")
 }
 
-/// The whole body of a request, which is called `what` where it is refused.
+/// The whole body of a request about a namespace, which is called `what` where it is refused. Its bytes count against the
+/// memory for bodies for as long as it is held.
 pub(super) async fn whole(
     app: &App,
+    namespace: &str,
     request: Request,
     what: &'static str,
     limit: u64,
-) -> Result<Bytes, ApiError> {
-    Incoming::new(request, what, limit, app.idle_timeout)?
-        .whole()
-        .await
+) -> Result<Held, ApiError> {
+    let body = Incoming::new(request, what, limit, app.idle_timeout)?;
+    app.budget.read(namespace, body).await
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, ApiError> {

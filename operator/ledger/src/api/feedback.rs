@@ -12,7 +12,11 @@ use super::{
     counts::CLOCK_SECONDS,
     extract::{OfModel, parse, whole},
 };
-use crate::{auth::Caller, error::ApiError};
+use crate::{
+    auth::Caller,
+    error::ApiError,
+    quota::{Amount, Kept},
+};
 
 const MAX_FEEDBACK_BYTES: u64 = 4 * 1024;
 
@@ -23,9 +27,13 @@ pub(super) async fn post_feedback(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     caller.may_count(&namespace, &model)?;
-    let body = whole(&app, request, "label", MAX_FEEDBACK_BYTES).await?;
+    let body = whole(&app, &namespace, request, "label", MAX_FEEDBACK_BYTES).await?;
     let record: FeedbackRecord = parse(&body, "label")?;
     check(&record, jiff::Timestamp::now().as_millisecond()).map_err(ApiError::Unprocessable)?;
+    let more = Amount { rows: 1, bytes: 0 };
+    app.quota
+        .take(&app.database, &namespace, Kept::Labels, more)
+        .await?;
     let outcome = app.database.put_feedback(&namespace, &model, record).await?;
     app.metrics.label(match outcome {
         FeedbackOutcome::Accepted => "accepted",

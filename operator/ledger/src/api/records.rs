@@ -35,7 +35,7 @@ pub(super) async fn put_result(
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     caller.may_tell(&namespace, uid)?;
-    let body = whole(&app, request, "result", MAX_RESULT_BYTES).await?;
+    let body = whole(&app, &namespace, request, "result", MAX_RESULT_BYTES).await?;
     let whole: Value = parse(&body, "result")?;
     refuse_nul(&whole)?;
     let result: JobResult = parse(&body, "result")?;
@@ -72,7 +72,7 @@ pub(super) async fn put_progress(
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     caller.may_tell(&namespace, uid)?;
-    let body = whole(&app, request, "progress", MAX_PROGRESS_BYTES).await?;
+    let body = whole(&app, &namespace, request, "progress", MAX_PROGRESS_BYTES).await?;
     let progress: Progress = parse(&body, "progress")?;
     if progress.percent > 100 {
         return Err(ApiError::Unprocessable(format!(
@@ -110,7 +110,7 @@ pub(super) async fn put_version(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     caller.may_record()?;
-    let body = whole(&app, request, "record", MAX_VERSION_BYTES).await?;
+    let body = whole(&app, &namespace, request, "record", MAX_VERSION_BYTES).await?;
     refuse_nul(&parse(&body, "record")?)?;
     let mut record: VersionRecord = parse(&body, "record")?;
     check_record(&mut record).map_err(ApiError::Unprocessable)?;

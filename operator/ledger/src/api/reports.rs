@@ -23,7 +23,7 @@ use modelward_profile::{
 };
 use modelward_wire::{
     Decimal, Digest, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT, ReportReference,
-    ReportRequest, ReportResult, ReportVerdict, UnclosedIncarnation,
+    ReportRequest, ReportResult, ReportVerdict, SetAside, UnclosedIncarnation,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -66,7 +66,14 @@ pub(super) async fn put_report(
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.may_judge()?;
-    let body = whole(&app, request, "request for a report", MAX_REPORT_BYTES).await?;
+    let body = whole(
+        &app,
+        &namespace,
+        request,
+        "request for a report",
+        MAX_REPORT_BYTES,
+    )
+    .await?;
     refuse_nul(&parse(&body, "request for a report")?)?;
     let mut request: ReportRequest = parse(&body, "request for a report")?;
     // The order of tolerances says nothing, and the same request again is the same request.
@@ -308,6 +315,15 @@ fn verdict(
         synthetic: aside.synthetic,
         repeated: aside.repeated,
         over_limit: aside.over_limit,
+        set_aside: summed
+            .misfits
+            .iter()
+            .map(|(pod, (totals, why))| SetAside {
+                pod: pod.to_string(),
+                totals: *totals,
+                reason: why.to_string(),
+            })
+            .collect(),
         incarnations: summed.processes.len() as u64,
         unclosed: summed
             .processes

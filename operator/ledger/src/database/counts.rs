@@ -48,6 +48,8 @@ pub(crate) struct Summed {
     pub(crate) processes: BTreeMap<(Uuid, Incarnation), bool>,
     /// Each window by its start: those of the interval, and those before it.
     pub(crate) windows: BTreeMap<i64, SummedWindow>,
+    /// What did not fit the reference, by Pod: how many totals, and what is wrong with the first one.
+    pub(crate) misfits: BTreeMap<Uuid, (u64, CountsError)>,
     totals: usize,
 }
 
@@ -70,14 +72,6 @@ pub(crate) enum SumError {
         "more than {SUM_LIMIT} totals lie in the window; ask for a shorter one, or let windowSeconds be longer"
     )]
     TooMany,
-    /// They are of other bins, or too many.
-    #[error("the counts of Pod {pod} do not fit the reference of the bundle: {why}")]
-    DoNotFit {
-        /// The Pod.
-        pod: Uuid,
-        /// What is wrong.
-        why: CountsError,
-    },
 }
 
 /// Counts of one version as they are listed.
@@ -95,6 +89,8 @@ pub(crate) struct VersionCounts {
     unclosed: i64,
 }
 
+/// Totals of one Pod in one window: a process that is started every minute, with three routes.
+const TOTALS_OF_A_POD: i64 = 192;
 /// Totals that one sum reads: a week of hours by a hundred Pods.
 const SUM_LIMIT: usize = 20_000;
 /// Totals that one statement reads; one of a model of 1,000 features may have half a megabyte.
@@ -124,6 +120,12 @@ const COMPARE: &str = "\
     FROM unnest($4::jsonb[]) AS sent JOIN counts ON namespace = $1 AND model = $2 AND pod_uid = $3 \
     AND incarnation = sent #>> '{key,incarnation}' AND route = sent #>> '{key,route}' \
     AND window_start = to_timestamp((sent #>> '{key,windowStart}')::bigint)";
+
+/// A window of these totals in which the Pod has more of them than it may.
+const CROWDED: &str = "\
+    SELECT extract(epoch FROM window_start)::bigint FROM counts WHERE namespace = $1 AND model = $2 AND pod_uid = $3 \
+    AND window_start IN (SELECT to_timestamp((sent #>> '{key,windowStart}')::bigint) FROM unnest($4::jsonb[]) AS sent) \
+    GROUP BY window_start HAVING count(*) > $5 LIMIT 1";
 
 /// A page of totals before a place in the order of the index, the newest window first.
 const SUM: &str = "\
@@ -182,6 +184,18 @@ impl Database {
                     .execute(&mut *transaction)
                     .await?
                     .rows_affected();
+                let crowded: Option<i64> = sqlx::query_scalar(CROWDED)
+                    .bind(&namespace)
+                    .bind(&model)
+                    .bind(pod)
+                    .bind(&envelopes)
+                    .bind(TOTALS_OF_A_POD)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                if crowded.is_some() {
+                    transaction.rollback().await?;
+                    return Ok(None);
+                }
                 let mut told = Told {
                     kept,
                     ..Told::default()
@@ -204,10 +218,16 @@ impl Database {
                     told.refused = sent.saturating_sub(kept + told.late + told.repeated);
                 }
                 transaction.commit().await?;
-                Ok(told)
+                Ok(Some(told))
             })
         })
-        .await
+        .await?
+        .ok_or_else(|| {
+            DatabaseError::Refused(format!(
+                "one Pod may tell at most {TOTALS_OF_A_POD} totals of one window: it was started too often, or has too many \
+                 routes"
+            ))
+        })
     }
 
     /// Adds up what all Pods counted in these bins.
@@ -349,14 +369,20 @@ impl Summed {
         if self.totals > SUM_LIMIT {
             return Err(SumError::TooMany);
         }
-        let do_not_fit = |why| SumError::DoNotFit { pod, why };
-        envelope.counts.check(bins).map_err(do_not_fit)?;
+        if let Err(why) = envelope.counts.check(bins) {
+            self.set_aside(pod, why);
+            return Ok(());
+        }
         let window = self.windows.entry(start).or_insert_with(|| SummedWindow {
             seconds,
             counts: Counts::new(bins),
         });
+        // A sum that does not fit is left as it was.
+        if let Err(why) = window.counts.merge(&envelope.counts) {
+            self.set_aside(pod, why);
+            return Ok(());
+        }
         window.seconds = window.seconds.max(seconds);
-        window.counts.merge(&envelope.counts).map_err(do_not_fit)?;
         if is_before {
             return Ok(());
         }
@@ -366,6 +392,11 @@ impl Summed {
             .entry((pod, envelope.key.incarnation))
             .or_insert(true) &= envelope.closed;
         Ok(())
+    }
+
+    /// One Pod with counts of other bins must not keep the traffic of all others from being judged.
+    fn set_aside(&mut self, pod: Uuid, why: CountsError) {
+        self.misfits.entry(pod).or_insert((0, why)).0 += 1;
     }
 
     /// What was counted in the windows that start in `start..end`; `None` where nothing was.

@@ -1,6 +1,7 @@
 //! Counts in = counts out.
 
 use anyhow::Result;
+use modelward_kit::postgres::Postgres;
 use modelward_profile::{Counts, Envelope, Reference};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -252,7 +253,22 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
     crooked.envelopes.push(total(window(1)));
     let mut many = batch(&route, vec![total(window(1))]);
     many.envelopes[0].counts.features.features[0].values.fill(1 << 40);
+    let mut wide = batch(&route, vec![total(window(1))]);
+    wide.envelopes[0].counts.features.features[0].values = vec![0; 262_145];
+    let mut drowning = batch(&route, vec![total(window(1))]);
+    drowning.envelopes[0].counts.features.rows = 1 << 32;
+    drowning.envelopes[0].counts.score.rows = 1 << 32;
+    let mut restarted = batch(&route, Vec::new());
+    restarted.envelopes = (0..193)
+        .map(|incarnation| {
+            let counts = heart::counts(&reference.bins, &[]);
+            envelope(&route, incarnation, window(1), 1, counts)
+        })
+        .collect();
     for (body, said) in [
+        (&wide, "at most 262144 are taken"),
+        (&drowning, "one process answers at most"),
+        (&restarted, "one Pod may tell at most 192 totals"),
         (&forged, "none of the batch's routes"),
         (&unnamed, "none of the batch's routes"),
         (&crooked, "no multiple"),
@@ -323,5 +339,65 @@ async fn what_is_too_old_is_deleted_by_the_one_way_there_is() -> Result<()> {
             .await?;
         assert_eq!(left, 30, "{table}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_that_has_used_up_its_quota_is_told_so_and_others_are_not() -> Result<()> {
+    let world = World::with(Postgres::shared().await?, |config| config.quotas.totals = 2).await?;
+    let server = world.server("heart").await?;
+    let reference = heart::reference();
+    let route = route(digest_of(b"bundle"));
+    let path = format!("/v1/counts/{}/heart", world.namespace);
+    let total = |ago: i64| {
+        let counts = heart::counts(&reference.bins, &[]);
+        batch(&route, vec![envelope(&route, 1, window(ago), 1, counts)])
+    };
+    for ago in 1..=2 {
+        expect_success(world.put_json(&server, &path, &total(ago)).await?).await?;
+    }
+    let answer = world.put_json(&server, &path, &total(3)).await?;
+    let sentence = refusal(answer, StatusCode::INSUFFICIENT_STORAGE).await?;
+    for word in [&world.namespace, "2 of at most 2", "windowSeconds"] {
+        assert!(sentence.contains(word), "{sentence} lacks {word}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hundred_batches_of_four_megabytes_at_once_are_refused_and_take_little_memory() -> Result<()> {
+    let world = World::start().await?;
+    let server = world.server("heart").await?;
+    let route = route(digest_of(b"bundle"));
+    let reference = heart::reference();
+    let mut wide = envelope(&route, 1, window(1), 1, heart::counts(&reference.bins, &[]));
+    wide.counts.features.features[0].values = vec![0; 2_000_000];
+    let body = bytes::Bytes::from(serde_json::to_vec(&batch(&route, vec![wide]))?);
+    assert!(
+        (3_900_000..4 * 1024 * 1024).contains(&body.len()),
+        "{}",
+        body.len()
+    );
+    let path = format!("/v1/counts/{}/heart", world.namespace);
+    let resident = || -> Result<u64> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        Ok(line.split_whitespace().nth(1).unwrap().parse::<u64>()? / 1024)
+    };
+    let before = resident()?;
+    let sent = (0..100).map(|_| world.put(&server, &path, body.clone()));
+    for answer in futures::future::join_all(sent).await {
+        let status = answer?.status();
+        let refused = [
+            StatusCode::UNPROCESSABLE_ENTITY,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::REQUEST_TIMEOUT,
+        ];
+        assert!(refused.contains(&status), "{status}");
+    }
+    // The ledger runs in this process; so do the senders, whose body is shared.
+    let grown = resident()?.saturating_sub(before);
+    assert!(grown < 300, "{grown} MiB");
+    assert_eq!(world.ready().await?.0, StatusCode::OK);
     Ok(())
 }

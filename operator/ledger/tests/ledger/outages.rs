@@ -382,3 +382,35 @@ async fn metrics_are_openmetrics_and_name_nobody() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_fails_its_caller_alone() -> Result<()> {
+    let world = World::start().await?;
+    let server = world.server("heart").await?;
+    let operator = world.operator().await?;
+    let path = format!("/v1/counts/{}/heart", world.namespace);
+    expect_success(world.get(&operator, &path).await?).await?;
+    // Another session locks the table of counts: each statement on it runs into its time limit.
+    let mut other = PgConnection::connect(&world.database.url).await?;
+    let mut transaction = other.begin().await?;
+    sqlx::query("LOCK TABLE counts IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
+    let sentence = refusal(
+        world.get(&operator, &path).await?,
+        StatusCode::SERVICE_UNAVAILABLE,
+    )
+    .await?;
+    assert!(sentence.contains("try again later"), "{sentence}");
+    // PostgreSQL is there for everything else, also for the next request.
+    assert_eq!(world.ready().await?.0, StatusCode::OK);
+    let label = json!({
+        "predictionId": "a".repeat(64), "route": "0123456789abcdef", "predictedAtMs": 1_000_000, "score": 0.5, "class": 1,
+        "actual": 1,
+    });
+    let labels = format!("/v1/feedback/{}/heart", world.namespace);
+    expect_success(world.post_json(&server, &labels, &label).await?).await?;
+    transaction.rollback().await?;
+    expect_success(world.get(&operator, &path).await?).await?;
+    Ok(())
+}

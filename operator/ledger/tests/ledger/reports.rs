@@ -473,7 +473,7 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         assert!(sentence.contains(said), "{sentence:?} does not say {said:?}");
     }
 
-    // A Pod that counts in other bins is named.
+    // A Pod that counts in other bins is named, and the verdict is on the others.
     let strange = heart::bins(&patients("hungarian.csv"));
     let total = envelope(
         &heart.route,
@@ -485,12 +485,13 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
     let path = format!("/v1/counts/{}/heart", world.namespace);
     let body = batch(&heart.route, vec![total]);
     expect_success(world.put_json(&heart.server, &path, &body).await?).await?;
-    let sentence = refusal(heart.ask(UID, &good).await?, bad).await?;
+    let result = heart.judged(&UID.replace('5', "7"), &good).await?;
     let pod = world.pods().get(&heart.server.pod).await?.metadata.uid.unwrap();
-    assert!(
-        sentence.contains(&pod) && sentence.contains("other bins"),
-        "{sentence}"
-    );
+    let [aside] = &result.set_aside[..] else {
+        panic!("{:?}", result.set_aside);
+    };
+    assert_eq!((aside.pod.as_str(), aside.totals), (pod.as_str(), 1));
+    assert!(aside.reason.contains("other bins"), "{}", aside.reason);
 
     // A reference that rotted on its disk is no reference; published again it is one.
     let reference = serde_json::to_vec(&heart.reference)?;

@@ -1,0 +1,151 @@
+//! How many bytes of request bodies are in memory at the same time.
+//!
+//! A body of four megabytes takes several times as much while it is parsed and written. Without a bound a hundred of them at
+//! once end the process, and with it the ledger of every namespace.
+
+use std::{
+    collections::HashMap,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{body::Incoming, error::ApiError};
+
+/// A body waits so long for memory.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A body that is held in memory comes within this.
+const WHOLE: Duration = Duration::from_secs(30);
+
+/// Memory for bodies, as a whole and for each namespace.
+pub(crate) struct Budget {
+    all: Arc<Semaphore>,
+    /// Bytes that one namespace has at most.
+    share: u32,
+    namespaces: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// A body, and the memory that it takes: both are given back together.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: Bytes,
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+// === impl Held ===
+
+impl Held {
+    /// The bytes, which share the body's memory.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    pub(crate) fn new(bytes: u32) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(
+                usize::try_from(bytes).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            share: (bytes / 2).max(1),
+            namespaces: Mutex::default(),
+        }
+    }
+
+    /// Reads a body whole, once there is memory for all of it: bodies that wait hold nothing, and come in their order.
+    pub(crate) async fn read(&self, namespace: &str, mut body: Incoming) -> Result<Held, ApiError> {
+        let what = body.what();
+        let bytes = u32::try_from(body.most()).unwrap_or(u32::MAX).min(self.share);
+        let share = self.share_of(namespace);
+        // The namespace's own share first: who waits for it holds nothing of the others'.
+        let reserve = async {
+            let own = share.acquire_many_owned(bytes).await.ok()?;
+            let all = self.all.clone().acquire_many_owned(bytes).await.ok()?;
+            Some([own, all])
+        };
+        let Ok(Some(permits)) = timeout(PATIENCE, reserve).await else {
+            return Err(ApiError::Unavailable(format!(
+                "too many bodies are being read for namespace {namespace}: send the {what} again later"
+            )));
+        };
+        let reading = async {
+            let mut all = BytesMut::new();
+            while let Some(piece) = body.next().await? {
+                all.extend_from_slice(&piece);
+            }
+            Ok(Held {
+                bytes: all.freeze(),
+                _permits: permits,
+            })
+        };
+        timeout(WHOLE, reading).await.unwrap_or_else(|_| {
+            Err(ApiError::Timeout(format!(
+                "the {what} did not come within {WHOLE:?}"
+            )))
+        })
+    }
+
+    fn share_of(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nothing is read for are forgotten.
+        namespaces.retain(|name, share| name == namespace || Arc::strong_count(share) > 1);
+        namespaces
+            .entry(namespace.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(usize::try_from(self.share).unwrap_or(1))))
+            .clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, extract::Request};
+
+    use super::*;
+
+    fn body(bytes: usize) -> Incoming {
+        let body = Body::from(vec![b'x'; bytes]);
+        let request = Request::builder()
+            .header("content-length", bytes)
+            .body(body)
+            .unwrap();
+        Incoming::new(request, "batch", 1 << 20, Duration::from_secs(1)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_uses_its_share_up_waits_and_the_others_do_not() {
+        let budget = Budget::new(1000);
+        let first = budget.read("noisy", body(500)).await.unwrap();
+        let refused = budget.read("noisy", body(1)).await.unwrap_err();
+        assert!(refused.to_string().contains("namespace noisy"), "{refused}");
+        let other = budget.read("quiet", body(400)).await.unwrap();
+        drop(first);
+        assert_eq!(budget.read("noisy", body(500)).await.unwrap().len(), 500);
+        assert_eq!(other.len(), 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_bodies_together_stay_within_the_budget() {
+        let budget = Budget::new(1000);
+        let _held = [
+            budget.read("a", body(500)).await.unwrap(),
+            budget.read("b", body(500)).await.unwrap(),
+        ];
+        assert!(budget.read("c", body(1)).await.is_err());
+    }
+}
