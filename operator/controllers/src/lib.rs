@@ -24,6 +24,7 @@ pub mod lease;
 mod ledger;
 pub mod metrics;
 pub mod model;
+mod pods;
 mod read;
 mod run;
 pub mod version;
