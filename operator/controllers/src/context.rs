@@ -1,7 +1,7 @@
 //! What every reconcile shares.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,7 +12,9 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{Api, Client, api::PostParams};
 use tokio::sync::OnceCell;
 
-use crate::{Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable};
+use crate::{
+    Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable, turns::Turns,
+};
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,6 +43,10 @@ pub struct Context {
     pub(crate) told: Mutex<HashMap<String, String>>,
     /// Held while actions under way are counted and one more is begun.
     pub(crate) claims: tokio::sync::Mutex<()>,
+    /// Which versions have a Job or wait for one.
+    pub(crate) turns: Turns,
+    /// Uids of Jobs that this process made and whose uid is not recorded yet.
+    made_jobs: Mutex<HashSet<String>>,
     me: OnceCell<String>,
     clock: Clock,
 }
@@ -57,6 +63,7 @@ impl Context {
         instance: &str,
         clock: Clock,
     ) -> Self {
+        let turns = Turns::new(config.jobs);
         Self {
             client,
             config,
@@ -71,6 +78,8 @@ impl Context {
             actions_backoff: Backoff::default(),
             told: Mutex::default(),
             claims: tokio::sync::Mutex::default(),
+            turns,
+            made_jobs: Mutex::default(),
             me: OnceCell::new(),
             clock,
         }
@@ -140,5 +149,23 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
+    }
+
+    /// Notes that this process made the Job of this uid.
+    pub(crate) fn note_made_job(&self, uid: &str) {
+        let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(uid.to_owned());
+    }
+
+    /// Whether this process made the Job of this uid.
+    pub(crate) fn made_job(&self, uid: &str) -> bool {
+        let made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        made.contains(uid)
+    }
+
+    /// Forgets a Job whose uid is recorded.
+    pub(crate) fn forget_made_job(&self, uid: &str) {
+        let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        made.remove(uid);
     }
 }

@@ -27,6 +27,7 @@ pub mod model;
 mod pods;
 mod read;
 mod run;
+mod turns;
 pub mod version;
 
 pub use config::Config;

@@ -18,6 +18,7 @@ pub mod pods;
 pub mod policy;
 pub mod queue;
 pub mod reasons;
+pub mod results;
 pub mod routes;
 pub mod version;
 

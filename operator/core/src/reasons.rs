@@ -204,16 +204,19 @@ pub mod action {
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 }
 
-/// The reason that an attempt without an outcome left in its condition, as the constant of that text.
-pub fn of_a_finished_attempt(reason: &str) -> &'static str {
+/// The reason that an attempt without an outcome left, as the constant of that text.
+pub fn of_a_finished_attempt(reason: &str) -> Option<&'static str> {
     [
         DATASET_NOT_FOUND,
         SPEC_INVALID,
         DATA_INVALID,
         RESULT_LOST,
+        RESULT_MISMATCH,
         ARTIFACT_MISSING,
+        JOB_FAILED,
+        OUT_OF_MEMORY,
+        DEADLINE_EXCEEDED,
     ]
     .into_iter()
     .find(|known| *known == reason)
-    .unwrap_or(JOB_FAILED)
 }
