@@ -88,6 +88,8 @@ pub mod annotations {
     pub const COMMENT: &str = "modelward.io/comment";
     /// A decision is this and its number from 1: `approve sha256:… alice # comment`.
     pub const DECISION_PREFIX: &str = "approval.modelward.io/";
+    /// On a Job: the sha256 of the training that its bundle has to state.
+    pub const TRAINING: &str = "modelward.io/training";
     /// Who made a RemediationAction.
     pub const PROPOSED_BY: &str = "modelward.io/proposed-by";
     /// Who made a ModelVersion.

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::remediation_action::{ActionReference, VersionReference};
 
+/// What a wrong tolerance is answered with.
+const DECIMAL_FRACTION: &str =
+    "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; a per cent sign is not read";
+
 /// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
 ///
 /// What the version is (`model`, `source`, `provenance`) never changes once it was created; make a new version instead. How
@@ -40,6 +44,8 @@ use crate::remediation_action::{ActionReference, VersionReference};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.provenance) == has(oldSelf.provenance)").message("provenance is immutable; create a new ModelVersion instead"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || self.monitoring.tolerances.all(t, t.feature != self.source.training.target.column)")
+    .message("monitoring.tolerances names the target column, which is predicted and is no feature"))]
 pub struct ModelVersionSpec {
     /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -90,7 +96,8 @@ pub struct MonitoringSpec {
     /// How far a feature's values (total variation) or its missing rate may differ from the reference, a decimal number above
     /// 0 and below 1. Drift is what differs by more with confidence.
     #[serde(default = "default_tolerance")]
-    #[schemars(with = "String", length(max = 14), regex(pattern = "^0\\.[0-9]{0,11}[1-9]$"))]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
     pub tolerance: Decimal,
 
     /// Other tolerances of single features.
@@ -101,14 +108,15 @@ pub struct MonitoringSpec {
 }
 
 /// A tolerance of one feature.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FeatureTolerance {
     /// Name of the feature.
     #[schemars(length(min = 1, max = 128))]
     pub feature: String,
     /// The tolerance, a decimal number above 0 and below 1.
-    #[schemars(with = "String", length(max = 14), regex(pattern = "^0\\.[0-9]{0,11}[1-9]$"))]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
     pub tolerance: Decimal,
 }
 
@@ -800,7 +808,7 @@ pub struct ViolationStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptStatus {
-    /// Which attempt this is, from 1. There are two at most for the same input.
+    /// Which attempt this is, from 1. The same input is tried twice.
     #[schemars(range(min = 1, max = 100))]
     pub attempt: i32,
     /// Name of the Job.
@@ -819,6 +827,27 @@ pub struct AttemptStatus {
     /// When the attempt was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
+    /// Why the Job's Pod does not run, or why the attempt has no outcome, in CamelCase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// How many Jobs of this attempt ended because of the cluster: an eviction, a lost node, an unreachable ledger. They
+    /// use up no attempt.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub interruptions: i32,
+    /// When the next Job of this attempt is made, after one that ended because of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 // === defaults ===

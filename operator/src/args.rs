@@ -95,6 +95,12 @@ pub struct RunArgs {
     /// A training that takes longer is ended.
     #[arg(long, env = "MODELWARD_TRAINING_DEADLINE_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
     pub training_deadline_seconds: i64,
+    /// How many versions of one namespace may be trained at once
+    #[arg(long, env = "MODELWARD_JOBS_PER_NAMESPACE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs_per_namespace: u16,
+    /// How many versions of all namespaces may be trained at once
+    #[arg(long, env = "MODELWARD_JOBS_CLUSTER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs_cluster: u16,
     /// Risks, quorums and guard rails as JSON; what is absent has its default.
     #[arg(long, env = "MODELWARD_POLICY", default_value = "{}", value_parser = policy)]
     pub policy: Policy,
@@ -191,6 +197,10 @@ impl RunArgs {
             ledger_token_file: self.ledger_token_file.clone(),
             workload_service_account: self.workload_service_account.clone(),
             training_deadline_seconds: self.training_deadline_seconds,
+            jobs: modelward_core::queue::Limits {
+                per_namespace: self.jobs_per_namespace.into(),
+                cluster: self.jobs_cluster.into(),
+            },
             policy: self.policy.clone(),
             gate_children: self.gate_children,
             watch_namespace,

@@ -8,7 +8,7 @@ use modelward_model::{
     BUNDLE_FORMAT, BundleError, BundleInfo, DirBuilder, FeatureKind, FeatureTransform, Row, Value, WarmUp,
     bundle::file, files::json,
 };
-use modelward_wire::{Decimal, ManifestKind, MetricValue, SourceRecord};
+use modelward_wire::{Decimal, Digest, GateResult, ManifestKind, MetricValue, SourceRecord};
 use serde::Serialize;
 
 use crate::{
@@ -150,9 +150,18 @@ pub fn threshold() -> Result<Decimal, AssembleError> {
     Decimal::rounded(THRESHOLD, 1).ok_or(AssembleError::Threshold(THRESHOLD))
 }
 
+/// Every gate with its outcome, and that of the comparison with the champion.
+pub fn outcomes(candidate: &Candidate, gates: &[Gate], comparison: Option<&Comparison>) -> Vec<GateResult> {
+    let mut outcomes = candidate.gates(gates);
+    outcomes.extend(comparison.into_iter().flat_map(Comparison::gates));
+    outcomes
+}
+
 /// What a bundle has beside what every one has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extras<'a> {
+    /// The sha256 of the training that the spec asks for.
+    pub training: Option<Digest>,
     /// What came of comparing with the champion, where there is one.
     pub comparison: Option<&'a Comparison>,
     /// The window that traffic is compared with, where it is not the training data.
@@ -183,6 +192,8 @@ pub fn build(
         target: snapshot.info.target.clone(),
         selected_by: plan.select_by.as_str().to_owned(),
         metrics: candidate.reported.clone(),
+        gates: outcomes(candidate, gates, extras.comparison),
+        training: extras.training,
     };
     let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer, &warm_up_rows(snapshot))?;
     let reference = match extras.window {

@@ -20,13 +20,13 @@ use crate::{
     check,
     compare::Opponent,
     freeze::{Frozen, freeze, invalid, target_info},
-    ledger::{self, Ledger},
+    ledger::{self, Ledger, LedgerError},
     near::did_you_mean,
     reach::{Networks, Reach},
     reference::Window,
     report::{self, Meter},
     snapshot::{self, Snapshot},
-    source,
+    source::{self, SourceError},
     spec::{self, Spec, SpecError},
     table,
     train::{self, Plan, Step, TrainError, Trained},
@@ -192,7 +192,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 let result = run_snapshot(&args, ledger.as_ref()).await?;
                 finish(&result, &args.publish, ledger.as_ref()).await
             };
-            ended.await.inspect_err(|error| args.publish.note_failure(error))
+            let note = |error: &_| args.publish.note_failure(JobStage::Snapshot, error);
+            ended.await.inspect_err(note)
         }
         Command::Fit(args) => {
             let ended = async {
@@ -200,7 +201,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 let result = run_fit(&args, ledger.as_ref()).await?;
                 finish(&result, &args.publish, ledger.as_ref()).await
             };
-            ended.await.inspect_err(|error| args.publish.note_failure(error))
+            let note = |error: &_| args.publish.note_failure(JobStage::Fit, error);
+            ended.await.inspect_err(note)
         }
         Command::Score(args) => score(&args),
     }
@@ -351,6 +353,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
 
     meter.at("writing the bundle", 92);
     let extras = Extras {
+        training: Some(spec::training_digest(training)?),
         comparison: comparison.as_ref(),
         window: opposed.window.as_ref(),
         new_rows: opposed.champion.as_ref().map_or(&[], Opponent::new_rows),
@@ -386,10 +389,10 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     }
 
     let candidate = &trained.candidates[trained.selected];
-    let mut gates = candidate.gates(gates);
+    let gates = bundle::outcomes(candidate, gates, comparison.as_ref());
     let mut failed: Vec<String> = gates
         .iter()
-        .filter(|gate| !gate.passed)
+        .filter(|gate| !gate.passed && !gate.bound.starts_with("notWorseThan"))
         .map(|gate| {
             let side = if gate.bound.starts_with("atMost") {
                 "over"
@@ -406,7 +409,6 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         .collect();
     let mut passed = String::new();
     if let Some(comparison) = &comparison {
-        gates.extend(comparison.gates());
         failed.extend(comparison.failed());
         passed = format!("; {}", comparison.passed());
     }
@@ -842,15 +844,31 @@ impl PublishArgs {
     }
 
     /// Leaves the reason of a failed Job where its status will show it. It is no result: the Job is tried again.
-    fn note_failure(&self, error: &anyhow::Error) {
+    fn note_failure(&self, stage: JobStage, error: &anyhow::Error) {
         if !self.publish {
             return;
         }
         let reason: String = format!("{error:#}").chars().take(900).collect();
+        // A program reads whether it failed or could not reach what it needs; people read why.
+        let unreachable = unreachable(error).then(|| {
+            let result = JobResult::new(stage, Verdict::Unreachable, reason.clone()).abridged();
+            serde_json::to_string(&result).ok()
+        });
+        let reason = unreachable.flatten().unwrap_or(reason);
         if let Err(error) = std::fs::write(&self.termination_log, reason) {
             tracing::warn!(%error, path = %self.termination_log.display(), "the termination message was not written");
         }
     }
+}
+
+/// Whether the ledger or a data source did not answer, so that nothing is known about the data.
+fn unreachable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let ledger = cause.downcast_ref::<LedgerError>();
+        let source = cause.downcast_ref::<SourceError>();
+        ledger.is_some_and(|error| matches!(error, LedgerError::Unreachable { .. }))
+            || source.is_some_and(|error| matches!(error, SourceError::Unreachable { .. }))
+    })
 }
 
 /// A directory under `TMPDIR` that goes when the command ends.
@@ -886,4 +904,32 @@ impl Drop for Temporary {
 /// Removes what a command that is being stopped would leave behind.
 pub fn clean_up() {
     drop(Temporary(Temporary::path()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_did_not_answer_is_kept_apart_from_what_is_wrong() {
+        let away = LedgerError::Unreachable {
+            what: "uploading data.parquet".to_owned(),
+            waited: Duration::from_mins(2),
+            reason: "dns error".to_owned(),
+        };
+        assert!(unreachable(&anyhow::Error::from(away).context("publishing")));
+        let source = SourceError::Unreachable {
+            name: "https://example.com/x.csv".to_owned(),
+            reason: "timed out".to_owned(),
+        };
+        assert!(unreachable(&source.into()));
+        let refused = LedgerError::Refused {
+            what: "uploading data.parquet".to_owned(),
+            status: reqwest::StatusCode::PAYLOAD_TOO_LARGE,
+            message: "too large".to_owned(),
+        };
+        assert!(!unreachable(&refused.into()));
+    }
 }

@@ -6,7 +6,7 @@ use modelward_crds::{
     AcceptedWindow, Champion, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen, Source, Target,
     TrainingSource, ValidationSpec,
 };
-use modelward_model::canonical_category;
+use modelward_model::{canonical_category, sha256};
 use modelward_wire::Digest;
 
 /// No spec is larger: an object in Kubernetes cannot be.
@@ -121,6 +121,11 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
         training,
         tolerances,
     })
+}
+
+/// The sha256 over a training as JSON, which the operator takes over the spec that it wrote.
+pub fn training_digest(training: &TrainingSource) -> serde_json::Result<Digest> {
+    Ok(sha256(&serde_json::to_vec(training)?))
 }
 
 /// Checks what the API server checks too: a person's own file never met it.

@@ -17,6 +17,7 @@ mod manifest;
 mod report;
 mod result;
 mod routes;
+mod statement;
 mod version;
 
 pub use decimal::{Decimal, DecimalError};
@@ -31,6 +32,7 @@ pub use result::{
     TERMINATION_MESSAGE_LIMIT, Verdict, Violation,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
+pub use statement::{ArtifactStatement, BUNDLE_STATEMENT, SNAPSHOT_STATEMENT, Stated};
 pub use version::VersionRecord;
 
 /// Header that marks a request as load that no person made; it needs [`TRAFFIC_KEY_HEADER`] beside it.

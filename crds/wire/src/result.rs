@@ -73,6 +73,8 @@ pub enum Verdict {
     GatesFailed,
     /// The spec asks for what this trainer cannot do; the message says what.
     SpecInvalid,
+    /// The ledger or a data source did not answer. Nothing is known about the data; the same Job may succeed later.
+    Unreachable,
 }
 
 /// One file or address that rows were read from.

@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `bundle.json` | [`BundleInfo`]: family, threshold, target, snapshot, the selected candidate's metrics |
+//! | `bundle.json` | [`BundleInfo`]: family, threshold, target, snapshot, training, the selected candidate's metrics, gates |
 //! | `schema.json` | [`FeatureSchema`] |
 //! | `transforms.json` | [`Transforms`] |
 //! | `model.json` | [`LogisticModel`] |
@@ -18,7 +18,7 @@
 
 use std::path::Path;
 
-use modelward_wire::{Decimal, Digest, Manifest, ManifestKind, MetricValue};
+use modelward_wire::{Decimal, Digest, GateResult, Manifest, ManifestKind, MetricValue};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
@@ -82,6 +82,12 @@ pub struct BundleInfo {
     pub selected_by: String,
     /// Out-of-fold metrics of the selected candidate.
     pub metrics: Vec<MetricValue>,
+    /// Every gate of the spec with its outcome, and that of the comparison with the champion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateResult>,
+    /// The sha256 of the training that the spec asked for, as JSON: what was trained can be compared with what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Digest>,
 }
 
 /// What a bundle predicts.
@@ -422,6 +428,8 @@ mod tests {
             },
             selected_by: "F1".into(),
             metrics: Vec::new(),
+            gates: Vec::new(),
+            training: None,
         };
         Parts {
             info,

@@ -156,6 +156,8 @@ fn bundle_files(tilt: f64) -> DirBuilder {
         },
         selected_by: "F1".into(),
         metrics: Vec::new(),
+        gates: Vec::new(),
+        training: None,
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use modelward_core::policy::Policy;
+use modelward_core::{policy::Policy, queue::Limits};
 
 /// Everything that the reconcilers need to know beyond what is in the cluster.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub workload_service_account: String,
     /// A training that takes longer is ended.
     pub training_deadline_seconds: i64,
+    /// How many versions may be trained at once.
+    pub jobs: Limits,
     /// Risks, quorums and guard rails.
     pub policy: Policy,
     /// Whether the policies on what the operator makes have to be there: the chart installed them.

@@ -1,7 +1,7 @@
 //! What every reconcile shares.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable, run::Guarded,
+    turns::Turns,
 };
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
@@ -47,6 +48,10 @@ pub struct Context {
     pub(crate) claims: tokio::sync::Mutex<()>,
     /// Every report that the operator watches; set once the controllers run.
     pub(crate) reports: OnceLock<Store<Guarded<DriftReport>>>,
+    /// Which versions have a Job or wait for one.
+    pub(crate) turns: Turns,
+    /// Uids of Jobs that this process made and whose uid is not recorded yet.
+    made_jobs: Mutex<HashSet<String>>,
     me: OnceCell<String>,
     clock: Clock,
 }
@@ -63,6 +68,7 @@ impl Context {
         instance: &str,
         clock: Clock,
     ) -> Self {
+        let turns = Turns::new(config.jobs);
         Self {
             client,
             config,
@@ -78,6 +84,8 @@ impl Context {
             told: Mutex::default(),
             claims: tokio::sync::Mutex::default(),
             reports: OnceLock::new(),
+            turns,
+            made_jobs: Mutex::default(),
             me: OnceCell::new(),
             clock,
         }
@@ -163,5 +171,23 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
+    }
+
+    /// Notes that this process made the Job of this uid.
+    pub(crate) fn note_made_job(&self, uid: &str) {
+        let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(uid.to_owned());
+    }
+
+    /// Whether this process made the Job of this uid.
+    pub(crate) fn made_job(&self, uid: &str) -> bool {
+        let made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        made.contains(uid)
+    }
+
+    /// Forgets a Job whose uid is recorded.
+    pub(crate) fn forget_made_job(&self, uid: &str) {
+        let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        made.remove(uid);
     }
 }

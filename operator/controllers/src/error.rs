@@ -77,6 +77,27 @@ impl Error {
         matches!(self.code(), Some(400 | 403 | 413 | 422))
     }
 
+    /// Whether the API server answered that it does not make or change the object now: it refused it, or an admission webhook
+    /// failed. It may pass; meanwhile it belongs into the status of what asked for it.
+    pub fn hinders(&self) -> bool {
+        self.refused() || matches!(self.code(), Some(500..))
+    }
+
+    /// The error in words for a status: what was tried and the API server's own message.
+    pub fn words(&self) -> String {
+        let message = match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status.message.as_str()),
+                _ => None,
+            },
+            _ => None,
+        };
+        match message {
+            Some(message) => format!("{self}: {message}"),
+            None => crate::ledger::chain(self),
+        }
+    }
+
     /// The HTTP status that the API server answered with.
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -1,15 +1,19 @@
 //! Jobs of the trainer, whoever asks for them: a `ModelVersion`, or a `RemediationAction` that has its data read.
 //!
 //! A Job has an owner, a stage, its spec in an immutable `ConfigMap`, and one token, for the ledger. What it left is read
-//! from the termination message of its Pod, else from the ledger, and an artifact that it names counts only where the store
-//! has it.
+//! from the termination message of its Pod, else from the ledger, and is believed only where the artifact that it names
+//! states the same for itself.
+//!
+//! A Job counts only where this process made it or the status recorded its uid. An owner reference proves nothing: anybody
+//! who may create Jobs can write one. A crash between the making of a Job and the record of its uid leaves a Job that
+//! cannot be told from an imitation, so it is deleted and made again; no result is ever taken from it.
 
 use k8s_openapi::{
     api::{
         batch::v1::Job,
         core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Pod},
     },
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::{
     Api, Resource, ResourceExt as _,
@@ -18,12 +22,14 @@ use kube::{
 use modelward_core::{
     attempt::{Asker, DatasetSeen, JobSeen, StageJob},
     name_hash,
+    pods::{self, Cause, Hindrance},
+    results::{self, Asked},
 };
 use modelward_crds::{
     AttemptStatus, Dataset, FIELD_MANAGER, ModelVersion, ModelVersionSpec, RemediationAction, TrainingSource,
-    labels,
+    annotations, labels,
 };
-use modelward_wire::{Digest, JobResult, JobStage, LEDGER_AUDIENCE, ManifestKind};
+use modelward_wire::{Digest, JobResult, JobStage, LEDGER_AUDIENCE, Verdict};
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +42,9 @@ pub(crate) const USER: i64 = 65532;
 
 /// Failed Jobs that stay for their logs.
 const FAILED_KEPT: usize = 2;
+
+/// The trainer's container. Others in its Pod are not ours: a mesh or a policy added them.
+const CONTAINER: &str = "trainer";
 
 /// Where the job's spec, its sources and its token are mounted.
 const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
@@ -110,74 +119,104 @@ pub(crate) async fn start(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    // It may be there: made by a reconcile that did not come to write it down.
-    let there = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await?;
-    let made = if let Some(job) = there {
-        job
-    } else {
-        let create = api.create(&params, &job);
-        let made = ctx.call(format!("create Job {name}"), create).await?;
-        ctx.metrics.wrote("Job", "create");
-        made
-    };
-    if !is_owned(&made, &owner.uid) {
-        return Ok(Started::Taken(format!("Job {name}")));
-    }
-    if made.metadata.deletion_timestamp.is_some() {
+    if let Some(job) = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await? {
+        let uid = job.uid().unwrap_or_default();
+        if !is_owned(&job, &owner.uid) {
+            return Ok(Started::Taken(format!("Job {name}")));
+        }
+        if job.metadata.deletion_timestamp.is_some() {
+            return Ok(Started::Going);
+        }
+        if ctx.made_job(&uid) {
+            return Ok(Started::Made(uid));
+        }
+        tracing::warn!(
+            object.namespace = owner.namespace,
+            object.name = name,
+            "Job {name} is not recorded and was not made by this process; it is deleted and made again"
+        );
+        apply::delete(ctx, &owner.namespace, &job).await?;
         return Ok(Started::Going);
     }
-    Ok(Started::Made(made.uid().unwrap_or_default()))
+    let create = api.create(&params, &job);
+    let made = ctx.call(format!("create Job {name}"), create).await?;
+    ctx.metrics.wrote("Job", "create");
+    let uid = made.uid().unwrap_or_default();
+    ctx.note_made_job(&uid);
+    Ok(Started::Made(uid))
 }
 
-/// How the Job of an attempt stands, and what it left.
+/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make.
 pub(crate) async fn seen(
     ctx: &Context,
     owner: &JobOwner,
     stage: JobStage,
     attempt: &AttemptStatus,
+    asked: &Asked<'_>,
 ) -> Result<JobSeen, Error> {
+    if attempt.retry_at.is_some() {
+        return Ok(JobSeen::Missing);
+    }
     let namespace = &owner.namespace;
     let api = Api::<Job>::namespaced(ctx.client.clone(), namespace);
     let name = &attempt.job;
-    let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
-    let job = job.filter(|job| is_owned(job, &owner.uid));
-    let uid = job
-        .as_ref()
-        .and_then(kube::ResourceExt::uid)
-        .or_else(|| attempt.job_uid.clone());
-
-    let ended_well = match &job {
-        Some(job) if has_failed(job) => return failure(ctx, namespace, job).await,
-        Some(job) => has_condition(job, "Complete"),
-        // Deleted by somebody before its result was recorded: the ledger may know it.
-        None => true,
+    let Some(uid) = attempt.job_uid.clone() else {
+        return Ok(JobSeen::Missing);
     };
-    if !ended_well {
+    // It is recorded: what this process remembers of it is not needed any more.
+    ctx.forget_made_job(&uid);
+    let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
+    let Some(job) = job.filter(|job| job.uid().as_deref() == Some(uid.as_str())) else {
+        // Deleted before its result was recorded: the ledger may know it.
+        return match told(ctx, namespace, &uid).await {
+            Ok(Some(result)) => checked(ctx, namespace, result, asked).await,
+            Ok(None) => Ok(JobSeen::Missing),
+            Err(away) => Ok(away),
+        };
+    };
+    let pods = pods_of(ctx, namespace, &job).await?;
+    let succeeded = pods
+        .iter()
+        .filter_map(|pod| pods::end_of(pod, CONTAINER))
+        .find(|ended| ended.exit_code == 0);
+    if !has_failed(&job) && (succeeded.is_some() || has_condition(&job, "Complete")) {
+        // Our container is done, whatever else still runs in its Pod.
+        let said = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
+        let result = match said {
+            Some(result) => Some(result),
+            None => match told(ctx, namespace, &uid).await {
+                Ok(result) => result,
+                Err(away) => return Ok(away),
+            },
+        };
+        return match result {
+            Some(result) => checked(ctx, namespace, result, asked).await,
+            None => Ok(JobSeen::ResultLost),
+        };
+    }
+    let before = attempt.reason.as_deref().and_then(Cause::from_reason);
+    if has_failed(&job) {
+        return Ok(ended(&pods, stage, || {
+            pods::of_failed_job(&job, &pods, CONTAINER, before)
+        }));
+    }
+    // A container that was added keeps the Pod, and with it the Job, from ending: ours has failed for good.
+    let held = pods.iter().find_map(|pod| {
+        let running = pod.status.as_ref()?.phase.as_deref() == Some("Running");
+        let failed = pods::of_end(pod, CONTAINER, pods::end_of(pod, CONTAINER)?)?;
+        running.then_some(failed)
+    });
+    if let Some(failed) = held {
+        return Ok(ended(&pods, stage, || failed));
+    }
+    if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
         return Ok(JobSeen::Running);
     }
-    let said = match &job {
-        Some(job) => terminations(ctx, namespace, job)
-            .await?
-            .into_iter()
-            .find_map(|text| parse(&text, stage)),
-        None => None,
-    };
-    let result = match (said, uid) {
-        (Some(result), _) => Some(result),
-        (None, Some(uid)) => match ctx.ledger.job_result(namespace, &uid).await {
-            Ok(result) => result,
-            Err(error) => {
-                ctx.metrics.ledger_failed();
-                return Ok(JobSeen::LedgerUnavailable(error.chain()));
-            }
-        },
-        (None, None) => None,
-    };
-    match result {
-        Some(result) => checked(ctx, namespace, result).await,
-        None if job.is_some() => Ok(JobSeen::ResultLost),
-        None => Ok(JobSeen::Missing),
-    }
+    let mut uids = vec![uid.as_str()];
+    uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
+    let events = crate::pods::events(ctx, namespace, &uids).await;
+    let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, ctx.now());
+    Ok(hindrance.map_or(JobSeen::Starting, JobSeen::Hindered))
 }
 
 /// Deletes Jobs whose results are recorded: all but those of attempts that are under way. Failed ones stay for their logs,
@@ -192,7 +231,7 @@ pub(crate) async fn collect(
         let awaited = attempts
             .iter()
             .flatten()
-            .any(|attempt| !attempt.finished && attempt.job == job.name_any());
+            .any(|attempt| !attempt.finished && attempt.retry_at.is_none() && attempt.job_uid == job.uid());
         if awaited || job.metadata.deletion_timestamp.is_some() {
             continue;
         }
@@ -367,14 +406,27 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
         }
     }
     arguments.push(json!("--publish"));
+    let training = request
+        .spec
+        .source
+        .training
+        .as_ref()
+        .and_then(results::training_digest);
     build(
         "Job",
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": stage.name, "labels": labels, "ownerReferences": [owner.reference]},
+            "metadata": {
+                "name": stage.name, "labels": labels, "ownerReferences": [owner.reference],
+                "annotations": {annotations::TRAINING: training},
+            },
             "spec": {
                 "backoffLimit": 2,
+                // A Pod that was evicted, preempted or drained says nothing about the program: it uses up no try.
+                "podFailurePolicy": {"rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]},
                 "activeDeadlineSeconds": config.training_deadline_seconds,
                 "template": {
                     "metadata": {"labels": labels},
@@ -386,7 +438,7 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
                         "imagePullSecrets": pull_secrets(config),
                         "securityContext": pod_security(),
                         "containers": [{
-                            "name": "trainer",
+                            "name": CONTAINER,
                             "image": config.trainer_image,
                             "imagePullPolicy": config.image_pull_policy,
                             "args": arguments,
@@ -508,10 +560,12 @@ async fn fingerprint(
         let found = ctx
             .call(format!("read {what}"), api.get_metadata_opt(&source.name))
             .await?;
-        // Its resourceVersion changes whenever its content does.
         (
             what,
-            found.map(|object| [object.metadata.uid, object.metadata.resource_version]),
+            found.map(|object| {
+                let data = data_version(&object.metadata);
+                [object.metadata.uid, data]
+            }),
         )
     } else if let Some(source) = &dataset.persistent_volume_claim {
         let api = Api::<PersistentVolumeClaim>::namespaced(ctx.client.clone(), namespace);
@@ -529,65 +583,97 @@ async fn fingerprint(
         .ok_or(what))
 }
 
-/// A result that names an artifact counts only where the store has that artifact, of the right kind.
-async fn checked(ctx: &Context, namespace: &str, result: JobResult) -> Result<JobSeen, Error> {
+/// Changes whenever the data of a `ConfigMap` does, and not with its labels and annotations: who last wrote a key of `data`
+/// and when, as the API server keeps it for each writer. Without such a record it is the resourceVersion, which changes with
+/// everything.
+fn data_version(metadata: &ObjectMeta) -> Option<String> {
+    let writes = metadata.managed_fields.iter().flatten().filter_map(|entry| {
+        let fields = &entry.fields_v1.as_ref()?.0;
+        let wrote = fields.get("f:data").or_else(|| fields.get("f:binaryData"))?;
+        let time = entry.time.as_ref().map(|time| time.0.to_string());
+        let manager = entry.manager.as_deref().unwrap_or_default();
+        Some(format!("{manager} {} {wrote}", time.unwrap_or_default()))
+    });
+    let mut writes: Vec<String> = writes.collect();
+    if writes.is_empty() {
+        return metadata.resource_version.clone();
+    }
+    writes.sort();
+    Some(writes.join("\n"))
+}
+
+/// The result that the Job of this uid wrote into the ledger; in the error that the ledger cannot be asked.
+async fn told(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
+    ctx.ledger.job_result(namespace, uid).await.map_err(|error| {
+        ctx.metrics.ledger_failed();
+        JobSeen::LedgerUnavailable(error.chain())
+    })
+}
+
+/// A result that names an artifact counts only where the store has that artifact and it states the same for itself.
+async fn checked(
+    ctx: &Context,
+    namespace: &str,
+    result: JobResult,
+    asked: &Asked<'_>,
+) -> Result<JobSeen, Error> {
     let Some(digest) = result.digest else {
         return Ok(JobSeen::Finished(Box::new(result)));
     };
     let kind = match result.stage {
-        JobStage::Snapshot => ManifestKind::Snapshot,
-        JobStage::Fit => ManifestKind::Bundle,
+        JobStage::Snapshot => "snapshot",
+        JobStage::Fit => "bundle",
     };
-    match ctx.ledger.manifest(namespace, &digest).await {
-        Ok(Some(manifest)) if manifest.kind == kind && manifest.check().is_ok() => {
-            Ok(JobSeen::Finished(Box::new(result)))
-        }
-        Ok(_) => Ok(JobSeen::ArtifactMissing(format!(
-            "the store has no {kind:?} {digest}, which the Job's result names"
+    match ctx.ledger.statement(namespace, &digest).await {
+        Ok(Some(statement)) => Ok(match results::believe(asked, &result, &statement) {
+            Ok(believed) => JobSeen::Finished(Box::new(believed)),
+            Err(why) => JobSeen::Mismatch(why),
+        }),
+        Ok(None) => Ok(JobSeen::ArtifactMissing(format!(
+            "the store has no {kind} {digest}, which the Job's result names"
         ))),
-        Err(error) => {
-            ctx.metrics.ledger_failed();
-            Ok(JobSeen::LedgerUnavailable(error.chain()))
-        }
+        Err(error) => match error.refusal() {
+            // The artifact is there, and its bytes are not whole or state nothing.
+            Some((_, words)) => Ok(JobSeen::Mismatch(words.to_owned())),
+            None => {
+                ctx.metrics.ledger_failed();
+                Ok(JobSeen::LedgerUnavailable(error.chain()))
+            }
+        },
     }
 }
 
-async fn failure(ctx: &Context, namespace: &str, job: &Job) -> Result<JobSeen, Error> {
-    let condition = job
-        .status
+/// How a Job ended whose program left no result: by the program itself, or by what it depends on.
+fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobSeen {
+    let unreachable = pods
         .iter()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .find(|c| c.type_ == "Failed");
-    let why = condition.map(|condition| {
-        let reason = condition.reason.as_deref().unwrap_or("Failed");
-        format!("{reason}: {}", condition.message.as_deref().unwrap_or_default())
-    });
-    let last = terminations(ctx, namespace, job)
-        .await?
-        .into_iter()
-        .find(|text| !text.trim().is_empty());
-    let words: Vec<_> = [why, last].into_iter().flatten().collect();
-    Ok(JobSeen::Failed(words.join("; ")))
+        .filter_map(|pod| parse(pods::end_of(pod, CONTAINER)?.message.as_deref()?, stage))
+        .find(|result| result.verdict == Verdict::Unreachable);
+    let hindrance = match unreachable {
+        Some(result) => Hindrance::new(Cause::Unreachable, result.message),
+        None => why(),
+    };
+    if hindrance.cause.is_infrastructure() {
+        JobSeen::Interrupted(hindrance)
+    } else {
+        JobSeen::Failed(hindrance)
+    }
 }
 
-/// Termination messages of the Job's containers, newest Pod first.
-async fn terminations(ctx: &Context, namespace: &str, job: &Job) -> Result<Vec<String>, Error> {
+/// The Pods that the Job controller made for this Job, newest first.
+async fn pods_of(ctx: &Context, namespace: &str, job: &Job) -> Result<Vec<Pod>, Error> {
     let uid = job.uid().unwrap_or_default();
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/controller-uid={uid}"));
     let mut pods = ctx.list::<Pod>(Some(namespace), &of_job).await?;
-    // The label could be anybody's; the owner reference is the Job controller's.
-    pods.retain(|pod| is_owned(pod, &uid));
-    pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
-    let terminated = |pod: &Pod| {
-        let statuses = pod
-            .status
+    // A label can be copied; the Job controller takes a Pod for the Job's own by its controller reference.
+    pods.retain(|pod| {
+        let owners = pod.owner_references();
+        owners
             .iter()
-            .flat_map(|status| status.container_statuses.iter().flatten());
-        statuses
-            .filter_map(|status| status.state.as_ref()?.terminated.as_ref()?.message.clone())
-            .collect::<Vec<_>>()
-    };
-    Ok(pods.iter().flat_map(terminated).collect())
+            .any(|owner| owner.controller == Some(true) && owner.kind == "Job" && owner.uid == uid)
+    });
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
+    Ok(pods)
 }
 
 fn parse(text: &str, stage: JobStage) -> Option<JobResult> {
@@ -654,5 +740,34 @@ mod tests {
             (json!("source-2"), "/data/source/2/a/data.csv".to_owned()),
         ];
         assert_eq!(found, expected);
+    }
+
+    fn map(fields: &Value) -> ObjectMeta {
+        serde_json::from_value(json!({
+            "uid": "u", "resourceVersion": "7",
+            "managedFields": fields,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn labels_and_annotations_of_a_configmap_are_no_new_data_and_a_changed_key_is() {
+        let data = |time: &str| {
+            json!({"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "time": time, "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:data": {".": {}, "f:cleveland.csv": {}}}})
+        };
+        let label = json!({"manager": "kubectl-label", "operation": "Update", "apiVersion": "v1",
+            "time": "2026-11-23T10:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": {}}}});
+        let first = data_version(&map(&json!([data("2026-11-23T09:30:00Z")])));
+        assert_eq!(
+            first,
+            data_version(&map(&json!([data("2026-11-23T09:30:00Z"), label])))
+        );
+        assert_ne!(first, data_version(&map(&json!([data("2026-11-23T09:31:00Z")]))));
+        assert_eq!(
+            data_version(&map(&json!([]))),
+            Some("7".to_owned()),
+            "without a record everything counts"
+        );
     }
 }

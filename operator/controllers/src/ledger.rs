@@ -1,14 +1,24 @@
 //! The operator's side of the ledger's API.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use modelward_wire::{Digest, JobResult, Manifest, ReportRequest, ReportResult, VersionRecord};
+use modelward_wire::{
+    ArtifactStatement, Digest, JobResult, Manifest, ReportRequest, ReportResult, VersionRecord,
+};
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 /// A call that takes longer is given up: a reconcile must not hang on the ledger.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that takes longer to open is given up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// After a call without an answer, every call gets the same error for so long: one that waits is enough to find out.
+const AWAY: Duration = Duration::from_secs(10);
 /// A window of many Pods is added up before it is judged.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -18,6 +28,16 @@ pub struct LedgerClient {
     http: reqwest::Client,
     base: String,
     token_file: PathBuf,
+    away: Arc<Mutex<Option<Away>>>,
+}
+
+/// A ledger that did not answer.
+#[derive(Clone, Debug)]
+struct Away {
+    /// When it may be asked again.
+    until: Instant,
+    /// What it was.
+    why: String,
 }
 
 /// Why the ledger could not be asked.
@@ -35,6 +55,9 @@ pub enum LedgerError {
     /// The ledger did not answer, or not in time.
     #[error("the ledger did not answer")]
     Unreachable(#[source] reqwest::Error),
+    /// The ledger did not answer a moment ago, and was not asked again.
+    #[error("the ledger did not answer: {0}")]
+    Away(String),
     /// The ledger answered something else than was asked for.
     #[error("the ledger answered {status}: {message}")]
     Refused {
@@ -64,6 +87,7 @@ impl LedgerClient {
     pub fn new(base: &str, token_file: PathBuf) -> Result<Self, LedgerError> {
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
             // The ledger is in the cluster; a proxy for the way out of it knows nothing of that.
             .no_proxy()
             .build()
@@ -72,6 +96,7 @@ impl LedgerClient {
             http,
             base: base.trim_end_matches('/').to_owned(),
             token_file,
+            away: Arc::default(),
         })
     }
 
@@ -94,6 +119,19 @@ impl LedgerClient {
                 let is_it = Digest::from_bytes(Sha256::digest(&bytes).into()) == *digest;
                 Ok(serde_json::from_slice(&bytes).ok().filter(|_| is_it))
             }
+            None => Ok(None),
+        }
+    }
+
+    /// What the artifact of this digest states about itself, if the store has it.
+    pub async fn statement(
+        &self,
+        namespace: &str,
+        digest: &Digest,
+    ) -> Result<Option<ArtifactStatement>, LedgerError> {
+        let path = format!("/v1/artifacts/{namespace}/statements/{digest}");
+        match self.send(self.request(Method::GET, &path).await?).await? {
+            Some(answer) => Ok(Some(answer.json().await.map_err(LedgerError::Unreachable)?)),
             None => Ok(None),
         }
     }
@@ -156,8 +194,42 @@ impl LedgerClient {
         }
     }
 
+    /// Gives the last error instead of an answer while the ledger is away. When that time is over, one caller asks, and the
+    /// others go on getting the error until it has its answer.
+    fn ask_one_at_a_time(&self) -> Result<(), LedgerError> {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = away.as_mut() else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if now < last.until {
+            return Err(LedgerError::Away(last.why.clone()));
+        }
+        last.until = now + TIMEOUT;
+        Ok(())
+    }
+
+    /// Notes that the ledger answered, or why it did not.
+    fn note(&self, error: Option<String>) {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        *away = error.map(|why| Away {
+            until: Instant::now() + AWAY,
+            why,
+        });
+    }
+
     async fn answer(&self, request: RequestBuilder) -> Result<reqwest::Response, LedgerError> {
-        let answer = request.send().await.map_err(LedgerError::Unreachable)?;
+        self.ask_one_at_a_time()?;
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // The address of one object is no help to the next caller, and none of its business.
+                let error = error.without_url();
+                self.note(Some(chain(&error)));
+                return Err(LedgerError::Unreachable(error));
+            }
+        };
+        self.note(None);
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
@@ -203,4 +275,54 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger that takes connections and never answers.
+    async fn silent() -> (tokio::net::TcpListener, LedgerClient, tempfile::TempDir) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let token = directory.path().join("token");
+        std::fs::write(&token, "t").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        (listener, LedgerClient::new(&address, token).unwrap(), directory)
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_swallows_packets_is_waited_for_once_and_not_by_every_call() {
+        let (_listener, client, _directory) = silent().await;
+        let begun = Instant::now();
+        let first = client.job_result("hospital", "u").await;
+        assert!(matches!(first, Err(LedgerError::Unreachable(_))));
+        let waited = begun.elapsed();
+        for _ in 0..200 {
+            let next = client.job_result("hospital", "u").await;
+            assert!(matches!(next, Err(LedgerError::Away(_))));
+        }
+        let all = begun.elapsed();
+        assert!(
+            all < waited + Duration::from_secs(2),
+            "{all:?} for 201 calls, {waited:?} for the first"
+        );
+    }
+
+    #[tokio::test]
+    async fn one_call_asks_again_when_the_time_is_over_and_an_answer_ends_it() {
+        let (_listener, client, _directory) = silent().await;
+        client.note(Some("refused".to_owned()));
+        assert!(client.ask_one_at_a_time().is_err());
+        if let Some(away) = client.away.lock().unwrap().as_mut() {
+            away.until = Instant::now();
+        }
+        assert!(client.ask_one_at_a_time().is_ok(), "one asks");
+        assert!(
+            client.ask_one_at_a_time().is_err(),
+            "and the others wait for what it finds"
+        );
+        client.note(None);
+        assert!(client.ask_one_at_a_time().is_ok());
+    }
 }

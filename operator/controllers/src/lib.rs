@@ -24,8 +24,10 @@ pub mod lease;
 mod ledger;
 pub mod metrics;
 pub mod model;
+mod pods;
 mod read;
 mod run;
+mod turns;
 pub mod version;
 
 pub use config::Config;

@@ -46,6 +46,8 @@ pub(crate) const CONCURRENCY: u16 = 8;
 /// When the process is asked to end, reconciles under way have so long to end by themselves. With the release of the lease
 /// this must stay far below a Pod's grace of 30 s.
 const DRAIN: Duration = Duration::from_secs(3);
+/// A reconcile of a namespace that has its share of them is tried again so much later.
+const BOUNCE: Duration = Duration::from_millis(500);
 /// A whole reconcile that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
@@ -156,19 +158,28 @@ async fn all_ended(controllers: &mut JoinSet<()>) {
 async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
     let (reader, primary) = watching.primary::<ModelVersion, _>(|ctx, version| {
+        let uid = version.uid().unwrap_or_default();
         ctx.versions_backoff.succeeded(&key(version));
-        ctx.forget_told(&version.uid().unwrap_or_default());
+        ctx.forget_told(&uid);
+        ctx.turns.leave(&uid);
     });
     let jobs = watching.objects_metadata::<Job>(labels::VERSION);
+    let job_pods = watching.objects_metadata::<Pod>(labels::VERSION);
     let models = watching.objects::<Model>();
     let maps = watching.objects_metadata::<ConfigMap>("");
     let claims = watching.objects_metadata::<PersistentVolumeClaim>("");
     let actions = watching.objects::<RemediationAction>();
 
-    let (of_model, of_map, of_claim) = (reader.clone(), reader.clone(), reader.clone());
+    let (of_model, of_map, of_claim, all) = (reader.clone(), reader.clone(), reader.clone(), reader.clone());
     Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
         .owns_stream(jobs)
+        // A Pod that starts, ends or cannot be scheduled changes its Job late or not at all.
+        .watches_stream(job_pods, |pod| {
+            let name = pod.labels().get(labels::VERSION)?.clone();
+            Some(ObjectRef::new(&name).within(&pod.namespace()?))
+        })
+        .reconcile_on(ctx.turns.woken())
         .watches_stream(models, move |model| {
             matching(&of_model, &model, |version, name| version.spec.model == name)
         })
@@ -210,21 +221,41 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
         })
         .graceful_shutdown_on(stopped)
         .run(
-            |object, ctx| async move {
-                Box::pin(guarded(
-                    &object,
-                    &ctx,
-                    "modelversion",
-                    &ctx.versions_backoff,
-                    version::reconcile,
-                ))
-                .await
+            move |object, ctx| {
+                let all = all.clone();
+                async move {
+                    // A namespace with a thousand versions leaves room for the others.
+                    let namespace = object.namespace().unwrap_or_default();
+                    let Some(_share) = ctx.turns.share(&namespace) else {
+                        return Ok(Action::requeue(crate::backoff::jittered(BOUNCE)));
+                    };
+                    ctx.turns.seed(|| known(all)).await;
+                    Box::pin(guarded(
+                        &object,
+                        &ctx,
+                        "modelversion",
+                        &ctx.versions_backoff,
+                        version::reconcile,
+                    ))
+                    .await
+                }
             },
             |object, error, ctx| policy(&*object, error, &ctx, "modelversion", &ctx.versions_backoff),
             ctx,
         )
         .for_each(|_| ready(()))
         .await;
+}
+
+/// All versions, as soon as they are known.
+async fn known(reader: Store<Guarded<ModelVersion>>) -> Vec<ModelVersion> {
+    // Ends with an error only where the watch ends, and the process with it.
+    let _ = reader.wait_until_ready().await;
+    let state = reader.state();
+    state
+        .iter()
+        .filter_map(|version| version.0.as_ref().ok().cloned())
+        .collect()
 }
 
 async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {

@@ -6,8 +6,12 @@
 //!
 //! ```text
 //! dataset there? ──► input ──► attempt 1 ──► result ──► recorded
-//!                                   └─ lost ─► attempt 2 ─ lost ─► it has failed
+//!                              │    └─ lost ─► attempt 2 ─ lost ─► it has failed
+//!                              └─ ended by the cluster ─► attempt 1 again, later each time
 //! ```
+//!
+//! Only what proves something about the data, the spec or the program ends an asking: bad data, a bad spec, failed gates,
+//! or a program that failed twice. A quota, a webhook, an eviction, a node or a ledger that is away uses up no attempt.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -16,7 +20,10 @@ use modelward_wire::{JobResult, JobStage, Verdict as JobVerdict};
 
 use crate::{
     conditions::{self, Verdict},
-    name_hash, reasons,
+    name_hash,
+    pods::{Cause, Hindrance},
+    queue::Wait,
+    reasons,
 };
 
 /// A Job of the same input is tried this often.
@@ -27,8 +34,24 @@ pub const ABSENT_RETRY_SECONDS: i64 = 60;
 /// It is asked at least this often.
 pub const ABSENT_RETRY_MOST_SECONDS: i64 = 900;
 
-/// A Job that could not be made is tried again after so many seconds: nobody tells us when there is room.
-const OBSTACLE_RETRY_SECONDS: u64 = 30;
+/// Where an object of another owner has the Job's name, it is looked for again after so many seconds.
+const TAKEN_RETRY_SECONDS: u64 = 30;
+/// A Job that the API server refused is made again after so many seconds, and later each time.
+const REFUSED_RETRY_SECONDS: i64 = 10;
+/// It is tried at least this often.
+const REFUSED_RETRY_MOST_SECONDS: i64 = 120;
+/// A version that waits for its turn is woken by it; its place in the queue is looked at this often.
+const QUEUE_LOOK_SECONDS: u64 = 60;
+/// The same in a long queue, where the place is rounded.
+const LONG_QUEUE_LOOK_SECONDS: u64 = 600;
+/// A Job whose Pod does not run is looked at this often: a refused Pod changes no object that is watched.
+const HINDERED_LOOK_SECONDS: u64 = 10;
+/// After a Job that the cluster ended, the next one is made after so many seconds, twice as many each time.
+const INTERRUPTED_RETRY_SECONDS: i64 = 30;
+/// It is made at the latest after so many.
+const INTERRUPTED_RETRY_MOST_SECONDS: i64 = 900;
+/// After so many Jobs in a row that the cluster ended, the asker is Stalled: a person should look. It goes on trying.
+const INTERRUPTIONS_BEFORE_STALLED: i32 = 8;
 /// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
 const LAST_ATTEMPT: i32 = 100;
 /// Names of Jobs have at most 63 characters, of which the stage and the hash take 18.
@@ -59,12 +82,20 @@ pub enum DatasetSeen {
 pub enum JobSeen {
     /// The status names none, or it is not there any more and the ledger has no result either.
     Missing,
-    /// It runs, or waits to.
+    /// Its Pod is being made or started.
+    Starting,
+    /// Its program runs.
     Running,
+    /// It has not ended, and its Pod does not run.
+    Hindered(Hindrance),
     /// It left a result.
     Finished(Box<JobResult>),
-    /// It ended without a result; the text says how.
-    Failed(String),
+    /// Its program ended without a result.
+    Failed(Hindrance),
+    /// The cluster ended it: nothing is known about the data, the spec or the program.
+    Interrupted(Hindrance),
+    /// Its result is not what its artifact states, or the artifact is not what was asked for; in words.
+    Mismatch(String),
     /// It succeeded and its result is nowhere.
     ResultLost,
     /// Its result names an artifact that the store does not have.
@@ -80,6 +111,8 @@ pub enum Obstacle {
     Taken(String),
     /// The API server refused it, in words.
     Refused(String),
+    /// It is the turn of others.
+    Queued(Wait),
 }
 
 /// A Job of the trainer.
@@ -167,7 +200,10 @@ pub fn snapshot(
     let input = match (dataset, &under_way) {
         (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
         (DatasetSeen::Absent(_), Some(attempt))
-            if matches!(asking.job, JobSeen::Running | JobSeen::Finished(_)) =>
+            if matches!(
+                asking.job,
+                JobSeen::Starting | JobSeen::Running | JobSeen::Finished(_)
+            ) =>
         {
             attempt.input.clone()
         }
@@ -198,7 +234,7 @@ pub fn snapshot(
     };
     finish(&mut frozen.attempt);
     frozen.violations = result.violations.iter().take(5).map(violation).collect();
-    match (result.verdict, result.digest) {
+    let stage = match (result.verdict, result.digest) {
         (JobVerdict::Succeeded, Some(digest)) => {
             frozen.snapshot = Some(ArtifactStatus {
                 digest,
@@ -209,16 +245,20 @@ pub fn snapshot(
             Stage::Recorded
         }
         (JobVerdict::DataNotFound, _) => {
-            let verdict = Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message);
-            if watched {
-                return Stage::Waiting(verdict);
-            }
-            asking.again(&mut frozen.attempt, &attempt, verdict, step)
+            Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message))
         }
         (JobVerdict::SpecInvalid, _) => {
             Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
         }
         _ => Stage::Terminal(Verdict::fails(kind, reasons::DATA_INVALID, result.message)),
+    };
+    note_end(&mut frozen.attempt, &stage);
+    match stage {
+        Stage::Waiting(verdict) if !watched => {
+            let ended = frozen.attempt.clone().unwrap_or(attempt);
+            asking.again(&mut frozen.attempt, &ended, verdict, step)
+        }
+        stage => stage,
     }
 }
 
@@ -226,7 +266,22 @@ pub fn snapshot(
 pub fn finish(attempt: &mut Option<AttemptStatus>) {
     if let Some(attempt) = attempt {
         attempt.finished = true;
+        attempt.reason = None;
+        attempt.message = None;
+        attempt.retry_at = None;
     }
+}
+
+/// Notes in an attempt why it has no outcome. The condition cannot hold that: it also says what is in the way of the next
+/// attempt, which passes.
+pub fn note_end(attempt: &mut Option<AttemptStatus>, stage: &Stage) {
+    let (Some(attempt), Stage::Waiting(verdict) | Stage::Blocked(verdict) | Stage::Terminal(verdict)) =
+        (attempt, stage)
+    else {
+        return;
+    };
+    attempt.reason = Some(verdict.reason.to_owned());
+    attempt.message = Some(cut(&verdict.message, 1024));
 }
 
 // === impl Asker ===
@@ -234,16 +289,26 @@ pub fn finish(attempt: &mut Option<AttemptStatus>) {
 impl Asker<'_> {
     /// Name and input of the Job of this stage, attempt by attempt.
     pub fn job(&self, stage: JobStage, input: &str, attempt: i32) -> StageJob {
+        self.job_after(stage, input, attempt, 0)
+    }
+
+    /// The same after so many Jobs of that attempt that the cluster ended.
+    pub fn job_after(&self, stage: JobStage, input: &str, attempt: i32, interruptions: i32) -> StageJob {
         let word = match stage {
             JobStage::Snapshot => "snapshot",
             JobStage::Fit => "fit",
         };
-        let hash = name_hash([
+        let (attempt_bytes, again) = (attempt.to_be_bytes(), interruptions.to_be_bytes());
+        let mut parts = vec![
             self.uid.as_bytes(),
             word.as_bytes(),
             input.as_bytes(),
-            &attempt.to_be_bytes()[..],
-        ]);
+            &attempt_bytes[..],
+        ];
+        if interruptions > 0 {
+            parts.push(&again);
+        }
+        let hash = name_hash(parts);
         StageJob {
             stage,
             name: format!("{}-{word}-{hash}", self.short_name()),
@@ -275,7 +340,7 @@ impl DatasetSeen {
 // === impl Asking ===
 
 impl Asking<'_> {
-    /// Decides to make a Job and to count it, unless something of its name is in the way.
+    /// Decides to make a Job and to count it, unless something is in the way.
     pub fn start(
         &self,
         slot: &mut Option<AttemptStatus>,
@@ -283,20 +348,23 @@ impl Asking<'_> {
         attempt: i32,
         step: &mut Step,
     ) -> Stage {
-        let job = self.asker.job(self.stage, input, attempt);
-        let verdict = self.running(&job.name);
+        self.start_after(slot, input, attempt, 0, step)
+    }
+
+    /// The same after so many Jobs of that attempt that the cluster ended.
+    fn start_after(
+        &self,
+        slot: &mut Option<AttemptStatus>,
+        input: &str,
+        attempt: i32,
+        interruptions: i32,
+        step: &mut Step,
+    ) -> Stage {
+        let job = self.asker.job_after(self.stage, input, attempt, interruptions);
         if let Some(obstacle) = self.obstacle {
-            step.again_after_seconds = Some(OBSTACLE_RETRY_SECONDS);
-            let word = self.asker.word;
-            let (reason, message) = match obstacle {
-                Obstacle::Taken(what) => (
-                    reasons::NAME_TAKEN,
-                    format!("{what} exists and does not belong to this {word}; delete it"),
-                ),
-                Obstacle::Refused(words) => (reasons::CHILD_REFUSED, words.clone()),
-            };
-            return Stage::Blocked(Verdict::fails(self.kind, reason, message));
+            return self.in_the_way(obstacle, step);
         }
+        let verdict = self.running(&job.name);
         *slot = Some(AttemptStatus {
             attempt,
             job: job.name.clone(),
@@ -304,9 +372,47 @@ impl Asking<'_> {
             input: input.to_owned(),
             finished: false,
             started_at: Some(Time(conditions::whole_seconds(self.now))),
+            reason: None,
+            message: None,
+            interruptions,
+            retry_at: None,
         });
         step.start = Some(job);
         Stage::Waiting(verdict)
+    }
+
+    fn in_the_way(&self, obstacle: &Obstacle, step: &mut Step) -> Stage {
+        let (reason, message, pause) = match obstacle {
+            Obstacle::Taken(what) => (
+                reasons::NAME_TAKEN,
+                format!(
+                    "{what} exists and does not belong to this {}; delete it",
+                    self.asker.word
+                ),
+                TAKEN_RETRY_SECONDS,
+            ),
+            Obstacle::Refused(words) => {
+                // The longer it has been refused, the less often it is tried.
+                let refused = self
+                    .before
+                    .filter(|before| before.reason == reasons::CHILD_REFUSED);
+                let waited = refused.map_or(0, |before| {
+                    self.now.as_second() - before.last_transition_time.0.as_second()
+                });
+                let pause = waited.clamp(REFUSED_RETRY_SECONDS, REFUSED_RETRY_MOST_SECONDS);
+                (reasons::CHILD_REFUSED, words.clone(), pause.unsigned_abs())
+            }
+            Obstacle::Queued(wait) => {
+                step.again_after_seconds = Some(if wait.before < 10 {
+                    QUEUE_LOOK_SECONDS
+                } else {
+                    LONG_QUEUE_LOOK_SECONDS
+                });
+                return Stage::Waiting(Verdict::unknown(self.kind, reasons::QUEUED, wait.words()));
+            }
+        };
+        step.again_after_seconds = Some(pause);
+        Stage::Blocked(Verdict::fails(self.kind, reason, message))
     }
 
     /// The result of an attempt, or what its absence means.
@@ -317,13 +423,37 @@ impl Asking<'_> {
         step: &mut Step,
     ) -> Result<JobResult, Stage> {
         let kind = self.kind;
+        if let Some(at) = &attempt.retry_at {
+            return Err(self.retry(slot, attempt, at.0, step));
+        }
         let (reason, message) = match self.job {
+            JobSeen::Finished(result) if result.verdict == JobVerdict::Unreachable => {
+                let hindrance = Hindrance::new(Cause::Unreachable, &result.message);
+                return Err(self.interrupted(slot, attempt, &hindrance, step));
+            }
             JobSeen::Finished(result) if result.stage == self.stage => return Ok((**result).clone()),
             JobSeen::Finished(_) => (
                 reasons::JOB_FAILED,
                 format!("Job {} left the result of another step", attempt.job),
             ),
-            JobSeen::Running => return Err(Stage::Waiting(self.still_running(attempt))),
+            JobSeen::Starting => {
+                note_hindrance(slot, None);
+                step.again_after_seconds = Some(HINDERED_LOOK_SECONDS);
+                return Err(Stage::Waiting(self.still_running(attempt)));
+            }
+            JobSeen::Running => {
+                note_hindrance(slot, None);
+                return Err(Stage::Waiting(self.still_running(attempt)));
+            }
+            JobSeen::Hindered(hindrance) => {
+                note_hindrance(slot, Some(hindrance));
+                step.again_after_seconds = Some(HINDERED_LOOK_SECONDS);
+                let verdict = Verdict::unknown(kind, hindrance.cause.reason(), hindrance.message.clone());
+                return Err(Stage::Waiting(verdict));
+            }
+            JobSeen::Interrupted(hindrance) => {
+                return Err(self.interrupted(slot, attempt, hindrance, step));
+            }
             JobSeen::LedgerUnavailable(error) => {
                 step.again_after_seconds = Some(10);
                 let message = format!(
@@ -333,7 +463,17 @@ impl Asking<'_> {
                 let verdict = Verdict::unknown(kind, reasons::LEDGER_UNAVAILABLE, message);
                 return Err(Stage::Waiting(verdict));
             }
-            JobSeen::Failed(how) => (reasons::JOB_FAILED, format!("Job {} failed: {how}", attempt.job)),
+            JobSeen::Failed(hindrance) => (
+                match hindrance.cause {
+                    Cause::OutOfMemory | Cause::DeadlineExceeded => hindrance.cause.reason(),
+                    _ => reasons::JOB_FAILED,
+                },
+                hindrance.message.clone(),
+            ),
+            JobSeen::Mismatch(what) => (
+                reasons::RESULT_MISMATCH,
+                format!("the result of Job {} is not believed: {what}", attempt.job),
+            ),
             JobSeen::Missing | JobSeen::ResultLost => (
                 reasons::RESULT_LOST,
                 format!("Job {} ended and its result is lost", attempt.job),
@@ -343,37 +483,96 @@ impl Asking<'_> {
         let tried = tries(attempt);
         if tried < MAX_ATTEMPTS {
             let next = self.start(slot, &attempt.input, attempt.attempt + 1, step);
-            let Stage::Waiting(verdict) = next else {
+            if step.start.is_none() {
                 return Err(next);
-            };
+            }
             // The reason stays visible while the second attempt runs.
             let message = format!("{message}; attempt {} of {MAX_ATTEMPTS} runs", tried + 1);
-            return Err(Stage::Waiting(Verdict::unknown(verdict.kind, reason, message)));
+            return Err(Stage::Waiting(Verdict::unknown(kind, reason, message)));
         }
         finish(slot);
-        Err(Stage::Terminal(Verdict::fails(
-            kind,
-            reason,
-            format!("{message}; it was tried {MAX_ATTEMPTS} times"),
-        )))
+        let message = format!("{message}; it was tried {MAX_ATTEMPTS} times");
+        let stage = Stage::Terminal(Verdict::fails(kind, reason, message));
+        note_end(slot, &stage);
+        Err(stage)
     }
 
-    /// A finished attempt without an outcome: what its condition said stands until the input changes.
+    /// A finished attempt without an outcome: what it noted stands until the input changes.
     pub fn settled(&self, attempt: &AttemptStatus) -> Stage {
-        let Some(condition) = self.before else {
+        let noted = attempt.reason.as_deref().zip(attempt.message.as_deref());
+        // An attempt of an earlier release noted nothing; its condition did.
+        let noted = noted.or_else(|| {
+            let before = self.before?;
+            Some((before.reason.as_str(), before.message.as_str()))
+        });
+        let Some((reason, message)) = noted else {
             return Stage::Terminal(Verdict::fails(
                 self.kind,
                 reasons::JOB_FAILED,
                 format!("Job {} gave no outcome", attempt.job),
             ));
         };
-        let reason = reasons::of_a_finished_attempt(&condition.reason);
-        let verdict = Verdict::fails(self.kind, reason, condition.message.clone());
+        let reason = reasons::of_a_finished_attempt(reason).unwrap_or(reasons::JOB_FAILED);
+        let verdict = Verdict::fails(self.kind, reason, message);
         if reason == reasons::DATASET_NOT_FOUND {
             Stage::Waiting(verdict)
         } else {
             Stage::Terminal(verdict)
         }
+    }
+
+    /// The cluster ended the Job: the same attempt is made again, later each time.
+    fn interrupted(
+        &self,
+        slot: &mut Option<AttemptStatus>,
+        attempt: &AttemptStatus,
+        hindrance: &Hindrance,
+        step: &mut Step,
+    ) -> Stage {
+        let count = attempt.interruptions.saturating_add(1).min(1_000_000);
+        let doubled = u32::try_from(count - 1).unwrap_or(0).min(10);
+        let pause = (INTERRUPTED_RETRY_SECONDS << doubled).min(INTERRUPTED_RETRY_MOST_SECONDS);
+        let now = conditions::whole_seconds(self.now);
+        let at = Timestamp::from_second(now.as_second().saturating_add(pause)).unwrap_or(now);
+        let waiting = AttemptStatus {
+            interruptions: count,
+            retry_at: Some(Time(at)),
+            reason: Some(hindrance.cause.reason().to_owned()),
+            message: Some(cut(&hindrance.message, 1024)),
+            ..attempt.clone()
+        };
+        *slot = Some(waiting.clone());
+        self.retry(slot, &waiting, at, step)
+    }
+
+    /// Waits until it is time to make the next Job of an attempt that the cluster interrupted, then makes it.
+    fn retry(
+        &self,
+        slot: &mut Option<AttemptStatus>,
+        attempt: &AttemptStatus,
+        at: Timestamp,
+        step: &mut Step,
+    ) -> Stage {
+        let left = at.as_second() - self.now.as_second();
+        if left <= 0 {
+            let (count, input) = (attempt.interruptions, &attempt.input);
+            return self.start_after(slot, input, attempt.attempt, count, step);
+        }
+        step.again_after_seconds = Some(left.unsigned_abs());
+        let cause = attempt.reason.as_deref().and_then(Cause::from_reason);
+        let reason = cause.map_or(reasons::DISRUPTED, Cause::reason);
+        let message = format!(
+            "{}; no attempt is used up, the next Job starts at {at}",
+            attempt.message.as_deref().unwrap_or_default()
+        );
+        if attempt.interruptions < INTERRUPTIONS_BEFORE_STALLED {
+            return Stage::Waiting(Verdict::unknown(self.kind, reason, message));
+        }
+        let message = format!(
+            "{} Jobs in a row were ended by the cluster; the last one: {message}",
+            attempt.interruptions
+        );
+        Stage::Blocked(Verdict::fails(self.kind, reason, message))
     }
 
     /// A source that held nothing: a `ConfigMap` wakes us when it changes, an address or a volume has to be asked again.
@@ -423,10 +622,10 @@ impl Asking<'_> {
         if attempt.attempt == 1 {
             return fresh;
         }
-        match self
+        let before = self
             .before
-            .map(|before| (reasons::of_a_finished_attempt(&before.reason), before))
-        {
+            .and_then(|before| Some((reasons::of_a_finished_attempt(&before.reason)?, before)));
+        match before {
             Some((reason, before)) if before.status == "False" => {
                 Verdict::fails(fresh.kind, reason, before.message.clone())
             }
@@ -445,6 +644,14 @@ impl Stage {
             Self::Recorded => recorded(),
             Self::Waiting(verdict) | Self::Blocked(verdict) | Self::Terminal(verdict) => verdict.clone(),
         }
+    }
+}
+
+/// Notes what keeps the Job's Pod from running, or that nothing does.
+fn note_hindrance(slot: &mut Option<AttemptStatus>, hindrance: Option<&Hindrance>) {
+    if let Some(attempt) = slot {
+        attempt.reason = hindrance.map(|hindrance| hindrance.cause.reason().to_owned());
+        attempt.message = hindrance.map(|hindrance| cut(&hindrance.message, 1024));
     }
 }
 

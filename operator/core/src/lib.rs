@@ -14,8 +14,11 @@ pub mod conditions;
 pub mod drift;
 pub mod model;
 pub mod order;
+pub mod pods;
 pub mod policy;
+pub mod queue;
 pub mod reasons;
+pub mod results;
 pub mod routes;
 pub mod version;
 

@@ -16,6 +16,36 @@ pub const SPEC_INVALID: &str = "SpecInvalid";
 pub const FIT_RUNNING: &str = "FitRunning";
 /// A bundle was published and read back.
 pub const BUNDLE_PUBLISHED: &str = "BundlePublished";
+/// The API server refuses the Pods: a quota, a `LimitRange`, a missing service account or a policy.
+pub const POD_REFUSED: &str = "PodRefused";
+/// The Job is suspended.
+pub const SUSPENDED: &str = "Suspended";
+/// No node takes the Pod.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+/// An image cannot be pulled.
+pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+/// A volume of the Pod cannot be attached or mounted.
+pub const VOLUME_NOT_READY: &str = "VolumeNotReady";
+/// The node cannot set up the Pod's sandbox or network.
+pub const SANDBOX_FAILED: &str = "SandboxFailed";
+/// The container cannot be created or started as it is configured.
+pub const CONTAINER_NOT_STARTED: &str = "ContainerNotStarted";
+/// The Pod has not started, and no cause is known.
+pub const POD_PENDING: &str = "PodPending";
+/// The program in the container ended with an error.
+pub const CONTAINER_FAILED: &str = "ContainerFailed";
+/// The program needs more memory than its limit.
+pub const OUT_OF_MEMORY: &str = "OutOfMemory";
+/// An eviction, the scheduler or a lost node ended the Pod.
+pub const DISRUPTED: &str = "Disrupted";
+/// The program could not reach the ledger or a data source.
+pub const UNREACHABLE: &str = "Unreachable";
+/// The Job ran longer than it may.
+pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+/// The version waits until fewer Jobs run.
+pub const QUEUED: &str = "Queued";
+/// What a Job reported is not what its artifact states, or the artifact is not what was asked for.
+pub const RESULT_MISMATCH: &str = "ResultMismatch";
 /// A Job ended without a result, more often than it is tried.
 pub const JOB_FAILED: &str = "JobFailed";
 /// A Job ended well, but its result is nowhere to be had.
@@ -176,16 +206,19 @@ pub mod action {
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 }
 
-/// The reason that an attempt without an outcome left in its condition, as the constant of that text.
-pub fn of_a_finished_attempt(reason: &str) -> &'static str {
+/// The reason that an attempt without an outcome left, as the constant of that text.
+pub fn of_a_finished_attempt(reason: &str) -> Option<&'static str> {
     [
         DATASET_NOT_FOUND,
         SPEC_INVALID,
         DATA_INVALID,
         RESULT_LOST,
+        RESULT_MISMATCH,
         ARTIFACT_MISSING,
+        JOB_FAILED,
+        OUT_OF_MEMORY,
+        DEADLINE_EXCEEDED,
     ]
     .into_iter()
     .find(|known| *known == reason)
-    .unwrap_or(JOB_FAILED)
 }

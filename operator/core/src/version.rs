@@ -245,7 +245,7 @@ fn fit_stage(
     attempt::finish(&mut status.fit_attempt);
     let kind = types::TRAINED;
     let fails = |gate: &modelward_wire::GateResult| !gate.passed;
-    match (result.verdict, result.digest) {
+    let stage = match (result.verdict, result.digest) {
         (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
             let message = format!(
                 "Job {} says that a gate failed, and not which: {}",
@@ -262,7 +262,9 @@ fn fit_stage(
             Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
         }
         _ => Stage::Terminal(Verdict::fails(kind, reasons::DATA_INVALID, result.message)),
-    }
+    };
+    attempt::note_end(&mut status.fit_attempt, &stage);
+    stage
 }
 
 /// A bundle that is given: it has to be in the store, and nothing is made.

@@ -66,6 +66,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 .head(artifacts::head_manifest),
         )
         .route(
+            "/v1/artifacts/{namespace}/statements/{digest}",
+            get(artifacts::get_statement),
+        )
+        .route(
             "/v1/jobs/{namespace}/{job}/result",
             put(records::put_result).get(records::get_result),
         )

@@ -46,6 +46,10 @@ use tokio::{
 pub enum JobEnd {
     /// Not yet.
     Runs,
+    /// Not yet, and its Pod has this status instead of running.
+    Stuck(Value),
+    /// Not yet, and no Pod can be made for it.
+    NoPod,
     /// It succeeds and its container leaves this termination message.
     Succeeds(String),
     /// It succeeds, and its Pod is gone before anybody could read it.
@@ -324,6 +328,10 @@ impl Stage {
         }
         let uid = job.uid();
         let name = job.name_any();
+        let end = (self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs)(job);
+        if end == JobEnd::NoPod {
+            return Ok(());
+        }
         let pods = self.owned::<Pod>(uid.as_deref()).await?;
         let pod = if let Some(pod) = pods.into_iter().next() {
             pod
@@ -332,10 +340,10 @@ impl Stage {
             let template = &job.spec.as_ref().context("a Job has a spec")?.template;
             self.make_pod(&format!("{name}-x"), owner, template).await?
         };
-        let end = (self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs)(job);
         let began = job.creation_timestamp().map(|time| time.0.to_string());
         let (kinds, succeeded, failed) = match &end {
-            JobEnd::Runs => {
+            JobEnd::Runs | JobEnd::Stuck(_) | JobEnd::NoPod => {
+                self.keep_pod(&pod, &end).await?;
                 if job.status.as_ref().is_none_or(|status| status.active != Some(1)) {
                     self.write_status::<Job>(&name, json!({"startTime": began, "active": 1}))
                         .await?;
@@ -378,6 +386,30 @@ impl Stage {
             status["completionTime"] = json!(began);
         }
         self.write_status::<Job>(&name, status).await
+    }
+
+    /// Gives the Pod of a Job that has not ended the status that it should have, once.
+    async fn keep_pod(&self, pod: &Pod, end: &JobEnd) -> Result<()> {
+        let status = match end {
+            JobEnd::Stuck(status) => status.clone(),
+            _ => json!({
+                "phase": "Running",
+                "containerStatuses": [{
+                    "name": container_of(pod), "image": "played", "imageID": "", "ready": true, "restartCount": 0,
+                    "started": true, "state": {"running": {}},
+                }],
+            }),
+        };
+        let phase = pod.status.as_ref().and_then(|found| found.phase.as_deref());
+        let same_phase = status["phase"].as_str() == phase;
+        let told = pod
+            .status
+            .as_ref()
+            .is_some_and(|found| found.container_statuses.is_some() || found.conditions.is_some());
+        if same_phase && told {
+            return Ok(());
+        }
+        self.write_status::<Pod>(&pod.name_any(), status).await
     }
 
     async fn end_pod(&self, pod: &Pod, phase: &str, code: i32, message: &str) -> Result<()> {

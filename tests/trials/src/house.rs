@@ -137,6 +137,7 @@ impl House {
             ledger_token_file: self.world.token_file(),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
             watch_namespace: Some(self.namespace.clone()),

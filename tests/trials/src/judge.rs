@@ -119,7 +119,10 @@ struct Judge {
     template: Option<Value>,
     /// Which action changed the routes last.
     routed_by: Option<String>,
-    jobs: BTreeMap<(String, String), usize>,
+    /// Jobs that were made, name and uid, by owner and stage.
+    jobs: BTreeMap<(String, String), Vec<(String, String)>>,
+    /// Uids of Jobs that a status recorded.
+    recorded: BTreeSet<String>,
     made: BTreeMap<String, usize>,
     /// Which plan has which number.
     plans: BTreeMap<i64, String>,
@@ -155,6 +158,12 @@ struct Action {
 
 impl Judge {
     fn see(&mut self, event: &Event) {
+        if event.resource.ends_with("/status") {
+            for attempt in ["snapshotAttempt", "fitAttempt"] {
+                let uid = event.object["status"][attempt]["jobUid"].as_str();
+                self.recorded.extend(uid.map(ToOwned::to_owned));
+            }
+        }
         match event.resource.as_str() {
             "remediationactions" | "remediationactions/status" => self.action(event),
             "modelversions" | "modelversions/status" => self.version(event),
@@ -318,9 +327,12 @@ impl Judge {
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        let count = self.jobs.entry((owner.clone(), stage.clone())).or_default();
-        *count += 1;
-        if *count > 1 {
+        let made = self.jobs.entry((owner.clone(), stage.clone())).or_default();
+        // One that was made and not recorded before a crash is taken away and made again under its name.
+        made.retain(|(name, uid)| *name != event.name || self.recorded.contains(uid));
+        made.push((event.name.clone(), uid(&event.object)));
+        let count = made.len();
+        if count > 1 {
             self.verdict.violations.push(format!(
                 "I2: {stage} Job number {count} of one owner: {}",
                 event.name

@@ -1,16 +1,19 @@
 //! The story's objects: a heart model, its data, and a trainer that needs no time.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use modelward_crds::labels;
+use modelward_crds::{annotations, labels};
 use modelward_kit::played::JobEnd;
 use modelward_profile::{Bins, Counts, FeatureBins, Observed, Reference, ScoreBins};
 use modelward_wire::{
-    Digest, FileEntry, GateResult, JobResult, JobStage, Manifest, ManifestKind, MetricValue, SourceRecord,
-    Verdict,
+    BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, Manifest, ManifestKind,
+    MetricValue, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -62,6 +65,9 @@ pub struct Heart {
     pub second: Training,
     /// One more, for a third version.
     pub third: Training,
+    store: Store,
+    /// Bundles that were published: a bundle states the spec that it was asked for, so its digest is not known before.
+    bundles: Arc<Mutex<Vec<(String, &'static str)>>>,
 }
 
 /// One training's outcome.
@@ -69,8 +75,6 @@ pub struct Heart {
 pub struct Training {
     /// Digest of the snapshot.
     pub snapshot: Digest,
-    /// Digest of the bundle.
-    pub bundle: Digest,
     /// What traffic is compared with, and what traffic like it would count.
     pub reference: Reference,
     sources: Vec<SourceRecord>,
@@ -79,15 +83,18 @@ pub struct Training {
 // === impl Store ===
 
 impl Store {
-    /// Puts an artifact of one file there, as the trainer would through the ledger.
-    fn publish(&self, kind: ManifestKind, path: &str, content: &[u8]) -> Result<Digest> {
-        let file = FileEntry {
-            path: path.into(),
-            sha256: digest_of(content),
-            size: content.len() as u64,
-        };
-        self.put("blobs", content)?;
-        let manifest = Manifest::new(kind, vec![file])?;
+    /// Puts an artifact of these files there, as the trainer would through the ledger.
+    fn publish(&self, kind: ManifestKind, files: &[(&str, &[u8])]) -> Result<Digest> {
+        let mut entries = Vec::new();
+        for (path, content) in files {
+            self.put("blobs", content)?;
+            entries.push(FileEntry {
+                path: (*path).into(),
+                sha256: digest_of(content),
+                size: content.len() as u64,
+            });
+        }
+        let manifest = Manifest::new(kind, entries)?;
         self.put("manifests", &serde_json::to_vec(&manifest)?)
     }
 
@@ -121,25 +128,38 @@ impl Heart {
         };
         let first = vec![source("cleveland.csv", 303, 139)];
         let second = vec![first[0].clone(), source("hungarian.csv", 294, 106)];
+        let third = vec![source("hungarian.csv", 294, 106)];
         Ok(Self {
             first: Training::publish(store, &bins, &cleveland, first)?,
             second: Training::publish(store, &bins, &hungary, second.clone())?,
-            third: Training::publish(store, &bins, &rows(200, 8.0), second)?,
+            third: Training::publish(store, &bins, &rows(200, 8.0), third)?,
+            store: store.clone(),
+            bundles: Arc::default(),
         })
     }
 
     /// A trainer without a fault: what it makes follows from the name of the version.
     pub fn trains(&self, job: &Job) -> JobEnd {
-        let training = match job.labels().get(labels::VERSION).map(String::as_str) {
-            Some("heart-1") => &self.first,
-            Some("heart-3") => &self.third,
-            _ => &self.second,
+        let (training, name) = match job.labels().get(labels::VERSION).map(String::as_str) {
+            Some("heart-1") => (&self.first, "bundle of cleveland"),
+            Some("heart-3") => (&self.third, "bundle of a third version"),
+            _ => (&self.second, "bundle of both"),
         };
         let is_fit = job
             .labels()
             .get(labels::STAGE)
             .is_some_and(|stage| stage == "fit");
-        match training.result(is_fit) {
+        let made = || {
+            let mut result = training.result(is_fit)?;
+            if is_fit {
+                let bundle = training.publish_bundle(&self.store, job, &result)?;
+                let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+                bundles.push((bundle.to_string(), name));
+                result.digest = Some(bundle);
+            }
+            Ok::<_, anyhow::Error>(serde_json::to_string(&result)?)
+        };
+        match made() {
             Ok(result) => JobEnd::Succeeds(result),
             Err(error) => JobEnd::Fails(1, format!("{error:#}")),
         }
@@ -147,12 +167,13 @@ impl Heart {
 
     /// What these digests are, for people.
     pub fn names(&self) -> Vec<(String, &'static str)> {
-        vec![
+        let mut names = vec![
             (self.first.snapshot.to_string(), "snapshot of cleveland"),
-            (self.first.bundle.to_string(), "bundle of cleveland"),
             (self.second.snapshot.to_string(), "snapshot of both"),
-            (self.second.bundle.to_string(), "bundle of both"),
-        ]
+        ];
+        let bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        names.extend(bundles.iter().cloned());
+        names
     }
 }
 
@@ -174,20 +195,46 @@ impl Training {
             bins: bins.clone(),
             counts,
         };
-        let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
+        let stated = Stated {
+            rows: sources.iter().map(|source| source.rows).sum(),
+            sources: sources.clone(),
+            ..Stated::default()
+        };
+        let stated = serde_json::to_vec(&stated)?;
         Ok(Self {
-            snapshot: store.publish(ManifestKind::Snapshot, "rows.parquet", names.join("+").as_bytes())?,
-            bundle: store.publish(
-                ManifestKind::Bundle,
-                "reference.json",
-                &serde_json::to_vec(&reference)?,
-            )?,
+            snapshot: store.publish(ManifestKind::Snapshot, &[(SNAPSHOT_STATEMENT, &stated)])?,
             reference,
             sources,
         })
     }
 
-    fn result(&self, is_fit: bool) -> Result<String> {
+    /// The bundle that states what its Job was asked for and what came of it.
+    fn publish_bundle(&self, store: &Store, job: &Job, result: &JobResult) -> Result<Digest> {
+        let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let arguments = pod
+            .and_then(|pod| pod.containers[0].args.clone())
+            .unwrap_or_default();
+        let at = arguments.iter().position(|argument| argument == "--snapshot");
+        let training = job.annotations().get(annotations::TRAINING);
+        let stated = Stated {
+            rows: self.sources.iter().map(|source| source.rows).sum(),
+            model: Some("heart".into()),
+            family: result.family.clone(),
+            threshold: result.threshold.clone(),
+            snapshot: at.and_then(|at| arguments.get(at + 1)?.parse().ok()),
+            training: training.and_then(|text| text.parse().ok()),
+            metrics: result.metrics.clone(),
+            gates: result.gates.clone(),
+            ..Stated::default()
+        };
+        let (stated, reference) = (serde_json::to_vec(&stated)?, serde_json::to_vec(&self.reference)?);
+        store.publish(
+            ManifestKind::Bundle,
+            &[(BUNDLE_STATEMENT, &stated), ("reference.json", &reference)],
+        )
+    }
+
+    fn result(&self, is_fit: bool) -> Result<JobResult> {
         let mut result = JobResult::new(
             if is_fit { JobStage::Fit } else { JobStage::Snapshot },
             Verdict::Succeeded,
@@ -195,7 +242,6 @@ impl Training {
         );
         if is_fit {
             let f1: modelward_wire::Decimal = "0.8151".parse().ok().context("a number")?;
-            result.digest = Some(self.bundle);
             result.family = Some("LogisticRegression".into());
             result.threshold = Some("0.5".parse().ok().context("a number")?);
             result.metrics = vec![MetricValue {
@@ -225,7 +271,7 @@ impl Training {
             result.rows = Some(self.sources.iter().map(|source| source.rows).sum());
             result.sources.clone_from(&self.sources);
         }
-        Ok(serde_json::to_string(&result)?)
+        Ok(result)
     }
 }
 

@@ -88,6 +88,12 @@ fn two_jobs_make_a_bundle_that_the_server_can_open() {
     let opened = Bundle::open(&dir, &bundle).unwrap();
     assert_eq!(opened.verify_warm_up().unwrap(), 33);
     assert_eq!(opened.info().snapshot.to_string(), digest);
+    // What the operator compares with what it asked for.
+    let asked = modelward_trainer::spec::read(&spec).unwrap().training;
+    let asked = modelward_trainer::spec::training_digest(&asked).unwrap();
+    assert_eq!(opened.info().training, Some(asked));
+    assert_eq!(opened.info().gates, result.gates);
+    assert_eq!(opened.info().metrics, result.metrics);
     let progress: Progress =
         serde_json::from_slice(&state.posted["jobs/hospital/11111111-2222/progress"]).unwrap();
     assert_eq!(progress.percent, 100);

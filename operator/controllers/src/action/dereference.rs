@@ -5,6 +5,7 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
     action::{self, GateSeen, InFlight, World},
     attempt::{DatasetSeen, JobSeen},
+    results::Asked,
 };
 use modelward_crds::{ActionType, DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_wire::JobStage;
@@ -105,9 +106,18 @@ async fn data(
         .as_ref()
         .and_then(|status| status.snapshot_attempt.as_ref())
         .filter(|attempt| !attempt.finished);
-    let job = match attempt {
-        Some(attempt) => jobs::seen(ctx, owner, JobStage::Snapshot, attempt).await?,
-        None => JobSeen::Missing,
+    let asked = version.as_ref().and_then(|version| {
+        Some(Asked {
+            model: &version.spec.model,
+            training: version.spec.source.training.as_ref()?,
+            snapshot: None,
+        })
+    });
+    let job = match (attempt, asked) {
+        (Some(attempt), Some(asked)) => {
+            Box::pin(jobs::seen(ctx, owner, JobStage::Snapshot, attempt, &asked)).await?
+        }
+        _ => JobSeen::Missing,
     };
     Ok((dataset, job))
 }

@@ -5,6 +5,7 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
     attempt::{DatasetSeen, JobSeen},
     model::{awaits_promotion, promotion_seen, serving_seen},
+    results::Asked,
     version::{BundleSeen, World},
 };
 use modelward_crds::{AttemptStatus, Model, ModelVersion, RemediationAction};
@@ -31,7 +32,10 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
     Ok(World {
         dataset: dataset(ctx, &namespace, version).await?,
         job: match awaited(version) {
-            Some((stage, attempt)) => jobs::seen(ctx, owner, stage, attempt).await?,
+            Some((stage, attempt)) => match asked(version) {
+                Some(asked) => Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked)).await?,
+                None => JobSeen::Missing,
+            },
             None => JobSeen::Missing,
         },
         bundle: bundle(ctx, &namespace, version).await,
@@ -86,6 +90,19 @@ async fn bundle(ctx: &Context, namespace: &str, version: &ModelVersion) -> Bundl
             BundleSeen::LedgerUnavailable(error.chain())
         }
     }
+}
+
+/// What the version's Jobs are asked to make.
+fn asked(version: &ModelVersion) -> Option<Asked<'_>> {
+    let snapshot = version
+        .status
+        .as_ref()
+        .and_then(|status| status.snapshot.as_ref());
+    Some(Asked {
+        model: &version.spec.model,
+        training: version.spec.source.training.as_ref()?,
+        snapshot: snapshot.map(|snapshot| snapshot.digest),
+    })
 }
 
 fn awaited(version: &ModelVersion) -> Option<(JobStage, &AttemptStatus)> {

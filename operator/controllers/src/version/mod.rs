@@ -8,7 +8,9 @@ use std::{sync::Arc, time::Duration};
 use kube::{Api, ResourceExt as _, api::PostParams, runtime::controller::Action};
 use modelward_core::{
     attempt::{Obstacle, StageJob},
-    version::{self, Decision},
+    queue::Turn,
+    reasons,
+    version::{self, Decision, ServingSeen},
 };
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role};
 use modelward_wire::{MetricValue, VersionRecord};
@@ -18,11 +20,12 @@ use crate::{
     backoff::jittered,
     events,
     jobs::{self, JobOwner, JobRequest, Started},
-    ledger::chain,
 };
 
 /// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
 const RESYNC: Duration = Duration::from_mins(15);
+/// A ledger that was not told how a version stands is told again after so long.
+const LEDGER_RETRY: Duration = Duration::from_secs(30);
 /// When something of ours is on its way out, its successor is made soon after.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -38,27 +41,30 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
     }
     let owner = JobOwner::version(&version)?;
     let mut world = dereference::world(&ctx, &version, &owner).await?;
+    if let Some(refusal) = ensure_model(&ctx, &namespace, &version).await? {
+        // Without the record nothing can serve: no Job is made for it before.
+        world.serving = ServingSeen::Stuck(reasons::CHILD_REFUSED, refusal.clone());
+        world.obstacle = Some(Obstacle::Refused(refusal));
+    }
     let mut decision = version::decide(&version, &world, ctx.now());
 
-    ensure_model(&ctx, &namespace, &version).await?;
+    let mut queued = false;
     if let Some(job) = &decision.start {
-        let request = JobRequest {
-            stage: job,
-            version: &version.name_any(),
-            spec: &version.spec,
-            snapshot: decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest),
-        };
-        match Box::pin(jobs::start(&ctx, &owner, &request)).await {
-            Ok(Started::Made(uid)) => note_uid(&mut decision.status, job, uid),
-            Ok(Started::Going) => return Ok(Action::requeue(SOON)),
-            Ok(Started::Taken(what)) => world.obstacle = Some(Obstacle::Taken(what)),
-            Err(error) if error.refused() => world.obstacle = Some(Obstacle::Refused(chain(&error))),
-            Err(error) => return Err(error),
+        match begin(&ctx, &version, &owner, job, &decision).await? {
+            Begun::Job(uid) => note_uid(&mut decision.status, job, uid),
+            Begun::Going => return Ok(Action::requeue(SOON)),
+            Begun::Not(obstacle) => {
+                queued = matches!(obstacle, Obstacle::Queued(_));
+                world.obstacle = Some(obstacle);
+            }
         }
     }
     if world.obstacle.is_some() {
         // What was decided could not be carried out: an attempt that was not made is not counted.
         decision = version::decide(&version, &world, ctx.now());
+    }
+    if !queued {
+        ctx.turns.note(&version, &decision.status);
     }
     write_status(&ctx, &version, &decision).await?;
     let attempts = [
@@ -70,14 +76,58 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
 
     let next = match (decision.again_after_seconds, told) {
         (Some(seconds), _) => Duration::from_secs(seconds),
-        (None, false) => Duration::from_secs(30),
+        (None, false) => LEDGER_RETRY,
         (None, true) => RESYNC,
     };
     Ok(Action::requeue(jittered(next)))
 }
 
-/// The record of the model exists as soon as one version does. The `Model` controller takes it from there.
-async fn ensure_model(ctx: &Context, namespace: &str, version: &ModelVersion) -> Result<(), Error> {
+/// What came of beginning a Job.
+enum Begun {
+    /// It is there and has this uid.
+    Job(String),
+    /// A namesake has to go first.
+    Going,
+    /// Something is in the way.
+    Not(Obstacle),
+}
+
+/// Makes the Job of a version, if it is the version's turn.
+async fn begin(
+    ctx: &Context,
+    version: &ModelVersion,
+    owner: &JobOwner,
+    job: &StageJob,
+    decision: &Decision,
+) -> Result<Begun, Error> {
+    if let Turn::Later(wait) = ctx.turns.ask(version) {
+        return Ok(Begun::Not(Obstacle::Queued(wait)));
+    }
+    let request = JobRequest {
+        stage: job,
+        version: &version.name_any(),
+        spec: &version.spec,
+        snapshot: decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest),
+    };
+    let begun = match Box::pin(jobs::start(ctx, owner, &request)).await {
+        Ok(Started::Made(uid)) => return Ok(Begun::Job(uid)),
+        Ok(Started::Going) => Ok(Begun::Going),
+        Ok(Started::Taken(what)) => Ok(Begun::Not(Obstacle::Taken(what))),
+        Err(error) if error.hinders() => Ok(Begun::Not(Obstacle::Refused(error.words()))),
+        Err(error) => Err(error),
+    };
+    // Another one may have its place meanwhile.
+    ctx.turns.leave(&owner.uid);
+    begun
+}
+
+/// The record of the model exists as soon as one version does. The `Model` controller takes it from there. Gives why the API
+/// server refuses it, in words, if it does.
+async fn ensure_model(
+    ctx: &Context,
+    namespace: &str,
+    version: &ModelVersion,
+) -> Result<Option<String>, Error> {
     let name = &version.spec.model;
     let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
     if ctx
@@ -85,7 +135,7 @@ async fn ensure_model(ctx: &Context, namespace: &str, version: &ModelVersion) ->
         .await?
         .is_some()
     {
-        return Ok(());
+        return Ok(None);
     }
     let model = build::model(version)?;
     let params = PostParams {
@@ -98,9 +148,10 @@ async fn ensure_model(ctx: &Context, namespace: &str, version: &ModelVersion) ->
     {
         Ok(_) => {
             ctx.metrics.wrote("Model", "create");
-            Ok(())
+            Ok(None)
         }
-        Err(error) if error.code() == Some(409) => Ok(()),
+        Err(error) if error.code() == Some(409) => Ok(None),
+        Err(error) if error.hinders() => Ok(Some(error.words())),
         Err(error) => Err(error),
     }
 }

@@ -287,8 +287,7 @@ async fn every_dataset_is_waited_for_by_name_and_read_in_order() -> Result<()> {
         ensure!(mounts.contains(&mount), "{mounts:?} lack {mount}");
     }
 
-    let mut result = house.store.result(JobStage::Snapshot, "heart-1", "");
-    result.sources = (0_u8..4)
+    let sources: Vec<_> = (0_u8..4)
         .map(|number| SourceRecord {
             name: format!("file-{number}.csv"),
             sha256: digest_of(&[number]),
@@ -297,9 +296,13 @@ async fn every_dataset_is_waited_for_by_name_and_read_in_order() -> Result<()> {
         })
         .collect();
     let store = house.store.clone();
-    house.played.jobs(move |job| match stage_of(job) {
-        "snapshot" => ends_with(&result),
-        _ => trains(&store, job, "0.8151"),
+    house.played.jobs(move |job| {
+        let mut result = store.result(job, "0.8151");
+        if stage_of(job) == "snapshot" {
+            result.sources.clone_from(&sources);
+            result.digest = Some(store.publish_stating(job, &result, &[]));
+        }
+        ends_with(&result)
     });
     let live = house.wait_live("heart-1").await?;
     let recorded = live.status.context("a status")?.sources;
@@ -391,4 +394,211 @@ async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Re
     assert_eq!(proposed.spec.action, ActionType::RollbackModel);
     house.wait_live("heart-2").await?;
     house.rest("heart-3").await
+}
+
+// === Pods that do not run, and turns ===
+
+/// The API server's own Event about a Job, as the Job controller writes it.
+async fn refuse_pods(house: &House, job: &Job, words: &str) -> Result<()> {
+    let name = job.name_any();
+    let event = json!({
+        "metadata": {"name": format!("{name}.1")},
+        "involvedObject": {"kind": "Job", "apiVersion": "batch/v1", "namespace": house.namespace, "name": name, "uid": job.uid()},
+        "type": "Warning", "reason": "FailedCreate", "message": words, "count": 3,
+        "firstTimestamp": "2026-11-23T09:30:00Z", "lastTimestamp": "2026-11-23T09:30:00Z",
+        "source": {"component": "job-controller"},
+    });
+    house.create::<k8s_openapi::api::core::v1::Event>(event).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn why_the_api_server_refuses_a_jobs_pods_is_said_within_thirty_seconds() -> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| JobEnd::NoPod);
+    house.apply_version("heart-1").await?;
+    let job = until("a Job", async || {
+        Ok(house.jobs("heart-1", "snapshot").await?.pop())
+    })
+    .await?;
+    let words =
+        "Error creating: pods \"x-abcde\" is forbidden: exceeded quota: team, requested: limits.memory=2Gi";
+    refuse_pods(&house, &job, words).await?;
+    let begun = std::time::Instant::now();
+    let said = house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "PodRefused")
+        .await?;
+    ensure!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    let text = message(&said, types::READY);
+    ensure!(
+        text.contains("exceeded quota: team, requested: limits.memory=2Gi"),
+        "{text}"
+    );
+    house.rest("heart-1").await?;
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_that_no_node_takes_is_said_in_the_schedulers_words() -> Result<()> {
+    let house = House::open().await?;
+    let words = "0/3 nodes are available: 3 node(s) had untolerated taint {dedicated: ml}.";
+    house.played.jobs(move |_| {
+        JobEnd::Stuck(json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words},
+        ]}))
+    });
+    house.apply_version("heart-1").await?;
+    let said = house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "Unschedulable")
+        .await?;
+    ensure!(message(&said, types::READY).ends_with(words));
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn a_trainer_that_is_done_ends_its_job_though_a_sidecar_goes_on() -> Result<()> {
+    let house = House::open().await?;
+    let store = house.store.clone();
+    house.played.jobs(move |job| {
+        let said = serde_json::to_string(&store.result(job, "0.8151")).unwrap();
+        let container = |name: &str, state: serde_json::Value| {
+            json!({"name": name, "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state})
+        };
+        JobEnd::Stuck(json!({"phase": "Running", "containerStatuses": [
+            container("a-proxy", json!({"running": {}})),
+            container("trainer", json!({"terminated": {"exitCode": 0, "message": said}})),
+        ]}))
+    });
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    until("no Job is left", async || {
+        let left = house.all::<Job>().list(&kube::api::ListParams::default()).await?;
+        Ok(left.items.is_empty().then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_job_that_an_eviction_ended_is_made_again_and_spends_no_attempt() -> Result<()> {
+    let house = House::open().await?;
+    let evicted =
+        json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
+    let first = evicted.clone();
+    house.played.jobs(move |_| JobEnd::Stuck(first.clone()));
+    house.apply_version("heart-1").await?;
+    let (job, _) = house.running_job("heart-1", "snapshot").await?;
+    let failed = json!({"status": {"active": null, "failed": 1, "conditions": [
+        {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"},
+        {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"},
+    ]}});
+    house
+        .all::<Job>()
+        .patch_status(
+            &job.name_any(),
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(failed),
+        )
+        .await?;
+    let waits = house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "Disrupted")
+        .await?;
+    let text = message(&waits, types::READY);
+    ensure!(
+        text.contains("low on resource: memory") && text.contains("no attempt is used up"),
+        "{text}"
+    );
+    let attempt = waits
+        .status
+        .and_then(|status| status.snapshot_attempt)
+        .context("an attempt")?;
+    assert_eq!(
+        (attempt.attempt, attempt.interruptions, attempt.finished),
+        (1, 1, false)
+    );
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn twelve_versions_of_one_apply_are_trained_four_at_a_time_and_each_model_in_its_order() -> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    for number in 1..=12 {
+        let mut one = version(&format!("m{number}-1"));
+        one["spec"]["model"] = json!(format!("m{number}"));
+        house.create::<ModelVersion>(one).await?;
+    }
+    let all = async || -> Result<Vec<Job>> {
+        Ok(house
+            .all::<Job>()
+            .list(&kube::api::ListParams::default())
+            .await?
+            .items)
+    };
+    let queued = |found: &ModelVersion| says(found, types::READY, "False", "Queued");
+    until("eight that wait", async || {
+        let versions = house
+            .all::<ModelVersion>()
+            .list(&kube::api::ListParams::default())
+            .await?;
+        Ok((versions.iter().filter(|found| queued(found)).count() == 8).then_some(()))
+    })
+    .await?;
+    assert_eq!(all().await?.len(), 4);
+    // A later version of a model that is being trained waits for it by name.
+    let first = all().await?[0].labels()["modelward.io/model"].clone();
+    let mut later = version(&format!("{first}-2"));
+    later["spec"]["model"] = json!(first);
+    house.create::<ModelVersion>(later).await?;
+    let words = format!("Queued: {first}-1 of the same model is trained first");
+    house
+        .wait(&format!("{first}-2"), &words, |found: &ModelVersion| {
+            message(found, types::READY) == words
+        })
+        .await?;
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    until("all trained", async || {
+        let versions = house
+            .all::<ModelVersion>()
+            .list(&kube::api::ListParams::default())
+            .await?;
+        let trained = |found: &&ModelVersion| says(found, types::GATES_PASSED, "True", "AllGatesPassed");
+        Ok((versions.iter().filter(trained).count() == 13).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_quota_on_models_is_said_and_the_version_begins_when_there_is_room() -> Result<()> {
+    let house = House::open().await?;
+    let hard = json!({"count/models.modelward.io": "0"});
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": hard}});
+    house
+        .create::<k8s_openapi::api::core::v1::ResourceQuota>(quota)
+        .await?;
+    let used = kube::api::Patch::Merge(json!({"status": {"hard": hard, "used": hard}}));
+    house
+        .all::<k8s_openapi::api::core::v1::ResourceQuota>()
+        .patch_status("none", &kube::api::PatchParams::default(), &used)
+        .await?;
+    house.apply_version("heart-1").await?;
+    let stalled = house
+        .wait_says("heart-1", types::STALLED, "True", "ChildRefused")
+        .await?;
+    let text = message(&stalled, types::READY);
+    ensure!(
+        text.starts_with("failed to create Model heart: ") && text.contains("exceeded quota"),
+        "{text}"
+    );
+    house
+        .delete::<k8s_openapi::api::core::v1::ResourceQuota>("none")
+        .await?;
+    house.wait_live("heart-1").await?;
+    Ok(())
 }

@@ -18,8 +18,7 @@ use modelward_profile::{
     route_digest, totals::ENVELOPE_FORMAT,
 };
 use modelward_wire::{
-    Digest, JobStage, LEDGER_AUDIENCE, ManifestKind, REPORT_FORMAT, ReportRequest, ReportVerdict, Route,
-    RouteMode,
+    Digest, LEDGER_AUDIENCE, ManifestKind, REPORT_FORMAT, ReportRequest, ReportVerdict, Route, RouteMode,
 };
 use serde_json::{Value, json};
 
@@ -93,15 +92,10 @@ impl Watched {
         };
         let reference = serde_json::to_vec(&reference)?;
         watched.house.played.jobs(move |job| {
-            let stage = if stage_of(job) == "fit" {
-                JobStage::Fit
-            } else {
-                JobStage::Snapshot
-            };
-            let mut result = trainer.result(stage, "heart-1", "0.8151");
-            if stage == JobStage::Fit {
+            let mut result = trainer.result(job, "0.8151");
+            if stage_of(job) == "fit" {
                 let files: [(&str, &[u8]); 2] = [("model.json", b"a model"), ("reference.json", &reference)];
-                result.digest = Some(trainer.publish_files(ManifestKind::Bundle, &files));
+                result.digest = Some(trainer.publish_stating(job, &result, &files));
             }
             JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
         });

@@ -1,22 +1,22 @@
 //! Where results come from when the nearest place has none.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use modelward_crds::{Role, conditions::types};
+use modelward_crds::{ModelVersion, Role, conditions::types};
 use modelward_kit::played::JobEnd;
-use modelward_wire::JobStage;
 
-use crate::support::{House, message, stage_of, trains};
+use crate::support::{House, message, says, stage_of, trains};
 
 #[tokio::test]
 async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
     let house = House::with_postgres().await?;
     house.played.jobs(|_| JobEnd::Runs);
     house.apply_version("heart-1").await?;
-    for (word, stage) in [("snapshot", JobStage::Snapshot), ("fit", JobStage::Fit)] {
+    for word in ["snapshot", "fit"] {
         let (job, pod) = house.running_job("heart-1", word).await?;
         house
-            .report(&job, &pod, &house.store.result(stage, "heart-1", "0.8151"))
+            .report(&job, &pod, &house.store.result(&job, "0.8151"))
             .await?;
         house.played.jobs(move |job| {
             if stage_of(job) == word {
@@ -102,7 +102,7 @@ async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<
         if stage_of(job) == "snapshot" {
             return trains(&store, job, "0.8151");
         }
-        let mut result = store.result(JobStage::Fit, "heart-1", "0.8151");
+        let mut result = store.result(job, "0.8151");
         result.digest = Some(nowhere);
         JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
     });
@@ -119,6 +119,117 @@ async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<
             .map(|attempt| attempt.attempt),
         Some(2)
     );
+    Ok(())
+}
+
+/// A trainer whose fit ends with a result that is changed after its bundle was published.
+fn forges(house: &House, forge: fn(&mut modelward_wire::JobResult)) {
+    let store = house.store.clone();
+    house.played.jobs(move |job| {
+        let mut result = store.result(job, "0.7100");
+        if stage_of(job) == "fit" {
+            forge(&mut result);
+        }
+        JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
+    });
+}
+
+#[tokio::test]
+async fn a_result_that_its_bundle_does_not_state_never_passes_a_gate() -> Result<()> {
+    let house = House::open().await?;
+    forges(&house, |result| {
+        result.verdict = modelward_wire::Verdict::Succeeded;
+        result.metrics[0].mean = "0.999999".parse().unwrap();
+        result.gates[0].value = "0.999999".parse().unwrap();
+        result.gates[0].passed = true;
+    });
+    house.apply_version("heart-1").await?;
+    let stalled = house
+        .wait_says("heart-1", types::STALLED, "True", "ResultMismatch")
+        .await?;
+    let words = message(&stalled, types::TRAINED);
+    ensure!(
+        words.contains("other metrics than the artifact states"),
+        "{words}"
+    );
+    let status = stalled.status.context("a status")?;
+    assert_eq!((status.role, status.bundle), (Some(Role::Rejected), None));
+    assert!(status.gates.is_empty() && status.metrics.is_empty());
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn a_bundle_of_another_version_in_the_same_store_is_not_believed() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    let first = house.wait_live("heart-1").await?.status.context("a status")?;
+    let store = house.store.clone();
+    let bundle = first.bundle.context("a bundle")?.digest;
+    house.played.jobs(move |job| {
+        let mut result = store.result(job, "0.8151");
+        if stage_of(job) == "fit" {
+            result.digest = Some(bundle);
+        }
+        JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
+    });
+    house.apply_version("heart-2").await?;
+    let stalled = house
+        .wait_says("heart-2", types::STALLED, "True", "ResultMismatch")
+        .await?;
+    let words = message(&stalled, types::TRAINED);
+    ensure!(words.contains("the bundle states the snapshot"), "{words}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_only_looks_like_ours_is_deleted_and_its_result_is_never_read() -> Result<()> {
+    let mut house = House::without_operator(None).await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    house.start_operator().await?;
+    house.apply_version("heart-1").await?;
+    let (job, _) = house.running_job("heart-1", "snapshot").await?;
+    house.stop_operator().await?;
+    let (name, ours) = (job.name_any(), job.uid());
+    house.delete::<Job>(&name).await?;
+    house.wait_gone::<Job>(&name).await?;
+    // A person who may create Jobs copies everything that can be copied: name, labels, annotations, owner, spec.
+    let mut copy = job.clone();
+    copy.metadata = kube::api::ObjectMeta {
+        name: Some(name.clone()),
+        labels: job.metadata.labels.clone(),
+        annotations: job.metadata.annotations.clone(),
+        owner_references: job.metadata.owner_references.clone(),
+        ..kube::api::ObjectMeta::default()
+    };
+    copy.status = None;
+    if let Some(spec) = &mut copy.spec {
+        spec.selector = None;
+        spec.template.metadata = None;
+    }
+    let copied = house.create::<Job>(serde_json::to_value(&copy)?).await?;
+    let nothing = kube::api::Patch::Merge(serde_json::json!({"status": null}));
+    let params = kube::api::PatchParams::default();
+    house
+        .all::<ModelVersion>()
+        .patch_status("heart-1", &params, &nothing)
+        .await?;
+    house.start_operator().await?;
+    let made = house
+        .wait::<Job>(&name, "made again", |found| {
+            found.uid() != copied.uid() && found.uid() != ours
+        })
+        .await?;
+    let recorded = house
+        .wait("heart-1", "a recorded Job", |version: &ModelVersion| {
+            let status = version.status.as_ref();
+            let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
+            attempt.is_some_and(|attempt| attempt.job_uid == made.uid())
+        })
+        .await?;
+    ensure!(!says(&recorded, types::STALLED, "True", "NameTaken"));
+    let store = house.store.clone();
+    house.played.jobs(move |job| trains(&store, job, "0.8151"));
+    house.wait_live("heart-1").await?;
     Ok(())
 }
 

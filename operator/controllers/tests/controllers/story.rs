@@ -94,10 +94,11 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         }
     });
     let (fit, pod) = house.running_job("heart-1", "fit").await?;
-    let snapshot = store
-        .result(modelward_wire::JobStage::Snapshot, "heart-1", "")
-        .digest
-        .context("a digest")?;
+    let recorded = house.all::<ModelVersion>().get("heart-1").await?.status;
+    let snapshot = recorded
+        .and_then(|status| status.snapshot)
+        .context("a snapshot")?
+        .digest;
     let spec = serde_json::to_value(pod.spec)?;
     let arguments = json!([
         "fit",

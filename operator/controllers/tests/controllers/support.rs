@@ -32,7 +32,8 @@ use kube::{
 use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
 use modelward_core::{model::reroute, policy::Policy};
 use modelward_crds::{
-    FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion, labels,
+    FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion, annotations,
+    labels,
 };
 use modelward_kit::{
     apiserver::ApiServer,
@@ -42,8 +43,8 @@ use modelward_kit::{
 };
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::{
-    Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest, ManifestKind, MetricValue,
-    Verdict,
+    BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest,
+    ManifestKind, MetricValue, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
 };
 use prometheus_client::registry::Registry;
 use serde::{Serialize, de::DeserializeOwned};
@@ -104,39 +105,52 @@ impl Store {
         self.put("manifests", &serde_json::to_vec(&manifest).unwrap())
     }
 
-    /// A result whose artifact exists.
-    pub fn result(&self, stage: JobStage, of: &str, f1: &str) -> JobResult {
-        let (kind, what) = match stage {
-            JobStage::Snapshot => (ManifestKind::Snapshot, "rows"),
-            JobStage::Fit => (ManifestKind::Bundle, "bundle"),
-        };
-        let mut result = JobResult::new(stage, Verdict::Succeeded, "done");
-        result.digest = Some(self.publish(kind, &format!("{what} of {of}")));
-        match stage {
-            JobStage::Snapshot => result.rows = Some(303),
-            JobStage::Fit => {
-                let passed = f1 >= "0.75";
-                result.verdict = if passed {
-                    Verdict::Succeeded
-                } else {
-                    Verdict::GatesFailed
-                };
-                result.family = Some("LogisticRegression".into());
-                result.threshold = Some("0.5".parse().unwrap());
-                result.metrics = vec![MetricValue {
-                    name: "F1".into(),
-                    mean: f1.parse().unwrap(),
-                    standard_error: "0.0112".parse().unwrap(),
-                }];
-                result.gates = vec![GateResult {
-                    metric: "F1".into(),
-                    bound: "atLeast 0.75".into(),
-                    value: f1.parse().unwrap(),
-                    passed,
-                }];
+    /// The result of a trainer without a fault, whose artifact exists and states the same. `job` was asked for it.
+    pub fn result(&self, job: &Job, f1: &str) -> JobResult {
+        let of = job.labels().get(labels::VERSION).cloned().unwrap_or_default();
+        let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, "done");
+        if stage_of(job) == "fit" {
+            result.stage = JobStage::Fit;
+            let passed = f1 >= "0.75";
+            if !passed {
+                result.verdict = Verdict::GatesFailed;
             }
+            result.family = Some("LogisticRegression".into());
+            result.threshold = Some("0.5".parse().unwrap());
+            result.metrics = vec![MetricValue {
+                name: "F1".into(),
+                mean: f1.parse().unwrap(),
+                standard_error: "0.0112".parse().unwrap(),
+            }];
+            result.gates = vec![GateResult {
+                metric: "F1".into(),
+                bound: "atLeast 0.75".into(),
+                value: f1.parse().unwrap(),
+                passed,
+            }];
+        } else {
+            result.rows = Some(303);
+            result.sources = vec![SourceRecord {
+                name: "cleveland.csv".into(),
+                sha256: digest_of(of.as_bytes()),
+                rows: 303,
+                positive_rows: Some(139),
+            }];
         }
+        result.digest = Some(self.publish_stating(job, &result, &[("model.json", of.as_bytes())]));
         result
+    }
+
+    /// Puts an artifact there that states what a result reports and what its Job was asked for.
+    pub fn publish_stating(&self, job: &Job, result: &JobResult, files: &[(&str, &[u8])]) -> Digest {
+        let (kind, name) = match result.stage {
+            JobStage::Snapshot => (ManifestKind::Snapshot, SNAPSHOT_STATEMENT),
+            JobStage::Fit => (ManifestKind::Bundle, BUNDLE_STATEMENT),
+        };
+        let stated = serde_json::to_vec(&stated(job, result)).unwrap();
+        let mut all = vec![(name, stated.as_slice())];
+        all.extend_from_slice(files);
+        self.publish_files(kind, &all)
     }
 
     fn put(&self, folder: &str, bytes: &[u8]) -> Digest {
@@ -270,6 +284,7 @@ impl House {
             ledger_token_file: self.path("token"),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
             watch_namespace: Some(self.namespace.clone()),
@@ -692,13 +707,33 @@ pub fn dataset(content: &str) -> Value {
 
 /// A trainer without a fault.
 pub fn trains(store: &Store, job: &Job, f1: &str) -> JobEnd {
-    let stage = if stage_of(job) == "fit" {
-        JobStage::Fit
-    } else {
-        JobStage::Snapshot
-    };
-    let of = job.labels().get(labels::VERSION).cloned().unwrap_or_default();
-    JobEnd::Succeeds(serde_json::to_string(&store.result(stage, &of, f1)).unwrap())
+    JobEnd::Succeeds(serde_json::to_string(&store.result(job, f1)).unwrap())
+}
+
+/// What the artifact of this result states for itself where its trainer did what the Job was asked for.
+pub fn stated(job: &Job, result: &JobResult) -> Stated {
+    let fit = result.stage == JobStage::Fit;
+    let named = |name: &str| job.labels().get(name).cloned();
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let arguments = pod
+        .and_then(|pod| pod.containers[0].args.clone())
+        .unwrap_or_default();
+    let after = arguments.iter().position(|argument| argument == "--snapshot");
+    Stated {
+        rows: result.rows.unwrap_or_default(),
+        sources: if fit { Vec::new() } else { result.sources.clone() },
+        model: named(labels::MODEL).filter(|_| fit),
+        family: result.family.clone(),
+        threshold: result.threshold.clone(),
+        snapshot: after.and_then(|at| arguments.get(at + 1)?.parse().ok()),
+        training: job
+            .annotations()
+            .get(annotations::TRAINING)
+            .filter(|_| fit)
+            .and_then(|text| text.parse().ok()),
+        metrics: result.metrics.clone(),
+        gates: result.gates.clone(),
+    }
 }
 
 pub fn stage_of(job: &Job) -> &str {

@@ -20,6 +20,7 @@ use crate::{
     model::{self, RolloutSeen},
     name_hash,
     order::Place,
+    pods::Cause,
     reasons::{self, action as why},
 };
 
@@ -626,12 +627,13 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
     let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
     if is_true(conditions, types::STALLED).is_some() {
         let reason = ready.map(|ready| ready.reason.as_str()).unwrap_or_default();
-        // A person can still make room for a Job.
-        if reason == reasons::NAME_TAKEN || reason == reasons::CHILD_REFUSED {
+        // A person can still make room: the version goes on trying.
+        let by_cluster = Cause::from_reason(reason).is_some_and(Cause::is_infrastructure);
+        if reason == reasons::NAME_TAKEN || reason == reasons::CHILD_REFUSED || by_cluster {
             let message = format!("{name}: {words}");
             return Err(Standing::stalls(reasons::CHILD_REFUSED, message));
         }
-        let reason = reasons::of_a_finished_attempt(reason);
+        let reason = reasons::of_a_finished_attempt(reason).unwrap_or(reasons::JOB_FAILED);
         let message = format!("{name} could not be trained: {words}");
         draft.executed = Verdict::fails(types::EXECUTED, reason, message.clone());
         return Err(Standing::fails(reason, message));

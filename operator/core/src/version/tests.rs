@@ -5,6 +5,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{
+    pods::{Cause, Hindrance},
+    queue::Wait,
+};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -87,6 +91,10 @@ fn world() -> World {
 
 fn with_job(job: JobSeen) -> World {
     World { job, ..world() }
+}
+
+fn failed(words: &str) -> JobSeen {
+    JobSeen::Failed(Hindrance::new(Cause::Failed, words))
 }
 
 fn digest(byte: u8) -> Digest {
@@ -360,7 +368,7 @@ fn each_asking_has_its_own_second_try() {
     step(&mut version, &world(), 0);
     step(&mut version, &with_job(refused(Outcome::DataNotFound, "404")), 10);
     step(&mut version, &world(), 60);
-    let failed = with_job(JobSeen::Failed("BackoffLimitExceeded".into()));
+    let failed = with_job(failed("BackoffLimitExceeded"));
     assert_eq!(
         step(&mut version, &failed, 70).start.map(|job| job.attempt),
         Some(4)
@@ -421,7 +429,7 @@ fn a_lost_fit_is_tried_again_and_the_snapshot_is_kept() {
 fn a_job_that_fails_twice_stalls_with_its_own_words() {
     let mut version = version();
     step(&mut version, &world(), 0);
-    let failed = with_job(JobSeen::Failed("BackoffLimitExceeded: exit code 137".into()));
+    let failed = with_job(failed("BackoffLimitExceeded: exit code 137"));
     assert!(step(&mut version, &failed, 10).start.is_some());
     assert!(step(&mut version, &failed, 20).start.is_none());
     let (_, reason, message) = condition(&version, types::STALLED);
@@ -491,6 +499,226 @@ fn a_spec_that_the_trainer_cannot_do_is_terminal() {
         ("True", reasons::SPEC_INVALID, "there is no column num")
     );
     assert_eq!(step(&mut version, &world(), 9999).start, None);
+}
+
+// === what the cluster does ===
+
+fn hindered(cause: Cause, words: &str) -> World {
+    with_job(JobSeen::Hindered(Hindrance::new(cause, words)))
+}
+
+fn interrupted(words: &str) -> World {
+    with_job(JobSeen::Interrupted(Hindrance::new(Cause::Disrupted, words)))
+}
+
+fn refused_by(words: &str) -> World {
+    World {
+        obstacle: Some(Obstacle::Refused(words.into())),
+        ..world()
+    }
+}
+
+fn attempt(version: &ModelVersion) -> modelward_crds::AttemptStatus {
+    version.status.clone().unwrap().snapshot_attempt.unwrap()
+}
+
+#[test]
+fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let quota = hindered(Cause::Refused, "Job x cannot make its Pod: exceeded quota: team");
+    let decision = step(&mut version, &quota, 10);
+    assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
+    let said = (
+        "Unknown",
+        reasons::POD_REFUSED,
+        "Job x cannot make its Pod: exceeded quota: team",
+    );
+    assert_eq!(condition(&version, types::DATA_VALID), said);
+    assert_eq!(condition(&version, types::READY).2, said.2);
+    assert_eq!(
+        condition(&version, types::STALLED).0,
+        "False",
+        "it goes on by itself"
+    );
+    let again = step(&mut version, &quota, 20);
+    assert_eq!(again.status, decision.status, "the same world changes nothing");
+    step(&mut version, &with_job(JobSeen::Running), 30);
+    assert_eq!(
+        condition(&version, types::DATA_VALID).1,
+        reasons::SNAPSHOT_RUNNING
+    );
+    assert_eq!(attempt(&version).reason, None);
+}
+
+#[test]
+fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_attempt() {
+    let mut version = version();
+    let first = step(&mut version, &world(), 0).start.unwrap();
+    let evicted = interrupted("Pod x was ended from outside: Evicted: low on memory");
+    let mut names = vec![first.name];
+    let mut second = 0;
+    for pause in [30, 60, 120, 240, 480, 900, 900] {
+        second += 10;
+        let decision = step(&mut version, &evicted, second);
+        assert_eq!(
+            (decision.start, decision.again_after_seconds),
+            (None, Some(pause))
+        );
+        let (status, reason, message) = condition(&version, types::DATA_VALID);
+        assert_eq!((status, reason), ("Unknown", reasons::DISRUPTED));
+        assert!(
+            message.contains("Evicted: low on memory; no attempt is used up"),
+            "{message}"
+        );
+        let quiet = step(&mut version, &world(), second + 1);
+        assert_eq!(quiet.start, None);
+        assert_eq!(quiet.status, decision.status, "waiting changes nothing");
+        second += i64::try_from(pause).unwrap();
+        let next = step(&mut version, &world(), second).start.unwrap();
+        assert_eq!(next.attempt, 1);
+        names.push(next.name);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 8, "each Job has a name of its own");
+    step(&mut version, &evicted, second + 10);
+    assert_eq!(
+        condition(&version, types::STALLED).0,
+        "True",
+        "a person should look"
+    );
+    assert_eq!(role(&version), Role::Pending, "and nothing is rejected");
+    assert!(step(&mut version, &world(), second + 910).start.is_some());
+    step(&mut version, &with_job(snapshot()), second + 920);
+    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+}
+
+#[test]
+fn a_program_that_could_not_reach_the_ledger_spends_no_attempt() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let words = "the ledger failed uploading for 120 s: dns error";
+    step(&mut version, &with_job(refused(Outcome::Unreachable, words)), 10);
+    let (_, reason, message) = condition(&version, types::DATA_VALID);
+    assert_eq!(reason, reasons::UNREACHABLE);
+    assert!(message.starts_with(words), "{message}");
+    assert_eq!(
+        (attempt(&version).attempt, attempt(&version).interruptions),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_refusal_between_two_askings_rejects_nothing_for_good() {
+    let mut version = from_address();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(refused(Outcome::DataNotFound, "404")), 10);
+    let quota = refused_by("exceeded quota: team");
+    for second in [60, 70, 200] {
+        step(&mut version, &quota, second);
+        assert_eq!(condition(&version, types::STALLED).1, reasons::CHILD_REFUSED);
+        assert_eq!(role(&version), Role::Pending);
+    }
+    let decision = step(&mut version, &world(), 300);
+    assert_eq!(
+        decision.start.map(|job| job.attempt),
+        Some(3),
+        "it is asked again when there is room"
+    );
+    assert_eq!(condition(&version, types::STALLED).0, "False");
+}
+
+#[test]
+fn a_refused_job_is_made_again_less_and_less_often_and_spends_no_attempt() {
+    let mut version = version();
+    let quota = refused_by("exceeded quota: team");
+    let mut pauses = Vec::new();
+    let mut second = 0;
+    for _ in 0..6 {
+        let decision = step(&mut version, &quota, second);
+        assert_eq!(decision.status.snapshot_attempt, None);
+        let pause = decision.again_after_seconds.unwrap();
+        pauses.push(pause);
+        second += i64::try_from(pause).unwrap();
+    }
+    assert_eq!(pauses, [10, 10, 20, 40, 80, 120]);
+    assert_eq!(
+        step(&mut version, &world(), second).start.map(|job| job.attempt),
+        Some(1)
+    );
+}
+
+#[test]
+fn a_second_attempt_that_is_refused_says_so_and_is_made_when_there_is_room() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let mut crashed = refused_by("exceeded quota: team");
+    crashed.job = failed("exit code 1");
+    step(&mut version, &crashed, 10);
+    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::CHILD_REFUSED);
+    assert_eq!(attempt(&version).attempt, 1);
+    crashed.obstacle = None;
+    assert_eq!(
+        step(&mut version, &crashed, 20).start.map(|job| job.attempt),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_version_that_waits_for_its_turn_says_how_many_are_before_it() {
+    let mut version = version();
+    let queued = World {
+        obstacle: Some(Obstacle::Queued(Wait {
+            before: 3,
+            after: None,
+        })),
+        ..world()
+    };
+    let decision = step(&mut version, &queued, 0);
+    assert_eq!((decision.start, decision.again_after_seconds), (None, Some(60)));
+    assert_eq!(
+        condition(&version, types::READY),
+        ("False", reasons::QUEUED, "Queued: 3 before it in this namespace")
+    );
+    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert!(step(&mut version, &world(), 60).start.is_some());
+}
+
+#[test]
+fn a_program_that_needs_too_much_memory_keeps_that_reason() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let killed = with_job(JobSeen::Failed(Hindrance::new(
+        Cause::OutOfMemory,
+        "OOMKilled, limit 2Gi",
+    )));
+    step(&mut version, &killed, 10);
+    step(&mut version, &killed, 20);
+    let (_, reason, message) = condition(&version, types::STALLED);
+    assert_eq!(reason, reasons::OUT_OF_MEMORY);
+    assert!(message.contains("limit 2Gi"), "{message}");
+    assert_eq!(step(&mut version, &world(), 9999).start, None);
+    assert_eq!(condition(&version, types::STALLED).1, reasons::OUT_OF_MEMORY);
+}
+
+#[test]
+fn a_result_that_its_artifact_contradicts_never_passes_a_gate() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let forged = with_job(JobSeen::Mismatch(
+        "the bundle states F1 0.5, the result F1 0.99".into(),
+    ));
+    assert_eq!(
+        step(&mut version, &forged, 20).start.map(|job| job.attempt),
+        Some(2)
+    );
+    step(&mut version, &forged, 30);
+    assert_eq!(condition(&version, types::TRAINED).1, reasons::RESULT_MISMATCH);
+    assert_eq!(condition(&version, types::GATES_PASSED).0, "Unknown");
+    assert_eq!(role(&version), Role::Rejected);
+    assert_eq!(version.status.as_ref().unwrap().bundle, None);
 }
 
 #[test]
@@ -1013,9 +1241,16 @@ fn any_result() -> impl Strategy<Value = JobResult> {
 fn any_job() -> impl Strategy<Value = JobSeen> {
     prop_oneof![
         Just(JobSeen::Missing),
+        Just(JobSeen::Starting),
         Just(JobSeen::Running),
+        Just(JobSeen::Hindered(Hindrance::new(
+            Cause::ImagePull,
+            "ErrImagePull"
+        ))),
+        Just(JobSeen::Interrupted(Hindrance::new(Cause::Disrupted, "Evicted"))),
+        Just(JobSeen::Mismatch("another snapshot".into())),
         any_result().prop_map(|result| JobSeen::Finished(Box::new(result))),
-        Just(JobSeen::Failed("exit code 1".into())),
+        Just(failed("exit code 1")),
         Just(JobSeen::ResultLost),
         Just(JobSeen::ArtifactMissing("no bundle".into())),
         Just(JobSeen::LedgerUnavailable("refused".into())),
@@ -1061,6 +1296,7 @@ fn any_world() -> impl Strategy<Value = World> {
         4 => Just(None),
         1 => Just(Some(Obstacle::Taken("Job x".into()))),
         1 => Just(Some(Obstacle::Refused("exceeded quota".into()))),
+        1 => Just(Some(Obstacle::Queued(Wait { before: 1, after: None }))),
     ];
     let bundle = prop_oneof![
         Just(BundleSeen::NotAsked),

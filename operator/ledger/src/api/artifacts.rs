@@ -1,14 +1,17 @@
 //! Blobs and manifests.
 
 use axum::{
-    Extension,
+    Extension, Json,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use modelward_wire::{Digest, Manifest};
+use modelward_wire::{
+    ArtifactStatement, BUNDLE_STATEMENT, Digest, Manifest, ManifestKind, SNAPSHOT_STATEMENT, Stated,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -27,6 +30,8 @@ use crate::{
 
 /// A manifest names 256 files at most; their blobs are asked for this many at a time.
 const HEADS_AT_ONCE: usize = 16;
+/// A snapshot's statement holds its schema: a few kilobytes a feature.
+const MAX_STATEMENT_BYTES: u64 = 32 * 1024 * 1024;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
 pub(super) async fn put_blob(
@@ -183,6 +188,73 @@ async fn give(
         sent.inc_by(piece.len() as u64);
     }));
     Ok((head, body).into_response())
+}
+
+/// What an artifact states about itself, from the bytes that its digest covers: the manifest is hashed, and so is the file.
+pub(super) async fn get_statement(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    Artifact { namespace, digest }: Artifact,
+) -> Result<Json<ArtifactStatement>, ApiError> {
+    caller.may_read(&namespace)?;
+    let limit = app.max_manifest_bytes;
+    let manifest = verified(&app, &namespace, Kind::Manifest, &digest, limit)
+        .await?
+        .ok_or_else(|| absent(Kind::Manifest, &namespace, &digest))?;
+    let manifest: Manifest = parse(&manifest, "manifest")?;
+    manifest
+        .check()
+        .map_err(|error| ApiError::Unprocessable(error.to_string()))?;
+    let (kind, name) = match manifest.kind {
+        ManifestKind::Bundle => ("bundle", BUNDLE_STATEMENT),
+        ManifestKind::Snapshot => ("snapshot", SNAPSHOT_STATEMENT),
+    };
+    let Some(file) = manifest.file(name) else {
+        return Err(ApiError::Unprocessable(format!(
+            "{kind} {digest} has no {name}, so it does not state what it was made from"
+        )));
+    };
+    let bytes = verified(&app, &namespace, Kind::Blob, &file.sha256, MAX_STATEMENT_BYTES).await?;
+    let Some(bytes) = bytes else {
+        return Err(ApiError::Unprocessable(format!(
+            "{name} of {kind} {digest} is not in the store; publish the same artifact again"
+        )));
+    };
+    let stated: Stated = serde_json::from_slice(&bytes).map_err(|error| {
+        ApiError::Unprocessable(format!("{name} of {kind} {digest} cannot be read: {error}"))
+    })?;
+    Ok(Json(ArtifactStatement {
+        kind: manifest.kind,
+        stated,
+    }))
+}
+
+/// The bytes of an object, where they are those that its digest promises.
+async fn verified(
+    app: &App,
+    namespace: &str,
+    kind: Kind,
+    digest: &Digest,
+    limit: u64,
+) -> Result<Option<Bytes>, ApiError> {
+    let Some(found) = app.store.get(namespace, kind, digest).await? else {
+        return Ok(None);
+    };
+    let name = kind.name();
+    if found.meta.size > limit {
+        return Err(ApiError::Unprocessable(format!(
+            "{name} {digest} has {} bytes, at most {limit} are read for a statement",
+            found.meta.size
+        )));
+    }
+    let bytes = found.bytes().await?;
+    if Digest::from_bytes(Sha256::digest(&bytes).into()) == *digest {
+        Ok(Some(bytes))
+    } else {
+        Err(ApiError::Unprocessable(format!(
+            "{name} {digest} is damaged in the store; publish the same artifact again to heal it"
+        )))
+    }
 }
 
 pub(super) async fn head_blob(

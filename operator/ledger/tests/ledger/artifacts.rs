@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use modelward_kit::postgres::Postgres;
-use modelward_wire::{FileEntry, Manifest, ManifestKind};
+use modelward_wire::{ArtifactStatement, FileEntry, Manifest, ManifestKind};
 use reqwest::{Method, StatusCode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -374,5 +374,44 @@ async fn silence_ends_an_upload_and_a_download_but_slowness_does_not() -> Result
         "{} bytes",
         received.len()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_artifact_states_what_it_was_made_from_by_its_own_bytes() -> Result<()> {
+    let world = World::start().await?;
+    let (trainer, operator) = (world.trainer("heart-1").await?, world.operator().await?);
+    let snapshot = digest_of(b"snapshot");
+    let info = serde_json::json!({
+        "format": 1, "model": "heart", "family": "LogisticRegression", "threshold": "0.5", "snapshot": snapshot,
+        "rows": 303, "positiveRows": 139, "selectedBy": "F1", "training": digest_of(b"training"),
+        "metrics": [{"name": "F1", "mean": "0.815100", "standardError": "0.0112"}],
+        "gates": [{"metric": "F1", "bound": "atLeast 0.75", "value": "0.815100", "passed": true}],
+    });
+    let info = serde_json::to_vec(&info)?;
+    let digest = world
+        .publish_files(&trainer, &[("bundle.json", &info), ("model.json", b"model")])
+        .await?;
+    let path = format!("/v1/artifacts/{}/statements/{digest}", world.namespace);
+    let stated: ArtifactStatement = expect_success(world.get(&operator, &path).await?)
+        .await?
+        .json()
+        .await?;
+    assert_eq!(stated.kind, ManifestKind::Bundle);
+    assert_eq!(stated.stated.snapshot, Some(snapshot));
+    assert_eq!(stated.stated.metrics[0].mean.as_str(), "0.815100");
+    assert!(stated.stated.gates[0].passed);
+
+    let nothing = world.publish(&trainer, b"no statement").await?;
+    let path = format!("/v1/artifacts/{}/statements/{nothing}", world.namespace);
+    let sentence = refusal(
+        world.get(&operator, &path).await?,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    )
+    .await?;
+    assert!(sentence.contains("has no bundle.json"), "{sentence}");
+    let absent = digest_of(b"absent");
+    let path = format!("/v1/artifacts/{}/statements/{absent}", world.namespace);
+    refusal(world.get(&operator, &path).await?, StatusCode::NOT_FOUND).await?;
     Ok(())
 }

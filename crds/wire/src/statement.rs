@@ -1,0 +1,57 @@
+//! What an artifact states about itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decimal, Digest, GateResult, ManifestKind, MetricValue, SourceRecord};
+
+/// File of a bundle that holds its statement.
+pub const BUNDLE_STATEMENT: &str = "bundle.json";
+/// File of a snapshot that holds its statement.
+pub const SNAPSHOT_STATEMENT: &str = "snapshot.json";
+
+/// What an artifact states about itself, read by the ledger from bytes that the artifact's digest covers. The operator
+/// compares it with what it asked for before it believes the result of a Job.
+///
+/// It is the part of `bundle.json` or `snapshot.json` that the operator needs; other fields of those files are left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactStatement {
+    /// What the artifact is, from its manifest.
+    pub kind: ManifestKind,
+    /// What its file states.
+    #[serde(flatten)]
+    pub stated: Stated,
+}
+
+/// The statement as it stands in the file. What a kind of artifact does not state is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stated {
+    /// Rows in the snapshot, or that the bundle was trained on.
+    #[serde(default)]
+    pub rows: u64,
+    /// Where the rows came from (snapshot).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceRecord>,
+    /// Name of the model (bundle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Family of the selected candidate (bundle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Decision threshold (bundle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Decimal>,
+    /// The snapshot that it was trained on (bundle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Digest>,
+    /// The sha256 of the training that the spec asked for, as JSON (bundle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Digest>,
+    /// Out-of-fold metrics of the selected candidate (bundle).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricValue>,
+    /// Every gate with its outcome (bundle).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateResult>,
+}

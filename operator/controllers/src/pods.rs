@@ -1,0 +1,33 @@
+//! Reads what explains why Pods do not run; [`modelward_core::pods`] reads it together.
+
+use k8s_openapi::api::core::v1::Event;
+use kube::{Api, api::ListParams};
+
+use crate::{Context, ledger::chain};
+
+/// An object has a handful of Events; a Job that is refused for hours has one with a count.
+const EVENTS: u32 = 50;
+
+/// The Events about the objects of these uids. Events are help, not truth: where they cannot be read there are none, and the
+/// log says why.
+pub(crate) async fn events(ctx: &Context, namespace: &str, uids: &[&str]) -> Vec<Event> {
+    let api = Api::<Event>::namespaced(ctx.client.clone(), namespace);
+    let mut found = Vec::new();
+    for uid in uids {
+        let about = ListParams::default()
+            .fields(&format!("involvedObject.uid={uid},type=Warning"))
+            .limit(EVENTS);
+        match ctx.call("list Events", api.list(&about)).await {
+            Ok(list) => found.extend(list.items),
+            Err(error) => {
+                tracing::info!(
+                    object.namespace = namespace,
+                    object.uid = uid,
+                    "events about {uid} cannot be read: {}",
+                    chain(&error)
+                );
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,571 @@
+//! Why a Pod does not run, in Kubernetes' own words.
+//!
+//! The answer is spread over four places: the Job or `ReplicaSet` that could not make the Pod (an Event), the scheduler
+//! (a condition of the Pod), volumes and the network (Events of the Pod), and the container's state. What is here reads
+//! all of them and is pure, so that a Job of the trainer and a Deployment of the server are explained by the same rules.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus},
+};
+
+use crate::reasons;
+
+/// A Pod that has not started after so many seconds is reported, even where no cause is known yet.
+pub const PATIENCE_SECONDS: i64 = 20;
+/// Messages of Kubernetes are cut here.
+const MESSAGE_LIMIT: usize = 700;
+
+/// What keeps a Pod from running, or what ended it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hindrance {
+    /// The kind of cause.
+    pub cause: Cause,
+    /// The cause in Kubernetes' own words.
+    pub message: String,
+}
+
+/// Why a Pod does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The API server refused the Pod: a quota, a `LimitRange`, a missing service account, a policy.
+    Refused,
+    /// The Job is suspended.
+    Suspended,
+    /// No node takes it.
+    Unschedulable,
+    /// An image cannot be pulled.
+    ImagePull,
+    /// A volume cannot be attached or mounted.
+    Volume,
+    /// The node cannot set up its network or sandbox.
+    Sandbox,
+    /// The container cannot be created or started as it is configured.
+    Configuration,
+    /// The node, the scheduler or an eviction ended it.
+    Disrupted,
+    /// The program could not reach what it needs.
+    Unreachable,
+    /// It has not started, and no cause is known.
+    Pending,
+    /// The program ended with an error.
+    Failed,
+    /// The program took more memory than its limit.
+    OutOfMemory,
+    /// The program ran longer than it may.
+    DeadlineExceeded,
+}
+
+/// Reasons of a waiting container that stand for an image that cannot be pulled.
+const IMAGE_REASONS: [&str; 7] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+];
+/// Reasons of a waiting container, or of one that ended, that stand for a container that cannot be created or started.
+const CONFIGURATION_REASONS: [&str; 7] = [
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "PreCreateHookError",
+    "PostStartHookError",
+    "StartError",
+    "ContainerCannotRun",
+];
+/// Reasons of an Event about volumes.
+const VOLUME_EVENTS: [&str; 4] = [
+    "FailedAttachVolume",
+    "FailedMount",
+    "FailedMapVolume",
+    "VolumeResizeFailed",
+];
+/// Reasons of an Event about the sandbox.
+const SANDBOX_EVENTS: [&str; 3] = [
+    "FailedCreatePodSandBox",
+    "NetworkNotReady",
+    "FailedCreatePodContainer",
+];
+/// Reasons of a failed Pod that the node or a controller ended.
+const DISRUPTED_REASONS: [&str; 12] = [
+    "Evicted",
+    "NodeLost",
+    "NodeShutdown",
+    "Terminated",
+    "Shutdown",
+    "Preempting",
+    "UnexpectedAdmissionError",
+    "OutOfcpu",
+    "OutOfmemory",
+    "OutOfpods",
+    "OutOfephemeral-storage",
+    "NodeAffinity",
+];
+
+// === impl Cause ===
+
+impl Cause {
+    /// The reason of a condition that reports it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Refused => reasons::POD_REFUSED,
+            Self::Suspended => reasons::SUSPENDED,
+            Self::Unschedulable => reasons::UNSCHEDULABLE,
+            Self::ImagePull => reasons::IMAGE_PULL_FAILED,
+            Self::Volume => reasons::VOLUME_NOT_READY,
+            Self::Sandbox => reasons::SANDBOX_FAILED,
+            Self::Configuration => reasons::CONTAINER_NOT_STARTED,
+            Self::Disrupted => reasons::DISRUPTED,
+            Self::Unreachable => reasons::UNREACHABLE,
+            Self::Pending => reasons::POD_PENDING,
+            Self::Failed => reasons::CONTAINER_FAILED,
+            Self::OutOfMemory => reasons::OUT_OF_MEMORY,
+            Self::DeadlineExceeded => reasons::DEADLINE_EXCEEDED,
+        }
+    }
+
+    /// The cause that this reason of a condition reports.
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        [
+            Self::Refused,
+            Self::Suspended,
+            Self::Unschedulable,
+            Self::ImagePull,
+            Self::Volume,
+            Self::Sandbox,
+            Self::Configuration,
+            Self::Disrupted,
+            Self::Unreachable,
+            Self::Pending,
+            Self::Failed,
+            Self::OutOfMemory,
+            Self::DeadlineExceeded,
+        ]
+        .into_iter()
+        .find(|cause| cause.reason() == reason)
+    }
+
+    /// Whether the cluster is at fault and not the program: it may pass, and proves nothing about the data or the spec.
+    pub const fn is_infrastructure(self) -> bool {
+        !matches!(self, Self::Failed | Self::OutOfMemory | Self::DeadlineExceeded)
+    }
+}
+
+// === impl Hindrance ===
+
+impl Hindrance {
+    /// A hindrance with its message cut to what a condition takes.
+    pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
+        let message = message.as_ref().trim();
+        let cut: String = message.chars().take(MESSAGE_LIMIT).collect();
+        Self { cause, message: cut }
+    }
+}
+
+// === one Pod ===
+
+/// Why this container of a Pod does not run; `None` where it runs, has ended well or is just being started.
+///
+/// `events` are the Events of this Pod, as far as they could be read. Those of other objects are left out.
+pub fn of_pod(pod: &Pod, container: &str, events: &[Event], now: Timestamp) -> Option<Hindrance> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let nothing = PodStatus::default();
+    let status = pod.status.as_ref().unwrap_or(&nothing);
+    if let Some(hindrance) = disruption(name, status) {
+        return Some(hindrance);
+    }
+    let own = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find(|found| found.name == container);
+    if runs(pod, container) {
+        return None;
+    }
+    if let Some(hindrance) = own.and_then(|own| of_waiting(name, own, false)) {
+        return Some(hindrance);
+    }
+    if let Some(ended) = own.and_then(last_end) {
+        return of_end(pod, container, ended);
+    }
+    let before = status.init_container_statuses.iter().flatten();
+    if let Some(hindrance) = before.filter_map(|init| of_init(name, init)).next() {
+        return Some(hindrance);
+    }
+    let scheduled = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(scheduled) = scheduled {
+        let reason = scheduled.reason.as_deref().unwrap_or("Unschedulable");
+        let words = scheduled.message.as_deref().unwrap_or_default();
+        return Some(Hindrance::new(
+            Cause::Unschedulable,
+            format!("Pod {name} is not scheduled: {reason}: {words}"),
+        ));
+    }
+    if let Some(hindrance) = of_pod_events(pod, events) {
+        return Some(hindrance);
+    }
+    let waits = matches!(status.phase.as_deref(), None | Some("Pending" | ""));
+    let old = age(pod.metadata.creation_timestamp.as_ref().map(|time| time.0), now) >= PATIENCE_SECONDS;
+    (waits && old).then(|| {
+        let reason = own
+            .and_then(|own| own.state.as_ref()?.waiting.as_ref()?.reason.as_deref())
+            .unwrap_or("Pending");
+        Hindrance::new(
+            Cause::Pending,
+            format!("Pod {name} has not started: {reason}; kubectl describe pod {name} may show more"),
+        )
+    })
+}
+
+/// How this container ended, where that was not well.
+pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> Option<Hindrance> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let reason = ended.reason.as_deref().unwrap_or_default();
+    let words = ended.message.as_deref().unwrap_or_default().trim();
+    if reason == "OOMKilled" {
+        let limit = memory_limit(pod, container).map_or_else(
+            || "its memory limit".to_owned(),
+            |limit| format!("its memory limit of {limit}"),
+        );
+        return Some(Hindrance::new(
+            Cause::OutOfMemory,
+            format!("container {container} of Pod {name} was OOMKilled: it needs more than {limit}"),
+        ));
+    }
+    if ended.exit_code == 0 {
+        return None;
+    }
+    let cause = if CONFIGURATION_REASONS.contains(&reason) {
+        Cause::Configuration
+    } else {
+        Cause::Failed
+    };
+    let reason = if matches!(reason, "" | "Error") {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    };
+    let words = if words.is_empty() {
+        String::new()
+    } else {
+        format!(": {words}")
+    };
+    Some(Hindrance::new(
+        cause,
+        format!(
+            "container {container} of Pod {name} ended with exit code {}{reason}{words}",
+            ended.exit_code
+        ),
+    ))
+}
+
+/// The state in which this container of a Pod ended, if it did and was not started again.
+pub fn end_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTerminated> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let own = statuses.iter().find(|found| found.name == container)?;
+    own.state.as_ref()?.terminated.as_ref()
+}
+
+/// Whether this container of a Pod runs now.
+pub fn runs(pod: &Pod, container: &str) -> bool {
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    statuses
+        .filter(|found| found.name == container)
+        .any(|found| found.state.as_ref().is_some_and(|state| state.running.is_some()))
+}
+
+/// What ended the Pod from outside.
+fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
+    let target = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+    if let Some(target) = target {
+        let reason = target.reason.as_deref().unwrap_or("DisruptionTarget");
+        let words = target.message.as_deref().unwrap_or_default();
+        return Some(Hindrance::new(
+            Cause::Disrupted,
+            format!("Pod {name} was ended from outside: {reason}: {words}"),
+        ));
+    }
+    let reason = status
+        .reason
+        .as_deref()
+        .filter(|reason| DISRUPTED_REASONS.contains(reason))?;
+    let words = status.message.as_deref().unwrap_or_default();
+    Some(Hindrance::new(
+        Cause::Disrupted,
+        format!("Pod {name} was ended from outside: {reason}: {words}"),
+    ))
+}
+
+/// The end of a container that does not run now: the present state, or the last one of a container that waits to be
+/// started again.
+fn last_end(own: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let state = own.state.as_ref();
+    if state.is_some_and(|state| state.running.is_some()) {
+        return None;
+    }
+    let ended = |state: &ContainerState| state.terminated.is_some();
+    let state = state
+        .filter(|state| ended(state))
+        .or_else(|| own.last_state.as_ref().filter(|state| ended(state)))?;
+    state.terminated.as_ref()
+}
+
+fn of_waiting(pod: &str, own: &ContainerStatus, init: bool) -> Option<Hindrance> {
+    let waiting = own.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    let cause = if IMAGE_REASONS.contains(&reason) {
+        Cause::ImagePull
+    } else if CONFIGURATION_REASONS.contains(&reason) {
+        Cause::Configuration
+    } else {
+        return None;
+    };
+    let kind = if init { "init container" } else { "container" };
+    let words = waiting.message.as_deref().unwrap_or_default();
+    Some(Hindrance::new(
+        cause,
+        format!("{kind} {} of Pod {pod} waits: {reason}: {words}", own.name),
+    ))
+}
+
+/// An init container, perhaps one that a webhook added, that keeps the others from starting.
+fn of_init(pod: &str, init: &ContainerStatus) -> Option<Hindrance> {
+    if let Some(hindrance) = of_waiting(pod, init, true) {
+        return Some(hindrance);
+    }
+    let ended = last_end(init).filter(|ended| ended.exit_code != 0)?;
+    let words = ended.message.as_deref().unwrap_or_default();
+    Some(Hindrance::new(
+        Cause::Configuration,
+        format!(
+            "init container {} of Pod {pod} ended with exit code {}: {words}",
+            init.name, ended.exit_code
+        ),
+    ))
+}
+
+/// What the newest Event about volumes or the sandbox reports.
+fn of_pod_events(pod: &Pod, events: &[Event]) -> Option<Hindrance> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let event = newest(events, pod.metadata.uid.as_deref(), |reason| {
+        VOLUME_EVENTS.contains(&reason) || SANDBOX_EVENTS.contains(&reason)
+    })?;
+    let reason = event.reason.as_deref().unwrap_or_default();
+    let words = event.message.as_deref().unwrap_or_default();
+    let (cause, what) = if VOLUME_EVENTS.contains(&reason) {
+        (Cause::Volume, "waits for a volume")
+    } else {
+        (Cause::Sandbox, "cannot be set up on its node")
+    };
+    Some(Hindrance::new(
+        cause,
+        format!("Pod {name} {what}: {reason}: {words}"),
+    ))
+}
+
+fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let own = spec.containers.iter().find(|found| found.name == container)?;
+    let limit = own.resources.as_ref()?.limits.as_ref()?.get("memory")?;
+    Some(limit.0.clone())
+}
+
+// === what makes Pods ===
+
+/// Why what owns these Pods has none that runs this container; `None` where one runs, or one is just being made or started.
+///
+/// `owner` is kind and name (`Job heart-1-fit-0a1b2c3d`), `uid` its uid and `since` when it began to want a Pod. `events`
+/// are those of the owner and of its Pods.
+pub fn of_owner(
+    owner: &str,
+    uid: Option<&str>,
+    since: Option<Timestamp>,
+    pods: &[Pod],
+    container: &str,
+    events: &[Event],
+    now: Timestamp,
+) -> Option<Hindrance> {
+    let newest_pod = pods
+        .iter()
+        .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    let active = pods
+        .iter()
+        .filter(|pod| is_active(pod))
+        .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    if let Some(pod) = active {
+        return of_pod(pod, container, events, now);
+    }
+    let made = newest_pod.and_then(|pod| Some(pod.metadata.creation_timestamp.as_ref()?.0));
+    let refusal = newest(events, uid, |reason| reason == "FailedCreate")
+        .filter(|event| made.is_none_or(|made| time_of(event) > Some(made)));
+    if let Some(event) = refusal {
+        let words = without_generated_name(event.message.as_deref().unwrap_or_default());
+        return Some(Hindrance::new(
+            Cause::Refused,
+            format!("{owner} cannot make its Pod: {words}"),
+        ));
+    }
+    if let Some(pod) = newest_pod {
+        // It ended, and the next one has not been made yet.
+        return of_pod(pod, container, events, now);
+    }
+    (age(since, now) >= PATIENCE_SECONDS).then(|| {
+        Hindrance::new(
+            Cause::Pending,
+            format!("{owner} has no Pod yet; kubectl describe may show why"),
+        )
+    })
+}
+
+/// Why a Job that has not ended has no Pod that runs this container.
+pub fn of_job(
+    job: &Job,
+    pods: &[Pod],
+    container: &str,
+    events: &[Event],
+    now: Timestamp,
+) -> Option<Hindrance> {
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    if job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)) {
+        let condition = job
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten())
+            .find(|condition| condition.type_ == "Suspended" && condition.status == "True");
+        let words = condition
+            .and_then(|condition| condition.message.as_deref())
+            .unwrap_or("Job suspended");
+        return Some(Hindrance::new(
+            Cause::Suspended,
+            format!("Job {name} has spec.suspend: true: {words}; it starts when that is false"),
+        ));
+    }
+    let since = job
+        .status
+        .as_ref()
+        .and_then(|status| status.start_time.as_ref())
+        .or(job.metadata.creation_timestamp.as_ref())
+        .map(|time| time.0);
+    let owner = format!("Job {name}");
+    of_owner(
+        &owner,
+        job.metadata.uid.as_deref(),
+        since,
+        pods,
+        container,
+        events,
+        now,
+    )
+}
+
+/// Why a Job failed: what its Pods show, else what its own condition does.
+///
+/// `before` is what kept its Pod from running when it was last seen: the Job's deadline takes such a Pod away, and with
+/// it the proof that the program never ran.
+pub fn of_failed_job(job: &Job, pods: &[Pod], container: &str, before: Option<Cause>) -> Hindrance {
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let failed = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .find(|condition| condition.type_ == "Failed");
+    let reason = failed
+        .and_then(|failed| failed.reason.as_deref())
+        .unwrap_or("Failed");
+    let words = failed
+        .and_then(|failed| failed.message.as_deref())
+        .unwrap_or_default();
+    let mut ended: Vec<&Pod> = pods.iter().collect();
+    ended.sort_by_key(|pod| Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
+    let last = ended.iter().find_map(|pod| {
+        let status = pod.status.as_ref()?;
+        let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
+        disruption(pod_name, status).or_else(|| of_end(pod, container, end_of(pod, container)?))
+    });
+    let own = format!("Job {name} failed: {reason}: {words}");
+    if reason == "DeadlineExceeded" {
+        let never_ran = before.filter(|cause| cause.is_infrastructure());
+        return match (never_ran, last) {
+            // What ended at the deadline was ended by it, whatever it said then.
+            (Some(cause), _) => Hindrance::new(cause, own),
+            (None, Some(last)) => Hindrance::new(Cause::DeadlineExceeded, format!("{own}; {}", last.message)),
+            (None, None) => Hindrance::new(Cause::DeadlineExceeded, own),
+        };
+    }
+    match last {
+        Some(last) => Hindrance::new(last.cause, format!("{own}; {}", last.message)),
+        None => Hindrance::new(before.unwrap_or(Cause::Failed), own),
+    }
+}
+
+fn is_active(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+// === Events ===
+
+/// The newest Warning about the object of this uid with a wanted reason.
+fn newest<'a>(events: &'a [Event], uid: Option<&str>, wanted: impl Fn(&str) -> bool) -> Option<&'a Event> {
+    events
+        .iter()
+        .filter(|event| uid.is_some() && event.involved_object.uid.as_deref() == uid)
+        .filter(|event| event.type_.as_deref() == Some("Warning"))
+        .filter(|event| event.reason.as_deref().is_some_and(&wanted))
+        .max_by_key(|event| time_of(event))
+}
+
+/// When an Event was last seen.
+fn time_of(event: &Event) -> Option<Timestamp> {
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref());
+    [
+        series.map(|time| time.0),
+        event.last_timestamp.as_ref().map(|time| time.0),
+        event.event_time.as_ref().map(|time| time.0),
+        event.metadata.creation_timestamp.as_ref().map(|time| time.0),
+    ]
+    .into_iter()
+    .flatten()
+    .max()
+}
+
+/// Each refused Pod has another generated name; without it the same refusal reads the same.
+fn without_generated_name(words: &str) -> String {
+    let Some((before, rest)) = words.split_once("pods \"") else {
+        return words.to_owned();
+    };
+    let Some((name, after)) = rest.split_once('"') else {
+        return words.to_owned();
+    };
+    match name.rsplit_once('-') {
+        Some((stem, _)) => format!("{before}pods \"{stem}-…\"{after}"),
+        None => words.to_owned(),
+    }
+}
+
+fn age(since: Option<Timestamp>, now: Timestamp) -> i64 {
+    since.map_or(0, |since| now.as_second() - since.as_second())
+}
+
+#[cfg(test)]
+mod tests;

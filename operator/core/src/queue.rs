@@ -1,0 +1,314 @@
+//! Which versions may have a Job now, and which wait.
+//!
+//! Jobs at once are bounded for each namespace and for the cluster. A free place goes to the namespace with the fewest
+//! Jobs, so that a namespace with a thousand versions does not hold up one with a single version; within a namespace the
+//! oldest version is first; versions of one model take their turns one after the other, in their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::order::Place;
+
+/// How many versions may have a Job at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// In one namespace.
+    pub per_namespace: usize,
+    /// In all.
+    pub cluster: usize,
+}
+
+/// A version that has a Job or waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its model.
+    pub model: String,
+    /// Its name.
+    pub name: String,
+    /// Its place among the versions of all models: when it was made, its name, its uid.
+    pub place: Place,
+    /// What it does.
+    pub state: State,
+}
+
+/// What a version in the queue does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It wants a Job.
+    Waits,
+    /// It has a Job.
+    Runs,
+    /// It has a Job whose Pod does not run: later versions of its model do not wait for it.
+    Hindered,
+}
+
+/// Whether a version may have a Job now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It may.
+    Now,
+    /// It waits.
+    Later(Wait),
+}
+
+/// Why a version waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// How many versions of its namespace are before it.
+    pub before: usize,
+    /// The version of the same model that is trained first, by name.
+    pub after: Option<String>,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            per_namespace: 4,
+            cluster: 20,
+        }
+    }
+}
+
+// === impl Wait ===
+
+impl Wait {
+    /// Such as `Queued: 3 before it in this namespace`. Long queues are rounded, so that a status is not written each time
+    /// that a Job ends.
+    pub fn words(&self) -> String {
+        if let Some(after) = &self.after {
+            return format!("Queued: {after} of the same model is trained first");
+        }
+        match self.before {
+            0 => "Queued: it is the next one in this namespace".to_owned(),
+            before @ 1..10 => format!("Queued: {before} before it in this namespace"),
+            10..100 => "Queued: more than 10 before it in this namespace".to_owned(),
+            100..1000 => "Queued: more than 100 before it in this namespace".to_owned(),
+            _ => "Queued: more than 1000 before it in this namespace".to_owned(),
+        }
+    }
+}
+
+/// The uids of the waiting versions that may have a Job now, in the order in which they get it.
+pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits: Limits) -> Vec<&'a str> {
+    let mut running: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut busy: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut waiting: BTreeMap<&str, Vec<(&'a str, &'a Entry)>> = BTreeMap::new();
+    let mut total = 0;
+    for (uid, entry) in entries {
+        match entry.state {
+            State::Waits => waiting.entry(&entry.namespace).or_default().push((uid, entry)),
+            State::Runs | State::Hindered => {
+                total += 1;
+                *running.entry(&entry.namespace).or_default() += 1;
+                if entry.state == State::Runs {
+                    busy.insert((&entry.namespace, &entry.model));
+                }
+            }
+        }
+    }
+    for queue in waiting.values_mut() {
+        // The first one last, where it is taken from.
+        queue.sort_by(|a, b| b.1.place.cmp(&a.1.place));
+    }
+    let mut taken = Vec::new();
+    while total < limits.cluster {
+        // The head of each queue that has room: the first version whose model is not being trained.
+        let heads = waiting.iter().filter_map(|(namespace, queue)| {
+            let count = running.get(namespace).copied().unwrap_or(0);
+            let at = queue
+                .iter()
+                .rposition(|(_, entry)| !busy.contains(&(entry.namespace.as_str(), entry.model.as_str())))?;
+            (count < limits.per_namespace).then(|| (count, &queue[at].1.place, *namespace, at))
+        });
+        let Some((_, _, namespace, at)) = heads.min() else {
+            break;
+        };
+        let Some(queue) = waiting.get_mut(namespace) else {
+            break;
+        };
+        let (uid, entry) = queue.remove(at);
+        total += 1;
+        *running.entry(namespace).or_default() += 1;
+        busy.insert((&entry.namespace, &entry.model));
+        taken.push(uid);
+    }
+    taken
+}
+
+/// Whether the version of this uid, which is among the entries, may have a Job now.
+pub fn turn<'a>(
+    uid: &str,
+    entries: impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone,
+    limits: Limits,
+) -> Turn {
+    let Some((_, own)) = entries.clone().into_iter().find(|(other, _)| *other == uid) else {
+        return Turn::Now;
+    };
+    if own.state != State::Waits || next(entries.clone(), limits).contains(&uid) {
+        return Turn::Now;
+    }
+    let of_namespace = || {
+        let entries = entries.clone().into_iter();
+        entries.filter(|(_, other)| other.namespace == own.namespace)
+    };
+    let before = of_namespace()
+        .filter(|(_, other)| other.state == State::Waits && other.place < own.place)
+        .count();
+    let after = of_namespace()
+        .filter(|(other, entry)| *other != uid && entry.model == own.model)
+        .filter(|(_, entry)| match entry.state {
+            State::Runs => true,
+            State::Hindered => false,
+            State::Waits => entry.place < own.place,
+        })
+        .min_by_key(|(_, entry)| (entry.state != State::Runs, entry.place.clone()))
+        .map(|(_, entry)| entry.name.clone());
+    Turn::Later(Wait { before, after })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    struct Queue(BTreeMap<String, Entry>);
+
+    impl Queue {
+        fn new() -> Self {
+            Self(BTreeMap::new())
+        }
+
+        fn with(mut self, namespace: &str, model: &str, name: &str, second: i64, state: State) -> Self {
+            let created = Timestamp::from_second(second).unwrap();
+            let entry = Entry {
+                namespace: namespace.to_owned(),
+                model: model.to_owned(),
+                name: name.to_owned(),
+                place: Place::new(created, name, name),
+                state,
+            };
+            self.0.insert(format!("{namespace}/{name}"), entry);
+            self
+        }
+
+        fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> + Clone {
+            self.0.iter().map(|(uid, entry)| (uid.as_str(), entry))
+        }
+
+        fn next(&self, per_namespace: usize, cluster: usize) -> Vec<&str> {
+            next(
+                self.entries(),
+                Limits {
+                    per_namespace,
+                    cluster,
+                },
+            )
+        }
+
+        fn words(&self, uid: &str, per_namespace: usize, cluster: usize) -> Option<String> {
+            match turn(
+                uid,
+                self.entries(),
+                Limits {
+                    per_namespace,
+                    cluster,
+                },
+            ) {
+                Turn::Now => None,
+                Turn::Later(wait) => Some(wait.words()),
+            }
+        }
+    }
+
+    #[test]
+    fn forty_versions_of_one_apply_get_as_many_jobs_as_the_namespace_may_have() {
+        let mut queue = Queue::new();
+        for number in 1..=40 {
+            queue = queue.with(
+                "a",
+                &format!("m{number}"),
+                &format!("m{number}-1"),
+                5,
+                State::Waits,
+            );
+        }
+        assert_eq!(queue.next(4, 20), ["a/m1-1", "a/m2-1", "a/m3-1", "a/m4-1"]);
+        assert_eq!(queue.words("a/m4-1", 4, 20), None);
+        assert_eq!(
+            queue.words("a/m6-1", 4, 20).unwrap(),
+            "Queued: 5 before it in this namespace"
+        );
+        assert_eq!(
+            queue.words("a/m40-1", 4, 20).unwrap(),
+            "Queued: more than 10 before it in this namespace"
+        );
+    }
+
+    #[test]
+    fn a_namespace_with_one_version_does_not_wait_behind_fifteen_hundred_of_another() {
+        let mut queue = Queue::new();
+        for number in 0..1500 {
+            let (model, state) = (
+                format!("m{number}"),
+                if number < 4 { State::Runs } else { State::Waits },
+            );
+            queue = queue.with("big", &model, &format!("{model}-1"), number, state);
+        }
+        queue = queue.with("small", "heart", "heart-1", 9999, State::Waits);
+        assert_eq!(queue.next(4, 5), ["small/heart-1"]);
+    }
+
+    #[test]
+    fn a_free_place_goes_to_the_namespace_with_the_fewest_jobs() {
+        let queue = Queue::new()
+            .with("a", "m1", "m1-1", 1, State::Runs)
+            .with("a", "m2", "m2-1", 2, State::Waits)
+            .with("a", "m3", "m3-1", 3, State::Waits)
+            .with("b", "m1", "m1-1", 8, State::Waits)
+            .with("b", "m2", "m2-1", 9, State::Waits);
+        assert_eq!(queue.next(9, 4), ["b/m1-1", "a/m2-1", "b/m2-1"]);
+        assert_eq!(queue.next(9, 1), [""; 0], "the cluster has no place left");
+    }
+
+    #[test]
+    fn versions_of_one_model_take_their_turns_in_their_order() {
+        let queue = Queue::new()
+            .with("a", "heart", "heart-10", 1, State::Waits)
+            .with("a", "heart", "heart-9", 1, State::Waits)
+            .with("a", "heart", "heart-8", 1, State::Runs);
+        assert_eq!(queue.next(9, 9), [""; 0]);
+        assert_eq!(
+            queue.words("a/heart-9", 9, 9).unwrap(),
+            "Queued: heart-8 of the same model is trained first"
+        );
+        let done = Queue::new().with("a", "heart", "heart-10", 1, State::Waits).with(
+            "a",
+            "heart",
+            "heart-9",
+            1,
+            State::Waits,
+        );
+        assert_eq!(done.next(9, 9), ["a/heart-9"]);
+        assert_eq!(
+            done.words("a/heart-10", 9, 9).unwrap(),
+            "Queued: heart-9 of the same model is trained first"
+        );
+    }
+
+    #[test]
+    fn a_version_whose_pod_does_not_run_keeps_its_place_and_holds_up_no_other_of_its_model() {
+        let queue = Queue::new()
+            .with("a", "heart", "heart-1", 1, State::Hindered)
+            .with("a", "heart", "heart-2", 2, State::Waits);
+        assert_eq!(queue.next(2, 9), ["a/heart-2"]);
+        assert_eq!(queue.next(1, 9), [""; 0]);
+        assert_eq!(
+            queue.words("a/heart-2", 1, 9).unwrap(),
+            "Queued: it is the next one in this namespace"
+        );
+    }
+}

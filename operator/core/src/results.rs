@@ -1,0 +1,383 @@
+//! Whether the result of a Job is believed.
+//!
+//! A result is what a container said last, or what a Pod wrote into the ledger. Neither proves anything about the artifact
+//! that it names. The artifact states for itself what it was made from and how good it is, in bytes that its digest covers;
+//! the ledger reads them. What counts is taken from there, and only where it is what was asked for:
+//!
+//! ```text
+//! result ──names──► artifact ──states──► model, training, snapshot, metrics, gates
+//!    └──────must agree──────────────────────┘   └── must be what was asked for
+//! ```
+
+use modelward_crds::{Champion, Gate, TrainingSource};
+use modelward_wire::{
+    ArtifactStatement, Digest, GateResult, JobResult, JobStage, ManifestKind, Stated, Verdict,
+};
+use sha2::{Digest as _, Sha256};
+
+/// What a Job was asked to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The model.
+    pub model: &'a str,
+    /// The training.
+    pub training: &'a TrainingSource,
+    /// The snapshot that a fit reads.
+    pub snapshot: Option<Digest>,
+}
+
+/// The sha256 over the training as JSON, as the trainer takes it over the spec that it reads.
+pub fn training_digest(training: &TrainingSource) -> Option<Digest> {
+    let bytes = serde_json::to_vec(training).ok()?;
+    Some(Digest::from_bytes(Sha256::digest(bytes).into()))
+}
+
+/// The result with everything that the artifact states for itself, or why it is not believed, in words.
+pub fn believe(
+    asked: &Asked<'_>,
+    reported: &JobResult,
+    statement: &ArtifactStatement,
+) -> Result<JobResult, String> {
+    let stated = &statement.stated;
+    match (reported.stage, statement.kind) {
+        (JobStage::Snapshot, ManifestKind::Snapshot) => snapshot(asked, reported, stated),
+        (JobStage::Fit, ManifestKind::Bundle) => fit(asked, reported, stated),
+        (stage, kind) => Err(format!("a {stage:?} names an artifact that is a {kind:?}")),
+    }
+}
+
+fn snapshot(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobResult, String> {
+    agree("rows", &reported.rows.unwrap_or_default(), &stated.rows)?;
+    if reported.sources != stated.sources {
+        return Err("the snapshot states other sources than the result".to_owned());
+    }
+    let wanted = asked.training.datasets().count();
+    if stated.sources.len() != wanted {
+        return Err(format!(
+            "the snapshot was read from {} sources, the spec names {wanted}",
+            stated.sources.len()
+        ));
+    }
+    Ok(JobResult {
+        rows: Some(stated.rows),
+        sources: stated.sources.clone(),
+        ..reported.clone()
+    })
+}
+
+fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobResult, String> {
+    agree("model", &Some(asked.model), &stated.model.as_deref())
+        .map_err(|_| wrong("model", asked.model, stated.model.as_deref()))?;
+    if stated.snapshot != asked.snapshot {
+        let text = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
+        let wanted = text(asked.snapshot).unwrap_or_default();
+        return Err(wrong("snapshot", &wanted, text(stated.snapshot).as_deref()));
+    }
+    let wanted = training_digest(asked.training);
+    if wanted.is_none() || stated.training != wanted {
+        return Err(match stated.training {
+            Some(_) => "the bundle was trained by another spec than this version's".to_owned(),
+            None => "the bundle does not state the spec that it was trained by; use images of one release"
+                .to_owned(),
+        });
+    }
+    agree("family", &reported.family, &stated.family)?;
+    agree("threshold", &reported.threshold, &stated.threshold)?;
+    agree("metrics", &reported.metrics, &stated.metrics)?;
+    agree("gates", &reported.gates, &stated.gates)?;
+    for gate in &asked.training.gates {
+        check_gate(gate, stated)?;
+    }
+    if let Some(champion) = &asked.training.not_worse_than {
+        check_champion(champion, &stated.gates)?;
+    }
+    let failed = stated.gates.iter().any(|gate| !gate.passed);
+    Ok(JobResult {
+        verdict: if failed {
+            Verdict::GatesFailed
+        } else {
+            Verdict::Succeeded
+        },
+        rows: Some(stated.rows),
+        family: stated.family.clone(),
+        threshold: stated.threshold.clone(),
+        metrics: stated.metrics.clone(),
+        gates: stated.gates.clone(),
+        ..reported.clone()
+    })
+}
+
+/// A gate's outcome has to follow from the metric that the bundle states and from the bound that the spec sets.
+fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
+    let metric = gate.metric.as_str();
+    let value = stated.metrics.iter().find(|found| found.name == metric);
+    let Some(value) = value.map(|found| &found.mean) else {
+        return Err(format!("the bundle states no {metric}, which a gate asks for"));
+    };
+    let (bound, passed) = match (&gate.at_least, &gate.at_most) {
+        (Some(bound), _) => (format!("atLeast {bound}"), value >= bound),
+        (None, Some(bound)) => (format!("atMost {bound}"), value <= bound),
+        (None, None) => return Ok(()),
+    };
+    let outcome = stated
+        .gates
+        .iter()
+        .find(|found| found.metric == metric && found.bound == bound);
+    match outcome {
+        Some(outcome) if outcome.value == *value && outcome.passed == passed => Ok(()),
+        Some(_) => Err(format!(
+            "the bundle states another outcome of the gate {metric} {bound} than its own {metric} {value} gives"
+        )),
+        None => Err(format!(
+            "the bundle states no outcome of the gate {metric} {bound}"
+        )),
+    }
+}
+
+/// A comparison passed where its lower bound is at or above minus the margin.
+fn check_champion(champion: &Champion, gates: &[GateResult]) -> Result<(), String> {
+    let name = format!("notWorseThan {} by {} ", champion.version, champion.margin);
+    let of_champion: Vec<_> = gates
+        .iter()
+        .filter(|gate| gate.bound.starts_with(&name))
+        .collect();
+    if of_champion.is_empty() {
+        return Err(format!(
+            "the bundle states no comparison with {} by {}",
+            champion.version, champion.margin
+        ));
+    }
+    let least: Option<modelward_wire::Decimal> = format!("-{}", champion.margin).parse().ok();
+    let right = |gate: &&GateResult| {
+        least
+            .as_ref()
+            .is_some_and(|least| gate.passed == (gate.value >= *least))
+    };
+    if of_champion.iter().all(right) {
+        Ok(())
+    } else {
+        Err(format!(
+            "the bundle states another outcome of the comparison with {} than its own numbers give",
+            champion.version
+        ))
+    }
+}
+
+fn agree<T: PartialEq>(what: &str, reported: &T, stated: &T) -> Result<(), String> {
+    if reported == stated {
+        Ok(())
+    } else {
+        Err(format!(
+            "the result reports other {what} than the artifact states"
+        ))
+    }
+}
+
+fn wrong(what: &str, wanted: &str, found: Option<&str>) -> String {
+    let found = found.unwrap_or("none");
+    format!("the bundle states the {what} {found}, this version asked for {wanted}")
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_wire::{MetricValue, SourceRecord};
+    use serde_json::json;
+
+    use super::*;
+
+    const SNAPSHOT: Digest = Digest::from_bytes([1; 32]);
+
+    fn training() -> TrainingSource {
+        serde_json::from_value(json!({
+            "dataset": {"configMap": {"name": "heart-disease", "key": "cleveland.csv"}},
+            "target": {"column": "num"},
+            "gates": [{"metric": "F1", "atLeast": "0.75"}],
+            "notWorseThan": {"version": "heart-0", "bundle": Digest::from_bytes([8; 32]), "margin": "0.03"},
+        }))
+        .unwrap()
+    }
+
+    fn gate(bound: &str, value: &str, passed: bool) -> GateResult {
+        GateResult {
+            metric: "F1".into(),
+            bound: bound.into(),
+            value: value.parse().unwrap(),
+            passed,
+        }
+    }
+
+    fn stated(f1: &str) -> Stated {
+        Stated {
+            rows: 303,
+            model: Some("heart".into()),
+            family: Some("LogisticRegression".into()),
+            threshold: "0.5".parse().ok(),
+            snapshot: Some(SNAPSHOT),
+            training: training_digest(&training()),
+            metrics: vec![MetricValue {
+                name: "F1".into(),
+                mean: f1.parse().unwrap(),
+                standard_error: "0.01".parse().unwrap(),
+            }],
+            gates: vec![
+                gate("atLeast 0.75", f1, f1 >= "0.75"),
+                gate("notWorseThan heart-0 by 0.03 on all rows", "-0.01", true),
+            ],
+            ..Stated::default()
+        }
+    }
+
+    fn reported(stated: &Stated) -> JobResult {
+        let mut result = JobResult::new(JobStage::Fit, Verdict::Succeeded, "trained");
+        result.digest = Some(Digest::from_bytes([2; 32]));
+        result.family = stated.family.clone();
+        result.threshold = stated.threshold.clone();
+        result.metrics = stated.metrics.clone();
+        result.gates = stated.gates.clone();
+        result
+    }
+
+    fn judge(reported: &JobResult, stated: Stated) -> Result<JobResult, String> {
+        let training = training();
+        let asked = Asked {
+            model: "heart",
+            training: &training,
+            snapshot: Some(SNAPSHOT),
+        };
+        let kind = match reported.stage {
+            JobStage::Fit => ManifestKind::Bundle,
+            JobStage::Snapshot => ManifestKind::Snapshot,
+        };
+        believe(&asked, reported, &ArtifactStatement { kind, stated })
+    }
+
+    #[test]
+    fn a_result_that_its_bundle_states_is_believed() {
+        let stated = stated("0.8151");
+        let believed = judge(&reported(&stated), stated).unwrap();
+        assert_eq!((believed.verdict, believed.gates.len()), (Verdict::Succeeded, 2));
+    }
+
+    #[test]
+    fn a_better_metric_than_the_bundle_states_is_not_believed() {
+        let mut forged = reported(&stated("0.8151"));
+        forged.metrics[0].mean = "0.999999".parse().unwrap();
+        let words = judge(&forged, stated("0.8151")).unwrap_err();
+        assert_eq!(words, "the result reports other metrics than the artifact states");
+    }
+
+    #[test]
+    fn another_threshold_family_or_gate_than_the_bundle_states_is_not_believed() {
+        let changes: [fn(&mut JobResult); 3] = [
+            |result| result.threshold = "0.01".parse().ok(),
+            |result| result.family = Some("Other".into()),
+            |result| result.gates[0].passed = false,
+        ];
+        for change in changes {
+            let mut forged = reported(&stated("0.8151"));
+            change(&mut forged);
+            assert!(judge(&forged, stated("0.8151")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_bundle_of_another_snapshot_spec_or_model_is_not_believed() {
+        let changes: [(&str, fn(&mut Stated)); 5] = [
+            ("snapshot", |stated| {
+                stated.snapshot = Some(Digest::from_bytes([9; 32]))
+            }),
+            ("snapshot", |stated| stated.snapshot = None),
+            ("another spec", |stated| {
+                stated.training = Some(Digest::from_bytes([9; 32]))
+            }),
+            ("images of one release", |stated| stated.training = None),
+            ("model", |stated| stated.model = Some("lungs".into())),
+        ];
+        for (word, change) in changes {
+            let mut other = stated("0.8151");
+            change(&mut other);
+            let words = judge(&reported(&other), other).unwrap_err();
+            assert!(words.contains(word), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_its_own_metric_does_not_pass_is_not_believed() {
+        let mut lying = stated("0.7100");
+        lying.gates[0].passed = true;
+        let words = judge(&reported(&lying), lying).unwrap_err();
+        assert!(
+            words.contains("another outcome of the gate F1 atLeast 0.75"),
+            "{words}"
+        );
+        let mut silent = stated("0.8151");
+        silent.gates.remove(0);
+        let words = judge(&reported(&silent), silent).unwrap_err();
+        assert!(words.contains("no outcome of the gate"), "{words}");
+    }
+
+    #[test]
+    fn a_comparison_that_its_own_numbers_do_not_pass_is_not_believed() {
+        let mut lying = stated("0.8151");
+        lying.gates[1].value = "-0.2".parse().unwrap();
+        assert!(judge(&reported(&lying), lying).is_err());
+        let mut silent = stated("0.8151");
+        silent.gates.remove(1);
+        assert!(
+            judge(&reported(&silent), silent)
+                .unwrap_err()
+                .contains("no comparison with heart-0")
+        );
+    }
+
+    #[test]
+    fn a_result_that_says_success_where_a_gate_failed_is_a_failure_of_that_gate() {
+        let stated = stated("0.7100");
+        let believed = judge(&reported(&stated), stated).unwrap();
+        assert_eq!(believed.verdict, Verdict::GatesFailed);
+    }
+
+    #[test]
+    fn a_snapshot_of_other_sources_than_it_states_is_not_believed() {
+        let source = SourceRecord {
+            name: "cleveland.csv".into(),
+            sha256: Digest::from_bytes([3; 32]),
+            rows: 303,
+            positive_rows: None,
+        };
+        let stated = Stated {
+            rows: 303,
+            sources: vec![source.clone()],
+            ..Stated::default()
+        };
+        let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, "froze");
+        result.rows = Some(303);
+        result.sources = vec![source];
+        assert!(judge(&result, stated.clone()).is_ok());
+        let mut forged = result.clone();
+        forged.sources[0].name = "approved.csv".into();
+        assert!(judge(&forged, stated.clone()).is_err());
+        let none = Stated {
+            sources: Vec::new(),
+            ..stated
+        };
+        result.sources.clear();
+        assert!(judge(&result, none).unwrap_err().contains("the spec names 1"));
+    }
+
+    #[test]
+    fn an_artifact_of_another_kind_is_not_believed() {
+        let training = training();
+        let asked = Asked {
+            model: "heart",
+            training: &training,
+            snapshot: Some(SNAPSHOT),
+        };
+        let stated = stated("0.8151");
+        let statement = ArtifactStatement {
+            kind: ManifestKind::Snapshot,
+            stated: stated.clone(),
+        };
+        assert!(believe(&asked, &reported(&stated), &statement).is_err());
+    }
+}
