@@ -56,7 +56,7 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
         .await?;
     let reading = action.spec.action == ActionType::RetrainModel && !ended && status.snapshot.is_none();
     let (dataset, job) = match &model {
-        Some(model) if reading => data(ctx, action, owner, model, &versions).await?,
+        Some(model) if reading => Box::pin(data(ctx, action, owner, model, &versions)).await?,
         _ => (DatasetSeen::Present(String::new()), JobSeen::Missing),
     };
     Ok(World {
