@@ -5,7 +5,7 @@ use k8s_openapi::api::{
     admissionregistration::v1::ValidatingAdmissionPolicy,
     batch::v1::Job,
     core::v1::ConfigMap,
-    core::v1::{Namespace, ResourceQuota},
+    core::v1::Namespace,
     rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
 use kube::{
@@ -678,104 +678,7 @@ async fn too_few_new_rows_are_said_and_nobody_is_asked() -> Result<()> {
     house.wait_event("LabelsNeeded", "60 new rows").await
 }
 
-// === obstacles ===
-
-/// A quota that is used up. Its controller does not run here, so its status is written by hand.
-async fn quota(house: &House, resource: &str, used: usize) -> Result<()> {
-    let name = format!("count/{resource}");
-    let hard = json!({&name: used.to_string()});
-    house
-        .create::<ResourceQuota>(json!({"metadata": {"name": "full"}, "spec": {"hard": hard}}))
-        .await?;
-    let status = json!({"status": {"hard": hard, "used": hard}});
-    house
-        .all::<ResourceQuota>()
-        .patch_status("full", &PatchParams::default(), &Patch::Merge(status))
-        .await?;
-    // The API server learns of it by a watch of its own.
-    let dry = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    let mut probe = crate::support::version("probe");
-    probe["spec"]["model"] = "probe".into();
-    probe["apiVersion"] = "modelward.io/v1alpha1".into();
-    probe["kind"] = "ModelVersion".into();
-    let probe: ModelVersion = serde_json::from_value(probe)?;
-    until("the quota to be at work", async || {
-        let tried = house.all::<ModelVersion>().create(&dry, &probe).await;
-        Ok(tried
-            .is_err_and(|error| error.to_string().contains("exceeded quota"))
-            .then_some(()))
-    })
-    .await
-}
-
-/// Writes of the operator to RemediationActions that had an effect.
-fn action_writes(house: &House) -> usize {
-    let writes = house.calls.writes();
-    let of_actions = writes
-        .iter()
-        .filter(|call| call.resource.starts_with("remediationactions") && !call.dry_run && call.status < 300);
-    of_actions.count()
-}
-
-/// The same while every action of `heart-1` is looked at once more.
-async fn writes_of_a_look(house: &House) -> Result<usize> {
-    house.calls.clear();
-    let looks = || house.metric("reconciles_total", "\"action\"");
-    let before = looks();
-    house.nudge("heart-1").await?;
-    until("the actions to be looked at", async || {
-        Ok((looks() > before).then_some(()))
-    })
-    .await?;
-    Ok(action_writes(house))
-}
-
-#[tokio::test]
-async fn a_version_that_a_quota_refuses_is_said_once_and_made_when_there_is_room() -> Result<()> {
-    let house = drifting(294, "0.8300").await?;
-    action_says(&house, "retrain", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
-    quota(&house, "modelversions.modelward.io", 1).await?;
-    approve(&house, User::Alice, "retrain").await?;
-    let blocked = action_says(&house, "retrain", types::SUCCEEDED, "Unknown", "ChildRefused").await?;
-    let obstacle = blocked
-        .status
-        .and_then(|status| status.obstacle)
-        .context("an obstacle")?;
-    ensure!(obstacle.message.contains("exceeded quota: full"), "{obstacle:?}");
-    ensure!(!obstacle.message.contains("ErrorResponse"), "{obstacle:?}");
-    house.wait_event("ChildRefused", "exceeded quota: full").await?;
-    until("it to come to rest", async || {
-        Ok((writes_of_a_look(&house).await? == 0).then_some(()))
-    })
-    .await?;
-    ensure!(
-        house
-            .exposed()
-            .contains("modelward_operator_actions_blocked{type=\"RetrainModel\",reason=\"ChildRefused\"} 1"),
-        "{}",
-        house.exposed()
-    );
-    for _ in 0..3 {
-        let writes = writes_of_a_look(&house).await?;
-        assert_eq!(writes, 0, "it writes though nothing happens");
-    }
-
-    house.delete::<ResourceQuota>("full").await?;
-    until("the version to be made", async || {
-        house.nudge("heart-1").await?;
-        let action = house.all::<RemediationAction>().get("retrain").await?;
-        Ok(action
-            .status
-            .is_some_and(|status| status.obstacle.is_none())
-            .then_some(()))
-    })
-    .await?;
-    action_says(&house, "retrain", types::SUCCEEDED, "True", "Executed").await?;
-    Ok(())
-}
+// === claims ===
 
 #[tokio::test]
 async fn a_claim_of_an_action_that_is_deleted_is_released() -> Result<()> {
