@@ -28,4 +28,8 @@ pub mod types {
     pub const EXECUTED: &str = "Executed";
     /// What was carried out keeps its promise.
     pub const VERIFIED: &str = "Verified";
+    /// A child differs from what the operator writes, and it stays so: a webhook, a policy or another controller changes it.
+    pub const ALTERED: &str = "Altered";
+    /// The model keeps its former Pod template: other models are upgraded first, or one of them does not come up.
+    pub const UPGRADE_HELD: &str = "UpgradeHeld";
 }

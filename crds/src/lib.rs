@@ -28,7 +28,8 @@ pub use drift_report::{
     IncarnationCounts, ReportProposal,
 };
 pub use model::{
-    ActiveAction, Hold, Model, ModelSpec, ModelStatus, Proposal, RouteStatus, RoutedVersion, ServedRecord,
+    ActiveAction, ChildReference, Hold, Model, ModelSpec, ModelStatus, Proposal, RolloutStatus, RouteStatus,
+    RoutedVersion, ServedRecord,
 };
 pub use model_version::{
     AcceptedWindow, Access, ArtifactSource, ArtifactStatus, AttemptStatus, Champion, ConfigMapSource,

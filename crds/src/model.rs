@@ -20,7 +20,7 @@ use crate::remediation_action::{ActionReference, ActionType};
     namespaced,
     status = "ModelStatus",
     derive = "PartialEq",
-    doc = "The record of one model, made by the operator: what serves now, with which weight, and what served before. It exists as long as a ModelVersion of the model does.",
+    doc = "The record of one model, made by the operator: what serves now, with which weight, and what served before. It stays when its versions go: history, holds and budgets are kept, and what serves next is approved.",
     printcolumn(
         name = "Serving",
         type_ = "string",
@@ -110,6 +110,18 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub key_secret: Option<String>,
+    /// The objects that the operator made for the model. One that exists and is not among them is not adopted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub children: Vec<ChildReference>,
+    /// The Pod template that serves, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// Digest of the routes file with which every Pod answered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub serving_routes: Option<Digest>,
     /// What should serve: the routes that the operator rolls out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -141,11 +153,45 @@ pub struct ModelStatus {
     /// When what serves was last returned to former routes. Actions that were proposed before and have not begun are void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_at: Option<Time>,
-    /// Available, Ready, Reconciling and Stalled.
+    /// Available, Ready, Reconciling and Stalled; Altered and UpgradeHeld where they hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// An object that the operator made for a model.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildReference {
+    /// Its kind.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its uid: an object of the same name that somebody else made is another one.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Hash of what the operator wrote last. A child that differs although this is what is wanted was changed by another writer.
+    #[schemars(length(max = 64))]
+    pub applied: String,
+}
+
+/// The Pod template of a model.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// Since when the Deployment has this Pod template.
+    pub since: Time,
+    /// Hash of the Pod template.
+    #[schemars(length(max = 64))]
+    pub template: String,
+    /// Hash of what the operator's configuration (image, service account, ledger) puts into every Pod template.
+    #[schemars(length(max = 64))]
+    pub configuration: String,
+    /// Whether the model was Ready with this configuration, or was not Ready before it: then other models need not wait for it.
+    pub settled: bool,
 }
 
 /// One version that takes part in serving.

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use modelward_controllers::Config;
-use modelward_core::policy::Policy;
+use modelward_controllers::{Config, ProberConfig};
+use modelward_core::{children::IgnoreRule, policy::Policy};
 use modelward_ledger::{MigrateConfig, Quotas};
 
 const MIB: u64 = 1024 * 1024;
@@ -107,6 +107,12 @@ pub struct RunArgs {
     /// Whether the cluster has the admission policies on what the operator makes, which it then checks.
     #[arg(long, env = "MODELWARD_GATE_CHILDREN", default_value_t = false, action = clap::ArgAction::Set)]
     pub gate_children: bool,
+    /// Fields of the models' children that others may set, as a JSON list: [{"kind": "Deployment", "path": "/spec/…"}].
+    #[arg(long, env = "MODELWARD_IGNORE_DIFFERENCES", default_value = "[]", value_parser = ignore_rules)]
+    pub ignore_differences: IgnoreRules,
+    /// Models that take a new Pod template at the same time after the configuration changed.
+    #[arg(long, env = "MODELWARD_UPGRADE_AT_ONCE", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub upgrade_at_once: u16,
     /// The only namespace to look at; all of them where it is empty.
     #[arg(long, env = "MODELWARD_WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
@@ -203,9 +209,22 @@ impl RunArgs {
             },
             policy: self.policy.clone(),
             gate_children: self.gate_children,
+            ignore_differences: self.ignore_differences.0.clone(),
+            upgrade_at_once: self.upgrade_at_once.into(),
+            prober: ProberConfig::default(),
             watch_namespace,
         }
     }
+}
+
+/// Rules in one argument: a list as the type of a field would make clap ask for one argument each.
+#[derive(Clone, Debug)]
+pub struct IgnoreRules(Vec<IgnoreRule>);
+
+fn ignore_rules(text: &str) -> Result<IgnoreRules, String> {
+    serde_json::from_str(text)
+        .map(IgnoreRules)
+        .map_err(|error| error.to_string())
 }
 
 fn policy(text: &str) -> Result<Policy, String> {

@@ -1,22 +1,27 @@
 //! Writing what should be, and nothing where it is so already.
+//!
+//! Children are created and replaced whole, with the resourceVersion that was compared: an apply would leave what others
+//! added. What others may set is in [`modelward_core::children`].
 
 use std::fmt::Debug;
 
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    core::ApiResource,
     runtime::events::EventType,
 };
-use modelward_core::{name_hash, reasons};
-use modelward_crds::FIELD_MANAGER;
+use modelward_core::{
+    children::{self, Bounds, Judgement},
+    model::Altered,
+    name_hash, reasons,
+};
+use modelward_crds::{ChildReference, FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{Context, Error, events};
-
-/// Hash of what was applied last: tells a change of ours from a change by somebody else.
-const APPLIED: &str = "modelward.io/applied";
 
 /// The object that a child belongs to.
 pub struct Owner<'a> {
@@ -24,21 +29,32 @@ pub struct Owner<'a> {
     pub reference: OwnerReference,
     /// What Events about the child are about.
     pub about: &'a k8s_openapi::api::core::v1::ObjectReference,
-    /// Whether all its children were there already: one that is missing was taken away by somebody.
+    /// Whether all its children were there already: one that is missing was deleted by another.
     pub settled: bool,
+    /// The children that its record names.
+    pub recorded: &'a [ChildReference],
 }
 
 /// What became of a child.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Applied {
-    /// It is as it should be, and nothing was written.
-    Unchanged,
-    /// It was made or changed.
-    Written,
+    /// It is as it should be, or stays as it is.
+    There(Box<There>),
     /// Its predecessor of the same name is being deleted; look again.
     Going,
     /// An object of that name exists and is not ours.
     Taken,
+}
+
+/// A child that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct There {
+    /// What the record says of it.
+    pub reference: ChildReference,
+    /// The object as it is now.
+    pub object: Value,
+    /// What stays other than it should be.
+    pub altered: Option<Altered>,
 }
 
 /// A kind that lives in a namespace and whose type is known.
@@ -56,107 +72,227 @@ impl<K> Child for K where
 {
 }
 
-/// Makes the child what it should be. Every field in `desired` is compared with what is there; fields that are not in
-/// it belong to others.
+/// The child of this name as the API server has it, with fields that this build does not know.
+pub async fn live<K: Child>(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, Error> {
+    ctx.call(
+        format!("read {} {name}", K::kind(&())),
+        untyped::<K>(ctx, namespace).get_opt(name),
+    )
+    .await
+}
+
+/// Makes the child what it should be, in every field but those that others may set.
 pub async fn child<K: Child>(
     ctx: &Context,
     namespace: &str,
     owner: &Owner<'_>,
-    mut desired: K,
+    live: Option<DynamicObject>,
+    desired: &K,
+    bounds: Option<Bounds>,
 ) -> Result<Applied, Error> {
-    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
     let kind = K::kind(&());
     let name = desired.name_any();
     let what = format!("{kind} {name}");
-
-    desired.meta_mut().namespace = Some(namespace.to_owned());
-    desired.meta_mut().owner_references = Some(vec![owner.reference.clone()]);
     let build = |source| Error::Build {
         what: what.clone(),
         source,
     };
-    let content = serde_json::to_value(&desired).map_err(build)?;
-    let hash = name_hash([content.to_string().as_bytes()]);
-    desired.annotations_mut().insert(APPLIED.to_owned(), hash.clone());
-    let content = serde_json::to_value(&desired).map_err(build)?;
 
-    let live = ctx.call(format!("read {what}"), api.get_opt(&name)).await?;
-    if live.is_none() && owner.settled {
-        tampered(
+    let mut wanted = serde_json::to_value(desired).map_err(build)?;
+    wanted["metadata"]["namespace"] = namespace.into();
+    wanted["metadata"]["ownerReferences"] = serde_json::to_value([&owner.reference]).map_err(build)?;
+    let range = bounds.map(|bounds| format!("{}-{}", bounds.min, bounds.max));
+    let applied = name_hash([
+        wanted.to_string().as_bytes(),
+        range.unwrap_or_default().as_bytes(),
+    ]);
+    let recorded = owner
+        .recorded
+        .iter()
+        .find(|child| child.kind == kind && child.name == name);
+
+    let Some(live) = live else {
+        if owner.settled {
+            let note = format!("{what} was deleted by another writer and is made again");
+            tampered::<K>(ctx, namespace, &name, owner, note).await;
+        }
+        if let Some(bounds) = bounds {
+            wanted["spec"]["replicas"] = bounds.min.max(1).into();
+        }
+        let made = create::<K>(ctx, namespace, &name, wanted.clone()).await?;
+        let altered = written(
             ctx,
-            &desired,
-            owner,
-            format!("{what} was deleted by somebody and is made again"),
-        )
-        .await;
+            &what,
+            (namespace, &name),
+            &made,
+            (&wanted, &applied),
+            bounds,
+            None,
+        )?;
+        return there(&what, &applied, made, altered);
+    };
+    match ownership(&live, owner, recorded) {
+        Ownership::Ours => {}
+        Ownership::Going => return Ok(Applied::Going),
+        Ownership::Foreign => return Ok(Applied::Taken),
     }
-    if let Some(live) = &live {
-        match ownership(live, owner) {
-            Ownership::Ours => {}
-            Ownership::Going => return Ok(Applied::Going),
-            Ownership::Foreign => return Ok(Applied::Taken),
-        }
-        let found = serde_json::to_value(live).map_err(build)?;
-        if contains(&found, &content) {
-            return Ok(Applied::Unchanged);
-        }
-        if live.annotations().get(APPLIED) == Some(&hash) {
-            tampered(
-                ctx,
-                live,
-                owner,
-                format!("{what} was changed by somebody else and is put back"),
-            )
-            .await;
-        }
+    let found = serde_json::to_value(&live).map_err(build)?;
+    let target = children::target(&kind, &found, &wanted, bounds, &ctx.config.ignore_differences);
+    let different = children::differences(&found, &target);
+    if different.is_empty() {
+        return there(&what, &applied, found, None);
     }
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let applied = ctx
-        .call(
-            format!("apply {what}"),
-            api.patch(&name, &params, &Patch::Apply(&desired)),
-        )
-        .await;
-    match (applied, live) {
-        (Ok(applied), _) => {
-            ctx.metrics.wrote(&kind, "apply");
-            if !contains(&serde_json::to_value(&applied).map_err(build)?, &content) {
-                // Server-side apply leaves items that another manager put into a list; a merge replaces the list.
-                let params = PatchParams {
-                    field_manager: Some(FIELD_MANAGER.to_owned()),
-                    ..PatchParams::default()
-                };
-                ctx.call(
-                    format!("merge {what}"),
-                    api.patch(&name, &params, &Patch::Merge(&desired)),
-                )
-                .await?;
-                ctx.metrics.wrote(&kind, "merge");
-            }
-            Ok(Applied::Written)
-        }
-        // Immutable, and somebody made it with other content: only a new one can be right.
-        (Err(error), Some(live)) if error.code() == Some(422) && kind == "ConfigMap" => {
-            tracing::warn!(
-                object.namespace = namespace,
-                object.name = name,
-                "{what} cannot be put back, it is made anew"
+    let fingerprint = children::fingerprint(&found, &different);
+    let key = format!("{namespace}/{what}");
+    let by_admission = match ctx.judge_child(&key, &applied, &fingerprint) {
+        Judgement::Restore => None,
+        Judgement::Admitted => Some(true),
+        Judgement::LeftAlone => Some(false),
+    };
+    if let Some(by_admission) = by_admission {
+        let altered = Altered {
+            child: what.clone(),
+            fields: different,
+            by_admission,
+        };
+        return there(&what, &applied, found, Some(altered));
+    }
+    // What we wrote last is what is wanted: so another writer changed it.
+    let by_another = match recorded {
+        Some(recorded) => recorded.applied == applied,
+        // The name of a map is a hash of its content.
+        None => kind == "ConfigMap" && different.iter().any(|field| field.starts_with("/data")),
+    };
+    if children::must_be_made_again(&kind, &found, &target) {
+        if by_another {
+            let note = format!(
+                "{what} was changed by another writer at {} and is made again",
+                children::in_words(&different)
             );
-            delete(ctx, namespace, &live).await?;
-            Ok(Applied::Going)
+            tampered::<K>(ctx, namespace, &name, owner, note).await;
         }
-        (Err(error), _) => Err(error),
+        let typed: K = serde_json::from_value(found).map_err(build)?;
+        delete(ctx, namespace, &typed).await?;
+        return Ok(Applied::Going);
+    }
+    let made = replace::<K>(ctx, namespace, &name, target).await?;
+    let altered = written(
+        ctx,
+        &what,
+        (namespace, &name),
+        &made,
+        (&wanted, &applied),
+        bounds,
+        Some(&fingerprint),
+    )?;
+    if by_another && made["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"] {
+        let note = format!(
+            "{what} was changed by another writer at {} and is put back",
+            children::in_words(&different)
+        );
+        tampered::<K>(ctx, namespace, &name, owner, note).await;
+    }
+    there(&what, &applied, made, altered)
+}
+
+async fn create<K: Child>(ctx: &Context, namespace: &str, name: &str, wanted: Value) -> Result<Value, Error> {
+    let kind = K::kind(&());
+    let object: DynamicObject = build(&kind, wanted)?;
+    let api = untyped::<K>(ctx, namespace);
+    let params = post();
+    let made = ctx
+        .call(format!("create {kind} {name}"), api.create(&params, &object))
+        .await?;
+    ctx.metrics.wrote(&kind, "create");
+    serde_json::to_value(made).map_err(|source| Error::Build {
+        what: format!("{kind} {name}"),
+        source,
+    })
+}
+
+async fn replace<K: Child>(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+    target: Value,
+) -> Result<Value, Error> {
+    let kind = K::kind(&());
+    let object: DynamicObject = build(&kind, target)?;
+    let api = untyped::<K>(ctx, namespace);
+    let params = post();
+    let made = ctx
+        .call(
+            format!("replace {kind} {name}"),
+            api.replace(name, &params, &object),
+        )
+        .await?;
+    ctx.metrics.wrote(&kind, "update");
+    serde_json::to_value(made).map_err(|source| Error::Build {
+        what: format!("{kind} {name}"),
+        source,
+    })
+}
+
+/// Remembers what the API server made of a write. What it changed is admission's, or a default of a Kubernetes that this
+/// build does not know: no other writer was in between.
+fn written(
+    ctx: &Context,
+    what: &str,
+    (namespace, _): (&str, &str),
+    made: &Value,
+    (wanted, applied): (&Value, &str),
+    bounds: Option<Bounds>,
+    found: Option<&str>,
+) -> Result<Option<Altered>, Error> {
+    let kind = what.split_once(' ').map_or(what, |(kind, _)| kind);
+    let target = children::target(kind, made, wanted, bounds, &ctx.config.ignore_differences);
+    let fields = children::differences(made, &target);
+    let left = (!fields.is_empty()).then(|| (children::fingerprint(made, &fields), fields.clone()));
+    ctx.child_written(&format!("{namespace}/{what}"), applied, found, left);
+    Ok((!fields.is_empty()).then(|| Altered {
+        child: what.to_owned(),
+        fields,
+        by_admission: true,
+    }))
+}
+
+fn there(what: &str, applied: &str, object: Value, altered: Option<Altered>) -> Result<Applied, Error> {
+    let (kind, name) = what.split_once(' ').unwrap_or((what, ""));
+    let uid = object["metadata"]["uid"].as_str().ok_or(Error::Incomplete {
+        what: "a child",
+        field: "metadata.uid",
+    })?;
+    Ok(Applied::There(Box::new(There {
+        reference: ChildReference {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            applied: applied.to_owned(),
+        },
+        object,
+        altered,
+    })))
+}
+
+fn untyped<K: Child>(ctx: &Context, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(ctx.client.clone(), namespace, &ApiResource::erase::<K>(&()))
+}
+
+fn post() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
     }
 }
 
-/// Says aloud that somebody else had his hands in a child.
-async fn tampered<K: Child>(ctx: &Context, child: &K, owner: &Owner<'_>, note: String) {
+/// Reports that another writer changed a child.
+pub async fn tampered<K: Child>(ctx: &Context, namespace: &str, name: &str, owner: &Owner<'_>, note: String) {
     ctx.metrics.tampered(&K::kind(&()));
-    tracing::warn!(
-        object.namespace = child.namespace(),
-        object.name = child.name_any(),
-        "{note}"
-    );
+    tracing::warn!(object.namespace = namespace, object.name = name, "{note}");
     events::publish(
         ctx,
         owner.about,
@@ -258,12 +394,16 @@ enum Ownership {
     Foreign,
 }
 
-fn ownership<K: Resource>(live: &K, owner: &Owner<'_>) -> Ownership {
+/// Whose an object is: by its controller, or by its uid in the record where the owner references were taken away.
+fn ownership(live: &DynamicObject, owner: &Owner<'_>, recorded: Option<&ChildReference>) -> Ownership {
     let controller = live
         .owner_references()
         .iter()
         .find(|reference| reference.controller == Some(true));
+    let is_recorded = recorded.is_some_and(|recorded| live.uid().as_ref() == Some(&recorded.uid));
     match controller {
+        _ if is_recorded && live.meta().deletion_timestamp.is_none() => Ownership::Ours,
+        _ if is_recorded => Ownership::Going,
         Some(controller) if controller.uid == owner.reference.uid => {
             if live.meta().deletion_timestamp.is_some() {
                 Ownership::Going
@@ -278,70 +418,5 @@ fn ownership<K: Resource>(live: &K, owner: &Owner<'_>) -> Ownership {
             Ownership::Going
         }
         _ => Ownership::Foreign,
-    }
-}
-
-// === comparing ===
-
-/// Whether everything in `desired` is in `found`. Lists must have the same length: an item that somebody added is a change.
-fn contains(found: &Value, desired: &Value) -> bool {
-    match (found, desired) {
-        (Value::Object(found), Value::Object(desired)) => {
-            desired.iter().all(|(key, value)| match found.get(key) {
-                Some(found) => contains(found, value),
-                None => is_empty(value),
-            })
-        }
-        (Value::Array(found), Value::Array(desired)) => {
-            found.len() == desired.len()
-                && found
-                    .iter()
-                    .zip(desired)
-                    .all(|(found, desired)| contains(found, desired))
-        }
-        _ => found == desired,
-    }
-}
-
-/// The API server drops empty objects and lists, and false, in places.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Object(fields) => fields.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn fields_that_others_set_are_no_difference_and_changed_ones_are() {
-        let desired = json!({"spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}});
-        assert!(contains(
-            &json!({"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {"a": "b"}, "x": 1}}),
-            &desired
-        ));
-        assert!(!contains(
-            &json!({"spec": {"ports": [{"port": 81}], "selector": {"a": "b"}}}),
-            &desired
-        ));
-        assert!(!contains(
-            &json!({"spec": {"ports": [{"port": 80}, {"port": 81}], "selector": {"a": "b"}}}),
-            &desired
-        ));
-        assert!(!contains(&json!({"spec": {"ports": [{"port": 80}]}}), &desired));
-    }
-
-    #[test]
-    fn an_empty_object_that_the_server_dropped_is_no_difference() {
-        assert!(contains(
-            &json!({"spec": {}}),
-            &json!({"spec": {"resources": {}}})
-        ));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use modelward_core::{policy::Policy, queue::Limits};
+use modelward_core::{children::IgnoreRule, policy::Policy, queue::Limits};
+
+use crate::prober::ProberConfig;
 
 /// Everything that the reconcilers need to know beyond what is in the cluster.
 #[derive(Clone, Debug)]
@@ -29,6 +31,12 @@ pub struct Config {
     pub policy: Policy,
     /// Whether the policies on what the operator makes have to be there: the chart installed them.
     pub gate_children: bool,
+    /// Fields of a model's children that others may set.
+    pub ignore_differences: Vec<IgnoreRule>,
+    /// Models that take a new Pod template at the same time after this configuration changed.
+    pub upgrade_at_once: usize,
+    /// How models are asked through their Services.
+    pub prober: ProberConfig,
     /// The only namespace to look at; every one where it is not set.
     pub watch_namespace: Option<String>,
 }

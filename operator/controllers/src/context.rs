@@ -9,14 +9,19 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::{Api, Client, api::PostParams, runtime::reflector::Store};
-use modelward_core::drift::DriftingModels;
-use modelward_crds::DriftReport;
+use kube::{Api, Client, ResourceExt as _, api::PostParams, runtime::reflector::Store};
+use modelward_core::{
+    children::{Judgement, Memory},
+    conditions,
+    drift::DriftingModels,
+    upgrade::{ModelSeen, Turn, turn},
+};
+use modelward_crds::{DriftReport, Model, conditions::types};
 use tokio::sync::OnceCell;
 
 use crate::{
-    Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, read::Unreadable, run::Guarded,
-    turns::Turns,
+    Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, prober::Prober,
+    read::Unreadable, run::Guarded, turns::Turns,
 };
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
@@ -52,6 +57,14 @@ pub struct Context {
     pub(crate) turns: Turns,
     /// Uids of Jobs that this process made and whose uid is not recorded yet.
     made_jobs: Mutex<HashSet<String>>,
+    /// Asks every model through its Service.
+    pub(crate) prober: Prober,
+    /// All models, once they are watched.
+    pub(crate) models: OnceLock<Store<Guarded<Model>>>,
+    /// Models that may take a new Pod template and whose record does not say so yet.
+    upgrading: Mutex<Vec<String>>,
+    /// What is remembered of each child, by namespace, kind and name.
+    children: Mutex<HashMap<String, Memory>>,
     me: OnceCell<String>,
     clock: Clock,
 }
@@ -69,6 +82,7 @@ impl Context {
         clock: Clock,
     ) -> Self {
         let turns = Turns::new(config.jobs);
+        let prober = Prober::new(config.prober.clone());
         Self {
             client,
             config,
@@ -86,6 +100,10 @@ impl Context {
             reports: OnceLock::new(),
             turns,
             made_jobs: Mutex::default(),
+            prober,
+            models: OnceLock::new(),
+            upgrading: Mutex::default(),
+            children: Mutex::default(),
             me: OnceCell::new(),
             clock,
         }
@@ -148,6 +166,78 @@ impl Context {
         self.me.get_or_try_init(ask).await.map(String::as_str)
     }
 
+    /// What to do about a child that differs from what is wanted.
+    pub(crate) fn judge_child(&self, key: &str, wanted: &str, found: &str) -> Judgement {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children
+            .entry(key.to_owned())
+            .or_default()
+            .judge(wanted, found, self.now())
+    }
+
+    /// Remembers a write of a child: how it differed before, and how the API server's answer does.
+    pub(crate) fn child_written(
+        &self,
+        key: &str,
+        wanted: &str,
+        found: Option<&str>,
+        made: Option<(String, Vec<String>)>,
+    ) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_some() || made.is_some() || children.contains_key(key) {
+            let memory = children.entry(key.to_owned()).or_default();
+            memory.written(wanted, found, made, self.now());
+        }
+    }
+
+    /// Forgets the children of this name.
+    pub(crate) fn forget_children(&self, namespace: &str, names: impl Fn(&str) -> bool) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|key, _| {
+            let name = key
+                .strip_prefix(namespace)
+                .and_then(|rest| rest.strip_prefix('/'));
+            let name = name.and_then(|rest| rest.split_once(' ')).map(|(_, name)| name);
+            !name.is_some_and(&names)
+        });
+    }
+
+    /// Whether this model may take the Pod template of this configuration now. One that may is counted from now on.
+    pub(crate) fn turn(&self, model: &Model, configuration: &str) -> Turn {
+        let key = key_of(model);
+        let mut taken = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
+        let models: Vec<_> = self
+            .models
+            .get()
+            .map(|store| {
+                store
+                    .state()
+                    .iter()
+                    .filter_map(|model| seen(model.0.as_ref().ok()?))
+                    .collect()
+            })
+            .unwrap_or_default();
+        // Their records say so by now.
+        taken.retain(|taken| {
+            models
+                .iter()
+                .any(|model: &ModelSeen| &model.key == taken && model.configuration != configuration)
+        });
+        let turn = turn(&key, configuration, &models, &taken, self.config.upgrade_at_once);
+        let waits = |model: &&ModelSeen| model.configuration != configuration;
+        let held = models
+            .iter()
+            .filter(waits)
+            .filter(|model| turn != Turn::Now || model.key != key);
+        let held = held.count();
+        let stopped = matches!(turn, Turn::Stopped(_));
+        self.metrics.upgrades(held, if stopped { held } else { 0 });
+        if turn == Turn::Now && !taken.contains(&key) {
+            taken.push(key);
+        }
+        turn
+    }
+
     /// Whether the ledger was told this of the version already.
     pub(crate) fn was_told(&self, uid: &str, what: &str) -> bool {
         self.told
@@ -190,4 +280,21 @@ impl Context {
         let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
         made.remove(uid);
     }
+}
+
+fn key_of(model: &Model) -> String {
+    format!("{}/{}", model.namespace().unwrap_or_default(), model.name_any())
+}
+
+fn seen(model: &Model) -> Option<ModelSeen> {
+    let status = model.status.as_ref()?;
+    let rollout = status.rollout.as_ref()?;
+    Some(ModelSeen {
+        key: key_of(model),
+        configuration: rollout.configuration.clone(),
+        settled: rollout.settled,
+        ready: conditions::find(&status.conditions, types::READY)
+            .is_some_and(|ready| ready.status != "False"),
+        stalled: conditions::is_true(&status.conditions, types::STALLED),
+    })
 }

@@ -72,6 +72,11 @@ impl Error {
         }
     }
 
+    /// Whether the API server answered that it failed, as it does where a webhook cannot be called.
+    pub fn failed(&self) -> bool {
+        matches!(self.code(), Some(500..))
+    }
+
     /// Whether the API server understood and said no: asking for the same again gets the same answer.
     pub fn refused(&self) -> bool {
         matches!(self.code(), Some(400 | 403 | 413 | 422))

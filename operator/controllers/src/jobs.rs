@@ -104,13 +104,15 @@ pub(crate) async fn start(
         reference: owner.reference.clone(),
         about: &owner.about,
         settled: false,
+        recorded: &[],
     };
     let spec = spec_map(owner, request)?;
     let spec_name = spec.name_any();
-    match apply::child(ctx, &owner.namespace, &children, spec).await? {
+    let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &spec_name).await?;
+    match Box::pin(apply::child(ctx, &owner.namespace, &children, live, &spec, None)).await? {
         Applied::Going => return Ok(Started::Going),
         Applied::Taken => return Ok(Started::Taken(format!("ConfigMap {spec_name}"))),
-        Applied::Unchanged | Applied::Written => {}
+        Applied::There(_) => {}
     }
     let job = job(&ctx.config, owner, request, &spec_name)?;
     let name = job.name_any();
@@ -504,7 +506,7 @@ fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
 /// A token for the ledger alone, renewed in place.
 pub(crate) fn token_volume() -> Value {
     let token = json!({"serviceAccountToken": {"audience": LEDGER_AUDIENCE, "expirationSeconds": 600, "path": "token"}});
-    json!({"name": "ledger-token", "projected": {"sources": [token]}})
+    json!({"name": "ledger-token", "projected": {"sources": [token], "defaultMode": 420}})
 }
 
 /// What the restricted Pod Security Standard asks of a Pod.

@@ -28,6 +28,9 @@ pub struct Metrics {
     failing: Family<ControllerLabels, Gauge>,
     writes: Family<WriteLabels, Counter>,
     tampered: Family<KindLabels, Counter>,
+    probes: Family<ProbeLabels, Counter>,
+    held_upgrades: Gauge,
+    stopped_upgrades: Gauge,
     watch_errors: Family<KindLabels, Counter>,
     ledger_errors: Counter,
     leader: Gauge,
@@ -64,6 +67,11 @@ struct ErrorLabels {
 struct WriteLabels {
     kind: String,
     verb: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProbeLabels {
+    answer: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -107,6 +115,9 @@ impl Metrics {
             failing: Family::default(),
             writes: Family::default(),
             tampered: Family::default(),
+            probes: Family::default(),
+            held_upgrades: Gauge::default(),
+            stopped_upgrades: Gauge::default(),
             watch_errors: Family::default(),
             ledger_errors: Counter::default(),
             leader: Gauge::default(),
@@ -171,6 +182,21 @@ impl Metrics {
             "tampered",
             "Children that somebody else changed and that were put back",
             metrics.tampered.clone(),
+        );
+        registry.register(
+            "service_probes",
+            "Questions to models through their Services, by what answered",
+            metrics.probes.clone(),
+        );
+        registry.register(
+            "held_upgrades",
+            "Models that keep their former Pod template until it is their turn",
+            metrics.held_upgrades.clone(),
+        );
+        registry.register(
+            "stopped_upgrades",
+            "Models that keep their former Pod template because another model does not come up with the new one",
+            metrics.stopped_upgrades.clone(),
         );
         registry.register(
             "watch_errors",
@@ -265,6 +291,18 @@ impl Metrics {
                 kind: kind.to_owned(),
             })
             .inc();
+    }
+
+    /// Counts a question to a model through its Service.
+    pub fn probed(&self, answer: &'static str) {
+        self.probes.get_or_create(&ProbeLabels { answer }).inc();
+    }
+
+    /// Notes how many models keep their former Pod template, and how many of them because the upgrade stopped.
+    pub fn upgrades(&self, held: usize, stopped: usize) {
+        self.held_upgrades.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.stopped_upgrades
+            .set(i64::try_from(stopped).unwrap_or(i64::MAX));
     }
 
     /// Counts an error of a watch.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _, future::ready};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, channel::mpsc::unbounded, future::ready};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -262,7 +262,14 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     let ctx = watching.ctx.clone();
     let (reader, primary) = watching.primary::<Model, _>(|ctx, model| {
         ctx.models_backoff.succeeded(&key(model));
+        let (namespace, name) = (model.namespace().unwrap_or_default(), model.name_any());
+        ctx.prober.forget(&namespace, &name);
+        ctx.forget_children(&namespace, |child| child == name);
     });
+    // A context runs once.
+    let _ = ctx.models.set(reader.clone());
+    let (answers, answered) = unbounded::<(String, String)>();
+    let answered = answered.map(|(namespace, name)| ObjectRef::new(&name).within(&namespace));
     let versions = watching.objects::<ModelVersion>();
     let actions = watching.objects::<RemediationAction>();
     let deployments = watching.objects_metadata::<Deployment>(labels::MODEL);
@@ -272,7 +279,9 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     let scalers = watching.objects_metadata::<HorizontalPodAutoscaler>(labels::MODEL);
     let pods = watching.objects_metadata::<Pod>(labels::MODEL);
 
-    Controller::for_stream(primary, reader)
+    let asking = ctx.clone();
+    let probing = asking.prober.run(&asking.metrics, answers);
+    let controller = Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
         .watches_stream(versions, |version| {
             let namespace = version.namespace().unwrap_or_default();
@@ -288,15 +297,14 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
                 .ok()
                 .map(|action| ObjectRef::new(&action.spec.model).within(&namespace))
         })
-        .owns_stream(deployments)
-        .owns_stream(services)
-        .owns_stream(maps)
-        .owns_stream(budgets)
-        .owns_stream(scalers)
-        .watches_stream(pods, |pod| {
-            let name = pod.labels().get(labels::MODEL)?.clone();
-            Some(ObjectRef::new(&name).within(&pod.namespace()?))
-        })
+        // By label: a child keeps its model also where its owner references were taken away.
+        .watches_stream(deployments, model_of)
+        .watches_stream(services, model_of)
+        .watches_stream(maps, model_of)
+        .watches_stream(budgets, model_of)
+        .watches_stream(scalers, model_of)
+        .watches_stream(pods, model_of)
+        .reconcile_on(answered)
         .graceful_shutdown_on(stopped)
         .run(
             |object, ctx| async move {
@@ -312,8 +320,16 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
             |object, error, ctx| policy(&*object, error, &ctx, "model", &ctx.models_backoff),
             ctx,
         )
-        .for_each(|_| ready(()))
-        .await;
+        .for_each(|_| ready(()));
+    tokio::select! {
+        () = controller => {}
+        () = probing => {}
+    }
+}
+
+fn model_of<K: Resource<DynamicType = ()>>(child: PartialObjectMeta<K>) -> Option<ObjectRef<Guarded<Model>>> {
+    let name = child.labels().get(labels::MODEL)?;
+    Some(ObjectRef::new(name).within(&child.namespace()?))
 }
 
 // === watches ===

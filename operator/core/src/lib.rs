@@ -10,6 +10,7 @@
 
 pub mod action;
 pub mod attempt;
+pub mod children;
 pub mod conditions;
 pub mod drift;
 pub mod model;
@@ -20,6 +21,7 @@ pub mod queue;
 pub mod reasons;
 pub mod results;
 pub mod routes;
+pub mod upgrade;
 pub mod version;
 
 use sha2::{Digest as _, Sha256};

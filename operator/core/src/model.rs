@@ -1,7 +1,9 @@
 //! What a model serves: which version answers, what is proposed to replace it, and how its rollout stands.
 //!
-//! The first version of a model that passes its gates serves: there is nothing that it could replace. From then on what
-//! serves is changed by a `RemediationAction` alone, and the record says so before it is so:
+//! The first version of a model that passes its gates serves, unless the operator's configuration asks for an approval: there
+//! is nothing that it could replace. It is the oldest that passed; one that is older and still being trained is waited for,
+//! so that which one is the first does not depend on which one is trained faster. From then on what serves is changed by a
+//! `RemediationAction` alone, also after every version was deleted, and the record says so before it is so:
 //!
 //! ```text
 //! never routed?  ── a version passed ──► it serves
@@ -13,29 +15,35 @@
 //! same second have one order, always the same. An older one never replaces a newer one by itself, not even where the
 //! newer one was deleted: returning is a rollback, and that is a decision.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    ActionType, Hold, Model, ModelStatus, ModelVersion, Proposal, RemediationAction, Role, RouteStatus,
-    RoutedVersion, ServedRecord, ServingSpec, conditions::types,
+    ActionType, ChildReference, Hold, Model, ModelStatus, ModelVersion, Proposal, RemediationAction, Role,
+    RolloutStatus, RouteStatus, RoutedVersion, ServedRecord, ServingSpec, conditions::types,
 };
 use modelward_wire::{Decimal, Digest};
 
 use crate::{
     action::{has_ended, promotion_name, rollback_name},
+    children::in_words,
     conditions::{self, Verdict},
     drift::remember,
     order::Place,
     reasons,
     routes::{RoutesFile, routes_file},
+    upgrade::Turn,
     version::{ServingSeen, Settling},
 };
 
 /// Entries of the history that are kept.
 const HISTORY: usize = 32;
+/// `progressDeadlineSeconds` of a model's Deployment.
+pub const PROGRESS_DEADLINE_SECONDS: i32 = 300;
+/// A Service that gave no right answer for so long does not get better by itself.
+const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(300);
 
 /// What the controller saw around a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct World {
     /// Its versions, in no order.
     pub versions: Vec<VersionSeen>,
@@ -49,6 +57,57 @@ pub struct World {
     pub taken: Option<String>,
     /// A child that the API server refused, in words.
     pub refused: Option<String>,
+    /// A failure that kept a child from being written, in words; it is tried again.
+    pub failed: Option<String>,
+    /// What was made; none where nothing has been written or compared yet.
+    pub made: Option<Made>,
+    /// What answered through the Service.
+    pub answer: Answer,
+    /// Whether also the first version of a model serves only by an approved action.
+    pub approve_first: bool,
+}
+
+/// What is there after the children were compared and written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The children.
+    pub children: Vec<ChildReference>,
+    /// The Pod template.
+    pub rollout: Option<RolloutStatus>,
+    /// Name of the Secret with the model's keys.
+    pub key_secret: Option<String>,
+    /// Children that stay other than they should be.
+    pub altered: Vec<Altered>,
+    /// Whether the model waits for its turn to take a new Pod template.
+    pub turn: Turn,
+}
+
+/// A child that stays other than it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Altered {
+    /// Kind and name.
+    pub child: String,
+    /// JSON pointers of the fields.
+    pub fields: Vec<String>,
+    /// Whether the API server's answer to the operator's own write has them: a webhook or a policy changes it. Otherwise
+    /// another writer does, each time after the child was put back.
+    pub by_admission: bool,
+}
+
+/// What answered when the model's Service was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// It was not asked yet.
+    #[default]
+    NotAsked,
+    /// A server whose routes file has this digest.
+    Routes(Digest),
+    /// Something that is no server with routes, or is not ready; in words.
+    Other(String),
+    /// The connection was refused: there is no Pod behind the Service, or none that listens.
+    Refused(String),
+    /// The operator cannot reach the Service; in words.
+    Unreachable(String),
 }
 
 /// One version of the model.
@@ -72,6 +131,8 @@ pub struct VersionSeen {
     pub made_by: Option<String>,
     /// What it did for the model, by its own status.
     pub role: Option<Role>,
+    /// Whether it is being trained: it has not passed, and nothing but time is needed until it has, or has failed.
+    pub pending: bool,
 }
 
 impl VersionSeen {
@@ -118,8 +179,10 @@ pub struct DeploymentSeen {
     pub available: i32,
     /// Pods of any template.
     pub total: i32,
-    /// Whether its progress deadline passed.
-    pub deadline_exceeded: bool,
+    /// When its status began to say that the progress deadline passed.
+    pub deadline_exceeded: Option<Timestamp>,
+    /// Why Pods cannot be made, in Kubernetes' words: a quota, a missing service account.
+    pub failure: Option<String>,
 }
 
 /// A Pod that does not serve.
@@ -142,8 +205,8 @@ pub struct Decision {
     pub serve: Option<Serve>,
     /// The action to make, if it is not there.
     pub propose: Option<Proposed>,
-    /// Whether the record has no version left and should go.
-    pub remove: bool,
+    /// When to look again though nothing has happened.
+    pub again: Option<Timestamp>,
 }
 
 /// What should be there to serve.
@@ -196,15 +259,22 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     if is_new(&status) {
         status.newest_routed = remembered(&world.versions);
     }
-    let first = first(&status, &world.versions);
-    status.routes = match first {
-        Some(first) if !model.spec.paused => {
+    let first = first(&status, world);
+    status.routes = match &first {
+        First::Serves(first) if !model.spec.paused => {
             status.newest_routed = Some(first.routed());
             route_to(first).into_iter().collect()
         }
         _ => kept(&status, &world.versions),
     };
     let propose = propose(model, &mut status, world, now);
+    if let Some(made) = &world.made {
+        status.children.clone_from(&made.children);
+        status.rollout.clone_from(&made.rollout);
+        if made.key_secret.is_some() {
+            status.key_secret.clone_from(&made.key_secret);
+        }
+    }
 
     let serve = status
         .routes
@@ -224,23 +294,44 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
 
     let rollout = match &serve {
         None => Rollout::Nothing(match (first, &status.newest_routed) {
-            (Some(first), _) => Nothing::Paused(first.name.clone()),
-            (None, Some(_)) => {
+            (First::Serves(first), _) => Nothing::Paused(first.name.clone()),
+            (First::Waits(passed, older), _) => Nothing::Waits(passed.name.clone(), older.name.clone()),
+            (First::None, Some(_)) => {
                 Nothing::Deleted(candidate(model, &status, world).map(|next| next.name.clone()))
             }
-            (None, None) => Nothing::NotYet,
+            (First::None, None) => match candidate(model, &status, world) {
+                Some(next) => Nothing::AwaitsApproval(next.name.clone()),
+                None => Nothing::NotYet,
+            },
         }),
-        Some(serve) => rollout(serve, &status, world),
+        Some(serve) => rollout(serve, &status, world, now),
     };
-    record_serving(&mut status, world, &rollout, now);
-    let verdicts = verdicts(&status, &rollout, world.deployment.as_ref());
+    record_serving(&mut status, world, &rollout, serve.as_ref(), now);
+    let mut verdicts = verdicts(&status, &rollout, world, serve.as_ref());
+    verdicts.extend(notices(world.made.as_ref()));
+    let mut merged = conditions::merge(&status.conditions, &verdicts, generation, now);
+    if world.made.is_none() {
+        let notices = [types::ALTERED, types::UPGRADE_HELD];
+        merged.extend(
+            notices
+                .iter()
+                .filter_map(|kind| conditions::find(&status.conditions, kind).cloned()),
+        );
+    }
     status.observed_generation = generation;
-    status.conditions = conditions::merge(&status.conditions, &verdicts, generation, now);
+    status.conditions = merged;
+    if let Some(rollout) = &mut status.rollout {
+        rollout.settled |= matches!(conditions::find(&status.conditions, types::READY), Some(ready) if ready.status != "False");
+    }
+    let again = match rollout {
+        Rollout::Unanswered { until, .. } => Some(until),
+        _ => None,
+    };
     Decision {
         status,
         serve,
         propose,
-        remove: world.versions.is_empty(),
+        again,
     }
 }
 
@@ -259,12 +350,13 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     let stalled = conditions::is_true(&status.conditions, types::STALLED);
     match (routed, serves) {
         (true, true) => ServingSeen::Live {
-            enough: status.ready_pods.unwrap_or(0) >= least(&version.spec.serving),
+            enough: status.ready_pods.unwrap_or(0) >= least(&version.spec.serving)
+                && !matches!(reason, reasons::NO_ANSWER | reasons::WRONG_ANSWER),
             pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
             rest: match ready {
                 _ if stalled => Settling::Stuck(stuck_reason(reason), message),
                 Some(ready) if ready.status == "True" => Settling::Done,
-                _ => Settling::Working(reasons::ROLLOUT_IN_PROGRESS, message),
+                _ => Settling::Working(working_reason(reason), message),
             },
         },
         (true, false) if stalled => ServingSeen::Stuck(stuck_reason(reason), message),
@@ -362,11 +454,20 @@ pub fn reroute(
         .max_by_key(Place::of);
     let generation = model.metadata.generation;
     let rollout = Rollout::Underway("the Deployment is being changed".to_owned());
-    let mut verdicts = verdicts(&status, &rollout, None);
+    let mut verdicts = verdicts(&status, &rollout, &World::default(), None);
     verdicts.retain(|verdict| verdict.kind != types::AVAILABLE);
-    let available = conditions::find(&status.conditions, types::AVAILABLE).cloned();
+    let kept = |kinds: &[&str]| -> Vec<_> {
+        kinds
+            .iter()
+            .filter_map(|kind| conditions::find(&status.conditions, kind).cloned())
+            .collect()
+    };
+    let (available, notices) = (
+        kept(&[types::AVAILABLE]),
+        kept(&[types::ALTERED, types::UPGRADE_HELD]),
+    );
     let others = conditions::merge(&status.conditions, &verdicts, generation, now);
-    status.conditions = available.into_iter().chain(others).collect();
+    status.conditions = available.into_iter().chain(others).chain(notices).collect();
     status
 }
 
@@ -381,7 +482,8 @@ pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
         .unwrap_or_default();
     if conditions::is_true(&status.conditions, types::STALLED) {
         RolloutSeen::Stuck(reason, message)
-    } else if already_answers(status) && ready.is_some_and(|ready| ready.status == "True") {
+    } else if already_answers(status) && ready.is_some_and(|ready| ready.status != "False") {
+        // Unknown: every Pod is ready by its own probes, and the operator's network does not reach the Service.
         RolloutSeen::Answers
     } else {
         RolloutSeen::Underway(message)
@@ -395,16 +497,37 @@ fn is_new(status: &ModelStatus) -> bool {
     status.newest_routed.is_none() && status.routes.is_empty() && status.history.is_empty()
 }
 
-/// The version that serves without having been promoted: nothing ever did, and it is the newest of those that have passed. In
+/// Which version serves without having been promoted.
+enum First<'a> {
+    /// None: something served before, or nothing has passed, or the first one is approved too.
+    None,
+    /// This one.
+    Serves(&'a VersionSeen),
+    /// The first has passed, and the second is older and still being trained.
+    Waits(&'a VersionSeen, &'a VersionSeen),
+}
+
+/// The version that serves without having been promoted: nothing ever did, and it is the oldest of those that have passed. In
 /// a record that was deleted and made again it is the one that answered before.
-fn first<'a>(status: &ModelStatus, versions: &'a [VersionSeen]) -> Option<&'a VersionSeen> {
-    let able = |version: &&VersionSeen| is_new(status) && version.passed.is_some() && !version.deleting;
-    let live = versions.iter().any(|version| version.role == Some(Role::Live));
-    versions
-        .iter()
-        .filter(able)
-        .filter(|version| !live || version.role == Some(Role::Live))
-        .max_by_key(|version| version.place())
+fn first<'a>(status: &ModelStatus, world: &'a World) -> First<'a> {
+    if !is_new(status) {
+        return First::None;
+    }
+    let there = || world.versions.iter().filter(|version| !version.deleting);
+    let able = || there().filter(|version| version.passed.is_some());
+    let live = able().filter(|version| version.role == Some(Role::Live));
+    if let Some(live) = live.max_by_key(|version| version.place()) {
+        return First::Serves(live);
+    }
+    let oldest = able().min_by_key(|version| version.place());
+    let Some(oldest) = oldest.filter(|_| !world.approve_first) else {
+        return First::None;
+    };
+    let older = there().filter(|version| version.pending && version.place() < oldest.place());
+    match older.min_by_key(|version| version.place()) {
+        Some(older) => First::Waits(oldest, older),
+        None => First::Serves(oldest),
+    }
 }
 
 /// The newest version that was overtaken, where none answered: a record that was deleted and made again makes no version the
@@ -424,8 +547,11 @@ fn remembered(versions: &[VersionSeen]) -> Option<RoutedVersion> {
 /// The newest version that could be promoted: it passed, is not going away, is newer than every one that was routed, is not
 /// on hold, and no action that made it goes on with it.
 fn candidate<'a>(model: &Model, status: &ModelStatus, world: &'a World) -> Option<&'a VersionSeen> {
-    let newest = Place::of(status.newest_routed.as_ref()?);
-    let newer = |version: &VersionSeen| version.place() > newest;
+    let newest = status.newest_routed.as_ref().map(Place::of);
+    if newest.is_none() && !world.approve_first {
+        return None;
+    }
+    let newer = |version: &VersionSeen| newest.as_ref().is_none_or(|newest| version.place() > *newest);
     let routed = |version: &VersionSeen| status.routes.iter().any(|route| route.uid == version.uid);
     let held = |version: &VersionSeen| {
         let digest = version.passed.as_ref().map(|(digest, _)| digest);
@@ -585,38 +711,76 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
         ServingSeen::Retired(message)
     } else if model.spec.paused {
         ServingSeen::Paused
-    } else if status.newest_routed.is_some() {
+    } else if status.newest_routed.is_some() || awaits_approval(status) {
         ServingSeen::AwaitingPromotion("an action decides whether it takes over".to_owned())
     } else {
         ServingSeen::NotYet
     }
 }
 
+/// Whether a version has passed, nothing ever served, and the first one is approved too.
+fn awaits_approval(status: &ModelStatus) -> bool {
+    let ready = conditions::find(&status.conditions, types::READY);
+    ready.is_some_and(|ready| ready.reason == reasons::AWAITING_PROMOTION)
+}
+
 // === how the rollout stands ===
 
 enum Rollout {
     Nothing(Nothing),
-    Complete { available: i32, wanted: i32 },
-    Short { available: i32, wanted: i32 },
+    /// Every Pod is there, and one of them answered through the Service.
+    Complete {
+        available: i32,
+        wanted: i32,
+    },
+    /// Every Pod is there, and the Service cannot be reached.
+    Untried {
+        available: i32,
+        wanted: i32,
+        words: String,
+    },
+    /// Every Pod is there, and no right answer comes through the Service.
+    Unanswered {
+        reason: &'static str,
+        words: String,
+        until: Timestamp,
+    },
+    Short {
+        available: i32,
+        wanted: i32,
+        words: Option<String>,
+    },
     Underway(String),
+    Failing(String),
     Stuck(&'static str, String),
 }
 
 /// Why nothing should serve.
 enum Nothing {
     NotYet,
+    /// The first has passed, and the second is older and still being trained.
+    Waits(String, String),
+    /// It passed, and the first version of a model is approved too.
+    AwaitsApproval(String),
     /// What served is gone; the version that waits to be promoted, if there is one.
     Deleted(Option<String>),
     Paused(String),
 }
 
-fn rollout(serve: &Serve, status: &ModelStatus, world: &World) -> Rollout {
+fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: Timestamp) -> Rollout {
     if let Some(taken) = &world.taken {
         let message = format!("{taken} exists and does not belong to this model; delete or rename it");
         return Rollout::Stuck(reasons::NAME_TAKEN, message);
     }
     if let Some(refused) = &world.refused {
         return Rollout::Stuck(reasons::CHILD_REFUSED, refused.clone());
+    }
+    if let Some(failed) = &world.failed {
+        return Rollout::Failing(failed.clone());
+    }
+    let altered = world.made.iter().flat_map(|made| &made.altered);
+    if let Some(altered) = altered.into_iter().find(|altered| !altered.by_admission) {
+        return Rollout::Stuck(reasons::CHANGED_REPEATEDLY, repeated(altered));
     }
     let Some(seen) = &world.deployment else {
         return Rollout::Underway("the Deployment is being made".to_owned());
@@ -629,7 +793,7 @@ fn rollout(serve: &Serve, status: &ModelStatus, world: &World) -> Rollout {
     let answered = already_answers(status);
     let new_pods_only = seen.updated == seen.total;
     if new_pods_only && available >= least && (answered || available >= wanted) {
-        return Rollout::Complete { available, wanted };
+        return through_the_service(serve, status, world, (available, wanted), now);
     }
     let mut refusals: Vec<_> = world
         .refusals
@@ -637,30 +801,165 @@ fn rollout(serve: &Serve, status: &ModelStatus, world: &World) -> Rollout {
         .filter(|refusal| refusal.routes == serve.routes.name)
         .collect();
     refusals.sort_by_key(|refusal| !refusal.verification);
+    // Pods of the former template are ready all the while: none goes before what replaces it answers.
+    let former = seen.total - seen.updated;
     let words = format!(
         "{} of {} Pods serve {}",
-        available.min(seen.updated),
+        (available - former).clamp(0, seen.updated.max(0)),
         wanted.max(least),
         serve.routes.name
     );
-    match refusals.first() {
+    let late = seen
+        .deadline_exceeded
+        .is_some_and(|at| is_of_this_rollout(at, status.rollout.as_ref()));
+    let refusal = refusals.first();
+    let why: Vec<_> = seen
+        .failure
+        .iter()
+        .chain(refusal.map(|refusal| &refusal.message))
+        .cloned()
+        .collect();
+    let why = (!why.is_empty()).then(|| why.join("; "));
+    match refusal {
         Some(refusal) if refusal.verification => {
             Rollout::Stuck(reasons::ARTIFACT_INVALID, refusal.message.clone())
         }
-        Some(refusal) if seen.deadline_exceeded => {
-            Rollout::Stuck(reasons::ROLLOUT_STUCK, refusal.message.clone())
-        }
-        _ if seen.deadline_exceeded => Rollout::Stuck(
+        _ if late => Rollout::Stuck(
             reasons::ROLLOUT_STUCK,
-            format!("{words}, and the rollout's deadline passed"),
+            why.unwrap_or_else(|| format!("{words}, and the rollout's deadline passed")),
         ),
         _ if answered && new_pods_only => Rollout::Short {
             available,
             wanted: wanted.max(least),
+            words: why,
         },
-        Some(refusal) => Rollout::Underway(format!("{words}; {}", refusal.message)),
-        None => Rollout::Underway(words),
+        _ => Rollout::Underway(match why {
+            Some(why) => format!("{words}; {why}"),
+            None => words,
+        }),
     }
+}
+
+/// Every Pod is ready by its own probes: what counts now is who answers through the Service.
+fn through_the_service(
+    serve: &Serve,
+    status: &ModelStatus,
+    world: &World,
+    (available, wanted): (i32, i32),
+    now: Timestamp,
+) -> Rollout {
+    let expected = serve.routes.digest();
+    let (reason, words) = match &world.answer {
+        Answer::Routes(digest) if *digest == expected => return Rollout::Complete { available, wanted },
+        Answer::Unreachable(words) => {
+            return Rollout::Untried {
+                available,
+                wanted,
+                words: words.clone(),
+            };
+        }
+        Answer::NotAsked => {
+            // After a start of the operator what was known of these routes holds until the Service was asked.
+            let ready = conditions::find(&status.conditions, types::READY);
+            let same = status.serving_routes == Some(expected);
+            return match ready.filter(|_| same && already_answers(status)) {
+                Some(ready) if ready.status == "True" => Rollout::Complete { available, wanted },
+                Some(ready) if ready.status == "Unknown" => Rollout::Untried {
+                    available,
+                    wanted,
+                    words: "it was not asked since the operator was started".to_owned(),
+                },
+                _ => Rollout::Underway(format!(
+                    "{available}/{wanted} Pods are ready, and the Service has not been asked yet"
+                )),
+            };
+        }
+        Answer::Routes(other) => (
+            reasons::WRONG_ANSWER,
+            format!(
+                "what answers through the Service serves routes {}, not {} ({})",
+                other.short(),
+                serve.routes.name,
+                expected.short()
+            ),
+        ),
+        Answer::Other(words) => (reasons::WRONG_ANSWER, words.clone()),
+        Answer::Refused(words) => (reasons::NO_ANSWER, words.clone()),
+    };
+    let words = format!("{available}/{wanted} Pods are ready, and {words}");
+    // It takes a moment until the cluster's network knows the Pods of a new rollout.
+    let unanswered = conditions::find(&status.conditions, types::AVAILABLE)
+        .filter(|available| available.status != "True")
+        .map_or(now, |available| available.last_transition_time.0);
+    let since = status
+        .rollout
+        .as_ref()
+        .map_or(unanswered, |rollout| rollout.since.0);
+    let until = since.max(unanswered) + ANSWER_WITHIN;
+    if now >= until {
+        Rollout::Stuck(reason, words)
+    } else {
+        Rollout::Unanswered { reason, words, until }
+    }
+}
+
+/// Whether a progress deadline that passed at `at` is one of the present rollout. The Deployment's condition outlives the
+/// rollout that it is about, until its controller has seen the next one; a deadline of the present rollout cannot pass sooner
+/// than it lasts. Half of it leaves room for clocks that differ.
+fn is_of_this_rollout(at: Timestamp, rollout: Option<&RolloutStatus>) -> bool {
+    let half = SignedDuration::from_secs(i64::from(PROGRESS_DEADLINE_SECONDS) / 2);
+    rollout.is_none_or(|rollout| at >= rollout.since.0 + half)
+}
+
+fn repeated(altered: &Altered) -> String {
+    format!(
+        "{} was put back three times and changed again each time at {}; it is left alone for an hour: stop what changes it, or          name the fields in operator.ignoreDifferences",
+        altered.child,
+        in_words(&altered.fields)
+    )
+}
+
+/// What holds beside the four conditions that are always there.
+fn notices(made: Option<&Made>) -> Vec<Verdict> {
+    let Some(made) = made else {
+        return Vec::new();
+    };
+    let mut notices = Vec::new();
+    if let Some(first) = made.altered.iter().min_by_key(|altered| altered.by_admission) {
+        let words = made.altered.iter().map(|altered| {
+            if altered.by_admission {
+                format!(
+                    "{}: a webhook or an admission policy sets {} on each write of the operator; it stays so",
+                    altered.child,
+                    in_words(&altered.fields)
+                )
+            } else {
+                repeated(altered)
+            }
+        });
+        let words: Vec<_> = words.collect();
+        let reason = if first.by_admission {
+            reasons::CHANGED_BY_WEBHOOK
+        } else {
+            reasons::CHANGED_REPEATEDLY
+        };
+        notices.push(Verdict::holds(types::ALTERED, reason, words.join("; ")));
+    }
+    let held = match &made.turn {
+        Turn::Now => None,
+        Turn::Waits(other) => Some((
+            reasons::AWAITING_TURN,
+            format!("the operator's configuration changed; {other} takes the new Pod template first"),
+        )),
+        Turn::Stopped(other) => Some((
+            reasons::UPGRADE_STOPPED,
+            format!(
+                "{other} does not come up with the new Pod template; this model keeps its former one until that is Ready or the                  operator's configuration is changed"
+            ),
+        )),
+    };
+    notices.extend(held.map(|(reason, words)| Verdict::holds(types::UPGRADE_HELD, reason, words)));
+    notices
 }
 
 /// Whether what is routed is what answered last.
@@ -688,15 +987,40 @@ fn stuck_reason(reason: &str) -> &'static str {
         reasons::ARTIFACT_INVALID,
         reasons::NAME_TAKEN,
         reasons::CHILD_REFUSED,
+        reasons::CHANGED_REPEATEDLY,
+        reasons::NO_ANSWER,
+        reasons::WRONG_ANSWER,
     ]
     .into_iter()
     .find(|known| *known == reason)
     .unwrap_or(reasons::ROLLOUT_STUCK)
 }
 
+fn working_reason(reason: &str) -> &'static str {
+    [
+        reasons::CHILD_FAILED,
+        reasons::NO_ANSWER,
+        reasons::NOT_REACHABLE,
+        reasons::WRONG_ANSWER,
+    ]
+    .into_iter()
+    .find(|known| *known == reason)
+    .unwrap_or(reasons::ROLLOUT_IN_PROGRESS)
+}
+
 /// Notes what answers: a version enters the history when every Pod answers with it.
-fn record_serving(status: &mut ModelStatus, world: &World, rollout: &Rollout, now: Timestamp) {
-    if let Rollout::Complete { .. } = rollout
+fn record_serving(
+    status: &mut ModelStatus,
+    world: &World,
+    rollout: &Rollout,
+    serve: Option<&Serve>,
+    now: Timestamp,
+) {
+    let complete = matches!(rollout, Rollout::Complete { .. } | Rollout::Untried { .. });
+    if complete {
+        status.serving_routes = serve.map(|serve| serve.routes.digest());
+    }
+    if complete
         && let Some(route) = status.routes.first()
         && status
             .history
@@ -718,7 +1042,7 @@ fn record_serving(status: &mut ModelStatus, world: &World, rollout: &Rollout, no
     // does not answer again while the next version is being rolled out.
     let answers = match rollout {
         Rollout::Nothing(_) => false,
-        Rollout::Complete { .. } => true,
+        Rollout::Complete { .. } | Rollout::Untried { .. } => true,
         _ => status.serving.is_some(),
     };
     let serving = status.history.first().filter(|_| answers);
@@ -729,28 +1053,70 @@ fn record_serving(status: &mut ModelStatus, world: &World, rollout: &Rollout, no
     status.ready_pods = seen.map(|seen| seen.available);
 }
 
-fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&DeploymentSeen>) -> Vec<Verdict> {
-    let available = deployment.map_or(0, |seen| seen.available);
-    let answering = match (&status.serving, available) {
-        (Some(version), 1..) => Verdict::holds(
-            types::AVAILABLE,
-            reasons::SERVING,
-            format!("{available} Pods answer with {version}"),
-        ),
-        (Some(version), _) => Verdict::fails(
-            types::AVAILABLE,
-            reasons::TOO_FEW_PODS,
-            format!("no Pod answers with {version}"),
-        ),
-        (None, _) => match rollout {
-            Rollout::Nothing(_) => Verdict::fails(types::AVAILABLE, reasons::NO_VERSION, "no version serves"),
+/// Whether requests are answered: what came through the Service says so, and not what Pods say of themselves.
+fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Option<&Serve>) -> Verdict {
+    let kind = types::AVAILABLE;
+    let Some(version) = &status.serving else {
+        return match rollout {
+            Rollout::Nothing(_) => Verdict::fails(kind, reasons::NO_VERSION, "no version serves"),
+            Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, reason, words.clone()),
             _ => Verdict::fails(
-                types::AVAILABLE,
+                kind,
                 reasons::ROLLOUT_IN_PROGRESS,
                 "the first version is being rolled out",
             ),
-        },
+        };
     };
+    let available = world.deployment.as_ref().map_or(0, |seen| seen.available);
+    if available == 0 {
+        return Verdict::fails(
+            kind,
+            reasons::TOO_FEW_PODS,
+            format!("no Pod answers with {version}"),
+        );
+    }
+    let holds = || {
+        Verdict::holds(
+            kind,
+            reasons::SERVING,
+            format!("{available} Pods answer with {version}"),
+        )
+    };
+    let expected = serve.map(|serve| serve.routes.digest());
+    match &world.answer {
+        // While a rollout is under way the former routes answer too.
+        Answer::Routes(digest)
+            if Some(digest) == expected.as_ref() || Some(digest) == status.serving_routes.as_ref() =>
+        {
+            holds()
+        }
+        Answer::Routes(other) => Verdict::fails(
+            kind,
+            reasons::WRONG_ANSWER,
+            format!("what answers through the Service serves routes {}", other.short()),
+        ),
+        Answer::Other(words) => Verdict::fails(kind, reasons::WRONG_ANSWER, words.clone()),
+        Answer::Refused(words) => Verdict::fails(kind, reasons::NO_ANSWER, words.clone()),
+        Answer::Unreachable(words) => Verdict::unknown(
+            kind,
+            reasons::NOT_REACHABLE,
+            format!("the operator cannot reach the Service: {words}"),
+        ),
+        Answer::NotAsked => match conditions::find(&status.conditions, kind) {
+            Some(before) if before.status == "True" => holds(),
+            Some(before) if before.reason == reasons::NO_ANSWER => {
+                Verdict::fails(kind, reasons::NO_ANSWER, before.message.clone())
+            }
+            Some(before) if before.reason == reasons::WRONG_ANSWER => {
+                Verdict::fails(kind, reasons::WRONG_ANSWER, before.message.clone())
+            }
+            _ => Verdict::unknown(kind, reasons::NOT_REACHABLE, "the Service has not been asked yet"),
+        },
+    }
+}
+
+fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Option<&Serve>) -> Vec<Verdict> {
+    let answering = answering(status, rollout, world, serve);
     let (reason, message, ready, stalled) = match rollout {
         Rollout::Nothing(Nothing::Deleted(next)) => (
             reasons::SERVING_VERSION_DELETED,
@@ -768,6 +1134,18 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
             false,
             false,
         ),
+        Rollout::Nothing(Nothing::Waits(passed, older)) => (
+            reasons::WAITING,
+            format!("{passed} passed its gates; {older} is older and still being trained, and goes first"),
+            false,
+            false,
+        ),
+        Rollout::Nothing(Nothing::AwaitsApproval(version)) => (
+            reasons::AWAITING_PROMOTION,
+            format!("{version} passed its gates and waits to be promoted: the first version is approved too"),
+            false,
+            false,
+        ),
         Rollout::Nothing(Nothing::Paused(version)) => (
             reasons::PAUSED,
             format!("{version} passed its gates and waits: the model is paused"),
@@ -780,16 +1158,36 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
             true,
             false,
         ),
-        Rollout::Short { available, wanted } => (
-            reasons::TOO_FEW_PODS,
-            format!("{available}/{wanted} Pods answer"),
+        Rollout::Untried {
+            available,
+            wanted,
+            words,
+        } => (
+            reasons::NOT_REACHABLE,
+            format!("{available}/{wanted} Pods are ready; the operator cannot reach the Service: {words}"),
             false,
             false,
         ),
+        Rollout::Unanswered { reason, words, .. } => (*reason, words.clone(), false, false),
+        Rollout::Short {
+            available,
+            wanted,
+            words,
+        } => (
+            reasons::TOO_FEW_PODS,
+            match words {
+                Some(words) => format!("{available}/{wanted} Pods answer; {words}"),
+                None => format!("{available}/{wanted} Pods answer"),
+            },
+            false,
+            false,
+        ),
+        Rollout::Failing(words) => (reasons::CHILD_FAILED, words.clone(), false, false),
         Rollout::Underway(words) => (reasons::ROLLOUT_IN_PROGRESS, words.clone(), false, false),
         Rollout::Stuck(reason, message) => (*reason, message.clone(), false, true),
     };
-    let working = !ready && !stalled && !matches!(rollout, Rollout::Nothing(_));
+    let untried = matches!(rollout, Rollout::Untried { .. });
+    let working = !ready && !stalled && !untried && !matches!(rollout, Rollout::Nothing(_));
     let verdict = |kind, holds: bool| {
         let message = if holds || kind == types::READY {
             message.clone()
@@ -798,6 +1196,8 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, deployment: Option<&Deploym
         };
         if holds {
             Verdict::holds(kind, reason, message)
+        } else if untried && kind == types::READY {
+            Verdict::unknown(kind, reason, message)
         } else {
             Verdict::fails(kind, reason, message)
         }

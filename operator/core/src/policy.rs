@@ -46,6 +46,26 @@ pub struct Policy {
     pub decided_days: i32,
     /// SendAlert actions that have ended that are kept for each model. 24.
     pub alerts_kept: i32,
+    /// The first version of a model.
+    pub first_version: FirstVersion,
+}
+
+/// How the first version of a model comes to serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct FirstVersion {
+    /// Whether it needs an approval, as every later one does.
+    pub approval: Approval,
+}
+
+/// Whether something needs an approval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Approval {
+    /// It does not.
+    #[default]
+    NotRequired,
+    /// It does.
+    Required,
 }
 
 // === impl Policy ===
@@ -90,6 +110,7 @@ impl Default for Policy {
             actions_kept: 24,
             decided_days: 30,
             alerts_kept: 24,
+            first_version: FirstVersion::default(),
         }
     }
 }

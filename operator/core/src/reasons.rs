@@ -89,6 +89,23 @@ pub const ACTION_REFUSED: &str = "ActionRefused";
 /// The API server refused a child.
 pub const CHILD_REFUSED: &str = "ChildRefused";
 
+/// The API server failed or could not be asked while a child was written; it is tried again.
+pub const CHILD_FAILED: &str = "ChildFailed";
+/// The operator cannot reach the Service, so it does not know whether requests are answered.
+pub const NOT_REACHABLE: &str = "NotReachable";
+/// Nothing answers through the Service.
+pub const NO_ANSWER: &str = "NoAnswer";
+/// What answers through the Service does not serve the routes of the record.
+pub const WRONG_ANSWER: &str = "WrongAnswer";
+/// Admission changes what the operator writes.
+pub const CHANGED_BY_WEBHOOK: &str = "ChangedByWebhook";
+/// Another writer changes a child each time after it was put back.
+pub const CHANGED_REPEATEDLY: &str = "ChangedRepeatedly";
+/// Other models are upgraded first.
+pub const AWAITING_TURN: &str = "AwaitingTurn";
+/// The upgrade stopped: a model does not come up with the new Pod template.
+pub const UPGRADE_STOPPED: &str = "UpgradeStopped";
+
 /// The window of a report is not over yet, or its last counts are still on their way.
 pub const WINDOW_OPEN: &str = "WindowOpen";
 /// The version that a report names does not exist.

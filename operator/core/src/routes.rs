@@ -1,7 +1,8 @@
 //! From what should serve to the content-hashed name of its routes.
 
 use modelward_crds::RouteStatus;
-use modelward_wire::{ROUTES_FORMAT, Route, RouteMode, Routes};
+use modelward_wire::{Digest, ROUTES_FORMAT, Route, RouteMode, Routes};
+use sha2::{Digest as _, Sha256};
 
 use crate::name_hash;
 
@@ -12,6 +13,15 @@ pub struct RoutesFile {
     pub name: String,
     /// The content of `routes.json`.
     pub content: String,
+}
+
+// === impl RoutesFile ===
+
+impl RoutesFile {
+    /// Digest of the content: a Pod is configured with it, and every answer names it.
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(Sha256::digest(self.content.as_bytes()).into())
+    }
 }
 
 /// The file that makes Pods serve these routes and count their rows in windows of so many seconds. Empty routes have no
@@ -41,8 +51,6 @@ pub fn routes_file(model: &str, routes: &[RouteStatus], window_seconds: u32) -> 
 
 #[cfg(test)]
 mod tests {
-    use modelward_wire::Digest;
-
     use super::*;
 
     fn route(version: &str, threshold: &str) -> RouteStatus {

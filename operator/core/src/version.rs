@@ -505,7 +505,14 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
             let verdict = if *enough {
                 Verdict::holds(types::SERVING, reasons::SERVING, words)
             } else {
-                fails(reasons::TOO_FEW_PODS, &words)
+                match rest {
+                    Settling::Working(reason, message) | Settling::Stuck(reason, message)
+                        if matches!(*reason, reasons::NO_ANSWER | reasons::WRONG_ANSWER) =>
+                    {
+                        fails(reason, message)
+                    }
+                    _ => fails(reasons::TOO_FEW_PODS, &words),
+                }
             };
             let summary = match rest {
                 Settling::Stuck(reason, message) => summary(verdict, &Rest::Stalled(&fails(reason, message))),

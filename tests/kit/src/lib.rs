@@ -8,6 +8,7 @@
 pub mod apiserver;
 pub mod chart;
 pub mod faults;
+pub mod front;
 pub mod played;
 pub mod postgres;
 pub mod wait;

@@ -22,11 +22,12 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
+use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
 use modelward_core::policy::Policy;
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     faults::{At, Cut, Faults},
+    front::Front,
     played::Played,
     wait,
 };
@@ -61,6 +62,8 @@ pub struct House {
     pub heart: Heart,
     /// Risks, quorums and guard rails of its operator.
     pub policy: Policy,
+    /// The way through Services.
+    front: Front,
     kube: Client,
     /// Seconds that its clock is ahead.
     ahead: Arc<AtomicI64>,
@@ -106,6 +109,7 @@ impl House {
             namespace,
             played,
             faults: Faults::new(cuts),
+            front: Front::start(kube.clone()).await?,
             heart,
             policy: Policy {
                 verification_seconds: VERIFICATION,
@@ -140,6 +144,12 @@ impl House {
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
+            ignore_differences: Vec::new(),
+            upgrade_at_once: 1,
+            prober: ProberConfig {
+                every: std::time::Duration::from_millis(500),
+                through: Some(self.front.url.clone()),
+            },
             watch_namespace: Some(self.namespace.clone()),
         };
         let (world, faults, lives, ahead) = (

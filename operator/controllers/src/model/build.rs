@@ -10,10 +10,11 @@ use k8s_openapi::api::{
 };
 use kube::{Resource as _, ResourceExt as _};
 use modelward_core::{
-    model::{Proposed, Serve},
+    model::{PROGRESS_DEADLINE_SECONDS, Proposed, Serve},
+    name_hash,
     routes::RoutesFile,
 };
-use modelward_crds::{Model, RemediationAction, ResourceBounds, labels};
+use modelward_crds::{Access, Model, RemediationAction, ReplicaBounds, ResourceBounds, ServingSpec, labels};
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,6 +25,15 @@ use crate::{
 
 /// The volume that holds the routes, in every Pod that serves.
 pub const ROUTES_VOLUME: &str = "routes";
+
+/// The volume that holds the model's keys.
+const KEY_VOLUME: &str = "key";
+
+/// The container that serves.
+pub const CONTAINER: &str = "inference";
+
+/// The variable that names the digest of the routes that the Pod may serve.
+const ROUTES_DIGEST: &str = "MODELWARD_ROUTES_DIGEST";
 
 /// Seconds that a Pod goes on answering after it was told to end, while the cluster takes it out of the Service.
 const DRAIN_SECONDS: u32 = 8;
@@ -68,15 +78,24 @@ pub fn service(model: &Model) -> Result<Service, Error> {
             "kind": "Service",
             "metadata": {"name": model.name_any(), "labels": label_map(model)},
             "spec": {
+                "type": "ClusterIP",
                 "selector": selector(model),
                 "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+                "sessionAffinity": "None",
+                "internalTrafficPolicy": "Cluster",
             },
         }),
     )
 }
 
-/// The Pods that serve. `replicas` is not in it: the autoscaler has that field.
-pub fn deployment(config: &Config, model: &Model, serve: &Serve) -> Result<Deployment, Error> {
+/// The Pods that serve. `replicas` is not in it: the autoscaler has that field. What the API server would fill in is written
+/// out, so that anything else in the object was put there by another.
+pub fn deployment(
+    config: &Config,
+    model: &Model,
+    serve: &Serve,
+    key_secret: &str,
+) -> Result<Deployment, Error> {
     let name = model.name_any();
     let all = label_map(model);
     build(
@@ -87,17 +106,82 @@ pub fn deployment(config: &Config, model: &Model, serve: &Serve) -> Result<Deplo
             "metadata": {"name": name, "labels": all},
             "spec": {
                 "revisionHistoryLimit": 3,
-                "progressDeadlineSeconds": 300,
+                "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
                 // Nothing goes before what replaces it answers.
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
                 "selector": {"matchLabels": selector(model)},
                 "template": {
                     "metadata": {"labels": all},
-                    "spec": pod(config, &name, serve, &selector(model)),
+                    "spec": pod(config, &name, serve, &selector(model), key_secret),
                 },
             },
         }),
     )
+}
+
+/// Hash of what the configuration puts into the Pod template of every model.
+pub fn configuration(config: &Config) -> String {
+    let routes = RoutesFile {
+        name: String::new(),
+        content: String::new(),
+    };
+    let serving = ServingSpec {
+        replicas: ReplicaBounds::default(),
+        access: Access::Open,
+        target_cpu_utilization_percent: 80,
+        resources: ResourceBounds::default(),
+    };
+    let template = pod(config, "", &Serve { routes, serving }, &Value::Null, "");
+    name_hash([template.to_string().as_bytes()])
+}
+
+/// The Pod template that runs, with the routes, the resources and the keys of the wanted one: a model that waits for its turn
+/// to take a new template still serves what its record says.
+pub fn with_former_template(wanted: &Deployment, live: &Value) -> Result<Deployment, Error> {
+    let what = "Deployment";
+    let build_error = |source| Error::Build {
+        what: what.to_owned(),
+        source,
+    };
+    let mut wanted = serde_json::to_value(wanted).map_err(build_error)?;
+    let mut template = live["spec"]["template"].clone();
+    let new = wanted["spec"]["template"].take();
+    let named = |list: &Value, name: &str| {
+        list.as_array()
+            .and_then(|all| all.iter().find(|one| one["name"] == name))
+            .cloned()
+    };
+    for volume in template["spec"]["volumes"].as_array_mut().into_iter().flatten() {
+        for name in [ROUTES_VOLUME, KEY_VOLUME] {
+            if let (true, Some(new)) = (volume["name"] == name, named(&new["spec"]["volumes"], name)) {
+                *volume = new;
+            }
+        }
+    }
+    let new = named(&new["spec"]["containers"], CONTAINER).unwrap_or_default();
+    for container in template["spec"]["containers"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
+        if container["name"] != CONTAINER {
+            continue;
+        }
+        container["resources"] = new["resources"].clone();
+        for variable in container["env"].as_array_mut().into_iter().flatten() {
+            if let (true, Some(new)) = (
+                variable["name"] == ROUTES_DIGEST,
+                named(&new["env"], ROUTES_DIGEST),
+            ) {
+                *variable = new;
+            }
+        }
+    }
+    if let Some(metadata) = template["metadata"].as_object_mut() {
+        metadata.remove("creationTimestamp");
+    }
+    wanted["spec"]["template"] = template;
+    build(what, wanted)
 }
 
 /// Pods are added and taken away within the version's bounds.
@@ -170,12 +254,21 @@ pub fn proposal(model: &Model, proposed: &Proposed) -> Result<RemediationAction,
     )
 }
 
-fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
-    let field =
-        |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value, key_secret: &str) -> Value {
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}});
     let text = |name: &str, value: &str| json!({"name": name, "value": value});
+    let probe = |path: &str, period: u32, timeout: u32, failures: u32| {
+        json!({
+            "httpGet": {"path": path, "port": "probes", "scheme": "HTTP"},
+            "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures, "successThreshold": 1,
+        })
+    };
     json!({
         "serviceAccountName": config.workload_service_account,
+        "serviceAccount": config.workload_service_account,
+        "restartPolicy": "Always",
+        "dnsPolicy": "ClusterFirst",
+        "schedulerName": "default-scheduler",
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "imagePullSecrets": pull_secrets(config),
@@ -187,23 +280,29 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector},
         }],
-        "initContainers": [],
-        "hostNetwork": false,
         "containers": [{
-            "name": "inference",
+            "name": CONTAINER,
             "image": config.inference_image,
-            // Named though they are empty: what somebody adds to them is a change of what serves.
-            "command": [],
-            "args": [],
-            "envFrom": [],
             "imagePullPolicy": config.image_pull_policy,
-            "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+            "terminationMessagePath": "/dev/termination-log",
+            "terminationMessagePolicy": "File",
+            "ports": [
+                {"name": "http", "containerPort": 8080, "protocol": "TCP"},
+                {"name": "probes", "containerPort": 8081, "protocol": "TCP"},
+            ],
             "env": [
                 field("POD_NAME", "metadata.name"),
                 field("POD_UID", "metadata.uid"),
                 field("MODELWARD_NAMESPACE", "metadata.namespace"),
                 text("MODELWARD_MODEL", model),
                 text("MODELWARD_ADDR", "0.0.0.0:8080"),
+                text("MODELWARD_PROBE_ADDR", "0.0.0.0:8081"),
+                // The map of the routes could be replaced by another of its name.
+                text(ROUTES_DIGEST, &serve.routes.digest().to_string()),
+                json!({
+                    "name": "MODELWARD_MEMORY_BYTES",
+                    "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "0"}},
+                }),
                 text("MODELWARD_ROUTES_FILE", "/etc/modelward/routes/routes.json"),
                 text("MODELWARD_KEY_FILE", "/etc/modelward/key/prediction-id.key"),
                 text("MODELWARD_TRAFFIC_KEY_FILE", "/etc/modelward/key/traffic.key"),
@@ -213,24 +312,21 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value) -> Value {
                 text("MODELWARD_DRAIN_SECONDS", &DRAIN_SECONDS.to_string()),
             ],
             // Ready is asked often: it is what a rollout waits for. Alive is asked seldom and forgives much.
-            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 2, "timeoutSeconds": 2},
-            "livenessProbe": {
-                "httpGet": {"path": "/healthz", "port": "http"},
-                "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6,
-            },
+            "readinessProbe": probe("/readyz", 2, 2, 3),
+            "livenessProbe": probe("/healthz", 10, 5, 6),
             "resources": resources(&serve.serving.resources),
             "securityContext": container_security(),
             "volumeMounts": [
                 {"name": ROUTES_VOLUME, "mountPath": "/etc/modelward/routes", "readOnly": true},
-                {"name": "key", "mountPath": "/etc/modelward/key", "readOnly": true},
+                {"name": KEY_VOLUME, "mountPath": "/etc/modelward/key", "readOnly": true},
                 {"name": "cache", "mountPath": "/var/cache/modelward"},
                 {"name": "counts", "mountPath": "/var/cache/modelward/counts"},
                 {"name": "ledger-token", "mountPath": "/var/run/secrets/modelward/ledger", "readOnly": true},
             ],
         }],
         "volumes": [
-            {"name": ROUTES_VOLUME, "configMap": {"name": serve.routes.name}},
-            {"name": "key", "secret": {"secretName": format!("{model}-modelward")}},
+            {"name": ROUTES_VOLUME, "configMap": {"name": serve.routes.name, "defaultMode": 420}},
+            {"name": KEY_VOLUME, "secret": {"secretName": key_secret, "defaultMode": 420}},
             {"name": "cache", "emptyDir": {}},
             // In memory, which outlives a container as a disk does: an addition never waits for a disk.
             {"name": "counts", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}},

@@ -6,18 +6,14 @@ use serde_json::json;
 
 use crate::{Error, apply::build};
 
-/// The record of the version's model, owned by this version until the `Model` controller adds the others.
+/// The record of the version's model. No version owns it: it stays when they go.
 pub fn model(version: &ModelVersion) -> Result<Model, Error> {
-    let owner = version.owner_ref(&()).ok_or(Error::Incomplete {
-        what: "ModelVersion",
-        field: "metadata.uid",
-    })?;
     build(
         "Model",
         json!({
             "apiVersion": Model::api_version(&()),
             "kind": Model::kind(&()),
-            "metadata": {"name": version.spec.model, "ownerReferences": [owner]},
+            "metadata": {"name": version.spec.model},
             "spec": {},
         }),
     )

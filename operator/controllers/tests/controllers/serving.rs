@@ -224,7 +224,7 @@ async fn what_others_change_in_the_deployment_is_put_back_and_told() -> Result<(
     house
         .wait_event(
             "RoutesTampered",
-            "Deployment heart was changed by somebody else and is put back",
+            "Deployment heart was changed by another writer at spec.template.spec",
         )
         .await?;
     house.wait_live("heart-1").await?;
@@ -246,7 +246,7 @@ async fn what_others_delete_is_made_again_and_told() -> Result<()> {
     house
         .wait_event(
             "RoutesTampered",
-            &format!("ConfigMap {routes} was deleted by somebody and is made again"),
+            &format!("ConfigMap {routes} was deleted by another writer and is made again"),
         )
         .await?;
 
@@ -392,4 +392,400 @@ async fn odd_spellings_of_amounts_come_to_rest() -> Result<()> {
     house.create::<ModelVersion>(version).await?;
     house.wait_live("heart-1").await?;
     house.rest("heart-1").await
+}
+
+/// What was changed in the model's children, and what has to be back within ten seconds.
+struct Change {
+    what: &'static str,
+    kind: &'static str,
+    /// A JSON pointer, and the value that is put there.
+    at: &'static str,
+    value: Value,
+}
+
+fn change(what: &'static str, kind: &'static str, at: &'static str, value: Value) -> Change {
+    Change {
+        what,
+        kind,
+        at,
+        value,
+    }
+}
+
+/// The object without what the API server keeps.
+fn content(object: &kube::api::DynamicObject) -> Value {
+    let mut content = serde_json::to_value(object).unwrap();
+    for key in ["managedFields", "resourceVersion", "generation"] {
+        content["metadata"].as_object_mut().unwrap().remove(key);
+    }
+    content.as_object_mut().unwrap().remove("status");
+    content
+}
+
+#[tokio::test]
+async fn a_change_of_any_field_of_any_child_is_put_back_whole_within_ten_seconds() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house.rest("heart-1").await?;
+    let container = json!({"preStop": {"sleep": {"seconds": 5}}});
+    let changes = [
+        change(
+            "a key more in the selector",
+            "Service",
+            "/spec/selector/evil",
+            json!("1"),
+        ),
+        change("a type", "Service", "/spec/type", json!("NodePort")),
+        change(
+            "Pods that are not ready",
+            "Service",
+            "/spec/publishNotReadyAddresses",
+            json!(true),
+        ),
+        change("an address", "Service", "/spec/externalIPs", json!(["192.0.2.1"])),
+        change(
+            "an affinity",
+            "Service",
+            "/spec/sessionAffinity",
+            json!("ClientIP"),
+        ),
+        change(
+            "a label that hides it",
+            "Service",
+            "/metadata/labels/service.kubernetes.io~1service-proxy-name",
+            json!("x"),
+        ),
+        change("a pause", "Deployment", "/spec/paused", json!(true)),
+        change("no Pods", "Deployment", "/spec/replicas", json!(0)),
+        change(
+            "an alias",
+            "Deployment",
+            "/spec/template/spec/hostAliases",
+            json!([{"ip": "192.0.2.1", "hostnames": ["ledger"]}]),
+        ),
+        change(
+            "name servers",
+            "Deployment",
+            "/spec/template/spec/dnsConfig",
+            json!({"nameservers": ["192.0.2.1"]}),
+        ),
+        change(
+            "a node",
+            "Deployment",
+            "/spec/template/spec/nodeSelector",
+            json!({"a": "b"}),
+        ),
+        change(
+            "a hook",
+            "Deployment",
+            "/spec/template/spec/containers/0/lifecycle",
+            container,
+        ),
+        change(
+            "a probe",
+            "Deployment",
+            "/spec/template/spec/containers/0/startupProbe",
+            json!({"tcpSocket": {"port": 1}, "periodSeconds": 1}),
+        ),
+        change(
+            "a probed host",
+            "Deployment",
+            "/spec/template/spec/containers/0/readinessProbe/httpGet/host",
+            json!("192.0.2.1"),
+        ),
+        change(
+            "a part of a volume",
+            "Deployment",
+            "/spec/template/spec/containers/0/volumeMounts/0/subPath",
+            json!("x"),
+        ),
+        change(
+            "an item of the routes",
+            "Deployment",
+            "/spec/template/spec/volumes/0/configMap/items",
+            json!([{"key": "other", "path": "routes.json"}]),
+        ),
+        change(
+            "a token",
+            "Deployment",
+            "/spec/template/spec/automountServiceAccountToken",
+            json!(true),
+        ),
+        change(
+            "a finalizer",
+            "Deployment",
+            "/metadata/finalizers",
+            json!(["example.com/keep"]),
+        ),
+        change("no owner", "Deployment", "/metadata/ownerReferences", json!([])),
+        change("no owner", "Service", "/metadata/ownerReferences", json!([])),
+        change(
+            "behaviour",
+            "HorizontalPodAutoscaler",
+            "/spec/behavior",
+            json!({"scaleDown": {"selectPolicy": "Disabled"}}),
+        ),
+        change(
+            "a key more in the selector",
+            "PodDisruptionBudget",
+            "/spec/selector/matchLabels/evil",
+            json!("1"),
+        ),
+    ];
+    for Change {
+        what,
+        kind,
+        at,
+        value,
+    } in changes
+    {
+        let api = house.untyped(kind)?;
+        let before = content(&api.get("heart").await?);
+        let (parent, key) = at.rsplit_once('/').context("a pointer")?;
+        let key = key.replace("~1", "/");
+        // The controllers of Kubernetes write on it too.
+        until(&format!("a write of {what}"), async || {
+            let mut changed = serde_json::to_value(api.get("heart").await?)?;
+            changed.pointer_mut(parent).context(at)?[key.as_str()] = value.clone();
+            let changed: kube::api::DynamicObject = serde_json::from_value(changed)?;
+            match api
+                .replace("heart", &kube::api::PostParams::default(), &changed)
+                .await
+            {
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+                written => Ok(Some(written.with_context(|| format!("{kind}: {what}"))?)),
+            }
+        })
+        .await?;
+        let begun = std::time::Instant::now();
+        until(&format!("{kind} as it was before {what}"), async || {
+            let now = content(&api.get("heart").await?);
+            Ok((now == before).then_some(()))
+        })
+        .await?;
+        ensure!(
+            begun.elapsed() < std::time::Duration::from_secs(10),
+            "{kind}: {what}: {:?}",
+            begun.elapsed()
+        );
+    }
+    ensure!(house.metric("tampered_total", "") >= 22.0);
+    house
+        .wait_event(
+            "RoutesTampered",
+            "Service heart was changed by another writer at spec.selector.evil",
+        )
+        .await?;
+    house.wait_live("heart-1").await?;
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn a_service_that_leads_elsewhere_and_one_without_an_address_are_made_right() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let external = json!({"spec": {"type": "ExternalName", "externalName": "evil.example", "clusterIP": null, "clusterIPs": null,
+        "ipFamilies": null, "ipFamilyPolicy": null}});
+    house.patch::<Service>("heart", external).await?;
+    let right = |service: &Service| {
+        service.spec.as_ref().is_some_and(|spec| {
+            let address = spec.cluster_ip.as_deref().unwrap_or_default();
+            spec.type_.as_deref() == Some("ClusterIP")
+                && !matches!(address, "" | "None")
+                && spec.external_name.is_none()
+        })
+    };
+    house.wait("heart", "with an address", right).await?;
+    house.model_says(types::READY, "True", "Serving").await?;
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn what_others_may_set_stays_and_nothing_is_written() -> Result<()> {
+    let mut house = House::without_operator(None).await?;
+    house.ignore_differences = serde_json::from_value(json!([
+        {"kind": "Deployment", "path": "/spec/template/spec/tolerations"},
+    ]))?;
+    house.start_operator().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let restarted =
+        json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-25T00:00:00Z"}}});
+    house
+        .patch::<Deployment>(
+            "heart",
+            json!({
+                "metadata": {"labels": {"team": "a17"}, "annotations": {"example.com/note": "x"}},
+                "spec": {"replicas": 3, "template": {
+                    "metadata": restarted["metadata"], "spec": {"tolerations": [{"key": "a", "operator": "Exists"}]},
+                }},
+            }),
+        )
+        .await?;
+    house
+        .wait("heart", "3 of 3 Pods", |model: &Model| {
+            model
+                .status
+                .as_ref()
+                .is_some_and(|status| status.pods.as_deref() == Some("3/3"))
+        })
+        .await?;
+    house.wait_live("heart-1").await?;
+    house.rest("heart-1").await?;
+    let deployment = serde_json::to_value(house.all::<Deployment>().get("heart").await?)?;
+    assert_eq!(deployment["metadata"]["labels"]["team"], "a17");
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["tolerations"][0]["key"],
+        "a"
+    );
+    assert_eq!(
+        deployment["spec"]["template"]["metadata"]["annotations"],
+        restarted["metadata"]["annotations"]
+    );
+    assert_eq!(house.metric("tampered_total", ""), 0.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_record_stays_when_the_last_version_goes_and_the_next_one_waits_for_an_approval() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let before = house.all::<Model>().get("heart").await?;
+    ensure!(
+        before.owner_references().is_empty(),
+        "{:?}",
+        before.owner_references()
+    );
+    house.delete::<ModelVersion>("heart-1").await?;
+    house.wait_gone::<Deployment>("heart").await?;
+    house.wait_gone::<Service>("heart").await?;
+    let after = house
+        .model_says(types::READY, "False", "ServingVersionDeleted")
+        .await?;
+    assert_eq!(after.uid(), before.uid());
+    let history = |model: &Model| model.status.as_ref().map(|status| status.history.clone());
+    assert_eq!(history(&after), history(&before));
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .await?;
+    ensure!(
+        house.all::<Deployment>().get_opt("heart").await?.is_none(),
+        "it serves without an approval"
+    );
+    house.promote("heart-2").await?;
+    house.wait_live("heart-2").await?;
+    house.rest("heart-2").await
+}
+
+#[tokio::test]
+async fn a_pod_that_only_looks_like_ours_is_deleted_and_a_secret_made_before_is_not_used() -> Result<()> {
+    let house = House::open().await?;
+    house
+        .create::<k8s_openapi::api::core::v1::Secret>(json!({"metadata": {"name": "heart-modelward"}}))
+        .await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let model = house
+        .all::<Model>()
+        .get("heart")
+        .await?
+        .status
+        .context("a status")?;
+    let secret = model.key_secret.context("a Secret")?;
+    ensure!(
+        secret != "heart-modelward" && secret.ends_with("-modelward"),
+        "{secret}"
+    );
+    let made = house
+        .all::<k8s_openapi::api::core::v1::Secret>()
+        .get(&secret)
+        .await?;
+    let recorded = model.children.iter().find(|child| child.kind == "Secret");
+    assert_eq!(recorded.map(|child| child.uid.clone()), made.uid());
+
+    let template = house.all::<Deployment>().get("heart").await?;
+    let labels = serde_json::to_value(&template)?["spec"]["template"]["metadata"]["labels"].clone();
+    house
+        .create::<k8s_openapi::api::core::v1::Pod>(json!({
+            "metadata": {"name": "evil", "labels": labels},
+            "spec": {"containers": [{"name": "inference", "image": "evil:1"}]},
+        }))
+        .await?;
+    house
+        .wait_event("RoutesTampered", "Pod evil is deleted: no ReplicaSet made it")
+        .await?;
+    house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_image_reaches_one_model_after_the_other_and_stops_at_one_that_does_not_come_up() -> Result<()>
+{
+    let mut house = House::open().await?;
+    for name in ["heart", "kidney", "liver"] {
+        let mut version = crate::support::version(&format!("{name}-1"));
+        version["spec"]["model"] = name.into();
+        house.create::<ModelVersion>(version).await?;
+        house.wait_live(&format!("{name}-1")).await?;
+    }
+    house.stop_operator().await?;
+    house.played.pods(|pod| {
+        if names(pod, "inference:bad") {
+            PodEnd::Starts
+        } else {
+            PodEnd::Ready
+        }
+    });
+    house.inference_image = "modelward/inference:bad".into();
+    house.start_operator().await?;
+    let images = async || -> Result<Vec<bool>> {
+        let mut images = Vec::new();
+        for name in ["heart", "kidney", "liver"] {
+            images.push(names(
+                &house.all::<Deployment>().get(name).await?,
+                "inference:bad",
+            ));
+        }
+        Ok(images)
+    };
+    until("one model with the new image", async || {
+        Ok((images().await?.iter().filter(|new| **new).count() == 1).then_some(()))
+    })
+    .await?;
+    let held = |model: &Model| names(&model.status, "AwaitingTurn");
+    until("two models that wait", async || {
+        let models = house
+            .all::<Model>()
+            .list(&kube::api::ListParams::default())
+            .await?;
+        Ok((models.iter().filter(|model| held(model)).count() == 2).then_some(()))
+    })
+    .await?;
+    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+    assert_eq!(
+        images().await?.iter().filter(|new| **new).count(),
+        1,
+        "the others wait"
+    );
+
+    // It comes up: the next one follows, until all have it.
+    house.played.pods(|_| PodEnd::Ready);
+    until("every model with the new image", async || {
+        Ok(images().await?.iter().all(|new| *new).then_some(()))
+    })
+    .await?;
+    for name in ["heart", "kidney", "liver"] {
+        house.wait_live(&format!("{name}-1")).await?;
+        house
+            .wait(name, "without a notice", |model: &Model| {
+                !names(&model.status, "UpgradeHeld")
+            })
+            .await?;
+    }
+    Ok(())
 }

@@ -29,14 +29,15 @@ use kube::{
     core::ApiResource,
     runtime::wait::await_condition,
 };
-use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Timestamp, run};
-use modelward_core::{model::reroute, policy::Policy};
+use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
+use modelward_core::{children::IgnoreRule, model::reroute, policy::Policy};
 use modelward_crds::{
     FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion, annotations,
     labels,
 };
 use modelward_kit::{
     apiserver::ApiServer,
+    front::Front,
     played::{JobEnd, Played},
     postgres::Postgres,
     wait,
@@ -72,6 +73,12 @@ pub struct House {
     pub clock: Arc<Mutex<Option<Timestamp>>>,
     /// Guard rails of the next operator that is started.
     pub policy: Policy,
+    /// Its image of the inference server.
+    pub inference_image: String,
+    /// What it lets others set.
+    pub ignore_differences: Vec<IgnoreRule>,
+    /// The way through Services.
+    pub front: Front,
     registry: Registry,
     operator: Option<Running>,
     ledger: Option<Running>,
@@ -214,6 +221,9 @@ impl House {
             store,
             clock: Arc::default(),
             policy: Policy::default(),
+            inference_image: "modelward/inference:test".into(),
+            ignore_differences: Vec::new(),
+            front: Front::start(api.client()).await?,
             registry: Registry::default(),
             postgres: None,
             operator: None,
@@ -277,7 +287,7 @@ impl House {
         std::fs::write(self.path("token"), token)?;
         let config = Config {
             trainer_image: "modelward/trainer:test".into(),
-            inference_image: "modelward/inference:test".into(),
+            inference_image: self.inference_image.clone(),
             image_pull_policy: "IfNotPresent".into(),
             image_pull_secrets: vec!["registry".into()],
             ledger_url: self.ledger_url.clone(),
@@ -287,6 +297,12 @@ impl House {
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
+            ignore_differences: self.ignore_differences.clone(),
+            upgrade_at_once: 1,
+            prober: ProberConfig {
+                every: Duration::from_millis(500),
+                through: Some(self.front.url.clone()),
+            },
             watch_namespace: Some(self.namespace.clone()),
         };
         let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
@@ -386,6 +402,22 @@ impl House {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    /// Objects of a kind of child, with every field that the API server has.
+    pub fn untyped(&self, kind: &str) -> Result<Api<DynamicObject>> {
+        let resource = match kind {
+            "Service" => ApiResource::erase::<Service>(&()),
+            "Deployment" => ApiResource::erase::<Deployment>(&()),
+            "HorizontalPodAutoscaler" => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            "PodDisruptionBudget" => ApiResource::erase::<PodDisruptionBudget>(&()),
+            _ => bail!("no child is a {kind}"),
+        };
+        Ok(Api::namespaced_with(
+            self.kube.clone(),
+            &self.namespace,
+            &resource,
+        ))
     }
 
     /// Makes an object from its content.

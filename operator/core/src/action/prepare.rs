@@ -16,6 +16,7 @@ use crate::{
     attempt::{self, Asker, Asking, Frozen, Stage},
     conditions::{self, Status, Verdict},
     drift, model,
+    order::Place,
     reasons::{self, action as why},
 };
 
@@ -29,6 +30,7 @@ pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Stan
     let proposal = propose(case, draft)?;
     planned(case, draft, proposal)?;
     draft.read_decisions(case);
+    superseded_by_newer(case, draft)?;
     enforced(case, draft);
     shown_only(case, draft)?;
     not_expired(case, draft)?;
@@ -82,6 +84,51 @@ fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
         }
         _ => Ok(()),
     }
+}
+
+/// A promotion that the operator proposed and that no one has decided on goes when a newer version of the model waits for its
+/// promotion too: people are asked about the newest one, and not about each.
+fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
+    let Some(own) = proposed_candidate(case, case.action).filter(|_| draft.status.decisions.is_empty())
+    else {
+        return Ok(());
+    };
+    let newer = case
+        .world
+        .actions
+        .iter()
+        .filter(|other| !has_ended(other) && uid_of(*other) != case.uid())
+        .filter(|other| {
+            proposed_candidate(case, other).is_some_and(|candidate| place(candidate) > place(own))
+        })
+        .min_by_key(|other| name_of(*other));
+    match newer {
+        Some(newer) => Err(Standing::fails(
+            why::SUPERSEDED,
+            format!("a newer version waits to be promoted: {}", name_of(newer)),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The version that an action promotes which the operator proposed by itself.
+fn proposed_candidate<'a>(case: &Case<'a>, action: &RemediationAction) -> Option<&'a ModelVersion> {
+    let spec = &action.spec;
+    let reference = spec.candidate.as_ref().filter(|_| !spec.dry_run)?;
+    let uid = reference.uid.as_deref()?;
+    let own_name = match spec.action {
+        ActionType::PromoteModel => super::promotion_name(&reference.name, uid),
+        ActionType::RollbackModel => super::rollback_name(&reference.name, uid),
+        _ => return None,
+    };
+    let version = plan::find(&case.world.versions, reference)?;
+    (spec.parent_ref.is_none() && name_of(action) == own_name).then_some(version)
+}
+
+fn place(version: &ModelVersion) -> Place {
+    let created = version.metadata.creation_timestamp.as_ref();
+    let created = created.map_or(jiff::Timestamp::UNIX_EPOCH, |time| time.0);
+    Place::new(created, name_of(version), uid_of(version))
 }
 
 // === what is proposed ===

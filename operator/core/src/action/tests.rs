@@ -586,6 +586,42 @@ fn neither_the_proposer_nor_the_maker_nor_a_service_account_nor_the_same_person_
 }
 
 #[test]
+fn of_promotions_that_the_operator_proposed_only_the_newest_goes_on_waiting() {
+    let proposed = |number: u8| {
+        let (version, uid) = (format!("heart-{number}"), format!("v{number}"));
+        let mut action = promotion(number);
+        action.metadata.name = Some(promotion_name(&version, &uid));
+        action.metadata.uid = Some(format!("u-{number}"));
+        action
+    };
+    let name = |number: u8| promotion_name(&format!("heart-{number}"), &format!("v{number}"));
+    // One by a person names an older version, and means it.
+    let mut house = House::new([proposed(2), proposed(3), proposed(4), promotion(2)]);
+    house.versions.extend([version(3), version(4)]);
+    house.settle();
+    for number in [2, 3] {
+        house.succeeded(&name(number), "False", "Superseded");
+        assert!(
+            house
+                .message(&name(number))
+                .starts_with("a newer version waits to be promoted: promote-heart-")
+        );
+    }
+    house.succeeded(&name(4), "Unknown", "AwaitingApproval");
+    house.succeeded("promote", "Unknown", "AwaitingApproval");
+
+    // One that someone has decided on goes on.
+    let mut house = House::new([proposed(2)]);
+    house.policy.medium_approvals = 2;
+    house.settle();
+    house.approve(&name(2), "alice");
+    house.versions.push(version(3));
+    house.actions.insert(name(3), proposed(3));
+    house.settle();
+    house.succeeded(&name(2), "Unknown", "AwaitingApproval");
+}
+
+#[test]
 fn a_rejection_is_final_and_wins_over_a_quorum_that_is_there_too() {
     let mut house = House::new([promotion(2)]);
     house.settle();

@@ -32,6 +32,7 @@ fn seen(number: u8) -> VersionSeen {
         window_seconds: 3600,
         made_by: None,
         role: None,
+        pending: false,
     }
 }
 
@@ -45,11 +46,7 @@ fn not_passed(number: u8) -> VersionSeen {
 fn world(versions: impl IntoIterator<Item = VersionSeen>) -> World {
     World {
         versions: versions.into_iter().collect(),
-        actions: Vec::new(),
-        deployment: None,
-        refusals: Vec::new(),
-        taken: None,
-        refused: None,
+        ..World::default()
     }
 }
 
@@ -62,12 +59,20 @@ fn pods(routes: &str, ready: i32, wanted: i32) -> DeploymentSeen {
         updated: wanted,
         available: ready,
         total: wanted,
-        deadline_exceeded: false,
+        deadline_exceeded: None,
+        failure: None,
     }
 }
 
+/// Decides and writes the status. What is routed answers through the Service, where the world does not say otherwise.
 fn step(model: &mut Model, world: &World, second: i64) -> Decision {
-    let decision = decide(model, world, at(second));
+    let mut world = world.clone();
+    if world.answer == Answer::NotAsked
+        && let Some(serve) = decide(model, &world, at(second)).serve
+    {
+        world.answer = Answer::Routes(serve.routes.digest());
+    }
+    let decision = decide(model, &world, at(second));
     model.status = Some(decision.status.clone());
     decision
 }
@@ -179,7 +184,7 @@ fn bad_file(routes: &str) -> Refusal {
 fn nothing_serves_before_a_version_passed_its_gates() {
     let mut model = model();
     let decision = step(&mut model, &world([not_passed(1)]), 10);
-    assert_eq!((decision.serve, decision.remove), (None, false));
+    assert_eq!(decision.serve, None);
     assert_eq!(condition(&model, types::READY).1, reasons::NO_VERSION);
     assert_eq!(condition(&model, types::AVAILABLE).0, "False");
     assert_eq!(says(&model, 1), ServingSeen::NotYet);
@@ -197,8 +202,8 @@ fn two_versions_of_the_same_second_have_one_order_whatever_the_order_of_the_list
     step(&mut one, &world([twin("a"), twin("b")]), 10);
     let mut other = model();
     step(&mut other, &world([twin("b"), twin("a")]), 10);
-    assert_eq!(routed(&one), ["heart-b"]);
-    assert_eq!(routed(&other), ["heart-b"]);
+    assert_eq!(routed(&one), ["heart-a"]);
+    assert_eq!(routed(&other), ["heart-a"]);
 
     let mut late = model();
     let slow = VersionSeen {
@@ -241,7 +246,7 @@ fn an_older_version_does_not_take_over_from_a_newer_one_that_was_deleted() {
 
     world.versions = vec![seen(1)];
     let decision = step(&mut model, &world, 30);
-    assert_eq!((decision.serve, decision.remove), (None, false));
+    assert_eq!(decision.serve, None);
     assert_eq!(
         condition(&model, types::READY).1,
         reasons::SERVING_VERSION_DELETED
@@ -322,13 +327,91 @@ fn deleting_a_version_before_it_took_over_leaves_what_answers() {
 }
 
 #[test]
-fn the_record_goes_with_the_last_version() {
+fn the_record_outlives_its_versions_and_what_serves_next_is_approved() {
     let mut model = model();
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
+    model.status.as_mut().unwrap().holds.push(on_hold(9));
+    model.status.as_mut().unwrap().plan_sequence = Some(7);
+    let before = status(&model).clone();
     world.versions.clear();
     let decision = step(&mut model, &world, 20);
-    assert!(decision.remove && decision.serve.is_none());
+    assert_eq!(decision.serve, None);
+    let after = status(&model).clone();
+    assert_eq!(
+        (
+            &after.history,
+            &after.holds,
+            after.plan_sequence,
+            &after.newest_routed
+        ),
+        (
+            &before.history,
+            &before.holds,
+            before.plan_sequence,
+            &before.newest_routed
+        )
+    );
+
+    world.deployment = None;
+    world.versions = vec![seen(2)];
+    let proposed = step(&mut model, &world, 30).propose.unwrap();
+    assert_eq!(
+        (proposed.action, proposed.version.as_str()),
+        (ActionType::PromoteModel, "heart-2")
+    );
+    assert_eq!(
+        routed(&model),
+        [""; 0],
+        "it serves nothing before that is approved"
+    );
+    assert!(awaits_promotion(&says(&model, 2)));
+}
+
+#[test]
+fn the_first_version_is_the_oldest_that_may_still_pass_and_not_the_one_that_is_trained_fastest() {
+    let trained = |number| VersionSeen {
+        pending: true,
+        ..not_passed(number)
+    };
+    let mut model = model();
+    let decision = step(&mut model, &world([trained(1), seen(2), seen(3)]), 10);
+    assert_eq!((decision.serve, decision.propose), (None, None));
+    assert_eq!(
+        condition(&model, types::READY).2,
+        "heart-2 passed its gates; heart-1 is older and still being trained, and goes first"
+    );
+    let mut failed = model.clone();
+    step(&mut failed, &world([not_passed(1), seen(2), seen(3)]), 20);
+    assert_eq!(routed(&failed), ["heart-2"], "heart-1 failed its gates");
+    let decision = step(&mut model, &world([seen(1), seen(2), seen(3)]), 20);
+    assert_eq!(routed(&model), ["heart-1"]);
+    assert_eq!(
+        decision.propose.unwrap().version,
+        "heart-3",
+        "the newest one is proposed"
+    );
+}
+
+#[test]
+fn the_first_version_waits_for_an_approval_where_the_configuration_asks_for_it() {
+    let mut model = model();
+    let world = World {
+        approve_first: true,
+        ..world([seen(1), seen(2)])
+    };
+    let decision = step(&mut model, &world, 10);
+    assert_eq!(decision.serve, None);
+    let proposed = decision.propose.unwrap();
+    assert_eq!(
+        (proposed.action, proposed.version.as_str()),
+        (ActionType::PromoteModel, "heart-2")
+    );
+    assert_eq!(condition(&model, types::READY).1, reasons::AWAITING_PROMOTION);
+    assert!(awaits_promotion(&says(&model, 2)));
+    promote(&mut model, &seen(2), 20);
+    assert!(step(&mut model, &world, 20).serve.is_some());
+    assert_eq!(routed(&model), ["heart-2"]);
 }
 
 #[test]
@@ -828,7 +911,7 @@ fn a_pod_that_crashes_for_another_reason_is_named_and_stalls_only_after_the_dead
     assert_eq!(condition(&model, types::STALLED).0, "False");
     assert!(condition(&model, types::READY).2.contains("ImagePullBackOff"));
     world.deployment = Some(DeploymentSeen {
-        deadline_exceeded: true,
+        deadline_exceeded: Some(at(30)),
         ..pods(&routes, 0, 2)
     });
     step(&mut model, &world, 30);
@@ -847,7 +930,7 @@ fn a_newer_version_replaces_one_whose_rollout_is_stuck() {
     world.deployment = Some(DeploymentSeen {
         updated: 1,
         total: 3,
-        deadline_exceeded: true,
+        deadline_exceeded: Some(at(30)),
         ..pods(&second, 2, 2)
     });
     step(&mut model, &world, 30);
@@ -916,6 +999,308 @@ fn a_child_that_the_api_server_refuses_is_named() {
     ));
 }
 
+// === through the Service ===
+
+fn answered(model: &mut Model, world: &mut World, answer: Answer, second: i64) -> Decision {
+    world.answer = answer;
+    step(model, world, second)
+}
+
+fn refused() -> Answer {
+    Answer::Refused("the Service refuses connections".into())
+}
+
+#[test]
+fn a_model_is_available_and_ready_only_where_its_routes_answered_through_the_service() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let routes = step(&mut model, &world, 10).serve.unwrap().routes;
+    world.deployment = Some(pods(&routes.name, 2, 2));
+    let decision = decide(&model, &world, at(20));
+    let ready = conditions::find(&decision.status.conditions, types::READY).unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.message.as_str()),
+        (
+            "False",
+            "2/2 Pods are ready, and the Service has not been asked yet"
+        )
+    );
+    assert!(decision.status.history.is_empty(), "nothing served yet");
+
+    let other = Answer::Routes(Digest::from_bytes([9; 32]));
+    for (answer, reason) in [
+        (refused(), reasons::NO_ANSWER),
+        (Answer::Other("a blog".into()), reasons::WRONG_ANSWER),
+        (other, reasons::WRONG_ANSWER),
+    ] {
+        answered(&mut model, &mut world, answer, 20);
+        assert_eq!(condition(&model, types::READY).0, "False");
+        assert_eq!(condition(&model, types::READY).1, reason);
+        assert_eq!(condition(&model, types::AVAILABLE).0, "False");
+        assert_eq!(condition(&model, types::RECONCILING).0, "True");
+        assert!(status(&model).history.is_empty());
+    }
+    answered(&mut model, &mut world, Answer::Routes(routes.digest()), 30);
+    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    assert_eq!(status(&model).serving_routes, Some(routes.digest()));
+}
+
+#[test]
+fn no_answer_through_the_service_takes_ready_away_and_stalls_after_five_minutes() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    let again = answered(&mut model, &mut world, refused(), 1000).again;
+    assert_eq!(condition(&model, types::AVAILABLE).1, reasons::NO_ANSWER);
+    assert_eq!(
+        condition(&model, types::READY),
+        (
+            "False",
+            reasons::NO_ANSWER,
+            "2/2 Pods are ready, and the Service refuses connections"
+        )
+    );
+    let ServingSeen::Live { enough, rest, .. } = says(&model, 1) else {
+        panic!("{:?}", says(&model, 1));
+    };
+    assert!(!enough && matches!(rest, Settling::Working(reasons::NO_ANSWER, _)));
+    assert_eq!(again, Some(at(1300)), "it is looked at when it stalls");
+    answered(&mut model, &mut world, refused(), 1299);
+    assert_eq!(condition(&model, types::STALLED).0, "False");
+    answered(&mut model, &mut world, refused(), 1300);
+    assert_eq!(condition(&model, types::STALLED).1, reasons::NO_ANSWER);
+    let before = status(&model).clone();
+    answered(&mut model, &mut world, refused(), 9000);
+    assert_eq!(&before, status(&model), "and comes to rest");
+}
+
+#[test]
+fn where_the_operator_cannot_reach_the_service_it_does_not_know_and_rollouts_go_on() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let routes = step(&mut model, &world, 10).serve.unwrap().routes;
+    world.deployment = Some(pods(&routes.name, 2, 2));
+    let unreachable = Answer::Unreachable("no answer within 2 s".into());
+    answered(&mut model, &mut world, unreachable, 20);
+    assert_eq!(
+        condition(&model, types::AVAILABLE),
+        (
+            "Unknown",
+            reasons::NOT_REACHABLE,
+            "the operator cannot reach the Service: no answer within 2 s"
+        )
+    );
+    assert_eq!(condition(&model, types::READY).0, "Unknown");
+    assert_eq!(condition(&model, types::READY).1, reasons::NOT_REACHABLE);
+    assert_eq!(
+        rollout_seen(&model, &status(&model).routes.clone()),
+        RolloutSeen::Answers
+    );
+    assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
+}
+
+#[test]
+fn after_a_start_of_the_operator_what_was_known_holds_until_the_service_was_asked() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    world.answer = Answer::NotAsked;
+    assert_eq!(&decide(&model, &world, at(20)).status, status(&model));
+    answered(&mut model, &mut world, refused(), 30);
+    world.answer = Answer::NotAsked;
+    let after = decide(&model, &world, at(40)).status;
+    let available = conditions::find(&after.conditions, types::AVAILABLE).unwrap();
+    assert_eq!(
+        (available.status.as_str(), available.reason.as_str()),
+        ("False", reasons::NO_ANSWER)
+    );
+}
+
+#[test]
+fn while_a_rollout_is_under_way_the_former_routes_may_answer() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let first = roll_out(&mut model, &mut world, 10).serve.unwrap().routes;
+    world.versions.push(seen(2));
+    promote(&mut model, &seen(2), 20);
+    answered(&mut model, &mut world, Answer::Routes(first.digest()), 20);
+    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    let second = decide(&model, &world, at(20)).serve.unwrap().routes;
+    world.deployment = Some(pods(&second.name, 2, 2));
+    answered(&mut model, &mut world, Answer::Routes(first.digest()), 30);
+    assert_eq!(
+        condition(&model, types::READY).1,
+        reasons::WRONG_ANSWER,
+        "not once it is over"
+    );
+    answered(&mut model, &mut world, Answer::Routes(second.digest()), 40);
+    assert_eq!(condition(&model, types::READY).0, "True");
+}
+
+// === what is in the way ===
+
+fn looked_at(rollout: Option<RolloutStatus>, altered: Vec<Altered>, turn: Turn) -> Made {
+    Made {
+        rollout,
+        altered,
+        turn,
+        ..Made::default()
+    }
+}
+
+fn since(second: i64) -> RolloutStatus {
+    RolloutStatus {
+        since: Time(at(second)),
+        template: "t".into(),
+        configuration: "c".into(),
+        settled: false,
+    }
+}
+
+#[test]
+fn a_deadline_that_passed_for_the_former_rollout_does_not_fail_this_one() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let routes = step(&mut model, &world, 10).serve.unwrap().routes.name;
+    world.made = Some(looked_at(Some(since(1000)), Vec::new(), Turn::Now));
+    let late = |passed| {
+        Some(DeploymentSeen {
+            deadline_exceeded: Some(at(passed)),
+            ..pods(&routes, 0, 2)
+        })
+    };
+    for (passed, stalled) in [(900, "False"), (1005, "False"), (1300, "True")] {
+        world.deployment = late(passed);
+        step(&mut model, &world, 1310);
+        assert_eq!(condition(&model, types::STALLED).0, stalled, "{passed}");
+    }
+}
+
+#[test]
+fn why_pods_cannot_be_made_is_told_while_the_rollout_is_under_way() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let routes = roll_out(&mut model, &mut world, 10).serve.unwrap().routes.name;
+    let quota = "pods \"heart-x\" is forbidden: exceeded quota: small";
+    world.deployment = Some(DeploymentSeen {
+        updated: 0,
+        total: 1,
+        failure: Some(quota.into()),
+        ..pods(&routes, 1, 1)
+    });
+    step(&mut model, &world, 20);
+    assert_eq!(
+        condition(&model, types::READY).2,
+        format!("0 of 2 Pods serve {routes}; {quota}")
+    );
+    // The former Pod is ready, and the one with the new image is not.
+    world.deployment = Some(DeploymentSeen {
+        updated: 1,
+        total: 2,
+        ..pods(&routes, 1, 1)
+    });
+    world.refusals = vec![Refusal {
+        routes: routes.clone(),
+        message: "Pod heart-y: ImagePullBackOff not found".into(),
+        verification: false,
+    }];
+    step(&mut model, &world, 30);
+    assert_eq!(
+        condition(&model, types::READY).2,
+        format!("0 of 2 Pods serve {routes}; Pod heart-y: ImagePullBackOff not found")
+    );
+}
+
+#[test]
+fn a_failure_of_the_api_server_is_told_and_forgotten_when_it_is_over() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    world.failed = Some("failed to create Deployment heart: failed calling webhook".into());
+    step(&mut model, &world, 10);
+    assert_eq!(
+        condition(&model, types::READY),
+        (
+            "False",
+            reasons::CHILD_FAILED,
+            "failed to create Deployment heart: failed calling webhook"
+        )
+    );
+    assert_eq!(condition(&model, types::RECONCILING).0, "True");
+    world.failed = None;
+    roll_out(&mut model, &mut world, 20);
+    assert_eq!(condition(&model, types::READY).0, "True");
+}
+
+#[test]
+fn a_child_that_stays_other_than_it_should_be_is_told_once() {
+    let altered = |by_admission| Altered {
+        child: "Deployment heart".into(),
+        fields: vec!["/spec/template/spec/containers/0/resources/limits/cpu".into()],
+        by_admission,
+    };
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    world.made = Some(looked_at(None, vec![altered(true)], Turn::Now));
+    step(&mut model, &world, 20);
+    assert_eq!(
+        condition(&model, types::READY).0,
+        "True",
+        "the cluster's own policies are no attack"
+    );
+    let (_, reason, message) = condition(&model, types::ALTERED);
+    assert_eq!(reason, reasons::CHANGED_BY_WEBHOOK);
+    assert!(
+        message.contains("spec.template.spec.containers[0].resources.limits.cpu"),
+        "{message}"
+    );
+    let before = status(&model).clone();
+    step(
+        &mut model,
+        &World {
+            made: None,
+            ..world.clone()
+        },
+        30,
+    );
+    assert_eq!(
+        &before,
+        status(&model),
+        "it stays until the children were looked at again"
+    );
+
+    world.made = Some(looked_at(None, vec![altered(false)], Turn::Now));
+    step(&mut model, &world, 40);
+    assert_eq!(condition(&model, types::STALLED).1, reasons::CHANGED_REPEATEDLY);
+    assert_eq!(condition(&model, types::ALTERED).1, reasons::CHANGED_REPEATEDLY);
+    world.made = Some(looked_at(None, Vec::new(), Turn::Now));
+    step(&mut model, &world, 50);
+    assert_eq!(conditions::find(&status(&model).conditions, types::ALTERED), None);
+}
+
+#[test]
+fn a_model_that_waits_for_its_turn_says_for_which_one_and_stays_ready() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    for (turn, reason) in [
+        (Turn::Waits("n/liver".into()), reasons::AWAITING_TURN),
+        (Turn::Stopped("n/liver".into()), reasons::UPGRADE_STOPPED),
+    ] {
+        world.made = Some(looked_at(Some(since(5)), Vec::new(), turn));
+        step(&mut model, &world, 20);
+        assert_eq!(condition(&model, types::READY).0, "True");
+        let (_, found, message) = condition(&model, types::UPGRADE_HELD);
+        assert_eq!(found, reason);
+        assert!(message.contains("n/liver"), "{message}");
+        assert!(
+            status(&model).rollout.as_ref().unwrap().settled,
+            "it is Ready with this template"
+        );
+    }
+}
+
 // === properties ===
 
 fn any_version() -> impl Strategy<Value = VersionSeen> {
@@ -963,7 +1348,7 @@ proptest! {
             let routes = before.routes.first().map(|_| crate::routes::routes_file("heart", &before.routes, 3600).unwrap().name);
             current = World { taken, actions: actions.clone(), ..world(versions) };
             current.deployment = routes.clone().map(|routes| DeploymentSeen {
-                updated: updated.min(wanted), total: wanted, deadline_exceeded: late, ..pods(&routes, available.min(wanted), wanted)
+                updated: updated.min(wanted), total: wanted, deadline_exceeded: late.then(|| at(second)), ..pods(&routes, available.min(wanted), wanted)
             });
             if let (true, Some(routes)) = (broken, routes) {
                 current.refusals.push(bad_file(&routes));

@@ -1,0 +1,377 @@
+//! Asks every model that serves through its Service, as a client would.
+//!
+//! Pods that call themselves ready prove nothing about the way to them: a selector, a network policy or another Pod with the
+//! same labels stands in between. What answers names the digest of the routes that it serves (a header of every answer of the
+//! inference server). One task asks for all models; what it heard last is kept in memory, and a change wakes the Model's
+//! reconcile.
+
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt as _, channel::mpsc::UnboundedSender, stream};
+use modelward_core::model::Answer;
+use modelward_wire::Digest;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{Metrics, ledger::chain};
+
+/// The header that names the digest of the routes file that a server read.
+const ROUTES_DIGEST: &str = "modelward-routes-digest";
+/// An answer that takes longer is none.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Models that are asked at the same time.
+const AT_ONCE: usize = 32;
+/// So many questions in a row without the right answer make a model that answered one that does not.
+const MISSES: u32 = 2;
+/// Between two rounds that reconciles ask for.
+const GAP: Duration = Duration::from_millis(200);
+
+/// How the models are asked.
+#[derive(Clone, Debug)]
+pub struct ProberConfig {
+    /// How often.
+    pub every: Duration,
+    /// Address to ask in place of every Service's own: `<through>/<namespace>/<model>` stands for a Service. For where the
+    /// operator runs outside of the cluster's network.
+    pub through: Option<String>,
+}
+
+impl Default for ProberConfig {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(3),
+            through: None,
+        }
+    }
+}
+
+/// Asks, and remembers what it heard.
+#[derive(Debug)]
+pub struct Prober {
+    config: ProberConfig,
+    http: reqwest::Client,
+    targets: Mutex<BTreeMap<(String, String), Target>>,
+    wake: Notify,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    url: String,
+    expected: Digest,
+    answer: Answer,
+    misses: u32,
+}
+
+// === impl Prober ===
+
+impl Prober {
+    /// A prober that asks nothing yet.
+    pub fn new(config: ProberConfig) -> Self {
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            // A connection that is kept goes to one Pod also when the Service has none any more.
+            .pool_max_idle_per_host(0)
+            .build();
+        Self {
+            config,
+            // Without a proxy and certificates to read nothing can fail here.
+            http: http.unwrap_or_default(),
+            targets: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    /// What answered last at the Service of this model.
+    pub fn answer(&self, namespace: &str, model: &str) -> Answer {
+        let targets = self.targets();
+        let target = targets.get(&(namespace.to_owned(), model.to_owned()));
+        target.map(|target| target.answer.clone()).unwrap_or_default()
+    }
+
+    /// Asks this model from now on, at once where it has not given this answer.
+    pub fn expect(&self, namespace: &str, model: &str, address: &str, expected: Digest) {
+        let url = self.url(namespace, model, address);
+        let mut targets = self.targets();
+        let target = targets
+            .entry((namespace.to_owned(), model.to_owned()))
+            .or_insert_with(|| Target {
+                url: url.clone(),
+                expected,
+                answer: Answer::NotAsked,
+                misses: 0,
+            });
+        if target.url != url {
+            *target = Target {
+                url,
+                expected,
+                answer: Answer::NotAsked,
+                misses: 0,
+            };
+        }
+        target.expected = expected;
+        if target.answer != Answer::Routes(expected) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Asks this model no more.
+    pub fn forget(&self, namespace: &str, model: &str) {
+        self.targets().remove(&(namespace.to_owned(), model.to_owned()));
+    }
+
+    /// Asks until it is dropped. Namespace and name of a model whose answer is another than before go to `changed`.
+    pub async fn run(&self, metrics: &Metrics, changed: UnboundedSender<(String, String)>) {
+        let mut next = Instant::now();
+        loop {
+            let all = tokio::select! {
+                () = sleep_until(next) => true,
+                () = self.wake.notified() => false,
+            };
+            if all {
+                next = Instant::now() + self.config.every;
+            }
+            let due: Vec<_> = self
+                .targets()
+                .iter()
+                .filter(|(_, target)| all || target.answer != Answer::Routes(target.expected))
+                .map(|(key, target)| (key.clone(), target.url.clone()))
+                .collect();
+            let mut answers = stream::iter(due)
+                .map(|(key, url)| async move {
+                    let heard = self.ask(&url).await;
+                    (key, url, heard)
+                })
+                .buffer_unordered(AT_ONCE);
+            while let Some((key, url, heard)) = answers.next().await {
+                metrics.probed(word(&heard));
+                if self.note(&key, &url, heard) && changed.unbounded_send(key).is_err() {
+                    return;
+                }
+            }
+            drop(answers);
+            if !all {
+                sleep(GAP).await;
+            }
+        }
+    }
+
+    /// Notes what was heard, and says whether it is news.
+    fn note(&self, key: &(String, String), url: &str, heard: Answer) -> bool {
+        let mut targets = self.targets();
+        let Some(target) = targets.get_mut(key).filter(|target| target.url == url) else {
+            return false;
+        };
+        if matches!(heard, Answer::Routes(_)) {
+            target.misses = 0;
+        } else {
+            target.misses = target.misses.saturating_add(1);
+            // A Pod that ends between two looks of the network is no outage.
+            if matches!(target.answer, Answer::Routes(_)) && target.misses < MISSES {
+                return false;
+            }
+        }
+        let news = target.answer != heard;
+        target.answer = heard;
+        news
+    }
+
+    async fn ask(&self, url: &str) -> Answer {
+        let answer = match self.http.get(url).send().await {
+            Ok(answer) => answer,
+            Err(error) if is_refused(&error) => {
+                return Answer::Refused("the Service refuses connections".to_owned());
+            }
+            Err(error) if error.is_timeout() => {
+                return Answer::Unreachable(format!("no answer within {} s", TIMEOUT.as_secs()));
+            }
+            Err(error) if error.is_connect() => return Answer::Unreachable(chain(&error.without_url())),
+            Err(error) => {
+                return Answer::Other(format!(
+                    "what answers through the Service speaks no HTTP: {}",
+                    chain(&error.without_url())
+                ));
+            }
+        };
+        let status = answer.status();
+        let digest = answer
+            .headers()
+            .get(ROUTES_DIGEST)
+            .and_then(|value| value.to_str().ok()?.parse::<Digest>().ok());
+        match digest {
+            Some(digest) if status.is_success() => Answer::Routes(digest),
+            Some(_) => Answer::Other(format!(
+                "the server behind the Service answers {status}: it is not ready"
+            )),
+            None => Answer::Other(format!(
+                "what answers through the Service is no inference server: {status} without the header {ROUTES_DIGEST}"
+            )),
+        }
+    }
+
+    fn url(&self, namespace: &str, model: &str, address: &str) -> String {
+        match &self.config.through {
+            Some(through) => format!("{through}/{namespace}/{model}/v2/models/{model}"),
+            None if address.contains(':') => format!("http://[{address}]/v2/models/{model}"),
+            None => format!("http://{address}/v2/models/{model}"),
+        }
+    }
+
+    fn targets(&self) -> MutexGuard<'_, BTreeMap<(String, String), Target>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn word(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::NotAsked => "NotAsked",
+        Answer::Routes(_) => "Answered",
+        Answer::Other(_) => "WrongAnswer",
+        Answer::Refused(_) => "NoAnswer",
+        Answer::Unreachable(_) => "NotReachable",
+    }
+}
+
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return io.kind() == ErrorKind::ConnectionRefused;
+        }
+        source = inner.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc::unbounded;
+    use prometheus_client::registry::Registry;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    fn digest(byte: u8) -> Digest {
+        Digest::from_bytes([byte; 32])
+    }
+
+    fn prober(through: &str) -> Prober {
+        Prober::new(ProberConfig {
+            every: Duration::from_millis(20),
+            through: Some(through.to_owned()),
+        })
+    }
+
+    /// A server that gives this answer to everything.
+    async fn serve(answer: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        address
+    }
+
+    fn http(status: &str, headers: &str) -> String {
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_by_the_digest_that_it_names_and_nothing_else_counts() {
+        let header = format!("{ROUTES_DIGEST}: {}\r\n", digest(1));
+        for (answer, expected) in [
+            (http("200 OK", &header), "Answered"),
+            (http("503 Service Unavailable", &header), "WrongAnswer"),
+            (http("200 OK", ""), "WrongAnswer"),
+            (
+                http("200 OK", "modelward-routes-digest: sha256:12\r\n"),
+                "WrongAnswer",
+            ),
+            // No redirect is followed.
+            (
+                http("302 Found", "location: http://127.0.0.1:1/\r\n"),
+                "WrongAnswer",
+            ),
+            ("SSH-2.0-x\r\n".to_owned(), "WrongAnswer"),
+        ] {
+            let address = serve(answer.clone()).await;
+            let heard = prober(&address).ask(&format!("{address}/x")).await;
+            assert_eq!(word(&heard), expected, "{answer:?}: {heard:?}");
+        }
+        let address = serve(http("200 OK", &header)).await;
+        assert_eq!(prober(&address).ask(&address).await, Answer::Routes(digest(1)));
+        let closed = {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            format!("http://{}", listener.local_addr().unwrap())
+        };
+        let heard = prober(&closed).ask(&closed).await;
+        assert_eq!(heard, Answer::Refused("the Service refuses connections".into()));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_not_reachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let heard = prober(&address).ask(&address).await;
+        assert_eq!(heard, Answer::Unreachable("no answer within 2 s".into()));
+    }
+
+    #[tokio::test]
+    async fn only_news_wakes_a_model_and_one_miss_is_none() {
+        let address = serve(http("200 OK", &format!("{ROUTES_DIGEST}: {}\r\n", digest(1)))).await;
+        let prober = std::sync::Arc::new(prober(&address));
+        prober.expect("n", "heart", "10.0.0.1", digest(1));
+        let (send, mut changed) = unbounded();
+        let asking = prober.clone();
+        let metrics = Metrics::new(&mut Registry::default());
+        let task = tokio::spawn(async move { asking.run(&metrics, send).await });
+        assert_eq!(changed.next().await, Some(("n".into(), "heart".into())));
+        assert_eq!(prober.answer("n", "heart"), Answer::Routes(digest(1)));
+        sleep(Duration::from_millis(200)).await;
+        assert!(changed.try_recv().is_err(), "the same answer is no news");
+        task.abort();
+
+        let key = ("n".to_owned(), "heart".to_owned());
+        let url = prober.url("n", "heart", "10.0.0.1");
+        let refused = || Answer::Refused("x".into());
+        assert!(!prober.note(&key, &url, refused()), "one miss");
+        assert!(prober.note(&key, &url, refused()), "and another");
+        assert!(
+            prober.note(&key, &url, Answer::Routes(digest(1))),
+            "it is back at once"
+        );
+        assert!(
+            !prober.note(&key, "http://other", refused()),
+            "an answer of a former address"
+        );
+        prober.forget("n", "heart");
+        assert_eq!(prober.answer("n", "heart"), Answer::NotAsked);
+    }
+
+    #[test]
+    fn a_service_is_asked_at_its_own_address() {
+        let prober = Prober::new(ProberConfig::default());
+        assert_eq!(
+            prober.url("n", "heart", "10.0.0.1"),
+            "http://10.0.0.1/v2/models/heart"
+        );
+        assert_eq!(
+            prober.url("n", "heart", "fd00::1"),
+            "http://[fd00::1]/v2/models/heart"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The way from a client through a Service to a Pod, played: a bare API server has no network.
+//!
+//! `<url>/<namespace>/<service>/…` is answered as the Pods behind that Service would: by the Service's selector, type and
+//! address, by what Pods are ready, and with the digest of the routes file that a Pod was given.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// The played way through Services; it ends with this.
+pub struct Front {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    task: JoinHandle<()>,
+}
+
+// === impl Front ===
+
+impl Front {
+    /// Answers for all namespaces that this client may read.
+    pub async fn start(client: Client) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    let _ = answer(&client, stream).await;
+                });
+            }
+        });
+        Ok(Self { url, task })
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(client: &Client, mut stream: TcpStream) -> Result<()> {
+    let mut head = vec![0; 2048];
+    let read = stream.read(&mut head).await?;
+    let head = String::from_utf8_lossy(&head[..read]).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let mut parts = path.split('/').skip(1);
+    let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (status, header) = match digest(client, namespace, name).await? {
+        Some(digest) => ("200 OK", format!("modelward-routes-digest: {digest}\r\n")),
+        // A real one refuses the connection; here it is one address for all.
+        None => ("502 Bad Gateway", String::new()),
+    };
+    let text = format!("HTTP/1.1 {status}\r\n{header}content-length: 0\r\nconnection: close\r\n\r\n");
+    Ok(stream.write_all(text.as_bytes()).await?)
+}
+
+/// The digest of the routes that the first ready Pod behind a Service serves.
+async fn digest(client: &Client, namespace: &str, name: &str) -> Result<Option<String>> {
+    let services = Api::<Service>::namespaced(client.clone(), namespace);
+    let Some(service) = services.get_opt(name).await?.and_then(|service| service.spec) else {
+        return Ok(None);
+    };
+    let address = service.cluster_ip.as_deref().unwrap_or_default();
+    if service.type_.as_deref() == Some("ExternalName") || matches!(address, "" | "None") {
+        return Ok(None);
+    }
+    let selector: Vec<_> = service
+        .selector
+        .unwrap_or_default()
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let behind = ListParams::default().labels(&selector.join(","));
+    let pods = pods.list(&behind).await?;
+    let Some(pod) = pods.iter().find(|pod| is_ready(pod)) else {
+        return Ok(None);
+    };
+    let spec = pod.spec.as_ref().context("a Pod has a spec")?;
+    let map = spec
+        .volumes
+        .iter()
+        .flatten()
+        .find(|volume| volume.name == "routes")
+        .and_then(|volume| volume.config_map.clone());
+    let Some(map) = map else { return Ok(None) };
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let Some(routes) = maps.get_opt(&map.name).await? else {
+        return Ok(None);
+    };
+    let key = map
+        .items
+        .iter()
+        .flatten()
+        .find(|item| item.path == "routes.json")
+        .map_or("routes.json", |item| item.key.as_str());
+    let content = routes.data.unwrap_or_default().remove(key).unwrap_or_default();
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(content.as_bytes())));
+    // A server refuses routes that it was not configured for.
+    let variables: BTreeMap<_, _> = spec
+        .containers
+        .iter()
+        .flat_map(|container| container.env.iter().flatten())
+        .map(|variable| {
+            (
+                variable.name.as_str(),
+                variable.value.as_deref().unwrap_or_default(),
+            )
+        })
+        .collect();
+    let configured = variables.get("MODELWARD_ROUTES_DIGEST");
+    Ok(Some(digest).filter(|digest| configured.is_none_or(|configured| configured == digest)))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    pod.metadata.deletion_timestamp.is_none()
+        && !pod.name_any().is_empty()
+        && conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
