@@ -82,6 +82,8 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         },
         selected_by: "F1".into(),
         metrics: Vec::new(),
+        gates: Vec::new(),
+        training: None,
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

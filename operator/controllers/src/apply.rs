@@ -124,15 +124,7 @@ pub async fn child<K: Child>(
             wanted["spec"]["replicas"] = bounds.min.max(1).into();
         }
         let made = create::<K>(ctx, namespace, &name, wanted.clone()).await?;
-        let altered = written(
-            ctx,
-            &what,
-            (namespace, &name),
-            &made,
-            (&wanted, &applied),
-            bounds,
-            None,
-        )?;
+        let altered = written(ctx, &what, namespace, &made, (&wanted, &applied), bounds, None);
         return there(&what, &applied, made, altered);
     };
     match ownership(&live, owner, recorded) {
@@ -183,12 +175,12 @@ pub async fn child<K: Child>(
     let altered = written(
         ctx,
         &what,
-        (namespace, &name),
+        namespace,
         &made,
         (&wanted, &applied),
         bounds,
         Some(&fingerprint),
-    )?;
+    );
     if by_another && made["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"] {
         let note = format!(
             "{what} was changed by another writer at {} and is put back",
@@ -242,22 +234,22 @@ async fn replace<K: Child>(
 fn written(
     ctx: &Context,
     what: &str,
-    (namespace, _): (&str, &str),
+    namespace: &str,
     made: &Value,
     (wanted, applied): (&Value, &str),
     bounds: Option<Bounds>,
     found: Option<&str>,
-) -> Result<Option<Altered>, Error> {
+) -> Option<Altered> {
     let kind = what.split_once(' ').map_or(what, |(kind, _)| kind);
     let target = children::target(kind, made, wanted, bounds, &ctx.config.ignore_differences);
     let fields = children::differences(made, &target);
     let left = (!fields.is_empty()).then(|| (children::fingerprint(made, &fields), fields.clone()));
     ctx.child_written(&format!("{namespace}/{what}"), applied, found, left);
-    Ok((!fields.is_empty()).then(|| Altered {
+    (!fields.is_empty()).then(|| Altered {
         child: what.to_owned(),
         fields,
         by_admission: true,
-    }))
+    })
 }
 
 fn there(what: &str, applied: &str, object: Value, altered: Option<Altered>) -> Result<Applied, Error> {

@@ -634,14 +634,14 @@ async fn checked(
         Ok(None) => Ok(JobSeen::ArtifactMissing(format!(
             "the store has no {kind} {digest}, which the Job's result names"
         ))),
-        Err(error) => match error.refusal() {
+        Err(error) => {
             // The artifact is there, and its bytes are not whole or state nothing.
-            Some((_, words)) => Ok(JobSeen::Mismatch(words.to_owned())),
-            None => {
-                ctx.metrics.ledger_failed();
-                Ok(JobSeen::LedgerUnavailable(error.chain()))
+            if let Some((_, words)) = error.refusal() {
+                return Ok(JobSeen::Mismatch(words.to_owned()));
             }
-        },
+            ctx.metrics.ledger_failed();
+            Ok(JobSeen::LedgerUnavailable(error.chain()))
+        }
     }
 }
 

@@ -270,12 +270,14 @@ mod tests {
 
     use super::*;
 
+    type BeforeWrite = Box<dyn Fn() + Send>;
+
     /// One lease as an API server keeps it, on a clock that the test moves: the real one is asked in `tests/`.
     #[derive(Clone, Default)]
     struct Server {
         lease: Arc<Mutex<Option<Value>>>,
         down: Arc<Mutex<bool>>,
-        before_write: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
+        before_write: Arc<Mutex<Option<BeforeWrite>>>,
     }
 
     impl Server {

@@ -327,6 +327,10 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a watch hands over what it has seen"
+)]
 fn model_of<K: Resource<DynamicType = ()>>(child: PartialObjectMeta<K>) -> Option<ObjectRef<Guarded<Model>>> {
     let name = child.labels().get(labels::MODEL)?;
     Some(ObjectRef::new(name).within(&child.namespace()?))
@@ -659,29 +663,29 @@ mod tests {
         .unwrap()
     }
 
-    fn gone(known: &mut Known, event: watcher::Event<Guarded<Model>>) -> Vec<String> {
-        let gone = known.follow(&event).into_iter();
+    fn gone(known: &mut Known, event: &watcher::Event<Guarded<Model>>) -> Vec<String> {
+        let gone = known.follow(event).into_iter();
         gone.map(|metadata| metadata.uid.unwrap_or_default()).collect()
     }
 
     #[test]
     fn what_a_new_list_no_longer_has_is_gone_though_no_deletion_was_seen() {
         let mut known = Known::default();
-        assert!(gone(&mut known, watcher::Event::Init).is_empty());
+        assert!(gone(&mut known, &watcher::Event::Init).is_empty());
         for name in ["a", "b", "c"] {
-            assert!(gone(&mut known, watcher::Event::InitApply(model(name, name))).is_empty());
+            assert!(gone(&mut known, &watcher::Event::InitApply(model(name, name))).is_empty());
         }
-        assert!(gone(&mut known, watcher::Event::InitDone).is_empty());
-        assert_eq!(gone(&mut known, watcher::Event::Delete(model("a", "a"))), ["a"]);
+        assert!(gone(&mut known, &watcher::Event::InitDone).is_empty());
+        assert_eq!(gone(&mut known, &watcher::Event::Delete(model("a", "a"))), ["a"]);
         // The watch was away: b was deleted, c was deleted and made again.
-        gone(&mut known, watcher::Event::Init);
-        gone(&mut known, watcher::Event::InitApply(model("c", "c-2")));
-        assert_eq!(gone(&mut known, watcher::Event::InitDone), ["b", "c"]);
+        gone(&mut known, &watcher::Event::Init);
+        gone(&mut known, &watcher::Event::InitApply(model("c", "c-2")));
+        assert_eq!(gone(&mut known, &watcher::Event::InitDone), ["b", "c"]);
         assert_eq!(
-            gone(&mut known, watcher::Event::Apply(model("c", "c-3"))),
+            gone(&mut known, &watcher::Event::Apply(model("c", "c-3"))),
             ["c-2"]
         );
-        assert!(gone(&mut known, watcher::Event::Apply(model("c", "c-3"))).is_empty());
+        assert!(gone(&mut known, &watcher::Event::Apply(model("c", "c-3"))).is_empty());
     }
 
     #[test]

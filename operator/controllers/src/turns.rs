@@ -85,7 +85,7 @@ impl Turns {
             .or_insert_with(|| entry(version, State::Waits));
         let turn = queue::turn(
             &uid,
-            entries.iter().map(|(uid, entry)| (uid.as_str(), entry)),
+            &entries.iter().map(|(uid, entry)| (uid.as_str(), entry)),
             self.limits,
         );
         if turn == Turn::Now

@@ -354,7 +354,6 @@ fn is_free(key: &str) -> bool {
 
 fn carry_path(from: &Value, to: &mut Value, steps: &[&str]) {
     match (steps, &mut *to) {
-        ([], _) => {}
         (["*", rest @ ..], Value::Array(items)) => {
             for (index, item) in items.iter_mut().enumerate() {
                 match (from.get(index), rest) {
@@ -436,7 +435,7 @@ fn path(pointer: &str) -> String {
     for step in pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
         if step.chars().all(|letter| letter.is_ascii_digit()) || step.contains(['.', '/']) {
-            path.push_str(&format!("[{step}]"));
+            path.extend(["[", &step, "]"]);
         } else {
             if !path.is_empty() {
                 path.push('.');

@@ -194,8 +194,8 @@ pub fn of_pod(pod: &Pod, container: &str, events: &[Event], now: Timestamp) -> O
     if let Some(ended) = own.and_then(last_end) {
         return of_end(pod, container, ended);
     }
-    let before = status.init_container_statuses.iter().flatten();
-    if let Some(hindrance) = before.filter_map(|init| of_init(name, init)).next() {
+    let mut before = status.init_container_statuses.iter().flatten();
+    if let Some(hindrance) = before.find_map(|init| of_init(name, init)) {
         return Some(hindrance);
     }
     let scheduled = status

@@ -141,7 +141,7 @@ pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits:
 /// Whether the version of this uid, which is among the entries, may have a Job now.
 pub fn turn<'a>(
     uid: &str,
-    entries: impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone,
+    entries: &(impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone),
     limits: Limits,
 ) -> Turn {
     let Some((_, own)) = entries.clone().into_iter().find(|(other, _)| *other == uid) else {
@@ -212,7 +212,7 @@ mod tests {
         fn words(&self, uid: &str, per_namespace: usize, cluster: usize) -> Option<String> {
             match turn(
                 uid,
-                self.entries(),
+                &self.entries(),
                 Limits {
                     per_namespace,
                     cluster,

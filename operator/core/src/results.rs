@@ -282,13 +282,14 @@ mod tests {
 
     #[test]
     fn a_bundle_of_another_snapshot_spec_or_model_is_not_believed() {
-        let changes: [(&str, fn(&mut Stated)); 5] = [
+        type Change = fn(&mut Stated);
+        let changes: [(&str, Change); 5] = [
             ("snapshot", |stated| {
-                stated.snapshot = Some(Digest::from_bytes([9; 32]))
+                stated.snapshot = Some(Digest::from_bytes([9; 32]));
             }),
             ("snapshot", |stated| stated.snapshot = None),
             ("another spec", |stated| {
-                stated.training = Some(Digest::from_bytes([9; 32]))
+                stated.training = Some(Digest::from_bytes([9; 32]));
             }),
             ("images of one release", |stated| stated.training = None),
             ("model", |stated| stated.model = Some("lungs".into())),

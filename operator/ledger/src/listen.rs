@@ -60,7 +60,7 @@ impl Limits {
         per_address: 128,
         head_bytes: 8192,
         head_time: Duration::from_secs(10),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
         lifetime: None,
     };
 }

@@ -162,7 +162,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     case.promoted("heart-2", &[&alice]).await?;
     case.carried_out("alice promotes heart-2", "heart-2").await?;
     let before = case.house.effects().await?;
-    let old = case.house.heart.first.bundle.to_string();
+    let old = case.bundle_of("heart-1").await?;
     let outcome = case.version("heart-4", Some(&old)).await;
     case.tally
         .allowed("a tenant may name any bundle of the namespace", outcome);
@@ -308,7 +308,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .name_any();
     let digest = planned(&retrain);
     let approved = json!({"conditions": [{"type": "Approved", "status": "True", "reason": "Approved", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
-    let bundle = case.house.heart.second.bundle.to_string();
+    let bundle = case.bundle_of("heart-1").await?;
     let routes = json!({"routes": [{"version": "heart-1", "uid": "x", "digest": bundle, "weight": 100, "threshold": "0.5"}]});
     for (kind, object, status) in [
         (ApiResource::erase::<RemediationAction>(&()), &*name, approved),

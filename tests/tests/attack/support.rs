@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use kube::{
     Client, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
@@ -182,6 +182,13 @@ impl Case {
             })
             .await?;
         Ok(())
+    }
+
+    /// Digest of the bundle that a version was trained to.
+    pub async fn bundle_of(&self, version: &str) -> Result<String> {
+        let version = self.house.all::<ModelVersion>().get(version).await?;
+        let bundle = version.status.and_then(|status| status.bundle);
+        Ok(bundle.context("a trained version")?.digest.to_string())
     }
 
     pub async fn action(&self, name: &str) -> Result<RemediationAction> {

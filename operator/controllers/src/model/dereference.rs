@@ -381,7 +381,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": "heart-x", "ownerReferences": [
                 {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "heart-1", "uid": "set", "controller": true},
@@ -398,7 +398,7 @@ mod tests {
         .unwrap()
     }
 
-    fn words(status: Value) -> Option<String> {
+    fn words(status: &Value) -> Option<String> {
         refusal_of(&pod(status)).map(|refusal| refusal.message)
     }
 
@@ -445,7 +445,7 @@ mod tests {
             ),
             (json!({"containerStatuses": [own(creating)]}), None),
         ] {
-            assert_eq!(words(status.clone()).as_deref(), expected, "{status}");
+            assert_eq!(words(&status).as_deref(), expected, "{status}");
         }
     }
 
@@ -465,7 +465,7 @@ mod tests {
             let found = strays(&model, std::slice::from_ref(pod), sets);
             found.into_iter().next().map(|stray| stray.why)
         };
-        let made = pod(json!({}));
+        let made = pod(&json!({}));
         assert_eq!(why(&made, &[set("heart", "good")]), None);
         assert_eq!(why(&made, &[]), None, "its set is gone, and takes it along");
         let image = why(&made, &[set("heart", "other")]).unwrap();

@@ -706,13 +706,13 @@ fn a_name_that_a_person_took_does_not_take_the_window() {
             .collect::<Vec<_>>()
     };
     let name = report_name("heart-1", at(3600));
-    assert_eq!(due(&[]), [name.clone()]);
+    assert_eq!(due(&[]), std::slice::from_ref(&name));
     // Without an owner, and with one but on other rows.
     let mut persons = made(3600);
     persons.metadata.owner_references = None;
     let mut forged = made(3600);
     forged.spec.start_time = Time(at(3599));
-    assert_eq!(due(&[persons, forged]), [name.clone()]);
+    assert_eq!(due(&[persons, forged]), std::slice::from_ref(&name));
     // The operator's own report under the second name.
     let mut second = made(3600);
     second.metadata.name = Some(format!("{name}-0a1b2c3d"));

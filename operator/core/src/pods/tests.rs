@@ -65,8 +65,8 @@ fn seen(job: &Job, pods: &[Pod], events: &[Event], second: i64) -> Option<(Cause
     of_job(job, pods, OURS, events, at(second)).map(|found| (found.cause, found.message))
 }
 
-fn cause(pod: Pod) -> Option<Cause> {
-    of_pod(&pod, OURS, &[], at(2)).map(|found| found.cause)
+fn cause(pod: &Pod) -> Option<Cause> {
+    of_pod(pod, OURS, &[], at(2)).map(|found| found.cause)
 }
 
 // === no Pod ===
@@ -160,16 +160,16 @@ fn an_image_that_cannot_be_pulled_is_reported_though_a_sidecar_stands_first() {
 
 #[test]
 fn a_container_that_cannot_be_made_is_no_fault_of_the_program() {
-    let found = cause(waiting("CreateContainerConfigError", "secret \"x\" not found"));
+    let found = cause(&waiting("CreateContainerConfigError", "secret \"x\" not found"));
     assert_eq!(found, Some(Cause::Configuration));
     let exec = ended(&json!({"exitCode": 128, "reason": "StartError", "message": "no such file"}));
-    assert_eq!(cause(exec), Some(Cause::Configuration));
+    assert_eq!(cause(&exec), Some(Cause::Configuration));
     assert!(Cause::Configuration.is_infrastructure());
 }
 
 #[test]
 fn a_container_that_is_just_being_made_is_no_hindrance() {
-    assert_eq!(cause(waiting("ContainerCreating", "")), None);
+    assert_eq!(cause(&waiting("ContainerCreating", "")), None);
     let found = of_pod(&waiting("ContainerCreating", ""), OURS, &[], at(21)).unwrap();
     assert_eq!(found.cause, Cause::Pending, "until it takes long");
 }
@@ -246,19 +246,19 @@ fn the_end_of_a_sidecar_is_not_the_end_of_the_program() {
         "{}",
         found.message
     );
-    assert_eq!(cause(ended(&json!({"exitCode": 0}))), None);
+    assert_eq!(cause(&ended(&json!({"exitCode": 0}))), None);
 }
 
 #[test]
 fn a_pod_that_was_evicted_or_preempted_is_no_fault_of_the_program() {
     let evicted = pod(&json!({"phase": "Failed", "reason": "Evicted",
         "message": "The node was low on resource: ephemeral-storage."}));
-    assert_eq!(cause(evicted), Some(Cause::Disrupted));
+    assert_eq!(cause(&evicted), Some(Cause::Disrupted));
     let preempted = pod(&json!({"phase": "Failed", "conditions": [
         {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "preempting"}],
         "containerStatuses": [{"name": OURS, "ready": false, "restartCount": 0, "image": "", "imageID": "",
             "state": {"terminated": {"exitCode": 143}}}]}));
-    assert_eq!(cause(preempted), Some(Cause::Disrupted));
+    assert_eq!(cause(&preempted), Some(Cause::Disrupted));
 }
 
 #[test]
