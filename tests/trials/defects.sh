@@ -4,6 +4,10 @@
 #
 #   defects.sh            every patch in defects/
 #   defects.sh PATCH…     these alone
+#
+# A patch names the test that must catch it in a line before its first file, with a filter that fits this test:
+#   Caught by: cargo test -p CRATE --lib NAME
+# A patch without such a line must be caught by the trials.
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/cluster/lib.sh
@@ -37,11 +41,23 @@ done < "$COPY.files"
 # A patch that stays where this script ends is undone by the copying above, the next time.
 undo() { (cd "$COPY" && patch --quiet --reverse -p1 < "$patch"); }
 
-caught=0
-for patch in "${patches[@]}"; do
-  name=$(basename "$patch" .patch)
-  (cd "$COPY" && patch --quiet --forward -p1 < "$patch") || die "$name does not apply to this state of the repository"
-  echo "seeded: $name"
+# The named test fails. A build that fails, or a filter that fits no test, catches nothing.
+caught_by_test() {
+  local words
+  read -r -a words <<< "$1"
+  [ "${words[*]:0:2}" = "cargo test" ] || die "$name: \"$1\" is not a cargo test"
+  (cd "$COPY" && cargo_counted defects-build test --locked --no-run "${words[@]:2}")
+  if (cd "$COPY" && cargo test --locked "${words[@]:2}") > "$COPY.log" 2>&1; then
+    last_lines 20 "$COPY.log" >&2
+    die "$name was not found by: $1"
+  fi
+  grep -E '^test .* FAILED$' "$COPY.log" || {
+    last_lines 20 "$COPY.log" >&2
+    die "$name: the command failed and no test of it did: $1"
+  }
+}
+
+caught_by_trials() {
   (cd "$COPY" && cargo_counted defects-build build --locked -p modelward-trials --bin trials)
   "$CARGO_TARGET_DIR/debug/trials" --story approved --site 'POST modelversions' --expect-violations > "$COPY.log" 2>&1 || {
     last_lines 20 "$COPY.log" >&2
@@ -49,6 +65,15 @@ for patch in "${patches[@]}"; do
   }
   grep -hE '^ +I[0-9]' "$COPY.log" | sed -E 's/-[0-9a-f]{8}\b/-…/g; s/sha256:[0-9a-f]+/sha256:…/g' | cut -c1-180 | sort -u | sed -n 1,4p
   tail -n 1 "$COPY.log"
+}
+
+caught=0
+for patch in "${patches[@]}"; do
+  name=$(basename "$patch" .patch)
+  (cd "$COPY" && patch --quiet --forward -p1 < "$patch") || die "$name does not apply to this state of the repository"
+  echo "seeded: $name"
+  command=$(sed -n '/^--- /q; s/^Caught by: //p' "$patch")
+  if [ -n "$command" ]; then caught_by_test "$command"; else caught_by_trials; fi
   undo
   caught=$((caught + 1))
 done

@@ -14,11 +14,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::{
-    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::{core::v1::Namespace, rbac::v1::ClusterRole},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
     config::AuthInfo,
 };
 use tokio::sync::OnceCell;
@@ -41,6 +42,10 @@ pub enum User {
     Carol,
     /// And one more.
     Dave,
+    /// A person with the built-in role `edit`, where a test grants it.
+    Eve,
+    /// Kubernetes' own controllers where they share one credential.
+    Controllers,
 }
 
 /// A running pair of kube-apiserver and etcd.
@@ -61,7 +66,15 @@ static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
 // === impl User ===
 
 impl User {
-    const ALL: [Self; 5] = [Self::Admin, Self::Alice, Self::Bob, Self::Carol, Self::Dave];
+    const ALL: [Self; 7] = [
+        Self::Admin,
+        Self::Alice,
+        Self::Bob,
+        Self::Carol,
+        Self::Dave,
+        Self::Eve,
+        Self::Controllers,
+    ];
 
     /// The name that the API server knows the user by.
     pub const fn name(self) -> &'static str {
@@ -71,6 +84,8 @@ impl User {
             Self::Bob => "bob",
             Self::Carol => "carol@example.com",
             Self::Dave => "dave",
+            Self::Eve => "eve",
+            Self::Controllers => "system:kube-controller-manager",
         }
     }
 
@@ -82,6 +97,8 @@ impl User {
             Self::Bob => "bob-of-a-test",
             Self::Carol => "carol-of-a-test",
             Self::Dave => "dave-of-a-test",
+            Self::Eve => "eve-of-a-test",
+            Self::Controllers => "controllers-of-a-test",
         }
     }
 }
@@ -111,7 +128,11 @@ impl ApiServer {
 
         run(Command::new("openssl").args(["genrsa", "-out", &at("sa.key"), "2048"]))?;
         let users = User::ALL.map(|user| {
-            let group = if user == User::Admin { "system:masters" } else { "" };
+            let group = match user {
+                // What each controller may do is the concern of Kubernetes: here they may do everything, under their name.
+                User::Admin | User::Controllers => "system:masters",
+                _ => "",
+            };
             format!("{},{},{},\"{group}\"\n", user.token(), user.name(), user.name())
         });
         fs::write(at("tokens.csv"), users.concat())?;
@@ -208,6 +229,32 @@ impl ApiServer {
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
         })
         .to_string()
+    }
+
+    /// A document of the API server's OpenAPI v3: `apis/apps/v1`, `api/v1`.
+    pub async fn openapi(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let request = http_get(&format!("/openapi/v3/{path}"))?;
+        Ok(self.client().request(request).await?)
+    }
+
+    /// Writes the rules of the built-in roles `view`, `edit` and `admin` from the roles that are aggregated to them. A
+    /// controller does this in a cluster, and there is none here.
+    pub async fn aggregate_roles(&self) -> anyhow::Result<()> {
+        let roles = Api::<ClusterRole>::all(self.client());
+        for name in ["view", "edit", "admin"] {
+            let label = format!("rbac.authorization.k8s.io/aggregate-to-{name}=true");
+            let parts = roles.list(&ListParams::default().labels(&label)).await?;
+            let rules: Vec<_> = parts
+                .items
+                .into_iter()
+                .flat_map(|role| role.rules)
+                .flatten()
+                .collect();
+            anyhow::ensure!(!rules.is_empty(), "no role is aggregated to {name}");
+            let patch = Patch::Merge(serde_json::json!({"rules": rules}));
+            roles.patch(name, &PatchParams::default(), &patch).await?;
+        }
+        Ok(())
     }
 
     /// The kubectl of the test API server's release, signed in as this user.

@@ -8,7 +8,9 @@
 pub mod apiserver;
 pub mod chart;
 pub mod faults;
+pub mod fields;
 pub mod front;
 pub mod played;
 pub mod postgres;
+pub mod raw;
 pub mod wait;

@@ -26,6 +26,7 @@ use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, Prob
 use modelward_core::policy::Policy;
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
+    apiserver::User,
     faults::{At, Cut, Faults},
     front::Front,
     played::Played,
@@ -64,6 +65,8 @@ pub struct House {
     pub policy: Policy,
     /// The way through Services.
     front: Front,
+    /// Whether its operator promises the policies on what it makes.
+    pub children: bool,
     kube: Client,
     /// Seconds that its clock is ahead.
     ahead: Arc<AtomicI64>,
@@ -101,7 +104,7 @@ impl House {
         let kube = world.admin.clone();
         let namespace = world.api.namespace().await;
         let heart = Heart::publish(&Store(world.artifacts(&namespace)))?;
-        let played = Played::start(kube.clone(), &namespace);
+        let played = Played::start(world.person(User::Controllers)?, &namespace);
         let trainer = heart.clone();
         played.jobs(move |job| trainer.trains(job));
         let house = Self {
@@ -116,6 +119,7 @@ impl House {
                 plan_seconds: PLAN,
                 ..Policy::default()
             },
+            children: false,
             kube,
             ahead: Arc::new(AtomicI64::new(ahead)),
             lives: Arc::default(),
@@ -143,7 +147,7 @@ impl House {
             training_deadline_seconds: 3600,
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
-            gate_children: false,
+            gate_children: self.children,
             ignore_differences: Vec::new(),
             upgrade_at_once: 1,
             prober: ProberConfig {

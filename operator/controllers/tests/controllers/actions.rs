@@ -26,7 +26,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     calls::Freeze,
-    support::{House, Store, digest_of, locked, stage_of, trains, until},
+    support::{House, Store, digest_of, locked, stage_of, trains, until, version},
 };
 
 /// Rights of the chart that the other stories have no use for: they are of a cluster without a gate.
@@ -128,17 +128,23 @@ async fn at_work(house: &House) -> Result<()> {
     let record: Model = serde_json::from_value(json!({
         "apiVersion": "modelward.io/v1alpha1", "kind": "Model", "metadata": {"name": "probe"}, "spec": {},
     }))?;
+    let mut content = version("probe-1");
+    content["apiVersion"] = "modelward.io/v1alpha1".into();
+    content["kind"] = "ModelVersion".into();
+    let probe: ModelVersion = serde_json::from_value(content)?;
     until("the operator to be known to the gate", async || {
         let as_operator = Api::<Model>::namespaced(client.clone(), &house.namespace);
         let ours = as_operator.create(&dry, &record).await.is_ok();
         let others = house.all::<Model>().create(&dry, &record).await.is_err();
-        Ok((ours && others).then_some(()))
+        // Refused for want of a maker until the policy that stamps makers is at work.
+        let stamped = house.all::<ModelVersion>().create(&dry, &probe).await.is_ok();
+        Ok((ours && others && stamped).then_some(()))
     })
     .await
 }
 
 /// A house where `heart-1` serves.
-async fn serving() -> Result<House> {
+pub async fn serving() -> Result<House> {
     let mut house = house_on(gated().await).await?;
     house.start_operator().await?;
     house.apply_version("heart-1").await?;
@@ -157,7 +163,7 @@ async fn annotate(house: &House, user: User, name: &str, more: Value) -> Result<
     api.patch(name, &PatchParams::default(), &patch).await.map(|_| ())
 }
 
-async fn approve(house: &House, user: User, name: &str) -> Result<(), kube::Error> {
+pub async fn approve(house: &House, user: User, name: &str) -> Result<(), kube::Error> {
     annotate(house, user, name, json!({annotations::APPROVE: "true"})).await
 }
 
@@ -191,7 +197,7 @@ fn words(action: &RemediationAction, kind: &str) -> String {
 }
 
 /// The action that was proposed for this version, with a plan that waits.
-async fn proposed(house: &House, version: &str) -> Result<String> {
+pub async fn proposed(house: &House, version: &str) -> Result<String> {
     let found = until(&format!("a proposal to promote {version}"), async || {
         let all = house
             .all::<RemediationAction>()

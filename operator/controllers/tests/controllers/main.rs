@@ -10,6 +10,7 @@ mod calls;
 mod data;
 mod drift;
 mod lease;
+mod rest;
 mod results;
 mod serving;
 mod story;

@@ -1,0 +1,26 @@
+//! Objects as the API server writes them, without a type that could drop or refuse a field.
+
+use http::Request;
+use kube::Client;
+use serde_json::Value;
+
+/// Reads what is at this path.
+pub async fn get(client: &Client, path: &str) -> kube::Result<Value> {
+    let request = Request::get(path).body(Vec::new());
+    client.request(request.map_err(kube::Error::HttpError)?).await
+}
+
+/// Replaces what is at this path, which may end in a query.
+pub async fn put(client: &Client, path: &str, body: &Value) -> kube::Result<Value> {
+    let body = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
+    let request = Request::put(path)
+        .header("content-type", "application/json")
+        .body(body);
+    client.request(request.map_err(kube::Error::HttpError)?).await
+}
+
+/// Deletes what is at this path, which may end in a query.
+pub async fn delete(client: &Client, path: &str) -> kube::Result<Value> {
+    let request = Request::delete(path).body(Vec::new());
+    client.request(request.map_err(kube::Error::HttpError)?).await
+}
