@@ -247,7 +247,7 @@ impl ApiServer {
             let rules: Vec<_> = parts
                 .items
                 .into_iter()
-                .flat_map(|role| role.rules)
+                .filter_map(|role| role.rules)
                 .flatten()
                 .collect();
             anyhow::ensure!(!rules.is_empty(), "no role is aggregated to {name}");

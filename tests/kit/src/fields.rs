@@ -337,17 +337,15 @@ impl Walk<'_> {
             }
             Shape::List(items) => self.visit_list(items, field, path, found, adds),
             Shape::Map(values) => self.visit_map(values, field, path, found, adds),
-            Shape::Leaf => match found {
-                Some(current) => {
-                    let values = schemas.values(schema, field, Some(current), self.hints);
+            Shape::Leaf => {
+                let values = schemas.values(schema, field, found, self.hints);
+                if found.is_some() {
                     self.set(field, Change::Changed, path, &values);
                     self.remove(field, path);
-                }
-                None => {
-                    let values = schemas.values(schema, field, None, self.hints);
+                } else {
                     self.set(field, Change::Added, path, &values);
                 }
-            },
+            }
         }
     }
 
@@ -375,13 +373,11 @@ impl Walk<'_> {
             if matches!(schemas.shape(items), Shape::Leaf) {
                 let values = schemas.values(items, &each, None, self.hints);
                 self.set(&each, Change::Added, path, &values);
+            } else if present.is_empty() {
+                self.visit(items, &each, path, None, true);
             } else {
-                if present.is_empty() {
-                    self.visit(items, &each, path, None, true);
-                } else {
-                    let item = schemas.minimal(items, &each, None, self.hints);
-                    self.set(&each, Change::Added, path, &[item]);
-                }
+                let item = schemas.minimal(items, &each, None, self.hints);
+                self.set(&each, Change::Added, path, &[item]);
             }
             path.pop();
         }

@@ -222,17 +222,17 @@ impl Subject {
         })
     }
 
-    /// What an edit changed, outside of what the API server counts by itself.
-    pub fn changed(&self, before: &Value, after: &Value) -> Vec<Vec<String>> {
-        let mut found = differences(before, after);
-        found.retain(|path| !is_bookkeeping(path));
-        found
-    }
-
     /// Whether all of this is in the written list of what others may set.
     pub fn is_listed(&self, paths: &[Vec<String>]) -> bool {
         paths.iter().all(|path| hints::is_listed(self.kind, path))
     }
+}
+
+/// What an edit changed, outside of what the API server counts by itself.
+pub fn changed(before: &Value, after: &Value) -> Vec<Vec<String>> {
+    let mut found = differences(before, after);
+    found.retain(|path| !is_bookkeeping(path));
+    found
 }
 
 /// Fields that the API server writes with every change, and which object it is.

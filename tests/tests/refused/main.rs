@@ -70,7 +70,7 @@ async fn judge(eve: &Client, subject: &Subject, edit: &Edit, table: &mut Table) 
         let body = candidate.apply(&subject.object);
         let found = match put(eve, &subject.path, edit, &body, true).await {
             Ok(after) => {
-                let changed = subject.changed(&subject.object, &after);
+                let changed = fields::changed(&subject.object, &after);
                 if changed.is_empty() {
                     Outcome::Nothing
                 } else if subject.is_listed(&changed) {

@@ -52,14 +52,14 @@ struct Held<'a> {
 
 impl<'a> Held<'a> {
     /// Holds the clock where it is.
-    fn hold(house: &'a House) -> Result<Self> {
+    fn hold(house: &'a House) -> Self {
         let now = Timestamp::now();
         *locked(&house.clock) = Some(now);
-        Ok(Self {
+        Self {
             house,
             now,
             touched: AtomicUsize::new(0),
-        })
+        }
     }
 
     /// Waits until the operator has written nothing for a while, then moves its clock on by a minute and shows it every
@@ -302,7 +302,7 @@ async fn without_right(house: &House, group: &str, resource: &str, verbs: &[&str
 #[tokio::test]
 async fn rests_while_nothing_is_in_the_way() -> Result<()> {
     let house = House::open().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
     held.rests().await
@@ -313,7 +313,7 @@ async fn rests_while_a_quota_refuses_jobs() -> Result<()> {
     let mut house = House::without_operator(None).await?;
     quota::<Job>(&house, "count/jobs.batch", 0, job()).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -323,7 +323,7 @@ async fn rests_while_a_quota_refuses_the_configuration_of_a_job() -> Result<()> 
     let mut house = House::without_operator(None).await?;
     quota::<ConfigMap>(&house, "configmaps", 1, json!({"metadata": {"name": "refused"}})).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -339,7 +339,7 @@ async fn rests_while_a_quota_refuses_the_record_of_a_model() -> Result<()> {
     )
     .await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -349,7 +349,7 @@ async fn rests_while_a_quota_refuses_what_serves() -> Result<()> {
     let mut house = House::without_operator(None).await?;
     quota::<Deployment>(&house, "count/deployments.apps", 0, deployment()).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -359,7 +359,7 @@ async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_jobs() -> Resul
     let mut house = House::without_operator(None).await?;
     let webhook = dead_webhook::<Job>(&house, "batch", "jobs", job()).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await?;
     webhook.remove().await
@@ -370,7 +370,7 @@ async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_what_serves() -
     let mut house = House::without_operator(None).await?;
     let webhook = dead_webhook::<Deployment>(&house, "apps", "deployments", deployment()).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await?;
     webhook.remove().await
@@ -381,7 +381,7 @@ async fn rests_without_the_right_to_create_jobs() -> Result<()> {
     let mut house = House::without_operator(None).await?;
     without_right(&house, "batch", "jobs", &["create"]).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -391,7 +391,7 @@ async fn rests_without_the_right_to_write_services() -> Result<()> {
     let mut house = House::without_operator(None).await?;
     without_right(&house, "", "services", &["create", "patch"]).await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -399,7 +399,7 @@ async fn rests_without_the_right_to_write_services() -> Result<()> {
 #[tokio::test]
 async fn rests_while_a_rollout_is_paused() -> Result<()> {
     let house = House::open().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
     house
@@ -414,7 +414,7 @@ async fn rests_while_a_dataset_does_not_come() -> Result<()> {
     let mut house = House::without_operator(None).await?;
     house.delete::<ConfigMap>("heart-disease").await?;
     house.start_operator().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     held.rests().await
 }
@@ -422,7 +422,7 @@ async fn rests_while_a_dataset_does_not_come() -> Result<()> {
 #[tokio::test]
 async fn rests_while_an_action_waits_and_after_it_is_deleted() -> Result<()> {
     let house = serving().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
     held.rests().await?;
@@ -433,7 +433,7 @@ async fn rests_while_an_action_waits_and_after_it_is_deleted() -> Result<()> {
 #[tokio::test]
 async fn rests_after_an_action_under_way_is_deleted() -> Result<()> {
     let house = serving().await?;
-    let mut held = Held::hold(&house)?;
+    let mut held = Held::hold(&house);
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
     // Its Pods never come up, so the action has its claim for as long as it is there.
