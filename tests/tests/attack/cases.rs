@@ -10,7 +10,7 @@ use kube::{
 use modelward_crds::{
     ActionType, DriftReport, Model, ModelVersion, RemediationAction,
     annotations::{APPROVE, DECISION_PREFIX, REJECT},
-    gate::{DECISIONS, STATUS, VERSIONS},
+    gate::{DECISIONS, RECORDS, STATUS, VERSIONS},
 };
 use modelward_trials::{stage::PLAN, story};
 use serde_json::json;
@@ -282,13 +282,23 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .of::<RemediationAction>(&case.bob)
         .patch(&name, &PatchParams::default(), &Patch::Merge(risk.clone()))
         .await;
-    case.tally.allowed("a label on an action", outcome);
+    case.tally.refused(
+        "a label of a lower risk on an action",
+        By::Policy(RECORDS),
+        "modelward.io/risk",
+        outcome,
+    );
     let outcome = case
         .house
         .of::<ModelVersion>(&case.bob)
         .patch("heart-1", &PatchParams::default(), &Patch::Merge(risk))
         .await;
-    case.tally.allowed("a label on a version", outcome);
+    case.tally.refused(
+        "a label of a lower risk on a version",
+        By::Policy(RECORDS),
+        "modelward.io/risk",
+        outcome,
+    );
     case.house.settles().await?;
     let plan = case.action(&name).await?.status.and_then(|status| status.plan);
     case.tally.is(

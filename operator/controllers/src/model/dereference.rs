@@ -183,20 +183,20 @@ fn version_seen(version: &ModelVersion) -> VersionSeen {
 }
 
 /// Whether a version needs nothing but time until it has passed its gates or has failed: it is not stalled, and it does not
-/// wait for data.
+/// wait for data or for a bundle that is absent.
 fn is_pending(version: &ModelVersion) -> bool {
     let conditions = version
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    let waits_for_data = conditions
-        .iter()
-        .any(|condition| condition.reason == reasons::DATASET_NOT_FOUND);
+    let waits_for_input = conditions.iter().any(|condition| {
+        [reasons::DATASET_NOT_FOUND, reasons::ARTIFACT_MISSING].contains(&condition.reason.as_str())
+    });
     version.metadata.deletion_timestamp.is_none()
         && !conditions::is_true(conditions, types::GATES_PASSED)
         && !conditions::is_true(conditions, types::STALLED)
-        && !waits_for_data
+        && !waits_for_input
 }
 
 fn action_seen(action: &RemediationAction) -> ActionSeen {

@@ -503,13 +503,13 @@ async fn a_job_that_an_eviction_ended_is_made_again_and_spends_no_attempt() -> R
         )
         .await?;
     let waits = house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "Disrupted")
+        .wait("heart-1", "waiting for its next Job", |version: &ModelVersion| {
+            message(version, types::READY).contains("no attempt is used up")
+        })
         .await?;
     let text = message(&waits, types::READY);
-    ensure!(
-        text.contains("low on resource: memory") && text.contains("no attempt is used up"),
-        "{text}"
-    );
+    ensure!(text.contains("low on resource: memory"), "{text}");
+    ensure!(says(&waits, types::DATA_VALID, "Unknown", "Disrupted"), "{text}");
     let attempt = waits
         .status
         .and_then(|status| status.snapshot_attempt)

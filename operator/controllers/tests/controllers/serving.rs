@@ -570,7 +570,8 @@ async fn a_change_of_any_field_of_any_child_is_put_back_whole_within_ten_seconds
             begun.elapsed()
         );
     }
-    ensure!(house.metric("tampered_total", "") >= 22.0);
+    // Each of the 22 but the number of Pods, which the autoscaler may have restored first.
+    ensure!(house.metric("tampered_total", "") >= 21.0);
     house
         .wait_event(
             "RoutesTampered",
