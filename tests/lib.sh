@@ -222,11 +222,20 @@ post() {
 
 # === traffic ===
 
+# The Secret with the keys of a model, once there is one.
+keys_of() { # NAMESPACE MODEL
+  local secret
+  secret=$(field "$1" "model/$2" .status.keySecret)
+  [ -n "$secret" ] && echo "$secret"
+}
+
 # A Pod of the client: `client NAMESPACE POD MODEL ARGUMENT…`, with the model's traffic key at /key and, of a
 # replay, the data at /data.
 client() {
-  local namespace=$1 pod=$2 model=$3 image arguments
+  local namespace=$1 pod=$2 model=$3 image arguments secret
   shift 3
+  await 60 "the keys of $model are made" keys_of "$namespace" "$model"
+  secret=$(keys_of "$namespace" "$model")
   image=$("$CLUSTER_SCRIPTS/images.sh" name tests)
   arguments=$(jq -nc '$ARGS.positional' --args -- "$@")
   kubectl delete --namespace "$namespace" pod "$pod" --ignore-not-found --grace-period=1 >/dev/null
@@ -249,7 +258,7 @@ spec:
       volumeMounts: [{name: tmp, mountPath: /tmp}, {name: key, mountPath: /key, readOnly: true}, {name: data, mountPath: /data, readOnly: true}]
   volumes:
     - {name: tmp, emptyDir: {}}
-    - {name: key, secret: {secretName: $model-modelward, items: [{key: traffic.key, path: traffic.key}]}}
+    - {name: key, secret: {secretName: $secret, items: [{key: traffic.key, path: traffic.key}]}}
     - {name: data, configMap: {name: heart-disease, optional: true}}
 Y
 }

@@ -203,10 +203,10 @@ pub(crate) async fn seen(
         }));
     }
     // A container that was added keeps the Pod, and with it the Job, from ending: ours has failed for good.
+    // Without one the Pod ends a moment later, and the Job decides whether it starts another.
     let held = pods.iter().find_map(|pod| {
-        let running = pod.status.as_ref()?.phase.as_deref() == Some("Running");
         let failed = pods::of_end(pod, CONTAINER, pods::end_of(pod, CONTAINER)?)?;
-        running.then_some(failed)
+        pods::other_runs(pod, CONTAINER).then_some(failed)
     });
     if let Some(failed) = held {
         return Ok(ended(&pods, stage, || failed));

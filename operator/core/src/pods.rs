@@ -278,13 +278,22 @@ pub fn end_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTer
 
 /// Whether this container of a Pod runs now.
 pub fn runs(pod: &Pod, container: &str) -> bool {
+    running(pod).any(|name| name == container)
+}
+
+/// Whether another container of a Pod than this one runs now.
+pub fn other_runs(pod: &Pod, container: &str) -> bool {
+    running(pod).any(|name| name != container)
+}
+
+/// Names of the containers of a Pod that run now.
+fn running(pod: &Pod) -> impl Iterator<Item = &str> {
     let statuses = pod
         .status
         .iter()
         .flat_map(|status| status.container_statuses.iter().flatten());
-    statuses
-        .filter(|found| found.name == container)
-        .any(|found| found.state.as_ref().is_some_and(|state| state.running.is_some()))
+    let runs = |found: &&ContainerStatus| found.state.as_ref().is_some_and(|state| state.running.is_some());
+    statuses.filter(runs).map(|found| found.name.as_str())
 }
 
 /// What ended the Pod from outside.

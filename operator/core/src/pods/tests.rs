@@ -328,3 +328,20 @@ fn each_cause_has_a_reason_of_its_own_and_is_found_by_it() {
     }
     assert_eq!(Cause::from_reason("DatasetNotFound"), None);
 }
+
+#[test]
+fn only_a_container_beside_ours_that_still_runs_keeps_a_pod_from_ending() {
+    let pod = |beside: Value| -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p"},
+            "status": {"phase": "Running", "containerStatuses": [
+                {"name": OURS, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                 "state": {"terminated": {"exitCode": 137}}},
+                {"name": "proxy", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": beside},
+            ]},
+        }))
+        .unwrap()
+    };
+    assert!(other_runs(&pod(json!({"running": {}})), OURS));
+    assert!(!other_runs(&pod(json!({"terminated": {"exitCode": 0}})), OURS));
+}
