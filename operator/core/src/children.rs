@@ -5,7 +5,7 @@
 //!
 //! * `status`, and the metadata that the API server keeps (uid, resourceVersion, generation, managed fields, times),
 //! * labels and annotations without a prefix of `modelward.io`, `kubernetes.io` or `k8s.io`, and the few annotations in
-//!   [`FREE_ANNOTATIONS`],
+//!   `FREE_ANNOTATIONS`,
 //! * the Deployment's `spec.replicas` within the autoscaler's bounds,
 //! * `kubectl.kubernetes.io/restartedAt` of the Pod template,
 //! * the Service's addresses and address families,
