@@ -161,7 +161,7 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
         let uid = version.uid().unwrap_or_default();
         ctx.versions_backoff.succeeded(&key(version));
         ctx.forget_told(&uid);
-        ctx.turns.leave(&uid);
+        ctx.turns.bury(&uid);
     });
     let jobs = watching.objects_metadata::<Job>(labels::VERSION);
     let job_pods = watching.objects_metadata::<Pod>(labels::VERSION);

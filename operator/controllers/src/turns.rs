@@ -4,7 +4,7 @@
 //! moment later, and what is not recorded when the process ends is free again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     sync::{Mutex, PoisonError},
 };
@@ -26,16 +26,28 @@ use crate::run::{CONCURRENCY, Guarded};
 /// Reconciles that one namespace may have at the same time: the rest are for the others.
 const OF_ONE_NAMESPACE: u16 = CONCURRENCY - 2;
 
+/// Deleted versions that are remembered: far more than there are reconciles under way, of which each may still end with a
+/// note about one.
+const GONE: usize = 1024;
+
 type Woken = ObjectRef<Guarded<ModelVersion>>;
 
 /// The queue for Jobs, and the shares of namespaces in the reconciles.
 pub(crate) struct Turns {
     limits: Limits,
-    entries: Mutex<BTreeMap<String, Entry>>,
+    entries: Mutex<Entries>,
     seeded: OnceCell<()>,
     wake: UnboundedSender<Woken>,
     woken: Mutex<Option<UnboundedReceiver<Woken>>>,
     active: Mutex<BTreeMap<String, u16>>,
+}
+
+/// The versions in the queue, by uid.
+#[derive(Default)]
+struct Entries {
+    present: BTreeMap<String, Entry>,
+    /// Uids of versions that were deleted last, the newest at the end: none of them comes back.
+    gone: VecDeque<String>,
 }
 
 /// A reconcile of a namespace; its share is free again when this is dropped.
@@ -69,7 +81,9 @@ impl Turns {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             for version in &versions {
                 if let Some(state) = version.status.as_ref().and_then(state) {
-                    entries.insert(version.uid().unwrap_or_default(), entry(version, state));
+                    entries
+                        .present
+                        .insert(version.uid().unwrap_or_default(), entry(version, state));
                 }
             }
         };
@@ -80,6 +94,11 @@ impl Turns {
     pub(crate) fn ask(&self, version: &ModelVersion) -> Turn {
         let uid = version.uid().unwrap_or_default();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.gone.contains(&uid) {
+            // What it would make goes with it.
+            return Turn::Now;
+        }
+        let entries = &mut entries.present;
         entries
             .entry(uid.clone())
             .or_insert_with(|| entry(version, State::Waits));
@@ -110,8 +129,21 @@ impl Turns {
         self.set(uid, None);
     }
 
+    /// Takes a deleted version out of the queue for good: a reconcile of it that is still under way does not bring it back.
+    pub(crate) fn bury(&self, uid: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.gone.len() >= GONE {
+            entries.gone.pop_front();
+        }
+        entries.gone.push_back(uid.to_owned());
+        drop(entries);
+        self.leave(uid);
+    }
+
     fn set(&self, uid: &str, now: Option<Entry>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now.filter(|_| !entries.gone.iter().any(|gone| gone == uid));
+        let entries = &mut entries.present;
         let state = now.as_ref().map(|entry| entry.state);
         let before = match now {
             Some(entry) => entries.insert(uid.to_owned(), entry),
@@ -228,6 +260,17 @@ mod tests {
             per_namespace: 1,
             cluster: 9,
         })
+    }
+
+    #[tokio::test]
+    async fn a_deleted_version_is_not_brought_back_by_a_reconcile_that_was_under_way() {
+        let turns = one_at_a_time();
+        turns.seed(|| async { Vec::new() }).await;
+        let (first, second) = (version("a", &training()), version("b", &json!({})));
+        assert_eq!(turns.ask(&first), Turn::Now);
+        turns.bury("a");
+        turns.note(&first, first.status.as_ref().unwrap());
+        assert_eq!(turns.ask(&second), Turn::Now);
     }
 
     #[tokio::test]
