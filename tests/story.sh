@@ -557,7 +557,7 @@ the_loop_is_taken_away() {
 
 no_children_of_the_loop() {
   local left
-  left=$(kubectl get --namespace "$NAMESPACE" deployments,services --selector 'modelward.io/model in (loop,refused)' -o name) && [ -z "$left" ] &&
+  left=$(kubectl get --namespace "$NAMESPACE" deployments,services,pods --selector 'modelward.io/model in (loop,refused)' -o name) && [ -z "$left" ] &&
     left=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model | IN("loop", "refused")) | .metadata.name') && [ -z "$left" ]
 }
 
