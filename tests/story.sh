@@ -27,15 +27,17 @@ check() {
   (
     set -e
     "$2"
-  )
+  ) 2>"$WORK/errors"
   code=$?
   set -e
-  if [ $code != 0 ]; then
-    word=FAILS
-    FAILED=$((FAILED + 1))
-  fi
+  [ $code = 0 ] || word=FAILS
+  cat "$WORK/errors" >&2
   CHECKS+=("$(printf '%-6s %7s s  %s' "$word" "$(seconds_since "$from")" "$1")")
   printf '   %s, %s s\n' "$word" "$(seconds_since "$from")"
+  [ $code != 0 ] || return 0
+  FAILED=$((FAILED + 1))
+  # Again in the table, for readers who see the last lines alone.
+  CHECKS[-1]+=$'\n'$(sed -nE 's/^(error|failed): /                  &/p' "$WORK/errors" | tail -1)
 }
 FAILED=0
 
@@ -98,10 +100,6 @@ waits_for_its_data() {
 }
 
 predicts_what_the_trainer_scores() {
-  # And one who may change everything in the namespace that the built-in role edit lets her change.
-person eve "$WORK/eve.kubeconfig"
-kubectl create rolebinding editors --namespace "$NAMESPACE" --clusterrole edit --user eve >/dev/null
-rows_as_json 303 >"$WORK/rows.json"
   served_as_scored heart heart-1
 }
 
@@ -609,7 +607,7 @@ tampering_is_refused() {
   for attempt in "set image deployment/heart inference=localhost/somebody/else:1" "rollout pause deployment/heart" \
     "scale deployment/heart --replicas 0" "delete service/heart" "delete poddisruptionbudget/heart" "delete model/heart"; do
     # shellcheck disable=SC2086
-    if words=$(KUBECONFIG=$WORK/eve.kubeconfig kubectl --namespace "$NAMESPACE" $attempt 2>&1); then die "kubectl $attempt had its effect: $words"; fi
+    if words=$(KUBECONFIG=$EVE kubectl --namespace "$NAMESPACE" $attempt 2>&1); then die "kubectl $attempt had its effect: $words"; fi
     [[ $words == *modelward.io* ]] || die "kubectl $attempt was refused, and not by an admission policy: $words"
   done
   say "6 attempts of a person with the role edit, each refused by name"
@@ -718,6 +716,10 @@ restricted_namespace "$NAMESPACE"
 ALICE=$WORK/alice.kubeconfig
 person alice "$ALICE"
 kubectl create rolebinding approvers --namespace "$NAMESPACE" --clusterrole modelward-approver --user alice >/dev/null
+# And one who may change everything in the namespace that the built-in role edit covers.
+EVE=$WORK/eve.kubeconfig
+person eve "$EVE"
+kubectl create rolebinding editors --namespace "$NAMESPACE" --clusterrole edit --user eve >/dev/null
 rows_as_json 303 >"$WORK/rows.json"
 
 check "a version that has no data waits for it, and then it is trained, gated and served" waits_for_its_data

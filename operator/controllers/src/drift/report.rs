@@ -23,7 +23,7 @@ use modelward_crds::{
 use super::{RESYNC, actions_of, reports_of, until, version_named};
 use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain};
 
-/// A ledger that does not answer is asked again after this long.
+/// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.
 const SOON: Duration = Duration::from_secs(10);
 /// What the schema takes of a proposal's message.
 const MESSAGE: usize = 512;
@@ -74,9 +74,8 @@ pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Ac
         if let Some(settled) = settled.filter(|settled| now < *settled) {
             return Ok(Action::requeue(until(settled, now)));
         }
-        let refused = propose(&ctx, &namespace, report, version.as_ref()).await?;
-        if refused {
-            return Ok(Action::requeue(jittered(LATER)));
+        if let Some(wait) = propose(&ctx, &namespace, report, version.as_ref()).await? {
+            return Ok(Action::requeue(jittered(wait)));
         }
     }
     Ok(Action::await_change())
@@ -110,13 +109,14 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
 
 // === proposals ===
 
-/// Decides what comes of drift, and carries it out. True where the API server refuses the action: it is tried again later.
+/// Decides what comes of drift, and carries it out. Gives when to look again where that has to wait: for the verdict on a newer
+/// window, or for an API server that refuses the action.
 async fn propose(
     ctx: &Context,
     namespace: &str,
     report: DriftReport,
     version: Option<&ModelVersion>,
-) -> Result<bool, Error> {
+) -> Result<Option<Duration>, Error> {
     let name = version.map_or_else(
         || report.labels().get(labels::MODEL).cloned(),
         |version| Some(version.spec.model.clone()),
@@ -131,7 +131,7 @@ async fn propose(
     let Some(model) = model else {
         let message = format!("there is no model of {} any more", report.spec.version);
         close(ctx, report, reasons::NOT_SERVING, message, None, "None").await?;
-        return Ok(false);
+        return Ok(None);
     };
     let reports = reports_of(ctx, namespace, &model.name_any()).await?;
     let actions = actions_of(ctx, namespace, &model.name_any()).await?;
@@ -139,6 +139,7 @@ async fn propose(
         report: &report,
         model: &model,
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
+        settled_until: drift::settled_until(version, ctx.now()),
         reports: &reports,
         actions: &actions,
         drifting: drifting(ctx, namespace).await?,
@@ -147,13 +148,14 @@ async fn propose(
     };
     match drift::propose(&world, ctx.now()) {
         Decision::Nothing => {}
+        Decision::Wait => return Ok(Some(SOON)),
         Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await?,
         Decision::Propose(proposed) => {
             let action = action_of(ctx, &model, &proposed).await?;
             // Before anything is remembered: what the API server refuses spends no budget.
             if let Some(why) = refusal(ctx, namespace, &action).await? {
                 refused(ctx, report, &proposed.name, &why).await?;
-                return Ok(true);
+                return Ok(Some(LATER));
             }
             remember(ctx, &model, &report, &proposed).await?;
             let made = make(ctx, namespace, &model, &report, &proposed, &action).await?;
@@ -166,7 +168,7 @@ async fn propose(
                     ..
                 } = *proposed;
                 close(ctx, report, reason, message, Some(name), type_).await?;
-                return Ok(false);
+                return Ok(None);
             }
             let message = format!(
                 "a RemediationAction {} is there and rests on something else",
@@ -175,7 +177,7 @@ async fn propose(
             close(ctx, report, reasons::NAME_TAKEN, message, None, "None").await?;
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Models that drift at present, as they count for the namespace.

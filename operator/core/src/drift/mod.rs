@@ -19,7 +19,7 @@ pub use propose::{
 };
 pub use schedule::{
     DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_report_on, is_scheduled, prunable, report_name, schedule,
-    settled_at,
+    settled_at, settled_until,
 };
 pub use verdict::{Step, away_status, drift_words, refused_status, step, verdict_status};
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
     ActionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model, Proposal,
-    RemediationAction, RemediationActionSpec, VersionReference, labels,
+    RemediationAction, RemediationActionSpec, VersionReference, conditions::types, labels,
 };
 
 use super::{
@@ -17,7 +17,13 @@ use super::{
     schedule::{is_open, is_scheduled, rests_on},
     window_words,
 };
-use crate::{action::is_waiting_for_a_plan, conditions::whole_seconds, name_hash, policy::Policy, reasons};
+use crate::{
+    action::is_waiting_for_a_plan,
+    conditions::{self, whole_seconds},
+    name_hash,
+    policy::Policy,
+    reasons,
+};
 
 /// Proposals that a model remembers: as many as its schema holds.
 const REMEMBERED: usize = 32;
@@ -42,6 +48,8 @@ pub struct World<'a> {
     pub model: &'a Model,
     /// Whether the version says on which data to retrain.
     pub retrains: bool,
+    /// Windows of the version that ended by then may be decided on: [`settled_until`](super::settled_until).
+    pub settled_until: Timestamp,
     /// Reports of the model.
     pub reports: &'a [DriftReport],
     /// Actions of the model.
@@ -59,6 +67,8 @@ pub struct World<'a> {
 pub enum Decision {
     /// There is nothing to answer.
     Nothing,
+    /// A newer window is about to be judged, and its verdict decides: look again soon.
+    Wait,
     /// Something kept an action from being proposed.
     Kept {
         /// What, in one word.
@@ -87,10 +97,11 @@ pub struct Proposed {
 type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
 
 /// The first link that decides, decides; a retraining is proposed where none does.
-const CHAIN: [Link; 9] = [
+const CHAIN: [Link; 10] = [
     no_drift,
     proposed_already,
     not_serving,
+    newer_window,
     paused,
     action_open,
     storm,
@@ -211,15 +222,30 @@ fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         let message = format!("{version} is not what {model} answers with");
         return Some(kept(reasons::NOT_SERVING, &message));
     }
-    let end = world.report.spec.end_time.0;
-    let newer = world
-        .reports
-        .iter()
-        .filter(|other| other.spec.version == *version && is_scheduled(other, world.model))
-        .filter(|other| other.spec.end_time.0 > end)
-        .max_by_key(|other| other.spec.end_time.0)?;
-    let message = format!("{} is on a newer window and decides instead", newer.name_any());
-    Some(kept(reasons::NOT_SERVING, &message))
+    None
+}
+
+/// After an outage many windows are decided on at once, and the newest of them says what the traffic is like now. A window
+/// with too few rows says nothing about it, and one that is not settled yet leaves the decision to this one: otherwise windows
+/// that are shorter than they take to settle would wait for each other forever.
+fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let spec = &world.report.spec;
+    let newer = || {
+        world
+            .reports
+            .iter()
+            .filter(|other| other.spec.version == spec.version && is_scheduled(other, world.model))
+            .filter(|other| other.spec.end_time.0 > spec.end_time.0)
+            .filter(|other| other.spec.end_time.0 <= world.settled_until)
+    };
+    if let Some(newer) = newer()
+        .filter(|other| has_enough_rows(other))
+        .max_by_key(|other| other.spec.end_time.0)
+    {
+        let message = format!("{} is on a newer window and decides instead", newer.name_any());
+        return Some(kept(reasons::NOT_SERVING, &message));
+    }
+    newer().any(is_being_judged).then_some(Decision::Wait)
 }
 
 fn paused(world: &World<'_>, _: Timestamp) -> Option<Decision> {
@@ -278,6 +304,20 @@ fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 }
 
 // === words and parts ===
+
+fn has_enough_rows(report: &DriftReport) -> bool {
+    let verdict = report.status.as_ref().and_then(|status| status.verdict);
+    matches!(verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
+}
+
+/// Whether a verdict is still to come. What the ledger refuses may never get one.
+fn is_being_judged(report: &DriftReport) -> bool {
+    report.status.as_ref().is_none_or(|status| {
+        let refused =
+            conditions::find(&status.conditions, types::SUCCEEDED).is_some_and(|one| one.status == "False");
+        status.verdict.is_none() && !refused
+    })
+}
 
 fn kept(reason: &'static str, message: &str) -> Decision {
     Decision::Kept {

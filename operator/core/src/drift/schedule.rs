@@ -128,7 +128,17 @@ pub fn is_report_on(report: &DriftReport, model: &Model, window: &DueWindow) -> 
 /// same window are counted before the first of them is retrained.
 pub fn settled_at(report: &DriftReport, version: &ModelVersion) -> Timestamp {
     let (_, end) = bounds(report);
-    at(end + i64::from(version.spec.monitoring.lateness_seconds.max(0)) + SETTLE_SECONDS)
+    at(end + settle_seconds(Some(version)))
+}
+
+/// The last end of a window of a version that may be decided on now.
+pub fn settled_until(version: Option<&ModelVersion>, now: Timestamp) -> Timestamp {
+    at(now.as_second() - settle_seconds(version))
+}
+
+fn settle_seconds(version: Option<&ModelVersion>) -> i64 {
+    let lateness = version.map_or(0, |version| version.spec.monitoring.lateness_seconds.max(0));
+    i64::from(lateness) + SETTLE_SECONDS
 }
 
 /// Reports that may go: made because their window closed, beyond the newest `kept`, and not what an action that is not done

@@ -437,6 +437,7 @@ struct Scene {
     report: DriftReport,
     model: Model,
     retrains: bool,
+    settled_until: i64,
     reports: Vec<DriftReport>,
     actions: Vec<RemediationAction>,
     drifting: usize,
@@ -450,6 +451,7 @@ impl Scene {
             report: judged(made(3600), DriftVerdict::Drift),
             model: model(0),
             retrains: true,
+            settled_until: 99 * 3600,
             reports: Vec::new(),
             actions: Vec::new(),
             drifting: 1,
@@ -463,6 +465,7 @@ impl Scene {
             report: &self.report,
             model: &self.model,
             retrains: self.retrains,
+            settled_until: at(self.settled_until),
             reports: &self.reports,
             actions: &self.actions,
             drifting: self.drifting,
@@ -534,8 +537,10 @@ fn no_drift_and_too_few_rows_are_answered_by_nothing() {
 #[test]
 fn only_the_newest_window_of_what_serves_is_answered() {
     let mut scene = Scene::new();
-    scene.reports = vec![made(7200)];
-    assert_eq!(scene.kept(7300), reasons::NOT_SERVING);
+    for verdict in [DriftVerdict::Drift, DriftVerdict::NoDrift] {
+        scene.reports = vec![judged(made(7200), verdict)];
+        assert_eq!(scene.kept(7300), reasons::NOT_SERVING);
+    }
     // A person's report on a later interval decides nothing about this one.
     scene.reports = vec![asked("mine", 0, 99 * 3600)];
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
@@ -543,6 +548,32 @@ fn only_the_newest_window_of_what_serves_is_answered() {
     assert_eq!(scene.kept(3640), reasons::NOT_SERVING);
     scene.model = model(0);
     scene.model.status.as_mut().unwrap().serving = None;
+    assert_eq!(scene.kept(3640), reasons::NOT_SERVING);
+}
+
+#[test]
+fn a_newer_window_that_says_nothing_does_not_silence_an_older_one() {
+    let mut scene = Scene::new();
+    let too_few = judged(made(7200), DriftVerdict::InsufficientData);
+    scene.reports = vec![too_few.clone()];
+    assert_eq!(scene.proposed(7300).spec.action, ActionType::RetrainModel);
+    // Its verdict is to come: that one decides.
+    scene.reports = vec![too_few, made(10_800)];
+    assert_eq!(scene.decide(10_900), Decision::Wait);
+    // The ledger refuses: no verdict is to come.
+    let newest = &mut scene.reports[1];
+    newest.status = Some(refused_status(newest, 422, "no such reference", at(10_900)));
+    assert_eq!(scene.proposed(10_900).spec.action, ActionType::RetrainModel);
+}
+
+/// With windows of 10 s the next one has closed before this one may be decided on: each would leave it to the next one.
+#[test]
+fn windows_shorter_than_they_take_to_settle_lead_to_an_action() {
+    let mut scene = Scene::new();
+    scene.reports = vec![judged(made(3610), DriftVerdict::Drift), made(3620)];
+    scene.settled_until = 3600;
+    assert_eq!(scene.proposed(3630).spec.action, ActionType::RetrainModel);
+    scene.settled_until = 3610;
     assert_eq!(scene.kept(3640), reasons::NOT_SERVING);
 }
 
