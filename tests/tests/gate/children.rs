@@ -1239,16 +1239,22 @@ async fn daily_work(gate: &Gate, served: &Served, tally: &mut Tally) {
         );
     }
     let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "x"}]}});
-    let outcome = POD
-        .of(eve, ns)
-        .patch_subresource(
-            "ephemeralcontainers",
-            "heart-p1",
-            &PatchParams::default(),
-            &Patch::Strategic(debug),
-        )
-        .await;
-    tally.allowed("an ephemeral container where RBAC grants it", outcome);
+    let add_debugger = async |who: &Person| {
+        let (pods, params) = (POD.of(who, ns), PatchParams::default());
+        let patch = Patch::Strategic(debug.clone());
+        pods.patch_subresource("ephemeralcontainers", "heart-p1", &params, &patch)
+            .await
+    };
+    tally.refused(
+        "eve adds an ephemeral container without the verb debug",
+        By::Policy(CHILDREN),
+        "pods/heart-p1 serves or trains a model: an ephemeral container in it takes the verb debug",
+        add_debugger(eve).await,
+    );
+    tally.allowed(
+        "alice with the verb debug adds an ephemeral container",
+        add_debugger(&gate.alice).await,
+    );
     for time in ["once", "again"] {
         let (done, said) = served.kubectl(gate, "eve", &["rollout", "restart", "deploy/heart"], "");
         tally.is(
