@@ -30,6 +30,7 @@ VARIANTS=(
   "gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
   "gate.children.enabled=false"
   "gate.children.writers[0].user=system:serviceaccount:velero:velero,gate.children.writers[0].resources={services,deployments},operator.watchNamespace=default,gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
+  "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
 # values, then a part of the sentence
@@ -49,6 +50,8 @@ REFUSED=(
   "remediation.risks.Retrain=High" "additional properties 'Retrain' not allowed"
   "remediation.risks.RetrainModel=None" "value must be one of 'Low', 'Medium', 'High'"
   "remediation.mediumApprovals=0" "minimum: got 0, want 1"
+  "trainer.denySources={10.96.0.0/33}" "does not match pattern"
+  "trainer.allowSources={store.team-a.svc}" "does not match pattern"
 )
 # From Kubernetes 1.36 on.
 STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
@@ -59,7 +62,7 @@ render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1" 
 approving() { awk -v RS='\n---\n' '/verbs: \[[^]]*approve/ && match($0, /\n  name: [^\n]*/) { print substr($0, RSTART + 9, RLENGTH - 9) }' "$1"; }
 
 lint() {
-  local variant i out unexplained role stamps
+  local variant i out unexplained role stamps setting
   helm lint --strict --quiet "$CHART" "$CRDS"
   for variant in "${VARIANTS[@]}" metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender; do
     render "$variant" >"$WORK/rendered" || die "the chart does not render with $variant"
@@ -79,6 +82,11 @@ lint() {
   for ((i = 0; i < ${#REFUSED[@]}; i += 2)); do
     if out=$(render "${REFUSED[i]}" 2>&1); then die "the chart took ${REFUSED[i]}"; fi
     grep -qF "${REFUSED[i + 1]}" <<<"$out" || die "${REFUSED[i]} is refused, but without \"${REFUSED[i + 1]}\": $out"
+  done
+  render "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}" >"$WORK/rendered"
+  for setting in 'ALLOW_SOURCES 10.96.0.5' 'DENY_SOURCES 10.96.0.0/12,fd00:10:96::/112'; do
+    [ "$(awk -v name="MODELWARD_${setting% *}" '$3 == name { getline; print $2 }' "$WORK/rendered")" = "\"${setting#* }\"" ] \
+      || die "the operator does not get ${setting% *} from the values"
   done
   unexplained=$(awk '/^kind:/ { kind = $0 } /^ *- apiGroups/ && kind ~ /Role/ && before !~ /^ *#/ { print FILENAME ":" FNR } { before = $0 }' "$CHART"/templates/*/*.yaml)
   [ -z "$unexplained" ] || die "a rule without a comment that says who needs it and why: $unexplained"

@@ -276,6 +276,8 @@ pub fn target_info(training: &TrainingSource) -> TargetInfo {
 
 #[cfg(test)]
 mod tests {
+    use modelward_wire::Networks;
+
     use super::*;
     use crate::spec::tests::HEART;
 
@@ -297,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn an_absent_key_or_file_is_named_as_the_spec_names_it() {
         let temp = tempfile::tempdir().unwrap();
-        let job = Reach::of_job(Vec::new(), None);
+        let job = Reach::of_job(Networks::default(), Networks::default(), None);
         let path = |name: &str| temp.path().join(name);
         let version = spec::parse(HEART).unwrap();
         let message = not_found(freeze(&version, &[path("cleveland.csv")], &job).await);

@@ -450,6 +450,8 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
                                     "fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}},
                                 {"name": "MODELWARD_LEDGER_URL", "value": config.ledger_url},
                                 {"name": "MODELWARD_LEDGER_TOKEN_FILE", "value": format!("{TOKEN_DIR}/token")},
+                                {"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()},
+                                {"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()},
                                 {"name": "TMPDIR", "value": "/work"},
                             ],
                             "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},

@@ -145,6 +145,8 @@ impl House {
             ledger_token_file: self.world.token_file(),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            allow_sources: modelward_wire::Networks::default(),
+            deny_sources: modelward_wire::Networks::default(),
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: self.children,

@@ -285,7 +285,7 @@ fn a_gate_that_fails_on_six_rows_says_that_they_are_too_few() {
 }
 
 #[test]
-fn a_job_reads_no_address_of_its_own_node_unless_that_is_allowed() {
+fn a_job_reads_no_address_of_its_own_node_or_of_refused_ranges_unless_that_is_allowed() {
     let page = "<!doctype html><title>Sign in, secret</title>";
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/data.csv", listener.local_addr().unwrap());
@@ -317,6 +317,20 @@ fn a_job_reads_no_address_of_its_own_node_unless_that_is_allowed() {
     assert_eq!(result.verdict, Verdict::DataInvalid);
     assert!(result.message.contains("web page (HTML)"), "{}", result.message);
     assert!(!format!("{result:?}").contains("secret"), "{result:?}");
+
+    // What the settings refuse is refused like the node's own, and nothing is connected to.
+    let spec = tiny(temp.path(), "{uri: 'http://192.0.2.7/data.csv'}", "");
+    let mut command = ledger.command(&["snapshot", "--spec", text(&spec)]);
+    command.env("MODELWARD_DENY_SOURCES", "10.96.0.0/12,192.0.2.0/24");
+    assert!(command.output().unwrap().status.success());
+    let result = ledger.recorded();
+    assert!(
+        result
+            .message
+            .contains("192.0.2.7 (in 192.0.2.0/24, which the operator's settings refuse)"),
+        "{}",
+        result.message
+    );
 }
 
 #[test]

@@ -57,6 +57,14 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         "--publish",
     ];
     assert_eq!(container["args"], json!(arguments));
+    let set = |name: &str| {
+        let env = container["env"].as_array()?;
+        env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+    };
+    assert_eq!(
+        (set("MODELWARD_ALLOW_SOURCES"), set("MODELWARD_DENY_SOURCES")),
+        (Some("10.1.2.3/32"), Some("10.96.0.0/12,fd00:10:96::/112"))
+    );
     let token = spec["volumes"]
         .as_array()
         .and_then(|volumes| volumes.iter().find(|volume| volume["name"] == "ledger-token"));

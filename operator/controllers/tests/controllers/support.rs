@@ -294,6 +294,8 @@ impl House {
             ledger_token_file: self.path("token"),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            allow_sources: "10.1.2.3".parse()?,
+            deny_sources: "10.96.0.0/12,fd00:10:96::/112".parse()?,
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
