@@ -46,6 +46,13 @@ const DECIMAL_FRACTION: &str =
 #[x_kube(validation = Rule::new("has(self.provenance) == has(oldSelf.provenance)").message("provenance is immutable; create a new ModelVersion instead"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || self.monitoring.tolerances.all(t, t.feature != self.source.training.target.column)")
     .message("monitoring.tolerances names the target column, which is predicted and is no feature"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.exclude) || \
+    self.monitoring.tolerances.all(t, !(t.feature in self.source.training.exclude))")
+    .message("monitoring.tolerances names a column of source.training.exclude, which is no feature; take it out of one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
+    self.source.training.dataset.csv.columns.size() == 0 || \
+    self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")
+    .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name as it stands there"))]
 pub struct ModelVersionSpec {
     /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
