@@ -140,7 +140,7 @@ pub struct RetrainingSpec {
     #[serde(default = "default_true")]
     pub include_training_data: bool,
 
-    /// Rows that this version was not trained on, which there must be. With fewer, people are told instead.
+    /// Rows that this version was not trained on, which there must be. With fewer, an alert is raised instead.
     #[serde(default = "default_minimum_new_rows")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_new_rows: i64,

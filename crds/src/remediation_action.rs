@@ -87,7 +87,7 @@ use crate::model_version::{ArtifactStatus, AttemptStatus, Champion, Gate, Source
 #[x_kube(validation = Rule::new("self.type in ['PromoteModel', 'RollbackModel'] || !has(self.candidate)").message("candidate may be set for PromoteModel and RollbackModel only"))]
 #[x_kube(validation = Rule::new("self.type == 'RetrainModel' || !has(self.acceptWindow)").message("acceptWindow may be set for RetrainModel only"))]
 #[x_kube(validation = Rule::new("self.type in ['PromoteModel', 'RollbackModel'] || !has(self.parentRef)").message("parentRef may be set for PromoteModel and RollbackModel only"))]
-#[x_kube(validation = Rule::new("self.type != 'SendAlert' || has(self.message)").message("message must be set for SendAlert: what people are told"))]
+#[x_kube(validation = Rule::new("self.type != 'SendAlert' || has(self.message)").message("message must be set for SendAlert: it is the text of the alert"))]
 pub struct RemediationActionSpec {
     /// Name of the model.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -123,12 +123,12 @@ pub struct RemediationActionSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub evidence: Vec<EvidenceReference>,
 
-    /// Why, in words. For a SendAlert: what people are told.
+    /// Why, in words. For a SendAlert: the text of the alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub message: Option<String>,
 
-    /// Whether the plan is only made and shown. Nothing is carried out, whoever approves.
+    /// Whether the plan is only made and shown. Nothing is carried out, even if it is approved.
     #[serde(default)]
     pub dry_run: bool,
 
@@ -265,7 +265,7 @@ pub struct RemediationActionStatus {
     pub obstacle: Option<StepObstacle>,
 
     /// Approved, ApprovalEnforced, Executed, Verified, Succeeded, Reconciling and Stalled. Succeeded is True or False only
-    /// when the action has ended; nobody can decide on it then.
+    /// when the action has ended; it takes no more decisions then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

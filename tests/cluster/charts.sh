@@ -41,7 +41,7 @@ REFUSED=(
   "operator.image.digest=latest" "does not match pattern"
   "ledger.store.url=ftp://x" "does not match pattern"
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
-  "gate.operators.Team_A=somebody" "invalid propertyName 'Team_A'"
+  "gate.operators.Team_A=alice" "invalid propertyName 'Team_A'"
   "gate.operators.team-a=" "does not match pattern"
   "gate.operators.team-a=it's" "does not match pattern"
   "gate.children.writers[0].user=velero" "missing property 'resources'"
@@ -58,7 +58,7 @@ STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 
 render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1" "${@:2}"; }
 
-# The roles in rendered objects that let somebody approve.
+# The roles in rendered objects that allow to approve.
 approving() { awk -v RS='\n---\n' '/verbs: \[[^]]*approve/ && match($0, /\n  name: [^\n]*/) { print substr($0, RSTART + 9, RLENGTH - 9) }' "$1"; }
 
 # policies VALUES: what the NetworkPolicies let through, a line for each rule: component, direction, peers and ports.
@@ -116,9 +116,9 @@ lint() {
   for variant in "${VARIANTS[@]}" metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender; do
     render "$variant" >"$WORK/rendered" || die "the chart does not render with $variant"
     ! grep -qE 'verbs:.*\*|resources:.*\*|apiGroups:.*\*' "$WORK/rendered" || die "a right with a wildcard ($variant)"
-    # Nobody gets the right to approve from the chart, least of all the operator's own account, and nothing aggregates it.
+    # No user gets the right to approve from the chart, least of all the operator's own account, and nothing aggregates it.
     role=$(approving "$WORK/rendered")
-    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that let somebody approve: '$role' ($variant)"
+    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that allow to approve: '$role' ($variant)"
     ! grep -qE "roleRef:.* name: $role\}" "$WORK/rendered" || die "the chart binds $role ($variant)"
     ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | matches aggregate-to || die "$role is aggregated ($variant)"
   done

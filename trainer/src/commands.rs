@@ -672,7 +672,7 @@ fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
         out.write_all(b"\n")
     });
     match written.and_then(|()| out.flush()) {
-        // Whoever read the output has seen enough.
+        // The reader of the output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other.context("cannot write to the standard output")?,
     }

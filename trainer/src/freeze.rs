@@ -80,13 +80,13 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         }
         let is_address = file.is_none();
         let (part, found) = parse(dataset, name, &content, is_address, &mut readable);
-        let told = |mut violation: Violation| {
+        let renamed = |mut violation: Violation| {
             if !training.additional_datasets.is_empty() {
                 violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
             }
             violation
         };
-        violations.extend(found.into_iter().map(told));
+        violations.extend(found.into_iter().map(renamed));
         parts.push(part);
     }
     let checked = {
@@ -106,7 +106,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         Ok(checked) if violations.is_empty() => checked,
         Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
         Err(found) => {
-            // What is no table has no rows either: to say so twice helps nobody.
+            // What is no table has no rows either: to say so twice helps no reader.
             violations.extend(found.into_iter().filter(|_| readable));
             return Ok(Frozen::Ended(invalid(violations)));
         }

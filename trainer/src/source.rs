@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_address_is_unreachable_and_no_panic() {
+    async fn an_address_without_a_server_is_unreachable_and_no_panic() {
         let error = fetch("http://127.0.0.1:1/x").await.unwrap_err();
         assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
         assert!(matches!(fetch("http://").await, Err(SourceError::Address { .. })));

@@ -1,4 +1,4 @@
-//! What an operator is told at its start, resolved once.
+//! The operator's configuration, resolved once at its start.
 
 use std::path::PathBuf;
 

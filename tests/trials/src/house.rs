@@ -1,4 +1,4 @@
-//! One namespace with its operator, which may lose its connection; and the words in which the story is told.
+//! One namespace with its operator, which may lose its connection; and the words of the story.
 
 use std::{
     fmt::Debug,
@@ -253,7 +253,7 @@ impl House {
         Api::namespaced(self.kube.clone(), &self.namespace)
     }
 
-    /// The objects of a kind as somebody else sees them.
+    /// The objects of a kind as another user sees them.
     pub fn of<K>(&self, who: &Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,

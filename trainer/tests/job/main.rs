@@ -1,7 +1,7 @@
-//! The trainer as a Job runs it: the real program, the sample data, and a ledger that can be told to fail.
+//! The trainer as a Job runs it: the real program, the sample data, and a ledger that can be made to fail.
 //!
 //! The ledger here keeps artifacts in memory and answers as the real one does; the story on the cluster has the real
-//! one. It is played because a real one cannot be told to answer 503 twice or to flip a byte.
+//! one. It is played because a real one cannot be made to answer 503 twice or to flip a byte.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
@@ -145,7 +145,7 @@ fn a_refusal_for_good_fails_the_job_with_its_reason_and_without_a_result() {
     let said = std::fs::read_to_string(ledger.termination_log()).unwrap();
     assert!(said.contains("413") && !said.starts_with('{'), "{said}");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(log.contains("413") && log.contains("told to fail"), "{log}");
+    assert!(log.contains("413") && log.contains("made to fail"), "{log}");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn data_that_break_rules_are_a_result_with_every_violation() {
 }
 
 #[test]
-fn an_absent_source_is_told_apart_from_a_wrong_one() {
+fn an_absent_source_is_distinguished_from_a_wrong_one() {
     let ledger = Ledger::start();
     let spec = sample_spec();
     let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", "/nonexistent.csv"]);

@@ -480,7 +480,7 @@ async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Resu
     house.apply_version("heart-1").await?;
     house.running_job("heart-1", "snapshot").await?;
     house.kill_operator().await;
-    // The Job ends while nobody looks.
+    // The Job ends while no operator runs.
     let store = house.store.clone();
     house.played.jobs(move |job| {
         if stage_of(job) == "snapshot" {
@@ -610,13 +610,13 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
         .await?;
     house
         .wait("heart", "telling who waits", |model: &Model| {
-            let told = |status: &modelward_crds::ModelStatus| {
+            let reported = |status: &modelward_crds::ModelStatus| {
                 status.routes.is_empty()
                     && serde_json::to_string(status)
                         .unwrap()
                         .contains("heart-3 waits to be promoted")
             };
-            model.status.as_ref().is_some_and(told)
+            model.status.as_ref().is_some_and(reported)
         })
         .await?;
     ensure!(house.all::<Deployment>().get_opt("heart").await?.is_none());

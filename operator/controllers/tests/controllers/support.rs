@@ -201,7 +201,7 @@ impl House {
         Self::on(ApiServer::shared().await, database).await
     }
 
-    /// A house on this API server, and nobody at work in it.
+    /// A house on this API server, in which no program runs.
     pub async fn on(api: &'static ApiServer, database: Option<&str>) -> Result<Self> {
         let kube = api.client();
         let namespace = api.namespace().await;
@@ -442,7 +442,7 @@ impl House {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
     {
         let params = PatchParams {
-            field_manager: Some("somebody".into()),
+            field_manager: Some("another-writer".into()),
             ..PatchParams::default()
         };
         Ok(self.all::<K>().patch(name, &params, &Patch::Merge(patch)).await?)
@@ -527,7 +527,7 @@ impl House {
         self.reroute(vec![route], newest).await
     }
 
-    /// Writes other routes on the record, whoever else writes on it.
+    /// Writes other routes on the record, beside other writers.
     async fn reroute(&self, routes: Vec<RouteStatus>, newest: RoutedVersion) -> Result<()> {
         let now = Timestamp::try_from(SystemTime::now())?;
         let params = PatchParams::apply(FIELD_MANAGER).force();
