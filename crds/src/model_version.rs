@@ -202,7 +202,7 @@ pub struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArtifactSource {
     /// Digest of its manifest.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub bundle: Digest,
     /// Probability from which the class is 1, a decimal number from 0 to 1.
     #[serde(default = "default_threshold")]
@@ -229,11 +229,7 @@ pub struct TrainingSource {
 
     /// The frozen rows of these datasets, where they were read and accepted before: the datasets are not read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 71),
-        regex(pattern = "^sha256:[0-9a-f]{64}$")
-    )]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
     pub snapshot: Option<Digest>,
 
     /// The column to predict and when it counts as class 1.
@@ -293,7 +289,7 @@ pub struct Champion {
     #[schemars(length(min = 1, max = 45))]
     pub version: String,
     /// Its bundle.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub bundle: Digest,
     /// The margin, a decimal number.
     #[serde(default = "default_margin")]
@@ -306,7 +302,7 @@ pub struct Champion {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AcceptedWindow {
     /// Digest of its counts and the bins that they are in, as the ledger keeps them.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub counts: Digest,
     /// Its rows.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
@@ -340,11 +336,7 @@ pub struct Dataset {
 
     /// The sha256 that the file must have, "sha256:" and 64 hexadecimal digits. It is recorded where it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 71),
-        regex(pattern = "^sha256:[0-9a-f]{64}$")
-    )]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
     pub sha256: Option<Digest>,
 
     /// How the file is written.

@@ -277,7 +277,7 @@ pub struct RemediationActionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ActionPlan {
     /// The sha256 of `content`. A decision names it, and is void for any other plan.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub digest: Digest,
     /// How `content` is written.
     #[schemars(range(min = 1, max = 1000))]
@@ -371,7 +371,7 @@ pub struct PlannedDataset {
     #[schemars(length(min = 1, max = 1600))]
     pub location: String,
     /// The sha256 of the location's full text.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub location_sha256: Digest,
     /// The host that an address names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -379,11 +379,7 @@ pub struct PlannedDataset {
     pub host: Option<String>,
     /// The sha256 that the spec asks the file to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 71),
-        regex(pattern = "^sha256:[0-9a-f]{64}$")
-    )]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
     pub sha256: Option<Digest>,
 }
 
