@@ -1,7 +1,7 @@
 # Modelward: `make help` is the table of contents.
 #
 #   make demo    the whole story: an empty machine, a cluster, a model trained on real data, answered predictions, other
-#                patients, drift, a retraining that somebody approves (DEMO_DECISION=reject: rejects), no lost request
+#                patients, drift, a retraining that a person approves (DEMO_DECISION=reject: rejects), no lost request
 #   make test    everything that must hold on each change
 #
 # Builds and tools are kept in a cache outside the checkout (MODELWARD_CACHE, ~/.cache/modelward by default).

@@ -201,7 +201,7 @@ promote() {
 
 # === requests ===
 
-# The first rows of the Cleveland data, as the array of named features that /predict takes, without what is to be told.
+# The first rows of the Cleveland data, as the array of named features that /predict takes, without the target.
 rows_as_json() { # COUNT
   head -n "$1" "$SAMPLES/heart-disease/cleveland.csv" | jq -Rn '
     ["age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"] as $names

@@ -103,7 +103,7 @@ predicts_what_the_trainer_scores() {
   served_as_scored heart heart-1
 }
 
-# A version of a model that serves waits for somebody who may approve its promotion.
+# A version of a model that serves waits for the approval of its promotion.
 a_second_version_waits_and_takes_over() {
   local action
   version heart-2 '.spec.source.training.validation.seed = 8' | apply "$NAMESPACE"
@@ -134,7 +134,7 @@ a_failed_gate_is_readable() {
 
 # What is wrong is all in one status; what is put right is taken up by itself.
 wrong_data_is_readable() {
-  # One age is a word, every ca is missing, and nobody is ill.
+  # One age is a word, every ca is missing, and no row is of class 1.
   awk -F, -v OFS=, '{ $12 = "?"; $14 = 0; if (NR == 3) $1 = "old"; print }' "$SAMPLES/heart-disease/cleveland.csv" >"$WORK/wrong.csv"
   kubectl create configmap stroke-data --namespace "$NAMESPACE" --from-file=data.csv="$WORK/wrong.csv" >/dev/null
   local stroke='.spec.model = "stroke" | .spec.source.training.dataset.configMap = {name: "stroke-data", key: "data.csv"} | .spec.source.training.features += [{name: "age", kind: "Numeric"}] | .spec.serving.replicas = {min: 1, max: 1}'
@@ -200,7 +200,7 @@ a_flipped_byte_is_never_served() {
   on_node cat "$from" </dev/null | cmp -s - "$WORK/flipped/$file" && die "the byte was not flipped"
   say "flipped one bit of $file"
   kubectl patch --namespace "$NAMESPACE" model heart --type merge --patch '{"spec": {"paused": false}}' >/dev/null
-  # Somebody approves it all the same.
+  # An approver approves it all the same.
   await 60 "the promotion of heart-4 is proposed" promotion "$NAMESPACE" heart-4
   action=$(promotion "$NAMESPACE" heart-4)
   await_condition "$NAMESPACE" "remediationaction/$action" Approved "False AwaitingApproval" 60
@@ -249,7 +249,7 @@ scale_up() { # KIND/NAME REPLICAS
   trap - EXIT
 }
 
-# Killed, tried again, and then nobody there to read the result before its Pod is gone.
+# Killed, tried again, and then its Pod is gone before the result is read.
 a_killed_training_is_repeated_and_its_result_is_not_lost() {
   local first container job replicas
   # Long enough to be killed: the data six times over, and the most folds that there may be.
@@ -272,7 +272,7 @@ a_killed_training_is_repeated_and_its_result_is_not_lost() {
   await 60 "the operator is away" operator_is 0
   kubectl wait --namespace "$NAMESPACE" --for=condition=Complete --timeout=180s "job/$job" >/dev/null
   kubectl delete --namespace "$NAMESPACE" pods --selector "job-name=$job" >/dev/null
-  expect "the bundle of long-1 before anyone read the result" "$(field "$NAMESPACE" modelversion/long-1 .status.bundle.digest)" ""
+  expect "the bundle of long-1 before the result was read" "$(field "$NAMESPACE" modelversion/long-1 .status.bundle.digest)" ""
   expect "the Pods of $job" "$(kubectl get --namespace "$NAMESPACE" pods --selector "job-name=$job" -o name)" ""
   scale_up deployment/modelward-operator "$replicas"
   await_live "$NAMESPACE" long-1
@@ -355,7 +355,7 @@ load_begins() { # RETRIES
   start_load "$NAMESPACE" loop "$LOOP_RATE" "$1" --retry-after-ms 1000 --synthetic-key /key/traffic.key
 }
 
-# What was answered, to the last request, and which of them nobody knows whether they were counted.
+# What was answered, to the last request, and for which of them it is unknown whether they were counted.
 load_ends() { # sets ANSWERED and IN_FLIGHT
   stop_load "$NAMESPACE" loop "$WORK/load.json"
   trap - EXIT
@@ -401,7 +401,7 @@ the_loop_closes_and_no_request_is_lost() {
   await_condition "$NAMESPACE" "remediationaction/$action" Approved "False AwaitingApproval" 120
   say "$(field "$NAMESPACE" "remediationaction/$action" .status.plan.summary)"
   expect_words "the plan" "$(field "$NAMESPACE" "remediationaction/$action" .status.plan.summary)" 597 loop-1 0.75
-  expect "what serves while nobody has decided" "$(serving loop)" loop-1
+  expect "what serves before a decision" "$(serving loop)" loop-1
   decide "$ALICE" "$NAMESPACE" "$action" approve
 
   await 120 "$action has made a version" made_by "$action"
@@ -448,7 +448,7 @@ a_rejection_changes_nothing() {
   expect "what there is of the model" "$(what_refused_is)" "$before"
   answered_by refused refused-1
   words=$(decide "$ALICE" "$NAMESPACE" "$action" approve) && die "a rejected action took an approval"
-  expect_words "the refusal" "$words" "nobody can decide on it any more"
+  expect_words "the refusal" "$words" "it takes no more decisions"
 }
 
 what_refused_is() {
@@ -604,7 +604,7 @@ nothing_trains() {
 
 tampering_is_refused() {
   local attempt words
-  for attempt in "set image deployment/heart inference=localhost/somebody/else:1" "rollout pause deployment/heart" \
+  for attempt in "set image deployment/heart inference=localhost/another/image:1" "rollout pause deployment/heart" \
     "scale deployment/heart --replicas 0" "delete service/heart" "delete poddisruptionbudget/heart" "delete model/heart"; do
     # shellcheck disable=SC2086
     if words=$(KUBECONFIG=$EVE kubectl --namespace "$NAMESPACE" $attempt 2>&1); then die "kubectl $attempt had its effect: $words"; fi

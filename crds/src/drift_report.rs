@@ -121,7 +121,7 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
     /// Processes that counted, and how many of them never said that they were done: each may have lost what it counted after
-    /// it last told the ledger.
+    /// it last reported to the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnations: Option<IncarnationCounts>,
     /// What was proposed because of the verdict, or why nothing was.

@@ -22,6 +22,7 @@ mod drift_report;
 mod model;
 mod model_version;
 mod remediation_action;
+mod schema;
 
 pub use drift_report::{
     AsideRows, DriftAspect, DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict, DriftedFeature,

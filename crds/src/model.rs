@@ -170,7 +170,7 @@ pub struct ChildReference {
     /// Its name.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its uid: an object of the same name that somebody else made is another one.
+    /// Its uid: an object of the same name with another uid is another object.
     #[schemars(length(max = 64))]
     pub uid: String,
     /// Hash of what the operator wrote last. A child that differs although this is what is wanted was changed by another writer.

@@ -46,6 +46,13 @@ const DECIMAL_FRACTION: &str =
 #[x_kube(validation = Rule::new("has(self.provenance) == has(oldSelf.provenance)").message("provenance is immutable; create a new ModelVersion instead"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || self.monitoring.tolerances.all(t, t.feature != self.source.training.target.column)")
     .message("monitoring.tolerances names the target column, which is predicted and is no feature"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.exclude) || \
+    self.monitoring.tolerances.all(t, !(t.feature in self.source.training.exclude))")
+    .message("monitoring.tolerances names a column of source.training.exclude, which is no feature; take it out of one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
+    self.source.training.dataset.csv.columns.size() == 0 || \
+    self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")
+    .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name as it stands there"))]
 pub struct ModelVersionSpec {
     /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -133,7 +140,7 @@ pub struct RetrainingSpec {
     #[serde(default = "default_true")]
     pub include_training_data: bool,
 
-    /// Rows that this version was not trained on, which there must be. With fewer, people are told instead.
+    /// Rows that this version was not trained on, which there must be. With fewer, an alert is raised instead.
     #[serde(default = "default_minimum_new_rows")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_new_rows: i64,
@@ -195,7 +202,7 @@ pub struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArtifactSource {
     /// Digest of its manifest.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub bundle: Digest,
     /// Probability from which the class is 1, a decimal number from 0 to 1.
     #[serde(default = "default_threshold")]
@@ -222,11 +229,7 @@ pub struct TrainingSource {
 
     /// The frozen rows of these datasets, where they were read and accepted before: the datasets are not read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 71),
-        regex(pattern = "^sha256:[0-9a-f]{64}$")
-    )]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
     pub snapshot: Option<Digest>,
 
     /// The column to predict and when it counts as class 1.
@@ -286,7 +289,7 @@ pub struct Champion {
     #[schemars(length(min = 1, max = 45))]
     pub version: String,
     /// Its bundle.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub bundle: Digest,
     /// The margin, a decimal number.
     #[serde(default = "default_margin")]
@@ -299,7 +302,7 @@ pub struct Champion {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AcceptedWindow {
     /// Digest of its counts and the bins that they are in, as the ledger keeps them.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub counts: Digest,
     /// Its rows.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
@@ -333,11 +336,7 @@ pub struct Dataset {
 
     /// The sha256 that the file must have, "sha256:" and 64 hexadecimal digits. It is recorded where it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 71),
-        regex(pattern = "^sha256:[0-9a-f]{64}$")
-    )]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
     pub sha256: Option<Digest>,
 
     /// How the file is written.

@@ -87,7 +87,7 @@ use crate::model_version::{ArtifactStatus, AttemptStatus, Champion, Gate, Source
 #[x_kube(validation = Rule::new("self.type in ['PromoteModel', 'RollbackModel'] || !has(self.candidate)").message("candidate may be set for PromoteModel and RollbackModel only"))]
 #[x_kube(validation = Rule::new("self.type == 'RetrainModel' || !has(self.acceptWindow)").message("acceptWindow may be set for RetrainModel only"))]
 #[x_kube(validation = Rule::new("self.type in ['PromoteModel', 'RollbackModel'] || !has(self.parentRef)").message("parentRef may be set for PromoteModel and RollbackModel only"))]
-#[x_kube(validation = Rule::new("self.type != 'SendAlert' || has(self.message)").message("message must be set for SendAlert: what people are told"))]
+#[x_kube(validation = Rule::new("self.type != 'SendAlert' || has(self.message)").message("message must be set for SendAlert: it is the text of the alert"))]
 pub struct RemediationActionSpec {
     /// Name of the model.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
@@ -123,12 +123,12 @@ pub struct RemediationActionSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub evidence: Vec<EvidenceReference>,
 
-    /// Why, in words. For a SendAlert: what people are told.
+    /// Why, in words. For a SendAlert: the text of the alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub message: Option<String>,
 
-    /// Whether the plan is only made and shown. Nothing is carried out, whoever approves.
+    /// Whether the plan is only made and shown. Nothing is carried out, even if it is approved.
     #[serde(default)]
     pub dry_run: bool,
 
@@ -265,7 +265,7 @@ pub struct RemediationActionStatus {
     pub obstacle: Option<StepObstacle>,
 
     /// Approved, ApprovalEnforced, Executed, Verified, Succeeded, Reconciling and Stalled. Succeeded is True or False only
-    /// when the action has ended; nobody can decide on it then.
+    /// when the action has ended; it takes no more decisions then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -277,7 +277,7 @@ pub struct RemediationActionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ActionPlan {
     /// The sha256 of `content`. A decision names it, and is void for any other plan.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub digest: Digest,
     /// How `content` is written.
     #[schemars(range(min = 1, max = 1000))]
@@ -371,7 +371,7 @@ pub struct PlannedDataset {
     #[schemars(length(min = 1, max = 1600))]
     pub location: String,
     /// The sha256 of the location's full text.
-    #[schemars(with = "String", length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(schema_with = "crate::schema::digest")]
     pub location_sha256: Digest,
     /// The host that an address names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -379,11 +379,7 @@ pub struct PlannedDataset {
     pub host: Option<String>,
     /// The sha256 that the spec asks the file to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 71),
-        regex(pattern = "^sha256:[0-9a-f]{64}$")
-    )]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
     pub sha256: Option<Digest>,
 }
 

@@ -206,7 +206,7 @@ impl App {
 
     /// Makes the routes ready: the Live ones first and together, then the Shadows.
     ///
-    /// A Live bundle that fails verification is an error. A Shadow's is not: nobody waits for its answers.
+    /// A Live bundle that fails verification is an error. A Shadow's is not: no client waits for its answers.
     pub async fn load(&self, loader: &Loader) -> Result<(), VerificationError> {
         loader.remove_partial().await;
         let of_mode = |mode| self.entries.iter().filter(move |entry| entry.route.mode == mode);

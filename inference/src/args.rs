@@ -65,7 +65,7 @@ pub struct Args {
     /// Seconds between two messages to the ledger with what was counted.
     #[arg(long, env = "MODELWARD_FLUSH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub flush_seconds: u64,
-    /// File of the key that marks load as synthetic; without it nobody can.
+    /// File of the key that marks load as synthetic; without it no load can be marked.
     #[arg(
         long,
         env = "MODELWARD_TRAFFIC_KEY_FILE",

@@ -195,7 +195,7 @@ pub fn infer(
     })
 }
 
-/// Scores a body by a version whose answers nobody sees; only counts remain.
+/// Scores a body by a version whose answers are not returned; only counts remain.
 pub fn shadow(route: &LoadedRoute, metrics: &Metrics, json_length: Option<usize>, body: &[u8]) {
     let scored = || {
         let (json, tail) = split(body, json_length)?;

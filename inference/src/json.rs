@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_twice_is_told() {
+    fn a_name_that_comes_twice_is_reported() {
         assert_eq!(
             rows(r#"{"a":1,"a":2}"#).unwrap().1,
             [r#"0 {"a":1} Some("a") false"#]

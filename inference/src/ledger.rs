@@ -51,7 +51,7 @@ pub enum FetchError {
     },
 }
 
-/// Why the ledger did not take what it was told.
+/// Why the ledger did not take what it was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Something that may pass; tell it again.

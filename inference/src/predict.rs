@@ -96,7 +96,7 @@ fn answer_of(body: &[u8], route: &LoadedRoute, model: &str) -> Result<Vec<u8>, s
     Ok(answer)
 }
 
-/// Scores a body by a version whose answers nobody sees; only counts remain.
+/// Scores a body by a version whose answers are not returned; only counts remain.
 pub fn shadow(route: &LoadedRoute, metrics: &Metrics, body: &[u8]) {
     // What this version cannot read is no error of the client, whom another version answered.
     if let Ok(scored) = score(route, body, 0, &mut |_, _, _, _| {}, &|_| {}) {

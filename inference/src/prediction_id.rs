@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The key is the model's own, so an id of another model is refused as forged. The content is authentic, not
-//! secret: whoever holds an id may read score and class, which the same answer told them anyway.
+//! secret: the holder of an id may read score and class, which are in the same answer anyway.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};

@@ -1,4 +1,4 @@
-//! What a client is told when it asked for something that cannot be done: one JSON shape for every route.
+//! What a client reads when it asked for something that cannot be done: one JSON shape for every route.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;

@@ -85,7 +85,7 @@ pub async fn serve(
         failed = load => return failed,
     }
     app.drain();
-    // Nobody was ever sent here before it was ready.
+    // No request was ever sent here before it was ready.
     let drain = if app.serving().is_some() {
         app.limits.drain
     } else {

@@ -15,7 +15,7 @@ use crate::{
 /// Characters of a key.
 const KEY_LENGTH: usize = 64;
 
-/// The key that marks load as synthetic. Nobody may mark any while there is none.
+/// The key that marks load as synthetic. Without one no load can be marked.
 #[derive(Debug, Default)]
 pub struct TrafficKey {
     file: Option<PathBuf>,

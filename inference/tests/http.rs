@@ -162,7 +162,7 @@ async fn missing_out_of_range_and_unknown_categories_are_scored_with_warnings_th
 }
 
 #[tokio::test]
-async fn every_error_of_every_row_is_told_with_its_row_and_feature() {
+async fn every_error_of_every_row_is_reported_with_its_row_and_feature() {
     let server = ready().await;
     let rows = json!([row(), {"age": "old", "tahl": 3}, 7, {"age": 1, "chol": [1]}]);
     let answer = post(&server, "/predict", rows.to_string()).await;
@@ -700,7 +700,7 @@ async fn metadata_and_readiness_follow_the_protocol() {
 // === the rest ===
 
 #[tokio::test]
-async fn unknown_paths_and_methods_are_told_in_json() {
+async fn unknown_paths_and_methods_are_answered_in_json() {
     let server = ready().await;
     let answer = get(&server, "/nothing/here").await;
     assert_eq!(answer.status, 404);

@@ -126,7 +126,7 @@ async fn a_bundle_is_fetched_verified_and_answers() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_away_is_waited_for_and_the_reason_is_told() {
+async fn a_ledger_that_is_away_is_waited_for_and_the_reason_is_reported() {
     let (files, settings, _source) = offered().await;
     files.state.away.store(true, Ordering::SeqCst);
     let program = start(settings, &files.url, 0);
@@ -325,7 +325,7 @@ async fn wrong_settings_end_the_process_with_code_1_and_a_sentence() {
     }
 }
 
-/// Asks again and again over one connection until it is told to close, then over a new one; counts what failed.
+/// Asks again and again over one connection until it has to close it, then over a new one; counts what failed.
 async fn keep_asking(
     addr: String,
     stop: Arc<AtomicBool>,

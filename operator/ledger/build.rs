@@ -1,4 +1,4 @@
-//! Cargo does not see that a new migration was added unless it is told to look.
+//! Has Cargo build again when a migration is added.
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");

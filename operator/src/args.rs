@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use modelward_controllers::{Config, ProberConfig};
 use modelward_core::{children::IgnoreRule, policy::Policy};
 use modelward_ledger::{MigrateConfig, Quotas};
+use modelward_wire::Networks;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -95,6 +96,12 @@ pub struct RunArgs {
     /// A training that takes longer is ended.
     #[arg(long, env = "MODELWARD_TRAINING_DEADLINE_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
     pub training_deadline_seconds: i64,
+    /// Ranges of addresses that trainers read datasets from although they would refuse them; with commas between them.
+    #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
+    pub allow_sources: Networks,
+    /// Ranges of addresses that trainers read no dataset from, such as those of the cluster's Services and Pods.
+    #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
+    pub deny_sources: Networks,
     /// How many versions of one namespace may be trained at once
     #[arg(long, env = "MODELWARD_JOBS_PER_NAMESPACE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_per_namespace: u16,
@@ -203,6 +210,8 @@ impl RunArgs {
             ledger_token_file: self.ledger_token_file.clone(),
             workload_service_account: self.workload_service_account.clone(),
             training_deadline_seconds: self.training_deadline_seconds,
+            allow_sources: self.allow_sources.clone(),
+            deny_sources: self.deny_sources.clone(),
             jobs: modelward_core::queue::Limits {
                 per_namespace: self.jobs_per_namespace.into(),
                 cluster: self.jobs_cluster.into(),
@@ -291,6 +300,28 @@ mod tests {
         let named: serde_json::Value = serde_json::from_str(&values).unwrap();
         let known = serde_json::to_value(Policy::default()).unwrap();
         assert_eq!(named, known);
+    }
+
+    #[test]
+    fn a_range_of_sources_that_is_none_is_refused_by_name() {
+        let run = [
+            "modelward-operator",
+            "run",
+            "--trainer-image",
+            "t",
+            "--inference-image",
+            "i",
+        ];
+        let parse = |ranges: &str| Args::try_parse_from(run.into_iter().chain(["--deny-sources", ranges]));
+        let Command::Run(args) = parse("10.96.0.0/12,fd00:10:96::/112").unwrap().command else {
+            unreachable!("run was asked for")
+        };
+        assert_eq!(args.config().deny_sources.0.len(), 2);
+        let error = parse("10.96.0.0/12,10.96.0.0/x").unwrap_err().to_string();
+        assert!(
+            error.contains(r#""10.96.0.0/x" is no range of addresses"#),
+            "{error}"
+        );
     }
 
     #[test]

@@ -98,7 +98,7 @@ on_node() {
 # === one at a time ===
 
 # Two commands on one cluster wait for each other, and so do two clusters that choose addresses. The files are never deleted:
-# a lock on a file that another process deletes excludes nobody.
+# a lock on a file that another process deletes excludes no one.
 LOCKS=/run/lock
 [ -d "$LOCKS" ] || LOCKS=/tmp
 
@@ -172,7 +172,7 @@ clear_former_start() {
   fi
   ip link del "$VETH" 2>/dev/null || true
   remove_cgroups
-  # The directory itself stays, so that nobody takes the one above it away meanwhile.
+  # The directory itself stays, so that the one above it is not taken away meanwhile.
   [ -f "$STATE/complete" ] || find "$STATE" -mindepth 1 -xdev -delete
 }
 

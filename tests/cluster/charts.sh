@@ -30,6 +30,7 @@ VARIANTS=(
   "gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
   "gate.children.enabled=false"
   "gate.children.writers[0].user=system:serviceaccount:velero:velero,gate.children.writers[0].resources={services,deployments},operator.watchNamespace=default,gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
+  "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
 # values, then a part of the sentence
@@ -40,7 +41,7 @@ REFUSED=(
   "operator.image.digest=latest" "does not match pattern"
   "ledger.store.url=ftp://x" "does not match pattern"
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
-  "gate.operators.Team_A=somebody" "invalid propertyName 'Team_A'"
+  "gate.operators.Team_A=alice" "invalid propertyName 'Team_A'"
   "gate.operators.team-a=" "does not match pattern"
   "gate.operators.team-a=it's" "does not match pattern"
   "gate.children.writers[0].user=velero" "missing property 'resources'"
@@ -49,24 +50,75 @@ REFUSED=(
   "remediation.risks.Retrain=High" "additional properties 'Retrain' not allowed"
   "remediation.risks.RetrainModel=None" "value must be one of 'Low', 'Medium', 'High'"
   "remediation.mediumApprovals=0" "minimum: got 0, want 1"
+  "trainer.denySources={10.96.0.0/33}" "does not match pattern"
+  "trainer.allowSources={store.team-a.svc}" "does not match pattern"
 )
 # From Kubernetes 1.36 on.
 STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 
 render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1" "${@:2}"; }
 
-# The roles in rendered objects that let somebody approve.
+# The roles in rendered objects that allow to approve.
 approving() { awk -v RS='\n---\n' '/verbs: \[[^]]*approve/ && match($0, /\n  name: [^\n]*/) { print substr($0, RSTART + 9, RLENGTH - 9) }' "$1"; }
 
+# policies VALUES: what the NetworkPolicies let through, a line for each rule: component, direction, peers and ports.
+policies() {
+  render "$1" --show-only templates/networkpolicy.yaml | awk '
+    function flush() { if (rule != "") print component, direction, rule; rule = "" }
+    /^ *#/ || NF == 0 { next }
+    /^[^ ]/ { flush(); direction = ""; inside = /^spec:/; next }
+    !inside { next }
+    /^  [a-z]/ { flush(); direction = "" }
+    /^  (ingress|egress):/ { direction = substr($1, 1, length($1) - 1); if ($2 == "[]") print component, direction, "none"; next }
+    /app.kubernetes.io\/component:/ && direction == "" { component = $2 }
+    direction == "" { next }
+    /^    - / { flush(); sub(/- /, "") }
+    { sub(/^ */, ""); rule = rule (rule == "" ? "" : " ") $0 }
+    END { flush() }' \
+    | sed -E 's/podSelector: matchLabels: app.kubernetes.io\/name: modelward app.kubernetes.io\/instance: modelward app.kubernetes.io\/component: /Pods /g
+        s/podSelector: matchLabels: app.kubernetes.io\/(name|managed-by): /Pods /; s/ app.kubernetes.io\/managed-by: modelward-operator//
+        s/\{protocol: TCP, port: ([a-z0-9]+)\}/\1/g'
+}
+
+# Who reaches which port where the policies are on: metrics for Prometheus, requests for their callers, nothing else. The kubelet
+# needs no rule.
+network_policies() {
+  local models=$1 metrics=$2 expected port component
+  port=$(sed -nE 's/.*"name": "http", "containerPort": ([0-9]+).*/\1/p' "$REPOSITORY/operator/controllers/src/model/build.rs")
+  expected="operator ingress from: - $metrics ports: - metrics
+operator egress to: - Pods ledger ports: - 8090
+operator egress to: - $models Pods modelward-inference ports: - $port
+ledger ingress from: - Pods operator - $models Pods modelward-operator ports: - http
+ledger ingress from: - $metrics ports: - probes
+ledger egress to: - Pods postgresql ports: - 5432
+migrate egress to: - Pods postgresql ports: - 5432
+postgresql ingress from: - Pods ledger - Pods migrate ports: - postgresql
+postgresql egress none"
+  policies "$3" >"$WORK/policies"
+  # Beside names and the API server, which have addresses of their own.
+  diff <(echo "$expected") <(grep -vE 'ports: - \{protocol: UDP, port: 53\} - 53$|ipBlock' "$WORK/policies") >"$WORK/differences" \
+    || die "the NetworkPolicies with $3 let through what they should not, or not what they should: $(cat "$WORK/differences")"
+  # A named port that no container has lets nothing through.
+  render "$3,metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender" >"$WORK/rendered"
+  while read -r component port; do
+    awk -v RS='\n---\n' -v component="$component" '/\nkind: (Deployment|StatefulSet)\n/ && $0 ~ "component: " component "\n"' "$WORK/rendered" \
+      | matches "{name: $port, containerPort: [0-9]*}" || die "no container of $component has the port $port that a NetworkPolicy names"
+  done < <(sed -nE 's/^([a-z]+) ingress .* ([a-z]+)$/\1 \2/p' "$WORK/policies")
+  for component in operator ledger; do
+    port=$(awk -v RS='\n---\n' -v component="$component" '/\nkind: ServiceMonitor\n/ && $0 ~ "component: " component "\n" && match($0, /- port: [a-z]+/) { print substr($0, RSTART + 8, RLENGTH - 8) }' "$WORK/rendered")
+    grep -qF "$component ingress from: - $metrics ports: - $port" "$WORK/policies" || die "the NetworkPolicy of $component keeps Prometheus from its port '$port'"
+  done
+}
+
 lint() {
-  local variant i out unexplained role stamps
+  local variant i out unexplained role stamps setting
   helm lint --strict --quiet "$CHART" "$CRDS"
   for variant in "${VARIANTS[@]}" metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender; do
     render "$variant" >"$WORK/rendered" || die "the chart does not render with $variant"
     ! grep -qE 'verbs:.*\*|resources:.*\*|apiGroups:.*\*' "$WORK/rendered" || die "a right with a wildcard ($variant)"
-    # Nobody gets the right to approve from the chart, least of all the operator's own account, and nothing aggregates it.
+    # No user gets the right to approve from the chart, least of all the operator's own account, and nothing aggregates it.
     role=$(approving "$WORK/rendered")
-    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that let somebody approve: '$role' ($variant)"
+    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that allow to approve: '$role' ($variant)"
     ! grep -qE "roleRef:.* name: $role\}" "$WORK/rendered" || die "the chart binds $role ($variant)"
     ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | matches aggregate-to || die "$role is aggregated ($variant)"
   done
@@ -79,6 +131,14 @@ lint() {
   for ((i = 0; i < ${#REFUSED[@]}; i += 2)); do
     if out=$(render "${REFUSED[i]}" 2>&1); then die "the chart took ${REFUSED[i]}"; fi
     grep -qF "${REFUSED[i + 1]}" <<<"$out" || die "${REFUSED[i]} is refused, but without \"${REFUSED[i + 1]}\": $out"
+  done
+  network_policies 'namespaceSelector: {}' 'namespaceSelector: {}' networkPolicy.enabled=true
+  network_policies 'namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: hospital}}' 'namespaceSelector: matchLabels: team: metrics' \
+    networkPolicy.enabled=true,operator.watchNamespace=hospital,networkPolicy.metricsNamespaceSelector.matchLabels.team=metrics
+  render "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}" >"$WORK/rendered"
+  for setting in 'ALLOW_SOURCES 10.96.0.5' 'DENY_SOURCES 10.96.0.0/12,fd00:10:96::/112'; do
+    [ "$(awk -v name="MODELWARD_${setting% *}" '$3 == name { getline; print $2 }' "$WORK/rendered")" = "\"${setting#* }\"" ] \
+      || die "the operator does not get ${setting% *} from the values"
   done
   unexplained=$(awk '/^kind:/ { kind = $0 } /^ *- apiGroups/ && kind ~ /Role/ && before !~ /^ *#/ { print FILENAME ":" FNR } { before = $0 }' "$CHART"/templates/*/*.yaml)
   [ -z "$unexplained" ] || die "a rule without a comment that says who needs it and why: $unexplained"

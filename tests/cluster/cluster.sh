@@ -6,7 +6,7 @@
 #   cluster.sh tools             builds Kubernetes, etcd, CoreDNS, Helm and pause into the cache (once; about 9 minutes on 2 cores)
 #   cluster.sh up                brings the cluster up; one that runs already is left as it is
 #   cluster.sh load IMAGE…       hands images to the cluster's container runtime
-#   cluster.sh volumes           makes the local volumes, and empties those that nobody claims any more
+#   cluster.sh volumes           makes the local volumes, and empties those that are not claimed any more
 #   cluster.sh env               prints the shell lines for its use:  eval "$(tests/cluster/cluster.sh env)"
 #   cluster.sh node COMMAND…     runs a command on the node
 #   cluster.sh down              ends it; nothing stays behind

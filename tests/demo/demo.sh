@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole story, from an empty machine: tools, cluster, images, charts, a ModelVersion that is trained on real patients and
-# answers; then other patients arrive, drift is seen, a retraining is proposed, somebody who may approves it, and the new
+# answers; then other patients arrive, drift is seen, a retraining is proposed, an approver approves it, and the new
 # version takes over without a lost request.
 #
 #   demo.sh                          does what is not done yet, and tells the story from its beginning
@@ -80,7 +80,7 @@ await_ready() {
 # === predictions ===
 
 # Rows of the Cleveland data, the last one with a missing value, as the array of named features that /predict takes;
-# without what is to be told.
+# without the target.
 some_rows() {
   { head -n 4 "$SAMPLES/heart-disease/cleveland.csv" && grep -m 1 '?' "$SAMPLES/heart-disease/cleveland.csv"; } | awk -F, -v names="$COLUMNS_OF_HEART" '
     BEGIN { split(names, name, ","); printf "[" }
@@ -129,7 +129,7 @@ show() {
 
 action_condition() { condition "$NAMESPACE" "remediationaction/$ACTION" "$1"; }
 
-# alice may approve. bob administers the namespace and may even write actions; nobody gave him the right to approve.
+# alice may approve. bob administers the namespace and may even write actions; he has no right to approve.
 make_people() {
   person alice "$WORK/alice.kubeconfig"
   person bob "$WORK/bob.kubeconfig"
@@ -188,7 +188,7 @@ see_proposal() {
   show kubectl get --namespace "$NAMESPACE" ra
   say "the plan: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.summary)"
   say "its digest: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.digest)"
-  tell "the plan is made, and it waits for somebody who may approve it"
+  tell "the plan is made, and it waits for an approval"
 }
 
 has_proposal() { [ -n "$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)" ]; }

@@ -7,6 +7,7 @@
     reason = "what a test needs and cannot have ends it"
 )]
 
+use http_body_util::BodyExt as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
@@ -159,6 +160,207 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         let refused = refusal(pointer, value.clone()).await;
         assert!(refused.contains(sentence), "{pointer} = {value}: {refused}");
     }
+}
+
+/// Creates an object as a client does that asks for this validation of fields, or for none; with the API server's warnings.
+async fn created(object: &Value, validation: &str) -> (Result<Value, String>, Vec<String>) {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let path = format!("/apis/modelward.io/v1alpha1/namespaces/{namespace}/modelversions{validation}");
+    let request = hyper::http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(object.to_string().into_bytes().into())
+        .unwrap();
+    let answer = server.client().send(request).await.unwrap();
+    let warnings = answer.headers().get_all("warning").iter();
+    let warnings = warnings.map(|text| text.to_str().unwrap().to_owned()).collect();
+    let made = answer.status().is_success();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let said = || body["message"].as_str().unwrap_or_default().to_owned();
+    (if made { Ok(body.clone()) } else { Err(said()) }, warnings)
+}
+
+/// The sample with one more field in the object at `pointer`.
+fn with(pointer: &str, name: &str, value: Value) -> Value {
+    let mut object = heart();
+    let parent = object
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("{pointer} is not in the sample"));
+    parent[name] = value;
+    object
+}
+
+#[tokio::test]
+async fn a_name_that_is_nearly_a_field_is_reported_with_its_path() {
+    let features = json!([{"name": "sex", "kind": "Categorical"}]);
+    for (parent, name, value) in [
+        ("/spec", "monitor", json!({})),
+        ("/spec", "retrain", json!({})),
+        ("/spec/source", "trainings", json!({})),
+        ("/spec/source/training", "feature", features.clone()),
+        ("/spec/source/training", "Features", features),
+        ("/spec/source/training", "gate", json!([])),
+        ("/spec/source/training", "selectby", json!("F1")),
+        ("/spec/source/training", "notworsethan", json!({})),
+        ("/spec/source/training", "additionalDataset", json!([])),
+        ("/spec/source/training", "excluded", json!(["id"])),
+        ("/spec/source/training/dataset", "configmap", json!({})),
+        ("/spec/source/training/dataset", "url", json!("https://host/file")),
+        ("/spec/source/training/dataset/csv", "column", json!(["age"])),
+        ("/spec/source/training/dataset/csv", "separator", json!(";")),
+        ("/spec/source/training/target/positiveWhen", "equal", json!("1")),
+        ("/spec/source/training/features/0", "type", json!("Numeric")),
+        ("/spec/source/training/gates/0", "min", json!("0.7")),
+        ("/spec/source/training/validation", "fold", json!(5)),
+        ("/spec/serving", "replica", json!({"min": 5})),
+        ("/spec/serving", "resource", json!({})),
+    ] {
+        let object = with(parent, name, value);
+        let path = parent[1..].replace("/0", "[0]").replace('/', ".");
+        let unknown = format!("unknown field \"{path}.{name}\"");
+        // As kubectl asks.
+        let (refused, _) = created(&object, "?fieldValidation=Strict").await;
+        let refused = refused.expect_err("the API server should refuse this");
+        assert!(refused.contains(&unknown), "{path}.{name}: {refused}");
+        // As a client asks that knows of no validation: the field is left out, and the answer says so.
+        let (made, warnings) = created(&object, "").await;
+        let made = made.unwrap_or_else(|refused| panic!("{path}.{name}: {refused}"));
+        assert!(made.pointer(&format!("{parent}/{name}")).is_none(), "{made}");
+        let escaped = unknown.replace('"', "\\\"");
+        assert!(
+            warnings.iter().any(|warning| warning.contains(&escaped)),
+            "{path}.{name}: {warnings:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_near_miss_is_an_error_of_server_side_apply_too() {
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let kind = ApiResource::erase::<ModelVersion>(&());
+    let api = Api::<DynamicObject>::namespaced_with(server.client(), &namespace, &kind);
+    let object = with("/spec/serving", "replica", json!({"min": 5}));
+    let applied = api
+        .patch("heart-1", &PatchParams::apply("test"), &Patch::Apply(&object))
+        .await;
+    let refused = applied
+        .expect_err("the API server should refuse this")
+        .to_string();
+    assert!(
+        refused.contains(".spec.serving.replica: field not declared in schema"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_decimal_number_without_quotes_is_refused_by_its_path_and_the_type_that_it_has_to_be() {
+    let training = "/spec/source/training";
+    let bundle = format!("sha256:{}", "a".repeat(64));
+    let numeric = |name: &str, value: Value| json!([{"name": "age", "kind": "Numeric", name: value}]);
+    for (pointer, name, value, path) in [
+        (
+            "/spec",
+            "monitoring",
+            json!({"tolerance": 0.2}),
+            "monitoring.tolerance",
+        ),
+        (
+            "/spec",
+            "monitoring",
+            json!({"tolerances": [{"feature": "age", "tolerance": 0.2}]}),
+            "monitoring.tolerances[0].tolerance",
+        ),
+        (
+            "/spec",
+            "retraining",
+            json!({"datasets": [{"name": "new", "dataset": {"uri": "https://host/file"}}], "margin": 0.05}),
+            "retraining.margin",
+        ),
+        (
+            "/spec",
+            "source",
+            json!({"artifact": {"bundle": bundle, "threshold": 0.5}}),
+            "source.artifact.threshold",
+        ),
+        (
+            training,
+            "gates",
+            json!([{"metric": "LogLoss", "atMost": 1}]),
+            "source.training.gates[0].atMost",
+        ),
+        (
+            training,
+            "target",
+            json!({"column": "num", "positiveWhen": {"greaterThan": 0}}),
+            "source.training.target.positiveWhen.greaterThan",
+        ),
+        (
+            training,
+            "features",
+            numeric("maxMissingRatio", json!(0.1)),
+            "source.training.features[0].maxMissingRatio",
+        ),
+        (
+            training,
+            "features",
+            numeric("range", json!({"min": 1, "max": "9.5"})),
+            "source.training.features[0].range.min",
+        ),
+        (
+            training,
+            "notWorseThan",
+            json!({"version": "heart-0", "bundle": bundle, "margin": 0.03}),
+            "source.training.notWorseThan.margin",
+        ),
+    ] {
+        let refused = apply(&with(pointer, name, value))
+            .await
+            .expect_err("the API server should refuse this");
+        let expected = format!("spec.{path} in body must be of type string");
+        assert!(refused.contains(&expected), "{path}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_tolerance_of_what_is_no_feature_is_refused_where_the_spec_says_what_is() {
+    let tolerances = |features: &[&str]| -> Value {
+        let one = |feature: &&str| json!({"feature": feature, "tolerance": "0.2"});
+        features.iter().map(one).collect()
+    };
+    let of = |features: &[&str]| with("/spec", "monitoring", json!({"tolerances": tolerances(features)}));
+    let unknown = "names a feature that is not in source.training.dataset.csv.columns; write the name as it stands there";
+    let mut excluding = of(&["sex"]);
+    excluding["spec"]["source"]["training"]["exclude"] = json!(["sex"]);
+    for (object, sentence) in [
+        (of(&["agee"]), unknown),
+        (of(&["age", "Sex"]), unknown),
+        (of(&["num"]), "names the target column"),
+        (excluding, "names a column of source.training.exclude"),
+    ] {
+        let refused = apply(&object)
+            .await
+            .expect_err("the API server should refuse this");
+        assert!(refused.contains(sentence), "{refused}");
+    }
+    apply(&of(&["age", "sex"])).await.unwrap();
+    // The columns of a file with a header are known when the trainer has read it.
+    for csv in [json!({}), json!({"columns": []})] {
+        let mut headed = of(&["cholesterol"]);
+        headed["spec"]["source"]["training"]["dataset"]["csv"] = csv;
+        apply(&headed).await.unwrap();
+    }
+    // A tolerance that is set later is held against the same columns.
+    let server = ApiServer::shared().await;
+    let namespace = server.namespace().await;
+    let api = Api::<ModelVersion>::namespaced(server.client(), &namespace);
+    let version = serde_json::from_value(heart()).unwrap();
+    api.create(&PostParams::default(), &version).await.unwrap();
+    let later = Patch::Merge(json!({"spec": {"monitoring": {"tolerances": tolerances(&["agee"])}}}));
+    let refused = api.patch("heart-1", &PatchParams::default(), &later).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains(unknown), "{refused}");
 }
 
 #[tokio::test]

@@ -279,7 +279,7 @@ async fn a_server_that_says_close_is_obeyed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_at_the_address_is_told_before_the_schedule_begins() {
+async fn an_address_without_a_server_is_reported_before_the_schedule_begins() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/predict", listener.local_addr().unwrap());
     drop(listener);

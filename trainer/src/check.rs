@@ -95,7 +95,7 @@ pub fn check(
     let source = Source::new(parts);
     let mut violations = Vec::new();
     for part in parts.iter().filter(|part| part.table.rows.is_empty()) {
-        let message = source.told(part.name, "the data has no rows");
+        let message = source.in_file(part.name, "the data has no rows");
         violations.push(violation("", "Empty", message, 1, None));
     }
     source.check_names(training, tolerances, &mut violations);
@@ -198,7 +198,7 @@ impl<'a> Source<'a> {
     }
 
     /// The message, with the dataset's name before it where there are several.
-    fn told(&self, name: &str, message: &str) -> String {
+    fn in_file(&self, name: &str, message: &str) -> String {
         if self.parts.len() > 1 {
             format!("{}: {message}", cut(name, MAX_NAME))
         } else {
@@ -685,7 +685,7 @@ impl<'a> Broken<'a> {
                 Quote::Yes => quoted(cell),
                 Quote::No => format!("the value of row {row}"),
             };
-            let message = source.told(source.name(part), &message(shown, count));
+            let message = source.in_file(source.name(part), &message(shown, count));
             violations.push(violation(column, rule, message, count, Some(row)));
         }
     }
@@ -832,7 +832,7 @@ mod tests {
     }
 
     #[test]
-    fn every_violation_is_told_at_once_with_column_rule_count_and_row() {
+    fn every_violation_is_reported_at_once_with_column_rule_count_and_row() {
         let spec = training(&json!([
             {"name": "age", "kind": "Numeric", "range": {"min": "0", "max": "120"}},
             {"name": "sex", "kind": "Categorical", "categories": ["M", "F"]},

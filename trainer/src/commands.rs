@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use modelward_crds::{CsvFormat, FeatureKind as SpecKind, TrainingSource};
 use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
-use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict, Violation};
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Networks, Progress, Verdict, Violation};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -22,7 +22,7 @@ use crate::{
     freeze::{Frozen, freeze, invalid, target_info},
     ledger::{self, Ledger, LedgerError},
     near::did_you_mean,
-    reach::{Networks, Reach},
+    reach::Reach,
     reference::Window,
     report::{self, Meter},
     snapshot::{self, Snapshot},
@@ -137,6 +137,10 @@ pub struct PublishArgs {
     /// ranges such as 127.0.0.0/8, with commas between them. Without `--publish` every address may be read.
     #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
     pub allow_sources: Networks,
+    /// Further ranges that a Job reads no dataset from, such as those of the cluster's Services and Pods. What is in
+    /// `--allow-sources` is read all the same.
+    #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
+    pub deny_sources: Networks,
     /// File of the termination message; written with `--publish` only.
     #[arg(
         long,
@@ -668,7 +672,7 @@ fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
         out.write_all(b"\n")
     });
     match written.and_then(|()| out.flush()) {
-        // Whoever read the output has seen enough.
+        // The reader of the output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other.context("cannot write to the standard output")?,
     }
@@ -817,7 +821,11 @@ impl PublishArgs {
     /// Where datasets may be read from: a Job reads what other people chose.
     fn reach(&self) -> Reach {
         if self.publish {
-            Reach::of_job(self.allow_sources.0.clone(), self.ledger_url.as_deref())
+            Reach::of_job(
+                self.allow_sources.clone(),
+                self.deny_sources.clone(),
+                self.ledger_url.as_deref(),
+            )
         } else {
             Reach::anywhere()
         }

@@ -80,13 +80,13 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         }
         let is_address = file.is_none();
         let (part, found) = parse(dataset, name, &content, is_address, &mut readable);
-        let told = |mut violation: Violation| {
+        let renamed = |mut violation: Violation| {
             if !training.additional_datasets.is_empty() {
                 violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
             }
             violation
         };
-        violations.extend(found.into_iter().map(told));
+        violations.extend(found.into_iter().map(renamed));
         parts.push(part);
     }
     let checked = {
@@ -106,7 +106,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         Ok(checked) if violations.is_empty() => checked,
         Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
         Err(found) => {
-            // What is no table has no rows either: to say so twice helps nobody.
+            // What is no table has no rows either: to say so twice helps no reader.
             violations.extend(found.into_iter().filter(|_| readable));
             return Ok(Frozen::Ended(invalid(violations)));
         }
@@ -276,6 +276,8 @@ pub fn target_info(training: &TrainingSource) -> TargetInfo {
 
 #[cfg(test)]
 mod tests {
+    use modelward_wire::Networks;
+
     use super::*;
     use crate::spec::tests::HEART;
 
@@ -297,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn an_absent_key_or_file_is_named_as_the_spec_names_it() {
         let temp = tempfile::tempdir().unwrap();
-        let job = Reach::of_job(Vec::new(), None);
+        let job = Reach::of_job(Networks::default(), Networks::default(), None);
         let path = |name: &str| temp.path().join(name);
         let version = spec::parse(HEART).unwrap();
         let message = not_found(freeze(&version, &[path("cleveland.csv")], &job).await);

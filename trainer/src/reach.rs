@@ -1,14 +1,13 @@
 //! Which addresses a dataset may be read from.
 //!
-//! A Job reads an address that anyone who may make a `ModelVersion` has chosen. So it reads nothing from its own node
-//! (loopback, link-local and the clouds' metadata services) and nothing from the ledger, unless the operator allows it.
+//! The author of a `ModelVersion` chooses the address that a Job reads. So a Job reads nothing from its own node (loopback,
+//! link-local and the clouds' metadata services), from the ledger, and from the ranges that the operator's settings refuse,
+//! such as those of the cluster's Services and Pods. Ranges that the settings allow are read, whatever else contains them.
 //! A person's own command reads whatever that person could read.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr,
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use modelward_wire::{Network, Networks};
 use reqwest::Url;
 
 /// What is never the address of a dataset, and why.
@@ -32,26 +31,11 @@ const REFUSED: [(&str, &str); 12] = [
 pub struct Reach {
     /// Whether this is a Job; all that is refused is refused to Jobs.
     in_job: bool,
-    allowed: Vec<Network>,
+    allowed: Networks,
+    denied: Networks,
     /// Host and port of the ledger.
     ledger: Option<(String, u16)>,
 }
-
-/// A range of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    length: u8,
-}
-
-/// Ranges of addresses, with commas between them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Networks(pub Vec<Network>);
-
-/// Why a text is no [`Network`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no range of addresses; write it as 10.1.0.0/16, fd00::/8 or a single address")]
-pub struct NetworkError(String);
 
 /// An address that is not read from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,8 +50,8 @@ impl Reach {
         Self::default()
     }
 
-    /// What a Job may read: these ranges, and all that is not refused.
-    pub fn of_job(allowed: Vec<Network>, ledger: Option<&str>) -> Self {
+    /// What a Job may read: the ranges that are allowed, and everything else that is refused neither here nor in `denied`.
+    pub fn of_job(allowed: Networks, denied: Networks, ledger: Option<&str>) -> Self {
         let ledger = ledger.and_then(|url| {
             let url = Url::parse(url).ok()?;
             Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
@@ -75,6 +59,7 @@ impl Reach {
         Self {
             in_job: true,
             allowed,
+            denied,
             ledger,
         }
     }
@@ -120,19 +105,23 @@ impl Reach {
 
     fn check(&self, address: IpAddr, host: &str) -> Result<(), String> {
         let address = plain(address);
-        if !self.in_job || self.allowed.iter().any(|network| network.contains(address)) {
+        if !self.in_job || self.allowed.contains(address) {
             return Ok(());
         }
-        let why = REFUSED
+        let known = REFUSED
             .iter()
-            .filter_map(|(text, why)| Some((text.parse::<Network>().ok()?, why)))
+            .filter_map(|(text, why)| Some((text.parse::<Network>().ok()?, *why)))
             .find(|(network, _)| network.contains(address))
-            .map(|(_, why)| why);
+            .map(|(_, why)| why.to_owned());
+        let why = known.or_else(|| {
+            let network = self.denied.containing(address)?;
+            Some(format!("in {network}, which the operator's settings refuse"))
+        });
         match why {
             None => Ok(()),
             Some(why) => Err(format!(
                 "datasets are not read from {address} ({why}), and {host} leads there; name a public address, or have an \
-                 administrator allow this one in the operator's settings"
+                 administrator add this one to trainer.allowSources of the chart"
             )),
         }
     }
@@ -155,87 +144,71 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-// === impl Network ===
-
-impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
-        let bits = |address: Ipv6Addr, length: u8| {
-            u128::from(address)
-                .checked_shr(128 - u32::from(length))
-                .unwrap_or(0)
-        };
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let length = 96 + self.length;
-                bits(own.to_ipv6_mapped(), length) == bits(other.to_ipv6_mapped(), length)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => bits(own, self.length) == bits(other, self.length),
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = NetworkError;
-
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let error = || NetworkError(text.to_owned());
-        let (address, length) = match text.trim().split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text.trim(), None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| error())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let length = match length {
-            Some(length) => length.parse().map_err(|_| error())?,
-            None => most,
-        };
-        if length > most {
-            return Err(error());
-        }
-        Ok(Self { address, length })
-    }
-}
-
-impl FromStr for Networks {
-    type Err = NetworkError;
-
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let parts = text.split(',').filter(|part| !part.trim().is_empty());
-        parts.map(str::parse).collect::<Result<_, _>>().map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn networks(text: &str) -> Networks {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn ranges_contain_their_addresses_and_no_others() {
-        let contains = |network: &str, address: &str| {
-            let network: Network = network.parse().unwrap();
-            network.contains(address.parse().unwrap())
-        };
-        assert!(contains("10.1.0.0/16", "10.1.255.1"));
-        assert!(!contains("10.1.0.0/16", "10.2.0.1"));
-        assert!(contains("fe80::/10", "febf::1"));
-        assert!(!contains("fe80::/10", "fec0::1"));
-        assert!(contains("0.0.0.0/0", "8.8.8.8"));
-        assert!(!contains("0.0.0.0/0", "::1"));
-        assert!(contains("::1", "::1"));
-        for wrong in ["10.1.0.0/33", "ten", "10.1.0.0/x", "/8"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
-        }
-        let count = |text: &str| text.parse::<Networks>().map(|all| all.0.len()).ok();
-        assert_eq!(count(""), Some(0));
-        assert_eq!(count("10.0.0.0/8, ::1"), Some(2));
-        assert_eq!(count("10.0.0.0/8,x"), None);
+    fn every_range_that_is_refused_is_one() {
         assert!(REFUSED.iter().all(|(text, _)| text.parse::<Network>().is_ok()));
     }
 
     #[test]
+    fn ranges_of_the_settings_are_refused_and_what_is_allowed_within_them_is_read() {
+        let reach = Reach::of_job(
+            networks("10.96.0.5"),
+            networks("10.96.0.0/12,fd00:10:96::/112"),
+            None,
+        );
+        let check = |url: &str| reach.check_url(&Url::parse(url).unwrap());
+        for refused in [
+            "http://10.96.0.1/x",
+            "http://[::ffff:10.96.0.1]/x",
+            "http://[64:ff9b::a60:1]/x",
+            "http://[fd00:10:96::a]/x",
+        ] {
+            let error = check(refused).unwrap_err();
+            assert!(
+                error.contains("which the operator's settings refuse"),
+                "{refused}: {error}"
+            );
+            assert!(error.contains("trainer.allowSources"), "{error}");
+        }
+        assert!(
+            check("http://10.96.0.1/x")
+                .unwrap_err()
+                .contains("in 10.96.0.0/12,")
+        );
+        for read in [
+            "http://10.96.0.5/x",
+            "http://10.112.0.1/x",
+            "http://[fd00:10:97::a]/x",
+        ] {
+            assert_eq!(check(read), Ok(()), "{read}");
+        }
+        let found = ["10.96.0.1:0", "10.96.0.5:0"].map(|text| text.parse().unwrap());
+        assert_eq!(
+            reach.only_allowed("store.team-a", found.into_iter()),
+            Ok(vec![found[1]])
+        );
+        assert!(
+            reach
+                .only_allowed("kubernetes.default", found[..1].iter().copied())
+                .is_err()
+        );
+        assert_eq!(
+            Reach::anywhere().check_url(&Url::parse("http://10.96.0.1/x").unwrap()),
+            Ok(())
+        );
+    }
+
+    #[test]
     fn a_name_with_one_allowed_address_is_read_from_that_one() {
-        let reach = Reach::of_job(Vec::new(), None);
+        let reach = Reach::of_job(Networks::default(), Networks::default(), None);
         let both = ["127.0.0.1:0", "192.0.2.7:0"].map(|text| text.parse().unwrap());
         let allowed = reach.only_allowed("example.org", both.into_iter()).unwrap();
         assert_eq!(allowed, [both[1]]);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_result_is_told_whole() {
+    fn an_ordinary_result_is_reported_whole() {
         let mut result = JobResult::new(JobStage::Fit, Verdict::Succeeded, "trained LogisticRegression");
         result.digest = Some(sha256(b"x"));
         result.metrics = (0..7)

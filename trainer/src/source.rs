@@ -308,9 +308,11 @@ mod tests {
         download_with_pause(uri, &Reach::anywhere(), Duration::from_millis(1)).await
     }
 
-    async fn fetch_in_job(uri: &str, allowed: &[&str]) -> Result<Vec<u8>, SourceError> {
-        let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
-        let reach = Reach::of_job(allowed, Some("http://ledger.modelward-system:8090"));
+    /// Downloads as a Job does whose settings refuse 192.0.2.0/24.
+    async fn fetch_in_job(uri: &str, allowed: &str) -> Result<Vec<u8>, SourceError> {
+        let denied = "192.0.2.0/24".parse().unwrap();
+        let ledger = Some("http://ledger.modelward-system:8090");
+        let reach = Reach::of_job(allowed.parse().unwrap(), denied, ledger);
         download_with_pause(uri, &reach, Duration::from_millis(1)).await
     }
 
@@ -326,9 +328,10 @@ mod tests {
             base.replace("127.0.0.1", "2130706433") + "/x",
             "http://169.254.169.254/latest/meta-data/".to_owned(),
             "http://[fe80::1]/x".to_owned(),
+            "http://192.0.2.7/x".to_owned(),
             "http://ledger.modelward-system:8090/v1/results".to_owned(),
         ] {
-            let error = fetch_in_job(&uri, &[]).await.unwrap_err();
+            let error = fetch_in_job(&uri, "").await.unwrap_err();
             assert!(matches!(error, SourceError::Address { .. }), "{uri}: {error:?}");
             assert!(
                 error.to_string().contains("datasets are not read from"),
@@ -336,7 +339,7 @@ mod tests {
             );
         }
         assert_eq!(
-            fetch_in_job(&format!("{named}/x"), &["127.0.0.0/8", "::1"])
+            fetch_in_job(&format!("{named}/x"), "127.0.0.0/8,::1")
                 .await
                 .unwrap(),
             b"a\n"
@@ -345,20 +348,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_redirect_does_not_lead_a_job_to_where_it_may_not_read() {
-        let location = "http://169.254.169.254/latest/meta-data/";
-        let redirect = move || async move { (StatusCode::FOUND, [(header::LOCATION, location)]) };
-        let base = serve(Router::new().route("/x", get(redirect))).await;
-        // The first address is allowed, the one that it leads to is not.
-        let error = fetch_in_job(&format!("{base}/x"), &["127.0.0.1/32"])
-            .await
-            .unwrap_err();
-        assert!(matches!(error, SourceError::Address { .. }), "{error:?}");
-        assert!(
-            error
-                .to_string()
-                .contains("datasets are not read from 169.254.169.254"),
-            "{error}"
-        );
+        for (refused, location) in [
+            ("169.254.169.254", "http://169.254.169.254/latest/meta-data/"),
+            ("192.0.2.7", "http://192.0.2.7/x"),
+        ] {
+            let redirect = move || async move { (StatusCode::FOUND, [(header::LOCATION, location)]) };
+            let base = serve(Router::new().route("/x", get(redirect))).await;
+            // The first address is allowed, the one that it leads to is not.
+            let error = fetch_in_job(&format!("{base}/x"), "127.0.0.1/32")
+                .await
+                .unwrap_err();
+            assert!(matches!(error, SourceError::Address { .. }), "{error:?}");
+            let expected = format!("datasets are not read from {refused}");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -417,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_address_is_unreachable_and_no_panic() {
+    async fn an_address_without_a_server_is_unreachable_and_no_panic() {
         let error = fetch("http://127.0.0.1:1/x").await.unwrap_err();
         assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
         assert!(matches!(fetch("http://").await, Err(SourceError::Address { .. })));

@@ -447,7 +447,7 @@ spec:
     }
 
     #[test]
-    fn every_contradiction_is_told_at_once() {
+    fn every_contradiction_is_reported_at_once() {
         let text = HEART
             .replace("folds: 5", "folds: 1")
             .replace(

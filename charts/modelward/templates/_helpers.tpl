@@ -133,6 +133,15 @@ http://{{ include "modelward.fullname" . }}-ledger.{{ .Release.Namespace }}.svc:
     {{- end }}
 {{- end -}}
 
+{{- /* The namespaces of the models, beside a podSelector of the same peer. */ -}}
+{{- define "modelward.modelNamespaces" -}}
+{{- with .Values.operator.watchNamespace -}}
+namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}
+{{- else -}}
+namespaceSelector: {}
+{{- end -}}
+{{- end -}}
+
 {{- define "modelward.componentPeer" -}}
 - podSelector:
     matchLabels:

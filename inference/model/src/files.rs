@@ -304,7 +304,7 @@ impl DirBuilder {
         let part = neighbour(dir, "part");
         let parent = part.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|error| write(parent, error))?;
-        // What a killed run left behind has this name; nobody else writes there.
+        // What a killed run left behind has this name; no other process writes there.
         remove(&part).map_err(|error| write(&part, error))?;
         fs::create_dir(&part).map_err(|error| write(&part, error))?;
         for (name, content) in &self.files {

@@ -102,7 +102,7 @@ pub enum Cell<'a> {
     Missing,
     /// A number; NaN is missing.
     Number(f64),
-    /// A word. It is a wrong type for a numeric feature: whoever reads text files parses numbers first.
+    /// A word. It is a wrong type for a numeric feature: readers of text files parse numbers first.
     Text(&'a str),
     /// True or false.
     Bool(bool),
@@ -790,7 +790,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_of_a_row_is_told_at_once() {
+    fn every_error_of_a_row_is_reported_at_once() {
         let errors = read(json!({"age": "old", "chol": [1], "sex": {}, "tahl": 3})).unwrap_err();
         let schema = schema();
         let texts: Vec<_> = errors.iter().map(|error| schema.describe_error(error)).collect();

@@ -102,7 +102,7 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
 
     /// Counts one row: a value for each feature in the order of the bins, the score, the class that is answered.
     ///
-    /// Allocates nothing and waits for nobody; on an error nothing is counted.
+    /// Allocates nothing and never waits; on an error nothing is counted.
     pub fn add_row<R>(&self, row: R, score: f64, class: u8) -> Result<Counted, RowError>
     where
         R: IntoIterator<Item = Observed>,
@@ -154,7 +154,7 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
         self.words.as_ref()[REPEATED].fetch_add(1, Relaxed);
     }
 
-    /// What is counted by now. Exact once nobody adds any more.
+    /// What is counted by now. Exact once nothing is added any more.
     pub fn snapshot(&self) -> Counts {
         let words = self.words.as_ref();
         let read = |at: usize| words[at].load(Relaxed);

@@ -52,7 +52,7 @@ pub struct FeatureBins {
     pub bins: BinKind,
 }
 
-/// How the values of a feature are told apart.
+/// How the values of a feature are distinguished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum BinKind {

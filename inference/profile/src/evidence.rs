@@ -19,7 +19,7 @@
 //! shares that the reference allows: taking R/N for the truth alarms in nearly every long run. The maximiser is
 //! θ = (1 − u) S/n + u R/N, with the u that meets the bound.
 //!
-//! Nobody knows when a change began. Counts since the reference alone would bury a change of today under a quiet year, so E
+//! It is not known when a change began. Counts since the reference alone would bury a change of today under a quiet year, so E
 //! is a mixture over the moments at which it may have begun, one for each window: its weight is the probability that a time
 //! with P(later than t) = 1/(1 + log(1 + t/h)), h being an [`HOUR`], falls into that window or into the idle time before it.
 //! Weights add up to at most 1, so the mixture is a martingale of mean at most 1 too, and by Ville's inequality it ever
@@ -145,7 +145,7 @@ pub fn evidence(
 }
 
 /// log wⱼ of each window, newest first: P(later than a) − P(later than b), where it ends at b and the one before it ended at a.
-/// Of the first one nobody knows what was before it, so a is its own start.
+/// It is not known what was before the first one, so a is its own start.
 fn log_weights(windows: &[WindowCounts<'_>]) -> Result<Vec<f64>, JudgeError> {
     // 1/P(later than t).
     let rarity = |seconds: u64| 1.0 + libm::log1p(seconds as f64 / HOUR as f64);

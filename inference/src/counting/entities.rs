@@ -31,7 +31,7 @@ pub enum Seen {
 // === impl Entities ===
 
 impl Entities {
-    /// Adds an entity by its hash. Of any number of threads that add the same, one is told [`Seen::First`].
+    /// Adds an entity by its hash. Of any number of threads that add the same, one gets [`Seen::First`].
     pub fn add(&self, hash: u64) -> Seen {
         // Zero marks an empty place.
         let hash = hash.max(1);

@@ -1,14 +1,14 @@
 //! Telling the ledger what was counted.
 //!
 //! ```text
-//! Open ── window ended, LATENESS passed ──► Closing ── nobody else holds it ──► sent `closed: true` ──► acknowledged:
+//! Open ── window ended, LATENESS passed ──► Closing ── no other holder ──► sent `closed: true` ──► acknowledged:
 //!  │ sent whenever it changed                  │ sent as if open                                        forgotten
 //!  └─ SIGTERM ─────────────────────────────────┘
 //! Left behind by a dead process ───────────────────────────────────────────► sent `closed: true` ──► acknowledged: forgotten
 //! ```
 //!
 //! Totals are cumulative and each has a higher sequence number than the one before, so what the ledger did not
-//! acknowledge is simply sent again, as it is by then. A window is told of when it begins, before anything is counted in
+//! acknowledge is simply sent again, as it is by then. A window is reported when it begins, before anything is counted in
 //! it: a Pod that is destroyed is then known to have counted, and never to have finished.
 
 use std::{
@@ -142,7 +142,7 @@ impl Flusher {
         let app = Arc::clone(&self.app);
         app.traffic_key.refresh();
         let now = i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX);
-        // Files are made and deleted there, and nobody who is answered should wait for a disk.
+        // Files are made and deleted there, and no answer should wait for a disk.
         let mut waiting = mem::take(&mut self.waiting);
         let prepared = tokio::task::spawn_blocking(move || {
             let due = waiting.due(&app.counting, &app.metrics, now);
@@ -285,7 +285,7 @@ impl Waiting {
             route.prepare(now, metrics);
             self.close(route.take_ended(now.saturating_sub(LATENESS)));
             for window in route.windows() {
-                // One that was made ahead is nobody's concern before it begins.
+                // One that was made ahead counts for nothing before it begins.
                 if (window.key.window_start <= now || !window.is_empty()) && self.find(&window.key).is_none()
                 {
                     self.0.push(Tracked::new(window, Stage::Open));
@@ -293,7 +293,7 @@ impl Waiting {
             }
         }
         for tracked in &mut self.0 {
-            // Nobody else holds it, and it is in no list any more: every addition to it is over and seen here.
+            // It has no other holder, and it is in no list any more: every addition to it is over and seen here.
             if tracked.stage == Stage::Closing && Arc::get_mut(&mut tracked.window).is_some() {
                 tracked.stage = Stage::Final;
             }
@@ -323,7 +323,7 @@ impl Waiting {
     }
 
     fn drop_what_cannot_wait(&mut self, metrics: &Metrics) {
-        // What was never told of and holds nothing leaves nothing to tell.
+        // What was never reported and holds nothing leaves nothing to report.
         self.0.retain(|tracked| {
             let keep =
                 tracked.stage != Stage::Final || tracked.window.was_sent() || !tracked.window.is_empty();
@@ -518,7 +518,7 @@ mod tests {
                 } in &batch.envelopes
                 {
                     let kept = self.0.entry((key.incarnation, key.window_start)).or_default();
-                    assert!(!kept.2, "told of a window that was closed: {key:?}");
+                    assert!(!kept.2, "reported a window that was closed: {key:?}");
                     assert!(*sequence > kept.0);
                     assert!(counts.answered().unwrap() >= kept.1, "counts went back: {key:?}");
                     *kept = (*sequence, counts.answered().unwrap(), *closed);
@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_somebody_adds_to_is_not_closed() {
+    fn a_window_that_is_added_to_is_not_closed() {
         let (counting, metrics) = (counting(10, None), Metrics::new());
         let route = route_counts(&counting, 0);
         let mut waiting = Waiting::default();
@@ -607,7 +607,7 @@ mod tests {
             kept.take(&mut waiting, due);
         };
         at(105, 1);
-        // Forwards, past windows that nobody made ahead; the first one is closed.
+        // Forwards, past windows that were not made ahead; the first one is closed.
         at(155, 2);
         // Back to a window that was closed, which stays so: the oldest one that is open takes the row.
         at(105, 4);

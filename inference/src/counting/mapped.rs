@@ -97,10 +97,10 @@ impl MappedWords {
         // SAFETY: `new` checked that `offset + words * 8` bytes are mapped from `map`'s address on and that the first word
         // is aligned; `map` is readable and writable (`map_raw`), is unmapped only when it is dropped, and the slice does
         // not outlive `self`. Any 64 bits are an `AtomicU64`, and this slice, made anew each time, is the only kind of
-        // reference to these bytes, so all access within the process is atomic. From outside nobody accesses them: the file
-        // is in a directory of this Pod's own that the process holds a lock of, under a name that only it uses, and is
-        // written by nobody after it was mapped. It is never truncated (deleting it leaves the mapping), and its bytes were
-        // written before, so that a page of it can always be brought in.
+        // reference to these bytes, so all access within the process is atomic. No other process accesses them: the file
+        // is in a directory of this Pod's own that the process holds a lock of, under a name that only it uses. It is never
+        // truncated (deleting it leaves the mapping), and its bytes were written before it was mapped, so that a page of it
+        // can always be brought in.
         unsafe {
             std::slice::from_raw_parts(
                 self.map.as_mut_ptr().add(self.offset).cast::<AtomicU64>(),

@@ -1,4 +1,4 @@
-//! Counting what was answered, so that nothing is lost and nobody waits.
+//! Counting what was answered, so that nothing is lost and no answer waits.
 //!
 //! ```text
 //! request ─► score ─► RouteCounts::add ─► answer              Flusher, every few seconds
@@ -17,7 +17,7 @@
 //!   never changed; windows are made ahead of their time, and by the request itself only where the clock jumped.
 //! * Event time is when the request was received. A window is taken out of the list [`LATENESS`] after its end; a row that
 //!   is still older then goes to the oldest window that is there, so a closed window has all that it will ever have. It is
-//!   closed only when nobody else holds it.
+//!   closed only when it has no other holder.
 
 pub mod columns;
 pub mod entities;
@@ -318,7 +318,7 @@ impl RouteCounts {
                 table
             });
             if !taken {
-                // Another thread was faster, or the window was closed meanwhile: nobody has counted in this one.
+                // Another thread was faster, or the window was closed meanwhile: nothing was counted in this one.
                 fresh.forget();
             }
         }

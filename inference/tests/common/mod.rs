@@ -64,7 +64,7 @@ pub fn schema() -> FeatureSchema {
     FeatureSchema::new(features).unwrap()
 }
 
-/// Writes a bundle into `dir`. `tilt` moves its scores, so that bundles can be told apart.
+/// Writes a bundle into `dir`. `tilt` moves its scores, so that bundles can be distinguished.
 pub fn write_bundle(dir: &Path, tilt: f64) -> Digest {
     bundle_files(tilt).write(dir).unwrap().1
 }

@@ -1,8 +1,9 @@
-//! What an operator is told at its start, resolved once.
+//! The operator's configuration, resolved once at its start.
 
 use std::path::PathBuf;
 
 use modelward_core::{children::IgnoreRule, policy::Policy, queue::Limits};
+use modelward_wire::Networks;
 
 use crate::prober::ProberConfig;
 
@@ -25,6 +26,10 @@ pub struct Config {
     pub workload_service_account: String,
     /// A training that takes longer is ended.
     pub training_deadline_seconds: i64,
+    /// Ranges that trainers read datasets from although they would refuse them.
+    pub allow_sources: Networks,
+    /// Ranges that trainers read no dataset from, beside those that they refuse by themselves.
+    pub deny_sources: Networks,
     /// How many versions may be trained at once.
     pub jobs: Limits,
     /// Risks, quorums and guard rails.

@@ -34,7 +34,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Context {
     /// The cluster.
     pub client: Client,
-    /// What the operator was told.
+    /// The operator's configuration.
     pub config: Config,
     /// The ledger.
     pub ledger: LedgerClient,
@@ -47,8 +47,8 @@ pub struct Context {
     pub(crate) reports_backoff: Backoff,
     pub(crate) schedules_backoff: Backoff,
     pub(crate) actions_backoff: Backoff,
-    /// What the ledger was last told of each version, by uid: telling it again would be a write that changes nothing.
-    pub(crate) told: Mutex<HashMap<String, String>>,
+    /// What was last recorded of each version in the ledger, by uid: the same record again would change nothing.
+    pub(crate) recorded: Mutex<HashMap<String, String>>,
     /// Held while actions under way are counted and one more is begun.
     pub(crate) claims: tokio::sync::Mutex<()>,
     /// Every report that the operator watches; set once the controllers run.
@@ -95,7 +95,7 @@ impl Context {
             reports_backoff: Backoff::default(),
             schedules_backoff: Backoff::default(),
             actions_backoff: Backoff::default(),
-            told: Mutex::default(),
+            recorded: Mutex::default(),
             claims: tokio::sync::Mutex::default(),
             reports: OnceLock::new(),
             turns,
@@ -238,26 +238,26 @@ impl Context {
         turn
     }
 
-    /// Whether the ledger was told this of the version already.
-    pub(crate) fn was_told(&self, uid: &str, what: &str) -> bool {
-        self.told
+    /// Whether the ledger has this record of the version already.
+    pub(crate) fn is_recorded(&self, uid: &str, what: &str) -> bool {
+        self.recorded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(uid)
-            .is_some_and(|told| told == what)
+            .is_some_and(|recorded| recorded == what)
     }
 
-    /// Notes what the ledger was told.
-    pub(crate) fn note_told(&self, uid: &str, what: String) {
-        self.told
+    /// Notes what was recorded in the ledger.
+    pub(crate) fn note_recorded(&self, uid: &str, what: String) {
+        self.recorded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(uid.to_owned(), what);
     }
 
     /// Forgets a version that is gone.
-    pub(crate) fn forget_told(&self, uid: &str) {
-        self.told
+    pub(crate) fn forget_recorded(&self, uid: &str) {
+        self.recorded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);

@@ -1,12 +1,12 @@
-//! Jobs of the trainer, whoever asks for them: a `ModelVersion`, or a `RemediationAction` that has its data read.
+//! Jobs of the trainer, for a `ModelVersion` or for a `RemediationAction` that has its data read.
 //!
 //! A Job has an owner, a stage, its spec in an immutable `ConfigMap`, and one token, for the ledger. What it left is read
 //! from the termination message of its Pod, else from the ledger, and is believed only where the artifact that it names
 //! states the same for itself.
 //!
-//! A Job counts only where this process made it or the status recorded its uid. An owner reference proves nothing: anybody
+//! A Job counts only where this process made it or the status recorded its uid. An owner reference proves nothing: any user
 //! who may create Jobs can write one. A crash between the making of a Job and the record of its uid leaves a Job that
-//! cannot be told from an imitation, so it is deleted and made again; no result is ever taken from it.
+//! cannot be distinguished from an imitation, so it is deleted and made again; no result is ever taken from it.
 
 use k8s_openapi::{
     api::{
@@ -75,9 +75,9 @@ pub(crate) struct JobOwner {
 pub(crate) struct JobRequest<'a> {
     /// Name, stage and attempt.
     pub stage: &'a StageJob,
-    /// Name of the version that the trainer is told.
+    /// Name of the version that the trainer gets.
     pub version: &'a str,
-    /// What the trainer is told to do. A snapshot reads its datasets.
+    /// What the trainer has to do. A snapshot reads its datasets.
     pub spec: &'a ModelVersionSpec,
     /// What a fit reads.
     pub snapshot: Option<Digest>,
@@ -170,7 +170,7 @@ pub(crate) async fn seen(
     let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
     let Some(job) = job.filter(|job| job.uid().as_deref() == Some(uid.as_str())) else {
         // Deleted before its result was recorded: the ledger may know it.
-        return match told(ctx, namespace, &uid).await {
+        return match result_in_ledger(ctx, namespace, &uid).await {
             Ok(Some(result)) => checked(ctx, namespace, result, asked).await,
             Ok(None) => Ok(JobSeen::Missing),
             Err(away) => Ok(away),
@@ -186,7 +186,7 @@ pub(crate) async fn seen(
         let said = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
         let result = match said {
             Some(result) => Some(result),
-            None => match told(ctx, namespace, &uid).await {
+            None => match result_in_ledger(ctx, namespace, &uid).await {
                 Ok(result) => result,
                 Err(away) => return Ok(away),
             },
@@ -345,7 +345,7 @@ impl JobOwner {
 
 // === what is made ===
 
-/// What the trainer is told. Immutable, and named by its content.
+/// What the trainer gets. Immutable, and named by its content.
 fn spec_map(owner: &JobOwner, request: &JobRequest<'_>) -> Result<ConfigMap, Error> {
     let object = json!({
         "apiVersion": ModelVersion::api_version(&()),
@@ -450,6 +450,8 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
                                     "fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}},
                                 {"name": "MODELWARD_LEDGER_URL", "value": config.ledger_url},
                                 {"name": "MODELWARD_LEDGER_TOKEN_FILE", "value": format!("{TOKEN_DIR}/token")},
+                                {"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()},
+                                {"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()},
                                 {"name": "TMPDIR", "value": "/work"},
                             ],
                             "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
@@ -605,7 +607,7 @@ fn data_version(metadata: &ObjectMeta) -> Option<String> {
 }
 
 /// The result that the Job of this uid wrote into the ledger; in the error that the ledger cannot be asked.
-async fn told(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
+async fn result_in_ledger(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
     ctx.ledger.job_result(namespace, uid).await.map_err(|error| {
         ctx.metrics.ledger_failed();
         JobSeen::LedgerUnavailable(error.chain())

@@ -198,7 +198,7 @@ impl Election {
         }
         lease.spec = Some(self.spec(now, Some((&before, mine))));
         if mine {
-            // A conflict does not say that another process leads: somebody may have put a label on the lease. The next
+            // A conflict does not say that another process leads: a user may have put a label on the lease. The next
             // try reads who does.
             return self
                 .api
@@ -435,7 +435,7 @@ mod tests {
         let server = Server::default();
         let mut first = server.election("first", 0);
         first.acquire().await;
-        // Between the read and the write of the release somebody puts a label on the lease.
+        // Between the read and the write of the release a user puts a label on the lease.
         let (lease, meddled) = (server.lease.clone(), Mutex::new(false));
         server.on_write(move || {
             if !std::mem::replace(&mut *meddled.lock().unwrap(), true) {

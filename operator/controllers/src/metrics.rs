@@ -180,7 +180,7 @@ impl Metrics {
         );
         registry.register(
             "tampered",
-            "Children that somebody else changed and that were put back",
+            "Children that another writer changed and that were put back",
             metrics.tampered.clone(),
         );
         registry.register(

@@ -160,7 +160,7 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
     let (reader, primary) = watching.primary::<ModelVersion, _>(|ctx, version| {
         let uid = version.uid().unwrap_or_default();
         ctx.versions_backoff.succeeded(&key(version));
-        ctx.forget_told(&uid);
+        ctx.forget_recorded(&uid);
         ctx.turns.bury(&uid);
     });
     let jobs = watching.objects_metadata::<Job>(labels::VERSION);
@@ -608,7 +608,7 @@ where
     outcome
 }
 
-/// Tries again later, later each time. A conflict only means that somebody was faster.
+/// Tries again later, later each time. A conflict only means that another writer was faster.
 pub(crate) fn policy<K: Resource>(
     object: &K,
     error: &Error,

@@ -135,7 +135,7 @@ pub enum Stage {
     Recorded,
     /// It is under way.
     Waiting(Verdict),
-    /// It cannot begin until somebody makes room.
+    /// It cannot begin until there is room.
     Blocked(Verdict),
     /// It has ended badly and stays so until its input changes.
     Terminal(Verdict),

@@ -344,7 +344,7 @@ fn carry_free(from: &Value, to: &mut Value, field: &str) {
     }
 }
 
-/// Whether anyone may set a label or annotation of this key.
+/// Whether other writers may set a label or annotation of this key.
 fn is_free(key: &str) -> bool {
     let reserved = ["modelward.io", "kubernetes.io", "k8s.io"];
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);

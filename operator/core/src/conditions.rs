@@ -29,7 +29,7 @@ pub enum Status {
     Unknown,
 }
 
-/// Messages of conditions are cut here: Kubernetes takes 32768 characters, nobody reads them.
+/// Messages of conditions are cut here: Kubernetes takes 32768 characters, too many to read.
 const MESSAGE_LIMIT: usize = 1024;
 
 // === impl Status ===

@@ -609,8 +609,8 @@ fn propose(model: &Model, status: &mut ModelStatus, world: &World, now: Timestam
             message: format!("{name} passed its gates, bundle {}; {takes_over}", digest.short()),
         },
     };
-    // One that is there stays the one, however it ended, and is remembered: what was there and is gone was taken away by
-    // somebody, and is not made again.
+    // One that is there stays the one, however it ended, and is remembered: what was there and is gone was deleted, and is
+    // not made again.
     let remembered = status.proposals.iter().any(|proposal| proposal.cause == *uid);
     if let Some(there) = world.actions.iter().find(|action| action.name == proposed.name) {
         if !remembered {

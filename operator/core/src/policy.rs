@@ -40,7 +40,7 @@ pub struct Policy {
     pub storm_models: i32,
     /// DriftReports that are kept for each model. 24.
     pub reports_kept: i32,
-    /// Actions that have ended and that people decided on, and as many that nobody decided on, that are kept for each model. 24.
+    /// Actions that have ended and that people decided on, and as many that no one decided on, that are kept for each model. 24.
     pub actions_kept: i32,
     /// Days for which an action that people decided on is kept, however many there are. 30.
     pub decided_days: i32,

@@ -80,7 +80,7 @@ pub const NO_VERSION: &str = "NoVersion";
 pub const SERVING_VERSION_DELETED: &str = "ServingVersionDeleted";
 /// A child of the needed name exists and is not ours.
 pub const NAME_TAKEN: &str = "NameTaken";
-/// A child was changed by somebody else and was put back.
+/// A child was changed by another writer and was put back.
 pub const ROUTES_TAMPERED: &str = "RoutesTampered";
 /// The object holds a value that this version of the operator cannot deserialise.
 pub const UNREADABLE: &str = "Unreadable";
@@ -150,7 +150,7 @@ pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
 pub const HELD: &str = "Held";
 /// The promotion of the version was rejected.
 pub const PROMOTION_REJECTED: &str = "PromotionRejected";
-/// Nobody decided on the promotion of the version in time.
+/// The promotion of the version was not decided on in time.
 pub const PROMOTION_EXPIRED: &str = "PromotionExpired";
 /// The promotion of the version has ended, and it does not serve.
 pub const PROMOTION_ENDED: &str = "PromotionEnded";
@@ -165,7 +165,7 @@ pub mod action {
     pub const APPROVED: &str = "Approved";
     /// The approval of the action before it covers it.
     pub const COVERED: &str = "Covered";
-    /// Somebody rejected it, which is final.
+    /// It was rejected, which is final.
     pub const REJECTED: &str = "Rejected";
     /// Its plan was not carried out in time.
     pub const EXPIRED: &str = "Expired";
@@ -183,7 +183,7 @@ pub mod action {
     pub const APPROVAL_ENFORCED: &str = "ApprovalEnforced";
     /// The admission policies were not seen at work: an approval would prove nothing.
     pub const APPROVAL_NOT_ENFORCED: &str = "ApprovalNotEnforced";
-    /// Nobody has to approve it.
+    /// It needs no approval.
     pub const NOT_NEEDED: &str = "NotNeeded";
     /// The model is claimed for it.
     pub const CLAIMED: &str = "Claimed";
@@ -209,7 +209,7 @@ pub mod action {
     pub const EXECUTED: &str = "Executed";
     /// The planned version did not come up, and what served before serves again.
     pub const ROLLED_BACK: &str = "RolledBack";
-    /// The version is on hold until somebody lifts it.
+    /// The version is on hold until the hold is lifted.
     pub const HELD: &str = "Held";
     /// The plan was made and shown, and nothing more was asked for.
     pub const DRY_RUN: &str = "DryRun";

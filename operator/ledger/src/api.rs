@@ -124,7 +124,7 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
         Method::HEAD => "HEAD",
         Method::PUT => "PUT",
         Method::POST => "POST",
-        // Anyone can make up a method; a label must not.
+        // A caller can make up methods, and each would be a label value.
         _ => "other",
     };
     let response = next.run(request).await;

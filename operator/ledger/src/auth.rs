@@ -98,7 +98,7 @@ enum Failure {
     Unavailable(String),
 }
 
-/// One call to the API server. It answers in milliseconds; who waits for longer is better told to come again.
+/// One call to the API server. It answers in milliseconds; a caller that would wait longer is asked to come again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A refusal is remembered just long enough to take the edge off a client that loops.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(1);
@@ -149,7 +149,7 @@ impl Authenticator {
             let Ok(_permit) = self.proofs.acquire().await else {
                 return Err(Failure::Unavailable("the ledger is going down".into()));
             };
-            // Whoever waited for the permit may find that another request with this token has been answered.
+            // After the wait for the permit it may be that another request with this token has been answered.
             match self.recall(&key) {
                 Some(outcome) => outcome.map_err(Failure::Refused),
                 None => self.review(token).await,

@@ -30,7 +30,7 @@ use crate::{
     quota::{Amount, Kept},
 };
 
-pub(crate) use counts::{Interval, Summed, SummedWindow, Told, Total};
+pub(crate) use counts::{Interval, Summed, SummedWindow, Tally, Total};
 pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.
@@ -47,7 +47,7 @@ pub(crate) struct Database {
 /// Why a statement was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// PostgreSQL, or the way to it, is not usable now. The text is for anyone.
+    /// PostgreSQL, or the way to it, is not usable now. The text is public.
     #[error("PostgreSQL is away: {0}")]
     Away(String),
     /// It is there, and this statement took too long or found no resources. It fails this caller alone.
@@ -192,7 +192,7 @@ impl Database {
         &self,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
     ) -> Result<T, DatabaseError> {
-        // While it is known to be away nobody waits for a connection; the check finds out when it is back.
+        // While it is known to be away no request waits for a connection; the check finds out when it is back.
         if let State::Down(why) = self.health.database() {
             return Err(DatabaseError::Away(why));
         }

@@ -1,4 +1,4 @@
-//! What a caller is told when a request cannot be answered.
+//! What a caller reads when a request cannot be answered.
 
 use std::{error::Error, fmt::Write as _};
 
@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-/// A refusal. Its text is for the caller; what went wrong inside is logged under an id and never told.
+/// A refusal. Its text is for the caller; what went wrong inside is logged under an id and never sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     /// 400: an address or a request that has no meaning.

@@ -20,7 +20,7 @@ pub(crate) enum State {
     Unknown,
     /// It answers.
     Up,
-    /// It does not, and why; the text is shown to anyone.
+    /// It does not, and why; the text is public.
     Down(String),
 }
 

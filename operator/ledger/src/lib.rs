@@ -38,7 +38,7 @@ pub use quota::Quotas;
 pub use server::{Error, Ledger, client, serve};
 pub use store::StoreError;
 
-/// What the ledger is told at its start.
+/// The ledger's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.

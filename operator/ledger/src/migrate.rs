@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::database::{MIGRATOR, describe, options};
 
-/// What a migration is told.
+/// The configuration of a migration.
 #[derive(Clone, Debug)]
 pub struct MigrateConfig {
     /// A file that holds the `postgres://` URL of the role that owns the schema.
@@ -104,7 +104,7 @@ pub async fn migrate(config: MigrateConfig) -> Result<(), MigrateError> {
 /// Waits for PostgreSQL; gives the options that a connection was made with.
 async fn reach(config: &MigrateConfig) -> Result<PgConnectOptions, MigrateError> {
     let deadline = Instant::now() + config.patience;
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
         let path = &config.database_url_file;
         let url_error = |why| MigrateError::Url {
@@ -132,9 +132,9 @@ async fn reach(config: &MigrateConfig) -> Result<PgConnectOptions, MigrateError>
                 why,
             });
         }
-        if told != why {
+        if logged != why {
             tracing::info!("waiting for PostgreSQL: {why}");
-            told = why;
+            logged = why;
         }
         sleep(Duration::from_secs(1)).await;
     }

@@ -84,7 +84,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send) ->
 /// A client for the API server, from the Pod's environment or the kubeconfig.
 pub async fn client() -> Result<Client, Error> {
     let mut config = kube::Config::infer().await.map_err(Error::Kubernetes)?;
-    // The default tries for minutes; a caller who waits for a proof is better told to come again.
+    // The default tries for minutes; a caller that waits for a proof is asked to come again sooner.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(3));
     Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
@@ -214,7 +214,7 @@ impl Ledger {
 /// Asks PostgreSQL every few seconds, more often while it is away.
 async fn watch_database(app: Arc<App>) {
     loop {
-        // Each step of a check has its own bound; this one is for what nobody thought of.
+        // Each step of a check has its own bound; this one is for the unforeseen.
         if timeout(CHECK_LIMIT, app.database.check()).await.is_err() {
             app.health.set_database(State::Down("it does not answer".into()));
         }

@@ -37,7 +37,7 @@ pub(crate) struct Store {
 /// What only a disk needs.
 struct Local {
     root: PathBuf,
-    /// Locked while this process lives: whoever holds it is the only writer. `None` where another process holds it.
+    /// Locked while this process lives: its holder is the only writer. `None` where another process holds it.
     _lock: Option<fs::File>,
 }
 
@@ -239,7 +239,7 @@ impl Store {
             .boxed()
     }
 
-    /// Whether the store takes and gives objects just now. The answer is shown to anyone.
+    /// Whether the store takes and gives objects just now. The answer is public.
     pub(crate) async fn check(&self) -> Result<(), String> {
         match &self.local {
             Some(local) => {
@@ -315,7 +315,7 @@ fn s3(
     bucket: &str,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<impl ObjectStore, StoreError> {
-    // The default goes on for three minutes; callers are better told to come again.
+    // The default goes on for three minutes; callers are asked to come again sooner.
     let retry = RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 3,
@@ -354,7 +354,7 @@ impl Local {
         let lock = fs::File::create(root.join(LOCK)).map_err(failed)?;
         let lock = match lock.try_lock() {
             Ok(()) => {
-                // Nobody else writes here: each staged file is a leftover, whatever its age.
+                // No other process writes here: each staged file is a leftover, whatever its age.
                 let swept = sweep(&root, Duration::ZERO);
                 if swept > 0 {
                     tracing::info!("deleted {swept} files of uploads that a former process left");
@@ -370,7 +370,7 @@ impl Local {
             }
             Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
         };
-        // Who was told 201 may rely on it, also after a power cut.
+        // A caller that got 201 may rely on it, also after a power cut.
         let objects = LocalFileSystem::new_with_prefix(&root)
             .map_err(StoreError::Configuration)?
             .with_fsync(true);
@@ -378,7 +378,7 @@ impl Local {
     }
 }
 
-/// Deletes staged files that nobody has written to for `age`, and says how many.
+/// Deletes staged files that have not been written to for `age`, and says how many.
 fn sweep(root: &FilePath, age: Duration) -> usize {
     let now = SystemTime::now();
     let entries = |path: &FilePath| {

@@ -1,4 +1,4 @@
-// The process that holds a Pod's namespaces open: it waits, reaps what is handed to it, and ends when told to.
+// The process that holds a Pod's namespaces open: it waits, reaps what is handed to it, and ends by a signal.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

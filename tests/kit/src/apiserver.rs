@@ -175,8 +175,6 @@ impl ApiServer {
                 &format!("--service-account-key-file={}", at("sa.key")),
                 &format!("--service-account-signing-key-file={}", at("sa.key")),
                 &format!("--audit-log-path={}", at("audit.log")),
-                // In megabytes: one file, for whoever judges by it.
-                "--audit-log-maxsize=100000",
                 // In MB: what is judged by it must be in one file.
                 "--audit-log-maxsize=10000",
                 &format!("--audit-policy-file={}", write_audit_policy(dir.path())?),

@@ -60,7 +60,7 @@ pub struct Write {
     pub verb: Method,
     /// The path without the query.
     pub path: String,
-    /// FNV-1a of the body: two writes of one path are told apart by it.
+    /// FNV-1a of the body: two writes of one path are distinguished by it.
     pub body_hash: u64,
     /// The fields of the body's first two levels, names alone.
     pub summary: String,
@@ -270,7 +270,7 @@ where
             Some(Cut::AfterSend) => {
                 life.fail();
                 let answer = self.inner.call(request);
-                // Whoever waits for it may be gone before the request has left.
+                // The client that waits for it may be gone before the request has left.
                 let carried_out = tokio::spawn(async move {
                     drop(answer.await);
                     life.end();
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_is_carried_out_also_when_nobody_waits_for_its_answer() {
+    async fn a_write_is_carried_out_also_when_no_client_waits_for_its_answer() {
         let faults = Faults::new([(At::Index(1), Cut::AfterSend)]);
         let (cut_client, server) = client(&faults.life()).await;
         let namespace = server.namespace().await;

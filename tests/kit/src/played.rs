@@ -52,7 +52,7 @@ pub enum JobEnd {
     NoPod,
     /// It succeeds and its container leaves this termination message.
     Succeeds(String),
-    /// It succeeds, and its Pod is gone before anybody could read it.
+    /// It succeeds, and its Pod is gone before it could be read.
     SucceedsAndVanishes,
     /// Every try ends with this exit code and termination message.
     Fails(i32, String),
@@ -105,7 +105,7 @@ const QUIET: Duration = Duration::from_millis(300);
 // === impl Played ===
 
 impl Played {
-    /// Plays in this namespace. Jobs run for ever and Pods become ready until told otherwise.
+    /// Plays in this namespace. Jobs run for ever and Pods become ready until it is set otherwise.
     pub fn start(client: Client, namespace: &str) -> Self {
         let scripts = Arc::new(Mutex::new(Scripts {
             jobs: Box::new(|_| JobEnd::Runs),
@@ -402,11 +402,11 @@ impl Stage {
         };
         let phase = pod.status.as_ref().and_then(|found| found.phase.as_deref());
         let same_phase = status["phase"].as_str() == phase;
-        let told = pod
+        let shown = pod
             .status
             .as_ref()
             .is_some_and(|found| found.container_statuses.is_some() || found.conditions.is_some());
-        if same_phase && told {
+        if same_phase && shown {
             return Ok(());
         }
         self.write_status::<Pod>(&pod.name_any(), status).await
@@ -475,7 +475,7 @@ impl Stage {
         for pod in new.drain(wanted.min(new.len())..).collect::<Vec<_>>() {
             self.remove(&pod).await?;
         }
-        // What never answered goes first: nobody misses it.
+        // What never answered goes first: nothing depends on it.
         let mut answering_old = Vec::new();
         for pod in old {
             if self.kubelet(&pod).await? {

@@ -49,7 +49,7 @@ struct Cluster {
     bin: PathBuf,
     /// Deleted after the process has ended: `Drop` of the cluster runs first, then that of its fields.
     directory: tempfile::TempDir,
-    /// Whom the server runs as; `None` is whoever runs the tests.
+    /// The user that the server runs as; `None` is the user that runs the tests.
     user: Option<(u32, u32)>,
     port: u16,
     password: String,
@@ -398,7 +398,7 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// 32 hexadecimal digits that nobody can guess.
+/// 32 hexadecimal digits that cannot be guessed.
 fn random() -> Result<String> {
     use std::io::Read as _;
     let mut bytes = [0; 16];

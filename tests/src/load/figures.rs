@@ -1,4 +1,4 @@
-//! What a load counts, and how it is told.
+//! What a load counts, and how it is reported.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -10,8 +10,8 @@ use super::{
     pool::{Counts, Failure},
 };
 
-/// Failures that are told one by one; the others are counted only.
-const TOLD: usize = 1000;
+/// Failures that are reported one by one; the others are counted only.
+const REPORTED: usize = 1000;
 
 /// What became of one scheduled request.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub struct Figures {
     before: Before,
     versions: BTreeMap<String, Span>,
     kinds: BTreeMap<&'static str, u64>,
-    told: Vec<FailureReport>,
+    reported: Vec<FailureReport>,
     latencies: Vec<Duration>,
     lateness: Vec<Duration>,
     connections: Counts,
@@ -177,7 +177,7 @@ impl Figures {
             before: Before::default(),
             versions: BTreeMap::new(),
             kinds: BTreeMap::new(),
-            told: Vec::new(),
+            reported: Vec::new(),
             latencies: Vec::new(),
             lateness: Vec::new(),
             connections: Counts::default(),
@@ -220,7 +220,7 @@ impl Figures {
         let FirstFailure { failure, elapsed } = first_failure.or(last_failure)?;
         self.first_try_failed += 1;
         *self.kinds.entry(failure.kind()).or_default() += 1;
-        if self.told.len() >= TOLD {
+        if self.reported.len() >= REPORTED {
             return None;
         }
         let at = self.started.checked_add(due).unwrap_or(self.started);
@@ -232,7 +232,7 @@ impl Figures {
         };
         let line = format!("{outcome}: due {at} (second {second:.3}), {elapsed_ms:.1} ms: {failure}");
         let detail = failure.to_string();
-        self.told.push(FailureReport {
+        self.reported.push(FailureReport {
             at,
             second,
             kind: failure.kind(),
@@ -304,7 +304,7 @@ impl Figures {
             lateness_ms: Percentiles::of(&self.lateness),
             connections_opened: self.connections.opened,
             connections_found_closed: self.connections.found_closed,
-            failures: self.told.clone(),
+            failures: self.reported.clone(),
         }
     }
 }
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_that_is_answered_is_clean_and_its_first_failure_is_told() {
+    fn a_retry_that_is_answered_is_clean_and_its_first_failure_is_reported() {
         let mut figures = Figures::new(200);
         let first = FirstFailure {
             failure: Failure::Broken("reset".to_owned()),
@@ -477,12 +477,12 @@ mod tests {
     }
 
     #[test]
-    fn many_failures_are_counted_and_the_first_are_told() {
+    fn many_failures_are_counted_and_the_first_are_reported() {
         let mut figures = Figures::new(200);
-        let lines = (0..TOLD as u64 + 50)
+        let lines = (0..REPORTED as u64 + 50)
             .filter_map(|due| figures.record(failed(due)))
             .count();
-        assert_eq!((lines, figures.report().failures.len()), (TOLD, TOLD));
-        assert_eq!(figures.report().first_try_failed, TOLD as u64 + 50);
+        assert_eq!((lines, figures.report().failures.len()), (REPORTED, REPORTED));
+        assert_eq!(figures.report().first_try_failed, REPORTED as u64 + 50);
     }
 }

@@ -202,7 +202,7 @@ async fn schedule(
         let (load, outcomes) = (Arc::clone(load), outcomes.clone());
         tokio::spawn(async move {
             let outcome = load.request(index, due, start).await;
-            // Nobody listens only where the program ends anyway.
+            // There is no receiver only where the program ends anyway.
             let _ = outcomes.send(outcome);
         });
         index += 1;

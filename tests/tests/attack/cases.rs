@@ -67,7 +67,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     );
     let outcome = case.annotates(&case.bob, "again", &line, &approval).await;
     case.tally.refused(
-        "replay on a recreated object, by somebody else",
+        "replay on a recreated object, by another user",
         DECIDES,
         "a decision of yours on the present plan reads",
         outcome,
@@ -117,7 +117,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     );
     // Whatever carol says now is of another plan than alice's.
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
-    println!("told     carol approves the new plan: {}", outcome.is_ok());
+    println!("noted    carol approves the new plan: {}", outcome.is_ok());
     case.without_effect("approve, then the serving version changes", &before)
         .await?;
 
@@ -139,7 +139,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
         &false,
     );
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
-    println!("told     carol approves once more: {}", outcome.is_ok());
+    println!("noted    carol approves once more: {}", outcome.is_ok());
     case.without_effect("routes A-B-A", &before).await?;
     let counted = decisions(&case.action(&name).await?);
     let alices = counted
@@ -255,7 +255,7 @@ pub async fn too_late(case: &mut Case) -> Result<()> {
     case.house.advance(PLAN + 1).await?;
     // The API server does not go by the plan's clock: it is the operator that must not act.
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
-    println!("told     alice approves after expiry: {}", outcome.is_ok());
+    println!("noted    alice approves after expiry: {}", outcome.is_ok());
     case.house.start_operator()?;
     story::ends(&case.house, &name, "False", "Expired").await?;
     case.without_effect("approval after expiry", &before).await?;
@@ -427,7 +427,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
     });
     let forged: ConfigMap = serde_json::from_value(forged)?;
     let outcome = maps.create(&kube::api::PostParams::default(), &forged).await;
-    println!("told     a forged ConfigMap was first: {}", outcome.is_ok());
+    println!("noted    a forged ConfigMap was first: {}", outcome.is_ok());
     case.house.settles().await?;
     let found = case.house.all::<ConfigMap>().get(&routes).await?;
     if outcome.is_ok() {
@@ -446,7 +446,7 @@ async fn template(case: &Case) -> Result<serde_json::Value> {
     Ok(serde_json::to_value(deployment.spec.context("a spec")?.template)?)
 }
 
-/// Whether an action has ended: nobody can decide on it any more.
+/// Whether an action has ended: it takes no more decisions.
 fn story_is_over(action: &RemediationAction) -> bool {
     let conditions = action
         .status

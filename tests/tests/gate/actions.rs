@@ -319,11 +319,11 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
         "modelward.io/proposed-by cannot be changed",
         outcome,
     );
-    let nobody = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]);
+    let absent = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]);
     for (attack, metadata) in [
         (
             "bob gives it away to the collector",
-            json!({"ownerReferences": nobody}),
+            json!({"ownerReferences": absent}),
         ),
         (
             "bob adds a finalizer",
@@ -538,9 +538,9 @@ pub async fn proposing_and_keeping(gate: &Gate, tally: &mut Tally) {
         let name = format!("p-{}", kind.as_str().to_lowercase());
         tally.allowed(use_, gate.propose(dave, &name, kind, &[]).await);
     }
-    let nobody = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]);
+    let absent = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]);
     let mut born = action("p1", RetrainModel, &[]);
-    born.metadata.owner_references = serde_json::from_value(nobody).unwrap();
+    born.metadata.owner_references = serde_json::from_value(absent).unwrap();
     let outcome = gate.actions(dave).create(&PostParams::default(), &born).await;
     tally.refused(
         "born with an owner that is not there",
@@ -558,7 +558,7 @@ pub async fn proposing_and_keeping(gate: &Gate, tally: &mut Tally) {
         outcome,
     );
 
-    // An approval of the parent must not carry what somebody else hangs below it.
+    // An approval of the parent must not carry what another user hangs below it.
     let parent = gate.actions(operator).get("r1").await.unwrap();
     let mut child = action("p2", PromoteModel, &[]);
     child.data["spec"]["parentRef"] = json!({"name": "r1", "uid": parent.metadata.uid});
@@ -837,7 +837,7 @@ pub async fn with_kubectl(gate: &Gate, tally: &mut Tally) {
     );
 }
 
-/// Somebody whose name only an impersonator can have here, with the rights of a cluster administrator.
+/// A user whose name only an impersonator can have here, with the rights of a cluster administrator.
 fn masked(gate: &Gate, name: &str) -> Person {
     Person::impersonated(gate.api, name, &["system:masters"])
 }

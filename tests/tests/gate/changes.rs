@@ -202,6 +202,13 @@ pub async fn records(gate: &Gate, tally: &mut Tally) {
         ("modelward.io/comments", "did you mean modelward.io/comment?"),
         ("modelward.dev/approve", "did you mean modelward.io/approve?"),
         ("modelward/approve", "did you mean modelward.io/approve?"),
+        ("modelwards.io/approve", "did you mean modelward.io/approve?"),
+        ("modleward.io/approve", "did you mean modelward.io/approve?"),
+        ("model-ward.io/reject", "did you mean modelward.io/reject?"),
+        ("modelword.io/reject", "did you mean modelward.io/reject?"),
+        ("modelward-io/approve", "did you mean modelward.io/approve?"),
+        ("modelward.io.approve", "did you mean modelward.io/approve?"),
+        ("modelward-approve", "did you mean modelward.io/approve?"),
         ("approvals.modelward.io/1", "has no effect on remediationactions"),
         ("approve", "did you mean modelward.io/approve?"),
         (
@@ -226,6 +233,20 @@ pub async fn records(gate: &Gate, tally: &mut Tally) {
         "did you mean modelward.io/approve, which goes on remediationactions?",
         outcome,
     );
+    for key in [
+        "modelward.io/confirm-deletion",
+        "modelward.io/confirmdelete",
+        "modelward.io/Confirm-Delete",
+        "modelward.io/delete",
+        "modelword.io/confirm-delete",
+    ] {
+        let mistyped = json!({"metadata": {"annotations": {key: "heart-1"}}});
+        let outcome = gate
+            .patch::<ModelVersion>(&gate.bob, "heart-1", mistyped, false)
+            .await;
+        let words = "did you mean modelward.io/confirm-delete?";
+        tally.refused(&format!("bob annotates a version with {key}"), by, words, outcome);
+    }
     let outcome = gate
         .patch::<Model>(&gate.bob, "heart", annotate.clone(), false)
         .await;
@@ -281,8 +302,7 @@ pub async fn records(gate: &Gate, tally: &mut Tally) {
         "leave modelward.io/model unchanged",
         outcome,
     );
-    let label =
-        json!({"metadata": {"labels": {"team": "cardiology"}, "annotations": {"example.com/note": "x"}}});
+    let label = json!({"metadata": {"labels": {"team": "cardiology"}, "annotations": {"example.com/note": "x", "model.example.com/approve": "x"}}});
     let outcome = gate
         .patch::<RemediationAction>(&gate.bob, "noted", label, false)
         .await;

@@ -401,7 +401,7 @@ async fn changed(served: &Served, tally: &mut Tally) {
             "the Service's selector",
             SERVICE,
             "heart",
-            json!({"spec": {"selector": {"nobody": "has-it"}}}),
+            json!({"spec": {"selector": {"no-pod": "has-it"}}}),
             "only the operator changes spec of services/heart: change spec.serving of the ModelVersion",
         ),
         (
@@ -611,7 +611,7 @@ async fn changed(served: &Served, tally: &mut Tally) {
             "the budget's selector",
             BUDGET,
             "heart",
-            json!({"spec": {"selector": {"matchLabels": {"nobody": "has-it"}}}}),
+            json!({"spec": {"selector": {"matchLabels": {"no-pod": "has-it"}}}}),
             only,
         ),
         (

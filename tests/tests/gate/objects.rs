@@ -76,7 +76,7 @@ pub async fn status(gate: &Gate, tally: &mut Tally) {
     tally.allowed("the operator of that namespace", outcome);
 }
 
-/// Nobody but the operator writes a status, in whatever way.
+/// Only the operator writes a status, in whatever way.
 async fn is_the_operators<K: Resource<DynamicType = ()>>(
     gate: &Gate,
     tally: &mut Tally,
@@ -245,9 +245,9 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
         tally.refused(&format!("a confirmation that says {value:?}"), by, &how, outcome);
     }
     confirm(REMOVED).await;
-    let nobody = json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]}});
+    let absent = json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]}});
     let outcome = gate
-        .patch::<ModelVersion>(&gate.bob, "heart-2", nobody.clone(), false)
+        .patch::<ModelVersion>(&gate.bob, "heart-2", absent.clone(), false)
         .await;
     tally.refused(
         "bob gives what answers to the collector",
@@ -301,7 +301,7 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
         .await;
     tally.allowed("the namespace controller deletes it", outcome);
     let outcome = gate
-        .patch::<ModelVersion>(&gate.bob, "heart-3", nobody, true)
+        .patch::<ModelVersion>(&gate.bob, "heart-3", absent, true)
         .await;
     tally.refused(
         "bob gives a version that answers nothing to the collector",
@@ -334,11 +334,11 @@ pub async fn models(gate: &Gate, tally: &mut Tally) {
             outcome,
         );
     }
-    let nobody = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]);
+    let absent = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]);
     for (attack, metadata) in [
         (
             "bob gives the record to the collector",
-            json!({"ownerReferences": nobody}),
+            json!({"ownerReferences": absent}),
         ),
         (
             "bob wedges the record",

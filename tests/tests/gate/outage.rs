@@ -100,13 +100,13 @@ pub async fn what_the_operator_sees(gate: &Gate, tally: &mut Tally) {
         apply_chart(gate.api, true).unwrap();
         until("the gate restored", stands).await.unwrap();
         tally.is(
-            "restored, it is told by uid and generation",
+            "restored, it is recognised by uid and generation",
             &(mark().await == before),
             &false,
         );
     }
 
-    // Without its parameters nobody is the operator.
+    // Without its parameters no user is the operator.
     let parameters = Api::<ConfigMap>::namespaced(gate.admin.client.clone(), SYSTEM);
     parameters
         .delete("modelward-gate", &DeleteParams::default())
@@ -225,7 +225,7 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
         .propose(&gate.dave, "by-dave", RetrainModel, &[(PROPOSED_BY, "alice")])
         .await;
     tally.refused(
-        "a proposal in somebody else's name",
+        "a proposal in another user's name",
         by,
         "must say who creates the action: dave",
         outcome,
@@ -258,7 +258,7 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     let bob = gate.of::<ModelVersion>(&gate.bob);
     let outcome = bob.create(&PostParams::default(), &version).await;
     tally.refused(
-        "a version in somebody else's name",
+        "a version in another user's name",
         By::Policy(VERSIONS),
         "modelward.io/created-by is alice, but bob makes this version: write bob",
         outcome,

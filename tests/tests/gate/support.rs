@@ -30,7 +30,7 @@ pub const ELSEWHERE: &str = "elsewhere";
 /// A user that the chart lets write Services and Deployments of models.
 pub const WRITER: &str = "system:serviceaccount:velero:velero";
 
-/// Somebody with credentials of their own.
+/// A user with credentials of their own.
 pub struct Person {
     pub name: String,
     pub client: Client,
@@ -469,7 +469,7 @@ pub fn apply_chart(api: &ApiServer, stamps: bool) -> Result<()> {
 
 // === objects ===
 
-/// Objects of a kind in a namespace, as somebody sees them.
+/// Objects of a kind in a namespace, as a user sees them.
 pub fn in_namespace<K>(who: &Person, namespace: &str) -> Api<DynamicObject>
 where
     K: Resource<DynamicType = ()>,

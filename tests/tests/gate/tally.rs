@@ -1,4 +1,4 @@
-//! What came of attacks and honest uses, told as it comes and counted.
+//! What came of attacks and honest uses, printed as it comes and counted.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! One namespace with its operator, which may lose its connection; and the words in which the story is told.
+//! One namespace with its operator, which may lose its connection; and the words of the story.
 
 use std::{
     fmt::Debug,
@@ -145,6 +145,8 @@ impl House {
             ledger_token_file: self.world.token_file(),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            allow_sources: modelward_wire::Networks::default(),
+            deny_sources: modelward_wire::Networks::default(),
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: self.children,
@@ -251,7 +253,7 @@ impl House {
         Api::namespaced(self.kube.clone(), &self.namespace)
     }
 
-    /// The objects of a kind as somebody else sees them.
+    /// The objects of a kind as another user sees them.
     pub fn of<K>(&self, who: &Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,

@@ -198,7 +198,7 @@ impl Judge {
                 .split(" # ")
                 .next()
                 .unwrap_or_default();
-            // Whoever writes it must be whom it names: what the operator reads later was proved then or never.
+            // Its writer must be the user that it names: what the operator reads later was proved then or never.
             if user != event.user || is_operator(event) {
                 self.verdict.violations.push(format!(
                     "I1: {} wrote the decision {line:?} on {}",
@@ -349,7 +349,7 @@ impl Judge {
     }
 
     fn deployment(&mut self, event: &Event) {
-        // What somebody else writes there is put back, which takes no approval.
+        // What another writer puts there is put back, which takes no approval.
         if event.resource != "deployments" || !is_operator(event) {
             return;
         }

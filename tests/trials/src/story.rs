@@ -1,4 +1,4 @@
-//! What happens in a trial: a version serves, its traffic drifts, a retraining is proposed, somebody decides.
+//! What happens in a trial: a version serves, its traffic drifts, a retraining is proposed, a person decides.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +26,7 @@ pub enum Story {
     Approved,
     /// Alice rejects.
     Rejected,
-    /// Nobody decides until the plan has expired; then it is too late.
+    /// No decision is made until the plan has expired; then it is too late.
     Expired,
 }
 
@@ -102,7 +102,7 @@ pub async fn drifts(house: &House) -> Result<String> {
     Ok(name)
 }
 
-/// The present window closes, and what its Pods had to tell is told.
+/// The present window closes, and its Pods' counts are in the ledger.
 pub async fn window_closes(house: &House) -> Result<()> {
     let second = house.now().as_second();
     house
@@ -133,7 +133,7 @@ pub async fn planned(house: &House, name: &str) -> Result<RemediationAction> {
         .await
 }
 
-/// Somebody decides, with a credential of their own.
+/// A person decides, with a credential of their own.
 pub async fn decides(house: &House, user: User, action: &str, annotation: &str) -> Result<()> {
     decides_as(house, &house.world.person(user)?, action, annotation).await?;
     Ok(())

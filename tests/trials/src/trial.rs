@@ -20,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// The end state is reached within so long once the story has been told.
+/// The end state is reached within so long after the end of the story.
 const SETTLES: Duration = Duration::from_secs(20);
 
 /// What to run.

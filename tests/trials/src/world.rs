@@ -128,7 +128,7 @@ impl World {
         Ok(ClientBuilder::try_from(config)?.with_layer(life).build())
     }
 
-    /// A client of somebody without a right but those that the chart's roles give.
+    /// A client of a user without a right but those that the chart's roles give.
     pub fn person(&self, user: User) -> Result<Client> {
         self.api.client_for(user)
     }

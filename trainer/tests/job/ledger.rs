@@ -141,7 +141,7 @@ async fn answer(
         && method != Method::HEAD
         && let Some(status) = state.failures.pop_front()
     {
-        return (status, r#"{"error": "told to fail"}"#).into_response();
+        return (status, r#"{"error": "made to fail"}"#).into_response();
     }
     if method == Method::PUT && path.starts_with("jobs/") {
         state.posted.insert(path, body);

@@ -1,7 +1,7 @@
-//! The trainer as a Job runs it: the real program, the sample data, and a ledger that can be told to fail.
+//! The trainer as a Job runs it: the real program, the sample data, and a ledger that can be made to fail.
 //!
 //! The ledger here keeps artifacts in memory and answers as the real one does; the story on the cluster has the real
-//! one. It is played because a real one cannot be told to answer 503 twice or to flip a byte.
+//! one. It is played because a real one cannot be made to answer 503 twice or to flip a byte.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
@@ -145,7 +145,7 @@ fn a_refusal_for_good_fails_the_job_with_its_reason_and_without_a_result() {
     let said = std::fs::read_to_string(ledger.termination_log()).unwrap();
     assert!(said.contains("413") && !said.starts_with('{'), "{said}");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(log.contains("413") && log.contains("told to fail"), "{log}");
+    assert!(log.contains("413") && log.contains("made to fail"), "{log}");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn data_that_break_rules_are_a_result_with_every_violation() {
 }
 
 #[test]
-fn an_absent_source_is_told_apart_from_a_wrong_one() {
+fn an_absent_source_is_distinguished_from_a_wrong_one() {
     let ledger = Ledger::start();
     let spec = sample_spec();
     let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", "/nonexistent.csv"]);
@@ -285,7 +285,7 @@ fn a_gate_that_fails_on_six_rows_says_that_they_are_too_few() {
 }
 
 #[test]
-fn a_job_reads_no_address_of_its_own_node_unless_that_is_allowed() {
+fn a_job_reads_no_address_of_its_own_node_or_of_refused_ranges_unless_that_is_allowed() {
     let page = "<!doctype html><title>Sign in, secret</title>";
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/data.csv", listener.local_addr().unwrap());
@@ -317,6 +317,20 @@ fn a_job_reads_no_address_of_its_own_node_unless_that_is_allowed() {
     assert_eq!(result.verdict, Verdict::DataInvalid);
     assert!(result.message.contains("web page (HTML)"), "{}", result.message);
     assert!(!format!("{result:?}").contains("secret"), "{result:?}");
+
+    // What the settings refuse is refused like the node's own, and nothing is connected to.
+    let spec = tiny(temp.path(), "{uri: 'http://192.0.2.7/data.csv'}", "");
+    let mut command = ledger.command(&["snapshot", "--spec", text(&spec)]);
+    command.env("MODELWARD_DENY_SOURCES", "10.96.0.0/12,192.0.2.0/24");
+    assert!(command.output().unwrap().status.success());
+    let result = ledger.recorded();
+    assert!(
+        result
+            .message
+            .contains("192.0.2.7 (in 192.0.2.0/24, which the operator's settings refuse)"),
+        "{}",
+        result.message
+    );
 }
 
 #[test]

@@ -134,7 +134,7 @@ request.userInfo.username in {{ $others }}
 (request.userInfo.username == 'system:kube-controller-manager' || request.userInfo.username.startsWith('system:serviceaccount:kube-system:'))
 {{- end -}}
 
-{{- /* CEL: whether the request is the operator's trial of this policy, which the policy refuses whoever sends it. Argument: the policy. */ -}}
+{{- /* CEL: whether the request is the operator's trial of this policy, which the policy refuses from every user. Argument: the policy. */ -}}
 {{- define "modelward.gate.isProbe" -}}
 (has(request.options) && request.options != null && has(request.options.fieldManager) && request.options.fieldManager == 'probe-of-{{ . }}')
 {{- end -}}

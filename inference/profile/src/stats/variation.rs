@@ -59,7 +59,7 @@ use super::{
 
 /// Groups are compared pair by pair: more of them than this would take long, and would tell no more.
 const MOST_GROUPS: usize = 256;
-/// So few groups can always be told apart.
+/// So few groups can always be distinguished.
 const FEWEST_GROUPS: usize = 4;
 /// Groups of the second look at ordered bins.
 const FIFTHS: usize = 5;

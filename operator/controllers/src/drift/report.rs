@@ -1,7 +1,7 @@
 //! One report: its verdict, asked for once, and what is proposed because of it.
 //!
 //! The order of the writes lets any of them be the last: verdict, the model's memory of the proposal, the action, the report's
-//! word on it. Whoever goes on finds what was done, by names that the report's uid fixes.
+//! word on it. A later call finds what was done, by names that the report's uid fixes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -300,7 +300,7 @@ async fn make(
             let read = api.get_opt(name);
             let found = ctx.call(format!("read RemediationAction {name}"), read).await?;
             let uid = report.metadata.uid.as_ref();
-            // Gone again: somebody deleted it meanwhile, and it was there.
+            // Gone again: it was there and was deleted meanwhile.
             Ok(found.is_none_or(|found| {
                 let mut evidence = found.spec.evidence.iter();
                 evidence.any(|evidence| Some(&evidence.uid) == uid)

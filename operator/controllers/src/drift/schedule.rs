@@ -35,7 +35,7 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     prune(&ctx, &namespace, &model, &reports).await?;
     ctx.metrics.drifted(&namespace, &name, drifted(&model, &reports));
 
-    // To the very moment: whoever looks earlier sees nothing, and whoever looks later lets people wait.
+    // At the very moment: a look before it sees nothing, and a look after it is late.
     let next = schedule.next.map(|next| until(next, now));
     Ok(Action::requeue(
         next.map_or(jittered(RESYNC), |next| next.min(jittered(RESYNC))),

@@ -35,7 +35,7 @@ pub const CONTAINER: &str = "inference";
 /// The variable that names the digest of the routes that the Pod may serve.
 const ROUTES_DIGEST: &str = "MODELWARD_ROUTES_DIGEST";
 
-/// Seconds that a Pod goes on answering after it was told to end, while the cluster takes it out of the Service.
+/// Seconds that a Pod goes on answering after it was asked to end, while the cluster takes it out of the Service.
 const DRAIN_SECONDS: u32 = 8;
 
 /// Labels of everything that belongs to the model.
@@ -348,7 +348,7 @@ fn resources(bounds: &ResourceBounds) -> Value {
 }
 
 /// A quantity as the API server writes it: "1000m" becomes "1", "1024Mi" becomes "1Gi". Any other spelling would look
-/// like somebody's change for ever.
+/// like a change by another writer for ever.
 fn canonical(quantity: &str) -> String {
     let (mut unit, step): (usize, u64) = match quantity.trim_start_matches(|c: char| c.is_ascii_digit()) {
         "m" => (0, 1000),

@@ -661,7 +661,7 @@ fn routes_changed(model: &Model, decision: &Decision) -> bool {
     before != decision.status.routes
 }
 
-/// Whether Pods do not come up for a reason that could be a Secret that somebody deleted.
+/// Whether Pods do not come up for a reason that could be a Secret that was deleted.
 fn may_lack_its_key(model: &Model) -> bool {
     let conditions = model
         .status

@@ -24,7 +24,7 @@ use crate::{
 
 /// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
 const RESYNC: Duration = Duration::from_mins(15);
-/// A ledger that was not told how a version stands is told again after so long.
+/// A version whose record the ledger did not take is sent again after so long.
 const LEDGER_RETRY: Duration = Duration::from_secs(30);
 /// When something of ours is on its way out, its successor is made soon after.
 const SOON: Duration = Duration::from_secs(2);
@@ -72,9 +72,9 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
         decision.status.fit_attempt.as_ref(),
     ];
     jobs::collect(&ctx, &owner, &attempts).await?;
-    let told = tell_ledger(&ctx, &namespace, &version, &decision.status).await;
+    let recorded = record_in_ledger(&ctx, &namespace, &version, &decision.status).await;
 
-    let next = match (decision.again_after_seconds, told) {
+    let next = match (decision.again_after_seconds, recorded) {
         (Some(seconds), _) => Duration::from_secs(seconds),
         (None, false) => LEDGER_RETRY,
         (None, true) => RESYNC,
@@ -180,7 +180,7 @@ async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision
 }
 
 /// Tells the ledger how the version stands, if it does not know yet. The ledger being away stops nothing.
-async fn tell_ledger(
+async fn record_in_ledger(
     ctx: &Context,
     namespace: &str,
     version: &ModelVersion,
@@ -208,13 +208,13 @@ async fn tell_ledger(
     let Ok(what) = serde_json::to_string(&record) else {
         return true;
     };
-    if ctx.was_told(&uid, &what) {
+    if ctx.is_recorded(&uid, &what) {
         return true;
     }
     record.observed_at = ctx.now().to_string();
     match ctx.ledger.record_version(namespace, &uid, &record).await {
         Ok(()) => {
-            ctx.note_told(&uid, what);
+            ctx.note_recorded(&uid, what);
             true
         }
         Err(error) => {
@@ -222,7 +222,7 @@ async fn tell_ledger(
             tracing::info!(
                 version.namespace = namespace,
                 version.name = record.name,
-                "ledger was not told about {}: {}",
+                "ledger did not take the record of {}: {}",
                 record.name,
                 error.chain()
             );

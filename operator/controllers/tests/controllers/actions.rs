@@ -227,7 +227,7 @@ async fn serves(house: &House) -> Result<Option<String>> {
 }
 
 #[tokio::test]
-async fn a_second_version_waits_until_somebody_who_may_has_approved_it() -> Result<()> {
+async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> {
     let house = serving().await?;
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
@@ -428,7 +428,7 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
 
     let policies = Api::<ValidatingAdmissionPolicy>::all(api.client());
     policies.delete(gate::DECISIONS, &DeleteParams::default()).await?;
-    // What is written while nobody looks.
+    // What is written while no operator runs.
     let action = house.all::<RemediationAction>().get(&name).await?;
     let digest = action
         .status
@@ -677,7 +677,7 @@ async fn a_failed_gate_leaves_what_serves_and_says_why() -> Result<()> {
 }
 
 #[tokio::test]
-async fn too_few_new_rows_are_said_and_nobody_is_asked() -> Result<()> {
+async fn too_few_new_rows_raise_an_alert_and_ask_for_no_approval() -> Result<()> {
     let house = drifting(60, "0.8300").await?;
     let ended = action_says(&house, "retrain", types::SUCCEEDED, "False", "LabelsNeeded").await?;
     ensure!(words(&ended, types::SUCCEEDED).starts_with("60 new rows, 20 of the rarer class"));

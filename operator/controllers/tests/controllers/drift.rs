@@ -230,7 +230,7 @@ impl Watched {
         Ok(model.status.unwrap_or_default().proposals)
     }
 
-    /// Takes an action away, as somebody who may do everything.
+    /// Takes an action away, as a cluster administrator.
     async fn forget_actions(&self) -> Result<()> {
         for action in self.actions().await? {
             let name = action.name_any();
@@ -297,7 +297,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     let reports = house.all::<DriftReport>();
     ensure!(
         reports.list(&ListParams::default()).await?.items.is_empty(),
-        "the window is not told yet"
+        "the window's counts are not complete yet"
     );
 
     watched.set(HOUR + 60);
@@ -356,7 +356,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     );
     ensure!(house.exposed().contains(&gauge), "{}", house.exposed());
 
-    // A verdict is written once, whoever writes.
+    // A verdict is written once, by any writer.
     let forged = json!({"status": {"verdict": "NoDrift", "rows": 147}});
     let (params, forged) = (PatchParams::default(), Patch::Merge(forged));
     let patched = reports.patch_status(&report.name_any(), &params, &forged).await;
@@ -460,7 +460,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
 }
 
 #[tokio::test]
-async fn quiet_and_scarce_windows_are_told_apart_and_propose_nothing() -> Result<()> {
+async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Result<()> {
     let mut watched = Watched::open(version("heart-1")).await?;
     watched.close(0, Traffic::Usual).await?;
     let report = watched.verdict(0, DriftVerdict::NoDrift).await?;
@@ -480,7 +480,7 @@ async fn quiet_and_scarce_windows_are_told_apart_and_propose_nothing() -> Result
 
     given_once(&watched, &watched.house.all().get(&watched.name(0)).await?).await?;
 
-    // Somebody asks for both together, for something that is not over, and for nothing.
+    // A person asks for both together, for something that is not over, and for nothing.
     let house = &watched.house;
     let ask = async |name: &str, version: &str, start: i64, end: i64| {
         let spec = json!({"version": version, "startTime": watched.at(start), "endTime": watched.at(end)});
@@ -499,7 +499,7 @@ async fn quiet_and_scarce_windows_are_told_apart_and_propose_nothing() -> Result
         .await?;
     ensure!(both.owner_references().is_empty());
     ask("open", "heart-1", 0, 9 * HOUR).await?;
-    ask("nobody", "heart-9", 0, HOUR).await?;
+    ask("unknown", "heart-9", 0, HOUR).await?;
     let wait = async |name: &str, status: &str, reason: &str| {
         let what = format!("Succeeded={status}/{reason}");
         house
@@ -507,7 +507,7 @@ async fn quiet_and_scarce_windows_are_told_apart_and_propose_nothing() -> Result
             .await
     };
     wait("open", "Unknown", "WindowOpen").await?;
-    wait("nobody", "Unknown", "VersionNotFound").await?;
+    wait("unknown", "Unknown", "VersionNotFound").await?;
 
     // The ledger is away: the report waits and says so; a version without retraining data raises an alert.
     watched.count(2, Traffic::Older).await?;
@@ -590,7 +590,7 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
     Ok(())
 }
 
-/// Somebody asks for a window again, which drifted.
+/// A person asks for a window again, which drifted.
 async fn ask_again(watched: &Watched, name: &str, window: i64) -> Result<()> {
     watched.forget_actions().await?;
     let spec = json!({"version": "heart-1", "startTime": watched.at(window * HOUR), "endTime": watched.at((window + 1) * HOUR)});

@@ -45,7 +45,7 @@ async fn one_leads_a_release_hands_over_and_a_lost_lease_is_noticed() -> Result<
         "two lead"
     );
 
-    // Somebody's label is no loss.
+    // A user's label does not lose the lease.
     let held = async {
         let note = Patch::Merge(json!({"metadata": {"labels": {"unrelated": "1"}}}));
         for _ in 0..20 {

@@ -234,7 +234,7 @@ async fn a_job_that_only_looks_like_ours_is_deleted_and_its_result_is_never_read
 }
 
 #[tokio::test]
-async fn the_ledger_is_told_how_a_version_stands() -> Result<()> {
+async fn the_ledger_has_a_record_of_how_a_version_stands() -> Result<()> {
     let house = House::with_postgres().await?;
     let version = house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;

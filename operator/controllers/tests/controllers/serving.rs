@@ -152,7 +152,7 @@ async fn a_foreign_deployment_of_the_models_name_is_never_overwritten() -> Resul
 }
 
 #[tokio::test]
-async fn what_others_change_in_the_deployment_is_put_back_and_told() -> Result<()> {
+async fn what_others_change_in_the_deployment_is_put_back_and_reported() -> Result<()> {
     let house = House::open().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
@@ -203,7 +203,7 @@ async fn what_others_change_in_the_deployment_is_put_back_and_told() -> Result<(
         }),
         ("the network", json!({"hostNetwork": true})),
     ];
-    for (told, (what, change)) in changes.into_iter().enumerate() {
+    for (reported, (what, change)) in changes.into_iter().enumerate() {
         house
             .patch::<Deployment>("heart", json!({"spec": {"template": {"spec": change}}}))
             .await
@@ -212,12 +212,12 @@ async fn what_others_change_in_the_deployment_is_put_back_and_told() -> Result<(
         house
             .wait(
                 "heart",
-                &format!("as it was before somebody changed {what}"),
+                &format!("as it was before {what} was changed"),
                 |found: &Deployment| template(found) == expected,
             )
             .await?;
         until("the count", async || {
-            Ok((house.metric("tampered_total", "Deployment") > told as f64).then_some(()))
+            Ok((house.metric("tampered_total", "Deployment") > reported as f64).then_some(()))
         })
         .await?;
     }
@@ -232,7 +232,7 @@ async fn what_others_change_in_the_deployment_is_put_back_and_told() -> Result<(
 }
 
 #[tokio::test]
-async fn what_others_delete_is_made_again_and_told() -> Result<()> {
+async fn what_others_delete_is_made_again_and_reported() -> Result<()> {
     let house = House::open().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
@@ -278,7 +278,7 @@ async fn what_others_delete_is_made_again_and_told() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_record_that_somebody_deletes_is_made_again_and_the_model_serves_again() -> Result<()> {
+async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> Result<()> {
     let house = House::open().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
@@ -293,7 +293,7 @@ async fn a_record_that_somebody_deletes_is_made_again_and_the_model_serves_again
         .await?;
     house.model_says(types::READY, "True", "Serving").await?;
     house.wait_live("heart-1").await?;
-    // Nobody is the first one by that: the second version waits as it did.
+    // No version becomes the first one by that: the second version waits as it did.
     house
         .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
         .await?;
@@ -301,7 +301,7 @@ async fn a_record_that_somebody_deletes_is_made_again_and_the_model_serves_again
 }
 
 #[tokio::test]
-async fn kubectl_rollout_undo_and_a_routes_file_of_somebody_else_are_put_back() -> Result<()> {
+async fn kubectl_rollout_undo_and_a_routes_file_of_another_writer_are_put_back() -> Result<()> {
     let house = House::open().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
@@ -338,7 +338,7 @@ async fn kubectl_rollout_undo_and_a_routes_file_of_somebody_else_are_put_back() 
         "metadata": {"name": ours, "ownerReferences": map.metadata.owner_references, "labels": map.metadata.labels},
         "data": {"routes.json": content.replace("heart-2", "heart-1")},
     });
-    // Whoever is faster, the operator's content is there in the end.
+    // Whichever writer is faster, the operator's content is there in the end.
     let _ = house.create::<ConfigMap>(forged).await;
     house
         .wait(&ours, "as it was", |map: &ConfigMap| {

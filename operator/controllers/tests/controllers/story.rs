@@ -57,6 +57,14 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         "--publish",
     ];
     assert_eq!(container["args"], json!(arguments));
+    let set = |name: &str| {
+        let env = container["env"].as_array()?;
+        env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+    };
+    assert_eq!(
+        (set("MODELWARD_ALLOW_SOURCES"), set("MODELWARD_DENY_SOURCES")),
+        (Some("10.1.2.3/32"), Some("10.96.0.0/12,fd00:10:96::/112"))
+    );
     let token = spec["volumes"]
         .as_array()
         .and_then(|volumes| volumes.iter().find(|volume| volume["name"] == "ledger-token"));
@@ -472,7 +480,7 @@ async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Resu
     house.apply_version("heart-1").await?;
     house.running_job("heart-1", "snapshot").await?;
     house.kill_operator().await;
-    // The Job ends while nobody looks.
+    // The Job ends while no operator runs.
     let store = house.store.clone();
     house.played.jobs(move |job| {
         if stage_of(job) == "snapshot" {
@@ -602,13 +610,13 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
         .await?;
     house
         .wait("heart", "telling who waits", |model: &Model| {
-            let told = |status: &modelward_crds::ModelStatus| {
+            let reported = |status: &modelward_crds::ModelStatus| {
                 status.routes.is_empty()
                     && serde_json::to_string(status)
                         .unwrap()
                         .contains("heart-3 waits to be promoted")
             };
-            model.status.as_ref().is_some_and(told)
+            model.status.as_ref().is_some_and(reported)
         })
         .await?;
     ensure!(house.all::<Deployment>().get_opt("heart").await?.is_none());

@@ -201,7 +201,7 @@ impl House {
         Self::on(ApiServer::shared().await, database).await
     }
 
-    /// A house on this API server, and nobody at work in it.
+    /// A house on this API server, in which no program runs.
     pub async fn on(api: &'static ApiServer, database: Option<&str>) -> Result<Self> {
         let kube = api.client();
         let namespace = api.namespace().await;
@@ -294,6 +294,8 @@ impl House {
             ledger_token_file: self.path("token"),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            allow_sources: "10.1.2.3".parse()?,
+            deny_sources: "10.96.0.0/12,fd00:10:96::/112".parse()?,
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
@@ -440,7 +442,7 @@ impl House {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
     {
         let params = PatchParams {
-            field_manager: Some("somebody".into()),
+            field_manager: Some("another-writer".into()),
             ..PatchParams::default()
         };
         Ok(self.all::<K>().patch(name, &params, &Patch::Merge(patch)).await?)
@@ -525,7 +527,7 @@ impl House {
         self.reroute(vec![route], newest).await
     }
 
-    /// Writes other routes on the record, whoever else writes on it.
+    /// Writes other routes on the record, beside other writers.
     async fn reroute(&self, routes: Vec<RouteStatus>, newest: RoutedVersion) -> Result<()> {
         let now = Timestamp::try_from(SystemTime::now())?;
         let params = PatchParams::apply(FIELD_MANAGER).force();

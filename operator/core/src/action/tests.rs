@@ -465,7 +465,7 @@ fn at_once<F: Future>(future: F) -> F::Output {
 // === PromoteModel ===
 
 #[test]
-fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_told() {
+fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_reported() {
     let mut house = House::new([promotion(2)]);
     house.settle();
     house.succeeded("promote", "Unknown", "AwaitingApproval");
@@ -804,7 +804,7 @@ fn a_version_that_does_not_come_up_is_left_again_and_held() {
         ("heart-2", "promote")
     );
     assert_eq!(house.claimed(), None);
-    // Another action for it waits until somebody lifts the hold.
+    // Another action for it waits until the hold is lifted.
     let mut again = promotion(2);
     again.metadata.name = Some("again".into());
     again.metadata.uid = Some("u-again".into());
@@ -829,7 +829,7 @@ fn a_paused_model_is_left_as_it_is_until_it_is_not_paused() {
 }
 
 #[test]
-fn a_dry_run_shows_its_plan_and_does_nothing_whoever_approves() {
+fn a_dry_run_shows_its_plan_and_does_nothing_even_if_approved() {
     let mut dry = promotion(2);
     dry.spec.dry_run = true;
     let mut house = House::new([dry]);
@@ -1206,7 +1206,7 @@ fn names_of_retrained_versions_fit_for_the_longest_model() {
 }
 
 #[test]
-fn a_rollout_is_told_from_the_record() {
+fn a_rollout_is_recognised_by_the_record() {
     let house = House::new([]);
     let routes = house.model.status.clone().unwrap().routes;
     assert_eq!(
@@ -1287,7 +1287,7 @@ proptest! {
         }
     }
 
-    /// Lines that no admission policy would let in are not read as decisions of anybody.
+    /// Lines that no admission policy would let in are not read as decisions.
     #[test]
     fn any_text_is_read_without_harm(lines in prop::collection::vec(".{0,80}", 0..16)) {
         let mut house = House::new([promotion(2)]);

@@ -148,7 +148,7 @@ pub struct DriftingModels {
 impl DriftingModels {
     /// Counts them.
     ///
-    /// Anyone who makes a report can write its label, only the operator the uid of what was judged: a version with five
+    /// The author of a report can write its label, only the operator the uid of what was judged: a version with five
     /// labels is one model, and a model with five versions too.
     pub fn of<'a>(reports: impl IntoIterator<Item = &'a DriftReport>, now: Timestamp) -> Self {
         let mut seen = BTreeMap::<String, (BTreeSet<String>, BTreeSet<Option<String>>)>::new();

@@ -19,7 +19,7 @@ pub const WINDOWS_CAUGHT_UP: i64 = 24;
 pub struct Schedule {
     /// Reports to make, the oldest window first.
     pub due: Vec<DueWindow>,
-    /// When the next window is over and told. Nothing closes where nothing serves.
+    /// When the next window is over and its counts are in the ledger. Nothing closes where nothing serves.
     pub next: Option<Timestamp>,
 }
 
@@ -39,7 +39,7 @@ pub struct DueWindow {
 /// Windows that end together are judged within so many seconds.
 const SETTLE_SECONDS: i64 = 20;
 
-/// Which windows of what serves have closed, are told and have no report.
+/// Which windows of what serves have closed, have their counts in the ledger and have no report.
 ///
 /// A window in which the version took over counts too: its rows are counted by route. Windows before the newest one that was
 /// judged are never judged again, so that a report that was pruned does not come back.
@@ -58,8 +58,8 @@ pub fn schedule(
     let lateness = i64::from(monitoring.lateness_seconds.max(0));
     let next_end = |second: i64| second - second.rem_euclid(length) + length;
 
-    let told = now.as_second() - lateness;
-    let closed = next_end(told) - length;
+    let reported = now.as_second() - lateness;
+    let closed = next_end(reported) - length;
     let judged = reports
         .iter()
         .filter(|report| report.spec.version == name && is_scheduled(report, model))

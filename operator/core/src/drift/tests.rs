@@ -108,7 +108,7 @@ fn ends(schedule: &Schedule) -> Vec<i64> {
 }
 
 #[test]
-fn a_window_is_due_when_it_is_over_and_told_and_not_a_second_before() {
+fn a_window_is_due_when_it_is_over_and_reported_and_not_a_second_before() {
     let due = |now| schedule(&model(10), &[version()], &[], at(now));
     assert_eq!(ends(&due(3600 + 29)), [0; 0]);
     assert_eq!(due(3600 + 29).next, Some(at(3630)));
@@ -230,7 +230,7 @@ fn succeeded(status: &DriftReportStatus) -> (&str, &str, &str) {
 }
 
 #[test]
-fn drift_is_told_in_words_by_feature_and_aspect() {
+fn drift_is_described_in_words_by_feature_and_aspect() {
     let features = [
         ("restecg", true),
         ("slope", true),
@@ -274,7 +274,7 @@ fn a_wide_drift_fits_its_fields() {
 }
 
 #[test]
-fn too_few_rows_are_never_told_as_no_drift() {
+fn too_few_rows_are_never_reported_as_no_drift() {
     let mut few = result(ReportVerdict::InsufficientData, &[]);
     few.rows = 87;
     let status = verdict_status(&made(3600), &version(), &few, at(3640));
@@ -289,7 +289,7 @@ fn too_few_rows_are_never_told_as_no_drift() {
 }
 
 #[test]
-fn what_may_be_chance_over_time_is_told_and_is_no_drift_yet() {
+fn what_may_be_chance_over_time_is_reported_and_is_no_drift_yet() {
     let unconfirmed = result(ReportVerdict::InsufficientData, &[("age", true)]);
     let status = verdict_status(&made(3600), &version(), &unconfirmed, at(3640));
     let words = "age differs in this window, too few rows so far to tell it from chance over time (147 rows of 10:00-11:00)";
@@ -314,7 +314,7 @@ fn coverage_is_one_only_where_every_row_was_judged() {
 }
 
 #[test]
-fn the_ledger_is_asked_when_the_window_is_over_and_told() {
+fn the_ledger_is_asked_when_the_window_is_over_and_reported() {
     let Step::Wait { status, until } = step(&asked("mine", 0, 3600), Some(&version()), at(3629)) else {
         panic!("it is not over");
     };
@@ -355,7 +355,7 @@ fn evidence_is_gathered_over_a_day_of_windows_and_never_from_before_the_version(
     assert_eq!(asks(5 * hour, 6 * hour, hour + 60), (hour, hour));
     assert_eq!(asks(50 * hour, 51 * hour, hour + 60), (hour, 27 * hour));
     assert_eq!(asks(50 * hour, 60 * hour, hour + 60), (hour, 27 * hour));
-    // Somebody asks for what was before it.
+    // A person asks for what was before it.
     assert_eq!(asks(0, hour, 5 * hour), (0, 0));
 }
 
@@ -521,8 +521,8 @@ fn drift_of_what_serves_is_answered_by_a_retraining_that_accepts_its_window() {
         Some(&proposed.spec.evidence[0].uid),
         scene.report.metadata.uid.as_ref()
     );
-    let told = proposed.spec.message.unwrap();
-    assert!(told.ends_with("(147 rows of 10:00-11:00)"), "{told}");
+    let message = proposed.spec.message.unwrap();
+    assert!(message.ends_with("(147 rows of 10:00-11:00)"), "{message}");
 }
 
 #[test]
@@ -811,9 +811,9 @@ enum Happening {
     Drifts { drifting: usize, retrains: bool },
     /// A version is to be promoted: that is remembered too.
     Promotes,
-    /// Somebody pauses the model, or lets it go on.
+    /// The model is paused, or goes on.
     Pauses(bool),
-    /// Every action ends, or somebody deletes it.
+    /// Every action ends or is deleted.
     Ends,
 }
 
@@ -885,7 +885,7 @@ proptest! {
     }
 
     #[test]
-    fn every_window_has_one_report_however_often_and_late_somebody_looks(
+    fn every_window_has_one_report_however_often_and_late_it_is_looked_at(
         looks in prop::collection::vec(1_i64..9000, 1..60),
         since in 0_i64..5000,
         kept in 1_i32..5,

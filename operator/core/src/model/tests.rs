@@ -293,7 +293,11 @@ fn a_newer_version_after_a_deletion_does_not_make_the_deleted_one_seem_to_answer
     promote(&mut model, &seen(2), 40);
     step(&mut model, &world, 40);
     assert_eq!(routed(&model), ["heart-2"]);
-    assert_eq!(status(&model).serving, None, "heart-1 is gone and answers nobody");
+    assert_eq!(
+        status(&model).serving,
+        None,
+        "heart-1 is gone and answers no request"
+    );
     assert_eq!(condition(&model, types::AVAILABLE).0, "False");
 }
 
@@ -494,7 +498,7 @@ fn a_second_version_that_passes_changes_nothing_and_its_promotion_is_proposed_on
 }
 
 #[test]
-fn only_the_newest_version_that_passed_is_proposed_and_none_that_somebody_proposed_already() {
+fn only_the_newest_version_that_passed_is_proposed_and_none_that_was_proposed_already() {
     let mut model = model();
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
@@ -1178,7 +1182,7 @@ fn a_deadline_that_passed_for_the_former_rollout_does_not_fail_this_one() {
 }
 
 #[test]
-fn why_pods_cannot_be_made_is_told_while_the_rollout_is_under_way() {
+fn why_pods_cannot_be_made_is_reported_while_the_rollout_is_under_way() {
     let mut model = model();
     let mut world = world([seen(1)]);
     let routes = roll_out(&mut model, &mut world, 10).serve.unwrap().routes.name;
@@ -1213,7 +1217,7 @@ fn why_pods_cannot_be_made_is_told_while_the_rollout_is_under_way() {
 }
 
 #[test]
-fn a_failure_of_the_api_server_is_told_and_forgotten_when_it_is_over() {
+fn a_failure_of_the_api_server_is_reported_and_forgotten_when_it_is_over() {
     let mut model = model();
     let mut world = world([seen(1)]);
     world.failed = Some("failed to create Deployment heart: failed calling webhook".into());
@@ -1233,7 +1237,7 @@ fn a_failure_of_the_api_server_is_told_and_forgotten_when_it_is_over() {
 }
 
 #[test]
-fn a_child_that_stays_other_than_it_should_be_is_told_once() {
+fn a_child_that_stays_other_than_it_should_be_is_reported_once() {
     let altered = |by_admission| Altered {
         child: "Deployment heart".into(),
         fields: vec!["/spec/template/spec/containers/0/resources/limits/cpu".into()],

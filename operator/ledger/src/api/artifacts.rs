@@ -88,7 +88,7 @@ pub(super) async fn put_manifest(
         .store
         .put(&namespace, Kind::Manifest, &digest, body.bytes())
         .await?;
-    // The artifact is there whatever becomes of its row: nobody waits for PostgreSQL here.
+    // The artifact is there whatever becomes of its row: the answer does not wait for PostgreSQL.
     let index = app.index.clone();
     tokio::spawn(async move {
         let now = jiff::Timestamp::now().as_microsecond();

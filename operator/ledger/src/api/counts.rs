@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    database::{Told, Total},
+    database::{Tally, Total},
     error::ApiError,
     metrics::OutcomeLabels,
     quota::{Amount, Kept},
@@ -51,7 +51,7 @@ pub(super) async fn put_counts(
     Extension(caller): Extension<Caller>,
     OfModel { namespace, model }: OfModel,
     request: Request,
-) -> Result<Json<Told>, ApiError> {
+) -> Result<Json<Tally>, ApiError> {
     let pod = caller.may_count(&namespace, &model)?;
     let body = whole(&app, &namespace, request, "batch of counts", MAX_COUNTS_BYTES).await?;
     let batch: CountsBatch = parse(&body, "batch of counts")?;
@@ -61,39 +61,39 @@ pub(super) async fn put_counts(
     };
     let window_seconds = check_batch(&batch, jiff::Timestamp::now().as_second())?;
     let (totals, set_aside) = fold(batch)?;
-    let mut told = Told::default();
+    let mut tally = Tally::default();
     if !totals.is_empty() {
         app.quota
             .take(&app.database, &namespace, Kept::Totals, more)
             .await?;
-        told = app
+        tally = app
             .database
             .put_counts(&namespace, &model, pod, window_seconds, totals)
             .await?;
     }
-    if told.refused + set_aside.refused > 0 {
+    if tally.refused + set_aside.refused > 0 {
         tracing::warn!(
             "Pod {pod} of Model {namespace}/{model} used a sequence number for two different totals"
         );
     }
-    let told = Told {
-        kept: told.kept,
-        repeated: told.repeated + set_aside.repeated,
-        late: told.late + set_aside.late,
-        refused: told.refused + set_aside.refused,
+    let tally = Tally {
+        kept: tally.kept,
+        repeated: tally.repeated + set_aside.repeated,
+        late: tally.late + set_aside.late,
+        refused: tally.refused + set_aside.refused,
     };
     for (outcome, count) in [
-        ("kept", told.kept),
-        ("repeated", told.repeated),
-        ("late", told.late),
-        ("refused", told.refused),
+        ("kept", tally.kept),
+        ("repeated", tally.repeated),
+        ("late", tally.late),
+        ("refused", tally.refused),
     ] {
         app.metrics
             .totals
             .get_or_create(&OutcomeLabels { outcome })
             .inc_by(count);
     }
-    Ok(Json(told))
+    Ok(Json(tally))
 }
 
 pub(super) async fn get_counts(
@@ -242,22 +242,22 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
 }
 
 /// The latest total of each key in a batch, with its route, and what became of the others.
-fn fold(batch: CountsBatch) -> Result<(Vec<Total>, Told), ApiError> {
+fn fold(batch: CountsBatch) -> Result<(Vec<Total>, Tally), ApiError> {
     let routes: Vec<(Digest, Route)> = batch
         .routes
         .into_iter()
         .map(|route| (route_digest(&route), route))
         .collect();
-    let mut told = Told::default();
+    let mut tally = Tally::default();
     let mut totals = CumulativeTotals::default();
     let mut sent = 0;
     for envelope in batch.envelopes {
         sent += 1;
         match totals.absorb(envelope) {
             Ok(Absorbed::Kept) => {}
-            Ok(Absorbed::Repeated) => told.repeated += 1,
-            Ok(Absorbed::Late) => told.late += 1,
-            Err(_) => told.refused += 1,
+            Ok(Absorbed::Repeated) => tally.repeated += 1,
+            Ok(Absorbed::Late) => tally.late += 1,
+            Err(_) => tally.refused += 1,
         }
     }
     let mut latest = Vec::new();
@@ -275,8 +275,8 @@ fn fold(batch: CountsBatch) -> Result<(Vec<Total>, Told), ApiError> {
         });
     }
     // An envelope that a later one of the same batch replaced is late.
-    told.late = sent - latest.len() as u64 - told.repeated - told.refused;
-    Ok((latest, told))
+    tally.late = sent - latest.len() as u64 - tally.repeated - tally.refused;
+    Ok((latest, tally))
 }
 
 #[cfg(test)]
@@ -407,9 +407,9 @@ mod tests {
             ..newer.clone()
         };
         one.envelopes = vec![first.clone(), newer.clone(), first, newer, forged];
-        let (totals, told) = fold(one).unwrap();
+        let (totals, tally) = fold(one).unwrap();
         assert_eq!((totals.len(), totals[0].envelope.sequence), (1, 4));
-        assert_eq!((told.repeated, told.late, told.refused), (1, 2, 1));
+        assert_eq!((tally.repeated, tally.late, tally.refused), (1, 2, 1));
     }
 
     #[test]

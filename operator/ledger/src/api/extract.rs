@@ -93,7 +93,7 @@ pub(super) fn uid(text: &str) -> Result<Uuid, ApiError> {
     uid.ok_or_else(|| ApiError::BadRequest(format!("{:?} is not the uid of an object", short())))
 }
 
-/// The last second that a time in PostgreSQL and in Kubernetes can be told of: the end of the year 9999.
+/// The last second that PostgreSQL and Kubernetes can represent: the end of the year 9999.
 pub(super) const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Whether a text may be the name of a Kubernetes object.

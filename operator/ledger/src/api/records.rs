@@ -60,9 +60,11 @@ pub(super) async fn get_result(
 ) -> Result<Json<Value>, ApiError> {
     caller.may_read(&namespace)?;
     let found = app.database.result(&namespace, uid).await?;
-    found
-        .map(Json)
-        .ok_or_else(|| ApiError::NotFound(format!("Job {uid} in namespace {namespace} has told no result")))
+    found.map(Json).ok_or_else(|| {
+        ApiError::NotFound(format!(
+            "Job {uid} in namespace {namespace} has reported no result"
+        ))
+    })
 }
 
 pub(super) async fn put_progress(
@@ -97,7 +99,11 @@ pub(super) async fn get_progress(
 ) -> Result<Json<Progress>, ApiError> {
     caller.may_read(&namespace)?;
     let found = app.database.progress(&namespace, uid).await?;
-    let absent = || ApiError::NotFound(format!("Job {uid} in namespace {namespace} has told no progress"));
+    let absent = || {
+        ApiError::NotFound(format!(
+            "Job {uid} in namespace {namespace} has reported no progress"
+        ))
+    };
     found.map(Json).ok_or_else(absent)
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Total {
 
 /// What became of the totals of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct Tally {
     /// They are the latest of their keys now.
     pub(crate) kept: u64,
     /// They were there already.
@@ -159,7 +159,7 @@ impl Database {
         pod: Uuid,
         window_seconds: i32,
         totals: Vec<Total>,
-    ) -> Result<Told, DatabaseError> {
+    ) -> Result<Tally, DatabaseError> {
         let (namespace, model) = (namespace.to_owned(), model.to_owned());
         let sent = totals.len() as u64;
         let mut versions = Vec::with_capacity(totals.len());
@@ -196,9 +196,9 @@ impl Database {
                     transaction.rollback().await?;
                     return Ok(None);
                 }
-                let mut told = Told {
+                let mut tally = Tally {
                     kept,
-                    ..Told::default()
+                    ..Tally::default()
                 };
                 if kept < sent {
                     let row = sqlx::query(COMPARE)
@@ -212,13 +212,13 @@ impl Database {
                         let count: i64 = row.try_get(column)?;
                         Ok::<_, sqlx::Error>(u64::try_from(count).unwrap_or_default())
                     };
-                    told.late = count("late")?;
+                    tally.late = count("late")?;
                     // What was kept just now is there too.
-                    told.repeated = count("there")?.saturating_sub(kept);
-                    told.refused = sent.saturating_sub(kept + told.late + told.repeated);
+                    tally.repeated = count("there")?.saturating_sub(kept);
+                    tally.refused = sent.saturating_sub(kept + tally.late + tally.repeated);
                 }
                 transaction.commit().await?;
-                Ok(Some(told))
+                Ok(Some(tally))
             })
         })
         .await?
@@ -232,7 +232,7 @@ impl Database {
 
     /// Adds up what all Pods counted in these bins.
     ///
-    /// It reads page by page, from the end back: what a large fleet told of a wide model is more than should be in memory, or
+    /// It reads page by page, from the end back: what a large fleet reports of a wide model is more than should be in memory, or
     /// in one statement, at once. A total that grows meanwhile is read once, as it is then. Where there is too much to read,
     /// windows before the interval are left out.
     pub(crate) async fn sum_counts(

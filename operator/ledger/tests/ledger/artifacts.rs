@@ -345,7 +345,7 @@ async fn silence_ends_an_upload_and_a_download_but_slowness_does_not() -> Result
         .await?;
     assert_eq!(slow.status(), StatusCode::CREATED);
 
-    // A sender that falls silent is told so.
+    // A sender that falls silent gets an answer that says so.
     let mut silent = TcpStream::connect(world.addr).await?;
     let head = format!(
         "{path} HTTP/1.1\r\nHost: ledger\r\nAuthorization: Bearer {}\r\n",

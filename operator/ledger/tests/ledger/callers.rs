@@ -140,7 +140,7 @@ async fn without_a_good_token_nothing_is_answered() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_valid_identity_that_is_none_of_ours_is_told_so() -> Result<()> {
+async fn a_valid_identity_that_is_none_of_ours_is_refused_with_the_reason() -> Result<()> {
     let world = World::start().await?;
     let version = world.create_version("heart-1").await?;
     let of_version = |uid: &str| owner("modelward.io/v1alpha1", "ModelVersion", "heart-1", uid);
@@ -160,7 +160,7 @@ async fn a_valid_identity_that_is_none_of_ours_is_told_so() -> Result<()> {
         ("of-a-bare-job", owner_of_job("bare", &bare), ours),
         ("of-a-foreign-kind", owner_of_job("foreign", &foreign), ours),
         ("of-a-job-by-name-only", owner_of_job("heart-1", nowhere), gone),
-        ("of-a-job-of-nobody", owner_of_job("nobody", nowhere), gone),
+        ("of-a-job-of-no-object", owner_of_job("absent", nowhere), gone),
         ("of-a-forged-job", owner_of_job("forged", &forged), gone),
         ("not-controlled", not_controlled, ours),
         ("of-the-version-itself", of_version(&version), ours),
@@ -320,7 +320,7 @@ async fn a_proof_is_believed_for_its_lifetime_and_no_longer() -> Result<()> {
 }
 
 #[tokio::test]
-async fn without_the_api_server_a_caller_is_told_to_come_again() -> Result<()> {
+async fn without_the_api_server_a_caller_is_asked_to_come_again() -> Result<()> {
     let world = World::start().await?;
     let trainer = world.trainer("heart-1").await?;
     // One ledger whose API server refuses connections, one whose service account may do nothing there.

@@ -29,7 +29,7 @@ async fn listed(world: &World, caller: &Caller, query: &str) -> Result<Value> {
     Ok(found["versions"].take())
 }
 
-fn told(kept: u64, repeated: u64, late: u64, refused: u64) -> Value {
+fn answer(kept: u64, repeated: u64, late: u64, refused: u64) -> Value {
     json!({"kept": kept, "repeated": repeated, "late": late, "refused": refused})
 }
 
@@ -52,7 +52,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
     let mut random = Random(7);
     random.shuffle(&mut hungarian);
 
-    // Each Pod lives twice and counts in two windows; each total is told in growing steps.
+    // Each Pod lives twice and counts in two windows; each total is sent in growing steps.
     let mut sent: Vec<(usize, Envelope)> = Vec::new();
     for (part, rows) in hungarian.chunks(hungarian.len().div_ceil(PODS * 4)).enumerate() {
         let (pod, life, start) = (
@@ -149,17 +149,17 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
     let send = async |totals: Vec<Envelope>| tell(&world, &server, &batch(&route, totals)).await;
     let rows = async || Ok::<_, anyhow::Error>(listed(&world, &server, "").await?[0].take());
 
-    assert_eq!(send(vec![]).await?, told(0, 0, 0, 0));
-    assert_eq!(send(vec![total(2, 20)]).await?, told(1, 0, 0, 0));
-    assert_eq!(send(vec![total(2, 20)]).await?, told(0, 1, 0, 0));
-    assert_eq!(send(vec![total(1, 10)]).await?, told(0, 0, 1, 0));
-    assert_eq!(send(vec![total(2, 30)]).await?, told(0, 0, 0, 1));
+    assert_eq!(send(vec![]).await?, answer(0, 0, 0, 0));
+    assert_eq!(send(vec![total(2, 20)]).await?, answer(1, 0, 0, 0));
+    assert_eq!(send(vec![total(2, 20)]).await?, answer(0, 1, 0, 0));
+    assert_eq!(send(vec![total(1, 10)]).await?, answer(0, 0, 1, 0));
+    assert_eq!(send(vec![total(2, 30)]).await?, answer(0, 0, 0, 1));
     assert_eq!(rows().await?["rows"], 20);
     let mut others = total(1, 5);
     others.key.incarnation.0 = 2;
     assert_eq!(
         send(vec![total(3, 30), others, total(2, 20), total(1, 10)]).await?,
-        told(2, 0, 2, 0)
+        answer(2, 0, 2, 0)
     );
     assert_eq!(rows().await?["rows"], 35);
     assert_eq!(rows().await?["unclosed"], 2);
@@ -167,8 +167,8 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
     // What was closed stays closed, and no row is lost by it.
     let mut closed = total(4, 40);
     closed.closed = true;
-    assert_eq!(send(vec![closed]).await?, told(1, 0, 0, 0));
-    assert_eq!(send(vec![total(5, 41)]).await?, told(1, 0, 0, 0));
+    assert_eq!(send(vec![closed]).await?, answer(1, 0, 0, 0));
+    assert_eq!(send(vec![total(5, 41)]).await?, answer(1, 0, 0, 0));
     let found = rows().await?;
     assert_eq!(
         (&found["rows"], &found["unclosed"]),
@@ -181,7 +181,7 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
     aside.counts.aside.synthetic = 7;
     aside.counts.aside.repeated = 2;
     aside.counts.aside.over_limit = 1;
-    assert_eq!(send(vec![aside]).await?, told(1, 0, 0, 0));
+    assert_eq!(send(vec![aside]).await?, answer(1, 0, 0, 0));
     let earlier = format!("?start={}&end={}", window(2), window(1));
     assert_eq!(
         listed(&world, &server, &earlier).await?,
@@ -199,7 +199,7 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
 }
 
 #[tokio::test]
-async fn a_pod_counts_for_its_own_model_and_nobody_else_does() -> Result<()> {
+async fn a_pod_counts_for_its_own_model_and_no_other_caller_does() -> Result<()> {
     let world = World::start().await?;
     let (heart, lung) = (world.server("heart").await?, world.server("lung").await?);
     let (trainer, operator) = (world.trainer("heart-1").await?, world.operator().await?);
@@ -343,7 +343,8 @@ async fn what_is_too_old_is_deleted_by_the_one_way_there_is() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_namespace_that_has_used_up_its_quota_is_told_so_and_others_are_not() -> Result<()> {
+async fn a_namespace_that_has_used_up_its_quota_is_refused_with_the_reason_and_others_are_not() -> Result<()>
+{
     let world = World::with(Postgres::shared().await?, |config| config.quotas.totals = 2).await?;
     let server = world.server("heart").await?;
     let reference = heart::reference();

@@ -37,7 +37,7 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
     assert!(answer.headers().contains_key("retry-after"));
     let sentence = refusal(answer, StatusCode::SERVICE_UNAVAILABLE).await?;
     assert!(sentence.contains("PostgreSQL is away"), "{sentence}");
-    // A session may still say that it is ending before nobody listens any more.
+    // A session may still say that it is ending before the listener is gone.
     until("an unready ledger", async || {
         let (status, body) = world.ready().await?;
         let why = body["database"].as_str().unwrap();
@@ -61,7 +61,7 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
     .await?;
     assert!(
         start.elapsed() < Duration::from_secs(1),
-        "nobody waits for what is known to be away"
+        "no request waits for what is known to be away"
     );
 
     // Serving and training go on: artifacts are read and stored.
@@ -286,11 +286,11 @@ async fn migrating_again_twice_at_once_or_from_a_newer_schema_is_harmless() -> R
                  VALUES (9999, 'of a newer release', true, '\\x00', 1)";
     world.postgres.execute(&world.database.url, newer).await?;
     migrate(config.clone()).await?;
-    let nobody = MigrateConfig {
-        ledger_role: "nobody_at_all".into(),
+    let absent = MigrateConfig {
+        ledger_role: "no_such_role".into(),
         ..config.clone()
     };
-    assert!(matches!(migrate(nobody).await, Err(MigrateError::NoRole(_))));
+    assert!(matches!(migrate(absent).await, Err(MigrateError::NoRole(_))));
     std::fs::write(&world.url_file, "postgres://u:p@127.0.0.1:9/d")?;
     let error = migrate(MigrateConfig {
         patience: Duration::from_secs(1),
@@ -345,13 +345,13 @@ async fn requests_in_flight_end_before_the_ledger_does() -> Result<()> {
     assert_eq!(upload.await??.status(), StatusCode::CREATED);
     assert!(
         world.request(Method::GET, "/healthz").send().await.is_err(),
-        "nobody listens any more"
+        "the listener is gone"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn metrics_are_openmetrics_and_name_nobody() -> Result<()> {
+async fn metrics_are_openmetrics_and_name_no_tenant() -> Result<()> {
     let world = World::start().await?;
     let trainer = world.trainer("heart-1").await?;
     let digest = world.publish(&trainer, &bytes(43, 1234)).await?;

@@ -123,15 +123,15 @@ async fn progress_is_replaced_and_bounded() -> Result<()> {
     let path = format!("/v1/jobs/{}/{}/progress", world.namespace, trainer.job);
     refusal(world.get(&operator, &path).await?, StatusCode::NOT_FOUND).await?;
     for (percent, remaining_seconds) in [(1, Some(90)), (60, None), (100, Some(u64::MAX))] {
-        let told = Progress {
+        let sent = Progress {
             step: format!("fold {percent}"),
             percent,
             remaining_seconds,
         };
-        let answer = put_json(&world, &trainer, &path, &serde_json::to_value(&told)?).await?;
+        let answer = put_json(&world, &trainer, &path, &serde_json::to_value(&sent)?).await?;
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let found: Progress = world.get(&operator, &path).await?.json().await?;
-        assert_eq!((found.step, found.percent), (told.step, percent));
+        assert_eq!((found.step, found.percent), (sent.step, percent));
         assert_eq!(found.remaining_seconds.is_some(), remaining_seconds.is_some());
     }
     for body in [

@@ -255,7 +255,7 @@ async fn drift_of_one_window_long_after_the_version_began_is_confirmed_by_the_ne
 }
 
 #[tokio::test]
-async fn two_who_ask_at_once_are_told_the_same() -> Result<()> {
+async fn two_who_ask_at_once_get_the_same_answer() -> Result<()> {
     let heart = Heart::start().await?;
     heart.serve(1, 1, &patients("cleveland.csv")).await?;
     let request = heart.request(window(1), window(0));

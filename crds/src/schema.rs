@@ -1,0 +1,16 @@
+//! Schemas that several fields share.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// What a digest looks like: "sha256:" and 64 hexadecimal digits.
+const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
+
+/// A digest.
+pub(crate) fn digest(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": 71, "pattern": DIGEST})
+}
+
+/// A digest that may be absent.
+pub(crate) fn optional_digest(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": ["string", "null"], "maxLength": 71, "pattern": DIGEST})
+}
