@@ -100,7 +100,7 @@ async fn begin(
     job: &StageJob,
     decision: &Decision,
 ) -> Result<Begun, Error> {
-    if let Turn::Later(wait) = ctx.turns.ask(version) {
+    if let Turn::Later(wait) = ctx.turns.ask(version, ctx.now()) {
         return Ok(Begun::Not(Obstacle::Queued(wait)));
     }
     let request = JobRequest {
