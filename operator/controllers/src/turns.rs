@@ -4,7 +4,7 @@
 //! moment later, and what is not recorded when the process ends is free again.
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
@@ -58,6 +58,8 @@ struct Entries {
     gone: VecDeque<String>,
     /// Versions that have their place though they have not asked for it, and until when they keep it.
     expected: BTreeMap<String, Timestamp>,
+    /// Versions that were looked at or expected: none of them is expected again, though its status is not seen yet.
+    met: BTreeSet<String>,
 }
 
 /// A reconcile of a namespace; its share is free again when this is dropped.
@@ -115,7 +117,7 @@ impl Turns {
         if let Some(versions) = self.versions.get() {
             entries.expect_older(version, versions, now);
         }
-        entries.expected.remove(&uid);
+        entries.meet(&uid);
         let entries = &mut entries.present;
         entries
             .entry(uid.clone())
@@ -128,7 +130,7 @@ impl Turns {
         if turn == Turn::Now
             && let Some(own) = entries.get_mut(&uid)
         {
-            own.state = State::Runs;
+            own.state = State::Begins;
         }
         turn
     }
@@ -156,12 +158,14 @@ impl Turns {
         entries.gone.push_back(uid.to_owned());
         drop(entries);
         self.leave(uid);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.met.remove(uid);
     }
 
     fn set(&self, uid: &str, now: Option<Entry>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.filter(|_| !entries.gone.iter().any(|gone| gone == uid));
-        entries.expected.remove(uid);
+        entries.meet(uid);
         let entries = &mut entries.present;
         let state = now.as_ref().map(|entry| entry.state);
         let before = match now {
@@ -246,16 +250,27 @@ impl Entries {
             if !undecided || !is_older || self.present.contains_key(&uid) || self.gone.contains(&uid) {
                 continue;
             }
-            // One that was expected before and has not come is not expected again.
-            if let btree_map::Entry::Vacant(vacant) = self.expected.entry(uid.clone()) {
-                vacant.insert(now.saturating_add(EXPECTED).unwrap_or(now));
+            if self.met.insert(uid.clone()) {
+                self.expected
+                    .insert(uid.clone(), now.saturating_add(EXPECTED).unwrap_or(now));
                 self.present.insert(uid, found);
             }
         }
-        for (uid, until) in &self.expected {
-            if *until <= now {
-                self.present.remove(uid);
+        let present = &mut self.present;
+        self.expected.retain(|uid, until| {
+            let lasts = *until > now;
+            if !lasts {
+                present.remove(uid);
             }
+            lasts
+        });
+    }
+
+    /// A version is looked at: it has the place that it asks for, and no other.
+    fn meet(&mut self, uid: &str) {
+        self.expected.remove(uid);
+        if !self.met.contains(uid) && !self.gone.iter().any(|gone| gone == uid) {
+            self.met.insert(uid.to_owned());
         }
     }
 }
