@@ -92,7 +92,9 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
                 match kind {
                     0 => tracing::info!("the admission policies refused every trial"),
                     1 => {
-                        tracing::warn!("approvals prove nothing, and nothing that needs one is done: {words}")
+                        tracing::warn!(
+                            "approvals prove nothing, and nothing that needs one is done: {words}"
+                        );
                     }
                     _ => tracing::warn!(
                         "the admission policies could not be tried, and nothing that needs an approval is done: {words}"
