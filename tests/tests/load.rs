@@ -261,7 +261,10 @@ async fn a_retry_recovers_and_the_first_failure_still_shows() {
     assert_eq!(report.first_try_failures["Broken"], report.first_try_failed);
     assert!(report.failures.iter().all(|failure| failure.recovered));
     let requests = server.requests.load(Ordering::SeqCst);
-    assert!(requests > report.scheduled + report.first_try_failed, "{report:?}");
+    assert!(
+        requests > report.scheduled + report.first_try_failed,
+        "{report:?}"
+    );
     assert!(report.latency_ms.max >= 50.0, "{report:?}");
 }
 

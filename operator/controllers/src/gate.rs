@@ -20,7 +20,7 @@ use kube::{
     Api, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use modelward_core::action::{GateIds, GateSeen, PolicyId, Probe};
+use modelward_core::action::{GateIds, GateSeen, Hindered, PolicyId, Probe};
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, RemediationAction, annotations, gate, labels};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -33,8 +33,19 @@ const EVERY: Duration = Duration::from_mins(3);
 const NEVER_MADE: &str = "modelward-gate-probe";
 /// A digest that no plan has.
 const NO_PLAN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+/// The status of an answer that an object of this name exists.
+const EXISTS: u16 = 409;
 /// The parameters of namespaces that are not named.
 const OTHERS: &str = "_others";
+
+/// Why the trials do not prove that approvals are enforced.
+#[derive(Debug, PartialEq, Eq)]
+enum Gap {
+    /// A policy is not at work, in words.
+    NotEnforced(String),
+    /// Something else refused a trial, so that it shows nothing about the policy.
+    Hindered(Hindered),
+}
 
 /// Reads the policies, and tries them once this action has a plan that could be decided on.
 pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<GateSeen, Error> {
@@ -70,20 +81,27 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
         let mut before = None;
         loop {
             let found = probe_with_new_action(&ctx).await;
-            let enforced = matches!(found, Ok(None));
-            ctx.metrics.approval_enforced(enforced);
-            if before != Some(enforced) {
-                match &found {
-                    Ok(Some(gap)) => {
-                        tracing::warn!("approvals prove nothing, and nothing that needs one is done: {gap}");
+            ctx.metrics.approval_enforced(matches!(found, Ok(None)));
+            let (kind, words) = match &found {
+                Ok(None) => (0, String::new()),
+                Ok(Some(Gap::NotEnforced(gap))) => (1, gap.clone()),
+                Ok(Some(Gap::Hindered(found))) => (2, found.words()),
+                Err(error) => (2, chain(error)),
+            };
+            if before != Some(kind) {
+                match kind {
+                    0 => tracing::info!("the admission policies refused every trial"),
+                    1 => {
+                        tracing::warn!(
+                            "approvals prove nothing, and nothing that needs one is done: {words}"
+                        );
                     }
-                    Ok(None) => tracing::info!("the admission policies refused every trial"),
-                    Err(error) => {
-                        tracing::warn!("the admission policies could not be tried: {}", chain(error));
-                    }
+                    _ => tracing::warn!(
+                        "the admission policies could not be tried, and nothing that needs an approval is done: {words}"
+                    ),
                 }
             }
-            before = Some(enforced);
+            before = Some(kind);
             tokio::time::sleep(jittered(EVERY)).await;
         }
     };
@@ -93,8 +111,12 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
     }
 }
 
-fn verdict(gap: Option<String>) -> Probe {
-    gap.map_or(Probe::Refused, Probe::NotRefused)
+fn verdict(gap: Option<Gap>) -> Probe {
+    match gap {
+        None => Probe::Refused,
+        Some(Gap::NotEnforced(gap)) => Probe::NotRefused(gap),
+        Some(Gap::Hindered(found)) => Probe::Hindered(found),
+    }
 }
 
 // === trials ===
@@ -105,7 +127,7 @@ async fn probe_with_action(
     action: &RemediationAction,
     digest: &str,
     operators: &str,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Gap>, Error> {
     let namespace = action.namespace().unwrap_or_default();
     let name = action.name_any();
     let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
@@ -159,7 +181,7 @@ async fn probe_with_action(
 }
 
 /// Tries every policy that the operator's rights reach where no action waits: the first gap.
-async fn probe_with_new_action(ctx: &Context) -> Result<Option<String>, Error> {
+async fn probe_with_new_action(ctx: &Context) -> Result<Option<Gap>, Error> {
     let namespace = ctx.config.watch_namespace.as_deref().unwrap_or("default");
     let me = ctx.whoami().await?;
     let forged = action_body(&json!({
@@ -181,7 +203,7 @@ async fn probe_namespace(
     ctx: &Context,
     namespace: &str,
     operators: Option<&str>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Gap>, Error> {
     if let Some(gap) = probe_stamps(ctx, namespace).await? {
         return Ok(Some(gap));
     }
@@ -206,11 +228,11 @@ async fn probe_namespace(
     if let Some(operators) = operators
         && judged_by.as_deref() != Some(operators)
     {
-        return Ok(Some(format!(
+        return Ok(Some(Gap::NotEnforced(format!(
             "the API server judges by another copy of the ConfigMap with the operators than the stored one: {} instead of \
              {operators}. If this lasts for more than a minute, restart the API servers",
             judged_by.as_deref().unwrap_or("none"),
-        )));
+        ))));
     }
     if !ctx.config.gate_children {
         return Ok(None);
@@ -226,7 +248,7 @@ async fn probe_namespace(
 }
 
 /// A maker and a proposer that are not the caller must be corrected or refused.
-async fn probe_stamps(ctx: &Context, namespace: &str) -> Result<Option<String>, Error> {
+async fn probe_stamps(ctx: &Context, namespace: &str) -> Result<Option<Gap>, Error> {
     let me = ctx.whoami().await?;
     let manager = FIELD_MANAGER.to_owned();
     let forged = version_body(&json!({annotations::CREATED_BY: NEVER_MADE}));
@@ -303,16 +325,13 @@ where
     .await
 }
 
-/// What an answer to a trial means. Only a refusal by the policy itself proves anything.
-fn gap_unless_refused<T>(
-    policy: &str,
-    trial: &str,
-    tried: Result<T, Error>,
-) -> Result<Option<String>, Error> {
+/// What an answer to a trial means. Only a refusal by the policy itself proves that it is at work; a refusal by anything else
+/// proves nothing.
+fn gap_unless_refused<T>(policy: &str, trial: &str, tried: Result<T, Error>) -> Result<Option<Gap>, Error> {
     let Err(error) = tried else {
-        return Ok(Some(format!(
+        return Ok(Some(Gap::NotEnforced(format!(
             "{trial} was let in: the admission policy {policy} is not at work"
-        )));
+        ))));
     };
     let Some(message) = refusal(&error) else {
         return Err(error);
@@ -320,9 +339,7 @@ fn gap_unless_refused<T>(
     if message.contains(&format!("ValidatingAdmissionPolicy '{policy}'")) {
         return Ok(None);
     }
-    Ok(Some(format!(
-        "{trial} was refused, but not by the admission policy {policy}: {message}"
-    )))
+    Ok(Some(hindered(policy, trial, message)))
 }
 
 /// A made object must name the operator in this annotation, or the policy must have refused it.
@@ -331,30 +348,104 @@ fn gap_unless_stamped(
     key: &str,
     me: &str,
     made: Result<DynamicObject, Error>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Gap>, Error> {
     match made {
         Ok(made) => {
             let found = made.annotations().get(key).map(String::as_str);
             Ok((found != Some(me)).then(|| {
-                format!(
+                Gap::NotEnforced(format!(
                     "{key} with another user than the caller was let in: neither the admission policy {policy} nor a policy \
                      that stamps is at work"
-                )
+                ))
             }))
         }
         refused => gap_unless_refused(policy, "another user than the caller", refused),
     }
 }
 
-/// The message of an answer by which the API server said no.
+/// The message of an answer by which the API server, or what it has to ask, said no.
 fn refusal(error: &Error) -> Option<&str> {
     let Error::Api { source, .. } = error else {
         return None;
     };
-    match &**source {
-        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Some(&status.message),
-        _ => None,
+    let kube::Error::Api(status) = &**source else {
+        return None;
+    };
+    // A webhook that cannot be asked is an error of the server, as many others are that say nothing about the request.
+    let unasked = status.code == 500 && status.message.contains("failed calling webhook");
+    (error.refused() || status.code == EXISTS || unasked).then_some(status.message.as_str())
+}
+
+/// A trial that something else than the policy refused. Another policy of the gate lets pass what tries this one, so that its
+/// refusal is no obstacle that came from elsewhere.
+fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
+    let mut ours = gate::ALL.iter().chain(&gate::ALL_CHILDREN);
+    if ours.any(|other| message.contains(&format!("ValidatingAdmissionPolicy '{other}'"))) {
+        return Gap::NotEnforced(format!(
+            "{trial} was refused, but not by the admission policy {policy}: {message}"
+        ));
     }
+    let (by, remedy) = obstacle(message);
+    Gap::Hindered(Hindered {
+        what: format!(
+            "whether the admission policy {policy} is at work is not known: {trial} was refused by {by} first. {remedy}"
+        ),
+        message: message.to_owned(),
+    })
+}
+
+/// What refused a trial by this message of the API server, and how to put it right.
+fn obstacle(message: &str) -> (String, String) {
+    let between = |before: &str, after: char| {
+        let (_, rest) = message.split_once(before)?;
+        Some(rest.split_once(after)?.0.to_owned())
+    };
+    if let Some(quota) = between("exceeded quota: ", ',') {
+        return (
+            format!("the ResourceQuota {quota}"),
+            "Raise it by one, or delete an object that it counts".to_owned(),
+        );
+    }
+    if let Some(webhook) = between("admission webhook \"", '"') {
+        return (
+            format!("the admission webhook {webhook}"),
+            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+        );
+    }
+    if let Some(webhook) = between("failed calling webhook \"", '"') {
+        return (
+            format!("the admission webhook {webhook}, which could not be asked"),
+            "Start what answers it, or exclude the group modelward.io from its rules".to_owned(),
+        );
+    }
+    if let Some(policy) = between("AdmissionPolicy '", '\'') {
+        return (
+            format!("the admission policy {policy}"),
+            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+        );
+    }
+    if message.contains("is being terminated") {
+        return (
+            "the deletion of the namespace".to_owned(),
+            "Nothing can be made in it any more".to_owned(),
+        );
+    }
+    if message.contains("\" cannot ") {
+        return (
+            "a missing right of the operator".to_owned(),
+            "Restore its roles with helm upgrade".to_owned(),
+        );
+    }
+    if message.ends_with("already exists") {
+        return (
+            format!("an object named {NEVER_MADE}"),
+            "Delete it: the operator tries the policies with this name".to_owned(),
+        );
+    }
+    (
+        "something else".to_owned(),
+        "Change what Kubernetes names so that it lets the operator pass".to_owned(),
+    )
 }
 
 /// The operators by which the API server judges, as the policy writes them for the operator.
@@ -806,7 +897,11 @@ mod tests {
     }
 
     fn refused(message: &str) -> Error {
-        let status = kube::core::Status::failure(message, "Forbidden").with_code(403);
+        answered(403, message)
+    }
+
+    fn answered(code: u16, message: &str) -> Error {
+        let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
         Error::Api {
             action: "try".into(),
             source: Box::new(kube::Error::Api(Box::new(status))),
@@ -818,13 +913,93 @@ mod tests {
         let by = |policy: &str| refused(&format!("ValidatingAdmissionPolicy '{policy}' denied request: x"));
         let gap = |tried| gap_unless_refused::<()>(gate::CHILDREN, TRIAL, tried).unwrap();
         assert_eq!(gap(Err(by(gate::CHILDREN))), None);
-        assert!(gap(Err(by(gate::IMITATIONS))).is_some_and(|gap| gap.contains("not by")));
-        assert!(gap(Ok(())).is_some_and(|gap| gap.contains("not at work")));
+        assert!(not_enforced(gap(Err(by(gate::IMITATIONS)))).contains("not by"));
+        assert!(not_enforced(gap(Ok(()))).contains("not at work"));
         let judged = refused("denied request: operators=system:a,system:b;");
         assert_eq!(
             operators_in_refusal(&judged).as_deref(),
             Some("system:a,system:b")
         );
+    }
+
+    fn not_enforced(gap: Option<Gap>) -> String {
+        match gap {
+            Some(Gap::NotEnforced(words)) => words,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_else_refuses_a_trial_is_named_with_a_remedy_and_proves_nothing() {
+        let object = "modelversions.modelward.io \"modelward-gate-probe\" is forbidden";
+        let answers = [
+            (
+                403,
+                format!(
+                    "{object}: exceeded quota: objects, requested: count/modelversions.modelward.io=1, used: \
+                     count/modelversions.modelward.io=2, limited: count/modelversions.modelward.io=2"
+                ),
+                "the ResourceQuota objects first. Raise it",
+            ),
+            (
+                400,
+                "admission webhook \"names.example.com\" denied the request: no such team".to_owned(),
+                "the admission webhook names.example.com first. Let it pass",
+            ),
+            (
+                500,
+                "Internal error occurred: failed calling webhook \"dead.example.com\": failed to call webhook: connection refused"
+                    .to_owned(),
+                "the admission webhook dead.example.com, which could not be asked first. Start",
+            ),
+            (
+                422,
+                "ValidatingAdmissionPolicy 'teams.example.com' with binding 'teams' denied request: no".to_owned(),
+                "the admission policy teams.example.com first. Let it pass",
+            ),
+            (
+                403,
+                format!("{object}: unable to create new content in namespace a because it is being terminated"),
+                "the deletion of the namespace first",
+            ),
+            (
+                403,
+                "modelversions.modelward.io is forbidden: User \"x\" cannot create resource \"modelversions\"".to_owned(),
+                "a missing right of the operator first. Restore",
+            ),
+            (
+                409,
+                "modelversions.modelward.io \"modelward-gate-probe\" already exists".to_owned(),
+                "an object named modelward-gate-probe first. Delete it",
+            ),
+            (
+                403,
+                format!("{object}: minimum memory usage per Pod is 1Gi, but no request is specified"),
+                "something else first. Change what Kubernetes names",
+            ),
+        ];
+        for (code, message, expected) in answers {
+            let tried = Err(answered(code, &message));
+            let gap = gap_unless_stamped(gate::VERSIONS, annotations::CREATED_BY, "me", tried).unwrap();
+            let Some(Gap::Hindered(found)) = &gap else {
+                panic!("{gap:?}");
+            };
+            assert!(found.what.contains(expected), "{}", found.what);
+            assert!(found.what.contains(gate::VERSIONS), "{}", found.what);
+            assert_eq!(found.message, message);
+            assert!(matches!(verdict(gap), Probe::Hindered(_)));
+        }
+        for (code, message) in [
+            (500, "etcdserver: request timed out"),
+            (503, "busy"),
+            (429, "later"),
+        ] {
+            let tried = Err::<(), _>(answered(code, message));
+            assert!(
+                gap_unless_refused(gate::VERSIONS, TRIAL, tried).is_err(),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -229,7 +229,7 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
                     let Some(_share) = ctx.turns.share(&namespace) else {
                         return Ok(Action::requeue(crate::backoff::jittered(BOUNCE)));
                     };
-                    ctx.turns.seed(|| known(all)).await;
+                    ctx.turns.seed(|| all).await;
                     Box::pin(guarded(
                         &object,
                         &ctx,
@@ -245,17 +245,6 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
         )
         .for_each(|_| ready(()))
         .await;
-}
-
-/// All versions, as soon as they are known.
-async fn known(reader: Store<Guarded<ModelVersion>>) -> Vec<ModelVersion> {
-    // Ends with an error only where the watch ends, and the process with it.
-    let _ = reader.wait_until_ready().await;
-    let state = reader.state();
-    state
-        .iter()
-        .filter_map(|version| version.0.as_ref().ok().cloned())
-        .collect()
 }
 
 async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {

@@ -4,13 +4,16 @@
 //! moment later, and what is not recorded when the process ends is free again.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    future::Future,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
 use futures::{Stream, stream};
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    ResourceExt as _,
+    runtime::reflector::{ObjectRef, Store},
+};
 use modelward_core::{
     order::Place,
     queue::{self, Entry, Limits, State, Turn},
@@ -30,13 +33,18 @@ const OF_ONE_NAMESPACE: u16 = CONCURRENCY - 2;
 /// note about one.
 const GONE: usize = 1024;
 
+/// So long a version waits for an older one of its model that has not been reconciled yet: the younger one of two that are
+/// made together must not be trained first because it was looked at first. One that is never reconciled holds up no other.
+const EXPECTED: SignedDuration = SignedDuration::from_mins(1);
+
 type Woken = ObjectRef<Guarded<ModelVersion>>;
 
 /// The queue for Jobs, and the shares of namespaces in the reconciles.
 pub(crate) struct Turns {
     limits: Limits,
     entries: Mutex<Entries>,
-    seeded: OnceCell<()>,
+    /// All versions, once the queue is filled from them.
+    versions: OnceCell<Store<Guarded<ModelVersion>>>,
     wake: UnboundedSender<Woken>,
     woken: Mutex<Option<UnboundedReceiver<Woken>>>,
     active: Mutex<BTreeMap<String, u16>>,
@@ -48,6 +56,10 @@ struct Entries {
     present: BTreeMap<String, Entry>,
     /// Uids of versions that were deleted last, the newest at the end: none of them comes back.
     gone: VecDeque<String>,
+    /// Versions that have their place though they have not asked for it, and until when they keep it.
+    expected: BTreeMap<String, Timestamp>,
+    /// Versions that were looked at or expected: none of them is expected again, though its status is not seen yet.
+    met: BTreeSet<String>,
 }
 
 /// A reconcile of a namespace; its share is free again when this is dropped.
@@ -64,7 +76,7 @@ impl Turns {
         Self {
             limits,
             entries: Mutex::default(),
-            seeded: OnceCell::new(),
+            versions: OnceCell::new(),
             wake,
             woken: Mutex::new(Some(woken)),
             active: Mutex::default(),
@@ -72,32 +84,40 @@ impl Turns {
     }
 
     /// Fills the queue with the versions that have a Job, once: before that no turn is given.
-    pub(crate) async fn seed<F>(&self, versions: impl FnOnce() -> F)
-    where
-        F: Future<Output = Vec<ModelVersion>>,
-    {
+    pub(crate) async fn seed(&self, versions: impl FnOnce() -> Store<Guarded<ModelVersion>>) {
         let fill = async || {
-            let versions = versions().await;
+            let versions = versions();
+            // Ends with an error only where the watch ends, and the process with it.
+            let _ = versions.wait_until_ready().await;
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            for version in &versions {
+            for version in versions
+                .state()
+                .iter()
+                .filter_map(|version| version.0.as_ref().ok())
+            {
                 if let Some(state) = version.status.as_ref().and_then(state) {
                     entries
                         .present
                         .insert(version.uid().unwrap_or_default(), entry(version, state));
                 }
             }
+            versions
         };
-        self.seeded.get_or_init(fill).await;
+        self.versions.get_or_init(fill).await;
     }
 
     /// Asks for a Job for a version. One that gets it now has its place from now on; another one waits and is woken.
-    pub(crate) fn ask(&self, version: &ModelVersion) -> Turn {
+    pub(crate) fn ask(&self, version: &ModelVersion, now: Timestamp) -> Turn {
         let uid = version.uid().unwrap_or_default();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.gone.contains(&uid) {
             // What it would make goes with it.
             return Turn::Now;
         }
+        if let Some(versions) = self.versions.get() {
+            entries.expect_older(version, versions, now);
+        }
+        entries.meet(&uid);
         let entries = &mut entries.present;
         entries
             .entry(uid.clone())
@@ -110,7 +130,7 @@ impl Turns {
         if turn == Turn::Now
             && let Some(own) = entries.get_mut(&uid)
         {
-            own.state = State::Runs;
+            own.state = State::Begins;
         }
         turn
     }
@@ -138,11 +158,14 @@ impl Turns {
         entries.gone.push_back(uid.to_owned());
         drop(entries);
         self.leave(uid);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.met.remove(uid);
     }
 
     fn set(&self, uid: &str, now: Option<Entry>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.filter(|_| !entries.gone.iter().any(|gone| gone == uid));
+        entries.meet(uid);
         let entries = &mut entries.present;
         let state = now.as_ref().map(|entry| entry.state);
         let before = match now {
@@ -205,6 +228,53 @@ impl Drop for Share<'_> {
     }
 }
 
+// === impl Entries ===
+
+impl Entries {
+    /// Gives the versions of the same model that are older, and that no reconcile has decided on yet, their places for a while.
+    fn expect_older(
+        &mut self,
+        version: &ModelVersion,
+        versions: &Store<Guarded<ModelVersion>>,
+        now: Timestamp,
+    ) {
+        let own = entry(version, State::Waits);
+        for other in versions.state().iter().filter_map(|other| other.0.as_ref().ok()) {
+            let undecided = other.status.is_none()
+                && other.metadata.deletion_timestamp.is_none()
+                && other.spec.source.training.is_some();
+            let found = entry(other, State::Waits);
+            let is_older =
+                found.place < own.place && found.namespace == own.namespace && found.model == own.model;
+            let uid = other.uid().unwrap_or_default();
+            if !undecided || !is_older || self.present.contains_key(&uid) || self.gone.contains(&uid) {
+                continue;
+            }
+            if self.met.insert(uid.clone()) {
+                self.expected
+                    .insert(uid.clone(), now.saturating_add(EXPECTED).unwrap_or(now));
+                self.present.insert(uid, found);
+            }
+        }
+        let present = &mut self.present;
+        self.expected.retain(|uid, until| {
+            let lasts = *until > now;
+            if !lasts {
+                present.remove(uid);
+            }
+            lasts
+        });
+    }
+
+    /// A version is looked at: it has the place that it asks for, and no other.
+    fn meet(&mut self, uid: &str) {
+        self.expected.remove(uid);
+        if !self.met.contains(uid) && !self.gone.iter().any(|gone| gone == uid) {
+            self.met.insert(uid.to_owned());
+        }
+    }
+}
+
 fn entry(version: &ModelVersion, state: State) -> Entry {
     let created = version
         .creation_timestamp()
@@ -237,15 +307,38 @@ fn state(status: &ModelVersionStatus) -> Option<State> {
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt as _, StreamExt as _};
+    use kube::{
+        core::DeserializeGuard,
+        runtime::{reflector::store, watcher},
+    };
     use serde_json::{Value, json};
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_795_685_400, 0);
+
+    /// What the watch has seen.
+    fn watched(versions: Vec<ModelVersion>) -> impl FnOnce() -> Store<Guarded<ModelVersion>> {
+        let (reader, mut writer) = store();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for version in versions {
+            writer.apply_watcher_event(&watcher::Event::InitApply(DeserializeGuard(Ok(version))));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        move || reader
+    }
 
     fn version(name: &str, status: &Value) -> ModelVersion {
         serde_json::from_value(json!({
             "apiVersion": "modelward.io/v1alpha1", "kind": "ModelVersion",
             "metadata": {"name": name, "namespace": "hospital", "uid": name, "creationTimestamp": "2026-11-23T09:30:00Z"},
-            "spec": {"model": name, "source": {}, "serving": {"access": "Open"}},
+            "spec": {
+                "model": name,
+                "source": {"training": {
+                    "dataset": {"configMap": {"name": "data", "key": "data.csv"}}, "target": {"column": "num"},
+                }},
+                "serving": {"access": "Open"},
+            },
             "status": status,
         }))
         .unwrap()
@@ -265,38 +358,90 @@ mod tests {
     #[tokio::test]
     async fn a_deleted_version_is_not_brought_back_by_a_reconcile_that_was_under_way() {
         let turns = one_at_a_time();
-        turns.seed(|| async { Vec::new() }).await;
+        turns.seed(watched(Vec::new())).await;
         let (first, second) = (version("a", &training()), version("b", &json!({})));
-        assert_eq!(turns.ask(&first), Turn::Now);
+        assert_eq!(turns.ask(&first, NOW), Turn::Now);
         turns.bury("a");
         turns.note(&first, first.status.as_ref().unwrap());
-        assert_eq!(turns.ask(&second), Turn::Now);
+        assert_eq!(turns.ask(&second, NOW), Turn::Now);
     }
 
     #[tokio::test]
     async fn a_version_that_waits_is_woken_when_the_one_before_it_has_ended() {
         let turns = one_at_a_time();
         let mut woken = Box::pin(turns.woken());
-        turns.seed(|| async { Vec::new() }).await;
+        turns.seed(watched(Vec::new())).await;
         let (first, second) = (version("a", &json!({})), version("b", &json!({})));
-        assert_eq!(turns.ask(&first), Turn::Now);
-        assert!(matches!(turns.ask(&second), Turn::Later(_)));
+        assert_eq!(turns.ask(&first, NOW), Turn::Now);
+        assert!(matches!(turns.ask(&second, NOW), Turn::Later(_)));
         assert!(woken.next().now_or_never().is_none(), "nothing has ended");
         let running: ModelVersionStatus = serde_json::from_value(training()).unwrap();
         turns.note(&first, &running);
         assert!(woken.next().now_or_never().is_none());
         turns.note(&first, &ModelVersionStatus::default());
         assert_eq!(woken.next().await.unwrap().name, "b");
-        assert_eq!(turns.ask(&second), Turn::Now);
+        assert_eq!(turns.ask(&second, NOW), Turn::Now);
+    }
+
+    /// Two versions of one model, of which the younger one is reconciled first.
+    async fn made_together() -> (Turns, ModelVersion, ModelVersion) {
+        let turns = Turns::new(Limits::default());
+        let of_heart = |name: &str| {
+            let mut version = version(name, &Value::Null);
+            version.spec.model = "heart".to_owned();
+            version
+        };
+        let (older, younger) = (of_heart("a"), of_heart("b"));
+        turns.seed(watched(vec![older.clone(), younger.clone()])).await;
+        (turns, older, younger)
+    }
+
+    #[tokio::test]
+    async fn of_two_versions_that_are_made_together_the_older_one_is_first_though_it_asks_later() {
+        let (turns, older, younger) = made_together().await;
+        let mut woken = Box::pin(turns.woken());
+        let Turn::Later(wait) = turns.ask(&younger, NOW) else {
+            panic!("the younger one was first");
+        };
+        assert_eq!(wait.words(), "Queued: a of the same model is trained first");
+        assert_eq!(turns.ask(&older, NOW), Turn::Now);
+        turns.leave("a");
+        assert_eq!(woken.next().await.unwrap().name, "b");
+        assert_eq!(turns.ask(&younger, NOW), Turn::Now);
+    }
+
+    #[tokio::test]
+    async fn an_older_version_that_needs_no_job_makes_way_as_soon_as_it_is_decided_on() {
+        let (turns, older, younger) = made_together().await;
+        let mut woken = Box::pin(turns.woken());
+        assert!(matches!(turns.ask(&younger, NOW), Turn::Later(_)));
+        turns.note(&older, &ModelVersionStatus::default());
+        assert_eq!(woken.next().await.unwrap().name, "b");
+    }
+
+    #[tokio::test]
+    async fn an_older_version_that_is_never_reconciled_holds_up_no_other_for_long() {
+        let (turns, _, younger) = made_together().await;
+        for seconds in [0, 30, 59] {
+            let now = NOW.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+            assert!(matches!(turns.ask(&younger, now), Turn::Later(_)), "{seconds}");
+        }
+        for seconds in [60, 61, 600] {
+            let now = NOW.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+            assert_eq!(turns.ask(&younger, now), Turn::Now, "{seconds}");
+        }
     }
 
     #[tokio::test]
     async fn what_runs_already_at_the_start_has_its_place() {
         let turns = one_at_a_time();
-        turns.seed(|| async { vec![version("a", &training())] }).await;
-        assert!(matches!(turns.ask(&version("b", &json!({}))), Turn::Later(_)));
+        turns.seed(watched(vec![version("a", &training())])).await;
+        assert!(matches!(
+            turns.ask(&version("b", &json!({})), NOW),
+            Turn::Later(_)
+        ));
         turns.leave("a");
-        assert_eq!(turns.ask(&version("b", &json!({}))), Turn::Now);
+        assert_eq!(turns.ask(&version("b", &json!({})), NOW), Turn::Now);
     }
 
     #[test]

@@ -446,9 +446,10 @@ impl Asking<'_> {
                 return Err(Stage::Waiting(self.still_running(attempt)));
             }
             JobSeen::Hindered(hindrance) => {
-                note_hindrance(slot, Some(hindrance));
+                let hindrance = hindrance.clone().as_known(attempt);
+                note_hindrance(slot, Some(&hindrance));
                 step.again_after_seconds = Some(HINDERED_LOOK_SECONDS);
-                let verdict = Verdict::unknown(kind, hindrance.cause.reason(), hindrance.message.clone());
+                let verdict = Verdict::unknown(kind, hindrance.cause.reason(), hindrance.message);
                 return Err(Stage::Waiting(verdict));
             }
             JobSeen::Interrupted(hindrance) => {

@@ -12,6 +12,8 @@ use k8s_openapi::api::{
     core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus},
 };
 
+use modelward_crds::AttemptStatus;
+
 use crate::reasons;
 
 /// A Pod that has not started after so many seconds is reported, even where no cause is known yet.
@@ -166,6 +168,29 @@ impl Hindrance {
         let cut: String = message.chars().take(MESSAGE_LIMIT).collect();
         Self { cause, message: cut }
     }
+
+    /// The same in the words that the attempt noted, where only their order differs: the API server names the limits of a
+    /// `LimitRange` that a Pod breaks in another order each time.
+    #[must_use]
+    pub fn as_known(self, attempt: &AttemptStatus) -> Self {
+        let known = attempt.message.as_ref().filter(|known| {
+            attempt.reason.as_deref() == Some(self.cause.reason())
+                && sorted_words(known) == sorted_words(&self.message)
+        });
+        match known {
+            Some(known) => Self::new(self.cause, known),
+            None => self,
+        }
+    }
+}
+
+fn sorted_words(text: &str) -> Vec<&str> {
+    let mut words: Vec<_> = text
+        .split(|letter: char| letter.is_whitespace() || matches!(letter, ',' | '.' | '[' | ']'))
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.sort_unstable();
+    words
 }
 
 // === one Pod ===

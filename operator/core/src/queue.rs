@@ -37,6 +37,8 @@ pub struct Entry {
 pub enum State {
     /// It wants a Job.
     Waits,
+    /// Its Job is being made, which may be refused.
+    Begins,
     /// It has a Job.
     Runs,
     /// It has a Job whose Pod does not run: later versions of its model do not wait for it.
@@ -59,6 +61,8 @@ pub struct Wait {
     pub before: usize,
     /// The version of the same model that is trained first, by name.
     pub after: Option<String>,
+    /// No version that has a Job keeps it waiting: those before it get theirs, or are refused, in a moment.
+    pub soon: bool,
 }
 
 // === impl Limits ===
@@ -100,10 +104,10 @@ pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits:
     for (uid, entry) in entries {
         match entry.state {
             State::Waits => waiting.entry(&entry.namespace).or_default().push((uid, entry)),
-            State::Runs | State::Hindered => {
+            State::Begins | State::Runs | State::Hindered => {
                 total += 1;
                 *running.entry(&entry.namespace).or_default() += 1;
-                if entry.state == State::Runs {
+                if entry.state != State::Hindered {
                     busy.insert((&entry.namespace, &entry.model));
                 }
             }
@@ -160,13 +164,18 @@ pub fn turn<'a>(
     let after = of_namespace()
         .filter(|(other, entry)| *other != uid && entry.model == own.model)
         .filter(|(_, entry)| match entry.state {
-            State::Runs => true,
+            State::Begins | State::Runs => true,
             State::Hindered => false,
             State::Waits => entry.place < own.place,
         })
-        .min_by_key(|(_, entry)| (entry.state != State::Runs, entry.place.clone()))
+        .min_by_key(|(_, entry)| (entry.state == State::Waits, entry.place.clone()))
         .map(|(_, entry)| entry.name.clone());
-    Turn::Later(Wait { before, after })
+    let settled = entries
+        .clone()
+        .into_iter()
+        .filter(|(other, entry)| *other == uid || matches!(entry.state, State::Runs | State::Hindered));
+    let soon = next(settled, limits).contains(&uid);
+    Turn::Later(Wait { before, after, soon })
 }
 
 #[cfg(test)]
@@ -297,6 +306,31 @@ mod tests {
             done.words("a/heart-10", 9, 9).unwrap(),
             "Queued: heart-9 of the same model is trained first"
         );
+    }
+
+    #[test]
+    fn a_wait_for_versions_without_a_job_is_over_soon_and_one_for_a_job_is_not() {
+        let soon = |other: State| {
+            let queue = Queue::new().with("a", "heart", "heart-1", 1, other).with(
+                "a",
+                "heart",
+                "heart-2",
+                2,
+                State::Waits,
+            );
+            let limits = Limits {
+                per_namespace: 2,
+                cluster: 9,
+            };
+            match turn("a/heart-2", &queue.entries(), limits) {
+                Turn::Now => None,
+                Turn::Later(wait) => Some(wait.soon),
+            }
+        };
+        assert_eq!(soon(State::Waits), Some(true));
+        assert_eq!(soon(State::Begins), Some(true));
+        assert_eq!(soon(State::Runs), Some(false));
+        assert_eq!(soon(State::Hindered), None);
     }
 
     #[test]

@@ -183,6 +183,8 @@ pub mod action {
     pub const APPROVAL_ENFORCED: &str = "ApprovalEnforced";
     /// The admission policies were not seen at work: an approval would prove nothing.
     pub const APPROVAL_NOT_ENFORCED: &str = "ApprovalNotEnforced";
+    /// The admission policies could not be tried: something else refuses what they are tried with.
+    pub const APPROVAL_NOT_TRIED: &str = "ApprovalNotTried";
     /// It needs no approval.
     pub const NOT_NEEDED: &str = "NotNeeded";
     /// The model is claimed for it.

@@ -22,7 +22,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, ReplicaSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
-        core::v1::{ConfigMap, Pod, PodTemplateSpec, Secret, Service},
+        core::v1::{ConfigMap, Event, Pod, PodTemplateSpec, Secret, Service},
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -101,6 +101,8 @@ struct Wake {
 
 /// Nothing has happened for so long: what was made last may be garbage already.
 const QUIET: Duration = Duration::from_millis(300);
+/// A Pod that was refused is tried again after so long.
+const REFUSED: Duration = Duration::from_secs(1);
 
 // === impl Played ===
 
@@ -119,6 +121,7 @@ impl Played {
             namespace: namespace.to_owned(),
             scripts: scripts.clone(),
             collecting: Arc::clone(&collecting),
+            refused: AtomicBool::new(false),
         };
         let task = tokio::spawn(stage.play(wake.clone()));
         Self {
@@ -165,6 +168,8 @@ struct Stage {
     namespace: String,
     scripts: Arc<Mutex<Scripts>>,
     collecting: Arc<tokio::sync::Mutex<()>>,
+    /// A Pod was refused since the last try.
+    refused: AtomicBool,
 }
 
 // === impl Wake ===
@@ -199,6 +204,9 @@ impl Stage {
             if woken.await.is_err() {
                 if wake.made.swap(false, Ordering::Relaxed) {
                     wake.garbage.store(true, Ordering::Relaxed);
+                } else if self.refused.swap(false, Ordering::Relaxed) {
+                    tokio::time::sleep(REFUSED).await;
+                    wake.all();
                 } else {
                     wake.notify.notified().await;
                 }
@@ -338,7 +346,10 @@ impl Stage {
         } else {
             let owner = job.controller_owner_ref(&()).context("a Job has a uid")?;
             let template = &job.spec.as_ref().context("a Job has a spec")?.template;
-            self.make_pod(&format!("{name}-x"), owner, template).await?
+            match self.make_pod(&format!("{name}-x"), owner, template).await? {
+                Ok(pod) => pod,
+                Err(_) => return Ok(()),
+            }
         };
         let began = job.creation_timestamp().map(|time| time.0.to_string());
         let (kinds, succeeded, failed) = match &end {
@@ -424,7 +435,17 @@ impl Stage {
         self.write_status::<Pod>(&pod.name_any(), status).await
     }
 
-    async fn make_pod(&self, name: &str, owner: OwnerReference, template: &PodTemplateSpec) -> Result<Pod> {
+    /// Makes a Pod. Where the API server refuses it, an Event about the owner says so, and the answer is in words.
+    async fn make_pod(
+        &self,
+        name: &str,
+        owner: OwnerReference,
+        template: &PodTemplateSpec,
+    ) -> Result<Result<Pod, String>> {
+        let about = json!({
+            "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid,
+            "namespace": self.namespace,
+        });
         let mut metadata = template.metadata.clone().unwrap_or_default();
         metadata.name = Some(name.to_owned());
         metadata.owner_references = Some(vec![owner]);
@@ -433,7 +454,26 @@ impl Stage {
             spec: template.spec.clone(),
             status: None,
         };
-        Ok(self.api::<Pod>().create(&PostParams::default(), &pod).await?)
+        let words = match self.api::<Pod>().create(&PostParams::default(), &pod).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => status.message.clone(),
+            made => return Ok(Ok(made?)),
+        };
+        self.refused.store(true, Ordering::Relaxed);
+        let now = format!("{:.0}", k8s_openapi::jiff::Timestamp::now());
+        let event = json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": format!("{name}.refused")},
+            "involvedObject": about, "type": "Warning", "reason": "FailedCreate",
+            "message": format!("Error creating: {words}"),
+            "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "played"},
+        });
+        self.api::<Event>()
+            .patch(
+                &format!("{name}.refused"),
+                &PatchParams::apply("played").force(),
+                &Patch::Apply(event),
+            )
+            .await?;
+        Ok(Err(words))
     }
 
     // === Deployments ===
@@ -487,6 +527,7 @@ impl Stage {
         let mut old = answering_old;
         // maxSurge 1, maxUnavailable 0: one more, and one less as soon as that one answers.
         let mut answering = 0;
+        let mut failure = None;
         for index in 0.. {
             let pod = match new.get(index) {
                 Some(pod) => pod.clone(),
@@ -500,9 +541,16 @@ impl Stage {
                     let owner = newest
                         .controller_owner_ref(&())
                         .context("a ReplicaSet has a uid")?;
-                    let pod = self.make_pod(&pod_name, owner, &template).await?;
-                    new.push(pod.clone());
-                    pod
+                    match self.make_pod(&pod_name, owner, &template).await? {
+                        Ok(pod) => {
+                            new.push(pod.clone());
+                            pod
+                        }
+                        Err(words) => {
+                            failure = Some(words);
+                            break;
+                        }
+                    }
                 }
                 None => break,
             };
@@ -522,7 +570,7 @@ impl Stage {
             "ReplicaSetUpdated"
         };
         let available = answering + old.len();
-        let status = json!({
+        let mut status = json!({
             "observedGeneration": deployment.metadata.generation,
             "replicas": new.len() + old.len(),
             "updatedReplicas": new.len(),
@@ -532,6 +580,19 @@ impl Stage {
             "conditions": [{"type": "Progressing", "status": "True", "reason": reason}],
         });
         let before = serde_json::to_value(&deployment.status)?;
+        // The first answer stays for as long as Pods are refused.
+        let known = deployment
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten());
+        let known = known
+            .into_iter()
+            .find(|condition| condition.type_ == "ReplicaFailure");
+        let fails = failure.is_some();
+        if let (Some(words), Some(all)) = (failure, status["conditions"].as_array_mut()) {
+            let words = known.and_then(|known| known.message.clone()).unwrap_or(words);
+            all.push(json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}));
+        }
         let same = [
             "observedGeneration",
             "replicas",
@@ -540,7 +601,7 @@ impl Stage {
         ]
         .iter()
         .all(|field| before.get(field).unwrap_or(&json!(0)) == &status[field]);
-        if !same {
+        if !same || fails != known.is_some() {
             self.write_status::<Deployment>(&name, status).await?;
         }
         Ok(())

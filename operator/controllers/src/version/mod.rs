@@ -48,13 +48,15 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
     }
     let mut decision = version::decide(&version, &world, ctx.now());
 
-    let mut queued = false;
+    // A version whose Job could not be made has its place as it asked for it, or none: its status may name an earlier Job that
+    // has ended, and that would keep others waiting.
+    let mut refused = false;
     if let Some(job) = &decision.start {
         match begin(&ctx, &version, &owner, job, &decision).await? {
             Begun::Job(uid) => note_uid(&mut decision.status, job, uid),
             Begun::Going => return Ok(Action::requeue(SOON)),
             Begun::Not(obstacle) => {
-                queued = matches!(obstacle, Obstacle::Queued(_));
+                refused = true;
                 world.obstacle = Some(obstacle);
             }
         }
@@ -63,7 +65,7 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
         // What was decided could not be carried out: an attempt that was not made is not counted.
         decision = version::decide(&version, &world, ctx.now());
     }
-    if !queued {
+    if !refused {
         ctx.turns.note(&version, &decision.status);
     }
     write_status(&ctx, &version, &decision).await?;
@@ -86,7 +88,7 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
 enum Begun {
     /// It is there and has this uid.
     Job(String),
-    /// A namesake has to go first.
+    /// A namesake has to go first, or others whose Jobs are being made.
     Going,
     /// Something is in the way.
     Not(Obstacle),
@@ -100,7 +102,12 @@ async fn begin(
     job: &StageJob,
     decision: &Decision,
 ) -> Result<Begun, Error> {
-    if let Turn::Later(wait) = ctx.turns.ask(version) {
+    if let Turn::Later(wait) = ctx.turns.ask(version, ctx.now()) {
+        // Versions whose Jobs are refused ask again and again. One that happens to ask while another one does is not in the
+        // queue for that: its status would go to and fro.
+        if wait.soon && was_refused(version) {
+            return Ok(Begun::Going);
+        }
         return Ok(Begun::Not(Obstacle::Queued(wait)));
     }
     let request = JobRequest {
@@ -119,6 +126,14 @@ async fn begin(
     // Another one may have its place meanwhile.
     ctx.turns.leave(&owner.uid);
     begun
+}
+
+/// Whether the status says that the API server refused a Job of this version.
+fn was_refused(version: &ModelVersion) -> bool {
+    let conditions = version.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .any(|found| found.reason == reasons::CHILD_REFUSED)
 }
 
 /// The record of the model exists as soon as one version does. The `Model` controller takes it from there. Gives why the API

@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{
     admissionregistration::v1::ValidatingAdmissionPolicy,
     batch::v1::Job,
-    core::v1::ConfigMap,
-    core::v1::Namespace,
+    core::v1::{ConfigMap, Namespace, ResourceQuota},
     rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
 use kube::{
@@ -14,6 +13,7 @@ use kube::{
     client::ClientBuilder,
 };
 use modelward_controllers::Timestamp;
+use modelward_core::policy::Policy;
 use modelward_crds::{Model, ModelVersion, RemediationAction, annotations, conditions::types, gate, labels};
 use modelward_kit::{
     apiserver::{ApiServer, User},
@@ -26,6 +26,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     calls::Freeze,
+    rest::quota,
     support::{House, Store, digest_of, locked, stage_of, trains, until, version},
 };
 
@@ -145,7 +146,16 @@ async fn at_work(house: &House) -> Result<()> {
 
 /// A house where `heart-1` serves.
 pub async fn serving() -> Result<House> {
+    serving_with(Policy::default()).await
+}
+
+/// The same under these guard rails.
+pub async fn serving_with(policy: Policy) -> Result<House> {
     let mut house = house_on(gated().await).await?;
+    house.policy = Policy {
+        verification_seconds: 0,
+        ..policy
+    };
     house.start_operator().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
@@ -168,7 +178,7 @@ pub async fn approve(house: &House, user: User, name: &str) -> Result<(), kube::
 }
 
 /// Waits until a condition of an action says this.
-async fn action_says(
+pub async fn action_says(
     house: &House,
     name: &str,
     kind: &str,
@@ -480,6 +490,76 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
     approve(&house, User::Carol, &name).await?;
     action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_holds() -> Result<()> {
+    let action = json!({
+        "metadata": {"name": "refused"}, "spec": {"model": "heart", "type": "SendAlert", "message": "refused"},
+    });
+    let house = serving().await?;
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    let kinds = ["modelversions", "remediationactions"];
+    for (kind, policy) in kinds.into_iter().zip([gate::VERSIONS, gate::DECISIONS]) {
+        let counted = format!("count/{kind}.modelward.io");
+        if kind == "modelversions" {
+            quota::<ModelVersion>(&house, &counted, 2, version("refused")).await?;
+        } else {
+            quota::<RemediationAction>(&house, &counted, 1, action.clone()).await?;
+        }
+        house.nudge("heart-2").await?;
+        let waits = action_says(
+            &house,
+            &name,
+            types::APPROVAL_ENFORCED,
+            "Unknown",
+            "ApprovalNotTried",
+        )
+        .await?;
+        let said = words(&waits, types::APPROVAL_ENFORCED);
+        for part in [
+            policy,
+            "refused by the ResourceQuota objects first. Raise it by one, or delete an object that it counts.",
+            &format!(
+                "Kubernetes: {kind}.modelward.io \"modelward-gate-probe\" is forbidden: exceeded quota: objects"
+            ),
+            &format!("limited: {counted}="),
+        ] {
+            ensure!(said.contains(part), "{part:?} is not in {said:?}");
+        }
+        house
+            .wait_event("ApprovalNotTried", "the ResourceQuota objects")
+            .await?;
+        ensure!(house.exposed().contains("modelward_approval_enforced 0"));
+        if kind == "modelversions" {
+            house.delete::<ResourceQuota>("objects").await?;
+            until("the trials to come through", async || {
+                house.nudge("heart-2").await?;
+                let action = house.all::<RemediationAction>().get(&name).await?;
+                Ok(words(&action, types::APPROVAL_ENFORCED)
+                    .contains("refused a forged decision")
+                    .then_some(()))
+            })
+            .await?;
+        }
+    }
+    approve(&house, User::Alice, &name).await?;
+    let stalled = action_says(&house, &name, types::SUCCEEDED, "Unknown", "ApprovalNotTried").await?;
+    ensure!(
+        words(&stalled, types::STALLED).starts_with("nothing is done: "),
+        "{stalled:?}"
+    );
+    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+
+    house.delete::<ResourceQuota>("objects").await?;
+    until("the promotion", async || {
+        house.nudge("heart-2").await?;
+        Ok((serves(&house).await?.as_deref() == Some("heart-2")).then_some(()))
+    })
+    .await?;
+    action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
     Ok(())
 }
 

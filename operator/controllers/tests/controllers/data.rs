@@ -11,7 +11,10 @@ use modelward_kit::played::JobEnd;
 use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, SourceRecord, Verdict, Violation};
 use serde_json::json;
 
-use crate::support::{House, dataset, digest_of, message, says, stage_of, trains, until, version};
+use crate::{
+    rest::{quota, rests},
+    support::{House, dataset, digest_of, message, says, stage_of, trains, until, version},
+};
 
 fn ends_with(result: &JobResult) -> JobEnd {
     JobEnd::Succeeds(serde_json::to_string(result).unwrap())
@@ -439,6 +442,31 @@ async fn why_the_api_server_refuses_a_jobs_pods_is_said_within_thirty_seconds() 
     house.played.jobs(move |job| trains(&store, job, "0.8151"));
     house.wait_live("heart-1").await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_version_whose_second_job_is_refused_does_not_keep_its_place_from_the_next_one() -> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| JobEnd::Runs);
+    house.apply_version("heart-1").await?;
+    house.running_job("heart-1", "snapshot").await?;
+    let job = json!({"metadata": {"name": "refused"}, "spec": {"template": {"spec": {
+        "containers": [{"name": "refused", "image": "refused"}], "restartPolicy": "Never",
+    }}}});
+    quota::<Job>(&house, "count/jobs.batch", 1, job).await?;
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::READY, "False", "Queued")
+        .await?;
+    house
+        .played
+        .jobs(|_| JobEnd::Fails(101, "thread panicked".into()));
+    for name in ["heart-1", "heart-2"] {
+        house
+            .wait_says(name, types::DATA_VALID, "False", "ChildRefused")
+            .await?;
+    }
+    rests(&house).await
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use k8s_openapi::{
         admissionregistration::v1::ValidatingWebhookConfiguration,
         apps::v1::Deployment,
         batch::v1::Job,
-        core::v1::{ConfigMap, ResourceQuota},
+        core::v1::{ConfigMap, LimitRange, Pod, ResourceQuota},
         rbac::v1::{ClusterRole, RoleBinding},
     },
 };
@@ -23,15 +23,20 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use modelward_controllers::Timestamp;
-use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
-use modelward_kit::apiserver::User;
+use modelward_core::{pods::PATIENCE_SECONDS, policy::Policy};
+use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, conditions::types};
+use modelward_kit::{
+    apiserver::User,
+    played::{JobEnd, PodEnd},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    actions::{approve, proposed, serving},
+    actions::{action_says, approve, proposed, serving, serving_with},
     calls::Call,
-    support::{House, chart_rules, locked, until},
+    support::{House, chart_rules, locked, message, says, until, version},
+    unreadable::unreadable_reports,
 };
 
 /// Without a write for so long the operator is at rest.
@@ -66,10 +71,12 @@ impl<'a> Held<'a> {
     /// object again and again: it must not write at all.
     async fn rests(&mut self) -> Result<()> {
         self.is_quiet().await?;
+        // It learns of some changes, such as Events about Pods, only where it looks again.
+        self.touch_all().await?;
+        self.is_quiet().await?;
         self.house.calls.clear();
         for _ in 0..60 / STEP {
-            self.now = Timestamp::from_second(self.now.as_second() + STEP)?;
-            *locked(&self.house.clock) = Some(self.now);
+            self.pass(STEP)?;
             let before = self.house.metric("reconciles_total", "");
             self.touch_all().await?;
             until("the operator to have looked", async || {
@@ -84,6 +91,13 @@ impl<'a> Held<'a> {
             "{} writes in a minute at rest: {written:#?}",
             written.len()
         );
+        Ok(())
+    }
+
+    /// Moves the clock on by so many seconds.
+    fn pass(&mut self, seconds: i64) -> Result<()> {
+        self.now = Timestamp::from_second(self.now.as_second() + seconds)?;
+        *locked(&self.house.clock) = Some(self.now);
         Ok(())
     }
 
@@ -137,6 +151,11 @@ impl<'a> Held<'a> {
     }
 }
 
+/// The operator of this house is at rest as the world stands.
+pub async fn rests(house: &House) -> Result<()> {
+    Held::hold(house).rests().await
+}
+
 /// What the operator wrote. A refused request wrote nothing, and reviews and leases are no part of the record.
 fn written(house: &House) -> Vec<Call> {
     let mut calls = house.calls.writes();
@@ -145,7 +164,7 @@ fn written(house: &House) -> Vec<Call> {
 }
 
 /// A quota that is used up: no more than these objects of a resource. Its controller is played: the API server counts from the status.
-async fn quota<K>(house: &House, resource: &str, used: usize, refused: Value) -> Result<()>
+pub async fn quota<K>(house: &House, resource: &str, used: usize, refused: Value) -> Result<()>
 where
     K: Kind,
 {
@@ -162,7 +181,7 @@ where
 }
 
 /// A kind of object that can be made in a namespace.
-trait Kind:
+pub trait Kind:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + Debug
 {
 }
@@ -257,6 +276,25 @@ impl Webhook {
     }
 }
 
+/// A `LimitRange` that no container of ours fits in, by two resources: the API server names them in another order each time.
+async fn limit_range(house: &House) -> Result<()> {
+    let least = json!({"cpu": "64", "memory": "1Ti"});
+    house
+        .create::<LimitRange>(json!({
+            "metadata": {"name": "small"}, "spec": {"limits": [{"type": "Container", "min": least}]},
+        }))
+        .await?;
+    let resources = json!({"requests": {"cpu": "1", "memory": "1Gi"}});
+    is_refused::<Pod>(
+        house,
+        json!({
+            "metadata": {"name": "refused"},
+            "spec": {"containers": [{"name": "refused", "image": "refused", "resources": resources}]},
+        }),
+    )
+    .await
+}
+
 /// Gives the operator of this house the chart's rights without those on these resources.
 async fn without_right(house: &House, group: &str, resource: &str, verbs: &[&str]) -> Result<()> {
     let mut rules = chart_rules()?;
@@ -299,100 +337,147 @@ async fn without_right(house: &House, group: &str, resource: &str, verbs: &[&str
 
 // === what is in the way ===
 
-#[tokio::test]
-async fn rests_while_nothing_is_in_the_way() -> Result<()> {
-    let house = House::open().await?;
+/// The operator starts with this in its way, and comes to rest with a version that it can do so much for.
+async fn rests_behind<T>(obstacle: impl AsyncFnOnce(&House) -> Result<T>) -> Result<(House, T)> {
+    let mut house = House::without_operator(None).await?;
+    let obstacle = obstacle(&house).await?;
+    house.start_operator().await?;
     let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
+    held.rests().await?;
+    Ok((house, obstacle))
+}
+
+#[tokio::test]
+async fn rests_while_nothing_is_in_the_way() -> Result<()> {
+    let (house, ()) = rests_behind(async |_| Ok(())).await?;
     house.wait_live("heart-1").await?;
-    held.rests().await
+    Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_jobs() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    quota::<Job>(&house, "count/jobs.batch", 0, job()).await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await
+    rests_behind(async |house| quota::<Job>(house, "count/jobs.batch", 0, job()).await).await?;
+    Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_the_configuration_of_a_job() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    quota::<ConfigMap>(&house, "configmaps", 1, json!({"metadata": {"name": "refused"}})).await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await
+    let map = json!({"metadata": {"name": "refused"}});
+    rests_behind(async |house| quota::<ConfigMap>(house, "configmaps", 1, map).await).await?;
+    Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_the_record_of_a_model() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    quota::<Model>(
-        &house,
-        "count/models.modelward.io",
-        0,
-        json!({"metadata": {"name": "refused"}, "spec": {}}),
-    )
-    .await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await
+    let model = json!({"metadata": {"name": "refused"}, "spec": {}});
+    rests_behind(async |house| quota::<Model>(house, "count/models.modelward.io", 0, model).await).await?;
+    Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_what_serves() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    quota::<Deployment>(&house, "count/deployments.apps", 0, deployment()).await?;
-    house.start_operator().await?;
+    rests_behind(async |house| quota::<Deployment>(house, "count/deployments.apps", 0, deployment()).await)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn rests_while_a_limit_range_refuses_the_pod_of_a_job() -> Result<()> {
+    let (house, ()) = rests_behind(limit_range).await?;
+    house
+        .wait("heart-1", "telling why", |version: &ModelVersion| {
+            says(version, types::DATA_VALID, "Unknown", "PodRefused")
+                && message(version, types::DATA_VALID).contains("per Container is")
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn rests_while_a_job_has_no_pod_and_nothing_says_why() -> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| JobEnd::NoPod);
     let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
+    house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "SnapshotRunning")
+        .await?;
+    // That is said once it has lasted.
+    held.pass(PATIENCE_SECONDS + 1)?;
+    house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "PodPending")
+        .await?;
+    held.rests().await
+}
+
+#[tokio::test]
+async fn rests_while_a_limit_range_refuses_pods_that_serve() -> Result<()> {
+    let house = House::open().await?;
+    let mut held = Held::hold(&house);
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    limit_range(&house).await?;
+    for pod in house.all::<Pod>().list(&ListParams::default()).await? {
+        let now = DeleteParams::default().grace_period(0);
+        house.all::<Pod>().delete(&pod.name_any(), &now).await?;
+    }
+    house
+        .wait("heart", "telling why", |model: &Model| {
+            let status = model.status.clone().unwrap_or_default();
+            status
+                .conditions
+                .iter()
+                .any(|found| found.type_ == types::READY && found.message.contains("per Container is"))
+        })
+        .await?;
     held.rests().await
 }
 
 #[tokio::test]
 async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_jobs() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    let webhook = dead_webhook::<Job>(&house, "batch", "jobs", job()).await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await?;
+    let (_, webhook) =
+        rests_behind(async |house| dead_webhook::<Job>(house, "batch", "jobs", job()).await).await?;
     webhook.remove().await
 }
 
 #[tokio::test]
 async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_what_serves() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    let webhook = dead_webhook::<Deployment>(&house, "apps", "deployments", deployment()).await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await?;
+    let (_, webhook) = rests_behind(async |house| {
+        dead_webhook::<Deployment>(house, "apps", "deployments", deployment()).await
+    })
+    .await?;
     webhook.remove().await
 }
 
 #[tokio::test]
 async fn rests_without_the_right_to_create_jobs() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    without_right(&house, "batch", "jobs", &["create"]).await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await
+    rests_behind(async |house| without_right(house, "batch", "jobs", &["create"]).await).await?;
+    Ok(())
 }
 
 #[tokio::test]
 async fn rests_without_the_right_to_write_services() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    without_right(&house, "", "services", &["create", "patch"]).await?;
+    rests_behind(async |house| without_right(house, "", "services", &["create", "patch"]).await).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn rests_while_a_dataset_does_not_come() -> Result<()> {
+    rests_behind(async |house| house.delete::<ConfigMap>("heart-disease").await).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn rests_beside_objects_that_cannot_be_read() -> Result<()> {
+    let mut house = unreadable_reports().await?;
     house.start_operator().await?;
     let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house
+        .wait_event("Unreadable", "cannot read this DriftReport")
+        .await?;
     held.rests().await
 }
 
@@ -409,15 +494,7 @@ async fn rests_while_a_rollout_is_paused() -> Result<()> {
     held.rests().await
 }
 
-#[tokio::test]
-async fn rests_while_a_dataset_does_not_come() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    house.delete::<ConfigMap>("heart-disease").await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    held.rests().await
-}
+// === actions in the way ===
 
 #[tokio::test]
 async fn rests_while_an_action_waits_and_after_it_is_deleted() -> Result<()> {
@@ -431,24 +508,75 @@ async fn rests_while_an_action_waits_and_after_it_is_deleted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn rests_after_an_action_under_way_is_deleted() -> Result<()> {
+async fn rests_after_the_version_of_a_waiting_action_is_deleted() -> Result<()> {
     let house = serving().await?;
     let mut held = Held::hold(&house);
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
-    // Its Pods never come up, so the action has its claim for as long as it is there.
+    house.delete::<ModelVersion>("heart-2").await?;
+    action_says(&house, &name, types::SUCCEEDED, "False", "Superseded").await?;
+    held.rests().await
+}
+
+#[tokio::test]
+async fn rests_after_an_action_under_way_is_deleted() -> Result<()> {
+    let house = serving().await?;
+    let mut held = Held::hold(&house);
+    let name = under_way(&house).await?;
+    held.rests().await?;
+    house.delete::<RemediationAction>(&name).await?;
+    held.rests().await
+}
+
+#[tokio::test]
+async fn rests_while_one_model_waits_for_another_one_under_way() -> Result<()> {
+    let house = serving_with(Policy {
+        in_flight_per_namespace: 1,
+        in_flight: 1,
+        ..Policy::default()
+    })
+    .await?;
+    let of_lung = |name: &str| {
+        let mut version = version(name);
+        version["spec"]["model"] = "lung".into();
+        version
+    };
+    let mut held = Held::hold(&house);
+    house.create::<ModelVersion>(of_lung("lung-1")).await?;
+    house.wait_live("lung-1").await?;
+    under_way(&house).await?;
+    house.create::<ModelVersion>(of_lung("lung-2")).await?;
+    let name = proposed(&house, "lung-2").await?;
+    approve(&house, User::Alice, &name).await?;
+    action_says(&house, &name, types::SUCCEEDED, "Unknown", "TooManyInFlight").await?;
+    held.rests().await
+}
+
+#[tokio::test]
+async fn rests_while_a_quota_refuses_what_the_gate_is_tried_with() -> Result<()> {
+    let house = serving().await?;
+    let mut held = Held::hold(&house);
+    house.apply_version("heart-2").await?;
+    let name = proposed(&house, "heart-2").await?;
+    quota::<ModelVersion>(&house, "count/modelversions.modelward.io", 2, version("refused")).await?;
+    approve(&house, User::Alice, &name).await?;
+    action_says(&house, &name, types::SUCCEEDED, "Unknown", "ApprovalNotTried").await?;
+    held.rests().await
+}
+
+/// An approved promotion of `heart-2` whose Pods never come up: it has its claim for as long as it is there.
+async fn under_way(house: &House) -> Result<String> {
+    house.apply_version("heart-2").await?;
+    let name = proposed(house, "heart-2").await?;
     house.played.pods(|pod| {
-        if pod
-            .status
-            .as_ref()
-            .is_some_and(|status| status.phase.as_deref() == Some("Running"))
-        {
-            modelward_kit::played::PodEnd::Ready
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if phase == Some("Running") {
+            PodEnd::Ready
         } else {
-            modelward_kit::played::PodEnd::Starts
+            PodEnd::Starts
         }
     });
-    approve(&house, User::Alice, &name).await?;
+    approve(house, User::Alice, &name).await?;
     house
         .wait("heart", "claimed", |model: &Model| {
             model
@@ -457,7 +585,5 @@ async fn rests_after_an_action_under_way_is_deleted() -> Result<()> {
                 .is_some_and(|status| status.active_action.is_some())
         })
         .await?;
-    held.rests().await?;
-    house.delete::<RemediationAction>(&name).await?;
-    held.rests().await
+    Ok(name)
 }

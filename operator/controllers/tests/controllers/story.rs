@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::{
     actions,
+    rest::rests,
     support::{House, chart_rules, message, routes_of, says, stage_of, trains, until, version},
 };
 
@@ -431,7 +432,8 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
         }
     }
     house.nudge("heart-2").await?;
-    house.wait_gone::<ConfigMap>(&first).await
+    house.wait_gone::<ConfigMap>(&first).await?;
+    rests(&house).await
 }
 
 #[tokio::test]
@@ -454,9 +456,9 @@ async fn of_two_versions_the_older_one_is_the_first_however_long_it_is_trained()
                     "heart-b",
                     "waiting for the older one",
                     |version: &ModelVersion| {
-                        // Its Job waits for the older one's, or where it was first, its rollout does.
                         says(version, types::READY, "False", "Queued")
-                            || says(version, types::GATES_PASSED, "True", "AllGatesPassed")
+                            && message(version, types::READY)
+                                == "Queued: heart-a of the same model is trained first"
                     },
                 )
                 .await?;
@@ -526,7 +528,7 @@ async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Resu
         .status
         .context("a status")?;
     assert_eq!(model.history.len(), 1);
-    Ok(())
+    rests(&house).await
 }
 
 #[tokio::test]
@@ -564,7 +566,7 @@ async fn a_job_that_was_made_and_not_recorded_is_made_again_and_costs_no_attempt
     let store = house.store.clone();
     house.played.jobs(move |job| trains(&store, job, "0.8151"));
     house.wait_live("heart-1").await?;
-    Ok(())
+    rests(&house).await
 }
 
 #[tokio::test]
@@ -622,7 +624,7 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
     ensure!(house.all::<Deployment>().get_opt("heart").await?.is_none());
     house.promote(&name.name_any()).await?;
     house.wait_live("heart-3").await?;
-    Ok(())
+    rests(&house).await
 }
 
 #[tokio::test]
@@ -668,7 +670,7 @@ async fn deleting_a_version_before_it_took_over_leaves_the_one_that_answers() ->
         uid,
         "it was never taken down"
     );
-    Ok(())
+    rests(&house).await
 }
 
 #[tokio::test]
@@ -695,6 +697,7 @@ async fn deleting_every_version_leaves_the_record_and_nothing_that_serves() -> R
         Ok((left.len() == 2 && left[0] == "Model heart" && left[1].ends_with("-modelward")).then_some(()))
     })
     .await?;
+    rests(&house).await?;
     // A person who may do so ends the model for good, and everything goes with it.
     house.delete::<Model>("heart").await?;
     until("nothing left", async || {
@@ -725,7 +728,7 @@ async fn while_a_model_is_paused_versions_train_and_none_takes_over() -> Result<
         .await?;
     house.promote("heart-2").await?;
     house.wait_live("heart-2").await?;
-    Ok(())
+    rests(&house).await
 }
 
 /// The chart's rights are neither too few (every test here runs under them) nor too many.

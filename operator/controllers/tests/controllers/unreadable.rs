@@ -61,9 +61,9 @@ async fn a_time_that_cannot_be_read_is_refused_by_the_schema() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_unreadable_report_affects_itself_alone() -> Result<()> {
-    // The kinds of an older release, whose schema let such times through.
+/// A house with reports that cannot be read, and no operator yet: the kinds are those of an older release, whose schema let
+/// such times through.
+pub async fn unreadable_reports() -> Result<House> {
     let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start().await?));
     api.install_crds().await?;
     let crds = Api::<CustomResourceDefinition>::all(api.client());
@@ -73,7 +73,7 @@ async fn an_unreadable_report_affects_itself_alone() -> Result<()> {
     crds.patch("driftreports.modelward.io", &PatchParams::default(), &patch)
         .await?;
 
-    let mut house = House::on(api, None).await?;
+    let house = House::on(api, None).await?;
     let kind = ApiResource::erase::<DriftReport>(&());
     let reports = Api::<DynamicObject>::namespaced_with(api.client(), &house.namespace, &kind);
     for (name, time) in TIMES {
@@ -83,6 +83,14 @@ async fn an_unreadable_report_affects_itself_alone() -> Result<()> {
         })
         .await?;
     }
+    Ok(house)
+}
+
+#[tokio::test]
+async fn an_unreadable_report_affects_itself_alone() -> Result<()> {
+    let mut house = unreadable_reports().await?;
+    let kind = ApiResource::erase::<DriftReport>(&());
+    let reports = Api::<DynamicObject>::namespaced_with(house.kube.clone(), &house.namespace, &kind);
     house.start_operator().await?;
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;

@@ -131,8 +131,19 @@ pub enum Probe {
     NotTried,
     /// It was refused by the admission policy that has to.
     Refused,
-    /// It was not, or not by that one; in words.
+    /// It was not: that policy is not at work, in words.
     NotRefused(String),
+    /// Something else refused it first.
+    Hindered(Hindered),
+}
+
+/// Why the admission policies could not be tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hindered {
+    /// Which policy, what refused the trial, and how to put it right: the same as long as the obstacle is.
+    pub what: String,
+    /// What the API server answered. It may differ from try to try.
+    pub message: String,
 }
 
 /// Which admission policies are at work.
@@ -754,6 +765,20 @@ fn is_by_operator<K: kube::Resource>(object: &K, annotation: &str, world: &World
 /// Whether this is an action that the operator proposed: only then its `parentRef` means anything.
 fn is_covered_by(action: &RemediationAction, parent: &str, world: &World) -> bool {
     parent_uid(action) == Some(parent) && is_by_operator(action, annotations::PROPOSED_BY, world)
+}
+
+// === impl Hindered ===
+
+impl Hindered {
+    /// All of it.
+    pub fn words(&self) -> String {
+        format!("{}{}", self.head(), self.message)
+    }
+
+    /// What stays the same as long as the obstacle does.
+    fn head(&self) -> String {
+        format!("{}. Kubernetes: ", self.what)
+    }
 }
 
 // === impl Step ===

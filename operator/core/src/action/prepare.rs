@@ -624,21 +624,29 @@ fn enforced(case: &Case<'_>, draft: &mut Draft) {
         ),
         Probe::NotTried => Verdict::unknown(kind, reasons::WAITING, "a forged decision is being tried"),
         Probe::NotRefused(problem) => Verdict::fails(kind, why::APPROVAL_NOT_ENFORCED, problem.clone()),
+        Probe::Hindered(found) => {
+            // The same obstacle keeps its text: an answer that differs from try to try would be written each time.
+            let known = conditions::find(&draft.before, kind).filter(|known| {
+                known.reason == why::APPROVAL_NOT_TRIED && known.message.starts_with(&found.head())
+            });
+            let words = known.map_or_else(|| found.words(), |known| known.message.clone());
+            Verdict::unknown(kind, why::APPROVAL_NOT_TRIED, words)
+        }
     };
 }
 
 fn relied_on(draft: &Draft) -> Result<(), Standing> {
-    match draft.enforced.status {
-        Status::True => return Ok(()),
-        Status::Unknown => {
-            return Err(Standing::works(reasons::WAITING, draft.enforced.message.clone()));
+    let enforced = &draft.enforced;
+    match enforced.status {
+        Status::True => Ok(()),
+        Status::Unknown if enforced.reason != why::APPROVAL_NOT_TRIED => {
+            Err(Standing::works(reasons::WAITING, enforced.message.clone()))
         }
-        Status::False => {}
+        Status::Unknown | Status::False => Err(Standing::stalls(
+            enforced.reason,
+            format!("nothing is done: {}", enforced.message),
+        )),
     }
-    Err(Standing::stalls(
-        why::APPROVAL_NOT_ENFORCED,
-        format!("nothing is done: {}", draft.enforced.message),
-    ))
 }
 
 // === what else is in the way ===

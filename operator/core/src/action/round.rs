@@ -59,6 +59,14 @@ pub enum Taken {
     Later,
 }
 
+/// What a step makes of which the record keeps the uid.
+enum Makes {
+    Version(String),
+    SnapshotJob,
+    /// Nothing, or an object that is found again by its name and owner.
+    Nothing,
+}
+
 /// How a round ended.
 #[derive(Clone, Debug)]
 pub enum Rest {
@@ -116,9 +124,10 @@ pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
             Step::TakeNumber(record) => record.plan_sequence,
             _ => None,
         };
-        let version = match &step {
-            Step::CreateVersion(version) => Some(name_of(&**version).to_owned()),
-            _ => None,
+        let makes = match &step {
+            Step::CreateVersion(version) => Makes::Version(name_of(&**version).to_owned()),
+            Step::StartSnapshot(_) => Makes::SnapshotJob,
+            _ => Makes::Nothing,
         };
         match hands.take(step, &action, &world).await? {
             Taken::Done => {
@@ -130,12 +139,12 @@ pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
             Taken::Made(uid) => {
                 let status = &mut decision.status;
                 status.obstacle = None;
-                match (version, &mut status.execution, &mut status.snapshot_attempt) {
-                    // The uid is recorded at once: whatever has this name later is not what was made here.
-                    (Some(name), Some(execution), _) => {
+                // The uid is recorded at once: what has this name later is not what was made here.
+                match (makes, &mut status.execution, &mut status.snapshot_attempt) {
+                    (Makes::Version(name), Some(execution), _) => {
                         execution.version = Some(VersionReference { name, uid: Some(uid) });
                     }
-                    (None, _, Some(attempt)) => attempt.job_uid = Some(uid),
+                    (Makes::SnapshotJob, _, Some(attempt)) => attempt.job_uid = Some(uid),
                     _ => {}
                 }
                 hands.write(&action, &decision.status).await?;

@@ -438,10 +438,10 @@ impl round::Hands for InMemory<'_> {
             }
             Step::CreatePromotion(mut made) => {
                 let uid = format!("u-{}", name_of(&*made));
-                made.metadata.uid = Some(uid);
+                made.metadata.uid = Some(uid.clone());
                 made.metadata.creation_timestamp = Some(Time(at(house.now)));
                 house.actions.insert(name_of(&*made).to_owned(), *made);
-                Taken::Done
+                Taken::Made(uid)
             }
             Step::Alert(_) => {
                 house.alerts += 1;
@@ -785,6 +785,44 @@ fn without_a_gate_that_refused_a_forged_decision_nothing_runs_but_what_needs_no_
 }
 
 #[test]
+fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_named_until_it_is_gone() {
+    let hindered = |used: i32| {
+        Probe::Hindered(Hindered {
+            what: "a trial was refused by the ResourceQuota objects first. Raise it".into(),
+            message: format!(
+                "exceeded quota: objects, used: {used}, at {}",
+                "☕".repeat(used.unsigned_abs() as usize)
+            ),
+        })
+    };
+    let mut house = House::new([promotion(2)]);
+    house.gate.probe = hindered(2);
+    house.settle().approve("promote", "alice");
+    house.succeeded("promote", "Unknown", "ApprovalNotTried");
+    let (status, reason) = house.says("promote", types::APPROVAL_ENFORCED);
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("Unknown", "ApprovalNotTried")
+    );
+    let said = house.message("promote");
+    assert_eq!(
+        said,
+        "nothing is done: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
+         objects, used: 2, at ☕☕"
+    );
+    assert_eq!(house.says("promote", types::STALLED).0, "True");
+    assert_eq!(house.serves(), ["heart-1"]);
+    // The same obstacle in other words is no news.
+    house.gate.probe = hindered(3);
+    house.settle();
+    assert_eq!(house.message("promote"), said);
+    // The approval was for this plan, and holds once the trials come through.
+    house.gate.probe = Probe::Refused;
+    house.settle();
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
 fn a_version_that_does_not_come_up_is_left_again_and_held() {
     let mut house = House::new([promotion(2)]);
     house.settle().approve("promote", "alice");
@@ -1076,6 +1114,17 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
             .message(&child)
             .starts_with("covered by retrain, approved by alice;")
     );
+    // Each made object is recorded where it belongs.
+    let record = house.actions["retrain"].status.clone().unwrap();
+    assert_eq!(
+        record
+            .snapshot_attempt
+            .and_then(|attempt| attempt.job_uid)
+            .as_deref(),
+        Some("job")
+    );
+    let version = record.execution.and_then(|execution| execution.version);
+    assert_eq!(version.and_then(|version| version.uid).as_deref(), Some("v-made"));
     assert_eq!(house.claimed(), None);
 }
 

@@ -543,6 +543,23 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     );
     let again = step(&mut version, &quota, 20);
     assert_eq!(again.status, decision.status, "the same world changes nothing");
+    let limits = |first: &str, second: &str| {
+        let words = format!("Job x cannot make its Pod: pods \"x-…\" is forbidden: [{first}, {second}]");
+        hindered(Cause::Refused, &words)
+    };
+    let (cpu, memory) = (
+        "minimum cpu usage per Container is 64, but request is 1.",
+        "minimum memory usage per Container is 1Ti, but request is 1Gi",
+    );
+    let first = step(&mut version, &limits(cpu, memory), 21);
+    let turned = step(&mut version, &limits(memory, cpu), 22);
+    assert_eq!(turned.status, first.status, "another order is no news");
+    let other = step(
+        &mut version,
+        &limits(memory, "minimum cpu usage per Container is 32, but request is 1"),
+        23,
+    );
+    assert_ne!(other.status, first.status);
     step(&mut version, &with_job(JobSeen::Running), 30);
     assert_eq!(
         condition(&version, types::DATA_VALID).1,
@@ -672,6 +689,7 @@ fn a_version_that_waits_for_its_turn_says_how_many_are_before_it() {
         obstacle: Some(Obstacle::Queued(Wait {
             before: 3,
             after: None,
+            soon: false,
         })),
         ..world()
     };
@@ -1296,7 +1314,7 @@ fn any_world() -> impl Strategy<Value = World> {
         4 => Just(None),
         1 => Just(Some(Obstacle::Taken("Job x".into()))),
         1 => Just(Some(Obstacle::Refused("exceeded quota".into()))),
-        1 => Just(Some(Obstacle::Queued(Wait { before: 1, after: None }))),
+        1 => Just(Some(Obstacle::Queued(Wait { before: 1, after: None, soon: false }))),
     ];
     let bundle = prop_oneof![
         Just(BundleSeen::NotAsked),

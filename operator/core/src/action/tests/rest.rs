@@ -79,6 +79,15 @@ fn every_world_comes_to_rest_and_a_minute_later_nothing_is_written() {
             house.approve("promote", "alice");
             house
         }),
+        ("gate hidden by a quota", {
+            let mut house = waiting();
+            house.gate.probe = Probe::Hindered(Hindered {
+                what: "a quota is in the way".into(),
+                message: "exceeded quota".into(),
+            });
+            house.approve("promote", "alice");
+            house
+        }),
         ("rolling out", approved()),
         ("verifying", {
             let mut house = approved();
