@@ -737,6 +737,40 @@ mod tests {
     }
 
     #[test]
+    fn a_child_whose_label_and_owner_lead_elsewhere_is_found_by_the_record() {
+        let (models, mut writer) = store::<Guarded<Model>>();
+        let heart = serde_json::from_value(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
+            "metadata": {"name": "heart", "namespace": "hospital", "uid": "m"}, "spec": {},
+            "status": {"children": [{"kind": "Service", "name": "heart", "uid": "recorded", "applied": "x"}]},
+        }));
+        writer.apply_watcher_event(&watcher::Event::Apply(heart.unwrap()));
+        let found = |namespace: &str, label: &str, owner: &str, uid: &str| -> Vec<String> {
+            let owner =
+                json!({"apiVersion": "modelward.io/v1alpha1", "kind": "Model", "name": owner, "uid": "o"});
+            let child: PartialObjectMeta<Service> = serde_json::from_value(json!({
+                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                "metadata": {"name": "heart", "namespace": namespace, "uid": uid, "labels": {labels::MODEL: label},
+                    "ownerReferences": [owner]},
+            }))
+            .unwrap();
+            let found = models_of(&models)(child).into_iter();
+            found.map(|model| model.name).collect()
+        };
+        assert_eq!(found("hospital", "heart", "heart", "recorded"), ["heart"]);
+        assert_eq!(
+            found("hospital", "other", "other", "recorded"),
+            ["other", "heart"]
+        );
+        assert_eq!(
+            found("hospital", "other", "eves", "recorded"),
+            ["eves", "other", "heart"]
+        );
+        assert_eq!(found("hospital", "other", "other", "another"), ["other"]);
+        assert_eq!(found("elsewhere", "other", "other", "recorded"), ["other"]);
+    }
+
+    #[test]
     fn objects_that_cannot_be_read_are_counted_until_they_can_be_or_are_gone() {
         let mut known = Known::default();
         known.follow(&watcher::Event::Apply(unreadable("a")));
