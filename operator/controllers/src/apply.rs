@@ -33,6 +33,9 @@ pub struct Owner<'a> {
     pub settled: bool,
     /// The children that its record names.
     pub recorded: &'a [ChildReference],
+    /// Whether names are hashes of the content and of the owner's uid: what has the content is the child, whatever it says
+    /// of its owners.
+    pub by_content: bool,
 }
 
 /// What became of a child.
@@ -116,7 +119,9 @@ pub async fn child<K: Child>(
         .find(|child| child.kind == kind && child.name == name);
 
     let Some(live) = live else {
-        if owner.settled {
+        // A child that the record names is gone by another's hand, unless it was ours.
+        let was_there = recorded.is_some_and(|recorded| !ctx.deleted_child(&recorded.uid));
+        if owner.settled || was_there {
             let note = format!("{what} was deleted by another writer and is made again");
             tampered::<K>(ctx, namespace, &name, owner, note).await;
         }
@@ -128,6 +133,7 @@ pub async fn child<K: Child>(
         return there(&what, &applied, made, altered);
     };
     match ownership(&live, owner, recorded) {
+        Ownership::Foreign | Ownership::Going if is_by_content(owner, &live, &wanted) => {}
         Ownership::Ours => {}
         Ownership::Going => return Ok(Applied::Going),
         Ownership::Foreign => return Ok(Applied::Taken),
@@ -156,8 +162,10 @@ pub async fn child<K: Child>(
     // What we wrote last is what is wanted: so another writer changed it.
     let by_another = match recorded {
         Some(recorded) => recorded.applied == applied,
-        // The name of a map is a hash of its content.
-        None => kind == "ConfigMap" && different.iter().any(|field| field.starts_with("/data")),
+        // The name of a map is a hash of its content, and what was made once is not written again.
+        None => {
+            kind == "ConfigMap" && (owner.settled || different.iter().any(|field| field.starts_with("/data")))
+        }
     };
     if children::must_be_made_again(&kind, &found, &target) {
         if by_another {
@@ -169,6 +177,7 @@ pub async fn child<K: Child>(
         }
         let typed: K = serde_json::from_value(found).map_err(build)?;
         delete(ctx, namespace, &typed).await?;
+        ctx.note_deleted_child(&typed.uid().unwrap_or_default());
         return Ok(Applied::Going);
     }
     let made = replace::<K>(ctx, namespace, &name, target).await?;
@@ -384,6 +393,11 @@ enum Ownership {
     Ours,
     Going,
     Foreign,
+}
+
+/// Whether an object is the child by what it holds.
+fn is_by_content(owner: &Owner<'_>, live: &DynamicObject, wanted: &Value) -> bool {
+    owner.by_content && live.meta().deletion_timestamp.is_none() && live.data["data"] == wanted["data"]
 }
 
 /// Whose an object is: by its controller, or by its uid in the record where the owner references were taken away.

@@ -57,6 +57,8 @@ pub struct Context {
     pub(crate) turns: Turns,
     /// Uids of Jobs that this process made and whose uid is not recorded yet.
     made_jobs: Mutex<HashSet<String>>,
+    /// Uids of children that this process deleted to make them again.
+    deleted_children: Mutex<HashSet<String>>,
     /// Asks every model through its Service.
     pub(crate) prober: Prober,
     /// All models, once they are watched.
@@ -100,6 +102,7 @@ impl Context {
             reports: OnceLock::new(),
             turns,
             made_jobs: Mutex::default(),
+            deleted_children: Mutex::default(),
             prober,
             models: OnceLock::new(),
             upgrading: Mutex::default(),
@@ -261,6 +264,24 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
+    }
+
+    /// Notes that this process deleted the child of this uid to make it again.
+    pub(crate) fn note_deleted_child(&self, uid: &str) {
+        let mut deleted = self
+            .deleted_children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        deleted.insert(uid.to_owned());
+    }
+
+    /// Whether this process deleted the child of this uid to make it again. It is asked once.
+    pub(crate) fn deleted_child(&self, uid: &str) -> bool {
+        let mut deleted = self
+            .deleted_children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        deleted.remove(uid)
     }
 
     /// Notes that this process made the Job of this uid.

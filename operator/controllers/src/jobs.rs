@@ -18,6 +18,7 @@ use k8s_openapi::{
 use kube::{
     Api, Resource, ResourceExt as _,
     api::{ListParams, PostParams},
+    core::PartialObjectMeta,
 };
 use modelward_core::{
     attempt::{Asker, DatasetSeen, JobSeen, StageJob},
@@ -48,6 +49,7 @@ const CONTAINER: &str = "trainer";
 
 /// Where the job's spec, its sources and its token are mounted.
 const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
+const SPEC_KEY: &str = "spec.json";
 const SOURCE_DIR: &str = "/data/source";
 const TOKEN_DIR: &str = "/var/run/secrets/modelward/ledger";
 
@@ -105,8 +107,9 @@ pub(crate) async fn start(
         about: &owner.about,
         settled: false,
         recorded: &[],
+        by_content: true,
     };
-    let spec = spec_map(owner, request)?;
+    let spec = spec_map(owner, &spec_text(owner, request.version, request.spec))?;
     let spec_name = spec.name_any();
     let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &spec_name).await?;
     match Box::pin(apply::child(ctx, &owner.namespace, &children, live, &spec, None)).await? {
@@ -148,13 +151,14 @@ pub(crate) async fn start(
     Ok(Started::Made(uid))
 }
 
-/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make.
+/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make, `version` what it was told.
 pub(crate) async fn seen(
     ctx: &Context,
     owner: &JobOwner,
     stage: JobStage,
     attempt: &AttemptStatus,
     asked: &Asked<'_>,
+    version: &ModelVersion,
 ) -> Result<JobSeen, Error> {
     if attempt.retry_at.is_some() {
         return Ok(JobSeen::Missing);
@@ -211,6 +215,7 @@ pub(crate) async fn seen(
     if let Some(failed) = held {
         return Ok(ended(&pods, stage, || failed));
     }
+    Box::pin(keep_spec(ctx, owner, &job, version)).await?;
     if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
         return Ok(JobSeen::Running);
     }
@@ -219,6 +224,87 @@ pub(crate) async fn seen(
     let events = crate::pods::events(ctx, namespace, &uids).await;
     let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, ctx.now());
     Ok(hindrance.map_or(JobSeen::Starting, JobSeen::Hindered))
+}
+
+/// Puts the `ConfigMap` that a Job under way reads back where another writer changed or deleted it: its Pod may start again.
+async fn keep_spec(ctx: &Context, owner: &JobOwner, job: &Job, version: &ModelVersion) -> Result<(), Error> {
+    let Some(name) = spec_of(job) else {
+        return Ok(());
+    };
+    let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &name).await?;
+    // The spec may have changed since; the name proves what it was.
+    let found = live
+        .as_ref()
+        .and_then(|live| live.data["data"][SPEC_KEY].as_str().map(ToOwned::to_owned));
+    let present = spec_text(owner, &version.name_any(), &version.spec);
+    for text in found.into_iter().chain([present]) {
+        let wanted = spec_map(owner, &text)?;
+        if wanted.name_any() != name {
+            continue;
+        }
+        let children = Owner {
+            reference: owner.reference.clone(),
+            about: &owner.about,
+            settled: true,
+            recorded: &[],
+            by_content: true,
+        };
+        let namespace = &owner.namespace;
+        let kept = Box::pin(apply::child(ctx, namespace, &children, live, &wanted, None)).await;
+        return match kept {
+            // The Job may end well without it.
+            Err(error) if error.hinders() => {
+                tracing::warn!(
+                    object.namespace = namespace,
+                    object.name = name,
+                    "ConfigMap {name}, which a Job under way reads, cannot be put back: {}",
+                    error.words()
+                );
+                Ok(())
+            }
+            kept => kept.map(drop),
+        };
+    }
+    Ok(())
+}
+
+/// The `ConfigMap` that a Job reads its spec from.
+fn spec_of(job: &Job) -> Option<String> {
+    let volumes = job.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
+    let spec = volumes.iter().find(|volume| volume.name == "spec")?;
+    Some(spec.config_map.as_ref()?.name.clone())
+}
+
+/// Whether a Job belongs to an object: by its owners, or by the uid that one of these attempts records, for another writer
+/// may change the owners.
+pub(crate) fn is_of<'a>(
+    job: &PartialObjectMeta<Job>,
+    object: &impl Resource,
+    attempts: impl IntoIterator<Item = &'a AttemptStatus>,
+) -> bool {
+    let uid = job.uid();
+    let owned = object.meta().uid.as_deref().is_some_and(|uid| is_owned(job, uid));
+    owned
+        || attempts
+            .into_iter()
+            .any(|attempt| uid.is_some() && attempt.job_uid == uid)
+}
+
+/// Whether a `ConfigMap` of this name may hold the spec of one of this version's Jobs.
+pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
+    let awaited = version.status.as_ref().is_some_and(|status| {
+        let attempts = [&status.snapshot_attempt, &status.fit_attempt];
+        attempts.into_iter().flatten().any(|attempt| !attempt.finished)
+    });
+    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
+}
+
+/// The same of an action.
+pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
+    let status = action.status.as_ref();
+    let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
+    attempt.is_some_and(|attempt| !attempt.finished)
+        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
 }
 
 /// Deletes Jobs whose results are recorded: all but those of attempts that are under way. Failed ones stay for their logs,
@@ -345,27 +431,36 @@ impl JobOwner {
 
 // === what is made ===
 
-/// What the trainer gets. Immutable, and named by its content.
-fn spec_map(owner: &JobOwner, request: &JobRequest<'_>) -> Result<ConfigMap, Error> {
+/// The spec as the trainer reads it.
+fn spec_text(owner: &JobOwner, version: &str, spec: &ModelVersionSpec) -> String {
     let object = json!({
         "apiVersion": ModelVersion::api_version(&()),
         "kind": ModelVersion::kind(&()),
         // No uid: the same spec has to give the same bundle.
-        "metadata": {"name": request.version, "namespace": owner.namespace},
-        "spec": request.spec,
+        "metadata": {"name": version, "namespace": owner.namespace},
+        "spec": spec,
     });
-    let content = object.to_string();
-    let hash = name_hash([owner.uid.as_bytes(), content.as_bytes()]);
+    object.to_string()
+}
+
+/// The `ConfigMap` with this text. Immutable, and named by its content.
+fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error> {
+    let hash = name_hash([owner.uid.as_bytes(), text.as_bytes()]);
     build(
         "ConfigMap",
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": format!("{}-job-{hash}", owner.asker().short_name()), "labels": owner.labels(None)},
+            "metadata": {"name": format!("{}{hash}", spec_prefix(&owner.asker())), "labels": owner.labels(None)},
             "immutable": true,
-            "data": {"spec.json": content},
+            "data": {SPEC_KEY: text},
         }),
     )
+}
+
+/// What names of ConfigMaps with specs begin with.
+fn spec_prefix(asker: &Asker<'_>) -> String {
+    format!("{}-job-", asker.short_name())
 }
 
 /// The Job; `spec` names the `ConfigMap` of [`spec_map`].

@@ -4,7 +4,7 @@
 //! be watched must not hold up the others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
@@ -39,7 +39,7 @@ use modelward_crds::{Model, ModelVersion, RemediationAction, TrainingSource, lab
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use crate::{Context, Error, backoff::Backoff, ledger::chain, model, version};
+use crate::{Context, Error, backoff::Backoff, jobs, ledger::chain, model, version};
 
 /// Reconciles that may run at the same time, by controller.
 pub(crate) const CONCURRENCY: u16 = 8;
@@ -163,17 +163,29 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
         ctx.forget_recorded(&uid);
         ctx.turns.bury(&uid);
     });
-    let jobs = watching.objects_metadata::<Job>(labels::VERSION);
+    let version_jobs = watching.objects_metadata::<Job>(labels::VERSION);
     let job_pods = watching.objects_metadata::<Pod>(labels::VERSION);
     let models = watching.objects::<Model>();
     let maps = watching.objects_metadata::<ConfigMap>("");
     let claims = watching.objects_metadata::<PersistentVolumeClaim>("");
     let actions = watching.objects::<RemediationAction>();
 
-    let (of_model, of_map, of_claim, all) = (reader.clone(), reader.clone(), reader.clone(), reader.clone());
+    let (of_model, of_map, of_claim, of_job, all) = (
+        reader.clone(),
+        reader.clone(),
+        reader.clone(),
+        reader.clone(),
+        reader.clone(),
+    );
     Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-        .owns_stream(jobs)
+        .watches_stream(version_jobs, move |job| {
+            matching(&of_job, &job, |version, _| {
+                let status = version.status.as_ref();
+                let attempts = status.map(|status| [&status.snapshot_attempt, &status.fit_attempt]);
+                jobs::is_of(&job, version, attempts.into_iter().flatten().flatten())
+            })
+        })
         // A Pod that starts, ends or cannot be scheduled changes its Job late or not at all.
         .watches_stream(job_pods, |pod| {
             let name = pod.labels().get(labels::VERSION)?.clone();
@@ -195,6 +207,7 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
                             .as_ref()
                             .is_some_and(|source| source.name == name)
                     })
+                    || jobs::is_spec_of(version, name)
             };
             matching(&of_map, &map, uses)
         })
@@ -257,6 +270,7 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     });
     // A context runs once.
     let _ = ctx.models.set(reader.clone());
+    let all = reader.clone();
     let (answers, answered) = unbounded::<(String, String)>();
     let answered = answered.map(|(namespace, name)| ObjectRef::new(&name).within(&namespace));
     let versions = watching.objects::<ModelVersion>();
@@ -286,13 +300,15 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
                 .ok()
                 .map(|action| ObjectRef::new(&action.spec.model).within(&namespace))
         })
-        // By label: a child keeps its model also where its owner references were taken away.
-        .watches_stream(deployments, model_of)
-        .watches_stream(services, model_of)
-        .watches_stream(maps, model_of)
-        .watches_stream(budgets, model_of)
-        .watches_stream(scalers, model_of)
-        .watches_stream(pods, model_of)
+        .watches_stream(deployments, models_of(&all))
+        .watches_stream(services, models_of(&all))
+        .watches_stream(maps, models_of(&all))
+        .watches_stream(budgets, models_of(&all))
+        .watches_stream(scalers, models_of(&all))
+        .watches_stream(pods, |pod| {
+            let name = pod.labels().get(labels::MODEL)?;
+            Some(ObjectRef::new(name).within(&pod.namespace()?))
+        })
         .reconcile_on(answered)
         .graceful_shutdown_on(stopped)
         .run(
@@ -316,13 +332,45 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a watch hands over what it has seen"
-)]
-fn model_of<K: Resource<DynamicType = ()>>(child: PartialObjectMeta<K>) -> Option<ObjectRef<Guarded<Model>>> {
-    let name = child.labels().get(labels::MODEL)?;
-    Some(ObjectRef::new(name).within(&child.namespace()?))
+/// The models that a child concerns: those that its label and its owners name, and the one whose record has its uid, for a
+/// writer that changes a child can change both.
+fn models_of<K: Resource<DynamicType = ()>>(
+    models: &Store<Guarded<Model>>,
+) -> impl Fn(PartialObjectMeta<K>) -> Vec<ObjectRef<Guarded<Model>>> + use<K> {
+    let models = models.clone();
+    move |child| {
+        let namespace = child.namespace().unwrap_or_default();
+        let uid = child.uid().unwrap_or_default();
+        let owners = child.owner_references().iter();
+        let owners = owners.filter(|owner| owner.kind == Model::kind(&()));
+        let named: BTreeSet<String> = (child.labels().get(labels::MODEL).cloned().into_iter())
+            .chain(owners.map(|owner| owner.name.clone()))
+            .collect();
+        let mut found: Vec<_> = named
+            .iter()
+            .map(|name| ObjectRef::new(name).within(&namespace))
+            .collect();
+        let is_recorded = found
+            .iter()
+            .filter_map(|model| models.get(model))
+            .any(|model| records(&model, &uid));
+        if !is_recorded {
+            let state = models.state();
+            let here = state
+                .iter()
+                .filter(|model| model.namespace().as_deref() == Some(namespace.as_str()));
+            found.extend(
+                here.filter(|model| records(model, &uid))
+                    .map(|model| ObjectRef::new(&model.name_any()).within(&namespace)),
+            );
+        }
+        found
+    }
+}
+
+fn records(model: &Guarded<Model>, uid: &str) -> bool {
+    let status = model.0.as_ref().ok().and_then(|model| model.status.as_ref());
+    status.is_some_and(|status| status.children.iter().any(|child| child.uid == uid))
 }
 
 // === watches ===
@@ -675,6 +723,40 @@ mod tests {
             ["c-2"]
         );
         assert!(gone(&mut known, &watcher::Event::Apply(model("c", "c-3"))).is_empty());
+    }
+
+    #[test]
+    fn a_child_whose_label_and_owner_lead_elsewhere_is_found_by_the_record() {
+        let (models, mut writer) = store::<Guarded<Model>>();
+        let heart = serde_json::from_value(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
+            "metadata": {"name": "heart", "namespace": "hospital", "uid": "m"}, "spec": {},
+            "status": {"children": [{"kind": "Service", "name": "heart", "uid": "recorded", "applied": "x"}]},
+        }));
+        writer.apply_watcher_event(&watcher::Event::Apply(heart.unwrap()));
+        let found = |namespace: &str, label: &str, owner: &str, uid: &str| -> Vec<String> {
+            let owner =
+                json!({"apiVersion": "modelward.io/v1alpha1", "kind": "Model", "name": owner, "uid": "o"});
+            let child: PartialObjectMeta<Service> = serde_json::from_value(json!({
+                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                "metadata": {"name": "heart", "namespace": namespace, "uid": uid, "labels": {labels::MODEL: label},
+                    "ownerReferences": [owner]},
+            }))
+            .unwrap();
+            let found = models_of(&models)(child).into_iter();
+            found.map(|model| model.name).collect()
+        };
+        assert_eq!(found("hospital", "heart", "heart", "recorded"), ["heart"]);
+        assert_eq!(
+            found("hospital", "other", "other", "recorded"),
+            ["other", "heart"]
+        );
+        assert_eq!(
+            found("hospital", "other", "eves", "recorded"),
+            ["eves", "other", "heart"]
+        );
+        assert_eq!(found("hospital", "other", "other", "another"), ["other"]);
+        assert_eq!(found("elsewhere", "other", "other", "recorded"), ["other"]);
     }
 
     #[test]

@@ -144,6 +144,11 @@ impl Played {
         self.wake.all();
     }
 
+    /// Nothing is played any more.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+
     /// Whether garbage is collected from now on. A collection that is under way has ended when this returns.
     pub async fn garbage(&self, collect: bool) {
         self.scripts

@@ -7,23 +7,27 @@ use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use kube::{
-    Api, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    core::{ApiResource, GroupVersionKind},
 };
 use modelward_crds::{
-    ActionType, RemediationAction,
-    annotations::{APPROVE, DECISION_PREFIX},
+    ActionType, ModelVersion, RemediationAction,
+    annotations::{APPROVE, CREATED_BY, DECISION_PREFIX},
     conditions::types,
-    gate::DECISIONS,
+    gate::{DECISIONS, STAMP_CHANGES, STAMP_DECISIONS, STAMP_MAKERS, STAMP_PROPOSERS, VERSIONS},
 };
 use modelward_kit::{chart::apply_gate, wait::until};
 use modelward_trials::{
-    story,
-    world::{PATIENCE, SYSTEM},
+    stage, story,
+    world::{PATIENCE, SYSTEM, object},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Case, decisions, planned};
+use crate::{
+    support::{Case, decisions, planned},
+    tally::By,
+};
 
 /// What is done to the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,4 +150,255 @@ async fn take_away(case: &Case, outage: Outage) -> Result<()> {
     // What is asked next is answered by what the API server has seen of it.
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
+}
+
+// === the policies that stamp ===
+
+/// What is done to a policy that stamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tampering {
+    Deleted,
+    Unbound,
+    /// It stamps this user, whoever asks.
+    Stamps(&'static str),
+}
+
+/// Approvals that were given before a policy that stamps is taken away or weakened are void before anything is claimed; and
+/// without the stamp no request passes as another user's.
+pub async fn without_stamps(case: &mut Case) -> Result<()> {
+    case.serves().await?;
+    let retrain = case.drifts().await?;
+    let name = retrain.name_any();
+    let before = case.house.effects().await?;
+    for (stamp, tampering) in [
+        (STAMP_MAKERS, Tampering::Deleted),
+        (STAMP_MAKERS, Tampering::Unbound),
+        (STAMP_MAKERS, Tampering::Stamps("alice")),
+        (STAMP_CHANGES, Tampering::Deleted),
+        (STAMP_PROPOSERS, Tampering::Stamps("alice")),
+        (STAMP_DECISIONS, Tampering::Stamps("alice")),
+    ] {
+        let what = format!("{stamp} {tampering:?}");
+        let plan = planned(&case.action(&name).await?);
+        case.house.kill_operator().await;
+        let outcome = case.decides(&case.alice, &name, APPROVE).await;
+        case.tally
+            .allowed(&format!("{what}: alice approves before"), outcome);
+        weaken(case, stamp, tampering).await?;
+        impersonate(case, stamp, &what, &name).await?;
+        case.house.start_operator()?;
+        case.without_effect(&format!("{what}: an approval from before"), &before)
+            .await?;
+        let after = case.action(&name).await?;
+        case.tally.is(
+            &format!("{what}: the plan is another one"),
+            &(planned(&after) == plan),
+            &false,
+        );
+        let counts = decisions(&after)
+            .iter()
+            .any(|decision| decision.void_because.is_none());
+        case.tally
+            .is(&format!("{what}: no decision counts"), &counts, &false);
+
+        apply_gate(case.house.world.api, SYSTEM, &[], true)?;
+        at_work(case, stamp, &name).await?;
+        case.without_effect(&format!("{what}, restored"), &before).await?;
+    }
+    let outcome = case.decides(&case.carol, &name, APPROVE).await;
+    case.tally
+        .allowed("carol approves when all stamps are back", outcome);
+    let promotion = story::proposal(&case.house, ActionType::PromoteModel).await?;
+    let candidate = case.action(&promotion).await?.spec.candidate;
+    let version = candidate.map(|candidate| candidate.name).unwrap_or_default();
+    case.carried_out("and the retrained version serves", &version)
+        .await
+}
+
+/// Requests that pass as another user's where the stamp does not say who asks.
+async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> Result<()> {
+    let bob = case.bob.clone();
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let make = async |named: Option<&str>| {
+        let mut content = stage::version("heart-8");
+        if let Some(user) = named {
+            content["metadata"]["annotations"] = json!({CREATED_BY: user});
+        }
+        let version: ModelVersion = object(content).unwrap();
+        case.house.of::<ModelVersion>(&bob).create(&dry, &version).await
+    };
+    // What is asked is judged by the policies as the API server has seen them: it may take a moment.
+    match stamp {
+        STAMP_MAKERS => {
+            until("the stamp to be away", PATIENCE, async || {
+                Ok(make(None).await.is_err().then_some(()))
+            })
+            .await?;
+            let (without, as_alice) = (make(None).await, make(Some("alice")).await);
+            case.tally.refused(
+                &format!("{what}: a version that does not say who made it, or another"),
+                By::Policy(VERSIONS),
+                "",
+                without,
+            );
+            case.tally.refused(
+                &format!("{what}: bob's version as alice's"),
+                By::Policy(VERSIONS),
+                "",
+                as_alice,
+            );
+        }
+        STAMP_CHANGES => {
+            let change = async || {
+                let patch = json!({"spec": {"retraining": {"datasets": [
+                    {"name": "bobs", "dataset": {"configMap": {"name": "heart-disease", "key": "cleveland.csv"}}}]}}});
+                let dry = PatchParams {
+                    dry_run: true,
+                    ..PatchParams::default()
+                };
+                case.house
+                    .of::<ModelVersion>(&bob)
+                    .patch("heart-1", &dry, &Patch::Merge(patch))
+                    .await
+            };
+            until("the stamp to be away", PATIENCE, async || {
+                Ok(change().await.is_err().then_some(()))
+            })
+            .await?;
+            let outcome = change().await;
+            case.tally.refused(
+                &format!("{what}: a change that does not say whose it is"),
+                By::Policy(VERSIONS),
+                "",
+                outcome,
+            );
+        }
+        STAMP_PROPOSERS => {
+            let propose = async || {
+                let content = json!({"metadata": {"name": "daves"}, "spec": {"model": "heart", "type": "RetrainModel"}});
+                let action: RemediationAction = object(content).unwrap();
+                case.house
+                    .of::<RemediationAction>(&case.dave)
+                    .create(&dry, &action)
+                    .await
+            };
+            until("the stamp to say alice", PATIENCE, async || {
+                Ok(propose().await.is_err().then_some(()))
+            })
+            .await?;
+            let outcome = propose().await;
+            case.tally.refused(
+                &format!("{what}: dave's proposal as alice's"),
+                By::Policy(DECISIONS),
+                "",
+                outcome,
+            );
+        }
+        _ => {
+            let decide = async |who: &Client| {
+                let dry = PatchParams {
+                    dry_run: true,
+                    ..PatchParams::default()
+                };
+                let short = json!({"metadata": {"annotations": {APPROVE: "true"}}});
+                case.house
+                    .of::<RemediationAction>(who)
+                    .patch(action, &dry, &Patch::Merge(short))
+                    .await
+            };
+            until("the stamp to say alice", PATIENCE, async || {
+                Ok(decide(&case.carol).await.is_err().then_some(()))
+            })
+            .await?;
+            let (carols, bobs) = (decide(&case.carol).await, decide(&bob).await);
+            case.tally.refused(
+                &format!("{what}: carol's decision as alice's"),
+                By::Policy(DECISIONS),
+                "",
+                carols,
+            );
+            case.tally.refused(
+                &format!("{what}: bob's decision as alice's"),
+                By::Policy(DECISIONS),
+                "",
+                bobs,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn stamps_of(case: &Case, kind: &str, plural: &str) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+    let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+    Api::all_with(case.house.world.admin.clone(), &resource)
+}
+
+async fn weaken(case: &Case, stamp: &str, tampering: Tampering) -> Result<()> {
+    let policies = stamps_of(case, "MutatingAdmissionPolicy", "mutatingadmissionpolicies");
+    let bindings = stamps_of(
+        case,
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+    );
+    let gone = DeleteParams::default();
+    match tampering {
+        Tampering::Deleted => drop(policies.delete(stamp, &gone).await?),
+        Tampering::Unbound => drop(bindings.delete(stamp, &gone).await?),
+        Tampering::Stamps(user) => {
+            let mut weak = policies.get(stamp).await?;
+            let expression = &mut weak.data["spec"]["mutations"][0]["jsonPatch"]["expression"];
+            let text = expression.as_str().unwrap_or_default();
+            *expression = text
+                .replace("request.userInfo.username", &format!("'{user}'"))
+                .into();
+            policies.replace(stamp, &PostParams::default(), &weak).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until this policy stamps again.
+async fn at_work(case: &Case, stamp: &str, action: &str) -> Result<()> {
+    until("the stamp restored", PATIENCE, async || {
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let patch = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let done = match stamp {
+            STAMP_MAKERS => {
+                let version: ModelVersion = object(stage::version("heart-8"))?;
+                let versions = case.house.of::<ModelVersion>(&case.bob);
+                versions.create(&dry, &version).await.is_ok()
+            }
+            STAMP_CHANGES => {
+                let change = json!({"spec": {"serving": {"replicas": {"max": 3}}}});
+                let versions = case.house.of::<ModelVersion>(&case.bob);
+                versions
+                    .patch("heart-1", &patch, &Patch::Merge(change))
+                    .await
+                    .is_ok()
+            }
+            STAMP_PROPOSERS => {
+                let content = json!({"metadata": {"name": "daves"}, "spec": {"model": "heart", "type": "RetrainModel"}});
+                let proposal: RemediationAction = object(content)?;
+                let actions = case.house.of::<RemediationAction>(&case.dave);
+                actions.create(&dry, &proposal).await.is_ok()
+            }
+            _ => {
+                let short: Value = json!({"metadata": {"annotations": {APPROVE: "true"}}});
+                let actions = case.house.of::<RemediationAction>(&case.carol);
+                actions.patch(action, &patch, &Patch::Merge(short)).await.is_ok()
+            }
+        };
+        Ok(done.then_some(()))
+    })
+    .await
 }

@@ -60,6 +60,8 @@ pub enum Outcome {
     Nothing,
     /// It is in the written list of what others may set.
     Listed,
+    /// It makes of the object what an edit before it made.
+    Repeated,
     /// It was let in, or it stayed.
     Effect,
 }
@@ -128,9 +130,11 @@ impl Kind {
         let name = object.name_any();
         match self {
             Self::Routes => name.contains("-routes-"),
-            Self::JobSpec => name.contains("-job-"),
-            // One that runs: most fields of a Job that has ended mean nothing.
-            Self::Job => object.labels().get(labels::VERSION).map(String::as_str) == Some(TRAINS),
+            // Those of a Job that runs: most fields of one that has ended mean nothing.
+            Self::JobSpec if !name.contains("-job-") => false,
+            Self::JobSpec | Self::Job => {
+                object.labels().get(labels::VERSION).map(String::as_str) == Some(TRAINS)
+            }
             _ => true,
         }
     }
@@ -261,8 +265,12 @@ pub fn refusal(error: &kube::Error) -> Result<Outcome> {
         Ok(Outcome::Policy)
     } else if status.code == 403 && status.message.contains(" cannot ") {
         Ok(Outcome::Roles)
-    } else if matches!(status.code, 400 | 403 | 409 | 422) || status.message.contains("invalid syntax") {
-        // A resourceVersion that is no number is answered with 500.
+    } else if matches!(status.code, 400 | 403 | 409 | 422)
+        || ["invalid syntax", "failed to allocate"]
+            .iter()
+            .any(|words| status.message.contains(words))
+    {
+        // A resourceVersion that is no number and a port that cannot be drawn are answered with 500.
         Ok(Outcome::Validation)
     } else {
         bail!("{}: {}", status.code, status.message)
@@ -328,10 +336,16 @@ impl fmt::Display for Table {
             (Outcome::Roles, "by roles"),
             (Outcome::Nothing, "nothing"),
             (Outcome::Listed, "listed"),
+            (Outcome::Repeated, "repeated"),
             (Outcome::Effect, "EFFECT"),
         ];
+        let columns = || {
+            columns
+                .into_iter()
+                .filter(|(outcome, _)| *outcome == Outcome::Effect || self.total(*outcome) > 0)
+        };
         write!(f, "{:<24} {:>6} {:>6}", "kind", "fields", "edits")?;
-        for (_, title) in columns {
+        for (_, title) in columns() {
             write!(f, " {title:>10}")?;
         }
         let mut all = (0, 0);
@@ -339,12 +353,12 @@ impl fmt::Display for Table {
             let edits: usize = outcomes.values().sum();
             all = (all.0 + leaves, all.1 + edits);
             write!(f, "\n{kind:<24} {leaves:>6} {edits:>6}")?;
-            for (outcome, _) in columns {
+            for (outcome, _) in columns() {
                 write!(f, " {:>10}", outcomes.get(&outcome).copied().unwrap_or_default())?;
             }
         }
         write!(f, "\n{:<24} {:>6} {:>6}", "all", all.0, all.1)?;
-        for (outcome, _) in columns {
+        for (outcome, _) in columns() {
             write!(f, " {:>10}", self.total(outcome))?;
         }
         Ok(())

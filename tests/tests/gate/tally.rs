@@ -18,6 +18,8 @@ pub enum By {
 /// What came of everything so far.
 #[derive(Default)]
 pub struct Tally {
+    /// What each line begins with.
+    case: &'static str,
     refused: usize,
     allowed: usize,
     checked: usize,
@@ -27,6 +29,23 @@ pub struct Tally {
 // === impl Tally ===
 
 impl Tally {
+    /// A tally whose lines begin with the name of a case.
+    #[allow(dead_code, reason = "the gate's own cases have no names")]
+    pub fn named(case: &'static str) -> Self {
+        Self {
+            case,
+            ..Self::default()
+        }
+    }
+
+    fn line(&self, came_of_it: &str, text: &str) {
+        if self.case.is_empty() {
+            println!("{came_of_it:<8} {text}");
+        } else {
+            println!("{came_of_it:<8} {}: {text}", self.case);
+        }
+    }
+
     /// An attack must be refused by this, with these words.
     pub fn refused<T>(&mut self, attack: &str, by: By, words: &str, outcome: Result<T, kube::Error>) {
         let found = match outcome {
@@ -45,7 +64,7 @@ impl Tally {
                 };
                 if named && status.message.contains(words) {
                     self.refused += 1;
-                    println!("refused  {attack}: {}", sentence(&status.message));
+                    self.line("refused", &format!("{attack}: {}", sentence(&status.message)));
                     return;
                 }
                 status.message.clone()
@@ -62,7 +81,7 @@ impl Tally {
         match outcome {
             Ok(done) => {
                 self.allowed += 1;
-                println!("allowed  {what}");
+                self.line("allowed", what);
                 Some(done)
             }
             Err(error) => {
@@ -76,7 +95,7 @@ impl Tally {
     pub fn is<T: PartialEq<U> + Debug, U: Debug>(&mut self, what: &str, found: &T, should: &U) {
         if *found == *should {
             self.checked += 1;
-            println!("is so    {what}");
+            self.line("is so", what);
         } else {
             self.wrong(format!("{what}: {found:?} should be {should:?}"));
         }
@@ -86,7 +105,7 @@ impl Tally {
     pub fn holds(&mut self, attack: &str, holds: bool, found: &str) {
         if holds {
             self.refused += 1;
-            println!("refused  {attack}: {}", found.trim());
+            self.line("refused", &format!("{attack}: {}", found.trim()));
         } else {
             self.wrong(format!("{attack}: {found}"));
         }
@@ -102,7 +121,7 @@ impl Tally {
 
     /// Something that is as it must not be.
     pub fn wrong(&mut self, text: String) {
-        println!("WRONG    {text}");
+        self.line("WRONG", &text);
         self.wrong.push(text);
     }
 

@@ -4,7 +4,7 @@ use std::{
     fmt::Debug,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -36,7 +36,7 @@ use modelward_profile::{
     Counts, CountsBatch, Envelope, Incarnation, TotalKey, route_digest, totals::ENVELOPE_FORMAT,
 };
 use modelward_wire::{Route, RouteMode};
-use prometheus_client::registry::Registry;
+use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -73,6 +73,8 @@ pub struct House {
     lives: Arc<AtomicUsize>,
     touched: AtomicUsize,
     operator: Option<JoinHandle<()>>,
+    /// What its present operator counts.
+    registry: Arc<Mutex<Registry>>,
 }
 
 /// What an operator may do to what runs only with an approval.
@@ -125,6 +127,7 @@ impl House {
             lives: Arc::default(),
             touched: AtomicUsize::new(0),
             operator: None,
+            registry: Arc::default(),
         };
         house
             .create::<ServiceAccount>(json!({"metadata": {"name": "default"}}))
@@ -158,11 +161,12 @@ impl House {
             },
             watch_namespace: Some(self.namespace.clone()),
         };
-        let (world, faults, lives, ahead) = (
+        let (world, faults, lives, ahead, registry) = (
             self.world.clone(),
             self.faults.clone(),
             self.lives.clone(),
             self.ahead.clone(),
+            self.registry.clone(),
         );
         let ledger = LedgerClient::new(&world.ledger_url, world.token_file())?;
         self.operator = Some(tokio::spawn(async move {
@@ -178,7 +182,9 @@ impl House {
                 };
                 let ahead = ahead.clone();
                 let clock = Arc::new(move || now_and(ahead.load(Ordering::Relaxed)));
-                let metrics = Metrics::new(&mut Registry::default());
+                let mut counted = Registry::default();
+                let metrics = Metrics::new(&mut counted);
+                *registry.lock().unwrap_or_else(PoisonError::into_inner) = counted;
                 let name = format!("modelward-operator-{number}");
                 let context = Context::new(client, config.clone(), ledger.clone(), metrics, &name, clock);
                 // Aborted with this task, as with a process.
@@ -197,6 +203,22 @@ impl House {
             operator.abort();
             let _ = operator.await;
         }
+    }
+
+    /// How many changes of children of this kind the present operator has reported.
+    pub fn reported(&self, kind: &str) -> Result<u64> {
+        let mut text = String::new();
+        encode(
+            &mut text,
+            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
+        let label = format!("kind=\"{kind}\"");
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("tampered_total{") && line.contains(&label));
+        Ok(lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum())
     }
 
     /// How many operators have begun.
@@ -363,6 +385,18 @@ impl House {
                 .map(|version| version.name_any())
                 .collect(),
         })
+    }
+
+    /// Writes the result of a Job into the ledger with this token: the answer's status and text.
+    pub async fn writes_result(&self, token: &str, job: &str, result: &Value) -> Result<(u16, String)> {
+        let url = format!(
+            "{}/v1/jobs/{}/{job}/result",
+            self.world.ledger_url, self.namespace
+        );
+        let request = reqwest::Client::new().put(url).bearer_auth(token).json(result);
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await?))
     }
 
     // === the story's words ===

@@ -157,7 +157,7 @@ impl Heart {
         let made = || {
             let mut result = training.result(is_fit)?;
             if is_fit {
-                let bundle = training.publish_bundle(&self.store, job, &result)?;
+                let bundle = training.publish_bundle(&self.store, Some(job), &result)?;
                 let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
                 bundles.push((bundle.to_string(), name));
                 result.digest = Some(bundle);
@@ -168,6 +168,12 @@ impl Heart {
             Ok(result) => JobEnd::Succeeds(result),
             Err(error) => JobEnd::Fails(1, format!("{error:#}")),
         }
+    }
+
+    /// A bundle that no Job of the story made, as a person brings one along.
+    pub fn brought(&self) -> Result<Digest> {
+        let result = self.third.result(true)?;
+        self.third.publish_bundle(&self.store, None, &result)
     }
 
     /// What these digests are, for people.
@@ -214,13 +220,13 @@ impl Training {
     }
 
     /// The bundle that states what its Job was asked for and what came of it.
-    fn publish_bundle(&self, store: &Store, job: &Job, result: &JobResult) -> Result<Digest> {
-        let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    fn publish_bundle(&self, store: &Store, job: Option<&Job>, result: &JobResult) -> Result<Digest> {
+        let pod = job.and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
         let arguments = pod
             .and_then(|pod| pod.containers[0].args.clone())
             .unwrap_or_default();
         let at = arguments.iter().position(|argument| argument == "--snapshot");
-        let training = job.annotations().get(annotations::TRAINING);
+        let training = job.and_then(|job| job.annotations().get(annotations::TRAINING));
         let stated = Stated {
             rows: self.sources.iter().map(|source| source.rows).sum(),
             model: Some("heart".into()),

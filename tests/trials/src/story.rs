@@ -121,6 +121,12 @@ pub async fn proposal(house: &House, kind: ActionType) -> Result<String> {
         .await
 }
 
+/// The name of the version that this retraining makes.
+pub fn retrained_name(action: &RemediationAction) -> String {
+    let uid = action.uid().unwrap_or_default();
+    modelward_core::action::retrained_version_name(&action.spec.model, &uid)
+}
+
 /// Waits until an action has a plan to decide on.
 pub async fn planned(house: &House, name: &str) -> Result<RemediationAction> {
     house

@@ -107,15 +107,17 @@ async fn data(
         .and_then(|status| status.snapshot_attempt.as_ref())
         .filter(|attempt| !attempt.finished);
     let asked = version.as_ref().and_then(|version| {
-        Some(Asked {
+        let asked = Asked {
             model: &version.spec.model,
             training: version.spec.source.training.as_ref()?,
             snapshot: None,
-        })
+        };
+        Some((asked, version))
     });
     let job = match (attempt, asked) {
-        (Some(attempt), Some(asked)) => {
-            Box::pin(jobs::seen(ctx, owner, JobStage::Snapshot, attempt, &asked)).await?
+        (Some(attempt), Some((asked, version))) => {
+            let stage = JobStage::Snapshot;
+            Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked, version)).await?
         }
         _ => JobSeen::Missing,
     };

@@ -8,7 +8,10 @@ use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::ready};
 use jiff::Timestamp;
-use k8s_openapi::{NamespaceResourceScope, api::batch::v1::Job};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{batch::v1::Job, core::v1::ConfigMap},
+};
 use kube::{
     Api, Resource, ResourceExt as _,
     api::PostParams,
@@ -58,10 +61,12 @@ pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> +
     let models = watching.objects::<Model>();
     let versions = watching.objects::<ModelVersion>();
     let reports = watching.objects::<DriftReport>();
-    let jobs = watching.objects_metadata::<Job>(labels::ACTION);
+    let action_jobs = watching.objects_metadata::<Job>(labels::ACTION);
+    let maps = watching.objects_metadata::<ConfigMap>(labels::ACTION);
 
     let (of_action, of_model, of_version, of_report) =
         (reader.clone(), reader.clone(), reader.clone(), reader.clone());
+    let (of_job, of_map) = (reader.clone(), reader.clone());
     let (stop, others_stopped) = tokio::sync::watch::channel(false);
     let trying = gate::run(ctx.clone(), async move {
         let mut stopped = others_stopped;
@@ -69,7 +74,18 @@ pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> +
     });
     let working = Controller::for_stream(primary, reader)
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-        .owns_stream(jobs)
+        .watches_stream(action_jobs, move |job| {
+            concerned(&of_job, job.namespace().as_deref(), |action| {
+                let status = action.status.as_ref();
+                let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
+                jobs::is_of(&job, action, attempt)
+            })
+        })
+        .watches_stream(maps, move |map| {
+            concerned(&of_map, map.namespace().as_deref(), |action| {
+                jobs::is_spec_of_action(action, &map.name_any())
+            })
+        })
         // One that ends or is deleted makes room for others of its model.
         .watches_stream(others, move |other| {
             let model = other.0.as_ref().ok().map(|other| other.spec.model.clone());

@@ -330,6 +330,7 @@ fn owner_of<'a>(
         about,
         settled,
         recorded,
+        by_content: false,
     })
 }
 

@@ -33,7 +33,7 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
         dataset: dataset(ctx, &namespace, version).await?,
         job: match awaited(version) {
             Some((stage, attempt)) => match asked(version) {
-                Some(asked) => Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked)).await?,
+                Some(asked) => Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked, version)).await?,
                 None => JobSeen::Missing,
             },
             None => JobSeen::Missing,

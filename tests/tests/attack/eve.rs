@@ -1,0 +1,400 @@
+//! Attacks by a person with the built-in role `edit`, on the running operator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::{core::v1::ConfigMap, rbac::v1::RoleBinding};
+use kube::{
+    Client, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use modelward_crds::{
+    ModelVersion, RemediationAction,
+    annotations::{APPROVE, CONFIRM_DELETE, REJECT},
+    gate::{DECISIONS, ORIGINS, RECORDS, VERSIONS},
+    labels::MODEL,
+};
+use modelward_kit::{apiserver::User, fields::differences, raw, wait};
+use modelward_trials::{stage, story, world::object};
+use serde_json::{Value, json};
+
+use crate::{support::Case, tally::By};
+
+/// Gives eve `edit` in the namespace.
+pub async fn edits(case: &Case) -> Result<Client> {
+    case.house.world.api.aggregate_roles().await?;
+    case.house
+        .create::<RoleBinding>(json!({
+            "metadata": {"name": "eve-edits"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"}],
+        }))
+        .await?;
+    let eve = case.house.world.person(User::Eve)?;
+    let versions = case.house.of::<ModelVersion>(&eve);
+    case.house
+        .until("eve's role", async || {
+            Ok(versions
+                .list(&kube::api::ListParams::default())
+                .await
+                .ok()
+                .map(drop))
+        })
+        .await?;
+    Ok(eve)
+}
+
+async fn create(case: &Case, who: &Client, content: Value) -> kube::Result<ModelVersion> {
+    let version: ModelVersion = object(content).unwrap();
+    case.house
+        .of::<ModelVersion>(who)
+        .create(&PostParams::default(), &version)
+        .await
+}
+
+async fn patch(case: &Case, who: &Client, name: &str, patch: Value) -> kube::Result<ModelVersion> {
+    case.house
+        .of::<ModelVersion>(who)
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+}
+
+/// A version of eve's bundle, under this name.
+fn of_a_bundle(case: &Case, name: &str) -> Value {
+    let mut content = stage::version(name);
+    let bundle = case.house.heart.brought().unwrap();
+    content["spec"]["source"] = json!({"artifact": {"bundle": bundle}});
+    content
+}
+
+/// Every child is changed at once, and in such a way that its label and its owner lead to another object.
+pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
+    let eve = edits(case).await?;
+    case.serves().await?;
+    case.house.settles().await?;
+    let before = case.house.effects().await?;
+    let foreign = json!({"metadata": {"name": "eves"}, "data": {}});
+    let foreign = case.house.create::<ConfigMap>(foreign).await?;
+    let routes = case
+        .house
+        .list::<ConfigMap>()
+        .await?
+        .into_iter()
+        .find(|map| map.name_any().starts_with("heart-routes-"))
+        .context("routes")?
+        .name_any();
+    let elsewhere = json!({
+        "labels": {MODEL: "eves", "app.kubernetes.io/managed-by": "eve"},
+        "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "eves", "uid": foreign.uid(), "controller": true}],
+        "finalizers": ["example.com/eves"],
+    });
+    let attacks = [
+        (
+            "Service",
+            "api/v1",
+            "services",
+            "heart",
+            json!({"selector": {"example.com/eves": "yes"}, "publishNotReadyAddresses": true}),
+        ),
+        (
+            "Deployment",
+            "apis/apps/v1",
+            "deployments",
+            "heart",
+            json!({"paused": true, "replicas": 0, "template": {"spec": {
+                "hostAliases": [{"ip": "10.9.9.9", "hostnames": ["ledger"]}],
+                "dnsConfig": {"nameservers": ["10.9.9.9"]},
+            }}}),
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            "apis/autoscaling/v2",
+            "horizontalpodautoscalers",
+            "heart",
+            json!({"maxReplicas": 50, "scaleTargetRef": {"name": "eves"}}),
+        ),
+        (
+            "PodDisruptionBudget",
+            "apis/policy/v1",
+            "poddisruptionbudgets",
+            "heart",
+            json!({"selector": {"matchLabels": {"example.com/eves": "yes"}}}),
+        ),
+        ("ConfigMap", "api/v1", "configmaps", routes.as_str(), Value::Null),
+    ];
+    let mut changed = Vec::new();
+    for (kind, group, plural, name, spec) in attacks {
+        let path = format!("/{group}/namespaces/{}/{plural}/{name}", case.house.namespace);
+        let was = raw::get(&case.house.world.admin, &path).await?;
+        changed.push((kind, path, was, case.house.reported(kind)?, spec));
+    }
+    for (kind, path, was, _, spec) in &changed {
+        let change = async || {
+            let mut forged = was.clone();
+            merge(&mut forged["metadata"], &elsewhere);
+            if !spec.is_null() {
+                merge(&mut forged["spec"], spec);
+            }
+            let live = raw::get(&eve, path).await?;
+            forged["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+            raw::put(&eve, path, &forged).await
+        };
+        let mut outcome = change().await;
+        // Kubernetes' controllers write on it too.
+        while matches!(&outcome, Err(kube::Error::Api(status)) if status.code == 409) {
+            outcome = change().await;
+        }
+        case.tally.allowed(
+            &format!("eve changes the {kind}, its labels and its owners"),
+            outcome,
+        );
+    }
+    // No object of ours is touched meanwhile: the changes alone wake the operator.
+    for (kind, path, was, reported, _) in &changed {
+        let back = wait::until(&format!("the {kind} as it was"), SOON, async || {
+            let live = raw::get(&case.house.world.admin, path).await?;
+            let mut differs = differences(was, &live);
+            differs.retain(|path| !is_counted(path));
+            Ok((differs.is_empty() && case.house.reported(kind)? > *reported).then_some(()))
+        })
+        .await;
+        let found = back.as_ref().map_or_else(
+            |error| format!("{error:#}"),
+            |()| "it is put back and reported".to_owned(),
+        );
+        case.executed += usize::from(back.is_err());
+        case.tally.holds(
+            &format!("{kind}: spec, labels, owners and finalizers at once"),
+            back.is_ok(),
+            &found,
+        );
+    }
+    case.without_effect("every child changed at once", &before).await
+}
+
+/// How long the operator has for a change of a child.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A merge patch.
+fn merge(into: &mut Value, patch: &Value) {
+    match patch {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                merge(&mut into[key.as_str()], value);
+            }
+        }
+        Value::Null => {}
+        other => *into = other.clone(),
+    }
+}
+
+/// What the API server and Kubernetes' controllers count.
+fn is_counted(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path[..],
+        ["metadata", "managedFields" | "resourceVersion" | "generation", ..]
+            | ["status", ..]
+            | ["metadata", "annotations", "deployment.kubernetes.io/revision"]
+    )
+}
+
+/// The name of the version that an approved retraining will make is known beforehand.
+pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
+    let eve = edits(case).await?;
+    case.serves().await?;
+    let retrain = case.drifts().await?;
+    let (action, uid) = (retrain.name_any(), retrain.uid().context("a uid")?);
+    let name = story::retrained_name(&retrain);
+    let before = case.house.effects().await?;
+
+    let provenance = json!({"action": {"name": action, "uid": uid}, "parent": {"name": "heart-1"}});
+    let mut forged = of_a_bundle(case, &name);
+    forged["spec"]["provenance"] = provenance.clone();
+    let outcome = create(case, &eve, forged).await;
+    case.tally.refused(
+        "a version with the provenance of a waiting retraining",
+        By::Policy(ORIGINS),
+        "",
+        outcome,
+    );
+    let mut forged = of_a_bundle(case, "heart-9");
+    forged["spec"]["provenance"] = provenance.clone();
+    let outcome = create(case, &eve, forged).await;
+    case.tally.refused(
+        "the same under a name of eve's own",
+        By::Policy(ORIGINS),
+        "",
+        outcome,
+    );
+
+    let outcome = create(case, &eve, of_a_bundle(case, &name)).await;
+    case.tally
+        .allowed("a version of that name without provenance", outcome);
+    let added = json!({"spec": {"provenance": provenance}});
+    let outcome = patch(case, &eve, &name, added).await;
+    case.tally
+        .is("provenance cannot be added later", &outcome.is_err(), &true);
+    let outcome = case.decides(&case.alice, &action, APPROVE).await;
+    case.tally.allowed("alice approves the retraining", outcome);
+    case.without_effect(
+        "a version that was there before the retraining made its own",
+        &before,
+    )
+    .await?;
+
+    // Nothing is lost: without the version in the way the retraining goes on.
+    let outcome = case
+        .house
+        .of::<ModelVersion>(&eve)
+        .delete(&name, &DeleteParams::default())
+        .await;
+    case.tally.allowed("eve takes her version away", outcome);
+    case.house.advance(120).await?;
+    case.carried_out("and the retrained version serves", &name).await
+}
+
+/// What serves is deleted, as far as `edit` goes, so that the next version is the first.
+pub async fn no_record(case: &mut Case) -> Result<()> {
+    // Its routes end with the version that she deletes, without an action.
+    case.causes = &["routes of heart were changed"];
+    let eve = edits(case).await?;
+    case.serves().await?;
+    let outcome = case
+        .house
+        .of::<ModelVersion>(&eve)
+        .delete("heart-1", &DeleteParams::default())
+        .await;
+    case.tally.refused(
+        "a version that answers requests is deleted without a word",
+        By::Policy(VERSIONS),
+        "",
+        outcome,
+    );
+    let uid = case
+        .house
+        .all::<ModelVersion>()
+        .get("heart-1")
+        .await?
+        .uid()
+        .context("a uid")?;
+    let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE: uid}}});
+    let outcome = patch(case, &eve, "heart-1", confirmed).await;
+    case.tally.allowed("eve confirms that it goes", outcome);
+    let outcome = case
+        .house
+        .of::<ModelVersion>(&eve)
+        .delete("heart-1", &DeleteParams::default())
+        .await;
+    case.tally.allowed("eve deletes every version", outcome);
+    case.house.settles().await?;
+    let outcome = create(case, &eve, of_a_bundle(case, "heart-5")).await;
+    case.tally.allowed("eve makes another one", outcome);
+    let asked = case
+        .house
+        .until("a decision on it", async || {
+            let actions = case.house.list::<RemediationAction>().await?;
+            Ok(actions.into_iter().find(|action| {
+                action
+                    .spec
+                    .candidate
+                    .as_ref()
+                    .is_some_and(|candidate| candidate.name == "heart-5")
+            }))
+        })
+        .await?
+        .name_any();
+    let waits = story::planned(&case.house, &asked).await?;
+    let plan = waits.status.and_then(|status| status.plan).context("a plan")?;
+    case.tally.is(
+        "what serves after something served takes an approval",
+        &(plan.approvals_required > 0),
+        &true,
+    );
+    case.house.settles().await?;
+    let serving = case.house.effects().await?.routes;
+    let served = serving.iter().any(|route| route.starts_with("heart-5 "));
+    case.executed += usize::from(served);
+    case.tally
+        .holds("the record wiped by deleting versions", !served, "heart-5 waits");
+    let outcome = case.decides(&eve, &asked, APPROVE).await;
+    case.tally
+        .refused("eve approves it herself", By::Roles, "", outcome);
+    Ok(())
+}
+
+/// Who changed how a version is retrained has a part in the retraining, and does not approve it.
+pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
+    let eve = edits(case).await?;
+    case.serves().await?;
+    // eve may approve too: a person may have both roles.
+    case.house
+        .create::<RoleBinding>(json!({
+            "metadata": {"name": "eve-approves"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "modelward-approver"},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"}],
+        }))
+        .await?;
+    let datasets = json!([
+        {"name": "hungarian", "dataset": {"configMap": {"name": "heart-disease", "key": "cleveland.csv"}}},
+    ]);
+    let outcome = patch(
+        case,
+        &eve,
+        "heart-1",
+        json!({"spec": {"retraining": {"datasets": datasets}}}),
+    )
+    .await;
+    case.tally
+        .allowed("eve changes how heart-1 is retrained", outcome);
+    let retrain = case.drifts().await?;
+    let name = retrain.name_any();
+    let before = case.house.effects().await?;
+    let outcome = case.decides(&eve, &name, APPROVE).await;
+    case.tally.refused(
+        "eve approves the retraining that she changed",
+        By::Policy(DECISIONS),
+        "",
+        outcome,
+    );
+    case.without_effect("an approval by who changed the retraining", &before)
+        .await?;
+    let outcome = case.decides(&case.alice, &name, APPROVE).await;
+    case.tally
+        .allowed("alice, who had no part in it, approves", outcome);
+    Ok(())
+}
+
+/// Room for decisions is not taken by others, and a mistyped decision is no silence.
+pub async fn no_room(case: &mut Case) -> Result<()> {
+    let eve = edits(case).await?;
+    case.serves().await?;
+    let name = case.drifts().await?.name_any();
+    let before = case.house.effects().await?;
+    let (bob, many) = (case.bob.clone(), "x".repeat(40_000));
+    let outcome = case.annotates(&bob, &name, "example.com/notes", &many).await;
+    case.tally.refused(
+        "annotations fill an action",
+        By::Policy(RECORDS),
+        "32768",
+        outcome,
+    );
+    let outcome = case.annotates(&bob, &name, "modelward.io/approved", "true").await;
+    case.tally.refused(
+        "an approval under a key that nothing reads",
+        By::Policy(RECORDS),
+        "modelward.io/approve",
+        outcome,
+    );
+    let outcome = case
+        .annotates(&bob, &name, "example.com/notes", "looked at")
+        .await;
+    case.tally.allowed("a note on an action", outcome);
+    let outcome = case.annotates(&eve, &name, "example.com/notes", "eve's").await;
+    case.tally
+        .refused("eve writes on an action", By::Roles, "", outcome);
+    case.without_effect("an action without room", &before).await?;
+    let outcome = case.decides(&case.carol, &name, REJECT).await;
+    case.tally.allowed("carol has room to reject", outcome);
+    story::ends(&case.house, &name, "False", "Rejected").await
+}
