@@ -151,7 +151,7 @@ pub(crate) async fn start(
     Ok(Started::Made(uid))
 }
 
-/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make, `version` what it was told.
+/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make, `version` the one that its spec names.
 pub(crate) async fn seen(
     ctx: &Context,
     owner: &JobOwner,

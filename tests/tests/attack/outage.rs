@@ -159,7 +159,7 @@ async fn take_away(case: &Case, outage: Outage) -> Result<()> {
 enum Tampering {
     Deleted,
     Unbound,
-    /// It stamps this user, whoever asks.
+    /// It stamps this user in place of the caller.
     Stamps(&'static str),
 }
 

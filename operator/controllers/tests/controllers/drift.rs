@@ -78,7 +78,8 @@ fn counted(rows: u16, older_by: u16) -> Counts {
 }
 
 impl Watched {
-    async fn open(version: Value) -> Result<Self> {
+    async fn open(mut version: Value) -> Result<Self> {
+        version["spec"]["monitoring"]["windowSeconds"] = HOUR.into();
         let house = House::with_postgres().await?;
         let now = Timestamp::now().as_second() - 48 * HOUR;
         let hour = Timestamp::from_second(now - now % HOUR)?;

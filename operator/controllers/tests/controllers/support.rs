@@ -731,6 +731,8 @@ pub fn version(name: &str) -> Value {
                 "gates": [{"metric": "F1", "atLeast": "0.75"}],
             }},
             "serving": {"access": "Open", "replicas": {"min": 2, "max": 4}},
+            // A week: no window closes in the middle of a test.
+            "monitoring": {"windowSeconds": 604_800},
         },
     })
 }
