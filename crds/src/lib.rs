@@ -44,8 +44,8 @@ pub use modelward_wire as wire;
 pub use remediation_action::{
     ActionPlan, ActionReference, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, EvidenceKind,
     EvidenceReference, Execution, ObstacleReason, PlannedDataset, PlannedReference, PlannedRoute,
-    PlannedTraining, ReferenceKind, RemediationAction, RemediationActionSpec, RemediationActionStatus, Risk,
-    StepObstacle, VersionReference,
+    PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, RemediationActionSpec,
+    RemediationActionStatus, Risk, StepObstacle, VersionReference,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

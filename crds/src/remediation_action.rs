@@ -334,6 +334,25 @@ pub struct ActionPlan {
     #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub changed_by: Vec<String>,
+    /// The version that would be promoted, returned to or retrained, as it was when the plan was made: any change of its spec
+    /// makes another plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<PlannedVersion>,
+}
+
+/// One state of a ModelVersion.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedVersion {
+    /// Its name.
+    #[schemars(length(min = 1, max = 45))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Its `metadata.generation`, which the API server counts up with each change of its spec.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub generation: i64,
 }
 
 /// A training, as a plan lists it.

@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
     AcceptedWindow, ActionPlan, ActionType, ArtifactStatus, Champion, Dataset, DriftReport, Gate, Model,
     ModelStatus, ModelVersion, NamedDataset, PlannedDataset, PlannedReference, PlannedRoute, PlannedTraining,
-    ReferenceKind, RemediationAction, Risk, RouteStatus, SourceStatus, TrainingSource, VersionReference,
-    annotations, conditions::types,
+    PlannedVersion, ReferenceKind, RemediationAction, Risk, RouteStatus, SourceStatus, TrainingSource,
+    VersionReference, annotations, conditions::types,
 };
 use modelward_wire::{Decimal, Digest};
 
@@ -35,6 +35,8 @@ pub struct Proposal {
     pub excluded: Vec<String>,
     /// People who changed the version since it was created.
     pub changed_by: Vec<String>,
+    /// The version whose spec decides what would run.
+    pub version: Option<PlannedVersion>,
     /// What serves now.
     pub present: Vec<PlannedRoute>,
     /// What would serve.
@@ -174,6 +176,7 @@ pub fn alert(action: &RemediationAction, world: &World, model: &Model) -> Propos
         approvals: world.policy.approvals(risk),
         excluded: Vec::new(),
         changed_by: Vec::new(),
+        version: None,
         present: present(model),
         planned: Vec::new(),
         training: None,
@@ -218,11 +221,14 @@ pub fn promotion(world: &World, model: &Model, candidate: &ModelVersion, covered
         approvals: if covered { 0 } else { world.policy.approvals(risk) },
         excluded: excluded(candidate),
         changed_by: changed_by(candidate),
+        version: Some(planned_version(candidate)),
         summary: format!(
-            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}",
+            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}",
             route.version,
             route.digest.short(),
             route.threshold,
+            trained_words(candidate, model, &world.versions),
+            serving_words(candidate),
             changes(candidate),
         ),
         present,
@@ -237,6 +243,7 @@ pub fn rollback(world: &World, model: &Model, candidate: Option<&ModelVersion>) 
         Some(candidate) => route_to(candidate)?,
         None => former(model, &world.versions)?,
     };
+    let returned = by_uid(&world.versions, &route.uid);
     let risk = world.policy.risk(ActionType::RollbackModel);
     let present = present(model);
     let leaving = match names(&present) {
@@ -248,6 +255,7 @@ pub fn rollback(world: &World, model: &Model, candidate: Option<&ModelVersion>) 
         approvals: world.policy.approvals(risk),
         excluded: candidate.map(excluded).unwrap_or_default(),
         changed_by: candidate.map(changed_by).unwrap_or_default(),
+        version: returned.map(planned_version),
         summary: format!(
             "return {} to {} (bundle {}, threshold {}){leaving}{}",
             model.metadata.name.as_deref().unwrap_or_default(),
@@ -303,6 +311,7 @@ pub fn retraining(
         approvals: world.policy.approvals(risk),
         excluded: excluded(target),
         changed_by: changed_by(target),
+        version: Some(planned_version(target)),
         present: present(model),
         planned: Vec::new(),
         summary: format!(
@@ -420,6 +429,7 @@ pub fn plan(
         reference,
         training,
         changed_by: proposal.changed_by,
+        version: proposal.version,
     }
 }
 
@@ -464,7 +474,16 @@ fn changed_by(version: &ModelVersion) -> Vec<String> {
     changers.into_iter().map(ToOwned::to_owned).collect()
 }
 
-/// The same in words.
+/// Whether the spec of a version was never changed.
+pub fn is_as_created(version: &ModelVersion) -> bool {
+    version
+        .metadata
+        .generation
+        .is_none_or(|generation| generation <= 1)
+        && changed_by(version).is_empty()
+}
+
+/// Who changed the spec, in words.
 fn changes(version: &ModelVersion) -> String {
     let people = changed_by(version);
     if people.is_empty() {
@@ -475,6 +494,15 @@ fn changes(version: &ModelVersion) -> String {
         "; spec of {name} changed since it was created, by {}",
         listed(&people)
     )
+}
+
+/// The generation stands for the whole spec: the API server counts it up with every change.
+fn planned_version(version: &ModelVersion) -> PlannedVersion {
+    PlannedVersion {
+        name: version.metadata.name.clone().unwrap_or_default(),
+        uid: uid_of(version).to_owned(),
+        generation: version.metadata.generation.unwrap_or_default(),
+    }
 }
 
 /// Where the rows of a training come from.
@@ -542,14 +570,72 @@ pub fn names(routes: &[PlannedRoute]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" and "))
 }
 
-fn retraining_words(target: &ModelVersion, source: &TrainingSource, training: &ProposedTraining) -> String {
-    // The whole names and hashes are in the plan; a sentence needs the file, where it comes from and its rows.
-    let files: Vec<String> = training
-        .datasets
+/// What a version was trained on, and what its training had to keep.
+fn trained_words(version: &ModelVersion, model: &Model, versions: &[ModelVersion]) -> String {
+    let Some(training) = &version.spec.source.training else {
+        return String::new();
+    };
+    let status = version.status.clone().unwrap_or_default();
+    let files = file_words(&datasets(training), &status.sources);
+    let data = match (&training.snapshot, &status.snapshot) {
+        // A retraining names the snapshot that its approval showed.
+        (Some(named), _) if version.spec.provenance.is_none() => {
+            format!(
+                "snapshot {}, which its spec names in place of reading {files}",
+                named.short()
+            )
+        }
+        (_, Some(read)) => format!("{} ({}): {files}", row_words(read.rows), read.digest.short()),
+        _ => files,
+    };
+    let mut bounds: Vec<String> = training.gates.iter().map(bound_words).collect();
+    if let Some(champion) = &training.not_worse_than {
+        let bound = champion_words(training, champion);
+        let known = is_bundle_of(&champion.bundle, &champion.version, model, versions);
+        let doubt = format!(", a bundle that is not known as one of {}", champion.version);
+        bounds.push(if known { bound } else { bound + &doubt });
+    }
+    let bounds = if bounds.is_empty() {
+        "without gates".to_owned()
+    } else {
+        bounds.join(" and ")
+    };
+    format!("; trained on {data}; {bounds}")
+}
+
+/// Whether this bundle is that of a version of this name, which is there or served before.
+fn is_bundle_of(bundle: &Digest, name: &str, model: &Model, versions: &[ModelVersion]) -> bool {
+    let has_it = |version: &ModelVersion| {
+        let status = version.status.as_ref();
+        version.metadata.name.as_deref() == Some(name)
+            && status
+                .and_then(|status| status.bundle.as_ref())
+                .is_some_and(|own| own.digest == *bundle)
+    };
+    let history = model.status.iter().flat_map(|status| &status.history);
+    versions.iter().any(has_it)
+        || history
+            .into_iter()
+            .any(|record| record.version == name && record.digest == *bundle)
+}
+
+/// How many Pods would serve a version.
+fn serving_words(version: &ModelVersion) -> String {
+    let replicas = &version.spec.serving.replicas;
+    if replicas.min == replicas.max {
+        format!("{} Pods", replicas.min)
+    } else {
+        format!("{} to {} Pods", replicas.min, replicas.max)
+    }
+}
+
+/// The whole names and hashes are in the plan or the version; a sentence needs the file, where it comes from and its rows.
+fn file_words(datasets: &[PlannedDataset], sources: &[SourceStatus]) -> String {
+    let files: Vec<String> = datasets
         .iter()
         .enumerate()
         .map(|(index, dataset)| {
-            let read = training.sources.get(index);
+            let read = sources.get(index);
             let rows = read.map_or_else(String::new, |read| format!(", {} rows", read.rows));
             let from = dataset.host.as_ref().map_or_else(
                 || short(&dataset.location),
@@ -558,19 +644,27 @@ fn retraining_words(target: &ModelVersion, source: &TrainingSource, training: &P
             format!("{from}{rows}")
         })
         .collect();
-    let rows = training
-        .snapshot
-        .rows
-        .map_or_else(|| "rows".to_owned(), |rows| format!("{rows} rows"));
+    files.join(" + ")
+}
+
+fn row_words(rows: Option<i64>) -> String {
+    rows.map_or_else(|| "rows".to_owned(), |rows| format!("{rows} rows"))
+}
+
+fn champion_words(source: &TrainingSource, champion: &Champion) -> String {
+    format!(
+        "{} is at most {} worse than that of {} (bundle {})",
+        source.select_by.as_str(),
+        champion.margin,
+        champion.version,
+        champion.bundle.short()
+    )
+}
+
+fn retraining_words(target: &ModelVersion, source: &TrainingSource, training: &ProposedTraining) -> String {
     let mut bounds: Vec<String> = training.gates.iter().map(bound_words).collect();
     if let Some(champion) = &training.not_worse_than {
-        bounds.push(format!(
-            "{} is at most {} worse than that of {} (bundle {})",
-            source.select_by.as_str(),
-            champion.margin,
-            champion.version,
-            champion.bundle.short()
-        ));
+        bounds.push(champion_words(source, champion));
     }
     let bounds = if bounds.is_empty() {
         "whatever its metrics are".to_owned()
@@ -600,9 +694,9 @@ fn retraining_words(target: &ModelVersion, source: &TrainingSource, training: &P
         "retrain {} as {} is trained, on {} ({}): {}; {then}; {reference}",
         target.spec.model,
         training.target.name,
-        rows,
+        row_words(training.snapshot.rows),
         training.snapshot.digest.short(),
-        files.join(" + "),
+        file_words(&training.datasets, &training.sources),
     )
 }
 

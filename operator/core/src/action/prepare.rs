@@ -275,6 +275,13 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
             "the approval of {name} does not cover this version"
         )));
     }
+    // The approval was for the spec that the action gave it.
+    if !plan::is_as_created(candidate) {
+        return Err(gone(&format!(
+            "spec of {} was changed since {name} created it, and the approval of {name} does not cover that",
+            name_of(candidate)
+        )));
+    }
     Ok(())
 }
 

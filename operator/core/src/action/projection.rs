@@ -1,7 +1,7 @@
 //! The text that a plan's digest is over: `planFormat: 2`, canonical JSON, written field by field.
 //!
 //! Format 2 has everything of format 1, and what plans show beside it: where the data of a retraining comes from, who changed
-//! the version, the guard rails that came later. A plan of format 1 that is being carried out goes on; one that still waits
+//! the version, which generation of it is meant, the guard rails that came later. A plan of format 1 that is being carried out goes on; one that still waits
 //! is made again.
 //!
 //! Nothing here is a serialised type of the API: a field that the API gains, or a default that changes, would change
@@ -10,8 +10,8 @@
 use jiff::Timestamp;
 use modelward_crds::{
     AcceptedWindow, ActionPlan, ActionType, Champion, CsvFormat, Dataset, FeatureKind, FeatureSpec, Gate,
-    Model, ModelVersion, PlannedDataset, PlannedReference, PlannedRoute, PositiveWhen, ReferenceKind,
-    RemediationAction, Risk, SourceStatus, TrainingSource,
+    Model, ModelVersion, PlannedDataset, PlannedReference, PlannedRoute, PlannedVersion, PositiveWhen,
+    ReferenceKind, RemediationAction, Risk, SourceStatus, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest};
 use serde_json::{Map, Value, json};
@@ -57,6 +57,7 @@ pub fn content(
         "approvalsRequired": proposal.approvals,
         "excludedApprovers": proposal.excluded,
         "changedBy": proposal.changed_by,
+        "version": proposal.version.as_ref().map(version),
         "notAfter": not_after.as_second(),
         "policy": policy_parts(policy),
         "gate": gate.map(gate_parts),
@@ -126,6 +127,7 @@ fn is_shown(plan: &ActionPlan, content: &Value) -> bool {
     let said = &content["training"];
     let of = |value: Value| serde_json::from_str::<Value>(&canonical(&value)).unwrap_or_default();
     content["changedBy"] == json!(plan.changed_by)
+        && content["version"] == json!(plan.version.as_ref().map(version))
         && said["reference"] == of(json!(plan.reference.as_ref().map(reference)))
         && plan.training.as_ref().map_or(said.is_null(), |training| {
             let datasets = training.datasets.iter().map(planned_dataset).collect::<Vec<_>>();
@@ -181,6 +183,7 @@ fn words(name: &str) -> String {
         "risk" | "approvalsRequired" => "its risk",
         "excludedApprovers" => "who may approve",
         "changedBy" => "who changed the version",
+        "version" => "the spec of the version",
         "planFormat" => "the format of plans",
         "policy" => "the operator's configuration",
         "gate" => "the admission policies",
@@ -200,6 +203,10 @@ fn routes(routes: &[PlannedRoute]) -> Vec<Value> {
         })
     };
     routes.iter().map(route).collect()
+}
+
+fn version(version: &PlannedVersion) -> Value {
+    json!({"name": version.name, "uid": version.uid, "generation": version.generation})
 }
 
 /// The word of a risk.

@@ -82,6 +82,7 @@ fn format_2_says_everything_that_format_1_said_in_the_same_words() {
             fields.remove("excludedApprovers");
         }
         new.as_object_mut().unwrap().remove("changedBy");
+        new.as_object_mut().unwrap().remove("version");
         if let Some(training) = new.get_mut("training").and_then(Value::as_object_mut) {
             training.remove("target");
             training.remove("datasets");
@@ -157,9 +158,87 @@ fn who_changes_a_version_after_an_approval_voids_it() {
     assert_eq!(house.serves(), ["heart-2"]);
 }
 
+/// The person is known, so that nothing but the generation says that the spec is another one.
+#[test]
+fn a_second_change_by_the_same_person_voids_an_approval() {
+    let mut house = House::new([promotion(2)]);
+    house.policy.medium_approvals = 2;
+    house.versions[1].metadata.generation = Some(2);
+    changed_by(&mut house.versions[1], &["eve"]);
+    house.settle().approve("promote", "alice");
+    house.versions[1].metadata.generation = Some(3);
+    house.settle();
+    house.succeeded("promote", "Unknown", "PlanChanged");
+    let status = house.actions["promote"].status.as_ref().unwrap();
+    let approved = conditions::find(&status.conditions, types::APPROVED).unwrap();
+    assert!(
+        approved
+            .message
+            .starts_with("the spec of the version changed, so this is a new plan"),
+        "{}",
+        approved.message
+    );
+    house.approve("promote", "bob");
+    assert_eq!(house.serves(), ["heart-1"]);
+    house.approve("promote", "alice");
+    assert_eq!(house.serves(), ["heart-2"]);
+}
+
+#[test]
+fn the_plan_of_a_promotion_shows_data_gates_and_pods() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    let shown = "; trained on 303 rows (sha256:666666666666): ConfigMap heart-disease, key cleveland.csv, 303 rows; F1 is at least 0.75; 2 to 4 Pods; risk Medium";
+    let summary = &house.plan("promote").summary;
+    assert!(summary.contains(shown), "{summary}");
+}
+
+#[test]
+fn the_plan_of_a_promotion_says_where_its_spec_names_data_or_a_champion_that_nothing_proves() {
+    let summary_with = |bundle: u8| {
+        let mut house = House::new([promotion(2)]);
+        let training = house.versions[1].spec.source.training.as_mut().unwrap();
+        training.snapshot = Some(digest(66));
+        training.not_worse_than = Some(object(
+            json!({"version": "heart-1", "bundle": digest(bundle), "margin": "0.1"}),
+        ));
+        house.settle();
+        house.plan("promote").summary.clone()
+    };
+    let summary = summary_with(67);
+    for shown in [
+        format!(
+            "snapshot {}, which its spec names in place of reading ConfigMap heart-disease",
+            digest(66).short()
+        ),
+        format!(
+            "that of heart-1 (bundle {}), a bundle that is not known as one of heart-1",
+            digest(67).short()
+        ),
+    ] {
+        assert!(summary.contains(&shown), "{shown} is not in {summary}");
+    }
+    let summary = summary_with(1);
+    assert!(!summary.contains("not known"), "{summary}");
+}
+
+#[test]
+fn a_version_that_was_changed_after_its_retraining_made_it_is_not_covered_by_the_approval() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.approve("retrain", "alice");
+    let made = house.versions.last_mut().unwrap();
+    made.metadata.generation = Some(2);
+    changed_by(made, &["eve"]);
+    super::gates(&mut house, "True");
+    assert_eq!(house.serves(), ["heart-1"]);
+}
+
 #[test]
 fn what_a_plan_shows_is_what_its_digest_is_over() {
-    let changes: [(&str, Change<'_>); 9] = [
+    let changes: [(&str, Change<'_>); 10] = [
+        ("generation", &|plan| {
+            plan.version.as_mut().unwrap().generation += 1
+        }),
         ("changed by", &|plan| plan.changed_by = vec!["eve".into()]),
         ("target", &|plan| {
             plan.training.as_mut().unwrap().target.name = "heart-9".into();
