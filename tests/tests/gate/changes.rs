@@ -442,6 +442,7 @@ pub async fn origins(gate: &Gate, tally: &mut Tally) {
         "only Kubernetes and the operator set metadata.finalizers",
         outcome,
     );
+    reports_stay(gate, tally).await;
     let foreground = DeleteParams::foreground();
     let outcome = gate
         .of::<ModelVersion>(&gate.bob)
@@ -493,6 +494,69 @@ pub async fn origins(gate: &Gate, tally: &mut Tally) {
     tally.allowed(
         "the namespace controller takes one away",
         gate.delete::<Model>(&gate.namespace_controller, "kept").await,
+    );
+}
+
+/// What the operator reported on windows is not erased; a report that a user asked for is the user's.
+async fn reports_stay(gate: &Gate, tally: &mut Tally) {
+    let by = By::Policy(ORIGINS);
+    let model = gate.of::<Model>(&gate.operator).get("heart").await.unwrap();
+    let owner = json!([{"apiVersion": "modelward.io/v1alpha1", "kind": "Model", "name": "heart", "uid": model.metadata.uid, "controller": true}]);
+    let mut report = object::<DriftReport>("window-1", &report_spec());
+    report.metadata.owner_references = serde_json::from_value(owner.clone()).unwrap();
+    let made = PostParams::default();
+    let outcome = gate.of::<DriftReport>(&gate.bob).create(&made, &report).await;
+    tally.refused(
+        "bob makes a report of a window",
+        by,
+        "only the operator sets metadata.ownerReferences",
+        outcome,
+    );
+    gate.of::<DriftReport>(&gate.operator)
+        .create(&made, &report)
+        .await
+        .unwrap();
+    // bob has every verb of the group, `end` too.
+    let deleter = Person::impersonated(gate.api, "heidi", &[]);
+    gate.bind_rules(&deleter, json!([{"apiGroups": ["modelward.io"], "resources": ["models", "driftreports"], "verbs": ["get", "list", "delete", "deletecollection"]}]))
+        .await;
+    let words =
+        "the operator made the report window-1 and deletes it once newer ones take its place (reportsKept)";
+    let outcome = gate.delete::<DriftReport>(&deleter, "window-1").await;
+    tally.refused("heidi deletes a report of a window", by, words, outcome);
+    let everything = gate
+        .of::<DriftReport>(&deleter)
+        .delete_collection(
+            &DeleteParams::default(),
+            &kube::api::ListParams::default().fields("metadata.name=window-1"),
+        )
+        .await;
+    tally.refused("heidi deletes all of them", by, words, everything);
+    let dead = json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]}});
+    let outcome = gate
+        .patch::<DriftReport>(&gate.bob, "window-1", dead.clone(), false)
+        .await;
+    tally.refused(
+        "bob gives one to the collector",
+        by,
+        "only the operator sets metadata.ownerReferences",
+        outcome,
+    );
+    let claim = json!({"metadata": {"ownerReferences": owner}});
+    let outcome = gate
+        .patch::<DriftReport>(&gate.bob, "drift-1", claim, false)
+        .await;
+    tally.refused(
+        "bob has his own report owned by the model",
+        by,
+        "makes an object of modelward.io an owner",
+        outcome,
+    );
+    let outcome = gate.patch::<DriftReport>(&gate.bob, "drift-1", dead, false).await;
+    tally.allowed("bob gives his own report an owner of his own", outcome);
+    tally.allowed(
+        "the operator prunes a report",
+        gate.delete::<DriftReport>(&gate.operator, "window-1").await,
     );
 }
 

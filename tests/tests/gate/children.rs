@@ -918,6 +918,20 @@ async fn created(served: &Served, tally: &mut Tally) {
             "",
         ),
         (
+            "a Service that claims the address of another",
+            SERVICE,
+            json!({"metadata": {"name": "w"}, "spec": {"externalIPs": ["10.96.0.10"], "selector": {"app": "mine"}, "ports": [{"port": 80}]}}),
+            IMITATION,
+            "spec.externalIPs of a Service takes the traffic of any address",
+        ),
+        (
+            "a headless Service whose Pods are called heart in its namespace",
+            SERVICE,
+            json!({"metadata": {"name": ns}, "spec": {"clusterIP": "None", "selector": {"app": "mine"}, "ports": [{"port": 80}]}}),
+            NAME,
+            "lets a Pod answer at heart.",
+        ),
+        (
             "a slice with the model's label",
             SLICE,
             json!({"metadata": {"name": "w", "labels": {"modelward.io/model": "heart"}}, "addressType": "IPv4", "endpoints": []}),
@@ -1241,6 +1255,16 @@ async fn daily_work(gate: &Gate, served: &Served, tally: &mut Tally) {
         tally.allowed(
             &format!("eve sets {what}"),
             kind.patch(eve, ns, name, patch).await,
+        );
+    }
+    let long = json!({"metadata": {"annotations": {"long": "x".repeat(32_764)}}});
+    for kind in [DEPLOYMENT, POD] {
+        let name = if kind.1 == "Pod" { "heart-p1" } else { "heart" };
+        tally.refused(
+            &format!("eve leaves no room for annotations of the {}", kind.1),
+            By::Policy(CHILDREN),
+            "may have 32768 characters in all",
+            kind.patch(eve, ns, name, long.clone()).await,
         );
     }
     let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "x"}]}});

@@ -230,21 +230,17 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
         } else {
             json!(value)
         };
-        gate.patch::<ModelVersion>(
-            &gate.bob,
-            "heart-2",
-            json!({"metadata": {"annotations": {CONFIRM_DELETE: value}}}),
-            false,
-        )
-        .await
-        .unwrap();
+        let annotate = json!({"metadata": {"annotations": {CONFIRM_DELETE: value}}});
+        gate.patch::<ModelVersion>(&gate.bob, "heart-2", annotate, false)
+            .await
     };
+    let words = "modelward.io/confirm-delete is the uid of the version that may be deleted, and has no effect otherwise. Type: kubectl annotate";
     for value in ["true", "heart-2", "", &uid[..35]] {
-        confirm(value).await;
-        let outcome = gate.delete::<ModelVersion>(&gate.bob, "heart-2").await;
-        tally.refused(&format!("a confirmation that says {value:?}"), by, &how, outcome);
+        let outcome = confirm(value).await;
+        tally.refused(&format!("a confirmation that says {value:?}"), by, words, outcome);
     }
-    confirm(REMOVED).await;
+    let outcome = gate.delete::<ModelVersion>(&gate.bob, "heart-2").await;
+    tally.refused("bob deletes what he has not confirmed", by, &how, outcome);
     let absent = json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": "00000000-0000-0000-0000-000000000000"}]}});
     let outcome = gate
         .patch::<ModelVersion>(&gate.bob, "heart-2", absent.clone(), false)
@@ -306,7 +302,7 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "bob gives a version that answers nothing to the collector",
         By::Policy(ORIGINS),
-        "only the operator sets metadata.ownerReferences of a ModelVersion or Model, also at its creation",
+        "only the operator sets metadata.ownerReferences of a ModelVersion, a Model and a report on a window, also at its creation",
         outcome,
     );
     tally.allowed(
