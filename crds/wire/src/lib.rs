@@ -31,7 +31,7 @@ pub use report::{
 };
 pub use result::{
     GateResult, JobResult, JobStage, MetricValue, Progress, RESULT_FORMAT, SourceRecord,
-    TERMINATION_MESSAGE_LIMIT, Verdict, Violation,
+    TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use statement::{ArtifactStatement, BUNDLE_STATEMENT, SNAPSHOT_STATEMENT, Stated};

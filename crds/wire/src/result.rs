@@ -172,15 +172,9 @@ impl JobResult {
     }
 
     /// The result with its longest parts cut, for a termination message:
-    /// the first five violations, and texts of at most 240 characters.
+    /// the first five violations, the first nine sources, and texts of at most 240 characters.
     #[must_use]
     pub fn abridged(&self) -> Self {
-        let cut = |text: &str| -> String {
-            if text.chars().count() <= 240 {
-                return text.to_owned();
-            }
-            text.chars().take(239).chain(std::iter::once('…')).collect()
-        };
         let mut short = self.clone();
         short.message = cut(&self.message);
         short.violations.truncate(5);
@@ -188,11 +182,23 @@ impl JobResult {
             violation.message = cut(&violation.message);
             violation.column = cut(&violation.column);
         }
-        // As many as a spec may have.
-        short.sources.truncate(9);
-        for source in &mut short.sources {
-            source.name = cut(&source.name);
-        }
+        short.sources = abridged_sources(&self.sources);
         short
     }
+}
+
+/// Sources as a termination message has them.
+pub fn abridged_sources(sources: &[SourceRecord]) -> Vec<SourceRecord> {
+    let abridged = |source: &SourceRecord| SourceRecord {
+        name: cut(&source.name),
+        ..source.clone()
+    };
+    sources.iter().take(9).map(abridged).collect()
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= 240 {
+        return text.to_owned();
+    }
+    text.chars().take(239).chain(std::iter::once('…')).collect()
 }

@@ -59,6 +59,8 @@ pub struct Context {
     made_jobs: Mutex<HashSet<String>>,
     /// Uids of children that this process deleted to make them again.
     deleted_children: Mutex<HashSet<String>>,
+    /// Names for Secrets with keys that are not made yet, by uid of the Model: a refusal names the same Secret each time.
+    key_names: Mutex<HashMap<String, String>>,
     /// Asks every model through its Service.
     pub(crate) prober: Prober,
     /// All models, once they are watched.
@@ -103,6 +105,7 @@ impl Context {
             turns,
             made_jobs: Mutex::default(),
             deleted_children: Mutex::default(),
+            key_names: Mutex::default(),
             prober,
             models: OnceLock::new(),
             upgrading: Mutex::default(),
@@ -282,6 +285,22 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         deleted.remove(uid)
+    }
+
+    /// The name for the Secret with the keys of a model: drawn once, and again after [`Context::forget_key_name`].
+    pub(crate) fn key_name(&self, model: &Model) -> String {
+        let mut names = self.key_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let draw = || format!("{}-{:08x}-modelward", model.name_any(), rand::random::<u32>());
+        names
+            .entry(model.uid().unwrap_or_default())
+            .or_insert_with(draw)
+            .clone()
+    }
+
+    /// Forgets that name: its Secret is recorded, or an object that is not ours has it.
+    pub(crate) fn forget_key_name(&self, model: &Model) {
+        let mut names = self.key_names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.remove(&model.uid().unwrap_or_default());
     }
 
     /// Notes that this process made the Job of this uid.

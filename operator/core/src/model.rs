@@ -786,7 +786,11 @@ fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: Timestamp) -
         return Rollout::Underway("the Deployment is being made".to_owned());
     };
     if seen.routes.as_deref() != Some(&serve.routes.name) || !seen.observed {
-        return Rollout::Underway("the Deployment is being changed".to_owned());
+        let words = "the Deployment is being changed";
+        return Rollout::Underway(match &seen.failure {
+            Some(failure) => format!("{words}; {failure}"),
+            None => words.to_owned(),
+        });
     }
     let (least, available, wanted) = (least(&serve.serving), seen.available, seen.wanted);
     // It takes every Pod to become what serves. After that the autoscaler adds and removes some, and enough are enough.

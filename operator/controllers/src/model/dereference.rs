@@ -237,8 +237,13 @@ pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
             let updated = updated.or(condition.last_transition_time.as_ref());
             updated.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
         });
+    // The second one is all that says why the Deployment's new spec is not looked at.
     let failure = conditions()
-        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
+        .find(|condition| {
+            (condition.type_ == "ReplicaFailure" && condition.status == "True")
+                || (condition.type_ == "Progressing"
+                    && condition.reason.as_deref() == Some("ReplicaSetCreateError"))
+        })
         .map(|condition| condition.message.clone().unwrap_or_default());
     DeploymentSeen {
         routes: spec.and_then(|spec| routes_of(spec.template.spec.as_ref()?)),

@@ -480,25 +480,32 @@ fn recorded_key(model: &Model) -> Option<&ChildReference> {
 }
 
 /// Makes sure of the Secret with the key of prediction ids and the one of synthetic traffic, and notes it on the record. The
-/// operator may create Secrets and can read none, so it relies on no Secret that it did not make itself: the name is a new one
-/// each time, and is noted with the uid before anything uses it.
+/// operator may create Secrets and can read none, so it relies on no Secret that it did not make itself: the name is drawn at
+/// random, and is noted with the uid before anything uses it.
 async fn ensure_key(ctx: &Context, namespace: &str, model: Model) -> Result<Model, Box<(Model, Error)>> {
     let name = match recorded_key(&model) {
         // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
         Some(_) if !may_lack_its_key(&model) => return Ok(model),
         Some(recorded) => recorded.name.clone(),
-        None => format!("{}-{:08x}-modelward", model.name_any(), rand::random::<u32>()),
+        None => ctx.key_name(&model),
     };
     let made = match make_key(ctx, namespace, &model, &name).await {
         Ok(Some(made)) => made,
         Ok(None) => return Ok(model),
-        Err(error) => return Err(Box::new((model, error))),
+        Err(error) => {
+            if error.code() == Some(409) {
+                ctx.forget_key_name(&model);
+            }
+            return Err(Box::new((model, error)));
+        }
     };
     let mut status = model.status.clone().unwrap_or_default();
     status.key_secret = Some(name);
     status.children.retain(|child| child.kind != "Secret");
     status.children.insert(0, made);
     let written = apply::status(ctx, &model, model.status.as_ref(), &status).await;
+    // Made and not recorded: nothing uses it, and the next one has another name.
+    ctx.forget_key_name(&model);
     match written {
         Ok(written) => Ok(written.unwrap_or(model)),
         Err(error) => Err(Box::new((model, error))),

@@ -237,7 +237,7 @@ fn a_version_that_was_changed_after_its_retraining_made_it_is_not_covered_by_the
 fn what_a_plan_shows_is_what_its_digest_is_over() {
     let changes: [(&str, Change<'_>); 10] = [
         ("generation", &|plan| {
-            plan.version.as_mut().unwrap().generation += 1
+            plan.version.as_mut().unwrap().generation += 1;
         }),
         ("changed by", &|plan| plan.changed_by = vec!["eve".into()]),
         ("target", &|plan| {
