@@ -182,8 +182,7 @@ fn absent(dataset: &Dataset, path: &Path) -> SourceError {
         return SourceError::NotFound {
             name: format!("ConfigMap {name}, key {key}"),
             reason: format!(
-                "this namespace has no such ConfigMap, or it has no such key; `kubectl describe configmap {name}` lists \
-                 its keys, `kubectl create configmap {name} --from-file={key}=FILE` makes it"
+                "no such ConfigMap or key in this namespace: kubectl create configmap {name} --from-file={key}=FILE"
             ),
         };
     }

@@ -196,6 +196,16 @@ fn check_columns(columns: &[String], format: &CsvFormat, quote: Quote, violation
         violations.push(violation("", "TooManyColumns", message, 1, None));
         return;
     }
+    // Names of columns are no numbers: this looks like the first row of data.
+    let is_data = format.header
+        && columns
+            .iter()
+            .all(|name| name.is_empty() || name == "?" || name.parse::<f64>().is_ok());
+    let hint = if is_data {
+        "; where the first row is data, set dataset.csv.header: false and name the columns in dataset.csv.columns"
+    } else {
+        ""
+    };
     for (index, name) in columns.iter().enumerate() {
         if name.is_empty() {
             let message = format!(
@@ -206,10 +216,13 @@ fn check_columns(columns: &[String], format: &CsvFormat, quote: Quote, violation
             violations.push(violation("", "Header", message, 1, None));
         } else if columns[..index].contains(name) {
             let (name, message) = match quote {
-                Quote::Yes => (name.as_str(), "the header names this column twice".to_owned()),
+                Quote::Yes => (name.as_str(), format!("the header names this column twice{hint}")),
                 Quote::No => (
                     "",
-                    format!("column {} of the header has the name of another one", index + 1),
+                    format!(
+                        "column {} of the header has the name of another one{hint}",
+                        index + 1
+                    ),
                 ),
             };
             violations.push(violation(name, "Header", message, 1, None));
