@@ -207,6 +207,8 @@ pub struct Decision {
     pub propose: Option<Proposed>,
     /// When to look again though nothing has happened.
     pub again: Option<Timestamp>,
+    /// Whether the record may go: no version is left, and it says nothing that has to be kept.
+    pub is_empty: bool,
 }
 
 /// What should be there to serve.
@@ -328,11 +330,23 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
         _ => None,
     };
     Decision {
+        is_empty: is_empty(model, &status, world),
         status,
         serve,
         propose,
         again,
     }
+}
+
+/// A name that a version took by mistake is free again once that version is gone. What ever served or was decided on stays.
+fn is_empty(model: &Model, status: &ModelStatus, world: &World) -> bool {
+    world.versions.is_empty()
+        && world.actions.is_empty()
+        && status.history.is_empty()
+        && status.newest_routed.is_none()
+        && status.routes.is_empty()
+        && status.children.is_empty()
+        && !model.spec.paused
 }
 
 /// What the record says about one of the model's versions.

@@ -461,13 +461,17 @@ pub async fn origins(gate: &Gate, tally: &mut Tally) {
 
     // --- ending a model for good
     let by = By::Policy(MODELS);
-    for name in ["ended", "kept"] {
+    for name in ["ended", "kept", "mistyped"] {
         let model = object::<Model>(name, &json!({}));
         gate.of::<Model>(&gate.operator)
             .create(&made, &model)
             .await
             .unwrap();
     }
+    let served = json!({"history": [{"version": "kept-1", "uid": uid, "digest": digest(1), "since": "2026-01-01T00:00:00Z"}]});
+    gate.write_status::<Model>(&gate.operator, "kept", served, false)
+        .await
+        .unwrap();
     let words = "To stop serving, delete the ModelVersions of the model. Ending the model for good takes the verb end on models.modelward.io in namespace";
     let deleter = Person::impersonated(gate.api, "frank", &[]);
     let ender = Person::impersonated(gate.api, "grace", &[]);
@@ -487,6 +491,16 @@ pub async fn origins(gate: &Gate, tally: &mut Tally) {
         .delete_collection(&DeleteParams::default(), &kube::api::ListParams::default())
         .await;
     tally.refused("frank ends all models", by, words, all);
+    tally.refused(
+        "frank ends one that never served",
+        by,
+        words,
+        gate.delete::<Model>(&deleter, "mistyped").await,
+    );
+    tally.allowed(
+        "the operator deletes the record of a model that never served",
+        gate.delete::<Model>(&gate.operator, "mistyped").await,
+    );
     tally.allowed(
         "grace ends the one that she may",
         gate.delete::<Model>(&ender, "ended").await,

@@ -387,8 +387,12 @@ pub async fn the_operators_work(gate: &Gate, tally: &mut Tally) {
         )
         .await;
     tally.allowed("the garbage collector changes the owners of a Model", outcome);
+    let served = json!({"history": [{"version": "stroke-1", "uid": "u", "digest": digest(1), "since": "2026-01-01T00:00:00Z"}]});
+    gate.write_status::<Model>(operator, "stroke", served, false)
+        .await
+        .unwrap();
     tally.refused(
-        "the operator deletes a Model",
+        "the operator deletes the record of a model that served",
         By::Policy(MODELS),
         "the record of the Model stroke is kept: it says what served and who approved it",
         gate.delete::<Model>(operator, "stroke").await,

@@ -60,6 +60,10 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     let (mut world, pods) = dereference::world(&ctx, &model, &versions).await?;
     world.answer = ctx.prober.answer(&namespace, &name);
     let decision = model::decide(&model, &world, ctx.now());
+    if decision.is_empty {
+        apply::delete(&ctx, &namespace, &model).await?;
+        return Ok(Action::await_change());
+    }
     let mut model = disown(&ctx, &namespace, model, &versions).await?;
     let settled = is_ready(&model) && !routes_changed(&model, &decision);
 

@@ -85,6 +85,19 @@ async fn invalid_data_is_terminal_and_corrected_data_is_read_anew() -> Result<()
 }
 
 #[tokio::test]
+async fn the_name_of_a_model_that_never_served_is_free_again_once_its_versions_are_gone() -> Result<()> {
+    let house = House::open().await?;
+    house.delete::<ConfigMap>("heart-disease").await?;
+    house.apply_version("heart-1").await?;
+    house
+        .wait_says("heart-1", types::DATA_VALID, "False", "DatasetNotFound")
+        .await?;
+    house.model_says(types::READY, "False", "NoVersion").await?;
+    house.delete::<ModelVersion>("heart-1").await?;
+    house.wait_gone::<Model>("heart").await
+}
+
+#[tokio::test]
 async fn a_key_that_is_missing_is_waited_for() -> Result<()> {
     let house = House::open().await?;
     let result = JobResult::new(

@@ -181,6 +181,22 @@ fn bad_file(routes: &str) -> Refusal {
 // === which version ===
 
 #[test]
+fn the_record_of_a_model_that_never_served_goes_with_its_last_version() {
+    let mut model = model();
+    assert!(!step(&mut model, &world([not_passed(1)]), 10).is_empty);
+    assert!(step(&mut model, &world([]), 20).is_empty);
+    model.spec.paused = true;
+    assert!(!step(&mut model, &world([]), 30).is_empty);
+}
+
+#[test]
+fn the_record_of_a_model_that_served_stays() {
+    let mut model = model();
+    step(&mut model, &world([seen(1)]), 10);
+    assert!(!step(&mut model, &world([]), 20).is_empty);
+}
+
+#[test]
 fn nothing_serves_before_a_version_passed_its_gates() {
     let mut model = model();
     let decision = step(&mut model, &world([not_passed(1)]), 10);
