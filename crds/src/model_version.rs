@@ -614,8 +614,16 @@ pub enum Access {
 }
 
 /// What a Pod asks for and may use.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.limits.memory) || quantity(self.limits.memory).compareTo(quantity('64Mi')) >= 0")
+    .message("limits.memory must be at least 64Mi, which a Pod that serves needs to start"))]
+#[x_kube(validation = Rule::new("quantity(has(self.requests.memory) ? self.requests.memory : '64Mi')\
+    .compareTo(quantity(has(self.limits.memory) ? self.limits.memory : '512Mi')) <= 0")
+    .message("requests.memory (64Mi where it is absent) must be at most limits.memory (512Mi where it is absent)"))]
+#[x_kube(validation = Rule::new("!has(self.limits.cpu) || \
+    quantity(has(self.requests.cpu) ? self.requests.cpu : '100m').compareTo(quantity(self.limits.cpu)) <= 0")
+    .message("requests.cpu (100m where it is absent) must be at most limits.cpu"))]
 pub struct ResourceBounds {
     /// What the scheduler sets aside. Defaults: cpu 100m, memory 64Mi.
     #[serde(default)]

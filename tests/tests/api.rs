@@ -150,6 +150,21 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             json!({"access": "Open", "replicas": {"min": 5, "max": 2}}),
             "min must be at most max",
         ),
+        (
+            "/spec/serving",
+            json!({"access": "Open", "resources": {"limits": {"memory": "8Mi"}}}),
+            "limits.memory must be at least 64Mi",
+        ),
+        (
+            "/spec/serving",
+            json!({"access": "Open", "resources": {"requests": {"memory": "2Gi"}}}),
+            "must be at most limits.memory (512Mi where it is absent)",
+        ),
+        (
+            "/spec/serving",
+            json!({"access": "Open", "resources": {"limits": {"cpu": "50m"}}}),
+            "requests.cpu (100m where it is absent) must be at most limits.cpu",
+        ),
         ("/spec/model", json!("Heart"), "should match"),
         (
             "/metadata/name",
