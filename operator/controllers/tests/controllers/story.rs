@@ -819,6 +819,24 @@ async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
     house.wait_gone::<Deployment>("heart").await?;
     house.wait_gone::<ConfigMap>(&routes).await?;
     house.delete::<ModelVersion>("heart-1").await?;
+    // A Job without a Pod is explained by Events. The record of a model of which no version served goes.
+    house.played.jobs(|_| JobEnd::NoPod);
+    let mut mistyped = version("hart-1");
+    mistyped["spec"]["model"] = "hart".into();
+    house.create::<ModelVersion>(mistyped).await?;
+    // A call is noted once its answer is there, which may be after what it did is seen.
+    let uses = async |group: &str, resource: &str, verb: &str| {
+        let right = (group.to_owned(), resource.to_owned(), verb.to_owned());
+        until(&format!("{verb} {resource} to be used"), async || {
+            Ok(house.calls.rights().contains(&right).then_some(()))
+        })
+        .await
+    };
+    uses("", "events", "list").await?;
+    house.wait("hart", "made", |_: &Model| true).await?;
+    house.delete::<ModelVersion>("hart-1").await?;
+    house.wait_gone::<Model>("hart").await?;
+    uses("modelward.io", "models", "delete").await?;
 
     let used = house.calls.rights();
     let mut surplus = Vec::new();
