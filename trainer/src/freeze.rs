@@ -307,7 +307,7 @@ mod tests {
             "{message}"
         );
         assert!(
-            message.contains("kubectl describe configmap heart-disease"),
+            message.contains("kubectl create configmap heart-disease --from-file=cleveland.csv=FILE"),
             "{message}"
         );
         assert!(!message.contains(temp.path().to_str().unwrap()), "{message}");
