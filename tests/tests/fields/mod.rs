@@ -320,6 +320,23 @@ impl Table {
         self.wrong.extend(other.wrong);
     }
 
+    /// Prints what came of the edits, for `make attack` to sum up, and fails where one had an effect. `refused` is what was
+    /// to become of them.
+    pub fn conclude(&self, refused: Outcome) {
+        println!("{} attacks had an effect", self.wrong.len());
+        println!(
+            "{} attacks refused, {} honest uses allowed",
+            self.total(refused),
+            self.total(Outcome::Listed)
+        );
+        assert!(
+            self.wrong.is_empty(),
+            "{} had an effect: {:#?}",
+            self.wrong.len(),
+            self.wrong
+        );
+    }
+
     pub fn total(&self, outcome: Outcome) -> usize {
         let rows = self.rows.values();
         rows.map(|row| row.1.get(&outcome).copied().unwrap_or_default())

@@ -47,18 +47,7 @@ async fn no_field_of_a_child_is_edited_by_a_person_where_the_policies_stand() {
     }
     println!("{table}");
     println!("{:.0} s", begun.elapsed().as_secs_f64());
-    println!("{} attacks had an effect", table.wrong.len());
-    println!(
-        "{} attacks refused, {} honest uses allowed",
-        table.total(Outcome::Policy),
-        table.total(Outcome::Listed)
-    );
-    assert!(
-        table.wrong.is_empty(),
-        "{} were let in: {:#?}",
-        table.wrong.len(),
-        table.wrong
-    );
+    table.conclude(Outcome::Policy);
     // A walker that finds few fields, or whose values validation refuses, proves little.
     assert!(table.total(Outcome::Policy) > 1_000, "{table}");
 }

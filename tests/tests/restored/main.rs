@@ -71,18 +71,7 @@ async fn every_field_of_a_child_is_put_back_where_the_policies_are_off() {
         slowest.as_secs_f64(),
         begun.elapsed().as_secs_f64()
     );
-    println!("{} attacks had an effect", table.wrong.len());
-    println!(
-        "{} attacks refused, {} honest uses allowed",
-        table.total(Outcome::PutBack),
-        table.total(Outcome::Listed)
-    );
-    assert!(
-        table.wrong.is_empty(),
-        "{} stayed: {:#?}",
-        table.wrong.len(),
-        table.wrong
-    );
+    table.conclude(Outcome::PutBack);
     assert!(table.total(Outcome::PutBack) > 500, "{table}");
 }
 

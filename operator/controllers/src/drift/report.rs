@@ -135,18 +135,19 @@ async fn propose(
     };
     let reports = reports_of(ctx, namespace, &model.name_any()).await?;
     let actions = actions_of(ctx, namespace, &model.name_any()).await?;
+    let now = ctx.now();
     let world = World {
         report: &report,
         model: &model,
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
-        settled_until: drift::settled_until(version, ctx.now()),
+        settled_until: drift::settled_until(version, now),
         reports: &reports,
         actions: &actions,
         drifting: drifting(ctx, namespace).await?,
         retrainings: retrainings(ctx, namespace).await?,
         policy: &ctx.config.policy,
     };
-    match drift::propose(&world, ctx.now()) {
+    match drift::propose(&world, now) {
         Decision::Nothing => {}
         Decision::Wait => return Ok(Some(SOON)),
         Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await?,

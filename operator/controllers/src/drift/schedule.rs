@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::controller::Action};
 use modelward_core::drift::{self, DueWindow};
-use modelward_crds::{
-    DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, labels,
-};
+use modelward_crds::{DriftReport, DriftReportSpec, FIELD_MANAGER, Model, labels};
 
 use super::{RESYNC, actions_of, reports_of, until, version_named};
 use crate::{Context, Error, apply, backoff::jittered, run::Guarded};
@@ -122,15 +120,11 @@ async fn prune(ctx: &Context, namespace: &str, model: &Model, reports: &[DriftRe
 
 /// Features that drifted in the newest window that had enough rows. Too few rows say nothing, so they change nothing.
 fn drifted(model: &Model, reports: &[DriftReport]) -> Option<usize> {
-    let tells = |status: &&DriftReportStatus| {
-        matches!(status.verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
-    };
     let newest = reports
         .iter()
-        .filter(|report| drift::is_scheduled(report, model))
-        .filter_map(|report| Some((report.spec.end_time.0, report.status.as_ref().filter(tells)?)))
-        .max_by_key(|(end, _)| *end);
-    let (_, status) = newest?;
+        .filter(|report| drift::is_scheduled(report, model) && drift::has_enough_rows(report))
+        .max_by_key(|report| report.spec.end_time.0)?;
+    let status = newest.status.as_ref()?;
     let names: std::collections::BTreeSet<_> = status.features.iter().map(|feature| &feature.name).collect();
     Some(names.len())
 }

@@ -305,7 +305,8 @@ fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 
 // === words and parts ===
 
-fn has_enough_rows(report: &DriftReport) -> bool {
+/// Whether the window of a report had enough rows for a verdict on its drift.
+pub fn has_enough_rows(report: &DriftReport) -> bool {
     let verdict = report.status.as_ref().and_then(|status| status.verdict);
     matches!(verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
 }
