@@ -418,10 +418,12 @@ async fn rests_while_a_limit_range_refuses_pods_that_serve() -> Result<()> {
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
     limit_range(&house).await?;
-    for pod in house.all::<Pod>().list(&ListParams::default()).await? {
-        let now = DeleteParams::default().grace_period(0);
-        house.all::<Pod>().delete(&pod.name_any(), &now).await?;
-    }
+    // In one call: a Pod that ends between a list and its own deletion would be an error here.
+    let now = DeleteParams::default().grace_period(0);
+    house
+        .all::<Pod>()
+        .delete_collection(&now, &ListParams::default())
+        .await?;
     house
         .wait("heart", "telling why", |model: &Model| {
             let status = model.status.clone().unwrap_or_default();
