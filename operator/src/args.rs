@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_controllers::{Config, ProberConfig};
 use modelward_core::{children::IgnoreRule, policy::Policy};
 use modelward_ledger::{MigrateConfig, Quotas};
@@ -102,6 +103,10 @@ pub struct RunArgs {
     /// Ranges of addresses that trainers read no dataset from, such as those of the cluster's Services and Pods.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
+    /// What the Pod of a Job asks for and may use, as JSON.
+    #[arg(long, env = "MODELWARD_TRAINER_RESOURCES", value_parser = resources,
+        default_value = r#"{"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}"#)]
+    pub trainer_resources: ResourceRequirements,
     /// How many versions of one namespace may be trained at once
     #[arg(long, env = "MODELWARD_JOBS_PER_NAMESPACE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_per_namespace: u16,
@@ -212,6 +217,7 @@ impl RunArgs {
             training_deadline_seconds: self.training_deadline_seconds,
             allow_sources: self.allow_sources.clone(),
             deny_sources: self.deny_sources.clone(),
+            trainer_resources: self.trainer_resources.clone(),
             jobs: modelward_core::queue::Limits {
                 per_namespace: self.jobs_per_namespace.into(),
                 cluster: self.jobs_cluster.into(),
@@ -234,6 +240,10 @@ fn ignore_rules(text: &str) -> Result<IgnoreRules, String> {
     serde_json::from_str(text)
         .map(IgnoreRules)
         .map_err(|error| error.to_string())
+}
+
+fn resources(text: &str) -> Result<ResourceRequirements, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn policy(text: &str) -> Result<Policy, String> {
@@ -302,17 +312,34 @@ mod tests {
         assert_eq!(named, known);
     }
 
+    const RUN: [&str; 6] = [
+        "modelward-operator",
+        "run",
+        "--trainer-image",
+        "t",
+        "--inference-image",
+        "i",
+    ];
+
+    #[test]
+    fn the_resources_of_jobs_can_be_set_and_have_a_default() {
+        let parse = |more: &[&str]| {
+            let args = Args::try_parse_from(RUN.iter().chain(more));
+            let Command::Run(args) = args.unwrap().command else {
+                unreachable!("run was asked for")
+            };
+            args.config().trainer_resources
+        };
+        assert_eq!(parse(&[]).limits.unwrap()["memory"].0, "2Gi");
+        let set = parse(&["--trainer-resources", r#"{"limits": {"memory": "4Gi"}}"#]);
+        assert_eq!(set.limits.unwrap()["memory"].0, "4Gi");
+        let error = Args::try_parse_from(RUN.into_iter().chain(["--trainer-resources", "4Gi"]));
+        assert!(error.unwrap_err().to_string().contains("--trainer-resources"));
+    }
+
     #[test]
     fn a_range_of_sources_that_is_none_is_refused_by_name() {
-        let run = [
-            "modelward-operator",
-            "run",
-            "--trainer-image",
-            "t",
-            "--inference-image",
-            "i",
-        ];
-        let parse = |ranges: &str| Args::try_parse_from(run.into_iter().chain(["--deny-sources", ranges]));
+        let parse = |ranges: &str| Args::try_parse_from(RUN.into_iter().chain(["--deny-sources", ranges]));
         let Command::Run(args) = parse("10.96.0.0/12,fd00:10:96::/112").unwrap().command else {
             unreachable!("run was asked for")
         };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_core::{children::IgnoreRule, policy::Policy, queue::Limits};
 use modelward_wire::Networks;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub allow_sources: Networks,
     /// Ranges that trainers read no dataset from, beside those that they refuse by themselves.
     pub deny_sources: Networks,
+    /// What the Pod of a Job asks for and may use.
+    pub trainer_resources: ResourceRequirements,
     /// How many versions may be trained at once.
     pub jobs: Limits,
     /// Risks, quorums and guard rails.

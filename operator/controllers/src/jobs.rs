@@ -223,7 +223,9 @@ pub(crate) async fn seen(
     uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
     let events = crate::pods::events(ctx, namespace, &uids).await;
     let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, ctx.now());
-    Ok(hindrance.map_or(JobSeen::Starting, JobSeen::Hindered))
+    Ok(hindrance.map_or(JobSeen::Starting, |found| {
+        JobSeen::Hindered(explained(found, &pods, stage))
+    }))
 }
 
 /// Puts the `ConfigMap` that a Job under way reads back where another writer changed or deleted it: its Pod may start again.
@@ -549,7 +551,7 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
                                 {"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()},
                                 {"name": "TMPDIR", "value": "/work"},
                             ],
-                            "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+                            "resources": config.trainer_resources,
                             "securityContext": container_security(),
                             "volumeMounts": mounts,
                         }],
@@ -744,19 +746,33 @@ async fn checked(
 
 /// How a Job ended whose program left no result: by the program itself, or by what it depends on.
 fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobSeen {
-    let unreachable = pods
-        .iter()
-        .filter_map(|pod| parse(pods::end_of(pod, CONTAINER)?.message.as_deref()?, stage))
-        .find(|result| result.verdict == Verdict::Unreachable);
-    let hindrance = match unreachable {
-        Some(result) => Hindrance::new(Cause::Unreachable, result.message),
-        None => why(),
-    };
+    let hindrance = unreachable(pods, stage).unwrap_or_else(|| explained(why(), pods, stage));
     if hindrance.cause.is_infrastructure() {
         JobSeen::Interrupted(hindrance)
     } else {
         JobSeen::Failed(hindrance)
     }
+}
+
+/// What a Pod of the Job could not reach, in the trainer's words.
+fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
+    let mut results = pods
+        .iter()
+        .filter_map(|pod| parse(pods::end_of(pod, CONTAINER)?.message.as_deref()?, stage));
+    let result = results.find(|result| result.verdict == Verdict::Unreachable)?;
+    Some(Hindrance::new(Cause::Unreachable, result.message))
+}
+
+/// A hindrance with what a user can do about it, where Kubernetes' words do not say so.
+fn explained(hindrance: Hindrance, pods: &[Pod], stage: JobStage) -> Hindrance {
+    let remedy = match hindrance.cause {
+        // The Pod ended and the Job makes another: what it printed is the trainer's result, and no text.
+        Cause::Failed => return unreachable(pods, stage).unwrap_or(hindrance),
+        Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",
+        Cause::Refused => "where its size is refused, the Helm value trainer.resources changes it",
+        _ => return hindrance,
+    };
+    Hindrance::new(hindrance.cause, format!("{}; {remedy}", hindrance.message))
 }
 
 /// The Pods that the Job controller made for this Job, newest first.

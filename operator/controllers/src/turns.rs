@@ -149,6 +149,16 @@ impl Turns {
         self.set(uid, None);
     }
 
+    /// Takes a version that waits out of the queue until it asks again; one that has a Job keeps its place.
+    pub(crate) fn pass(&self, uid: &str) {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = entries.present.get(uid).map(|entry| entry.state) == Some(State::Waits);
+        drop(entries);
+        if waits {
+            self.leave(uid);
+        }
+    }
+
     /// Takes a deleted version out of the queue for good: a reconcile of it that is still under way does not bring it back.
     pub(crate) fn bury(&self, uid: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -364,6 +374,27 @@ mod tests {
         turns.bury("a");
         turns.note(&first, first.status.as_ref().unwrap());
         assert_eq!(turns.ask(&second, NOW), Turn::Now);
+    }
+
+    #[tokio::test]
+    async fn a_version_that_cannot_be_reconciled_does_not_take_the_turn_of_another() {
+        let turns = one_at_a_time();
+        let mut woken = Box::pin(turns.woken());
+        turns.seed(watched(Vec::new())).await;
+        let [first, second, third] = ["a", "b", "c"].map(|name| version(name, &json!({})));
+        assert_eq!(turns.ask(&first, NOW), Turn::Now);
+        assert!(matches!(turns.ask(&second, NOW), Turn::Later(_)));
+        assert!(matches!(turns.ask(&third, NOW), Turn::Later(_)));
+        turns.leave("a");
+        assert_eq!(woken.next().await.unwrap().name, "b");
+        turns.pass("b");
+        assert_eq!(woken.next().await.unwrap().name, "c");
+        assert_eq!(turns.ask(&third, NOW), Turn::Now);
+        turns.pass("c");
+        assert!(
+            matches!(turns.ask(&second, NOW), Turn::Later(_)),
+            "c keeps its place"
+        );
     }
 
     #[tokio::test]

@@ -1078,6 +1078,11 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
         return match rollout {
             Rollout::Nothing(_) => Verdict::fails(kind, reasons::NO_VERSION, "no version serves"),
             Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, reason, words.clone()),
+            Rollout::Underway(words) => Verdict::fails(
+                kind,
+                reasons::ROLLOUT_IN_PROGRESS,
+                format!("the first version is being rolled out: {words}"),
+            ),
             _ => Verdict::fails(
                 kind,
                 reasons::ROLLOUT_IN_PROGRESS,

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::order::Place;
 
+/// So many of the versions that hold a place and do not run are named in a message.
+const HINDERED_NAMED: usize = 4;
+
 /// How many versions may have a Job at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -61,6 +64,8 @@ pub struct Wait {
     pub before: usize,
     /// The version of the same model that is trained first, by name.
     pub after: Option<String>,
+    /// Versions of its namespace that have a Job whose Pod does not run, by name, where their places are what it waits for.
+    pub hindered: Vec<String>,
     /// No version that has a Job keeps it waiting: those before it get theirs, or are refused, in a moment.
     pub soon: bool,
 }
@@ -85,13 +90,27 @@ impl Wait {
         if let Some(after) = &self.after {
             return format!("Queued: {after} of the same model is trained first");
         }
-        match self.before {
+        let queued = match self.before {
             0 => "Queued: it is the next one in this namespace".to_owned(),
             before @ 1..10 => format!("Queued: {before} before it in this namespace"),
             10..100 => "Queued: more than 10 before it in this namespace".to_owned(),
             100..1000 => "Queued: more than 100 before it in this namespace".to_owned(),
             _ => "Queued: more than 1000 before it in this namespace".to_owned(),
+        };
+        let named = self.hindered.iter().take(HINDERED_NAMED).cloned();
+        let named: Vec<_> = named.collect();
+        let more = match self.hindered.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if named.is_empty() {
+            return queued;
         }
+        format!(
+            "{queued}; places are taken by versions whose Pods do not run: {}{more}; their conditions say why, and \
+             deleting one frees its place",
+            named.join(", ")
+        )
     }
 }
 
@@ -170,12 +189,30 @@ pub fn turn<'a>(
         })
         .min_by_key(|(_, entry)| (entry.state == State::Waits, entry.place.clone()))
         .map(|(_, entry)| entry.name.clone());
+    let of_this_namespace: Vec<_> = of_namespace().collect();
+    let full = of_this_namespace
+        .iter()
+        .filter(|(_, entry)| entry.state != State::Waits)
+        .count()
+        >= limits.per_namespace;
+    let mut hindered: Vec<_> = of_this_namespace
+        .iter()
+        .filter(|(_, entry)| full && after.is_none() && entry.state == State::Hindered)
+        .map(|(_, entry)| (&entry.place, &entry.name))
+        .collect();
+    hindered.sort();
+    let hindered = hindered.into_iter().map(|(_, name)| name.clone()).collect();
     let settled = entries
         .clone()
         .into_iter()
         .filter(|(other, entry)| *other == uid || matches!(entry.state, State::Runs | State::Hindered));
     let soon = next(settled, limits).contains(&uid);
-    Turn::Later(Wait { before, after, soon })
+    Turn::Later(Wait {
+        before,
+        after,
+        hindered,
+        soon,
+    })
 }
 
 #[cfg(test)]
@@ -342,6 +379,27 @@ mod tests {
         assert_eq!(queue.next(1, 9), [""; 0]);
         assert_eq!(
             queue.words("a/heart-2", 1, 9).unwrap(),
+            "Queued: it is the next one in this namespace; places are taken by versions whose Pods do not run: heart-1; \
+             their conditions say why, and deleting one frees its place"
+        );
+    }
+
+    #[test]
+    fn a_version_that_waits_for_places_names_those_whose_pods_do_not_run_the_oldest_first() {
+        let mut queue = Queue::new().with("a", "own", "own-1", 9, State::Waits);
+        for number in (1..=5).rev() {
+            let name = format!("m{number}-1");
+            queue = queue.with("a", &name, &name, number, State::Hindered);
+        }
+        queue = queue.with("b", "other", "other-1", 1, State::Hindered);
+        let words = queue.words("a/own-1", 5, 20).unwrap();
+        assert!(
+            words.contains("do not run: m1-1, m2-1, m3-1, m4-1 and 1 more;"),
+            "{words}"
+        );
+        // The cluster is full: this namespace has room, and what holds the others' places is theirs to see.
+        assert_eq!(
+            queue.words("a/own-1", 9, 6).unwrap(),
             "Queued: it is the next one in this namespace"
         );
     }

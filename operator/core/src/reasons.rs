@@ -110,6 +110,8 @@ pub const UPGRADE_STOPPED: &str = "UpgradeStopped";
 pub const WINDOW_OPEN: &str = "WindowOpen";
 /// The version that a report names does not exist.
 pub const VERSION_NOT_FOUND: &str = "VersionNotFound";
+/// The model that an action names does not exist.
+pub const MODEL_NOT_FOUND: &str = "ModelNotFound";
 /// The version that a report names has no bundle, so there is nothing to compare its traffic with.
 pub const NO_BUNDLE: &str = "NoBundle";
 /// The ledger understood what was asked and refused it, such as a verdict on a bundle without a reference.

@@ -15,7 +15,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::Deployment,
-        core::v1::{ConfigMap, Pod, ServiceAccount},
+        core::v1::{ConfigMap, Pod, ResourceRequirements, ServiceAccount},
     },
 };
 use kube::{
@@ -150,6 +150,7 @@ impl House {
             training_deadline_seconds: 3600,
             allow_sources: modelward_wire::Networks::default(),
             deny_sources: modelward_wire::Networks::default(),
+            trainer_resources: ResourceRequirements::default(),
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: self.children,

@@ -244,7 +244,16 @@ pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
                 || (condition.type_ == "Progressing"
                     && condition.reason.as_deref() == Some("ReplicaSetCreateError"))
         })
-        .map(|condition| condition.message.clone().unwrap_or_default());
+        .map(|condition| {
+            let words = condition.message.clone().unwrap_or_default();
+            if condition.reason.as_deref() == Some("FailedCreate") {
+                format!(
+                    "{words}; where its size is refused, spec.serving.resources of the version changes it"
+                )
+            } else {
+                words
+            }
+        });
     DeploymentSeen {
         routes: spec.and_then(|spec| routes_of(spec.template.spec.as_ref()?)),
         observed: status.observed_generation == found.metadata.generation,
@@ -293,7 +302,10 @@ fn refusal_of(pod: &Pod) -> Option<Refusal> {
             let (code, reason) = (ended.exit_code, ended.reason.as_deref().unwrap_or_default());
             let words = ended.message.as_deref().unwrap_or_default().trim();
             let words = match reason {
-                "OOMKilled" => format!("OOMKilled, its memory limit is {}. {words}", memory_limit(pod)),
+                "OOMKilled" => format!(
+                    "OOMKilled, its memory limit, spec.serving.resources.limits.memory of the version, is {}. {words}",
+                    memory_limit(pod)
+                ),
                 _ => words.to_owned(),
             };
             return Some(Refusal {
@@ -432,7 +444,9 @@ mod tests {
             ),
             (
                 json!({"containerStatuses": [own(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}))]}),
-                Some("Pod heart-x ended with exit code 137: OOMKilled, its memory limit is 512Mi."),
+                Some(
+                    "Pod heart-x ended with exit code 137: OOMKilled, its memory limit, spec.serving.resources.limits.memory of the version, is 512Mi.",
+                ),
             ),
             (
                 json!({

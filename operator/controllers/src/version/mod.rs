@@ -31,12 +31,23 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Brings one version closer to what it should be.
 pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let uid = cached.uid().unwrap_or_default();
+    let action = Box::pin(reconcile_version(cached, ctx.clone())).await;
+    if action.is_err() {
+        // It would not take its turn while it cannot be reconciled: others do not wait for it.
+        ctx.turns.pass(&uid);
+    }
+    action
+}
+
+async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let Some(version) = apply::fresh(&ctx, &*cached).await? else {
         return Ok(Action::await_change());
     };
     if version.metadata.deletion_timestamp.is_some() {
-        // What it owns goes by owner references.
+        // What it owns goes by owner references. A finalizer may keep the version; it keeps no place in the queue.
+        ctx.turns.leave(&version.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
     let owner = JobOwner::version(&version)?;

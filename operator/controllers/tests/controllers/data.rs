@@ -500,6 +500,48 @@ async fn a_pod_that_no_node_takes_is_said_in_the_schedulers_words() -> Result<()
 }
 
 #[tokio::test]
+async fn a_source_that_does_not_answer_is_named_while_its_job_still_makes_pods() -> Result<()> {
+    let house = House::open().await?;
+    let words = "https://data.hospital.example/heart.csv: connection refused";
+    let said = JobResult::new(JobStage::Snapshot, Verdict::Unreachable, words.to_owned());
+    let said = serde_json::to_string(&said)?;
+    house.played.jobs(move |_| {
+        JobEnd::Stuck(json!({"phase": "Failed", "containerStatuses": [{
+            "name": "trainer", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 1, "reason": "Error", "message": said}},
+        }]}))
+    });
+    house.apply_version("heart-1").await?;
+    let version = house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "Unreachable")
+        .await?;
+    assert_eq!(message(&version, types::DATA_VALID), words);
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn a_trainer_that_needs_more_memory_names_its_limit_and_the_setting() -> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| {
+        JobEnd::Stuck(json!({"phase": "Failed", "containerStatuses": [{
+            "name": "trainer", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+        }]}))
+    });
+    house.apply_version("heart-1").await?;
+    let version = house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "OutOfMemory")
+        .await?;
+    let text = message(&version, types::DATA_VALID);
+    ensure!(text.contains("its memory limit of 3Gi"), "{text}");
+    ensure!(
+        text.ends_with("trainer.resources.limits.memory raises the limit"),
+        "{text}"
+    );
+    house.rest("heart-1").await
+}
+
+#[tokio::test]
 async fn a_trainer_that_is_done_ends_its_job_though_a_sidecar_goes_on() -> Result<()> {
     let house = House::open().await?;
     let store = house.store.clone();
@@ -563,6 +605,49 @@ async fn a_job_that_an_eviction_ended_is_made_again_and_spends_no_attempt() -> R
     house.played.jobs(move |job| trains(&store, job, "0.8151"));
     house.wait_live("heart-1").await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_version_that_waits_names_those_whose_pods_do_not_run_and_follows_one_that_is_being_deleted()
+-> Result<()> {
+    let house = House::open().await?;
+    house.played.jobs(|_| {
+        JobEnd::Stuck(json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "unbound claims"},
+        ]}))
+    });
+    let make = async |number: u32| {
+        let mut one = version(&format!("m{number}-1"));
+        one["spec"]["model"] = json!(format!("m{number}"));
+        if number == 1 {
+            one["metadata"]["finalizers"] = json!(["example.org/kept"]);
+        }
+        house.create::<ModelVersion>(one).await
+    };
+    for number in 1..=4 {
+        make(number).await?;
+        house
+            .wait_says(
+                &format!("m{number}-1"),
+                types::DATA_VALID,
+                "Unknown",
+                "Unschedulable",
+            )
+            .await?;
+    }
+    make(5).await?;
+    house
+        .wait("m5-1", "the names of those before it", |found: &ModelVersion| {
+            message(found, types::READY).contains("do not run: m1-1, m2-1, m3-1, m4-1;")
+        })
+        .await?;
+    house.delete::<ModelVersion>("m1-1").await?;
+    house
+        .wait_says("m5-1", types::DATA_VALID, "Unknown", "Unschedulable")
+        .await?;
+    let none = json!({"metadata": {"finalizers": null}});
+    house.patch::<ModelVersion>("m1-1", none).await?;
+    house.wait_gone::<ModelVersion>("m1-1").await
 }
 
 #[tokio::test]

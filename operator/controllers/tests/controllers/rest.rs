@@ -389,6 +389,7 @@ async fn rests_while_a_limit_range_refuses_the_pod_of_a_job() -> Result<()> {
         .wait("heart-1", "telling why", |version: &ModelVersion| {
             says(version, types::DATA_VALID, "Unknown", "PodRefused")
                 && message(version, types::DATA_VALID).contains("per Container is")
+                && message(version, types::DATA_VALID).contains("trainer.resources")
         })
         .await?;
     Ok(())
@@ -427,10 +428,11 @@ async fn rests_while_a_limit_range_refuses_pods_that_serve() -> Result<()> {
     house
         .wait("heart", "telling why", |model: &Model| {
             let status = model.status.clone().unwrap_or_default();
-            status
-                .conditions
-                .iter()
-                .any(|found| found.type_ == types::READY && found.message.contains("per Container is"))
+            status.conditions.iter().any(|found| {
+                found.type_ == types::READY
+                    && found.message.contains("per Container is")
+                    && found.message.contains("spec.serving.resources")
+            })
         })
         .await?;
     held.rests().await

@@ -16,11 +16,12 @@ use k8s_openapi::{
         authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
-        core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        core::v1::{ConfigMap, Pod, ResourceRequirements, Secret, Service, ServiceAccount},
         events::v1::Event,
         policy::v1::PodDisruptionBudget,
         rbac::v1::{ClusterRole, RoleBinding},
     },
+    apimachinery::pkg::api::resource::Quantity,
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -296,6 +297,10 @@ impl House {
             training_deadline_seconds: 3600,
             allow_sources: "10.1.2.3".parse()?,
             deny_sources: "10.96.0.0/12,fd00:10:96::/112".parse()?,
+            trainer_resources: ResourceRequirements {
+                limits: Some([("memory".to_owned(), Quantity("3Gi".into()))].into()),
+                ..ResourceRequirements::default()
+            },
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,

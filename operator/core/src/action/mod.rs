@@ -218,9 +218,12 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
             };
             case.stand(&mut draft)
         }
-        None => Standing::waits(
-            reasons::WAITING,
-            format!("there is no model {}", action.spec.model),
+        None => Standing::stalls(
+            reasons::MODEL_NOT_FOUND,
+            format!(
+                "there is no Model {} in this namespace; kubectl get models lists those there are",
+                action.spec.model
+            ),
         ),
     };
     let standing = planned_in_time(action, world, &draft, standing, now);

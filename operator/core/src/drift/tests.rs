@@ -385,7 +385,7 @@ fn an_interval_that_is_not_of_whole_windows_says_which_windows_it_covers() {
     assert!(
         succeeded(&status)
             .2
-            .contains("in which no window of 3600 s starts")
+            .contains("; no window of 3600 s, the version's monitoring.windowSeconds, starts in it")
     );
 }
 

@@ -80,7 +80,7 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
             + i64::from(monitoring.lateness_seconds.max(0)),
     );
     if now < closes {
-        let message = format!("{} is judged from {closes} on", window_of(report, version));
+        let message = format!("it is judged from {closes} on: {}", window_of(report, version));
         let verdict = Verdict::unknown(types::SUCCEEDED, reasons::WINDOW_OPEN, message);
         return waits(verdict, false, Some(closes));
     }
@@ -306,7 +306,7 @@ fn window_of(report: &DriftReport, version: &ModelVersion) -> String {
             window_words(at(covered.start), at(covered.end))
         ),
         None => format!(
-            "{asked}, in which no window of {} s starts",
+            "{asked}; no window of {} s, the version's monitoring.windowSeconds, starts in it",
             version.spec.monitoring.window_seconds
         ),
     }

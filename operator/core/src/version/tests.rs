@@ -689,6 +689,7 @@ fn a_version_that_waits_for_its_turn_says_how_many_are_before_it() {
         obstacle: Some(Obstacle::Queued(Wait {
             before: 3,
             after: None,
+            hindered: Vec::new(),
             soon: false,
         })),
         ..world()
@@ -1314,7 +1315,7 @@ fn any_world() -> impl Strategy<Value = World> {
         4 => Just(None),
         1 => Just(Some(Obstacle::Taken("Job x".into()))),
         1 => Just(Some(Obstacle::Refused("exceeded quota".into()))),
-        1 => Just(Some(Obstacle::Queued(Wait { before: 1, after: None, soon: false }))),
+        1 => Just(Some(Obstacle::Queued(Wait { before: 1, after: None, hindered: Vec::new(), soon: false }))),
     ];
     let bundle = prop_oneof![
         Just(BundleSeen::NotAsked),
