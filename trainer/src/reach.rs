@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use modelward_wire::{Network, Networks};
+use modelward_wire::Networks;
 use reqwest::Url;
 
 /// What is never the address of a dataset, and why.
@@ -110,8 +110,8 @@ impl Reach {
         }
         let known = REFUSED
             .iter()
-            .filter_map(|(text, why)| Some((text.parse::<Network>().ok()?, *why)))
-            .find(|(network, _)| network.contains(address))
+            .filter_map(|(text, why)| Some((text.parse::<Networks>().ok()?, *why)))
+            .find(|(range, _)| range.contains(address))
             .map(|(_, why)| why.to_owned());
         let why = known.or_else(|| {
             let network = self.denied.containing(address)?;
@@ -154,7 +154,11 @@ mod tests {
 
     #[test]
     fn every_range_that_is_refused_is_one() {
-        assert!(REFUSED.iter().all(|(text, _)| text.parse::<Network>().is_ok()));
+        assert!(
+            REFUSED
+                .iter()
+                .all(|(text, _)| text.parse::<Networks>().is_ok_and(|range| range.0.len() == 1))
+        );
     }
 
     #[test]

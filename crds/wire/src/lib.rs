@@ -24,7 +24,7 @@ mod version;
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
-pub use network::{Network, NetworkError, Networks};
+pub use network::{NetworkError, Networks};
 pub use report::{
     DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT, ReportReference, ReportRequest,
     ReportResult, ReportVerdict, SetAside, UnclosedIncarnation,

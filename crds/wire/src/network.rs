@@ -1,74 +1,16 @@
 //! Ranges of IP addresses as text.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    str::FromStr,
-};
+use std::{fmt, net::IpAddr, str::FromStr};
 
-/// A range of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    length: u8,
-}
+use ipnet::IpNet;
 
-/// Ranges of addresses, with commas between them.
+/// Ranges of addresses, with commas between them. A single address is a range too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Networks(pub Vec<Network>);
+pub struct Networks(pub Vec<IpNet>);
 
-/// Why a text is no [`Network`].
+/// Why a text is no range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkError(String);
-
-// === impl Network ===
-
-impl Network {
-    /// Whether this address is in the range.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let bits = |address: Ipv6Addr, length: u8| {
-            u128::from(address)
-                .checked_shr(128 - u32::from(length))
-                .unwrap_or(0)
-        };
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let length = 96 + self.length;
-                bits(own.to_ipv6_mapped(), length) == bits(other.to_ipv6_mapped(), length)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => bits(own, self.length) == bits(other, self.length),
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = NetworkError;
-
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let error = || NetworkError(text.to_owned());
-        let (address, length) = match text.trim().split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text.trim(), None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| error())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let length = match length {
-            Some(length) => length.parse().map_err(|_| error())?,
-            None => most,
-        };
-        if length > most {
-            return Err(error());
-        }
-        Ok(Self { address, length })
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
 
 // === impl Networks ===
 
@@ -79,8 +21,8 @@ impl Networks {
     }
 
     /// The first range that this address is in.
-    pub fn containing(&self, address: IpAddr) -> Option<Network> {
-        self.0.iter().copied().find(|network| network.contains(address))
+    pub fn containing(&self, address: IpAddr) -> Option<IpNet> {
+        self.0.iter().copied().find(|network| network.contains(&address))
     }
 }
 
@@ -88,8 +30,13 @@ impl FromStr for Networks {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let parts = text.split(',').filter(|part| !part.trim().is_empty());
-        parts.map(str::parse).collect::<Result<_, _>>().map(Self)
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let network = |part: &str| {
+            let single = || Some(IpNet::from(part.parse::<IpAddr>().ok()?));
+            let network = part.parse().ok().or_else(single);
+            network.ok_or_else(|| NetworkError(part.to_owned()))
+        };
+        parts.map(network).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -123,12 +70,13 @@ impl std::error::Error for NetworkError {}
 mod tests {
     use super::*;
 
+    fn networks(text: &str) -> Networks {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn ranges_contain_their_addresses_and_no_others() {
-        let contains = |network: &str, address: &str| {
-            let network: Network = network.parse().unwrap();
-            network.contains(address.parse().unwrap())
-        };
+        let contains = |network: &str, address: &str| networks(network).contains(address.parse().unwrap());
         assert!(contains("10.1.0.0/16", "10.1.255.1"));
         assert!(!contains("10.1.0.0/16", "10.2.0.1"));
         assert!(contains("fe80::/10", "febf::1"));
@@ -137,9 +85,9 @@ mod tests {
         assert!(!contains("0.0.0.0/0", "::1"));
         assert!(contains("::1", "::1"));
         for wrong in ["10.1.0.0/33", "ten", "10.1.0.0/x", "/8"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Networks>().is_err(), "{wrong}");
         }
-        let shown = |text: &str| text.parse::<Networks>().unwrap().to_string();
+        let shown = |text: &str| networks(text).to_string();
         assert_eq!(shown(" 10.0.0.0/8, ::1"), "10.0.0.0/8,::1/128");
         assert_eq!(shown(""), "");
         let count = |text: &str| text.parse::<Networks>().map(|all| all.0.len()).ok();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use hyper::Uri;
+use ipnet::IpNet;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Variable with the networks of the test cluster, `10.211.3.0/24,10.212.3.0/24`: their addresses may be targets.
@@ -17,7 +18,7 @@ pub struct Target {
     host: String,
     port: u16,
     path: String,
-    networks: Vec<Network>,
+    networks: Vec<IpNet>,
 }
 
 /// Why a target is refused.
@@ -40,13 +41,6 @@ pub enum TargetError {
     Unknown(String, String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    address: u128,
-    bits: u32,
-    is_v4: bool,
-}
-
 // === impl Target ===
 
 impl Target {
@@ -65,7 +59,7 @@ impl Target {
             .split(',')
             .map(str::trim)
             .filter(|text| !text.is_empty())
-            .map(|text| Network::parse(text).ok_or_else(|| TargetError::Network(text.to_owned())))
+            .map(|text| network(text).ok_or_else(|| TargetError::Network(text.to_owned())))
             .collect::<Result<_, _>>()?;
         let target = Self {
             host: authority.host().trim_matches(['[', ']']).to_owned(),
@@ -137,7 +131,7 @@ impl Target {
     }
 
     fn may_be(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.networks.iter().any(|network| network.contains(address))
+        address.is_loopback() || self.networks.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -162,42 +156,12 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-// === impl Network ===
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/')?;
-        let (address, bits): (IpAddr, u32) = (address.parse().ok()?, bits.parse().ok()?);
-        // A private address of a network that reaches beyond the private block would let public ones in.
-        let least = match address {
-            IpAddr::V4(v4) if v4.octets()[0] == 10 => 8,
-            IpAddr::V4(v4) if v4.octets()[0] == 172 => 12,
-            IpAddr::V4(_) => 16,
-            IpAddr::V6(_) => 7,
-        };
-        (is_private(address) && (least..=width(address)).contains(&bits)).then(|| Self {
-            address: number(address),
-            bits,
-            is_v4: address.is_ipv4(),
-        })
-    }
-
-    fn contains(self, address: IpAddr) -> bool {
-        let shift = width(address) - self.bits.min(width(address));
-        let cut = |number: u128| number.checked_shr(shift).unwrap_or(0);
-        self.is_v4 == address.is_ipv4() && cut(number(address)) == cut(self.address)
-    }
-}
-
-fn width(address: IpAddr) -> u32 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
+/// A private network, such as 10.211.0.0/24.
+fn network(text: &str) -> Option<IpNet> {
+    let network: IpNet = text.parse().ok()?;
+    // A private address of a network that reaches beyond the private block would let public ones in.
+    let is_within = is_private(network.network()) && is_private(network.broadcast());
+    is_within.then_some(network)
 }
 
 #[cfg(test)]
