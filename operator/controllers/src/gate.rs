@@ -82,26 +82,26 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
         loop {
             let found = probe_with_new_action(&ctx).await;
             ctx.metrics.approval_enforced(matches!(found, Ok(None)));
-            let (kind, words) = match &found {
-                Ok(None) => (0, String::new()),
-                Ok(Some(Gap::NotEnforced(gap))) => (1, gap.clone()),
-                Ok(Some(Gap::Hindered(found))) => (2, found.words()),
-                Err(error) => (2, chain(error)),
+            let (enforced, words) = match &found {
+                Ok(None) => (Some(true), String::new()),
+                Ok(Some(Gap::NotEnforced(gap))) => (Some(false), gap.clone()),
+                Ok(Some(Gap::Hindered(found))) => (None, found.words()),
+                Err(error) => (None, chain(error)),
             };
-            if before != Some(kind) {
-                match kind {
-                    0 => tracing::info!("the admission policies refused every trial"),
-                    1 => {
+            // Once for each change: the conditions of the actions have it all the time.
+            if before.replace(enforced) != Some(enforced) {
+                match enforced {
+                    Some(true) => tracing::info!("the admission policies refused every trial"),
+                    Some(false) => {
                         tracing::warn!(
                             "approvals prove nothing, and nothing that needs one is done: {words}"
                         );
                     }
-                    _ => tracing::warn!(
+                    None => tracing::warn!(
                         "the admission policies could not be tried, and nothing that needs an approval is done: {words}"
                     ),
                 }
             }
-            before = Some(kind);
             tokio::time::sleep(jittered(EVERY)).await;
         }
     };
