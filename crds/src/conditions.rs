@@ -32,4 +32,6 @@ pub mod types {
     pub const ALTERED: &str = "Altered";
     /// The model keeps its former Pod template: other models are upgraded first, or one of them does not come up.
     pub const UPGRADE_HELD: &str = "UpgradeHeld";
+    /// The API server refuses the action that would let another version serve.
+    pub const PROPOSAL_REFUSED: &str = "ProposalRefused";
 }

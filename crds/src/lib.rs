@@ -43,8 +43,8 @@ pub use model_version::{
 pub use modelward_wire as wire;
 pub use remediation_action::{
     ActionPlan, ActionReference, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, EvidenceKind,
-    EvidenceReference, Execution, ObstacleReason, PlannedDataset, PlannedReference, PlannedRoute,
-    PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, RemediationActionSpec,
+    EvidenceReference, Execution, ObstacleReason, PlannedDataset, PlannedDifference, PlannedReference,
+    PlannedRoute, PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, RemediationActionSpec,
     RemediationActionStatus, Risk, StepObstacle, VersionReference,
 };
 
@@ -92,6 +92,8 @@ pub mod annotations {
     pub const DECISION_PREFIX: &str = "approval.modelward.io/";
     /// On a Job: the sha256 of the training that its bundle has to state.
     pub const TRAINING: &str = "modelward.io/training";
+    /// On a Job: the hash of the operator's settings that it was made with.
+    pub const SETTINGS: &str = "modelward.io/settings";
     /// Who made a RemediationAction.
     pub const PROPOSED_BY: &str = "modelward.io/proposed-by";
     /// Who made a ModelVersion.

@@ -286,7 +286,7 @@ pub struct TrainingSource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Champion {
     /// Name of its ModelVersion, for people.
-    #[schemars(length(min = 1, max = 45))]
+    #[schemars(length(min = 1, max = 45), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub version: String,
     /// Its bundle.
     #[schemars(schema_with = "crate::schema::digest")]
@@ -327,7 +327,7 @@ pub struct Dataset {
 
     /// An http or https address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 8, max = 2048), regex(pattern = "^https?://[^\\s]+$"))]
+    #[schemars(length(min = 8, max = 2048), regex(pattern = "^https?://[!-~]+$"))]
     pub uri: Option<String>,
 
     /// A file on a PersistentVolumeClaim in this namespace. Where the claim is absent, the version waits for it.
@@ -549,6 +549,9 @@ pub enum MetricName {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.atLeast) != has(self.atMost)").message("exactly one of atLeast and atMost must be set"))]
+#[x_kube(validation = Rule::new("self.metric == 'LogLoss' || [has(self.atLeast) ? self.atLeast : '0', has(self.atMost) ? self.atMost : '0']\
+    .all(bound, bound.matches('^(0*|0*1([.]0*)?|0+[.][0-9]+)$'))")
+    .message("the bound of a metric other than LogLoss is between 0 and 1: write \"0.75\" for 75%"))]
 pub struct Gate {
     /// The metric, as the mean over out-of-fold predictions.
     pub metric: MetricName,

@@ -338,6 +338,29 @@ pub struct ActionPlan {
     /// makes another plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<PlannedVersion>,
+    /// In which fields of its spec, and in which files, what would serve differs from the version that serves. Without one
+    /// that serves, every field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub differences: Vec<PlannedDifference>,
+}
+
+/// A field in which what would serve differs from what serves.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedDifference {
+    /// Path of the field within the spec, or which file's bytes differ.
+    #[schemars(length(min = 1, max = 512))]
+    pub field: String,
+    /// What it is now, as JSON; the beginning and the sha256 of what is long. Absent where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub before: Option<String>,
+    /// What it would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub after: Option<String>,
 }
 
 /// One state of a ModelVersion.

@@ -101,6 +101,11 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         ),
         (
             dataset,
+            json!({"uri": "https://host/file\u{a0}303\u{202e}"}),
+            "should match '^https?://",
+        ),
+        (
+            dataset,
             json!({"uri": "https://host/file", "configMap": {"name": "a", "key": "b"}}),
             "exactly one of configMap, uri and persistentVolumeClaim must be set",
         ),
@@ -138,6 +143,16 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             "/spec/source/training/gates",
             json!([{"metric": "F2", "atLeast": "0.7"}]),
             "supported values: \"Accuracy\"",
+        ),
+        (
+            "/spec/source/training/gates",
+            json!([{"metric": "F1", "atLeast": "75"}]),
+            "is between 0 and 1: write \"0.75\" for 75%",
+        ),
+        (
+            "/spec/source/training/gates",
+            json!([{"metric": "RocAuc", "atMost": "1.01"}]),
+            "is between 0 and 1: write \"0.75\" for 75%",
         ),
         (
             "/spec/source/training/gates",

@@ -182,7 +182,8 @@ fn absent(dataset: &Dataset, path: &Path) -> SourceError {
         return SourceError::NotFound {
             name: format!("ConfigMap {name}, key {key}"),
             reason: format!(
-                "no such ConfigMap or key in this namespace: kubectl create configmap {name} --from-file={key}=FILE"
+                "no such key in this ConfigMap, or no such ConfigMap: kubectl create configmap {name} --from-file={key}=FILE makes one, \
+                 and kubectl edit configmap {name} shows the keys of one that exists"
             ),
         };
     }

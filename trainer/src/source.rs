@@ -13,12 +13,12 @@ use crate::reach::Reach;
 /// No source is larger: the rows are held in memory.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// How often an address is asked again after a failure that may pass.
-const ATTEMPTS: u32 = 4;
+/// How often an address is asked. A failure that may pass ends the Pod, which says so in the condition; the Job makes others.
+const ATTEMPTS: u32 = 3;
 
 const MAX_REDIRECTS: usize = 5;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Why a source gave no bytes.

@@ -223,9 +223,33 @@ pub(crate) async fn seen(
     uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
     let events = crate::pods::events(ctx, namespace, &uids).await;
     let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, ctx.now());
+    if let Some(found) = &hindrance
+        && is_outdated(&job, &ctx.config)
+    {
+        // An administrator has set another image or other resources, perhaps because of this very hindrance.
+        apply::delete(ctx, namespace, &job).await?;
+        let words = format!(
+            "{}; the operator's settings changed: another Job is made",
+            found.message
+        );
+        return Ok(JobSeen::Interrupted(Hindrance::new(Cause::Pending, words)));
+    }
     Ok(hindrance.map_or(JobSeen::Starting, |found| {
         JobSeen::Hindered(explained(found, &pods, stage))
     }))
+}
+
+/// Whether a Job was made with another image or other resources than one that is made now. What the operator wrote counts, for
+/// the API server and webhooks write it otherwise.
+fn is_outdated(job: &Job, config: &Config) -> bool {
+    let made_with = job.annotations().get(annotations::SETTINGS);
+    made_with.is_some_and(|made_with| *made_with != settings(config))
+}
+
+/// The hash of the settings that decide whether the Pod of a Job can run.
+fn settings(config: &Config) -> String {
+    let resources = serde_json::to_vec(&config.trainer_resources).unwrap_or_default();
+    name_hash([config.trainer_image.as_bytes(), &resources])
 }
 
 /// Puts the `ConfigMap` that a Job under way reads back where another writer changed or deleted it: its Pod may start again.
@@ -518,7 +542,7 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
             "kind": "Job",
             "metadata": {
                 "name": stage.name, "labels": labels, "ownerReferences": [owner.reference],
-                "annotations": {annotations::TRAINING: training},
+                "annotations": {annotations::TRAINING: training, annotations::SETTINGS: settings(config)},
             },
             "spec": {
                 "backoffLimit": 2,
@@ -657,9 +681,11 @@ async fn fingerprint(
 ) -> Result<Result<String, String>, Error> {
     let (what, found) = if let Some(source) = &dataset.config_map {
         let api = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace);
-        let what = format!("ConfigMap {}", source.name);
+        let (name, key) = (&source.name, &source.key);
+        let what =
+            format!("ConfigMap {name} (kubectl create configmap {name} --from-file={key}=FILE makes it)");
         let found = ctx
-            .call(format!("read {what}"), api.get_metadata_opt(&source.name))
+            .call(format!("read ConfigMap {name}"), api.get_metadata_opt(name))
             .await?;
         (
             what,

@@ -59,6 +59,8 @@ pub struct World {
     pub refused: Option<String>,
     /// A failure that kept a child from being written, in words; it is tried again.
     pub failed: Option<String>,
+    /// Why the API server refused the action that was proposed, in words.
+    pub unproposed: Option<String>,
     /// What was made; none where nothing has been written or compared yet.
     pub made: Option<Made>,
     /// What answered through the Service.
@@ -320,6 +322,18 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
                 .filter_map(|kind| conditions::find(&status.conditions, kind).cloned()),
         );
     }
+    if let Some(proposed) = &propose {
+        let refused = world.unproposed.as_ref().map(|words| {
+            let message = format!("{} cannot be made: {words}", proposed.name);
+            Verdict::holds(types::PROPOSAL_REFUSED, reasons::CHILD_REFUSED, message)
+        });
+        // As long as it has not been tried again, it is as it was.
+        let known = || conditions::find(&status.conditions, types::PROPOSAL_REFUSED).cloned();
+        merged.extend(match refused {
+            Some(refused) => conditions::merge(&status.conditions, &[refused], generation, now),
+            None => known().into_iter().collect(),
+        });
+    }
     status.observed_generation = generation;
     status.conditions = merged;
     if let Some(rollout) = &mut status.rollout {
@@ -397,7 +411,12 @@ pub fn awaits_promotion(serving: &ServingSeen) -> bool {
 }
 
 /// How the promotion of a version stands that waits for one.
-pub fn promotion_seen(version: &ModelVersion, actions: &[RemediationAction]) -> ServingSeen {
+pub fn promotion_seen(
+    model: Option<&Model>,
+    version: &ModelVersion,
+    actions: &[RemediationAction],
+    versions: &[ModelVersion],
+) -> ServingSeen {
     let uid = version.metadata.uid.as_deref().unwrap_or_default();
     let made_by = version
         .spec
@@ -424,7 +443,17 @@ pub fn promotion_seen(version: &ModelVersion, actions: &[RemediationAction]) -> 
         (created, name(action))
     });
     let Some(ended) = newest else {
-        return ServingSeen::AwaitingPromotion("its promotion is being proposed".to_owned());
+        let status = model.and_then(|model| model.status.as_ref());
+        if let Some(newer) = newest_passed(version, versions) {
+            return ServingSeen::AwaitingPromotion(format!(
+                "{newer} is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it"
+            ));
+        }
+        let refused = status.and_then(|status| conditions::find(&status.conditions, types::PROPOSAL_REFUSED));
+        return ServingSeen::AwaitingPromotion(match refused {
+            Some(refused) => refused.message.clone(),
+            None => "its promotion is being proposed".to_owned(),
+        });
     };
     let conditions = ended
         .status
@@ -441,6 +470,30 @@ pub fn promotion_seen(version: &ModelVersion, actions: &[RemediationAction]) -> 
         _ => reasons::PROMOTION_ENDED,
     };
     ServingSeen::NotPromoted(reason, format!("{} has ended, {why}: {words}", name(ended)))
+}
+
+/// Name of the newest version that passed its gates, where it is newer than this one.
+fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVersion]) -> Option<&'a str> {
+    let place = |version: &ModelVersion| {
+        let created = version.metadata.creation_timestamp.as_ref()?.0;
+        let (name, uid) = (
+            version.metadata.name.as_deref()?,
+            version.metadata.uid.as_deref()?,
+        );
+        Some(Place::new(created, name, uid))
+    };
+    let own = place(version)?;
+    let passed = |version: &&ModelVersion| {
+        let status = version.status.as_ref();
+        status.is_some_and(|status| conditions::is_true(&status.conditions, types::GATES_PASSED))
+            && version.metadata.deletion_timestamp.is_none()
+    };
+    let newer = versions
+        .iter()
+        .filter(passed)
+        .filter_map(|other| Some((place(other)?, other)));
+    let (newest, found) = newer.max_by(|a, b| a.0.cmp(&b.0))?;
+    (newest > own).then_some(found.metadata.name.as_deref()?)
 }
 
 /// The hold that keeps a version of this uid or of this bundle from being promoted.
@@ -478,7 +531,7 @@ pub fn reroute(
     };
     let (available, notices) = (
         kept(&[types::AVAILABLE]),
-        kept(&[types::ALTERED, types::UPGRADE_HELD]),
+        kept(&[types::ALTERED, types::UPGRADE_HELD, types::PROPOSAL_REFUSED]),
     );
     let others = conditions::merge(&status.conditions, &verdicts, generation, now);
     status.conditions = available.into_iter().chain(others).chain(notices).collect();
@@ -718,9 +771,14 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
     });
     let served = status.history.iter().any(|record| record.uid == uid);
     if overtaken || served {
-        let message = match status.routes.first() {
-            Some(route) => format!("{} serves; this version can be returned to", route.version),
-            None => "it does not serve; this version can be returned to".to_owned(),
+        let now = match status.routes.first() {
+            Some(route) => format!("{} serves", route.version),
+            None => "nothing serves".to_owned(),
+        };
+        let message = if served {
+            format!("{now}; this version can be returned to")
+        } else {
+            format!("{now}; this version never did, and a PromoteModel with it as candidate proposes it")
         };
         ServingSeen::Retired(message)
     } else if model.spec.paused {
@@ -1071,6 +1129,13 @@ fn record_serving(
     status.ready_pods = seen.map(|seen| seen.available);
 }
 
+fn unreached(words: &str) -> String {
+    format!(
+        "the operator has no answer through the Service: {words}; a network policy may keep it out, or the Pods may have no \
+         connection left for it"
+    )
+}
+
 /// Whether requests are answered: what came through the Service says so, and not what Pods say of themselves.
 fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Option<&Serve>) -> Verdict {
     let kind = types::AVAILABLE;
@@ -1120,11 +1185,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
         ),
         Answer::Other(words) => Verdict::fails(kind, reasons::WRONG_ANSWER, words.clone()),
         Answer::Refused(words) => Verdict::fails(kind, reasons::NO_ANSWER, words.clone()),
-        Answer::Unreachable(words) => Verdict::unknown(
-            kind,
-            reasons::NOT_REACHABLE,
-            format!("the operator cannot reach the Service: {words}"),
-        ),
+        Answer::Unreachable(words) => Verdict::unknown(kind, reasons::NOT_REACHABLE, unreached(words)),
         Answer::NotAsked => match conditions::find(&status.conditions, kind) {
             Some(before) if before.status == "True" => holds(),
             Some(before) if before.reason == reasons::NO_ANSWER => {
@@ -1187,7 +1248,7 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
             words,
         } => (
             reasons::NOT_REACHABLE,
-            format!("{available}/{wanted} Pods are ready; the operator cannot reach the Service: {words}"),
+            format!("{available}/{wanted} Pods are ready; {}", unreached(words)),
             false,
             false,
         ),

@@ -585,16 +585,18 @@ fn time_of(event: &Event) -> Option<Timestamp> {
 
 /// Each refused Pod has another generated name; without it the same refusal reads the same.
 fn without_generated_name(words: &str) -> String {
-    let Some((before, rest)) = words.split_once("pods \"") else {
-        return words.to_owned();
-    };
-    let Some((name, after)) = rest.split_once('"') else {
-        return words.to_owned();
-    };
-    match name.rsplit_once('-') {
-        Some((stem, _)) => format!("{before}pods \"{stem}-…\"{after}"),
-        None => words.to_owned(),
+    // A Pod that is forbidden and one that is invalid.
+    for kind in ["pods \"", "Pod \""] {
+        let named = words.split_once(kind).and_then(|(before, rest)| {
+            let (name, after) = rest.split_once('"')?;
+            let (stem, _) = name.rsplit_once('-')?;
+            Some(format!("{before}{kind}{stem}-…\"{after}"))
+        });
+        if let Some(named) = named {
+            return named;
+        }
     }
+    words.to_owned()
 }
 
 fn age(since: Option<Timestamp>, now: Timestamp) -> i64 {

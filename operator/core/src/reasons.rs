@@ -123,6 +123,9 @@ pub const NO_DRIFT: &str = "NoDrift";
 /// There were too few rows to tell.
 pub const INSUFFICIENT_DATA: &str = "InsufficientData";
 
+/// The spec of a version was changed.
+pub const SPEC_CHANGED: &str = "SpecChanged";
+
 /// An action was proposed.
 pub const PROPOSED: &str = "Proposed";
 /// A claim on a model was released because its action is gone.

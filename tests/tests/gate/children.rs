@@ -713,8 +713,7 @@ async fn changed(served: &Served, tally: &mut Tally) {
 
 async fn deleted(gate: &Gate, served: &Served, tally: &mut Tally) {
     let ns = &served.namespace;
-    let words =
-        "belongs to a model and is deleted with it. To stop serving, delete the ModelVersions of the model";
+    let words = "belongs to a model and is deleted with it. To ";
     for (kind, name) in [
         (DEPLOYMENT, "heart"),
         (SERVICE, "heart"),
@@ -928,6 +927,13 @@ async fn created(served: &Served, tally: &mut Tally) {
             "a headless Service whose Pods are called heart in its namespace",
             SERVICE,
             json!({"metadata": {"name": ns}, "spec": {"clusterIP": "None", "selector": {"app": "mine"}, "ports": [{"port": 80}]}}),
+            NAME,
+            "lets a Pod answer at heart.",
+        ),
+        (
+            "a Service of the namespace's name with an address, whose Pods are called heart",
+            SERVICE,
+            json!({"metadata": {"name": ns}, "spec": {"selector": {"app": "mine"}, "ports": [{"port": 80}]}}),
             NAME,
             "lets a Pod answer at heart.",
         ),

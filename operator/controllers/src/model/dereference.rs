@@ -268,6 +268,10 @@ pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
 
 /// Why a Pod does not serve, in Kubernetes' words.
 fn refusal_of(pod: &Pod) -> Option<Refusal> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        // It ends, and how it ends is no cause.
+        return None;
+    }
     let routes = routes_of(pod.spec.as_ref()?)?;
     let status = pod.status.as_ref()?;
     let name = pod.name_any();

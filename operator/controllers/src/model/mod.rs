@@ -116,8 +116,15 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     world.made = outcome.made;
     let decision = model::decide(&model, &world, ctx.now());
     let model = write_status(&ctx, model, &decision).await?;
-    if let Some(proposed) = &decision.propose {
-        propose(&ctx, &namespace, &model, proposed).await?;
+    if let Some(proposed) = &decision.propose
+        && let Err(error) = propose(&ctx, &namespace, &model, proposed).await
+    {
+        if error.hinders() {
+            world.unproposed = Some(error.words());
+            let decision = model::decide(&model, &world, ctx.now());
+            write_status(&ctx, model, &decision).await?;
+        }
+        return Err(error);
     }
     if let Some(error) = failure {
         return Err(error);

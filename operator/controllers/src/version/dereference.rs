@@ -27,7 +27,9 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
     let mut serving = serving_seen(model.as_ref(), version);
     if awaits_promotion(&serving) {
         let actions = actions(ctx, &namespace, name).await?;
-        serving = promotion_seen(version, &actions);
+        let of_model = ListParams::default().fields(&format!("spec.model={name}"));
+        let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
+        serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
     Ok(World {
         dataset: dataset(ctx, &namespace, version).await?,

@@ -5,14 +5,18 @@ mod dereference;
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Api, ResourceExt as _, api::PostParams, runtime::controller::Action};
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::PostParams,
+    runtime::{controller::Action, events::EventType},
+};
 use modelward_core::{
     attempt::{Obstacle, StageJob},
     queue::Turn,
     reasons,
     version::{self, Decision, ServingSeen},
 };
-use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role};
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role, annotations};
 use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
@@ -201,8 +205,41 @@ async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision
     {
         let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
         events::conditions_changed(ctx, version, before, &decision.status.conditions).await;
+        report_change(ctx, version).await;
     }
     Ok(())
+}
+
+/// Monitoring, retraining and replicas may be changed without an approval, and the change is seen.
+async fn report_change(ctx: &Context, version: &ModelVersion) {
+    let seen = version
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    let generation = version.metadata.generation;
+    if seen.is_none() || seen >= generation {
+        return;
+    }
+    let changers = annotations::changers(version.annotations());
+    let by = if changers.is_empty() {
+        String::new()
+    } else {
+        format!(", so far by {}", changers.join(", "))
+    };
+    let note = format!(
+        "the spec was changed (generation {}){by}",
+        generation.unwrap_or_default()
+    );
+    let about = version.object_ref(&());
+    events::publish(
+        ctx,
+        &about,
+        EventType::Normal,
+        reasons::SPEC_CHANGED,
+        "Change",
+        note,
+    )
+    .await;
 }
 
 /// Tells the ledger how the version stands, if it does not know yet. The ledger being away stops nothing.

@@ -30,7 +30,8 @@ async fn a_dataset_that_is_absent_is_waited_for_and_begun_with_when_it_is_there(
         .await?;
     assert_eq!(
         message(&waiting, types::READY),
-        "ConfigMap heart-disease does not exist; the version waits for it"
+        "ConfigMap heart-disease (kubectl create configmap heart-disease --from-file=cleveland.csv=FILE makes it) does not \
+         exist; the version waits for it"
     );
     assert_eq!(house.jobs("heart-1", "snapshot").await?.len(), 0);
     house.create::<ConfigMap>(dataset("rows")).await?;
@@ -264,15 +265,17 @@ async fn every_dataset_is_waited_for_by_name_and_read_in_order() -> Result<()> {
         {"name": "volume", "dataset": {"persistentVolumeClaim": {"claimName": "data", "path": "a/b.csv"}}},
     ]);
     house.create::<ModelVersion>(version).await?;
-    let words = |text: &'static str| move |version: &ModelVersion| message(version, types::READY) == text;
-    let both = "ConfigMap hungarian and PersistentVolumeClaim data do not exist; the version waits for them";
+    let words = |text: String| move |version: &ModelVersion| message(version, types::READY) == text;
+    let map =
+        "ConfigMap hungarian (kubectl create configmap hungarian --from-file=hungarian.csv=FILE makes it)";
+    let both = format!("{map} and PersistentVolumeClaim data do not exist; the version waits for them");
     house.wait("heart-1", "waiting for both", words(both)).await?;
     let claim = json!({
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Mi"}}},
     });
     house.create::<PersistentVolumeClaim>(claim).await?;
-    let one = "ConfigMap hungarian does not exist; the version waits for it";
+    let one = format!("{map} does not exist; the version waits for it");
     house.wait("heart-1", "waiting for one", words(one)).await?;
     assert_eq!(house.jobs("heart-1", "snapshot").await?.len(), 0);
     let map = json!({"metadata": {"name": "hungarian"}, "data": {"hungarian.csv": "rows"}});
@@ -539,6 +542,43 @@ async fn a_trainer_that_needs_more_memory_names_its_limit_and_the_setting() -> R
         "{text}"
     );
     house.rest("heart-1").await
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_run_is_made_again_where_the_settings_of_the_operator_changed() -> Result<()> {
+    let mut house = House::open().await?;
+    let store = house.store.clone();
+    house.played.jobs(move |job| {
+        let image = job.spec.as_ref().and_then(|spec| {
+            let pod = spec.template.spec.as_ref()?;
+            pod.containers.first()?.image.clone()
+        });
+        if image.as_deref() == Some("modelward/trainer:mended") {
+            return trains(&store, job, "0.8151");
+        }
+        JobEnd::Stuck(json!({"phase": "Pending", "containerStatuses": [{
+            "name": "trainer", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
+        }]}))
+    });
+    house.apply_version("heart-1").await?;
+    house
+        .wait_says("heart-1", types::DATA_VALID, "Unknown", "ImagePullFailed")
+        .await?;
+    house.stop_operator().await?;
+    house.trainer_image = "modelward/trainer:mended".into();
+    house.start_operator().await?;
+    house
+        .wait(
+            "heart-1",
+            "the pause before the next Job",
+            |version: &ModelVersion| {
+                message(version, types::READY).contains("the operator's settings changed")
+            },
+        )
+        .await?;
+    house.wait_live("heart-1").await?;
+    Ok(())
 }
 
 #[tokio::test]

@@ -568,6 +568,25 @@ async fn rests_while_a_quota_refuses_what_the_gate_is_tried_with() -> Result<()>
     held.rests().await
 }
 
+#[tokio::test]
+async fn rests_while_a_quota_refuses_the_promotion_which_is_named() -> Result<()> {
+    let house = serving().await?;
+    let mut held = Held::hold(&house);
+    let action = json!({"metadata": {"name": "refused"}, "spec": {"model": "heart", "type": "SendAlert", "message": "m"}});
+    quota::<RemediationAction>(&house, "count/remediationactions.modelward.io", 0, action).await?;
+    house.apply_version("heart-2").await?;
+    house
+        .model_says(types::PROPOSAL_REFUSED, "True", "ChildRefused")
+        .await?;
+    house
+        .wait("heart-2", "telling why", |version: &ModelVersion| {
+            says(version, types::READY, "True", "AwaitingPromotion")
+                && message(version, types::READY).contains("exceeded quota")
+        })
+        .await?;
+    held.rests().await
+}
+
 /// An approved promotion of `heart-2` whose Pods never come up: it has its claim for as long as it is there.
 async fn under_way(house: &House) -> Result<String> {
     house.apply_version("heart-2").await?;

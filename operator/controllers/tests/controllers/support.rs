@@ -74,6 +74,8 @@ pub struct House {
     pub clock: Arc<Mutex<Option<Timestamp>>>,
     /// Guard rails of the next operator that is started.
     pub policy: Policy,
+    /// Its image of the trainer.
+    pub trainer_image: String,
     /// Its image of the inference server.
     pub inference_image: String,
     /// What it lets others set.
@@ -222,6 +224,7 @@ impl House {
             store,
             clock: Arc::default(),
             policy: Policy::default(),
+            trainer_image: "modelward/trainer:test".into(),
             inference_image: "modelward/inference:test".into(),
             ignore_differences: Vec::new(),
             front: Front::start(api.client()).await?,
@@ -287,7 +290,7 @@ impl House {
         let token = self.token("modelward-operator", None, &[LEDGER_AUDIENCE]).await?;
         std::fs::write(self.path("token"), token)?;
         let config = Config {
-            trainer_image: "modelward/trainer:test".into(),
+            trainer_image: self.trainer_image.clone(),
             inference_image: self.inference_image.clone(),
             image_pull_policy: "IfNotPresent".into(),
             image_pull_secrets: vec!["registry".into()],

@@ -166,18 +166,25 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
         if routed_at.is_some() || executed_says(draft, why::ROLLING_OUT) {
             return Err(Standing::fails(
                 why::SUPERSEDED,
-                "what serves was changed: a version that was to serve is gone",
+                "a version that was to serve was deleted while it was rolled out",
             ));
         }
         return begin(case, draft, plan);
     }
     too_late(draft);
+    let end = due(case, draft);
     let routed_at = match (seen, routed_at) {
+        // A quota or a policy: it is tried again, and what was routed goes on once there is room.
+        (RolloutSeen::Stuck(reason, refusal), None) if reason == reasons::CHILD_REFUSED && end > case.now => {
+            draft.executed = Verdict::unknown(types::EXECUTED, why::ROLLING_OUT, refusal.clone());
+            let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
+            return Ok(Standing::stalls(reasons::CHILD_REFUSED, words).again(Some(end)));
+        }
+        (RolloutSeen::Stuck(reason, _), Some(routed_at)) if reason == reasons::CHILD_REFUSED => routed_at,
         (RolloutSeen::Stuck(reason, words), _) => return go_back(case, draft, plan, &reason, &words),
         (_, Some(routed_at)) => routed_at,
         (RolloutSeen::Answers, None) => now(case),
         (RolloutSeen::Underway(rollout), None) => {
-            let end = due(case, draft);
             if end <= case.now {
                 let words = format!("it was not rolled out by {end}: {rollout}");
                 return go_back(case, draft, plan, reasons::ROLLOUT_STUCK, &words);

@@ -23,6 +23,7 @@
 
 mod carry_out;
 mod decisions;
+mod differences;
 pub mod plan;
 mod prepare;
 mod projection;

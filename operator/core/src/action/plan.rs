@@ -4,14 +4,14 @@ use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
     AcceptedWindow, ActionPlan, ActionType, ArtifactStatus, Champion, Dataset, DriftReport, Gate, Model,
-    ModelStatus, ModelVersion, NamedDataset, PlannedDataset, PlannedReference, PlannedRoute, PlannedTraining,
-    PlannedVersion, ReferenceKind, RemediationAction, Risk, RouteStatus, SourceStatus, TrainingSource,
-    VersionReference, annotations, conditions::types,
+    ModelStatus, ModelVersion, NamedDataset, PlannedDataset, PlannedDifference, PlannedReference,
+    PlannedRoute, PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, Risk, RouteStatus,
+    SourceStatus, TrainingSource, VersionReference, annotations, conditions::types,
 };
 use modelward_wire::{Decimal, Digest};
 
 use super::{
-    World,
+    World, differences,
     projection::{self, PLAN_FORMAT},
     uid_of,
 };
@@ -37,6 +37,8 @@ pub struct Proposal {
     pub changed_by: Vec<String>,
     /// The version whose spec decides what would run.
     pub version: Option<PlannedVersion>,
+    /// In which fields and files what would serve differs from what serves.
+    pub differences: Vec<PlannedDifference>,
     /// What serves now.
     pub present: Vec<PlannedRoute>,
     /// What would serve.
@@ -177,6 +179,7 @@ pub fn alert(action: &RemediationAction, world: &World, model: &Model) -> Propos
         excluded: Vec::new(),
         changed_by: Vec::new(),
         version: None,
+        differences: Vec::new(),
         present: present(model),
         planned: Vec::new(),
         training: None,
@@ -216,6 +219,8 @@ pub fn promotion(world: &World, model: &Model, candidate: &ModelVersion, covered
     } else {
         ""
     };
+    let serving = serving(world, model);
+    let differences = differences_of(candidate, serving);
     Some(Proposal {
         risk,
         approvals: if covered { 0 } else { world.policy.approvals(risk) },
@@ -223,14 +228,16 @@ pub fn promotion(world: &World, model: &Model, candidate: &ModelVersion, covered
         changed_by: changed_by(candidate),
         version: Some(planned_version(candidate)),
         summary: format!(
-            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}",
+            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}{}",
             route.version,
             route.digest.short(),
             route.threshold,
             trained_words(candidate, model, &world.versions),
             serving_words(candidate),
+            differences::words(&differences, serving.and_then(name_of)),
             changes(candidate),
         ),
+        differences,
         present,
         planned: vec![route],
         training: None,
@@ -244,6 +251,10 @@ pub fn rollback(world: &World, model: &Model, candidate: Option<&ModelVersion>) 
         None => former(model, &world.versions)?,
     };
     let returned = by_uid(&world.versions, &route.uid);
+    let serving = serving(world, model);
+    let differences = returned
+        .map(|returned| differences_of(returned, serving))
+        .unwrap_or_default();
     let risk = world.policy.risk(ActionType::RollbackModel);
     let present = present(model);
     let leaving = match names(&present) {
@@ -257,13 +268,17 @@ pub fn rollback(world: &World, model: &Model, candidate: Option<&ModelVersion>) 
         changed_by: candidate.map(changed_by).unwrap_or_default(),
         version: returned.map(planned_version),
         summary: format!(
-            "return {} to {} (bundle {}, threshold {}){leaving}{}",
+            "return {} to {} (bundle {}, threshold {}){leaving}{}{}",
             model.metadata.name.as_deref().unwrap_or_default(),
             route.version,
             route.digest.short(),
             route.threshold,
+            returned.map_or_else(String::new, |_| {
+                differences::words(&differences, serving.and_then(name_of))
+            }),
             candidate.map(changes).unwrap_or_default(),
         ),
+        differences,
         present,
         planned: vec![route],
         training: None,
@@ -292,6 +307,10 @@ pub fn retraining(
         reference.as_ref(),
     )?;
     let risk = world.policy.risk(ActionType::RetrainModel);
+    let serving = serving(world, model);
+    let mut spec = target.spec.clone();
+    spec.source.training = Some(training.clone());
+    let differences = differences::from_present(serving, &spec, sources, &differences::OF_A_RETRAINING);
     let proposed = ProposedTraining {
         target: VersionReference {
             name: target.metadata.name.clone().unwrap_or_default(),
@@ -315,10 +334,12 @@ pub fn retraining(
         present: present(model),
         planned: Vec::new(),
         summary: format!(
-            "{}{}",
+            "{}{}{}",
             retraining_words(target, &training, &proposed),
+            differences::words(&differences, serving.and_then(name_of)),
             changes(target)
         ),
+        differences,
         training: Some(proposed),
     })
 }
@@ -430,6 +451,7 @@ pub fn plan(
         training,
         changed_by: proposal.changed_by,
         version: proposal.version,
+        differences: proposal.differences,
     }
 }
 
@@ -445,6 +467,28 @@ pub fn is_for(plan: &ActionPlan, action: &RemediationAction, model: &Model) -> b
 pub fn not_after(world: &World, now: Timestamp) -> Timestamp {
     let end = now.checked_add(world.policy.plan_seconds.max(0).seconds());
     conditions::whole_seconds(end.unwrap_or(Timestamp::MAX))
+}
+
+// === what serves ===
+
+/// The version that answers with most weight, where it is still there.
+fn serving<'a>(world: &'a World, model: &Model) -> Option<&'a ModelVersion> {
+    let route = model.status.as_ref().and_then(heaviest)?;
+    world
+        .versions
+        .iter()
+        .find(|version| uid_of(*version) == route.uid)
+}
+
+fn name_of(version: &ModelVersion) -> Option<&str> {
+    version.metadata.name.as_deref()
+}
+
+/// In what a version differs from the one that serves.
+fn differences_of(version: &ModelVersion, serving: Option<&ModelVersion>) -> Vec<PlannedDifference> {
+    let status = version.status.as_ref();
+    let sources = status.map(|status| status.sources.as_slice()).unwrap_or_default();
+    differences::from_present(serving, &version.spec, sources, &[])
 }
 
 // === words ===
@@ -573,7 +617,7 @@ pub fn names(routes: &[PlannedRoute]) -> Option<String> {
 /// What a version was trained on, and what its training had to keep.
 fn trained_words(version: &ModelVersion, model: &Model, versions: &[ModelVersion]) -> String {
     let Some(training) = &version.spec.source.training else {
-        return String::new();
+        return "; its spec names the bundle: no data was read, and no gates were asked for".to_owned();
     };
     let status = version.status.clone().unwrap_or_default();
     let files = file_words(&datasets(training), &status.sources);
@@ -639,7 +683,13 @@ fn file_words(datasets: &[PlannedDataset], sources: &[SourceStatus]) -> String {
             let rows = read.map_or_else(String::new, |read| format!(", {} rows", read.rows));
             let from = dataset.host.as_ref().map_or_else(
                 || short(&dataset.location),
-                |host| format!("host {}, {}", short(host), short(file(&dataset.location))),
+                |host| {
+                    format!(
+                        "host {}, {}",
+                        quoted(&short(host)),
+                        quoted(&short(file(&dataset.location)))
+                    )
+                },
             );
             format!("{from}{rows}")
         })
@@ -707,9 +757,32 @@ fn listed(names: &[String]) -> String {
 
 fn short(name: &str) -> String {
     if name.chars().count() <= NAME {
-        return name.to_owned();
+        return plain(name);
     }
-    name.chars().take(NAME - 1).chain(['…']).collect()
+    plain(&name.chars().take(NAME - 1).chain(['…']).collect::<String>())
+}
+
+/// Text that others wrote, with what does not show, or shows otherwise than it is written, escaped: control characters, marks
+/// of direction, spaces that are none.
+pub fn plain(text: &str) -> String {
+    text.chars().fold(String::new(), |mut plain, letter| {
+        if letter.is_ascii_graphic() || letter == ' ' || letter == '…' || letter.is_alphanumeric() {
+            plain.push(letter);
+        } else {
+            plain.extend(letter.escape_unicode());
+        }
+        plain
+    })
+}
+
+/// In quotes, unless it is a plain name that cannot be read as more of the sentence.
+fn quoted(name: &str) -> String {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || "._-~%:[]…".contains(letter);
+    if name.chars().all(is_name) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    }
 }
 
 /// The file that an address names.

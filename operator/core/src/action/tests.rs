@@ -831,6 +831,46 @@ fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_name
 }
 
 #[test]
+fn a_rollout_that_the_api_server_refuses_is_no_failure_of_the_version_and_goes_on_once_there_is_room() {
+    let refused = |house: &mut House| {
+        let condition = |kind: &str, status: &str| {
+            json!({"type": kind, "status": status, "reason": "ChildRefused", "message": "exceeded quota: few",
+                "lastTransitionTime": at(FIRST).to_string()})
+        };
+        house.status().conditions =
+            object(json!([condition("Ready", "False"), condition("Stalled", "True")]));
+    };
+    let begun = || {
+        let mut house = House::new([promotion(2)]);
+        house.settle().approve("promote", "alice");
+        refused(&mut house);
+        house.settle();
+        house
+    };
+    let mut house = begun();
+    house.succeeded("promote", "Unknown", "ChildRefused");
+    assert_eq!(house.says("promote", types::STALLED).0, "True");
+    assert!(
+        house
+            .message("promote")
+            .contains("heart-2 cannot be rolled out: exceeded quota: few")
+    );
+    house.roll_out();
+    house.settle();
+    assert_eq!(house.serves(), ["heart-2"]);
+    assert_eq!(house.status().holds.len(), 0);
+    // A refusal while it is watched changes nothing of what answers.
+    refused(&mut house);
+    house.settle();
+    assert_eq!(house.serves(), ["heart-2"]);
+
+    let mut house = begun();
+    house.now += house.policy.claim_seconds + 1;
+    house.settle();
+    assert_eq!(house.serves(), ["heart-1"]);
+}
+
+#[test]
 fn a_version_that_does_not_come_up_is_left_again_and_held() {
     let mut house = House::new([promotion(2)]);
     house.settle().approve("promote", "alice");
@@ -1070,7 +1110,7 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     let words = format!(
         "retrain heart as heart-1 is trained, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
          heart-disease, key hungarian.csv, 294 rows; serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of \
-         heart-1 (bundle {}); the window from 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z (147 rows) becomes the reference; risk \
+         heart-1 (bundle {}); the window from 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z (147 rows) becomes the reference; otherwise as heart-1; risk \
          Medium, 1 approval, not by maker, until 1970-01-04T00:20:00Z",
         digest(77).short(),
         digest(1).short()

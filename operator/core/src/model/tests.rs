@@ -620,9 +620,48 @@ fn what_is_on_hold_is_not_proposed_by_uid_or_by_bundle_until_the_hold_is_lifted(
 }
 
 #[test]
+fn a_proposal_that_is_refused_is_a_condition_until_it_is_made() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let routes = step(&mut model, &world, 10).serve.unwrap().routes;
+    world.deployment = Some(pods(&routes.name, 2, 2));
+    step(&mut model, &world, 20);
+    world.versions.push(seen(2));
+    let proposed = step(&mut model, &world, 30).propose.unwrap();
+    assert_eq!(
+        conditions::find(&status(&model).conditions, types::PROPOSAL_REFUSED),
+        None
+    );
+
+    world.unproposed = Some("exceeded quota: few".into());
+    step(&mut model, &world, 31);
+    let (state, reason, message) = condition(&model, types::PROPOSAL_REFUSED);
+    assert_eq!((state, reason), ("True", reasons::CHILD_REFUSED));
+    let words = format!("{} cannot be made: exceeded quota: few", proposed.name);
+    assert_eq!(message, words);
+    let second = version(&seen(2));
+    assert_eq!(
+        promotion_seen(Some(&model), &second, &[], &[]),
+        ServingSeen::AwaitingPromotion(words)
+    );
+
+    // The next look has not tried it yet.
+    world.unproposed = None;
+    let before = status(&model).clone();
+    step(&mut model, &world, 40);
+    assert_eq!(&before, status(&model));
+    world.actions.push(made(&proposed));
+    step(&mut model, &world, 50);
+    assert_eq!(
+        conditions::find(&status(&model).conditions, types::PROPOSAL_REFUSED),
+        None
+    );
+}
+
+#[test]
 fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     let second = version(&seen(2));
-    let seen_with = |actions: &[RemediationAction]| promotion_seen(&second, actions);
+    let seen_with = |actions: &[RemediationAction]| promotion_seen(None, &second, actions, &[]);
     let name = promotion_name("heart-2", "uid-2");
     assert_eq!(
         seen_with(&[]),
@@ -631,6 +670,17 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     assert_eq!(
         seen_with(&[promotion(&json!({}))]),
         ServingSeen::AwaitingPromotion(format!("{name} decides whether it takes over"))
+    );
+    let mut third = version(&seen(3));
+    let passed = json!({"conditions": [{"type": "GatesPassed", "status": "True", "reason": "AllGatesPassed", "message": "",
+        "lastTransitionTime": at(1).to_string()}]});
+    third.status = serde_json::from_value(passed).unwrap();
+    let overtaken = promotion_seen(None, &second, &[], &[second.clone(), third]);
+    assert_eq!(
+        overtaken,
+        ServingSeen::AwaitingPromotion(
+            "heart-3 is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it".into()
+        )
     );
     for (why, reason) in [
         ("Rejected", reasons::PROMOTION_REJECTED),
@@ -1108,7 +1158,8 @@ fn where_the_operator_cannot_reach_the_service_it_does_not_know_and_rollouts_go_
         (
             "Unknown",
             reasons::NOT_REACHABLE,
-            "the operator cannot reach the Service: no answer within 2 s"
+            "the operator has no answer through the Service: no answer within 2 s; a network policy may keep it out, or the \
+             Pods may have no connection left for it"
         )
     );
     assert_eq!(condition(&model, types::READY).0, "Unknown");

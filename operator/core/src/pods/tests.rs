@@ -86,11 +86,16 @@ fn a_pod_that_a_quota_refuses_is_reported_in_the_api_servers_words() {
 
 #[test]
 fn the_same_refusal_of_another_generated_name_reads_the_same() {
-    let of = |name: &str| {
-        let words = format!("Error creating: pods \"heart-1-fit-0a1b2c3d-{name}\" is forbidden: no");
-        seen(&job(), &[], &[event("j", "FailedCreate", &words, 3)], 4)
-    };
-    assert_eq!(of("x7k2p"), of("zzzzz"));
+    for (kind, refusal) in [
+        ("pods", "is forbidden: no"),
+        ("Pod", "is invalid: cpu: must be less"),
+    ] {
+        let of = |name: &str| {
+            let words = format!("Error creating: {kind} \"heart-1-fit-0a1b2c3d-{name}\" {refusal}");
+            seen(&job(), &[], &[event("j", "FailedCreate", &words, 3)], 4)
+        };
+        assert_eq!(of("x7k2p"), of("zzzzz"));
+    }
 }
 
 #[test]

@@ -188,9 +188,106 @@ fn a_second_change_by_the_same_person_voids_an_approval() {
 fn the_plan_of_a_promotion_shows_data_gates_and_pods() {
     let mut house = House::new([promotion(2)]);
     house.settle();
-    let shown = "; trained on 303 rows (sha256:666666666666): ConfigMap heart-disease, key cleveland.csv, 303 rows; F1 is at least 0.75; 2 to 4 Pods; risk Medium";
+    let shown = "; trained on 303 rows (sha256:666666666666): ConfigMap heart-disease, key cleveland.csv, 303 rows; F1 is at least 0.75; 2 to 4 Pods; otherwise as heart-1; risk Medium";
     let summary = &house.plan("promote").summary;
     assert!(summary.contains(shown), "{summary}");
+}
+
+#[test]
+fn the_plan_of_a_promotion_names_every_field_in_which_it_differs_from_what_serves() {
+    let mut house = House::new([promotion(2)]);
+    house.settle();
+    let plan = house.plan("promote");
+    assert_eq!(plan.differences, []);
+    assert!(
+        plan.summary.contains("; otherwise as heart-1; risk"),
+        "{}",
+        plan.summary
+    );
+
+    let mut house = House::new([promotion(2)]);
+    let spec = &mut house.versions[1].spec;
+    let training = spec.source.training.as_mut().unwrap();
+    training.target = object(json!({"column": "num", "positiveWhen": {"equals": "0"}}));
+    training.exclude = vec!["sex".to_owned()];
+    spec.monitoring.minimum_rows = 1_000_000_000;
+    house.settle();
+    let plan = house.plan("promote");
+    let fields: Vec<_> = plan
+        .differences
+        .iter()
+        .map(|found| found.field.as_str())
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "source.training.exclude",
+            "source.training.target.positiveWhen.equals",
+            "source.training.target.positiveWhen.greaterThan",
+            "monitoring.minimumRows"
+        ]
+    );
+    let words = "; differs from heart-1 in source.training.exclude (set to [\"sex\"]), source.training.target.positiveWhen.equals \
+        (set to \"0\"), source.training.target.positiveWhen.greaterThan (\"0\" removed), monitoring.minimumRows \
+        (100 to 1000000000); risk";
+    assert!(plan.summary.contains(words), "{}", plan.summary);
+}
+
+#[test]
+fn a_file_of_the_same_name_with_other_bytes_is_a_difference() {
+    let mut house = House::new([promotion(2)]);
+    let status = house.versions[1].status.as_mut().unwrap();
+    status.sources[0].sha256 = digest(77);
+    status.sources[0].positive_rows = Some(24);
+    house.settle();
+    let plan = house.plan("promote");
+    assert_eq!(plan.differences.len(), 1);
+    assert!(
+        plan.differences[0].field.starts_with("bytes of "),
+        "{:?}",
+        plan.differences
+    );
+    let after = plan.differences[0].after.as_deref().unwrap();
+    assert_eq!(after, format!("{}, 303 rows, 24 of class 1", digest(77).short()));
+}
+
+#[test]
+fn a_plan_over_a_version_that_is_gone_shows_the_whole_spec() {
+    let mut house = House::new([promotion(2)]);
+    house.versions.remove(0);
+    house.settle();
+    let summary = &house.plan("promote").summary;
+    assert!(summary.contains("; its spec: "), "{summary}");
+    assert!(
+        summary.contains("source.training.target.column (set to \"num\")"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_retraining_shows_what_it_changes_beside_its_data() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.settle();
+    let summary = house.plan("retrain").summary.clone();
+    assert!(summary.contains("; otherwise as heart-1; risk"), "{summary}");
+}
+
+#[test]
+fn text_of_an_address_cannot_be_read_as_more_of_the_summary() {
+    let mut house = House::new([promotion(2)]);
+    let training = house.versions[1].spec.source.training.as_mut().unwrap();
+    training.dataset = object(json!({
+        "uri": "http://10.0.0.1:99/x/a.csv,\u{a0}303\u{a0}rows;F1-is-at-least-0.95;\u{202e}",
+    }));
+    house.settle();
+    let summary = &house.plan("promote").summary;
+    assert!(
+        summary.contains(
+            r#"host 10.0.0.1:99, "a.csv,\\u{a0}303\\u{a0}rows;F1-is-at-least-0.95;\\u{202e}", 303 rows"#
+        ),
+        "{summary}"
+    );
+    assert!(summary.is_ascii(), "{summary}");
 }
 
 #[test]

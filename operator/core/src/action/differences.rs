@@ -1,0 +1,146 @@
+//! In which fields a version differs from the one that serves: what people approve is a change, and a name does not show it.
+
+use std::collections::BTreeSet;
+
+use modelward_crds::{ModelVersion, ModelVersionSpec, PlannedDifference, SourceStatus};
+use modelward_wire::Digest;
+use serde_json::{Map, Value};
+
+use super::{plan::plain, projection};
+
+/// Letters of a value that are shown. The sha256 of a longer one is shown with it.
+const VALUE: usize = 128;
+/// Letters of the name of a file.
+const FILE: usize = 256;
+/// Differences that a plan lists: more than a spec has fields.
+const LISTED: usize = 128;
+/// Differences that a summary names. The plan lists them all.
+const NAMED: usize = 24;
+/// The order in which parts of a spec are compared: what decides on answers first.
+const PARTS: [&str; 4] = ["source", "serving", "monitoring", "retraining"];
+/// Fields that a summary of a retraining has in its own words, since each retraining sets them anew.
+pub const OF_A_RETRAINING: [&str; 5] = [
+    "source.training.dataset",
+    "source.training.additionalDatasets",
+    "source.training.snapshot",
+    "source.training.notWorseThan",
+    "source.training.reference",
+];
+
+/// In which fields of its spec, and in which of its files, a version that would serve differs from the one that serves.
+///
+/// Without one that serves, every field is a difference. Lists are compared as a whole. `left_out` are fields that are not
+/// compared, with all that is in them.
+pub fn from_present(
+    present: Option<&ModelVersion>,
+    spec: &ModelVersionSpec,
+    sources: &[SourceStatus],
+    left_out: &[&str],
+) -> Vec<PlannedDifference> {
+    let of = |spec: &ModelVersionSpec| serde_json::to_value(spec).unwrap_or_default();
+    let before = present.map_or(Value::Null, |present| of(&present.spec));
+    let after = of(spec);
+    let mut found = Vec::new();
+    for part in PARTS {
+        compare(part, &before[part], &after[part], left_out, &mut found);
+    }
+    let known = present.and_then(|present| present.status.as_ref());
+    let known = known.map(|status| status.sources.as_slice()).unwrap_or_default();
+    found.splice(0..0, changed_files(known, sources));
+    found.truncate(LISTED);
+    found
+}
+
+/// The same in words, which end a sentence. `present` names what serves.
+pub fn words(differences: &[PlannedDifference], present: Option<&str>) -> String {
+    let named: Vec<String> = differences.iter().take(NAMED).map(of_one).collect();
+    let more = match differences.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more in status.plan.differences"),
+    };
+    match (present, named.is_empty()) {
+        (Some(name), true) => format!("; otherwise as {name}"),
+        (Some(name), false) => format!("; differs from {name} in {}{more}", named.join(", ")),
+        (None, _) => format!("; its spec: {}{more}", named.join(", ")),
+    }
+}
+
+fn of_one(difference: &PlannedDifference) -> String {
+    let PlannedDifference { field, before, after } = difference;
+    match (before, after) {
+        (Some(before), Some(after)) => format!("{field} ({before} to {after})"),
+        (None, Some(after)) => format!("{field} (set to {after})"),
+        (Some(before), None) => format!("{field} ({before} removed)"),
+        (None, None) => field.clone(),
+    }
+}
+
+/// Files of the same name whose bytes are others.
+fn changed_files(before: &[SourceStatus], after: &[SourceStatus]) -> Vec<PlannedDifference> {
+    let changed = |file: &&SourceStatus| {
+        let of_name = || before.iter().filter(|known| known.name == file.name);
+        of_name().next().is_some() && of_name().all(|known| known.sha256 != file.sha256)
+    };
+    let shown = |digest: &Digest, rows: i64, positive: Option<i64>| {
+        let positive = positive.map_or_else(String::new, |count| format!(", {count} of class 1"));
+        format!("{}, {rows} rows{positive}", digest.short())
+    };
+    let difference = |file: &SourceStatus| {
+        let known = before.iter().find(|known| known.name == file.name);
+        PlannedDifference {
+            field: format!(
+                "bytes of {}",
+                plain(&file.name).chars().take(FILE).collect::<String>()
+            ),
+            before: known.map(|known| shown(&known.sha256, known.rows, known.positive_rows)),
+            after: Some(shown(&file.sha256, file.rows, file.positive_rows)),
+        }
+    };
+    after.iter().filter(changed).map(difference).collect()
+}
+
+fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: &mut Vec<PlannedDifference>) {
+    if before == after || left_out.contains(&path) {
+        return;
+    }
+    let nothing = Map::new();
+    let fields = |value: &Value| value.as_object().cloned();
+    let (of_before, of_after) = match (fields(before), fields(after)) {
+        (Some(before), Some(after)) => (before, after),
+        (Some(before), None) if after.is_null() => (before, nothing),
+        (None, Some(after)) if before.is_null() => (nothing, after),
+        _ => {
+            found.push(PlannedDifference {
+                field: path.to_owned(),
+                before: shown(before),
+                after: shown(after),
+            });
+            return;
+        }
+    };
+    let keys: BTreeSet<&String> = of_before.keys().chain(of_after.keys()).collect();
+    for key in keys {
+        let value = |fields: &Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
+        compare(
+            &format!("{path}.{key}"),
+            &value(&of_before),
+            &value(&of_after),
+            left_out,
+            found,
+        );
+    }
+}
+
+/// A value as JSON; `None` where there is none.
+fn shown(value: &Value) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let whole = value.to_string();
+    let text = plain(&whole);
+    if text.chars().count() <= VALUE {
+        return Some(text);
+    }
+    let begin: String = text.chars().take(VALUE).collect();
+    Some(format!("{begin}… with {}", projection::digest(&whole).short()))
+}
