@@ -10,7 +10,8 @@
 //! DriftReport   one verdict on one window ──► RemediationAction   one proposed change, its plan and its decisions
 //! ```
 //!
-//! Types only: no client, no clock, nothing that reads the environment. The schema that the API server enforces is
+//! Types only, and the ranges of addresses that operator and trainer take as arguments: no client, no clock, nothing that reads
+//! the environment. The schema that the API server enforces is
 //! generated from here by the `crdgen` binary. Numbers that people set are decimal text or integers, never floats.
 #![expect(
     clippy::duplicated_attributes,
@@ -21,6 +22,7 @@ pub mod conditions;
 mod drift_report;
 mod model;
 mod model_version;
+mod network;
 mod remediation_action;
 mod schema;
 
@@ -41,6 +43,7 @@ pub use model_version::{
     ValueRange, ViolationStatus,
 };
 pub use modelward_wire as wire;
+pub use network::{NetworkError, Networks};
 pub use remediation_action::{
     ActionPlan, ActionReference, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, EvidenceKind,
     EvidenceReference, Execution, ObstacleReason, PlannedDataset, PlannedDifference, PlannedReference,

@@ -4,10 +4,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use modelward_controllers::{Config, ProberConfig};
+use modelward_controllers::{Config, Networks, ProberConfig};
 use modelward_core::{children::IgnoreRule, policy::Policy};
 use modelward_ledger::{MigrateConfig, Quotas};
-use modelward_wire::Networks;
 
 const MIB: u64 = 1024 * 1024;
 

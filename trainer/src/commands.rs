@@ -9,9 +9,10 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use modelward_crds::Networks;
 use modelward_crds::{CsvFormat, FeatureKind as SpecKind, TrainingSource};
 use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
-use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Networks, Progress, Verdict, Violation};
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict, Violation};
 use serde::Serialize;
 use serde_json::Value as Json;
 

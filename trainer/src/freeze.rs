@@ -276,7 +276,7 @@ pub fn target_info(training: &TrainingSource) -> TargetInfo {
 
 #[cfg(test)]
 mod tests {
-    use modelward_wire::Networks;
+    use modelward_crds::Networks;
 
     use super::*;
     use crate::spec::tests::HEART;

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use modelward_wire::Networks;
+use modelward_crds::Networks;
 use reqwest::Url;
 
 /// What is never the address of a dataset, and why.

@@ -14,7 +14,6 @@
 mod decimal;
 mod digest;
 mod manifest;
-mod network;
 mod report;
 mod result;
 mod routes;
@@ -24,7 +23,6 @@ mod version;
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
-pub use network::{NetworkError, Networks};
 pub use report::{
     DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT, ReportReference, ReportRequest,
     ReportResult, ReportVerdict, SetAside, UnclosedIncarnation,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_core::{children::IgnoreRule, policy::Policy, queue::Limits};
-use modelward_wire::Networks;
+use modelward_crds::Networks;
 
 use crate::prober::ProberConfig;
 

@@ -37,5 +37,6 @@ pub use error::Error;
 pub use jiff::Timestamp;
 pub use ledger::LedgerClient;
 pub use metrics::Metrics;
+pub use modelward_crds::Networks;
 pub use prober::ProberConfig;
 pub use run::{Health, run};
