@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use modelward_crds::Networks;
-use modelward_crds::{CsvFormat, FeatureKind as SpecKind, TrainingSource};
+use modelward_crds::{CsvFormat, FeatureKind as SpecKind, Networks, TrainingSource};
 use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
 use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict, Violation};
 use serde::Serialize;

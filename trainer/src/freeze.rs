@@ -183,7 +183,7 @@ fn absent(dataset: &Dataset, path: &Path) -> SourceError {
             name: format!("ConfigMap {name}, key {key}"),
             reason: format!(
                 "no such key in this ConfigMap, or no such ConfigMap: kubectl create configmap {name} --from-file={key}=FILE makes one, \
-                 and kubectl edit configmap {name} shows the keys of one that exists"
+                 and kubectl describe configmap {name} lists the keys of one that exists"
             ),
         };
     }
@@ -309,6 +309,10 @@ mod tests {
         );
         assert!(
             message.contains("kubectl create configmap heart-disease --from-file=cleveland.csv=FILE"),
+            "{message}"
+        );
+        assert!(
+            message.contains("kubectl describe configmap heart-disease"),
             "{message}"
         );
         assert!(!message.contains(temp.path().to_str().unwrap()), "{message}");

@@ -234,9 +234,14 @@ pub(crate) async fn seen(
         );
         return Ok(JobSeen::Interrupted(Hindrance::new(Cause::Pending, words)));
     }
-    Ok(hindrance.map_or(JobSeen::Starting, |found| {
-        JobSeen::Hindered(explained(found, &pods, stage))
-    }))
+    let Some(found) = hindrance else {
+        return Ok(JobSeen::Starting);
+    };
+    // A Pod that ended printed the trainer's result, and no text; the Job makes another.
+    let result = (found.cause == Cause::Failed).then(|| unreachable(&pods, stage));
+    Ok(JobSeen::Hindered(
+        result.flatten().unwrap_or_else(|| explained(found)),
+    ))
 }
 
 /// Whether a Job was made with another image or other resources than one that is made now. What the operator wrote counts, for
@@ -772,7 +777,7 @@ async fn checked(
 
 /// How a Job ended whose program left no result: by the program itself, or by what it depends on.
 fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobSeen {
-    let hindrance = unreachable(pods, stage).unwrap_or_else(|| explained(why(), pods, stage));
+    let hindrance = unreachable(pods, stage).unwrap_or_else(|| explained(why()));
     if hindrance.cause.is_infrastructure() {
         JobSeen::Interrupted(hindrance)
     } else {
@@ -790,10 +795,8 @@ fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
 }
 
 /// A hindrance with what a user can do about it, where Kubernetes' words do not say so.
-fn explained(hindrance: Hindrance, pods: &[Pod], stage: JobStage) -> Hindrance {
+fn explained(hindrance: Hindrance) -> Hindrance {
     let remedy = match hindrance.cause {
-        // The Pod ended and the Job makes another: what it printed is the trainer's result, and no text.
-        Cause::Failed => return unreachable(pods, stage).unwrap_or(hindrance),
         Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",
         Cause::Refused => "where its size is refused, the Helm value trainer.resources changes it",
         _ => return hindrance,

@@ -286,16 +286,11 @@ impl Entries {
 }
 
 fn entry(version: &ModelVersion, state: State) -> Entry {
-    let created = version
-        .creation_timestamp()
-        .map(|time| time.0)
-        .unwrap_or_default();
-    let name = version.name_any();
     Entry {
         namespace: version.namespace().unwrap_or_default(),
         model: version.spec.model.clone(),
-        place: Place::new(created, &name, &version.uid().unwrap_or_default()),
-        name,
+        place: Place::of_version(version),
+        name: version.name_any(),
         state,
     }
 }

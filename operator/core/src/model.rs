@@ -474,26 +474,17 @@ pub fn promotion_seen(
 
 /// Name of the newest version that passed its gates, where it is newer than this one.
 fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVersion]) -> Option<&'a str> {
-    let place = |version: &ModelVersion| {
-        let created = version.metadata.creation_timestamp.as_ref()?.0;
-        let (name, uid) = (
-            version.metadata.name.as_deref()?,
-            version.metadata.uid.as_deref()?,
-        );
-        Some(Place::new(created, name, uid))
-    };
-    let own = place(version)?;
     let passed = |version: &&ModelVersion| {
         let status = version.status.as_ref();
         status.is_some_and(|status| conditions::is_true(&status.conditions, types::GATES_PASSED))
             && version.metadata.deletion_timestamp.is_none()
     };
-    let newer = versions
+    let newest = versions
         .iter()
         .filter(passed)
-        .filter_map(|other| Some((place(other)?, other)));
-    let (newest, found) = newer.max_by(|a, b| a.0.cmp(&b.0))?;
-    (newest > own).then_some(found.metadata.name.as_deref()?)
+        .max_by_key(|other| Place::of_version(other))?;
+    let is_newer = Place::of_version(newest) > Place::of_version(version);
+    is_newer.then_some(newest.metadata.name.as_deref()?)
 }
 
 /// The hold that keeps a version of this uid or of this bundle from being promoted.
@@ -764,11 +755,8 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
         );
         return ServingSeen::Held(message);
     }
-    let version_name = version.metadata.name.as_deref().unwrap_or_default();
-    let created = version.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let overtaken = (status.newest_routed.as_ref()).is_some_and(|newest| {
-        created.is_some_and(|created| Place::new(created, version_name, uid) <= Place::of(newest))
-    });
+    let newest = status.newest_routed.as_ref();
+    let overtaken = newest.is_some_and(|newest| Place::of_version(version) <= Place::of(newest));
     let served = status.history.iter().any(|record| record.uid == uid);
     if overtaken || served {
         let now = match status.routes.first() {
@@ -1129,6 +1117,7 @@ fn record_serving(
     status.ready_pods = seen.map(|seen| seen.available);
 }
 
+/// Why no answer may have come to the operator.
 fn unreached(words: &str) -> String {
     format!(
         "the operator has no answer through the Service: {words}; a network policy may keep it out, or the Pods may have no \

@@ -5,7 +5,7 @@
 //! made again within a second has the name of the former one; its uid settles that.
 
 use jiff::Timestamp;
-use modelward_crds::RoutedVersion;
+use modelward_crds::{ModelVersion, RoutedVersion};
 
 /// A version's place in the order of its model's versions. The greatest is the newest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,19 @@ impl Place {
     /// The place of a version by when it was created, its name and its uid.
     pub fn new(created: Timestamp, name: &str, uid: &str) -> Self {
         Self(created, parts(name), uid.to_owned())
+    }
+
+    /// The place of a version. One that was never created, which the API server does not have, is the oldest.
+    pub fn of_version(version: &ModelVersion) -> Self {
+        let meta = &version.metadata;
+        Self::new(
+            meta.creation_timestamp
+                .as_ref()
+                .map(|time| time.0)
+                .unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+            meta.uid.as_deref().unwrap_or_default(),
+        )
     }
 
     /// The place of a version that a Model remembers.

@@ -414,7 +414,8 @@ fn of_pod_events(pod: &Pod, events: &[Event]) -> Option<Hindrance> {
     ))
 }
 
-fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
+/// The memory limit of this container of a Pod, such as `512Mi`.
+pub fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let own = spec.containers.iter().find(|found| found.name == container)?;
     let limit = own.resources.as_ref()?.limits.as_ref()?.get("memory")?;

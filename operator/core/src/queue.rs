@@ -64,7 +64,7 @@ pub struct Wait {
     pub before: usize,
     /// The version of the same model that is trained first, by name.
     pub after: Option<String>,
-    /// Versions of its namespace that have a Job whose Pod does not run, by name, where their places are what it waits for.
+    /// Names of versions in its namespace that hold a place though the Pod of their Job does not run, where it waits for a place.
     pub hindered: Vec<String>,
     /// No version that has a Job keeps it waiting: those before it get theirs, or are refused, in a moment.
     pub soon: bool,

@@ -931,7 +931,7 @@ async fn created(served: &Served, tally: &mut Tally) {
             "lets a Pod answer at heart.",
         ),
         (
-            "a Service of the namespace's name with an address, whose Pods are called heart",
+            "a Service with a cluster IP and the namespace's name, whose Pods have the hostname heart",
             SERVICE,
             json!({"metadata": {"name": ns}, "spec": {"selector": {"app": "mine"}, "ports": [{"port": 80}]}}),
             NAME,

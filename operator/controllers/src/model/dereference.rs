@@ -12,6 +12,7 @@ use modelward_core::{
     action::has_ended,
     conditions,
     model::{ActionSeen, DeploymentSeen, Refusal, VersionSeen, World},
+    pods,
     policy::Approval,
     reasons,
 };
@@ -308,7 +309,7 @@ fn refusal_of(pod: &Pod) -> Option<Refusal> {
             let words = match reason {
                 "OOMKilled" => format!(
                     "OOMKilled, its memory limit, spec.serving.resources.limits.memory of the version, is {}. {words}",
-                    memory_limit(pod)
+                    pods::memory_limit(pod, CONTAINER).unwrap_or_else(|| "not set".to_owned())
                 ),
                 _ => words.to_owned(),
             };
@@ -359,23 +360,6 @@ fn ended(container: &ContainerStatus) -> Option<&k8s_openapi::api::core::v1::Con
         .as_ref()
         .and_then(|state| state.terminated.as_ref());
     now.or_else(|| container.last_state.as_ref()?.terminated.as_ref())
-}
-
-fn memory_limit(pod: &Pod) -> String {
-    let limit = pod.spec.as_ref().and_then(|spec| {
-        let container = spec
-            .containers
-            .iter()
-            .find(|container| container.name == CONTAINER)?;
-        container
-            .resources
-            .as_ref()?
-            .limits
-            .as_ref()?
-            .get("memory")
-            .cloned()
-    });
-    limit.map_or_else(|| "not set".to_owned(), |limit| limit.0)
 }
 
 fn routes_of(pod: &PodSpec) -> Option<String> {

@@ -26,8 +26,8 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
         .await?;
     let mut serving = serving_seen(model.as_ref(), version);
     if awaits_promotion(&serving) {
-        let actions = actions(ctx, &namespace, name).await?;
         let of_model = ListParams::default().fields(&format!("spec.model={name}"));
+        let actions = ctx.list::<RemediationAction>(Some(&namespace), &of_model).await?;
         let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
@@ -44,12 +44,6 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
         serving,
         obstacle: None,
     })
-}
-
-/// The actions that are about this model.
-pub async fn actions(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<RemediationAction>, Error> {
-    let of_model = ListParams::default().fields(&format!("spec.model={model}"));
-    ctx.list(Some(namespace), &of_model).await
 }
 
 /// The data, as long as it was not frozen.

@@ -320,6 +320,18 @@ async fn at_rest_a_reconcile_writes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_changed_spec_is_an_event_of_the_version() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let rare = json!({"spec": {"monitoring": {"minimumRows": 1_000_000_000}}});
+    house.patch::<ModelVersion>("heart-1", rare).await?;
+    house
+        .wait_event("SpecChanged", "the spec was changed (generation 2)")
+        .await
+}
+
+#[tokio::test]
 async fn a_version_that_waits_or_failed_is_at_rest_too() -> Result<()> {
     let house = House::open().await?;
     house

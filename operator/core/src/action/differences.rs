@@ -18,7 +18,7 @@ const LISTED: usize = 128;
 const NAMED: usize = 24;
 /// The order in which parts of a spec are compared: what decides on answers first.
 const PARTS: [&str; 4] = ["source", "serving", "monitoring", "retraining"];
-/// Fields that a summary of a retraining has in its own words, since each retraining sets them anew.
+/// Fields that every retraining sets, and that its summary shows in other words.
 pub const OF_A_RETRAINING: [&str; 5] = [
     "source.training.dataset",
     "source.training.additionalDatasets",
@@ -40,13 +40,12 @@ pub fn from_present(
     let of = |spec: &ModelVersionSpec| serde_json::to_value(spec).unwrap_or_default();
     let before = present.map_or(Value::Null, |present| of(&present.spec));
     let after = of(spec);
-    let mut found = Vec::new();
+    let known = present.and_then(|present| present.status.as_ref());
+    let known = known.map(|status| status.sources.as_slice()).unwrap_or_default();
+    let mut found = changed_files(known, sources);
     for part in PARTS {
         compare(part, &before[part], &after[part], left_out, &mut found);
     }
-    let known = present.and_then(|present| present.status.as_ref());
-    let known = known.map(|status| status.sources.as_slice()).unwrap_or_default();
-    found.splice(0..0, changed_files(known, sources));
     found.truncate(LISTED);
     found
 }
@@ -75,7 +74,7 @@ fn of_one(difference: &PlannedDifference) -> String {
     }
 }
 
-/// Files of the same name whose bytes are others.
+/// Files that have the same name and different bytes.
 fn changed_files(before: &[SourceStatus], after: &[SourceStatus]) -> Vec<PlannedDifference> {
     let changed = |file: &&SourceStatus| {
         let of_name = || before.iter().filter(|known| known.name == file.name);
@@ -104,11 +103,10 @@ fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: 
         return;
     }
     let nothing = Map::new();
-    let fields = |value: &Value| value.as_object().cloned();
-    let (of_before, of_after) = match (fields(before), fields(after)) {
-        (Some(before), Some(after)) => (before, after),
-        (Some(before), None) if after.is_null() => (before, nothing),
-        (None, Some(after)) if before.is_null() => (nothing, after),
+    let (of_before, of_after) = match (before, after) {
+        (Value::Object(before), Value::Object(after)) => (before, after),
+        (Value::Object(before), Value::Null) => (before, &nothing),
+        (Value::Null, Value::Object(after)) => (&nothing, after),
         _ => {
             found.push(PlannedDifference {
                 field: path.to_owned(),
@@ -120,14 +118,8 @@ fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: 
     };
     let keys: BTreeSet<&String> = of_before.keys().chain(of_after.keys()).collect();
     for key in keys {
-        let value = |fields: &Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
-        compare(
-            &format!("{path}.{key}"),
-            &value(&of_before),
-            &value(&of_after),
-            left_out,
-            found,
-        );
+        let [before, after] = [of_before, of_after].map(|fields| fields.get(key).unwrap_or(&Value::Null));
+        compare(&format!("{path}.{key}"), before, after, left_out, found);
     }
 }
 

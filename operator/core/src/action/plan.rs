@@ -11,7 +11,7 @@ use modelward_crds::{
 use modelward_wire::{Decimal, Digest};
 
 use super::{
-    World, differences,
+    World, differences, name_of,
     projection::{self, PLAN_FORMAT},
     uid_of,
 };
@@ -234,7 +234,7 @@ pub fn promotion(world: &World, model: &Model, candidate: &ModelVersion, covered
             route.threshold,
             trained_words(candidate, model, &world.versions),
             serving_words(candidate),
-            differences::words(&differences, serving.and_then(name_of)),
+            differences::words(&differences, serving.map(name_of)),
             changes(candidate),
         ),
         differences,
@@ -274,7 +274,7 @@ pub fn rollback(world: &World, model: &Model, candidate: Option<&ModelVersion>) 
             route.digest.short(),
             route.threshold,
             returned.map_or_else(String::new, |_| {
-                differences::words(&differences, serving.and_then(name_of))
+                differences::words(&differences, serving.map(name_of))
             }),
             candidate.map(changes).unwrap_or_default(),
         ),
@@ -336,7 +336,7 @@ pub fn retraining(
         summary: format!(
             "{}{}{}",
             retraining_words(target, &training, &proposed),
-            differences::words(&differences, serving.and_then(name_of)),
+            differences::words(&differences, serving.map(name_of)),
             changes(target)
         ),
         differences,
@@ -478,10 +478,6 @@ fn serving<'a>(world: &'a World, model: &Model) -> Option<&'a ModelVersion> {
         .versions
         .iter()
         .find(|version| uid_of(*version) == route.uid)
-}
-
-fn name_of(version: &ModelVersion) -> Option<&str> {
-    version.metadata.name.as_deref()
 }
 
 /// In what a version differs from the one that serves.

@@ -99,7 +99,8 @@ fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
         .iter()
         .filter(|other| !has_ended(other) && uid_of(*other) != case.uid())
         .filter(|other| {
-            proposed_candidate(case, other).is_some_and(|candidate| place(candidate) > place(own))
+            proposed_candidate(case, other)
+                .is_some_and(|candidate| Place::of_version(candidate) > Place::of_version(own))
         })
         .min_by_key(|other| name_of(*other));
     match newer {
@@ -123,12 +124,6 @@ fn proposed_candidate<'a>(case: &Case<'a>, action: &RemediationAction) -> Option
     };
     let version = plan::find(&case.world.versions, reference)?;
     (spec.parent_ref.is_none() && name_of(action) == own_name).then_some(version)
-}
-
-fn place(version: &ModelVersion) -> Place {
-    let created = version.metadata.creation_timestamp.as_ref();
-    let created = created.map_or(jiff::Timestamp::UNIX_EPOCH, |time| time.0);
-    Place::new(created, name_of(version), uid_of(version))
 }
 
 // === what is proposed ===

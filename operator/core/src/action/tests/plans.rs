@@ -265,6 +265,21 @@ fn a_plan_over_a_version_that_is_gone_shows_the_whole_spec() {
 }
 
 #[test]
+fn the_plan_of_a_given_bundle_says_that_it_read_no_data_and_asked_for_no_gates() {
+    let mut house = House::new([promotion(2)]);
+    house.versions[1].spec.source = object(json!({"artifact": {"bundle": digest(2)}}));
+    house.settle();
+    let summary = &house.plan("promote").summary;
+    for shown in [
+        "; its spec names the bundle: no data was read, and no gates were asked for; 2 to 4 Pods; differs from heart-1 in ",
+        "source.artifact.bundle (set to ",
+        "source.training.target.column (\"num\" removed)",
+    ] {
+        assert!(summary.contains(shown), "{shown} is not in {summary}");
+    }
+}
+
+#[test]
 fn a_retraining_shows_what_it_changes_beside_its_data() {
     let mut house = retraining(snapshot(294, Some(106)));
     house.settle();
