@@ -32,6 +32,8 @@ pub mod types {
     pub const ALTERED: &str = "Altered";
     /// The model keeps its former Pod template: other models are upgraded first, or one of them does not come up.
     pub const UPGRADE_HELD: &str = "UpgradeHeld";
+    /// An autoscaler or a disruption budget that is not the operator's acts on the model's Pods as well.
+    pub const CONTESTED: &str = "Contested";
     /// The API server refuses the action that would let another version serve.
     pub const PROPOSAL_REFUSED: &str = "ProposalRefused";
 }

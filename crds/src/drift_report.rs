@@ -64,6 +64,7 @@ use crate::remediation_action::PlannedReference;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self == oldSelf").message("spec is immutable; create a new DriftReport instead"))]
 #[x_kube(validation = Rule::new("timestamp(self.startTime) < timestamp(self.endTime)").message("startTime must be before endTime"))]
+#[x_kube(validation = Rule::new("timestamp(self.startTime) >= timestamp('2000-01-01T00:00:00Z')").message("startTime must be in 2000 or later: no row was counted before"))]
 pub struct DriftReportSpec {
     /// Name of the ModelVersion.
     #[schemars(length(min = 1, max = 45))]

@@ -153,7 +153,7 @@ pub struct ModelStatus {
     /// When what serves was last returned to former routes. Actions that were proposed before and have not begun are void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_at: Option<Time>,
-    /// Available, Ready, Reconciling and Stalled; Altered and UpgradeHeld where they hold.
+    /// Available, Ready, Reconciling and Stalled; Altered, Contested, UpgradeHeld and ProposalRefused where they hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -11,6 +11,22 @@ use crate::remediation_action::{ActionReference, VersionReference};
 /// What a wrong tolerance is answered with.
 const DECIMAL_FRACTION: &str =
     "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; a per cent sign is not read";
+/// What a share of all is, and what a wrong one is answered with.
+const IS_SHARE: &str = "self.matches('^(0([.][0-9]{1,12})?|1([.]0{1,12})?)$')";
+const SHARE: &str =
+    "write a decimal number from 0 to 1 in quotes, such as \"0.5\"; a per cent sign is not read";
+/// What a margin is, and what a wrong one is answered with.
+const IS_MARGIN: &str = "self.matches('^0([.][0-9]{1,12})?$')";
+const MARGIN: &str =
+    "write a decimal number from 0 and below 1 in quotes, such as \"0.02\"; a per cent sign is not read";
+/// What a bound on a metric is, and what a wrong one is answered with.
+const IS_BOUND: &str = "self.matches('^[0-9]{1,12}([.][0-9]{1,12})?$')";
+const BOUND: &str =
+    "write a decimal number of at least 0 in quotes, such as \"0.75\"; a per cent sign is not read";
+/// What a value of a column is, and what a wrong one is answered with.
+const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
+const NUMBER: &str =
+    "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
 
 /// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
 ///
@@ -55,7 +71,9 @@ const DECIMAL_FRACTION: &str =
     .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name as it stands there"))]
 pub struct ModelVersionSpec {
     /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
-    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("write lower-case letters, digits and '-', starting with a letter: the model's Service has this name"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("model is immutable; create a new ModelVersion instead"))]
     pub model: String,
 
@@ -158,7 +176,8 @@ pub struct RetrainingSpec {
     /// How much worse than the version that serves the new one may be, by the lower bound of the difference of the selecting
     /// metric, a decimal number.
     #[serde(default = "default_margin")]
-    #[schemars(with = "String", length(max = 14), regex(pattern = "^0(\\.[0-9]{1,12})?$"))]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_MARGIN).message(MARGIN))]
     pub margin: Decimal,
 }
 
@@ -198,7 +217,7 @@ pub struct Source {
 }
 
 /// A bundle in the artifact store of this namespace.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArtifactSource {
     /// Digest of its manifest.
@@ -206,11 +225,8 @@ pub struct ArtifactSource {
     pub bundle: Digest,
     /// Probability from which the class is 1, a decimal number from 0 to 1.
     #[serde(default = "default_threshold")]
-    #[schemars(
-        with = "String",
-        length(max = 14),
-        regex(pattern = "^(0(\\.[0-9]{1,12})?|1(\\.0{1,12})?)$")
-    )]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub threshold: Decimal,
 }
 
@@ -282,7 +298,7 @@ pub struct TrainingSource {
 ///
 /// The new one passes where the lower bound (5%) of the difference of selectBy, by a paired bootstrap, is at or above minus
 /// the margin: over all rows, and over those alone that the champion was not trained on.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Champion {
     /// Name of its ModelVersion, for people.
@@ -293,7 +309,8 @@ pub struct Champion {
     pub bundle: Digest,
     /// The margin, a decimal number.
     #[serde(default = "default_margin")]
-    #[schemars(with = "String", length(max = 14), regex(pattern = "^0(\\.[0-9]{1,12})?$"))]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_MARGIN).message(MARGIN))]
     pub margin: Decimal,
 }
 
@@ -327,7 +344,9 @@ pub struct Dataset {
 
     /// An http or https address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 8, max = 2048), regex(pattern = "^https?://[!-~]+$"))]
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[!-~]+$')")
+        .message("write an address that begins with http:// or https:// and has ASCII characters alone, a space as %20"))]
     pub uri: Option<String>,
 
     /// A file on a PersistentVolumeClaim in this namespace. Where the claim is absent, the version waits for it.
@@ -370,10 +389,9 @@ pub struct PersistentVolumeClaimSource {
     )]
     pub claim_name: String,
     /// Path of the file from the volume's root, without ".." in it.
-    #[schemars(
-        length(min = 1, max = 1024),
-        regex(pattern = "^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$")
-    )]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$')")
+        .message("write the path from the volume's root without a leading '/', such as data/heart.csv; letters, digits, '-', '_' and '.' are allowed"))]
     #[x_kube(validation = Rule::new("!self.split('/').exists(p, p == '..')").message("path may not contain '..'"))]
     pub path: String,
 }
@@ -381,7 +399,7 @@ pub struct PersistentVolumeClaimSource {
 /// How a CSV file is written.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.header || size(self.columns) > 0").message("columns must be set where the file has no header"))]
+#[x_kube(validation = Rule::new("self.header || (has(self.columns) && size(self.columns) > 0)").message("columns must be set where the file has no header"))]
 pub struct CsvFormat {
     /// Whether the first line names the columns.
     #[serde(default = "default_true")]
@@ -398,7 +416,9 @@ pub struct CsvFormat {
     pub missing: Vec<String>,
     /// The character between fields.
     #[serde(default = "default_delimiter")]
-    #[schemars(length(min = 1, max = 1), regex(pattern = "^[,;|\\t]$"))]
+    #[schemars(length(min = 1, max = 1))]
+    #[x_kube(validation = Rule::new("self in [',', ';', '|', '\\t']")
+        .message("write one of \",\", \";\", \"|\" and \"\\t\" (a tab, in double quotes)"))]
     pub delimiter: String,
 }
 
@@ -421,11 +441,8 @@ pub struct Target {
 pub struct PositiveWhen {
     /// Where the column, read as a number, is greater than this decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 26),
-        regex(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,12})?$")
-    )]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub greater_than: Option<Decimal>,
     /// Where the column is this text. Numbers are compared as numbers: "1" is "1.0".
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -457,11 +474,8 @@ pub struct FeatureSpec {
     pub required: bool,
     /// The largest share of rows that may miss it, a decimal number from 0 to 1. Unlimited where it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 14),
-        regex(pattern = "^(0(\\.[0-9]{1,12})?|1(\\.0{1,12})?)$")
-    )]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub max_missing_ratio: Option<Decimal>,
 }
 
@@ -469,23 +483,18 @@ pub struct FeatureSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.min) || has(self.max)").message("at least one of min and max must be set"))]
-#[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)").message("min must be at most max"))]
+#[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || ![self.min, self.max].all(n, n.matches('^-?[0-9]+([.][0-9]+)?$')) || \
+    double(self.min) <= double(self.max)").message("min must be at most max"))]
 pub struct ValueRange {
     /// Smallest value, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 26),
-        regex(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,12})?$")
-    )]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub min: Option<Decimal>,
     /// Largest value, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 26),
-        regex(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,12})?$")
-    )]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub max: Option<Decimal>,
 }
 
@@ -550,26 +559,20 @@ pub enum MetricName {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.atLeast) != has(self.atMost)").message("exactly one of atLeast and atMost must be set"))]
 #[x_kube(validation = Rule::new("self.metric == 'LogLoss' || [has(self.atLeast) ? self.atLeast : '0', has(self.atMost) ? self.atMost : '0']\
-    .all(bound, bound.matches('^(0*|0*1([.]0*)?|0+[.][0-9]+)$'))")
+    .all(bound, !bound.matches('^[0-9]+([.][0-9]+)?$') || bound.matches('^(0*|0*1([.]0*)?|0+[.][0-9]+)$'))")
     .message("the bound of a metric other than LogLoss is between 0 and 1: write \"0.75\" for 75%"))]
 pub struct Gate {
     /// The metric, as the mean over out-of-fold predictions.
     pub metric: MetricName,
     /// The smallest value that passes, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 26),
-        regex(pattern = "^[0-9]{1,12}(\\.[0-9]{1,12})?$")
-    )]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_BOUND).message(BOUND))]
     pub at_least: Option<Decimal>,
     /// The largest value that passes, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 26),
-        regex(pattern = "^[0-9]{1,12}(\\.[0-9]{1,12})?$")
-    )]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_BOUND).message(BOUND))]
     pub at_most: Option<Decimal>,
 }
 
@@ -619,12 +622,13 @@ pub enum Access {
 /// What a Pod asks for and may use.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!has(self.limits.memory) || quantity(self.limits.memory).compareTo(quantity('64Mi')) >= 0")
+#[x_kube(validation = Rule::new("!has(self.limits.memory) || !isQuantity(self.limits.memory) || quantity(self.limits.memory).compareTo(quantity('64Mi')) >= 0")
     .message("limits.memory must be at least 64Mi, which a Pod that serves needs to start"))]
-#[x_kube(validation = Rule::new("quantity(has(self.requests.memory) ? self.requests.memory : '64Mi')\
+#[x_kube(validation = Rule::new("(has(self.requests.memory) && !isQuantity(self.requests.memory)) || (has(self.limits.memory) && !isQuantity(self.limits.memory)) || \
+    quantity(has(self.requests.memory) ? self.requests.memory : '64Mi')\
     .compareTo(quantity(has(self.limits.memory) ? self.limits.memory : '512Mi')) <= 0")
     .message("requests.memory (64Mi where it is absent) must be at most limits.memory (512Mi where it is absent)"))]
-#[x_kube(validation = Rule::new("!has(self.limits.cpu) || \
+#[x_kube(validation = Rule::new("!has(self.limits.cpu) || !isQuantity(self.limits.cpu) || (has(self.requests.cpu) && !isQuantity(self.requests.cpu)) || \
     quantity(has(self.requests.cpu) ? self.requests.cpu : '100m').compareTo(quantity(self.limits.cpu)) <= 0")
     .message("requests.cpu (100m where it is absent) must be at most limits.cpu"))]
 pub struct ResourceBounds {
@@ -637,16 +641,20 @@ pub struct ResourceBounds {
 }
 
 /// Amounts of CPU and memory as Kubernetes quantities.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceAmounts {
     /// Processors: "2", or thousandths, "250m".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = "^[1-9][0-9]{0,9}m?$"))]
+    #[schemars(length(max = 12))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,9}m?$')")
+        .message("write whole processors, \"2\", or thousandths of one, \"250m\""))]
     pub cpu: Option<String>,
     /// Bytes with a binary suffix: "256Mi", "2Gi".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 12), regex(pattern = "^[1-9][0-9]{0,9}(Ki|Mi|Gi)$"))]
+    #[schemars(length(max = 12))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,9}(Ki|Mi|Gi)$')")
+        .message("write a whole number with Ki, Mi or Gi, such as \"512Mi\" or \"1Gi\""))]
     pub memory: Option<String>,
 }
 

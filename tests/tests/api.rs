@@ -97,12 +97,12 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         (
             dataset,
             json!({"uri": "ftp://host/file"}),
-            "should match '^https?://",
+            "write an address that begins with http:// or https://",
         ),
         (
             dataset,
             json!({"uri": "https://host/file\u{a0}303\u{202e}"}),
-            "should match '^https?://",
+            "ASCII characters alone",
         ),
         (
             dataset,
@@ -113,6 +113,16 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             dataset,
             json!({"persistentVolumeClaim": {"claimName": "data", "path": "a/../../b"}}),
             "path may not contain '..'",
+        ),
+        (
+            dataset,
+            json!({"persistentVolumeClaim": {"claimName": "data", "path": "/data/x.csv"}}),
+            "without a leading '/', such as data/heart.csv",
+        ),
+        (
+            "/spec/source/training/dataset/csv",
+            json!({"columns": ["age", "num"], "delimiter": ":"}),
+            "write one of \",\", \";\", \"|\" and",
         ),
         (
             "/spec/source/training/dataset/csv",
@@ -156,6 +166,21 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         ),
         (
             "/spec/source/training/gates",
+            json!([{"metric": "F1", "atLeast": "75%"}]),
+            "in quotes, such as \"0.75\"; a per cent sign is not read",
+        ),
+        (
+            "/spec/source/training/features",
+            json!([{"name": "age", "kind": "Numeric", "range": {"min": "1,5", "max": "10"}}]),
+            "write a decimal number in quotes, such as \"-0.5\"",
+        ),
+        (
+            "/spec/source/training/features",
+            json!([{"name": "age", "kind": "Numeric", "maxMissingRatio": "5%"}]),
+            "write a decimal number from 0 to 1 in quotes",
+        ),
+        (
+            "/spec/source/training/gates",
             json!([{"metric": "F1", "atLeast": 0.7}]),
             "must be of type string",
         ),
@@ -180,7 +205,21 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             json!({"access": "Open", "resources": {"limits": {"cpu": "50m"}}}),
             "requests.cpu (100m where it is absent) must be at most limits.cpu",
         ),
-        ("/spec/model", json!("Heart"), "should match"),
+        (
+            "/spec/serving",
+            json!({"access": "Open", "resources": {"limits": {"memory": "1G"}}}),
+            "write a whole number with Ki, Mi or Gi, such as \"512Mi\" or \"1Gi\"",
+        ),
+        (
+            "/spec/serving",
+            json!({"access": "Open", "resources": {"limits": {"memory": "lots", "cpu": "half"}}}),
+            "write whole processors, \"2\", or thousandths of one, \"250m\"",
+        ),
+        (
+            "/spec/model",
+            json!("Heart"),
+            "write lower-case letters, digits and '-', starting with a letter",
+        ),
         (
             "/metadata/name",
             json!("heart.1"),
@@ -189,6 +228,10 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
     ] {
         let refused = refusal(pointer, value.clone()).await;
         assert!(refused.contains(sentence), "{pointer} = {value}: {refused}");
+        assert!(
+            !refused.contains("evaluat"),
+            "a rule cannot be evaluated: {pointer} = {value}: {refused}"
+        );
     }
 }
 

@@ -450,7 +450,10 @@ impl<'a> Column<'a> {
         }
         let name = self.name;
         no_number.push(violations, self.source, name, "Type", |cell, _| {
-            format!("{cell} is not a number")
+            format!(
+                "{cell} is not a number; where it means \"missing\", add it to csv.missing; where it is a code, declare the \
+                 feature Categorical"
+            )
         });
         too_large.push(violations, self.source, name, "Type", |cell, _| {
             format!("{cell} is beyond the range of a 32-bit float (about ±3.4e38)")
@@ -574,10 +577,14 @@ fn check_target(
         &target.column,
         "Target",
         |cell, _| match &target.positive_when {
-            Some(_) => format!("{cell} is not a number, so it cannot be compared with greaterThan"),
-            None => {
-                format!("{cell} is neither 0 nor 1; say in target.positiveWhen which rows are of class 1")
-            }
+            Some(_) => format!(
+                "{cell} is not a number, so it cannot be compared with greaterThan; name the value of class 1 in \
+                 target.positiveWhen.equals, or remove these rows"
+            ),
+            None => format!(
+                "{cell} is neither 0 nor 1; name the value of class 1 in target.positiveWhen.equals, or the number that it is \
+                 above in target.positiveWhen.greaterThan"
+            ),
         },
     );
     if labels.is_empty() || !readable {

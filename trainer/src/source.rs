@@ -1,6 +1,14 @@
 //! Reading the bytes of a dataset from a file or an address.
 
-use std::{error::Error as _, fs::File, io, io::Read as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    fs::File,
+    io,
+    io::Read as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{
     Client, StatusCode, Url,
@@ -20,6 +28,9 @@ const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
+/// A source that has sent fewer bytes a second than this since [`SLOW_AFTER`] is given up.
+const SLOWEST: u64 = 1024;
+const SLOW_AFTER: Duration = Duration::from_secs(30);
 
 /// Why a source gave no bytes.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +67,7 @@ pub enum SourceError {
         reason: String,
     },
     /// The server did not answer usefully, several times.
-    #[error("{name} did not answer after {ATTEMPTS} attempts: {reason}")]
+    #[error("{name} was not read in {ATTEMPTS} attempts: {reason}")]
     Unreachable {
         /// The address.
         name: String,
@@ -140,6 +151,7 @@ async fn download_with_pause(uri: &str, reach: &Reach, pause: Duration) -> Resul
 
 async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Attempt> {
     let again = |error: reqwest::Error| Attempt::Again(root_cause(&error));
+    let begun = Instant::now();
     let mut response = match client.get(url.clone()).send().await {
         Ok(response) => response,
         Err(error) if error.is_redirect() || error.is_builder() => {
@@ -151,7 +163,13 @@ async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Atte
         }
         // The same name would be resolved to the same address again.
         Err(error) if is_out_of_reach(&error) => {
-            let reason = root_cause(&error);
+            let redirected = error.url().is_some_and(|last| last.host_str() != url.host_str());
+            let by = if redirected {
+                "a redirect leads there: "
+            } else {
+                ""
+            };
+            let reason = format!("{by}{}", root_cause(&error));
             return Err(Attempt::Final(SourceError::Address {
                 name: shown(uri),
                 reason,
@@ -195,8 +213,19 @@ async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Atte
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
+        if is_too_slow(bytes.len() as u64, begun.elapsed()) {
+            return Err(Attempt::Again(format!(
+                "it sent {} bytes in {} s, and at least {SLOWEST} bytes a second are needed",
+                bytes.len(),
+                begun.elapsed().as_secs()
+            )));
+        }
     }
     Ok(bytes)
+}
+
+fn is_too_slow(received: u64, since: Duration) -> bool {
+    since >= SLOW_AFTER && received < SLOWEST * since.as_secs()
 }
 
 fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
@@ -314,6 +343,15 @@ mod tests {
         let ledger = Some("http://ledger.modelward-system:8090");
         let reach = Reach::of_job(allowed.parse().unwrap(), denied, ledger);
         download_with_pause(uri, &reach, Duration::from_millis(1)).await
+    }
+
+    #[test]
+    fn a_source_that_trickles_is_given_up_and_one_that_pauses_is_not() {
+        let seconds = Duration::from_secs;
+        assert!(!is_too_slow(1, seconds(29)), "it may still begin");
+        assert!(is_too_slow(30, seconds(30)));
+        assert!(!is_too_slow(30 * SLOWEST, seconds(30)));
+        assert!(is_too_slow(60 * SLOWEST - 1, seconds(60)));
     }
 
     #[tokio::test]

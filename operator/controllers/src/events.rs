@@ -42,7 +42,9 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     // Reconciling and Stalled follow from Ready, which says the same in the same words.
     let summaries = [types::RECONCILING, types::STALLED];
     for condition in conditions::worth_an_event(old, new, &summaries) {
-        let bad = condition.status == "False" && conditions::is_true(new, types::STALLED);
+        let in_the_way = [types::ALTERED, types::CONTESTED, types::PROPOSAL_REFUSED];
+        let bad = condition.status == "False" && conditions::is_true(new, types::STALLED)
+            || in_the_way.contains(&condition.type_.as_str());
         let type_ = if bad {
             EventType::Warning
         } else {

@@ -429,7 +429,7 @@ mod tests {
         let Turn::Later(wait) = turns.ask(&younger, NOW) else {
             panic!("the younger one was first");
         };
-        assert_eq!(wait.words(), "Queued: a of the same model is trained first");
+        assert_eq!(wait.words(), "a of the same model is trained first");
         assert_eq!(turns.ask(&older, NOW), Turn::Now);
         turns.leave("a");
         assert_eq!(woken.next().await.unwrap().name, "b");

@@ -80,8 +80,19 @@ pub struct Made {
     pub key_secret: Option<String>,
     /// Children that stay other than they should be.
     pub altered: Vec<Altered>,
+    /// Objects of others that act on the model's Pods as well, in order of their names.
+    pub rivals: Vec<Rival>,
     /// Whether the model waits for its turn to take a new Pod template.
     pub turn: Turn,
+}
+
+/// An object of another owner that acts on the model's Pods as one of the operator's own does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rival {
+    /// An autoscaler of this name scales the model's Deployment.
+    Autoscaler(String),
+    /// A disruption budget of this name selects the model's Pods.
+    Budget(String),
 }
 
 /// A child that stays other than it should be.
@@ -315,7 +326,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     verdicts.extend(notices(world.made.as_ref()));
     let mut merged = conditions::merge(&status.conditions, &verdicts, generation, now);
     if world.made.is_none() {
-        let notices = [types::ALTERED, types::UPGRADE_HELD];
+        let notices = [types::ALTERED, types::CONTESTED, types::UPGRADE_HELD];
         merged.extend(
             notices
                 .iter()
@@ -522,7 +533,12 @@ pub fn reroute(
     };
     let (available, notices) = (
         kept(&[types::AVAILABLE]),
-        kept(&[types::ALTERED, types::UPGRADE_HELD, types::PROPOSAL_REFUSED]),
+        kept(&[
+            types::ALTERED,
+            types::CONTESTED,
+            types::UPGRADE_HELD,
+            types::PROPOSAL_REFUSED,
+        ]),
     );
     let others = conditions::merge(&status.conditions, &verdicts, generation, now);
     status.conditions = available.into_iter().chain(others).chain(notices).collect();
@@ -977,10 +993,25 @@ fn is_of_this_rollout(at: Timestamp, rollout: Option<&RolloutStatus>) -> bool {
 
 fn repeated(altered: &Altered) -> String {
     format!(
-        "{} was put back three times and changed again each time at {}; it is left alone for an hour: stop what changes it, or          name the fields in operator.ignoreDifferences",
+        "{} was put back three times and changed again each time at {}; it is left alone for an hour: stop what changes it, or \
+         name the fields in operator.ignoreDifferences",
         altered.child,
         in_words(&altered.fields)
     )
+}
+
+fn rival_words(rival: &Rival) -> String {
+    match rival {
+        Rival::Autoscaler(name) => format!(
+            "HorizontalPodAutoscaler {name} scales the model's Deployment too, which has an autoscaler: Pods are made and \
+             ended in turn. Delete it (kubectl delete hpa {name}) and set spec.serving.replicas of the ModelVersion"
+        ),
+        Rival::Budget(name) => format!(
+            "PodDisruptionBudget {name} selects the model's Pods too, which have a budget, and Pods with two budgets cannot be \
+             evicted: add {{key: modelward.io/model, operator: DoesNotExist}} to its spec.selector.matchExpressions, or delete \
+             it (kubectl delete pdb {name})"
+        ),
+    }
 }
 
 /// What holds beside the four conditions that are always there.
@@ -1009,6 +1040,14 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
         };
         notices.push(Verdict::holds(types::ALTERED, reason, words.join("; ")));
     }
+    if let Some(first) = made.rivals.first() {
+        let reason = match first {
+            Rival::Autoscaler(_) => reasons::SECOND_AUTOSCALER,
+            Rival::Budget(_) => reasons::SECOND_BUDGET,
+        };
+        let words: Vec<_> = made.rivals.iter().map(rival_words).collect();
+        notices.push(Verdict::holds(types::CONTESTED, reason, words.join("; ")));
+    }
     let held = match &made.turn {
         Turn::Now => None,
         Turn::Waits(other) => Some((
@@ -1018,7 +1057,8 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
         Turn::Stopped(other) => Some((
             reasons::UPGRADE_STOPPED,
             format!(
-                "{other} does not come up with the new Pod template; this model keeps its former one until that is Ready or the                  operator's configuration is changed"
+                "{other} does not come up with the new Pod template; this model keeps its former one until that is Ready or the \
+                 operator's configuration is changed"
             ),
         )),
     };
@@ -1128,45 +1168,49 @@ fn unreached(words: &str) -> String {
 /// Whether requests are answered: what came through the Service says so, and not what Pods say of themselves.
 fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Option<&Serve>) -> Verdict {
     let kind = types::AVAILABLE;
+    let expected = serve.map(|serve| serve.routes.digest());
+    let answers = |digest: &Digest| Some(digest) == expected.as_ref();
     let Some(version) = &status.serving else {
+        let version = status.routes.first().map_or("", |route| route.version.as_str());
+        let answered = match &world.answer {
+            Answer::Routes(digest) => answers(digest),
+            Answer::NotAsked => conditions::is_true(&status.conditions, kind),
+            _ => false,
+        };
+        let rolled_out = |words: &str| {
+            let words = format!("{version} is being rolled out, and nothing else serves{words}");
+            Verdict::fails(kind, reasons::ROLLOUT_IN_PROGRESS, words)
+        };
         return match rollout {
             Rollout::Nothing(_) => Verdict::fails(kind, reasons::NO_VERSION, "no version serves"),
             Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, reason, words.clone()),
-            Rollout::Underway(words) => Verdict::fails(
-                kind,
-                reasons::ROLLOUT_IN_PROGRESS,
-                format!("the first version is being rolled out: {words}"),
-            ),
-            _ => Verdict::fails(
-                kind,
-                reasons::ROLLOUT_IN_PROGRESS,
-                "the first version is being rolled out",
-            ),
+            Rollout::Underway(_) | Rollout::Short { .. } if answered => {
+                let words =
+                    format!("requests are answered with {version}, and not all of its Pods are there");
+                Verdict::holds(kind, reasons::SERVING, words)
+            }
+            Rollout::Underway(words) => rolled_out(&format!(": {words}")),
+            _ => rolled_out(""),
         };
     };
     let available = world.deployment.as_ref().map_or(0, |seen| seen.available);
-    if available == 0 {
-        return Verdict::fails(
+    let holds = || {
+        let words = match available {
+            0 => format!("requests are answered with {version}, by Pods that are ending or not counted yet"),
+            _ => format!("{available} Pods answer with {version}"),
+        };
+        Verdict::holds(kind, reasons::SERVING, words)
+    };
+    match &world.answer {
+        // While a rollout is under way the former routes answer too.
+        Answer::Routes(digest) if answers(digest) || Some(digest) == status.serving_routes.as_ref() => {
+            holds()
+        }
+        _ if available == 0 => Verdict::fails(
             kind,
             reasons::TOO_FEW_PODS,
             format!("no Pod answers with {version}"),
-        );
-    }
-    let holds = || {
-        Verdict::holds(
-            kind,
-            reasons::SERVING,
-            format!("{available} Pods answer with {version}"),
-        )
-    };
-    let expected = serve.map(|serve| serve.routes.digest());
-    match &world.answer {
-        // While a rollout is under way the former routes answer too.
-        Answer::Routes(digest)
-            if Some(digest) == expected.as_ref() || Some(digest) == status.serving_routes.as_ref() =>
-        {
-            holds()
-        }
+        ),
         Answer::Routes(other) => Verdict::fails(
             kind,
             reasons::WRONG_ANSWER,

@@ -84,18 +84,19 @@ impl Default for Limits {
 // === impl Wait ===
 
 impl Wait {
-    /// Such as `Queued: 3 before it in this namespace`. Long queues are rounded, so that a status is not written each time
+    /// Such as `3 versions before it in this namespace`. Long queues are rounded, so that a status is not written each time
     /// that a Job ends.
     pub fn words(&self) -> String {
         if let Some(after) = &self.after {
-            return format!("Queued: {after} of the same model is trained first");
+            return format!("{after} of the same model is trained first");
         }
         let queued = match self.before {
-            0 => "Queued: it is the next one in this namespace".to_owned(),
-            before @ 1..10 => format!("Queued: {before} before it in this namespace"),
-            10..100 => "Queued: more than 10 before it in this namespace".to_owned(),
-            100..1000 => "Queued: more than 100 before it in this namespace".to_owned(),
-            _ => "Queued: more than 1000 before it in this namespace".to_owned(),
+            0 => "it is the next one in this namespace".to_owned(),
+            1 => "1 version before it in this namespace".to_owned(),
+            before @ 2..10 => format!("{before} versions before it in this namespace"),
+            10..100 => "more than 10 versions before it in this namespace".to_owned(),
+            100..1000 => "more than 100 versions before it in this namespace".to_owned(),
+            _ => "more than 1000 versions before it in this namespace".to_owned(),
         };
         let named = self.hindered.iter().take(HINDERED_NAMED).cloned();
         let named: Vec<_> = named.collect();
@@ -286,11 +287,11 @@ mod tests {
         assert_eq!(queue.words("a/m4-1", 4, 20), None);
         assert_eq!(
             queue.words("a/m6-1", 4, 20).unwrap(),
-            "Queued: 5 before it in this namespace"
+            "5 versions before it in this namespace"
         );
         assert_eq!(
             queue.words("a/m40-1", 4, 20).unwrap(),
-            "Queued: more than 10 before it in this namespace"
+            "more than 10 versions before it in this namespace"
         );
     }
 
@@ -329,7 +330,7 @@ mod tests {
         assert_eq!(queue.next(9, 9), [""; 0]);
         assert_eq!(
             queue.words("a/heart-9", 9, 9).unwrap(),
-            "Queued: heart-8 of the same model is trained first"
+            "heart-8 of the same model is trained first"
         );
         let done = Queue::new().with("a", "heart", "heart-10", 1, State::Waits).with(
             "a",
@@ -341,7 +342,7 @@ mod tests {
         assert_eq!(done.next(9, 9), ["a/heart-9"]);
         assert_eq!(
             done.words("a/heart-10", 9, 9).unwrap(),
-            "Queued: heart-9 of the same model is trained first"
+            "heart-9 of the same model is trained first"
         );
     }
 
@@ -379,7 +380,7 @@ mod tests {
         assert_eq!(queue.next(1, 9), [""; 0]);
         assert_eq!(
             queue.words("a/heart-2", 1, 9).unwrap(),
-            "Queued: it is the next one in this namespace; places are taken by versions whose Pods do not run: heart-1; \
+            "it is the next one in this namespace; places are taken by versions whose Pods do not run: heart-1; \
              their conditions say why, and deleting one frees its place"
         );
     }
@@ -400,7 +401,7 @@ mod tests {
         // The cluster is full: this namespace has room, and what holds the others' places is theirs to see.
         assert_eq!(
             queue.words("a/own-1", 9, 6).unwrap(),
-            "Queued: it is the next one in this namespace"
+            "it is the next one in this namespace"
         );
     }
 }

@@ -101,6 +101,10 @@ pub const WRONG_ANSWER: &str = "WrongAnswer";
 pub const CHANGED_BY_WEBHOOK: &str = "ChangedByWebhook";
 /// Another writer changes a child each time after it was put back.
 pub const CHANGED_REPEATEDLY: &str = "ChangedRepeatedly";
+/// A second autoscaler scales the Deployment.
+pub const SECOND_AUTOSCALER: &str = "SecondAutoscaler";
+/// A second disruption budget selects the Pods: none of them can be evicted.
+pub const SECOND_BUDGET: &str = "SecondDisruptionBudget";
 /// Other models are upgraded first.
 pub const AWAITING_TURN: &str = "AwaitingTurn";
 /// The upgrade stopped: a model does not come up with the new Pod template.

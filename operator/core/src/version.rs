@@ -511,7 +511,9 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
                     {
                         fails(reason, message)
                     }
-                    _ => fails(reasons::TOO_FEW_PODS, &words),
+                    // The model's own words have the cause.
+                    Settling::Working(_, why) | Settling::Stuck(_, why) => fails(reasons::TOO_FEW_PODS, why),
+                    Settling::Done => fails(reasons::TOO_FEW_PODS, &words),
                 }
             };
             let summary = match rest {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::ConfigMap, rbac::v1::RoleBinding};
 use kube::{
     Client, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use modelward_crds::{
-    ModelVersion, RemediationAction,
+    DriftReport, Model, ModelVersion, RemediationAction,
     annotations::{APPROVE, CONFIRM_DELETE, REJECT},
     gate::{DECISIONS, ORIGINS, RECORDS, VERSIONS},
     labels::MODEL,
@@ -252,6 +253,44 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     case.tally.allowed("eve takes her version away", outcome);
     case.house.advance(120).await?;
     case.carried_out("and the retrained version serves", &name).await
+}
+
+/// Reports under the names of the windows to come keep none of them from being judged.
+pub async fn a_window_taken(case: &mut Case) -> Result<()> {
+    let eve = edits(case).await?;
+    case.serves().await?;
+    let reports = case.house.of::<DriftReport>(&eve);
+    let window = case.house.now().as_second().div_euclid(stage::WINDOW);
+    let end = |number: i64| Timestamp::from_second((window + number) * stage::WINDOW);
+    let model: Model = case.house.all().get("heart").await?;
+    for number in 1..=3 {
+        let (start, end) = (end(number - 1)?, end(number)?);
+        let name = format!("heart-1-{}", end.strftime("%Y%m%d-%H%M%S"));
+        let spec = json!({"version": "heart-1", "startTime": start.to_string(), "endTime": end.to_string()});
+        let owner = json!([{"apiVersion": "modelward.io/v1alpha1", "kind": "Model", "name": "heart", "uid": model.uid(), "controller": true}]);
+        let owned: DriftReport =
+            object(json!({"metadata": {"name": name, "ownerReferences": owner}, "spec": spec}))?;
+        case.tally.refused(
+            "a report on a window to come that is owned as the operator's are",
+            By::Policy(ORIGINS),
+            "",
+            reports.create(&PostParams::default(), &owned).await,
+        );
+        let report: DriftReport = object(json!({"metadata": {"name": name}, "spec": spec}))?;
+        case.tally.allowed(
+            "a report of eve's on a window to come",
+            reports.create(&PostParams::default(), &report).await,
+        );
+    }
+    case.house.settles().await?;
+    let retrain = case.drifts().await?;
+    let status = retrain.status.unwrap_or_default();
+    case.tally.holds(
+        "a window whose report has another owner",
+        status.plan.is_some(),
+        "its drift is reported, and a retraining is proposed",
+    );
+    Ok(())
 }
 
 /// What serves is deleted, as far as `edit` goes, so that the next version is the first.

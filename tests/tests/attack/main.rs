@@ -45,6 +45,7 @@ async fn what_is_not_approved_by_people_who_may_has_no_effect_on_what_runs() {
         Case::run(&world, "F11", eve::no_room),
     );
     cases.extend([a, b, c, d]);
+    cases.push(Case::run(&world, "F13", eve::a_window_taken).await);
     let (a, b, c, d) = tokio::join!(
         Case::run(&world, "F4", forged::messages),
         Case::run(&world, "F4", forged::lookalikes),

@@ -296,6 +296,28 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
         .delete::<ModelVersion>(&gate.namespace_controller, "heart-2")
         .await;
     tally.allowed("the namespace controller deletes it", outcome);
+    bob.create(&made, &object::<ModelVersion>("heart-2", &version_spec()))
+        .await
+        .unwrap();
+    let serving = json!({"type": "Serving", "status": "False", "reason": "RolloutInProgress", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    gate.write_status::<ModelVersion>(
+        &gate.operator,
+        "heart-2",
+        json!({"role": "Candidate", "conditions": [serving]}),
+        false,
+    )
+    .await
+    .unwrap();
+    let outcome = gate.delete::<ModelVersion>(&gate.bob, "heart-2").await;
+    tally.refused(
+        "bob deletes what is being rolled out",
+        by,
+        "heart-2 is being rolled out. To delete it",
+        outcome,
+    );
+    gate.delete::<ModelVersion>(&gate.namespace_controller, "heart-2")
+        .await
+        .unwrap();
     let outcome = gate
         .patch::<ModelVersion>(&gate.bob, "heart-3", absent, true)
         .await;

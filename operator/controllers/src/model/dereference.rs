@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, ContainerStatus, Pod, PodSpec},
+    policy::v1::PodDisruptionBudget,
 };
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::ListParams,
+    core::{Selector, SelectorExt as _},
+};
 use modelward_core::{
     action::has_ended,
     conditions,
-    model::{ActionSeen, DeploymentSeen, Refusal, VersionSeen, World},
+    model::{ActionSeen, DeploymentSeen, Refusal, Rival, VersionSeen, World},
     pods,
     policy::Approval,
     reasons,
@@ -21,7 +27,7 @@ use serde_json::Value;
 
 use crate::{
     Context, Error,
-    model::build::{CONTAINER, ROUTES_VOLUME},
+    model::build::{self, CONTAINER, ROUTES_VOLUME},
 };
 
 /// The exit code of an inference server whose bundle failed verification.
@@ -134,6 +140,44 @@ fn image_of(pod: &PodSpec) -> Option<&str> {
 /// The `ReplicaSets` of the model's Deployment.
 pub async fn sets(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<ReplicaSet>, Error> {
     ctx.list::<ReplicaSet>(Some(namespace), &of_model(model)).await
+}
+
+/// Autoscalers and disruption budgets that act on the model's Pods and are not the operator's. The admission policies refuse
+/// them once the Model exists; these were made before it.
+pub async fn rivals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Rival>, Error> {
+    let name = model.name_any();
+    let everything = ListParams::default();
+    let scalers = ctx
+        .list::<HorizontalPodAutoscaler>(Some(namespace), &everything)
+        .await?;
+    let scales = |scaler: &HorizontalPodAutoscaler| {
+        let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+        target.is_some_and(|target| target.kind == "Deployment" && target.name == name)
+    };
+    let budgets = ctx
+        .list::<PodDisruptionBudget>(Some(namespace), &everything)
+        .await?;
+    let pods = build::label_map(model);
+    let selects = |budget: &PodDisruptionBudget| {
+        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
+        // One that cannot be read selects nothing.
+        selector.is_some_and(|selector| {
+            Selector::try_from(selector).is_ok_and(|selector| selector.matches(&pods))
+        })
+    };
+    // Whether those of the model's own name are right is another question.
+    let scalers = scalers
+        .iter()
+        .filter(|scaler| scaler.name_any() != name && scales(scaler));
+    let budgets = budgets
+        .iter()
+        .filter(|budget| budget.name_any() != name && selects(budget));
+    let mut rivals: Vec<_> = scalers
+        .map(|scaler| Rival::Autoscaler(scaler.name_any()))
+        .chain(budgets.map(|budget| Rival::Budget(budget.name_any())))
+        .collect();
+    rivals.sort();
+    Ok(rivals)
 }
 
 /// Names of the routes that `ReplicaSets` of the model's Deployment name, also those without Pods.

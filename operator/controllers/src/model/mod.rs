@@ -140,7 +140,9 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
             .collect();
         collect_routes(&ctx, &namespace, &model, &outcome.sets, in_use).await?;
     }
-    let held = world.made.is_some_and(|made| made.turn != Turn::Now);
+    let held = world
+        .made
+        .is_some_and(|made| made.turn != Turn::Now || !made.rivals.is_empty());
     let next = if outcome.going {
         SOON
     } else if outcome.taken.is_some() || held {
@@ -312,6 +314,7 @@ async fn make(
     }
     making.child(build::autoscaler(model, serve)?).await?;
     making.child(build::budget(model)?).await?;
+    making.made.rivals = dereference::rivals(ctx, namespace, model).await?;
     let (Some(deployment), None, false) = (deployment, &making.outcome.taken, making.outcome.going) else {
         return Ok(making.outcome);
     };

@@ -721,7 +721,7 @@ async fn twelve_versions_of_one_apply_are_trained_four_at_a_time_and_each_model_
     let mut later = version(&format!("{first}-2"));
     later["spec"]["model"] = json!(first);
     house.create::<ModelVersion>(later).await?;
-    let words = format!("Queued: {first}-1 of the same model is trained first");
+    let words = format!("{first}-1 of the same model is trained first");
     house
         .wait(&format!("{first}-2"), &words, |found: &ModelVersion| {
             message(found, types::READY) == words

@@ -5,6 +5,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, Service},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::ResourceExt as _;
 use modelward_crds::{Model, ModelVersion, Role, conditions::types};
@@ -15,6 +16,12 @@ use crate::support::{House, message, routes_of, until};
 
 fn names(text: &impl serde::Serialize, word: &str) -> bool {
     serde_json::to_string(text).unwrap().contains(word)
+}
+
+fn contested(model: &Model) -> Option<String> {
+    let conditions = model.status.iter().flat_map(|status| &status.conditions);
+    let mut contested = conditions.filter(|condition| condition.type_ == types::CONTESTED);
+    contested.next().map(|condition| condition.message.clone())
 }
 
 /// A house where `heart-1` serves and Pods with any other routes end as a server with a bad file does.
@@ -125,6 +132,57 @@ async fn a_foreign_service_of_the_models_name_is_never_overwritten_and_is_recove
     house.delete::<Service>("heart").await?;
     house.nudge("heart-1").await?;
     house.wait_live("heart-1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until_they_are_gone() -> Result<()>
+{
+    let house = House::open().await?;
+    house
+        .create::<HorizontalPodAutoscaler>(json!({
+            "metadata": {"name": "three"},
+            "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "heart"}, "minReplicas": 3, "maxReplicas": 3},
+        }))
+        .await?;
+    for (name, selector) in [
+        ("all", json!({})),
+        (
+            "others",
+            json!({"matchExpressions": [{"key": "modelward.io/model", "operator": "DoesNotExist"}]}),
+        ),
+        ("some", json!({"matchLabels": {"modelward.io/model": "heart"}})),
+    ] {
+        let budget = json!({"metadata": {"name": name}, "spec": {"maxUnavailable": 1, "selector": selector}});
+        house.create::<PodDisruptionBudget>(budget).await?;
+    }
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let model = house
+        .model_says(types::CONTESTED, "True", "SecondAutoscaler")
+        .await?;
+    let words = contested(&model).unwrap_or_default();
+    for named in [
+        "HorizontalPodAutoscaler three",
+        "PodDisruptionBudget all",
+        "PodDisruptionBudget some",
+    ] {
+        ensure!(words.contains(named), "{named} is not in: {words}");
+    }
+    ensure!(!words.contains("others"), "{words}");
+    house.rest("heart-1").await?;
+
+    house.delete::<HorizontalPodAutoscaler>("three").await?;
+    house
+        .model_says(types::CONTESTED, "True", "SecondDisruptionBudget")
+        .await?;
+    house.delete::<PodDisruptionBudget>("all").await?;
+    house.delete::<PodDisruptionBudget>("some").await?;
+    house
+        .wait("heart", "not contested", |model: &Model| {
+            contested(model).is_none()
+        })
+        .await?;
     Ok(())
 }
 

@@ -469,8 +469,7 @@ async fn of_two_versions_the_older_one_is_the_first_however_long_it_is_trained()
                     "waiting for the older one",
                     |version: &ModelVersion| {
                         says(version, types::READY, "False", "Queued")
-                            && message(version, types::READY)
-                                == "Queued: heart-a of the same model is trained first"
+                            && message(version, types::READY) == "heart-a of the same model is trained first"
                     },
                 )
                 .await?;

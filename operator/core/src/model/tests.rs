@@ -64,13 +64,17 @@ fn pods(routes: &str, ready: i32, wanted: i32) -> DeploymentSeen {
     }
 }
 
-/// Decides and writes the status. What is routed answers through the Service, where the world does not say otherwise.
+/// Decides and writes the status. Where the world does not say otherwise, what is routed answers through the Service as long as
+/// there is a Pod.
 fn step(model: &mut Model, world: &World, second: i64) -> Decision {
     let mut world = world.clone();
     if world.answer == Answer::NotAsked
         && let Some(serve) = decide(model, &world, at(second)).serve
     {
-        world.answer = Answer::Routes(serve.routes.digest());
+        world.answer = match &world.deployment {
+            Some(deployment) if deployment.available > 0 => Answer::Routes(serve.routes.digest()),
+            _ => Answer::Refused("the connection was refused".into()),
+        };
     }
     let decision = decide(model, &world, at(second));
     model.status = Some(decision.status.clone());
@@ -1186,6 +1190,39 @@ fn after_a_start_of_the_operator_what_was_known_holds_until_the_service_was_aske
         (available.status.as_str(), available.reason.as_str()),
         ("False", reasons::NO_ANSWER)
     );
+}
+
+#[test]
+fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    let routes = step(&mut model, &world, 10).serve.unwrap().routes;
+    world.deployment = Some(pods(&routes.name, 1, 2));
+    answered(&mut model, &mut world, Answer::Routes(routes.digest()), 20);
+    assert_eq!(
+        condition(&model, types::AVAILABLE),
+        (
+            "True",
+            reasons::SERVING,
+            "requests are answered with heart-1, and not all of its Pods are there"
+        )
+    );
+    assert_eq!(condition(&model, types::READY).0, "False");
+    let before = status(&model).clone();
+    answered(&mut model, &mut world, Answer::NotAsked, 21);
+    assert_eq!(status(&model), &before, "a start of the operator changes nothing");
+
+    world.deployment = Some(pods(&routes.name, 2, 2));
+    answered(&mut model, &mut world, Answer::Routes(routes.digest()), 30);
+    assert_eq!(condition(&model, types::READY).0, "True");
+    // Both Pods were deleted, and go on answering while they end.
+    world.deployment = Some(pods(&routes.name, 0, 2));
+    answered(&mut model, &mut world, Answer::Routes(routes.digest()), 40);
+    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    assert_eq!(condition(&model, types::READY).0, "False");
+    let refused = Answer::Refused("the connection was refused".into());
+    answered(&mut model, &mut world, refused, 50);
+    assert_eq!(condition(&model, types::AVAILABLE).1, reasons::TOO_FEW_PODS);
 }
 
 #[test]

@@ -698,7 +698,7 @@ fn a_version_that_waits_for_its_turn_says_how_many_are_before_it() {
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(60)));
     assert_eq!(
         condition(&version, types::READY),
-        ("False", reasons::QUEUED, "Queued: 3 before it in this namespace")
+        ("False", reasons::QUEUED, "3 versions before it in this namespace")
     );
     assert_eq!(condition(&version, types::STALLED).0, "False");
     assert!(step(&mut version, &world(), 60).start.is_some());
