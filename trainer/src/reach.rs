@@ -37,10 +37,15 @@ pub struct Reach {
     ledger: Option<(String, u16)>,
 }
 
-/// An address that is not read from.
+/// A name that leads to addresses alone that are not read from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct OutOfReach(String);
+#[error("{reason}")]
+pub struct OutOfReach {
+    /// The name.
+    pub host: String,
+    /// Why its addresses are not read from.
+    pub reason: String,
+}
 
 // === impl Reach ===
 
@@ -98,7 +103,10 @@ impl Reach {
             }
         }
         match refused {
-            Some(reason) if allowed.is_empty() => Err(OutOfReach(reason)),
+            Some(reason) if allowed.is_empty() => Err(OutOfReach {
+                host: name.to_owned(),
+                reason,
+            }),
             _ => Ok(allowed),
         }
     }

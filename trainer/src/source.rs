@@ -16,12 +16,13 @@ use reqwest::{
     redirect,
 };
 
-use crate::reach::Reach;
+use crate::reach::{OutOfReach, Reach};
 
 /// No source is larger: the rows are held in memory.
 pub const MAX_BYTES: u64 = 512 << 20;
 
 /// How often an address is asked. A failure that may pass ends the Pod, which says so in the condition; the Job makes others.
+/// One that took its whole time is not repeated before that.
 const ATTEMPTS: u32 = 3;
 
 const MAX_REDIRECTS: usize = 5;
@@ -30,7 +31,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 /// A source that has sent fewer bytes a second than this since [`SLOW_AFTER`] is given up.
 const SLOWEST: u64 = 1024;
-const SLOW_AFTER: Duration = Duration::from_secs(30);
+const SLOW_AFTER: Duration = Duration::from_secs(20);
 
 /// Why a source gave no bytes.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,7 @@ pub enum SourceError {
         reason: String,
     },
     /// The server did not answer usefully, several times.
-    #[error("{name} was not read in {ATTEMPTS} attempts: {reason}")]
+    #[error("{name} was not read: {reason}")]
     Unreachable {
         /// The address.
         name: String,
@@ -82,6 +83,7 @@ pub enum SourceError {
 /// How one attempt ended.
 enum Attempt {
     Again(String),
+    Late(String),
     Final(SourceError),
 }
 
@@ -123,6 +125,10 @@ async fn download_with_pause(uri: &str, reach: &Reach, pause: Duration) -> Resul
         name: shown(uri),
         reason,
     };
+    let unreachable = |reason: String| SourceError::Unreachable {
+        name: shown(uri),
+        reason,
+    };
     let url = Url::parse(uri).map_err(|error| address(error.to_string()))?;
     reach.check_url(&url).map_err(address)?;
     let client = client(url.scheme() == "http", reach)?;
@@ -140,17 +146,22 @@ async fn download_with_pause(uri: &str, reach: &Reach, pause: Duration) -> Resul
         match try_once(&client, &url, uri).await {
             Ok(bytes) => return Ok(bytes),
             Err(Attempt::Final(error)) => return Err(error),
+            Err(Attempt::Late(reason)) => return Err(unreachable(reason)),
             Err(Attempt::Again(reason)) => last = reason,
         }
     }
-    Err(SourceError::Unreachable {
-        name: shown(uri),
-        reason: last,
-    })
+    Err(unreachable(format!("{last}, {ATTEMPTS} times")))
 }
 
 async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Attempt> {
-    let again = |error: reqwest::Error| Attempt::Again(root_cause(&error));
+    let again = |error: reqwest::Error| {
+        let reason = root_cause(&error);
+        if error.is_timeout() && !error.is_connect() {
+            Attempt::Late(reason)
+        } else {
+            Attempt::Again(reason)
+        }
+    };
     let begun = Instant::now();
     let mut response = match client.get(url.clone()).send().await {
         Ok(response) => response,
@@ -162,20 +173,19 @@ async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Atte
             }));
         }
         // The same name would be resolved to the same address again.
-        Err(error) if is_out_of_reach(&error) => {
-            let redirected = error.url().is_some_and(|last| last.host_str() != url.host_str());
-            let by = if redirected {
-                "a redirect leads there: "
-            } else {
-                ""
-            };
-            let reason = format!("{by}{}", root_cause(&error));
-            return Err(Attempt::Final(SourceError::Address {
-                name: shown(uri),
-                reason,
-            }));
+        Err(error) => {
+            return Err(match out_of_reach(&error) {
+                Some(OutOfReach { host, reason }) => Attempt::Final(SourceError::Address {
+                    name: shown(uri),
+                    reason: if url.host_str() == Some(host) {
+                        reason.clone()
+                    } else {
+                        format!("a redirect leads there: {reason}")
+                    },
+                }),
+                None => again(error),
+            });
         }
-        Err(error) => return Err(again(error)),
     };
     let status = response.status();
     match status {
@@ -214,7 +224,7 @@ async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Atte
         }
         bytes.extend_from_slice(&chunk);
         if is_too_slow(bytes.len() as u64, begun.elapsed()) {
-            return Err(Attempt::Again(format!(
+            return Err(Attempt::Late(format!(
                 "it sent {} bytes in {} s, and at least {SLOWEST} bytes a second are needed",
                 bytes.len(),
                 begun.elapsed().as_secs()
@@ -275,15 +285,15 @@ impl Resolve for Resolver {
     }
 }
 
-fn is_out_of_reach(error: &reqwest::Error) -> bool {
+fn out_of_reach(error: &reqwest::Error) -> Option<&OutOfReach> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if error.is::<crate::reach::OutOfReach>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 /// An address as it is shown: without what may be a secret.
@@ -348,8 +358,8 @@ mod tests {
     #[test]
     fn a_source_that_trickles_is_given_up_and_one_that_pauses_is_not() {
         let seconds = Duration::from_secs;
-        assert!(!is_too_slow(1, seconds(29)), "it may still begin");
-        assert!(is_too_slow(30, seconds(30)));
+        assert!(!is_too_slow(1, seconds(19)), "it may still begin");
+        assert!(is_too_slow(20, seconds(20)));
         assert!(!is_too_slow(30 * SLOWEST, seconds(30)));
         assert!(is_too_slow(60 * SLOWEST - 1, seconds(60)));
     }
@@ -397,9 +407,26 @@ mod tests {
                 .await
                 .unwrap_err();
             assert!(matches!(error, SourceError::Address { .. }), "{error:?}");
-            let expected = format!("datasets are not read from {refused}");
+            let expected = format!("a redirect leads there: datasets are not read from {refused}");
             assert!(error.to_string().contains(&expected), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_name_is_called_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let redirect = || async { (StatusCode::FOUND, [(header::LOCATION, "http://localhost/x")]) };
+        let router = Router::new().route("/x", get(redirect));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let error = fetch_in_job(&format!("{base}/x"), "127.0.0.2/32")
+            .await
+            .unwrap_err();
+        let words = error.to_string();
+        assert!(
+            words.contains("a redirect leads there: datasets are not read from"),
+            "{words}"
+        );
     }
 
     #[tokio::test]
@@ -455,6 +482,24 @@ mod tests {
         let base = serve(Router::new().route("/x", get(handler))).await;
         assert_eq!(fetch(&format!("{base}/x")).await.unwrap(), b"a\n");
         assert_eq!(calls.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_asked_once_a_pod() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let router = Router::new().route(
+            "/x",
+            get(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                std::future::pending::<String>()
+            }),
+        );
+        let uri = format!("{}/x", serve(router).await);
+        let error = fetch(&uri).await.unwrap_err();
+        assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
+        assert!(error.to_string().contains("timed out"), "{error}");
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

@@ -217,7 +217,8 @@ pub(crate) async fn seen(
     }
     Box::pin(keep_spec(ctx, owner, &job, version)).await?;
     if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
-        return Ok(JobSeen::Running);
+        // While the next Pod tries again, what kept the last one is all that is known.
+        return Ok(unreachable(&pods, stage).map_or(JobSeen::Running, JobSeen::Hindered));
     }
     let mut uids = vec![uid.as_str()];
     uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));

@@ -681,7 +681,8 @@ fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
     }
 }
 
-fn source(source: &modelward_wire::SourceRecord) -> SourceStatus {
+/// A file that rows came from, as a status has it.
+pub(crate) fn source(source: &modelward_wire::SourceRecord) -> SourceStatus {
     SourceStatus {
         name: cut(&source.name, 256),
         sha256: source.sha256,
@@ -695,7 +696,7 @@ fn cut(text: &str, length: usize) -> String {
 }
 
 /// The greatest number that JSON readers agree on is the greatest that the API takes.
-fn bounded(count: u64) -> i64 {
+pub(crate) fn bounded(count: u64) -> i64 {
     i64::try_from(count.min(9_007_199_254_740_991)).unwrap_or(i64::MAX)
 }
 

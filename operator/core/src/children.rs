@@ -50,6 +50,8 @@ const SERVICE_ADDRESSES: [&str; 4] = ["clusterIP", "clusterIPs", "ipFamilies", "
 const ROUNDS: usize = 3;
 /// See [`ROUNDS`].
 const ROUNDS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+/// What the API server makes of each write is tried again after so long: the webhook or policy may be gone.
+pub const ADMITTED_FOR: SignedDuration = SignedDuration::from_mins(2);
 /// A child that another writer keeps changing is left alone for so long.
 const LEFT_ALONE_FOR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -236,8 +238,8 @@ pub fn in_words(differences: &[String]) -> String {
 pub struct Memory {
     /// Hash of the wanted object that all this is about.
     wanted: String,
-    /// How the API server's answer to our own write differed: admission did that.
-    admitted: Option<(String, Vec<String>)>,
+    /// How the API server's answer to our own write differed, and when: admission did that.
+    admitted: Option<(String, Vec<String>, Timestamp)>,
     /// When the child was put back, and what it had become.
     restores: Vec<(Timestamp, String)>,
     /// A change that came back after each restore, and when it is put back the next time.
@@ -269,7 +271,7 @@ impl Memory {
         if self
             .admitted
             .as_ref()
-            .is_some_and(|(admitted, _)| admitted == found)
+            .is_some_and(|(admitted, _, at)| admitted == found && now.duration_since(*at) < ADMITTED_FOR)
         {
             return Judgement::Admitted;
         }
@@ -304,14 +306,14 @@ impl Memory {
         {
             self.restores.push((now, found.to_owned()));
         }
-        self.admitted = made;
+        self.admitted = made.map(|(found, fields)| (found, fields, now));
     }
 
     /// The fields that the API server changes on each write.
     pub fn admitted(&self) -> &[String] {
         self.admitted
             .as_ref()
-            .map(|(_, fields)| fields.as_slice())
+            .map(|(_, fields, _)| fields.as_slice())
             .unwrap_or_default()
     }
 }

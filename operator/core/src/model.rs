@@ -1024,7 +1024,7 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
         let words = made.altered.iter().map(|altered| {
             if altered.by_admission {
                 format!(
-                    "{}: a webhook or an admission policy sets {} on each write of the operator; it stays so",
+                    "{}: a webhook or an admission policy sets {} on each write of the operator; it stays so, and is tried again now and then",
                     altered.child,
                     in_words(&altered.fields)
                 )

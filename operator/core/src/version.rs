@@ -18,7 +18,7 @@ use modelward_crds::{
     ArtifactSource, ArtifactStatus, Family, Gate, GateStatus, MetricName, MetricStatus, ModelVersion,
     ModelVersionStatus, Role, TrainingSource, conditions::types,
 };
-use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict};
+use modelward_wire::{Decimal, Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 
 use crate::{
     attempt::{self, Asker, Asking, DatasetSeen, Frozen, JobSeen, Obstacle, Stage, StageJob, Step},
@@ -26,6 +26,10 @@ use crate::{
     reasons,
 };
 
+/// A ledger that does not say what a snapshot states is asked again after so many seconds.
+const SNAPSHOT_RETRY_SECONDS: u64 = 10;
+/// Sources that a status holds.
+const SOURCES: usize = 16;
 /// A bundle that the store does not have is looked for again after so many seconds, and later each time.
 const BUNDLE_RETRY_SECONDS: i64 = 10;
 /// It is looked for at least this often.
@@ -40,12 +44,32 @@ pub struct World {
     pub dataset: DatasetSeen,
     /// The Job that the status names for the stage under way, if any.
     pub job: JobSeen,
+    /// The frozen rows that the spec names, where it names some.
+    pub snapshot: SnapshotSeen,
     /// The bundle that the spec names, where it names one.
     pub bundle: BundleSeen,
     /// What the model's record says about serving.
     pub serving: ServingSeen,
     /// What kept the Job that was to be made from being made.
     pub obstacle: Option<Obstacle>,
+}
+
+/// Frozen rows that a spec names, in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotSeen {
+    /// They were not looked for: the spec names none, or what they state is recorded.
+    NotAsked,
+    /// They are there, and state this.
+    Present {
+        /// How many there are.
+        rows: u64,
+        /// The files that they came from.
+        sources: Vec<SourceRecord>,
+    },
+    /// They are not there, or are something else. The fit says so.
+    Absent,
+    /// The ledger is away; in words.
+    LedgerUnavailable(String),
 }
 
 /// A bundle that a spec names, in the store.
@@ -189,12 +213,10 @@ fn data_stage(
     status: &mut ModelVersionStatus,
     step: &mut Step,
 ) -> Stage {
-    if let (Some(digest), None) = (training.snapshot, &status.snapshot) {
-        status.snapshot = Some(ArtifactStatus {
-            digest,
-            rows: None,
-            source_sha256: None,
-        });
+    if let Some(digest) = training.snapshot
+        && let Some(stage) = given_snapshot(digest, &world.snapshot, status, step)
+    {
+        return stage;
     }
     let asking = asking(version, JobStage::Snapshot, world, now);
     let mut frozen = Frozen {
@@ -210,6 +232,43 @@ fn data_stage(
     status.sources = frozen.sources;
     status.violations = frozen.violations;
     stage
+}
+
+/// Notes frozen rows that the spec names, and the files that they came from: what a later version is compared with. Gives a
+/// stage where that has to be waited for.
+fn given_snapshot(
+    digest: Digest,
+    seen: &SnapshotSeen,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Option<Stage> {
+    let unknown = || ArtifactStatus {
+        digest,
+        rows: None,
+        source_sha256: None,
+    };
+    match seen {
+        SnapshotSeen::Present { rows, sources } => {
+            status.snapshot = Some(ArtifactStatus {
+                rows: Some(attempt::bounded(*rows)),
+                source_sha256: sources.first().map(|source| source.sha256),
+                ..unknown()
+            });
+            status.sources = sources.iter().take(SOURCES).map(attempt::source).collect();
+        }
+        SnapshotSeen::LedgerUnavailable(error) => {
+            step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
+            if status.snapshot.is_none() {
+                let message = format!("the ledger cannot be asked for snapshot {digest}: {error}");
+                let verdict = Verdict::unknown(types::DATA_VALID, reasons::LEDGER_UNAVAILABLE, message);
+                return Some(Stage::Waiting(verdict));
+            }
+        }
+        SnapshotSeen::NotAsked | SnapshotSeen::Absent => {
+            status.snapshot.get_or_insert_with(unknown);
+        }
+    }
+    None
 }
 
 fn fit_stage(

@@ -76,7 +76,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
             "bob writes alice's name",
             bob,
             vec![(&*first, &*approves)],
-            &reads,
+            not_bob,
         ),
         (
             "alice writes bob's name",
@@ -107,6 +107,18 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
             alice,
             vec![(APPROVE, &planned[..70])],
             &reads,
+        ),
+        (
+            "an unset variable in place of the digest",
+            alice,
+            vec![(APPROVE, "")],
+            "the value is empty, as that of an unset variable is: type modelward.io/approve=true",
+        ),
+        (
+            "an unset variable in place of the digest, rejecting",
+            alice,
+            vec![(REJECT, "")],
+            "the value is empty, as that of an unset variable is: type modelward.io/approve=true",
         ),
         (
             "digest in capitals",
@@ -175,7 +187,8 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
             vec![(&*first, &*approves), (&*second, &*says("reject", "alice"))],
             "one decision a request",
         ),
-        ("bob plants a shorthand", bob, vec![(APPROVE, "yes")], word),
+        ("bob plants a shorthand", bob, vec![(APPROVE, "yes")], not_bob),
+        ("another word", alice, vec![(APPROVE, "yes")], word),
         (
             "bob plants a comment for the next one's decision",
             bob,
@@ -364,7 +377,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
         ("overwrite own decision", alice, &*says("reject", "alice")),
         ("remove decision", alice, REMOVED),
         ("bob removes decision", bob, REMOVED),
-        ("bob overwrites decision", bob, "note"),
+        ("carol overwrites decision", &gate.carol, "note"),
     ] {
         tally.refused(
             attack,
@@ -507,7 +520,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "approve and forged stamp together",
         DECIDES,
-        "one decision a request",
+        "user alice may not decide on RollbackModel",
         outcome,
     );
     let outcome = gate.annotate(&gate.admin, "r4", &[(APPROVE, "true")]).await;
@@ -674,7 +687,7 @@ pub async fn deciding_again(gate: &Gate, tally: &mut Tally) {
     );
     tally.allowed(
         "alice thinks again and rejects",
-        gate.annotate(alice, "again", &[(REJECT, "")]).await,
+        gate.annotate(alice, "again", &[(REJECT, "true")]).await,
     );
     let outcome = gate.annotate(carol, "again", &[(APPROVE, "true")]).await;
     tally.refused(
@@ -753,7 +766,7 @@ pub async fn deciding_again(gate: &Gate, tally: &mut Tally) {
         .unwrap();
     tally.allowed(
         "alice approves one that waits",
-        gate.annotate(alice, "waiting", &[(APPROVE, "")]).await,
+        gate.annotate(alice, "waiting", &[(APPROVE, "true")]).await,
     );
 
     // --- the last places are for rejections

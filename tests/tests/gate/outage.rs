@@ -236,6 +236,13 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.allowed("dave proposes in his own name", outcome);
     let outcome = gate.annotate(&gate.dave, "by-dave", &[(APPROVE, "true")]).await;
     tally.refused(
+        "the short form by the proposer",
+        by,
+        "who proposed an action may reject it, not approve it",
+        outcome,
+    );
+    let outcome = gate.annotate(&gate.alice, "by-dave", &[(APPROVE, "true")]).await;
+    tally.refused(
         "the short form before there is a plan",
         by,
         "type modelward.io/approve=true",

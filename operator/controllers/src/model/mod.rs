@@ -140,13 +140,16 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
             .collect();
         collect_routes(&ctx, &namespace, &model, &outcome.sets, in_use).await?;
     }
-    let held = world
-        .made
-        .is_some_and(|made| made.turn != Turn::Now || !made.rivals.is_empty());
+    let made = world.made.unwrap_or_default();
+    let held = made.turn != Turn::Now || !made.rivals.is_empty();
+    let admitted = made.altered.iter().any(|altered| altered.by_admission);
     let next = if outcome.going {
         SOON
     } else if outcome.taken.is_some() || held {
         UNWATCHED
+    } else if admitted && !is_ready(&model) {
+        // What admission makes of each write may be what keeps the model from being Ready.
+        children::ADMITTED_FOR.unsigned_abs()
     } else {
         let again = decision.again.map(|at| ctx.now().duration_until(at));
         again

@@ -6,7 +6,7 @@ use modelward_core::{
     attempt::{DatasetSeen, JobSeen},
     model::{awaits_promotion, promotion_seen, serving_seen},
     results::Asked,
-    version::{BundleSeen, World},
+    version::{BundleSeen, SnapshotSeen, World},
 };
 use modelward_crds::{AttemptStatus, Model, ModelVersion, RemediationAction};
 use modelward_wire::{JobStage, ManifestKind};
@@ -40,6 +40,7 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
             },
             None => JobSeen::Missing,
         },
+        snapshot: snapshot(ctx, &namespace, version).await,
         bundle: bundle(ctx, &namespace, version).await,
         serving,
         obstacle: None,
@@ -57,6 +58,33 @@ async fn dataset(ctx: &Context, namespace: &str, version: &ModelVersion) -> Resu
             jobs::dataset_seen(ctx, namespace, training).await
         }
         _ => Ok(DatasetSeen::Present(String::new())),
+    }
+}
+
+/// What the frozen rows state that the spec names, as long as the status does not have it.
+async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> SnapshotSeen {
+    let training = version.spec.source.training.as_ref();
+    let recorded = version
+        .status
+        .as_ref()
+        .is_some_and(|status| !status.sources.is_empty());
+    let Some(digest) = training
+        .and_then(|training| training.snapshot)
+        .filter(|_| !recorded)
+    else {
+        return SnapshotSeen::NotAsked;
+    };
+    match ctx.ledger.statement(namespace, &digest).await {
+        Ok(Some(statement)) if statement.kind == ManifestKind::Snapshot => SnapshotSeen::Present {
+            rows: statement.stated.rows,
+            sources: statement.stated.sources,
+        },
+        Ok(_) => SnapshotSeen::Absent,
+        Err(error) if error.refusal().is_some() => SnapshotSeen::Absent,
+        Err(error) => {
+            ctx.metrics.ledger_failed();
+            SnapshotSeen::LedgerUnavailable(error.chain())
+        }
     }
 }
 

@@ -704,6 +704,13 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
     let version = house.all::<ModelVersion>().get(&made.name).await?;
     ensure!(version.owner_references().is_empty());
     assert_eq!(version.labels()[labels::ACTION], "retrain");
+    let status = version.status.context("a status")?;
+    let files: Vec<_> = status.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(
+        files,
+        ["cleveland.csv", "hungarian.csv"],
+        "a later version is compared with them"
+    );
     let training = version.spec.source.training.context("a training")?;
     assert_eq!(training.not_worse_than.context("a champion")?.version, "heart-1");
     assert_eq!(

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use modelward_crds::{ModelVersion, ModelVersionSpec, PlannedDifference, SourceStatus};
-use modelward_wire::Digest;
 use serde_json::{Map, Value};
 
 use super::{plan::plain, projection};
@@ -42,7 +41,12 @@ pub fn from_present(
     let after = of(spec);
     let known = present.and_then(|present| present.status.as_ref());
     let known = known.map(|status| status.sources.as_slice()).unwrap_or_default();
-    let mut found = changed_files(known, sources);
+    let trained = present.is_some_and(|present| present.spec.source.training.is_some());
+    let mut found = if trained && known.is_empty() {
+        unknown_files(sources)
+    } else {
+        changed_files(known, sources)
+    };
     for part in PARTS {
         compare(part, &before[part], &after[part], left_out, &mut found);
     }
@@ -74,28 +78,42 @@ fn of_one(difference: &PlannedDifference) -> String {
     }
 }
 
+/// Every file, where it is not known which bytes the version that serves was trained on.
+fn unknown_files(after: &[SourceStatus]) -> Vec<PlannedDifference> {
+    let difference = |file: &SourceStatus| PlannedDifference {
+        before: Some("not known".to_owned()),
+        ..file_difference(file, None)
+    };
+    after.iter().map(difference).collect()
+}
+
 /// Files that have the same name and different bytes.
 fn changed_files(before: &[SourceStatus], after: &[SourceStatus]) -> Vec<PlannedDifference> {
     let changed = |file: &&SourceStatus| {
         let of_name = || before.iter().filter(|known| known.name == file.name);
         of_name().next().is_some() && of_name().all(|known| known.sha256 != file.sha256)
     };
-    let shown = |digest: &Digest, rows: i64, positive: Option<i64>| {
-        let positive = positive.map_or_else(String::new, |count| format!(", {count} of class 1"));
-        format!("{}, {rows} rows{positive}", digest.short())
-    };
-    let difference = |file: &SourceStatus| {
-        let known = before.iter().find(|known| known.name == file.name);
-        PlannedDifference {
-            field: format!(
-                "bytes of {}",
-                plain(&file.name).chars().take(FILE).collect::<String>()
-            ),
-            before: known.map(|known| shown(&known.sha256, known.rows, known.positive_rows)),
-            after: Some(shown(&file.sha256, file.rows, file.positive_rows)),
-        }
-    };
+    let difference =
+        |file: &SourceStatus| file_difference(file, before.iter().find(|known| known.name == file.name));
     after.iter().filter(changed).map(difference).collect()
+}
+
+fn file_difference(file: &SourceStatus, before: Option<&SourceStatus>) -> PlannedDifference {
+    let shown = |file: &SourceStatus| {
+        let positive = file.positive_rows.map(|count| format!(", {count} of class 1"));
+        format!(
+            "{}, {} rows{}",
+            file.sha256.short(),
+            file.rows,
+            positive.unwrap_or_default()
+        )
+    };
+    let name: String = plain(&file.name).chars().take(FILE).collect();
+    PlannedDifference {
+        field: format!("bytes of {name}"),
+        before: before.map(shown),
+        after: Some(shown(file)),
+    }
 }
 
 fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: &mut Vec<PlannedDifference>) {

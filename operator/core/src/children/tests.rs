@@ -344,6 +344,11 @@ fn what_admission_makes_of_our_own_write_stays_without_another_write() {
     memory.written("w", Some("cpu and image"), made, at(2));
     assert_eq!(memory.judge("w", "cpu", at(3)), Judgement::Admitted);
     assert_eq!(
+        memory.judge("w", "cpu", at(122)),
+        Judgement::Restore,
+        "what did that may be gone"
+    );
+    assert_eq!(
         memory.judge("other", "cpu", at(4)),
         Judgement::Restore,
         "it is tried with another wish"

@@ -1,6 +1,8 @@
 use jiff::Timestamp;
-use modelward_crds::{ModelVersion, Role, conditions::types};
-use modelward_wire::{Digest, GateResult, JobResult, JobStage, MetricValue, Verdict as Outcome, Violation};
+use modelward_crds::{ModelVersion, ModelVersionStatus, Role, conditions::types};
+use modelward_wire::{
+    Digest, GateResult, JobResult, JobStage, MetricValue, SourceRecord, Verdict as Outcome, Violation,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -83,6 +85,7 @@ fn world() -> World {
     World {
         dataset: DatasetSeen::Present("first".into()),
         job: JobSeen::Missing,
+        snapshot: SnapshotSeen::NotAsked,
         bundle: BundleSeen::NotAsked,
         serving: ServingSeen::NotYet,
         obstacle: None,
@@ -1083,6 +1086,59 @@ fn one_source_that_cannot_be_watched_is_enough_to_ask_again() {
     assert_eq!(decision.again_after_seconds, Some(50));
 }
 
+fn frozen_rows() -> SnapshotSeen {
+    let source = |name: &str, byte| SourceRecord {
+        name: name.into(),
+        sha256: digest(byte),
+        rows: 300,
+        positive_rows: Some(140),
+    };
+    SnapshotSeen::Present {
+        rows: 600,
+        sources: vec![source("cleveland.csv", 3), source("hungary.csv", 4)],
+    }
+}
+
+#[test]
+fn a_version_of_frozen_rows_records_the_files_that_they_came_from() {
+    let mut version = pinned();
+    let away = World {
+        snapshot: SnapshotSeen::LedgerUnavailable("connection refused".into()),
+        ..world()
+    };
+    let decision = step(&mut version, &away, 0);
+    assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
+    assert_eq!(
+        condition(&version, types::DATA_VALID).1,
+        reasons::LEDGER_UNAVAILABLE
+    );
+    let there = World {
+        snapshot: frozen_rows(),
+        ..world()
+    };
+    let decision = step(&mut version, &there, 10);
+    assert_eq!(decision.start.map(|job| job.stage), Some(JobStage::Fit));
+    let names = |status: &ModelVersionStatus| -> Vec<String> {
+        status.sources.iter().map(|source| source.name.clone()).collect()
+    };
+    assert_eq!(names(&decision.status), ["cleveland.csv", "hungary.csv"]);
+    assert_eq!(decision.status.snapshot.as_ref().unwrap().rows, Some(600));
+    let later = step(&mut version, &world(), 20);
+    assert_eq!(
+        names(&later.status),
+        ["cleveland.csv", "hungary.csv"],
+        "they stay"
+    );
+
+    // A version of a former release has none of them.
+    let mut before = pinned();
+    step(&mut before, &world(), 0);
+    let later = step(&mut before, &away, 10);
+    assert_eq!(condition(&before, types::DATA_VALID).0, "True");
+    assert_eq!(later.again_after_seconds, Some(10));
+    assert_eq!(step(&mut before, &there, 20).status.sources.len(), 2);
+}
+
 #[test]
 fn frozen_rows_are_fitted_without_being_read_again() {
     let mut version = pinned();
@@ -1323,10 +1379,17 @@ fn any_world() -> impl Strategy<Value = World> {
         Just(BundleSeen::Absent("the store has no bundle".into())),
         Just(BundleSeen::LedgerUnavailable("connection refused".into())),
     ];
-    (dataset, any_job(), bundle, any_serving(), obstacle).prop_map(
-        |(dataset, job, bundle, serving, obstacle)| World {
+    let snapshot = prop_oneof![
+        Just(SnapshotSeen::NotAsked),
+        Just(frozen_rows()),
+        Just(SnapshotSeen::Absent),
+        Just(SnapshotSeen::LedgerUnavailable("connection refused".into())),
+    ];
+    (dataset, any_job(), snapshot, bundle, any_serving(), obstacle).prop_map(
+        |(dataset, job, snapshot, bundle, serving, obstacle)| World {
             dataset,
             job,
+            snapshot,
             bundle,
             serving,
             obstacle,

@@ -252,6 +252,22 @@ fn a_file_of_the_same_name_with_other_bytes_is_a_difference() {
 }
 
 #[test]
+fn files_that_what_serves_was_trained_on_and_that_are_not_known_are_a_difference() {
+    let mut house = House::new([promotion(2)]);
+    house.versions[0].status.as_mut().unwrap().sources.clear();
+    house.settle();
+    let plan = house.plan("promote");
+    assert_eq!(plan.differences.len(), 1);
+    assert_eq!(plan.differences[0].before.as_deref(), Some("not known"));
+    assert!(
+        plan.summary
+            .contains("bytes of cleveland.csv (not known to sha256:"),
+        "{}",
+        plan.summary
+    );
+}
+
+#[test]
 fn a_plan_over_a_version_that_is_gone_shows_the_whole_spec() {
     let mut house = House::new([promotion(2)]);
     house.versions.remove(0);
