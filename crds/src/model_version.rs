@@ -23,6 +23,9 @@ const MARGIN: &str =
 const IS_BOUND: &str = "self.matches('^[0-9]{1,12}([.][0-9]{1,12})?$')";
 const BOUND: &str =
     "write a decimal number of at least 0 in quotes, such as \"0.75\"; a per cent sign is not read";
+/// What the name of an object is, and what a wrong one is answered with.
+const IS_OBJECT_NAME: &str = "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')";
+const OBJECT_NAME: &str = "write a name as Kubernetes has them: lower-case letters, digits, '-' and '.'";
 /// What a value of a column is, and what a wrong one is answered with.
 const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
 const NUMBER: &str =
@@ -221,7 +224,7 @@ pub struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArtifactSource {
     /// Digest of its manifest.
-    #[schemars(schema_with = "crate::schema::digest")]
+    #[schemars(schema_with = "crate::schema::written_digest")]
     pub bundle: Digest,
     /// Probability from which the class is 1, a decimal number from 0 to 1.
     #[serde(default = "default_threshold")]
@@ -233,6 +236,10 @@ pub struct ArtifactSource {
 /// A training: data, target, features, and how the result is selected and gated.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.exclude) || !(self.target.column in self.exclude)")
+    .message("exclude names the target column, which is predicted and is no feature; leave it out"))]
+#[x_kube(validation = Rule::new("!has(self.features) || self.features.all(f, f.name != self.target.column)")
+    .message("features names the target column, which is predicted and is no feature; leave it out"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -347,6 +354,8 @@ pub struct Dataset {
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[!-~]+$')")
         .message("write an address that begins with http:// or https:// and has ASCII characters alone, a space as %20"))]
+    #[x_kube(validation = Rule::new("!self.matches('^https?://[^/?#]*@')")
+        .message("leave the user name and password out: everyone who may read the version would see them"))]
     pub uri: Option<String>,
 
     /// A file on a PersistentVolumeClaim in this namespace. Where the claim is absent, the version waits for it.
@@ -355,7 +364,7 @@ pub struct Dataset {
 
     /// The sha256 that the file must have, "sha256:" and 64 hexadecimal digits. It is recorded where it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::schema::optional_digest")]
+    #[schemars(schema_with = "crate::schema::written_digest")]
     pub sha256: Option<Digest>,
 
     /// How the file is written.
@@ -364,17 +373,17 @@ pub struct Dataset {
 }
 
 /// A key of a ConfigMap.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigMapSource {
     /// Name of the ConfigMap.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub name: String,
     /// Key that holds the file.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')")
+        .message("write a key of the ConfigMap: letters, digits, '-', '_' and '.', and neither \".\" nor a name that begins with \"..\""))]
     pub key: String,
 }
 
@@ -383,10 +392,8 @@ pub struct ConfigMapSource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PersistentVolumeClaimSource {
     /// Name of the claim.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub claim_name: String,
     /// Path of the file from the volume's root, without ".." in it.
     #[schemars(length(min = 1, max = 1024))]
@@ -416,7 +423,7 @@ pub struct CsvFormat {
     pub missing: Vec<String>,
     /// The character between fields.
     #[serde(default = "default_delimiter")]
-    #[schemars(length(min = 1, max = 1))]
+    #[schemars(length(min = 1, max = 16))]
     #[x_kube(validation = Rule::new("self in [',', ';', '|', '\\t']")
         .message("write one of \",\", \";\", \"|\" and \"\\t\" (a tab, in double quotes)"))]
     pub delimiter: String,

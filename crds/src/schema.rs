@@ -2,12 +2,20 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// What a digest looks like: "sha256:" and 64 hexadecimal digits.
+/// What a digest looks like.
 const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 
 /// A digest.
 pub(crate) fn digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 71, "pattern": DIGEST})
+}
+
+/// A digest that people write: what is wrong with it is said in words.
+pub(crate) fn written_digest(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": 256, "x-kubernetes-validations": [{
+        "rule": format!("self.matches('{DIGEST}')"),
+        "message": "write \"sha256:\" and 64 lower-case hexadecimal digits",
+    }]})
 }
 
 /// A digest that may be absent.

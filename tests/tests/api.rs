@@ -120,6 +120,36 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             "without a leading '/', such as data/heart.csv",
         ),
         (
+            dataset,
+            json!({"configMap": {"name": "heart-disease", "key": ".."}}),
+            "nor a name that begins with \"..\"",
+        ),
+        (
+            dataset,
+            json!({"configMap": {"name": "Heart", "key": "x.csv"}}),
+            "write a name as Kubernetes has them",
+        ),
+        (
+            dataset,
+            json!({"uri": "https://bob:secret@host/file"}),
+            "leave the user name and password out",
+        ),
+        (
+            dataset,
+            json!({"uri": "https://host/file", "sha256": "ABCD"}),
+            "write \"sha256:\" and 64 lower-case hexadecimal digits",
+        ),
+        (
+            "/spec/source/training/features",
+            json!([{"name": "num", "kind": "Numeric"}]),
+            "features names the target column",
+        ),
+        (
+            "/spec/source/training/dataset/csv",
+            json!({"columns": ["age", "num"], "delimiter": "tab"}),
+            "(a tab, in double quotes)",
+        ),
+        (
             "/spec/source/training/dataset/csv",
             json!({"columns": ["age", "num"], "delimiter": ":"}),
             "write one of \",\", \";\", \"|\" and",

@@ -403,7 +403,7 @@ fn obstacle(message: &str) -> (String, String) {
     if let Some(quota) = between("exceeded quota: ", ',') {
         return (
             format!("the ResourceQuota {quota}"),
-            "Raise it by one, or delete an object that it counts".to_owned(),
+            "Raise it to one more than is used, or delete objects that it counts".to_owned(),
         );
     }
     if let Some(webhook) = between("admission webhook \"", '"') {

@@ -86,6 +86,18 @@ pub struct Made {
     pub turn: Turn,
 }
 
+impl Made {
+    /// Notes objects of others that act on the model's Pods. What a second autoscaler makes of the number of Pods is its doing
+    /// and no other writer's.
+    pub fn set_rivals(&mut self, rivals: Vec<Rival>) {
+        if rivals.iter().any(|rival| matches!(rival, Rival::Autoscaler(_))) {
+            self.altered
+                .retain(|altered| altered.by_admission || altered.fields != ["/spec/replicas"]);
+        }
+        self.rivals = rivals;
+    }
+}
+
 /// An object of another owner that acts on the model's Pods as one of the operator's own does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rival {
@@ -323,6 +335,10 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     };
     record_serving(&mut status, world, &rollout, serve.as_ref(), now);
     let mut verdicts = verdicts(&status, &rollout, world, serve.as_ref());
+    if model.spec.paused && serve.is_some() {
+        let ready = verdicts.iter_mut().filter(|verdict| verdict.kind == types::READY);
+        ready.for_each(|ready| ready.message.push_str("; the model is paused"));
+    }
     verdicts.extend(notices(world.made.as_ref()));
     let mut merged = conditions::merge(&status.conditions, &verdicts, generation, now);
     if world.made.is_none() {
@@ -459,6 +475,15 @@ pub fn promotion_seen(
             return ServingSeen::AwaitingPromotion(format!(
                 "{newer} is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it"
             ));
+        }
+        let proposed =
+            status.and_then(|status| status.proposals.iter().find(|proposal| proposal.cause == uid));
+        if let Some(proposed) = proposed {
+            let message = format!(
+                "{} was deleted; a PromoteModel with this version as candidate proposes it again",
+                proposed.name
+            );
+            return ServingSeen::NotPromoted(reasons::PROMOTION_ENDED, message);
         }
         let refused = status.and_then(|status| conditions::find(&status.conditions, types::PROPOSAL_REFUSED));
         return ServingSeen::AwaitingPromotion(match refused {
@@ -775,9 +800,10 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
     let overtaken = newest.is_some_and(|newest| Place::of_version(version) <= Place::of(newest));
     let served = status.history.iter().any(|record| record.uid == uid);
     if overtaken || served {
-        let now = match status.routes.first() {
-            Some(route) => format!("{} serves", route.version),
-            None => "nothing serves".to_owned(),
+        let now = match (&status.serving, status.routes.first()) {
+            (Some(serving), _) => format!("{serving} serves"),
+            (None, Some(route)) => format!("{} is being rolled out", route.version),
+            (None, None) => "nothing serves".to_owned(),
         };
         let message = if served {
             format!("{now}; this version can be returned to")

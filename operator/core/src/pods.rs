@@ -372,7 +372,7 @@ fn of_waiting(pod: &str, own: &ContainerStatus, init: bool) -> Option<Hindrance>
         return None;
     };
     let kind = if init { "init container" } else { "container" };
-    let words = waiting.message.as_deref().unwrap_or_default();
+    let words = without_local_port(waiting.message.as_deref().unwrap_or_default());
     Some(Hindrance::new(
         cause,
         format!("{kind} {} of Pod {pod} waits: {reason}: {words}", own.name),
@@ -598,6 +598,23 @@ fn without_generated_name(words: &str) -> String {
         }
     }
     words.to_owned()
+}
+
+/// Each try of a connection has another port on its own side (`read udp 10.0.0.2:41234->10.0.0.10:53`); without it the same
+/// failure reads the same.
+pub fn without_local_port(words: &str) -> String {
+    let mut parts = words.split("->");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let address = whole.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        if address.ends_with(':') && address.len() < whole.len() {
+            whole.truncate(address.len());
+            whole.push('…');
+        }
+        whole.push_str("->");
+        whole.push_str(part);
+    }
+    whole
 }
 
 fn age(since: Option<Timestamp>, now: Timestamp) -> i64 {

@@ -395,6 +395,7 @@ async fn changed(served: &Served, tally: &mut Tally) {
     let acts = "Kubernetes or the operator acts on";
     let owners = "only the operator sets owner references and finalizers";
     let restarted = json!({"kubectl.kubernetes.io/restartedAt": "now"});
+    let much = json!({"kubectl.kubernetes.io/restartedAt": "x".repeat(65)});
     let container = json!([{"name": "c", "image": "evil"}]);
     for (attack, kind, name, patch, words) in [
         (
@@ -403,6 +404,13 @@ async fn changed(served: &Served, tally: &mut Tally) {
             "heart",
             json!({"spec": {"selector": {"no-pod": "has-it"}}}),
             "only the operator changes spec of services/heart: change spec.serving of the ModelVersion",
+        ),
+        (
+            "a restart that says much",
+            DEPLOYMENT,
+            "heart",
+            json!({"spec": {"template": {"metadata": {"annotations": much}}}}),
+            only,
         ),
         (
             "the Service's type",

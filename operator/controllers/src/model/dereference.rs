@@ -386,7 +386,7 @@ fn refusal_of(pod: &Pod) -> Option<Refusal> {
         let (reason, words) = match (waiting, ended(container).filter(|ended| ended.exit_code != 0)) {
             (Some(waiting), _) => (
                 waiting.reason.clone().unwrap_or_default(),
-                waiting.message.clone().unwrap_or_default(),
+                pods::without_local_port(waiting.message.as_deref().unwrap_or_default()),
             ),
             (None, Some(ended)) => (
                 format!("exit code {}", ended.exit_code),

@@ -317,7 +317,8 @@ async fn make(
     }
     making.child(build::autoscaler(model, serve)?).await?;
     making.child(build::budget(model)?).await?;
-    making.made.rivals = dereference::rivals(ctx, namespace, model).await?;
+    let rivals = dereference::rivals(ctx, namespace, model).await?;
+    making.made.set_rivals(rivals);
     let (Some(deployment), None, false) = (deployment, &making.outcome.taken, making.outcome.going) else {
         return Ok(making.outcome);
     };

@@ -521,7 +521,7 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         let said = words(&waits, types::APPROVAL_ENFORCED);
         for part in [
             policy,
-            "refused by the ResourceQuota objects first. Raise it by one, or delete an object that it counts.",
+            "refused by the ResourceQuota objects first. Raise it to one more than is used, or delete objects that it counts.",
             &format!(
                 "Kubernetes: {kind}.modelward.io \"modelward-gate-probe\" is forbidden: exceeded quota: objects"
             ),

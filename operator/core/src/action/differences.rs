@@ -13,10 +13,16 @@ const VALUE: usize = 128;
 const FILE: usize = 256;
 /// Differences that a plan lists: more than a spec has fields.
 const LISTED: usize = 128;
+/// Differences within one list that are listed.
+const OF_A_LIST: usize = 16;
+/// Letters of a path.
+const PATH: usize = 512;
 /// Differences that a summary names. The plan lists them all.
 const NAMED: usize = 24;
 /// The order in which parts of a spec are compared: what decides on answers first.
 const PARTS: [&str; 4] = ["source", "serving", "monitoring", "retraining"];
+/// Fields by which an item of a list is known.
+const NAMES: [&str; 2] = ["name", "feature"];
 /// Fields that every retraining sets, and that its summary shows in other words.
 pub const OF_A_RETRAINING: [&str; 5] = [
     "source.training.dataset",
@@ -28,7 +34,7 @@ pub const OF_A_RETRAINING: [&str; 5] = [
 
 /// In which fields of its spec, and in which of its files, a version that would serve differs from the one that serves.
 ///
-/// Without one that serves, every field is a difference. Lists are compared as a whole. `left_out` are fields that are not
+/// Without one that serves, every field is a difference. Lists are compared item by item. `left_out` are fields that are not
 /// compared, with all that is in them.
 pub fn from_present(
     present: Option<&ModelVersion>,
@@ -51,6 +57,9 @@ pub fn from_present(
         compare(part, &before[part], &after[part], left_out, &mut found);
     }
     found.truncate(LISTED);
+    for difference in &mut found {
+        difference.field = difference.field.chars().take(PATH).collect();
+    }
     found
 }
 
@@ -120,6 +129,10 @@ fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: 
     if before == after || left_out.contains(&path) {
         return;
     }
+    if let Some((before, after)) = as_lists(before, after) {
+        compare_lists(path, before, after, left_out, found);
+        return;
+    }
     let nothing = Map::new();
     let (of_before, of_after) = match (before, after) {
         (Value::Object(before), Value::Object(after)) => (before, after),
@@ -139,6 +152,70 @@ fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: 
         let [before, after] = [of_before, of_after].map(|fields| fields.get(key).unwrap_or(&Value::Null));
         compare(&format!("{path}.{key}"), before, after, left_out, found);
     }
+}
+
+/// Two lists to compare item by item. A list of plain values where there is none on the other side is shown as a whole.
+fn as_lists<'a>(before: &'a Value, after: &'a Value) -> Option<(&'a [Value], &'a [Value])> {
+    let of_objects = |items: &[Value]| items.first().is_some_and(Value::is_object);
+    match (before, after) {
+        (Value::Array(before), Value::Array(after)) => Some((before, after)),
+        (Value::Array(before), Value::Null) if of_objects(before) => Some((before, &[])),
+        (Value::Null, Value::Array(after)) if of_objects(after) => Some((&[], after)),
+        _ => None,
+    }
+}
+
+/// Items that have a name are compared by it, others by their place. A list cannot crowd out what else differs.
+fn compare_lists(
+    path: &str,
+    before: &[Value],
+    after: &[Value],
+    left_out: &[&str],
+    found: &mut Vec<PlannedDifference>,
+) {
+    let mut within = Vec::new();
+    let names = names_of(before.iter().chain(after));
+    let unique = |items: &[Value]| names_of(items).is_some_and(|names| names.len() == items.len());
+    if let Some(names) = names.filter(|_| unique(before) && unique(after)) {
+        let item = |items: &[Value], name: &str| {
+            let own = items.iter().find(|item| name_of(item) == Some(name));
+            own.cloned().unwrap_or_default()
+        };
+        for name in names {
+            let at = format!("{path}[{}]", plain(name));
+            compare(
+                &at,
+                &item(before, name),
+                &item(after, name),
+                left_out,
+                &mut within,
+            );
+        }
+    } else {
+        for place in 0..before.len().max(after.len()) {
+            let [before, after] = [before, after].map(|items| items.get(place).unwrap_or(&Value::Null));
+            compare(&format!("{path}[{place}]"), before, after, left_out, &mut within);
+        }
+    }
+    if within.len() > OF_A_LIST {
+        let more = within.len() - OF_A_LIST;
+        within.truncate(OF_A_LIST);
+        within.push(PlannedDifference {
+            field: format!("{more} more in {path}"),
+            before: None,
+            after: None,
+        });
+    }
+    found.extend(within);
+}
+
+fn name_of(item: &Value) -> Option<&str> {
+    NAMES.iter().find_map(|key| item.get(key))?.as_str()
+}
+
+/// The names of all items, each once; `None` where one has none.
+fn names_of<'a>(items: impl IntoIterator<Item = &'a Value>) -> Option<BTreeSet<&'a str>> {
+    items.into_iter().map(name_of).collect()
 }
 
 /// A value as JSON; `None` where there is none.

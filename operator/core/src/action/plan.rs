@@ -758,11 +758,19 @@ fn short(name: &str) -> String {
     plain(&name.chars().take(NAME - 1).chain(['…']).collect::<String>())
 }
 
+/// Letters by their class that show as nothing: fillers of Hangul.
+const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+
 /// Text that others wrote, with what does not show, or shows otherwise than it is written, escaped: control characters, marks
 /// of direction, spaces that are none.
 pub fn plain(text: &str) -> String {
     text.chars().fold(String::new(), |mut plain, letter| {
-        if letter.is_ascii_graphic() || letter == ' ' || letter == '…' || letter.is_alphanumeric() {
+        let is_blank = BLANK_LETTERS.contains(&letter);
+        if letter.is_ascii_graphic()
+            || letter == ' '
+            || letter == '…'
+            || (letter.is_alphanumeric() && !is_blank)
+        {
             plain.push(letter);
         } else {
             plain.extend(letter.escape_unicode());

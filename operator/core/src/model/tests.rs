@@ -448,7 +448,8 @@ fn while_a_model_is_paused_nothing_takes_over_and_what_serves_serves_on() {
     let decision = step(&mut model, &world, 20);
     assert!(decision.serve.is_some());
     assert_eq!(routed(&model), ["heart-1"]);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    let (ready, _, message) = condition(&model, types::READY);
+    assert_eq!((ready, message), ("True", "2/2 Pods answer; the model is paused"));
     assert_eq!(says(&model, 2), ServingSeen::Paused);
     assert_eq!(decision.propose, None, "nothing is proposed either");
     model.spec.paused = false;
@@ -670,6 +671,17 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     assert_eq!(
         seen_with(&[]),
         ServingSeen::AwaitingPromotion("its promotion is being proposed".into())
+    );
+    let mut model = model();
+    let proposal = json!({"name": name, "type": "PromoteModel", "cause": "uid-2", "at": at(1).to_string()});
+    let proposed: Proposal = serde_json::from_value(proposal).unwrap();
+    model.status.get_or_insert_default().proposals = vec![proposed];
+    assert_eq!(
+        promotion_seen(Some(&model), &second, &[], &[]),
+        ServingSeen::NotPromoted(
+            reasons::PROMOTION_ENDED,
+            format!("{name} was deleted; a PromoteModel with this version as candidate proposes it again")
+        )
     );
     assert_eq!(
         seen_with(&[promotion(&json!({}))]),
@@ -1338,6 +1350,39 @@ fn a_failure_of_the_api_server_is_reported_and_forgotten_when_it_is_over() {
     world.failed = None;
     roll_out(&mut model, &mut world, 20);
     assert_eq!(condition(&model, types::READY).0, "True");
+}
+
+#[test]
+fn a_second_autoscaler_is_named_and_its_doing_is_no_repeated_change() {
+    let replicas = |fields: &[&str]| Altered {
+        child: "Deployment heart".into(),
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+        by_admission: false,
+    };
+    let mut model = model();
+    let mut world = world([seen(1)]);
+    roll_out(&mut model, &mut world, 10);
+    let mut made = looked_at(None, vec![replicas(&["/spec/replicas"])], Turn::Now);
+    made.set_rivals(vec![
+        Rival::Autoscaler("three".into()),
+        Rival::Budget("all".into()),
+    ]);
+    world.made = Some(made.clone());
+    step(&mut model, &world, 20);
+    let (status, reason, message) = condition(&model, types::CONTESTED);
+    assert_eq!((status, reason), ("True", reasons::SECOND_AUTOSCALER));
+    assert!(
+        message.contains("kubectl delete hpa three") && message.contains("kubectl delete pdb all"),
+        "{message}"
+    );
+    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, types::STALLED).0, "False");
+
+    made.altered = vec![replicas(&["/spec/replicas", "/spec/paused"])];
+    made.set_rivals(vec![Rival::Autoscaler("three".into())]);
+    world.made = Some(made);
+    step(&mut model, &world, 30);
+    assert_eq!(condition(&model, types::STALLED).1, reasons::CHANGED_REPEATEDLY);
 }
 
 #[test]

@@ -152,6 +152,13 @@ fn a_pod_that_no_node_takes_is_reported_in_the_schedulers_words() {
 
 #[test]
 fn an_image_that_cannot_be_pulled_is_reported_though_a_sidecar_stands_first() {
+    let words = |port| format!("lookup registry: read udp 10.1.0.2:{port}->10.2.0.10:53: i/o timeout");
+    assert_eq!(
+        without_local_port(&words(41_234)),
+        "lookup registry: read udp 10.1.0.2:…->10.2.0.10:53: i/o timeout"
+    );
+    assert_eq!(without_local_port(&words(5)), without_local_port(&words(60_000)));
+    assert_eq!(without_local_port("a -> b: 12"), "a -> b: 12");
     for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName"] {
         let found = of_pod(&waiting(reason, "not found"), OURS, &[], at(2)).unwrap();
         assert_eq!(found.cause, Cause::ImagePull);

@@ -252,6 +252,72 @@ fn a_file_of_the_same_name_with_other_bytes_is_a_difference() {
 }
 
 #[test]
+fn a_difference_within_a_list_is_shown_where_it_is() {
+    let mut house = House::new([promotion(2)]);
+    let with = |swapped: bool| {
+        let mut columns: Vec<String> = (0..14).map(|number| format!("column-{number}")).collect();
+        if swapped {
+            columns.swap(9, 13);
+        }
+        object(json!([{"name": "hungarian", "dataset": {
+            "configMap": {"name": "heart-disease", "key": "hungarian.csv"}, "csv": {"header": false, "columns": columns},
+        }}]))
+    };
+    let source = |version: &mut ModelVersion, swapped| {
+        let training = version.spec.source.training.as_mut().unwrap();
+        training.additional_datasets = with(swapped);
+        let status = version.status.as_mut().unwrap();
+        let mut file = status.sources[0].clone();
+        file.name = "hungarian.csv".to_owned();
+        status.sources.push(file);
+    };
+    source(&mut house.versions[0], false);
+    source(&mut house.versions[1], true);
+    house.settle();
+    let shown: Vec<_> = house
+        .plan("promote")
+        .differences
+        .iter()
+        .map(|found| (found.field.clone(), found.before.clone(), found.after.clone()))
+        .collect();
+    let at = |place: usize, before: &str, after: &str| {
+        let field = format!("source.training.additionalDatasets[hungarian].dataset.csv.columns[{place}]");
+        (field, Some(format!("{before:?}")), Some(format!("{after:?}")))
+    };
+    assert_eq!(
+        shown,
+        [at(9, "column-9", "column-13"), at(13, "column-13", "column-9")]
+    );
+}
+
+#[test]
+fn a_long_list_does_not_crowd_out_what_else_differs() {
+    let mut house = House::new([promotion(2)]);
+    let spec = &mut house.versions[1].spec;
+    let tolerances: Vec<_> = (0..300)
+        .map(|number| json!({"feature": format!("f{number:03}"), "tolerance": "0.2"}))
+        .collect();
+    spec.monitoring.tolerances = object(json!(tolerances));
+    spec.monitoring.minimum_rows = 1_000_000_000;
+    house.settle();
+    let plan = house.plan("promote");
+    let fields: Vec<_> = plan
+        .differences
+        .iter()
+        .map(|found| found.field.as_str())
+        .collect();
+    assert!(fields.contains(&"monitoring.minimumRows"), "{fields:?}");
+    assert!(
+        fields.contains(&"monitoring.tolerances[f000].feature"),
+        "{fields:?}"
+    );
+    assert!(
+        fields.contains(&"584 more in monitoring.tolerances"),
+        "{fields:?}"
+    );
+}
+
+#[test]
 fn files_that_what_serves_was_trained_on_and_that_are_not_known_are_a_difference() {
     let mut house = House::new([promotion(2)]);
     house.versions[0].status.as_mut().unwrap().sources.clear();
