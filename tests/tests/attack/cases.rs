@@ -65,11 +65,18 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
         "a decision of yours on the present plan reads",
         outcome,
     );
-    let outcome = case.annotates(&case.bob, "again", &line, &approval).await;
+    let outcome = case.annotates(&case.carol, "again", &line, &approval).await;
     case.tally.refused(
-        "replay on a recreated object, by another user",
+        "replay on a recreated object, by another approver",
         DECIDES,
         "a decision of yours on the present plan reads",
+        outcome,
+    );
+    let outcome = case.annotates(&case.bob, "again", &line, &approval).await;
+    case.tally.refused(
+        "replay on a recreated object, by a user who may not approve",
+        DECIDES,
+        "user bob may not decide",
         outcome,
     );
     case.without_effect("replay on a recreated object", &before).await
@@ -358,6 +365,15 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .await;
     case.tally.refused(
         "alice's approval, written by bob",
+        DECIDES,
+        "user bob may not decide",
+        outcome,
+    );
+    let outcome = case
+        .annotates(&case.carol, &name, &format!("{DECISION_PREFIX}1"), &forged)
+        .await;
+    case.tally.refused(
+        "alice's approval, written by carol, who may approve",
         DECIDES,
         "a decision of yours on the present plan reads",
         outcome,
