@@ -596,9 +596,10 @@ fn check_target(
     for (class, count) in [(1, positives), (0, labels.len() - positives)] {
         if count == 0 {
             let message = format!(
-                "every row is of class {}; class 1 is where {}, both classes are needed",
+                "every row is of class {}; class 1 is where {}, both classes are needed{}",
                 1 - class,
-                cut(&rule, 80)
+                cut(&rule, 80),
+                values_words(source, &target.column)
             );
             violations.push(violation(
                 &target.column,
@@ -622,6 +623,24 @@ fn check_target(
         }
     }
     labels
+}
+
+/// The values of a column, where they may be quoted and are few.
+fn values_words(source: &Source<'_>, column: &str) -> String {
+    let values: BTreeSet<&str> = source
+        .cells(column)
+        .into_iter()
+        .filter_map(|(_, cell)| cell)
+        .collect();
+    let may_quote = source.parts.iter().all(|part| part.quote == Quote::Yes);
+    if !may_quote || values.is_empty() || values.len() > 3 {
+        return String::new();
+    }
+    let quoted: Vec<_> = values
+        .iter()
+        .map(|value| format!("{:?}", cut(value, 32)))
+        .collect();
+    format!("; the column's values are {}", quoted.join(", "))
 }
 
 /// The class that a target's cell says, `None` where it cannot be read.

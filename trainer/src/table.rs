@@ -96,8 +96,9 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
             Some(other) => format!("the lines hold {other}: set csv.delimiter: {other}"),
             None => "check csv.delimiter and the quotes in that row".to_owned(),
         };
-        let message =
-            format!("found {found} values in a row, expected {expected} (one for each column); {way_out}");
+        let message = format!(
+            "found {found} values in row {row}, expected {expected} (one for each column); {way_out}"
+        );
         violations.push(violation("", "ColumnCount", message, count, Some(row)));
     } else if let (true, Some(other)) = (format.header, &delimiter) {
         let message = format!("the header is one column, and it holds {other}: set csv.delimiter: {other}");
@@ -122,8 +123,8 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
     let next = |at: usize| text.get(at).copied().unwrap_or_default();
     match next(0) {
         b'<' if matches!(next(1), b'!' | b'?') || next(1).is_ascii_alphabetic() => Some(
-            "this is a web page (HTML) or XML, not CSV: a page to log in, an error page or a page about the file; name \
-             the address of the file itself (\"raw\" or \"download\") and open it without being logged in",
+            "this is a web page (HTML) or XML, not CSV: a page to log in, an error page or a page about the file; give \
+             the file itself, of an address the one that downloads it (\"raw\" or \"download\") without a login",
         ),
         b'{' if matches!(next(1), b'"' | b'\n' | b'\r' | b' ' | b'}') => {
             Some("this is JSON, not CSV; name the address of the CSV file itself, or write the data as CSV")

@@ -662,7 +662,9 @@ fn is_bundle_of(bundle: &Digest, name: &str, model: &Model, versions: &[ModelVer
 /// How many Pods would serve a version.
 fn serving_words(version: &ModelVersion) -> String {
     let replicas = &version.spec.serving.replicas;
-    if replicas.min == replicas.max {
+    if replicas.max == 1 {
+        "1 Pod".to_owned()
+    } else if replicas.min == replicas.max {
         format!("{} Pods", replicas.min)
     } else {
         format!("{} to {} Pods", replicas.min, replicas.max)
