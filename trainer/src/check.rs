@@ -923,6 +923,19 @@ mod tests {
         assert_eq!(checked.dataset.labels, [true, false, true, false]);
     }
 
+    #[test]
+    fn a_value_of_class_1_that_no_row_has_is_answered_with_the_values_that_are_there() {
+        let mut spec = training(&json!([]));
+        spec.target =
+            serde_json::from_value(json!({"column": "y", "positiveWhen": {"equals": "Yes"}})).unwrap();
+        let violations = run("x,y\n1,yes\n2,no\n3,yes\n", &spec).unwrap_err();
+        let words = &violations[0].message;
+        assert!(
+            words.ends_with("the column's values are \"no\", \"yes\""),
+            "{words}"
+        );
+    }
+
     /// Two files of the spec's datasets; what means missing in the second is its own.
     fn both(one: &str, other: &str, training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
         let columns = vec!["y".into(), "sex".into(), "age".into()];
