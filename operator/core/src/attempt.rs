@@ -16,7 +16,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use modelward_crds::{ArtifactStatus, AttemptStatus, SourceStatus, ViolationStatus};
-use modelward_wire::{JobResult, JobStage, Verdict as JobVerdict};
+use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 
 use crate::{
     conditions::{self, Verdict},
@@ -52,6 +52,8 @@ const INTERRUPTED_RETRY_SECONDS: i64 = 30;
 const INTERRUPTED_RETRY_MOST_SECONDS: i64 = 900;
 /// After so many Jobs in a row that the cluster ended, the asker is Stalled: a person should look. It goes on trying.
 const INTERRUPTIONS_BEFORE_STALLED: i32 = 8;
+/// Sources that a status holds.
+const SOURCES: usize = 16;
 /// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
 const LAST_ATTEMPT: i32 = 100;
 /// Names of Jobs have at most 63 characters, of which the stage and the hash take 18.
@@ -236,12 +238,8 @@ pub fn snapshot(
     frozen.violations = result.violations.iter().take(5).map(violation).collect();
     let stage = match (result.verdict, result.digest) {
         (JobVerdict::Succeeded, Some(digest)) => {
-            frozen.snapshot = Some(ArtifactStatus {
-                digest,
-                rows: result.rows.map(bounded),
-                source_sha256: result.sources.first().map(|source| source.sha256),
-            });
-            frozen.sources = result.sources.iter().take(16).map(source).collect();
+            frozen.snapshot = Some(snapshot_status(digest, result.rows, &result.sources));
+            frozen.sources = source_statuses(&result.sources);
             Stage::Recorded
         }
         (JobVerdict::DataNotFound, _) => {
@@ -681,14 +679,24 @@ fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
     }
 }
 
-/// A file that rows came from, as a status has it.
-pub(crate) fn source(source: &modelward_wire::SourceRecord) -> SourceStatus {
-    SourceStatus {
+/// Frozen rows, as a status has them.
+pub(crate) fn snapshot_status(digest: Digest, rows: Option<u64>, sources: &[SourceRecord]) -> ArtifactStatus {
+    ArtifactStatus {
+        digest,
+        rows: rows.map(bounded),
+        source_sha256: sources.first().map(|source| source.sha256),
+    }
+}
+
+/// The files that rows came from, as a status has them.
+pub(crate) fn source_statuses(sources: &[SourceRecord]) -> Vec<SourceStatus> {
+    let status = |source: &SourceRecord| SourceStatus {
         name: cut(&source.name, 256),
         sha256: source.sha256,
         rows: bounded(source.rows),
         positive_rows: source.positive_rows.map(bounded),
-    }
+    };
+    sources.iter().take(SOURCES).map(status).collect()
 }
 
 fn cut(text: &str, length: usize) -> String {
@@ -696,7 +704,7 @@ fn cut(text: &str, length: usize) -> String {
 }
 
 /// The greatest number that JSON readers agree on is the greatest that the API takes.
-pub(crate) fn bounded(count: u64) -> i64 {
+fn bounded(count: u64) -> i64 {
     i64::try_from(count.min(9_007_199_254_740_991)).unwrap_or(i64::MAX)
 }
 

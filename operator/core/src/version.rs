@@ -28,8 +28,6 @@ use crate::{
 
 /// A ledger that does not say what a snapshot states is asked again after so many seconds.
 const SNAPSHOT_RETRY_SECONDS: u64 = 10;
-/// Sources that a status holds.
-const SOURCES: usize = 16;
 /// A bundle that the store does not have is looked for again after so many seconds, and later each time.
 const BUNDLE_RETRY_SECONDS: i64 = 10;
 /// It is looked for at least this often.
@@ -242,19 +240,10 @@ fn given_snapshot(
     status: &mut ModelVersionStatus,
     step: &mut Step,
 ) -> Option<Stage> {
-    let unknown = || ArtifactStatus {
-        digest,
-        rows: None,
-        source_sha256: None,
-    };
     match seen {
         SnapshotSeen::Present { rows, sources } => {
-            status.snapshot = Some(ArtifactStatus {
-                rows: Some(attempt::bounded(*rows)),
-                source_sha256: sources.first().map(|source| source.sha256),
-                ..unknown()
-            });
-            status.sources = sources.iter().take(SOURCES).map(attempt::source).collect();
+            status.snapshot = Some(attempt::snapshot_status(digest, Some(*rows), sources));
+            status.sources = attempt::source_statuses(sources);
         }
         SnapshotSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
@@ -265,7 +254,9 @@ fn given_snapshot(
             }
         }
         SnapshotSeen::NotAsked | SnapshotSeen::Absent => {
-            status.snapshot.get_or_insert_with(unknown);
+            status
+                .snapshot
+                .get_or_insert_with(|| attempt::snapshot_status(digest, None, &[]));
         }
     }
     None

@@ -10,6 +10,13 @@ const FORMAT_1: &str = include_str!("../golden/format-1.tsv");
 /// Name, digest and content of plans of format 2.
 const FORMAT_2: &str = include_str!("../golden/format-2.tsv");
 
+fn different_fields(plan: &modelward_crds::ActionPlan) -> Vec<&str> {
+    plan.differences
+        .iter()
+        .map(|found| found.field.as_str())
+        .collect()
+}
+
 fn changed_by(version: &mut ModelVersion, people: &[&str]) {
     let all = version.metadata.annotations.get_or_insert_default();
     for (index, person) in people.iter().enumerate() {
@@ -213,11 +220,7 @@ fn the_plan_of_a_promotion_names_every_field_in_which_it_differs_from_what_serve
     spec.monitoring.minimum_rows = 1_000_000_000;
     house.settle();
     let plan = house.plan("promote");
-    let fields: Vec<_> = plan
-        .differences
-        .iter()
-        .map(|found| found.field.as_str())
-        .collect();
+    let fields = different_fields(plan);
     assert_eq!(
         fields,
         [
@@ -301,11 +304,7 @@ fn a_long_list_does_not_crowd_out_what_else_differs() {
     spec.monitoring.minimum_rows = 1_000_000_000;
     house.settle();
     let plan = house.plan("promote");
-    let fields: Vec<_> = plan
-        .differences
-        .iter()
-        .map(|found| found.field.as_str())
-        .collect();
+    let fields = different_fields(plan);
     assert!(fields.contains(&"monitoring.minimumRows"), "{fields:?}");
     assert!(
         fields.contains(&"monitoring.tolerances[f000].feature"),
