@@ -12,7 +12,8 @@ use kube::{
     core::{DeserializeGuard, ObjectList},
     runtime::events::EventType,
 };
-use modelward_core::reasons;
+use modelward_core::{action::is_of_deleted_model, reasons};
+use modelward_crds::RemediationAction;
 use serde::de::DeserializeOwned;
 
 use crate::{Context, Error, events};
@@ -45,6 +46,19 @@ impl Context {
                 listed => return listed,
             }
         }
+    }
+
+    /// The actions about a model, without those of a Model of that name that was deleted. `uid` is the Model's.
+    pub(crate) async fn actions_of(
+        &self,
+        namespace: &str,
+        model: &str,
+        uid: Option<&str>,
+    ) -> Result<Vec<RemediationAction>, Error> {
+        let about = ListParams::default().fields(&format!("spec.model={model}"));
+        let mut actions = self.list::<RemediationAction>(Some(namespace), &about).await?;
+        actions.retain(|action| !is_of_deleted_model(action, uid));
+        Ok(actions)
     }
 
     async fn pages<K>(&self, api: &Api<DeserializeGuard<K>>, params: &ListParams) -> Result<Vec<K>, Error>

@@ -14,7 +14,7 @@ use kube::{
     api::ListParams,
     runtime::{Config as ControllerConfig, Controller, reflector::ObjectRef},
 };
-use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, labels};
+use modelward_crds::{DriftReport, Model, ModelVersion, labels};
 
 use crate::{
     Context, Error,
@@ -120,12 +120,6 @@ async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send +
 /// The reports that were made for this model.
 async fn reports_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<DriftReport>, Error> {
     let of_model = ListParams::default().labels(&format!("{}={model}", labels::MODEL));
-    ctx.list(Some(namespace), &of_model).await
-}
-
-/// The actions about this model.
-async fn actions_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<RemediationAction>, Error> {
-    let of_model = ListParams::default().fields(&format!("spec.model={model}"));
     ctx.list(Some(namespace), &of_model).await
 }
 

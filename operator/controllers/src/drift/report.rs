@@ -20,7 +20,7 @@ use modelward_crds::{
     ReportProposal, annotations, conditions::types, labels,
 };
 
-use super::{RESYNC, actions_of, reports_of, until, version_named};
+use super::{RESYNC, reports_of, until, version_named};
 use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain};
 
 /// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.
@@ -134,7 +134,9 @@ async fn propose(
         return Ok(None);
     };
     let reports = reports_of(ctx, namespace, &model.name_any()).await?;
-    let actions = actions_of(ctx, namespace, &model.name_any()).await?;
+    let actions = ctx
+        .actions_of(namespace, &model.name_any(), model.metadata.uid.as_deref())
+        .await?;
     let now = ctx.now();
     let world = World {
         report: &report,

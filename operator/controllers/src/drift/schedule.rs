@@ -6,7 +6,7 @@ use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::contr
 use modelward_core::drift::{self, DueWindow};
 use modelward_crds::{DriftReport, DriftReportSpec, FIELD_MANAGER, Model, labels};
 
-use super::{RESYNC, actions_of, reports_of, until, version_named};
+use super::{RESYNC, reports_of, until, version_named};
 use crate::{Context, Error, apply, backoff::jittered, run::Guarded};
 
 /// Makes the reports that are due and deletes those that are too many.
@@ -111,7 +111,9 @@ async fn prune(ctx: &Context, namespace: &str, model: &Model, reports: &[DriftRe
     if drift::prunable(model, reports, &[], kept).is_empty() {
         return Ok(());
     }
-    let actions = actions_of(ctx, namespace, &model.name_any()).await?;
+    let actions = ctx
+        .actions_of(namespace, &model.name_any(), model.metadata.uid.as_deref())
+        .await?;
     for report in drift::prunable(model, reports, &actions, kept) {
         apply::delete(ctx, namespace, report).await?;
     }

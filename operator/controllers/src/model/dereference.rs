@@ -58,8 +58,9 @@ pub async fn world(
     } else {
         pods.iter().filter_map(refusal_of).collect()
     };
-    let about = ListParams::default().fields(&format!("spec.model={}", model.name_any()));
-    let actions = ctx.list::<RemediationAction>(Some(&namespace), &about).await?;
+    let actions = ctx
+        .actions_of(&namespace, &model.name_any(), model.metadata.uid.as_deref())
+        .await?;
     let world = World {
         versions: versions.iter().map(version_seen).collect(),
         actions: actions.iter().map(action_seen).collect(),

@@ -8,7 +8,7 @@ use modelward_core::{
     results::Asked,
     version::{BundleSeen, SnapshotSeen, World},
 };
-use modelward_crds::{AttemptStatus, Model, ModelVersion, RemediationAction};
+use modelward_crds::{AttemptStatus, Model, ModelVersion};
 use modelward_wire::{JobStage, ManifestKind};
 
 use crate::{
@@ -27,7 +27,8 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
     let mut serving = serving_seen(model.as_ref(), version);
     if awaits_promotion(&serving) {
         let of_model = ListParams::default().fields(&format!("spec.model={name}"));
-        let actions = ctx.list::<RemediationAction>(Some(&namespace), &of_model).await?;
+        let uid = model.as_ref().and_then(|model| model.metadata.uid.as_deref());
+        let actions = ctx.actions_of(&namespace, name, uid).await?;
         let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }

@@ -8,7 +8,8 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::ResourceExt as _;
-use modelward_crds::{Model, ModelVersion, Role, conditions::types};
+use modelward_core::action::promotion_name;
+use modelward_crds::{Model, ModelVersion, RemediationAction, Role, conditions::types};
 use modelward_kit::played::PodEnd;
 use serde_json::{Value, json};
 
@@ -354,6 +355,48 @@ async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> 
     // No version becomes the first one by that: the second version waits as it did.
     house
         .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_replaces_it() -> Result<()> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .await?;
+    let former = house.all::<Model>().get("heart").await?.uid();
+    let owned_by = |uid: &Option<String>| {
+        let uid = uid.clone();
+        move |action: &RemediationAction| {
+            let mut owners = action.owner_references().iter();
+            owners.any(|owner| Some(&owner.uid) == uid.as_ref())
+        }
+    };
+    let waiting = house.all::<ModelVersion>().get("heart-2").await?;
+    let name = promotion_name("heart-2", &waiting.uid().context("uid")?);
+    house
+        .wait(&name, "of the first record", owned_by(&former))
+        .await?;
+
+    // Garbage collection is later than the operator.
+    house.played.garbage(false).await;
+    house.delete::<Model>("heart").await?;
+    house
+        .wait("heart", "another, with a status", |model: &Model| {
+            model.uid() != former && !model.status.clone().unwrap_or_default().conditions.is_empty()
+        })
+        .await?;
+    house.played.garbage(true).await;
+    let now = house.all::<Model>().get("heart").await?.uid();
+    house.wait(&name, "of the second record", owned_by(&now)).await?;
+    house
+        .wait("heart-2", "about its promotion", |version: &ModelVersion| {
+            message(version, types::READY) == format!("{name} decides whether it takes over")
+        })
         .await?;
     Ok(())
 }

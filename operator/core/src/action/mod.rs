@@ -32,6 +32,7 @@ pub mod round;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{Resource as _, ResourceExt as _};
 use modelward_crds::{
     ActionType, ActiveAction, BlockedStep, DriftReport, Model, ModelStatus, ModelVersion, ObstacleReason,
     RemediationAction, RemediationActionStatus, StepObstacle, annotations, conditions::types,
@@ -334,6 +335,18 @@ pub fn has_ended(action: &RemediationAction) -> bool {
     let conditions = action.status.as_ref().map(|status| status.conditions.as_slice());
     conditions::find(conditions.unwrap_or_default(), types::SUCCEEDED)
         .is_some_and(|succeeded| succeeded.status != Status::Unknown.as_str())
+}
+
+/// Whether an action belongs to a Model that was deleted, where `uid` is the Model of that name now. Garbage collection deletes
+/// such an action, so it decides nothing any more, and its name becomes free.
+pub fn is_of_deleted_model(action: &RemediationAction, uid: Option<&str>) -> bool {
+    let mut owners = action.owner_references().iter();
+    owners.any(|owner| {
+        owner.kind == Model::kind(&())
+            && owner.api_version == Model::api_version(&())
+            && owner.name == action.spec.model
+            && Some(owner.uid.as_str()) != uid
+    })
 }
 
 /// Whether an action waits for another object before it has a plan, such as for a dataset. It may end without one, so nothing

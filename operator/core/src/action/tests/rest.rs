@@ -208,3 +208,22 @@ fn after_a_long_outage_a_refused_step_is_tried_before_it_is_given_up() {
     house.settle();
     house.succeeded("retrain", "Unknown", "Training");
 }
+
+#[test]
+fn an_action_of_a_deleted_model_is_not_one_of_the_model_that_has_its_name_now() {
+    let owned_by = |name: &str, uid: &str| {
+        let mut action = promotion(2);
+        action.metadata.owner_references = Some(vec![object(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model", "name": name, "uid": uid, "controller": true,
+        }))]);
+        action
+    };
+    assert!(is_of_deleted_model(&owned_by("heart", "former"), Some("now")));
+    assert!(is_of_deleted_model(&owned_by("heart", "former"), None));
+    assert!(!is_of_deleted_model(&owned_by("heart", "now"), Some("now")));
+    assert!(!is_of_deleted_model(&owned_by("lung", "another"), Some("now")));
+    assert!(
+        !is_of_deleted_model(&promotion(2), Some("now")),
+        "a person made it"
+    );
+}
