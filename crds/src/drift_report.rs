@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use modelward_wire::{Decimal, Digest};
+use modelward_wire::{Decimal, Digest, DriftAspect, DriftVerdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,8 +86,9 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// The verdict.
+    /// What the window's traffic says: drift, no drift, or too few rows to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::optional_word::<DriftVerdict>")]
     pub verdict: Option<DriftVerdict>,
     /// Rows that were judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +144,7 @@ pub struct DriftedFeature {
     #[schemars(length(max = 128))]
     pub name: String,
     /// What of it.
+    #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
     /// The effect: total variation of values, or the difference of missing rates. A decimal number.
     #[schemars(with = "String", length(max = 26))]
@@ -166,15 +168,6 @@ pub struct DriftedFeature {
     /// What the evidence of one of the features must reach for a verdict of Drift, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub log_threshold: Decimal,
-}
-
-/// What of a feature drifted.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-pub enum DriftAspect {
-    /// The distribution of its values.
-    Values,
-    /// How often it is missing.
-    MissingRate,
 }
 
 /// Answered rows that were left aside.
@@ -219,15 +212,4 @@ pub struct ReportProposal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub action: Option<String>,
-}
-
-/// What a window's traffic says.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub enum DriftVerdict {
-    /// At least one feature differs from the reference by more than the tolerance.
-    Drift,
-    /// Enough rows, and no such feature.
-    NoDrift,
-    /// Too few rows to say, in this window or over time; never read as "no drift".
-    InsufficientData,
 }

@@ -27,8 +27,8 @@ mod remediation_action;
 mod schema;
 
 pub use drift_report::{
-    AsideRows, DriftAspect, DriftReport, DriftReportSpec, DriftReportStatus, DriftVerdict, DriftedFeature,
-    IncarnationCounts, ReportProposal,
+    AsideRows, DriftReport, DriftReportSpec, DriftReportStatus, DriftedFeature, IncarnationCounts,
+    ReportProposal,
 };
 pub use model::{
     ActiveAction, ChildReference, Hold, Model, ModelSpec, ModelStatus, Proposal, RolloutStatus, RouteStatus,
@@ -39,10 +39,10 @@ pub use model_version::{
     CsvFormat, Dataset, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus, MetricName,
     MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, NamedDataset,
     PersistentVolumeClaimSource, PositiveWhen, Provenance, ReplicaBounds, ResourceAmounts, ResourceBounds,
-    RetrainingSpec, Role, ServingSpec, Source, SourceStatus, Target, TrainingSource, ValidationSpec,
-    ValueRange, ViolationStatus,
+    RetrainingSpec, ServingSpec, Source, SourceStatus, Target, TrainingSource, ValidationSpec, ValueRange,
+    ViolationStatus,
 };
-pub use modelward_wire as wire;
+pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};
 pub use remediation_action::{
     ActionPlan, ActionReference, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, EvidenceKind,

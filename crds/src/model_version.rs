@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use modelward_wire::{Decimal, Digest};
+use modelward_wire::{Decimal, Digest, Role, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -505,20 +505,22 @@ pub struct ValueRange {
     pub max: Option<Decimal>,
 }
 
-/// How a feature's values are read.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub enum FeatureKind {
-    /// As numbers.
-    Numeric,
-    /// As names of categories, one-hot encoded.
-    Categorical,
-}
+words! {
+    /// How a feature's values are read.
+    #[derive(JsonSchema)]
+    pub enum FeatureKind {
+        /// As numbers.
+        Numeric,
+        /// As names of categories, one-hot encoded.
+        Categorical,
+    }
 
-/// A family of models.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-pub enum Family {
-    /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
-    LogisticRegression,
+    /// A family of models.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum Family {
+        /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
+        LogisticRegression,
+    }
 }
 
 /// Repeated stratified folds.
@@ -539,26 +541,26 @@ pub struct ValidationSpec {
     pub seed: i64,
 }
 
-/// A metric of a binary classifier. Class 1 is the positive class.
-#[derive(
-    Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema,
-)]
-pub enum MetricName {
-    /// Share of right classes at the decision threshold.
-    Accuracy,
-    /// Share of rows called 1 that are 1.
-    Precision,
-    /// Share of rows that are 1 that were called 1.
-    Recall,
-    /// Harmonic mean of precision and recall at the decision threshold.
-    #[default]
-    F1,
-    /// Area under the receiver operating characteristic.
-    RocAuc,
-    /// Mean negative log-likelihood, in nats. Lower is better.
-    LogLoss,
-    /// Mean squared difference between probability and class. Lower is better.
-    Brier,
+words! {
+    /// A metric of a binary classifier. Class 1 is the positive class.
+    #[derive(Default, PartialOrd, Ord, JsonSchema)]
+    pub enum MetricName {
+        /// Share of right classes at the decision threshold.
+        Accuracy,
+        /// Share of rows called 1 that are 1.
+        Precision,
+        /// Share of rows that are 1 that were called 1.
+        Recall,
+        /// Harmonic mean of precision and recall at the decision threshold.
+        #[default]
+        F1,
+        /// Area under the receiver operating characteristic.
+        RocAuc,
+        /// Mean negative log-likelihood, in nats. Lower is better.
+        LogLoss,
+        /// Mean squared difference between probability and class. Lower is better.
+        Brier,
+    }
 }
 
 /// A bound on a metric.
@@ -619,11 +621,13 @@ pub struct ReplicaBounds {
     pub max: i32,
 }
 
-/// Who may ask for predictions.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub enum Access {
-    /// Everyone who can reach the Service.
-    Open,
+words! {
+    /// Who may ask for predictions.
+    #[derive(JsonSchema)]
+    pub enum Access {
+        /// Everyone who can reach the Service.
+        Open,
+    }
 }
 
 /// What a Pod asks for and may use.
@@ -675,6 +679,7 @@ pub struct ModelVersionStatus {
     pub observed_generation: Option<i64>,
     /// What the version does for its model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::optional_word::<Role>")]
     pub role: Option<Role>,
     /// The family that was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -724,21 +729,6 @@ pub struct ModelVersionStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-}
-
-/// What a version does for its model.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub enum Role {
-    /// It is not ready to serve yet.
-    Pending,
-    /// It passed its gates and is being rolled out.
-    Candidate,
-    /// It answers requests.
-    Live,
-    /// It served before, or a newer version overtook it; it can be returned to.
-    Retired,
-    /// Its data or its gates failed: it will not serve.
-    Rejected,
 }
 
 /// A bundle or a snapshot in the artifact store.
@@ -1001,70 +991,8 @@ impl TrainingSource {
 // === impl MetricName ===
 
 impl MetricName {
-    /// Every metric, in the order in which they are reported.
-    pub const ALL: [Self; 7] = [
-        Self::Accuracy,
-        Self::Precision,
-        Self::Recall,
-        Self::F1,
-        Self::RocAuc,
-        Self::LogLoss,
-        Self::Brier,
-    ];
-
-    /// The name as it is written in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accuracy => "Accuracy",
-            Self::Precision => "Precision",
-            Self::Recall => "Recall",
-            Self::F1 => "F1",
-            Self::RocAuc => "RocAuc",
-            Self::LogLoss => "LogLoss",
-            Self::Brier => "Brier",
-        }
-    }
-
-    /// The metric of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.as_str() == name)
-    }
-
     /// Whether a greater value is better.
     pub const fn higher_is_better(self) -> bool {
         !matches!(self, Self::LogLoss | Self::Brier)
-    }
-}
-
-// === impl Family ===
-
-impl Family {
-    /// The name as it is written in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LogisticRegression => "LogisticRegression",
-        }
-    }
-
-    /// The family of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::LogisticRegression]
-            .into_iter()
-            .find(|family| family.as_str() == name)
-    }
-}
-
-// === impl Role ===
-
-impl Role {
-    /// The name as it is written in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Candidate => "Candidate",
-            Self::Live => "Live",
-            Self::Retired => "Retired",
-            Self::Rejected => "Rejected",
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use modelward_wire::{Decimal, Digest};
+use modelward_wire::{Decimal, Digest, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -138,32 +138,34 @@ pub struct RemediationActionSpec {
     pub parent_ref: Option<ActionReference>,
 }
 
-/// A kind of change. Each is a name of the virtual resource `actions` in roles.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum ActionType {
-    /// Tell people.
-    SendAlert,
-    /// Train a new version on fresh data.
-    RetrainModel,
-    /// Let a version that passed its gates answer requests.
-    PromoteModel,
-    /// Return to what served before.
-    RollbackModel,
-}
+words! {
+    /// A kind of change. Each is a name of the virtual resource `actions` in roles.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum ActionType {
+        /// Tell people.
+        SendAlert,
+        /// Train a new version on fresh data.
+        RetrainModel,
+        /// Let a version that passed its gates answer requests.
+        PromoteModel,
+        /// Return to what served before.
+        RollbackModel,
+    }
 
-/// What was found to be wrong with a model.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum Diagnosis {
-    /// Its input differs from the reference.
-    DataDrift,
-    /// It is right less often than it was.
-    PerformanceDegradation,
-    /// What it answers differs from the reference.
-    PredictionAnomaly,
-    /// It is less sure of its answers than it was.
-    LowConfidence,
-    /// Its input breaks the declared contract.
-    DataQuality,
+    /// What was found to be wrong with a model.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum Diagnosis {
+        /// Its input differs from the reference.
+        DataDrift,
+        /// It is right less often than it was.
+        PerformanceDegradation,
+        /// What it answers differs from the reference.
+        PredictionAnomaly,
+        /// It is less sure of its answers than it was.
+        LowConfidence,
+        /// Its input breaks the declared contract.
+        DataQuality,
+    }
 }
 
 /// A ModelVersion in the same namespace.
@@ -206,15 +208,17 @@ pub struct EvidenceReference {
     pub uid: String,
 }
 
-/// What can be evidence.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum EvidenceKind {
-    /// A verdict on a window of traffic.
-    DriftReport,
-    /// A version, its metrics and gates.
-    ModelVersion,
-    /// An earlier action.
-    RemediationAction,
+words! {
+    /// What can be evidence.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum EvidenceKind {
+        /// A verdict on a window of traffic.
+        DriftReport,
+        /// A version, its metrics and gates.
+        ModelVersion,
+        /// An earlier action.
+        RemediationAction,
+    }
 }
 
 /// Where the action stands.
@@ -443,37 +447,39 @@ pub struct StepObstacle {
     pub since: Time,
 }
 
-/// A step that can meet an obstacle.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum BlockedStep {
-    /// Making the Job that reads the data of a RetrainModel.
-    StartSnapshot,
-    /// Making the version that a RetrainModel trains.
-    CreateVersion,
-    /// Making the action that promotes that version.
-    CreatePromotion,
-    /// Writing the Event of a SendAlert.
-    SendAlert,
-}
+words! {
+    /// A step that can meet an obstacle.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum BlockedStep {
+        /// Making the Job that reads the data of a RetrainModel.
+        StartSnapshot,
+        /// Making the version that a RetrainModel trains.
+        CreateVersion,
+        /// Making the action that promotes that version.
+        CreatePromotion,
+        /// Writing the Event of a SendAlert.
+        SendAlert,
+    }
 
-/// A kind of obstacle.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum ObstacleReason {
-    /// An object of the needed name exists and was not made by this action.
-    NameTaken,
-    /// The API server did not accept the object.
-    Refused,
-}
+    /// A kind of obstacle.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum ObstacleReason {
+        /// An object of the needed name exists and was not made by this action.
+        NameTaken,
+        /// The API server did not accept the object.
+        Refused,
+    }
 
-/// How much can go wrong.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum Risk {
-    /// It runs by itself.
-    Low,
-    /// One approval, unless the operator's configuration asks for more.
-    Medium,
-    /// Two approvals, unless the operator's configuration asks for more.
-    High,
+    /// How much can go wrong.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum Risk {
+        /// It runs by itself.
+        Low,
+        /// One approval, unless the operator's configuration asks for more.
+        Medium,
+        /// Two approvals, unless the operator's configuration asks for more.
+        High,
+    }
 }
 
 /// One version that takes part in serving, before or after.
@@ -518,13 +524,15 @@ pub struct PlannedReference {
     pub end_time: Option<Time>,
 }
 
-/// Where a reference comes from.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum ReferenceKind {
-    /// The data that the version was trained on.
-    TrainingData,
-    /// A window of traffic that people accepted as the new normal.
-    AcceptedWindow,
+words! {
+    /// Where a reference comes from.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum ReferenceKind {
+        /// The data that the version was trained on.
+        TrainingData,
+        /// A window of traffic that people accepted as the new normal.
+        AcceptedWindow,
+    }
 }
 
 /// One person's decision, as the operator read it.
@@ -554,13 +562,15 @@ pub struct Decision {
     pub void_because: Option<String>,
 }
 
-/// What a person can decide.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
-pub enum DecisionKind {
-    /// The plan may be carried out.
-    Approve,
-    /// It may not, for good.
-    Reject,
+words! {
+    /// What a person can decide.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum DecisionKind {
+        /// The plan may be carried out.
+        Approve,
+        /// It may not, for good.
+        Reject,
+    }
 }
 
 /// What was done so far.
@@ -590,38 +600,4 @@ pub struct Execution {
     /// When the action ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
-}
-
-// === impl ActionType ===
-
-impl ActionType {
-    /// Every type.
-    pub const ALL: [Self; 4] = [
-        Self::SendAlert,
-        Self::RetrainModel,
-        Self::PromoteModel,
-        Self::RollbackModel,
-    ];
-
-    /// The name as it is written in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SendAlert => "SendAlert",
-            Self::RetrainModel => "RetrainModel",
-            Self::PromoteModel => "PromoteModel",
-            Self::RollbackModel => "RollbackModel",
-        }
-    }
-}
-
-// === impl ObstacleReason ===
-
-impl ObstacleReason {
-    /// The name as it is written in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NameTaken => "NameTaken",
-            Self::Refused => "Refused",
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Schemas that several fields share.
 
+use modelward_wire::Word;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// What a digest looks like.
@@ -21,4 +22,14 @@ pub(crate) fn written_digest(_: &mut SchemaGenerator) -> Schema {
 /// A digest that may be absent.
 pub(crate) fn optional_digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["string", "null"], "maxLength": 71, "pattern": DIGEST})
+}
+
+/// One of the words of a set that is declared in `modelward_wire`, which knows no schemas.
+pub(crate) fn word<W: Word>(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": W::TEXTS})
+}
+
+/// The same, where it may be absent.
+pub(crate) fn optional_word<W: Word>(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": ["string", "null"], "enum": W::TEXTS})
 }

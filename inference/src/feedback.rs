@@ -90,7 +90,7 @@ pub async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
     ] {
         let labels = outcomes.iter().filter(|other| **other == outcome).count();
         if labels > 0 {
-            count(name(outcome), labels);
+            count(outcome.as_str(), labels);
         }
     }
     match outcomes.as_slice() {
@@ -128,14 +128,6 @@ fn status(outcome: FeedbackOutcome) -> Status {
         FeedbackOutcome::Contradicted => "contradicted",
     };
     Status { status }
-}
-
-fn name(outcome: FeedbackOutcome) -> &'static str {
-    match outcome {
-        FeedbackOutcome::Accepted => "Accepted",
-        FeedbackOutcome::Repeated => "Repeated",
-        FeedbackOutcome::Contradicted => "Contradicted",
-    }
 }
 
 /// The labels of a body, and whether they came in an array.

@@ -12,7 +12,6 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use modelward_model::FeatureKind;
-use modelward_wire::RouteMode;
 use serde_json::{Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -502,16 +501,12 @@ fn health_report(app: &App) -> Value {
                 RouteState::Ready => ("Ready", None),
                 RouteState::Failed(reason) => ("Failed", Some(reason)),
             };
-            let mode = match route.mode {
-                RouteMode::Live => "Live",
-                RouteMode::Shadow => "Shadow",
-            };
             let mut version = json!({
                 "version": route.version,
                 "digest": route.digest,
                 "weight": route.weight,
                 "threshold": route.threshold,
-                "mode": mode,
+                "mode": route.mode,
                 "state": state,
             });
             if let (Some(reason), Some(fields)) = (reason, version.as_object_mut()) {

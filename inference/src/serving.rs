@@ -8,7 +8,7 @@ use std::{
 
 use modelward_model::{Bundle, FeatureSchema, Row, RowError, Warning};
 use modelward_profile::route_digest;
-use modelward_wire::{Route, RouteMode};
+use modelward_wire::Route;
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
@@ -150,13 +150,9 @@ impl LoadedRoute {
         limits: &Limits,
         metrics: &Metrics,
     ) -> Self {
-        let mode = match route.mode {
-            RouteMode::Live => "Live",
-            RouteMode::Shadow => "Shadow",
-        };
         let labels = |class| PredictionLabels {
             version: route.version.clone(),
-            mode,
+            mode: route.mode.as_str(),
             class,
         };
         let counters = [0, 1].map(|class| metrics.predictions.get_or_create_owned(&labels(class)));

@@ -235,7 +235,8 @@ fn observed(value: Value) -> Observed {
 mod tests {
     use modelward_crds::{Family, MetricName};
     use modelward_model::Feature;
-    use modelward_profile::{DriftVerdict, Rule, judge};
+    use modelward_profile::{Rule, judge};
+    use modelward_wire::DriftVerdict;
 
     use super::*;
     use crate::train::{Plan, train};

@@ -19,13 +19,14 @@ mod result;
 mod routes;
 mod statement;
 mod version;
+mod words;
 
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
 pub use report::{
-    DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT, ReportReference, ReportRequest,
-    ReportResult, ReportVerdict, SetAside, UnclosedIncarnation,
+    DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT,
+    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
 };
 pub use result::{
     GateResult, JobResult, JobStage, MetricValue, Progress, RESULT_FORMAT, SourceRecord,
@@ -33,7 +34,10 @@ pub use result::{
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use statement::{ArtifactStatement, BUNDLE_STATEMENT, SNAPSHOT_STATEMENT, Stated};
-pub use version::VersionRecord;
+pub use version::{Role, VersionRecord};
+#[doc(hidden)]
+pub use words::__words;
+pub use words::{UnknownWord, Word};
 
 /// Header that marks a request as load that no person made; it needs [`TRAFFIC_KEY_HEADER`] beside it.
 pub const TRAFFIC_HEADER: &str = "modelward-traffic";

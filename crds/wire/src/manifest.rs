@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, words};
 
 /// The format that this code writes, and the only one that it reads.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -23,13 +23,14 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
 }
 
-/// What a manifest describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ManifestKind {
-    /// A model with everything that serving needs.
-    Bundle,
-    /// The data of one training.
-    Snapshot,
+words! {
+    /// What a manifest describes.
+    pub enum ManifestKind {
+        /// A model with everything that serving needs.
+        Bundle,
+        /// The data of one training.
+        Snapshot,
+    }
 }
 
 /// One file of a manifest.
@@ -55,6 +56,18 @@ pub enum ManifestError {
     Order(String),
     /// It names no file, or more than 256.
     Count(usize),
+}
+
+// === impl ManifestKind ===
+
+impl ManifestKind {
+    /// The kind within a sentence.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Snapshot => "snapshot",
+        }
+    }
 }
 
 // === impl Manifest ===

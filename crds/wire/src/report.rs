@@ -1,8 +1,8 @@
 //! What the operator asks the ledger to judge, and what it answers; and labels on their way to it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Decimal, Digest};
+use crate::{Decimal, Digest, words};
 
 /// The format that this code writes.
 pub const REPORT_FORMAT: u32 = 1;
@@ -44,7 +44,7 @@ pub struct ReportResult {
     /// [`REPORT_FORMAT`].
     pub format: u32,
     /// `Drift`, `NoDrift` or `InsufficientData`.
-    pub verdict: ReportVerdict,
+    pub verdict: DriftVerdict,
     /// Rows that were judged.
     pub rows: u64,
     /// Answered rows that were marked as synthetic load.
@@ -71,15 +71,25 @@ pub struct ReportResult {
     pub drifted: Vec<DriftedComparison>,
 }
 
-/// One of three answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReportVerdict {
-    /// Drift was found.
-    Drift,
-    /// There were enough rows, and no drift was found.
-    NoDrift,
-    /// There were too few rows to tell.
-    InsufficientData,
+words! {
+    /// What a window's traffic says.
+    pub enum DriftVerdict {
+        /// At least one feature differs from the reference by more than the tolerance.
+        Drift,
+        /// Enough rows, and no such feature.
+        NoDrift,
+        /// Too few rows to say, in this window or over time; never read as "no drift".
+        InsufficientData,
+    }
+
+    /// What of a feature drifted.
+    #[derive(PartialOrd, Ord)]
+    pub enum DriftAspect {
+        /// The distribution of its values.
+        Values,
+        /// How often it is missing.
+        MissingRate,
+    }
 }
 
 /// A process that counted and never said that it was done.
@@ -122,8 +132,9 @@ pub struct ReportReference {
 pub struct DriftedComparison {
     /// Name of the feature.
     pub feature: String,
-    /// Its values rather than its missing rate: whether that is what drifted.
-    pub values: bool,
+    /// What of it drifted. Reports of former releases say whether it is the values.
+    #[serde(alias = "values", deserialize_with = "aspect_or_values")]
+    pub aspect: DriftAspect,
     /// The effect, 6 places.
     pub effect: Decimal,
     /// Its lower confidence bound.
@@ -158,13 +169,50 @@ pub struct FeedbackRecord {
     pub actual: u8,
 }
 
-/// What became of a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FeedbackOutcome {
-    /// It is the first for its prediction, and is kept.
-    Accepted,
-    /// The same was there already.
-    Repeated,
-    /// Another one was there already: both are known now, and neither is counted.
-    Contradicted,
+words! {
+    /// What became of a label.
+    pub enum FeedbackOutcome {
+        /// It is the first for its prediction, and is kept.
+        Accepted,
+        /// The same was there already.
+        Repeated,
+        /// Another one was there already: both are known now, and neither is counted.
+        Contradicted,
+    }
+}
+
+/// An aspect, or whether it is [`DriftAspect::Values`].
+fn aspect_or_values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DriftAspect, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Aspect(DriftAspect),
+        Values(bool),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Aspect(aspect) => aspect,
+        Written::Values(true) => DriftAspect::Values,
+        Written::Values(false) => DriftAspect::MissingRate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_a_former_release_says_whether_the_values_drifted() {
+        let numbers = r#""effect": "0.4", "lower": "0.3", "upper": "0.5", "tolerance": "0.1", "qValue": "0", "logEvidence": "9",
+            "logThreshold": "6.9""#;
+        let read = |aspect: &str| {
+            let text = format!(r#"{{"feature": "age", {aspect}, {numbers}}}"#);
+            serde_json::from_str::<DriftedComparison>(&text).map(|found| found.aspect)
+        };
+        assert_eq!(read(r#""values": true"#).unwrap(), DriftAspect::Values);
+        assert_eq!(read(r#""values": false"#).unwrap(), DriftAspect::MissingRate);
+        for aspect in DriftAspect::ALL {
+            assert_eq!(read(&format!(r#""aspect": "{aspect}""#)).unwrap(), aspect);
+        }
+        assert!(read(r#""aspect": "Shape""#).is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Digest};
+use crate::{Decimal, Digest, ManifestKind, words};
 
 /// The format that this code writes.
 pub const RESULT_FORMAT: u32 = 1;
@@ -51,30 +51,51 @@ pub struct JobResult {
     pub violations_total: u64,
 }
 
-/// A step of the trainer that runs as a Job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum JobStage {
-    /// Reads the data, checks it and freezes it.
-    Snapshot,
-    /// Trains, evaluates and publishes a bundle.
-    Fit,
+words! {
+    /// A step of the trainer that runs as a Job.
+    #[derive(PartialOrd, Ord)]
+    pub enum JobStage {
+        /// Reads the data, checks it and freezes it.
+        Snapshot,
+        /// Trains, evaluates and publishes a bundle.
+        Fit,
+    }
+
+    /// How a step ended. Only these are written by a step that ran to its end; a crash writes nothing.
+    pub enum Verdict {
+        /// The snapshot or bundle was published and read back.
+        Succeeded,
+        /// The data cannot be used: it breaks the declared or inferred schema, or could not be read as a table.
+        DataInvalid,
+        /// The source answered, but holds nothing under that name (a 404, an absent file).
+        DataNotFound,
+        /// The bundle was published, and at least one gate failed.
+        GatesFailed,
+        /// The spec asks for what this trainer cannot do; the message says what.
+        SpecInvalid,
+        /// The ledger or a data source did not answer. Nothing is known about the data; the same Job may succeed later.
+        Unreachable,
+    }
 }
 
-/// How a step ended. Only these are written by a step that ran to its end; a crash writes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// The snapshot or bundle was published and read back.
-    Succeeded,
-    /// The data cannot be used: it breaks the declared or inferred schema, or could not be read as a table.
-    DataInvalid,
-    /// The source answered, but holds nothing under that name (a 404, an absent file).
-    DataNotFound,
-    /// The bundle was published, and at least one gate failed.
-    GatesFailed,
-    /// The spec asks for what this trainer cannot do; the message says what.
-    SpecInvalid,
-    /// The ledger or a data source did not answer. Nothing is known about the data; the same Job may succeed later.
-    Unreachable,
+// === impl JobStage ===
+
+impl JobStage {
+    /// The value of its label and the trainer's command. The names of Jobs are hashes over it, so it never changes.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Fit => "fit",
+        }
+    }
+
+    /// The kind of artifact that it publishes.
+    pub const fn publishes(self) -> ManifestKind {
+        match self {
+            Self::Snapshot => ManifestKind::Snapshot,
+            Self::Fit => ManifestKind::Bundle,
+        }
+    }
 }
 
 /// One file or address that rows were read from.

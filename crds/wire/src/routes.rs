@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Digest};
+use crate::{Decimal, Digest, words};
 
 /// The format that this code writes.
 pub const ROUTES_FORMAT: u32 = 1;
@@ -38,13 +38,14 @@ pub struct Route {
     pub mode: RouteMode,
 }
 
-/// Whether a version's scores reach callers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RouteMode {
-    /// Answers requests.
-    Live,
-    /// Scores the same requests; its scores are recorded and never returned.
-    Shadow,
+words! {
+    /// Whether a version's scores reach callers.
+    pub enum RouteMode {
+        /// Answers requests.
+        Live,
+        /// Scores the same requests; its scores are recorded and never returned.
+        Shadow,
+    }
 }
 
 fn default_window_seconds() -> u32 {

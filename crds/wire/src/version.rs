@@ -2,7 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MetricValue};
+use crate::{Digest, MetricValue, words};
+
+words! {
+    /// What a version does for its model.
+    pub enum Role {
+        /// It is not ready to serve yet.
+        Pending,
+        /// It passed its gates and is being rolled out.
+        Candidate,
+        /// It answers requests.
+        Live,
+        /// It served before, or a newer version overtook it; it can be returned to.
+        Retired,
+        /// Its data or its gates failed: it will not serve.
+        Rejected,
+    }
+}
 
 /// One row of `model_versions`: written by the operator whenever a version's state changes, keyed by its uid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,8 +28,8 @@ pub struct VersionRecord {
     pub name: String,
     /// Name of the model.
     pub model: String,
-    /// `Pending`, `Candidate`, `Live`, `Shadow`, `Retired` or `Rejected`.
-    pub role: String,
+    /// What it does for its model.
+    pub role: Role,
     /// The object's generation that this record describes; a lower one never replaces a higher one.
     pub generation: i64,
     /// The data that it was trained on.

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use modelward_wire::DriftVerdict;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -54,17 +55,6 @@ pub struct Rule {
     pub min_present: u64,
     /// Probability that a version ever raises an alarm, over all its windows, while nothing drifts. 0.05.
     pub ever: Exact<f64>,
-}
-
-/// One of three answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DriftVerdict {
-    /// Drift was found.
-    Drift,
-    /// There were enough rows, and no drift was found.
-    NoDrift,
-    /// There were too few rows to tell.
-    InsufficientData,
 }
 
 /// A verdict with all the numbers behind it.

@@ -27,7 +27,7 @@
 //!   carry a fingerprint.
 //! * **Totals are cumulative.** A message may come twice, late or never; the next one makes up for it.
 //! * **A verdict is a function of counts.** No clock, no chance, no platform's mathematics: the same counts have the
-//!   same bytes. Too few rows is [`DriftVerdict::InsufficientData`], never "no drift".
+//!   same bytes. Too few rows is [`DriftVerdict::InsufficientData`](modelward_wire::DriftVerdict), never "no drift".
 //! * **Its promises are measured.** The lower bound of an effect is above the truth in at most 5% of samples, and a
 //!   window of a model of twelve features that did not drift raised an alarm in 3 to 6 of 1,000 cases where reference
 //!   and window have the least rows allowed (100 and 100), in 2 to 3 with 303 and 100, in under 1 with 303 and 147 rows,
@@ -53,9 +53,7 @@ pub use atomic::{AtomicCounts, Counted};
 pub use bins::{Bins, BinsError, FeatureBins, Fingerprint, Observed, ScoreBins};
 pub use counts::{Counts, CountsError, RowError};
 pub use evidence::{FeatureEvidence, WindowCounts, evidence};
-pub use judge::{
-    Comparison, DriftVerdict, Effect, FeatureJudgement, JudgeError, Judgement, Rule, Sides, judge,
-};
+pub use judge::{Comparison, Effect, FeatureJudgement, JudgeError, Judgement, Rule, Sides, judge};
 pub use number::{Exact, FixedSum};
 pub use reference::{Reference, ReferenceError};
 pub use totals::{

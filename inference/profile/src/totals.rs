@@ -12,7 +12,7 @@ use std::{
     num::NonZeroU32,
 };
 
-use modelward_wire::{Digest, Route, RouteMode};
+use modelward_wire::{Digest, Route};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -133,10 +133,6 @@ pub fn route_digest(route: &Route) -> Digest {
         threshold,
         mode,
     } = route;
-    let mode = match mode {
-        RouteMode::Live => "Live",
-        RouteMode::Shadow => "Shadow",
-    };
     // One field a line: none of them can hold a line break, so two routes never share a text.
     let text = format!("modelward/route/1\n{version}\n{digest}\n{threshold}\n{weight}\n{mode}\n");
     Digest::from_bytes(Sha256::digest(text).into())
@@ -242,6 +238,7 @@ impl TryFrom<String> for Incarnation {
 
 #[cfg(test)]
 mod tests {
+    use modelward_wire::RouteMode;
     use proptest::prelude::*;
 
     use super::*;

@@ -452,10 +452,7 @@ impl JobOwner {
             self.label: self.label_value(),
         });
         if let Some(stage) = stage {
-            all[labels::STAGE] = match stage {
-                JobStage::Snapshot => "snapshot".into(),
-                JobStage::Fit => "fit".into(),
-            };
+            all[labels::STAGE] = stage.command().into();
         }
         all
     }
@@ -509,10 +506,7 @@ fn job(config: &Config, owner: &JobOwner, request: &JobRequest<'_>, spec: &str) 
         json!({"name": "work", "mountPath": "/work"}),
         json!({"name": "ledger-token", "mountPath": TOKEN_DIR, "readOnly": true}),
     ];
-    let mut arguments = vec![json!(match stage.stage {
-        JobStage::Snapshot => "snapshot",
-        JobStage::Fit => "fit",
-    })];
+    let mut arguments = vec![json!(stage.stage.command())];
     arguments.extend([json!("--spec"), json!(SPEC_FILE)]);
     match stage.stage {
         JobStage::Snapshot => {
@@ -753,10 +747,7 @@ async fn checked(
     let Some(digest) = result.digest else {
         return Ok(JobSeen::Finished(Box::new(result)));
     };
-    let kind = match result.stage {
-        JobStage::Snapshot => "snapshot",
-        JobStage::Fit => "bundle",
-    };
+    let kind = result.stage.publishes().noun();
     match ctx.ledger.statement(namespace, &digest).await {
         Ok(Some(statement)) => Ok(match results::believe(asked, &result, &statement) {
             Ok(believed) => JobSeen::Finished(Box::new(believed)),

@@ -292,14 +292,10 @@ impl Asker<'_> {
 
     /// The same after so many Jobs of that attempt that the cluster ended.
     pub fn job_after(&self, stage: JobStage, input: &str, attempt: i32, interruptions: i32) -> StageJob {
-        let word = match stage {
-            JobStage::Snapshot => "snapshot",
-            JobStage::Fit => "fit",
-        };
         let (attempt_bytes, again) = (attempt.to_be_bytes(), interruptions.to_be_bytes());
         let mut parts = vec![
             self.uid.as_bytes(),
-            word.as_bytes(),
+            stage.command().as_bytes(),
             input.as_bytes(),
             &attempt_bytes[..],
         ];
@@ -309,7 +305,7 @@ impl Asker<'_> {
         let hash = name_hash(parts);
         StageJob {
             stage,
-            name: format!("{}-{word}-{hash}", self.short_name()),
+            name: format!("{}-{}-{hash}", self.short_name(), stage.command()),
             attempt,
             input: input.to_owned(),
         }

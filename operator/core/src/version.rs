@@ -396,12 +396,12 @@ fn bundle(digest: Digest) -> ArtifactStatus {
 }
 
 fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
-    status.family = result.family.as_deref().and_then(Family::from_name);
+    status.family = result.family.as_deref().and_then(Family::of);
     // Without a word of the trainer's the threshold is one half, as everywhere.
     status.threshold = result.threshold.clone().or_else(|| Decimal::rounded(0.5, 1));
     let metric = |value: &modelward_wire::MetricValue| {
         Some(MetricStatus {
-            name: MetricName::from_name(&value.name)?,
+            name: MetricName::of(&value.name)?,
             mean: value.mean.clone(),
             standard_error: value.standard_error.clone(),
         })
@@ -409,7 +409,7 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
     status.metrics = result.metrics.iter().filter_map(metric).collect();
     let gate = |gate: &modelward_wire::GateResult| {
         Some(GateStatus {
-            metric: MetricName::from_name(&gate.metric)?,
+            metric: MetricName::of(&gate.metric)?,
             bound: gate.bound.chars().take(128).collect(),
             value: gate.value.clone(),
             passed: gate.passed,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use modelward_wire::{Digest, JobResult, Progress, VersionRecord};
+use modelward_wire::{Digest, JobResult, Progress, Role, UnknownWord, VersionRecord};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{
@@ -233,7 +233,7 @@ impl Database {
         whole: Value,
     ) -> Result<bool, DatabaseError> {
         let namespace = namespace.to_owned();
-        let (stage, verdict) = (format!("{:?}", result.stage), format!("{:?}", result.verdict));
+        let (stage, verdict) = (result.stage.as_str(), result.verdict.as_str());
         self.with(move |connection| {
             Box::pin(async move {
                 sqlx::query_scalar(
@@ -365,7 +365,7 @@ impl Database {
                 .bind(namespace)
                 .bind(record.name)
                 .bind(record.model)
-                .bind(record.role)
+                .bind(record.role.as_str())
                 .bind(record.generation)
                 .bind(record.snapshot.map(|digest| digest.to_string()))
                 .bind(record.bundle.map(|digest| digest.to_string()))
@@ -507,6 +507,12 @@ async fn schema_version(connection: &mut PgConnection) -> sqlx::Result<i64> {
         .await
 }
 
+fn role(row: &PgRow) -> sqlx::Result<Role> {
+    let text: String = row.try_get("role")?;
+    text.parse()
+        .map_err(|error: UnknownWord| sqlx::Error::Decode(Box::new(error)))
+}
+
 fn version_of(row: &PgRow) -> sqlx::Result<ListedVersion> {
     let digest = |column: &str| -> sqlx::Result<Option<Digest>> {
         let text: Option<String> = row.try_get_unchecked(column)?;
@@ -519,7 +525,7 @@ fn version_of(row: &PgRow) -> sqlx::Result<ListedVersion> {
         record: VersionRecord {
             name: row.try_get("name")?,
             model: row.try_get("model")?,
-            role: row.try_get("role")?,
+            role: role(row)?,
             generation: row.try_get("generation")?,
             snapshot: digest("snapshot")?,
             bundle: digest("bundle")?,
@@ -599,7 +605,33 @@ impl From<DatabaseError> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use modelward_wire::{DriftVerdict, JobStage, ManifestKind};
+
     use super::*;
+
+    #[test]
+    fn the_tables_take_every_word_that_is_written_into_them() {
+        let schema = concat!(
+            include_str!("../migrations/0001_ledger.sql"),
+            include_str!("../migrations/0002_monitoring.sql")
+        );
+        let taken = |column: &str| -> Vec<&str> {
+            let (_, list) = schema.split_once(&format!("CHECK ({column} IN (")).unwrap();
+            let (list, _) = list.split_once(')').unwrap();
+            list.split(", ").map(|word| word.trim_matches('\'')).collect()
+        };
+        for (column, written) in [
+            ("role", &Role::NAMES[..]),
+            ("stage", &JobStage::NAMES),
+            ("kind", &ManifestKind::NAMES),
+            ("verdict", &DriftVerdict::NAMES),
+        ] {
+            let taken = taken(column);
+            for word in written {
+                assert!(taken.contains(word), "{column} {word}: {taken:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_wrong_url_is_explained_without_its_password() {

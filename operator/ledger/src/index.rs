@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use modelward_wire::{Digest, Manifest, ManifestKind};
+use modelward_wire::{Digest, Manifest};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -107,10 +107,7 @@ impl Index {
         manifest_bytes: usize,
         created: i64,
     ) -> Result<bool, DatabaseError> {
-        let kind = match manifest.kind {
-            ManifestKind::Bundle => "Bundle",
-            ManifestKind::Snapshot => "Snapshot",
-        };
+        let kind = manifest.kind.as_str();
         let size = manifest
             .files
             .iter()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use modelward_crds::{AcceptedWindow, TrainingSource};
 use modelward_model::{Bundle, FeatureKind, Row, Value, bundle::file, sha256};
 use modelward_profile::{
-    Bins, Counts, DriftVerdict, FeatureJudgement, Judgement, Observed, Reference, Rule, bins::BinKind, judge,
+    Bins, Counts, FeatureJudgement, Judgement, Observed, Reference, Rule, bins::BinKind, judge,
 };
 use modelward_trainer::{
     compare::Opponent,
@@ -17,7 +17,7 @@ use modelward_trainer::{
     spec::{self, Spec},
     train::{Plan, Trained, train},
 };
-use modelward_wire::{Decimal, Digest, JobResult, SourceRecord, Verdict};
+use modelward_wire::{Decimal, Digest, DriftVerdict, JobResult, SourceRecord, Verdict};
 
 use crate::{
     ledger::{Ledger, TRAINER},

@@ -3,7 +3,8 @@
 //! The lists of what must and must not be found, the seeds and the sizes were fixed before the first run.
 
 use crate::common::{FEATURES, Patient, Random, heart_bins, heart_counts, patients};
-use modelward_profile::{Bins, Counts, DriftVerdict, Exact, Judgement, Rule, WindowCounts, evidence, judge};
+use modelward_profile::{Bins, Counts, Exact, Judgement, Rule, WindowCounts, evidence, judge};
+use modelward_wire::DriftVerdict;
 
 /// The seed of the demo, and five more.
 const SEEDS: [u64; 6] = [7, 1, 2, 3, 4, 5];

@@ -4,12 +4,13 @@
 
 use crate::common::{Patient, Random, heart_bins, heart_counts, patients};
 use modelward_profile::{
-    Bins, Counts, DriftVerdict, FeatureBins, Observed, Rule, ScoreBins, WindowCounts, evidence, judge,
+    Bins, Counts, FeatureBins, Observed, Rule, ScoreBins, WindowCounts, evidence, judge,
     stats::{
         rates::{Rate, compare_rates},
         variation::compare_counts,
     },
 };
+use modelward_wire::DriftVerdict;
 
 /// Standard errors that the worst of some hundred cells may be off by chance.
 const WORST: f64 = 4.5;

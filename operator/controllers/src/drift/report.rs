@@ -91,7 +91,7 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
     let judged = old.is_none_or(|status| status.verdict.is_none());
     match status.verdict.filter(|_| judged) {
         Some(verdict) => {
-            ctx.metrics.judged(name_of(verdict));
+            ctx.metrics.judged(verdict.as_str());
             let type_ = if verdict == DriftVerdict::Drift {
                 EventType::Warning
             } else {
@@ -353,12 +353,4 @@ fn is_done(report: &DriftReport) -> bool {
 fn drifted(report: &DriftReport) -> bool {
     let verdict = report.status.as_ref().and_then(|status| status.verdict);
     verdict == Some(DriftVerdict::Drift)
-}
-
-fn name_of(verdict: DriftVerdict) -> &'static str {
-    match verdict {
-        DriftVerdict::Drift => "Drift",
-        DriftVerdict::NoDrift => "NoDrift",
-        DriftVerdict::InsufficientData => "InsufficientData",
-    }
 }

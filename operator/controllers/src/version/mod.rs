@@ -250,11 +250,11 @@ async fn record_in_ledger(
     status: &ModelVersionStatus,
 ) -> bool {
     let uid = version.uid().unwrap_or_default();
-    let role = status.role.map_or("Pending", Role::as_str);
+    let role = status.role.unwrap_or(Role::Pending);
     let mut record = VersionRecord {
         name: version.name_any(),
         model: version.spec.model.clone(),
-        role: role.to_owned(),
+        role,
         generation: version.metadata.generation.unwrap_or_default(),
         snapshot: status.snapshot.as_ref().map(|snapshot| snapshot.digest),
         bundle: status.bundle.as_ref().map(|bundle| bundle.digest),

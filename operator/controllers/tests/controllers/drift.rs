@@ -17,9 +17,7 @@ use modelward_profile::{
     Bins, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins, TotalKey,
     route_digest, totals::ENVELOPE_FORMAT,
 };
-use modelward_wire::{
-    Digest, LEDGER_AUDIENCE, ManifestKind, REPORT_FORMAT, ReportRequest, ReportVerdict, Route, RouteMode,
-};
+use modelward_wire::{Digest, LEDGER_AUDIENCE, ManifestKind, REPORT_FORMAT, ReportRequest, Route, RouteMode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -567,7 +565,7 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
     };
     let uid = report.uid().context("a uid")?;
     let given = ledger.judge(&watched.house.namespace, &uid, &request).await?;
-    assert_eq!((given.verdict, given.rows), (ReportVerdict::NoDrift, 192));
+    assert_eq!((given.verdict, given.rows), (DriftVerdict::NoDrift, 192));
     request.bundle = watched
         .house
         .store

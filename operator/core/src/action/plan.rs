@@ -599,8 +599,7 @@ fn summary(proposal: &Proposal, action: &RemediationAction, not_after: Timestamp
     };
     cut(&format!(
         "{}; risk {}, {people}{excluded}, until {not_after}",
-        proposal.summary,
-        projection::risk(proposal.risk),
+        proposal.summary, proposal.risk,
     ))
 }
 

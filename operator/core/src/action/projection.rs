@@ -9,9 +9,9 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    AcceptedWindow, ActionPlan, ActionType, Champion, CsvFormat, Dataset, FeatureKind, FeatureSpec, Gate,
-    Model, ModelVersion, PlannedDataset, PlannedReference, PlannedRoute, PlannedVersion, PositiveWhen,
-    ReferenceKind, RemediationAction, Risk, SourceStatus, TrainingSource,
+    AcceptedWindow, ActionPlan, ActionType, Champion, CsvFormat, Dataset, FeatureSpec, Gate, Model,
+    ModelVersion, PlannedDataset, PlannedReference, PlannedRoute, PlannedVersion, PositiveWhen,
+    RemediationAction, SourceStatus, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest};
 use serde_json::{Map, Value, json};
@@ -53,7 +53,7 @@ pub fn content(
         "planSequence": sequence,
         "presentRoutes": routes(&proposal.present),
         "plannedRoutes": routes(&proposal.planned),
-        "risk": risk(proposal.risk),
+        "risk": proposal.risk,
         "approvalsRequired": proposal.approvals,
         "excludedApprovers": proposal.excluded,
         "changedBy": proposal.changed_by,
@@ -112,7 +112,7 @@ pub fn is_whole(plan: &ActionPlan) -> bool {
         && content["planFormat"] == plan.plan_format
         && content["planSequence"] == plan.plan_sequence
         && content["notAfter"] == plan.not_after.0.as_second()
-        && content["risk"] == risk(plan.risk)
+        && content["risk"] == plan.risk.as_str()
         && content["approvalsRequired"] == plan.approvals_required
         && content["excludedApprovers"] == json!(plan.excluded_approvers)
         && content["presentRoutes"] == json!(routes(&plan.present_routes))
@@ -209,19 +209,10 @@ fn version(version: &PlannedVersion) -> Value {
     json!({"name": version.name, "uid": version.uid, "generation": version.generation})
 }
 
-/// The word of a risk.
-pub fn risk(risk: Risk) -> &'static str {
-    match risk {
-        Risk::Low => "Low",
-        Risk::Medium => "Medium",
-        Risk::High => "High",
-    }
-}
-
 fn policy_parts(policy: &Policy) -> Value {
     let risks: Map<String, Value> = ActionType::ALL
         .iter()
-        .map(|action| (action.as_str().to_owned(), risk(policy.risk(*action)).into()))
+        .map(|action| (action.as_str().to_owned(), policy.risk(*action).as_str().into()))
         .collect();
     json!({
         "risks": risks,
@@ -302,10 +293,7 @@ fn window(window: &AcceptedWindow) -> Value {
 
 fn reference(reference: &PlannedReference) -> Value {
     json!({
-        "kind": match reference.kind {
-            ReferenceKind::TrainingData => "TrainingData",
-            ReferenceKind::AcceptedWindow => "AcceptedWindow",
-        },
+        "kind": reference.kind,
         "digest": reference.digest.to_string(),
         "rows": reference.rows,
         "start": reference.start_time.as_ref().map(|time| time.0.as_second()),
@@ -344,10 +332,7 @@ fn positive(positive: &PositiveWhen) -> Value {
 fn feature(feature: &FeatureSpec) -> Value {
     json!({
         "name": feature.name,
-        "kind": match feature.kind {
-            FeatureKind::Numeric => "Numeric",
-            FeatureKind::Categorical => "Categorical",
-        },
+        "kind": feature.kind,
         "categories": feature.categories,
         "min": feature.range.as_ref().and_then(|range| range.min.as_ref()).map(Decimal::as_str),
         "max": feature.range.as_ref().and_then(|range| range.max.as_ref()).map(Decimal::as_str),

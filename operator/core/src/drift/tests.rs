@@ -4,7 +4,7 @@ use modelward_crds::{
     ActionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, Model, ModelVersion, Proposal,
     RemediationAction, conditions::types,
 };
-use modelward_wire::{Decimal, Digest, DriftedComparison, ReportReference, ReportResult, ReportVerdict};
+use modelward_wire::{Decimal, Digest, DriftedComparison, ReportReference, ReportResult};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -189,7 +189,7 @@ fn old_reports_go_but_not_what_an_open_action_rests_on_and_not_a_persons() {
 
 // === verdicts ===
 
-fn result(verdict: ReportVerdict, drifted: &[(&str, bool)]) -> ReportResult {
+fn result(verdict: DriftVerdict, drifted: &[(&str, bool)]) -> ReportResult {
     let number = |text: &str| text.parse::<Decimal>().unwrap();
     ReportResult {
         format: 1,
@@ -211,7 +211,11 @@ fn result(verdict: ReportVerdict, drifted: &[(&str, bool)]) -> ReportResult {
             .iter()
             .map(|(name, values)| DriftedComparison {
                 feature: (*name).to_owned(),
-                values: *values,
+                aspect: if *values {
+                    DriftAspect::Values
+                } else {
+                    DriftAspect::MissingRate
+                },
                 effect: number("0.47"),
                 lower: number("0.38"),
                 upper: number("0.55"),
@@ -242,7 +246,7 @@ fn drift_is_described_in_words_by_feature_and_aspect() {
     let status = verdict_status(
         &made(3600),
         &version(),
-        &result(ReportVerdict::Drift, &features),
+        &result(DriftVerdict::Drift, &features),
         at(3640),
     );
     let words =
@@ -265,7 +269,7 @@ fn a_wide_drift_fits_its_fields() {
     let status = verdict_status(
         &made(3600),
         &version(),
-        &result(ReportVerdict::Drift, &features),
+        &result(DriftVerdict::Drift, &features),
         at(3640),
     );
     assert_eq!(status.features.len(), 32);
@@ -275,12 +279,12 @@ fn a_wide_drift_fits_its_fields() {
 
 #[test]
 fn too_few_rows_are_never_reported_as_no_drift() {
-    let mut few = result(ReportVerdict::InsufficientData, &[]);
+    let mut few = result(DriftVerdict::InsufficientData, &[]);
     few.rows = 87;
     let status = verdict_status(&made(3600), &version(), &few, at(3640));
     let words = "too few rows to tell, 100 are needed (87 rows of 10:00-11:00)";
     assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
-    let mut none = result(ReportVerdict::InsufficientData, &[]);
+    let mut none = result(DriftVerdict::InsufficientData, &[]);
     (none.rows, none.repeated, none.over_limit) = (0, 0, 0);
     assert_eq!(
         verdict_status(&made(3600), &version(), &none, at(3640)).coverage,
@@ -290,7 +294,7 @@ fn too_few_rows_are_never_reported_as_no_drift() {
 
 #[test]
 fn what_may_be_chance_over_time_is_reported_and_is_no_drift_yet() {
-    let unconfirmed = result(ReportVerdict::InsufficientData, &[("age", true)]);
+    let unconfirmed = result(DriftVerdict::InsufficientData, &[("age", true)]);
     let status = verdict_status(&made(3600), &version(), &unconfirmed, at(3640));
     let words = "age differs in this window, too few rows so far to tell it from chance over time (147 rows of 10:00-11:00)";
     assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
@@ -301,7 +305,7 @@ fn what_may_be_chance_over_time_is_reported_and_is_no_drift_yet() {
 
 #[test]
 fn coverage_is_one_only_where_every_row_was_judged() {
-    let mut most = result(ReportVerdict::NoDrift, &[]);
+    let mut most = result(DriftVerdict::NoDrift, &[]);
     (most.rows, most.repeated, most.over_limit) = (u64::MAX, 1, 0);
     let coverage = |result: &ReportResult| {
         verdict_status(&made(3600), &version(), result, at(3640))
@@ -370,7 +374,7 @@ fn an_interval_that_is_not_of_whole_windows_says_which_windows_it_covers() {
     let status = verdict_status(
         &mine,
         &version(),
-        &result(ReportVerdict::NoDrift, &[]),
+        &result(DriftVerdict::NoDrift, &[]),
         at(4 * 3600),
     );
     let words = "no feature differs (147 rows of 10:30-12:30, by the windows that start in it: 11:00-13:00)";
@@ -379,7 +383,7 @@ fn an_interval_that_is_not_of_whole_windows_says_which_windows_it_covers() {
     let status = verdict_status(
         &between,
         &version(),
-        &result(ReportVerdict::NoDrift, &[]),
+        &result(DriftVerdict::NoDrift, &[]),
         at(9999),
     );
     assert!(
@@ -688,7 +692,7 @@ fn a_retraining_that_waits_for_a_plan_does_not_hold_up_the_next_one() {
 
 #[test]
 fn pods_with_counts_that_do_not_fit_are_named_in_the_verdict() {
-    let mut result = result(ReportVerdict::NoDrift, &[]);
+    let mut result = result(DriftVerdict::NoDrift, &[]);
     result.set_aside = vec![modelward_wire::SetAside {
         pod: "0a1b".into(),
         totals: 3,

@@ -8,7 +8,7 @@ use modelward_crds::{
     AsideRows, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, DriftedFeature, IncarnationCounts,
     ModelVersion, PlannedReference, ReferenceKind, conditions::types,
 };
-use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult, ReportVerdict};
+use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult};
 
 use super::{at, count, listed, schedule::bounds, window_words};
 use crate::{
@@ -117,10 +117,11 @@ pub fn verdict_status(
     now: Timestamp,
 ) -> DriftReportStatus {
     let features = features(result);
-    let (reason, verdict) = match result.verdict {
-        ReportVerdict::Drift => (reasons::DRIFT_FOUND, DriftVerdict::Drift),
-        ReportVerdict::NoDrift => (reasons::NO_DRIFT, DriftVerdict::NoDrift),
-        ReportVerdict::InsufficientData => (reasons::INSUFFICIENT_DATA, DriftVerdict::InsufficientData),
+    let verdict = result.verdict;
+    let reason = match verdict {
+        DriftVerdict::Drift => reasons::DRIFT_FOUND,
+        DriftVerdict::NoDrift => reasons::NO_DRIFT,
+        DriftVerdict::InsufficientData => reasons::INSUFFICIENT_DATA,
     };
     let status = DriftReportStatus {
         verdict: Some(verdict),
@@ -143,10 +144,10 @@ pub fn verdict_status(
         ..report.status.clone().unwrap_or_default()
     };
     let rows = format!("{} rows of {}", result.rows, window_of(report, version));
-    let message = match result.verdict {
-        ReportVerdict::Drift => format!("{} ({rows})", drift_words(&status.features)),
-        ReportVerdict::NoDrift => format!("no feature differs ({rows})"),
-        ReportVerdict::InsufficientData => {
+    let message = match verdict {
+        DriftVerdict::Drift => format!("{} ({rows})", drift_words(&status.features)),
+        DriftVerdict::NoDrift => format!("no feature differs ({rows})"),
+        DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
             if count(result.rows) < needed {
                 format!("too few rows to tell, {needed} are needed ({rows})")
@@ -316,11 +317,7 @@ fn features(result: &ReportResult) -> Vec<DriftedFeature> {
     let mut seen = BTreeSet::new();
     let features = result.drifted.iter().map(|found| DriftedFeature {
         name: found.feature.chars().take(128).collect(),
-        aspect: if found.values {
-            DriftAspect::Values
-        } else {
-            DriftAspect::MissingRate
-        },
+        aspect: found.aspect,
         effect: found.effect.clone(),
         lower: found.lower.clone(),
         upper: found.upper.clone(),

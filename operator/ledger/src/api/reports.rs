@@ -18,12 +18,12 @@ use axum::{
 };
 use bytes::Bytes;
 use modelward_profile::{
-    Comparison, Counts, DriftVerdict, Effect, Exact, FeatureEvidence, Judgement, Reference, Rule,
-    WindowCounts, evidence, judge,
+    Comparison, Counts, Effect, Exact, FeatureEvidence, Judgement, Reference, Rule, WindowCounts, evidence,
+    judge,
 };
 use modelward_wire::{
-    Decimal, Digest, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT, ReportReference,
-    ReportRequest, ReportResult, ReportVerdict, SetAside, UnclosedIncarnation,
+    Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT,
+    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -107,9 +107,9 @@ pub(super) async fn put_report(
     }
     if app.database.put_report(&namespace, uid, report.clone()).await? {
         app.metrics.report(match report.result.verdict {
-            ReportVerdict::Drift => "drift",
-            ReportVerdict::NoDrift => "no_drift",
-            ReportVerdict::InsufficientData => "insufficient_data",
+            DriftVerdict::Drift => "drift",
+            DriftVerdict::NoDrift => "no_drift",
+            DriftVerdict::InsufficientData => "insufficient_data",
         });
         return answer(&report.result);
     }
@@ -306,11 +306,7 @@ fn verdict(
         .map_err(|error| ApiError::Internal(Box::new(error)))?;
     let result = ReportResult {
         format: REPORT_FORMAT,
-        verdict: match judgement.verdict {
-            DriftVerdict::Drift => ReportVerdict::Drift,
-            DriftVerdict::NoDrift => ReportVerdict::NoDrift,
-            DriftVerdict::InsufficientData => ReportVerdict::InsufficientData,
-        },
+        verdict: judgement.verdict,
         rows,
         synthetic: aside.synthetic,
         repeated: aside.repeated,
@@ -397,7 +393,11 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             log_threshold,
             ..
         } = gathered;
-        for (values, comparison) in [(true, &feature.values), (false, &feature.missing)] {
+        let aspects = [
+            (DriftAspect::Values, &feature.values),
+            (DriftAspect::MissingRate, &feature.missing),
+        ];
+        for (aspect, comparison) in aspects {
             let Comparison {
                 verdict: DriftVerdict::Drift,
                 tolerance,
@@ -416,7 +416,7 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             } = effect;
             let row = DriftedComparison {
                 feature: feature.name.clone(),
-                values,
+                aspect,
                 effect: decimal(*estimate, 6)?,
                 lower: decimal(*lower, 6)?,
                 upper: decimal(*upper, 6)?,

@@ -86,7 +86,7 @@ impl Database {
                 .bind(request.bundle.to_string())
                 .bind(request.start)
                 .bind(request.end)
-                .bind(format!("{:?}", result.verdict))
+                .bind(result.verdict.as_str())
                 .bind(i64::try_from(result.rows).unwrap_or(i64::MAX))
                 .bind(Json(&request))
                 .bind(Json(&result))

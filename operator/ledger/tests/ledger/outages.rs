@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use modelward_kit::postgres::Postgres;
 use modelward_ledger::{MigrateConfig, MigrateError, migrate};
-use modelward_wire::{JobResult, JobStage, ReportResult, ReportVerdict, Verdict};
+use modelward_wire::{DriftVerdict, JobResult, JobStage, ReportResult, Verdict};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -150,7 +150,7 @@ async fn what_serving_tells_waits_for_postgresql_and_nothing_of_it_is_lost_or_co
         expect_success(world.post_json(&server, &label_at, &label).await?).await?;
         let answer = expect_success(world.put_json(&operator, &report_at, &request).await?).await?;
         let result: ReportResult = answer.json().await?;
-        assert_eq!((result.rows, result.verdict), (303, ReportVerdict::NoDrift));
+        assert_eq!((result.rows, result.verdict), (303, DriftVerdict::NoDrift));
     }
     Ok(())
 }

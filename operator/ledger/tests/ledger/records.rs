@@ -1,7 +1,7 @@
 //! Results, progress, versions, and the index of artifacts.
 
 use anyhow::Result;
-use modelward_wire::{JobResult, JobStage, Progress, Verdict, VersionRecord, Violation};
+use modelward_wire::{JobResult, JobStage, Progress, Role, Verdict, VersionRecord, Violation};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -12,11 +12,11 @@ async fn put_json(world: &World, caller: &Caller, path: &str, body: &Value) -> R
     world.put(caller, path, body.to_string()).await
 }
 
-fn record(role: &str, generation: i64, observed_at: &str) -> VersionRecord {
+fn record(role: Role, generation: i64, observed_at: &str) -> VersionRecord {
     VersionRecord {
         name: "heart-1".into(),
         model: "heart".into(),
-        role: role.into(),
+        role,
         generation,
         snapshot: None,
         bundle: Some(crate::support::digest_of(b"bundle")),
@@ -154,12 +154,12 @@ async fn an_older_state_never_replaces_a_newer_one() -> Result<()> {
     let list = format!("/v1/model-versions/{}", world.namespace);
     let path = format!("{list}/{uid}");
     for (record, stored) in [
-        (record("Candidate", 2, "2026-11-23T09:00:00Z"), true),
-        (record("Candidate", 2, "2026-11-23T09:00:00Z"), true),
-        (record("Live", 2, "2026-11-23T10:00:00.5+01:00"), true),
-        (record("Pending", 1, "2026-11-23T11:00:00Z"), false),
-        (record("Candidate", 2, "2026-11-23T08:59:59Z"), false),
-        (record("Retired", 3, "2026-11-23T08:00:00Z"), true),
+        (record(Role::Candidate, 2, "2026-11-23T09:00:00Z"), true),
+        (record(Role::Candidate, 2, "2026-11-23T09:00:00Z"), true),
+        (record(Role::Live, 2, "2026-11-23T10:00:00.5+01:00"), true),
+        (record(Role::Pending, 1, "2026-11-23T11:00:00Z"), false),
+        (record(Role::Candidate, 2, "2026-11-23T08:59:59Z"), false),
+        (record(Role::Retired, 3, "2026-11-23T08:00:00Z"), true),
     ] {
         let answer = put_json(&world, &operator, &path, &serde_json::to_value(&record)?).await?;
         let answer: Value = expect_success(answer).await?.json().await?;
@@ -169,7 +169,7 @@ async fn an_older_state_never_replaces_a_newer_one() -> Result<()> {
         .await?
         .json()
         .await?;
-    let mut expected = serde_json::to_value(record("Retired", 3, "2026-11-23T08:00:00.000000Z"))?;
+    let mut expected = serde_json::to_value(record(Role::Retired, 3, "2026-11-23T08:00:00.000000Z"))?;
     expected["uid"] = uid.into();
     assert_eq!(found, json!({"items": [expected]}));
     let after: Value = world
@@ -189,7 +189,7 @@ async fn a_record_that_makes_no_sense_is_refused_in_words() -> Result<()> {
         "/v1/model-versions/{}/5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f11",
         world.namespace
     );
-    let good = serde_json::to_value(record("Live", 1, "2026-11-23T09:00:00Z"))?;
+    let good = serde_json::to_value(record(Role::Live, 1, "2026-11-23T09:00:00Z"))?;
     for (field, value) in [
         ("role", json!("King")),
         ("name", json!("Not A Name")),

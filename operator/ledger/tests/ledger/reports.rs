@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use modelward_profile::{Judgement, Reference};
-use modelward_wire::{Decimal, Digest, ReportRequest, ReportResult, ReportVerdict, Route};
+use modelward_wire::{Decimal, Digest, DriftAspect, DriftVerdict, ReportRequest, ReportResult, Route};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -95,11 +95,11 @@ fn shuffled(file: &str, seed: u64) -> Vec<Patient> {
     all
 }
 
-fn drifted(result: &ReportResult, values: bool) -> Vec<&str> {
+fn drifted(result: &ReportResult, aspect: DriftAspect) -> Vec<&str> {
     let found = result
         .drifted
         .iter()
-        .filter(|comparison| comparison.values == values);
+        .filter(|comparison| comparison.aspect == aspect);
     found.map(|comparison| comparison.feature.as_str()).collect()
 }
 
@@ -120,28 +120,37 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
         .bytes()
         .await?;
     let result: ReportResult = serde_json::from_slice(&first)?;
-    assert_eq!((result.verdict, result.rows), (ReportVerdict::Drift, 294));
+    assert_eq!((result.verdict, result.rows), (DriftVerdict::Drift, 294));
     assert_eq!((result.incarnations, result.unclosed.len()), (2, 2));
     assert_eq!(result.unclosed[0].incarnation, "00000000000000000000000000000001");
     let pod = heart.world.pods().get(&heart.server.pod).await?.metadata.uid;
     assert_eq!(Some(&result.unclosed[0].pod), pod.as_ref());
     for name in ["age", "restecg", "oldpeak", "slope"] {
-        assert!(drifted(&result, true).contains(&name), "{name}: {result:?}");
+        assert!(
+            drifted(&result, DriftAspect::Values).contains(&name),
+            "{name}: {result:?}"
+        );
     }
     for name in ["ca", "thal", "slope"] {
-        assert!(drifted(&result, false).contains(&name), "{name}: {result:?}");
+        assert!(
+            drifted(&result, DriftAspect::MissingRate).contains(&name),
+            "{name}: {result:?}"
+        );
     }
     for name in ["sex", "exang", "chol"] {
-        assert!(!drifted(&result, true).contains(&name), "{name}: {result:?}");
+        assert!(
+            !drifted(&result, DriftAspect::Values).contains(&name),
+            "{name}: {result:?}"
+        );
     }
     let first_row = &result.drifted[0];
     assert_eq!(
         (
             first_row.feature.as_str(),
-            first_row.values,
+            first_row.aspect,
             first_row.effect.as_str()
         ),
-        ("ca", false, "0.976595")
+        ("ca", DriftAspect::MissingRate, "0.976595")
     );
     assert_eq!(
         (first_row.tolerance.as_str(), first_row.q_value.as_str()),
@@ -234,20 +243,17 @@ async fn drift_of_one_window_long_after_the_version_began_is_confirmed_by_the_ne
         heart.judged(&uid(2), &asks(1, month_ago, 1)).await?,
     );
     println!("{:?}\n{:?}", first.drifted, second.drifted);
-    assert_eq!(drifted(&first, true), ["age"]);
-    assert_eq!(first.verdict, ReportVerdict::InsufficientData);
+    assert_eq!(drifted(&first, DriftAspect::Values), ["age"]);
+    assert_eq!(first.verdict, DriftVerdict::InsufficientData);
     assert!(first.drifted[0].log_evidence < first.drifted[0].log_threshold);
-    assert_eq!(drifted(&second, true), ["age"]);
-    assert_eq!(second.verdict, ReportVerdict::Drift);
+    assert_eq!(drifted(&second, DriftAspect::Values), ["age"]);
+    assert_eq!(second.verdict, DriftVerdict::Drift);
     assert!(second.drifted[0].log_evidence >= second.drifted[0].log_threshold);
     // By itself it says no more than the first, and soon after the beginning each is enough.
     let alone = heart.judged(&uid(3), &asks(1, month_ago, 0)).await?;
-    assert_eq!(
-        (alone.verdict, alone.rows),
-        (ReportVerdict::InsufficientData, 153)
-    );
+    assert_eq!((alone.verdict, alone.rows), (DriftVerdict::InsufficientData, 153));
     let early = heart.judged(&uid(4), &asks(2, minutes_ago, 1)).await?;
-    assert_eq!(early.verdict, ReportVerdict::Drift);
+    assert_eq!(early.verdict, DriftVerdict::Drift);
     // What was judged is the window, whatever evidence was gathered over.
     assert_eq!((first.rows, second.rows), (150, 153));
     assert_eq!((second.incarnations, alone.incarnations), (1, 1));
@@ -266,7 +272,7 @@ async fn two_who_ask_at_once_get_the_same_answer() -> Result<()> {
     .await?;
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     let result: ReportResult = serde_json::from_slice(&answers[0])?;
-    assert_eq!((result.verdict, result.rows), (ReportVerdict::NoDrift, 303));
+    assert_eq!((result.verdict, result.rows), (DriftVerdict::NoDrift, 303));
     assert_eq!(result.drifted, []);
     Ok(())
 }
@@ -300,7 +306,7 @@ async fn a_window_of_a_large_fleet_is_summed_to_the_last_row_and_one_that_is_too
     println!("450 totals were judged in {:?}", start.elapsed());
     assert_eq!(
         (result.rows, result.incarnations, result.verdict),
-        (450 * 303, 450, ReportVerdict::NoDrift)
+        (450 * 303, 450, DriftVerdict::NoDrift)
     );
     more(20_000 - 450).await?;
     let start = Instant::now();
@@ -320,7 +326,7 @@ async fn a_window_of_a_large_fleet_is_summed_to_the_last_row_and_one_that_is_too
     let result = heart.judged(&uid(4), &newest).await?;
     assert_eq!(
         (result.rows, result.incarnations, result.verdict),
-        (10_000 * 303, 10_000, ReportVerdict::NoDrift)
+        (10_000 * 303, 10_000, DriftVerdict::NoDrift)
     );
     Ok(())
 }
@@ -333,7 +339,7 @@ async fn too_few_rows_are_never_no_drift() -> Result<()> {
     let nothing = heart.judged(UID, &request).await?;
     assert_eq!(
         (nothing.verdict, nothing.rows, nothing.counts),
-        (ReportVerdict::InsufficientData, 0, None)
+        (DriftVerdict::InsufficientData, 0, None)
     );
     assert_eq!(nothing.reference.rows, 303);
 
@@ -342,10 +348,10 @@ async fn too_few_rows_are_never_no_drift() -> Result<()> {
     heart.serve(3, 1, &cleveland).await?;
     let uid = |n: u32| format!("5b2c1f8e-0f6d-4f0e-9a51-{n:012}");
     for (n, minimum_rows, verdict) in [
-        (1, 607, ReportVerdict::InsufficientData),
+        (1, 607, DriftVerdict::InsufficientData),
         // More rows than the reference has: that is about the window alone.
-        (2, 606, ReportVerdict::NoDrift),
-        (3, 100, ReportVerdict::NoDrift),
+        (2, 606, DriftVerdict::NoDrift),
+        (3, 100, DriftVerdict::NoDrift),
     ] {
         request.minimum_rows = minimum_rows;
         let result = heart.judged(&uid(n), &request).await?;
@@ -364,7 +370,7 @@ async fn an_accepted_window_is_named_by_the_digest_of_its_counts() -> Result<()>
     let hungarian = shuffled("hungarian.csv", 7);
     heart.serve(1, 2, &hungarian[..147]).await?;
     let found = heart.judged(UID, &heart.request(window(2), window(1))).await?;
-    assert_eq!(found.verdict, ReportVerdict::Drift);
+    assert_eq!(found.verdict, DriftVerdict::Drift);
     let accepted = found.counts.unwrap();
     let blob = heart.world.blob(&accepted);
     let bytes = heart.world.get(&heart.trainer, &blob).await?.bytes().await?;
@@ -388,7 +394,7 @@ async fn an_accepted_window_is_named_by_the_digest_of_its_counts() -> Result<()>
     let quiet = heart
         .judged(&UID.replace('5', "6"), &heart.request(window(1), window(0)))
         .await?;
-    assert_eq!((quiet.verdict, quiet.rows), (ReportVerdict::NoDrift, 147));
+    assert_eq!((quiet.verdict, quiet.rows), (DriftVerdict::NoDrift, 147));
     assert!(quiet.reference.accepted_window);
     assert_eq!((quiet.reference.digest, quiet.reference.rows), (accepted, 147));
     Ok(())
@@ -512,7 +518,7 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
     .await?;
     assert_eq!(
         heart.judged(UID, &quiet).await?.verdict,
-        ReportVerdict::InsufficientData
+        DriftVerdict::InsufficientData
     );
     Ok(())
 }
