@@ -15,7 +15,8 @@ use kube::{
 use modelward_core::{
     children::{self, Bounds, Judgement},
     model::Altered,
-    name_hash, reasons,
+    name_hash,
+    reason::Reason,
 };
 use modelward_crds::{ChildReference, FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
@@ -298,7 +299,7 @@ pub async fn tampered<K: Child>(ctx: &Context, namespace: &str, name: &str, owne
         ctx,
         owner.about,
         EventType::Warning,
-        reasons::ROUTES_TAMPERED,
+        Reason::RoutesTampered,
         "Apply",
         note,
     )

@@ -15,7 +15,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
     runtime::events::EventType,
 };
-use modelward_core::conditions;
+use modelward_core::{conditions, reason::Reason};
 use modelward_crds::conditions::types;
 
 use crate::{Context, Error, ledger::chain};
@@ -42,6 +42,9 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     // Reconciling and Stalled follow from Ready, which says the same in the same words.
     let summaries = [types::RECONCILING, types::STALLED];
     for condition in conditions::worth_an_event(old, new, &summaries) {
+        let Some(reason) = conditions::reason(condition) else {
+            continue;
+        };
         let in_the_way = [types::ALTERED, types::CONTESTED, types::PROPOSAL_REFUSED];
         let bad = condition.status == "False" && conditions::is_true(new, types::STALLED)
             || in_the_way.contains(&condition.type_.as_str());
@@ -54,7 +57,7 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
             "{} is {}: {}",
             condition.type_, condition.status, condition.message
         );
-        publish(ctx, &about, type_, &condition.reason, &condition.type_, note).await;
+        publish(ctx, &about, type_, reason, &condition.type_, note).await;
     }
 }
 
@@ -66,7 +69,7 @@ pub async fn publish(
     ctx: &Context,
     about: &ObjectReference,
     type_: EventType,
-    reason: &str,
+    reason: Reason,
     action: &str,
     note: String,
 ) -> bool {
@@ -76,7 +79,7 @@ pub async fn publish(
             .clone()
             .or_else(|| about.name.clone())
             .unwrap_or_default(),
-        reason: reason.to_owned(),
+        reason: reason.to_string(),
         action: action.to_owned(),
         note: note.chars().take(NOTE_LIMIT).collect(),
     };
@@ -94,7 +97,7 @@ pub async fn publish(
             let name = about.name.as_deref().unwrap_or_default();
             tracing::warn!(
                 object.name = name,
-                reason,
+                reason = reason.as_str(),
                 "event about {name} was not accepted: {}",
                 chain(&error)
             );

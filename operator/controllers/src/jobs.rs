@@ -200,7 +200,7 @@ pub(crate) async fn seen(
             None => Ok(JobSeen::ResultLost),
         };
     }
-    let before = attempt.reason.as_deref().and_then(Cause::from_reason);
+    let before = attempt.reason.as_deref().and_then(Cause::of);
     if has_failed(&job) {
         return Ok(ended(&pods, stage, || {
             pods::of_failed_job(&job, &pods, CONTAINER, before)
@@ -233,13 +233,13 @@ pub(crate) async fn seen(
             "{}; the operator's settings changed: another Job is made",
             found.message
         );
-        return Ok(JobSeen::Interrupted(Hindrance::new(Cause::Pending, words)));
+        return Ok(JobSeen::Interrupted(Hindrance::new(Cause::PodPending, words)));
     }
     let Some(found) = hindrance else {
         return Ok(JobSeen::Starting);
     };
     // A Pod that ended printed the trainer's result, and no text; the Job makes another.
-    let result = (found.cause == Cause::Failed).then(|| unreachable(&pods, stage));
+    let result = (found.cause == Cause::ContainerFailed).then(|| unreachable(&pods, stage));
     Ok(JobSeen::Hindered(
         result.flatten().unwrap_or_else(|| explained(found)),
     ))
@@ -790,7 +790,7 @@ fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
 fn explained(hindrance: Hindrance) -> Hindrance {
     let remedy = match hindrance.cause {
         Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",
-        Cause::Refused => "where its size is refused, the Helm value trainer.resources changes it",
+        Cause::PodRefused => "where its size is refused, the Helm value trainer.resources changes it",
         _ => return hindrance,
     };
     Hindrance::new(hindrance.cause, format!("{}; {remedy}", hindrance.message))

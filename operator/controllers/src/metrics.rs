@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use modelward_core::reason::Reason;
+use modelward_crds::ActionType;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -94,7 +96,7 @@ struct ModelLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ActionLabels {
     r#type: &'static str,
-    reason: String,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -325,7 +327,8 @@ impl Metrics {
     }
 
     /// Counts what came of drift.
-    pub fn proposed(&self, r#type: &'static str, reason: &'static str) {
+    pub fn proposed(&self, r#type: &'static str, reason: Reason) {
+        let reason = reason.as_str();
         self.proposals
             .get_or_create(&ProposalLabels { r#type, reason })
             .inc();
@@ -354,13 +357,8 @@ impl Metrics {
     }
 
     /// Counts an action that has ended.
-    pub fn action_ended(&self, r#type: &'static str, reason: &str) {
-        self.actions
-            .get_or_create(&ActionLabels {
-                r#type,
-                reason: reason.to_owned(),
-            })
-            .inc();
+    pub fn action_ended(&self, r#type: ActionType, reason: Reason) {
+        self.actions.get_or_create(&action_labels(r#type, reason)).inc();
     }
 
     /// Notes how many objects of a kind cannot be deserialised.
@@ -378,12 +376,12 @@ impl Metrics {
     }
 
     /// Notes what keeps an action from going on, by type and reason; nothing where it goes on, has ended or is gone.
-    pub fn blocked(&self, action: &str, by: Option<(&'static str, String)>) {
+    pub fn blocked(&self, action: &str, by: Option<(ActionType, Reason)>) {
         let mut actions = self
             .blocked_actions
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = by.map(|(r#type, reason)| ActionLabels { r#type, reason });
+        let now = by.map(|(r#type, reason)| action_labels(r#type, reason));
         if actions.get(action) == now.as_ref() {
             return;
         }
@@ -402,5 +400,12 @@ impl Metrics {
     /// Notes whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+}
+
+fn action_labels(r#type: ActionType, reason: Reason) -> ActionLabels {
+    ActionLabels {
+        r#type: r#type.as_str(),
+        reason: reason.as_str(),
     }
 }

@@ -12,7 +12,7 @@ use kube::{
     core::{DeserializeGuard, ObjectList},
     runtime::events::EventType,
 };
-use modelward_core::{action::is_of_deleted_model, reasons};
+use modelward_core::{action::is_of_deleted_model, reason::Reason};
 use modelward_crds::RemediationAction;
 use serde::de::DeserializeOwned;
 
@@ -122,7 +122,7 @@ impl Context {
             self,
             &object.object_ref(&()),
             EventType::Warning,
-            reasons::UNREADABLE,
+            Reason::Unreadable,
             "Read",
             note,
         )

@@ -23,7 +23,7 @@ use crate::{
     name_hash,
     pods::{Cause, Hindrance},
     queue::Wait,
-    reasons,
+    reason::{AttemptFailure, Reason},
 };
 
 /// A Job of the same input is tried this often.
@@ -213,7 +213,7 @@ pub fn snapshot(
         (DatasetSeen::Absent(what), _) => {
             frozen.violations.clear();
             let message = absent_words(what, asking.asker.word);
-            return Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, message));
+            return Stage::Waiting(Verdict::fails(kind, Reason::DatasetNotFound, message));
         }
     };
     let attempt = frozen.attempt.clone().filter(|attempt| attempt.input == input);
@@ -243,12 +243,12 @@ pub fn snapshot(
             Stage::Recorded
         }
         (JobVerdict::DataNotFound, _) => {
-            Stage::Waiting(Verdict::fails(kind, reasons::DATASET_NOT_FOUND, result.message))
+            Stage::Waiting(Verdict::fails(kind, Reason::DatasetNotFound, result.message))
         }
         (JobVerdict::SpecInvalid, _) => {
-            Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
+            Stage::Terminal(Verdict::fails(kind, Reason::SpecInvalid, result.message))
         }
-        _ => Stage::Terminal(Verdict::fails(kind, reasons::DATA_INVALID, result.message)),
+        _ => Stage::Terminal(Verdict::fails(kind, Reason::DataInvalid, result.message)),
     };
     note_end(&mut frozen.attempt, &stage);
     match stage {
@@ -278,7 +278,7 @@ pub fn note_end(attempt: &mut Option<AttemptStatus>, stage: &Stage) {
     else {
         return;
     };
-    attempt.reason = Some(verdict.reason.to_owned());
+    attempt.reason = Some(verdict.reason.to_string());
     attempt.message = Some(cut(&verdict.message, 1024));
 }
 
@@ -378,7 +378,7 @@ impl Asking<'_> {
     fn in_the_way(&self, obstacle: &Obstacle, step: &mut Step) -> Stage {
         let (reason, message, pause) = match obstacle {
             Obstacle::Taken(what) => (
-                reasons::NAME_TAKEN,
+                Reason::NameTaken,
                 format!(
                     "{what} exists and does not belong to this {}; delete it",
                     self.asker.word
@@ -389,12 +389,12 @@ impl Asking<'_> {
                 // The longer it has been refused, the less often it is tried.
                 let refused = self
                     .before
-                    .filter(|before| before.reason == reasons::CHILD_REFUSED);
+                    .filter(|before| conditions::reason(before) == Some(Reason::ChildRefused));
                 let waited = refused.map_or(0, |before| {
                     self.now.as_second() - before.last_transition_time.0.as_second()
                 });
                 let pause = waited.clamp(REFUSED_RETRY_SECONDS, REFUSED_RETRY_MOST_SECONDS);
-                (reasons::CHILD_REFUSED, words.clone(), pause.unsigned_abs())
+                (Reason::ChildRefused, words.clone(), pause.unsigned_abs())
             }
             Obstacle::Queued(wait) => {
                 step.again_after_seconds = Some(if wait.before < 10 {
@@ -402,7 +402,7 @@ impl Asking<'_> {
                 } else {
                     LONG_QUEUE_LOOK_SECONDS
                 });
-                return Stage::Waiting(Verdict::unknown(self.kind, reasons::QUEUED, wait.words()));
+                return Stage::Waiting(Verdict::unknown(self.kind, Reason::Queued, wait.words()));
             }
         };
         step.again_after_seconds = Some(pause);
@@ -427,7 +427,7 @@ impl Asking<'_> {
             }
             JobSeen::Finished(result) if result.stage == self.stage => return Ok((**result).clone()),
             JobSeen::Finished(_) => (
-                reasons::JOB_FAILED,
+                Reason::JobFailed,
                 format!("Job {} left the result of another step", attempt.job),
             ),
             JobSeen::Starting => {
@@ -443,7 +443,7 @@ impl Asking<'_> {
                 let hindrance = hindrance.clone().as_known(attempt);
                 note_hindrance(slot, Some(&hindrance));
                 step.again_after_seconds = Some(HINDERED_LOOK_SECONDS);
-                let verdict = Verdict::unknown(kind, hindrance.cause.reason(), hindrance.message);
+                let verdict = Verdict::unknown(kind, hindrance.cause, hindrance.message);
                 return Err(Stage::Waiting(verdict));
             }
             JobSeen::Interrupted(hindrance) => {
@@ -455,25 +455,25 @@ impl Asking<'_> {
                     "Job {} ended, and the ledger cannot be asked for its result: {error}",
                     attempt.job
                 );
-                let verdict = Verdict::unknown(kind, reasons::LEDGER_UNAVAILABLE, message);
+                let verdict = Verdict::unknown(kind, Reason::LedgerUnavailable, message);
                 return Err(Stage::Waiting(verdict));
             }
             JobSeen::Failed(hindrance) => (
                 match hindrance.cause {
-                    Cause::OutOfMemory | Cause::DeadlineExceeded => hindrance.cause.reason(),
-                    _ => reasons::JOB_FAILED,
+                    Cause::OutOfMemory | Cause::DeadlineExceeded => hindrance.cause.into(),
+                    _ => Reason::JobFailed,
                 },
                 hindrance.message.clone(),
             ),
             JobSeen::Mismatch(what) => (
-                reasons::RESULT_MISMATCH,
+                Reason::ResultMismatch,
                 format!("the result of Job {} is not believed: {what}", attempt.job),
             ),
             JobSeen::Missing | JobSeen::ResultLost => (
-                reasons::RESULT_LOST,
+                Reason::ResultLost,
                 format!("Job {} ended and its result is lost", attempt.job),
             ),
-            JobSeen::ArtifactMissing(what) => (reasons::ARTIFACT_MISSING, what.clone()),
+            JobSeen::ArtifactMissing(what) => (Reason::ArtifactMissing, what.clone()),
         };
         let tried = tries(attempt);
         if tried < MAX_ATTEMPTS {
@@ -503,13 +503,13 @@ impl Asking<'_> {
         let Some((reason, message)) = noted else {
             return Stage::Terminal(Verdict::fails(
                 self.kind,
-                reasons::JOB_FAILED,
+                Reason::JobFailed,
                 format!("Job {} gave no outcome", attempt.job),
             ));
         };
-        let reason = reasons::of_a_finished_attempt(reason).unwrap_or(reasons::JOB_FAILED);
+        let reason = failure(reason).unwrap_or(AttemptFailure::JobFailed);
         let verdict = Verdict::fails(self.kind, reason, message);
-        if reason == reasons::DATASET_NOT_FOUND {
+        if reason == AttemptFailure::DatasetNotFound {
             Stage::Waiting(verdict)
         } else {
             Stage::Terminal(verdict)
@@ -532,7 +532,7 @@ impl Asking<'_> {
         let waiting = AttemptStatus {
             interruptions: count,
             retry_at: Some(Time(at)),
-            reason: Some(hindrance.cause.reason().to_owned()),
+            reason: Some(hindrance.cause.to_string()),
             message: Some(cut(&hindrance.message, 1024)),
             ..attempt.clone()
         };
@@ -554,8 +554,8 @@ impl Asking<'_> {
             return self.start_after(slot, input, attempt.attempt, count, step);
         }
         step.again_after_seconds = Some(left.unsigned_abs());
-        let cause = attempt.reason.as_deref().and_then(Cause::from_reason);
-        let reason = cause.map_or(reasons::DISRUPTED, Cause::reason);
+        let cause = attempt.reason.as_deref().and_then(Cause::of);
+        let reason = cause.unwrap_or(Cause::Disrupted);
         let message = format!(
             "{}; no attempt is used up, the next Job starts at {at}",
             attempt.message.as_deref().unwrap_or_default()
@@ -600,12 +600,12 @@ impl Asking<'_> {
         match self.stage {
             JobStage::Snapshot => Verdict::unknown(
                 self.kind,
-                reasons::SNAPSHOT_RUNNING,
+                Reason::SnapshotRunning,
                 format!("Job {job} reads and checks the data"),
             ),
             JobStage::Fit => Verdict::unknown(
                 self.kind,
-                reasons::FIT_RUNNING,
+                Reason::FitRunning,
                 format!("Job {job} trains and evaluates"),
             ),
         }
@@ -619,7 +619,7 @@ impl Asking<'_> {
         }
         let before = self
             .before
-            .and_then(|before| Some((reasons::of_a_finished_attempt(&before.reason)?, before)));
+            .and_then(|before| Some((failure(&before.reason)?, before)));
         match before {
             Some((reason, before)) if before.status == "False" => {
                 Verdict::fails(fresh.kind, reason, before.message.clone())
@@ -642,10 +642,15 @@ impl Stage {
     }
 }
 
+/// The reason that an attempt without an outcome left.
+fn failure(reason: &str) -> Option<AttemptFailure> {
+    Reason::of(reason).and_then(AttemptFailure::part_of)
+}
+
 /// Notes what keeps the Job's Pod from running, or that nothing does.
 fn note_hindrance(slot: &mut Option<AttemptStatus>, hindrance: Option<&Hindrance>) {
     if let Some(attempt) = slot {
-        attempt.reason = hindrance.map(|hindrance| hindrance.cause.reason().to_owned());
+        attempt.reason = hindrance.map(|hindrance| hindrance.cause.to_string());
         attempt.message = hindrance.map(|hindrance| cut(&hindrance.message, 1024));
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::reasons;
+use crate::reason::Reason;
 
 /// What a condition should say; [`merge`] turns it into one with times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Verdict {
     pub kind: &'static str,
     /// Whether it holds.
     pub status: Status,
-    /// Why, in CamelCase: one of [`crate::reasons`].
-    pub reason: &'static str,
+    /// Why, in CamelCase: one of the words of the API.
+    pub reason: Reason,
     /// Why, in words.
     pub message: String,
 }
@@ -49,31 +49,31 @@ impl Status {
 
 impl Verdict {
     /// A condition that holds.
-    pub fn holds(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn holds(kind: &'static str, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
             status: Status::True,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// A condition that does not hold.
-    pub fn fails(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn fails(kind: &'static str, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
             status: Status::False,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// A condition of which nothing is known.
-    pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn unknown(kind: &'static str, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
             status: Status::Unknown,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
@@ -93,7 +93,7 @@ pub fn merge(
         Condition {
             type_: verdict.kind.to_owned(),
             status: verdict.status.as_str().to_owned(),
-            reason: verdict.reason.to_owned(),
+            reason: verdict.reason.as_str().to_owned(),
             message: verdict.message.chars().take(MESSAGE_LIMIT).collect(),
             observed_generation: generation,
             last_transition_time: before.map_or_else(
@@ -108,6 +108,11 @@ pub fn merge(
 /// The condition of this type.
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// The reason of a condition, where this release knows it.
+pub fn reason(condition: &Condition) -> Option<Reason> {
+    Reason::of(&condition.reason)
 }
 
 /// Whether the condition of this type is True.
@@ -133,7 +138,7 @@ pub fn worth_an_event<'a>(old: &[Condition], new: &'a [Condition], without: &[&s
     let mut worth = Vec::<&Condition>::new();
     for after in changed(old, new) {
         let idle =
-            after.status == "Unknown" || matches!(after.reason.as_str(), reasons::WAITING | reasons::PENDING);
+            after.status == "Unknown" || matches!(reason(after), Some(Reason::Waiting | Reason::Pending));
         let starts_idle = idle && find(old, &after.type_).is_none();
         let said = worth
             .iter()
@@ -160,10 +165,15 @@ mod tests {
 
     #[test]
     fn the_transition_time_moves_only_where_the_status_flips() {
-        let first = merge(&[], &[Verdict::fails("Ready", "Pending", "")], Some(1), at(10));
+        let first = merge(
+            &[],
+            &[Verdict::fails("Ready", Reason::Pending, "")],
+            Some(1),
+            at(10),
+        );
         let reworded = merge(
             &first,
-            &[Verdict::fails("Ready", "Waiting", "for data")],
+            &[Verdict::fails("Ready", Reason::Waiting, "for data")],
             Some(2),
             at(20),
         );
@@ -171,7 +181,7 @@ mod tests {
         assert_eq!(reworded[0].observed_generation, Some(2));
         let flipped = merge(
             &reworded,
-            &[Verdict::holds("Ready", "Serving", "")],
+            &[Verdict::holds("Ready", Reason::Serving, "")],
             Some(2),
             at(30),
         );
@@ -180,7 +190,7 @@ mod tests {
 
     #[test]
     fn merging_the_same_verdict_again_changes_nothing() {
-        let verdicts = [Verdict::holds("Ready", "Serving", "2 Pods")];
+        let verdicts = [Verdict::holds("Ready", Reason::Serving, "2 Pods")];
         let first = merge(&[], &verdicts, Some(1), at(10));
         assert_eq!(merge(&first, &verdicts, Some(1), at(99)), first);
     }
@@ -189,20 +199,20 @@ mod tests {
     fn a_condition_that_starts_as_unknown_is_no_event_and_one_that_becomes_unknown_is() {
         let waiting = [Verdict::unknown(
             "Trained",
-            "Waiting",
+            Reason::Waiting,
             "the data is not accepted yet",
         )];
         let first = merge(&[], &waiting, Some(1), at(10));
         assert!(worth_an_event(&[], &first, &[]).is_empty());
         let trained = merge(
             &first,
-            &[Verdict::holds("Trained", "BundlePublished", "")],
+            &[Verdict::holds("Trained", Reason::BundlePublished, "")],
             Some(1),
             at(20),
         );
         let lost = merge(
             &trained,
-            &[Verdict::unknown("Trained", "ResultLost", "")],
+            &[Verdict::unknown("Trained", Reason::ResultLost, "")],
             Some(1),
             at(30),
         );
@@ -212,9 +222,9 @@ mod tests {
     #[test]
     fn conditions_that_change_for_one_reason_in_one_sentence_are_one_event() {
         let rejected = [
-            Verdict::fails("DataValid", "DataInvalid", "column num is missing"),
-            Verdict::fails("Ready", "DataInvalid", "column num is missing"),
-            Verdict::holds("Stalled", "DataInvalid", "it cannot go on"),
+            Verdict::fails("DataValid", Reason::DataInvalid, "column num is missing"),
+            Verdict::fails("Ready", Reason::DataInvalid, "column num is missing"),
+            Verdict::holds("Stalled", Reason::DataInvalid, "it cannot go on"),
         ];
         let new = merge(&[], &rejected, Some(1), at(10));
         let worth = worth_an_event(&[], &new, &["Stalled"]);
@@ -231,13 +241,13 @@ mod tests {
     fn a_new_message_alone_is_no_event() {
         let old = merge(
             &[],
-            &[Verdict::holds("Ready", "Serving", "1 Pod")],
+            &[Verdict::holds("Ready", Reason::Serving, "1 Pod")],
             Some(1),
             at(10),
         );
         let new = merge(
             &old,
-            &[Verdict::holds("Ready", "Serving", "2 Pods")],
+            &[Verdict::holds("Ready", Reason::Serving, "2 Pods")],
             Some(1),
             at(20),
         );

@@ -18,7 +18,7 @@ pub mod order;
 pub mod pods;
 pub mod policy;
 pub mod queue;
-pub mod reasons;
+pub mod reason;
 pub mod results;
 pub mod routes;
 pub mod upgrade;

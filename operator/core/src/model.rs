@@ -29,7 +29,7 @@ use crate::{
     conditions::{self, Verdict},
     drift::remember,
     order::Place,
-    reasons,
+    reason::{Reason, StuckReason, WorkingReason},
     routes::{RoutesFile, routes_file},
     upgrade::Turn,
     version::{ServingSeen, Settling},
@@ -268,7 +268,7 @@ pub enum RolloutSeen {
     /// Pods are being started; in words.
     Underway(String),
     /// It cannot come to an end by itself; reason and message.
-    Stuck(String, String),
+    Stuck(StuckReason, String),
     /// The record names other routes by now.
     OtherRoutes,
 }
@@ -352,7 +352,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     if let Some(proposed) = &propose {
         let refused = world.unproposed.as_ref().map(|words| {
             let message = format!("{} cannot be made: {words}", proposed.name);
-            Verdict::holds(types::PROPOSAL_REFUSED, reasons::CHILD_REFUSED, message)
+            Verdict::holds(types::PROPOSAL_REFUSED, Reason::ChildRefused, message)
         });
         // As long as it has not been tried again, it is as it was.
         let known = || conditions::find(&status.conditions, types::PROPOSAL_REFUSED).cloned();
@@ -400,13 +400,13 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     let serves = status.serving.is_some() && status.history.first().is_some_and(|record| record.uid == uid);
     let ready = conditions::find(&status.conditions, types::READY);
     let (reason, message) = ready
-        .map(|ready| (ready.reason.as_str(), ready.message.clone()))
+        .map(|ready| (conditions::reason(ready), ready.message.clone()))
         .unwrap_or_default();
     let stalled = conditions::is_true(&status.conditions, types::STALLED);
     match (routed, serves) {
         (true, true) => ServingSeen::Live {
             enough: status.ready_pods.unwrap_or(0) >= least(&version.spec.serving)
-                && !matches!(reason, reasons::NO_ANSWER | reasons::WRONG_ANSWER),
+                && !matches!(reason, Some(Reason::NoAnswer | Reason::WrongAnswer)),
             pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
             rest: match ready {
                 _ if stalled => Settling::Stuck(stuck_reason(reason), message),
@@ -415,7 +415,7 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
             },
         },
         (true, false) if stalled => ServingSeen::Stuck(stuck_reason(reason), message),
-        (true, false) => ServingSeen::RollingOut(reasons::ROLLOUT_IN_PROGRESS, message),
+        (true, false) => ServingSeen::RollingOut(Reason::RolloutInProgress, message),
         (false, true) if status.ready_pods.unwrap_or(0) > 0 => {
             let next = status
                 .routes
@@ -426,7 +426,7 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
         (false, true) => ServingSeen::Live {
             enough: false,
             pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
-            rest: Settling::Working(reasons::ROLLOUT_IN_PROGRESS, message),
+            rest: Settling::Working(WorkingReason::RolloutInProgress, message),
         },
         (false, false) => unrouted(model, status, version),
     }
@@ -483,7 +483,7 @@ pub fn promotion_seen(
                 "{} was deleted; a PromoteModel with this version as candidate proposes it again",
                 proposed.name
             );
-            return ServingSeen::NotPromoted(reasons::PROMOTION_ENDED, message);
+            return ServingSeen::NotPromoted(Reason::PromotionEnded, message);
         }
         let refused = status.and_then(|status| conditions::find(&status.conditions, types::PROPOSAL_REFUSED));
         return ServingSeen::AwaitingPromotion(match refused {
@@ -500,10 +500,10 @@ pub fn promotion_seen(
     let (why, words) = succeeded
         .map(|condition| (condition.reason.as_str(), condition.message.as_str()))
         .unwrap_or_default();
-    let reason = match why {
-        reasons::action::REJECTED => reasons::PROMOTION_REJECTED,
-        reasons::action::EXPIRED => reasons::PROMOTION_EXPIRED,
-        _ => reasons::PROMOTION_ENDED,
+    let reason = match succeeded.and_then(conditions::reason) {
+        Some(Reason::Rejected) => Reason::PromotionRejected,
+        Some(Reason::Expired) => Reason::PromotionExpired,
+        _ => Reason::PromotionEnded,
     };
     ServingSeen::NotPromoted(reason, format!("{} has ended, {why}: {words}", name(ended)))
 }
@@ -577,10 +577,10 @@ pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
     };
     let ready = conditions::find(&status.conditions, types::READY);
     let (reason, message) = ready
-        .map(|ready| (ready.reason.clone(), ready.message.clone()))
+        .map(|ready| (conditions::reason(ready), ready.message.clone()))
         .unwrap_or_default();
     if conditions::is_true(&status.conditions, types::STALLED) {
-        RolloutSeen::Stuck(reason, message)
+        RolloutSeen::Stuck(stuck_reason(reason), message)
     } else if already_answers(status) && ready.is_some_and(|ready| ready.status != "False") {
         // Unknown: every Pod is ready by its own probes, and the operator's network does not reach the Service.
         RolloutSeen::Answers
@@ -823,7 +823,7 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
 /// Whether a version has passed, nothing ever served, and the first one is approved too.
 fn awaits_approval(status: &ModelStatus) -> bool {
     let ready = conditions::find(&status.conditions, types::READY);
-    ready.is_some_and(|ready| ready.reason == reasons::AWAITING_PROMOTION)
+    ready.is_some_and(|ready| conditions::reason(ready) == Some(Reason::AwaitingPromotion))
 }
 
 // === how the rollout stands ===
@@ -843,7 +843,7 @@ enum Rollout {
     },
     /// Every Pod is there, and no right answer comes through the Service.
     Unanswered {
-        reason: &'static str,
+        reason: StuckReason,
         words: String,
         until: Timestamp,
     },
@@ -854,7 +854,7 @@ enum Rollout {
     },
     Underway(String),
     Failing(String),
-    Stuck(&'static str, String),
+    Stuck(StuckReason, String),
 }
 
 /// Why nothing should serve.
@@ -872,17 +872,17 @@ enum Nothing {
 fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: Timestamp) -> Rollout {
     if let Some(taken) = &world.taken {
         let message = format!("{taken} exists and does not belong to this model; delete or rename it");
-        return Rollout::Stuck(reasons::NAME_TAKEN, message);
+        return Rollout::Stuck(StuckReason::NameTaken, message);
     }
     if let Some(refused) = &world.refused {
-        return Rollout::Stuck(reasons::CHILD_REFUSED, refused.clone());
+        return Rollout::Stuck(StuckReason::ChildRefused, refused.clone());
     }
     if let Some(failed) = &world.failed {
         return Rollout::Failing(failed.clone());
     }
     let altered = world.made.iter().flat_map(|made| &made.altered);
     if let Some(altered) = altered.into_iter().find(|altered| !altered.by_admission) {
-        return Rollout::Stuck(reasons::CHANGED_REPEATEDLY, repeated(altered));
+        return Rollout::Stuck(StuckReason::ChangedRepeatedly, repeated(altered));
     }
     let Some(seen) = &world.deployment else {
         return Rollout::Underway("the Deployment is being made".to_owned());
@@ -928,10 +928,10 @@ fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: Timestamp) -
     let why = (!why.is_empty()).then(|| why.join("; "));
     match refusal {
         Some(refusal) if refusal.verification => {
-            Rollout::Stuck(reasons::ARTIFACT_INVALID, refusal.message.clone())
+            Rollout::Stuck(StuckReason::ArtifactInvalid, refusal.message.clone())
         }
         _ if late => Rollout::Stuck(
-            reasons::ROLLOUT_STUCK,
+            StuckReason::RolloutStuck,
             why.unwrap_or_else(|| format!("{words}, and the rollout's deadline passed")),
         ),
         _ if answered && new_pods_only => Rollout::Short {
@@ -981,7 +981,7 @@ fn through_the_service(
             };
         }
         Answer::Routes(other) => (
-            reasons::WRONG_ANSWER,
+            StuckReason::WrongAnswer,
             format!(
                 "what answers through the Service serves routes {}, not {} ({})",
                 other.short(),
@@ -989,8 +989,8 @@ fn through_the_service(
                 expected.short()
             ),
         ),
-        Answer::Other(words) => (reasons::WRONG_ANSWER, words.clone()),
-        Answer::Refused(words) => (reasons::NO_ANSWER, words.clone()),
+        Answer::Other(words) => (StuckReason::WrongAnswer, words.clone()),
+        Answer::Refused(words) => (StuckReason::NoAnswer, words.clone()),
     };
     let words = format!("{available}/{wanted} Pods are ready, and {words}");
     // It takes a moment until the cluster's network knows the Pods of a new rollout.
@@ -1060,16 +1060,16 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
         });
         let words: Vec<_> = words.collect();
         let reason = if first.by_admission {
-            reasons::CHANGED_BY_WEBHOOK
+            Reason::ChangedByWebhook
         } else {
-            reasons::CHANGED_REPEATEDLY
+            Reason::ChangedRepeatedly
         };
         notices.push(Verdict::holds(types::ALTERED, reason, words.join("; ")));
     }
     if let Some(first) = made.rivals.first() {
         let reason = match first {
-            Rival::Autoscaler(_) => reasons::SECOND_AUTOSCALER,
-            Rival::Budget(_) => reasons::SECOND_BUDGET,
+            Rival::Autoscaler(_) => Reason::SecondAutoscaler,
+            Rival::Budget(_) => Reason::SecondDisruptionBudget,
         };
         let words: Vec<_> = made.rivals.iter().map(rival_words).collect();
         notices.push(Verdict::holds(types::CONTESTED, reason, words.join("; ")));
@@ -1077,11 +1077,11 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
     let held = match &made.turn {
         Turn::Now => None,
         Turn::Waits(other) => Some((
-            reasons::AWAITING_TURN,
+            Reason::AwaitingTurn,
             format!("the operator's configuration changed; {other} takes the new Pod template first"),
         )),
         Turn::Stopped(other) => Some((
-            reasons::UPGRADE_STOPPED,
+            Reason::UpgradeStopped,
             format!(
                 "{other} does not come up with the new Pod template; this model keeps its former one until that is Ready or the \
                  operator's configuration is changed"
@@ -1112,30 +1112,16 @@ fn is_record_of(record: &ServedRecord, route: &RouteStatus) -> bool {
         && threshold.is_none_or(|threshold| *threshold == route.threshold)
 }
 
-fn stuck_reason(reason: &str) -> &'static str {
-    [
-        reasons::ARTIFACT_INVALID,
-        reasons::NAME_TAKEN,
-        reasons::CHILD_REFUSED,
-        reasons::CHANGED_REPEATEDLY,
-        reasons::NO_ANSWER,
-        reasons::WRONG_ANSWER,
-    ]
-    .into_iter()
-    .find(|known| *known == reason)
-    .unwrap_or(reasons::ROLLOUT_STUCK)
+fn stuck_reason(reason: Option<Reason>) -> StuckReason {
+    reason
+        .and_then(StuckReason::part_of)
+        .unwrap_or(StuckReason::RolloutStuck)
 }
 
-fn working_reason(reason: &str) -> &'static str {
-    [
-        reasons::CHILD_FAILED,
-        reasons::NO_ANSWER,
-        reasons::NOT_REACHABLE,
-        reasons::WRONG_ANSWER,
-    ]
-    .into_iter()
-    .find(|known| *known == reason)
-    .unwrap_or(reasons::ROLLOUT_IN_PROGRESS)
+fn working_reason(reason: Option<Reason>) -> WorkingReason {
+    reason
+        .and_then(WorkingReason::part_of)
+        .unwrap_or(WorkingReason::RolloutInProgress)
 }
 
 /// Notes what answers: a version enters the history when every Pod answers with it.
@@ -1205,15 +1191,15 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
         };
         let rolled_out = |words: &str| {
             let words = format!("{version} is being rolled out, and nothing else serves{words}");
-            Verdict::fails(kind, reasons::ROLLOUT_IN_PROGRESS, words)
+            Verdict::fails(kind, Reason::RolloutInProgress, words)
         };
         return match rollout {
-            Rollout::Nothing(_) => Verdict::fails(kind, reasons::NO_VERSION, "no version serves"),
-            Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, reason, words.clone()),
+            Rollout::Nothing(_) => Verdict::fails(kind, Reason::NoVersion, "no version serves"),
+            Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, *reason, words.clone()),
             Rollout::Underway(_) | Rollout::Short { .. } if answered => {
                 let words =
                     format!("requests are answered with {version}, and not all of its Pods are there");
-                Verdict::holds(kind, reasons::SERVING, words)
+                Verdict::holds(kind, Reason::Serving, words)
             }
             Rollout::Underway(words) => rolled_out(&format!(": {words}")),
             _ => rolled_out(""),
@@ -1225,35 +1211,33 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
             0 => format!("requests are answered with {version}, by Pods that are ending or not counted yet"),
             _ => format!("{available} Pods answer with {version}"),
         };
-        Verdict::holds(kind, reasons::SERVING, words)
+        Verdict::holds(kind, Reason::Serving, words)
     };
     match &world.answer {
         // While a rollout is under way the former routes answer too.
         Answer::Routes(digest) if answers(digest) || Some(digest) == status.serving_routes.as_ref() => {
             holds()
         }
-        _ if available == 0 => Verdict::fails(
-            kind,
-            reasons::TOO_FEW_PODS,
-            format!("no Pod answers with {version}"),
-        ),
+        _ if available == 0 => {
+            Verdict::fails(kind, Reason::TooFewPods, format!("no Pod answers with {version}"))
+        }
         Answer::Routes(other) => Verdict::fails(
             kind,
-            reasons::WRONG_ANSWER,
+            Reason::WrongAnswer,
             format!("what answers through the Service serves routes {}", other.short()),
         ),
-        Answer::Other(words) => Verdict::fails(kind, reasons::WRONG_ANSWER, words.clone()),
-        Answer::Refused(words) => Verdict::fails(kind, reasons::NO_ANSWER, words.clone()),
-        Answer::Unreachable(words) => Verdict::unknown(kind, reasons::NOT_REACHABLE, unreached(words)),
+        Answer::Other(words) => Verdict::fails(kind, Reason::WrongAnswer, words.clone()),
+        Answer::Refused(words) => Verdict::fails(kind, Reason::NoAnswer, words.clone()),
+        Answer::Unreachable(words) => Verdict::unknown(kind, Reason::NotReachable, unreached(words)),
         Answer::NotAsked => match conditions::find(&status.conditions, kind) {
             Some(before) if before.status == "True" => holds(),
-            Some(before) if before.reason == reasons::NO_ANSWER => {
-                Verdict::fails(kind, reasons::NO_ANSWER, before.message.clone())
+            Some(before) if conditions::reason(before) == Some(Reason::NoAnswer) => {
+                Verdict::fails(kind, Reason::NoAnswer, before.message.clone())
             }
-            Some(before) if before.reason == reasons::WRONG_ANSWER => {
-                Verdict::fails(kind, reasons::WRONG_ANSWER, before.message.clone())
+            Some(before) if conditions::reason(before) == Some(Reason::WrongAnswer) => {
+                Verdict::fails(kind, Reason::WrongAnswer, before.message.clone())
             }
-            _ => Verdict::unknown(kind, reasons::NOT_REACHABLE, "the Service has not been asked yet"),
+            _ => Verdict::unknown(kind, Reason::NotReachable, "the Service has not been asked yet"),
         },
     }
 }
@@ -1262,7 +1246,7 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
     let answering = answering(status, rollout, world, serve);
     let (reason, message, ready, stalled) = match rollout {
         Rollout::Nothing(Nothing::Deleted(next)) => (
-            reasons::SERVING_VERSION_DELETED,
+            Reason::ServingVersionDeleted,
             match next {
                 Some(next) => format!("the version that served was deleted; {next} waits to be promoted"),
                 None => "the version that served was deleted; an older one does not take over by itself"
@@ -1272,31 +1256,31 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
             false,
         ),
         Rollout::Nothing(Nothing::NotYet) => (
-            reasons::NO_VERSION,
+            Reason::NoVersion,
             "no version has passed its gates yet".to_owned(),
             false,
             false,
         ),
         Rollout::Nothing(Nothing::Waits(passed, older)) => (
-            reasons::WAITING,
+            Reason::Waiting,
             format!("{passed} passed its gates; {older} is older and still being trained, and goes first"),
             false,
             false,
         ),
         Rollout::Nothing(Nothing::AwaitsApproval(version)) => (
-            reasons::AWAITING_PROMOTION,
+            Reason::AwaitingPromotion,
             format!("{version} passed its gates and waits to be promoted: the first version is approved too"),
             false,
             false,
         ),
         Rollout::Nothing(Nothing::Paused(version)) => (
-            reasons::PAUSED,
+            Reason::Paused,
             format!("{version} passed its gates and waits: the model is paused"),
             false,
             false,
         ),
         Rollout::Complete { available, wanted } => (
-            reasons::SERVING,
+            Reason::Serving,
             format!("{available}/{wanted} Pods answer"),
             true,
             false,
@@ -1306,18 +1290,18 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
             wanted,
             words,
         } => (
-            reasons::NOT_REACHABLE,
+            Reason::NotReachable,
             format!("{available}/{wanted} Pods are ready; {}", unreached(words)),
             false,
             false,
         ),
-        Rollout::Unanswered { reason, words, .. } => (*reason, words.clone(), false, false),
+        Rollout::Unanswered { reason, words, .. } => ((*reason).into(), words.clone(), false, false),
         Rollout::Short {
             available,
             wanted,
             words,
         } => (
-            reasons::TOO_FEW_PODS,
+            Reason::TooFewPods,
             match words {
                 Some(words) => format!("{available}/{wanted} Pods answer; {words}"),
                 None => format!("{available}/{wanted} Pods answer"),
@@ -1325,9 +1309,9 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
             false,
             false,
         ),
-        Rollout::Failing(words) => (reasons::CHILD_FAILED, words.clone(), false, false),
-        Rollout::Underway(words) => (reasons::ROLLOUT_IN_PROGRESS, words.clone(), false, false),
-        Rollout::Stuck(reason, message) => (*reason, message.clone(), false, true),
+        Rollout::Failing(words) => (Reason::ChildFailed, words.clone(), false, false),
+        Rollout::Underway(words) => (Reason::RolloutInProgress, words.clone(), false, false),
+        Rollout::Stuck(reason, message) => ((*reason).into(), message.clone(), false, true),
     };
     let untried = matches!(rollout, Rollout::Untried { .. });
     let working = !ready && !stalled && !untried && !matches!(rollout, Rollout::Nothing(_));

@@ -12,9 +12,9 @@ use k8s_openapi::api::{
     core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus},
 };
 
-use modelward_crds::AttemptStatus;
+use modelward_crds::{AttemptStatus, wire::words};
 
-use crate::reasons;
+use crate::reason::Reason;
 
 /// A Pod that has not started after so many seconds is reported, even where no cause is known yet.
 pub const PATIENCE_SECONDS: i64 = 20;
@@ -30,35 +30,36 @@ pub struct Hindrance {
     pub message: String,
 }
 
-/// Why a Pod does not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The API server refused the Pod: a quota, a `LimitRange`, a missing service account, a policy.
-    Refused,
-    /// The Job is suspended.
-    Suspended,
-    /// No node takes it.
-    Unschedulable,
-    /// An image cannot be pulled.
-    ImagePull,
-    /// A volume cannot be attached or mounted.
-    Volume,
-    /// The node cannot set up its network or sandbox.
-    Sandbox,
-    /// The container cannot be created or started as it is configured.
-    Configuration,
-    /// The node, the scheduler or an eviction ended it.
-    Disrupted,
-    /// The program could not reach what it needs.
-    Unreachable,
-    /// It has not started, and no cause is known.
-    Pending,
-    /// The program ended with an error.
-    Failed,
-    /// The program took more memory than its limit.
-    OutOfMemory,
-    /// The program ran longer than it may.
-    DeadlineExceeded,
+words! {
+    /// Why a Pod does not run.
+    pub enum Cause: Reason {
+        /// The API server refused the Pod: a quota, a `LimitRange`, a missing service account, a policy.
+        PodRefused,
+        /// The Job is suspended.
+        Suspended,
+        /// No node takes it.
+        Unschedulable,
+        /// An image cannot be pulled.
+        ImagePullFailed,
+        /// A volume cannot be attached or mounted.
+        VolumeNotReady,
+        /// The node cannot set up its network or sandbox.
+        SandboxFailed,
+        /// The container cannot be created or started as it is configured.
+        ContainerNotStarted,
+        /// The node, the scheduler or an eviction ended it.
+        Disrupted,
+        /// The program could not reach what it needs.
+        Unreachable,
+        /// It has not started, and no cause is known.
+        PodPending,
+        /// The program ended with an error.
+        ContainerFailed,
+        /// The program took more memory than its limit.
+        OutOfMemory,
+        /// The program ran longer than it may.
+        DeadlineExceeded,
+    }
 }
 
 /// Reasons of a waiting container that stand for an image that cannot be pulled.
@@ -113,49 +114,12 @@ const DISRUPTED_REASONS: [&str; 12] = [
 // === impl Cause ===
 
 impl Cause {
-    /// The reason of a condition that reports it.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Refused => reasons::POD_REFUSED,
-            Self::Suspended => reasons::SUSPENDED,
-            Self::Unschedulable => reasons::UNSCHEDULABLE,
-            Self::ImagePull => reasons::IMAGE_PULL_FAILED,
-            Self::Volume => reasons::VOLUME_NOT_READY,
-            Self::Sandbox => reasons::SANDBOX_FAILED,
-            Self::Configuration => reasons::CONTAINER_NOT_STARTED,
-            Self::Disrupted => reasons::DISRUPTED,
-            Self::Unreachable => reasons::UNREACHABLE,
-            Self::Pending => reasons::POD_PENDING,
-            Self::Failed => reasons::CONTAINER_FAILED,
-            Self::OutOfMemory => reasons::OUT_OF_MEMORY,
-            Self::DeadlineExceeded => reasons::DEADLINE_EXCEEDED,
-        }
-    }
-
-    /// The cause that this reason of a condition reports.
-    pub fn from_reason(reason: &str) -> Option<Self> {
-        [
-            Self::Refused,
-            Self::Suspended,
-            Self::Unschedulable,
-            Self::ImagePull,
-            Self::Volume,
-            Self::Sandbox,
-            Self::Configuration,
-            Self::Disrupted,
-            Self::Unreachable,
-            Self::Pending,
-            Self::Failed,
-            Self::OutOfMemory,
-            Self::DeadlineExceeded,
-        ]
-        .into_iter()
-        .find(|cause| cause.reason() == reason)
-    }
-
     /// Whether the cluster is at fault and not the program: it may pass, and proves nothing about the data or the spec.
     pub const fn is_infrastructure(self) -> bool {
-        !matches!(self, Self::Failed | Self::OutOfMemory | Self::DeadlineExceeded)
+        !matches!(
+            self,
+            Self::ContainerFailed | Self::OutOfMemory | Self::DeadlineExceeded
+        )
     }
 }
 
@@ -174,7 +138,7 @@ impl Hindrance {
     #[must_use]
     pub fn as_known(self, attempt: &AttemptStatus) -> Self {
         let known = attempt.message.as_ref().filter(|known| {
-            attempt.reason.as_deref() == Some(self.cause.reason())
+            attempt.reason.as_deref() == Some(self.cause.as_str())
                 && sorted_words(known) == sorted_words(&self.message)
         });
         match known {
@@ -246,7 +210,7 @@ pub fn of_pod(pod: &Pod, container: &str, events: &[Event], now: Timestamp) -> O
             .and_then(|own| own.state.as_ref()?.waiting.as_ref()?.reason.as_deref())
             .unwrap_or("Pending");
         Hindrance::new(
-            Cause::Pending,
+            Cause::PodPending,
             format!("Pod {name} has not started: {reason}; kubectl describe pod {name} may show more"),
         )
     })
@@ -271,9 +235,9 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
         return None;
     }
     let cause = if CONFIGURATION_REASONS.contains(&reason) {
-        Cause::Configuration
+        Cause::ContainerNotStarted
     } else {
-        Cause::Failed
+        Cause::ContainerFailed
     };
     let reason = if matches!(reason, "" | "Error") {
         String::new()
@@ -365,9 +329,9 @@ fn of_waiting(pod: &str, own: &ContainerStatus, init: bool) -> Option<Hindrance>
     let waiting = own.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
     let cause = if IMAGE_REASONS.contains(&reason) {
-        Cause::ImagePull
+        Cause::ImagePullFailed
     } else if CONFIGURATION_REASONS.contains(&reason) {
-        Cause::Configuration
+        Cause::ContainerNotStarted
     } else {
         return None;
     };
@@ -387,7 +351,7 @@ fn of_init(pod: &str, init: &ContainerStatus) -> Option<Hindrance> {
     let ended = last_end(init).filter(|ended| ended.exit_code != 0)?;
     let words = ended.message.as_deref().unwrap_or_default();
     Some(Hindrance::new(
-        Cause::Configuration,
+        Cause::ContainerNotStarted,
         format!(
             "init container {} of Pod {pod} ended with exit code {}: {words}",
             init.name, ended.exit_code
@@ -404,9 +368,9 @@ fn of_pod_events(pod: &Pod, events: &[Event]) -> Option<Hindrance> {
     let reason = event.reason.as_deref().unwrap_or_default();
     let words = event.message.as_deref().unwrap_or_default();
     let (cause, what) = if VOLUME_EVENTS.contains(&reason) {
-        (Cause::Volume, "waits for a volume")
+        (Cause::VolumeNotReady, "waits for a volume")
     } else {
-        (Cause::Sandbox, "cannot be set up on its node")
+        (Cause::SandboxFailed, "cannot be set up on its node")
     };
     Some(Hindrance::new(
         cause,
@@ -453,7 +417,7 @@ pub fn of_owner(
     if let Some(event) = refusal {
         let words = without_generated_name(event.message.as_deref().unwrap_or_default());
         return Some(Hindrance::new(
-            Cause::Refused,
+            Cause::PodRefused,
             format!("{owner} cannot make its Pod: {words}"),
         ));
     }
@@ -463,7 +427,7 @@ pub fn of_owner(
     }
     (age(since, now) >= PATIENCE_SECONDS).then(|| {
         Hindrance::new(
-            Cause::Pending,
+            Cause::PodPending,
             format!("{owner} has no Pod yet; kubectl describe may show why"),
         )
     })
@@ -546,7 +510,7 @@ pub fn of_failed_job(job: &Job, pods: &[Pod], container: &str, before: Option<Ca
     }
     match last {
         Some(last) => Hindrance::new(last.cause, format!("{own}; {}", last.message)),
-        None => Hindrance::new(before.unwrap_or(Cause::Failed), own),
+        None => Hindrance::new(before.unwrap_or(Cause::ContainerFailed), own),
     }
 }
 

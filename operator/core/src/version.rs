@@ -23,7 +23,7 @@ use modelward_wire::{Decimal, Digest, JobResult, JobStage, SourceRecord, Verdict
 use crate::{
     attempt::{self, Asker, Asking, DatasetSeen, Frozen, JobSeen, Obstacle, Stage, StageJob, Step},
     conditions::{self, Verdict},
-    reasons,
+    reason::{Reason, StuckReason, WorkingReason},
 };
 
 /// A ledger that does not say what a snapshot states is asked again after so many seconds.
@@ -89,9 +89,9 @@ pub enum ServingSeen {
     /// The record does not exist yet, or has not looked at this version.
     NotYet,
     /// It is routed, and its Pods are not all there; reason and message of the rollout.
-    RollingOut(&'static str, String),
+    RollingOut(Reason, String),
     /// It is routed and its rollout cannot end by itself; reason and message.
-    Stuck(&'static str, String),
+    Stuck(StuckReason, String),
     /// It answers.
     Live {
         /// Whether at least the fewest Pods that its spec allows answer.
@@ -112,7 +112,7 @@ pub enum ServingSeen {
     /// It may not be promoted: it was left by a rollback, or its promotion failed.
     Held(String),
     /// The action that was to promote it has ended otherwise; reason and message.
-    NotPromoted(&'static str, String),
+    NotPromoted(Reason, String),
 }
 
 /// Whether what answers is also all as it should be.
@@ -121,9 +121,9 @@ pub enum Settling {
     /// Nothing is left to do.
     Done,
     /// Something of it is being changed; reason and message.
-    Working(&'static str, String),
+    Working(WorkingReason, String),
     /// It cannot become what it should be by itself; reason and message.
-    Stuck(&'static str, String),
+    Stuck(StuckReason, String),
 }
 
 /// What to do about a version.
@@ -158,13 +158,13 @@ pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision
         // The API server takes none of these.
         (None, None) => {
             let words = "the spec names neither a training nor an artifact";
-            let nothing = Verdict::fails(types::TRAINED, reasons::SPEC_INVALID, words);
+            let nothing = Verdict::fails(types::TRAINED, Reason::SpecInvalid, words);
             (Stage::Recorded, Stage::Terminal(nothing))
         }
     };
     let gates = match &trained {
         Stage::Recorded => gates_verdict(source.training.as_ref(), &status),
-        _ => Verdict::unknown(types::GATES_PASSED, reasons::WAITING, "no model is trained yet"),
+        _ => Verdict::unknown(types::GATES_PASSED, Reason::Waiting, "no model is trained yet"),
     };
     let (role, rest) = match (&data, &trained) {
         (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => serving_verdicts(
@@ -249,7 +249,7 @@ fn given_snapshot(
             step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
             if status.snapshot.is_none() {
                 let message = format!("the ledger cannot be asked for snapshot {digest}: {error}");
-                let verdict = Verdict::unknown(types::DATA_VALID, reasons::LEDGER_UNAVAILABLE, message);
+                let verdict = Verdict::unknown(types::DATA_VALID, Reason::LedgerUnavailable, message);
                 return Some(Stage::Waiting(verdict));
             }
         }
@@ -301,7 +301,7 @@ fn fit_stage(
                 "Job {} says that a gate failed, and not which: {}",
                 attempt.job, result.message
             );
-            Stage::Terminal(Verdict::fails(kind, reasons::JOB_FAILED, message))
+            Stage::Terminal(Verdict::fails(kind, Reason::JobFailed, message))
         }
         (JobVerdict::Succeeded | JobVerdict::GatesFailed, Some(digest)) => {
             record_fit(training.select_by, &result, status);
@@ -309,9 +309,9 @@ fn fit_stage(
             Stage::Recorded
         }
         (JobVerdict::SpecInvalid, _) => {
-            Stage::Terminal(Verdict::fails(kind, reasons::SPEC_INVALID, result.message))
+            Stage::Terminal(Verdict::fails(kind, Reason::SpecInvalid, result.message))
         }
-        _ => Stage::Terminal(Verdict::fails(kind, reasons::DATA_INVALID, result.message)),
+        _ => Stage::Terminal(Verdict::fails(kind, Reason::DataInvalid, result.message)),
     };
     attempt::note_end(&mut status.fit_attempt, &stage);
     stage
@@ -337,7 +337,7 @@ fn given_stage(
         }
         BundleSeen::NotAsked => {
             let message = format!("bundle {} was not looked for yet", artifact.bundle);
-            return Stage::Waiting(Verdict::unknown(types::TRAINED, reasons::WAITING, message));
+            return Stage::Waiting(Verdict::unknown(types::TRAINED, Reason::Waiting, message));
         }
         BundleSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
@@ -345,16 +345,16 @@ fn given_stage(
                 "the ledger cannot be asked for bundle {}: {error}",
                 artifact.bundle
             );
-            let verdict = Verdict::unknown(types::TRAINED, reasons::LEDGER_UNAVAILABLE, message);
+            let verdict = Verdict::unknown(types::TRAINED, Reason::LedgerUnavailable, message);
             return Stage::Waiting(verdict);
         }
         BundleSeen::Absent(what) => (
-            reasons::ARTIFACT_MISSING,
+            Reason::ArtifactMissing,
             format!("{what}; the version waits for it"),
         ),
     };
     // The longer it has been away, the less often it is asked for.
-    let missing = find(version, types::TRAINED).filter(|before| before.reason == reason);
+    let missing = find(version, types::TRAINED).filter(|before| conditions::reason(before) == Some(reason));
     let waited = missing.map_or(0, |before| {
         now.as_second() - before.last_transition_time.0.as_second()
     });
@@ -384,7 +384,7 @@ fn find<'a>(version: &'a ModelVersion, kind: &str) -> Option<&'a Condition> {
 }
 
 fn not_accepted() -> Verdict {
-    Verdict::unknown(types::TRAINED, reasons::WAITING, "the data is not accepted yet")
+    Verdict::unknown(types::TRAINED, Reason::Waiting, "the data is not accepted yet")
 }
 
 fn bundle(digest: Digest) -> ArtifactStatus {
@@ -439,7 +439,7 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
 fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus) -> Verdict {
     let Some(training) = training else {
         let words = "a version of a given bundle has no gates of its own";
-        return Verdict::holds(types::GATES_PASSED, reasons::NO_GATES, words);
+        return Verdict::holds(types::GATES_PASSED, Reason::NoGates, words);
     };
     let reported = |gate: &&Gate| {
         let outcome = |outcome: &&GateStatus| outcome.metric == gate.metric;
@@ -475,9 +475,9 @@ fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus)
         } else {
             held.join("; ")
         };
-        return Verdict::holds(types::GATES_PASSED, reasons::ALL_GATES_PASSED, message);
+        return Verdict::holds(types::GATES_PASSED, Reason::AllGatesPassed, message);
     }
-    Verdict::fails(types::GATES_PASSED, reasons::GATE_FAILED, failed.join("; "))
+    Verdict::fails(types::GATES_PASSED, Reason::GateFailed, failed.join("; "))
 }
 
 /// Whether an outcome is that of a comparison with a champion: its value is the lower bound of a difference.
@@ -503,11 +503,7 @@ fn gate_words(gate: &GateStatus) -> String {
 
 /// Role and the last four conditions of a version that has not passed its gates, by what keeps it.
 fn before_serving(stage: &Stage) -> (Role, Vec<Verdict>) {
-    let serving = Verdict::fails(
-        types::SERVING,
-        reasons::WAITING,
-        "it has not passed its gates yet",
-    );
+    let serving = Verdict::fails(types::SERVING, Reason::Waiting, "it has not passed its gates yet");
     match stage {
         Stage::Terminal(why) => (Role::Rejected, rejected(why)),
         Stage::Blocked(why) => (Role::Pending, summary(serving, &Rest::Stalled(why))),
@@ -523,12 +519,15 @@ fn rejected(why: &Verdict) -> Vec<Verdict> {
     )
 }
 
+fn fails(reason: impl Into<Reason>, message: &str) -> Verdict {
+    Verdict::fails(types::SERVING, reason, message)
+}
+
 /// Role, and the conditions Serving, Ready, Reconciling and Stalled, of a version that passed its gates.
 fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<Verdict>) {
-    let fails = |reason, message: &str| Verdict::fails(types::SERVING, reason, message);
     match serving {
         ServingSeen::NotYet => {
-            let verdict = fails(reasons::WAITING, "the model's record has not looked at it yet");
+            let verdict = fails(Reason::Waiting, "the model's record has not looked at it yet");
             // A record that was deleted is made again from what the versions remember.
             let role = before.filter(|role| matches!(role, Role::Live | Role::Retired));
             (
@@ -537,14 +536,14 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
             )
         }
         ServingSeen::RollingOut(reason, message) => {
-            let verdict = fails(reason, message);
+            let verdict = fails(*reason, message);
             (
                 Role::Candidate,
                 summary(verdict.clone(), &Rest::Working(&verdict)),
             )
         }
         ServingSeen::Stuck(reason, message) => {
-            let verdict = fails(reason, message);
+            let verdict = fails(*reason, message);
             (
                 Role::Candidate,
                 summary(verdict.clone(), &Rest::Stalled(&verdict)),
@@ -553,23 +552,27 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
         ServingSeen::Live { enough, pods, rest } => {
             let words = format!("{pods} answer");
             let verdict = if *enough {
-                Verdict::holds(types::SERVING, reasons::SERVING, words)
+                Verdict::holds(types::SERVING, Reason::Serving, words)
             } else {
                 match rest {
-                    Settling::Working(reason, message) | Settling::Stuck(reason, message)
-                        if matches!(*reason, reasons::NO_ANSWER | reasons::WRONG_ANSWER) =>
-                    {
-                        fails(reason, message)
+                    Settling::Working(
+                        reason @ (WorkingReason::NoAnswer | WorkingReason::WrongAnswer),
+                        message,
+                    ) => fails(*reason, message),
+                    Settling::Stuck(reason @ (StuckReason::NoAnswer | StuckReason::WrongAnswer), message) => {
+                        fails(*reason, message)
                     }
                     // The model's own words have the cause.
-                    Settling::Working(_, why) | Settling::Stuck(_, why) => fails(reasons::TOO_FEW_PODS, why),
-                    Settling::Done => fails(reasons::TOO_FEW_PODS, &words),
+                    Settling::Working(_, why) | Settling::Stuck(_, why) => fails(Reason::TooFewPods, why),
+                    Settling::Done => fails(Reason::TooFewPods, &words),
                 }
             };
             let summary = match rest {
-                Settling::Stuck(reason, message) => summary(verdict, &Rest::Stalled(&fails(reason, message))),
+                Settling::Stuck(reason, message) => {
+                    summary(verdict, &Rest::Stalled(&fails(*reason, message)))
+                }
                 Settling::Working(reason, message) if *enough => {
-                    summary(verdict, &Rest::Working(&fails(reason, message)))
+                    summary(verdict, &Rest::Working(&fails(*reason, message)))
                 }
                 Settling::Done if *enough => summary(verdict.clone(), &Rest::Done(&verdict)),
                 Settling::Working(..) | Settling::Done => summary(verdict.clone(), &Rest::Working(&verdict)),
@@ -577,19 +580,19 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
             (Role::Live, summary)
         }
         ServingSeen::BeingReplaced(message) => {
-            let verdict = Verdict::holds(types::SERVING, reasons::SERVING, message);
+            let verdict = Verdict::holds(types::SERVING, Reason::Serving, message);
             (Role::Live, summary(verdict.clone(), &Rest::Done(&verdict)))
         }
-        ServingSeen::Retired(message) => at_rest(Role::Retired, &fails(reasons::RETIRED, message)),
+        ServingSeen::Retired(message) => at_rest(Role::Retired, &fails(Reason::Retired, message)),
         ServingSeen::Paused => {
             let words = "it passed its gates and waits: the model is paused";
-            at_rest(Role::Candidate, &fails(reasons::PAUSED, words))
+            at_rest(Role::Candidate, &fails(Reason::Paused, words))
         }
         ServingSeen::AwaitingPromotion(message) => {
-            at_rest(Role::Candidate, &fails(reasons::AWAITING_PROMOTION, message))
+            at_rest(Role::Candidate, &fails(Reason::AwaitingPromotion, message))
         }
-        ServingSeen::Held(message) => at_rest(Role::Retired, &fails(reasons::HELD, message)),
-        ServingSeen::NotPromoted(reason, message) => at_rest(Role::Candidate, &fails(reason, message)),
+        ServingSeen::Held(message) => at_rest(Role::Retired, &fails(Reason::Held, message)),
+        ServingSeen::NotPromoted(reason, message) => at_rest(Role::Candidate, &fails(*reason, message)),
     }
 }
 
@@ -630,7 +633,7 @@ fn summary(serving: Verdict, rest: &Rest<'_>) -> Vec<Verdict> {
 fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
     let Some(training) = &version.spec.source.training else {
         let words = "a bundle is given; no data is read";
-        return Verdict::holds(types::DATA_VALID, reasons::NO_TRAINING, words);
+        return Verdict::holds(types::DATA_VALID, Reason::NoTraining, words);
     };
     let digest = status.snapshot.as_ref().map(|snapshot| snapshot.digest.short());
     let digest = digest.unwrap_or_default();
@@ -646,7 +649,7 @@ fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict 
         (None, _, Some(rows)) => format!("{rows} rows, snapshot {digest}"),
         (None, _, None) => format!("snapshot {digest}"),
     };
-    Verdict::holds(types::DATA_VALID, reasons::DATA_ACCEPTED, words)
+    Verdict::holds(types::DATA_VALID, Reason::DataAccepted, words)
 }
 
 fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
@@ -654,12 +657,12 @@ fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdi
     let digest = digest.unwrap_or_default();
     if version.spec.source.training.is_none() {
         let words = format!("bundle {digest} is in the store");
-        return Verdict::holds(types::TRAINED, reasons::ARTIFACT_FOUND, words);
+        return Verdict::holds(types::TRAINED, Reason::ArtifactFound, words);
     }
     let family = status.family.map_or("model", Family::as_str);
     let score = status.score.as_deref().unwrap_or("no score");
     let words = format!("{family}, {score}, bundle {digest}");
-    Verdict::holds(types::TRAINED, reasons::BUNDLE_PUBLISHED, words)
+    Verdict::holds(types::TRAINED, Reason::BundlePublished, words)
 }
 
 #[cfg(test)]

@@ -28,10 +28,11 @@ use modelward_core::{
         round::{Hands, Rest, Settled, Taken, round},
     },
     attempt::StageJob,
-    conditions, reasons,
+    conditions,
+    reason::Reason,
 };
 use modelward_crds::{
-    BlockedStep, DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion, ObstacleReason,
+    ActionType, BlockedStep, DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion, ObstacleReason,
     RemediationAction, RemediationActionStatus, conditions::types, labels,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -236,7 +237,7 @@ impl Hands for Cluster<'_> {
                 write_model(ctx, world, &record).await?;
                 if let Some(model) = &world.model {
                     let about = model.object_ref(&());
-                    let reason = reasons::ROLLOUT_IN_PROGRESS;
+                    let reason = Reason::RolloutInProgress;
                     events::publish(ctx, &about, EventType::Normal, reason, "Route", words).await;
                 }
                 Ok(Taken::Done)
@@ -246,7 +247,7 @@ impl Hands for Cluster<'_> {
             Step::CreatePromotion(child) => create(ctx, &owner, BlockedStep::CreatePromotion, &*child).await,
             Step::Alert(words) => {
                 let about = action.object_ref(&());
-                let reason = reasons::action::ALERTED;
+                let reason = Reason::Alerted;
                 let delivered =
                     events::publish(ctx, &about, EventType::Warning, reason, "Alert", words).await;
                 Ok(if delivered {
@@ -300,17 +301,16 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
 }
 
 /// What keeps an open action from going on, by type of action and reason: what metrics show of it.
-fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(&'static str, String)> {
+fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(ActionType, Reason)> {
     let conditions = &decision.status.conditions;
     let succeeded = conditions::find(conditions, types::SUCCEEDED)?;
-    let waits = [
-        reasons::action::TOO_MANY_IN_FLIGHT,
-        reasons::action::MODEL_CLAIMED,
-        reasons::STORM_BREAKER,
-    ];
-    let is_blocked = conditions::is_true(conditions, types::STALLED) || waits.contains(&&*succeeded.reason);
-    (is_blocked && !action::has_ended(action))
-        .then(|| (action.spec.action.as_str(), succeeded.reason.clone()))
+    let reason = conditions::reason(succeeded)?;
+    let waits = matches!(
+        reason,
+        Reason::TooManyInFlight | Reason::ModelClaimed | Reason::StormBreaker
+    );
+    let is_blocked = conditions::is_true(conditions, types::STALLED) || waits;
+    (is_blocked && !action::has_ended(action)).then_some((action.spec.action, reason))
 }
 
 /// Writes the status where it is not what it was, and publishes Events of what changed.
@@ -327,9 +327,9 @@ async fn write_status(
     events::conditions_changed(ctx, action, before, &status.conditions).await;
     if action::has_ended(&written) && !action::has_ended(action) {
         let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
-        let reason = succeeded.map(|succeeded| succeeded.reason.as_str());
-        ctx.metrics
-            .action_ended(action.spec.action.as_str(), reason.unwrap_or_default());
+        if let Some(reason) = succeeded.and_then(conditions::reason) {
+            ctx.metrics.action_ended(action.spec.action, reason);
+        }
     }
     Ok(true)
 }

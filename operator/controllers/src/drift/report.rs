@@ -13,7 +13,7 @@ use kube::{
 use modelward_core::{
     conditions,
     drift::{self, Decision, Proposed, Step, World},
-    reasons,
+    reason::Reason,
 };
 use modelward_crds::{
     DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion, RemediationAction,
@@ -97,9 +97,12 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
             } else {
                 EventType::Normal
             };
-            if let Some(succeeded) = conditions::find(&status.conditions, types::SUCCEEDED) {
+            let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
+            if let Some((succeeded, reason)) =
+                succeeded.and_then(|found| Some((found, conditions::reason(found)?)))
+            {
                 let (about, note) = (report.object_ref(&()), succeeded.message.clone());
-                events::publish(ctx, &about, type_, &succeeded.reason, "Judge", note).await;
+                events::publish(ctx, &about, type_, reason, "Judge", note).await;
             }
         }
         None => events::conditions_changed(ctx, &report, before, &status.conditions).await,
@@ -130,7 +133,7 @@ async fn propose(
     };
     let Some(model) = model else {
         let message = format!("there is no model of {} any more", report.spec.version);
-        close(ctx, report, reasons::NOT_SERVING, message, None, "None").await?;
+        close(ctx, report, Reason::NotServing, message, None, "None").await?;
         return Ok(None);
     };
     let reports = reports_of(ctx, namespace, &model.name_any()).await?;
@@ -177,7 +180,7 @@ async fn propose(
                 "a RemediationAction {} is there and rests on something else",
                 proposed.name
             );
-            close(ctx, report, reasons::NAME_TAKEN, message, None, "None").await?;
+            close(ctx, report, Reason::NameTaken, message, None, "None").await?;
         }
     }
     Ok(None)
@@ -260,7 +263,7 @@ async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> R
     let message = format!("RemediationAction {name} is refused and tried again every few minutes: {why}");
     let message: String = message.chars().take(MESSAGE).collect();
     status.proposal = Some(ReportProposal {
-        reason: reasons::ACTION_REFUSED.to_owned(),
+        reason: Reason::ActionRefused.to_string(),
         message: message.clone(),
         action: None,
     });
@@ -268,8 +271,8 @@ async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> R
         .await?
         .is_some()
     {
-        ctx.metrics.proposed("None", reasons::ACTION_REFUSED);
-        let (about, reason) = (report.object_ref(&()), reasons::ACTION_REFUSED);
+        ctx.metrics.proposed("None", Reason::ActionRefused);
+        let (about, reason) = (report.object_ref(&()), Reason::ActionRefused);
         events::publish(ctx, &about, EventType::Warning, reason, "Propose", message).await;
     }
     Ok(())
@@ -317,14 +320,14 @@ async fn make(
 async fn close(
     ctx: &Context,
     report: DriftReport,
-    reason: &'static str,
+    reason: Reason,
     message: String,
     action: Option<String>,
     type_: &'static str,
 ) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
     status.proposal = Some(ReportProposal {
-        reason: reason.to_owned(),
+        reason: reason.to_string(),
         message,
         action,
     });
@@ -344,7 +347,7 @@ fn is_done(report: &DriftReport) -> bool {
         Some(DriftVerdict::Drift) => status
             .proposal
             .as_ref()
-            .is_some_and(|proposal| proposal.reason != reasons::ACTION_REFUSED),
+            .is_some_and(|proposal| Reason::of(&proposal.reason) != Some(Reason::ActionRefused)),
         Some(_) => true,
         None => false,
     }

@@ -20,7 +20,7 @@ use modelward_core::{
     model::{ActionSeen, DeploymentSeen, Refusal, Rival, VersionSeen, World},
     pods,
     policy::Approval,
-    reasons,
+    reason::Reason,
 };
 use modelward_crds::{Model, ModelVersion, RemediationAction, conditions::types, labels};
 use serde_json::Value;
@@ -237,7 +237,10 @@ fn is_pending(version: &ModelVersion) -> bool {
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
     let waits_for_input = conditions.iter().any(|condition| {
-        [reasons::DATASET_NOT_FOUND, reasons::ARTIFACT_MISSING].contains(&condition.reason.as_str())
+        matches!(
+            conditions::reason(condition),
+            Some(Reason::DatasetNotFound | Reason::ArtifactMissing)
+        )
     });
     version.metadata.deletion_timestamp.is_none()
         && !conditions::is_true(conditions, types::GATES_PASSED)

@@ -24,7 +24,8 @@ use modelward_core::{
     children::{self, Bounds, Judgement},
     conditions,
     model::{self, Altered, Decision, DeploymentSeen, Made, Proposed, Serve},
-    name_hash, reasons,
+    name_hash,
+    reason::Reason,
     upgrade::Turn,
 };
 use modelward_crds::{
@@ -482,7 +483,7 @@ async fn propose(ctx: &Context, namespace: &str, model: &Model, proposed: &Propo
     }
     let about = model.object_ref(&());
     let note = format!("{name} is proposed: {}", proposed.message);
-    let reason = reasons::AWAITING_PROMOTION;
+    let reason = Reason::AwaitingPromotion;
     events::publish(ctx, &about, EventType::Normal, reason, "Propose", note).await;
     Ok(())
 }
@@ -655,7 +656,7 @@ async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Resul
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
         let note = format!("{} is gone, and its claim on the model is released", claim.name);
-        let reason = reasons::CLAIM_RELEASED;
+        let reason = Reason::ClaimReleased;
         events::publish(
             ctx,
             &model.object_ref(&()),
@@ -672,7 +673,7 @@ async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Resul
             Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
             None => "no version serves any more".to_owned(),
         };
-        let reason = reasons::ROLLOUT_IN_PROGRESS;
+        let reason = Reason::RolloutInProgress;
         events::publish(ctx, &about, EventType::Normal, reason, "Route", note).await;
     }
     Ok(written)
@@ -694,10 +695,10 @@ fn may_lack_its_key(model: &Model) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    let reason = conditions::find(conditions, types::READY).map(|ready| ready.reason.as_str());
+    let reason = conditions::find(conditions, types::READY).and_then(conditions::reason);
     matches!(
         reason,
-        None | Some(reasons::ROLLOUT_IN_PROGRESS | reasons::ROLLOUT_STUCK | reasons::TOO_FEW_PODS)
+        None | Some(Reason::RolloutInProgress | Reason::RolloutStuck | Reason::TooFewPods)
     )
 }
 

@@ -12,8 +12,9 @@ use kube::{
 };
 use modelward_core::{
     attempt::{Obstacle, StageJob},
+    conditions,
     queue::Turn,
-    reasons,
+    reason::{Reason, StuckReason},
     version::{self, Decision, ServingSeen},
 };
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role, annotations};
@@ -58,7 +59,7 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     let mut world = dereference::world(&ctx, &version, &owner).await?;
     if let Some(refusal) = ensure_model(&ctx, &namespace, &version).await? {
         // Without the record nothing can serve: no Job is made for it before.
-        world.serving = ServingSeen::Stuck(reasons::CHILD_REFUSED, refusal.clone());
+        world.serving = ServingSeen::Stuck(StuckReason::ChildRefused, refusal.clone());
         world.obstacle = Some(Obstacle::Refused(refusal));
     }
     let mut decision = version::decide(&version, &world, ctx.now());
@@ -148,7 +149,7 @@ fn was_refused(version: &ModelVersion) -> bool {
     let conditions = version.status.iter().flat_map(|status| &status.conditions);
     conditions
         .into_iter()
-        .any(|found| found.reason == reasons::CHILD_REFUSED)
+        .any(|found| conditions::reason(found) == Some(Reason::ChildRefused))
 }
 
 /// The record of the model exists as soon as one version does. The `Model` controller takes it from there. Gives why the API
@@ -235,7 +236,7 @@ async fn report_change(ctx: &Context, version: &ModelVersion) {
         ctx,
         &about,
         EventType::Normal,
-        reasons::SPEC_CHANGED,
+        Reason::SpecChanged,
         "Change",
         note,
     )

@@ -21,7 +21,7 @@ use crate::{
     name_hash,
     order::Place,
     pods::Cause,
-    reasons::{self, action as why},
+    reason::{AttemptFailure, Ending, Reason, StuckReason},
 };
 
 /// Versions on hold that are kept in mind.
@@ -38,14 +38,18 @@ pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Stan
     draft.enforced = if proved {
         Verdict::holds(
             types::APPROVAL_ENFORCED,
-            why::APPROVAL_ENFORCED,
+            Reason::ApprovalEnforced,
             "the admission policies were tried and worked before the model was claimed",
         )
     } else {
-        Verdict::holds(types::APPROVAL_ENFORCED, why::NOT_NEEDED, "it needs no approval")
+        Verdict::holds(
+            types::APPROVAL_ENFORCED,
+            Reason::NotNeeded,
+            "it needs no approval",
+        )
     };
     match case.kind() {
-        ActionType::SendAlert => Ok(Standing::succeeds(why::ALERTED, "the alert was delivered")),
+        ActionType::SendAlert => Ok(Standing::succeeds(Reason::Alerted, "the alert was delivered")),
         ActionType::RetrainModel => {
             let standing = retrain(case, draft, &plan).unwrap_or_else(|standing| standing);
             Ok(in_time(case, draft, standing))
@@ -66,8 +70,8 @@ fn in_time(case: &Case<'_>, draft: &mut Draft, standing: Standing) -> Standing {
         return standing.again(Some(end));
     }
     let message = format!("the claim on the model ended at {end}: {}", standing.message);
-    draft.executed = Verdict::fails(types::EXECUTED, why::DEADLINE_EXCEEDED, message.clone());
-    Standing::fails(why::DEADLINE_EXCEEDED, message)
+    draft.executed = Verdict::fails(types::EXECUTED, Reason::DeadlineExceeded, message.clone());
+    Standing::fails(Reason::DeadlineExceeded, message)
 }
 
 /// The action that promotes what this one made: one of the operator's own, for this very action.
@@ -86,7 +90,7 @@ pub(super) fn serves_when_passed(action: &RemediationAction) -> bool {
 fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
     let Some(plan) = draft.status.plan.clone() else {
         return Err(Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             "the model was claimed for it, and its plan is gone",
         ));
     };
@@ -110,13 +114,13 @@ fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
     };
     if digest != plan.digest || !projection::is_whole(&plan) {
         return Err(Standing::fails(
-            why::PLAN_CHANGED,
+            Reason::PlanChanged,
             "the plan is not the one that the model was claimed for",
         ));
     }
     if !plan::is_for(&plan, case.action, case.model) {
         return Err(Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             format!(
                 "the plan is not for this {}: it was deleted and made again",
                 name_of(case.model)
@@ -132,7 +136,7 @@ fn lost(case: &Case<'_>) -> Standing {
         Some(holder) => format!("{} has taken the model over", holder.name),
         None => "the model is no longer claimed for it".to_owned(),
     };
-    Standing::fails(why::SUPERSEDED, message)
+    Standing::fails(Reason::Superseded, message)
 }
 
 // === PromoteModel, RollbackModel ===
@@ -158,14 +162,14 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
     let words = plan::names(&plan.planned_routes).unwrap_or_default();
     let seen = model::rollout_seen(case.model, &routes);
     if seen == RolloutSeen::OtherRoutes {
-        if executed_says(draft, why::ROLLED_BACK) {
+        if executed_says(draft, Reason::RolledBack) {
             // The hold has been lifted.
             too_late(draft);
             return Ok(gone_back(case, draft, plan, "its Pods did not become ready"));
         }
-        if routed_at.is_some() || executed_says(draft, why::ROLLING_OUT) {
+        if routed_at.is_some() || executed_says(draft, Reason::RollingOut) {
             return Err(Standing::fails(
-                why::SUPERSEDED,
+                Reason::Superseded,
                 "a version that was to serve was deleted while it was rolled out",
             ));
         }
@@ -175,23 +179,25 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
     let end = due(case, draft);
     let routed_at = match (seen, routed_at) {
         // A quota or a policy: it is tried again, and what was routed goes on once there is room.
-        (RolloutSeen::Stuck(reason, refusal), None) if reason == reasons::CHILD_REFUSED && end > case.now => {
-            draft.executed = Verdict::unknown(types::EXECUTED, why::ROLLING_OUT, refusal.clone());
+        (RolloutSeen::Stuck(reason, refusal), None)
+            if reason == StuckReason::ChildRefused && end > case.now =>
+        {
+            draft.executed = Verdict::unknown(types::EXECUTED, Reason::RollingOut, refusal.clone());
             let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
-            return Ok(Standing::stalls(reasons::CHILD_REFUSED, words).again(Some(end)));
+            return Ok(Standing::stalls(Reason::ChildRefused, words).again(Some(end)));
         }
-        (RolloutSeen::Stuck(reason, _), Some(routed_at)) if reason == reasons::CHILD_REFUSED => routed_at,
-        (RolloutSeen::Stuck(reason, words), _) => return go_back(case, draft, plan, &reason, &words),
+        (RolloutSeen::Stuck(StuckReason::ChildRefused, _), Some(routed_at)) => routed_at,
+        (RolloutSeen::Stuck(reason, words), _) => return go_back(case, draft, plan, reason.into(), &words),
         (_, Some(routed_at)) => routed_at,
         (RolloutSeen::Answers, None) => now(case),
         (RolloutSeen::Underway(rollout), None) => {
             if end <= case.now {
                 let words = format!("it was not rolled out by {end}: {rollout}");
-                return go_back(case, draft, plan, reasons::ROLLOUT_STUCK, &words);
+                return go_back(case, draft, plan, Reason::RolloutStuck, &words);
             }
-            draft.executed = Verdict::unknown(types::EXECUTED, why::ROLLING_OUT, rollout.clone());
+            draft.executed = Verdict::unknown(types::EXECUTED, Reason::RollingOut, rollout.clone());
             return Ok(Standing::works(
-                why::ROLLING_OUT,
+                Reason::RollingOut,
                 format!("{words} is being rolled out: {rollout}"),
             )
             .again(Some(end)));
@@ -200,7 +206,7 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
     };
     draft.executed = Verdict::holds(
         types::EXECUTED,
-        why::EXECUTED,
+        Reason::Executed,
         format!("{words} serves since {}", routed_at.0),
     );
     if let Some(execution) = &mut draft.status.execution {
@@ -221,7 +227,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
     let mut newest: Option<RoutedVersion> = None;
     for route in &plan.planned_routes {
         let version = plan::by_uid(&case.world.versions, &route.uid)
-            .ok_or_else(|| Standing::fails(why::SUPERSEDED, format!("{} is gone", route.version)))?;
+            .ok_or_else(|| Standing::fails(Reason::Superseded, format!("{} is gone", route.version)))?;
         if parent_uid(case.action).is_some() {
             prepare::covered(case, version)?;
         }
@@ -229,7 +235,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
         let returning = case.kind() == ActionType::RollbackModel && case.action.spec.candidate.is_none();
         if !returning && bundle.is_none_or(|bundle| bundle.digest != route.digest) {
             return Err(Standing::fails(
-                why::PLAN_CHANGED,
+                Reason::PlanChanged,
                 format!("the bundle of {} is not the one that was approved", route.version),
             ));
         }
@@ -257,8 +263,8 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
         }
     }
     let words = format!("{next} takes over from {left} by {}", name_of(case.action));
-    draft.executed = Verdict::unknown(types::EXECUTED, why::CLAIMED, words.clone());
-    Ok(Standing::works(why::CLAIMED, words.clone()).with(Step::Route(Box::new(record), words)))
+    draft.executed = Verdict::unknown(types::EXECUTED, Reason::Claimed, words.clone());
+    Ok(Standing::works(Reason::Claimed, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
 /// What was to serve does not come up: the former routes again, which is part of the plan.
@@ -266,18 +272,18 @@ fn go_back(
     case: &Case<'_>,
     draft: &mut Draft,
     plan: &ActionPlan,
-    reason: &str,
+    reason: Reason,
     words: &str,
 ) -> Result<Standing, Standing> {
     let what = plan::names(&plan.planned_routes).unwrap_or_default();
-    draft.executed = Verdict::fails(types::EXECUTED, why::ROLLED_BACK, words.to_owned());
+    draft.executed = Verdict::fails(types::EXECUTED, Reason::RolledBack, words.to_owned());
     if case.kind() == ActionType::RollbackModel {
         // What it left was left on purpose; what answers keeps answering.
         let message = format!(
             "{}; {what} did not become ready: {reason}: {words}",
             draft.story(case)
         );
-        return Err(Standing::fails(reasons::ROLLOUT_STUCK, message));
+        return Err(Standing::fails(Reason::RolloutStuck, message));
     }
     let there = |route: &&PlannedRoute| plan::by_uid(&case.world.versions, &route.uid).is_some();
     let routes = plan
@@ -294,7 +300,7 @@ fn go_back(
     }
     let former = plan::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
     let words = format!("{what} did not become ready, and {former} takes over again: {why}");
-    Ok(Standing::works(why::ROLLED_BACK, words.clone()).with(Step::Route(Box::new(record), words)))
+    Ok(Standing::works(Reason::RolledBack, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
 /// The former routes are written; the end comes when they serve, or cannot.
@@ -305,7 +311,7 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
         "{}; {what} did not become ready ({reason}), and {former} serves again; {what} is on hold",
         draft.story(case)
     );
-    draft.executed = Verdict::fails(types::EXECUTED, why::ROLLED_BACK, message.clone());
+    draft.executed = Verdict::fails(types::EXECUTED, Reason::RolledBack, message.clone());
     let record = case.record();
     let settled = record.routes.is_empty()
         || is_true(&record.conditions, types::READY).is_some()
@@ -314,15 +320,15 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
     let returned_at = record.rolled_back_at.as_ref().map_or(case.now, |time| time.0);
     let end = case.deadline(&Time(returned_at));
     if settled {
-        Standing::fails(why::ROLLED_BACK, message)
+        Standing::fails(Reason::RolledBack, message)
     } else if end <= case.now {
         let message = format!(
             "{}; {what} did not become ready ({reason}); the routes are those of {former} again, and its Pods are not ready yet; {what} is on hold",
             draft.story(case)
         );
-        Standing::fails(why::ROLLED_BACK, message)
+        Standing::fails(Reason::RolledBack, message)
     } else {
-        Standing::works(why::ROLLED_BACK, format!("{former} takes over again")).again(Some(end))
+        Standing::works(Reason::RolledBack, format!("{former} takes over again")).again(Some(end))
     }
 }
 
@@ -347,23 +353,23 @@ fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Tim
     match conclusive(case, plan, routed_at) {
         Some((report, DriftVerdict::Drift)) => {
             let words = format!("traffic since shows drift ({})", name_of(report));
-            draft.verified = Verdict::fails(kind, why::DRIFT_AFTER_CHANGE, words.clone());
-            Standing::succeeds(why::DRIFT_AFTER_CHANGE, format!("{story}; {words}"))
+            draft.verified = Verdict::fails(kind, Reason::DriftAfterChange, words.clone());
+            Standing::succeeds(Reason::DriftAfterChange, format!("{story}; {words}"))
         }
         Some((report, _)) => {
             let words = format!("traffic since shows no drift ({})", name_of(report));
-            draft.verified = Verdict::holds(kind, why::VERIFIED, words.clone());
-            Standing::succeeds(why::VERIFIED, format!("{story}; {words}"))
+            draft.verified = Verdict::holds(kind, Reason::Verified, words.clone());
+            Standing::succeeds(Reason::Verified, format!("{story}; {words}"))
         }
         None if until <= case.now => {
             let words = format!("there was too little traffic until {until} for a verdict");
-            draft.verified = Verdict::unknown(kind, why::INSUFFICIENT_DATA, words.clone());
-            Standing::succeeds(why::EXECUTED, format!("{story}; {words}"))
+            draft.verified = Verdict::unknown(kind, Reason::InsufficientData, words.clone());
+            Standing::succeeds(Reason::Executed, format!("{story}; {words}"))
         }
         None => {
             let words = format!("watched until {until}");
-            draft.verified = Verdict::unknown(kind, why::VERIFYING, words.clone());
-            Standing::works(why::VERIFYING, format!("{story}; {words}")).again(Some(until))
+            draft.verified = Verdict::unknown(kind, Reason::Verifying, words.clone());
+            Standing::works(Reason::Verifying, format!("{story}; {words}")).again(Some(until))
         }
     }
 }
@@ -425,7 +431,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
     passed(draft, version)?;
     draft.executed = Verdict::holds(
         types::EXECUTED,
-        why::EXECUTED,
+        Reason::Executed,
         format!("{name} was trained and passed its gates"),
     );
     let story = draft.story(case);
@@ -433,7 +439,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
         let words = format!(
             "{story}; {name} passed its gates, and its promotion is proposed as an action of its own"
         );
-        return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
+        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
     }
     if let Some(child) = child {
         if let Some(execution) = &mut draft.status.execution {
@@ -451,7 +457,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
                 |succeeded| succeeded.message.clone(),
             );
         return Ok(Standing::works(
-            why::PROMOTING,
+            Reason::Promoting,
             format!("{name} passed its gates; {}: {how}", name_of(child)),
         ));
     }
@@ -461,7 +467,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
             "{story}; {name} passed its gates; {} is paused, and the promotion is proposed once it is not",
             name_of(case.model)
         );
-        return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
+        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
     }
     promote(case, draft, &reference, &story)
 }
@@ -482,7 +488,7 @@ fn made<'a>(case: &Case<'a>, draft: &mut Draft, plan: &ActionPlan) -> Result<&'a
         .versions
         .iter()
         .find(|version| name_of(*version) == name);
-    let gone = || Standing::fails(why::SUPERSEDED, format!("{name} was deleted"));
+    let gone = || Standing::fails(Reason::Superseded, format!("{name} was deleted"));
     match (found, recorded) {
         (Some(version), Some(recorded)) if recorded.uid.as_deref() != Some(uid_of(version)) => Err(gone()),
         (Some(version), Some(_)) if version.metadata.deletion_timestamp.is_some() => Err(gone()),
@@ -541,7 +547,7 @@ fn taken(case: &Case<'_>, draft: &mut Draft, step: BlockedStep, kind: &str, name
 fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Standing> {
     let approved = trained(plan);
     let target_uid = approved["targetUid"].as_str().unwrap_or_default();
-    let changed = |words: String| Standing::fails(why::PLAN_CHANGED, words);
+    let changed = |words: String| Standing::fails(Reason::PlanChanged, words);
     let target = plan::by_uid(&case.world.versions, target_uid)
         .ok_or_else(|| changed("the version that was to be retrained is gone".to_owned()))?;
     version(case, plan, target, name)
@@ -562,8 +568,8 @@ fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion
 /// Makes the version.
 fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Standing {
     let name = name_of(&version).to_owned();
-    draft.executed = Verdict::unknown(types::EXECUTED, why::TRAINING, format!("{name} is being made"));
-    let standing = Standing::works(why::TRAINING, format!("{name} is being made"))
+    draft.executed = Verdict::unknown(types::EXECUTED, Reason::Training, format!("{name} is being made"));
+    let standing = Standing::works(Reason::Training, format!("{name} is being made"))
         .with(Step::CreateVersion(Box::new(version)));
     draft.attempt(case, BlockedStep::CreateVersion, standing)
 }
@@ -625,29 +631,33 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
         Some("False") => {
             let words = gates.map(|gates| gates.message.clone()).unwrap_or_default();
             let message = format!("{name} was trained and will not serve: {words}");
-            draft.executed = Verdict::fails(types::EXECUTED, reasons::GATE_FAILED, message.clone());
-            return Err(Standing::fails(reasons::GATE_FAILED, message));
+            draft.executed = Verdict::fails(types::EXECUTED, Reason::GateFailed, message.clone());
+            return Err(Standing::fails(Reason::GateFailed, message));
         }
         _ => {}
     }
     let ready = conditions::find(conditions, types::READY);
     let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
     if is_true(conditions, types::STALLED).is_some() {
-        let reason = ready.map(|ready| ready.reason.as_str()).unwrap_or_default();
+        let reason = ready.and_then(conditions::reason);
         // A person can still make room: the version goes on trying.
-        let by_cluster = Cause::from_reason(reason).is_some_and(Cause::is_infrastructure);
-        if reason == reasons::NAME_TAKEN || reason == reasons::CHILD_REFUSED || by_cluster {
+        let by_cluster = reason
+            .and_then(Cause::part_of)
+            .is_some_and(Cause::is_infrastructure);
+        if matches!(reason, Some(Reason::NameTaken | Reason::ChildRefused)) || by_cluster {
             let message = format!("{name}: {words}");
-            return Err(Standing::stalls(reasons::CHILD_REFUSED, message));
+            return Err(Standing::stalls(Reason::ChildRefused, message));
         }
-        let reason = reasons::of_a_finished_attempt(reason).unwrap_or(reasons::JOB_FAILED);
+        let reason = reason
+            .and_then(AttemptFailure::part_of)
+            .unwrap_or(AttemptFailure::JobFailed);
         let message = format!("{name} could not be trained: {words}");
         draft.executed = Verdict::fails(types::EXECUTED, reason, message.clone());
         return Err(Standing::fails(reason, message));
     }
-    draft.executed = Verdict::unknown(types::EXECUTED, why::TRAINING, words.clone());
+    draft.executed = Verdict::unknown(types::EXECUTED, Reason::Training, words.clone());
     Err(Standing::works(
-        why::TRAINING,
+        Reason::Training,
         format!("{name} is being trained: {words}"),
     ))
 }
@@ -666,7 +676,7 @@ fn promote(
         .and_then(|execution| execution.promotion.as_ref());
     if let Some(made) = made {
         return Err(Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             format!("{} was deleted", made.name),
         ));
     }
@@ -687,7 +697,7 @@ fn promote(
             "{story}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
             version.name
         );
-        return Ok(Standing::succeeds(why::AWAITING_PROMOTION, words));
+        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
     }
     let spec = RemediationActionSpec {
         model: case.action.spec.model.clone(),
@@ -726,7 +736,7 @@ fn promote(
     child.metadata.annotations =
         Some([(annotations::PROPOSED_BY.to_owned(), case.world.operator.clone())].into());
     let standing = Standing::works(
-        why::PROMOTING,
+        Reason::Promoting,
         format!("{} passed its gates and is being promoted", version.name),
     )
     .with(Step::CreatePromotion(Box::new(child)));
@@ -740,11 +750,11 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
     let of = |kind| conditions::find(&status.conditions, kind);
     let succeeded = of(types::SUCCEEDED);
     let well = succeeded.is_some_and(|succeeded| succeeded.status == Status::True.as_str());
-    let (reason, message) = succeeded.map_or((why::SUPERSEDED, String::new()), |succeeded| {
-        (ending(&succeeded.reason), succeeded.message.clone())
+    let (reason, message) = succeeded.map_or((Ending::Superseded, String::new()), |succeeded| {
+        (ending(succeeded), succeeded.message.clone())
     });
     draft.executed = if well {
-        Verdict::holds(types::EXECUTED, why::EXECUTED, message.clone())
+        Verdict::holds(types::EXECUTED, Reason::Executed, message.clone())
     } else {
         Verdict::fails(types::EXECUTED, reason, message.clone())
     };
@@ -756,7 +766,7 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
                 "False" => Status::False,
                 _ => Status::Unknown,
             },
-            reason: ending(&verified.reason),
+            reason: ending(verified).into(),
             message: verified.message.clone(),
         };
     }
@@ -773,26 +783,11 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
     }
 }
 
-/// The reason of an action that ended, as the constant of that text.
-fn ending(reason: &str) -> &'static str {
-    [
-        why::VERIFIED,
-        why::DRIFT_AFTER_CHANGE,
-        why::INSUFFICIENT_DATA,
-        why::EXECUTED,
-        why::ROLLED_BACK,
-        why::REJECTED,
-        why::EXPIRED,
-        why::HELD,
-        why::PLAN_CHANGED,
-        why::DEADLINE_EXCEEDED,
-        reasons::GATE_FAILED,
-        reasons::ROLLOUT_STUCK,
-        reasons::WAITING,
-    ]
-    .into_iter()
-    .find(|known| *known == reason)
-    .unwrap_or(why::SUPERSEDED)
+/// How a condition says that an action ended.
+fn ending(condition: &Condition) -> Ending {
+    conditions::reason(condition)
+        .and_then(Ending::part_of)
+        .unwrap_or(Ending::Superseded)
 }
 
 // === small ===
@@ -812,8 +807,9 @@ fn trained(plan: &ActionPlan) -> Value {
 }
 
 /// Whether this is what was recorded of the effects.
-fn executed_says(draft: &Draft, reason: &str) -> bool {
-    conditions::find(&draft.before, types::EXECUTED).is_some_and(|executed| executed.reason == reason)
+fn executed_says(draft: &Draft, reason: Reason) -> bool {
+    conditions::find(&draft.before, types::EXECUTED)
+        .is_some_and(|executed| conditions::reason(executed) == Some(reason))
 }
 
 /// Whether the promotion has changed what serves.

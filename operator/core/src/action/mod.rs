@@ -45,7 +45,7 @@ use crate::{
     conditions::{self, Status, Verdict},
     name_hash,
     policy::Policy,
-    reasons::{self, action as why},
+    reason::Reason,
 };
 
 /// A waiting action is looked at again after so many seconds, to see whether the admission policies are still at work.
@@ -221,7 +221,7 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
             case.stand(&mut draft)
         }
         None => Standing::stalls(
-            reasons::MODEL_NOT_FOUND,
+            Reason::ModelNotFound,
             format!(
                 "there is no Model {} in this namespace; kubectl get models lists those there are",
                 action.spec.model
@@ -255,7 +255,7 @@ fn planned_in_time(
         return standing.again(Timestamp::from_second(end).ok());
     }
     Standing::fails(
-        why::EXPIRED,
+        Reason::Expired,
         format!("there was no plan within {seconds} s: {}", standing.message),
     )
 }
@@ -452,7 +452,7 @@ struct Case<'a> {
 /// How an action stands: what settles the chain.
 struct Standing {
     at: At,
-    reason: &'static str,
+    reason: Reason,
     message: String,
     step: Option<Box<Step>>,
     again: Option<Timestamp>,
@@ -541,33 +541,33 @@ impl<'a> Case<'a> {
 // === impl Standing ===
 
 impl Standing {
-    fn new(at: At, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(at: At, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             at,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             step: None,
             again: None,
         }
     }
 
-    fn waits(reason: &'static str, message: impl Into<String>) -> Self {
+    fn waits(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self::new(At::Waiting, reason, message)
     }
 
-    fn works(reason: &'static str, message: impl Into<String>) -> Self {
+    fn works(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self::new(At::Working, reason, message)
     }
 
-    fn stalls(reason: &'static str, message: impl Into<String>) -> Self {
+    fn stalls(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self::new(At::Stalled, reason, message)
     }
 
-    fn succeeds(reason: &'static str, message: impl Into<String>) -> Self {
+    fn succeeds(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self::new(At::Ended(true), reason, message)
     }
 
-    fn fails(reason: &'static str, message: impl Into<String>) -> Self {
+    fn fails(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self::new(At::Ended(false), reason, message)
     }
 
@@ -588,8 +588,8 @@ impl Draft {
     fn of(action: &RemediationAction) -> Self {
         let mut status = action.status.clone().unwrap_or_default();
         let (reason, words) = match &status.plan {
-            Some(_) => (reasons::WAITING, "not evaluated yet"),
-            None => (why::PLANNING, "there is no plan yet"),
+            Some(_) => (Reason::Waiting, "not evaluated yet"),
+            None => (Reason::Planning, "there is no plan yet"),
         };
         Self {
             before: status.conditions.clone(),
@@ -597,8 +597,8 @@ impl Draft {
             status,
             approved: Verdict::unknown(types::APPROVED, reason, words),
             enforced: Verdict::unknown(types::APPROVAL_ENFORCED, reason, words),
-            executed: Verdict::fails(types::EXECUTED, reasons::WAITING, "nothing has been done yet"),
-            verified: Verdict::unknown(types::VERIFIED, reasons::WAITING, "nothing has been done yet"),
+            executed: Verdict::fails(types::EXECUTED, Reason::Waiting, "nothing has been done yet"),
+            verified: Verdict::unknown(types::VERIFIED, Reason::Waiting, "nothing has been done yet"),
         }
     }
 
@@ -740,7 +740,7 @@ fn remember(found: &Obstacle, known: Option<StepObstacle>, now: Timestamp) -> St
     }
 }
 
-fn obstacle_words(obstacle: &StepObstacle) -> (&'static str, String) {
+fn obstacle_words(obstacle: &StepObstacle) -> (Reason, String) {
     let StepObstacle {
         step,
         reason,
@@ -750,15 +750,15 @@ fn obstacle_words(obstacle: &StepObstacle) -> (&'static str, String) {
     } = obstacle;
     match (step, reason) {
         (BlockedStep::SendAlert, _) => (
-            why::NOT_DELIVERED,
+            Reason::NotDelivered,
             format!("the alert was not delivered: the API server did not accept {object}: {message}"),
         ),
         (_, ObstacleReason::NameTaken) => (
-            reasons::NAME_TAKEN,
+            Reason::NameTaken,
             format!("{object} exists and was not made by this action: delete it"),
         ),
         (_, ObstacleReason::Refused) => (
-            reasons::CHILD_REFUSED,
+            Reason::ChildRefused,
             format!("the API server refused {object}: {message}"),
         ),
     }

@@ -17,7 +17,7 @@ use crate::{
     conditions::{self, Status, Verdict},
     drift, model,
     order::Place,
-    reasons::{self, action as why},
+    reason::Reason,
 };
 
 /// What is in the way is looked at again after so many seconds where no event says that it is gone.
@@ -57,8 +57,8 @@ pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Standing> {
     if let Some(comment) = &rejection.comment {
         message = format!("{message}: {comment}");
     }
-    draft.approved = Verdict::fails(types::APPROVED, why::REJECTED, message.clone());
-    Err(Standing::fails(why::REJECTED, message))
+    draft.approved = Verdict::fails(types::APPROVED, Reason::Rejected, message.clone());
+    Err(Standing::fails(Reason::Rejected, message))
 }
 
 fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
@@ -75,7 +75,7 @@ fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
         (Some(created), Some(rolled_back)) if created.0 < rolled_back.0 => {
             let name = name_of(case.model);
             Err(Standing::fails(
-                why::SUPERSEDED,
+                Reason::Superseded,
                 format!(
                     "{name} was rolled back at {}, after this was proposed: propose it again if it is still wanted",
                     rolled_back.0
@@ -105,7 +105,7 @@ fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
         .min_by_key(|other| name_of(*other));
     match newer {
         Some(newer) => Err(Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             format!("a newer version waits to be promoted: {}", name_of(newer)),
         )),
         None => Ok(()),
@@ -157,7 +157,7 @@ fn rollback(case: &Case<'_>) -> Result<Proposal, Standing> {
     let proposal = proposal.ok_or_else(|| match candidate {
         Some(candidate) => not_passed(candidate),
         None => Standing::fails(
-            why::NOTHING_TO_RETURN_TO,
+            Reason::NothingToReturnTo,
             "no version that served before exists and is free of holds: name one in spec.candidate",
         ),
     })?;
@@ -167,7 +167,7 @@ fn rollback(case: &Case<'_>) -> Result<Proposal, Standing> {
 fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standing> {
     let Some(reference) = &case.action.spec.candidate else {
         return Err(Standing::fails(
-            reasons::SPEC_INVALID,
+            Reason::SpecInvalid,
             "spec.candidate is missing: name the version that is to serve",
         ));
     };
@@ -177,9 +177,9 @@ fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standing> {
             reference.name, case.action.spec.model
         );
         if reference.uid.is_some() {
-            Standing::fails(why::SUPERSEDED, message)
+            Standing::fails(Reason::Superseded, message)
         } else {
-            Standing::waits(reasons::WAITING, message)
+            Standing::waits(Reason::Waiting, message)
         }
     })
 }
@@ -192,10 +192,10 @@ fn not_passed(candidate: &ModelVersion) -> Standing {
         .map(|status| status.conditions.as_slice());
     match conditions::find(conditions.unwrap_or_default(), types::GATES_PASSED) {
         Some(gates) if gates.status == Status::False.as_str() => Standing::fails(
-            reasons::GATE_FAILED,
+            Reason::GateFailed,
             format!("{name} cannot serve: {}", gates.message),
         ),
-        _ => Standing::waits(reasons::WAITING, format!("{name} has not passed its gates yet")),
+        _ => Standing::waits(Reason::Waiting, format!("{name} has not passed its gates yet")),
     }
 }
 
@@ -203,7 +203,7 @@ fn not_serving(proposal: Proposal) -> Result<Proposal, Standing> {
     if proposal.present == proposal.planned {
         let names = plan::names(&proposal.planned).unwrap_or_default();
         return Err(Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             format!("{names} serves already"),
         ));
     }
@@ -213,7 +213,7 @@ fn not_serving(proposal: Proposal) -> Result<Proposal, Standing> {
 /// A promotion that is covered by the approval of an earlier action goes no further than that action does. It is covered
 /// where the operator made it for the version that the earlier action made, from a plan for this very model.
 pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Standing> {
-    let gone = |words: &str| Standing::fails(why::SUPERSEDED, words.to_owned());
+    let gone = |words: &str| Standing::fails(Reason::Superseded, words.to_owned());
     if !super::is_by_operator(case.action, annotations::PROPOSED_BY, case.world) {
         return Err(gone(
             "spec.parentRef is set and the operator did not make this action: propose it without parentRef",
@@ -242,7 +242,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
         let end = case.deadline(&execution.claimed_at);
         if end <= case.now {
             return Err(Standing::fails(
-                why::DEADLINE_EXCEEDED,
+                Reason::DeadlineExceeded,
                 format!(
                     "{name} claimed the model at {}, and this did not begin until {end}",
                     execution.claimed_at.0
@@ -253,7 +253,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
     let decided = decisions::read(parent, status.plan.as_ref(), &status.decisions, case.now);
     if let Some(rejection) = decisions::rejection(&decided) {
         return Err(Standing::fails(
-            why::REJECTED,
+            Reason::Rejected,
             format!(
                 "{} rejected {name}, and its approval covers this action",
                 rejection.user
@@ -287,18 +287,18 @@ fn retraining(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> 
     let target = super::target(case.action, case.model, &case.world.versions);
     let target = target.ok_or_else(|| match &case.action.spec.target {
         Some(reference) => Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             format!(
                 "there is no version {} of {}",
                 reference.name, case.action.spec.model
             ),
         ),
-        None => Standing::waits(reasons::WAITING, "no version serves, so there is none to retrain"),
+        None => Standing::waits(Reason::Waiting, "no version serves, so there is none to retrain"),
     })?;
     let name = name_of(target);
     let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
         return Err(Standing::fails(
-            reasons::SPEC_INVALID,
+            Reason::SpecInvalid,
             format!("{name} cannot be retrained: it needs spec.source.training and spec.retraining"),
         ));
     };
@@ -311,13 +311,13 @@ fn retraining(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> 
     }
     frozen(case, draft)?;
     let Some(snapshot) = draft.status.snapshot.clone() else {
-        return Err(Standing::works(why::PLANNING, "the data is being read"));
+        return Err(Standing::works(Reason::Planning, "the data is being read"));
     };
     let sources = draft.status.sources.clone();
     enough(target, spec, &snapshot.digest, &sources)?;
     plan::retraining(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
         Standing::fails(
-            reasons::SPEC_INVALID,
+            Reason::SpecInvalid,
             format!("{name} names no data for its retraining: set spec.retraining.datasets"),
         )
     })
@@ -339,7 +339,7 @@ fn alone(case: &Case<'_>) -> Result<(), Standing> {
     });
     match older {
         Some(older) => Err(Standing::waits(
-            reasons::WAITING,
+            Reason::Waiting,
             format!("{} is older and has not ended", name_of(older)),
         )),
         None => Ok(()),
@@ -359,7 +359,7 @@ fn accepted(
     let is_it = |found: &&DriftReport| uid_of(*found) == report.uid;
     let Some(found) = case.world.window.as_ref().filter(is_it) else {
         return Err(Standing::fails(
-            why::SUPERSEDED,
+            Reason::Superseded,
             format!(
                 "the report {} whose window was to be accepted is gone",
                 report.name
@@ -367,7 +367,7 @@ fn accepted(
         ));
     };
     plan::accepted(found)
-        .ok_or_else(|| Standing::waits(reasons::WAITING, format!("{} has no verdict yet", report.name)))
+        .ok_or_else(|| Standing::waits(Reason::Waiting, format!("{} has no verdict yet", report.name)))
 }
 
 /// Has the data read, checked and frozen: who approves sees the rows of the very data.
@@ -415,7 +415,7 @@ fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
         .and_then(|seconds| case.after(i64::try_from(seconds).unwrap_or(LOOK_AGAIN_SECONDS)));
     let standing = match stage {
         Stage::Recorded => return Ok(()),
-        Stage::Waiting(verdict) if verdict.reason == reasons::SNAPSHOT_RUNNING => {
+        Stage::Waiting(verdict) if verdict.reason == Reason::SnapshotRunning => {
             Standing::works(verdict.reason, verdict.message)
         }
         // This controller does not watch the data.
@@ -462,7 +462,7 @@ fn enough(
         .is_some_and(|own| own.digest == *snapshot);
     if same || fresh.is_empty() {
         return Err(Standing::fails(
-            why::NO_CHANGE,
+            Reason::NoChange,
             format!("{name} was trained on the same data: there are no new rows"),
         ));
     }
@@ -472,7 +472,7 @@ fn enough(
     let least_of_a_class = positive.map_or(0, |positive| positive.min(rows - positive));
     if rows < spec.minimum_new_rows || least_of_a_class < spec.minimum_rows_of_each_class {
         return Err(Standing::fails(
-            why::LABELS_NEEDED,
+            Reason::LabelsNeeded,
             format!(
                 "{rows} new rows, {least_of_a_class} of the rarer class; retraining {name} needs {} and {}: label more rows",
                 spec.minimum_new_rows, spec.minimum_rows_of_each_class
@@ -516,7 +516,7 @@ fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(),
     let Some(number) = case.world.number else {
         let mut record = case.record();
         record.plan_sequence = Some(record.plan_sequence.unwrap_or(0) + 1);
-        let standing = Standing::works(why::PLANNING, "the plan is being made");
+        let standing = Standing::works(Reason::Planning, "the plan is being made");
         return Err(standing.with(Step::TakeNumber(Box::new(record))));
     };
     let not_after = plan::not_after(case.world, case.now);
@@ -533,7 +533,7 @@ fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(),
             "{} changed, so this is a new plan: approvals of the former one are void",
             changes.join(" and ")
         );
-        draft.approved = Verdict::fails(types::APPROVED, why::PLAN_CHANGED, message);
+        draft.approved = Verdict::fails(types::APPROVED, Reason::PlanChanged, message);
     }
     Ok(())
 }
@@ -543,17 +543,17 @@ fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
         return Ok(());
     }
     let message = "the plan is made and shown; nothing is carried out".to_owned();
-    draft.approved = Verdict::fails(types::APPROVED, why::DRY_RUN, message.clone());
-    draft.executed = Verdict::fails(types::EXECUTED, why::DRY_RUN, message.clone());
-    Err(Standing::succeeds(why::DRY_RUN, message))
+    draft.approved = Verdict::fails(types::APPROVED, Reason::DryRun, message.clone());
+    draft.executed = Verdict::fails(types::EXECUTED, Reason::DryRun, message.clone());
+    Err(Standing::succeeds(Reason::DryRun, message))
 }
 
 fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     match &draft.status.plan {
         Some(plan) if plan.not_after.0 <= case.now => {
             let message = format!("the plan expired at {} and was not carried out", plan.not_after.0);
-            draft.approved = Verdict::fails(types::APPROVED, why::EXPIRED, message.clone());
-            Err(Standing::fails(why::EXPIRED, message))
+            draft.approved = Verdict::fails(types::APPROVED, Reason::Expired, message.clone());
+            Err(Standing::fails(Reason::Expired, message))
         }
         _ => Ok(()),
     }
@@ -564,15 +564,15 @@ fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
 /// Says who approved. The error says for how many more the plan waits.
 pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     let Some(plan) = &draft.status.plan else {
-        return Err(Standing::works(why::PLANNING, "there is no plan yet"));
+        return Err(Standing::works(Reason::Planning, "there is no plan yet"));
     };
     let approvers = decisions::approvers(&draft.status.decisions).len();
     let needed = usize::try_from(plan.approvals_required).unwrap_or(0);
     if approvers >= needed {
         let (reason, message) = match (needed, parent_uid(case.action)) {
-            (0, Some(_)) => (why::COVERED, draft.story(case)),
-            (0, None) => (why::NOT_NEEDED, draft.story(case)),
-            _ => (why::APPROVED, draft.story(case)),
+            (0, Some(_)) => (Reason::Covered, draft.story(case)),
+            (0, None) => (Reason::NotNeeded, draft.story(case)),
+            _ => (Reason::Approved, draft.story(case)),
         };
         draft.approved = Verdict::holds(types::APPROVED, reason, message);
         return Ok(());
@@ -591,13 +591,13 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standin
     );
     // The condition says that the plan changed until a person decides on the new one.
     let changed = conditions::find(&draft.before, types::APPROVED)
-        .filter(|before| before.reason == why::PLAN_CHANGED && approvers == 0);
-    if draft.approved.reason != why::PLAN_CHANGED {
+        .filter(|before| conditions::reason(before) == Some(Reason::PlanChanged) && approvers == 0);
+    if draft.approved.reason != Reason::PlanChanged {
         draft.approved = match changed {
-            Some(before) => Verdict::fails(types::APPROVED, why::PLAN_CHANGED, before.message.clone()),
+            Some(before) => Verdict::fails(types::APPROVED, Reason::PlanChanged, before.message.clone()),
             None => Verdict::fails(
                 types::APPROVED,
-                why::AWAITING_APPROVAL,
+                Reason::AwaitingApproval,
                 format!("{words}. Approve with: {how}. The plan: {}", plan.summary),
             ),
         };
@@ -618,21 +618,22 @@ fn enforced(case: &Case<'_>, draft: &mut Draft) {
         || parent_uid(case.action).is_some();
     let kind = types::APPROVAL_ENFORCED;
     draft.enforced = match &case.world.gate.probe {
-        _ if !needed => Verdict::holds(kind, why::NOT_NEEDED, "it needs no approval"),
+        _ if !needed => Verdict::holds(kind, Reason::NotNeeded, "it needs no approval"),
         Probe::Refused => Verdict::holds(
             kind,
-            why::APPROVAL_ENFORCED,
+            Reason::ApprovalEnforced,
             "the admission policies refused a forged decision on this action",
         ),
-        Probe::NotTried => Verdict::unknown(kind, reasons::WAITING, "a forged decision is being tried"),
-        Probe::NotRefused(problem) => Verdict::fails(kind, why::APPROVAL_NOT_ENFORCED, problem.clone()),
+        Probe::NotTried => Verdict::unknown(kind, Reason::Waiting, "a forged decision is being tried"),
+        Probe::NotRefused(problem) => Verdict::fails(kind, Reason::ApprovalNotEnforced, problem.clone()),
         Probe::Hindered(found) => {
             // The same obstacle keeps its text: an answer that differs from try to try would be written each time.
             let known = conditions::find(&draft.before, kind).filter(|known| {
-                known.reason == why::APPROVAL_NOT_TRIED && known.message.starts_with(&found.head())
+                conditions::reason(known) == Some(Reason::ApprovalNotTried)
+                    && known.message.starts_with(&found.head())
             });
             let words = known.map_or_else(|| found.words(), |known| known.message.clone());
-            Verdict::unknown(kind, why::APPROVAL_NOT_TRIED, words)
+            Verdict::unknown(kind, Reason::ApprovalNotTried, words)
         }
     };
 }
@@ -641,8 +642,8 @@ fn relied_on(draft: &Draft) -> Result<(), Standing> {
     let enforced = &draft.enforced;
     match enforced.status {
         Status::True => Ok(()),
-        Status::Unknown if enforced.reason != why::APPROVAL_NOT_TRIED => {
-            Err(Standing::works(reasons::WAITING, enforced.message.clone()))
+        Status::Unknown if enforced.reason != Reason::ApprovalNotTried => {
+            Err(Standing::works(Reason::Waiting, enforced.message.clone()))
         }
         Status::Unknown | Status::False => Err(Standing::stalls(
             enforced.reason,
@@ -660,10 +661,10 @@ fn alerted(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     }
     let message = case.action.spec.message.clone().unwrap_or_default();
     if case.world.delivered {
-        draft.executed = Verdict::holds(types::EXECUTED, why::ALERTED, "the alert was delivered");
-        return Err(Standing::succeeds(why::ALERTED, message));
+        draft.executed = Verdict::holds(types::EXECUTED, Reason::Alerted, "the alert was delivered");
+        return Err(Standing::succeeds(Reason::Alerted, message));
     }
-    let standing = Standing::works(why::ALERTED, "the alert is being sent").with(Step::Alert(message));
+    let standing = Standing::works(Reason::Alerted, "the alert is being sent").with(Step::Alert(message));
     Err(draft.attempt(case, BlockedStep::SendAlert, standing))
 }
 
@@ -676,7 +677,7 @@ fn no_storm(case: &Case<'_>) -> Result<(), Standing> {
     let words = format!(
         "{many} or more models drift within an hour: check the data that reaches them. This goes on when fewer do"
     );
-    Err(Standing::waits(reasons::STORM_BREAKER, words).again(case.after(LOOK_AGAIN_SECONDS)))
+    Err(Standing::waits(Reason::StormBreaker, words).again(case.after(LOOK_AGAIN_SECONDS)))
 }
 
 fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
@@ -692,15 +693,15 @@ fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
         );
         // Waiting here for a person would keep the model claimed for as long.
         return Err(if parent_uid(case.action).is_some() {
-            Standing::fails(why::HELD, message)
+            Standing::fails(Reason::Held, message)
         } else {
-            Standing::waits(why::HELD, message)
+            Standing::waits(Reason::Held, message)
         });
     }
     if case.model.spec.paused && case.kind() != ActionType::RetrainModel {
         let name = name_of(case.model);
         return Err(Standing::waits(
-            reasons::PAUSED,
+            Reason::Paused,
             format!("{name} is paused: spec.paused of the Model is true"),
         ));
     }
@@ -723,7 +724,7 @@ fn free(case: &Case<'_>) -> Result<(), Standing> {
     let urgent = case.kind() == ActionType::RollbackModel && holder.action != ActionType::RollbackModel;
     if is_open && !urgent {
         return Err(Standing::waits(
-            why::MODEL_CLAIMED,
+            Reason::ModelClaimed,
             format!("{} is changing the model", holder.name),
         )
         .again(case.after(SOON_SECONDS)));
@@ -737,7 +738,7 @@ fn few_in_flight(case: &Case<'_>) -> Result<(), Standing> {
         return Ok(());
     }
     let (Some(others), policy) = (case.world.in_flight, &case.world.policy) else {
-        return Err(Standing::works(why::CLAIMED, "the model is being claimed"));
+        return Err(Standing::works(Reason::Claimed, "the model is being claimed"));
     };
     let reached = |count: usize, bound: i32| count >= usize::try_from(bound).unwrap_or(0).max(1);
     let words = if reached(others.namespace, policy.in_flight_per_namespace) {
@@ -753,11 +754,11 @@ fn few_in_flight(case: &Case<'_>) -> Result<(), Standing> {
     } else {
         return Ok(());
     };
-    Err(Standing::waits(why::TOO_MANY_IN_FLIGHT, words).again(case.after(SOON_SECONDS)))
+    Err(Standing::waits(Reason::TooManyInFlight, words).again(case.after(SOON_SECONDS)))
 }
 
 fn claim(case: &Case<'_>, draft: &Draft) -> Standing {
-    let standing = Standing::works(why::CLAIMED, "the model is being claimed");
+    let standing = Standing::works(Reason::Claimed, "the model is being claimed");
     let Some(plan) = &draft.status.plan else {
         return standing;
     };

@@ -22,7 +22,7 @@ use crate::{
     conditions::{self, whole_seconds},
     name_hash,
     policy::Policy,
-    reasons,
+    reason::Reason,
 };
 
 /// Proposals that a model remembers: as many as its schema holds.
@@ -72,7 +72,7 @@ pub enum Decision {
     /// Something kept an action from being proposed.
     Kept {
         /// What, in one word.
-        reason: &'static str,
+        reason: Reason,
         /// The same in words.
         message: String,
     },
@@ -88,7 +88,7 @@ pub struct Proposed {
     /// Its content.
     pub spec: RemediationActionSpec,
     /// `Proposed`, or why it is an alert.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// What the report says of it.
     pub message: String,
 }
@@ -114,7 +114,7 @@ const CHAIN: [Link; 10] = [
 pub fn propose(world: &World<'_>, now: Timestamp) -> Decision {
     CHAIN.iter().find_map(|link| link(world, now)).unwrap_or_else(|| {
         let words = drift_words(features(world.report));
-        propose_as(world, ActionType::RetrainModel, reasons::PROPOSED, &words)
+        propose_as(world, ActionType::RetrainModel, Reason::Proposed, &words)
     })
 }
 
@@ -210,7 +210,7 @@ fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     Some(match before.action {
         ActionType::SendAlert if is_storm(world) => storm_alert(world),
         ActionType::SendAlert => no_retraining_alert(world),
-        action => propose_as(world, action, reasons::PROPOSED, &words),
+        action => propose_as(world, action, Reason::Proposed, &words),
     })
 }
 
@@ -220,7 +220,7 @@ fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let uid = status.and_then(|status| status.version_uid.as_ref());
     if uid.is_none() || serving(world.model) != uid {
         let message = format!("{version} is not what {model} answers with");
-        return Some(kept(reasons::NOT_SERVING, &message));
+        return Some(kept(Reason::NotServing, &message));
     }
     None
 }
@@ -243,21 +243,21 @@ fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         .max_by_key(|other| other.spec.end_time.0)
     {
         let message = format!("{} is on a newer window and decides instead", newer.name_any());
-        return Some(kept(reasons::NOT_SERVING, &message));
+        return Some(kept(Reason::NotServing, &message));
     }
     newer().any(is_being_judged).then_some(Decision::Wait)
 }
 
 fn paused(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let message = format!("{} is paused: spec.paused is true", world.model.name_any());
-    (world.model.spec.paused).then(|| kept(reasons::PAUSED, &message))
+    (world.model.spec.paused).then(|| kept(Reason::Paused, &message))
 }
 
 fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let status = world.model.status.as_ref();
     if let Some(active) = status.and_then(|status| status.active_action.as_ref()) {
         let message = format!("{} is changing {}", active.name, world.model.name_any());
-        return Some(kept(reasons::ACTION_OPEN, &message));
+        return Some(kept(Reason::ActionOpen, &message));
     }
     let uid = world.report.metadata.uid.as_deref().unwrap_or_default();
     // A dry run carries nothing out, so it answers nothing.
@@ -266,7 +266,7 @@ fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         answers && !action.spec.dry_run && is_open(action) && !is_waiting_for_a_plan(action)
     })?;
     let message = format!("{} has not ended", open.name_any());
-    Some(kept(reasons::ACTION_OPEN, &message))
+    Some(kept(Reason::ActionOpen, &message))
 }
 
 fn storm(world: &World<'_>, now: Timestamp) -> Option<Decision> {
@@ -293,14 +293,14 @@ fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
         world.model.name_any()
     );
     if spent >= budget {
-        return Some(kept(reasons::BUDGET_SPENT, &message));
+        return Some(kept(Reason::BudgetSpent, &message));
     }
     let most = usize::try_from(world.policy.retrains_a_day_per_namespace).unwrap_or(0);
     let message = format!(
         "{} retrainings of models in this namespace were proposed within a day; retrainsADayPerNamespace is {most}",
         world.retrainings
     );
-    (world.retrainings >= most).then(|| kept(reasons::BUDGET_SPENT, &message))
+    (world.retrainings >= most).then(|| kept(Reason::BudgetSpent, &message))
 }
 
 // === words and parts ===
@@ -320,7 +320,7 @@ fn is_being_judged(report: &DriftReport) -> bool {
     })
 }
 
-fn kept(reason: &'static str, message: &str) -> Decision {
+fn kept(reason: Reason, message: &str) -> Decision {
     Decision::Kept {
         reason,
         message: cut(message, MESSAGE),
@@ -357,7 +357,7 @@ fn storm_alert(world: &World<'_>) -> Decision {
         world.drifting,
         drift_words(features(world.report)),
     );
-    propose_as(world, ActionType::SendAlert, reasons::STORM_BREAKER, &words)
+    propose_as(world, ActionType::SendAlert, Reason::StormBreaker, &words)
 }
 
 fn no_retraining_alert(world: &World<'_>) -> Decision {
@@ -366,7 +366,7 @@ fn no_retraining_alert(world: &World<'_>) -> Decision {
         drift_words(features(world.report)),
         world.report.spec.version,
     );
-    propose_as(world, ActionType::SendAlert, reasons::NO_RETRAINING, &words)
+    propose_as(world, ActionType::SendAlert, Reason::NoRetraining, &words)
 }
 
 fn cooling(world: &World<'_>, action: ActionType, now: Timestamp) -> Option<Decision> {
@@ -376,10 +376,10 @@ fn cooling(world: &World<'_>, action: ActionType, now: Timestamp) -> Option<Deci
         "{} was proposed at {}, the next one may be in {left} s",
         last.name, last.at.0
     );
-    (left > 0).then(|| kept(reasons::COOL_DOWN, &message))
+    (left > 0).then(|| kept(Reason::CoolDown, &message))
 }
 
-fn propose_as(world: &World<'_>, action: ActionType, reason: &'static str, words: &str) -> Decision {
+fn propose_as(world: &World<'_>, action: ActionType, reason: Reason, words: &str) -> Decision {
     let report = world.report;
     let uid = report.uid().unwrap_or_default();
     let model = world.model.name_any();

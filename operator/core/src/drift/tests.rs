@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{schedule::bounds, *};
-use crate::{conditions, policy::Policy, reasons};
+use crate::{conditions, policy::Policy, reason::Reason};
 
 /// Seconds after 2026-11-23 10:00:00 UTC.
 fn at(second: i64) -> Timestamp {
@@ -479,7 +479,7 @@ impl Scene {
         propose(&world, at(now))
     }
 
-    fn kept(&self, now: i64) -> &'static str {
+    fn kept(&self, now: i64) -> Reason {
         match self.decide(now) {
             Decision::Kept { reason, .. } => reason,
             other => panic!("{other:?}"),
@@ -510,7 +510,7 @@ fn drift_of_what_serves_is_answered_by_a_retraining_that_accepts_its_window() {
     let scene = Scene::new();
     let proposed = scene.proposed(3640);
     assert_eq!(proposed.spec.action, ActionType::RetrainModel);
-    assert_eq!(proposed.reason, reasons::PROPOSED);
+    assert_eq!(proposed.reason, Reason::Proposed);
     assert!(proposed.name.starts_with("retrain-heart-"), "{}", proposed.name);
     let target = proposed.spec.target.as_ref().unwrap();
     assert_eq!(
@@ -543,16 +543,16 @@ fn only_the_newest_window_of_what_serves_is_answered() {
     let mut scene = Scene::new();
     for verdict in [DriftVerdict::Drift, DriftVerdict::NoDrift] {
         scene.reports = vec![judged(made(7200), verdict)];
-        assert_eq!(scene.kept(7300), reasons::NOT_SERVING);
+        assert_eq!(scene.kept(7300), Reason::NotServing);
     }
     // A person's report on a later interval decides nothing about this one.
     scene.reports = vec![asked("mine", 0, 99 * 3600)];
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
     scene.model.status.as_mut().unwrap().routes[0].uid = "version-2".into();
-    assert_eq!(scene.kept(3640), reasons::NOT_SERVING);
+    assert_eq!(scene.kept(3640), Reason::NotServing);
     scene.model = model(0);
     scene.model.status.as_mut().unwrap().serving = None;
-    assert_eq!(scene.kept(3640), reasons::NOT_SERVING);
+    assert_eq!(scene.kept(3640), Reason::NotServing);
 }
 
 #[test]
@@ -578,34 +578,34 @@ fn windows_shorter_than_they_take_to_settle_lead_to_an_action() {
     scene.settled_until = 3600;
     assert_eq!(scene.proposed(3630).spec.action, ActionType::RetrainModel);
     scene.settled_until = 3610;
-    assert_eq!(scene.kept(3640), reasons::NOT_SERVING);
+    assert_eq!(scene.kept(3640), Reason::NotServing);
 }
 
 #[test]
 fn a_paused_model_is_not_retrained() {
     let mut scene = Scene::new();
     scene.model.spec.paused = true;
-    assert_eq!(scene.kept(3640), reasons::PAUSED);
+    assert_eq!(scene.kept(3640), Reason::Paused);
 }
 
 #[test]
 fn while_something_answers_already_nothing_else_is_proposed() {
     let mut scene = Scene::new();
     scene.actions = vec![action("RetrainModel", "another report", "Unknown")];
-    assert_eq!(scene.kept(3640), reasons::ACTION_OPEN);
+    assert_eq!(scene.kept(3640), Reason::ActionOpen);
     scene.actions[0].spec.dry_run = true;
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
     scene.actions = vec![action("RetrainModel", "another report", "False")];
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
     let uid = scene.report.metadata.uid.clone().unwrap();
     scene.actions = vec![action("SendAlert", &uid, "Unknown")];
-    assert_eq!(scene.kept(3640), reasons::ACTION_OPEN);
+    assert_eq!(scene.kept(3640), Reason::ActionOpen);
     scene.actions = vec![action("PromoteModel", "another report", "Unknown")];
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
     scene.model.status.as_mut().unwrap().active_action = Some(from(json!({
         "name": "promote-heart-2-x", "uid": "u", "type": "PromoteModel", "digest": digest(3), "attempt": 1, "claimedAt": at(0),
     })));
-    assert_eq!(scene.kept(3640), reasons::ACTION_OPEN);
+    assert_eq!(scene.kept(3640), Reason::ActionOpen);
 }
 
 #[test]
@@ -615,7 +615,7 @@ fn many_models_that_drift_at_once_raise_an_alert_and_retrain_nothing() {
     let proposed = scene.proposed(3640);
     assert_eq!(
         (proposed.spec.action, proposed.reason),
-        (ActionType::SendAlert, reasons::STORM_BREAKER)
+        (ActionType::SendAlert, Reason::StormBreaker)
     );
     assert!(proposed.name.starts_with("alert-heart-"), "{}", proposed.name);
     assert_eq!(proposed.spec.accept_window, None);
@@ -627,7 +627,7 @@ fn many_models_that_drift_at_once_raise_an_alert_and_retrain_nothing() {
             .starts_with("5 models drift within an hour: check the data")
     );
     scene.remember(ActionType::SendAlert, 3640);
-    assert_eq!(scene.kept(3640 + 3599), reasons::COOL_DOWN);
+    assert_eq!(scene.kept(3640 + 3599), Reason::CoolDown);
     assert_eq!(scene.proposed(3640 + 3600).spec.action, ActionType::SendAlert);
 }
 
@@ -660,7 +660,7 @@ fn a_namespace_has_a_budget_over_all_its_models() {
     scene.retrainings = 31;
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
     scene.retrainings = 32;
-    assert_eq!(scene.kept(3640), reasons::BUDGET_SPENT);
+    assert_eq!(scene.kept(3640), Reason::BudgetSpent);
     let mut model = scene.model.clone();
     model.status.as_mut().unwrap().proposals = [0, 3600, 7200]
         .map(|second| Proposal {
@@ -678,7 +678,7 @@ fn a_retraining_that_waits_for_a_plan_does_not_hold_up_the_next_one() {
     let mut scene = Scene::new();
     let mut waiting: RemediationAction = RemediationAction::new("waiting", scene.proposed(3640).spec);
     scene.actions.push(waiting.clone());
-    assert_eq!(scene.kept(3640), reasons::ACTION_OPEN);
+    assert_eq!(scene.kept(3640), Reason::ActionOpen);
     let conditions = serde_json::json!([
         {"type": "Succeeded", "status": "Unknown", "reason": "DatasetNotFound", "message": "",
             "lastTransitionTime": at(3640).to_string()},
@@ -769,7 +769,7 @@ fn a_version_without_retraining_data_raises_an_alert() {
     let proposed = scene.proposed(3640);
     assert_eq!(
         (proposed.spec.action, proposed.reason),
-        (ActionType::SendAlert, reasons::NO_RETRAINING)
+        (ActionType::SendAlert, Reason::NoRetraining)
     );
 }
 
@@ -777,15 +777,15 @@ fn a_version_without_retraining_data_raises_an_alert() {
 fn cool_down_and_budget_are_counted_over_what_the_model_remembers() {
     let mut scene = Scene::new();
     scene.remember(ActionType::RetrainModel, 0);
-    assert_eq!(scene.kept(3599), reasons::COOL_DOWN);
+    assert_eq!(scene.kept(3599), Reason::CoolDown);
     assert_eq!(scene.proposed(3600).spec.action, ActionType::RetrainModel);
     for hour in 1..4 {
         scene.remember(ActionType::RetrainModel, hour * 3600);
     }
-    assert_eq!(scene.kept(86_399), reasons::BUDGET_SPENT);
+    assert_eq!(scene.kept(86_399), Reason::BudgetSpent);
     assert_eq!(scene.proposed(86_400).spec.action, ActionType::RetrainModel);
     // A clock that was set back opens nothing.
-    assert_eq!(scene.kept(-100), reasons::COOL_DOWN);
+    assert_eq!(scene.kept(-100), Reason::CoolDown);
 }
 
 #[test]

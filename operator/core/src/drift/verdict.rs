@@ -13,7 +13,7 @@ use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult};
 use super::{at, count, listed, schedule::bounds, window_words};
 use crate::{
     conditions::{self, Verdict},
-    reasons,
+    reason::Reason,
 };
 
 /// Features that a status lists; the ledger has them all.
@@ -52,7 +52,8 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
     let old = report.status.as_ref();
     let ended = |status: &DriftReportStatus| {
         let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
-        status.verdict.is_some() || succeeded.is_some_and(|found| found.reason == reasons::LEDGER_REFUSED)
+        status.verdict.is_some()
+            || succeeded.is_some_and(|found| conditions::reason(found) == Some(Reason::LedgerRefused))
     };
     if old.is_some_and(ended) {
         return Step::Done;
@@ -70,7 +71,7 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
     };
     let Some(version) = version else {
         let message = format!("there is no ModelVersion {name} in this namespace");
-        let verdict = Verdict::unknown(types::SUCCEEDED, reasons::VERSION_NOT_FOUND, message);
+        let verdict = Verdict::unknown(types::SUCCEEDED, Reason::VersionNotFound, message);
         return waits(verdict, true, None);
     };
     let (start, end) = bounds(report);
@@ -81,13 +82,13 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
     );
     if now < closes {
         let message = format!("it is judged from {closes} on: {}", window_of(report, version));
-        let verdict = Verdict::unknown(types::SUCCEEDED, reasons::WINDOW_OPEN, message);
+        let verdict = Verdict::unknown(types::SUCCEEDED, Reason::WindowOpen, message);
         return waits(verdict, false, Some(closes));
     }
     let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
     let Some(bundle) = bundle else {
         let message = format!("{name} has no bundle yet, so there is nothing to compare its traffic with");
-        let verdict = Verdict::unknown(types::SUCCEEDED, reasons::NO_BUNDLE, message);
+        let verdict = Verdict::unknown(types::SUCCEEDED, Reason::NoBundle, message);
         return waits(verdict, false, None);
     };
     let (since, evidence_from) = watched(version, start);
@@ -119,9 +120,9 @@ pub fn verdict_status(
     let features = features(result);
     let verdict = result.verdict;
     let reason = match verdict {
-        DriftVerdict::Drift => reasons::DRIFT_FOUND,
-        DriftVerdict::NoDrift => reasons::NO_DRIFT,
-        DriftVerdict::InsufficientData => reasons::INSUFFICIENT_DATA,
+        DriftVerdict::Drift => Reason::DriftFound,
+        DriftVerdict::NoDrift => Reason::NoDrift,
+        DriftVerdict::InsufficientData => Reason::InsufficientData,
     };
     let status = DriftReportStatus {
         verdict: Some(verdict),
@@ -184,7 +185,7 @@ fn set_aside(result: &ReportResult) -> Option<String> {
 /// What a report says while the ledger does not answer.
 pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> DriftReportStatus {
     let message = format!("the ledger is asked again: {problem}");
-    let verdict = Verdict::unknown(types::SUCCEEDED, reasons::LEDGER_UNAVAILABLE, message);
+    let verdict = Verdict::unknown(types::SUCCEEDED, Reason::LedgerUnavailable, message);
     with_conditions(
         report,
         report.status.clone().unwrap_or_default(),
@@ -198,12 +199,9 @@ pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> Drift
 /// it refuses, it will refuse again, and the next window asks anew.
 pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Timestamp) -> DriftReportStatus {
     let (reason, hint) = match code {
-        404 => (
-            reasons::ARTIFACT_MISSING,
-            "it is asked for again every few minutes",
-        ),
+        404 => (Reason::ArtifactMissing, "it is asked for again every few minutes"),
         _ => (
-            reasons::LEDGER_REFUSED,
+            Reason::LedgerRefused,
             "once that is put right, make a new DriftReport",
         ),
     };

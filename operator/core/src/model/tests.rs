@@ -152,9 +152,9 @@ fn routed(model: &Model) -> Vec<&str> {
         .collect()
 }
 
-fn condition<'a>(model: &'a Model, kind: &str) -> (&'a str, &'a str, &'a str) {
+fn condition<'a>(model: &'a Model, kind: &str) -> (&'a str, Reason, &'a str) {
     let found = conditions::find(&status(model).conditions, kind).unwrap();
-    (&found.status, &found.reason, &found.message)
+    (&found.status, conditions::reason(found).unwrap(), &found.message)
 }
 
 fn version(seen: &VersionSeen) -> ModelVersion {
@@ -205,7 +205,7 @@ fn nothing_serves_before_a_version_passed_its_gates() {
     let mut model = model();
     let decision = step(&mut model, &world([not_passed(1)]), 10);
     assert_eq!(decision.serve, None);
-    assert_eq!(condition(&model, types::READY).1, reasons::NO_VERSION);
+    assert_eq!(condition(&model, types::READY).1, Reason::NoVersion);
     assert_eq!(condition(&model, types::AVAILABLE).0, "False");
     assert_eq!(says(&model, 1), ServingSeen::NotYet);
 }
@@ -267,10 +267,7 @@ fn an_older_version_does_not_take_over_from_a_newer_one_that_was_deleted() {
     world.versions = vec![seen(1)];
     let decision = step(&mut model, &world, 30);
     assert_eq!(decision.serve, None);
-    assert_eq!(
-        condition(&model, types::READY).1,
-        reasons::SERVING_VERSION_DELETED
-    );
+    assert_eq!(condition(&model, types::READY).1, Reason::ServingVersionDeleted);
     assert_eq!(status(&model).serving, None);
     assert!(matches!(says(&model, 1), ServingSeen::Retired(_)));
     world.deployment = None;
@@ -336,7 +333,7 @@ fn deleting_a_version_before_it_took_over_leaves_what_answers() {
         ..pods(&second.name, 2, 2)
     });
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::ARTIFACT_INVALID);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::ArtifactInvalid);
 
     world.versions = vec![seen(1)];
     let back = step(&mut model, &world, 40)
@@ -431,7 +428,7 @@ fn the_first_version_waits_for_an_approval_where_the_configuration_asks_for_it()
         (proposed.action, proposed.version.as_str()),
         (ActionType::PromoteModel, "heart-2")
     );
-    assert_eq!(condition(&model, types::READY).1, reasons::AWAITING_PROMOTION);
+    assert_eq!(condition(&model, types::READY).1, Reason::AwaitingPromotion);
     assert!(awaits_promotion(&says(&model, 2)));
     promote(&mut model, &seen(2), 20);
     assert!(step(&mut model, &world, 20).serve.is_some());
@@ -466,7 +463,7 @@ fn a_model_that_was_paused_before_its_first_version_says_so() {
     assert_eq!(
         (reason, message),
         (
-            reasons::PAUSED,
+            Reason::Paused,
             "heart-1 passed its gates and waits: the model is paused"
         )
     );
@@ -641,7 +638,7 @@ fn a_proposal_that_is_refused_is_a_condition_until_it_is_made() {
     world.unproposed = Some("exceeded quota: few".into());
     step(&mut model, &world, 31);
     let (state, reason, message) = condition(&model, types::PROPOSAL_REFUSED);
-    assert_eq!((state, reason), ("True", reasons::CHILD_REFUSED));
+    assert_eq!((state, reason), ("True", Reason::ChildRefused));
     let words = format!("{} cannot be made: exceeded quota: few", proposed.name);
     assert_eq!(message, words);
     let second = version(&seen(2));
@@ -679,7 +676,7 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     assert_eq!(
         promotion_seen(Some(&model), &second, &[], &[]),
         ServingSeen::NotPromoted(
-            reasons::PROMOTION_ENDED,
+            Reason::PromotionEnded,
             format!("{name} was deleted; a PromoteModel with this version as candidate proposes it again")
         )
     );
@@ -699,9 +696,9 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
         )
     );
     for (why, reason) in [
-        ("Rejected", reasons::PROMOTION_REJECTED),
-        ("Expired", reasons::PROMOTION_EXPIRED),
-        ("Superseded", reasons::PROMOTION_ENDED),
+        ("Rejected", Reason::PromotionRejected),
+        ("Expired", Reason::PromotionExpired),
+        ("Superseded", Reason::PromotionEnded),
     ] {
         assert_eq!(
             seen_with(&[promotion(&ended(why, "by alice"))]),
@@ -734,7 +731,7 @@ fn what_was_said_of_the_former_routes_is_not_said_of_the_new_ones() {
         "True",
         "the first one goes on answering"
     );
-    assert_eq!(condition(&model, types::READY).1, reasons::ROLLOUT_IN_PROGRESS);
+    assert_eq!(condition(&model, types::READY).1, Reason::RolloutInProgress);
     let second = step(&mut model, &world, 30).serve.unwrap().routes.name;
     world.deployment = Some(DeploymentSeen {
         updated: 1,
@@ -746,7 +743,7 @@ fn what_was_said_of_the_former_routes_is_not_said_of_the_new_ones() {
     let RolloutSeen::Stuck(reason, _) = rollout_seen(&model, &routes(2)) else {
         panic!("{:?}", rollout_seen(&model, &routes(2)));
     };
-    assert_eq!(reason, reasons::ARTIFACT_INVALID);
+    assert_eq!(reason, StuckReason::ArtifactInvalid);
     promote(&mut model, &seen(1), 50);
     assert!(matches!(
         rollout_seen(&model, &routes(1)),
@@ -858,7 +855,7 @@ fn a_version_is_live_only_after_every_pod_answers_with_it() {
     step(&mut model, &world, 30);
     assert_eq!(
         condition(&model, types::READY),
-        ("True", reasons::SERVING, "2/2 Pods answer")
+        ("True", Reason::Serving, "2/2 Pods answer")
     );
     assert_eq!(condition(&model, types::AVAILABLE).0, "True");
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
@@ -889,7 +886,7 @@ fn the_autoscaler_may_add_pods_without_anything_seeming_to_change() {
 
     world.deployment = Some(pods(&routes, 1, 2));
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::READY).1, reasons::TOO_FEW_PODS);
+    assert_eq!(condition(&model, types::READY).1, Reason::TooFewPods);
     assert_eq!(condition(&model, types::AVAILABLE).0, "True", "one Pod answers");
     assert!(matches!(says(&model, 1), ServingSeen::Live { enough: false, .. }));
     world.deployment = Some(pods(&routes, 0, 2));
@@ -908,7 +905,7 @@ fn a_change_of_the_template_alone_leaves_the_version_serving() {
         ..pods(&routes, 2, 2)
     });
     step(&mut model, &world, 20);
-    assert_eq!(condition(&model, types::READY).1, reasons::ROLLOUT_IN_PROGRESS);
+    assert_eq!(condition(&model, types::READY).1, Reason::RolloutInProgress);
     assert!(matches!(
         says(&model, 1),
         ServingSeen::Live {
@@ -971,13 +968,13 @@ fn a_bad_artifact_stalls_at_once_names_the_file_and_the_former_version_serves_on
     world.refusals = vec![bad_file(&first), crash, bad_file(&second)];
     step(&mut model, &world, 30);
     let (stalled, reason, message) = condition(&model, types::STALLED);
-    assert_eq!((stalled, reason), ("True", reasons::ARTIFACT_INVALID));
+    assert_eq!((stalled, reason), ("True", Reason::ArtifactInvalid));
     assert!(message.contains("model.json"), "{message}");
     assert_eq!(condition(&model, types::AVAILABLE).0, "True");
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
     assert!(matches!(
         says(&model, 2),
-        ServingSeen::Stuck(reasons::ARTIFACT_INVALID, _)
+        ServingSeen::Stuck(StuckReason::ArtifactInvalid, _)
     ));
     assert!(matches!(says(&model, 1), ServingSeen::BeingReplaced(_)));
 }
@@ -1001,7 +998,7 @@ fn a_pod_that_crashes_for_another_reason_is_named_and_stalls_only_after_the_dead
         ..pods(&routes, 0, 2)
     });
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::ROLLOUT_STUCK);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::RolloutStuck);
 }
 
 #[test]
@@ -1045,7 +1042,7 @@ fn a_foreign_child_stalls_by_name_and_is_recovered_from() {
     let mut world = world([seen(1)]);
     world.taken = Some("Service heart".into());
     step(&mut model, &world, 10);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::NAME_TAKEN);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::NameTaken);
     assert!(
         condition(&model, types::READY)
             .2
@@ -1053,7 +1050,7 @@ fn a_foreign_child_stalls_by_name_and_is_recovered_from() {
     );
     assert!(matches!(
         says(&model, 1),
-        ServingSeen::Stuck(reasons::NAME_TAKEN, _)
+        ServingSeen::Stuck(StuckReason::NameTaken, _)
     ));
     world.taken = None;
     roll_out(&mut model, &mut world, 20);
@@ -1065,7 +1062,7 @@ fn a_foreign_child_stalls_by_name_and_is_recovered_from() {
         says(&model, 1),
         ServingSeen::Live {
             enough: true,
-            rest: Settling::Stuck(reasons::NAME_TAKEN, _),
+            rest: Settling::Stuck(StuckReason::NameTaken, _),
             ..
         }
     ));
@@ -1077,11 +1074,11 @@ fn a_child_that_the_api_server_refuses_is_named() {
     let mut world = world([seen(1)]);
     world.refused = Some("failed to apply Deployment heart: exceeded quota".into());
     step(&mut model, &world, 10);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::CHILD_REFUSED);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::ChildRefused);
     assert!(condition(&model, types::READY).2.contains("exceeded quota"));
     assert!(matches!(
         says(&model, 1),
-        ServingSeen::Stuck(reasons::CHILD_REFUSED, _)
+        ServingSeen::Stuck(StuckReason::ChildRefused, _)
     ));
 }
 
@@ -1115,9 +1112,9 @@ fn a_model_is_available_and_ready_only_where_its_routes_answered_through_the_ser
 
     let other = Answer::Routes(Digest::from_bytes([9; 32]));
     for (answer, reason) in [
-        (refused(), reasons::NO_ANSWER),
-        (Answer::Other("a blog".into()), reasons::WRONG_ANSWER),
-        (other, reasons::WRONG_ANSWER),
+        (refused(), Reason::NoAnswer),
+        (Answer::Other("a blog".into()), Reason::WrongAnswer),
+        (other, Reason::WrongAnswer),
     ] {
         answered(&mut model, &mut world, answer, 20);
         assert_eq!(condition(&model, types::READY).0, "False");
@@ -1138,24 +1135,24 @@ fn no_answer_through_the_service_takes_ready_away_and_stalls_after_five_minutes(
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
     let again = answered(&mut model, &mut world, refused(), 1000).again;
-    assert_eq!(condition(&model, types::AVAILABLE).1, reasons::NO_ANSWER);
+    assert_eq!(condition(&model, types::AVAILABLE).1, Reason::NoAnswer);
     assert_eq!(
         condition(&model, types::READY),
         (
             "False",
-            reasons::NO_ANSWER,
+            Reason::NoAnswer,
             "2/2 Pods are ready, and the Service refuses connections"
         )
     );
     let ServingSeen::Live { enough, rest, .. } = says(&model, 1) else {
         panic!("{:?}", says(&model, 1));
     };
-    assert!(!enough && matches!(rest, Settling::Working(reasons::NO_ANSWER, _)));
+    assert!(!enough && matches!(rest, Settling::Working(WorkingReason::NoAnswer, _)));
     assert_eq!(again, Some(at(1300)), "it is looked at when it stalls");
     answered(&mut model, &mut world, refused(), 1299);
     assert_eq!(condition(&model, types::STALLED).0, "False");
     answered(&mut model, &mut world, refused(), 1300);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::NO_ANSWER);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::NoAnswer);
     let before = status(&model).clone();
     answered(&mut model, &mut world, refused(), 9000);
     assert_eq!(&before, status(&model), "and comes to rest");
@@ -1173,13 +1170,13 @@ fn where_the_operator_cannot_reach_the_service_it_does_not_know_and_rollouts_go_
         condition(&model, types::AVAILABLE),
         (
             "Unknown",
-            reasons::NOT_REACHABLE,
+            Reason::NotReachable,
             "the operator has no answer through the Service: no answer within 2 s; a network policy may keep it out, or the \
              Pods may have no connection left for it"
         )
     );
     assert_eq!(condition(&model, types::READY).0, "Unknown");
-    assert_eq!(condition(&model, types::READY).1, reasons::NOT_REACHABLE);
+    assert_eq!(condition(&model, types::READY).1, Reason::NotReachable);
     assert_eq!(
         rollout_seen(&model, &status(&model).routes.clone()),
         RolloutSeen::Answers
@@ -1199,8 +1196,8 @@ fn after_a_start_of_the_operator_what_was_known_holds_until_the_service_was_aske
     let after = decide(&model, &world, at(40)).status;
     let available = conditions::find(&after.conditions, types::AVAILABLE).unwrap();
     assert_eq!(
-        (available.status.as_str(), available.reason.as_str()),
-        ("False", reasons::NO_ANSWER)
+        (available.status.as_str(), conditions::reason(available)),
+        ("False", Some(Reason::NoAnswer))
     );
 }
 
@@ -1215,7 +1212,7 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
         condition(&model, types::AVAILABLE),
         (
             "True",
-            reasons::SERVING,
+            Reason::Serving,
             "requests are answered with heart-1, and not all of its Pods are there"
         )
     );
@@ -1234,7 +1231,7 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
     assert_eq!(condition(&model, types::READY).0, "False");
     let refused = Answer::Refused("the connection was refused".into());
     answered(&mut model, &mut world, refused, 50);
-    assert_eq!(condition(&model, types::AVAILABLE).1, reasons::TOO_FEW_PODS);
+    assert_eq!(condition(&model, types::AVAILABLE).1, Reason::TooFewPods);
 }
 
 #[test]
@@ -1251,7 +1248,7 @@ fn while_a_rollout_is_under_way_the_former_routes_may_answer() {
     answered(&mut model, &mut world, Answer::Routes(first.digest()), 30);
     assert_eq!(
         condition(&model, types::READY).1,
-        reasons::WRONG_ANSWER,
+        Reason::WrongAnswer,
         "not once it is over"
     );
     answered(&mut model, &mut world, Answer::Routes(second.digest()), 40);
@@ -1342,7 +1339,7 @@ fn a_failure_of_the_api_server_is_reported_and_forgotten_when_it_is_over() {
         condition(&model, types::READY),
         (
             "False",
-            reasons::CHILD_FAILED,
+            Reason::ChildFailed,
             "failed to create Deployment heart: failed calling webhook"
         )
     );
@@ -1370,7 +1367,7 @@ fn a_second_autoscaler_is_named_and_its_doing_is_no_repeated_change() {
     world.made = Some(made.clone());
     step(&mut model, &world, 20);
     let (status, reason, message) = condition(&model, types::CONTESTED);
-    assert_eq!((status, reason), ("True", reasons::SECOND_AUTOSCALER));
+    assert_eq!((status, reason), ("True", Reason::SecondAutoscaler));
     assert!(
         message.contains("kubectl delete hpa three") && message.contains("kubectl delete pdb all"),
         "{message}"
@@ -1382,7 +1379,7 @@ fn a_second_autoscaler_is_named_and_its_doing_is_no_repeated_change() {
     made.set_rivals(vec![Rival::Autoscaler("three".into())]);
     world.made = Some(made);
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::CHANGED_REPEATEDLY);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::ChangedRepeatedly);
 }
 
 #[test]
@@ -1403,7 +1400,7 @@ fn a_child_that_stays_other_than_it_should_be_is_reported_once() {
         "the cluster's own policies are no attack"
     );
     let (_, reason, message) = condition(&model, types::ALTERED);
-    assert_eq!(reason, reasons::CHANGED_BY_WEBHOOK);
+    assert_eq!(reason, Reason::ChangedByWebhook);
     assert!(
         message.contains("spec.template.spec.containers[0].resources.limits.cpu"),
         "{message}"
@@ -1425,8 +1422,8 @@ fn a_child_that_stays_other_than_it_should_be_is_reported_once() {
 
     world.made = Some(looked_at(None, vec![altered(false)], Turn::Now));
     step(&mut model, &world, 40);
-    assert_eq!(condition(&model, types::STALLED).1, reasons::CHANGED_REPEATEDLY);
-    assert_eq!(condition(&model, types::ALTERED).1, reasons::CHANGED_REPEATEDLY);
+    assert_eq!(condition(&model, types::STALLED).1, Reason::ChangedRepeatedly);
+    assert_eq!(condition(&model, types::ALTERED).1, Reason::ChangedRepeatedly);
     world.made = Some(looked_at(None, Vec::new(), Turn::Now));
     step(&mut model, &world, 50);
     assert_eq!(conditions::find(&status(&model).conditions, types::ALTERED), None);
@@ -1438,8 +1435,8 @@ fn a_model_that_waits_for_its_turn_says_for_which_one_and_stays_ready() {
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
     for (turn, reason) in [
-        (Turn::Waits("n/liver".into()), reasons::AWAITING_TURN),
-        (Turn::Stopped("n/liver".into()), reasons::UPGRADE_STOPPED),
+        (Turn::Waits("n/liver".into()), Reason::AwaitingTurn),
+        (Turn::Stopped("n/liver".into()), Reason::UpgradeStopped),
     ] {
         world.made = Some(looked_at(Some(since(5)), Vec::new(), turn));
         step(&mut model, &world, 20);

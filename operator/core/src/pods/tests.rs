@@ -76,7 +76,7 @@ fn a_pod_that_a_quota_refuses_is_reported_in_the_api_servers_words() {
     let words = "Error creating: pods \"heart-1-fit-0a1b2c3d-x7k2p\" is forbidden: exceeded quota: team, requested: pods=1";
     let refused = [event("j", "FailedCreate", words, 3)];
     let (cause, message) = seen(&job(), &[], &refused, 4).unwrap();
-    assert_eq!(cause, Cause::Refused);
+    assert_eq!(cause, Cause::PodRefused);
     assert_eq!(
         message,
         "Job heart-1-fit-0a1b2c3d cannot make its Pod: Error creating: pods \"heart-1-fit-0a1b2c3d-…\" is forbidden: \
@@ -121,7 +121,7 @@ fn a_refusal_that_is_over_is_not_reported_when_the_pod_runs() {
 fn a_job_without_a_pod_is_reported_after_twenty_seconds_even_where_events_cannot_be_read() {
     assert_eq!(seen(&job(), &[], &[], 19), None);
     let (cause, message) = seen(&job(), &[], &[], 20).unwrap();
-    assert_eq!(cause, Cause::Pending);
+    assert_eq!(cause, Cause::PodPending);
     assert_eq!(
         Some((cause, message)),
         seen(&job(), &[], &[], 5000),
@@ -161,7 +161,7 @@ fn an_image_that_cannot_be_pulled_is_reported_though_a_sidecar_stands_first() {
     assert_eq!(without_local_port("a -> b: 12"), "a -> b: 12");
     for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName"] {
         let found = of_pod(&waiting(reason, "not found"), OURS, &[], at(2)).unwrap();
-        assert_eq!(found.cause, Cause::ImagePull);
+        assert_eq!(found.cause, Cause::ImagePullFailed);
         assert!(
             found.message.contains(&format!("{reason}: not found")),
             "{}",
@@ -173,17 +173,17 @@ fn an_image_that_cannot_be_pulled_is_reported_though_a_sidecar_stands_first() {
 #[test]
 fn a_container_that_cannot_be_made_is_no_fault_of_the_program() {
     let found = cause(&waiting("CreateContainerConfigError", "secret \"x\" not found"));
-    assert_eq!(found, Some(Cause::Configuration));
+    assert_eq!(found, Some(Cause::ContainerNotStarted));
     let exec = ended(&json!({"exitCode": 128, "reason": "StartError", "message": "no such file"}));
-    assert_eq!(cause(&exec), Some(Cause::Configuration));
-    assert!(Cause::Configuration.is_infrastructure());
+    assert_eq!(cause(&exec), Some(Cause::ContainerNotStarted));
+    assert!(Cause::ContainerNotStarted.is_infrastructure());
 }
 
 #[test]
 fn a_container_that_is_just_being_made_is_no_hindrance() {
     assert_eq!(cause(&waiting("ContainerCreating", "")), None);
     let found = of_pod(&waiting("ContainerCreating", ""), OURS, &[], at(21)).unwrap();
-    assert_eq!(found.cause, Cause::Pending, "until it takes long");
+    assert_eq!(found.cause, Cause::PodPending, "until it takes long");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_volume_that_another_node_holds_is_reported_by_its_event() {
     let creating = waiting("ContainerCreating", "");
     let events = [event("p", "FailedAttachVolume", words, 5)];
     let (cause, message) = seen(&job(), &[creating], &events, 6).unwrap();
-    assert_eq!(cause, Cause::Volume);
+    assert_eq!(cause, Cause::VolumeNotReady);
     assert!(message.ends_with(words), "{message}");
 }
 
@@ -205,7 +205,7 @@ fn a_sandbox_that_cannot_be_made_is_reported_by_its_event() {
         5,
     )];
     let found = seen(&job(), &[waiting("ContainerCreating", "")], &events, 6);
-    assert_eq!(found.unwrap().0, Cause::Sandbox);
+    assert_eq!(found.unwrap().0, Cause::SandboxFailed);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn an_injected_init_container_that_fails_is_named() {
         "containerStatuses": [{"name": OURS, "ready": false, "restartCount": 0, "image": "", "imageID": "",
             "state": {"waiting": {"reason": "PodInitializing"}}}]}));
     let (cause, message) = seen(&job(), &[blocked], &[], 2).unwrap();
-    assert_eq!(cause, Cause::Configuration);
+    assert_eq!(cause, Cause::ContainerNotStarted);
     assert!(message.starts_with("init container istio-init"), "{message}");
 }
 
@@ -252,7 +252,7 @@ fn the_end_of_a_sidecar_is_not_the_end_of_the_program() {
         at(2),
     )
     .unwrap();
-    assert_eq!(found.cause, Cause::Failed);
+    assert_eq!(found.cause, Cause::ContainerFailed);
     assert!(
         found.message.ends_with("ended with exit code 1: the one"),
         "{}",
@@ -280,7 +280,7 @@ fn a_server_that_crashes_again_and_again_is_reported_by_its_last_words() {
          "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
          "lastState": {"terminated": {"exitCode": 3, "message": "bundle is damaged"}}}]}));
     let found = of_pod(&crashing, OURS, &[], at(2)).unwrap();
-    assert_eq!(found.cause, Cause::Failed);
+    assert_eq!(found.cause, Cause::ContainerFailed);
     assert!(
         found.message.ends_with("exit code 3: bundle is damaged"),
         "{}",
@@ -314,8 +314,13 @@ fn a_failed_job_is_explained_by_the_newest_pod_that_shows_why() {
 
 #[test]
 fn a_job_whose_pod_never_started_until_its_deadline_did_not_fail_by_the_program() {
-    let found = of_failed_job(&failed("DeadlineExceeded"), &[], OURS, Some(Cause::ImagePull));
-    assert_eq!(found.cause, Cause::ImagePull);
+    let found = of_failed_job(
+        &failed("DeadlineExceeded"),
+        &[],
+        OURS,
+        Some(Cause::ImagePullFailed),
+    );
+    assert_eq!(found.cause, Cause::ImagePullFailed);
     let found = of_failed_job(&failed("DeadlineExceeded"), &[], OURS, None);
     assert_eq!(found.cause, Cause::DeadlineExceeded);
 }
@@ -323,22 +328,17 @@ fn a_job_whose_pod_never_started_until_its_deadline_did_not_fail_by_the_program(
 #[test]
 fn a_failed_job_without_pods_says_what_the_job_says() {
     let found = of_failed_job(&failed("BackoffLimitExceeded"), &[], OURS, None);
-    assert_eq!(found.cause, Cause::Failed);
+    assert_eq!(found.cause, Cause::ContainerFailed);
     assert!(found.message.ends_with("BackoffLimitExceeded: the Job's words"));
 }
 
 #[test]
 fn each_cause_has_a_reason_of_its_own_and_is_found_by_it() {
-    for cause in [
-        Cause::Refused,
-        Cause::Volume,
-        Cause::Failed,
-        Cause::Unreachable,
-        Cause::DeadlineExceeded,
-    ] {
-        assert_eq!(Cause::from_reason(cause.reason()), Some(cause));
+    for cause in Cause::ALL {
+        assert_eq!(Cause::part_of(cause.into()), Some(cause));
+        assert_eq!(Reason::from(cause).as_str(), cause.as_str());
     }
-    assert_eq!(Cause::from_reason("DatasetNotFound"), None);
+    assert_eq!(Cause::part_of(Reason::DatasetNotFound), None);
 }
 
 #[test]

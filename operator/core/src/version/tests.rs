@@ -97,7 +97,7 @@ fn with_job(job: JobSeen) -> World {
 }
 
 fn failed(words: &str) -> JobSeen {
-    JobSeen::Failed(Hindrance::new(Cause::Failed, words))
+    JobSeen::Failed(Hindrance::new(Cause::ContainerFailed, words))
 }
 
 fn digest(byte: u8) -> Digest {
@@ -149,10 +149,10 @@ fn step(version: &mut ModelVersion, world: &World, second: i64) -> Decision {
     decision
 }
 
-fn condition<'a>(version: &'a ModelVersion, kind: &str) -> (&'a str, &'a str, &'a str) {
+fn condition<'a>(version: &'a ModelVersion, kind: &str) -> (&'a str, Reason, &'a str) {
     let conditions = &version.status.as_ref().unwrap().conditions;
     let found = conditions::find(conditions, kind).unwrap();
-    (&found.status, &found.reason, &found.message)
+    (&found.status, conditions::reason(found).unwrap(), &found.message)
 }
 
 fn role(version: &ModelVersion) -> Role {
@@ -179,7 +179,7 @@ fn an_absent_dataset_is_waited_for_and_no_job_is_made() {
     };
     assert_eq!(step(&mut version, &absent, 0).start, None);
     let (status, reason, message) = condition(&version, types::DATA_VALID);
-    assert_eq!((status, reason), ("False", reasons::DATASET_NOT_FOUND));
+    assert_eq!((status, reason), ("False", Reason::DatasetNotFound));
     assert_eq!(
         message,
         "ConfigMap heart-disease does not exist; the version waits for it"
@@ -215,7 +215,7 @@ fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
     step(&mut version, &world(), 0);
     let fit = step(&mut version, &with_job(snapshot()), 10).start.unwrap();
     assert_eq!(fit.stage, JobStage::Fit);
-    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DataAccepted);
     let changed = World {
         dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
         job: JobSeen::Running,
@@ -245,7 +245,7 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
     assert_eq!(step(&mut version, &invalid, 10).start, None);
     assert_eq!(
         condition(&version, types::DATA_VALID),
-        ("False", reasons::DATA_INVALID, "column num has one class only")
+        ("False", Reason::DataInvalid, "column num has one class only")
     );
     assert_eq!(condition(&version, types::STALLED).0, "True");
     assert_eq!(role(&version), Role::Rejected);
@@ -290,7 +290,7 @@ fn a_dataset_that_changes_all_the_time_does_not_keep_a_job_from_ending() {
         ..world()
     };
     step(&mut version, &deleted, 10);
-    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DataAccepted);
 }
 
 #[test]
@@ -300,10 +300,7 @@ fn a_key_that_is_not_in_the_configmap_is_waited_for_without_asking() {
     let nothing = refused(Outcome::DataNotFound, "ConfigMap has no key cleveland.csv");
     let decision = step(&mut version, &with_job(nothing), 10);
     assert_eq!((decision.start, decision.again_after_seconds), (None, None));
-    assert_eq!(
-        condition(&version, types::DATA_VALID).1,
-        reasons::DATASET_NOT_FOUND
-    );
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DatasetNotFound);
     assert_eq!(condition(&version, types::STALLED).0, "False");
     assert_eq!(role(&version), Role::Pending);
     assert_eq!(step(&mut version, &world(), 100_000).start, None);
@@ -334,14 +331,11 @@ fn an_address_that_holds_nothing_is_asked_again_later_and_less_and_less_often() 
     assert_eq!(asked.attempt, 3, "attempts 1 and 2 belong to the first asking");
     assert_eq!(
         condition(&version, types::DATA_VALID).1,
-        reasons::DATASET_NOT_FOUND,
+        Reason::DatasetNotFound,
         "it says why while it asks"
     );
     step(&mut version, &with_job(JobSeen::Running), 61);
-    assert_eq!(
-        condition(&version, types::DATA_VALID).1,
-        reasons::DATASET_NOT_FOUND
-    );
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DatasetNotFound);
     let decision = step(&mut version, &nothing, 70);
     assert_eq!(
         decision.again_after_seconds,
@@ -362,7 +356,7 @@ fn an_address_that_holds_nothing_is_asked_again_later_and_less_and_less_often() 
     }
     step(&mut version, &world(), second + 1000);
     step(&mut version, &with_job(snapshot()), second + 1010);
-    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::DATA_ACCEPTED);
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DataAccepted);
 }
 
 #[test]
@@ -377,7 +371,7 @@ fn each_asking_has_its_own_second_try() {
         Some(4)
     );
     assert_eq!(step(&mut version, &failed, 80).start, None);
-    assert_eq!(condition(&version, types::STALLED).1, reasons::JOB_FAILED);
+    assert_eq!(condition(&version, types::STALLED).1, Reason::JobFailed);
 }
 
 // === lost and failed ===
@@ -391,7 +385,7 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
         assert_eq!((first.attempt, second.attempt), (1, 2));
         assert_ne!(first.name, second.name);
         let (status, reason, message) = condition(&version, types::DATA_VALID);
-        assert_eq!((status, reason), ("Unknown", reasons::RESULT_LOST));
+        assert_eq!((status, reason), ("Unknown", Reason::ResultLost));
         assert!(
             message.ends_with("its result is lost; attempt 2 of 2 runs"),
             "{message}"
@@ -400,16 +394,16 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
         step(&mut version, &with_job(JobSeen::Running), 20);
         assert_eq!(
             condition(&version, types::DATA_VALID).1,
-            reasons::RESULT_LOST,
+            Reason::ResultLost,
             "it says why it runs again"
         );
         assert_eq!(step(&mut version, &with_job(lost.clone()), 30).start, None);
         let (status, reason, message) = condition(&version, types::DATA_VALID);
-        assert_eq!((status, reason), ("False", reasons::RESULT_LOST));
+        assert_eq!((status, reason), ("False", Reason::ResultLost));
         assert!(message.ends_with("it was tried 2 times"), "{message}");
         assert_eq!(condition(&version, types::STALLED).0, "True");
         assert_eq!(step(&mut version, &world(), 9999).start, None);
-        assert_eq!(condition(&version, types::STALLED).1, reasons::RESULT_LOST);
+        assert_eq!(condition(&version, types::STALLED).1, Reason::ResultLost);
     }
 }
 
@@ -422,10 +416,10 @@ fn a_lost_fit_is_tried_again_and_the_snapshot_is_kept() {
         .start
         .unwrap();
     assert_eq!((second.stage, second.attempt), (JobStage::Fit, 2));
-    assert_eq!(condition(&version, types::TRAINED).1, reasons::RESULT_LOST);
+    assert_eq!(condition(&version, types::TRAINED).1, Reason::ResultLost);
     assert_eq!(condition(&version, types::DATA_VALID).0, "True");
     step(&mut version, &with_job(fit("0.8151", true)), 30);
-    assert_eq!(condition(&version, types::TRAINED).1, reasons::BUNDLE_PUBLISHED);
+    assert_eq!(condition(&version, types::TRAINED).1, Reason::BundlePublished);
 }
 
 #[test]
@@ -436,7 +430,7 @@ fn a_job_that_fails_twice_stalls_with_its_own_words() {
     assert!(step(&mut version, &failed, 10).start.is_some());
     assert!(step(&mut version, &failed, 20).start.is_none());
     let (_, reason, message) = condition(&version, types::STALLED);
-    assert_eq!(reason, reasons::JOB_FAILED);
+    assert_eq!(reason, Reason::JobFailed);
     assert!(message.contains("exit code 137"), "{message}");
     assert_eq!(role(&version), Role::Rejected);
 }
@@ -454,7 +448,7 @@ fn a_bundle_that_the_store_lacks_is_trained_once_more() {
         Some(2)
     );
     step(&mut version, &gone, 30);
-    assert_eq!(condition(&version, types::TRAINED).1, reasons::ARTIFACT_MISSING);
+    assert_eq!(condition(&version, types::TRAINED).1, Reason::ArtifactMissing);
 }
 
 #[test]
@@ -467,7 +461,7 @@ fn while_the_ledger_is_away_it_is_waited_for_and_no_attempt_is_spent() {
         assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
         assert_eq!(
             condition(&version, types::DATA_VALID).1,
-            reasons::LEDGER_UNAVAILABLE
+            Reason::LedgerUnavailable
         );
         assert!(
             condition(&version, types::DATA_VALID)
@@ -499,7 +493,7 @@ fn a_spec_that_the_trainer_cannot_do_is_terminal() {
     );
     assert_eq!(
         condition(&version, types::STALLED),
-        ("True", reasons::SPEC_INVALID, "there is no column num")
+        ("True", Reason::SpecInvalid, "there is no column num")
     );
     assert_eq!(step(&mut version, &world(), 9999).start, None);
 }
@@ -529,12 +523,15 @@ fn attempt(version: &ModelVersion) -> modelward_crds::AttemptStatus {
 fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     let mut version = version();
     step(&mut version, &world(), 0);
-    let quota = hindered(Cause::Refused, "Job x cannot make its Pod: exceeded quota: team");
+    let quota = hindered(
+        Cause::PodRefused,
+        "Job x cannot make its Pod: exceeded quota: team",
+    );
     let decision = step(&mut version, &quota, 10);
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
     let said = (
         "Unknown",
-        reasons::POD_REFUSED,
+        Reason::PodRefused,
         "Job x cannot make its Pod: exceeded quota: team",
     );
     assert_eq!(condition(&version, types::DATA_VALID), said);
@@ -548,7 +545,7 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     assert_eq!(again.status, decision.status, "the same world changes nothing");
     let limits = |first: &str, second: &str| {
         let words = format!("Job x cannot make its Pod: pods \"x-…\" is forbidden: [{first}, {second}]");
-        hindered(Cause::Refused, &words)
+        hindered(Cause::PodRefused, &words)
     };
     let (cpu, memory) = (
         "minimum cpu usage per Container is 64, but request is 1.",
@@ -564,10 +561,7 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     );
     assert_ne!(other.status, first.status);
     step(&mut version, &with_job(JobSeen::Running), 30);
-    assert_eq!(
-        condition(&version, types::DATA_VALID).1,
-        reasons::SNAPSHOT_RUNNING
-    );
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::SnapshotRunning);
     assert_eq!(attempt(&version).reason, None);
 }
 
@@ -586,7 +580,7 @@ fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_atte
             (None, Some(pause))
         );
         let (status, reason, message) = condition(&version, types::DATA_VALID);
-        assert_eq!((status, reason), ("Unknown", reasons::DISRUPTED));
+        assert_eq!((status, reason), ("Unknown", Reason::Disrupted));
         assert!(
             message.contains("Evicted: low on memory; no attempt is used up"),
             "{message}"
@@ -621,7 +615,7 @@ fn a_program_that_could_not_reach_the_ledger_spends_no_attempt() {
     let words = "the ledger failed uploading for 120 s: dns error";
     step(&mut version, &with_job(refused(Outcome::Unreachable, words)), 10);
     let (_, reason, message) = condition(&version, types::DATA_VALID);
-    assert_eq!(reason, reasons::UNREACHABLE);
+    assert_eq!(reason, Reason::Unreachable);
     assert!(message.starts_with(words), "{message}");
     assert_eq!(
         (attempt(&version).attempt, attempt(&version).interruptions),
@@ -637,7 +631,7 @@ fn a_refusal_between_two_askings_rejects_nothing_for_good() {
     let quota = refused_by("exceeded quota: team");
     for second in [60, 70, 200] {
         step(&mut version, &quota, second);
-        assert_eq!(condition(&version, types::STALLED).1, reasons::CHILD_REFUSED);
+        assert_eq!(condition(&version, types::STALLED).1, Reason::ChildRefused);
         assert_eq!(role(&version), Role::Pending);
     }
     let decision = step(&mut version, &world(), 300);
@@ -676,7 +670,7 @@ fn a_second_attempt_that_is_refused_says_so_and_is_made_when_there_is_room() {
     let mut crashed = refused_by("exceeded quota: team");
     crashed.job = failed("exit code 1");
     step(&mut version, &crashed, 10);
-    assert_eq!(condition(&version, types::DATA_VALID).1, reasons::CHILD_REFUSED);
+    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::ChildRefused);
     assert_eq!(attempt(&version).attempt, 1);
     crashed.obstacle = None;
     assert_eq!(
@@ -701,7 +695,7 @@ fn a_version_that_waits_for_its_turn_says_how_many_are_before_it() {
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(60)));
     assert_eq!(
         condition(&version, types::READY),
-        ("False", reasons::QUEUED, "3 versions before it in this namespace")
+        ("False", Reason::Queued, "3 versions before it in this namespace")
     );
     assert_eq!(condition(&version, types::STALLED).0, "False");
     assert!(step(&mut version, &world(), 60).start.is_some());
@@ -718,10 +712,10 @@ fn a_program_that_needs_too_much_memory_keeps_that_reason() {
     step(&mut version, &killed, 10);
     step(&mut version, &killed, 20);
     let (_, reason, message) = condition(&version, types::STALLED);
-    assert_eq!(reason, reasons::OUT_OF_MEMORY);
+    assert_eq!(reason, Reason::OutOfMemory);
     assert!(message.contains("limit 2Gi"), "{message}");
     assert_eq!(step(&mut version, &world(), 9999).start, None);
-    assert_eq!(condition(&version, types::STALLED).1, reasons::OUT_OF_MEMORY);
+    assert_eq!(condition(&version, types::STALLED).1, Reason::OutOfMemory);
 }
 
 #[test]
@@ -737,7 +731,7 @@ fn a_result_that_its_artifact_contradicts_never_passes_a_gate() {
         Some(2)
     );
     step(&mut version, &forged, 30);
-    assert_eq!(condition(&version, types::TRAINED).1, reasons::RESULT_MISMATCH);
+    assert_eq!(condition(&version, types::TRAINED).1, Reason::ResultMismatch);
     assert_eq!(condition(&version, types::GATES_PASSED).0, "Unknown");
     assert_eq!(role(&version), Role::Rejected);
     assert_eq!(version.status.as_ref().unwrap().bundle, None);
@@ -758,7 +752,7 @@ fn a_foreign_object_of_a_jobs_name_stalls_and_spends_no_attempt() {
         "it is tried again"
     );
     let (status, reason, message) = condition(&version, types::STALLED);
-    assert_eq!((status, reason), ("True", reasons::NAME_TAKEN));
+    assert_eq!((status, reason), ("True", Reason::NameTaken));
     assert!(
         message.contains("Job heart-1-snapshot-0a1b2c3d exists and does not belong to this version"),
         "{message}"
@@ -783,15 +777,15 @@ fn a_failed_gate_is_rejected_and_says_by_how_much() {
     assert_eq!(condition(&version, types::TRAINED).0, "True", "a bundle was made");
     assert_eq!(
         condition(&version, types::GATES_PASSED),
-        ("False", reasons::GATE_FAILED, words)
+        ("False", Reason::GateFailed, words)
     );
     assert_eq!(
         condition(&version, types::STALLED),
-        ("True", reasons::GATE_FAILED, words)
+        ("True", Reason::GateFailed, words)
     );
     assert_eq!(
         condition(&version, types::READY),
-        ("False", reasons::GATE_FAILED, words)
+        ("False", Reason::GateFailed, words)
     );
     assert_eq!(role(&version), Role::Rejected);
     assert_eq!(
@@ -823,7 +817,7 @@ fn a_result_that_contradicts_itself_is_not_believed() {
     let mut strange = fitted("0.9", true);
     strange.verdict = Outcome::GatesFailed;
     step(&mut version, &with_job(JobSeen::Finished(Box::new(strange))), 20);
-    assert_eq!(condition(&version, types::TRAINED).1, reasons::JOB_FAILED);
+    assert_eq!(condition(&version, types::TRAINED).1, Reason::JobFailed);
     assert_eq!(version.status.as_ref().unwrap().bundle, None);
 }
 
@@ -852,7 +846,7 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
             "False",
         ),
         (
-            ServingSeen::RollingOut(reasons::ROLLOUT_IN_PROGRESS, "0/2".into()),
+            ServingSeen::RollingOut(Reason::RolloutInProgress, "0/2".into()),
             Role::Candidate,
             "False",
             "False",
@@ -860,7 +854,7 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
             "False",
         ),
         (
-            ServingSeen::Stuck(reasons::ARTIFACT_INVALID, "model.json".into()),
+            ServingSeen::Stuck(StuckReason::ArtifactInvalid, "model.json".into()),
             Role::Candidate,
             "False",
             "False",
@@ -872,7 +866,7 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
         (
             live(
                 true,
-                Settling::Working(reasons::ROLLOUT_IN_PROGRESS, String::new()),
+                Settling::Working(WorkingReason::RolloutInProgress, String::new()),
             ),
             Role::Live,
             "True",
@@ -881,7 +875,7 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
             "False",
         ),
         (
-            live(true, Settling::Stuck(reasons::NAME_TAKEN, String::new())),
+            live(true, Settling::Stuck(StuckReason::NameTaken, String::new())),
             Role::Live,
             "True",
             "False",
@@ -929,7 +923,7 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
             "False",
         ),
         (
-            ServingSeen::NotPromoted(reasons::PROMOTION_REJECTED, "by alice".into()),
+            ServingSeen::NotPromoted(Reason::PromotionRejected, "by alice".into()),
             Role::Candidate,
             "False",
             "True",
@@ -1110,7 +1104,7 @@ fn a_version_of_frozen_rows_records_the_files_that_they_came_from() {
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
     assert_eq!(
         condition(&version, types::DATA_VALID).1,
-        reasons::LEDGER_UNAVAILABLE
+        Reason::LedgerUnavailable
     );
     let there = World {
         snapshot: frozen_rows(),
@@ -1154,7 +1148,7 @@ fn frozen_rows_are_fitted_without_being_read_again() {
         condition(&version, types::DATA_VALID),
         (
             "True",
-            reasons::DATA_ACCEPTED,
+            Reason::DataAccepted,
             "frozen rows sha256:070707070707, accepted with the plan of retrain-heart-0a1b2c3d"
         )
     );
@@ -1178,7 +1172,7 @@ fn a_version_that_is_worse_than_the_champion_or_was_not_compared_has_not_passed(
         condition(&good, types::GATES_PASSED),
         (
             "True",
-            reasons::ALL_GATES_PASSED,
+            Reason::AllGatesPassed,
             "F1 0.8151, atLeast 0.75; F1 -0.0142, notWorseThan heart-0 by 0.03 on all rows"
         )
     );
@@ -1238,17 +1232,17 @@ fn a_given_bundle_needs_no_job_and_takes_its_threshold_from_the_spec() {
     assert_eq!(status.threshold, Some("0.35".parse().unwrap()));
     assert_eq!(
         condition(&version, types::DATA_VALID),
-        ("True", reasons::NO_TRAINING, "a bundle is given; no data is read")
+        ("True", Reason::NoTraining, "a bundle is given; no data is read")
     );
     assert_eq!(
         condition(&version, types::TRAINED),
         (
             "True",
-            reasons::ARTIFACT_FOUND,
+            Reason::ArtifactFound,
             "bundle sha256:090909090909 is in the store"
         )
     );
-    assert_eq!(condition(&version, types::GATES_PASSED).1, reasons::NO_GATES);
+    assert_eq!(condition(&version, types::GATES_PASSED).1, Reason::NoGates);
     assert_eq!(role(&version), Role::Candidate);
 }
 
@@ -1271,7 +1265,7 @@ fn a_given_bundle_that_the_store_lacks_is_waited_for_less_and_less_often() {
         condition(&version, types::TRAINED),
         (
             "False",
-            reasons::ARTIFACT_MISSING,
+            Reason::ArtifactMissing,
             "the store has no bundle; the version waits for it"
         )
     );
@@ -1284,7 +1278,7 @@ fn a_given_bundle_that_the_store_lacks_is_waited_for_less_and_less_often() {
     };
     let decision = step(&mut version, &away, second);
     assert_eq!(decision.again_after_seconds, Some(10));
-    assert_eq!(condition(&version, types::TRAINED).1, reasons::LEDGER_UNAVAILABLE);
+    assert_eq!(condition(&version, types::TRAINED).1, Reason::LedgerUnavailable);
 }
 
 // === properties ===
@@ -1319,7 +1313,7 @@ fn any_job() -> impl Strategy<Value = JobSeen> {
         Just(JobSeen::Starting),
         Just(JobSeen::Running),
         Just(JobSeen::Hindered(Hindrance::new(
-            Cause::ImagePull,
+            Cause::ImagePullFailed,
             "ErrImagePull"
         ))),
         Just(JobSeen::Interrupted(Hindrance::new(Cause::Disrupted, "Evicted"))),
@@ -1335,16 +1329,19 @@ fn any_job() -> impl Strategy<Value = JobSeen> {
 fn any_serving() -> impl Strategy<Value = ServingSeen> {
     let rest = prop_oneof![
         Just(Settling::Done),
-        Just(Settling::Working(reasons::ROLLOUT_IN_PROGRESS, "1 of 2".into())),
-        Just(Settling::Stuck(reasons::NAME_TAKEN, "Service heart".into())),
+        Just(Settling::Working(
+            WorkingReason::RolloutInProgress,
+            "1 of 2".into()
+        )),
+        Just(Settling::Stuck(StuckReason::NameTaken, "Service heart".into())),
     ];
     prop_oneof![
         Just(ServingSeen::NotYet),
         Just(ServingSeen::RollingOut(
-            reasons::ROLLOUT_IN_PROGRESS,
+            Reason::RolloutInProgress,
             "1 of 2".into()
         )),
-        Just(ServingSeen::Stuck(reasons::ROLLOUT_STUCK, "0 of 2".into())),
+        Just(ServingSeen::Stuck(StuckReason::RolloutStuck, "0 of 2".into())),
         (any::<bool>(), rest).prop_map(|(enough, rest)| ServingSeen::Live {
             enough,
             pods: "2/2 Pods".into(),
@@ -1356,7 +1353,7 @@ fn any_serving() -> impl Strategy<Value = ServingSeen> {
         Just(ServingSeen::AwaitingPromotion("promote-heart-1".into())),
         Just(ServingSeen::Held("left by rollback".into())),
         Just(ServingSeen::NotPromoted(
-            reasons::PROMOTION_REJECTED,
+            Reason::PromotionRejected,
             "by alice".into()
         )),
     ]
