@@ -18,7 +18,7 @@
     reason = "printer columns repeat their keys, a column each"
 )]
 
-pub mod conditions;
+mod conditions;
 mod drift_report;
 mod model;
 mod model_version;
@@ -26,6 +26,7 @@ mod network;
 mod remediation_action;
 mod schema;
 
+pub use conditions::ConditionType;
 pub use drift_report::{
     AsideRows, DriftReport, DriftReportSpec, DriftReportStatus, DriftedFeature, IncarnationCounts,
     ReportProposal,

@@ -12,11 +12,11 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{Api, Client, ResourceExt as _, api::PostParams, runtime::reflector::Store};
 use modelward_core::{
     children::{Judgement, Memory},
-    conditions,
+    conditions::{self, Status},
     drift::DriftingModels,
     upgrade::{ModelSeen, Turn, turn},
 };
-use modelward_crds::{DriftReport, Model, conditions::types};
+use modelward_crds::{ConditionType, DriftReport, Model};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -333,8 +333,8 @@ fn seen(model: &Model) -> Option<ModelSeen> {
         key: key_of(model),
         configuration: rollout.configuration.clone(),
         settled: rollout.settled,
-        ready: conditions::find(&status.conditions, types::READY)
-            .is_some_and(|ready| ready.status != "False"),
-        stalled: conditions::is_true(&status.conditions, types::STALLED),
+        ready: conditions::find(&status.conditions, ConditionType::Ready)
+            .is_some_and(|ready| conditions::status(ready) != Status::False),
+        stalled: conditions::is_true(&status.conditions, ConditionType::Stalled),
     })
 }

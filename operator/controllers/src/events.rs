@@ -15,8 +15,11 @@ use kube::{
     api::{ObjectMeta, PostParams},
     runtime::events::EventType,
 };
-use modelward_core::{conditions, reason::Reason};
-use modelward_crds::conditions::types;
+use modelward_core::{
+    conditions::{self, Status},
+    reason::Reason,
+};
+use modelward_crds::ConditionType;
 
 use crate::{Context, Error, ledger::chain};
 
@@ -40,14 +43,20 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
 ) {
     let about = object.object_ref(&());
     // Reconciling and Stalled follow from Ready, which says the same in the same words.
-    let summaries = [types::RECONCILING, types::STALLED];
+    let summaries = [ConditionType::Reconciling, ConditionType::Stalled];
     for condition in conditions::worth_an_event(old, new, &summaries) {
-        let Some(reason) = conditions::reason(condition) else {
+        let (Some(kind), Some(reason)) = (ConditionType::of(&condition.type_), conditions::reason(condition))
+        else {
             continue;
         };
-        let in_the_way = [types::ALTERED, types::CONTESTED, types::PROPOSAL_REFUSED];
-        let bad = condition.status == "False" && conditions::is_true(new, types::STALLED)
-            || in_the_way.contains(&condition.type_.as_str());
+        let in_the_way = [
+            ConditionType::Altered,
+            ConditionType::Contested,
+            ConditionType::ProposalRefused,
+        ];
+        let bad = conditions::status(condition) == Status::False
+            && conditions::is_true(new, ConditionType::Stalled)
+            || in_the_way.contains(&kind);
         let type_ = if bad {
             EventType::Warning
         } else {

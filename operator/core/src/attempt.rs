@@ -15,11 +15,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use modelward_crds::{ArtifactStatus, AttemptStatus, SourceStatus, ViolationStatus};
+use modelward_crds::{ArtifactStatus, AttemptStatus, ConditionType, SourceStatus, ViolationStatus};
 use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 
 use crate::{
-    conditions::{self, Verdict},
+    conditions::{self, Status, Verdict},
     name_hash,
     pods::{Cause, Hindrance},
     queue::Wait,
@@ -151,7 +151,7 @@ pub struct Asking<'a> {
     /// The stage.
     pub stage: JobStage,
     /// Type of the condition that tells how the stage stands.
-    pub kind: &'static str,
+    pub kind: ConditionType,
     /// That condition as it is written.
     pub before: Option<&'a Condition>,
     /// The Job that the attempt under way names.
@@ -621,7 +621,7 @@ impl Asking<'_> {
             .before
             .and_then(|before| Some((failure(&before.reason)?, before)));
         match before {
-            Some((reason, before)) if before.status == "False" => {
+            Some((reason, before)) if conditions::status(before) == Status::False => {
                 Verdict::fails(fresh.kind, reason, before.message.clone())
             }
             Some((reason, before)) => Verdict::unknown(fresh.kind, reason, before.message.clone()),

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use modelward_crds::{ConditionType, wire::words};
+
 use crate::reason::Reason;
 
 /// What a condition should say; [`merge`] turns it into one with times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Type of the condition, one of [`modelward_crds::conditions::types`].
-    pub kind: &'static str,
+    /// Type of the condition.
+    pub kind: ConditionType,
     /// Whether it holds.
     pub status: Status,
     /// Why, in CamelCase: one of the words of the API.
@@ -18,38 +20,26 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// The three values of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// It holds.
-    True,
-    /// It does not hold.
-    False,
-    /// It is not known.
-    Unknown,
+words! {
+    /// The three values of a condition.
+    pub enum Status {
+        /// It holds.
+        True,
+        /// It does not hold.
+        False,
+        /// It is not known.
+        Unknown,
+    }
 }
 
 /// Messages of conditions are cut here: Kubernetes takes 32768 characters, too many to read.
 const MESSAGE_LIMIT: usize = 1024;
 
-// === impl Status ===
-
-impl Status {
-    /// The value as Kubernetes writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
 // === impl Verdict ===
 
 impl Verdict {
     /// A condition that holds.
-    pub fn holds(kind: &'static str, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+    pub fn holds(kind: ConditionType, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
             status: Status::True,
@@ -59,7 +49,7 @@ impl Verdict {
     }
 
     /// A condition that does not hold.
-    pub fn fails(kind: &'static str, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+    pub fn fails(kind: ConditionType, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
             status: Status::False,
@@ -69,7 +59,7 @@ impl Verdict {
     }
 
     /// A condition of which nothing is known.
-    pub fn unknown(kind: &'static str, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+    pub fn unknown(kind: ConditionType, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
             status: Status::Unknown,
@@ -91,7 +81,7 @@ pub fn merge(
     let merged = |verdict: &Verdict| {
         let before = find(old, verdict.kind).filter(|before| before.status == verdict.status.as_str());
         Condition {
-            type_: verdict.kind.to_owned(),
+            type_: verdict.kind.to_string(),
             status: verdict.status.as_str().to_owned(),
             reason: verdict.reason.as_str().to_owned(),
             message: verdict.message.chars().take(MESSAGE_LIMIT).collect(),
@@ -106,8 +96,15 @@ pub fn merge(
 }
 
 /// The condition of this type.
-pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|condition| condition.type_ == kind)
+pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == kind.as_str())
+}
+
+/// Whether a condition holds. A text that is none of the three values reads as unknown.
+pub fn status(condition: &Condition) -> Status {
+    Status::of(&condition.status).unwrap_or(Status::Unknown)
 }
 
 /// The reason of a condition, where this release knows it.
@@ -116,8 +113,8 @@ pub fn reason(condition: &Condition) -> Option<Reason> {
 }
 
 /// Whether the condition of this type is True.
-pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
-    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
+    find(conditions, kind).is_some_and(|condition| status(condition) == Status::True)
 }
 
 /// Conditions whose status or reason is not what it was: each is worth an Event.
@@ -126,24 +123,33 @@ pub fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition
         before.status == after.status && before.reason == after.reason
     };
     new.iter()
-        .filter(|after| !find(old, &after.type_).is_some_and(|before| same(before, after)))
+        .filter(|after| !former(old, after).is_some_and(|before| same(before, after)))
         .collect()
+}
+
+/// The condition of the same type among these.
+fn former<'a>(old: &'a [Condition], condition: &Condition) -> Option<&'a Condition> {
+    old.iter().find(|before| before.type_ == condition.type_)
 }
 
 /// The changed conditions that a person wants to know of, without those of these types.
 ///
 /// A condition that starts as Unknown, or as waiting, says only that nothing has happened yet. Of several conditions that change for the same
 /// reason and in the same words, the first one says it all.
-pub fn worth_an_event<'a>(old: &[Condition], new: &'a [Condition], without: &[&str]) -> Vec<&'a Condition> {
+pub fn worth_an_event<'a>(
+    old: &[Condition],
+    new: &'a [Condition],
+    without: &[ConditionType],
+) -> Vec<&'a Condition> {
     let mut worth = Vec::<&Condition>::new();
     for after in changed(old, new) {
-        let idle =
-            after.status == "Unknown" || matches!(reason(after), Some(Reason::Waiting | Reason::Pending));
-        let starts_idle = idle && find(old, &after.type_).is_none();
+        let idle = status(after) == Status::Unknown
+            || matches!(reason(after), Some(Reason::Waiting | Reason::Pending));
+        let starts_idle = idle && former(old, after).is_none();
         let said = worth
             .iter()
             .any(|before| before.reason == after.reason && before.message == after.message);
-        if !starts_idle && !said && !without.contains(&after.type_.as_str()) {
+        if !starts_idle && !said && !without.iter().any(|kind| kind.as_str() == after.type_) {
             worth.push(after);
         }
     }
@@ -167,13 +173,13 @@ mod tests {
     fn the_transition_time_moves_only_where_the_status_flips() {
         let first = merge(
             &[],
-            &[Verdict::fails("Ready", Reason::Pending, "")],
+            &[Verdict::fails(ConditionType::Ready, Reason::Pending, "")],
             Some(1),
             at(10),
         );
         let reworded = merge(
             &first,
-            &[Verdict::fails("Ready", Reason::Waiting, "for data")],
+            &[Verdict::fails(ConditionType::Ready, Reason::Waiting, "for data")],
             Some(2),
             at(20),
         );
@@ -181,7 +187,7 @@ mod tests {
         assert_eq!(reworded[0].observed_generation, Some(2));
         let flipped = merge(
             &reworded,
-            &[Verdict::holds("Ready", Reason::Serving, "")],
+            &[Verdict::holds(ConditionType::Ready, Reason::Serving, "")],
             Some(2),
             at(30),
         );
@@ -190,7 +196,7 @@ mod tests {
 
     #[test]
     fn merging_the_same_verdict_again_changes_nothing() {
-        let verdicts = [Verdict::holds("Ready", Reason::Serving, "2 Pods")];
+        let verdicts = [Verdict::holds(ConditionType::Ready, Reason::Serving, "2 Pods")];
         let first = merge(&[], &verdicts, Some(1), at(10));
         assert_eq!(merge(&first, &verdicts, Some(1), at(99)), first);
     }
@@ -198,7 +204,7 @@ mod tests {
     #[test]
     fn a_condition_that_starts_as_unknown_is_no_event_and_one_that_becomes_unknown_is() {
         let waiting = [Verdict::unknown(
-            "Trained",
+            ConditionType::Trained,
             Reason::Waiting,
             "the data is not accepted yet",
         )];
@@ -206,13 +212,17 @@ mod tests {
         assert!(worth_an_event(&[], &first, &[]).is_empty());
         let trained = merge(
             &first,
-            &[Verdict::holds("Trained", Reason::BundlePublished, "")],
+            &[Verdict::holds(
+                ConditionType::Trained,
+                Reason::BundlePublished,
+                "",
+            )],
             Some(1),
             at(20),
         );
         let lost = merge(
             &trained,
-            &[Verdict::unknown("Trained", Reason::ResultLost, "")],
+            &[Verdict::unknown(ConditionType::Trained, Reason::ResultLost, "")],
             Some(1),
             at(30),
         );
@@ -222,12 +232,16 @@ mod tests {
     #[test]
     fn conditions_that_change_for_one_reason_in_one_sentence_are_one_event() {
         let rejected = [
-            Verdict::fails("DataValid", Reason::DataInvalid, "column num is missing"),
-            Verdict::fails("Ready", Reason::DataInvalid, "column num is missing"),
-            Verdict::holds("Stalled", Reason::DataInvalid, "it cannot go on"),
+            Verdict::fails(
+                ConditionType::DataValid,
+                Reason::DataInvalid,
+                "column num is missing",
+            ),
+            Verdict::fails(ConditionType::Ready, Reason::DataInvalid, "column num is missing"),
+            Verdict::holds(ConditionType::Stalled, Reason::DataInvalid, "it cannot go on"),
         ];
         let new = merge(&[], &rejected, Some(1), at(10));
-        let worth = worth_an_event(&[], &new, &["Stalled"]);
+        let worth = worth_an_event(&[], &new, &[ConditionType::Stalled]);
         assert_eq!(
             worth
                 .iter()
@@ -241,13 +255,13 @@ mod tests {
     fn a_new_message_alone_is_no_event() {
         let old = merge(
             &[],
-            &[Verdict::holds("Ready", Reason::Serving, "1 Pod")],
+            &[Verdict::holds(ConditionType::Ready, Reason::Serving, "1 Pod")],
             Some(1),
             at(10),
         );
         let new = merge(
             &old,
-            &[Verdict::holds("Ready", Reason::Serving, "2 Pods")],
+            &[Verdict::holds(ConditionType::Ready, Reason::Serving, "2 Pods")],
             Some(1),
             at(20),
         );

@@ -18,15 +18,15 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    ActionType, ChildReference, Hold, Model, ModelStatus, ModelVersion, Proposal, RemediationAction, Role,
-    RolloutStatus, RouteStatus, RoutedVersion, ServedRecord, ServingSpec, conditions::types,
+    ActionType, ChildReference, ConditionType, Hold, Model, ModelStatus, ModelVersion, Proposal,
+    RemediationAction, Role, RolloutStatus, RouteStatus, RoutedVersion, ServedRecord, ServingSpec,
 };
 use modelward_wire::{Decimal, Digest};
 
 use crate::{
     action::{has_ended, promotion_name, rollback_name},
     children::in_words,
-    conditions::{self, Verdict},
+    conditions::{self, Status, Verdict},
     drift::remember,
     order::Place,
     reason::{Reason, StuckReason, WorkingReason},
@@ -336,26 +336,32 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     record_serving(&mut status, world, &rollout, serve.as_ref(), now);
     let mut verdicts = verdicts(&status, &rollout, world, serve.as_ref());
     if model.spec.paused && serve.is_some() {
-        let ready = verdicts.iter_mut().filter(|verdict| verdict.kind == types::READY);
+        let ready = verdicts
+            .iter_mut()
+            .filter(|verdict| verdict.kind == ConditionType::Ready);
         ready.for_each(|ready| ready.message.push_str("; the model is paused"));
     }
     verdicts.extend(notices(world.made.as_ref()));
     let mut merged = conditions::merge(&status.conditions, &verdicts, generation, now);
     if world.made.is_none() {
-        let notices = [types::ALTERED, types::CONTESTED, types::UPGRADE_HELD];
+        let notices = [
+            ConditionType::Altered,
+            ConditionType::Contested,
+            ConditionType::UpgradeHeld,
+        ];
         merged.extend(
             notices
                 .iter()
-                .filter_map(|kind| conditions::find(&status.conditions, kind).cloned()),
+                .filter_map(|kind| conditions::find(&status.conditions, *kind).cloned()),
         );
     }
     if let Some(proposed) = &propose {
         let refused = world.unproposed.as_ref().map(|words| {
             let message = format!("{} cannot be made: {words}", proposed.name);
-            Verdict::holds(types::PROPOSAL_REFUSED, Reason::ChildRefused, message)
+            Verdict::holds(ConditionType::ProposalRefused, Reason::ChildRefused, message)
         });
         // As long as it has not been tried again, it is as it was.
-        let known = || conditions::find(&status.conditions, types::PROPOSAL_REFUSED).cloned();
+        let known = || conditions::find(&status.conditions, ConditionType::ProposalRefused).cloned();
         merged.extend(match refused {
             Some(refused) => conditions::merge(&status.conditions, &[refused], generation, now),
             None => known().into_iter().collect(),
@@ -364,7 +370,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     status.observed_generation = generation;
     status.conditions = merged;
     if let Some(rollout) = &mut status.rollout {
-        rollout.settled |= matches!(conditions::find(&status.conditions, types::READY), Some(ready) if ready.status != "False");
+        rollout.settled |= matches!(conditions::find(&status.conditions, ConditionType::Ready), Some(ready) if conditions::status(ready) != Status::False);
     }
     let again = match rollout {
         Rollout::Unanswered { until, .. } => Some(until),
@@ -398,11 +404,11 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     let uid = version.metadata.uid.as_deref().unwrap_or_default();
     let routed = status.routes.iter().any(|route| route.uid == uid);
     let serves = status.serving.is_some() && status.history.first().is_some_and(|record| record.uid == uid);
-    let ready = conditions::find(&status.conditions, types::READY);
+    let ready = conditions::find(&status.conditions, ConditionType::Ready);
     let (reason, message) = ready
         .map(|ready| (conditions::reason(ready), ready.message.clone()))
         .unwrap_or_default();
-    let stalled = conditions::is_true(&status.conditions, types::STALLED);
+    let stalled = conditions::is_true(&status.conditions, ConditionType::Stalled);
     match (routed, serves) {
         (true, true) => ServingSeen::Live {
             enough: status.ready_pods.unwrap_or(0) >= least(&version.spec.serving)
@@ -410,7 +416,7 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
             pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
             rest: match ready {
                 _ if stalled => Settling::Stuck(stuck_reason(reason), message),
-                Some(ready) if ready.status == "True" => Settling::Done,
+                Some(ready) if conditions::status(ready) == Status::True => Settling::Done,
                 _ => Settling::Working(working_reason(reason), message),
             },
         },
@@ -485,7 +491,8 @@ pub fn promotion_seen(
             );
             return ServingSeen::NotPromoted(Reason::PromotionEnded, message);
         }
-        let refused = status.and_then(|status| conditions::find(&status.conditions, types::PROPOSAL_REFUSED));
+        let refused =
+            status.and_then(|status| conditions::find(&status.conditions, ConditionType::ProposalRefused));
         return ServingSeen::AwaitingPromotion(match refused {
             Some(refused) => refused.message.clone(),
             None => "its promotion is being proposed".to_owned(),
@@ -496,7 +503,7 @@ pub fn promotion_seen(
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    let succeeded = conditions::find(conditions, types::SUCCEEDED);
+    let succeeded = conditions::find(conditions, ConditionType::Succeeded);
     let (why, words) = succeeded
         .map(|condition| (condition.reason.as_str(), condition.message.as_str()))
         .unwrap_or_default();
@@ -512,7 +519,7 @@ pub fn promotion_seen(
 fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVersion]) -> Option<&'a str> {
     let passed = |version: &&ModelVersion| {
         let status = version.status.as_ref();
-        status.is_some_and(|status| conditions::is_true(&status.conditions, types::GATES_PASSED))
+        status.is_some_and(|status| conditions::is_true(&status.conditions, ConditionType::GatesPassed))
             && version.metadata.deletion_timestamp.is_none()
     };
     let newest = versions
@@ -549,20 +556,20 @@ pub fn reroute(
     let generation = model.metadata.generation;
     let rollout = Rollout::Underway("the Deployment is being changed".to_owned());
     let mut verdicts = verdicts(&status, &rollout, &World::default(), None);
-    verdicts.retain(|verdict| verdict.kind != types::AVAILABLE);
-    let kept = |kinds: &[&str]| -> Vec<_> {
+    verdicts.retain(|verdict| verdict.kind != ConditionType::Available);
+    let kept = |kinds: &[ConditionType]| -> Vec<_> {
         kinds
             .iter()
-            .filter_map(|kind| conditions::find(&status.conditions, kind).cloned())
+            .filter_map(|kind| conditions::find(&status.conditions, *kind).cloned())
             .collect()
     };
     let (available, notices) = (
-        kept(&[types::AVAILABLE]),
+        kept(&[ConditionType::Available]),
         kept(&[
-            types::ALTERED,
-            types::CONTESTED,
-            types::UPGRADE_HELD,
-            types::PROPOSAL_REFUSED,
+            ConditionType::Altered,
+            ConditionType::Contested,
+            ConditionType::UpgradeHeld,
+            ConditionType::ProposalRefused,
         ]),
     );
     let others = conditions::merge(&status.conditions, &verdicts, generation, now);
@@ -575,13 +582,14 @@ pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
     let Some(status) = model.status.as_ref().filter(|status| status.routes == routes) else {
         return RolloutSeen::OtherRoutes;
     };
-    let ready = conditions::find(&status.conditions, types::READY);
+    let ready = conditions::find(&status.conditions, ConditionType::Ready);
     let (reason, message) = ready
         .map(|ready| (conditions::reason(ready), ready.message.clone()))
         .unwrap_or_default();
-    if conditions::is_true(&status.conditions, types::STALLED) {
+    if conditions::is_true(&status.conditions, ConditionType::Stalled) {
         RolloutSeen::Stuck(stuck_reason(reason), message)
-    } else if already_answers(status) && ready.is_some_and(|ready| ready.status != "False") {
+    } else if already_answers(status) && ready.is_some_and(|ready| conditions::status(ready) != Status::False)
+    {
         // Unknown: every Pod is ready by its own probes, and the operator's network does not reach the Service.
         RolloutSeen::Answers
     } else {
@@ -822,7 +830,7 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
 
 /// Whether a version has passed, nothing ever served, and the first one is approved too.
 fn awaits_approval(status: &ModelStatus) -> bool {
-    let ready = conditions::find(&status.conditions, types::READY);
+    let ready = conditions::find(&status.conditions, ConditionType::Ready);
     ready.is_some_and(|ready| conditions::reason(ready) == Some(Reason::AwaitingPromotion))
 }
 
@@ -966,11 +974,13 @@ fn through_the_service(
         }
         Answer::NotAsked => {
             // After a start of the operator what was known of these routes holds until the Service was asked.
-            let ready = conditions::find(&status.conditions, types::READY);
+            let ready = conditions::find(&status.conditions, ConditionType::Ready);
             let same = status.serving_routes == Some(expected);
             return match ready.filter(|_| same && already_answers(status)) {
-                Some(ready) if ready.status == "True" => Rollout::Complete { available, wanted },
-                Some(ready) if ready.status == "Unknown" => Rollout::Untried {
+                Some(ready) if conditions::status(ready) == Status::True => {
+                    Rollout::Complete { available, wanted }
+                }
+                Some(ready) if conditions::status(ready) == Status::Unknown => Rollout::Untried {
                     available,
                     wanted,
                     words: "it was not asked since the operator was started".to_owned(),
@@ -994,8 +1004,8 @@ fn through_the_service(
     };
     let words = format!("{available}/{wanted} Pods are ready, and {words}");
     // It takes a moment until the cluster's network knows the Pods of a new rollout.
-    let unanswered = conditions::find(&status.conditions, types::AVAILABLE)
-        .filter(|available| available.status != "True")
+    let unanswered = conditions::find(&status.conditions, ConditionType::Available)
+        .filter(|available| conditions::status(available) != Status::True)
         .map_or(now, |available| available.last_transition_time.0);
     let since = status
         .rollout
@@ -1064,7 +1074,7 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
         } else {
             Reason::ChangedRepeatedly
         };
-        notices.push(Verdict::holds(types::ALTERED, reason, words.join("; ")));
+        notices.push(Verdict::holds(ConditionType::Altered, reason, words.join("; ")));
     }
     if let Some(first) = made.rivals.first() {
         let reason = match first {
@@ -1072,7 +1082,7 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
             Rival::Budget(_) => Reason::SecondDisruptionBudget,
         };
         let words: Vec<_> = made.rivals.iter().map(rival_words).collect();
-        notices.push(Verdict::holds(types::CONTESTED, reason, words.join("; ")));
+        notices.push(Verdict::holds(ConditionType::Contested, reason, words.join("; ")));
     }
     let held = match &made.turn {
         Turn::Now => None,
@@ -1088,7 +1098,7 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
             ),
         )),
     };
-    notices.extend(held.map(|(reason, words)| Verdict::holds(types::UPGRADE_HELD, reason, words)));
+    notices.extend(held.map(|(reason, words)| Verdict::holds(ConditionType::UpgradeHeld, reason, words)));
     notices
 }
 
@@ -1179,7 +1189,7 @@ fn unreached(words: &str) -> String {
 
 /// Whether requests are answered: what came through the Service says so, and not what Pods say of themselves.
 fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Option<&Serve>) -> Verdict {
-    let kind = types::AVAILABLE;
+    let kind = ConditionType::Available;
     let expected = serve.map(|serve| serve.routes.digest());
     let answers = |digest: &Digest| Some(digest) == expected.as_ref();
     let Some(version) = &status.serving else {
@@ -1230,7 +1240,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
         Answer::Refused(words) => Verdict::fails(kind, Reason::NoAnswer, words.clone()),
         Answer::Unreachable(words) => Verdict::unknown(kind, Reason::NotReachable, unreached(words)),
         Answer::NotAsked => match conditions::find(&status.conditions, kind) {
-            Some(before) if before.status == "True" => holds(),
+            Some(before) if conditions::status(before) == Status::True => holds(),
             Some(before) if conditions::reason(before) == Some(Reason::NoAnswer) => {
                 Verdict::fails(kind, Reason::NoAnswer, before.message.clone())
             }
@@ -1316,14 +1326,14 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
     let untried = matches!(rollout, Rollout::Untried { .. });
     let working = !ready && !stalled && !untried && !matches!(rollout, Rollout::Nothing(_));
     let verdict = |kind, holds: bool| {
-        let message = if holds || kind == types::READY {
+        let message = if holds || kind == ConditionType::Ready {
             message.clone()
         } else {
             String::new()
         };
         if holds {
             Verdict::holds(kind, reason, message)
-        } else if untried && kind == types::READY {
+        } else if untried && kind == ConditionType::Ready {
             Verdict::unknown(kind, reason, message)
         } else {
             Verdict::fails(kind, reason, message)
@@ -1331,9 +1341,9 @@ fn verdicts(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Optio
     };
     vec![
         answering,
-        verdict(types::READY, ready),
-        verdict(types::RECONCILING, working),
-        verdict(types::STALLED, stalled),
+        verdict(ConditionType::Ready, ready),
+        verdict(ConditionType::Reconciling, working),
+        verdict(ConditionType::Stalled, stalled),
     ]
 }
 

@@ -15,8 +15,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use modelward_crds::{
-    ArtifactSource, ArtifactStatus, Family, Gate, GateStatus, MetricName, MetricStatus, ModelVersion,
-    ModelVersionStatus, Role, TrainingSource, conditions::types,
+    ArtifactSource, ArtifactStatus, ConditionType, Family, Gate, GateStatus, MetricName, MetricStatus,
+    ModelVersion, ModelVersionStatus, Role, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 
@@ -158,13 +158,17 @@ pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision
         // The API server takes none of these.
         (None, None) => {
             let words = "the spec names neither a training nor an artifact";
-            let nothing = Verdict::fails(types::TRAINED, Reason::SpecInvalid, words);
+            let nothing = Verdict::fails(ConditionType::Trained, Reason::SpecInvalid, words);
             (Stage::Recorded, Stage::Terminal(nothing))
         }
     };
     let gates = match &trained {
         Stage::Recorded => gates_verdict(source.training.as_ref(), &status),
-        _ => Verdict::unknown(types::GATES_PASSED, Reason::Waiting, "no model is trained yet"),
+        _ => Verdict::unknown(
+            ConditionType::GatesPassed,
+            Reason::Waiting,
+            "no model is trained yet",
+        ),
     };
     let (role, rest) = match (&data, &trained) {
         (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => serving_verdicts(
@@ -249,7 +253,7 @@ fn given_snapshot(
             step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
             if status.snapshot.is_none() {
                 let message = format!("the ledger cannot be asked for snapshot {digest}: {error}");
-                let verdict = Verdict::unknown(types::DATA_VALID, Reason::LedgerUnavailable, message);
+                let verdict = Verdict::unknown(ConditionType::DataValid, Reason::LedgerUnavailable, message);
                 return Some(Stage::Waiting(verdict));
             }
         }
@@ -293,7 +297,7 @@ fn fit_stage(
         Err(stage) => return stage,
     };
     attempt::finish(&mut status.fit_attempt);
-    let kind = types::TRAINED;
+    let kind = ConditionType::Trained;
     let fails = |gate: &modelward_wire::GateResult| !gate.passed;
     let stage = match (result.verdict, result.digest) {
         (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
@@ -337,7 +341,7 @@ fn given_stage(
         }
         BundleSeen::NotAsked => {
             let message = format!("bundle {} was not looked for yet", artifact.bundle);
-            return Stage::Waiting(Verdict::unknown(types::TRAINED, Reason::Waiting, message));
+            return Stage::Waiting(Verdict::unknown(ConditionType::Trained, Reason::Waiting, message));
         }
         BundleSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
@@ -345,7 +349,7 @@ fn given_stage(
                 "the ledger cannot be asked for bundle {}: {error}",
                 artifact.bundle
             );
-            let verdict = Verdict::unknown(types::TRAINED, Reason::LedgerUnavailable, message);
+            let verdict = Verdict::unknown(ConditionType::Trained, Reason::LedgerUnavailable, message);
             return Stage::Waiting(verdict);
         }
         BundleSeen::Absent(what) => (
@@ -354,19 +358,20 @@ fn given_stage(
         ),
     };
     // The longer it has been away, the less often it is asked for.
-    let missing = find(version, types::TRAINED).filter(|before| conditions::reason(before) == Some(reason));
+    let missing =
+        find(version, ConditionType::Trained).filter(|before| conditions::reason(before) == Some(reason));
     let waited = missing.map_or(0, |before| {
         now.as_second() - before.last_transition_time.0.as_second()
     });
     let pause = waited.clamp(BUNDLE_RETRY_SECONDS, BUNDLE_RETRY_MOST_SECONDS);
     step.again_after_seconds = Some(pause.unsigned_abs());
-    Stage::Waiting(Verdict::fails(types::TRAINED, reason, message))
+    Stage::Waiting(Verdict::fails(ConditionType::Trained, reason, message))
 }
 
 fn asking<'a>(version: &'a ModelVersion, stage: JobStage, world: &'a World, now: Timestamp) -> Asking<'a> {
     let kind = match stage {
-        JobStage::Snapshot => types::DATA_VALID,
-        JobStage::Fit => types::TRAINED,
+        JobStage::Snapshot => ConditionType::DataValid,
+        JobStage::Fit => ConditionType::Trained,
     };
     Asking {
         asker: asker(version),
@@ -379,12 +384,16 @@ fn asking<'a>(version: &'a ModelVersion, stage: JobStage, world: &'a World, now:
     }
 }
 
-fn find<'a>(version: &'a ModelVersion, kind: &str) -> Option<&'a Condition> {
+fn find(version: &ModelVersion, kind: ConditionType) -> Option<&Condition> {
     conditions::find(&version.status.as_ref()?.conditions, kind)
 }
 
 fn not_accepted() -> Verdict {
-    Verdict::unknown(types::TRAINED, Reason::Waiting, "the data is not accepted yet")
+    Verdict::unknown(
+        ConditionType::Trained,
+        Reason::Waiting,
+        "the data is not accepted yet",
+    )
 }
 
 fn bundle(digest: Digest) -> ArtifactStatus {
@@ -439,7 +448,7 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
 fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus) -> Verdict {
     let Some(training) = training else {
         let words = "a version of a given bundle has no gates of its own";
-        return Verdict::holds(types::GATES_PASSED, Reason::NoGates, words);
+        return Verdict::holds(ConditionType::GatesPassed, Reason::NoGates, words);
     };
     let reported = |gate: &&Gate| {
         let outcome = |outcome: &&GateStatus| outcome.metric == gate.metric;
@@ -475,9 +484,9 @@ fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus)
         } else {
             held.join("; ")
         };
-        return Verdict::holds(types::GATES_PASSED, Reason::AllGatesPassed, message);
+        return Verdict::holds(ConditionType::GatesPassed, Reason::AllGatesPassed, message);
     }
-    Verdict::fails(types::GATES_PASSED, Reason::GateFailed, failed.join("; "))
+    Verdict::fails(ConditionType::GatesPassed, Reason::GateFailed, failed.join("; "))
 }
 
 /// Whether an outcome is that of a comparison with a champion: its value is the lower bound of a difference.
@@ -503,7 +512,11 @@ fn gate_words(gate: &GateStatus) -> String {
 
 /// Role and the last four conditions of a version that has not passed its gates, by what keeps it.
 fn before_serving(stage: &Stage) -> (Role, Vec<Verdict>) {
-    let serving = Verdict::fails(types::SERVING, Reason::Waiting, "it has not passed its gates yet");
+    let serving = Verdict::fails(
+        ConditionType::Serving,
+        Reason::Waiting,
+        "it has not passed its gates yet",
+    );
     match stage {
         Stage::Terminal(why) => (Role::Rejected, rejected(why)),
         Stage::Blocked(why) => (Role::Pending, summary(serving, &Rest::Stalled(why))),
@@ -514,13 +527,13 @@ fn before_serving(stage: &Stage) -> (Role, Vec<Verdict>) {
 
 fn rejected(why: &Verdict) -> Vec<Verdict> {
     summary(
-        Verdict::fails(types::SERVING, why.reason, "it will not serve"),
+        Verdict::fails(ConditionType::Serving, why.reason, "it will not serve"),
         &Rest::Stalled(why),
     )
 }
 
 fn fails(reason: impl Into<Reason>, message: &str) -> Verdict {
-    Verdict::fails(types::SERVING, reason, message)
+    Verdict::fails(ConditionType::Serving, reason, message)
 }
 
 /// Role, and the conditions Serving, Ready, Reconciling and Stalled, of a version that passed its gates.
@@ -552,7 +565,7 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
         ServingSeen::Live { enough, pods, rest } => {
             let words = format!("{pods} answer");
             let verdict = if *enough {
-                Verdict::holds(types::SERVING, Reason::Serving, words)
+                Verdict::holds(ConditionType::Serving, Reason::Serving, words)
             } else {
                 match rest {
                     Settling::Working(
@@ -580,7 +593,7 @@ fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<V
             (Role::Live, summary)
         }
         ServingSeen::BeingReplaced(message) => {
-            let verdict = Verdict::holds(types::SERVING, Reason::Serving, message);
+            let verdict = Verdict::holds(ConditionType::Serving, Reason::Serving, message);
             (Role::Live, summary(verdict.clone(), &Rest::Done(&verdict)))
         }
         ServingSeen::Retired(message) => at_rest(Role::Retired, &fails(Reason::Retired, message)),
@@ -612,19 +625,19 @@ enum Rest<'a> {
 fn summary(serving: Verdict, rest: &Rest<'_>) -> Vec<Verdict> {
     let (ready, reconciling, stalled) = match rest {
         Rest::Done(why) => (
-            Verdict::holds(types::READY, why.reason, why.message.clone()),
-            Verdict::fails(types::RECONCILING, why.reason, ""),
-            Verdict::fails(types::STALLED, why.reason, ""),
+            Verdict::holds(ConditionType::Ready, why.reason, why.message.clone()),
+            Verdict::fails(ConditionType::Reconciling, why.reason, ""),
+            Verdict::fails(ConditionType::Stalled, why.reason, ""),
         ),
         Rest::Working(why) => (
-            Verdict::fails(types::READY, why.reason, why.message.clone()),
-            Verdict::holds(types::RECONCILING, why.reason, why.message.clone()),
-            Verdict::fails(types::STALLED, why.reason, ""),
+            Verdict::fails(ConditionType::Ready, why.reason, why.message.clone()),
+            Verdict::holds(ConditionType::Reconciling, why.reason, why.message.clone()),
+            Verdict::fails(ConditionType::Stalled, why.reason, ""),
         ),
         Rest::Stalled(why) => (
-            Verdict::fails(types::READY, why.reason, why.message.clone()),
-            Verdict::fails(types::RECONCILING, why.reason, ""),
-            Verdict::holds(types::STALLED, why.reason, why.message.clone()),
+            Verdict::fails(ConditionType::Ready, why.reason, why.message.clone()),
+            Verdict::fails(ConditionType::Reconciling, why.reason, ""),
+            Verdict::holds(ConditionType::Stalled, why.reason, why.message.clone()),
         ),
     };
     vec![serving, ready, reconciling, stalled]
@@ -633,7 +646,7 @@ fn summary(serving: Verdict, rest: &Rest<'_>) -> Vec<Verdict> {
 fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
     let Some(training) = &version.spec.source.training else {
         let words = "a bundle is given; no data is read";
-        return Verdict::holds(types::DATA_VALID, Reason::NoTraining, words);
+        return Verdict::holds(ConditionType::DataValid, Reason::NoTraining, words);
     };
     let digest = status.snapshot.as_ref().map(|snapshot| snapshot.digest.short());
     let digest = digest.unwrap_or_default();
@@ -649,7 +662,7 @@ fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict 
         (None, _, Some(rows)) => format!("{rows} rows, snapshot {digest}"),
         (None, _, None) => format!("snapshot {digest}"),
     };
-    Verdict::holds(types::DATA_VALID, Reason::DataAccepted, words)
+    Verdict::holds(ConditionType::DataValid, Reason::DataAccepted, words)
 }
 
 fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
@@ -657,12 +670,12 @@ fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdi
     let digest = digest.unwrap_or_default();
     if version.spec.source.training.is_none() {
         let words = format!("bundle {digest} is in the store");
-        return Verdict::holds(types::TRAINED, Reason::ArtifactFound, words);
+        return Verdict::holds(ConditionType::Trained, Reason::ArtifactFound, words);
     }
     let family = status.family.map_or("model", Family::as_str);
     let score = status.score.as_deref().unwrap_or("no score");
     let words = format!("{family}, {score}, bundle {digest}");
-    Verdict::holds(types::TRAINED, Reason::BundlePublished, words)
+    Verdict::holds(ConditionType::Trained, Reason::BundlePublished, words)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use kube::{
     core::ApiResource,
 };
 use modelward_crds::{
-    ActionType, DriftReport, Model, ModelVersion, RemediationAction,
+    ActionType, ConditionType, DriftReport, Model, ModelVersion, RemediationAction,
     annotations::{APPROVE, DECISION_PREFIX, REJECT},
     gate::{DECISIONS, RECORDS, STATUS, VERSIONS},
 };
@@ -450,7 +450,8 @@ pub async fn children(case: &mut Case) -> Result<()> {
         // An object of that name that is not ours stays, and the model says so: Pods that answer keep what they have.
         let stalled = case.house.all::<Model>().get("heart").await?;
         let conditions = stalled.status.map(|status| status.conditions).unwrap_or_default();
-        let says = found.data == content || story::says(&conditions, "Ready", "False", Some("NameTaken"));
+        let says = found.data == content
+            || story::says(&conditions, ConditionType::Ready, "False", Some("NameTaken"));
         case.tally
             .is("a foreign object in its place is seen", &says, &true);
     }
@@ -471,5 +472,5 @@ fn story_is_over(action: &RemediationAction) -> bool {
         .unwrap_or_default();
     ["True", "False"]
         .iter()
-        .any(|status| story::says(conditions, "Succeeded", status, None))
+        .any(|status| story::says(conditions, ConditionType::Succeeded, status, None))
 }

@@ -12,8 +12,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use modelward_crds::{
-    Model, ModelVersion, RemediationAction,
-    conditions::types,
+    ConditionType, Model, ModelVersion, RemediationAction,
     gate::{CHILDREN, IMITATIONS, NAMES, TOKENS},
     labels,
 };
@@ -75,7 +74,12 @@ pub async fn messages(case: &mut Case) -> Result<()> {
             .house
             .wait(name, "stalled", |version: &ModelVersion| {
                 version.status.as_ref().is_some_and(|status| {
-                    story::says(&status.conditions, types::STALLED, "True", Some("ResultMismatch"))
+                    story::says(
+                        &status.conditions,
+                        ConditionType::Stalled,
+                        "True",
+                        Some("ResultMismatch"),
+                    )
                 })
             })
             .await;

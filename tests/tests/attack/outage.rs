@@ -12,9 +12,8 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use modelward_crds::{
-    ActionType, ModelVersion, RemediationAction,
+    ActionType, ConditionType, ModelVersion, RemediationAction,
     annotations::{APPROVE, CREATED_BY, DECISION_PREFIX},
-    conditions::types,
     gate::{DECISIONS, STAMP_CHANGES, STAMP_DECISIONS, STAMP_MAKERS, STAMP_PROPOSERS, VERSIONS},
 };
 use modelward_kit::{chart::apply_gate, wait::until};
@@ -77,7 +76,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
         .house
         .wait(&name, "not enforced", |action: &RemediationAction| {
             action.status.as_ref().is_some_and(|status| {
-                story::says(&status.conditions, types::APPROVAL_ENFORCED, "False", None)
+                story::says(&status.conditions, ConditionType::ApprovalEnforced, "False", None)
             })
         })
         .await;

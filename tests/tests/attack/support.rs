@@ -7,7 +7,7 @@ use kube::{
     Client, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
 };
-use modelward_crds::{ActionType, Decision, ModelVersion, RemediationAction, annotations};
+use modelward_crds::{ActionType, ConditionType, Decision, ModelVersion, RemediationAction, annotations};
 use modelward_kit::apiserver::User;
 use modelward_trials::{
     house::{Effects, House},
@@ -183,10 +183,9 @@ impl Case {
             .await?;
         self.house
             .wait(action, "ended", |action: &RemediationAction| {
-                action
-                    .status
-                    .as_ref()
-                    .is_some_and(|status| story::says(&status.conditions, "Succeeded", "True", None))
+                action.status.as_ref().is_some_and(|status| {
+                    story::says(&status.conditions, ConditionType::Succeeded, "True", None)
+                })
             })
             .await?;
         Ok(())

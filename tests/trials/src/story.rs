@@ -8,9 +8,7 @@ use kube::{
     Client, ResourceExt as _,
     api::{Patch, PatchParams},
 };
-use modelward_crds::{
-    ActionType, Model, ModelVersion, RemediationAction, Role, annotations, conditions::types,
-};
+use modelward_crds::{ActionType, ConditionType, Model, ModelVersion, RemediationAction, Role, annotations};
 use modelward_kit::apiserver::User;
 use serde_json::json;
 
@@ -77,7 +75,7 @@ pub async fn lives(house: &House, version: &str) -> Result<ModelVersion> {
         .wait(version, "Live and Ready", |version: &ModelVersion| {
             let status = version.status.as_ref();
             status.and_then(|status| status.role) == Some(Role::Live)
-                && status.is_some_and(|status| says(&status.conditions, types::READY, "True", None))
+                && status.is_some_and(|status| says(&status.conditions, ConditionType::Ready, "True", None))
         })
         .await
 }
@@ -133,7 +131,7 @@ pub async fn planned(house: &House, name: &str) -> Result<RemediationAction> {
         .wait(name, "planned", |action: &RemediationAction| {
             let status = action.status.as_ref();
             status.is_some_and(|status| {
-                status.plan.is_some() && says(&status.conditions, types::APPROVED, "False", None)
+                status.plan.is_some() && says(&status.conditions, ConditionType::Approved, "False", None)
             })
         })
         .await
@@ -185,7 +183,7 @@ async fn takes_over(house: &House, retrain: &str) -> Result<()> {
     let model = house
         .wait("heart", "at rest", |model: &Model| {
             model.status.as_ref().is_some_and(|status| {
-                status.active_action.is_none() && says(&status.conditions, types::READY, "True", None)
+                status.active_action.is_none() && says(&status.conditions, ConditionType::Ready, "True", None)
             })
         })
         .await?;
@@ -204,15 +202,17 @@ pub async fn ends(house: &House, action: &str, status: &str, reason: &str) -> Re
             action
                 .status
                 .as_ref()
-                .is_some_and(|found| says(&found.conditions, types::SUCCEEDED, status, Some(reason)))
+                .is_some_and(|found| says(&found.conditions, ConditionType::Succeeded, status, Some(reason)))
         })
         .await?;
     Ok(())
 }
 
 /// Whether a condition is so, with this reason if one is given.
-pub fn says(conditions: &[Condition], kind: &str, status: &str, reason: Option<&str>) -> bool {
+pub fn says(conditions: &[Condition], kind: ConditionType, status: &str, reason: Option<&str>) -> bool {
     conditions.iter().any(|found| {
-        found.type_ == kind && found.status == status && reason.is_none_or(|reason| found.reason == reason)
+        found.type_ == kind.as_str()
+            && found.status == status
+            && reason.is_none_or(|reason| found.reason == reason)
     })
 }

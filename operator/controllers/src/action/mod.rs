@@ -32,8 +32,8 @@ use modelward_core::{
     reason::Reason,
 };
 use modelward_crds::{
-    ActionType, BlockedStep, DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion, ObstacleReason,
-    RemediationAction, RemediationActionStatus, conditions::types, labels,
+    ActionType, BlockedStep, ConditionType, DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion,
+    ObstacleReason, RemediationAction, RemediationActionStatus, labels,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -303,13 +303,13 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
 /// What keeps an open action from going on, by type of action and reason: what metrics show of it.
 fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(ActionType, Reason)> {
     let conditions = &decision.status.conditions;
-    let succeeded = conditions::find(conditions, types::SUCCEEDED)?;
+    let succeeded = conditions::find(conditions, ConditionType::Succeeded)?;
     let reason = conditions::reason(succeeded)?;
     let waits = matches!(
         reason,
         Reason::TooManyInFlight | Reason::ModelClaimed | Reason::StormBreaker
     );
-    let is_blocked = conditions::is_true(conditions, types::STALLED) || waits;
+    let is_blocked = conditions::is_true(conditions, ConditionType::Stalled) || waits;
     (is_blocked && !action::has_ended(action)).then_some((action.spec.action, reason))
 }
 
@@ -326,7 +326,7 @@ async fn write_status(
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
     events::conditions_changed(ctx, action, before, &status.conditions).await;
     if action::has_ended(&written) && !action::has_ended(action) {
-        let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
+        let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded);
         if let Some(reason) = succeeded.and_then(conditions::reason) {
             ctx.metrics.action_ended(action.spec.action, reason);
         }

@@ -16,8 +16,8 @@ use modelward_core::{
     reason::Reason,
 };
 use modelward_crds::{
-    DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion, RemediationAction,
-    ReportProposal, annotations, conditions::types, labels,
+    ConditionType, DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion,
+    RemediationAction, ReportProposal, annotations, labels,
 };
 
 use super::{RESYNC, reports_of, until, version_named};
@@ -97,7 +97,7 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
             } else {
                 EventType::Normal
             };
-            let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
+            let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded);
             if let Some((succeeded, reason)) =
                 succeeded.and_then(|found| Some((found, conditions::reason(found)?)))
             {

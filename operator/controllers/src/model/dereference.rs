@@ -22,7 +22,7 @@ use modelward_core::{
     policy::Approval,
     reason::Reason,
 };
-use modelward_crds::{Model, ModelVersion, RemediationAction, conditions::types, labels};
+use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, labels};
 use serde_json::Value;
 
 use crate::{
@@ -204,7 +204,7 @@ pub async fn routes(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec
 fn version_seen(version: &ModelVersion) -> VersionSeen {
     let status = version.status.as_ref();
     let passed = status.and_then(|status| {
-        let passed = conditions::is_true(&status.conditions, types::GATES_PASSED);
+        let passed = conditions::is_true(&status.conditions, ConditionType::GatesPassed);
         let bundle = status.bundle.as_ref().filter(|_| passed)?;
         Some((bundle.digest, status.threshold.clone()?))
     });
@@ -243,8 +243,8 @@ fn is_pending(version: &ModelVersion) -> bool {
         )
     });
     version.metadata.deletion_timestamp.is_none()
-        && !conditions::is_true(conditions, types::GATES_PASSED)
-        && !conditions::is_true(conditions, types::STALLED)
+        && !conditions::is_true(conditions, ConditionType::GatesPassed)
+        && !conditions::is_true(conditions, ConditionType::Stalled)
         && !waits_for_input
 }
 

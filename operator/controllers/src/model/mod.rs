@@ -22,15 +22,15 @@ use kube::{
 };
 use modelward_core::{
     children::{self, Bounds, Judgement},
-    conditions,
+    conditions::{self, Status},
     model::{self, Altered, Decision, DeploymentSeen, Made, Proposed, Serve},
     name_hash,
     reason::Reason,
     upgrade::Turn,
 };
 use modelward_crds::{
-    ChildReference, FIELD_MANAGER, Model, ModelVersion, RemediationAction, RolloutStatus, annotations,
-    conditions::types,
+    ChildReference, ConditionType, FIELD_MANAGER, Model, ModelVersion, RemediationAction, RolloutStatus,
+    annotations,
 };
 use modelward_wire::Digest;
 
@@ -695,7 +695,7 @@ fn may_lack_its_key(model: &Model) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    let reason = conditions::find(conditions, types::READY).and_then(conditions::reason);
+    let reason = conditions::find(conditions, ConditionType::Ready).and_then(conditions::reason);
     matches!(
         reason,
         None | Some(Reason::RolloutInProgress | Reason::RolloutStuck | Reason::TooFewPods)
@@ -708,7 +708,7 @@ fn is_ready(model: &Model) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    conditions::is_true(conditions, types::READY)
+    conditions::is_true(conditions, ConditionType::Ready)
 }
 
 fn was_ready(model: &Model) -> bool {
@@ -717,5 +717,6 @@ fn was_ready(model: &Model) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    conditions::find(conditions, types::READY).is_some_and(|ready| ready.status != "False")
+    conditions::find(conditions, ConditionType::Ready)
+        .is_some_and(|ready| conditions::status(ready) != Status::False)
 }

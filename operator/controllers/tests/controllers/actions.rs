@@ -14,7 +14,7 @@ use kube::{
 };
 use modelward_controllers::Timestamp;
 use modelward_core::policy::Policy;
-use modelward_crds::{Model, ModelVersion, RemediationAction, annotations, conditions::types, gate, labels};
+use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, annotations, gate, labels};
 use modelward_kit::{
     apiserver::{ApiServer, User},
     chart::apply_gate,
@@ -181,7 +181,7 @@ pub async fn approve(house: &House, user: User, name: &str) -> Result<(), kube::
 pub async fn action_says(
     house: &House,
     name: &str,
-    kind: &str,
+    kind: ConditionType,
     status: &str,
     reason: &str,
 ) -> Result<RemediationAction> {
@@ -192,16 +192,16 @@ pub async fn action_says(
             status_of
                 .conditions
                 .iter()
-                .any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+                .any(|found| found.type_ == kind.as_str() && found.status == status && found.reason == reason)
         })
         .await
 }
 
-fn words(action: &RemediationAction, kind: &str) -> String {
+fn words(action: &RemediationAction, kind: ConditionType) -> String {
     let conditions = action.status.clone().unwrap_or_default().conditions;
     conditions
         .into_iter()
-        .find(|found| found.type_ == kind)
+        .find(|found| found.type_ == kind.as_str())
         .map(|found| found.message)
         .unwrap_or_default()
 }
@@ -219,11 +219,18 @@ pub async fn proposed(house: &House, version: &str) -> Result<String> {
             .find(|name| name.starts_with(&format!("promote-{version}-"))))
     })
     .await?;
-    action_says(house, &found, types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
     action_says(
         house,
         &found,
-        types::APPROVAL_ENFORCED,
+        ConditionType::Succeeded,
+        "Unknown",
+        "AwaitingApproval",
+    )
+    .await?;
+    action_says(
+        house,
+        &found,
+        ConditionType::ApprovalEnforced,
         "True",
         "ApprovalEnforced",
     )
@@ -276,8 +283,8 @@ async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> 
     );
 
     approve(&house, User::Alice, &name).await?;
-    let ended = action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
-    let story = words(&ended, types::SUCCEEDED);
+    let ended = action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
+    let story = words(&ended, ConditionType::Succeeded);
     ensure!(
         story.starts_with("approved by alice; heart-2 serves since"),
         "{story}"
@@ -307,15 +314,15 @@ async fn a_rejection_is_final_and_says_by_whom_and_why() -> Result<()> {
     let name = proposed(&house, "heart-2").await?;
     let no = json!({annotations::REJECT: "true", annotations::COMMENT: "not before the audit"});
     annotate(&house, User::Carol, &name, no).await?;
-    let ended = action_says(&house, &name, types::SUCCEEDED, "False", "Rejected").await?;
+    let ended = action_says(&house, &name, ConditionType::Succeeded, "False", "Rejected").await?;
     assert_eq!(
-        words(&ended, types::SUCCEEDED),
+        words(&ended, ConditionType::Succeeded),
         "rejected by carol@example.com: not before the audit"
     );
     let late = approve(&house, User::Alice, &name).await.unwrap_err().to_string();
     ensure!(late.contains("has ended"), "{late}");
     house
-        .wait_says("heart-2", types::READY, "True", "PromotionRejected")
+        .wait_says("heart-2", ConditionType::Ready, "True", "PromotionRejected")
         .await?;
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
     Ok(())
@@ -338,7 +345,7 @@ async fn an_approval_after_the_plan_expired_changes_nothing() -> Result<()> {
     *locked(&house.clock) = Some(Timestamp::from_second(not_after.as_second() + 1)?);
     approve(&house, User::Alice, &name).await?;
     house.start_operator().await?;
-    action_says(&house, &name, types::SUCCEEDED, "False", "Expired").await?;
+    action_says(&house, &name, ConditionType::Succeeded, "False", "Expired").await?;
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
     Ok(())
 }
@@ -365,8 +372,8 @@ async fn a_version_that_does_not_come_up_is_left_for_the_former_one_and_held() -
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
     approve(&house, User::Alice, &name).await?;
-    let ended = action_says(&house, &name, types::SUCCEEDED, "False", "RolledBack").await?;
-    ensure!(words(&ended, types::SUCCEEDED).contains("model.json is not what its digest says"));
+    let ended = action_says(&house, &name, ConditionType::Succeeded, "False", "RolledBack").await?;
+    ensure!(words(&ended, ConditionType::Succeeded).contains("model.json is not what its digest says"));
     let model = house
         .all::<Model>()
         .get("heart")
@@ -378,7 +385,9 @@ async fn a_version_that_does_not_come_up_is_left_for_the_former_one_and_held() -
         (good, Some("heart-1"))
     );
     assert_eq!(model.holds[0].version, "heart-2");
-    house.wait_says("heart-2", types::READY, "True", "Held").await?;
+    house
+        .wait_says("heart-2", ConditionType::Ready, "True", "Held")
+        .await?;
     Ok(())
 }
 
@@ -388,7 +397,7 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
     approve(&house, User::Alice, &name).await?;
-    action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+    action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
 
     let back: RemediationAction = serde_json::from_value(json!({
         "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction", "metadata": {"name": "back"},
@@ -397,7 +406,14 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
     as_user(&house, User::Dave)?
         .create(&PostParams::default(), &back)
         .await?;
-    action_says(&house, "back", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    action_says(
+        &house,
+        "back",
+        ConditionType::Succeeded,
+        "Unknown",
+        "AwaitingApproval",
+    )
+    .await?;
     approve(&house, User::Alice, "back").await?;
     let twice = approve(&house, User::Alice, "back")
         .await
@@ -415,13 +431,15 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
         .await?;
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
     approve(&house, User::Carol, "back").await?;
-    let ended = action_says(&house, "back", types::SUCCEEDED, "True", "Executed").await?;
+    let ended = action_says(&house, "back", ConditionType::Succeeded, "True", "Executed").await?;
     ensure!(
-        words(&ended, types::SUCCEEDED)
+        words(&ended, ConditionType::Succeeded)
             .starts_with("approved by alice and carol@example.com; heart-1 serves")
     );
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
-    house.wait_says("heart-2", types::READY, "True", "Held").await?;
+    house
+        .wait_says("heart-2", ConditionType::Ready, "True", "Held")
+        .await?;
     Ok(())
 }
 
@@ -453,12 +471,12 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
     let waits = action_says(
         &house,
         &name,
-        types::APPROVAL_ENFORCED,
+        ConditionType::ApprovalEnforced,
         "False",
         "ApprovalNotEnforced",
     )
     .await?;
-    ensure!(words(&waits, types::APPROVAL_ENFORCED).contains(gate::DECISIONS));
+    ensure!(words(&waits, ConditionType::ApprovalEnforced).contains(gate::DECISIONS));
     house.wait_event("ApprovalNotEnforced", gate::DECISIONS).await?;
     ensure!(house.exposed().contains("modelward_approval_enforced 0"));
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
@@ -482,13 +500,13 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
     action_says(
         &house,
         &name,
-        types::APPROVAL_ENFORCED,
+        ConditionType::ApprovalEnforced,
         "True",
         "ApprovalEnforced",
     )
     .await?;
     approve(&house, User::Carol, &name).await?;
-    action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+    action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
     Ok(())
 }
@@ -513,12 +531,12 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         let waits = action_says(
             &house,
             &name,
-            types::APPROVAL_ENFORCED,
+            ConditionType::ApprovalEnforced,
             "Unknown",
             "ApprovalNotTried",
         )
         .await?;
-        let said = words(&waits, types::APPROVAL_ENFORCED);
+        let said = words(&waits, ConditionType::ApprovalEnforced);
         for part in [
             policy,
             "refused by the ResourceQuota objects first. Raise it to one more than is used, or delete objects that it counts.",
@@ -538,7 +556,7 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
             until("the trials to come through", async || {
                 house.nudge("heart-2").await?;
                 let action = house.all::<RemediationAction>().get(&name).await?;
-                Ok(words(&action, types::APPROVAL_ENFORCED)
+                Ok(words(&action, ConditionType::ApprovalEnforced)
                     .contains("refused a forged decision")
                     .then_some(()))
             })
@@ -546,9 +564,16 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         }
     }
     approve(&house, User::Alice, &name).await?;
-    let stalled = action_says(&house, &name, types::SUCCEEDED, "Unknown", "ApprovalNotTried").await?;
+    let stalled = action_says(
+        &house,
+        &name,
+        ConditionType::Succeeded,
+        "Unknown",
+        "ApprovalNotTried",
+    )
+    .await?;
     ensure!(
-        words(&stalled, types::STALLED).starts_with("nothing is done: "),
+        words(&stalled, ConditionType::Stalled).starts_with("nothing is done: "),
         "{stalled:?}"
     );
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
@@ -559,7 +584,7 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         Ok((serves(&house).await?.as_deref() == Some("heart-2")).then_some(()))
     })
     .await?;
-    action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+    action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
     Ok(())
 }
 
@@ -584,7 +609,7 @@ async fn an_operator_that_is_killed_at_any_write_of_a_promotion_goes_on_where_it
         house.kill_operator().await;
         house.calls.freeze(None);
         house.start_operator().await?;
-        action_says(&house, &name, types::SUCCEEDED, "True", "Executed").await?;
+        action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
         assert_eq!(
             serves(&house).await?.as_deref(),
             Some(version.as_str()),
@@ -656,7 +681,14 @@ async fn drifting(rows: u64, f1: &'static str) -> Result<House> {
 #[tokio::test]
 async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion() -> Result<()> {
     let house = drifting(294, "0.8300").await?;
-    let waits = action_says(&house, "retrain", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    let waits = action_says(
+        &house,
+        "retrain",
+        ConditionType::Succeeded,
+        "Unknown",
+        "AwaitingApproval",
+    )
+    .await?;
     let plan = waits
         .status
         .clone()
@@ -691,8 +723,8 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
     .await?;
 
     approve(&house, User::Alice, "retrain").await?;
-    let ended = action_says(&house, "retrain", types::SUCCEEDED, "True", "Executed").await?;
-    let story = words(&ended, types::SUCCEEDED);
+    let ended = action_says(&house, "retrain", ConditionType::Succeeded, "True", "Executed").await?;
+    let story = words(&ended, ConditionType::Succeeded);
     ensure!(story.starts_with("approved by alice; heart-"), "{story}");
     let execution = ended
         .status
@@ -722,7 +754,7 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
         "retrain"
     );
     let child = house.all::<RemediationAction>().get(&promotion.name).await?;
-    ensure!(words(&child, types::APPROVED).starts_with("covered by retrain, approved by alice"));
+    ensure!(words(&child, ConditionType::Approved).starts_with("covered by retrain, approved by alice"));
     let actions = house
         .all::<RemediationAction>()
         .list(&ListParams::default())
@@ -746,10 +778,17 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
 #[tokio::test]
 async fn a_failed_gate_leaves_what_serves_and_says_why() -> Result<()> {
     let house = drifting(294, "0.7100").await?;
-    action_says(&house, "retrain", types::SUCCEEDED, "Unknown", "AwaitingApproval").await?;
+    action_says(
+        &house,
+        "retrain",
+        ConditionType::Succeeded,
+        "Unknown",
+        "AwaitingApproval",
+    )
+    .await?;
     approve(&house, User::Alice, "retrain").await?;
-    let ended = action_says(&house, "retrain", types::SUCCEEDED, "False", "GateFailed").await?;
-    let story = words(&ended, types::SUCCEEDED);
+    let ended = action_says(&house, "retrain", ConditionType::Succeeded, "False", "GateFailed").await?;
+    let story = words(&ended, ConditionType::Succeeded);
     ensure!(story.contains("0.7100"), "{story}");
     assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
     house
@@ -766,8 +805,15 @@ async fn a_failed_gate_leaves_what_serves_and_says_why() -> Result<()> {
 #[tokio::test]
 async fn too_few_new_rows_raise_an_alert_and_ask_for_no_approval() -> Result<()> {
     let house = drifting(60, "0.8300").await?;
-    let ended = action_says(&house, "retrain", types::SUCCEEDED, "False", "LabelsNeeded").await?;
-    ensure!(words(&ended, types::SUCCEEDED).starts_with("60 new rows, 20 of the rarer class"));
+    let ended = action_says(
+        &house,
+        "retrain",
+        ConditionType::Succeeded,
+        "False",
+        "LabelsNeeded",
+    )
+    .await?;
+    ensure!(words(&ended, ConditionType::Succeeded).starts_with("60 new rows, 20 of the rarer class"));
     house.wait_event("LabelsNeeded", "60 new rows").await
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, PersistentVolumeClaim},
 };
 use kube::ResourceExt as _;
-use modelward_crds::{ActionType, Model, ModelVersion, RemediationAction, Role, conditions::types};
+use modelward_crds::{ActionType, ConditionType, Model, ModelVersion, RemediationAction, Role};
 use modelward_kit::played::JobEnd;
 use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, SourceRecord, Verdict, Violation};
 use serde_json::json;
@@ -26,10 +26,10 @@ async fn a_dataset_that_is_absent_is_waited_for_and_begun_with_when_it_is_there(
     house.delete::<ConfigMap>("heart-disease").await?;
     house.apply_version("heart-1").await?;
     let waiting = house
-        .wait_says("heart-1", types::DATA_VALID, "False", "DatasetNotFound")
+        .wait_says("heart-1", ConditionType::DataValid, "False", "DatasetNotFound")
         .await?;
     assert_eq!(
-        message(&waiting, types::READY),
+        message(&waiting, ConditionType::Ready),
         "ConfigMap heart-disease (kubectl create configmap heart-disease --from-file=cleveland.csv=FILE makes it) does not \
          exist; the version waits for it"
     );
@@ -58,14 +58,17 @@ async fn invalid_data_is_terminal_and_corrected_data_is_read_anew() -> Result<()
     house.played.jobs(move |_| ends_with(&result));
     house.apply_version("heart-1").await?;
     let rejected = house
-        .wait_says("heart-1", types::STALLED, "True", "DataInvalid")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "DataInvalid")
         .await?;
     let status = rejected.status.clone().context("a status")?;
     assert_eq!(
         (status.role, status.violations[0].count),
         (Some(Role::Rejected), 303)
     );
-    assert_eq!(message(&rejected, types::READY), "column num has one class only");
+    assert_eq!(
+        message(&rejected, ConditionType::Ready),
+        "column num has one class only"
+    );
     let first = status.snapshot_attempt.context("an attempt")?;
     house.rest("heart-1").await?;
 
@@ -76,7 +79,7 @@ async fn invalid_data_is_terminal_and_corrected_data_is_read_anew() -> Result<()
     let (job, _) = house.running_job("heart-1", "snapshot").await?;
     assert_ne!(job.name_any(), first.job);
     let again = house
-        .wait_says("heart-1", types::STALLED, "False", "SnapshotRunning")
+        .wait_says("heart-1", ConditionType::Stalled, "False", "SnapshotRunning")
         .await?;
     assert_eq!(again.status.context("a status")?.violations, []);
     let store = house.store.clone();
@@ -91,9 +94,11 @@ async fn the_name_of_a_model_that_never_served_is_free_again_once_its_versions_a
     house.delete::<ConfigMap>("heart-disease").await?;
     house.apply_version("heart-1").await?;
     house
-        .wait_says("heart-1", types::DATA_VALID, "False", "DatasetNotFound")
+        .wait_says("heart-1", ConditionType::DataValid, "False", "DatasetNotFound")
         .await?;
-    house.model_says(types::READY, "False", "NoVersion").await?;
+    house
+        .model_says(ConditionType::Ready, "False", "NoVersion")
+        .await?;
     house.delete::<ModelVersion>("heart-1").await?;
     house.wait_gone::<Model>("heart").await
 }
@@ -109,7 +114,7 @@ async fn a_key_that_is_missing_is_waited_for() -> Result<()> {
     house.played.jobs(move |_| ends_with(&result));
     house.apply_version("heart-1").await?;
     house
-        .wait_says("heart-1", types::RECONCILING, "True", "DatasetNotFound")
+        .wait_says("heart-1", ConditionType::Reconciling, "True", "DatasetNotFound")
         .await?;
     house.rest("heart-1").await?;
     let store = house.store.clone();
@@ -133,14 +138,14 @@ async fn a_failed_gate_says_by_how_much_and_what_serves_goes_on() -> Result<()> 
     house.played.jobs(move |job| trains(&store, job, "0.7100"));
     house.apply_version("heart-2").await?;
     let rejected = house
-        .wait_says("heart-2", types::STALLED, "True", "GateFailed")
+        .wait_says("heart-2", ConditionType::Stalled, "True", "GateFailed")
         .await?;
     assert_eq!(
         rejected.status.as_ref().and_then(|status| status.role),
         Some(Role::Rejected)
     );
     assert_eq!(
-        message(&rejected, types::READY),
+        message(&rejected, ConditionType::Ready),
         "F1 0.7100 is under the gate 0.75"
     );
     house
@@ -157,9 +162,9 @@ async fn a_job_that_fails_twice_stalls_with_the_last_words_of_its_pod_and_keeps_
     house.played.jobs(|_| JobEnd::Fails(137, "out of memory".into()));
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "JobFailed")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "JobFailed")
         .await?;
-    let words = message(&stalled, types::READY);
+    let words = message(&stalled, ConditionType::Ready);
     ensure!(
         words.contains("BackoffLimitExceeded") && words.contains("out of memory"),
         "{words}"
@@ -201,9 +206,9 @@ async fn a_foreign_job_of_the_needed_name_stalls_is_never_touched_and_is_recover
     let foreign: Job = house.create(content).await?;
     house.start_operator().await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "NameTaken")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "NameTaken")
         .await?;
-    ensure!(message(&stalled, types::READY).starts_with(&format!("Job {name} exists")));
+    ensure!(message(&stalled, ConditionType::Ready).starts_with(&format!("Job {name} exists")));
     assert_eq!(house.all::<Job>().get(&name).await?.uid(), foreign.uid());
     house.rest("heart-1").await?;
     house.delete::<Job>(&name).await?;
@@ -230,9 +235,9 @@ async fn a_job_that_the_api_server_refuses_is_named_and_tried_again() -> Result<
         .await?;
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "ChildRefused")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "ChildRefused")
         .await?;
-    let words = message(&stalled, types::READY);
+    let words = message(&stalled, ConditionType::Ready);
     ensure!(words.contains("exceeded quota"), "{words}");
     house
         .delete::<k8s_openapi::api::core::v1::ResourceQuota>("none")
@@ -265,7 +270,7 @@ async fn every_dataset_is_waited_for_by_name_and_read_in_order() -> Result<()> {
         {"name": "volume", "dataset": {"persistentVolumeClaim": {"claimName": "data", "path": "a/b.csv"}}},
     ]);
     house.create::<ModelVersion>(version).await?;
-    let words = |text: String| move |version: &ModelVersion| message(version, types::READY) == text;
+    let words = |text: String| move |version: &ModelVersion| message(version, ConditionType::Ready) == text;
     let map =
         "ConfigMap hungarian (kubectl create configmap hungarian --from-file=hungarian.csv=FILE makes it)";
     let both = format!("{map} and PersistentVolumeClaim data do not exist; the version waits for them");
@@ -361,7 +366,7 @@ async fn frozen_rows_are_fitted_without_a_snapshot_job() -> Result<()> {
     let store = house.store.clone();
     house.played.jobs(move |job| trains(&store, job, "0.8151"));
     let live = house.wait_live("heart-1").await?;
-    ensure!(message(&live, types::DATA_VALID).starts_with("frozen rows sha256:"));
+    ensure!(message(&live, ConditionType::DataValid).starts_with("frozen rows sha256:"));
     house.rest("heart-1").await
 }
 
@@ -376,17 +381,17 @@ async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Re
     };
     house.create::<ModelVersion>(given("heart-0", snapshot)).await?;
     let wrong = house
-        .wait_says("heart-0", types::TRAINED, "False", "ArtifactMissing")
+        .wait_says("heart-0", ConditionType::Trained, "False", "ArtifactMissing")
         .await?;
-    ensure!(message(&wrong, types::READY).contains("is a Snapshot and no bundle"));
+    ensure!(message(&wrong, ConditionType::Ready).contains("is a Snapshot and no bundle"));
 
     let bundle = house.store.publish(ManifestKind::Bundle, "a bundle of before");
     house.create::<ModelVersion>(given("heart-1", bundle)).await?;
     let live = house.wait_live("heart-1").await?;
     for (kind, reason) in [
-        (types::DATA_VALID, "NoTraining"),
-        (types::TRAINED, "ArtifactFound"),
-        (types::GATES_PASSED, "NoGates"),
+        (ConditionType::DataValid, "NoTraining"),
+        (ConditionType::Trained, "ArtifactFound"),
+        (ConditionType::GatesPassed, "NoGates"),
     ] {
         ensure!(
             says(&live, kind, "True", reason),
@@ -406,7 +411,7 @@ async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Re
     house.wait_live("heart-2").await?;
     let back = house.create::<ModelVersion>(given("heart-3", bundle)).await?;
     house
-        .wait_says("heart-3", types::READY, "True", "AwaitingPromotion")
+        .wait_says("heart-3", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     let name = modelward_core::action::rollback_name("heart-3", &back.uid().context("a uid")?);
     let proposed = house.wait(&name, "there", |_: &RemediationAction| true).await?;
@@ -445,10 +450,10 @@ async fn why_the_api_server_refuses_a_jobs_pods_is_said_within_thirty_seconds() 
     refuse_pods(&house, &job, words).await?;
     let begun = std::time::Instant::now();
     let said = house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "PodRefused")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "PodRefused")
         .await?;
     ensure!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
-    let text = message(&said, types::READY);
+    let text = message(&said, ConditionType::Ready);
     ensure!(
         text.contains("exceeded quota: team, requested: limits.memory=2Gi"),
         "{text}"
@@ -472,14 +477,14 @@ async fn a_version_whose_second_job_is_refused_does_not_keep_its_place_from_the_
     quota::<Job>(&house, "count/jobs.batch", 1, job).await?;
     house.apply_version("heart-2").await?;
     house
-        .wait_says("heart-2", types::READY, "False", "Queued")
+        .wait_says("heart-2", ConditionType::Ready, "False", "Queued")
         .await?;
     house
         .played
         .jobs(|_| JobEnd::Fails(101, "thread panicked".into()));
     for name in ["heart-1", "heart-2"] {
         house
-            .wait_says(name, types::DATA_VALID, "False", "ChildRefused")
+            .wait_says(name, ConditionType::DataValid, "False", "ChildRefused")
             .await?;
     }
     rests(&house).await
@@ -496,9 +501,9 @@ async fn a_pod_that_no_node_takes_is_said_in_the_schedulers_words() -> Result<()
     });
     house.apply_version("heart-1").await?;
     let said = house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "Unschedulable")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "Unschedulable")
         .await?;
-    ensure!(message(&said, types::READY).ends_with(words));
+    ensure!(message(&said, ConditionType::Ready).ends_with(words));
     house.rest("heart-1").await
 }
 
@@ -516,9 +521,9 @@ async fn a_source_that_does_not_answer_is_named_while_its_job_still_makes_pods()
     });
     house.apply_version("heart-1").await?;
     let version = house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "Unreachable")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "Unreachable")
         .await?;
-    assert_eq!(message(&version, types::DATA_VALID), words);
+    assert_eq!(message(&version, ConditionType::DataValid), words);
     house.rest("heart-1").await
 }
 
@@ -533,9 +538,9 @@ async fn a_trainer_that_needs_more_memory_names_its_limit_and_the_setting() -> R
     });
     house.apply_version("heart-1").await?;
     let version = house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "OutOfMemory")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "OutOfMemory")
         .await?;
-    let text = message(&version, types::DATA_VALID);
+    let text = message(&version, ConditionType::DataValid);
     ensure!(text.contains("its memory limit of 3Gi"), "{text}");
     ensure!(
         text.ends_with("trainer.resources.limits.memory raises the limit"),
@@ -563,7 +568,7 @@ async fn a_job_that_cannot_run_is_made_again_where_the_settings_of_the_operator_
     });
     house.apply_version("heart-1").await?;
     house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "ImagePullFailed")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "ImagePullFailed")
         .await?;
     house.stop_operator().await?;
     house.trainer_image = "modelward/trainer:mended".into();
@@ -573,7 +578,7 @@ async fn a_job_that_cannot_run_is_made_again_where_the_settings_of_the_operator_
             "heart-1",
             "the pause before the next Job",
             |version: &ModelVersion| {
-                message(version, types::READY).contains("the operator's settings changed")
+                message(version, ConditionType::Ready).contains("the operator's settings changed")
             },
         )
         .await?;
@@ -627,12 +632,15 @@ async fn a_job_that_an_eviction_ended_is_made_again_and_spends_no_attempt() -> R
         .await?;
     let waits = house
         .wait("heart-1", "waiting for its next Job", |version: &ModelVersion| {
-            message(version, types::READY).contains("no attempt is used up")
+            message(version, ConditionType::Ready).contains("no attempt is used up")
         })
         .await?;
-    let text = message(&waits, types::READY);
+    let text = message(&waits, ConditionType::Ready);
     ensure!(text.contains("low on resource: memory"), "{text}");
-    ensure!(says(&waits, types::DATA_VALID, "Unknown", "Disrupted"), "{text}");
+    ensure!(
+        says(&waits, ConditionType::DataValid, "Unknown", "Disrupted"),
+        "{text}"
+    );
     let attempt = waits
         .status
         .and_then(|status| status.snapshot_attempt)
@@ -669,7 +677,7 @@ async fn a_version_that_waits_names_those_whose_pods_do_not_run_and_follows_one_
         house
             .wait_says(
                 &format!("m{number}-1"),
-                types::DATA_VALID,
+                ConditionType::DataValid,
                 "Unknown",
                 "Unschedulable",
             )
@@ -678,12 +686,12 @@ async fn a_version_that_waits_names_those_whose_pods_do_not_run_and_follows_one_
     make(5).await?;
     house
         .wait("m5-1", "the names of those before it", |found: &ModelVersion| {
-            message(found, types::READY).contains("do not run: m1-1, m2-1, m3-1, m4-1;")
+            message(found, ConditionType::Ready).contains("do not run: m1-1, m2-1, m3-1, m4-1;")
         })
         .await?;
     house.delete::<ModelVersion>("m1-1").await?;
     house
-        .wait_says("m5-1", types::DATA_VALID, "Unknown", "Unschedulable")
+        .wait_says("m5-1", ConditionType::DataValid, "Unknown", "Unschedulable")
         .await?;
     let none = json!({"metadata": {"finalizers": null}});
     house.patch::<ModelVersion>("m1-1", none).await?;
@@ -706,7 +714,7 @@ async fn twelve_versions_of_one_apply_are_trained_four_at_a_time_and_each_model_
             .await?
             .items)
     };
-    let queued = |found: &ModelVersion| says(found, types::READY, "False", "Queued");
+    let queued = |found: &ModelVersion| says(found, ConditionType::Ready, "False", "Queued");
     until("eight that wait", async || {
         let versions = house
             .all::<ModelVersion>()
@@ -724,7 +732,7 @@ async fn twelve_versions_of_one_apply_are_trained_four_at_a_time_and_each_model_
     let words = format!("{first}-1 of the same model is trained first");
     house
         .wait(&format!("{first}-2"), &words, |found: &ModelVersion| {
-            message(found, types::READY) == words
+            message(found, ConditionType::Ready) == words
         })
         .await?;
     let store = house.store.clone();
@@ -734,7 +742,8 @@ async fn twelve_versions_of_one_apply_are_trained_four_at_a_time_and_each_model_
             .all::<ModelVersion>()
             .list(&kube::api::ListParams::default())
             .await?;
-        let trained = |found: &&ModelVersion| says(found, types::GATES_PASSED, "True", "AllGatesPassed");
+        let trained =
+            |found: &&ModelVersion| says(found, ConditionType::GatesPassed, "True", "AllGatesPassed");
         Ok((versions.iter().filter(trained).count() == 13).then_some(()))
     })
     .await
@@ -755,9 +764,9 @@ async fn a_quota_on_models_is_said_and_the_version_begins_when_there_is_room() -
         .await?;
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "ChildRefused")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "ChildRefused")
         .await?;
-    let text = message(&stalled, types::READY);
+    let text = message(&stalled, ConditionType::Ready);
     ensure!(
         text.starts_with("failed to create Model heart: ") && text.contains("exceeded quota"),
         "{text}"

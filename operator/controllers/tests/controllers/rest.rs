@@ -24,7 +24,7 @@ use kube::{
 };
 use modelward_controllers::Timestamp;
 use modelward_core::{pods::PATIENCE_SECONDS, policy::Policy};
-use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, conditions::types};
+use modelward_crds::{ConditionType, DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     apiserver::User,
     played::{JobEnd, PodEnd},
@@ -387,9 +387,9 @@ async fn rests_while_a_limit_range_refuses_the_pod_of_a_job() -> Result<()> {
     let (house, ()) = rests_behind(limit_range).await?;
     house
         .wait("heart-1", "telling why", |version: &ModelVersion| {
-            says(version, types::DATA_VALID, "Unknown", "PodRefused")
-                && message(version, types::DATA_VALID).contains("per Container is")
-                && message(version, types::DATA_VALID).contains("trainer.resources")
+            says(version, ConditionType::DataValid, "Unknown", "PodRefused")
+                && message(version, ConditionType::DataValid).contains("per Container is")
+                && message(version, ConditionType::DataValid).contains("trainer.resources")
         })
         .await?;
     Ok(())
@@ -402,12 +402,12 @@ async fn rests_while_a_job_has_no_pod_and_nothing_says_why() -> Result<()> {
     let mut held = Held::hold(&house);
     house.apply_version("heart-1").await?;
     house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "SnapshotRunning")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "SnapshotRunning")
         .await?;
     // That is said once it has lasted.
     held.pass(PATIENCE_SECONDS + 1)?;
     house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "PodPending")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "PodPending")
         .await?;
     held.rests().await
 }
@@ -429,7 +429,7 @@ async fn rests_while_a_limit_range_refuses_pods_that_serve() -> Result<()> {
         .wait("heart", "telling why", |model: &Model| {
             let status = model.status.clone().unwrap_or_default();
             status.conditions.iter().any(|found| {
-                found.type_ == types::READY
+                found.type_ == ConditionType::Ready.as_str()
                     && found.message.contains("per Container is")
                     && found.message.contains("spec.serving.resources")
             })
@@ -518,7 +518,7 @@ async fn rests_after_the_version_of_a_waiting_action_is_deleted() -> Result<()> 
     house.apply_version("heart-2").await?;
     let name = proposed(&house, "heart-2").await?;
     house.delete::<ModelVersion>("heart-2").await?;
-    action_says(&house, &name, types::SUCCEEDED, "False", "Superseded").await?;
+    action_says(&house, &name, ConditionType::Succeeded, "False", "Superseded").await?;
     held.rests().await
 }
 
@@ -552,7 +552,14 @@ async fn rests_while_one_model_waits_for_another_one_under_way() -> Result<()> {
     house.create::<ModelVersion>(of_lung("lung-2")).await?;
     let name = proposed(&house, "lung-2").await?;
     approve(&house, User::Alice, &name).await?;
-    action_says(&house, &name, types::SUCCEEDED, "Unknown", "TooManyInFlight").await?;
+    action_says(
+        &house,
+        &name,
+        ConditionType::Succeeded,
+        "Unknown",
+        "TooManyInFlight",
+    )
+    .await?;
     held.rests().await
 }
 
@@ -564,7 +571,14 @@ async fn rests_while_a_quota_refuses_what_the_gate_is_tried_with() -> Result<()>
     let name = proposed(&house, "heart-2").await?;
     quota::<ModelVersion>(&house, "count/modelversions.modelward.io", 2, version("refused")).await?;
     approve(&house, User::Alice, &name).await?;
-    action_says(&house, &name, types::SUCCEEDED, "Unknown", "ApprovalNotTried").await?;
+    action_says(
+        &house,
+        &name,
+        ConditionType::Succeeded,
+        "Unknown",
+        "ApprovalNotTried",
+    )
+    .await?;
     held.rests().await
 }
 
@@ -576,12 +590,12 @@ async fn rests_while_a_quota_refuses_the_promotion_which_is_named() -> Result<()
     quota::<RemediationAction>(&house, "count/remediationactions.modelward.io", 0, action).await?;
     house.apply_version("heart-2").await?;
     house
-        .model_says(types::PROPOSAL_REFUSED, "True", "ChildRefused")
+        .model_says(ConditionType::ProposalRefused, "True", "ChildRefused")
         .await?;
     house
         .wait("heart-2", "telling why", |version: &ModelVersion| {
-            says(version, types::READY, "True", "AwaitingPromotion")
-                && message(version, types::READY).contains("exceeded quota")
+            says(version, ConditionType::Ready, "True", "AwaitingPromotion")
+                && message(version, ConditionType::Ready).contains("exceeded quota")
         })
         .await?;
     held.rests().await

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use modelward_crds::{ModelVersion, Role, conditions::types};
+use modelward_crds::{ConditionType, ModelVersion, Role};
 use modelward_kit::played::JobEnd;
 
 use crate::support::{House, message, says, stage_of, trains};
@@ -49,14 +49,14 @@ async fn a_result_that_is_nowhere_costs_one_counted_attempt_and_the_second_loss_
         }
     });
     let trying = house
-        .wait_says("heart-1", types::DATA_VALID, "Unknown", "ResultLost")
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "ResultLost")
         .await?;
-    ensure!(message(&trying, types::DATA_VALID).ends_with("attempt 2 of 2 runs"));
+    ensure!(message(&trying, ConditionType::DataValid).ends_with("attempt 2 of 2 runs"));
     let (second, _) = house.running_job("heart-1", "snapshot").await?;
     assert_ne!(second.name_any(), name);
     house.played.jobs(|_| JobEnd::SucceedsAndVanishes);
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "ResultLost")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "ResultLost")
         .await?;
     assert_eq!(
         stalled.status.and_then(|status| status.role),
@@ -73,12 +73,12 @@ async fn while_the_ledger_is_away_a_version_waits_and_says_so_and_serving_goes_o
     house.stop_ledger().await?;
     house.apply_version("heart-2").await?;
     let waiting = house
-        .wait_says("heart-2", types::READY, "False", "LedgerUnavailable")
+        .wait_says("heart-2", ConditionType::Ready, "False", "LedgerUnavailable")
         .await?;
     ensure!(
-        message(&waiting, types::READY).contains("the ledger did not answer"),
+        message(&waiting, ConditionType::Ready).contains("the ledger did not answer"),
         "{}",
-        message(&waiting, types::READY)
+        message(&waiting, ConditionType::Ready)
     );
     ensure!(house.metric("ledger_errors_total", "") >= 1.0);
     house.wait_live("heart-1").await?;
@@ -108,9 +108,9 @@ async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<
     });
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "ArtifactMissing")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "ArtifactMissing")
         .await?;
-    let words = message(&stalled, types::TRAINED);
+    let words = message(&stalled, ConditionType::Trained);
     ensure!(words.contains(&nowhere.to_string()), "{words}");
     assert_eq!(
         stalled
@@ -145,9 +145,9 @@ async fn a_result_that_its_bundle_does_not_state_never_passes_a_gate() -> Result
     });
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "ResultMismatch")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "ResultMismatch")
         .await?;
-    let words = message(&stalled, types::TRAINED);
+    let words = message(&stalled, ConditionType::Trained);
     ensure!(
         words.contains("other metrics than the artifact states"),
         "{words}"
@@ -174,9 +174,9 @@ async fn a_bundle_of_another_version_in_the_same_store_is_not_believed() -> Resu
     });
     house.apply_version("heart-2").await?;
     let stalled = house
-        .wait_says("heart-2", types::STALLED, "True", "ResultMismatch")
+        .wait_says("heart-2", ConditionType::Stalled, "True", "ResultMismatch")
         .await?;
-    let words = message(&stalled, types::TRAINED);
+    let words = message(&stalled, ConditionType::Trained);
     ensure!(words.contains("the bundle states the snapshot"), "{words}");
     Ok(())
 }
@@ -226,7 +226,7 @@ async fn a_job_that_only_looks_like_ours_is_deleted_and_its_result_is_never_read
             attempt.is_some_and(|attempt| attempt.job_uid == made.uid())
         })
         .await?;
-    ensure!(!says(&recorded, types::STALLED, "True", "NameTaken"));
+    ensure!(!says(&recorded, ConditionType::Stalled, "True", "NameTaken"));
     let store = house.store.clone();
     house.played.jobs(move |job| trains(&store, job, "0.8151"));
     house.wait_live("heart-1").await?;

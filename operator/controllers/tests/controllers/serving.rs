@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 use modelward_core::action::promotion_name;
-use modelward_crds::{Model, ModelVersion, RemediationAction, Role, conditions::types};
+use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, Role};
 use modelward_kit::played::PodEnd;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn names(text: &impl serde::Serialize, word: &str) -> bool {
 
 fn contested(model: &Model) -> Option<String> {
     let conditions = model.status.iter().flat_map(|status| &status.conditions);
-    let mut contested = conditions.filter(|condition| condition.type_ == types::CONTESTED);
+    let mut contested = conditions.filter(|condition| condition.type_ == ConditionType::Contested.as_str());
     contested.next().map(|condition| condition.message.clone())
 }
 
@@ -42,7 +42,7 @@ async fn with_a_broken_second_version() -> Result<(House, String)> {
     house.apply_version("heart-2").await?;
     house.promote("heart-2").await?;
     house
-        .wait_says("heart-2", types::STALLED, "True", "ArtifactInvalid")
+        .wait_says("heart-2", ConditionType::Stalled, "True", "ArtifactInvalid")
         .await?;
     Ok((house, first))
 }
@@ -51,7 +51,7 @@ async fn with_a_broken_second_version() -> Result<(House, String)> {
 async fn a_bad_artifact_never_serves_the_former_version_does_and_the_file_is_named() -> Result<()> {
     let (house, _) = with_a_broken_second_version().await?;
     let broken = house.all::<ModelVersion>().get("heart-2").await?;
-    let words = message(&broken, types::READY);
+    let words = message(&broken, ConditionType::Ready);
     ensure!(
         words.contains("exit code 3") && words.contains("model.json is not what its digest says"),
         "{words}"
@@ -62,11 +62,13 @@ async fn a_bad_artifact_never_serves_the_former_version_does_and_the_file_is_nam
     );
     let first = house
         .wait("heart-1", "answering", |version: &ModelVersion| {
-            message(version, types::SERVING).contains("until heart-2 has taken over")
+            message(version, ConditionType::Serving).contains("until heart-2 has taken over")
         })
         .await?;
     assert_eq!(first.status.and_then(|status| status.role), Some(Role::Live));
-    let model = house.model_says(types::AVAILABLE, "True", "Serving").await?;
+    let model = house
+        .model_says(ConditionType::Available, "True", "Serving")
+        .await?;
     let status = model.status.context("a status")?;
     assert_eq!(
         (status.serving.as_deref(), status.ready_pods),
@@ -106,7 +108,7 @@ async fn deleting_the_broken_version_heals_the_model() -> Result<()> {
         })
         .await?;
     house.wait_live("heart-1").await?;
-    house.model_says(types::READY, "True", "Serving").await?;
+    house.model_says(ConditionType::Ready, "True", "Serving").await?;
     Ok(())
 }
 
@@ -117,12 +119,15 @@ async fn a_foreign_service_of_the_models_name_is_never_overwritten_and_is_recove
     let foreign: Service = house.create(service).await?;
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "NameTaken")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "NameTaken")
         .await?;
     ensure!(
-        message(&stalled, types::READY).starts_with("Service heart exists and does not belong to this model")
+        message(&stalled, ConditionType::Ready)
+            .starts_with("Service heart exists and does not belong to this model")
     );
-    house.model_says(types::STALLED, "True", "NameTaken").await?;
+    house
+        .model_says(ConditionType::Stalled, "True", "NameTaken")
+        .await?;
     house.rest("heart-1").await?;
     let same = house.all::<Service>().get("heart").await?;
     assert_eq!(same.resource_version(), foreign.resource_version());
@@ -160,7 +165,7 @@ async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until
     house.apply_version("heart-1").await?;
     house.wait_live("heart-1").await?;
     let model = house
-        .model_says(types::CONTESTED, "True", "SecondAutoscaler")
+        .model_says(ConditionType::Contested, "True", "SecondAutoscaler")
         .await?;
     let words = contested(&model).unwrap_or_default();
     for named in [
@@ -175,7 +180,7 @@ async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until
 
     house.delete::<HorizontalPodAutoscaler>("three").await?;
     house
-        .model_says(types::CONTESTED, "True", "SecondDisruptionBudget")
+        .model_says(ConditionType::Contested, "True", "SecondDisruptionBudget")
         .await?;
     house.delete::<PodDisruptionBudget>("all").await?;
     house.delete::<PodDisruptionBudget>("some").await?;
@@ -199,9 +204,9 @@ async fn a_foreign_deployment_of_the_models_name_is_never_overwritten() -> Resul
     })).await?;
     house.apply_version("heart-1").await?;
     let stalled = house
-        .wait_says("heart-1", types::STALLED, "True", "NameTaken")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "NameTaken")
         .await?;
-    ensure!(message(&stalled, types::READY).starts_with("Deployment heart exists"));
+    ensure!(message(&stalled, ConditionType::Ready).starts_with("Deployment heart exists"));
     let same = house.all::<Deployment>().get("heart").await?;
     assert_eq!(
         (same.uid(), same.metadata.generation),
@@ -343,18 +348,18 @@ async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> 
     house.wait_live("heart-1").await?;
     house.apply_version("heart-2").await?;
     house
-        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     let before = house.all::<Model>().get("heart").await?.uid();
     house.delete::<Model>("heart").await?;
     house
         .wait("heart", "another", |model: &Model| model.uid() != before)
         .await?;
-    house.model_says(types::READY, "True", "Serving").await?;
+    house.model_says(ConditionType::Ready, "True", "Serving").await?;
     house.wait_live("heart-1").await?;
     // No version becomes the first one by that: the second version waits as it did.
     house
-        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     Ok(())
 }
@@ -366,7 +371,7 @@ async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_rep
     house.wait_live("heart-1").await?;
     house.apply_version("heart-2").await?;
     house
-        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     let former = house.all::<Model>().get("heart").await?.uid();
     let owned_by = |uid: &Option<String>| {
@@ -395,7 +400,7 @@ async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_rep
     house.wait(&name, "of the second record", owned_by(&now)).await?;
     house
         .wait("heart-2", "about its promotion", |version: &ModelVersion| {
-            message(version, types::READY) == format!("{name} decides whether it takes over")
+            message(version, ConditionType::Ready) == format!("{name} decides whether it takes over")
         })
         .await?;
     Ok(())
@@ -706,7 +711,7 @@ async fn a_service_that_leads_elsewhere_and_one_without_an_address_are_made_righ
         })
     };
     house.wait("heart", "with an address", right).await?;
-    house.model_says(types::READY, "True", "Serving").await?;
+    house.model_says(ConditionType::Ready, "True", "Serving").await?;
     house.rest("heart-1").await
 }
 
@@ -772,14 +777,14 @@ async fn the_record_stays_when_the_last_version_goes_and_the_next_one_waits_for_
     house.wait_gone::<Deployment>("heart").await?;
     house.wait_gone::<Service>("heart").await?;
     let after = house
-        .model_says(types::READY, "False", "ServingVersionDeleted")
+        .model_says(ConditionType::Ready, "False", "ServingVersionDeleted")
         .await?;
     assert_eq!(after.uid(), before.uid());
     let history = |model: &Model| model.status.as_ref().map(|status| status.history.clone());
     assert_eq!(history(&after), history(&before));
     house.apply_version("heart-2").await?;
     house
-        .wait_says("heart-2", types::READY, "True", "AwaitingPromotion")
+        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     ensure!(
         house.all::<Deployment>().get_opt("heart").await?.is_none(),

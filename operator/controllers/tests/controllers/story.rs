@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Resource as _, ResourceExt as _, api::ListParams};
-use modelward_crds::{ActionType, Model, ModelVersion, RemediationAction, Role, conditions::types, labels};
+use modelward_crds::{ActionType, ConditionType, Model, ModelVersion, RemediationAction, Role, labels};
 use modelward_kit::played::{JobEnd, PodEnd};
 use modelward_wire::{RouteMode, Routes};
 use serde_json::json;
@@ -124,7 +124,7 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
     );
     ensure!(only_owner(&fit)?.uid == uid);
     let waiting = house
-        .wait_says("heart-1", types::READY, "False", "FitRunning")
+        .wait_says("heart-1", ConditionType::Ready, "False", "FitRunning")
         .await?;
     assert_eq!(
         waiting.status.as_ref().and_then(|status| status.role),
@@ -136,7 +136,7 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
     let trainer = store.clone();
     house.played.jobs(move |job| trains(&trainer, job, "0.8151"));
     house
-        .wait_says("heart-1", types::READY, "False", "RolloutInProgress")
+        .wait_says("heart-1", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
     house.played.pods(|pod| {
         if pod.name_any().ends_with("-0") {
@@ -171,23 +171,23 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         Some(303)
     );
     for (kind, expected) in [
-        (types::DATA_VALID, "True"),
-        (types::TRAINED, "True"),
-        (types::GATES_PASSED, "True"),
-        (types::SERVING, "True"),
-        (types::READY, "True"),
-        (types::RECONCILING, "False"),
-        (types::STALLED, "False"),
+        (ConditionType::DataValid, "True"),
+        (ConditionType::Trained, "True"),
+        (ConditionType::GatesPassed, "True"),
+        (ConditionType::Serving, "True"),
+        (ConditionType::Ready, "True"),
+        (ConditionType::Reconciling, "False"),
+        (ConditionType::Stalled, "False"),
     ] {
         let found = status
             .conditions
             .iter()
-            .find(|condition| condition.type_ == kind)
-            .context(kind)?;
+            .find(|condition| condition.type_ == kind.as_str())
+            .context(kind.as_str())?;
         assert_eq!(found.status, expected, "{kind}: {}", found.message);
     }
-    assert_eq!(message(&live, types::SERVING), "2/2 Pods answer");
-    let model = house.model_says(types::READY, "True", "Serving").await?;
+    assert_eq!(message(&live, ConditionType::Serving), "2/2 Pods answer");
+    let model = house.model_says(ConditionType::Ready, "True", "Serving").await?;
     let record = model.status.clone().context("a status")?;
     assert_eq!(record.serving.as_deref(), Some("heart-1"));
     let key = record.key_secret.clone().context("a Secret")?;
@@ -339,13 +339,13 @@ async fn a_version_that_waits_or_failed_is_at_rest_too() -> Result<()> {
         .jobs(|_| JobEnd::Fails(101, "thread panicked".into()));
     house.apply_version("heart-1").await?;
     house
-        .wait_says("heart-1", types::STALLED, "True", "JobFailed")
+        .wait_says("heart-1", ConditionType::Stalled, "True", "JobFailed")
         .await?;
     house.rest("heart-1").await?;
     house.delete::<ConfigMap>("heart-disease").await?;
     house.apply_version("heart-2").await?;
     house
-        .wait_says("heart-2", types::DATA_VALID, "False", "DatasetNotFound")
+        .wait_says("heart-2", ConditionType::DataValid, "False", "DatasetNotFound")
         .await?;
     house.rest("heart-2").await
 }
@@ -370,13 +370,13 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
             "heart-2",
             "waiting for its promotion",
             |version: &ModelVersion| {
-                message(version, types::READY).ends_with("decides whether it takes over")
+                message(version, ConditionType::Ready).ends_with("decides whether it takes over")
             },
         )
         .await?;
     ensure!(crate::support::says(
         &waiting,
-        types::READY,
+        ConditionType::Ready,
         "True",
         "AwaitingPromotion"
     ));
@@ -402,11 +402,11 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
 
     house.promote("heart-2").await?;
     house
-        .wait_says("heart-2", types::READY, "False", "RolloutInProgress")
+        .wait_says("heart-2", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
     let answers = house
         .wait("heart-1", "being replaced", |version: &ModelVersion| {
-            message(version, types::SERVING).contains("until heart-2 has taken over")
+            message(version, ConditionType::Serving).contains("until heart-2 has taken over")
         })
         .await?;
     assert_eq!(answers.status.and_then(|status| status.role), Some(Role::Live));
@@ -414,8 +414,18 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
     house.wait_live("heart-2").await?;
 
     let retired = house.wait_role("heart-1", Role::Retired).await?;
-    ensure!(crate::support::says(&retired, types::READY, "True", "Retired"));
-    ensure!(crate::support::says(&retired, types::SERVING, "False", "Retired"));
+    ensure!(crate::support::says(
+        &retired,
+        ConditionType::Ready,
+        "True",
+        "Retired"
+    ));
+    ensure!(crate::support::says(
+        &retired,
+        ConditionType::Serving,
+        "False",
+        "Retired"
+    ));
     let deployment = house.all::<Deployment>().get("heart").await?;
     assert_ne!(routes_of(&deployment), first);
     let kept = house.all::<ConfigMap>().get(&first).await;
@@ -468,8 +478,9 @@ async fn of_two_versions_the_older_one_is_the_first_however_long_it_is_trained()
                     "heart-b",
                     "waiting for the older one",
                     |version: &ModelVersion| {
-                        says(version, types::READY, "False", "Queued")
-                            && message(version, types::READY) == "heart-a of the same model is trained first"
+                        says(version, ConditionType::Ready, "False", "Queued")
+                            && message(version, ConditionType::Ready)
+                                == "heart-a of the same model is trained first"
                     },
                 )
                 .await?;
@@ -510,7 +521,7 @@ async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Resu
     house.played.pods(|_| PodEnd::Starts);
     house.start_operator().await?;
     house
-        .wait_says("heart-1", types::READY, "False", "RolloutInProgress")
+        .wait_says("heart-1", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
     house.kill_operator().await;
     house.played.pods(|_| PodEnd::Ready);
@@ -591,7 +602,7 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
     house.wait_role("heart-1", Role::Retired).await?;
     house.delete::<ModelVersion>("heart-2").await?;
     let model = house
-        .model_says(types::READY, "False", "ServingVersionDeleted")
+        .model_says(ConditionType::Ready, "False", "ServingVersionDeleted")
         .await?;
     let status = model.status.context("a status")?;
     assert_eq!((status.serving, status.routes.len()), (None, 0));
@@ -613,13 +624,13 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
     })
     .await?;
     let older = house.wait_role("heart-1", Role::Retired).await?;
-    ensure!(message(&older, types::READY).contains("can be returned to"));
+    ensure!(message(&older, ConditionType::Ready).contains("can be returned to"));
     house.rest("heart-1").await?;
 
     // A newer one is not the first one: it waits to be promoted.
     house.apply_version("heart-3").await?;
     let name = house
-        .wait_says("heart-3", types::READY, "True", "AwaitingPromotion")
+        .wait_says("heart-3", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     house
         .wait("heart", "telling who waits", |model: &Model| {
@@ -651,7 +662,7 @@ async fn deleting_a_version_before_it_took_over_leaves_the_one_that_answers() ->
     house.apply_version("heart-2").await?;
     house.promote("heart-2").await?;
     house
-        .wait_says("heart-2", types::READY, "False", "RolloutInProgress")
+        .wait_says("heart-2", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
     house
         .wait("heart", "routed to heart-2", |model: &Model| {
@@ -726,7 +737,9 @@ async fn while_a_model_is_paused_versions_train_and_none_takes_over() -> Result<
         .patch::<Model>("heart", json!({"spec": {"paused": true}}))
         .await?;
     house.apply_version("heart-2").await?;
-    house.wait_says("heart-2", types::READY, "True", "Paused").await?;
+    house
+        .wait_says("heart-2", ConditionType::Ready, "True", "Paused")
+        .await?;
     house.rest("heart-2").await?;
     house.wait_live("heart-1").await?;
     let proposed = house
@@ -754,7 +767,7 @@ async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
         json!({"persistentVolumeClaim": {"claimName": "data", "path": "a/b.csv"}});
     house.create::<ModelVersion>(second).await?;
     house
-        .wait_says("heart-2", types::READY, "False", "DatasetNotFound")
+        .wait_says("heart-2", ConditionType::Ready, "False", "DatasetNotFound")
         .await?;
     let claim = json!({
         "metadata": {"name": "data"},

@@ -33,8 +33,8 @@ use kube::{
 use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
 use modelward_core::{children::IgnoreRule, model::reroute, policy::Policy};
 use modelward_crds::{
-    FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion, annotations,
-    labels,
+    ConditionType, FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion,
+    annotations, labels,
 };
 use modelward_kit::{
     apiserver::ApiServer,
@@ -506,7 +506,7 @@ impl House {
     pub async fn wait_live(&self, name: &str) -> Result<ModelVersion> {
         self.wait(name, "Live and Ready", |version: &ModelVersion| {
             let role = version.status.as_ref().and_then(|status| status.role);
-            role == Some(Role::Live) && says(version, "Ready", "True", "Serving")
+            role == Some(Role::Live) && says(version, ConditionType::Ready, "True", "Serving")
         })
         .await
     }
@@ -515,8 +515,8 @@ impl House {
     pub async fn promote(&self, name: &str) -> Result<()> {
         let version = self
             .wait(name, "waiting for its promotion", |version: &ModelVersion| {
-                says(version, "Ready", "True", "AwaitingPromotion")
-                    && message(version, "Ready").ends_with("decides whether it takes over")
+                says(version, ConditionType::Ready, "True", "AwaitingPromotion")
+                    && message(version, ConditionType::Ready).ends_with("decides whether it takes over")
             })
             .await?;
         let status = version.status.clone().context("a status")?;
@@ -560,7 +560,7 @@ impl House {
     pub async fn wait_says(
         &self,
         name: &str,
-        kind: &str,
+        kind: ConditionType,
         status: &str,
         reason: &str,
     ) -> Result<ModelVersion> {
@@ -571,7 +571,7 @@ impl House {
         .await
     }
 
-    pub async fn model_says(&self, kind: &str, status: &str, reason: &str) -> Result<Model> {
+    pub async fn model_says(&self, kind: ConditionType, status: &str, reason: &str) -> Result<Model> {
         let what = format!("{kind}={status}/{reason}");
         self.wait("heart", &what, |model: &Model| {
             let conditions = model
@@ -581,7 +581,7 @@ impl House {
                 .unwrap_or_default();
             conditions
                 .iter()
-                .any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+                .any(|found| found.type_ == kind.as_str() && found.status == status && found.reason == reason)
         })
         .await
     }
@@ -787,7 +787,7 @@ pub fn stage_of(job: &Job) -> &str {
         .unwrap_or_default()
 }
 
-pub fn says(version: &ModelVersion, kind: &str, status: &str, reason: &str) -> bool {
+pub fn says(version: &ModelVersion, kind: ConditionType, status: &str, reason: &str) -> bool {
     let conditions = version
         .status
         .as_ref()
@@ -795,10 +795,10 @@ pub fn says(version: &ModelVersion, kind: &str, status: &str, reason: &str) -> b
         .unwrap_or_default();
     conditions
         .iter()
-        .any(|found| found.type_ == kind && found.status == status && found.reason == reason)
+        .any(|found| found.type_ == kind.as_str() && found.status == status && found.reason == reason)
 }
 
-pub fn message(version: &ModelVersion, kind: &str) -> String {
+pub fn message(version: &ModelVersion, kind: ConditionType) -> String {
     let conditions = version
         .status
         .as_ref()
@@ -806,7 +806,7 @@ pub fn message(version: &ModelVersion, kind: &str) -> String {
         .unwrap_or_default();
     conditions
         .iter()
-        .find(|found| found.type_ == kind)
+        .find(|found| found.type_ == kind.as_str())
         .map(|found| found.message.clone())
         .unwrap_or_default()
 }

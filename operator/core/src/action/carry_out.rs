@@ -4,10 +4,10 @@ use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource as _;
 use modelward_crds::{
-    ActionPlan, ActionReference, ActionType, BlockedStep, Champion, DriftReport, DriftVerdict, EvidenceKind,
-    EvidenceReference, Execution, Hold, ModelStatus, ModelVersion, ObstacleReason, PlannedRoute, Provenance,
-    RemediationAction, RemediationActionSpec, RouteStatus, RoutedVersion, VersionReference, annotations,
-    conditions::types, labels,
+    ActionPlan, ActionReference, ActionType, BlockedStep, Champion, ConditionType, DriftReport, DriftVerdict,
+    EvidenceKind, EvidenceReference, Execution, Hold, ModelStatus, ModelVersion, ObstacleReason,
+    PlannedRoute, Provenance, RemediationAction, RemediationActionSpec, RouteStatus, RoutedVersion,
+    VersionReference, annotations, labels,
 };
 use serde_json::Value;
 
@@ -37,13 +37,13 @@ pub(super) fn chain(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Stan
     let proved = plan.approvals_required > 0 || parent_uid(case.action).is_some();
     draft.enforced = if proved {
         Verdict::holds(
-            types::APPROVAL_ENFORCED,
+            ConditionType::ApprovalEnforced,
             Reason::ApprovalEnforced,
             "the admission policies were tried and worked before the model was claimed",
         )
     } else {
         Verdict::holds(
-            types::APPROVAL_ENFORCED,
+            ConditionType::ApprovalEnforced,
             Reason::NotNeeded,
             "it needs no approval",
         )
@@ -70,7 +70,7 @@ fn in_time(case: &Case<'_>, draft: &mut Draft, standing: Standing) -> Standing {
         return standing.again(Some(end));
     }
     let message = format!("the claim on the model ended at {end}: {}", standing.message);
-    draft.executed = Verdict::fails(types::EXECUTED, Reason::DeadlineExceeded, message.clone());
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::DeadlineExceeded, message.clone());
     Standing::fails(Reason::DeadlineExceeded, message)
 }
 
@@ -182,7 +182,7 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
         (RolloutSeen::Stuck(reason, refusal), None)
             if reason == StuckReason::ChildRefused && end > case.now =>
         {
-            draft.executed = Verdict::unknown(types::EXECUTED, Reason::RollingOut, refusal.clone());
+            draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, refusal.clone());
             let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
             return Ok(Standing::stalls(Reason::ChildRefused, words).again(Some(end)));
         }
@@ -195,7 +195,7 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
                 let words = format!("it was not rolled out by {end}: {rollout}");
                 return go_back(case, draft, plan, Reason::RolloutStuck, &words);
             }
-            draft.executed = Verdict::unknown(types::EXECUTED, Reason::RollingOut, rollout.clone());
+            draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, rollout.clone());
             return Ok(Standing::works(
                 Reason::RollingOut,
                 format!("{words} is being rolled out: {rollout}"),
@@ -205,7 +205,7 @@ fn switch(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stand
         (RolloutSeen::OtherRoutes, None) => return Err(lost(case)),
     };
     draft.executed = Verdict::holds(
-        types::EXECUTED,
+        ConditionType::Executed,
         Reason::Executed,
         format!("{words} serves since {}", routed_at.0),
     );
@@ -263,7 +263,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standi
         }
     }
     let words = format!("{next} takes over from {left} by {}", name_of(case.action));
-    draft.executed = Verdict::unknown(types::EXECUTED, Reason::Claimed, words.clone());
+    draft.executed = Verdict::unknown(ConditionType::Executed, Reason::Claimed, words.clone());
     Ok(Standing::works(Reason::Claimed, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
@@ -276,7 +276,7 @@ fn go_back(
     words: &str,
 ) -> Result<Standing, Standing> {
     let what = plan::names(&plan.planned_routes).unwrap_or_default();
-    draft.executed = Verdict::fails(types::EXECUTED, Reason::RolledBack, words.to_owned());
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, words.to_owned());
     if case.kind() == ActionType::RollbackModel {
         // What it left was left on purpose; what answers keeps answering.
         let message = format!(
@@ -311,11 +311,11 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
         "{}; {what} did not become ready ({reason}), and {former} serves again; {what} is on hold",
         draft.story(case)
     );
-    draft.executed = Verdict::fails(types::EXECUTED, Reason::RolledBack, message.clone());
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, message.clone());
     let record = case.record();
     let settled = record.routes.is_empty()
-        || is_true(&record.conditions, types::READY).is_some()
-        || is_true(&record.conditions, types::STALLED).is_some();
+        || is_true(&record.conditions, ConditionType::Ready).is_some()
+        || is_true(&record.conditions, ConditionType::Stalled).is_some();
     // The routes are the former ones for good. Pods that do not become ready must not keep the claim.
     let returned_at = record.rolled_back_at.as_ref().map_or(case.now, |time| time.0);
     let end = case.deadline(&Time(returned_at));
@@ -349,7 +349,7 @@ fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Tim
         None => String::new(),
     };
     let story = format!("{}; {what} serves since {}{left}", draft.story(case), routed_at.0);
-    let kind = types::VERIFIED;
+    let kind = ConditionType::Verified;
     match conclusive(case, plan, routed_at) {
         Some((report, DriftVerdict::Drift)) => {
             let words = format!("traffic since shows drift ({})", name_of(report));
@@ -430,7 +430,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
     }
     passed(draft, version)?;
     draft.executed = Verdict::holds(
-        types::EXECUTED,
+        ConditionType::Executed,
         Reason::Executed,
         format!("{name} was trained and passed its gates"),
     );
@@ -451,7 +451,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
         let how = child
             .status
             .as_ref()
-            .and_then(|status| conditions::find(&status.conditions, types::SUCCEEDED))
+            .and_then(|status| conditions::find(&status.conditions, ConditionType::Succeeded))
             .map_or_else(
                 || "it is being planned".to_owned(),
                 |succeeded| succeeded.message.clone(),
@@ -568,7 +568,11 @@ fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion
 /// Makes the version.
 fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Standing {
     let name = name_of(&version).to_owned();
-    draft.executed = Verdict::unknown(types::EXECUTED, Reason::Training, format!("{name} is being made"));
+    draft.executed = Verdict::unknown(
+        ConditionType::Executed,
+        Reason::Training,
+        format!("{name} is being made"),
+    );
     let standing = Standing::works(Reason::Training, format!("{name} is being made"))
         .with(Step::CreateVersion(Box::new(version)));
     draft.attempt(case, BlockedStep::CreateVersion, standing)
@@ -625,20 +629,20 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    let gates = conditions::find(conditions, types::GATES_PASSED);
-    match gates.map(|gates| gates.status.as_str()) {
-        Some("True") => return Ok(()),
-        Some("False") => {
+    let gates = conditions::find(conditions, ConditionType::GatesPassed);
+    match gates.map(conditions::status) {
+        Some(Status::True) => return Ok(()),
+        Some(Status::False) => {
             let words = gates.map(|gates| gates.message.clone()).unwrap_or_default();
             let message = format!("{name} was trained and will not serve: {words}");
-            draft.executed = Verdict::fails(types::EXECUTED, Reason::GateFailed, message.clone());
+            draft.executed = Verdict::fails(ConditionType::Executed, Reason::GateFailed, message.clone());
             return Err(Standing::fails(Reason::GateFailed, message));
         }
         _ => {}
     }
-    let ready = conditions::find(conditions, types::READY);
+    let ready = conditions::find(conditions, ConditionType::Ready);
     let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
-    if is_true(conditions, types::STALLED).is_some() {
+    if is_true(conditions, ConditionType::Stalled).is_some() {
         let reason = ready.and_then(conditions::reason);
         // A person can still make room: the version goes on trying.
         let by_cluster = reason
@@ -652,10 +656,10 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
             .and_then(AttemptFailure::part_of)
             .unwrap_or(AttemptFailure::JobFailed);
         let message = format!("{name} could not be trained: {words}");
-        draft.executed = Verdict::fails(types::EXECUTED, reason, message.clone());
+        draft.executed = Verdict::fails(ConditionType::Executed, reason, message.clone());
         return Err(Standing::fails(reason, message));
     }
-    draft.executed = Verdict::unknown(types::EXECUTED, Reason::Training, words.clone());
+    draft.executed = Verdict::unknown(ConditionType::Executed, Reason::Training, words.clone());
     Err(Standing::works(
         Reason::Training,
         format!("{name} is being trained: {words}"),
@@ -748,24 +752,20 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
     too_late(draft);
     let status = child.status.clone().unwrap_or_default();
     let of = |kind| conditions::find(&status.conditions, kind);
-    let succeeded = of(types::SUCCEEDED);
-    let well = succeeded.is_some_and(|succeeded| succeeded.status == Status::True.as_str());
+    let succeeded = of(ConditionType::Succeeded);
+    let well = succeeded.is_some_and(|succeeded| conditions::status(succeeded) == Status::True);
     let (reason, message) = succeeded.map_or((Ending::Superseded, String::new()), |succeeded| {
         (ending(succeeded), succeeded.message.clone())
     });
     draft.executed = if well {
-        Verdict::holds(types::EXECUTED, Reason::Executed, message.clone())
+        Verdict::holds(ConditionType::Executed, Reason::Executed, message.clone())
     } else {
-        Verdict::fails(types::EXECUTED, reason, message.clone())
+        Verdict::fails(ConditionType::Executed, reason, message.clone())
     };
-    if let Some(verified) = of(types::VERIFIED) {
+    if let Some(verified) = of(ConditionType::Verified) {
         draft.verified = Verdict {
-            kind: types::VERIFIED,
-            status: match verified.status.as_str() {
-                "True" => Status::True,
-                "False" => Status::False,
-                _ => Status::Unknown,
-            },
+            kind: ConditionType::Verified,
+            status: conditions::status(verified),
             reason: ending(verified).into(),
             message: verified.message.clone(),
         };
@@ -796,8 +796,8 @@ fn now(case: &Case<'_>) -> Time {
     Time(conditions::whole_seconds(case.now))
 }
 
-fn is_true<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
-    conditions::find(conditions, kind).filter(|condition| condition.status == Status::True.as_str())
+fn is_true(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions::find(conditions, kind).filter(|condition| conditions::status(condition) == Status::True)
 }
 
 /// What the plan says of the training.
@@ -808,7 +808,7 @@ fn trained(plan: &ActionPlan) -> Value {
 
 /// Whether this is what was recorded of the effects.
 fn executed_says(draft: &Draft, reason: Reason) -> bool {
-    conditions::find(&draft.before, types::EXECUTED)
+    conditions::find(&draft.before, ConditionType::Executed)
         .is_some_and(|executed| conditions::reason(executed) == Some(reason))
 }
 

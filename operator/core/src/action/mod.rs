@@ -34,8 +34,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource as _, ResourceExt as _};
 use modelward_crds::{
-    ActionType, ActiveAction, BlockedStep, DriftReport, Model, ModelStatus, ModelVersion, ObstacleReason,
-    RemediationAction, RemediationActionStatus, StepObstacle, annotations, conditions::types,
+    ActionType, ActiveAction, BlockedStep, ConditionType, DriftReport, Model, ModelStatus, ModelVersion,
+    ObstacleReason, RemediationAction, RemediationActionStatus, StepObstacle, annotations,
 };
 
 pub use records::surplus;
@@ -333,8 +333,8 @@ pub fn in_flight<'a>(
 /// Whether an action has come to its end.
 pub fn has_ended(action: &RemediationAction) -> bool {
     let conditions = action.status.as_ref().map(|status| status.conditions.as_slice());
-    conditions::find(conditions.unwrap_or_default(), types::SUCCEEDED)
-        .is_some_and(|succeeded| succeeded.status != Status::Unknown.as_str())
+    conditions::find(conditions.unwrap_or_default(), ConditionType::Succeeded)
+        .is_some_and(|succeeded| conditions::status(succeeded) != Status::Unknown)
 }
 
 /// Whether an action belongs to a Model that was deleted, where `uid` is the Model of that name now. Garbage collection deletes
@@ -355,10 +355,10 @@ pub fn is_waiting_for_a_plan(action: &RemediationAction) -> bool {
     let Some(status) = &action.status else {
         return false;
     };
-    let reconciling = conditions::find(&status.conditions, types::RECONCILING);
+    let reconciling = conditions::find(&status.conditions, ConditionType::Reconciling);
     status.plan.is_none()
         && status.execution.is_none()
-        && reconciling.is_some_and(|reconciling| reconciling.status == Status::False.as_str())
+        && reconciling.is_some_and(|reconciling| conditions::status(reconciling) == Status::False)
 }
 
 /// Name of the action that promotes this version. It is fixed by the version, so that there is one.
@@ -595,10 +595,18 @@ impl Draft {
             before: status.conditions.clone(),
             blocked_before: status.obstacle.take(),
             status,
-            approved: Verdict::unknown(types::APPROVED, reason, words),
-            enforced: Verdict::unknown(types::APPROVAL_ENFORCED, reason, words),
-            executed: Verdict::fails(types::EXECUTED, Reason::Waiting, "nothing has been done yet"),
-            verified: Verdict::unknown(types::VERIFIED, Reason::Waiting, "nothing has been done yet"),
+            approved: Verdict::unknown(ConditionType::Approved, reason, words),
+            enforced: Verdict::unknown(ConditionType::ApprovalEnforced, reason, words),
+            executed: Verdict::fails(
+                ConditionType::Executed,
+                Reason::Waiting,
+                "nothing has been done yet",
+            ),
+            verified: Verdict::unknown(
+                ConditionType::Verified,
+                Reason::Waiting,
+                "nothing has been done yet",
+            ),
         }
     }
 
@@ -696,9 +704,9 @@ impl Draft {
         let (working, stalled) = (matches!(at, At::Working), matches!(at, At::Stalled));
         let of = |holds: bool| if holds { message.as_str() } else { "" };
         let last = [
-            verdict(types::SUCCEEDED, succeeded, &message),
-            verdict(types::RECONCILING, whether(working), of(working)),
-            verdict(types::STALLED, whether(stalled), of(stalled)),
+            verdict(ConditionType::Succeeded, succeeded, &message),
+            verdict(ConditionType::Reconciling, whether(working), of(working)),
+            verdict(ConditionType::Stalled, whether(stalled), of(stalled)),
         ];
         if let (At::Ended(_), Some(execution)) = (&at, &mut self.status.execution) {
             execution.ended_at = Some(Time(conditions::whole_seconds(now)));

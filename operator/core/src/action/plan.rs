@@ -3,10 +3,10 @@
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    AcceptedWindow, ActionPlan, ActionType, ArtifactStatus, Champion, Dataset, DriftReport, Gate, Model,
-    ModelStatus, ModelVersion, NamedDataset, PlannedDataset, PlannedDifference, PlannedReference,
-    PlannedRoute, PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, Risk, RouteStatus,
-    SourceStatus, TrainingSource, VersionReference, annotations, conditions::types,
+    AcceptedWindow, ActionPlan, ActionType, ArtifactStatus, Champion, ConditionType, Dataset, DriftReport,
+    Gate, Model, ModelStatus, ModelVersion, NamedDataset, PlannedDataset, PlannedDifference,
+    PlannedReference, PlannedRoute, PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, Risk,
+    RouteStatus, SourceStatus, TrainingSource, VersionReference, annotations,
 };
 use modelward_wire::{Decimal, Digest};
 
@@ -98,7 +98,7 @@ pub fn heaviest(status: &ModelStatus) -> Option<&RouteStatus> {
 /// Everything to this version.
 pub fn route_to(version: &ModelVersion) -> Option<PlannedRoute> {
     let status = version.status.as_ref()?;
-    let passed = conditions::is_true(&status.conditions, types::GATES_PASSED);
+    let passed = conditions::is_true(&status.conditions, ConditionType::GatesPassed);
     let bundle = status.bundle.as_ref().filter(|_| passed)?;
     Some(PlannedRoute {
         version: version.metadata.name.clone().unwrap_or_default(),

@@ -1,8 +1,8 @@
 //! Until the model is claimed: the plan, the decisions on it, and whether they can be relied on.
 
 use modelward_crds::{
-    ActionType, ActiveAction, BlockedStep, DriftReport, EvidenceReference, ModelVersion, ObstacleReason,
-    PlannedReference, RemediationAction, RetrainingSpec, SourceStatus, annotations, conditions::types,
+    ActionType, ActiveAction, BlockedStep, ConditionType, DriftReport, EvidenceReference, ModelVersion,
+    ObstacleReason, PlannedReference, RemediationAction, RetrainingSpec, SourceStatus, annotations,
 };
 use modelward_wire::{Digest, JobStage};
 
@@ -57,7 +57,7 @@ pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Standing> {
     if let Some(comment) = &rejection.comment {
         message = format!("{message}: {comment}");
     }
-    draft.approved = Verdict::fails(types::APPROVED, Reason::Rejected, message.clone());
+    draft.approved = Verdict::fails(ConditionType::Approved, Reason::Rejected, message.clone());
     Err(Standing::fails(Reason::Rejected, message))
 }
 
@@ -190,8 +190,8 @@ fn not_passed(candidate: &ModelVersion) -> Standing {
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice());
-    match conditions::find(conditions.unwrap_or_default(), types::GATES_PASSED) {
-        Some(gates) if gates.status == Status::False.as_str() => Standing::fails(
+    match conditions::find(conditions.unwrap_or_default(), ConditionType::GatesPassed) {
+        Some(gates) if conditions::status(gates) == Status::False => Standing::fails(
             Reason::GateFailed,
             format!("{name} cannot serve: {}", gates.message),
         ),
@@ -372,7 +372,7 @@ fn accepted(
 
 /// Has the data read, checked and frozen: who approves sees the rows of the very data.
 fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
-    let before = conditions::find(&draft.before, types::SUCCEEDED).cloned();
+    let before = conditions::find(&draft.before, ConditionType::Succeeded).cloned();
     let failed = case.world.obstacle.as_ref();
     let obstacle = failed
         .filter(|failed| failed.step == BlockedStep::StartSnapshot)
@@ -387,7 +387,7 @@ fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
             word: "action",
         },
         stage: JobStage::Snapshot,
-        kind: types::SUCCEEDED,
+        kind: ConditionType::Succeeded,
         before: before.as_ref(),
         job: &case.world.job,
         obstacle: obstacle.as_ref(),
@@ -533,7 +533,7 @@ fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(),
             "{} changed, so this is a new plan: approvals of the former one are void",
             changes.join(" and ")
         );
-        draft.approved = Verdict::fails(types::APPROVED, Reason::PlanChanged, message);
+        draft.approved = Verdict::fails(ConditionType::Approved, Reason::PlanChanged, message);
     }
     Ok(())
 }
@@ -543,8 +543,8 @@ fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
         return Ok(());
     }
     let message = "the plan is made and shown; nothing is carried out".to_owned();
-    draft.approved = Verdict::fails(types::APPROVED, Reason::DryRun, message.clone());
-    draft.executed = Verdict::fails(types::EXECUTED, Reason::DryRun, message.clone());
+    draft.approved = Verdict::fails(ConditionType::Approved, Reason::DryRun, message.clone());
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::DryRun, message.clone());
     Err(Standing::succeeds(Reason::DryRun, message))
 }
 
@@ -552,7 +552,7 @@ fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     match &draft.status.plan {
         Some(plan) if plan.not_after.0 <= case.now => {
             let message = format!("the plan expired at {} and was not carried out", plan.not_after.0);
-            draft.approved = Verdict::fails(types::APPROVED, Reason::Expired, message.clone());
+            draft.approved = Verdict::fails(ConditionType::Approved, Reason::Expired, message.clone());
             Err(Standing::fails(Reason::Expired, message))
         }
         _ => Ok(()),
@@ -574,7 +574,7 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standin
             (0, None) => (Reason::NotNeeded, draft.story(case)),
             _ => (Reason::Approved, draft.story(case)),
         };
-        draft.approved = Verdict::holds(types::APPROVED, reason, message);
+        draft.approved = Verdict::holds(ConditionType::Approved, reason, message);
         return Ok(());
     }
     let namespace = case.action.metadata.namespace.as_deref().unwrap_or_default();
@@ -590,13 +590,17 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standin
         plan.not_after.0
     );
     // The condition says that the plan changed until a person decides on the new one.
-    let changed = conditions::find(&draft.before, types::APPROVED)
+    let changed = conditions::find(&draft.before, ConditionType::Approved)
         .filter(|before| conditions::reason(before) == Some(Reason::PlanChanged) && approvers == 0);
     if draft.approved.reason != Reason::PlanChanged {
         draft.approved = match changed {
-            Some(before) => Verdict::fails(types::APPROVED, Reason::PlanChanged, before.message.clone()),
+            Some(before) => Verdict::fails(
+                ConditionType::Approved,
+                Reason::PlanChanged,
+                before.message.clone(),
+            ),
             None => Verdict::fails(
-                types::APPROVED,
+                ConditionType::Approved,
                 Reason::AwaitingApproval,
                 format!("{words}. Approve with: {how}. The plan: {}", plan.summary),
             ),
@@ -616,7 +620,7 @@ fn enforced(case: &Case<'_>, draft: &mut Draft) {
         .as_ref()
         .is_none_or(|plan| plan.approvals_required > 0)
         || parent_uid(case.action).is_some();
-    let kind = types::APPROVAL_ENFORCED;
+    let kind = ConditionType::ApprovalEnforced;
     draft.enforced = match &case.world.gate.probe {
         _ if !needed => Verdict::holds(kind, Reason::NotNeeded, "it needs no approval"),
         Probe::Refused => Verdict::holds(
@@ -661,7 +665,11 @@ fn alerted(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
     }
     let message = case.action.spec.message.clone().unwrap_or_default();
     if case.world.delivered {
-        draft.executed = Verdict::holds(types::EXECUTED, Reason::Alerted, "the alert was delivered");
+        draft.executed = Verdict::holds(
+            ConditionType::Executed,
+            Reason::Alerted,
+            "the alert was delivered",
+        );
         return Err(Standing::succeeds(Reason::Alerted, message));
     }
     let standing = Standing::works(Reason::Alerted, "the alert is being sent").with(Step::Alert(message));

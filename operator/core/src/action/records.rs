@@ -1,7 +1,7 @@
 //! Which actions that have ended are kept, and which may go.
 
 use jiff::Timestamp;
-use modelward_crds::{ActionType, Model, RemediationAction, conditions::types};
+use modelward_crds::{ActionType, ConditionType, Model, RemediationAction};
 
 use super::{active, has_ended, parent_uid, uid_of};
 use crate::{conditions, policy::Policy};
@@ -83,7 +83,7 @@ fn record_of(action: &RemediationAction, all: &[RemediationAction]) -> Record {
 /// Seconds since it ended.
 fn age(action: &RemediationAction, now: Timestamp) -> i64 {
     let conditions = action.status.as_ref().map(|status| status.conditions.as_slice());
-    let ended = conditions::find(conditions.unwrap_or_default(), types::SUCCEEDED);
+    let ended = conditions::find(conditions.unwrap_or_default(), ConditionType::Succeeded);
     ended.map_or(0, |ended| {
         now.as_second() - ended.last_transition_time.0.as_second()
     })

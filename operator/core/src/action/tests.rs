@@ -316,7 +316,7 @@ impl House {
         self.plan(name).digest
     }
 
-    fn says(&self, name: &str, kind: &str) -> (String, String) {
+    fn says(&self, name: &str, kind: ConditionType) -> (String, String) {
         let status = self.actions[name].status.as_ref().unwrap();
         let found = conditions::find(&status.conditions, kind).unwrap();
         (found.status.clone(), found.reason.clone())
@@ -324,7 +324,7 @@ impl House {
 
     fn message(&self, name: &str) -> String {
         let status = self.actions[name].status.as_ref().unwrap();
-        conditions::find(&status.conditions, types::SUCCEEDED)
+        conditions::find(&status.conditions, ConditionType::Succeeded)
             .unwrap()
             .message
             .clone()
@@ -333,7 +333,7 @@ impl House {
     #[track_caller]
     fn succeeded(&self, name: &str, status: &str, reason: &str) {
         assert_eq!(
-            self.says(name, types::SUCCEEDED),
+            self.says(name, ConditionType::Succeeded),
             (status.to_owned(), reason.to_owned()),
             "{}",
             self.message(name)
@@ -477,7 +477,7 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
     let mut house = House::new([promotion(2)]);
     house.settle();
     house.succeeded("promote", "Unknown", "AwaitingApproval");
-    assert_eq!(house.says("promote", types::APPROVED).0, "False");
+    assert_eq!(house.says("promote", ConditionType::Approved).0, "False");
     assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
     let plan = house.plan("promote").clone();
     assert_eq!(
@@ -499,19 +499,19 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
     );
     house.succeeded("promote", "Unknown", "RollingOut");
     assert_eq!(
-        house.says("promote", types::APPROVED),
+        house.says("promote", ConditionType::Approved),
         ("True".into(), "Approved".into())
     );
     house.roll_out();
     house.settle();
     house.succeeded("promote", "Unknown", "Verifying");
-    assert_eq!(house.says("promote", types::EXECUTED).0, "True");
+    assert_eq!(house.says("promote", ConditionType::Executed).0, "True");
 
     house.now += 700;
     house.settle();
     house.succeeded("promote", "True", "Executed");
     assert_eq!(
-        house.says("promote", types::VERIFIED),
+        house.says("promote", ConditionType::Verified),
         ("Unknown".into(), "InsufficientData".into())
     );
     let story = house.message("promote");
@@ -553,7 +553,7 @@ fn traffic_after_the_change_ends_the_watch_early_whichever_way_it_goes() {
         house.report("heart-2", verdict, house.now + 120);
         house.succeeded("promote", "True", reason);
         assert_eq!(
-            house.says("promote", types::VERIFIED),
+            house.says("promote", ConditionType::Verified),
             (verified.into(), reason.into())
         );
     }
@@ -720,7 +720,7 @@ fn going_from_a_to_b_to_a_does_not_bring_former_approvals_back() {
     house.settle();
     house.succeeded("promote", "Unknown", "PlanChanged");
     assert_eq!(
-        house.says("promote", types::APPROVED),
+        house.says("promote", ConditionType::Approved),
         ("False".into(), "PlanChanged".into())
     );
     house.status().routes = routes;
@@ -779,7 +779,7 @@ fn without_a_gate_that_refused_a_forged_decision_nothing_runs_but_what_needs_no_
     };
     house.settle().approve("promote", "alice");
     house.succeeded("promote", "Unknown", "ApprovalNotEnforced");
-    assert_eq!(house.says("promote", types::APPROVAL_ENFORCED).0, "False");
+    assert_eq!(house.says("promote", ConditionType::ApprovalEnforced).0, "False");
     assert_eq!(house.serves(), ["heart-1"]);
     house.succeeded("alert", "True", "Alerted");
     assert_eq!(house.alerts, 1);
@@ -807,7 +807,7 @@ fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_name
     house.gate.probe = hindered(2);
     house.settle().approve("promote", "alice");
     house.succeeded("promote", "Unknown", "ApprovalNotTried");
-    let (status, reason) = house.says("promote", types::APPROVAL_ENFORCED);
+    let (status, reason) = house.says("promote", ConditionType::ApprovalEnforced);
     assert_eq!(
         (status.as_str(), reason.as_str()),
         ("Unknown", "ApprovalNotTried")
@@ -818,7 +818,7 @@ fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_name
         "nothing is done: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
          objects, used: 2, at ☕☕"
     );
-    assert_eq!(house.says("promote", types::STALLED).0, "True");
+    assert_eq!(house.says("promote", ConditionType::Stalled).0, "True");
     assert_eq!(house.serves(), ["heart-1"]);
     // The same obstacle in other words is no news.
     house.gate.probe = hindered(3);
@@ -849,7 +849,7 @@ fn a_rollout_that_the_api_server_refuses_is_no_failure_of_the_version_and_goes_o
     };
     let mut house = begun();
     house.succeeded("promote", "Unknown", "ChildRefused");
-    assert_eq!(house.says("promote", types::STALLED).0, "True");
+    assert_eq!(house.says("promote", ConditionType::Stalled).0, "True");
     assert!(
         house
             .message("promote")
@@ -1140,7 +1140,7 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     gates(&mut house, "True");
     let child = promotion_name(&made.metadata.name.clone().unwrap(), "v-made");
     assert_eq!(
-        house.says(&child, types::APPROVED),
+        house.says(&child, ConditionType::Approved),
         ("True".into(), "Covered".into())
     );
     assert_eq!(house.serves(), [made.metadata.name.clone().unwrap().as_str()]);

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
-    ActionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model, Proposal,
-    RemediationAction, RemediationActionSpec, VersionReference, conditions::types, labels,
+    ActionType, ConditionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model,
+    Proposal, RemediationAction, RemediationActionSpec, VersionReference, labels,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     action::is_waiting_for_a_plan,
-    conditions::{self, whole_seconds},
+    conditions::{self, Status, whole_seconds},
     name_hash,
     policy::Policy,
     reason::Reason,
@@ -314,8 +314,8 @@ pub fn has_enough_rows(report: &DriftReport) -> bool {
 /// Whether a verdict is still to come. What the ledger refuses may never get one.
 fn is_being_judged(report: &DriftReport) -> bool {
     report.status.as_ref().is_none_or(|status| {
-        let refused =
-            conditions::find(&status.conditions, types::SUCCEEDED).is_some_and(|one| one.status == "False");
+        let refused = conditions::find(&status.conditions, ConditionType::Succeeded)
+            .is_some_and(|one| conditions::status(one) == Status::False);
         status.verdict.is_none() && !refused
     })
 }

@@ -5,11 +5,11 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use modelward_crds::{
-    DriftReport, EvidenceKind, Model, ModelVersion, RemediationAction, ServedRecord, conditions::types,
+    ConditionType, DriftReport, EvidenceKind, Model, ModelVersion, RemediationAction, ServedRecord,
 };
 
 use super::{at, whole_second};
-use crate::conditions;
+use crate::conditions::{self, Status};
 
 /// After an outage so many windows are judged, the latest ones: older ones say nothing about now.
 pub const WINDOWS_CAUGHT_UP: i64 = 24;
@@ -175,8 +175,8 @@ pub(super) fn is_open(action: &RemediationAction) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    conditions::find(conditions, types::SUCCEEDED)
-        .is_none_or(|succeeded| !matches!(succeeded.status.as_str(), "True" | "False"))
+    conditions::find(conditions, ConditionType::Succeeded)
+        .is_none_or(|succeeded| conditions::status(succeeded) == Status::Unknown)
 }
 
 /// Whether an action names the report of this uid.

@@ -1,8 +1,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    ActionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, Model, ModelVersion, Proposal,
-    RemediationAction, conditions::types,
+    ActionType, ConditionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, Model,
+    ModelVersion, Proposal, RemediationAction,
 };
 use modelward_wire::{Decimal, Digest, DriftedComparison, ReportReference, ReportResult};
 use proptest::prelude::*;
@@ -229,7 +229,7 @@ fn result(verdict: DriftVerdict, drifted: &[(&str, bool)]) -> ReportResult {
 }
 
 fn succeeded(status: &DriftReportStatus) -> (&str, &str, &str) {
-    let found = conditions::find(&status.conditions, types::SUCCEEDED).unwrap();
+    let found = conditions::find(&status.conditions, ConditionType::Succeeded).unwrap();
     (&found.status, &found.reason, &found.message)
 }
 
@@ -699,7 +699,7 @@ fn pods_with_counts_that_do_not_fit_are_named_in_the_verdict() {
         reason: "counts of features were made in other bins".into(),
     }];
     let status = verdict_status(&made(3600), &version(), &result, at(3640));
-    let succeeded = conditions::find(&status.conditions, "Succeeded").unwrap();
+    let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded).unwrap();
     assert!(
         succeeded
             .message

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use modelward_crds::{
-    AsideRows, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, DriftedFeature, IncarnationCounts,
-    ModelVersion, PlannedReference, ReferenceKind, conditions::types,
+    AsideRows, ConditionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, DriftedFeature,
+    IncarnationCounts, ModelVersion, PlannedReference, ReferenceKind,
 };
 use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult};
 
@@ -51,7 +51,7 @@ struct Covered {
 pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
     let old = report.status.as_ref();
     let ended = |status: &DriftReportStatus| {
-        let succeeded = conditions::find(&status.conditions, types::SUCCEEDED);
+        let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded);
         status.verdict.is_some()
             || succeeded.is_some_and(|found| conditions::reason(found) == Some(Reason::LedgerRefused))
     };
@@ -71,7 +71,7 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
     };
     let Some(version) = version else {
         let message = format!("there is no ModelVersion {name} in this namespace");
-        let verdict = Verdict::unknown(types::SUCCEEDED, Reason::VersionNotFound, message);
+        let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::VersionNotFound, message);
         return waits(verdict, true, None);
     };
     let (start, end) = bounds(report);
@@ -82,13 +82,13 @@ pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp
     );
     if now < closes {
         let message = format!("it is judged from {closes} on: {}", window_of(report, version));
-        let verdict = Verdict::unknown(types::SUCCEEDED, Reason::WindowOpen, message);
+        let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::WindowOpen, message);
         return waits(verdict, false, Some(closes));
     }
     let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
     let Some(bundle) = bundle else {
         let message = format!("{name} has no bundle yet, so there is nothing to compare its traffic with");
-        let verdict = Verdict::unknown(types::SUCCEEDED, Reason::NoBundle, message);
+        let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::NoBundle, message);
         return waits(verdict, false, None);
     };
     let (since, evidence_from) = watched(version, start);
@@ -166,7 +166,7 @@ pub fn verdict_status(
         Some(words) => format!("{message}; {words}"),
         None => message,
     };
-    let verdict = Verdict::holds(types::SUCCEEDED, reason, message);
+    let verdict = Verdict::holds(ConditionType::Succeeded, reason, message);
     with_conditions(report, status, verdict, false, now)
 }
 
@@ -185,7 +185,7 @@ fn set_aside(result: &ReportResult) -> Option<String> {
 /// What a report says while the ledger does not answer.
 pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> DriftReportStatus {
     let message = format!("the ledger is asked again: {problem}");
-    let verdict = Verdict::unknown(types::SUCCEEDED, Reason::LedgerUnavailable, message);
+    let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::LedgerUnavailable, message);
     with_conditions(
         report,
         report.status.clone().unwrap_or_default(),
@@ -205,7 +205,7 @@ pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Times
             "once that is put right, make a new DriftReport",
         ),
     };
-    let verdict = Verdict::fails(types::SUCCEEDED, reason, format!("{problem}; {hint}"));
+    let verdict = Verdict::fails(ConditionType::Succeeded, reason, format!("{problem}; {hint}"));
     with_conditions(
         report,
         report.status.clone().unwrap_or_default(),
@@ -260,8 +260,8 @@ fn with_conditions(
         }
     };
     let verdicts = [
-        summary(types::RECONCILING, working),
-        summary(types::STALLED, stalled),
+        summary(ConditionType::Reconciling, working),
+        summary(ConditionType::Stalled, stalled),
     ];
     let verdicts: Vec<_> = [succeeded].into_iter().chain(verdicts).collect();
     let generation = report.metadata.generation;

@@ -152,7 +152,7 @@ fn routed(model: &Model) -> Vec<&str> {
         .collect()
 }
 
-fn condition<'a>(model: &'a Model, kind: &str) -> (&'a str, Reason, &'a str) {
+fn condition(model: &Model, kind: ConditionType) -> (&str, Reason, &str) {
     let found = conditions::find(&status(model).conditions, kind).unwrap();
     (&found.status, conditions::reason(found).unwrap(), &found.message)
 }
@@ -205,8 +205,8 @@ fn nothing_serves_before_a_version_passed_its_gates() {
     let mut model = model();
     let decision = step(&mut model, &world([not_passed(1)]), 10);
     assert_eq!(decision.serve, None);
-    assert_eq!(condition(&model, types::READY).1, Reason::NoVersion);
-    assert_eq!(condition(&model, types::AVAILABLE).0, "False");
+    assert_eq!(condition(&model, ConditionType::Ready).1, Reason::NoVersion);
+    assert_eq!(condition(&model, ConditionType::Available).0, "False");
     assert_eq!(says(&model, 1), ServingSeen::NotYet);
 }
 
@@ -267,7 +267,10 @@ fn an_older_version_does_not_take_over_from_a_newer_one_that_was_deleted() {
     world.versions = vec![seen(1)];
     let decision = step(&mut model, &world, 30);
     assert_eq!(decision.serve, None);
-    assert_eq!(condition(&model, types::READY).1, Reason::ServingVersionDeleted);
+    assert_eq!(
+        condition(&model, ConditionType::Ready).1,
+        Reason::ServingVersionDeleted
+    );
     assert_eq!(status(&model).serving, None);
     assert!(matches!(says(&model, 1), ServingSeen::Retired(_)));
     world.deployment = None;
@@ -304,7 +307,7 @@ fn a_newer_version_after_a_deletion_does_not_make_the_deleted_one_seem_to_answer
         "heart-2 passed its gates, bundle sha256:020202020202; nothing serves"
     );
     assert_eq!(
-        condition(&model, types::READY).2,
+        condition(&model, ConditionType::Ready).2,
         "the version that served was deleted; heart-2 waits to be promoted"
     );
     promote(&mut model, &seen(2), 40);
@@ -315,7 +318,7 @@ fn a_newer_version_after_a_deletion_does_not_make_the_deleted_one_seem_to_answer
         None,
         "heart-1 is gone and answers no request"
     );
-    assert_eq!(condition(&model, types::AVAILABLE).0, "False");
+    assert_eq!(condition(&model, ConditionType::Available).0, "False");
 }
 
 #[test]
@@ -333,7 +336,10 @@ fn deleting_a_version_before_it_took_over_leaves_what_answers() {
         ..pods(&second.name, 2, 2)
     });
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::ArtifactInvalid);
+    assert_eq!(
+        condition(&model, ConditionType::Stalled).1,
+        Reason::ArtifactInvalid
+    );
 
     world.versions = vec![seen(1)];
     let back = step(&mut model, &world, 40)
@@ -342,7 +348,7 @@ fn deleting_a_version_before_it_took_over_leaves_what_answers() {
     assert_eq!(back.routes, first);
     world.deployment = Some(pods(&first.name, 2, 2));
     step(&mut model, &world, 50);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
     assert!(matches!(says(&model, 1), ServingSeen::Live { enough: true, .. }));
     assert_eq!(status(&model).history.len(), 1, "it is the same stay");
 }
@@ -399,7 +405,7 @@ fn the_first_version_is_the_oldest_that_may_still_pass_and_not_the_one_that_is_t
     let decision = step(&mut model, &world([trained(1), seen(2), seen(3)]), 10);
     assert_eq!((decision.serve, decision.propose), (None, None));
     assert_eq!(
-        condition(&model, types::READY).2,
+        condition(&model, ConditionType::Ready).2,
         "heart-2 passed its gates; heart-1 is older and still being trained, and goes first"
     );
     let mut failed = model.clone();
@@ -428,7 +434,10 @@ fn the_first_version_waits_for_an_approval_where_the_configuration_asks_for_it()
         (proposed.action, proposed.version.as_str()),
         (ActionType::PromoteModel, "heart-2")
     );
-    assert_eq!(condition(&model, types::READY).1, Reason::AwaitingPromotion);
+    assert_eq!(
+        condition(&model, ConditionType::Ready).1,
+        Reason::AwaitingPromotion
+    );
     assert!(awaits_promotion(&says(&model, 2)));
     promote(&mut model, &seen(2), 20);
     assert!(step(&mut model, &world, 20).serve.is_some());
@@ -445,7 +454,7 @@ fn while_a_model_is_paused_nothing_takes_over_and_what_serves_serves_on() {
     let decision = step(&mut model, &world, 20);
     assert!(decision.serve.is_some());
     assert_eq!(routed(&model), ["heart-1"]);
-    let (ready, _, message) = condition(&model, types::READY);
+    let (ready, _, message) = condition(&model, ConditionType::Ready);
     assert_eq!((ready, message), ("True", "2/2 Pods answer; the model is paused"));
     assert_eq!(says(&model, 2), ServingSeen::Paused);
     assert_eq!(decision.propose, None, "nothing is proposed either");
@@ -459,7 +468,7 @@ fn a_model_that_was_paused_before_its_first_version_says_so() {
     let mut model = model();
     model.spec.paused = true;
     step(&mut model, &world([seen(1)]), 10);
-    let (_, reason, message) = condition(&model, types::READY);
+    let (_, reason, message) = condition(&model, ConditionType::Ready);
     assert_eq!(
         (reason, message),
         (
@@ -631,13 +640,13 @@ fn a_proposal_that_is_refused_is_a_condition_until_it_is_made() {
     world.versions.push(seen(2));
     let proposed = step(&mut model, &world, 30).propose.unwrap();
     assert_eq!(
-        conditions::find(&status(&model).conditions, types::PROPOSAL_REFUSED),
+        conditions::find(&status(&model).conditions, ConditionType::ProposalRefused),
         None
     );
 
     world.unproposed = Some("exceeded quota: few".into());
     step(&mut model, &world, 31);
-    let (state, reason, message) = condition(&model, types::PROPOSAL_REFUSED);
+    let (state, reason, message) = condition(&model, ConditionType::ProposalRefused);
     assert_eq!((state, reason), ("True", Reason::ChildRefused));
     let words = format!("{} cannot be made: exceeded quota: few", proposed.name);
     assert_eq!(message, words);
@@ -655,7 +664,7 @@ fn a_proposal_that_is_refused_is_a_condition_until_it_is_made() {
     world.actions.push(made(&proposed));
     step(&mut model, &world, 50);
     assert_eq!(
-        conditions::find(&status(&model).conditions, types::PROPOSAL_REFUSED),
+        conditions::find(&status(&model).conditions, ConditionType::ProposalRefused),
         None
     );
 }
@@ -727,11 +736,14 @@ fn what_was_said_of_the_former_routes_is_not_said_of_the_new_ones() {
         RolloutSeen::Underway(_)
     ));
     assert_eq!(
-        condition(&model, types::AVAILABLE).0,
+        condition(&model, ConditionType::Available).0,
         "True",
         "the first one goes on answering"
     );
-    assert_eq!(condition(&model, types::READY).1, Reason::RolloutInProgress);
+    assert_eq!(
+        condition(&model, ConditionType::Ready).1,
+        Reason::RolloutInProgress
+    );
     let second = step(&mut model, &world, 30).serve.unwrap().routes.name;
     world.deployment = Some(DeploymentSeen {
         updated: 1,
@@ -844,8 +856,16 @@ fn a_version_is_live_only_after_every_pod_answers_with_it() {
     for deployment in not_yet {
         world.deployment = Some(deployment.clone());
         step(&mut model, &world, 20);
-        assert_eq!(condition(&model, types::READY).0, "False", "{deployment:?}");
-        assert_eq!(condition(&model, types::RECONCILING).0, "True", "{deployment:?}");
+        assert_eq!(
+            condition(&model, ConditionType::Ready).0,
+            "False",
+            "{deployment:?}"
+        );
+        assert_eq!(
+            condition(&model, ConditionType::Reconciling).0,
+            "True",
+            "{deployment:?}"
+        );
         assert!(
             matches!(says(&model, 1), ServingSeen::RollingOut(..)),
             "{deployment:?}"
@@ -854,10 +874,10 @@ fn a_version_is_live_only_after_every_pod_answers_with_it() {
     world.deployment = Some(pods(&routes, 2, 2));
     step(&mut model, &world, 30);
     assert_eq!(
-        condition(&model, types::READY),
+        condition(&model, ConditionType::Ready),
         ("True", Reason::Serving, "2/2 Pods answer")
     );
-    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    assert_eq!(condition(&model, ConditionType::Available).0, "True");
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
     let live = ServingSeen::Live {
         enough: true,
@@ -874,7 +894,7 @@ fn the_autoscaler_may_add_pods_without_anything_seeming_to_change() {
     let routes = roll_out(&mut model, &mut world, 10).serve.unwrap().routes.name;
     world.deployment = Some(pods(&routes, 2, 4));
     step(&mut model, &world, 20);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
     assert!(matches!(
         says(&model, 1),
         ServingSeen::Live {
@@ -886,12 +906,16 @@ fn the_autoscaler_may_add_pods_without_anything_seeming_to_change() {
 
     world.deployment = Some(pods(&routes, 1, 2));
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::READY).1, Reason::TooFewPods);
-    assert_eq!(condition(&model, types::AVAILABLE).0, "True", "one Pod answers");
+    assert_eq!(condition(&model, ConditionType::Ready).1, Reason::TooFewPods);
+    assert_eq!(
+        condition(&model, ConditionType::Available).0,
+        "True",
+        "one Pod answers"
+    );
     assert!(matches!(says(&model, 1), ServingSeen::Live { enough: false, .. }));
     world.deployment = Some(pods(&routes, 0, 2));
     step(&mut model, &world, 40);
-    assert_eq!(condition(&model, types::AVAILABLE).0, "False");
+    assert_eq!(condition(&model, ConditionType::Available).0, "False");
 }
 
 #[test]
@@ -905,7 +929,10 @@ fn a_change_of_the_template_alone_leaves_the_version_serving() {
         ..pods(&routes, 2, 2)
     });
     step(&mut model, &world, 20);
-    assert_eq!(condition(&model, types::READY).1, Reason::RolloutInProgress);
+    assert_eq!(
+        condition(&model, ConditionType::Ready).1,
+        Reason::RolloutInProgress
+    );
     assert!(matches!(
         says(&model, 1),
         ServingSeen::Live {
@@ -967,10 +994,10 @@ fn a_bad_artifact_stalls_at_once_names_the_file_and_the_former_version_serves_on
     };
     world.refusals = vec![bad_file(&first), crash, bad_file(&second)];
     step(&mut model, &world, 30);
-    let (stalled, reason, message) = condition(&model, types::STALLED);
+    let (stalled, reason, message) = condition(&model, ConditionType::Stalled);
     assert_eq!((stalled, reason), ("True", Reason::ArtifactInvalid));
     assert!(message.contains("model.json"), "{message}");
-    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    assert_eq!(condition(&model, ConditionType::Available).0, "True");
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
     assert!(matches!(
         says(&model, 2),
@@ -991,14 +1018,18 @@ fn a_pod_that_crashes_for_another_reason_is_named_and_stalls_only_after_the_dead
     }];
     world.deployment = Some(pods(&routes, 0, 2));
     step(&mut model, &world, 20);
-    assert_eq!(condition(&model, types::STALLED).0, "False");
-    assert!(condition(&model, types::READY).2.contains("ImagePullBackOff"));
+    assert_eq!(condition(&model, ConditionType::Stalled).0, "False");
+    assert!(
+        condition(&model, ConditionType::Ready)
+            .2
+            .contains("ImagePullBackOff")
+    );
     world.deployment = Some(DeploymentSeen {
         deadline_exceeded: Some(at(30)),
         ..pods(&routes, 0, 2)
     });
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::RolloutStuck);
+    assert_eq!(condition(&model, ConditionType::Stalled).1, Reason::RolloutStuck);
 }
 
 #[test]
@@ -1017,14 +1048,14 @@ fn a_newer_version_replaces_one_whose_rollout_is_stuck() {
         ..pods(&second, 2, 2)
     });
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).0, "True");
+    assert_eq!(condition(&model, ConditionType::Stalled).0, "True");
 
     world.versions.push(seen(3));
     promote(&mut model, &seen(3), 40);
     let third = step(&mut model, &world, 40).serve.unwrap().routes.name;
     assert_eq!(routed(&model), ["heart-3"]);
     assert_eq!(
-        condition(&model, types::STALLED).0,
+        condition(&model, ConditionType::Stalled).0,
         "False",
         "the broken Pods belong to the routes before"
     );
@@ -1042,9 +1073,9 @@ fn a_foreign_child_stalls_by_name_and_is_recovered_from() {
     let mut world = world([seen(1)]);
     world.taken = Some("Service heart".into());
     step(&mut model, &world, 10);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::NameTaken);
+    assert_eq!(condition(&model, ConditionType::Stalled).1, Reason::NameTaken);
     assert!(
-        condition(&model, types::READY)
+        condition(&model, ConditionType::Ready)
             .2
             .starts_with("Service heart exists and does not belong to this model")
     );
@@ -1054,7 +1085,7 @@ fn a_foreign_child_stalls_by_name_and_is_recovered_from() {
     ));
     world.taken = None;
     roll_out(&mut model, &mut world, 20);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
 
     world.taken = Some("Service heart".into());
     step(&mut model, &world, 30);
@@ -1074,8 +1105,12 @@ fn a_child_that_the_api_server_refuses_is_named() {
     let mut world = world([seen(1)]);
     world.refused = Some("failed to apply Deployment heart: exceeded quota".into());
     step(&mut model, &world, 10);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::ChildRefused);
-    assert!(condition(&model, types::READY).2.contains("exceeded quota"));
+    assert_eq!(condition(&model, ConditionType::Stalled).1, Reason::ChildRefused);
+    assert!(
+        condition(&model, ConditionType::Ready)
+            .2
+            .contains("exceeded quota")
+    );
     assert!(matches!(
         says(&model, 1),
         ServingSeen::Stuck(StuckReason::ChildRefused, _)
@@ -1100,7 +1135,7 @@ fn a_model_is_available_and_ready_only_where_its_routes_answered_through_the_ser
     let routes = step(&mut model, &world, 10).serve.unwrap().routes;
     world.deployment = Some(pods(&routes.name, 2, 2));
     let decision = decide(&model, &world, at(20));
-    let ready = conditions::find(&decision.status.conditions, types::READY).unwrap();
+    let ready = conditions::find(&decision.status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.message.as_str()),
         (
@@ -1117,15 +1152,15 @@ fn a_model_is_available_and_ready_only_where_its_routes_answered_through_the_ser
         (other, Reason::WrongAnswer),
     ] {
         answered(&mut model, &mut world, answer, 20);
-        assert_eq!(condition(&model, types::READY).0, "False");
-        assert_eq!(condition(&model, types::READY).1, reason);
-        assert_eq!(condition(&model, types::AVAILABLE).0, "False");
-        assert_eq!(condition(&model, types::RECONCILING).0, "True");
+        assert_eq!(condition(&model, ConditionType::Ready).0, "False");
+        assert_eq!(condition(&model, ConditionType::Ready).1, reason);
+        assert_eq!(condition(&model, ConditionType::Available).0, "False");
+        assert_eq!(condition(&model, ConditionType::Reconciling).0, "True");
         assert!(status(&model).history.is_empty());
     }
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 30);
-    assert_eq!(condition(&model, types::READY).0, "True");
-    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
+    assert_eq!(condition(&model, ConditionType::Available).0, "True");
     assert_eq!(status(&model).serving_routes, Some(routes.digest()));
 }
 
@@ -1135,9 +1170,9 @@ fn no_answer_through_the_service_takes_ready_away_and_stalls_after_five_minutes(
     let mut world = world([seen(1)]);
     roll_out(&mut model, &mut world, 10);
     let again = answered(&mut model, &mut world, refused(), 1000).again;
-    assert_eq!(condition(&model, types::AVAILABLE).1, Reason::NoAnswer);
+    assert_eq!(condition(&model, ConditionType::Available).1, Reason::NoAnswer);
     assert_eq!(
-        condition(&model, types::READY),
+        condition(&model, ConditionType::Ready),
         (
             "False",
             Reason::NoAnswer,
@@ -1150,9 +1185,9 @@ fn no_answer_through_the_service_takes_ready_away_and_stalls_after_five_minutes(
     assert!(!enough && matches!(rest, Settling::Working(WorkingReason::NoAnswer, _)));
     assert_eq!(again, Some(at(1300)), "it is looked at when it stalls");
     answered(&mut model, &mut world, refused(), 1299);
-    assert_eq!(condition(&model, types::STALLED).0, "False");
+    assert_eq!(condition(&model, ConditionType::Stalled).0, "False");
     answered(&mut model, &mut world, refused(), 1300);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::NoAnswer);
+    assert_eq!(condition(&model, ConditionType::Stalled).1, Reason::NoAnswer);
     let before = status(&model).clone();
     answered(&mut model, &mut world, refused(), 9000);
     assert_eq!(&before, status(&model), "and comes to rest");
@@ -1167,7 +1202,7 @@ fn where_the_operator_cannot_reach_the_service_it_does_not_know_and_rollouts_go_
     let unreachable = Answer::Unreachable("no answer within 2 s".into());
     answered(&mut model, &mut world, unreachable, 20);
     assert_eq!(
-        condition(&model, types::AVAILABLE),
+        condition(&model, ConditionType::Available),
         (
             "Unknown",
             Reason::NotReachable,
@@ -1175,8 +1210,8 @@ fn where_the_operator_cannot_reach_the_service_it_does_not_know_and_rollouts_go_
              Pods may have no connection left for it"
         )
     );
-    assert_eq!(condition(&model, types::READY).0, "Unknown");
-    assert_eq!(condition(&model, types::READY).1, Reason::NotReachable);
+    assert_eq!(condition(&model, ConditionType::Ready).0, "Unknown");
+    assert_eq!(condition(&model, ConditionType::Ready).1, Reason::NotReachable);
     assert_eq!(
         rollout_seen(&model, &status(&model).routes.clone()),
         RolloutSeen::Answers
@@ -1194,7 +1229,7 @@ fn after_a_start_of_the_operator_what_was_known_holds_until_the_service_was_aske
     answered(&mut model, &mut world, refused(), 30);
     world.answer = Answer::NotAsked;
     let after = decide(&model, &world, at(40)).status;
-    let available = conditions::find(&after.conditions, types::AVAILABLE).unwrap();
+    let available = conditions::find(&after.conditions, ConditionType::Available).unwrap();
     assert_eq!(
         (available.status.as_str(), conditions::reason(available)),
         ("False", Some(Reason::NoAnswer))
@@ -1209,29 +1244,29 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
     world.deployment = Some(pods(&routes.name, 1, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 20);
     assert_eq!(
-        condition(&model, types::AVAILABLE),
+        condition(&model, ConditionType::Available),
         (
             "True",
             Reason::Serving,
             "requests are answered with heart-1, and not all of its Pods are there"
         )
     );
-    assert_eq!(condition(&model, types::READY).0, "False");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "False");
     let before = status(&model).clone();
     answered(&mut model, &mut world, Answer::NotAsked, 21);
     assert_eq!(status(&model), &before, "a start of the operator changes nothing");
 
     world.deployment = Some(pods(&routes.name, 2, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 30);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
     // Both Pods were deleted, and go on answering while they end.
     world.deployment = Some(pods(&routes.name, 0, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 40);
-    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
-    assert_eq!(condition(&model, types::READY).0, "False");
+    assert_eq!(condition(&model, ConditionType::Available).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "False");
     let refused = Answer::Refused("the connection was refused".into());
     answered(&mut model, &mut world, refused, 50);
-    assert_eq!(condition(&model, types::AVAILABLE).1, Reason::TooFewPods);
+    assert_eq!(condition(&model, ConditionType::Available).1, Reason::TooFewPods);
 }
 
 #[test]
@@ -1242,17 +1277,17 @@ fn while_a_rollout_is_under_way_the_former_routes_may_answer() {
     world.versions.push(seen(2));
     promote(&mut model, &seen(2), 20);
     answered(&mut model, &mut world, Answer::Routes(first.digest()), 20);
-    assert_eq!(condition(&model, types::AVAILABLE).0, "True");
+    assert_eq!(condition(&model, ConditionType::Available).0, "True");
     let second = decide(&model, &world, at(20)).serve.unwrap().routes;
     world.deployment = Some(pods(&second.name, 2, 2));
     answered(&mut model, &mut world, Answer::Routes(first.digest()), 30);
     assert_eq!(
-        condition(&model, types::READY).1,
+        condition(&model, ConditionType::Ready).1,
         Reason::WrongAnswer,
         "not once it is over"
     );
     answered(&mut model, &mut world, Answer::Routes(second.digest()), 40);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
 }
 
 // === what is in the way ===
@@ -1290,7 +1325,7 @@ fn a_deadline_that_passed_for_the_former_rollout_does_not_fail_this_one() {
     for (passed, stalled) in [(900, "False"), (1005, "False"), (1300, "True")] {
         world.deployment = late(passed);
         step(&mut model, &world, 1310);
-        assert_eq!(condition(&model, types::STALLED).0, stalled, "{passed}");
+        assert_eq!(condition(&model, ConditionType::Stalled).0, stalled, "{passed}");
     }
 }
 
@@ -1308,7 +1343,7 @@ fn why_pods_cannot_be_made_is_reported_while_the_rollout_is_under_way() {
     });
     step(&mut model, &world, 20);
     assert_eq!(
-        condition(&model, types::READY).2,
+        condition(&model, ConditionType::Ready).2,
         format!("0 of 2 Pods serve {routes}; {quota}")
     );
     // The former Pod is ready, and the one with the new image is not.
@@ -1324,7 +1359,7 @@ fn why_pods_cannot_be_made_is_reported_while_the_rollout_is_under_way() {
     }];
     step(&mut model, &world, 30);
     assert_eq!(
-        condition(&model, types::READY).2,
+        condition(&model, ConditionType::Ready).2,
         format!("0 of 2 Pods serve {routes}; Pod heart-y: ImagePullBackOff not found")
     );
 }
@@ -1336,17 +1371,17 @@ fn a_failure_of_the_api_server_is_reported_and_forgotten_when_it_is_over() {
     world.failed = Some("failed to create Deployment heart: failed calling webhook".into());
     step(&mut model, &world, 10);
     assert_eq!(
-        condition(&model, types::READY),
+        condition(&model, ConditionType::Ready),
         (
             "False",
             Reason::ChildFailed,
             "failed to create Deployment heart: failed calling webhook"
         )
     );
-    assert_eq!(condition(&model, types::RECONCILING).0, "True");
+    assert_eq!(condition(&model, ConditionType::Reconciling).0, "True");
     world.failed = None;
     roll_out(&mut model, &mut world, 20);
-    assert_eq!(condition(&model, types::READY).0, "True");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
 }
 
 #[test]
@@ -1366,20 +1401,23 @@ fn a_second_autoscaler_is_named_and_its_doing_is_no_repeated_change() {
     ]);
     world.made = Some(made.clone());
     step(&mut model, &world, 20);
-    let (status, reason, message) = condition(&model, types::CONTESTED);
+    let (status, reason, message) = condition(&model, ConditionType::Contested);
     assert_eq!((status, reason), ("True", Reason::SecondAutoscaler));
     assert!(
         message.contains("kubectl delete hpa three") && message.contains("kubectl delete pdb all"),
         "{message}"
     );
-    assert_eq!(condition(&model, types::READY).0, "True");
-    assert_eq!(condition(&model, types::STALLED).0, "False");
+    assert_eq!(condition(&model, ConditionType::Ready).0, "True");
+    assert_eq!(condition(&model, ConditionType::Stalled).0, "False");
 
     made.altered = vec![replicas(&["/spec/replicas", "/spec/paused"])];
     made.set_rivals(vec![Rival::Autoscaler("three".into())]);
     world.made = Some(made);
     step(&mut model, &world, 30);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::ChangedRepeatedly);
+    assert_eq!(
+        condition(&model, ConditionType::Stalled).1,
+        Reason::ChangedRepeatedly
+    );
 }
 
 #[test]
@@ -1395,11 +1433,11 @@ fn a_child_that_stays_other_than_it_should_be_is_reported_once() {
     world.made = Some(looked_at(None, vec![altered(true)], Turn::Now));
     step(&mut model, &world, 20);
     assert_eq!(
-        condition(&model, types::READY).0,
+        condition(&model, ConditionType::Ready).0,
         "True",
         "the cluster's own policies are no attack"
     );
-    let (_, reason, message) = condition(&model, types::ALTERED);
+    let (_, reason, message) = condition(&model, ConditionType::Altered);
     assert_eq!(reason, Reason::ChangedByWebhook);
     assert!(
         message.contains("spec.template.spec.containers[0].resources.limits.cpu"),
@@ -1422,11 +1460,20 @@ fn a_child_that_stays_other_than_it_should_be_is_reported_once() {
 
     world.made = Some(looked_at(None, vec![altered(false)], Turn::Now));
     step(&mut model, &world, 40);
-    assert_eq!(condition(&model, types::STALLED).1, Reason::ChangedRepeatedly);
-    assert_eq!(condition(&model, types::ALTERED).1, Reason::ChangedRepeatedly);
+    assert_eq!(
+        condition(&model, ConditionType::Stalled).1,
+        Reason::ChangedRepeatedly
+    );
+    assert_eq!(
+        condition(&model, ConditionType::Altered).1,
+        Reason::ChangedRepeatedly
+    );
     world.made = Some(looked_at(None, Vec::new(), Turn::Now));
     step(&mut model, &world, 50);
-    assert_eq!(conditions::find(&status(&model).conditions, types::ALTERED), None);
+    assert_eq!(
+        conditions::find(&status(&model).conditions, ConditionType::Altered),
+        None
+    );
 }
 
 #[test]
@@ -1440,8 +1487,8 @@ fn a_model_that_waits_for_its_turn_says_for_which_one_and_stays_ready() {
     ] {
         world.made = Some(looked_at(Some(since(5)), Vec::new(), turn));
         step(&mut model, &world, 20);
-        assert_eq!(condition(&model, types::READY).0, "True");
-        let (_, found, message) = condition(&model, types::UPGRADE_HELD);
+        assert_eq!(condition(&model, ConditionType::Ready).0, "True");
+        let (_, found, message) = condition(&model, ConditionType::UpgradeHeld);
         assert_eq!(found, reason);
         assert!(message.contains("n/liver"), "{message}");
         assert!(
@@ -1505,7 +1552,7 @@ proptest! {
             }
             let decision = step(&mut model, &current, second);
             let truth = |kind| condition(&model, kind).0 == "True";
-            let summary = [types::READY, types::RECONCILING, types::STALLED].map(truth);
+            let summary = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].map(truth);
             prop_assert!(summary.iter().filter(|holds| **holds).count() <= 1);
             prop_assert_eq!(decision.serve.is_some(), !decision.status.routes.is_empty());
             for route in &decision.status.routes {

@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use modelward_crds::{ModelVersion, ModelVersionStatus, Role, conditions::types};
+use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role};
 use modelward_wire::{
     Digest, GateResult, JobResult, JobStage, MetricValue, SourceRecord, Verdict as Outcome, Violation,
 };
@@ -149,7 +149,7 @@ fn step(version: &mut ModelVersion, world: &World, second: i64) -> Decision {
     decision
 }
 
-fn condition<'a>(version: &'a ModelVersion, kind: &str) -> (&'a str, Reason, &'a str) {
+fn condition(version: &ModelVersion, kind: ConditionType) -> (&str, Reason, &str) {
     let conditions = &version.status.as_ref().unwrap().conditions;
     let found = conditions::find(conditions, kind).unwrap();
     (&found.status, conditions::reason(found).unwrap(), &found.message)
@@ -178,14 +178,14 @@ fn an_absent_dataset_is_waited_for_and_no_job_is_made() {
         ..world()
     };
     assert_eq!(step(&mut version, &absent, 0).start, None);
-    let (status, reason, message) = condition(&version, types::DATA_VALID);
+    let (status, reason, message) = condition(&version, ConditionType::DataValid);
     assert_eq!((status, reason), ("False", Reason::DatasetNotFound));
     assert_eq!(
         message,
         "ConfigMap heart-disease does not exist; the version waits for it"
     );
-    assert_eq!(condition(&version, types::RECONCILING).0, "True");
-    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(condition(&version, ConditionType::Reconciling).0, "True");
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "False");
     assert_eq!(role(&version), Role::Pending);
     assert!(
         step(&mut version, &world(), 60).start.is_some(),
@@ -215,14 +215,17 @@ fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
     step(&mut version, &world(), 0);
     let fit = step(&mut version, &with_job(snapshot()), 10).start.unwrap();
     assert_eq!(fit.stage, JobStage::Fit);
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DataAccepted);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::DataAccepted
+    );
     let changed = World {
         dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
         job: JobSeen::Running,
         ..world()
     };
     assert_eq!(step(&mut version, &changed, 20).start, None);
-    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+    assert_eq!(condition(&version, ConditionType::DataValid).0, "True");
 }
 
 #[test]
@@ -244,10 +247,10 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
     let invalid = with_job(JobSeen::Finished(Box::new(result)));
     assert_eq!(step(&mut version, &invalid, 10).start, None);
     assert_eq!(
-        condition(&version, types::DATA_VALID),
+        condition(&version, ConditionType::DataValid),
         ("False", Reason::DataInvalid, "column num has one class only")
     );
-    assert_eq!(condition(&version, types::STALLED).0, "True");
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "True");
     assert_eq!(role(&version), Role::Rejected);
     assert_eq!(version.status.as_ref().unwrap().violations[0].count, 303);
 
@@ -258,7 +261,7 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
         "time alone changes nothing"
     );
     assert_eq!(
-        condition(&version, types::DATA_VALID).2,
+        condition(&version, ConditionType::DataValid).2,
         "column num has one class only"
     );
 
@@ -268,7 +271,7 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
     };
     let again = step(&mut version, &corrected, 6000);
     assert_eq!(again.start.map(|job| job.attempt), Some(1));
-    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "False");
     assert_eq!(version.status.as_ref().unwrap().violations, []);
 }
 
@@ -290,7 +293,10 @@ fn a_dataset_that_changes_all_the_time_does_not_keep_a_job_from_ending() {
         ..world()
     };
     step(&mut version, &deleted, 10);
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DataAccepted);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::DataAccepted
+    );
 }
 
 #[test]
@@ -300,8 +306,11 @@ fn a_key_that_is_not_in_the_configmap_is_waited_for_without_asking() {
     let nothing = refused(Outcome::DataNotFound, "ConfigMap has no key cleveland.csv");
     let decision = step(&mut version, &with_job(nothing), 10);
     assert_eq!((decision.start, decision.again_after_seconds), (None, None));
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DatasetNotFound);
-    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::DatasetNotFound
+    );
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "False");
     assert_eq!(role(&version), Role::Pending);
     assert_eq!(step(&mut version, &world(), 100_000).start, None);
     let changed = World {
@@ -330,12 +339,15 @@ fn an_address_that_holds_nothing_is_asked_again_later_and_less_and_less_often() 
     let asked = step(&mut version, &world(), 60).start.unwrap();
     assert_eq!(asked.attempt, 3, "attempts 1 and 2 belong to the first asking");
     assert_eq!(
-        condition(&version, types::DATA_VALID).1,
+        condition(&version, ConditionType::DataValid).1,
         Reason::DatasetNotFound,
         "it says why while it asks"
     );
     step(&mut version, &with_job(JobSeen::Running), 61);
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DatasetNotFound);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::DatasetNotFound
+    );
     let decision = step(&mut version, &nothing, 70);
     assert_eq!(
         decision.again_after_seconds,
@@ -356,7 +368,10 @@ fn an_address_that_holds_nothing_is_asked_again_later_and_less_and_less_often() 
     }
     step(&mut version, &world(), second + 1000);
     step(&mut version, &with_job(snapshot()), second + 1010);
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::DataAccepted);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::DataAccepted
+    );
 }
 
 #[test]
@@ -371,7 +386,7 @@ fn each_asking_has_its_own_second_try() {
         Some(4)
     );
     assert_eq!(step(&mut version, &failed, 80).start, None);
-    assert_eq!(condition(&version, types::STALLED).1, Reason::JobFailed);
+    assert_eq!(condition(&version, ConditionType::Stalled).1, Reason::JobFailed);
 }
 
 // === lost and failed ===
@@ -384,7 +399,7 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
         let second = step(&mut version, &with_job(lost.clone()), 10).start.unwrap();
         assert_eq!((first.attempt, second.attempt), (1, 2));
         assert_ne!(first.name, second.name);
-        let (status, reason, message) = condition(&version, types::DATA_VALID);
+        let (status, reason, message) = condition(&version, ConditionType::DataValid);
         assert_eq!((status, reason), ("Unknown", Reason::ResultLost));
         assert!(
             message.ends_with("its result is lost; attempt 2 of 2 runs"),
@@ -393,17 +408,17 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
 
         step(&mut version, &with_job(JobSeen::Running), 20);
         assert_eq!(
-            condition(&version, types::DATA_VALID).1,
+            condition(&version, ConditionType::DataValid).1,
             Reason::ResultLost,
             "it says why it runs again"
         );
         assert_eq!(step(&mut version, &with_job(lost.clone()), 30).start, None);
-        let (status, reason, message) = condition(&version, types::DATA_VALID);
+        let (status, reason, message) = condition(&version, ConditionType::DataValid);
         assert_eq!((status, reason), ("False", Reason::ResultLost));
         assert!(message.ends_with("it was tried 2 times"), "{message}");
-        assert_eq!(condition(&version, types::STALLED).0, "True");
+        assert_eq!(condition(&version, ConditionType::Stalled).0, "True");
         assert_eq!(step(&mut version, &world(), 9999).start, None);
-        assert_eq!(condition(&version, types::STALLED).1, Reason::ResultLost);
+        assert_eq!(condition(&version, ConditionType::Stalled).1, Reason::ResultLost);
     }
 }
 
@@ -416,10 +431,13 @@ fn a_lost_fit_is_tried_again_and_the_snapshot_is_kept() {
         .start
         .unwrap();
     assert_eq!((second.stage, second.attempt), (JobStage::Fit, 2));
-    assert_eq!(condition(&version, types::TRAINED).1, Reason::ResultLost);
-    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+    assert_eq!(condition(&version, ConditionType::Trained).1, Reason::ResultLost);
+    assert_eq!(condition(&version, ConditionType::DataValid).0, "True");
     step(&mut version, &with_job(fit("0.8151", true)), 30);
-    assert_eq!(condition(&version, types::TRAINED).1, Reason::BundlePublished);
+    assert_eq!(
+        condition(&version, ConditionType::Trained).1,
+        Reason::BundlePublished
+    );
 }
 
 #[test]
@@ -429,7 +447,7 @@ fn a_job_that_fails_twice_stalls_with_its_own_words() {
     let failed = with_job(failed("BackoffLimitExceeded: exit code 137"));
     assert!(step(&mut version, &failed, 10).start.is_some());
     assert!(step(&mut version, &failed, 20).start.is_none());
-    let (_, reason, message) = condition(&version, types::STALLED);
+    let (_, reason, message) = condition(&version, ConditionType::Stalled);
     assert_eq!(reason, Reason::JobFailed);
     assert!(message.contains("exit code 137"), "{message}");
     assert_eq!(role(&version), Role::Rejected);
@@ -448,7 +466,10 @@ fn a_bundle_that_the_store_lacks_is_trained_once_more() {
         Some(2)
     );
     step(&mut version, &gone, 30);
-    assert_eq!(condition(&version, types::TRAINED).1, Reason::ArtifactMissing);
+    assert_eq!(
+        condition(&version, ConditionType::Trained).1,
+        Reason::ArtifactMissing
+    );
 }
 
 #[test]
@@ -460,17 +481,17 @@ fn while_the_ledger_is_away_it_is_waited_for_and_no_attempt_is_spent() {
         let decision = step(&mut version, &away, second);
         assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
         assert_eq!(
-            condition(&version, types::DATA_VALID).1,
+            condition(&version, ConditionType::DataValid).1,
             Reason::LedgerUnavailable
         );
         assert!(
-            condition(&version, types::DATA_VALID)
+            condition(&version, ConditionType::DataValid)
                 .2
                 .contains("connection refused")
         );
     }
     step(&mut version, &with_job(snapshot()), 4000);
-    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+    assert_eq!(condition(&version, ConditionType::DataValid).0, "True");
 }
 
 #[test]
@@ -492,7 +513,7 @@ fn a_spec_that_the_trainer_cannot_do_is_terminal() {
         10,
     );
     assert_eq!(
-        condition(&version, types::STALLED),
+        condition(&version, ConditionType::Stalled),
         ("True", Reason::SpecInvalid, "there is no column num")
     );
     assert_eq!(step(&mut version, &world(), 9999).start, None);
@@ -534,10 +555,10 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
         Reason::PodRefused,
         "Job x cannot make its Pod: exceeded quota: team",
     );
-    assert_eq!(condition(&version, types::DATA_VALID), said);
-    assert_eq!(condition(&version, types::READY).2, said.2);
+    assert_eq!(condition(&version, ConditionType::DataValid), said);
+    assert_eq!(condition(&version, ConditionType::Ready).2, said.2);
     assert_eq!(
-        condition(&version, types::STALLED).0,
+        condition(&version, ConditionType::Stalled).0,
         "False",
         "it goes on by itself"
     );
@@ -561,7 +582,10 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     );
     assert_ne!(other.status, first.status);
     step(&mut version, &with_job(JobSeen::Running), 30);
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::SnapshotRunning);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::SnapshotRunning
+    );
     assert_eq!(attempt(&version).reason, None);
 }
 
@@ -579,7 +603,7 @@ fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_atte
             (decision.start, decision.again_after_seconds),
             (None, Some(pause))
         );
-        let (status, reason, message) = condition(&version, types::DATA_VALID);
+        let (status, reason, message) = condition(&version, ConditionType::DataValid);
         assert_eq!((status, reason), ("Unknown", Reason::Disrupted));
         assert!(
             message.contains("Evicted: low on memory; no attempt is used up"),
@@ -598,14 +622,14 @@ fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_atte
     assert_eq!(names.len(), 8, "each Job has a name of its own");
     step(&mut version, &evicted, second + 10);
     assert_eq!(
-        condition(&version, types::STALLED).0,
+        condition(&version, ConditionType::Stalled).0,
         "True",
         "a person should look"
     );
     assert_eq!(role(&version), Role::Pending, "and nothing is rejected");
     assert!(step(&mut version, &world(), second + 910).start.is_some());
     step(&mut version, &with_job(snapshot()), second + 920);
-    assert_eq!(condition(&version, types::DATA_VALID).0, "True");
+    assert_eq!(condition(&version, ConditionType::DataValid).0, "True");
 }
 
 #[test]
@@ -614,7 +638,7 @@ fn a_program_that_could_not_reach_the_ledger_spends_no_attempt() {
     step(&mut version, &world(), 0);
     let words = "the ledger failed uploading for 120 s: dns error";
     step(&mut version, &with_job(refused(Outcome::Unreachable, words)), 10);
-    let (_, reason, message) = condition(&version, types::DATA_VALID);
+    let (_, reason, message) = condition(&version, ConditionType::DataValid);
     assert_eq!(reason, Reason::Unreachable);
     assert!(message.starts_with(words), "{message}");
     assert_eq!(
@@ -631,7 +655,10 @@ fn a_refusal_between_two_askings_rejects_nothing_for_good() {
     let quota = refused_by("exceeded quota: team");
     for second in [60, 70, 200] {
         step(&mut version, &quota, second);
-        assert_eq!(condition(&version, types::STALLED).1, Reason::ChildRefused);
+        assert_eq!(
+            condition(&version, ConditionType::Stalled).1,
+            Reason::ChildRefused
+        );
         assert_eq!(role(&version), Role::Pending);
     }
     let decision = step(&mut version, &world(), 300);
@@ -640,7 +667,7 @@ fn a_refusal_between_two_askings_rejects_nothing_for_good() {
         Some(3),
         "it is asked again when there is room"
     );
-    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "False");
 }
 
 #[test]
@@ -670,7 +697,10 @@ fn a_second_attempt_that_is_refused_says_so_and_is_made_when_there_is_room() {
     let mut crashed = refused_by("exceeded quota: team");
     crashed.job = failed("exit code 1");
     step(&mut version, &crashed, 10);
-    assert_eq!(condition(&version, types::DATA_VALID).1, Reason::ChildRefused);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::ChildRefused
+    );
     assert_eq!(attempt(&version).attempt, 1);
     crashed.obstacle = None;
     assert_eq!(
@@ -694,10 +724,10 @@ fn a_version_that_waits_for_its_turn_says_how_many_are_before_it() {
     let decision = step(&mut version, &queued, 0);
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(60)));
     assert_eq!(
-        condition(&version, types::READY),
+        condition(&version, ConditionType::Ready),
         ("False", Reason::Queued, "3 versions before it in this namespace")
     );
-    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "False");
     assert!(step(&mut version, &world(), 60).start.is_some());
 }
 
@@ -711,11 +741,11 @@ fn a_program_that_needs_too_much_memory_keeps_that_reason() {
     )));
     step(&mut version, &killed, 10);
     step(&mut version, &killed, 20);
-    let (_, reason, message) = condition(&version, types::STALLED);
+    let (_, reason, message) = condition(&version, ConditionType::Stalled);
     assert_eq!(reason, Reason::OutOfMemory);
     assert!(message.contains("limit 2Gi"), "{message}");
     assert_eq!(step(&mut version, &world(), 9999).start, None);
-    assert_eq!(condition(&version, types::STALLED).1, Reason::OutOfMemory);
+    assert_eq!(condition(&version, ConditionType::Stalled).1, Reason::OutOfMemory);
 }
 
 #[test]
@@ -731,8 +761,11 @@ fn a_result_that_its_artifact_contradicts_never_passes_a_gate() {
         Some(2)
     );
     step(&mut version, &forged, 30);
-    assert_eq!(condition(&version, types::TRAINED).1, Reason::ResultMismatch);
-    assert_eq!(condition(&version, types::GATES_PASSED).0, "Unknown");
+    assert_eq!(
+        condition(&version, ConditionType::Trained).1,
+        Reason::ResultMismatch
+    );
+    assert_eq!(condition(&version, ConditionType::GatesPassed).0, "Unknown");
     assert_eq!(role(&version), Role::Rejected);
     assert_eq!(version.status.as_ref().unwrap().bundle, None);
 }
@@ -751,7 +784,7 @@ fn a_foreign_object_of_a_jobs_name_stalls_and_spends_no_attempt() {
         (None, Some(30)),
         "it is tried again"
     );
-    let (status, reason, message) = condition(&version, types::STALLED);
+    let (status, reason, message) = condition(&version, ConditionType::Stalled);
     assert_eq!((status, reason), ("True", Reason::NameTaken));
     assert!(
         message.contains("Job heart-1-snapshot-0a1b2c3d exists and does not belong to this version"),
@@ -762,7 +795,7 @@ fn a_foreign_object_of_a_jobs_name_stalls_and_spends_no_attempt() {
         step(&mut version, &world(), 30).start.map(|job| job.attempt),
         Some(1)
     );
-    assert_eq!(condition(&version, types::STALLED).0, "False");
+    assert_eq!(condition(&version, ConditionType::Stalled).0, "False");
 }
 
 // === gates ===
@@ -774,17 +807,21 @@ fn a_failed_gate_is_rejected_and_says_by_how_much() {
     step(&mut version, &with_job(snapshot()), 10);
     step(&mut version, &with_job(fit("0.7100", false)), 20);
     let words = "F1 0.7100 is under the gate 0.75";
-    assert_eq!(condition(&version, types::TRAINED).0, "True", "a bundle was made");
     assert_eq!(
-        condition(&version, types::GATES_PASSED),
+        condition(&version, ConditionType::Trained).0,
+        "True",
+        "a bundle was made"
+    );
+    assert_eq!(
+        condition(&version, ConditionType::GatesPassed),
         ("False", Reason::GateFailed, words)
     );
     assert_eq!(
-        condition(&version, types::STALLED),
+        condition(&version, ConditionType::Stalled),
         ("True", Reason::GateFailed, words)
     );
     assert_eq!(
-        condition(&version, types::READY),
+        condition(&version, ConditionType::Ready),
         ("False", Reason::GateFailed, words)
     );
     assert_eq!(role(&version), Role::Rejected);
@@ -803,7 +840,7 @@ fn a_gate_that_the_result_does_not_mention_has_not_passed() {
     silent.gates.clear();
     step(&mut version, &with_job(JobSeen::Finished(Box::new(silent))), 20);
     assert_eq!(
-        condition(&version, types::GATES_PASSED).2,
+        condition(&version, ConditionType::GatesPassed).2,
         "the gate on F1 has no outcome"
     );
     assert_eq!(role(&version), Role::Rejected);
@@ -817,7 +854,7 @@ fn a_result_that_contradicts_itself_is_not_believed() {
     let mut strange = fitted("0.9", true);
     strange.verdict = Outcome::GatesFailed;
     step(&mut version, &with_job(JobSeen::Finished(Box::new(strange))), 20);
-    assert_eq!(condition(&version, types::TRAINED).1, Reason::JobFailed);
+    assert_eq!(condition(&version, ConditionType::Trained).1, Reason::JobFailed);
     assert_eq!(version.status.as_ref().unwrap().bundle, None);
 }
 
@@ -938,8 +975,13 @@ fn a_version_that_passed_says_what_its_model_says_of_it() {
             ..world()
         };
         step(&mut version, &seen, 100);
-        let found = [types::SERVING, types::READY, types::RECONCILING, types::STALLED]
-            .map(|kind| condition(&version, kind).0);
+        let found = [
+            ConditionType::Serving,
+            ConditionType::Ready,
+            ConditionType::Reconciling,
+            ConditionType::Stalled,
+        ]
+        .map(|kind| condition(&version, kind).0);
         assert_eq!(found, [serves, ready, reconciling, stalled], "{serving:?}");
         assert_eq!(role(&version), expected, "{serving:?}");
     }
@@ -976,16 +1018,16 @@ fn every_condition_is_there_from_the_first_moment_in_one_order() {
         .unwrap()
         .conditions
         .iter()
-        .map(|c| c.type_.clone())
+        .map(|condition| ConditionType::of(&condition.type_).unwrap())
         .collect();
     let expected = [
-        types::DATA_VALID,
-        types::TRAINED,
-        types::GATES_PASSED,
-        types::SERVING,
-        types::READY,
-        types::RECONCILING,
-        types::STALLED,
+        ConditionType::DataValid,
+        ConditionType::Trained,
+        ConditionType::GatesPassed,
+        ConditionType::Serving,
+        ConditionType::Ready,
+        ConditionType::Reconciling,
+        ConditionType::Stalled,
     ];
     assert_eq!(kinds, expected);
     assert_eq!(version.status.as_ref().unwrap().observed_generation, Some(1));
@@ -1014,7 +1056,12 @@ fn a_long_way_is_a_sequence_of_times_that_only_grow() {
             .0
     };
     assert_eq!(
-        [types::DATA_VALID, types::TRAINED, types::READY].map(since),
+        [
+            ConditionType::DataValid,
+            ConditionType::Trained,
+            ConditionType::Ready
+        ]
+        .map(since),
         [at(10), at(20), at(40)]
     );
 }
@@ -1030,7 +1077,7 @@ fn each_dataset_that_is_missing_is_named() {
     };
     step(&mut version, &absent, 0);
     assert_eq!(
-        condition(&version, types::DATA_VALID).2,
+        condition(&version, ConditionType::DataValid).2,
         "ConfigMap hungarian and ConfigMap swiss do not exist; the version waits for them"
     );
 }
@@ -1103,7 +1150,7 @@ fn a_version_of_frozen_rows_records_the_files_that_they_came_from() {
     let decision = step(&mut version, &away, 0);
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
     assert_eq!(
-        condition(&version, types::DATA_VALID).1,
+        condition(&version, ConditionType::DataValid).1,
         Reason::LedgerUnavailable
     );
     let there = World {
@@ -1128,7 +1175,7 @@ fn a_version_of_frozen_rows_records_the_files_that_they_came_from() {
     let mut before = pinned();
     step(&mut before, &world(), 0);
     let later = step(&mut before, &away, 10);
-    assert_eq!(condition(&before, types::DATA_VALID).0, "True");
+    assert_eq!(condition(&before, ConditionType::DataValid).0, "True");
     assert_eq!(later.again_after_seconds, Some(10));
     assert_eq!(step(&mut before, &there, 20).status.sources.len(), 2);
 }
@@ -1145,7 +1192,7 @@ fn frozen_rows_are_fitted_without_being_read_again() {
     assert_eq!((job.stage, job.input.as_str()), (JobStage::Fit, "07070707"));
     assert_eq!(decision.status.snapshot.as_ref().unwrap().digest, digest(7));
     assert_eq!(
-        condition(&version, types::DATA_VALID),
+        condition(&version, ConditionType::DataValid),
         (
             "True",
             Reason::DataAccepted,
@@ -1169,7 +1216,7 @@ fn a_version_that_is_worse_than_the_champion_or_was_not_compared_has_not_passed(
     };
     let good = judged(vec![compared("-0.0142", true)]);
     assert_eq!(
-        condition(&good, types::GATES_PASSED),
+        condition(&good, ConditionType::GatesPassed),
         (
             "True",
             Reason::AllGatesPassed,
@@ -1179,13 +1226,13 @@ fn a_version_that_is_worse_than_the_champion_or_was_not_compared_has_not_passed(
     let worse = judged(vec![compared("-0.051", false)]);
     assert_eq!(role(&worse), Role::Rejected);
     assert_eq!(
-        condition(&worse, types::GATES_PASSED).2,
+        condition(&worse, ConditionType::GatesPassed).2,
         "F1 may be worse than heart-0 by 0.03 on all rows: the lower bound of the difference is -0.051"
     );
     let silent = judged(Vec::new());
     assert_eq!(role(&silent), Role::Rejected);
     assert_eq!(
-        condition(&silent, types::GATES_PASSED).2,
+        condition(&silent, ConditionType::GatesPassed).2,
         "the comparison with heart-0 has no outcome"
     );
     let twice = judged(vec![compared("0.01", true), compared("-0.2", false)]);
@@ -1213,7 +1260,7 @@ fn a_comparison_is_no_outcome_of_a_bound_on_the_same_metric() {
     result.gates = vec![compared("0.01", true)];
     step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 10);
     assert_eq!(
-        condition(&version, types::GATES_PASSED).2,
+        condition(&version, ConditionType::GatesPassed).2,
         "the gate on F1 has no outcome"
     );
 }
@@ -1231,18 +1278,18 @@ fn a_given_bundle_needs_no_job_and_takes_its_threshold_from_the_spec() {
     assert_eq!(status.bundle.as_ref().unwrap().digest, digest(9));
     assert_eq!(status.threshold, Some("0.35".parse().unwrap()));
     assert_eq!(
-        condition(&version, types::DATA_VALID),
+        condition(&version, ConditionType::DataValid),
         ("True", Reason::NoTraining, "a bundle is given; no data is read")
     );
     assert_eq!(
-        condition(&version, types::TRAINED),
+        condition(&version, ConditionType::Trained),
         (
             "True",
             Reason::ArtifactFound,
             "bundle sha256:090909090909 is in the store"
         )
     );
-    assert_eq!(condition(&version, types::GATES_PASSED).1, Reason::NoGates);
+    assert_eq!(condition(&version, ConditionType::GatesPassed).1, Reason::NoGates);
     assert_eq!(role(&version), Role::Candidate);
 }
 
@@ -1262,14 +1309,14 @@ fn a_given_bundle_that_the_store_lacks_is_waited_for_less_and_less_often() {
     }
     assert_eq!(pauses, [10, 10, 20, 40, 80, 160, 320, 640, 900]);
     assert_eq!(
-        condition(&version, types::TRAINED),
+        condition(&version, ConditionType::Trained),
         (
             "False",
             Reason::ArtifactMissing,
             "the store has no bundle; the version waits for it"
         )
     );
-    assert_eq!(condition(&version, types::RECONCILING).0, "True");
+    assert_eq!(condition(&version, ConditionType::Reconciling).0, "True");
     assert_eq!(role(&version), Role::Pending);
 
     let away = World {
@@ -1278,7 +1325,10 @@ fn a_given_bundle_that_the_store_lacks_is_waited_for_less_and_less_often() {
     };
     let decision = step(&mut version, &away, second);
     assert_eq!(decision.again_after_seconds, Some(10));
-    assert_eq!(condition(&version, types::TRAINED).1, Reason::LedgerUnavailable);
+    assert_eq!(
+        condition(&version, ConditionType::Trained).1,
+        Reason::LedgerUnavailable
+    );
 }
 
 // === properties ===
@@ -1417,9 +1467,9 @@ proptest! {
             second += passed;
             let decision = step(&mut version, world, second);
             let truth = |kind| condition(&version, kind).0 == "True";
-            let summary = [types::READY, types::RECONCILING, types::STALLED].map(truth);
+            let summary = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].map(truth);
             prop_assert_eq!(summary.iter().filter(|holds| **holds).count(), 1, "exactly one of the three is True");
-            prop_assert_eq!(truth(types::STALLED) && role(&version) == Role::Live, truth(types::STALLED) && matches!(world.serving, ServingSeen::Live { .. }) && truth(types::GATES_PASSED));
+            prop_assert_eq!(truth(ConditionType::Stalled) && role(&version) == Role::Live, truth(ConditionType::Stalled) && matches!(world.serving, ServingSeen::Live { .. }) && truth(ConditionType::GatesPassed));
             for attempt in [&decision.status.snapshot_attempt, &decision.status.fit_attempt].into_iter().flatten() {
                 prop_assert!((1..=100).contains(&attempt.attempt));
                 prop_assert!(attempt.job.len() <= 63);

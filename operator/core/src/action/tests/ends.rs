@@ -78,7 +78,7 @@ fn an_action_without_a_plan_expires_after_a_day_whatever_it_waits_for() {
         house.settle();
         house.now = FIRST + 100 + day - 1;
         house.settle();
-        assert_eq!(house.says("it", types::SUCCEEDED).0, "Unknown", "{words}");
+        assert_eq!(house.says("it", ConditionType::Succeeded).0, "Unknown", "{words}");
         let action = house.actions["it"].clone();
         let again = decide(&action, &house.world(&action), at(house.now)).again;
         assert!(again.unwrap() <= at(FIRST + 100 + day), "{words}");

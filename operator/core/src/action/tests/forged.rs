@@ -210,7 +210,7 @@ fn an_approval_does_not_carry_over_to_an_action_a_namespace_or_a_version_that_wa
         change(&mut house);
         house.settle();
         assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
-        assert_eq!(house.says("promote", types::SUCCEEDED).0, "Unknown");
+        assert_eq!(house.says("promote", ConditionType::Succeeded).0, "Unknown");
     }
 }
 

@@ -177,7 +177,7 @@ fn a_second_change_by_the_same_person_voids_an_approval() {
     house.settle();
     house.succeeded("promote", "Unknown", "PlanChanged");
     let status = house.actions["promote"].status.as_ref().unwrap();
-    let approved = conditions::find(&status.conditions, types::APPROVED).unwrap();
+    let approved = conditions::find(&status.conditions, ConditionType::Approved).unwrap();
     assert!(
         approved
             .message
@@ -501,9 +501,9 @@ fn the_longest_plan_is_shown_whole_and_fits() {
     );
     assert!(plan.summary.chars().count() < 16_384, "{}", plan.summary.len());
     assert!(plan.content.chars().count() < 65536, "{}", plan.content.len());
-    assert!(house.says("retrain", types::APPROVED).1 == "AwaitingApproval");
+    assert!(house.says("retrain", ConditionType::Approved).1 == "AwaitingApproval");
     let status = house.actions["retrain"].status.as_ref().unwrap();
-    let approved = conditions::find(&status.conditions, types::APPROVED).unwrap();
+    let approved = conditions::find(&status.conditions, ConditionType::Approved).unwrap();
     assert!(
         approved.message.contains("modelward.io/approve=true"),
         "{}",

@@ -165,7 +165,7 @@ fn what_is_refused_is_remembered_tried_again_and_forgotten_once_it_succeeds() {
         let obstacle = house.actions["retrain"].status.clone().unwrap().obstacle.unwrap();
         assert_eq!((obstacle.step, obstacle.reason), (step, ObstacleReason::Refused));
         assert!(obstacle.message.contains("exceeded quota: versions"), "{name}");
-        assert_eq!(house.says("retrain", types::STALLED).0, "True");
+        assert_eq!(house.says("retrain", ConditionType::Stalled).0, "True");
         let tried = house.refused;
         house.now += 20;
         house.settle();
@@ -173,7 +173,7 @@ fn what_is_refused_is_remembered_tried_again_and_forgotten_once_it_succeeds() {
         house.refuses = None;
         house.settle();
         assert_eq!(house.actions["retrain"].status.clone().unwrap().obstacle, None);
-        assert_eq!(house.says("retrain", types::STALLED).0, "False");
+        assert_eq!(house.says("retrain", ConditionType::Stalled).0, "False");
     }
 }
 
