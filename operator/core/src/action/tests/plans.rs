@@ -47,12 +47,51 @@ fn every_plan() -> Vec<(&'static str, modelward_crds::ActionPlan)> {
     house.settle();
     let mut alert = House::new([action("alert", "SendAlert", json!({"message": "heart drifts"}))]);
     alert.settle();
+    let mut dry = promotion(2);
+    dry.metadata.name = Some("dry".into());
+    dry.spec.dry_run = true;
+    let mut dry_run = House::new([dry]);
+    dry_run.settle();
+    let mut unguarded = House::new([promotion(2)]);
+    unguarded.gate.ids = None;
+    unguarded.policy.high_approvals = 3;
+    unguarded.settle();
+    let mut addressed = House::new([]);
+    let spec = &mut addressed.versions[0].spec;
+    let retraining_spec = spec.retraining.as_mut().unwrap();
+    retraining_spec.datasets[0].dataset = object(json!({
+        "uri": "https://data.example:8443/hungarian.csv", "sha256": digest(5),
+    }));
+    retraining_spec.serve_when_gates_pass = false;
+    let training = spec.source.training.as_mut().unwrap();
+    training.gates = vec![object(json!({"metric": "Brier", "atMost": "0.2"}))];
+    addressed
+        .actions
+        .insert("retrain".into(), action("retrain", "RetrainModel", json!({})));
+    addressed.job = snapshot(294, Some(106));
+    addressed.settle();
+    let mut covered = retraining(snapshot(294, Some(106)));
+    covered.approve("retrain", "alice");
+    super::gates(&mut covered, "True");
+    let (child, _) = covered
+        .actions
+        .iter()
+        .find(|(_, action)| action.spec.parent_ref.is_some())
+        .unwrap();
+    let covered_plan = covered.plan(child).clone();
     vec![
         ("promotion", promotion_plan),
         ("promotion of a changed version", changed.plan("promote").clone()),
         ("retraining", retrain.plan("retrain").clone()),
         ("rollback", house.plan("back").clone()),
         ("alert", alert.plan("alert").clone()),
+        ("dry run", dry_run.plan("dry").clone()),
+        (
+            "promotion without admission policies",
+            unguarded.plan("promote").clone(),
+        ),
+        ("retraining from an address", addressed.plan("retrain").clone()),
+        ("covered promotion", covered_plan),
     ]
 }
 
