@@ -9,11 +9,12 @@ use modelward_crds::{
     PlannedRoute, Provenance, RemediationAction, RemediationActionSpec, RouteStatus, RoutedVersion,
     VersionReference, annotations, labels,
 };
-use serde_json::Value;
 
 use super::{
-    At, Case, Draft, Obstacle, Standing, Step, World, decisions, has_ended, is_by_operator, is_covered_by,
-    name_of, parent_uid, plan, prepare, projection, promotion_name, retrained_version_name, uid_of,
+    At, Case, Draft, Obstacle, Standing, Step, World,
+    content::{self, Content, TrainingPart},
+    decisions, has_ended, is_by_operator, is_covered_by, name_of, parent_uid, plan, prepare, promotion_name,
+    retrained_version_name, training_spec, uid_of,
 };
 use crate::{
     conditions::{self, Status, Verdict},
@@ -83,7 +84,8 @@ fn promotion_of<'a>(case: &Case<'a>) -> Option<&'a RemediationAction> {
 /// Whether the plan of an action says that what it trains takes over when its gates pass.
 pub(super) fn serves_when_passed(action: &RemediationAction) -> bool {
     let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
-    plan.is_some_and(|plan| trained(plan)["serveWhenGatesPass"] == true)
+    plan.and_then(planned_training)
+        .is_some_and(|training| training.serve_when_gates_pass)
 }
 
 /// Notes the claim. What was claimed for is the plan of that moment, and stays it.
@@ -112,7 +114,7 @@ fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
         }
         (None, None) => return Err(lost(case)),
     };
-    if digest != plan.digest || !projection::is_whole(&plan) {
+    if digest != plan.digest || !content::is_whole(&plan) {
         return Err(Standing::fails(
             Reason::PlanChanged,
             "the plan is not the one that the model was claimed for",
@@ -435,7 +437,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
         format!("{name} was trained and passed its gates"),
     );
     let story = draft.story(case);
-    if trained(plan)["serveWhenGatesPass"] != true {
+    if !planned_training(plan).is_some_and(|training| training.serve_when_gates_pass) {
         let words = format!(
             "{story}; {name} passed its gates, and its promotion is proposed as an action of its own"
         );
@@ -527,9 +529,9 @@ fn is_approved(version: &ModelVersion, plan: &ActionPlan, world: &World) -> bool
         .and_then(|all| all.get(annotations::CREATED_BY))
         .is_some_and(|maker| *maker != world.operator);
     !by_another
-        && training.is_some_and(|training| {
-            trained(plan)["spec"] == projection::training_spec(training, version).to_string()
-        })
+        && training
+            .zip(planned_training(plan))
+            .is_some_and(|(training, approved)| approved.spec == training_spec::digest(training, version))
 }
 
 /// An object of the needed name is another's.
@@ -545,17 +547,16 @@ fn taken(case: &Case<'_>, draft: &mut Draft, step: BlockedStep, kind: &str, name
 
 /// The version, if it is still the one that was approved.
 fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Standing> {
-    let approved = trained(plan);
-    let target_uid = approved["targetUid"].as_str().unwrap_or_default();
     let changed = |words: String| Standing::fails(Reason::PlanChanged, words);
+    let approved =
+        planned_training(plan).ok_or_else(|| changed("the plan says nothing of a training".to_owned()))?;
+    let target_uid = approved.target_uid.as_deref().unwrap_or_default();
     let target = plan::by_uid(&case.world.versions, target_uid)
         .ok_or_else(|| changed("the version that was to be retrained is gone".to_owned()))?;
     version(case, plan, target, name)
         .filter(|version| {
             let training = version.spec.source.training.as_ref();
-            training.is_some_and(|training| {
-                approved["spec"] == projection::training_spec(training, target).to_string()
-            })
+            training.is_some_and(|training| approved.spec == training_spec::digest(training, target))
         })
         .ok_or_else(|| {
             changed(format!(
@@ -582,15 +583,13 @@ fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Standing {
 /// before it, and none of the target's labels and annotations, because a GitOps tool would prune it. Its maker is the
 /// operator, which API servers before 1.36 do not write themselves.
 fn version(case: &Case<'_>, plan: &ActionPlan, target: &ModelVersion, name: &str) -> Option<ModelVersion> {
-    let approved = trained(plan);
-    let champion = &approved["notWorseThan"];
-    let not_worse_than = match champion {
-        Value::Null => None,
-        champion => Some(Champion {
-            version: champion["version"].as_str()?.to_owned(),
-            bundle: champion["bundle"].as_str()?.parse().ok()?,
-            margin: champion["margin"].as_str()?.parse().ok()?,
+    let not_worse_than = match planned_training(plan)?.not_worse_than {
+        Some(champion) => Some(Champion {
+            version: champion.version,
+            bundle: champion.bundle,
+            margin: champion.margin.parse().ok()?,
         }),
+        None => None,
     };
     let snapshot = plan.snapshot.as_ref()?.digest;
     let mut spec = target.spec.clone();
@@ -801,9 +800,8 @@ fn is_true(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> 
 }
 
 /// What the plan says of the training.
-fn trained(plan: &ActionPlan) -> Value {
-    let content: Value = serde_json::from_str(&plan.content).unwrap_or_default();
-    content["training"].clone()
+fn planned_training(plan: &ActionPlan) -> Option<TrainingPart> {
+    Content::of(plan)?.training
 }
 
 /// Whether this is what was recorded of the effects.

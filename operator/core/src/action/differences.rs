@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use modelward_crds::{ModelVersion, ModelVersionSpec, PlannedDifference, SourceStatus};
 use serde_json::{Map, Value};
 
-use super::{plan::plain, projection};
+use super::{canonical, plan::plain};
 
 /// Letters of a value that are shown. The sha256 of a longer one is shown with it.
 const VALUE: usize = 128;
@@ -229,5 +229,5 @@ fn shown(value: &Value) -> Option<String> {
         return Some(text);
     }
     let begin: String = text.chars().take(VALUE).collect();
-    Some(format!("{begin}… with {}", projection::digest(&whole).short()))
+    Some(format!("{begin}… with {}", canonical::digest(&whole).short()))
 }

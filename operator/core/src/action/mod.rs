@@ -21,14 +21,16 @@
 //! the very record that the plan was compared with; it comes before the action's own note of it, and that before any
 //! effect. And each effect is decided from a record in which the claim is still this action's own.
 
+mod canonical;
 mod carry_out;
+mod content;
 mod decisions;
 mod differences;
 pub mod plan;
 mod prepare;
-mod projection;
 mod records;
 pub mod round;
+mod training_spec;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

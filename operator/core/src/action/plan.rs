@@ -11,9 +11,9 @@ use modelward_crds::{
 use modelward_wire::{Decimal, Digest};
 
 use super::{
-    World, differences, name_of,
-    projection::{self, PLAN_FORMAT},
-    uid_of,
+    World, canonical,
+    content::{Content, PLAN_FORMAT},
+    differences, name_of, training_spec, uid_of,
 };
 use crate::{conditions, model};
 
@@ -317,7 +317,7 @@ pub fn retraining(
             uid: Some(uid_of(target).to_owned()),
         },
         datasets: datasets(&training),
-        spec: projection::training_spec(&training, target),
+        spec: training_spec::digest(&training, target),
         snapshot: snapshot.clone(),
         sources: sources.to_vec(),
         gates: training.gates.clone(),
@@ -405,7 +405,7 @@ pub fn plan(
     sequence: i64,
     not_after: Timestamp,
 ) -> ActionPlan {
-    let content = projection::content(
+    let content = Content::new(
         action,
         model,
         &proposal,
@@ -413,7 +413,8 @@ pub fn plan(
         world.gate.ids.as_ref(),
         sequence,
         not_after,
-    );
+    )
+    .text();
     let summary = summary(&proposal, action, not_after);
     let (snapshot, sources, reference, training) = match proposal.training {
         Some(training) => {
@@ -434,7 +435,7 @@ pub fn plan(
         None => (None, Vec::new(), None, None),
     };
     ActionPlan {
-        digest: projection::digest(&content),
+        digest: canonical::digest(&content),
         plan_format: PLAN_FORMAT,
         plan_sequence: sequence,
         risk: proposal.risk,
@@ -457,10 +458,7 @@ pub fn plan(
 
 /// Whether a plan is for this action and this model: not for namesakes that were deleted and made again.
 pub fn is_for(plan: &ActionPlan, action: &RemediationAction, model: &Model) -> bool {
-    let content: serde_json::Value = serde_json::from_str(&plan.content).unwrap_or_default();
-    content["action"]["uid"] == uid_of(action)
-        && content["model"]["uid"] == uid_of(model)
-        && content["model"]["name"] == action.spec.model
+    Content::of(plan).is_some_and(|content| content.is_for(action, model))
 }
 
 /// When a plan that is made now expires.
@@ -557,7 +555,7 @@ fn datasets(training: &TrainingSource) -> Vec<PlannedDataset> {
             let location = location(dataset);
             PlannedDataset {
                 name,
-                location_sha256: projection::digest(&location),
+                location_sha256: canonical::digest(&location),
                 location: location.chars().take(ADDRESS).collect(),
                 host: dataset.uri.as_deref().and_then(host),
                 sha256: dataset.sha256,

@@ -1,5 +1,7 @@
 //! Until the model is claimed: the plan, the decisions on it, and whether they can be relied on.
 
+use std::collections::BTreeSet;
+
 use modelward_crds::{
     ActionType, ActiveAction, BlockedStep, ConditionType, DriftReport, EvidenceReference, ModelVersion,
     ObstacleReason, PlannedReference, RemediationAction, RetrainingSpec, SourceStatus, annotations,
@@ -7,10 +9,11 @@ use modelward_crds::{
 use modelward_wire::{Digest, JobStage};
 
 use super::{
-    Case, Draft, LOOK_AGAIN_SECONDS, Probe, Standing, Step, carry_out, decisions, has_ended, name_of,
-    parent_uid,
+    Case, Draft, LOOK_AGAIN_SECONDS, Probe, Standing, Step, carry_out,
+    content::{self, Content, Input},
+    decisions, has_ended, name_of, parent_uid,
     plan::{self, Proposal},
-    projection, uid_of,
+    uid_of,
 };
 use crate::{
     attempt::{self, Asker, Asking, Frozen, Stage},
@@ -231,9 +234,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
     let status = parent.status.clone().unwrap_or_default();
     let carried_out = status.execution.as_ref().map(|execution| execution.digest);
     let plan = status.plan.as_ref().filter(|plan| {
-        projection::is_whole(plan)
-            && carried_out == Some(plan.digest)
-            && plan::is_for(plan, parent, case.model)
+        content::is_whole(plan) && carried_out == Some(plan.digest) && plan::is_for(plan, parent, case.model)
     });
     if plan.is_none() {
         return Err(gone(&format!("the plan of {name} is not one for this model")));
@@ -499,13 +500,17 @@ fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(),
                 sequence,
                 not_after,
             );
-            let mut changes = projection::differences(&plan.content, &present.content);
+            let contents = Content::of(plan).zip(Content::of(&present));
+            let mut changes = contents.map_or_else(
+                || BTreeSet::from(Input::ALL),
+                |(former, present)| former.differences(&present),
+            );
             if world.gate.ids.is_none() {
                 // Nothing runs without them, and once they are back they are different ones.
-                changes.retain(|change| *change != "the admission policies");
+                changes.remove(&Input::Admission);
             }
-            if !projection::is_whole(plan) {
-                changes.push("its own text".to_owned());
+            if !content::is_whole(plan) {
+                changes.insert(Input::Text);
             }
             if changes.is_empty() {
                 return Ok(());
@@ -529,6 +534,7 @@ fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(),
         not_after,
     ));
     if let Some(changes) = changes {
+        let changes: Vec<_> = changes.into_iter().map(Input::as_str).collect();
         let message = format!(
             "{} changed, so this is a new plan: approvals of the former one are void",
             changes.join(" and ")

@@ -113,7 +113,7 @@ fn format_2_says_everything_that_format_1_said_in_the_same_words() {
         let (name, plan) = line.split_once('\t').unwrap();
         let old: modelward_crds::ActionPlan = serde_json::from_str(plan).unwrap();
         assert!(
-            projection::is_whole(&old),
+            content::is_whole(&old),
             "{name}: a plan under way goes on after an upgrade"
         );
         let (_, new) = new.iter().find(|(of, _)| *of == name).unwrap();
@@ -467,7 +467,7 @@ fn a_version_that_was_changed_after_its_retraining_made_it_is_not_covered_by_the
 
 #[test]
 fn what_a_plan_shows_is_what_its_digest_is_over() {
-    let changes: [(&str, Change<'_>); 10] = [
+    let changes: [(&str, Change<'_>); 11] = [
         ("generation", &|plan| {
             plan.version.as_mut().unwrap().generation += 1;
         }),
@@ -488,6 +488,7 @@ fn what_a_plan_shows_is_what_its_digest_is_over() {
         }),
         ("no training", &|plan| plan.training = None),
         ("rows of a source", &|plan| plan.sources[0].rows = 1),
+        ("rows", &|plan| plan.snapshot.as_mut().unwrap().rows = Some(1)),
         ("rows of the window", &|plan| {
             plan.reference.as_mut().unwrap().rows = Some(1);
         }),
@@ -495,9 +496,9 @@ fn what_a_plan_shows_is_what_its_digest_is_over() {
     for (what, change) in changes {
         let house = retraining(snapshot(294, Some(106)));
         let mut plan = house.plan("retrain").clone();
-        assert!(projection::is_whole(&plan));
+        assert!(content::is_whole(&plan));
         change(&mut plan);
-        assert!(!projection::is_whole(&plan), "{what} is shown and not covered");
+        assert!(!content::is_whole(&plan), "{what} is shown and not covered");
     }
 }
 

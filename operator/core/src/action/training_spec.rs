@@ -1,0 +1,94 @@
+//! The hash of everything that a training depends on. Bundles and plans hold it, so what is hashed is written field by field and
+//! changes with no type of the API.
+
+use modelward_crds::{
+    AcceptedWindow, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, TrainingSource,
+};
+use modelward_wire::{Decimal, Digest};
+use serde_json::{Value, json};
+
+use super::{
+    canonical,
+    content::{ChampionPart, GatePart},
+};
+
+/// The hash of everything that a training depends on.
+pub fn digest(training: &TrainingSource, of: &ModelVersion) -> Digest {
+    let mut datasets = vec![dataset(&training.dataset)];
+    for named in &training.additional_datasets {
+        let mut one = dataset(&named.dataset);
+        one["name"] = named.name.as_str().into();
+        datasets.push(one);
+    }
+    let content = json!({
+        "model": of.spec.model,
+        "datasets": datasets,
+        "snapshot": training.snapshot.map(|digest| digest.to_string()),
+        "target": {
+            "column": training.target.column,
+            "positiveWhen": training.target.positive_when.as_ref().map(positive),
+        },
+        "features": training.features.iter().map(feature).collect::<Vec<_>>(),
+        "exclude": training.exclude,
+        "families": training.families.iter().map(|family| family.as_str()).collect::<Vec<_>>(),
+        "validation": {
+            "folds": training.validation.folds,
+            "repeats": training.validation.repeats,
+            "seed": training.validation.seed,
+        },
+        "selectBy": training.select_by.as_str(),
+        "gates": training.gates.iter().map(GatePart::from).collect::<Vec<_>>(),
+        "notWorseThan": training.not_worse_than.as_ref().map(ChampionPart::from),
+        "reference": training.reference.as_ref().map(window),
+    });
+    canonical::digest(&canonical::text(&content))
+}
+
+fn window(window: &AcceptedWindow) -> Value {
+    json!({
+        "counts": window.counts.to_string(),
+        "rows": window.rows,
+        "start": window.start_time.0.as_second(),
+        "end": window.end_time.0.as_second(),
+    })
+}
+
+fn dataset(dataset: &Dataset) -> Value {
+    json!({
+        "configMap": dataset.config_map.as_ref().map(|source| json!({"name": source.name, "key": source.key})),
+        "claim": dataset.persistent_volume_claim.as_ref().map(|source| {
+            json!({"name": source.claim_name, "path": source.path})
+        }),
+        "uri": dataset.uri,
+        "sha256": dataset.sha256.map(|digest| digest.to_string()),
+        "csv": csv(&dataset.csv),
+    })
+}
+
+fn csv(csv: &CsvFormat) -> Value {
+    json!({
+        "header": csv.header,
+        "columns": csv.columns,
+        "missing": csv.missing,
+        "delimiter": csv.delimiter,
+    })
+}
+
+fn positive(positive: &PositiveWhen) -> Value {
+    json!({
+        "greaterThan": positive.greater_than.as_ref().map(Decimal::as_str),
+        "equals": positive.equals,
+    })
+}
+
+fn feature(feature: &FeatureSpec) -> Value {
+    json!({
+        "name": feature.name,
+        "kind": feature.kind,
+        "categories": feature.categories,
+        "min": feature.range.as_ref().and_then(|range| range.min.as_ref()).map(Decimal::as_str),
+        "max": feature.range.as_ref().and_then(|range| range.max.as_ref()).map(Decimal::as_str),
+        "required": feature.required,
+        "maxMissingRatio": feature.max_missing_ratio.as_ref().map(Decimal::as_str),
+    })
+}
