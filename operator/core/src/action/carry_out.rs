@@ -769,12 +769,11 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
             message: verified.message.clone(),
         };
     }
-    // Its message begins with who approved this action, which `story` says too.
-    let said = match message.split_once("; ") {
-        Some((covered, rest)) if covered.starts_with("covered by") => rest.to_owned(),
-        _ => message,
-    };
-    let message = format!("{}; {said}", draft.story(case));
+    // Its message begins with what its approval rests on, which is this action.
+    let covered = of(ConditionType::Approved)
+        .filter(|approved| conditions::reason(approved) == Some(Reason::Covered))
+        .and_then(|approved| message.strip_prefix(&approved.message)?.strip_prefix("; "));
+    let message = format!("{}; {}", draft.story(case), covered.unwrap_or(&message));
     if well {
         Standing::succeeds(reason, message)
     } else {
