@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use modelward_crds::{CsvFormat, FeatureKind as SpecKind, Networks, TrainingSource};
 use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
-use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict, Violation};
+use modelward_wire::{Digest, GateBound, JobResult, JobStage, ManifestKind, Progress, Verdict, Violation};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -396,19 +396,19 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     let gates = bundle::outcomes(candidate, gates, comparison.as_ref());
     let mut failed: Vec<String> = gates
         .iter()
-        .filter(|gate| !gate.passed && !gate.bound.starts_with("notWorseThan"))
-        .map(|gate| {
-            let side = if gate.bound.starts_with("atMost") {
-                "over"
-            } else {
-                "under"
+        .filter(|gate| !gate.passed)
+        .filter_map(|gate| {
+            let (side, bound) = match &gate.bound {
+                GateBound::AtLeast(bound) => ("under", bound),
+                GateBound::AtMost(bound) => ("over", bound),
+                // The comparison has words of its own.
+                GateBound::NotWorseThan { .. } | GateBound::Other(_) => return None,
             };
-            let bound = gate.bound.split(' ').next_back().unwrap_or_default();
-            format!(
+            Some(format!(
                 "{} {} is {side} the gate {bound}",
                 gate.metric,
                 short(gate.value.as_str())
-            )
+            ))
         })
         .collect();
     let mut passed = String::new();

@@ -19,7 +19,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
     path::Path,
 };
 
@@ -29,7 +28,7 @@ use modelward_model::{
     bundle::file,
     math::{ln, shortest},
 };
-use modelward_wire::{Decimal, Digest, GateResult, ManifestKind};
+use modelward_wire::{ComparedRows, Decimal, Digest, GateBound, GateResult, ManifestKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -149,7 +148,7 @@ pub struct Comparison {
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// Which rows.
-    pub rows: Rows,
+    pub rows: ComparedRows,
     /// How many.
     pub count: usize,
     /// The champion's metric on them.
@@ -160,15 +159,6 @@ pub struct Outcome {
     pub lower_bound: Decimal,
     /// Whether it is at or above minus the margin.
     pub passed: bool,
-}
-
-/// Rows that are compared on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Rows {
-    /// All of the snapshot.
-    All,
-    /// Those that the champion was not trained on.
-    New,
 }
 
 /// What a metric needs to know of one model's scores, so that a draw costs one pass over the rows.
@@ -275,9 +265,16 @@ impl Opponent {
     ) -> Result<Comparison, CompareError> {
         let challenger = Scores::out_of_fold(labels.len(), challenger);
         let all: Vec<usize> = (0..labels.len()).collect();
-        let mut on = vec![self.outcome(Rows::All, &all, labels, &challenger, metric, seed)?];
+        let mut on = vec![self.outcome(ComparedRows::All, &all, labels, &challenger, metric, seed)?];
         if !self.new_rows.is_empty() {
-            on.push(self.outcome(Rows::New, &self.new_rows, labels, &challenger, metric, seed)?);
+            on.push(self.outcome(
+                ComparedRows::New,
+                &self.new_rows,
+                labels,
+                &challenger,
+                metric,
+                seed,
+            )?);
         }
         Ok(Comparison {
             version: self.champion.version.clone(),
@@ -292,7 +289,7 @@ impl Opponent {
 
     fn outcome(
         &self,
-        which: Rows,
+        which: ComparedRows,
         rows: &[usize],
         labels: &[bool],
         challenger: &Scores,
@@ -304,7 +301,7 @@ impl Opponent {
         let once = vec![1; rows.len()];
         let [champion, challenger] =
             [&tallies[0], &tallies[1]].map(|tally| tally.value(metric, &labels, &once));
-        let lower = lower_bound(&tallies, &labels, metric, mix(seed) ^ mix(which.stream()));
+        let lower = lower_bound(&tallies, &labels, metric, mix(seed) ^ mix(stream(which)));
         let lower_bound = Decimal::rounded(lower, PLACES).ok_or_else(|| CompareError::Value {
             version: self.champion.version.clone(),
             value: lower,
@@ -573,10 +570,11 @@ impl Comparison {
     pub fn gates(&self) -> Vec<GateResult> {
         let gate = |outcome: &Outcome| GateResult {
             metric: self.metric.to_owned(),
-            bound: format!(
-                "notWorseThan {} by {} on {}",
-                self.version, self.margin, outcome.rows
-            ),
+            bound: GateBound::NotWorseThan {
+                version: self.version.clone(),
+                margin: self.margin.clone(),
+                rows: outcome.rows,
+            },
             value: outcome.lower_bound.clone(),
             passed: outcome.passed,
         };
@@ -588,8 +586,8 @@ impl Comparison {
         self.on.iter().filter(|outcome| !outcome.passed).map(|outcome| {
             let count = outcome.count;
             let rows = match outcome.rows {
-                Rows::All => format!("all {count} rows"),
-                Rows::New => format!("{count} new rows"),
+                ComparedRows::All => format!("all {count} rows"),
+                ComparedRows::New => format!("{count} new rows"),
             };
             format!(
                 "on {rows} {} {:.4} against {}'s {:.4}: the lower bound of the difference, {:.4}, is under -{}",
@@ -607,10 +605,10 @@ impl Comparison {
     pub fn passed(&self) -> String {
         let bounds = self.on.iter().map(|outcome| {
             let bound = outcome.lower_bound.to_f64();
-            format!("{bound:.4} on {}", outcome.rows)
+            format!("{bound:.4} on {}", outcome.rows.phrase())
         });
         let bounds = bounds.collect::<Vec<_>>().join(", ");
-        let has_new_rows = self.on.iter().any(|outcome| outcome.rows == Rows::New);
+        let has_new_rows = self.on.iter().any(|outcome| outcome.rows == ComparedRows::New);
         let skipped = if has_new_rows {
             String::new()
         } else {
@@ -626,24 +624,11 @@ impl Comparison {
     }
 }
 
-// === impl Rows ===
-
-impl Rows {
-    /// Which draws these rows have; the folds of no repeat have the same.
-    fn stream(self) -> u64 {
-        match self {
-            Self::All => 1_001,
-            Self::New => 1_002,
-        }
-    }
-}
-
-impl fmt::Display for Rows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::All => "all rows",
-            Self::New => "new rows",
-        })
+/// Which draws these rows have; the folds of no repeat have the same.
+fn stream(rows: ComparedRows) -> u64 {
+    match rows {
+        ComparedRows::All => 1_001,
+        ComparedRows::New => 1_002,
     }
 }
 

@@ -160,7 +160,9 @@ fn shorten(result: &mut JobResult, limit: usize) {
     result.metrics.iter_mut().for_each(|metric| cut(&mut metric.name));
     for gate in &mut result.gates {
         cut(&mut gate.metric);
-        cut(&mut gate.bound);
+        let mut bound = gate.bound.to_string();
+        cut(&mut bound);
+        gate.bound = bound.into();
     }
 }
 
@@ -225,7 +227,7 @@ mod tests {
         result.gates = vec![
             GateResult {
                 metric: long.clone(),
-                bound: long,
+                bound: long.into(),
                 value: "1".parse().unwrap(),
                 passed: false
             };

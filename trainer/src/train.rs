@@ -10,7 +10,7 @@ use std::{
 
 use modelward_crds::{Family, Gate, MetricName, TrainingSource};
 use modelward_model::{Encoder, LogisticModel, ModelError, Row, Scorer, Transforms};
-use modelward_wire::{Decimal, GateResult, MetricValue};
+use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 use ndarray::Array2;
 
 use crate::{
@@ -360,21 +360,14 @@ impl Candidate {
 
     fn gate(&self, gate: &Gate) -> GateResult {
         let value = self.reported[position(gate.metric)].mean.clone();
-        let at_least = gate
-            .at_least
-            .as_ref()
-            .map(|bound| (format!("atLeast {bound}"), value >= *bound));
-        let at_most = gate
-            .at_most
-            .as_ref()
-            .map(|bound| (format!("atMost {bound}"), value <= *bound));
         // The spec was checked: exactly one of the two is set.
-        let (bound, passed) = at_least.or(at_most).unwrap_or_default();
+        let bound = GateBound::of_gate(gate.at_least.as_ref(), gate.at_most.as_ref())
+            .unwrap_or_else(|| GateBound::Other(String::new()));
         GateResult {
             metric: gate.metric.as_str().to_owned(),
+            passed: bound.holds(&value).unwrap_or(false),
             bound,
             value,
-            passed,
         }
     }
 }
@@ -477,7 +470,7 @@ pub(crate) mod tests {
         assert!(found[0].passed, "{found:?}");
         assert_eq!(found[0].value.as_str(), "0.750000");
         assert!(!found[1].passed);
-        assert_eq!(found[1].bound, "atMost 0.49");
+        assert_eq!(found[1].bound.to_string(), "atMost 0.49");
     }
 
     #[test]

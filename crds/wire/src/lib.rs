@@ -13,6 +13,7 @@
 
 mod decimal;
 mod digest;
+mod gate;
 mod manifest;
 mod report;
 mod result;
@@ -23,6 +24,7 @@ mod words;
 
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
+pub use gate::{ComparedRows, GateBound};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
 pub use report::{
     DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT,

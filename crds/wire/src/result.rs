@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Digest, ManifestKind, words};
+use crate::{Decimal, Digest, GateBound, ManifestKind, words};
 
 /// The format that this code writes.
 pub const RESULT_FORMAT: u32 = 1;
@@ -131,9 +131,8 @@ pub struct MetricValue {
 pub struct GateResult {
     /// The metric's name.
     pub metric: String,
-    /// The bound that the spec sets, with its direction: `atLeast 0.75`, `atMost 0.4`, `notWorseThan heart-1 by 0.03 on all
-    /// rows`.
-    pub bound: String,
+    /// The bound that the spec sets.
+    pub bound: GateBound,
     /// The mean that was compared; for `notWorseThan` the lower bound of the difference, more being better.
     pub value: Decimal,
     /// Whether it is on the right side of the bound.

@@ -11,7 +11,7 @@
 
 use modelward_crds::{Champion, Gate, TrainingSource};
 use modelward_wire::{
-    ArtifactStatement, Digest, GateResult, JobResult, JobStage, ManifestKind, Stated, Verdict,
+    ArtifactStatement, Digest, GateBound, GateResult, JobResult, JobStage, ManifestKind, Stated, Verdict,
     abridged_sources,
 };
 use sha2::{Digest as _, Sha256};
@@ -116,10 +116,10 @@ fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
     let Some(value) = value.map(|found| &found.mean) else {
         return Err(format!("the bundle states no {metric}, which a gate asks for"));
     };
-    let (bound, passed) = match (&gate.at_least, &gate.at_most) {
-        (Some(bound), _) => (format!("atLeast {bound}"), value >= bound),
-        (None, Some(bound)) => (format!("atMost {bound}"), value <= bound),
-        (None, None) => return Ok(()),
+    let bound = GateBound::of_gate(gate.at_least.as_ref(), gate.at_most.as_ref());
+    let Some((bound, passed)) = bound.and_then(|bound| bound.holds(value).map(|passed| (bound, passed)))
+    else {
+        return Ok(());
     };
     let outcome = stated
         .gates
@@ -138,11 +138,13 @@ fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
 
 /// A comparison passed where its lower bound is at or above minus the margin.
 fn check_champion(champion: &Champion, gates: &[GateResult]) -> Result<(), String> {
-    let name = format!("notWorseThan {} by {} ", champion.version, champion.margin);
-    let of_champion: Vec<_> = gates
-        .iter()
-        .filter(|gate| gate.bound.starts_with(&name))
-        .collect();
+    let compares = |gate: &&GateResult| match &gate.bound {
+        GateBound::NotWorseThan { version, margin, .. } => {
+            *version == champion.version && *margin == champion.margin
+        }
+        _ => false,
+    };
+    let of_champion: Vec<_> = gates.iter().filter(compares).collect();
     if of_champion.is_empty() {
         return Err(format!(
             "the bundle states no comparison with {} by {}",

@@ -18,7 +18,7 @@ use modelward_crds::{
     ArtifactSource, ArtifactStatus, ConditionType, Family, Gate, GateStatus, MetricName, MetricStatus,
     ModelVersion, ModelVersionStatus, Role, TrainingSource,
 };
-use modelward_wire::{Decimal, Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
+use modelward_wire::{Decimal, Digest, GateBound, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 
 use crate::{
     attempt::{self, Asker, Asking, DatasetSeen, Frozen, JobSeen, Obstacle, Stage, StageJob, Step},
@@ -419,7 +419,7 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
     let gate = |gate: &modelward_wire::GateResult| {
         Some(GateStatus {
             metric: MetricName::of(&gate.metric)?,
-            bound: gate.bound.chars().take(128).collect(),
+            bound: gate.bound.to_string().chars().take(128).collect(),
             value: gate.value.clone(),
             passed: gate.passed,
         })
@@ -491,23 +491,25 @@ fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus)
 
 /// Whether an outcome is that of a comparison with a champion: its value is the lower bound of a difference.
 fn is_comparison(gate: &GateStatus) -> bool {
-    gate.bound.starts_with("notWorseThan ")
+    GateBound::from(gate.bound.as_str()).is_comparison()
 }
 
 fn gate_words(gate: &GateStatus) -> String {
     let metric = gate.metric.as_str();
-    let (side, bound) = match gate.bound.split_once(' ') {
-        Some(("atLeast", bound)) => ("under", bound),
-        Some(("atMost", bound)) => ("over", bound),
-        Some(("notWorseThan", bound)) => {
-            return format!(
-                "{metric} may be worse than {bound}: the lower bound of the difference is {}",
-                gate.value
-            );
-        }
-        _ => ("outside", gate.bound.as_str()),
-    };
-    format!("{metric} {} is {side} the gate {bound}", gate.value)
+    let value = &gate.value;
+    match GateBound::from(gate.bound.as_str()) {
+        GateBound::AtLeast(bound) => format!("{metric} {value} is under the gate {bound}"),
+        GateBound::AtMost(bound) => format!("{metric} {value} is over the gate {bound}"),
+        GateBound::NotWorseThan {
+            version,
+            margin,
+            rows,
+        } => format!(
+            "{metric} may be worse than {version} by {margin} on {}: the lower bound of the difference is {value}",
+            rows.phrase()
+        ),
+        GateBound::Other(bound) => format!("{metric} {value} is outside the gate {bound}"),
+    }
 }
 
 /// Role and the last four conditions of a version that has not passed its gates, by what keeps it.

@@ -271,7 +271,7 @@ impl Training {
                 for rows in ["all rows", "new rows"] {
                     result.gates.push(GateResult {
                         metric: "F1".into(),
-                        bound: format!("notWorseThan heart-1 by 0.03 on {rows}"),
+                        bound: format!("notWorseThan heart-1 by 0.03 on {rows}").into(),
                         value: "-0.012".parse().ok().context("a number")?,
                         passed: true,
                     });

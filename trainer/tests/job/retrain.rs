@@ -274,7 +274,7 @@ fn a_retraining_is_compared_with_the_champion_and_takes_over_the_window() {
         "{}",
         result.message
     );
-    let bounds: Vec<&str> = result.gates.iter().map(|gate| gate.bound.as_str()).collect();
+    let bounds: Vec<String> = result.gates.iter().map(|gate| gate.bound.to_string()).collect();
     assert_eq!(
         bounds,
         [
