@@ -22,7 +22,7 @@ use modelward_crds::{ChildReference, FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Context, Error, events};
+use crate::{Context, Error, events, metrics::Verb};
 
 /// The object that a child belongs to.
 pub struct Owner<'a> {
@@ -209,7 +209,7 @@ async fn create<K: Child>(ctx: &Context, namespace: &str, name: &str, wanted: Va
     let made = ctx
         .call(format!("create {kind} {name}"), api.create(&params, &object))
         .await?;
-    ctx.metrics.wrote(&kind, "create");
+    ctx.metrics.wrote(&kind, Verb::Create);
     serde_json::to_value(made).map_err(|source| Error::Build {
         what: format!("{kind} {name}"),
         source,
@@ -232,7 +232,7 @@ async fn replace<K: Child>(
             api.replace(name, &params, &object),
         )
         .await?;
-    ctx.metrics.wrote(&kind, "update");
+    ctx.metrics.wrote(&kind, Verb::Update);
     serde_json::to_value(made).map_err(|source| Error::Build {
         what: format!("{kind} {name}"),
         source,
@@ -326,7 +326,7 @@ pub async fn delete<K: Child>(ctx: &Context, namespace: &str, object: &K) -> Res
         .await
     {
         Ok(_) => {
-            ctx.metrics.wrote(&K::kind(&()), "delete");
+            ctx.metrics.wrote(&K::kind(&()), Verb::Delete);
             Ok(())
         }
         // 409: another object has taken the name since, and that one stays.
@@ -376,7 +376,7 @@ where
     let written = ctx
         .call(format!("write the status of {kind} {name}"), write)
         .await?;
-    ctx.metrics.wrote(&kind, "status");
+    ctx.metrics.wrote(&kind, Verb::Status);
     Ok(Some(written))
 }
 

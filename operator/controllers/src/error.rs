@@ -1,5 +1,7 @@
 //! What can go wrong in a reconcile, in categories that metrics and logs share.
 
+use modelward_wire::words;
+
 /// A reconcile that could not be carried through and is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,28 +49,58 @@ pub enum Error {
     },
 }
 
+words! {
+    /// Categories of errors.
+    pub enum Category {
+        /// The API server says that the operator may not.
+        Forbidden,
+        /// There is no such object.
+        NotFound,
+        /// Another writer was faster, or the name is taken.
+        Conflict,
+        /// The object breaks its schema or a rule.
+        Invalid,
+        /// The API server asks for patience.
+        Throttled,
+        /// The API server or a webhook failed.
+        ServerError,
+        /// Any other answer that is not a success.
+        Refused,
+        /// No answer came.
+        Unreachable,
+        /// An answer or a reconcile took too long.
+        Timeout,
+        /// An object could not be built.
+        Build,
+        /// An object lacks what the API server gives every object.
+        Incomplete,
+        /// An object cannot be deserialised.
+        Unreadable,
+    }
+}
+
 // === impl Error ===
 
 impl Error {
     /// The category, for metrics: one of a handful of words, never text of an object.
-    pub fn category(&self) -> &'static str {
+    pub fn category(&self) -> Category {
         match self {
             Self::Api { source, .. } => match &**source {
                 kube::Error::Api(status) => match status.code {
-                    403 => "Forbidden",
-                    404 => "NotFound",
-                    409 => "Conflict",
-                    422 => "Invalid",
-                    429 => "Throttled",
-                    500.. => "ServerError",
-                    _ => "Refused",
+                    403 => Category::Forbidden,
+                    404 => Category::NotFound,
+                    409 => Category::Conflict,
+                    422 => Category::Invalid,
+                    429 => Category::Throttled,
+                    500.. => Category::ServerError,
+                    _ => Category::Refused,
                 },
-                _ => "Unreachable",
+                _ => Category::Unreachable,
             },
-            Self::Timeout { .. } => "Timeout",
-            Self::Build { .. } => "Build",
-            Self::Incomplete { .. } => "Incomplete",
-            Self::Unreadable { .. } => "Unreadable",
+            Self::Timeout { .. } => Category::Timeout,
+            Self::Build { .. } => Category::Build,
+            Self::Incomplete { .. } => Category::Incomplete,
+            Self::Unreadable { .. } => Category::Unreadable,
         }
     }
 

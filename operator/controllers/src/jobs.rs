@@ -21,7 +21,7 @@ use kube::{
     core::PartialObjectMeta,
 };
 use modelward_core::{
-    attempt::{Asker, DatasetSeen, JobSeen, StageJob},
+    attempt::{Asker, AskerKind, DatasetSeen, JobSeen, StageJob},
     name_hash,
     pods::{self, Cause, Hindrance},
     results::{self, Asked},
@@ -36,6 +36,7 @@ use serde_json::{Value, json};
 use crate::{
     Config, Context, Error,
     apply::{self, Applied, Owner, build},
+    metrics::Verb,
 };
 
 /// User and group of every container that the operator makes.
@@ -64,10 +65,8 @@ pub(crate) struct JobOwner {
     pub uid: String,
     /// Name of the model that it is about.
     pub model: String,
-    /// Label that carries its name on its Jobs.
-    label: &'static str,
     /// What people call it.
-    word: &'static str,
+    kind: AskerKind,
     reference: OwnerReference,
     about: ObjectReference,
 }
@@ -145,7 +144,7 @@ pub(crate) async fn start(
     }
     let create = api.create(&params, &job);
     let made = ctx.call(format!("create Job {name}"), create).await?;
-    ctx.metrics.wrote("Job", "create");
+    ctx.metrics.wrote("Job", Verb::Create);
     let uid = made.uid().unwrap_or_default();
     ctx.note_made_job(&uid);
     Ok(Started::Made(uid))
@@ -397,12 +396,12 @@ pub(crate) async fn dataset_seen(
 impl JobOwner {
     /// A version, for which data is read and a model is fitted.
     pub(crate) fn version(version: &ModelVersion) -> Result<Self, Error> {
-        Self::of(version, &version.spec.model, labels::VERSION, "version")
+        Self::of(version, &version.spec.model, AskerKind::Version)
     }
 
     /// An action, for which data is read before its plan is made.
     pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
-        Self::of(action, &action.spec.model, labels::ACTION, "action")
+        Self::of(action, &action.spec.model, AskerKind::Action)
     }
 
     /// Who it is in decisions.
@@ -410,16 +409,16 @@ impl JobOwner {
         Asker {
             name: &self.name,
             uid: &self.uid,
-            word: self.word,
+            kind: self.kind,
         }
     }
 
-    fn of<K>(object: &K, model: &str, label: &'static str, word: &'static str) -> Result<Self, Error>
+    fn of<K>(object: &K, model: &str, kind: AskerKind) -> Result<Self, Error>
     where
         K: Resource<DynamicType = ()>,
     {
         let incomplete = Error::Incomplete {
-            what: word,
+            what: kind.as_str(),
             field: "metadata.uid",
         };
         Ok(Self {
@@ -427,8 +426,7 @@ impl JobOwner {
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
             model: model.to_owned(),
-            label,
-            word,
+            kind,
             reference: object.controller_owner_ref(&()).ok_or(incomplete)?,
             about: object.object_ref(&()),
         })
@@ -449,12 +447,20 @@ impl JobOwner {
             "app.kubernetes.io/instance": self.model,
             "app.kubernetes.io/managed-by": "modelward-operator",
             labels::MODEL: self.model,
-            self.label: self.label_value(),
+            label_of(self.kind): self.label_value(),
         });
         if let Some(stage) = stage {
             all[labels::STAGE] = stage.command().into();
         }
         all
+    }
+}
+
+/// Label that carries the name of an owner on its Jobs.
+fn label_of(kind: AskerKind) -> &'static str {
+    match kind {
+        AskerKind::Version => labels::VERSION,
+        AskerKind::Action => labels::ACTION,
     }
 }
 
@@ -665,7 +671,7 @@ pub(crate) fn pull_secrets(config: &Config) -> Vec<Value> {
 
 /// The Jobs of this owner, by owner and not by label: a label can be copied.
 async fn jobs(ctx: &Context, owner: &JobOwner) -> Result<Vec<Job>, Error> {
-    let labelled = ListParams::default().labels(&format!("{}={}", owner.label, owner.label_value()));
+    let labelled = ListParams::default().labels(&format!("{}={}", label_of(owner.kind), owner.label_value()));
     let found = ctx.list::<Job>(Some(&owner.namespace), &labelled).await?;
     Ok(found
         .into_iter()

@@ -8,17 +8,64 @@ use std::{
 };
 
 use modelward_core::reason::Reason;
-use modelward_crds::ActionType;
+use modelward_crds::{ActionType, DriftVerdict};
+use modelward_wire::words;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 
+use crate::error::Category;
+
 /// Upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
+
+words! {
+    /// The controllers of the operator.
+    pub enum ControllerName {
+        /// Trains versions.
+        ModelVersion = "modelversion",
+        /// Serves models.
+        Model = "model",
+        /// Judges windows.
+        DriftReport = "driftreport",
+        /// Makes reports when windows close.
+        DriftSchedule = "driftschedule",
+        /// Carries actions out.
+        Action = "action",
+    }
+
+    /// Writes to the API server.
+    pub enum Verb {
+        /// POST.
+        Create = "create",
+        /// PUT.
+        Update = "update",
+        /// A merge patch.
+        Merge = "merge",
+        /// Server-side apply of a status.
+        Status = "status",
+        /// DELETE.
+        Delete = "delete",
+    }
+
+    /// What came of asking a model through its Service.
+    pub enum ProbeAnswer {
+        /// It was not asked.
+        NotAsked,
+        /// It answered with a digest of routes.
+        Answered,
+        /// Something else answered.
+        WrongAnswer,
+        /// The connection was refused.
+        NoAnswer,
+        /// No answer came.
+        NotReachable,
+    }
+}
 
 /// The operator's metrics; a clone counts into the same ones.
 #[derive(Clone, Debug)]
@@ -249,12 +296,14 @@ impl Metrics {
     }
 
     /// Counts a reconcile that begins.
-    pub fn begun(&self, controller: &'static str) {
+    pub fn begun(&self, controller: ControllerName) {
+        let controller = controller.as_str();
         self.active.get_or_create(&ControllerLabels { controller }).inc();
     }
 
     /// Counts a reconcile that ended, with the category of its error if it failed.
-    pub fn ended(&self, controller: &'static str, took: Duration, error: Option<&'static str>) {
+    pub fn ended(&self, controller: ControllerName, took: Duration, error: Option<Category>) {
+        let controller = controller.as_str();
         let labels = ControllerLabels { controller };
         self.active.get_or_create(&labels).dec();
         self.duration.get_or_create(&labels).observe(took.as_secs_f64());
@@ -262,7 +311,7 @@ impl Metrics {
         self.reconciles
             .get_or_create(&ReconcileLabels { controller, result })
             .inc();
-        if let Some(reason) = error {
+        if let Some(reason) = error.map(Category::as_str) {
             self.errors
                 .get_or_create(&ErrorLabels { controller, reason })
                 .inc();
@@ -270,18 +319,19 @@ impl Metrics {
     }
 
     /// Notes how many objects of a controller wait to be tried again.
-    pub fn failing(&self, controller: &'static str, count: usize) {
+    pub fn failing(&self, controller: ControllerName, count: usize) {
+        let controller = controller.as_str();
         self.failing
             .get_or_create(&ControllerLabels { controller })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a write to the API server.
-    pub fn wrote(&self, kind: &str, verb: &'static str) {
+    pub fn wrote(&self, kind: &str, verb: Verb) {
         self.writes
             .get_or_create(&WriteLabels {
                 kind: kind.to_owned(),
-                verb,
+                verb: verb.as_str(),
             })
             .inc();
     }
@@ -296,7 +346,8 @@ impl Metrics {
     }
 
     /// Counts a question to a model through its Service.
-    pub fn probed(&self, answer: &'static str) {
+    pub fn probed(&self, answer: ProbeAnswer) {
+        let answer = answer.as_str();
         self.probes.get_or_create(&ProbeLabels { answer }).inc();
     }
 
@@ -322,7 +373,8 @@ impl Metrics {
     }
 
     /// Counts a verdict.
-    pub fn judged(&self, verdict: &'static str) {
+    pub fn judged(&self, verdict: DriftVerdict) {
+        let verdict = verdict.as_str();
         self.reports.get_or_create(&VerdictLabels { verdict }).inc();
     }
 

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{Metrics, ledger::chain};
+use crate::{Metrics, ledger::chain, metrics::ProbeAnswer};
 
 /// The header that names the digest of the routes file that a server read.
 const ROUTES_DIGEST: &str = "modelward-routes-digest";
@@ -152,7 +152,7 @@ impl Prober {
                 })
                 .buffer_unordered(AT_ONCE);
             while let Some((key, url, heard)) = answers.next().await {
-                metrics.probed(word(&heard));
+                metrics.probed(counted(&heard));
                 if self.note(&key, &url, heard) && changed.unbounded_send(key).is_err() {
                     return;
                 }
@@ -230,13 +230,13 @@ impl Prober {
     }
 }
 
-fn word(answer: &Answer) -> &'static str {
+fn counted(answer: &Answer) -> ProbeAnswer {
     match answer {
-        Answer::NotAsked => "NotAsked",
-        Answer::Routes(_) => "Answered",
-        Answer::Other(_) => "WrongAnswer",
-        Answer::Refused(_) => "NoAnswer",
-        Answer::Unreachable(_) => "NotReachable",
+        Answer::NotAsked => ProbeAnswer::NotAsked,
+        Answer::Routes(_) => ProbeAnswer::Answered,
+        Answer::Other(_) => ProbeAnswer::WrongAnswer,
+        Answer::Refused(_) => ProbeAnswer::NoAnswer,
+        Answer::Unreachable(_) => ProbeAnswer::NotReachable,
     }
 }
 
@@ -310,7 +310,7 @@ mod tests {
         ] {
             let address = serve(answer.clone()).await;
             let heard = prober(&address).ask(&format!("{address}/x")).await;
-            assert_eq!(word(&heard), expected, "{answer:?}: {heard:?}");
+            assert_eq!(counted(&heard).as_str(), expected, "{answer:?}: {heard:?}");
         }
         let address = serve(http("200 OK", &header)).await;
         assert_eq!(prober(&address).ask(&address).await, Answer::Routes(digest(1)));

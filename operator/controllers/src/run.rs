@@ -39,7 +39,10 @@ use modelward_crds::{Model, ModelVersion, RemediationAction, TrainingSource, lab
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use crate::{Context, Error, backoff::Backoff, jobs, ledger::chain, model, version};
+use crate::{
+    Context, Error, backoff::Backoff, error::Category, jobs, ledger::chain, metrics::ControllerName, model,
+    version,
+};
 
 /// Reconciles that may run at the same time, by controller.
 pub(crate) const CONCURRENCY: u16 = 8;
@@ -246,14 +249,22 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
                     Box::pin(guarded(
                         &object,
                         &ctx,
-                        "modelversion",
+                        ControllerName::ModelVersion,
                         &ctx.versions_backoff,
                         version::reconcile,
                     ))
                     .await
                 }
             },
-            |object, error, ctx| policy(&*object, error, &ctx, "modelversion", &ctx.versions_backoff),
+            |object, error, ctx| {
+                policy(
+                    &*object,
+                    error,
+                    &ctx,
+                    ControllerName::ModelVersion,
+                    &ctx.versions_backoff,
+                )
+            },
             ctx,
         )
         .for_each(|_| ready(()))
@@ -316,13 +327,13 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
                 Box::pin(guarded(
                     &object,
                     &ctx,
-                    "model",
+                    ControllerName::Model,
                     &ctx.models_backoff,
                     model::reconcile,
                 ))
                 .await
             },
-            |object, error, ctx| policy(&*object, error, &ctx, "model", &ctx.models_backoff),
+            |object, error, ctx| policy(&*object, error, &ctx, ControllerName::Model, &ctx.models_backoff),
             ctx,
         )
         .for_each(|_| ready(()));
@@ -600,7 +611,7 @@ fn matching<K: Resource>(
 pub(crate) async fn guarded<K, F>(
     object: &Guarded<K>,
     ctx: &Arc<Context>,
-    controller: &'static str,
+    controller: ControllerName,
     backoff: &Backoff,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
 ) -> Result<Action, Error>
@@ -650,11 +661,11 @@ pub(crate) fn policy<K: Resource>(
     object: &K,
     error: &Error,
     ctx: &Context,
-    controller: &'static str,
+    controller: ControllerName,
     backoff: &Backoff,
 ) -> Action {
     let name = object.name_any();
-    if error.category() == "Conflict" {
+    if error.category() == Category::Conflict {
         return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
     }
     // It was reported, and nothing but a change of the object makes a difference.
@@ -666,7 +677,7 @@ pub(crate) fn policy<K: Resource>(
     tracing::warn!(
         object.namespace = object.namespace(),
         object.name = name,
-        reason = error.category(),
+        reason = error.category().as_str(),
         "reconcile of {controller} {name} failed and is tried again in {} s: {}",
         delay.as_secs(),
         chain(error)

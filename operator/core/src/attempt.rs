@@ -16,7 +16,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use modelward_crds::{ArtifactStatus, AttemptStatus, ConditionType, SourceStatus, ViolationStatus};
-use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
+use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict, words};
 
 use crate::{
     conditions::{self, Status, Verdict},
@@ -66,8 +66,18 @@ pub struct Asker<'a> {
     pub name: &'a str,
     /// Its uid.
     pub uid: &'a str,
-    /// What people call it: `version`, `action`.
-    pub word: &'static str,
+    /// What it is.
+    pub kind: AskerKind,
+}
+
+words! {
+    /// Kinds of objects that Jobs belong to.
+    pub enum AskerKind {
+        /// A version: its data is read, and a model is fitted.
+        Version = "version",
+        /// An action: data is read before its plan is made.
+        Action = "action",
+    }
 }
 
 /// The data, without its content: the operator reads none.
@@ -212,7 +222,7 @@ pub fn snapshot(
         (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
         (DatasetSeen::Absent(what), _) => {
             frozen.violations.clear();
-            let message = absent_words(what, asking.asker.word);
+            let message = absent_words(what, asking.asker.kind);
             return Stage::Waiting(Verdict::fails(kind, Reason::DatasetNotFound, message));
         }
     };
@@ -381,7 +391,7 @@ impl Asking<'_> {
                 Reason::NameTaken,
                 format!(
                     "{what} exists and does not belong to this {}; delete it",
-                    self.asker.word
+                    self.asker.kind
                 ),
                 TAKEN_RETRY_SECONDS,
             ),
@@ -660,7 +670,7 @@ fn tries(attempt: &AttemptStatus) -> i32 {
     (attempt.attempt - 1) % MAX_ATTEMPTS + 1
 }
 
-fn absent_words(what: &[String], asker: &str) -> String {
+fn absent_words(what: &[String], asker: AskerKind) -> String {
     match what {
         [one] => format!("{one} does not exist; the {asker} waits for it"),
         several => format!(
@@ -719,7 +729,7 @@ mod tests {
         let asker = |uid| Asker {
             name: &long,
             uid,
-            word: "action",
+            kind: AskerKind::Action,
         };
         let name = asker("u1").job(JobStage::Snapshot, "0a1b2c3d", 1).name;
         assert!(name.len() <= 63, "{name} is too long");
@@ -738,7 +748,7 @@ mod tests {
     fn everything_that_is_missing_is_named() {
         let words = |what: &[&str]| {
             let what: Vec<_> = what.iter().map(ToString::to_string).collect();
-            absent_words(&what, "version")
+            absent_words(&what, AskerKind::Version)
         };
         assert_eq!(
             words(&["ConfigMap a"]),

@@ -21,7 +21,9 @@ use modelward_crds::{
 use modelward_wire::{Decimal, Digest, GateBound, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 
 use crate::{
-    attempt::{self, Asker, Asking, DatasetSeen, Frozen, JobSeen, Obstacle, Stage, StageJob, Step},
+    attempt::{
+        self, Asker, AskerKind, Asking, DatasetSeen, Frozen, JobSeen, Obstacle, Stage, StageJob, Step,
+    },
     conditions::{self, Verdict},
     reason::{Reason, StuckReason, WorkingReason},
 };
@@ -200,7 +202,7 @@ pub fn asker(version: &ModelVersion) -> Asker<'_> {
     Asker {
         name: version.metadata.name.as_deref().unwrap_or_default(),
         uid: version.metadata.uid.as_deref().unwrap_or_default(),
-        word: "version",
+        kind: AskerKind::Version,
     }
 }
 

@@ -43,6 +43,7 @@ use crate::{
     events, gate,
     jobs::{self, JobOwner, JobRequest, Started},
     ledger::chain,
+    metrics::{ControllerName, Verb},
     run::{CONCURRENCY, Guarded, Watching, guarded, key, policy},
 };
 
@@ -108,9 +109,24 @@ pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> +
         .graceful_shutdown_on(stopped)
         .run(
             |object, ctx| async move {
-                Box::pin(guarded(&object, &ctx, "action", &ctx.actions_backoff, reconcile)).await
+                Box::pin(guarded(
+                    &object,
+                    &ctx,
+                    ControllerName::Action,
+                    &ctx.actions_backoff,
+                    reconcile,
+                ))
+                .await
             },
-            |object, error, ctx| policy(&*object, error, &ctx, "action", &ctx.actions_backoff),
+            |object, error, ctx| {
+                policy(
+                    &*object,
+                    error,
+                    &ctx,
+                    ControllerName::Action,
+                    &ctx.actions_backoff,
+                )
+            },
             ctx,
         )
         .for_each(|_| ready(()));
@@ -417,7 +433,7 @@ where
         .await
     {
         Ok(made) => {
-            ctx.metrics.wrote(&kind, "create");
+            ctx.metrics.wrote(&kind, Verb::Create);
             Ok(made.meta().uid.clone().map_or(Taken::Done, Taken::Made))
         }
         Err(error) if error.code() == Some(409) => Ok(blocked(ObstacleReason::NameTaken, String::new())),

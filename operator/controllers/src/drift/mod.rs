@@ -18,6 +18,7 @@ use modelward_crds::{DriftReport, Model, ModelVersion, labels};
 
 use crate::{
     Context, Error,
+    metrics::ControllerName,
     run::{CONCURRENCY, Watching, guarded, key, policy},
 };
 
@@ -52,13 +53,21 @@ async fn schedules(watching: &Watching, stopped: impl Future<Output = ()> + Send
                 guarded(
                     &object,
                     &ctx,
-                    "driftschedule",
+                    ControllerName::DriftSchedule,
                     &ctx.schedules_backoff,
                     schedule::reconcile,
                 )
                 .await
             },
-            |object, error, ctx| policy(&*object, error, &ctx, "driftschedule", &ctx.schedules_backoff),
+            |object, error, ctx| {
+                policy(
+                    &*object,
+                    error,
+                    &ctx,
+                    ControllerName::DriftSchedule,
+                    &ctx.schedules_backoff,
+                )
+            },
             ctx,
         )
         .for_each(|_| ready(()))
@@ -102,13 +111,21 @@ async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send +
                 Box::pin(guarded(
                     &object,
                     &ctx,
-                    "driftreport",
+                    ControllerName::DriftReport,
                     &ctx.reports_backoff,
                     report::reconcile,
                 ))
                 .await
             },
-            |object, error, ctx| policy(&*object, error, &ctx, "driftreport", &ctx.reports_backoff),
+            |object, error, ctx| {
+                policy(
+                    &*object,
+                    error,
+                    &ctx,
+                    ControllerName::DriftReport,
+                    &ctx.reports_backoff,
+                )
+            },
             ctx,
         )
         .for_each(|_| ready(()))

@@ -21,7 +21,7 @@ use modelward_crds::{
 };
 
 use super::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain};
+use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain, metrics::Verb};
 
 /// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.
 const SOON: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
     let judged = old.is_none_or(|status| status.verdict.is_none());
     match status.verdict.filter(|_| judged) {
         Some(verdict) => {
-            ctx.metrics.judged(verdict.as_str());
+            ctx.metrics.judged(verdict);
             let type_ = if verdict == DriftVerdict::Drift {
                 EventType::Warning
             } else {
@@ -296,7 +296,7 @@ async fn make(
     let create = api.create(&params, action);
     match ctx.call(format!("create RemediationAction {name}"), create).await {
         Ok(_) => {
-            ctx.metrics.wrote("RemediationAction", "create");
+            ctx.metrics.wrote("RemediationAction", Verb::Create);
             let note = format!("{}: {}", proposed.spec.action.as_str(), proposed.message);
             let about = model.object_ref(&());
             events::publish(ctx, &about, EventType::Warning, proposed.reason, "Propose", note).await;

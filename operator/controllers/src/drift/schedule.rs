@@ -7,7 +7,7 @@ use modelward_core::drift::{self, DueWindow};
 use modelward_crds::{DriftReport, DriftReportSpec, FIELD_MANAGER, Model, labels};
 
 use super::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, run::Guarded};
+use crate::{Context, Error, apply, backoff::jittered, metrics::Verb, run::Guarded};
 
 /// Makes the reports that are due and deletes those that are too many.
 pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -97,7 +97,7 @@ async fn create(
         .await
     {
         Ok(_) => {
-            ctx.metrics.wrote("DriftReport", "create");
+            ctx.metrics.wrote("DriftReport", Verb::Create);
             Ok(true)
         }
         Err(error) if error.code() == Some(409) => Ok(false),

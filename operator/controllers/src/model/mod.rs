@@ -39,6 +39,7 @@ use crate::{
     apply::{self, Applied, Child, Owner},
     backoff::jittered,
     events,
+    metrics::Verb,
 };
 
 const RESYNC: Duration = Duration::from_mins(15);
@@ -255,7 +256,7 @@ async fn disown(
     let disowned = ctx
         .call(format!("take the owners from Model {name}"), write)
         .await?;
-    ctx.metrics.wrote("Model", "merge");
+    ctx.metrics.wrote("Model", Verb::Merge);
     Ok(disowned)
 }
 
@@ -477,7 +478,7 @@ async fn propose(ctx: &Context, namespace: &str, model: &Model, proposed: &Propo
         )
         .await
     {
-        Ok(_) => ctx.metrics.wrote("RemediationAction", "create"),
+        Ok(_) => ctx.metrics.wrote("RemediationAction", Verb::Create),
         Err(error) if error.code() == Some(409) => return Ok(()),
         Err(error) => return Err(error),
     }
@@ -576,7 +577,7 @@ async fn make_key(
         .await;
     match made {
         Ok(made) => {
-            ctx.metrics.wrote("Secret", "create");
+            ctx.metrics.wrote("Secret", Verb::Create);
             Ok(Some(ChildReference {
                 kind: "Secret".to_owned(),
                 name: name.to_owned(),

@@ -25,6 +25,7 @@ use crate::{
     backoff::jittered,
     events,
     jobs::{self, JobOwner, JobRequest, Started},
+    metrics::Verb,
 };
 
 /// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
@@ -178,7 +179,7 @@ async fn ensure_model(
         .await
     {
         Ok(_) => {
-            ctx.metrics.wrote("Model", "create");
+            ctx.metrics.wrote("Model", Verb::Create);
             Ok(None)
         }
         Err(error) if error.code() == Some(409) => Ok(None),

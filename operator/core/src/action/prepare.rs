@@ -16,7 +16,7 @@ use super::{
     uid_of,
 };
 use crate::{
-    attempt::{self, Asker, Asking, Frozen, Stage},
+    attempt::{self, Asker, AskerKind, Asking, Frozen, Stage},
     conditions::{self, Status, Verdict},
     drift, model,
     order::Place,
@@ -385,7 +385,7 @@ fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
         asker: Asker {
             name: name_of(case.action),
             uid: case.uid(),
-            word: "action",
+            kind: AskerKind::Action,
         },
         stage: JobStage::Snapshot,
         kind: ConditionType::Succeeded,
