@@ -9,7 +9,7 @@ use std::{
 use futures::StreamExt as _;
 use http::StatusCode;
 use modelward_profile::CountsBatch;
-use modelward_wire::{Digest, FeedbackOutcome, FeedbackRecord, FileEntry, Manifest, ManifestKind};
+use modelward_wire::{Digest, FeedbackOutcome, FeedbackRecord, FileEntry, Manifest, ManifestKind, words};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -28,14 +28,40 @@ pub struct Ledger {
     token_file: Option<PathBuf>,
 }
 
+words! {
+    /// Kinds of failures of a call to the ledger.
+    pub enum Failure {
+        /// The token cannot be read.
+        Token,
+        /// No answer came in time.
+        Timeout,
+        /// No connection, or it broke before an answer.
+        Unreachable,
+        /// The ledger does not have it.
+        NotFound,
+        /// The ledger refuses what was sent, or this caller a file.
+        Refused,
+        /// The ledger takes nothing from this caller.
+        Forbidden,
+        /// The ledger failed, or its answer does not parse.
+        LedgerError,
+        /// Another status than the protocol has.
+        UnexpectedStatus,
+        /// The connection broke while a file was sent.
+        BrokenOff,
+        /// The file cannot be written here.
+        Disk,
+    }
+}
+
 /// Why a bundle was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Something that may pass; asked again.
     #[error("{message}")]
     Transient {
-        /// One word for metrics.
-        reason: &'static str,
+        /// The kind of failure.
+        reason: Failure,
         /// What was asked for and what came of it.
         message: String,
     },
@@ -57,8 +83,8 @@ pub enum CallError {
     /// Something that may pass; tell it again.
     #[error("{message}")]
     Away {
-        /// One word for metrics.
-        reason: &'static str,
+        /// The kind of failure.
+        reason: Failure,
         /// What was asked and what came of it.
         message: String,
     },
@@ -217,7 +243,7 @@ impl Ledger {
         match serde_json::from_slice(&bytes) {
             Ok(Answer { outcome }) => Ok(outcome),
             Err(error) => Err(CallError::Away {
-                reason: "LedgerError",
+                reason: Failure::LedgerError,
                 message: format!("the ledger answered POST {path} with what does not parse: {error}"),
             }),
         }
@@ -240,12 +266,12 @@ impl Ledger {
         let request = self
             .with_token(request)
             .await
-            .map_err(|message| away("Token", message))?;
+            .map_err(|message| away(Failure::Token, message))?;
         let unanswered = |error: reqwest::Error| {
             let reason = if error.is_timeout() {
-                "Timeout"
+                Failure::Timeout
             } else {
-                "Unreachable"
+                Failure::Unreachable
             };
             let message = format!(
                 "the ledger did not answer {method} {path}: {}",
@@ -269,10 +295,10 @@ impl Ledger {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNPROCESSABLE_ENTITY => Err(CallError::Refused { message }),
             // A token that the ledger cannot check yet, a Pod that it does not know yet, a route that it does not have yet.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(away("Forbidden", message)),
-            StatusCode::NOT_FOUND => Err(away("NotFound", message)),
-            _ if status.is_server_error() => Err(away("LedgerError", message)),
-            _ => Err(away("UnexpectedStatus", message)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(away(Failure::Forbidden, message)),
+            StatusCode::NOT_FOUND => Err(away(Failure::NotFound, message)),
+            _ if status.is_server_error() => Err(away(Failure::LedgerError, message)),
+            _ => Err(away(Failure::UnexpectedStatus, message)),
         }
     }
 
@@ -297,14 +323,14 @@ impl Ledger {
             self.with_token(self.client.get(&url))
                 .await
                 .map_err(|message| FetchError::Transient {
-                    reason: "Token",
+                    reason: Failure::Token,
                     message,
                 })?;
         let response = request.send().await.map_err(|error| {
             let reason = if error.is_timeout() {
-                "Timeout"
+                Failure::Timeout
             } else {
-                "Unreachable"
+                Failure::Unreachable
             };
             let message = format!(
                 "the ledger did not answer GET {url}: {}",
@@ -317,10 +343,10 @@ impl Ledger {
             return Ok(response);
         }
         let reason = match status {
-            StatusCode::NOT_FOUND => "NotFound",
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Refused",
-            _ if status.is_server_error() => "LedgerError",
-            _ => "UnexpectedStatus",
+            StatusCode::NOT_FOUND => Failure::NotFound,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Refused,
+            _ if status.is_server_error() => Failure::LedgerError,
+            _ => Failure::UnexpectedStatus,
         };
         let message = format!(
             "the ledger answered GET {url} with {status}{}",
@@ -333,17 +359,20 @@ impl Ledger {
 // === impl CallError ===
 
 impl CallError {
-    /// One word for metrics.
-    pub fn reason(&self) -> &'static str {
+    /// The kind of failure.
+    pub fn reason(&self) -> Failure {
         match self {
-            Self::Away { reason, .. } => reason,
-            Self::Refused { .. } => "Refused",
+            Self::Away { reason, .. } => *reason,
+            Self::Refused { .. } => Failure::Refused,
         }
     }
 
     /// Whether the ledger is there.
     pub fn was_answered(&self) -> bool {
-        !matches!(self.reason(), "Timeout" | "Unreachable" | "Token")
+        !matches!(
+            self.reason(),
+            Failure::Timeout | Failure::Unreachable | Failure::Token
+        )
     }
 }
 
@@ -369,7 +398,7 @@ async fn said(response: Response) -> String {
 
 fn broken_off(file: &str, error: reqwest::Error) -> FetchError {
     FetchError::Transient {
-        reason: "BrokenOff",
+        reason: Failure::BrokenOff,
         message: format!(
             "the ledger broke off while it sent {file}: {}",
             chain(&error.without_url())
@@ -379,7 +408,7 @@ fn broken_off(file: &str, error: reqwest::Error) -> FetchError {
 
 fn disk(path: &Path, error: &io::Error) -> FetchError {
     FetchError::Transient {
-        reason: "Disk",
+        reason: Failure::Disk,
         message: format!("{} cannot be written: {error}", path.display()),
     }
 }

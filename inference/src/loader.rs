@@ -12,7 +12,7 @@ use modelward_profile::Reference;
 use modelward_wire::Digest;
 
 use crate::{
-    ledger::{FetchError, Ledger, chain},
+    ledger::{Failure, FetchError, Ledger, chain},
     metrics::{Metrics, ReasonLabel},
 };
 
@@ -141,14 +141,16 @@ impl Loader {
             };
             metrics
                 .fetch_failures
-                .get_or_create(&ReasonLabel { reason })
+                .get_or_create(&ReasonLabel {
+                    reason: reason.as_str(),
+                })
                 .inc();
             metrics.ledger_reachable.set(i64::from(!matches!(
                 reason,
-                "Unreachable" | "Timeout" | "BrokenOff"
+                Failure::Unreachable | Failure::Timeout | Failure::BrokenOff
             )));
             let wait = self.backoff(attempt);
-            tracing::warn!(%digest, attempt, reason, wait_ms = wait.as_millis() as u64, "{message}");
+            tracing::warn!(%digest, attempt, reason = reason.as_str(), wait_ms = wait.as_millis() as u64, "{message}");
             report(format!(
                 "{message} (attempt {attempt}, asked again in {:.1} s)",
                 wait.as_secs_f64()
@@ -161,7 +163,7 @@ impl Loader {
 
     async fn fetch_once(&self, digest: &Digest, dir: &Path) -> Result<(), FetchError> {
         let disk = |path: &Path, error: &io::Error| FetchError::Transient {
-            reason: "Disk",
+            reason: Failure::Disk,
             message: format!("{} cannot be written: {error}", path.display()),
         };
         let partial = self

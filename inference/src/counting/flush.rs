@@ -20,7 +20,7 @@ use std::{
 };
 
 use modelward_profile::{Counts, CountsBatch, Envelope, TotalKey, totals::ENVELOPE_FORMAT};
-use modelward_wire::Digest;
+use modelward_wire::{Digest, words};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,18 @@ const LAST_CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Between two attempts at the end.
 const LAST_PAUSE: Duration = Duration::from_millis(300);
+
+words! {
+    /// Why counts are dropped.
+    enum Dropped {
+        /// The ledger refused them too often.
+        Refused,
+        /// Too many windows wait for the ledger.
+        TooMany,
+        /// What a killed process left cannot be read.
+        Unreadable,
+    }
+}
 
 /// Sends what was counted, until the process ends.
 #[derive(Debug)]
@@ -224,7 +236,7 @@ impl Flusher {
             .send_counts(namespace, model, batch, call_timeout)
             .await;
         if let Err(error) = &sent {
-            let reason = error.reason();
+            let reason = error.reason().as_str();
             metrics
                 .flush_failures
                 .get_or_create(&ReasonLabel { reason })
@@ -260,7 +272,7 @@ impl Waiting {
             return Self::default();
         };
         let left = store.left_behind(counting.incarnation);
-        let reason = "Unreadable";
+        let reason = Dropped::Unreadable.as_str();
         let dropped = metrics
             .windows_dropped
             .get_or_create_owned(&ReasonLabel { reason });
@@ -335,7 +347,7 @@ impl Waiting {
         let refused = |tracked: &Tracked| tracked.stage == Stage::Final && tracked.refusals >= MAX_REFUSALS;
         let dropped: Vec<_> = self.0.extract_if(.., |tracked| refused(tracked)).collect();
         for tracked in dropped {
-            tracked.drop_unsent("Refused", metrics);
+            tracked.drop_unsent(Dropped::Refused, metrics);
         }
         let mut of_route: BTreeMap<Digest, usize> = BTreeMap::new();
         for tracked in &self.0 {
@@ -350,7 +362,7 @@ impl Waiting {
                     })
                     .min_by_key(|at| self.0[*at].window.key.window_start);
                 if let Some(at) = oldest {
-                    self.0.swap_remove(at).drop_unsent("TooMany", metrics);
+                    self.0.swap_remove(at).drop_unsent(Dropped::TooMany, metrics);
                 }
             }
         }
@@ -470,7 +482,8 @@ impl Tracked {
         rows.saturating_sub(known.unwrap_or(0))
     }
 
-    fn drop_unsent(&self, reason: &'static str, metrics: &Metrics) {
+    fn drop_unsent(&self, reason: Dropped, metrics: &Metrics) {
+        let reason = reason.as_str();
         let lost = self.unsent_rows();
         let (version, start) = (&self.window.route.version, self.window.key.window_start);
         tracing::error!(
