@@ -15,7 +15,7 @@ use kube::{
 use modelward_core::{
     children::{self, Bounds, Judgement},
     model::Altered,
-    name_hash,
+    names::name_hash,
     reason::Reason,
 };
 use modelward_crds::{ChildReference, FIELD_MANAGER};

@@ -22,7 +22,7 @@ use kube::{
 };
 use modelward_core::{
     attempt::{Asker, AskerKind, DatasetSeen, JobSeen, StageJob},
-    name_hash,
+    names::name_hash,
     pods::{self, Cause, Hindrance},
     results::{self, Asked},
 };

@@ -12,7 +12,7 @@ use kube::{
     core::{DeserializeGuard, ObjectList},
     runtime::events::EventType,
 };
-use modelward_core::{action::is_of_deleted_model, reason::Reason};
+use modelward_core::{objects::is_of_deleted_model, reason::Reason};
 use modelward_crds::RemediationAction;
 use serde::de::DeserializeOwned;
 

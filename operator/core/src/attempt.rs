@@ -20,7 +20,7 @@ use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVe
 
 use crate::{
     conditions::{self, Status, Verdict},
-    name_hash,
+    names::name_hash,
     pods::{Cause, Hindrance},
     queue::Wait,
     reason::{AttemptFailure, Reason},

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::name_hash;
+use crate::names::name_hash;
 
 /// The annotation that `kubectl rollout restart` sets on a Pod template.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";

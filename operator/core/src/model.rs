@@ -24,10 +24,12 @@ use modelward_crds::{
 use modelward_wire::{Decimal, Digest};
 
 use crate::{
-    action::{has_ended, promotion_name, rollback_name},
+    action::kinds::facts,
     children::in_words,
     conditions::{self, Status, Verdict},
     drift::remember,
+    names::{promotion_name, rollback_name},
+    objects::has_ended,
     order::Place,
     reason::{Reason, StuckReason, WorkingReason},
     routes::{RoutesFile, routes_file},
@@ -748,9 +750,7 @@ fn promotes(action: &RemediationAction, uid: &str, name: Option<&str>) -> bool {
         Some(of) => of == uid,
         None => Some(candidate.name.as_str()) == name,
     };
-    !spec.dry_run
-        && matches!(spec.action, ActionType::PromoteModel | ActionType::RollbackModel)
-        && spec.candidate.as_ref().is_some_and(about)
+    !spec.dry_run && facts(spec.action).serves_candidate && spec.candidate.as_ref().is_some_and(about)
 }
 
 /// The routes without those whose versions are gone. Where a version goes before it took over, what answers goes on

@@ -71,13 +71,9 @@ pub enum Approval {
 // === impl Policy ===
 
 impl Policy {
-    /// The risk of an action of this type.
-    pub fn risk(&self, action: ActionType) -> Risk {
-        self.risks.get(&action).copied().unwrap_or(match action {
-            ActionType::SendAlert => Risk::Low,
-            ActionType::RetrainModel | ActionType::PromoteModel => Risk::Medium,
-            ActionType::RollbackModel => Risk::High,
-        })
+    /// The risk of an action of this type, where `default` is the one that its kind has by itself.
+    pub fn risk(&self, action: ActionType, default: Risk) -> Risk {
+        self.risks.get(&action).copied().unwrap_or(default)
     }
 
     /// How many different people have to approve an action of this risk.

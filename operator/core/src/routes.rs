@@ -4,7 +4,7 @@ use modelward_crds::RouteStatus;
 use modelward_wire::{Digest, ROUTES_FORMAT, Route, RouteMode, Routes};
 use sha2::{Digest as _, Sha256};
 
-use crate::name_hash;
+use crate::names::name_hash;
 
 /// The routes file of a model, and the name of the immutable `ConfigMap` that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]

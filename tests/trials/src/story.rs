@@ -122,7 +122,7 @@ pub async fn proposal(house: &House, kind: ActionType) -> Result<String> {
 /// The name of the version that this retraining makes.
 pub fn retrained_name(action: &RemediationAction) -> String {
     let uid = action.uid().unwrap_or_default();
-    modelward_core::action::retrained_version_name(&action.spec.model, &uid)
+    modelward_core::names::retrained_version_name(&action.spec.model, &uid)
 }
 
 /// Waits until an action has a plan to decide on.

@@ -3,11 +3,12 @@
 
 use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
-    action::{self, GateSeen, InFlight, World},
+    action::{self, GateSeen, InFlight, World, kinds},
     attempt::{DatasetSeen, JobSeen},
+    objects,
     results::Asked,
 };
-use modelward_crds::{ActionType, DriftReport, Model, ModelVersion, RemediationAction};
+use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_wire::JobStage;
 
 use crate::{
@@ -24,7 +25,7 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
     // The record last: what is decided is guarded by its resourceVersion, and rests on nothing that is older than it is.
     let actions = ctx.list::<RemediationAction>(Some(&namespace), &of_model).await?;
     let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
-    let ended = action::has_ended(action);
+    let ended = objects::has_ended(action);
     let status = action.status.clone().unwrap_or_default();
     let gate = if ended || status.execution.is_some() {
         GateSeen::default()
@@ -54,7 +55,7 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
     let model = ctx
         .call(format!("read Model {name}"), models.get_opt(name))
         .await?;
-    let reading = action.spec.action == ActionType::RetrainModel && !ended && status.snapshot.is_none();
+    let reading = kinds::facts(action.spec.action).reads_data && !ended && status.snapshot.is_none();
     let (dataset, job) = match &model {
         Some(model) if reading => Box::pin(data(ctx, action, owner, model, &versions)).await?,
         _ => (DatasetSeen::Present(String::new()), JobSeen::Missing),

@@ -28,7 +28,7 @@ use modelward_core::{
         round::{Hands, Rest, Settled, Taken, round},
     },
     attempt::StageJob,
-    conditions,
+    conditions, objects,
     reason::Reason,
 };
 use modelward_crds::{
@@ -144,7 +144,7 @@ fn open(
     model: Option<&str>,
 ) -> Vec<ObjectRef<Guarded<RemediationAction>>> {
     concerned(actions, namespace, |action| {
-        Some(action.spec.model.as_str()) == model && !action::has_ended(action)
+        Some(action.spec.model.as_str()) == model && !objects::has_ended(action)
     })
 }
 
@@ -175,7 +175,7 @@ fn watches(action: &RemediationAction, version: Option<&str>, report: &str) -> b
             .iter()
             .any(|route| Some(route.version.as_str()) == version)
     });
-    !action::has_ended(action) && (accepts || serves)
+    !objects::has_ended(action) && (accepts || serves)
 }
 
 // === one action ===
@@ -294,7 +294,7 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
     if attempt.is_some_and(|attempt| attempt.finished) {
         jobs::collect(ctx, &owner, &[attempt]).await?;
     }
-    if action::has_ended(action) {
+    if objects::has_ended(action) {
         let policy = &ctx.config.policy;
         for old in action::surplus(&world.actions, world.model.as_ref(), policy, ctx.now()) {
             apply::delete(ctx, &owner.namespace, old).await?;
@@ -326,7 +326,7 @@ fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(ActionTyp
         Reason::TooManyInFlight | Reason::ModelClaimed | Reason::StormBreaker
     );
     let is_blocked = conditions::is_true(conditions, ConditionType::Stalled) || waits;
-    (is_blocked && !action::has_ended(action)).then_some((action.spec.action, reason))
+    (is_blocked && !objects::has_ended(action)).then_some((action.spec.action, reason))
 }
 
 /// Writes the status where it is not what it was, and publishes Events of what changed.
@@ -341,7 +341,7 @@ async fn write_status(
     };
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
     events::conditions_changed(ctx, action, before, &status.conditions).await;
-    if action::has_ended(&written) && !action::has_ended(action) {
+    if objects::has_ended(&written) && !objects::has_ended(action) {
         let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded);
         if let Some(reason) = succeeded.and_then(conditions::reason) {
             ctx.metrics.action_ended(action.spec.action, reason);

@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use kube::{Resource as _, ResourceExt as _};
 use modelward_core::{
     model::{PROGRESS_DEADLINE_SECONDS, Proposed, Serve},
-    name_hash,
+    names::name_hash,
     routes::RoutesFile,
 };
 use modelward_crds::{Access, Model, RemediationAction, ReplicaBounds, ResourceBounds, ServingSpec, labels};

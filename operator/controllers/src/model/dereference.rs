@@ -15,9 +15,9 @@ use kube::{
     core::{Selector, SelectorExt as _},
 };
 use modelward_core::{
-    action::has_ended,
     conditions,
     model::{ActionSeen, DeploymentSeen, Refusal, Rival, VersionSeen, World},
+    objects::has_ended,
     pods,
     policy::Approval,
     reason::Reason,

@@ -24,7 +24,7 @@ use modelward_core::{
     children::{self, Bounds, Judgement},
     conditions::{self, Status},
     model::{self, Altered, Decision, DeploymentSeen, Made, Proposed, Serve},
-    name_hash,
+    names::name_hash,
     reason::Reason,
     upgrade::Turn,
 };

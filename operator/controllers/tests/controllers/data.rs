@@ -413,7 +413,7 @@ async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Re
     house
         .wait_says("heart-3", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
-    let name = modelward_core::action::rollback_name("heart-3", &back.uid().context("a uid")?);
+    let name = modelward_core::names::rollback_name("heart-3", &back.uid().context("a uid")?);
     let proposed = house.wait(&name, "there", |_: &RemediationAction| true).await?;
     assert_eq!(proposed.spec.action, ActionType::RollbackModel);
     house.wait_live("heart-2").await?;

@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use modelward_controllers::{LedgerClient, Timestamp};
-use modelward_core::{name_hash, policy::Policy};
+use modelward_core::{names::name_hash, policy::Policy};
 use modelward_crds::{
     ActionType, DriftReport, DriftVerdict, Model, ModelVersion, Proposal, RemediationAction, labels,
 };

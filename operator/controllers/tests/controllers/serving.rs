@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::ResourceExt as _;
-use modelward_core::action::promotion_name;
+use modelward_core::names::promotion_name;
 use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, Role};
 use modelward_kit::played::PodEnd;
 use serde_json::{Value, json};

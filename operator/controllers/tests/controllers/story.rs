@@ -380,7 +380,7 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
         "True",
         "AwaitingPromotion"
     ));
-    let name = modelward_core::action::promotion_name("heart-2", &waiting.uid().context("a uid")?);
+    let name = modelward_core::names::promotion_name("heart-2", &waiting.uid().context("a uid")?);
     let promotion = house.all::<RemediationAction>().get(&name).await?;
     let model = house.all::<Model>().get("heart").await?;
     assert_eq!(only_owner(&promotion)?.uid, model.uid().context("a uid")?);

@@ -1,10 +1,14 @@
 //! Which actions that have ended are kept, and which may go.
 
 use jiff::Timestamp;
-use modelward_crds::{ActionType, ConditionType, Model, RemediationAction};
+use modelward_crds::{ConditionType, Model, RemediationAction};
 
-use super::{active, has_ended, parent_uid, uid_of};
-use crate::{conditions, policy::Policy};
+use super::kinds::{Shelf, facts};
+use crate::{
+    conditions,
+    objects::{active, has_ended, parent_uid, uid_of},
+    policy::Policy,
+};
 
 const DAY: i64 = 86_400;
 
@@ -73,7 +77,7 @@ fn record_of(action: &RemediationAction, all: &[RemediationAction]) -> Record {
     let parent = parent_uid(action).and_then(|uid| all.iter().find(|other| uid_of(*other) == uid));
     if decided(action) || parent.is_some_and(decided) {
         Record::Decided
-    } else if action.spec.action == ActionType::SendAlert {
+    } else if facts(action.spec.action).shelf == Shelf::Alert {
         Record::Alert
     } else {
         Record::Undecided

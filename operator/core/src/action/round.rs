@@ -8,7 +8,8 @@ use std::future::Future;
 use jiff::Timestamp;
 use modelward_crds::{RemediationAction, RemediationActionStatus, VersionReference};
 
-use super::{Decision, Obstacle, Step, World, decide, name_of};
+use super::{Decision, Obstacle, Step, World, decide};
+use crate::objects::name_of;
 
 /// Writes of one round: no action has more of them between two waits.
 const WRITES: usize = 24;

@@ -2,14 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use modelward_crds::{Decision as Decided, Risk, RouteStatus, ServedRecord, annotations};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use modelward_crds::{
+    ActionType, BlockedStep, Decision as Decided, DriftReport, ModelStatus, ModelVersion, ObstacleReason,
+    RemediationActionStatus, Risk, RouteStatus, ServedRecord, annotations,
+};
 use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::round::Taken;
-use super::*;
+use super::{
+    plan::{content, routes},
+    round::Taken,
+    *,
+};
 use crate::model::RolloutSeen;
+use crate::{
+    attempt::{DatasetSeen, JobSeen},
+    conditions,
+    names::{promotion_name, retrained_version_name, rollback_name},
+    objects::{is_of_deleted_model, is_waiting_for_a_plan, name_of},
+    policy::Policy,
+};
 
 mod ends;
 mod forged;
@@ -143,7 +157,7 @@ impl House {
         }));
         let version = version(1);
         model.status = Some(ModelStatus {
-            routes: vec![plan::recorded(&plan::route_to(&version).unwrap())],
+            routes: vec![routes::recorded(&routes::route_to(&version).unwrap())],
             ..ModelStatus::default()
         });
         let named = actions
@@ -346,7 +360,7 @@ impl House {
     }
 
     fn claimed(&self) -> Option<&str> {
-        super::active(&self.model).map(|active| active.name.as_str())
+        active(&self.model).map(|active| active.name.as_str())
     }
 
     fn report(&mut self, version: &str, verdict: &str, end: i64) {
@@ -423,7 +437,7 @@ impl round::Hands for InMemory<'_> {
                 Taken::Done
             }
             Step::Route(status, _) => {
-                let own = super::active(&house.model).unwrap();
+                let own = active(&house.model).unwrap();
                 assert_eq!(own.uid, uid_of(action), "effects without a claim");
                 house
                     .routed

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     canonical,
-    content::{ChampionPart, GatePart},
+    plan::content::{ChampionPart, GatePart},
 };
 
 /// The hash of everything that a training depends on.

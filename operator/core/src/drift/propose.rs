@@ -18,9 +18,10 @@ use super::{
     window_words,
 };
 use crate::{
-    action::is_waiting_for_a_plan,
+    action::kinds::facts,
     conditions::{self, Status, whole_seconds},
-    name_hash,
+    names::name_hash,
+    objects::is_waiting_for_a_plan,
     policy::Policy,
     reason::Reason,
 };
@@ -93,6 +94,13 @@ pub struct Proposed {
     pub message: String,
 }
 
+/// The answers to drift. Other kinds of actions are for people to propose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Retrain,
+    Alert,
+}
+
 /// One link of the chain: decides, or leaves it to the next one.
 type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
 
@@ -112,10 +120,10 @@ const CHAIN: [Link; 10] = [
 
 /// What is proposed because of a verdict. Pure: the same world gives the same decision.
 pub fn propose(world: &World<'_>, now: Timestamp) -> Decision {
-    CHAIN.iter().find_map(|link| link(world, now)).unwrap_or_else(|| {
-        let words = drift_words(features(world.report));
-        propose_as(world, ActionType::RetrainModel, Reason::Proposed, &words)
-    })
+    CHAIN
+        .iter()
+        .find_map(|link| link(world, now))
+        .unwrap_or_else(|| retraining(world))
 }
 
 /// The proposals that a model remembers once this one is made: newest first.
@@ -129,7 +137,7 @@ pub fn remember(proposals: &[Proposal], new: Proposal, now: Timestamp) -> Vec<Pr
         let counts = |index: usize| {
             let one = &kept[index];
             let newest = kept[..index].iter().all(|other| other.action != one.action);
-            newest || (one.action == ActionType::RetrainModel && seconds_since(one, now) < DAY)
+            newest || (facts(one.action).budgeted && seconds_since(one, now) < DAY)
         };
         let idle = (0..kept.len()).rev().find(|index| !counts(*index));
         kept.remove(idle.unwrap_or(kept.len() - 1));
@@ -206,11 +214,11 @@ fn no_drift(world: &World<'_>, _: Timestamp) -> Option<Decision> {
 fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let uid = world.report.metadata.uid.as_deref()?;
     let before = proposals(world.model).iter().find(|one| one.cause == uid)?;
-    let words = drift_words(features(world.report));
-    Some(match before.action {
-        ActionType::SendAlert if is_storm(world) => storm_alert(world),
-        ActionType::SendAlert => no_retraining_alert(world),
-        action => propose_as(world, action, Reason::Proposed, &words),
+    Some(match Answer::of(before.action) {
+        Some(Answer::Alert) if is_storm(world) => storm_alert(world),
+        Some(Answer::Alert) => no_retraining_alert(world),
+        Some(Answer::Retrain) => retraining(world),
+        None => Decision::Nothing,
     })
 }
 
@@ -262,7 +270,7 @@ fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let uid = world.report.metadata.uid.as_deref().unwrap_or_default();
     // A dry run carries nothing out, so it answers nothing.
     let open = world.actions.iter().find(|action| {
-        let answers = action.spec.action == ActionType::RetrainModel || rests_on(action, uid);
+        let answers = facts(action.spec.action).answers_drift || rests_on(action, uid);
         answers && !action.spec.dry_run && is_open(action) && !is_waiting_for_a_plan(action)
     })?;
     let message = format!("{} has not ended", open.name_any());
@@ -278,14 +286,14 @@ fn no_retraining(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 }
 
 fn cool_down(world: &World<'_>, now: Timestamp) -> Option<Decision> {
-    cooling(world, ActionType::RetrainModel, now)
+    cooling(world, Answer::Retrain, now)
 }
 
 fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
     let budget = usize::try_from(world.policy.retrains_a_day)
         .unwrap_or(0)
         .min(MOST_RETRAINS);
-    let spent = of_type(world.model, ActionType::RetrainModel)
+    let spent = budgeted(world.model)
         .filter(|one| seconds_since(one, now) < DAY)
         .count();
     let message = format!(
@@ -334,7 +342,7 @@ fn is_storm(world: &World<'_>) -> bool {
 /// How many retrainings were proposed for these models within a day.
 pub fn retrainings_within_a_day<'a>(models: impl IntoIterator<Item = &'a Model>, now: Timestamp) -> usize {
     let of_model = |model: &'a Model| {
-        of_type(model, ActionType::RetrainModel)
+        budgeted(model)
             .filter(|one| seconds_since(one, now) < DAY)
             .count()
     };
@@ -348,7 +356,12 @@ pub fn storm_models(policy: &Policy) -> usize {
 
 /// An alert is for people: the same model does not raise one at each window.
 fn alert(world: &World<'_>, alert: Decision, now: Timestamp) -> Decision {
-    cooling(world, ActionType::SendAlert, now).unwrap_or(alert)
+    cooling(world, Answer::Alert, now).unwrap_or(alert)
+}
+
+fn retraining(world: &World<'_>) -> Decision {
+    let words = drift_words(features(world.report));
+    propose_as(world, Answer::Retrain, Reason::Proposed, &words)
 }
 
 fn storm_alert(world: &World<'_>) -> Decision {
@@ -357,7 +370,7 @@ fn storm_alert(world: &World<'_>) -> Decision {
         world.drifting,
         drift_words(features(world.report)),
     );
-    propose_as(world, ActionType::SendAlert, Reason::StormBreaker, &words)
+    propose_as(world, Answer::Alert, Reason::StormBreaker, &words)
 }
 
 fn no_retraining_alert(world: &World<'_>) -> Decision {
@@ -366,11 +379,11 @@ fn no_retraining_alert(world: &World<'_>) -> Decision {
         drift_words(features(world.report)),
         world.report.spec.version,
     );
-    propose_as(world, ActionType::SendAlert, Reason::NoRetraining, &words)
+    propose_as(world, Answer::Alert, Reason::NoRetraining, &words)
 }
 
-fn cooling(world: &World<'_>, action: ActionType, now: Timestamp) -> Option<Decision> {
-    let last = of_type(world.model, action).max_by_key(|one| one.at.0)?;
+fn cooling(world: &World<'_>, answer: Answer, now: Timestamp) -> Option<Decision> {
+    let last = of_type(world.model, answer.action()).max_by_key(|one| one.at.0)?;
     let left = world.policy.cool_down_seconds - seconds_since(last, now);
     let message = format!(
         "{} was proposed at {}, the next one may be in {left} s",
@@ -379,15 +392,12 @@ fn cooling(world: &World<'_>, action: ActionType, now: Timestamp) -> Option<Deci
     (left > 0).then(|| kept(Reason::CoolDown, &message))
 }
 
-fn propose_as(world: &World<'_>, action: ActionType, reason: Reason, words: &str) -> Decision {
+fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) -> Decision {
     let report = world.report;
     let uid = report.uid().unwrap_or_default();
     let model = world.model.name_any();
-    let verb = if action == ActionType::SendAlert {
-        "alert"
-    } else {
-        "retrain"
-    };
+    let action = answer.action();
+    let verb = facts(action).verb;
     let name = format!("{verb}-{model}-{}", name_hash([uid.as_bytes()]));
     let evidence = EvidenceReference {
         kind: EvidenceKind::DriftReport,
@@ -408,7 +418,7 @@ fn propose_as(world: &World<'_>, action: ActionType, reason: Reason, words: &str
         candidate: None,
         // Without its counts there is no window that could become a reference.
         accept_window: status
-            .filter(|status| action == ActionType::RetrainModel && status.counts.is_some())
+            .filter(|status| answer == Answer::Retrain && status.counts.is_some())
             .map(|_| evidence.clone()),
         diagnosis: Some(Diagnosis::DataDrift),
         evidence: vec![evidence],
@@ -422,6 +432,23 @@ fn propose_as(world: &World<'_>, action: ActionType, reason: Reason, words: &str
         spec,
         reason,
     }))
+}
+
+// === impl Answer ===
+
+impl Answer {
+    const fn action(self) -> ActionType {
+        match self {
+            Self::Retrain => ActionType::RetrainModel,
+            Self::Alert => ActionType::SendAlert,
+        }
+    }
+
+    fn of(action: ActionType) -> Option<Self> {
+        [Self::Retrain, Self::Alert]
+            .into_iter()
+            .find(|answer| answer.action() == action)
+    }
 }
 
 // === impl Proposed ===
@@ -451,6 +478,11 @@ fn proposals(model: &Model) -> &[Proposal] {
     status
         .map(|status| status.proposals.as_slice())
         .unwrap_or_default()
+}
+
+/// Proposals that the daily budget counts.
+fn budgeted(model: &Model) -> impl Iterator<Item = &Proposal> {
+    proposals(model).iter().filter(|one| facts(one.action).budgeted)
 }
 
 fn of_type(model: &Model, action: ActionType) -> impl Iterator<Item = &Proposal> {

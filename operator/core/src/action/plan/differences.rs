@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use modelward_crds::{ModelVersion, ModelVersionSpec, PlannedDifference, SourceStatus};
 use serde_json::{Map, Value};
 
-use super::{canonical, plan::plain};
+use super::text::plain;
+use crate::action::canonical;
 
 /// Letters of a value that are shown. The sha256 of a longer one is shown with it.
 const VALUE: usize = 128;

@@ -8,7 +8,7 @@
 //! with it void what people have approved. Numbers are integers; decimals are their text. Each function that walks the fields
 //! takes the structure apart, so that a new field does not compile until all of them name it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use modelward_crds::{
@@ -17,14 +17,17 @@ use modelward_crds::{
 };
 use modelward_wire::{Decimal, Digest};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{
-    GateIds, canonical,
-    plan::{Proposal, ProposedTraining},
-    uid_of,
+use super::proposal::{Proposal, ProposedTraining};
+use crate::{
+    action::{
+        canonical,
+        world::{GateIds, PolicyId, World},
+    },
+    objects::uid_of,
+    policy::Policy,
 };
-use crate::policy::Policy;
 
 /// How contents are written.
 pub const PLAN_FORMAT: i32 = 2;
@@ -84,8 +87,8 @@ impl Content {
         action: &RemediationAction,
         model: &Model,
         proposal: &Proposal,
-        policy: &Policy,
-        gate: Option<&GateIds>,
+        world: &World,
+        risks: &BTreeMap<ActionType, Risk>,
         sequence: i64,
         not_after: Timestamp,
     ) -> Self {
@@ -105,8 +108,8 @@ impl Content {
             changed_by: Some(proposal.changed_by.clone()),
             version: proposal.version.as_ref().map(Into::into),
             not_after: not_after.as_second(),
-            policy: policy_part(policy),
-            gate: gate.map(Into::into),
+            policy: policy_part(&world.policy, risks),
+            gate: world.gate.ids.as_ref().map(Into::into),
             training: proposal.training.as_ref().map(Into::into),
         }
     }
@@ -387,11 +390,7 @@ fn text_of(number: &Decimal) -> String {
     number.as_str().to_owned()
 }
 
-fn policy_part(policy: &Policy) -> Value {
-    let risks: Map<String, Value> = ActionType::ALL
-        .iter()
-        .map(|action| (action.to_string(), policy.risk(*action).as_str().into()))
-        .collect();
+fn policy_part(policy: &Policy, risks: &BTreeMap<ActionType, Risk>) -> Value {
     json!({
         "risks": risks,
         "mediumApprovals": policy.medium_approvals,
@@ -452,8 +451,8 @@ impl From<&GateIds> for AdmissionPart {
     }
 }
 
-impl From<&super::PolicyId> for PolicyPart {
-    fn from(policy: &super::PolicyId) -> Self {
+impl From<&PolicyId> for PolicyPart {
+    fn from(policy: &PolicyId) -> Self {
         Self {
             name: policy.name.clone(),
             uid: policy.uid.clone(),

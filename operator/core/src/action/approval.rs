@@ -1,0 +1,134 @@
+//! Whether people approved, and whether their decisions can be relied on.
+
+use modelward_crds::ConditionType;
+
+use crate::{
+    action::{
+        case::Case,
+        decisions,
+        draft::{Draft, Standing},
+        world::Probe,
+    },
+    conditions::{self, Status, Verdict},
+    objects::{name_of, parent_uid},
+    reason::Reason,
+};
+
+/// A rejection is final, and it wins a race with an approval.
+pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Standing> {
+    let Some(rejection) = decisions::rejection(&draft.status.decisions) else {
+        return Ok(());
+    };
+    let mut message = format!("rejected by {}", rejection.user);
+    if let Some(comment) = &rejection.comment {
+        message = format!("{message}: {comment}");
+    }
+    draft.approved = Verdict::fails(ConditionType::Approved, Reason::Rejected, message.clone());
+    Err(Standing::fails(Reason::Rejected, message))
+}
+
+/// Says who approved. The error says for how many more the plan waits.
+pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    let Some(plan) = &draft.status.plan else {
+        return Err(Standing::works(Reason::Planning, "there is no plan yet"));
+    };
+    let approvers = decisions::approvers(&draft.status.decisions).len();
+    let needed = usize::try_from(plan.approvals_required).unwrap_or(0);
+    if approvers >= needed {
+        let (reason, message) = match (needed, parent_uid(case.action)) {
+            (0, Some(_)) => (Reason::Covered, draft.story(case)),
+            (0, None) => (Reason::NotNeeded, draft.story(case)),
+            _ => (Reason::Approved, draft.story(case)),
+        };
+        draft.approved = Verdict::holds(ConditionType::Approved, reason, message);
+        return Ok(());
+    }
+    let namespace = case.action.metadata.namespace.as_deref().unwrap_or_default();
+    let how = format!(
+        "kubectl annotate --namespace {namespace} ra/{} modelward.io/approve=true",
+        name_of(case.action)
+    );
+    let missing = needed - approvers;
+    let people = if missing == 1 { "person" } else { "people" };
+    // What to type comes first: a long summary is cut in a condition, and is whole in status.plan.summary.
+    let words = format!(
+        "waits for {missing} {people} to approve until {}",
+        plan.not_after.0
+    );
+    // The condition says that the plan changed until a person decides on the new one.
+    let changed = conditions::find(&draft.before, ConditionType::Approved)
+        .filter(|before| conditions::reason(before) == Some(Reason::PlanChanged) && approvers == 0);
+    if draft.approved.reason != Reason::PlanChanged {
+        draft.approved = match changed {
+            Some(before) => Verdict::fails(
+                ConditionType::Approved,
+                Reason::PlanChanged,
+                before.message.clone(),
+            ),
+            None => Verdict::fails(
+                ConditionType::Approved,
+                Reason::AwaitingApproval,
+                format!("{words}. Approve with: {how}. The plan: {}", plan.summary),
+            ),
+        };
+    }
+    Err(Standing::waits(
+        draft.approved.reason,
+        format!("{words}: {}", plan.summary),
+    ))
+}
+
+/// Whether decisions on this action prove anything.
+pub(super) fn enforced(case: &Case<'_>, draft: &mut Draft) {
+    let needed = draft
+        .status
+        .plan
+        .as_ref()
+        .is_none_or(|plan| plan.approvals_required > 0)
+        || parent_uid(case.action).is_some();
+    let kind = ConditionType::ApprovalEnforced;
+    draft.enforced = match &case.world.gate.probe {
+        _ if !needed => Verdict::holds(kind, Reason::NotNeeded, "it needs no approval"),
+        Probe::Refused => Verdict::holds(
+            kind,
+            Reason::ApprovalEnforced,
+            "the admission policies refused a forged decision on this action",
+        ),
+        Probe::NotTried => Verdict::unknown(kind, Reason::Waiting, "a forged decision is being tried"),
+        Probe::NotRefused(problem) => Verdict::fails(kind, Reason::ApprovalNotEnforced, problem.clone()),
+        Probe::Hindered(found) => {
+            // The same obstacle keeps its text: an answer that differs from try to try would be written each time.
+            let known = conditions::find(&draft.before, kind).filter(|known| {
+                conditions::reason(known) == Some(Reason::ApprovalNotTried)
+                    && known.message.starts_with(&found.head())
+            });
+            let words = known.map_or_else(|| found.words(), |known| known.message.clone());
+            Verdict::unknown(kind, Reason::ApprovalNotTried, words)
+        }
+    };
+}
+
+pub(super) fn relied_on(draft: &Draft) -> Result<(), Standing> {
+    let enforced = &draft.enforced;
+    match enforced.status {
+        Status::True => Ok(()),
+        Status::Unknown if enforced.reason != Reason::ApprovalNotTried => {
+            Err(Standing::works(Reason::Waiting, enforced.message.clone()))
+        }
+        Status::Unknown | Status::False => Err(Standing::stalls(
+            enforced.reason,
+            format!("nothing is done: {}", enforced.message),
+        )),
+    }
+}
+
+/// A rejection of what is done already stays on record and stops nothing.
+pub(super) fn too_late(draft: &mut Draft) {
+    while let Some(number) = decisions::rejection(&draft.status.decisions).map(|late| late.number) {
+        for decision in &mut draft.status.decisions {
+            if decision.number == number {
+                decision.void_because = Some("it came after the plan began to be carried out".to_owned());
+            }
+        }
+    }
+}

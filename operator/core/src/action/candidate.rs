@@ -1,0 +1,60 @@
+//! The version that an action would let serve.
+
+use modelward_crds::{ConditionType, ModelVersion};
+
+use crate::{
+    action::{
+        case::Case,
+        draft::Standing,
+        plan::{proposal::Proposal, routes},
+    },
+    conditions::{self, Status},
+    objects::name_of,
+    reason::Reason,
+};
+
+pub(super) fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standing> {
+    let Some(reference) = &case.action.spec.candidate else {
+        return Err(Standing::fails(
+            Reason::SpecInvalid,
+            "spec.candidate is missing: name the version that is to serve",
+        ));
+    };
+    routes::find(&case.world.versions, reference).ok_or_else(|| {
+        let message = format!(
+            "there is no version {} of {}",
+            reference.name, case.action.spec.model
+        );
+        if reference.uid.is_some() {
+            Standing::fails(Reason::Superseded, message)
+        } else {
+            Standing::waits(Reason::Waiting, message)
+        }
+    })
+}
+
+pub(super) fn not_passed(candidate: &ModelVersion) -> Standing {
+    let name = name_of(candidate);
+    let conditions = candidate
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
+    match conditions::find(conditions.unwrap_or_default(), ConditionType::GatesPassed) {
+        Some(gates) if conditions::status(gates) == Status::False => Standing::fails(
+            Reason::GateFailed,
+            format!("{name} cannot serve: {}", gates.message),
+        ),
+        _ => Standing::waits(Reason::Waiting, format!("{name} has not passed its gates yet")),
+    }
+}
+
+pub(super) fn not_serving(proposal: Proposal) -> Result<Proposal, Standing> {
+    if proposal.present == proposal.planned {
+        let names = routes::names(&proposal.planned).unwrap_or_default();
+        return Err(Standing::fails(
+            Reason::Superseded,
+            format!("{names} serves already"),
+        ));
+    }
+    Ok(proposal)
+}

@@ -1,0 +1,73 @@
+//! An action with what was seen.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use modelward_crds::{ActionType, ActiveAction, Model, ModelStatus, RemediationAction};
+
+use crate::{
+    action::{draft::Draft, world::World},
+    conditions,
+    objects::{active, parent_uid, uid_of},
+};
+
+/// A waiting action is looked at again after so many seconds, to see whether the admission policies are still at work.
+pub(super) const LOOK_AGAIN_SECONDS: i64 = 60;
+
+/// An action with what was seen.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) action: &'a RemediationAction,
+    pub(super) world: &'a World,
+    pub(super) model: &'a Model,
+    pub(super) now: Timestamp,
+}
+
+// === impl Case ===
+
+impl<'a> Case<'a> {
+    pub(super) fn uid(&self) -> &'a str {
+        uid_of(self.action)
+    }
+
+    pub(super) fn kind(&self) -> ActionType {
+        self.action.spec.action
+    }
+
+    pub(super) fn holder(&self) -> Option<&'a ActiveAction> {
+        active(self.model)
+    }
+
+    /// Whether the model was claimed for this action, now or before.
+    pub(super) fn is_claimed(&self, draft: &Draft) -> bool {
+        draft.status.execution.is_some() || self.is_claimed_now()
+    }
+
+    /// Whether the claim is this action's at present.
+    pub(super) fn is_claimed_now(&self) -> bool {
+        self.holder().is_some_and(|holder| holder.uid == self.uid())
+    }
+
+    /// When a claim of that time ends where what was planned does not serve by then.
+    pub(super) fn deadline(&self, claimed_at: &Time) -> Timestamp {
+        let seconds = self.world.policy.claim_seconds.max(60);
+        Timestamp::from_second(claimed_at.0.as_second().saturating_add(seconds)).unwrap_or(Timestamp::MAX)
+    }
+
+    pub(super) fn record(&self) -> ModelStatus {
+        self.model.status.clone().unwrap_or_default()
+    }
+
+    /// The action whose approval covers this one.
+    pub(super) fn parent(&self) -> Option<&'a RemediationAction> {
+        let uid = parent_uid(self.action)?;
+        self.world.actions.iter().find(|other| uid_of(*other) == uid)
+    }
+
+    pub(super) fn after(&self, seconds: i64) -> Option<Timestamp> {
+        Timestamp::from_second(self.now.as_second() + seconds).ok()
+    }
+}
+
+pub(super) fn now(case: &Case<'_>) -> Time {
+    Time(conditions::whole_seconds(case.now))
+}

@@ -1,0 +1,73 @@
+//! The claim on a model: one action changes it at a time, and not too many models are changed at once.
+
+use jiff::Timestamp;
+use modelward_crds::{ActionPlan, Execution};
+
+use crate::{
+    action::{
+        case::Case,
+        draft::{Draft, Standing},
+        plan::{self, content},
+    },
+    objects::name_of,
+    reason::Reason,
+};
+
+/// Notes the claim. What was claimed for is the plan of that moment, and stays it.
+pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
+    let Some(plan) = draft.status.plan.clone() else {
+        return Err(Standing::fails(
+            Reason::Superseded,
+            "the model was claimed for it, and its plan is gone",
+        ));
+    };
+    let own = case.holder().filter(|holder| holder.uid == case.uid());
+    let digest = match (&draft.status.execution, own) {
+        (Some(execution), _) => execution.digest,
+        (None, Some(holder)) => {
+            draft.status.execution = Some(Execution {
+                digest: holder.digest,
+                attempt: holder.attempt,
+                claimed_at: holder.claimed_at.clone(),
+                version: None,
+                promotion: None,
+                routed_at: None,
+                verify_until: None,
+                ended_at: None,
+            });
+            holder.digest
+        }
+        (None, None) => return Err(lost(case)),
+    };
+    if digest != plan.digest || !content::is_whole(&plan) {
+        return Err(Standing::fails(
+            Reason::PlanChanged,
+            "the plan is not the one that the model was claimed for",
+        ));
+    }
+    if !plan::is_for(&plan, case.action, case.model) {
+        return Err(Standing::fails(
+            Reason::Superseded,
+            format!(
+                "the plan is not for this {}: it was deleted and made again",
+                name_of(case.model)
+            ),
+        ));
+    }
+    Ok(plan)
+}
+
+/// The claim is another action's, or there is none.
+pub(super) fn lost(case: &Case<'_>) -> Standing {
+    let message = match case.holder() {
+        Some(holder) => format!("{} has taken the model over", holder.name),
+        None => "the model is no longer claimed for it".to_owned(),
+    };
+    Standing::fails(Reason::Superseded, message)
+}
+
+/// When the claim is due.
+pub(super) fn due(case: &Case<'_>, draft: &Draft) -> Timestamp {
+    let execution = draft.status.execution.as_ref();
+    execution.map_or(Timestamp::MAX, |execution| case.deadline(&execution.claimed_at))
+}

@@ -1,0 +1,109 @@
+//! Promotions that the approval of a retraining covers.
+
+use modelward_crds::{ActionPlan, ModelVersion, RemediationAction, annotations};
+
+use crate::{
+    action::{
+        case::Case,
+        decisions,
+        draft::Standing,
+        plan::{
+            self,
+            content::{self, Content, TrainingPart},
+        },
+        world::World,
+    },
+    objects::{has_ended, is_by_operator, name_of, parent_uid, uid_of},
+    reason::Reason,
+};
+
+/// A promotion that is covered by the approval of an earlier action goes no further than that action does. It is covered
+/// where the operator made it for the version that the earlier action made, from a plan for this very model.
+pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Standing> {
+    let gone = |words: &str| Standing::fails(Reason::Superseded, words.to_owned());
+    if !is_by_operator(case.action, annotations::PROPOSED_BY, &case.world.operator) {
+        return Err(gone(
+            "spec.parentRef is set and the operator did not make this action: propose it without parentRef",
+        ));
+    }
+    let parent = case
+        .parent()
+        .ok_or_else(|| gone("the action whose approval covers this one is gone"))?;
+    let name = name_of(parent);
+    if has_ended(parent) {
+        return Err(gone(&format!(
+            "{name} has ended, and its approval covers this action"
+        )));
+    }
+    let status = parent.status.clone().unwrap_or_default();
+    let carried_out = status.execution.as_ref().map(|execution| execution.digest);
+    let plan = status.plan.as_ref().filter(|plan| {
+        content::is_whole(plan) && carried_out == Some(plan.digest) && plan::is_for(plan, parent, case.model)
+    });
+    if plan.is_none() {
+        return Err(gone(&format!("the plan of {name} is not one for this model")));
+    }
+    if let Some(execution) = status.execution.as_ref().filter(|_| !case.is_claimed_now()) {
+        let end = case.deadline(&execution.claimed_at);
+        if end <= case.now {
+            return Err(Standing::fails(
+                Reason::DeadlineExceeded,
+                format!(
+                    "{name} claimed the model at {}, and this did not begin until {end}",
+                    execution.claimed_at.0
+                ),
+            ));
+        }
+    }
+    let decided = decisions::read(parent, status.plan.as_ref(), &status.decisions, case.now);
+    if let Some(rejection) = decisions::rejection(&decided) {
+        return Err(Standing::fails(
+            Reason::Rejected,
+            format!(
+                "{} rejected {name}, and its approval covers this action",
+                rejection.user
+            ),
+        ));
+    }
+    let made = status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.version.as_ref());
+    let is_made = made.is_some_and(|made| made.uid.as_deref() == Some(uid_of(candidate)));
+    if !is_made || !serves_when_passed(parent) {
+        return Err(gone(&format!(
+            "the approval of {name} does not cover this version"
+        )));
+    }
+    // The approval was for the spec that the action gave it.
+    if !plan::is_as_created(candidate) {
+        return Err(gone(&format!(
+            "spec of {} was changed since {name} created it, and the approval of {name} does not cover that",
+            name_of(candidate)
+        )));
+    }
+    Ok(())
+}
+
+/// The action that promotes what this one made: one of the operator's own, for this very action.
+pub(super) fn promotion_of<'a>(case: &Case<'a>) -> Option<&'a RemediationAction> {
+    let mut actions = case.world.actions.iter();
+    actions.find(|other| is_covered_by(other, case.uid(), case.world))
+}
+
+/// Whether this is an action that the operator proposed: only then its `parentRef` means anything.
+fn is_covered_by(action: &RemediationAction, parent: &str, world: &World) -> bool {
+    parent_uid(action) == Some(parent) && is_by_operator(action, annotations::PROPOSED_BY, &world.operator)
+}
+
+/// Whether the plan of an action says that what it trains takes over when its gates pass.
+pub(super) fn serves_when_passed(action: &RemediationAction) -> bool {
+    let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
+    plan.and_then(planned_training)
+        .is_some_and(|training| training.serve_when_gates_pass)
+}
+
+/// What the plan says of the training.
+pub(super) fn planned_training(plan: &ActionPlan) -> Option<TrainingPart> {
+    Content::of(plan)?.training
+}

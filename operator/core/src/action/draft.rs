@@ -1,0 +1,351 @@
+//! How an action stands, and the status as it is being written.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use modelward_crds::{
+    BlockedStep, ConditionType, ModelStatus, ModelVersion, ObstacleReason, RemediationAction,
+    RemediationActionStatus, StepObstacle,
+};
+
+use crate::{
+    action::{case::Case, decisions, world::Obstacle},
+    attempt::StageJob,
+    conditions::{self, Status, Verdict},
+    objects::name_of,
+    reason::Reason,
+};
+
+/// A step that failed is tried again after as many seconds as it has failed for, within these bounds.
+const RETRY_SECONDS: (i64, i64) = (15, 300);
+
+/// A step that has failed for so many seconds is given up where the action holds a claim or nothing else can end it.
+const OBSTACLE_SECONDS: i64 = 1800;
+
+/// Letters of an answer of the API server that are kept.
+const ANSWER: usize = 512;
+
+/// What to do about an action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The status to write.
+    pub status: RemediationActionStatus,
+    /// The one thing to do, once the status is written where [`Step::is_recorded_first`] says so.
+    pub step: Option<Step>,
+    /// When to look again though nothing has happened.
+    pub again: Option<Timestamp>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Take the next number for a plan from the model's record.
+    TakeNumber(Box<ModelStatus>),
+    /// Make the Job that reads the data.
+    StartSnapshot(StageJob),
+    /// Claim the model.
+    Claim(Box<ModelStatus>),
+    /// Change what the model serves. The text says how, for people.
+    Route(Box<ModelStatus>, String),
+    /// Make the version that is to be trained.
+    CreateVersion(Box<ModelVersion>),
+    /// Make the action that puts it to work.
+    CreatePromotion(Box<RemediationAction>),
+    /// Send the alert.
+    Alert(String),
+    /// Release the claim on the model.
+    Release(Box<ModelStatus>),
+}
+
+/// How an action stands: what settles the chain.
+pub(super) struct Standing {
+    pub(super) at: At,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) step: Option<Box<Step>>,
+    pub(super) again: Option<Timestamp>,
+}
+
+pub(super) enum At {
+    /// For a person or for another object.
+    Waiting,
+    /// Something is being done.
+    Working,
+    /// It cannot go on by itself.
+    Stalled,
+    /// It has come to its end, well or not.
+    Ended(bool),
+}
+
+/// The status as it is being written.
+pub(super) struct Draft {
+    pub(super) status: RemediationActionStatus,
+    pub(super) before: Vec<Condition>,
+    pub(super) blocked_before: Option<StepObstacle>,
+    pub(super) approved: Verdict,
+    pub(super) enforced: Verdict,
+    pub(super) executed: Verdict,
+    pub(super) verified: Verdict,
+}
+
+// === impl Step ===
+
+impl Step {
+    /// Whether the status that goes with the step is written before it. A number is taken first: until there is a plan,
+    /// there is nothing to record. A Job is made first: an attempt that is recorded and has no Job is a lost one.
+    pub fn is_recorded_first(&self) -> bool {
+        !matches!(self, Self::TakeNumber(_) | Self::StartSnapshot(_))
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    pub(super) fn new(at: At, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self {
+            at,
+            reason: reason.into(),
+            message: message.into(),
+            step: None,
+            again: None,
+        }
+    }
+
+    pub(super) fn waits(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self::new(At::Waiting, reason, message)
+    }
+
+    pub(super) fn works(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self::new(At::Working, reason, message)
+    }
+
+    pub(super) fn stalls(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self::new(At::Stalled, reason, message)
+    }
+
+    pub(super) fn succeeds(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self::new(At::Ended(true), reason, message)
+    }
+
+    pub(super) fn fails(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self::new(At::Ended(false), reason, message)
+    }
+
+    pub(super) fn with(mut self, step: Step) -> Self {
+        self.step = Some(Box::new(step));
+        self
+    }
+
+    pub(super) fn again(mut self, again: Option<Timestamp>) -> Self {
+        self.again = [self.again, again].into_iter().flatten().min();
+        self
+    }
+}
+
+// === impl Draft ===
+
+impl Draft {
+    pub(super) fn of(action: &RemediationAction) -> Self {
+        let mut status = action.status.clone().unwrap_or_default();
+        let (reason, words) = match &status.plan {
+            Some(_) => (Reason::Waiting, "not evaluated yet"),
+            None => (Reason::Planning, "there is no plan yet"),
+        };
+        Self {
+            before: status.conditions.clone(),
+            blocked_before: status.obstacle.take(),
+            status,
+            approved: Verdict::unknown(ConditionType::Approved, reason, words),
+            enforced: Verdict::unknown(ConditionType::ApprovalEnforced, reason, words),
+            executed: Verdict::fails(
+                ConditionType::Executed,
+                Reason::Waiting,
+                "nothing has been done yet",
+            ),
+            verified: Verdict::unknown(
+                ConditionType::Verified,
+                Reason::Waiting,
+                "nothing has been done yet",
+            ),
+        }
+    }
+
+    pub(super) fn read_decisions(&mut self, case: &Case<'_>) {
+        let plan = self.status.plan.as_ref();
+        self.status.decisions = decisions::read(case.action, plan, &self.status.decisions, case.now);
+        self.status.approvals = self.status.plan.as_ref().map(|plan| {
+            let approvers = decisions::approvers(&self.status.decisions);
+            format!("{}/{}", approvers.len(), plan.approvals_required)
+        });
+    }
+
+    /// The standing of a step that can fail. A step that failed before is tried again, once a round; as long as it fails the
+    /// status says so and stays the same.
+    pub(super) fn attempt(&mut self, case: &Case<'_>, kind: BlockedStep, standing: Standing) -> Standing {
+        let known = self.blocked_before.take().filter(|known| known.step == kind);
+        let found = case.world.obstacle.as_ref().filter(|found| found.step == kind);
+        let obstacle = match (found, known) {
+            (None, None) => return standing,
+            (None, Some(known)) => known,
+            (Some(found), known) => remember(found, known, case.now),
+        };
+        let mut blocked = self.blocked(case, obstacle, found.is_some());
+        if found.is_none() {
+            blocked.step = standing.step;
+        }
+        blocked
+    }
+
+    /// The standing of an action that something seen is in the way of.
+    pub(super) fn block(&mut self, case: &Case<'_>, found: &Obstacle) -> Standing {
+        let known = self
+            .blocked_before
+            .take()
+            .filter(|known| known.step == found.step);
+        let obstacle = remember(found, known, case.now);
+        self.blocked(case, obstacle, true)
+    }
+
+    /// The standing of an action with an obstacle, which the status remembers. It is given up only where the obstacle was met
+    /// just now.
+    pub(super) fn blocked(&mut self, case: &Case<'_>, obstacle: StepObstacle, met: bool) -> Standing {
+        let failing = case.now.as_second() - obstacle.since.0.as_second();
+        let (reason, words) = obstacle_words(&obstacle);
+        let gives_up = met && failing >= OBSTACLE_SECONDS && obstacle.step != BlockedStep::StartSnapshot;
+        self.status.obstacle = Some(obstacle);
+        if gives_up {
+            return Standing::fails(reason, format!("given up after {OBSTACLE_SECONDS} s: {words}"));
+        }
+        let (least, most) = RETRY_SECONDS;
+        Standing::stalls(reason, words).again(case.after(failing.clamp(least, most)))
+    }
+
+    /// Who approved, in words.
+    pub(super) fn story(&self, case: &Case<'_>) -> String {
+        let approvers = decisions::approvers(&self.status.decisions);
+        if !approvers.is_empty() {
+            return format!("approved by {}", approvers.join(" and "));
+        }
+        let Some(parent) = case.parent() else {
+            return "no approval was needed".to_owned();
+        };
+        let decided = parent.status.as_ref().map(|status| status.decisions.as_slice());
+        let approvers = decisions::approvers(decided.unwrap_or_default());
+        if approvers.is_empty() {
+            return format!("covered by {}", name_of(parent));
+        }
+        format!(
+            "covered by {}, approved by {}",
+            name_of(parent),
+            approvers.join(" and ")
+        )
+    }
+
+    pub(super) fn close(
+        mut self,
+        action: &RemediationAction,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Decision {
+        let Standing {
+            at,
+            reason,
+            message,
+            step,
+            again,
+        } = standing;
+        let succeeded = match at {
+            At::Ended(true) => Status::True,
+            At::Ended(false) => Status::False,
+            At::Waiting | At::Working | At::Stalled => Status::Unknown,
+        };
+        let whether = |holds| if holds { Status::True } else { Status::False };
+        let verdict = |kind, status, message: &str| Verdict {
+            kind,
+            status,
+            reason,
+            message: message.to_owned(),
+        };
+        let (working, stalled) = (matches!(at, At::Working), matches!(at, At::Stalled));
+        let of = |holds: bool| if holds { message.as_str() } else { "" };
+        let last = [
+            verdict(ConditionType::Succeeded, succeeded, &message),
+            verdict(ConditionType::Reconciling, whether(working), of(working)),
+            verdict(ConditionType::Stalled, whether(stalled), of(stalled)),
+        ];
+        if let (At::Ended(_), Some(execution)) = (&at, &mut self.status.execution) {
+            execution.ended_at = Some(Time(conditions::whole_seconds(now)));
+        }
+        let verdicts: Vec<Verdict> = [self.approved, self.enforced, self.executed, self.verified]
+            .into_iter()
+            .chain(last)
+            .collect();
+        let generation = action.metadata.generation;
+        self.status.observed_generation = generation;
+        self.status.conditions = conditions::merge(&self.before, &verdicts, generation, now);
+        Decision {
+            status: self.status,
+            step: step.map(|step| *step),
+            again,
+        }
+    }
+}
+
+/// What is remembered of an obstacle. The same one keeps its text: numbers in answers of the API server, such as the use of a
+/// quota, differ from try to try.
+fn remember(found: &Obstacle, known: Option<StepObstacle>, now: Timestamp) -> StepObstacle {
+    let same = |known: &StepObstacle| {
+        known.reason == found.reason
+            && known.object == found.object
+            && without_numbers(&known.message) == without_numbers(&cut(&found.message, ANSWER))
+    };
+    let since = match known {
+        Some(known) if same(&known) => return known,
+        Some(known) => known.since,
+        None => Time(conditions::whole_seconds(now)),
+    };
+    StepObstacle {
+        step: found.step,
+        reason: found.reason,
+        object: found.object.clone(),
+        message: cut(&found.message, ANSWER),
+        since,
+    }
+}
+
+fn obstacle_words(obstacle: &StepObstacle) -> (Reason, String) {
+    let StepObstacle {
+        step,
+        reason,
+        object,
+        message,
+        ..
+    } = obstacle;
+    match (step, reason) {
+        (BlockedStep::SendAlert, _) => (
+            Reason::NotDelivered,
+            format!("the alert was not delivered: the API server did not accept {object}: {message}"),
+        ),
+        (_, ObstacleReason::NameTaken) => (
+            Reason::NameTaken,
+            format!("{object} exists and was not made by this action: delete it"),
+        ),
+        (_, ObstacleReason::Refused) => (
+            Reason::ChildRefused,
+            format!("the API server refused {object}: {message}"),
+        ),
+    }
+}
+
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+/// Whether this is what was recorded of the effects.
+pub(super) fn executed_says(draft: &Draft, reason: Reason) -> bool {
+    conditions::find(&draft.before, ConditionType::Executed)
+        .is_some_and(|executed| conditions::reason(executed) == Some(reason))
+}

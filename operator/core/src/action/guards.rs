@@ -1,0 +1,46 @@
+//! What ends an action or makes it wait, whatever its kind and whatever others do.
+
+use modelward_crds::ConditionType;
+
+use crate::{
+    action::{
+        case::{Case, LOOK_AGAIN_SECONDS},
+        draft::{Draft, Standing},
+    },
+    conditions::Verdict,
+    drift,
+    reason::Reason,
+};
+
+pub(super) fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    if !case.action.spec.dry_run {
+        return Ok(());
+    }
+    let message = "the plan is made and shown; nothing is carried out".to_owned();
+    draft.approved = Verdict::fails(ConditionType::Approved, Reason::DryRun, message.clone());
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::DryRun, message.clone());
+    Err(Standing::succeeds(Reason::DryRun, message))
+}
+
+pub(super) fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+    match &draft.status.plan {
+        Some(plan) if plan.not_after.0 <= case.now => {
+            let message = format!("the plan expired at {} and was not carried out", plan.not_after.0);
+            draft.approved = Verdict::fails(ConditionType::Approved, Reason::Expired, message.clone());
+            Err(Standing::fails(Reason::Expired, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nothing is retrained because of drift while so many models drift that the data pipeline broke.
+pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Standing> {
+    let many = drift::storm_models(&case.world.policy);
+    if case.world.drifting.is_none_or(|drifting| drifting < many) {
+        return Ok(());
+    }
+    let words = format!(
+        "{many} or more models drift within an hour: check the data that reaches them. This goes on when fewer do"
+    );
+    Err(Standing::waits(Reason::StormBreaker, words).again(case.after(LOOK_AGAIN_SECONDS)))
+}

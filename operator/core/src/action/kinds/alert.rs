@@ -1,0 +1,93 @@
+//! SendAlert: an Event for people. It changes nothing, so it claims nothing.
+
+use modelward_crds::{ActionPlan, ActionType, BlockedStep, ConditionType, Model, RemediationAction, Risk};
+
+use super::{
+    facts::{Claims, Facts, Shelf},
+    kind::Kind,
+};
+use crate::{
+    action::{
+        case::Case,
+        draft::{Draft, Standing, Step},
+        plan::{present, proposal::Proposal},
+        world::World,
+    },
+    conditions::Verdict,
+    reason::Reason,
+};
+
+/// An Event for people.
+pub(super) struct Alert;
+
+const FACTS: Facts = Facts {
+    action: ActionType::SendAlert,
+    verb: "alert",
+    default_risk: Risk::Low,
+    claims: Claims::Nothing,
+    runs_while_paused: true,
+    superseded_by_rollback: false,
+    held_in_a_storm: false,
+    reads_data: false,
+    serves_candidate: false,
+    answers_drift: false,
+    budgeted: false,
+    shelf: Shelf::Alert,
+};
+
+impl Kind for Alert {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Standing> {
+        Ok(proposal(case.action, case.world, case.model))
+    }
+
+    fn without_claim(&self, case: &Case<'_>, draft: &mut Draft) -> Option<Standing> {
+        Some(sent(case, draft))
+    }
+
+    fn carry_out(&self, _: &Case<'_>, _: &mut Draft, _: &ActionPlan) -> Result<Standing, Standing> {
+        Ok(Standing::succeeds(Reason::Alerted, "the alert was delivered"))
+    }
+
+    fn proposal_name(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn proposal(action: &RemediationAction, world: &World, model: &Model) -> Proposal {
+    let risk = FACTS.risk(&world.policy);
+    Proposal {
+        risk,
+        approvals: world.policy.approvals(risk),
+        excluded: Vec::new(),
+        changed_by: Vec::new(),
+        version: None,
+        differences: Vec::new(),
+        present: present(model),
+        planned: Vec::new(),
+        training: None,
+        summary: format!(
+            "send an alert about {}: {}",
+            action.spec.model,
+            action.spec.message.as_deref().unwrap_or_default()
+        ),
+    }
+}
+
+/// It has succeeded once the API server has accepted its Event.
+fn sent(case: &Case<'_>, draft: &mut Draft) -> Standing {
+    let message = case.action.spec.message.clone().unwrap_or_default();
+    if case.world.delivered {
+        draft.executed = Verdict::holds(
+            ConditionType::Executed,
+            Reason::Alerted,
+            "the alert was delivered",
+        );
+        return Standing::succeeds(Reason::Alerted, message);
+    }
+    let standing = Standing::works(Reason::Alerted, "the alert is being sent").with(Step::Alert(message));
+    draft.attempt(case, BlockedStep::SendAlert, standing)
+}

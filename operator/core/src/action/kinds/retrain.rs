@@ -1,0 +1,482 @@
+//! RetrainModel: a new version is trained on frozen data, and promoted under the same approval.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource as _;
+use modelward_crds::{
+    ActionPlan, ActionReference, ActionType, ArtifactStatus, BlockedStep, Champion, ConditionType,
+    EvidenceKind, EvidenceReference, Model, ModelVersion, PlannedReference, PlannedRoute, RemediationAction,
+    RemediationActionSpec, Risk, SourceStatus, VersionReference, annotations,
+};
+
+use super::{
+    facts::{Claims, Facts, Shelf},
+    kind::Kind,
+};
+use crate::{
+    action::{
+        approval::{not_rejected, too_late},
+        case::Case,
+        claim::lost,
+        cover::{planned_training, promotion_of},
+        draft::{At, Draft, Standing, Step},
+        guards::no_storm,
+        kinds::{
+            retrain_data::{accepted_window, enough, frozen, source},
+            retrain_version::{made, taken},
+            switch::is_true,
+        },
+        plan::{
+            changed_by, changes, datasets, differences, excluded, planned_version, present,
+            proposal::{Proposal, ProposedTraining},
+            routes::{self, heaviest},
+            serving,
+            words::retraining_words,
+        },
+        training_spec,
+        world::World,
+    },
+    conditions::{self, Status, Verdict},
+    names::promotion_name,
+    objects::{has_ended, is_waiting_for_a_plan, name_of, uid_of},
+    pods::Cause,
+    reason::{AttemptFailure, Ending, Reason},
+};
+
+/// A new version, trained and promoted.
+pub(super) struct Retrain;
+
+const FACTS: Facts = Facts {
+    action: ActionType::RetrainModel,
+    verb: "retrain",
+    default_risk: Risk::Medium,
+    claims: Claims::Bounded,
+    runs_while_paused: true,
+    superseded_by_rollback: true,
+    held_in_a_storm: true,
+    reads_data: true,
+    serves_candidate: false,
+    answers_drift: true,
+    budgeted: true,
+    shelf: Shelf::Change,
+};
+
+impl Kind for Retrain {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn propose(&self, case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
+        propose(case, draft)
+    }
+
+    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Standing> {
+        None
+    }
+
+    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+        let standing = retrain(case, draft, plan).unwrap_or_else(|standing| standing);
+        Ok(in_time(case, draft, standing))
+    }
+
+    fn proposal_name(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// The version that a `RetrainModel` is about: the one that it names, else what serves.
+pub fn target<'a>(
+    action: &RemediationAction,
+    model: &Model,
+    versions: &'a [ModelVersion],
+) -> Option<&'a ModelVersion> {
+    match &action.spec.target {
+        Some(reference) => routes::find(versions, reference),
+        None => routes::by_uid(versions, &routes::heaviest(model.status.as_ref()?)?.uid),
+    }
+}
+
+fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
+    alone(case)?;
+    let target = target(case.action, case.model, &case.world.versions);
+    let target = target.ok_or_else(|| match &case.action.spec.target {
+        Some(reference) => Standing::fails(
+            Reason::Superseded,
+            format!(
+                "there is no version {} of {}",
+                reference.name, case.action.spec.model
+            ),
+        ),
+        None => Standing::waits(Reason::Waiting, "no version serves, so there is none to retrain"),
+    })?;
+    let name = name_of(target);
+    let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
+        return Err(Standing::fails(
+            Reason::SpecInvalid,
+            format!("{name} cannot be retrained: it needs spec.source.training and spec.retraining"),
+        ));
+    };
+    let reference = match &case.action.spec.accept_window {
+        Some(report) => Some(accepted_window(case, draft, report)?),
+        None => None,
+    };
+    if draft.status.plan.is_none() {
+        no_storm(case)?;
+    }
+    frozen(case, draft)?;
+    let Some(snapshot) = draft.status.snapshot.clone() else {
+        return Err(Standing::works(Reason::Planning, "the data is being read"));
+    };
+    let sources = draft.status.sources.clone();
+    enough(target, spec, &snapshot.digest, &sources)?;
+    proposal(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
+        Standing::fails(
+            Reason::SpecInvalid,
+            format!("{name} names no data for its retraining: set spec.retraining.datasets"),
+        )
+    })
+}
+
+/// Two retrainings of one model would read the same data and take turns at serving: the older one goes first, unless it
+/// waits for something before it has a plan.
+fn alone(case: &Case<'_>) -> Result<(), Standing> {
+    let order = |action: &RemediationAction| {
+        let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, uid_of(action).to_owned())
+    };
+    let older = case.world.actions.iter().find(|other| {
+        other.spec.action == case.kind()
+            && !has_ended(other)
+            && !is_waiting_for_a_plan(other)
+            && uid_of(*other) != case.uid()
+            && order(other) < order(case.action)
+    });
+    match older {
+        Some(older) => Err(Standing::waits(
+            Reason::Waiting,
+            format!("{} is older and has not ended", name_of(older)),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Training a version on the data that was frozen. None where the target says nothing of training.
+pub fn proposal(
+    world: &World,
+    model: &Model,
+    target: &ModelVersion,
+    snapshot: &ArtifactStatus,
+    sources: &[SourceStatus],
+    reference: Option<PlannedReference>,
+) -> Option<Proposal> {
+    let retraining = target.spec.retraining.as_ref()?;
+    let champion = model.status.as_ref().and_then(heaviest).map(|route| Champion {
+        version: route.version.clone(),
+        bundle: route.digest,
+        margin: retraining.margin.clone(),
+    });
+    let training = source(
+        target,
+        Some(snapshot.digest),
+        champion.clone(),
+        reference.as_ref(),
+    )?;
+    let risk = FACTS.risk(&world.policy);
+    let serving = serving(world, model);
+    let mut spec = target.spec.clone();
+    spec.source.training = Some(training.clone());
+    let differences = differences::from_present(serving, &spec, sources, &differences::OF_A_RETRAINING);
+    let proposed = ProposedTraining {
+        target: VersionReference {
+            name: target.metadata.name.clone().unwrap_or_default(),
+            uid: Some(uid_of(target).to_owned()),
+        },
+        datasets: datasets(&training),
+        spec: training_spec::digest(&training, target),
+        snapshot: snapshot.clone(),
+        sources: sources.to_vec(),
+        gates: training.gates.clone(),
+        not_worse_than: champion,
+        serve_when_gates_pass: retraining.serve_when_gates_pass,
+        reference,
+    };
+    Some(Proposal {
+        risk,
+        approvals: world.policy.approvals(risk),
+        excluded: excluded(target),
+        changed_by: changed_by(target),
+        version: Some(planned_version(target)),
+        present: present(model),
+        planned: Vec::new(),
+        summary: format!(
+            "{}{}{}",
+            retraining_words(target, &training, &proposed),
+            differences::words(&differences, serving.map(name_of)),
+            changes(target)
+        ),
+        differences,
+        training: Some(proposed),
+    })
+}
+
+/// A retraining whose result is not being promoted when its claim is due ends: it must not keep others from the model.
+fn in_time(case: &Case<'_>, draft: &mut Draft, standing: Standing) -> Standing {
+    let open = !matches!(standing.at, At::Ended(_));
+    let child = promotion_of(case).is_some_and(|child| !has_ended(child));
+    let Some(execution) = draft.status.execution.as_ref().filter(|_| open && !child) else {
+        return standing;
+    };
+    let end = case.deadline(&execution.claimed_at);
+    if case.now < end {
+        return standing.again(Some(end));
+    }
+    let message = format!("the claim on the model ended at {end}: {}", standing.message);
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::DeadlineExceeded, message.clone());
+    Standing::fails(Reason::DeadlineExceeded, message)
+}
+
+fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+    let child = promotion_of(case);
+    if let Some(child) = child.filter(|child| has_ended(child)) {
+        return Ok(as_its_promotion(case, draft, child));
+    }
+    let holds = |uid: &str| case.holder().is_some_and(|holder| holder.uid == uid);
+    if !holds(case.uid()) && !child.is_some_and(|child| holds(uid_of(child))) {
+        return Err(lost(case));
+    }
+    if child.is_some_and(|child| has_routed(case, child)) {
+        too_late(draft);
+    } else {
+        not_rejected(draft)?;
+    }
+    let version = made(case, draft, plan)?;
+    let name = name_of(version);
+    let reference = VersionReference {
+        name: name.to_owned(),
+        uid: Some(uid_of(version).to_owned()),
+    };
+    if let Some(execution) = &mut draft.status.execution {
+        execution.version = Some(reference.clone());
+    }
+    passed(draft, version)?;
+    draft.executed = Verdict::holds(
+        ConditionType::Executed,
+        Reason::Executed,
+        format!("{name} was trained and passed its gates"),
+    );
+    let story = draft.story(case);
+    if !planned_training(plan).is_some_and(|training| training.serve_when_gates_pass) {
+        let words = format!(
+            "{story}; {name} passed its gates, and its promotion is proposed as an action of its own"
+        );
+        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
+    }
+    if let Some(child) = child {
+        if let Some(execution) = &mut draft.status.execution {
+            execution.promotion = Some(ActionReference {
+                name: name_of(child).to_owned(),
+                uid: uid_of(child).to_owned(),
+            });
+        }
+        let how = child
+            .status
+            .as_ref()
+            .and_then(|status| conditions::find(&status.conditions, ConditionType::Succeeded))
+            .map_or_else(
+                || "it is being planned".to_owned(),
+                |succeeded| succeeded.message.clone(),
+            );
+        return Ok(Standing::works(
+            Reason::Promoting,
+            format!("{name} passed its gates; {}: {how}", name_of(child)),
+        ));
+    }
+    if case.model.spec.paused {
+        // A claim that waits for a person would keep the model from everything else.
+        let words = format!(
+            "{story}; {name} passed its gates; {} is paused, and the promotion is proposed once it is not",
+            name_of(case.model)
+        );
+        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
+    }
+    promote(case, draft, &reference, &story)
+}
+
+/// Follows the version to its gates.
+fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
+    let name = name_of(version);
+    let conditions = version
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let gates = conditions::find(conditions, ConditionType::GatesPassed);
+    match gates.map(conditions::status) {
+        Some(Status::True) => return Ok(()),
+        Some(Status::False) => {
+            let words = gates.map(|gates| gates.message.clone()).unwrap_or_default();
+            let message = format!("{name} was trained and will not serve: {words}");
+            draft.executed = Verdict::fails(ConditionType::Executed, Reason::GateFailed, message.clone());
+            return Err(Standing::fails(Reason::GateFailed, message));
+        }
+        _ => {}
+    }
+    let ready = conditions::find(conditions, ConditionType::Ready);
+    let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+    if is_true(conditions, ConditionType::Stalled).is_some() {
+        let reason = ready.and_then(conditions::reason);
+        // A person can still make room: the version goes on trying.
+        let by_cluster = reason
+            .and_then(Cause::part_of)
+            .is_some_and(Cause::is_infrastructure);
+        if matches!(reason, Some(Reason::NameTaken | Reason::ChildRefused)) || by_cluster {
+            let message = format!("{name}: {words}");
+            return Err(Standing::stalls(Reason::ChildRefused, message));
+        }
+        let reason = reason
+            .and_then(AttemptFailure::part_of)
+            .unwrap_or(AttemptFailure::JobFailed);
+        let message = format!("{name} could not be trained: {words}");
+        draft.executed = Verdict::fails(ConditionType::Executed, reason, message.clone());
+        return Err(Standing::fails(reason, message));
+    }
+    draft.executed = Verdict::unknown(ConditionType::Executed, Reason::Training, words.clone());
+    Err(Standing::works(
+        Reason::Training,
+        format!("{name} is being trained: {words}"),
+    ))
+}
+
+/// Makes the action that puts the version to work, covered by this one's approval.
+fn promote(
+    case: &Case<'_>,
+    draft: &mut Draft,
+    version: &VersionReference,
+    story: &str,
+) -> Result<Standing, Standing> {
+    let made = draft
+        .status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.promotion.as_ref());
+    if let Some(made) = made {
+        return Err(Standing::fails(
+            Reason::Superseded,
+            format!("{} was deleted", made.name),
+        ));
+    }
+    let uid = version.uid.clone().unwrap_or_default();
+    let name = promotion_name(&version.name, &uid);
+    if let Some(there) = case.world.actions.iter().find(|other| name_of(*other) == name) {
+        let about = there.spec.candidate.as_ref().and_then(|about| about.uid.as_ref());
+        if there.spec.action != ActionType::PromoteModel || about != version.uid.as_ref() {
+            return Err(taken(
+                case,
+                draft,
+                BlockedStep::CreatePromotion,
+                "RemediationAction",
+                &name,
+            ));
+        }
+        let words = format!(
+            "{story}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
+            version.name
+        );
+        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
+    }
+    let spec = RemediationActionSpec {
+        model: case.action.spec.model.clone(),
+        action: ActionType::PromoteModel,
+        target: None,
+        candidate: Some(version.clone()),
+        accept_window: None,
+        diagnosis: case.action.spec.diagnosis,
+        evidence: vec![EvidenceReference {
+            kind: EvidenceKind::ModelVersion,
+            name: version.name.clone(),
+            uid,
+        }],
+        message: Some(
+            format!(
+                "{} trained {}, which passed its gates",
+                name_of(case.action),
+                version.name
+            )
+            .chars()
+            .take(1024)
+            .collect(),
+        ),
+        dry_run: false,
+        parent_ref: Some(ActionReference {
+            name: name_of(case.action).to_owned(),
+            uid: case.uid().to_owned(),
+        }),
+    };
+    let mut child = RemediationAction::new(&name, spec);
+    child
+        .metadata
+        .namespace
+        .clone_from(&case.action.metadata.namespace);
+    child.metadata.owner_references = case.model.owner_ref(&()).map(|owner| vec![owner]);
+    child.metadata.annotations =
+        Some([(annotations::PROPOSED_BY.to_owned(), case.world.operator.clone())].into());
+    let standing = Standing::works(
+        Reason::Promoting,
+        format!("{} passed its gates and is being promoted", version.name),
+    )
+    .with(Step::CreatePromotion(Box::new(child)));
+    Ok(draft.attempt(case, BlockedStep::CreatePromotion, standing))
+}
+
+/// A retraining ends as the promotion of what it made does.
+fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationAction) -> Standing {
+    too_late(draft);
+    let status = child.status.clone().unwrap_or_default();
+    let of = |kind| conditions::find(&status.conditions, kind);
+    let succeeded = of(ConditionType::Succeeded);
+    let well = succeeded.is_some_and(|succeeded| conditions::status(succeeded) == Status::True);
+    let (reason, message) = succeeded.map_or((Ending::Superseded, String::new()), |succeeded| {
+        (ending(succeeded), succeeded.message.clone())
+    });
+    draft.executed = if well {
+        Verdict::holds(ConditionType::Executed, Reason::Executed, message.clone())
+    } else {
+        Verdict::fails(ConditionType::Executed, reason, message.clone())
+    };
+    if let Some(verified) = of(ConditionType::Verified) {
+        draft.verified = Verdict {
+            kind: ConditionType::Verified,
+            status: conditions::status(verified),
+            reason: ending(verified).into(),
+            message: verified.message.clone(),
+        };
+    }
+    // Its message begins with what its approval rests on, which is this action.
+    let covered = of(ConditionType::Approved)
+        .filter(|approved| conditions::reason(approved) == Some(Reason::Covered))
+        .and_then(|approved| message.strip_prefix(&approved.message)?.strip_prefix("; "));
+    let message = format!("{}; {}", draft.story(case), covered.unwrap_or(&message));
+    if well {
+        Standing::succeeds(reason, message)
+    } else {
+        Standing::fails(reason, message)
+    }
+}
+
+/// How a condition says that an action ended.
+fn ending(condition: &Condition) -> Ending {
+    conditions::reason(condition)
+        .and_then(Ending::part_of)
+        .unwrap_or(Ending::Superseded)
+}
+
+/// Whether the promotion has changed what serves.
+fn has_routed(case: &Case<'_>, child: &RemediationAction) -> bool {
+    let Some(status) = &child.status else { return false };
+    let routed = status
+        .execution
+        .as_ref()
+        .is_some_and(|execution| execution.routed_at.is_some());
+    let planned = status.plan.as_ref().map(|plan| plan.planned_routes.as_slice());
+    let routes: Vec<PlannedRoute> = case.record().routes.iter().map(routes::planned).collect();
+    routed || planned == Some(routes.as_slice())
+}

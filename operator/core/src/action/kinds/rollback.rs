@@ -1,0 +1,169 @@
+//! RollbackModel: what served before serves again.
+
+use modelward_crds::{ActionPlan, ActionType, Model, ModelVersion, PlannedRoute, Risk};
+use modelward_wire::Digest;
+
+use super::{
+    facts::{Claims, Facts, Shelf},
+    kind::Kind,
+    switch::{Switch, switch},
+};
+use crate::{
+    action::{
+        candidate::{candidate, not_passed, not_serving},
+        case::Case,
+        draft::{Draft, Standing},
+        plan::{
+            changed_by, changes, differences, differences_of, excluded, planned_version, present,
+            proposal::Proposal,
+            routes::{by_uid, names, route_to},
+            serving,
+        },
+        world::World,
+    },
+    model,
+    names::rollback_name,
+    objects::name_of,
+    reason::Reason,
+};
+
+/// What served before serves again.
+pub(super) struct Rollback;
+
+pub(super) const FACTS: Facts = Facts {
+    action: ActionType::RollbackModel,
+    verb: "rollback",
+    default_risk: Risk::High,
+    claims: Claims::Urgent,
+    runs_while_paused: false,
+    superseded_by_rollback: false,
+    held_in_a_storm: false,
+    reads_data: false,
+    serves_candidate: true,
+    answers_drift: false,
+    budgeted: false,
+    shelf: Shelf::Change,
+};
+
+/// What it leaves was left on purpose. A return to what served before has no candidate, and its bundle is the one of the record.
+const SWITCH: Switch = Switch {
+    goes_back: false,
+    holds_what_it_left: true,
+    checks_bundle: |action| action.spec.candidate.is_some(),
+};
+
+impl Kind for Rollback {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Standing> {
+        propose(case)
+    }
+
+    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Standing> {
+        None
+    }
+
+    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+        switch(case, draft, plan, &SWITCH)
+    }
+
+    fn proposal_name(&self, version: &str, uid: &str) -> Option<String> {
+        Some(rollback_name(version, uid))
+    }
+}
+
+fn propose(case: &Case<'_>) -> Result<Proposal, Standing> {
+    let candidate = match &case.action.spec.candidate {
+        Some(_) => Some(candidate(case)?),
+        None => None,
+    };
+    let proposal = proposal(case.world, case.model, candidate);
+    let proposal = proposal.ok_or_else(|| match candidate {
+        Some(candidate) => not_passed(candidate),
+        None => Standing::fails(
+            Reason::NothingToReturnTo,
+            "no version that served before exists and is free of holds: name one in spec.candidate",
+        ),
+    })?;
+    not_serving(proposal)
+}
+
+/// Returning to what served before, or to the version that is named.
+fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> Option<Proposal> {
+    let route = match candidate {
+        Some(candidate) => route_to(candidate)?,
+        None => former(model, &world.versions)?,
+    };
+    let returned = by_uid(&world.versions, &route.uid);
+    let serving = serving(world, model);
+    let differences = returned
+        .map(|returned| differences_of(returned, serving))
+        .unwrap_or_default();
+    let risk = FACTS.risk(&world.policy);
+    let present = present(model);
+    let leaving = match names(&present) {
+        Some(names) => format!(" in place of {names}, which is held from then on"),
+        None => String::new(),
+    };
+    Some(Proposal {
+        risk,
+        approvals: world.policy.approvals(risk),
+        excluded: candidate.map(excluded).unwrap_or_default(),
+        changed_by: candidate.map(changed_by).unwrap_or_default(),
+        version: returned.map(planned_version),
+        summary: format!(
+            "return {} to {} (bundle {}, threshold {}){leaving}{}{}",
+            model.metadata.name.as_deref().unwrap_or_default(),
+            route.version,
+            route.digest.short(),
+            route.threshold,
+            returned.map_or_else(String::new, |_| {
+                differences::words(&differences, serving.map(name_of))
+            }),
+            candidate.map(changes).unwrap_or_default(),
+        ),
+        differences,
+        present,
+        planned: vec![route],
+        training: None,
+    })
+}
+
+/// Whether this bundle served before and does not serve now.
+pub(in crate::action) fn has_served(model: &Model, digest: &Digest) -> bool {
+    let status = model.status.clone().unwrap_or_default();
+    let serves = status.routes.iter().any(|route| route.digest == *digest);
+    !serves && status.history.iter().any(|record| record.digest == *digest)
+}
+
+/// What served before what is routed now: the newest that is still there and was not left on purpose.
+fn former(model: &Model, versions: &[ModelVersion]) -> Option<PlannedRoute> {
+    let status = model.status.as_ref()?;
+    let routed = |uid: &str, digest: &Digest| {
+        status
+            .routes
+            .iter()
+            .any(|route| route.uid == uid && route.digest == *digest)
+    };
+    status
+        .history
+        .iter()
+        .filter(|record| !routed(&record.uid, &record.digest))
+        .filter(|record| model::hold(model, &record.uid, Some(&record.digest)).is_none())
+        .find_map(|record| {
+            let version = by_uid(versions, &record.uid)?;
+            let own = version
+                .status
+                .as_ref()
+                .and_then(|status| status.threshold.clone());
+            Some(PlannedRoute {
+                version: record.version.clone(),
+                uid: record.uid.clone(),
+                digest: record.digest,
+                weight: 100,
+                threshold: record.threshold.clone().or(own)?,
+            })
+        })
+}

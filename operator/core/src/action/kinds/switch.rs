@@ -1,0 +1,321 @@
+//! Other routes: how a promotion and a rollback change what serves, and go back where it does not come up.
+
+use jiff::{Timestamp, ToSpan as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use modelward_crds::{
+    ActionPlan, ActionReference, ConditionType, DriftReport, DriftVerdict, Hold, ModelStatus, PlannedRoute,
+    RemediationAction, RouteStatus, RoutedVersion,
+};
+
+use crate::{
+    action::{
+        approval::{not_rejected, too_late},
+        case::{Case, now},
+        claim::{due, lost},
+        cover::covered,
+        draft::{Draft, Standing, Step, executed_says},
+        plan::routes,
+    },
+    conditions::{self, Status, Verdict},
+    model::{self, RolloutSeen},
+    objects::{name_of, parent_uid, uid_of},
+    order::Place,
+    reason::{Reason, StuckReason},
+};
+
+/// What differs between ways to change what serves.
+pub(super) struct Switch {
+    /// Whether the former routes come back where the planned ones do not become ready.
+    pub goes_back: bool,
+    /// Whether what it leaves is held from then on.
+    pub holds_what_it_left: bool,
+    /// Whether the version must still have the bundle that was approved.
+    pub checks_bundle: fn(&RemediationAction) -> bool,
+}
+
+/// Versions on hold that are kept in mind.
+const HOLDS: usize = 32;
+
+pub(super) fn switch(
+    case: &Case<'_>,
+    draft: &mut Draft,
+    plan: &ActionPlan,
+    way: &Switch,
+) -> Result<Standing, Standing> {
+    if case.holder().is_none_or(|holder| holder.uid != case.uid()) {
+        return Err(lost(case));
+    }
+    let ours = |hold: &&Hold| {
+        hold.action.uid == case.uid() && plan.planned_routes.iter().any(|route| route.uid == hold.uid)
+    };
+    let record = case.record();
+    if let Some(hold) = record.holds.iter().find(ours) {
+        too_late(draft);
+        return Ok(gone_back(case, draft, plan, &hold.reason));
+    }
+    let routed_at = draft
+        .status
+        .execution
+        .as_ref()
+        .and_then(|execution| execution.routed_at.clone());
+    let routes: Vec<RouteStatus> = plan.planned_routes.iter().map(routes::recorded).collect();
+    let words = routes::names(&plan.planned_routes).unwrap_or_default();
+    let seen = model::rollout_seen(case.model, &routes);
+    if seen == RolloutSeen::OtherRoutes {
+        if executed_says(draft, Reason::RolledBack) {
+            // The hold has been lifted.
+            too_late(draft);
+            return Ok(gone_back(case, draft, plan, "its Pods did not become ready"));
+        }
+        if routed_at.is_some() || executed_says(draft, Reason::RollingOut) {
+            return Err(Standing::fails(
+                Reason::Superseded,
+                "a version that was to serve was deleted while it was rolled out",
+            ));
+        }
+        return begin(case, draft, plan, way);
+    }
+    too_late(draft);
+    let end = due(case, draft);
+    let routed_at = match (seen, routed_at) {
+        // A quota or a policy: it is tried again, and what was routed goes on once there is room.
+        (RolloutSeen::Stuck(reason, refusal), None)
+            if reason == StuckReason::ChildRefused && end > case.now =>
+        {
+            draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, refusal.clone());
+            let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
+            return Ok(Standing::stalls(Reason::ChildRefused, words).again(Some(end)));
+        }
+        (RolloutSeen::Stuck(StuckReason::ChildRefused, _), Some(routed_at)) => routed_at,
+        (RolloutSeen::Stuck(reason, words), _) => {
+            return go_back(case, draft, plan, way, reason.into(), &words);
+        }
+        (_, Some(routed_at)) => routed_at,
+        (RolloutSeen::Answers, None) => now(case),
+        (RolloutSeen::Underway(rollout), None) => {
+            if end <= case.now {
+                let words = format!("it was not rolled out by {end}: {rollout}");
+                return go_back(case, draft, plan, way, Reason::RolloutStuck, &words);
+            }
+            draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, rollout.clone());
+            return Ok(Standing::works(
+                Reason::RollingOut,
+                format!("{words} is being rolled out: {rollout}"),
+            )
+            .again(Some(end)));
+        }
+        (RolloutSeen::OtherRoutes, None) => return Err(lost(case)),
+    };
+    draft.executed = Verdict::holds(
+        ConditionType::Executed,
+        Reason::Executed,
+        format!("{words} serves since {}", routed_at.0),
+    );
+    if let Some(execution) = &mut draft.status.execution {
+        execution.routed_at = Some(routed_at.clone());
+    }
+    Ok(verify(case, draft, plan, &routed_at))
+}
+
+/// The routes are changed. It is the last moment at which a rejection counts.
+fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) -> Result<Standing, Standing> {
+    not_rejected(draft)?;
+    let mut newest: Option<RoutedVersion> = None;
+    for route in &plan.planned_routes {
+        let version = routes::by_uid(&case.world.versions, &route.uid)
+            .ok_or_else(|| Standing::fails(Reason::Superseded, format!("{} is gone", route.version)))?;
+        if parent_uid(case.action).is_some() {
+            covered(case, version)?;
+        }
+        let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
+        if (way.checks_bundle)(case.action) && bundle.is_none_or(|bundle| bundle.digest != route.digest) {
+            return Err(Standing::fails(
+                Reason::PlanChanged,
+                format!("the bundle of {} is not the one that was approved", route.version),
+            ));
+        }
+        let created = version.metadata.creation_timestamp.clone();
+        if let Some(created_at) = created {
+            let this = RoutedVersion {
+                created_at,
+                name: route.version.clone(),
+                uid: route.uid.clone(),
+            };
+            newest = newest.into_iter().chain([this]).max_by_key(Place::of);
+        }
+    }
+    let left = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
+    let next = routes::names(&plan.planned_routes).unwrap_or_else(|| "nothing".to_owned());
+    let routes = plan.planned_routes.iter().map(routes::recorded).collect();
+    let mut record = model::reroute(case.model, routes, newest, case.now);
+    if way.holds_what_it_left {
+        record.rolled_back_at = Some(now(case));
+        let reason = format!("{} returned to {next}", name_of(case.action));
+        for route in &plan.present_routes {
+            if !plan.planned_routes.contains(route) {
+                hold(&mut record, case, route, &reason);
+            }
+        }
+    }
+    let words = format!("{next} takes over from {left} by {}", name_of(case.action));
+    draft.executed = Verdict::unknown(ConditionType::Executed, Reason::Claimed, words.clone());
+    Ok(Standing::works(Reason::Claimed, words.clone()).with(Step::Route(Box::new(record), words)))
+}
+
+/// What was to serve does not come up: the former routes again, which is part of the plan.
+fn go_back(
+    case: &Case<'_>,
+    draft: &mut Draft,
+    plan: &ActionPlan,
+    way: &Switch,
+    reason: Reason,
+    words: &str,
+) -> Result<Standing, Standing> {
+    let what = routes::names(&plan.planned_routes).unwrap_or_default();
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, words.to_owned());
+    if !way.goes_back {
+        // What it left was left on purpose; what answers keeps answering.
+        let message = format!(
+            "{}; {what} did not become ready: {reason}: {words}",
+            draft.story(case)
+        );
+        return Err(Standing::fails(Reason::RolloutStuck, message));
+    }
+    let there = |route: &&PlannedRoute| routes::by_uid(&case.world.versions, &route.uid).is_some();
+    let routes = plan
+        .present_routes
+        .iter()
+        .filter(there)
+        .map(routes::recorded)
+        .collect();
+    let mut record = model::reroute(case.model, routes, None, case.now);
+    record.rolled_back_at = Some(now(case));
+    let why: String = format!("{reason}: {words}").chars().take(256).collect();
+    for route in &plan.planned_routes {
+        hold(&mut record, case, route, &why);
+    }
+    let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
+    let words = format!("{what} did not become ready, and {former} takes over again: {why}");
+    Ok(Standing::works(Reason::RolledBack, words.clone()).with(Step::Route(Box::new(record), words)))
+}
+
+/// The former routes are written; the end comes when they serve, or cannot.
+fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str) -> Standing {
+    let what = routes::names(&plan.planned_routes).unwrap_or_default();
+    let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
+    let message = format!(
+        "{}; {what} did not become ready ({reason}), and {former} serves again; {what} is on hold",
+        draft.story(case)
+    );
+    draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, message.clone());
+    let record = case.record();
+    let settled = record.routes.is_empty()
+        || is_true(&record.conditions, ConditionType::Ready).is_some()
+        || is_true(&record.conditions, ConditionType::Stalled).is_some();
+    // The routes are the former ones for good. Pods that do not become ready must not keep the claim.
+    let returned_at = record.rolled_back_at.as_ref().map_or(case.now, |time| time.0);
+    let end = case.deadline(&Time(returned_at));
+    if settled {
+        Standing::fails(Reason::RolledBack, message)
+    } else if end <= case.now {
+        let message = format!(
+            "{}; {what} did not become ready ({reason}); the routes are those of {former} again, and its Pods are not ready yet; {what} is on hold",
+            draft.story(case)
+        );
+        Standing::fails(Reason::RolledBack, message)
+    } else {
+        Standing::works(Reason::RolledBack, format!("{former} takes over again")).again(Some(end))
+    }
+}
+
+/// Watches what was put to work for a while. A verdict on its traffic ends it early.
+fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Time) -> Standing {
+    let seconds = case.world.policy.verification_seconds.max(0);
+    let Some(execution) = &mut draft.status.execution else {
+        return lost(case);
+    };
+    let until = execution.verify_until.get_or_insert_with(|| {
+        let until = routed_at.0.checked_add(seconds.seconds());
+        Time(until.unwrap_or(Timestamp::MAX))
+    });
+    let until = until.0;
+    let what = routes::names(&plan.planned_routes).unwrap_or_default();
+    let left = match routes::names(&plan.present_routes) {
+        Some(names) => format!(" in place of {names}"),
+        None => String::new(),
+    };
+    let story = format!("{}; {what} serves since {}{left}", draft.story(case), routed_at.0);
+    let kind = ConditionType::Verified;
+    match conclusive(case, plan, routed_at) {
+        Some((report, DriftVerdict::Drift)) => {
+            let words = format!("traffic since shows drift ({})", name_of(report));
+            draft.verified = Verdict::fails(kind, Reason::DriftAfterChange, words.clone());
+            Standing::succeeds(Reason::DriftAfterChange, format!("{story}; {words}"))
+        }
+        Some((report, _)) => {
+            let words = format!("traffic since shows no drift ({})", name_of(report));
+            draft.verified = Verdict::holds(kind, Reason::Verified, words.clone());
+            Standing::succeeds(Reason::Verified, format!("{story}; {words}"))
+        }
+        None if until <= case.now => {
+            let words = format!("there was too little traffic until {until} for a verdict");
+            draft.verified = Verdict::unknown(kind, Reason::InsufficientData, words.clone());
+            Standing::succeeds(Reason::Executed, format!("{story}; {words}"))
+        }
+        None => {
+            let words = format!("watched until {until}");
+            draft.verified = Verdict::unknown(kind, Reason::Verifying, words.clone());
+            Standing::works(Reason::Verifying, format!("{story}; {words}")).again(Some(until))
+        }
+    }
+}
+
+/// The first verdict on traffic that came after the change.
+fn conclusive<'a>(
+    case: &Case<'a>,
+    plan: &ActionPlan,
+    routed_at: &Time,
+) -> Option<(&'a DriftReport, DriftVerdict)> {
+    let of_planned = |report: &DriftReport| {
+        let uid = report
+            .status
+            .as_ref()
+            .and_then(|status| status.version_uid.as_ref());
+        plan.planned_routes
+            .iter()
+            .any(|route| route.version == report.spec.version && uid.is_none_or(|uid| *uid == route.uid))
+    };
+    let verdict = |report: &'a DriftReport| {
+        let verdict = report.status.as_ref()?.verdict?;
+        let counts = report.spec.end_time.0 > routed_at.0
+            && of_planned(report)
+            && verdict != DriftVerdict::InsufficientData;
+        counts.then_some((report, verdict))
+    };
+    case.world
+        .reports
+        .iter()
+        .filter_map(verdict)
+        .min_by_key(|(report, _)| (report.spec.end_time.0, uid_of(*report).to_owned()))
+}
+
+fn hold(record: &mut ModelStatus, case: &Case<'_>, route: &PlannedRoute, reason: &str) {
+    record.holds.retain(|hold| hold.uid != route.uid);
+    record.holds.push(Hold {
+        uid: route.uid.clone(),
+        version: route.version.clone(),
+        digest: route.digest,
+        since: now(case),
+        action: ActionReference {
+            name: name_of(case.action).to_owned(),
+            uid: case.uid().to_owned(),
+        },
+        reason: reason.chars().take(256).collect(),
+    });
+    let surplus = record.holds.len().saturating_sub(HOLDS);
+    record.holds.drain(..surplus);
+}
+
+pub(in crate::action) fn is_true(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions::find(conditions, kind).filter(|condition| conditions::status(condition) == Status::True)
+}

@@ -1,0 +1,62 @@
+//! Texts of users within a plan.
+
+use modelward_wire::Decimal;
+
+use crate::action::plan::words::{NAME, SUMMARY};
+
+pub(in crate::action) fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| short(name)).collect();
+    names.join(", ")
+}
+
+pub(in crate::action) fn short(name: &str) -> String {
+    if name.chars().count() <= NAME {
+        return plain(name);
+    }
+    plain(&name.chars().take(NAME - 1).chain(['…']).collect::<String>())
+}
+
+/// Letters by their class that show as nothing: fillers of Hangul.
+const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+
+/// Text that others wrote, with what does not show, or shows otherwise than it is written, escaped: control characters, marks
+/// of direction, spaces that are none.
+pub fn plain(text: &str) -> String {
+    text.chars().fold(String::new(), |mut plain, letter| {
+        let is_blank = BLANK_LETTERS.contains(&letter);
+        if letter.is_ascii_graphic()
+            || letter == ' '
+            || letter == '…'
+            || (letter.is_alphanumeric() && !is_blank)
+        {
+            plain.push(letter);
+        } else {
+            plain.extend(letter.escape_unicode());
+        }
+        plain
+    })
+}
+
+/// In quotes, unless it is a plain name that cannot be read as more of the sentence.
+pub(in crate::action) fn quoted(name: &str) -> String {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || "._-~%:[]…".contains(letter);
+    if name.chars().all(is_name) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    }
+}
+
+/// The file that an address names.
+pub(in crate::action) fn file(address: &str) -> &str {
+    let path = address.split(['?', '#']).next().unwrap_or(address);
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+pub(in crate::action) fn text(decimal: &Decimal) -> &str {
+    decimal.as_str()
+}
+
+pub(in crate::action) fn cut(text: &str) -> String {
+    text.chars().take(SUMMARY).collect()
+}

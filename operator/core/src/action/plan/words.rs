@@ -1,0 +1,197 @@
+//! A plan in words, for the people who approve it.
+
+use jiff::Timestamp;
+use modelward_crds::{
+    Champion, Gate, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus, TrainingSource,
+};
+use modelward_wire::Digest;
+
+use crate::action::plan::{
+    datasets,
+    proposal::{Proposal, ProposedTraining},
+    text::{cut, file, listed, quoted, short, text},
+};
+
+/// Letters of a summary that are kept: more than the longest one has.
+pub(in crate::action) const SUMMARY: usize = 16_384;
+
+/// Letters of a name that a summary shows. The plan has it whole.
+pub(in crate::action) const NAME: usize = 128;
+
+/// What would be done, and what it takes: how much can go wrong, how many people, who may not, until when.
+pub(in crate::action) fn summary(
+    proposal: &Proposal,
+    action: &RemediationAction,
+    not_after: Timestamp,
+) -> String {
+    let people = match (proposal.approvals, &action.spec.parent_ref) {
+        (0, Some(parent)) => format!("covered by {}", parent.name),
+        (0, None) => "no approval needed".to_owned(),
+        (1, _) => "1 approval".to_owned(),
+        (several, _) => format!("{several} approvals"),
+    };
+    let excluded = if proposal.approvals == 0 || proposal.excluded.is_empty() {
+        String::new()
+    } else {
+        format!(", not by {}", listed(&proposal.excluded))
+    };
+    cut(&format!(
+        "{}; risk {}, {people}{excluded}, until {not_after}",
+        proposal.summary, proposal.risk,
+    ))
+}
+
+/// What a version was trained on, and what its training had to keep.
+pub(in crate::action) fn trained_words(
+    version: &ModelVersion,
+    model: &Model,
+    versions: &[ModelVersion],
+) -> String {
+    let Some(training) = &version.spec.source.training else {
+        return "; its spec names the bundle: no data was read, and no gates were asked for".to_owned();
+    };
+    let status = version.status.clone().unwrap_or_default();
+    let files = file_words(&datasets(training), &status.sources);
+    let data = match (&training.snapshot, &status.snapshot) {
+        // A retraining names the snapshot that its approval showed.
+        (Some(named), _) if version.spec.provenance.is_none() => {
+            format!(
+                "snapshot {}, which its spec names in place of reading {files}",
+                named.short()
+            )
+        }
+        (_, Some(read)) => format!("{} ({}): {files}", row_words(read.rows), read.digest.short()),
+        _ => files,
+    };
+    let mut bounds: Vec<String> = training.gates.iter().map(bound_words).collect();
+    if let Some(champion) = &training.not_worse_than {
+        let bound = champion_words(training, champion);
+        let known = is_bundle_of(&champion.bundle, &champion.version, model, versions);
+        let doubt = format!(", a bundle that is not known as one of {}", champion.version);
+        bounds.push(if known { bound } else { bound + &doubt });
+    }
+    let bounds = if bounds.is_empty() {
+        "without gates".to_owned()
+    } else {
+        bounds.join(" and ")
+    };
+    format!("; trained on {data}; {bounds}")
+}
+
+/// Whether this bundle is that of a version of this name, which is there or served before.
+fn is_bundle_of(bundle: &Digest, name: &str, model: &Model, versions: &[ModelVersion]) -> bool {
+    let has_it = |version: &ModelVersion| {
+        let status = version.status.as_ref();
+        version.metadata.name.as_deref() == Some(name)
+            && status
+                .and_then(|status| status.bundle.as_ref())
+                .is_some_and(|own| own.digest == *bundle)
+    };
+    let history = model.status.iter().flat_map(|status| &status.history);
+    versions.iter().any(has_it)
+        || history
+            .into_iter()
+            .any(|record| record.version == name && record.digest == *bundle)
+}
+
+/// How many Pods would serve a version.
+pub(in crate::action) fn serving_words(version: &ModelVersion) -> String {
+    let replicas = &version.spec.serving.replicas;
+    if replicas.max == 1 {
+        "1 Pod".to_owned()
+    } else if replicas.min == replicas.max {
+        format!("{} Pods", replicas.min)
+    } else {
+        format!("{} to {} Pods", replicas.min, replicas.max)
+    }
+}
+
+/// The whole names and hashes are in the plan or the version; a sentence needs the file, where it comes from and its rows.
+fn file_words(datasets: &[PlannedDataset], sources: &[SourceStatus]) -> String {
+    let files: Vec<String> = datasets
+        .iter()
+        .enumerate()
+        .map(|(index, dataset)| {
+            let read = sources.get(index);
+            let rows = read.map_or_else(String::new, |read| format!(", {} rows", read.rows));
+            let from = dataset.host.as_ref().map_or_else(
+                || short(&dataset.location),
+                |host| {
+                    format!(
+                        "host {}, {}",
+                        quoted(&short(host)),
+                        quoted(&short(file(&dataset.location)))
+                    )
+                },
+            );
+            format!("{from}{rows}")
+        })
+        .collect();
+    files.join(" + ")
+}
+
+fn row_words(rows: Option<i64>) -> String {
+    rows.map_or_else(|| "rows".to_owned(), |rows| format!("{rows} rows"))
+}
+
+fn champion_words(source: &TrainingSource, champion: &Champion) -> String {
+    format!(
+        "{} is at most {} worse than that of {} (bundle {})",
+        source.select_by.as_str(),
+        champion.margin,
+        champion.version,
+        champion.bundle.short()
+    )
+}
+
+pub(in crate::action) fn retraining_words(
+    target: &ModelVersion,
+    source: &TrainingSource,
+    training: &ProposedTraining,
+) -> String {
+    let mut bounds: Vec<String> = training.gates.iter().map(bound_words).collect();
+    if let Some(champion) = &training.not_worse_than {
+        bounds.push(champion_words(source, champion));
+    }
+    let bounds = if bounds.is_empty() {
+        "whatever its metrics are".to_owned()
+    } else {
+        format!("if {}", bounds.join(" and "))
+    };
+    let then = if training.serve_when_gates_pass {
+        format!("serve it {bounds}")
+    } else {
+        format!("propose to serve it {bounds}")
+    };
+    let reference = match &training.reference {
+        Some(reference) => match (&reference.start_time, &reference.end_time) {
+            (Some(start), Some(end)) => format!(
+                "the window from {} to {}{} becomes the reference",
+                start.0,
+                end.0,
+                reference
+                    .rows
+                    .map_or_else(String::new, |rows| format!(" ({rows} rows)")),
+            ),
+            _ => "the accepted window becomes the reference".to_owned(),
+        },
+        None => "its training data becomes the reference".to_owned(),
+    };
+    format!(
+        "retrain {} as {} is trained, on {} ({}): {}; {then}; {reference}",
+        target.spec.model,
+        training.target.name,
+        row_words(training.snapshot.rows),
+        training.snapshot.digest.short(),
+        file_words(&training.datasets, &training.sources),
+    )
+}
+
+fn bound_words(gate: &Gate) -> String {
+    let metric = gate.metric.as_str();
+    match (&gate.at_least, &gate.at_most) {
+        (Some(bound), _) => format!("{metric} is at least {}", text(bound)),
+        (_, Some(bound)) => format!("{metric} is at most {}", text(bound)),
+        _ => metric.to_owned(),
+    }
+}

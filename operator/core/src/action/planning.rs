@@ -1,0 +1,82 @@
+//! The plan of an action: made once, and anew where an input changed.
+
+use std::collections::BTreeSet;
+
+use modelward_crds::ConditionType;
+
+use crate::{
+    action::{
+        case::Case,
+        draft::{Draft, Standing, Step},
+        kinds,
+        plan::{
+            self,
+            content::{self, Content, Input},
+            proposal::Proposal,
+        },
+    },
+    conditions::Verdict,
+    reason::Reason,
+};
+
+/// Makes a plan, or a new one where the present one does not say any more what would be done.
+pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(), Standing> {
+    let risks = kinds::risks(&case.world.policy);
+    let changes = match &draft.status.plan {
+        None => None,
+        Some(plan) => {
+            let (sequence, not_after) = (plan.plan_sequence, plan.not_after.0);
+            let world = case.world;
+            let present = plan::plan(
+                case.action,
+                case.model,
+                proposal.clone(),
+                world,
+                &risks,
+                sequence,
+                not_after,
+            );
+            let contents = Content::of(plan).zip(Content::of(&present));
+            let mut changes = contents.map_or_else(
+                || BTreeSet::from(Input::ALL),
+                |(former, present)| former.differences(&present),
+            );
+            if world.gate.ids.is_none() {
+                // Nothing runs without them, and once they are back they are different ones.
+                changes.remove(&Input::Admission);
+            }
+            if !content::is_whole(plan) {
+                changes.insert(Input::Text);
+            }
+            if changes.is_empty() {
+                return Ok(());
+            }
+            Some(changes)
+        }
+    };
+    let Some(number) = case.world.number else {
+        let mut record = case.record();
+        record.plan_sequence = Some(record.plan_sequence.unwrap_or(0) + 1);
+        let standing = Standing::works(Reason::Planning, "the plan is being made");
+        return Err(standing.with(Step::TakeNumber(Box::new(record))));
+    };
+    let not_after = plan::not_after(case.world, case.now);
+    draft.status.plan = Some(plan::plan(
+        case.action,
+        case.model,
+        proposal,
+        case.world,
+        &risks,
+        number,
+        not_after,
+    ));
+    if let Some(changes) = changes {
+        let changes: Vec<_> = changes.into_iter().map(Input::as_str).collect();
+        let message = format!(
+            "{} changed, so this is a new plan: approvals of the former one are void",
+            changes.join(" and ")
+        );
+        draft.approved = Verdict::fails(ConditionType::Approved, Reason::PlanChanged, message);
+    }
+    Ok(())
+}
