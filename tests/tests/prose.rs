@@ -83,12 +83,12 @@ const ALLOWED: &[Allowed] = &[
         why: "of two conditions with the same words one Event is enough; nothing else follows",
     },
     Allowed {
-        file: "operator/core/src/action/carry_out.rs",
+        file: "operator/core/src/action/kinds/retrain.rs",
         function: "as_its_promotion",
         why: "a part of the text that another condition has is left out of a text",
     },
     Allowed {
-        file: "operator/core/src/action/prepare.rs",
+        file: "operator/core/src/action/approval.rs",
         function: "enforced",
         why: "decides only whether a text is written anew",
     },
