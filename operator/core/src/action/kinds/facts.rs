@@ -6,6 +6,7 @@ use crate::policy::Policy;
 
 /// A kind of action, to others. It has no defaults: a new kind does not compile until it answers each question.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one question")]
 pub struct Facts {
     /// The kind.
     pub action: ActionType,

@@ -2,13 +2,6 @@
 //!
 //! A dependency decides what a crate can do. The crates that decide and score can do no IO because nothing that does
 //! IO is below them; the programs that read data cannot reach the API server because no client of it is linked.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what a test needs and cannot have ends it"
-)]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},

@@ -12,40 +12,17 @@
 //! Exceptions are listed with a reason each, by file and function. One that finds nothing fails the test too.
 //!
 //! It cannot see prose that is passed on under another name.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what a test needs and cannot have ends it"
-)]
-
-use std::{
-    collections::BTreeSet,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fmt};
 
 use syn::{
-    Arm, Attribute, Expr, ExprBinary, ExprLet, ExprLit, ExprMatch, ExprMethodCall, ImplItemFn, ItemFn,
-    ItemMod, Lit, Macro, Meta, Pat, Token, TraitItemFn,
+    Arm, Expr, ExprBinary, ExprLet, ExprLit, ExprMatch, ExprMethodCall, ImplItemFn, ItemFn, ItemMod, Lit,
+    Macro, Pat, Token, TraitItemFn,
     parse::Parser as _,
     punctuated::Punctuated,
     visit::{self, Visit},
 };
 
-/// The sources of the programs.
-const SOURCES: [&str; 9] = [
-    "crds/src",
-    "crds/wire/src",
-    "inference/src",
-    "inference/model/src",
-    "inference/profile/src",
-    "operator/src",
-    "operator/core/src",
-    "operator/controllers/src",
-    "operator/ledger/src",
-];
-const TRAINER: &str = "trainer/src";
+use crate::sources::{PACKAGES, is_for_tests, sources};
 
 /// Methods that look for a text in a text, or compare two.
 const SEARCHES: [&str; 14] = [
@@ -274,7 +251,7 @@ impl<'ast> Visit<'ast> for Reader {
     fn visit_item_fn(&mut self, function: &'ast ItemFn) {
         if !is_for_tests(&function.attrs) {
             self.within(&function.sig.ident, |reader| {
-                visit::visit_item_fn(reader, function)
+                visit::visit_item_fn(reader, function);
             });
         }
     }
@@ -352,14 +329,6 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-fn is_for_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg") => list.tokens.to_string().contains("test"),
-        Meta::Path(path) => path.is_ident("test"),
-        _ => false,
-    })
-}
-
 /// `True`, `DeadlineExceeded`: letters and digits with a capital first and a small letter somewhere.
 fn is_api_word(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_uppercase())
@@ -378,38 +347,14 @@ fn read(file: &str, text: &str) -> Vec<Finding> {
     reader.found
 }
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// The sources below a directory, without those of tests.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if name != "tests" {
-                found.extend(sources(&path));
-            }
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn no_program_decides_by_a_text_for_people() {
-    let root = workspace();
     let mut used = BTreeSet::new();
     let mut kubernetes = BTreeSet::new();
     let mut wrong = Vec::new();
-    for directory in SOURCES.into_iter().chain([TRAINER]) {
-        for path in sources(&root.join(directory)) {
-            let file = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-            for finding in read(&file, &std::fs::read_to_string(&path).unwrap()) {
+    for package in PACKAGES {
+        for (file, text) in sources(package) {
+            for finding in read(&file, &text) {
                 if finding.rule == Rule::ApiWord && KUBERNETES.contains(&finding.file.as_str()) {
                     kubernetes.insert(finding.file);
                     continue;

@@ -1,0 +1,12 @@
+//! What holds for the sources as a whole.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test needs and cannot have ends it"
+)]
+
+mod arrows;
+mod circles;
+mod prose;
+mod sources;
