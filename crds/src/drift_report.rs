@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, Digest, DriftAspect, DriftVerdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::remediation_action::PlannedReference;
+use crate::reference::PlannedReference;
 
 /// Which traffic to judge.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -23,6 +23,7 @@ mod drift_report;
 mod model;
 mod model_version;
 mod network;
+mod reference;
 mod remediation_action;
 mod schema;
 
@@ -45,11 +46,13 @@ pub use model_version::{
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};
+pub use reference::{
+    ActionReference, EvidenceKind, EvidenceReference, PlannedReference, ReferenceKind, VersionReference,
+};
 pub use remediation_action::{
-    ActionPlan, ActionReference, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, EvidenceKind,
-    EvidenceReference, Execution, ObstacleReason, PlannedDataset, PlannedDifference, PlannedReference,
-    PlannedRoute, PlannedTraining, PlannedVersion, ReferenceKind, RemediationAction, RemediationActionSpec,
-    RemediationActionStatus, Risk, StepObstacle, VersionReference,
+    ActionPlan, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, Execution, ObstacleReason,
+    PlannedDataset, PlannedDifference, PlannedRoute, PlannedTraining, PlannedVersion, RemediationAction,
+    RemediationActionSpec, RemediationActionStatus, Risk, StepObstacle,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::remediation_action::{ActionReference, ActionType};
+use crate::{reference::ActionReference, remediation_action::ActionType};
 
 /// What people may set on a model's record.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]

@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, Digest, Role, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::remediation_action::{ActionReference, VersionReference};
+use crate::reference::{ActionReference, VersionReference};
 
 /// What a wrong tolerance is answered with.
 const DECIMAL_FRACTION: &str =

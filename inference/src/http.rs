@@ -242,7 +242,7 @@ async fn work(
         drop(received);
         match outcome {
             Ok(answer) => answered(answer, place),
-            Err(problem) => problem.held(place),
+            Err(problem) => problem.held(|body| place.hold(body)),
         }
     };
     if !heavy {

@@ -5,8 +5,6 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::memory::Place;
-
 /// No answer lists more single errors than this; `errorsTotal` counts them all.
 pub const MAX_DETAILS: usize = 100;
 
@@ -98,10 +96,10 @@ impl Problem {
 }
 
 impl Problem {
-    /// The answer, which holds this place until it is written.
-    pub fn held(self, place: Place) -> Response {
+    /// The answer, whose body is what `hold` makes of the bytes.
+    pub fn held(self, hold: impl FnOnce(Vec<u8>) -> Bytes) -> Response {
         match serde_json::to_vec(&self) {
-            Ok(body) => self.with_headers(json_bytes(self.status, place.hold(body))),
+            Ok(body) => self.with_headers(json_bytes(self.status, hold(body))),
             Err(error) => unwritable(&error),
         }
     }

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dataset::Dataset,
     near::did_you_mean,
+    number::number,
     table::{Quote, Table},
     violation::{cut, violation},
 };
@@ -143,15 +144,6 @@ pub fn check(
         dataset: Dataset { schema, rows, labels },
         columns,
     })
-}
-
-/// The finite number in a cell: digits with sign, point and exponent, and nothing else (no `inf`, no `NaN`).
-pub fn number(text: &str) -> Option<f64> {
-    let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
-    if !text.bytes().all(plain) {
-        return None;
-    }
-    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// Where a cell is: the dataset's index, and the number of the row in it.
@@ -1051,17 +1043,6 @@ mod tests {
     fn categories_are_ordered_as_numbers_where_they_are_numbers() {
         let words = BTreeSet::from(["10", "9", "-1", "b", "a"]);
         assert_eq!(ordered(words), ["-1", "9", "10", "a", "b"]);
-    }
-
-    #[test]
-    fn numbers_are_plain_and_finite() {
-        assert_eq!(number("-1.5e2"), Some(-150.0));
-        assert_eq!(number("+7"), Some(7.0));
-        for text in [
-            "", "NaN", "inf", "infinity", "1e999", "0x10", "1_000", "1,5", "e", "٣",
-        ] {
-            assert_eq!(number(text), None, "{text}");
-        }
     }
 
     proptest! {

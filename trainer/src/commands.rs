@@ -17,11 +17,11 @@ use serde_json::Value as Json;
 
 use crate::{
     bundle::{self, Extras},
-    check,
     compare::Opponent,
     freeze::{Frozen, freeze, invalid, target_info},
     ledger::{self, Ledger, LedgerError},
     near::did_you_mean,
+    number,
     reach::Reach,
     reference::Window,
     report::{self, Meter},
@@ -763,7 +763,7 @@ fn cell<'a>(kind: &FeatureKind, text: &'a str, format: &CsvFormat) -> Cell<'a> {
         return Cell::Missing;
     }
     match kind {
-        FeatureKind::Numeric { .. } => check::number(text).map_or(Cell::Text(text), Cell::Number),
+        FeatureKind::Numeric { .. } => number::number(text).map_or(Cell::Text(text), Cell::Number),
         FeatureKind::Categorical { .. } => Cell::Text(text),
     }
 }

@@ -413,7 +413,7 @@ fn cell<'a>(value: Value, kind: &'a FeatureKind, wanted: &FeatureKind) -> Cell<'
         (Value::Number(number), _) => Cell::Number(shortest(number)),
         (Value::Category(index), FeatureKind::Categorical { categories }) => {
             let word = categories.get(index as usize).map_or("", String::as_str);
-            match (crate::check::number(word), wanted) {
+            match (crate::number::number(word), wanted) {
                 (Some(number), FeatureKind::Numeric { .. }) => Cell::Number(number),
                 _ => Cell::Text(word),
             }

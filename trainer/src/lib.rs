@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod logistic;
 pub mod metrics;
 pub mod near;
+pub mod number;
 pub mod prepare;
 pub mod reach;
 pub mod reference;

@@ -169,7 +169,7 @@ fn is_header(columns: &[String], rows: &[TableRow], missing: &[String]) -> bool 
         return true;
     }
     let is_missing = |cell: &str| cell.is_empty() || missing.iter().any(|text| text.trim() == cell);
-    let is_number = |cell: &str| crate::check::number(cell).is_some();
+    let is_number = |cell: &str| crate::number::number(cell).is_some();
     let is_numeric = |at: usize| {
         let mut cells = others
             .iter()

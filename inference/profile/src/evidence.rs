@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bins::Bins,
     counts::{Counts, FeatureCount},
-    judge::JudgeError,
+    error::JudgeError,
     number::Exact,
     stats::special::gamma_quantile,
 };

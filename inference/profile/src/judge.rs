@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bins::Bins,
-    counts::{Counts, CountsError, FeatureCount},
+    counts::{Counts, FeatureCount},
+    error::JudgeError,
     evidence::FeatureEvidence,
     number::Exact,
     stats::{
@@ -133,34 +134,6 @@ pub struct Sides {
     pub reference: u64,
     /// Of the window.
     pub window: u64,
-}
-
-/// Why nothing can be judged.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum JudgeError {
-    /// The reference cannot be used.
-    #[error("the reference does not fit the bins")]
-    Reference(#[source] CountsError),
-    /// The window cannot be used.
-    #[error("the window does not fit the bins")]
-    Window(#[source] CountsError),
-    /// A number of the rule is out of its range.
-    #[error("the rule's {field} is {value:?}, it must be above 0 and {}", if *.at_most_one { "at most 1" } else { "below 1" })]
-    Rule {
-        /// Its name.
-        field: String,
-        /// Its value.
-        value: Exact<f64>,
-        /// Whether 1 itself is allowed.
-        at_most_one: bool,
-    },
-    /// Windows are not in the order of time, or one is there twice.
-    #[error("the windows are not in the order of time, each once and before the end")]
-    Order,
-    /// The rule sets a tolerance for a feature that is not there.
-    #[error("the rule sets a tolerance for {0:?}, which is not a feature of the model")]
-    UnknownFeature(String),
 }
 
 /// Judges a window by its counts and the reference's, both made in `bins`.

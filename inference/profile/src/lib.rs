@@ -42,7 +42,8 @@
 pub mod atomic;
 pub mod bins;
 pub mod counts;
-pub mod evidence;
+pub mod error;
+mod evidence;
 pub mod judge;
 pub mod number;
 pub mod reference;
@@ -52,8 +53,9 @@ pub mod totals;
 pub use atomic::{AtomicCounts, Counted};
 pub use bins::{Bins, BinsError, FeatureBins, Fingerprint, Observed, ScoreBins};
 pub use counts::{Counts, CountsError, RowError};
+pub use error::JudgeError;
 pub use evidence::{FeatureEvidence, WindowCounts, evidence};
-pub use judge::{Comparison, Effect, FeatureJudgement, JudgeError, Judgement, Rule, Sides, judge};
+pub use judge::{Comparison, Effect, FeatureJudgement, Judgement, Rule, Sides, judge};
 pub use number::{Exact, FixedSum};
 pub use reference::{Reference, ReferenceError};
 pub use totals::{

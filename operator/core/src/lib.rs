@@ -21,6 +21,7 @@ pub mod pods;
 pub mod policy;
 pub mod queue;
 pub mod reason;
+pub mod record;
 pub mod results;
 pub mod routes;
 pub mod upgrade;

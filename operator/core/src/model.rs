@@ -18,8 +18,8 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    ActionType, ChildReference, ConditionType, Hold, Model, ModelStatus, ModelVersion, Proposal,
-    RemediationAction, Role, RolloutStatus, RouteStatus, RoutedVersion, ServedRecord, ServingSpec,
+    ActionType, ChildReference, ConditionType, Model, ModelStatus, ModelVersion, Proposal, RemediationAction,
+    Role, RolloutStatus, RouteStatus, RoutedVersion, ServedRecord, ServingSpec,
 };
 use modelward_wire::{Decimal, Digest};
 
@@ -27,11 +27,15 @@ use crate::{
     action::kinds::facts,
     children::in_words,
     conditions::{self, Status, Verdict},
-    drift::remember,
     names::{promotion_name, rollback_name},
     objects::has_ended,
     order::Place,
     reason::{Reason, StuckReason, WorkingReason},
+    record::{
+        holds::hold,
+        proposals::remember,
+        rollout::{already_answers, is_record_of, stuck_reason},
+    },
     routes::{RoutesFile, routes_file},
     upgrade::Turn,
     version::{ServingSeen, Settling},
@@ -260,19 +264,6 @@ pub struct Proposed {
     pub uid: String,
     /// Why, in words.
     pub message: String,
-}
-
-/// How the rollout of certain routes stands, as the record tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RolloutSeen {
-    /// Every Pod answers with them and nothing is left to do.
-    Answers,
-    /// Pods are being started; in words.
-    Underway(String),
-    /// It cannot come to an end by itself; reason and message.
-    Stuck(StuckReason, String),
-    /// The record names other routes by now.
-    OtherRoutes,
 }
 
 /// Decides what a model serves. Pure: the same arguments give the same decision.
@@ -532,73 +523,6 @@ fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVersion]) -> Op
     is_newer.then_some(newest.metadata.name.as_deref()?)
 }
 
-/// The hold that keeps a version of this uid or of this bundle from being promoted.
-pub fn hold<'a>(model: &'a Model, uid: &str, digest: Option<&Digest>) -> Option<&'a Hold> {
-    let lifted = |hold: &Hold| model.spec.lift_holds.contains(&hold.uid);
-    let same = |hold: &&Hold| hold.uid == uid || Some(&hold.digest) == digest;
-    let mut holds = model.status.iter().flat_map(|status| &status.holds);
-    holds.find(|hold| same(hold) && !lifted(hold))
-}
-
-/// The record with other routes. What it says of the rollout is said anew: what was true of the former routes is not taken
-/// for the truth about these. `newest` is the newest version among them; one that was routed before stays the newest.
-#[must_use]
-pub fn reroute(
-    model: &Model,
-    routes: Vec<RouteStatus>,
-    newest: Option<RoutedVersion>,
-    now: Timestamp,
-) -> ModelStatus {
-    let mut status = model.status.clone().unwrap_or_default();
-    status.routes = routes;
-    status.newest_routed = [status.newest_routed.take(), newest]
-        .into_iter()
-        .flatten()
-        .max_by_key(Place::of);
-    let generation = model.metadata.generation;
-    let rollout = Rollout::Underway("the Deployment is being changed".to_owned());
-    let mut verdicts = verdicts(&status, &rollout, &World::default(), None);
-    verdicts.retain(|verdict| verdict.kind != ConditionType::Available);
-    let kept = |kinds: &[ConditionType]| -> Vec<_> {
-        kinds
-            .iter()
-            .filter_map(|kind| conditions::find(&status.conditions, *kind).cloned())
-            .collect()
-    };
-    let (available, notices) = (
-        kept(&[ConditionType::Available]),
-        kept(&[
-            ConditionType::Altered,
-            ConditionType::Contested,
-            ConditionType::UpgradeHeld,
-            ConditionType::ProposalRefused,
-        ]),
-    );
-    let others = conditions::merge(&status.conditions, &verdicts, generation, now);
-    status.conditions = available.into_iter().chain(others).chain(notices).collect();
-    status
-}
-
-/// How the rollout of these routes stands, as the record tells it.
-pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
-    let Some(status) = model.status.as_ref().filter(|status| status.routes == routes) else {
-        return RolloutSeen::OtherRoutes;
-    };
-    let ready = conditions::find(&status.conditions, ConditionType::Ready);
-    let (reason, message) = ready
-        .map(|ready| (conditions::reason(ready), ready.message.clone()))
-        .unwrap_or_default();
-    if conditions::is_true(&status.conditions, ConditionType::Stalled) {
-        RolloutSeen::Stuck(stuck_reason(reason), message)
-    } else if already_answers(status) && ready.is_some_and(|ready| conditions::status(ready) != Status::False)
-    {
-        // Unknown: every Pod is ready by its own probes, and the operator's network does not reach the Service.
-        RolloutSeen::Answers
-    } else {
-        RolloutSeen::Underway(message)
-    }
-}
-
 // === which version ===
 
 /// Whether the record knows nothing that served.
@@ -729,7 +653,7 @@ fn propose(model: &Model, status: &mut ModelStatus, world: &World, now: Timestam
                 cause: uid.clone(),
                 at: Time(conditions::whole_seconds(now)),
             };
-            status.proposals = remember(&status.proposals, proposal, now);
+            status.proposals = remember(&status.proposals, proposal, now, |action| facts(action).budgeted);
         }
         return None;
     }
@@ -1100,32 +1024,6 @@ fn notices(made: Option<&Made>) -> Vec<Verdict> {
     };
     notices.extend(held.map(|(reason, words)| Verdict::holds(ConditionType::UpgradeHeld, reason, words)));
     notices
-}
-
-/// Whether what is routed is what answered last.
-fn already_answers(status: &ModelStatus) -> bool {
-    let record = status.history.first().filter(|_| status.serving.is_some());
-    let same = |record: &ServedRecord| {
-        status
-            .routes
-            .first()
-            .is_some_and(|route| is_record_of(record, route))
-    };
-    record.is_some_and(same)
-}
-
-/// Whether what the record says served is what this route serves. Records from before thresholds were kept match any.
-fn is_record_of(record: &ServedRecord, route: &RouteStatus) -> bool {
-    let threshold = record.threshold.as_ref();
-    record.uid == route.uid
-        && record.digest == route.digest
-        && threshold.is_none_or(|threshold| *threshold == route.threshold)
-}
-
-fn stuck_reason(reason: Option<Reason>) -> StuckReason {
-    reason
-        .and_then(StuckReason::part_of)
-        .unwrap_or(StuckReason::RolloutStuck)
 }
 
 fn working_reason(reason: Option<Reason>) -> WorkingReason {

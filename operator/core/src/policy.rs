@@ -76,6 +76,11 @@ impl Policy {
         self.risks.get(&action).copied().unwrap_or(default)
     }
 
+    /// So many models that drift at once are a storm.
+    pub fn storm_models(&self) -> usize {
+        usize::try_from(self.storm_models).unwrap_or(0).max(1)
+    }
+
     /// How many different people have to approve an action of this risk.
     pub fn approvals(&self, risk: Risk) -> i32 {
         match risk {

@@ -6,8 +6,9 @@ mod extract;
 mod feedback;
 mod records;
 mod reports;
+mod state;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -20,35 +21,14 @@ use axum::{
 use serde_json::json;
 use tokio::time::Instant;
 
+pub(crate) use self::state::App;
+use self::state::Shared;
 use crate::{
-    auth::Authenticator,
     body::drain_refused,
-    budget::Budget,
-    database::Database,
     error::ApiError,
-    health::{Health, State as HealthState},
-    index::Index,
-    metrics::{CONTENT_TYPE, Metrics, RequestLabels, RouteLabels},
-    quota::Quota,
-    store::Store,
+    health::State as HealthState,
+    metrics::{CONTENT_TYPE, RequestLabels, RouteLabels},
 };
-
-/// What every handler has.
-pub(crate) struct App {
-    pub(crate) store: Arc<Store>,
-    pub(crate) database: Arc<Database>,
-    pub(crate) index: Arc<Index>,
-    pub(crate) authenticator: Authenticator,
-    pub(crate) health: Arc<Health>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) budget: Budget,
-    pub(crate) quota: Quota,
-    pub(crate) max_blob_bytes: u64,
-    pub(crate) max_manifest_bytes: u64,
-    pub(crate) idle_timeout: Duration,
-}
-
-type Shared = State<Arc<App>>;
 
 /// All routes of the ledger.
 pub(crate) fn router(app: Arc<App>) -> Router {

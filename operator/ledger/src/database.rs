@@ -25,9 +25,9 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
+    amount::{Amount, Kept},
     error::{ApiError, chain},
     health::{Health, State},
-    quota::{Amount, Kept},
 };
 
 pub(crate) use counts::{Interval, Summed, SummedWindow, Tally, Total};

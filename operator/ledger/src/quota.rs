@@ -11,6 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    amount::{Amount, Kept},
     database::{Database, DatabaseError},
     error::ApiError,
 };
@@ -37,24 +38,6 @@ impl Default for Quotas {
             artifact_bytes: 20 * 1024 * 1024 * 1024,
         }
     }
-}
-
-/// What is bounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Kept {
-    /// Totals of counts.
-    Totals,
-    /// Labels.
-    Labels,
-    /// Artifacts.
-    Artifacts,
-}
-
-/// Rows and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) rows: u64,
-    pub(crate) bytes: u64,
 }
 
 struct Known {

@@ -11,9 +11,11 @@ use kube::{
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
+    action::kinds::facts,
     conditions,
     drift::{self, Decision, Proposed, Step, World},
     reason::Reason,
+    record::proposals,
 };
 use modelward_crds::{
     ConditionType, DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion,
@@ -189,7 +191,7 @@ async fn propose(
 /// Models that drift at present, as they count for the namespace.
 pub(crate) async fn drifting(ctx: &Context, namespace: &str) -> Result<usize, Error> {
     let models = ctx.drifting().await?;
-    Ok(models.counted_for(namespace, drift::storm_models(&ctx.config.policy)))
+    Ok(models.counted_for(namespace, ctx.config.policy.storm_models()))
 }
 
 /// Retrainings that were proposed within a day for the models of the namespace.
@@ -211,7 +213,12 @@ async fn remember(
         return Ok(());
     }
     let now = ctx.now();
-    status.proposals = drift::remember(&status.proposals, proposed.remembered(report, now), now);
+    status.proposals = proposals::remember(
+        &status.proposals,
+        proposed.remembered(report, now),
+        now,
+        |action| facts(action).budgeted,
+    );
     // With the resourceVersion that was decided from: of two reports that decide at the same time, one decides again.
     apply::status(ctx, model, model.status.as_ref(), &status).await?;
     Ok(())

@@ -31,7 +31,7 @@ use kube::{
     runtime::wait::await_condition,
 };
 use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
-use modelward_core::{children::IgnoreRule, model::reroute, policy::Policy};
+use modelward_core::{children::IgnoreRule, policy::Policy, record::rollout::reroute};
 use modelward_crds::{
     ConditionType, FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion,
     annotations, labels,

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use modelward_crds::{ActionType, ActiveAction, Model, ModelStatus, RemediationAction};
+use modelward_crds::{
+    ActionType, ActiveAction, Model, ModelStatus, RemediationAction, RemediationActionStatus,
+};
 
 use crate::{
-    action::{draft::Draft, world::World},
+    action::world::World,
     conditions,
     objects::{active, parent_uid, uid_of},
 };
@@ -38,8 +40,8 @@ impl<'a> Case<'a> {
     }
 
     /// Whether the model was claimed for this action, now or before.
-    pub(super) fn is_claimed(&self, draft: &Draft) -> bool {
-        draft.status.execution.is_some() || self.is_claimed_now()
+    pub(super) fn is_claimed(&self, status: &RemediationActionStatus) -> bool {
+        status.execution.is_some() || self.is_claimed_now()
     }
 
     /// Whether the claim is this action's at present.

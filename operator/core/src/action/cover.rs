@@ -10,6 +10,7 @@ use crate::{
         plan::{
             self,
             content::{self, Content, TrainingPart},
+            parts,
         },
         world::World,
     },
@@ -76,7 +77,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
         )));
     }
     // The approval was for the spec that the action gave it.
-    if !plan::is_as_created(candidate) {
+    if !parts::is_as_created(candidate) {
         return Err(gone(&format!(
             "spec of {} was changed since {name} created it, and the approval of {name} does not cover that",
             name_of(candidate)

@@ -8,7 +8,6 @@ use crate::{
         draft::{Draft, Standing},
     },
     conditions::Verdict,
-    drift,
     reason::Reason,
 };
 
@@ -35,7 +34,7 @@ pub(super) fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Stan
 
 /// Nothing is retrained because of drift while so many models drift that the data pipeline broke.
 pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Standing> {
-    let many = drift::storm_models(&case.world.policy);
+    let many = case.world.policy.storm_models();
     if case.world.drifting.is_none_or(|drifting| drifting < many) {
         return Ok(());
     }

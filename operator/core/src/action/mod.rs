@@ -89,7 +89,7 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
 
 fn stand(case: &Case<'_>, draft: &mut Draft) -> Standing {
     draft.read_decisions(case);
-    let standing = if case.is_claimed(draft) {
+    let standing = if case.is_claimed(&draft.status) {
         carry_out(case, draft)
     } else {
         prepare(case, draft)

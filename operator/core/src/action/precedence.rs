@@ -12,11 +12,12 @@ use crate::{
         plan::routes,
         world::InFlight,
     },
-    conditions, model,
+    conditions,
     objects::{active, has_ended, name_of, parent_uid, uid_of},
     order::Place,
     policy::Policy,
     reason::Reason,
+    record::holds,
 };
 
 /// What is in the way is looked at again after so many seconds where no event says that it is gone.
@@ -154,7 +155,7 @@ pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
     let planned = draft.status.plan.iter().flat_map(|plan| &plan.planned_routes);
     let held = planned
         .into_iter()
-        .find(|route| model::hold(case.model, &route.uid, Some(&route.digest)).is_some());
+        .find(|route| holds::hold(case.model, &route.uid, Some(&route.digest)).is_some());
     if let Some(held) = held {
         let name = name_of(case.model);
         let message = format!(

@@ -16,7 +16,7 @@ use super::{
     round::Taken,
     *,
 };
-use crate::model::RolloutSeen;
+use crate::record::rollout::RolloutSeen;
 use crate::{
     attempt::{DatasetSeen, JobSeen},
     conditions,
@@ -1321,7 +1321,7 @@ fn a_rollout_is_recognised_by_the_record() {
     let house = House::new([]);
     let routes = house.model.status.clone().unwrap().routes;
     assert_eq!(
-        crate::model::rollout_seen(&house.model, &routes),
+        crate::record::rollout::rollout_seen(&house.model, &routes),
         RolloutSeen::Answers
     );
 }

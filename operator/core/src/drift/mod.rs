@@ -14,8 +14,8 @@ mod verdict;
 use jiff::{Timestamp, tz::TimeZone};
 
 pub use propose::{
-    Decision, DriftingModels, MOST_RETRAINS, Proposed, World, has_enough_rows, propose, remember,
-    retrainings_within_a_day, storm_models,
+    Decision, DriftingModels, MOST_RETRAINS, Proposed, World, has_enough_rows, propose,
+    retrainings_within_a_day,
 };
 pub use schedule::{
     DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_report_on, is_scheduled, prunable, report_name, schedule,

@@ -24,17 +24,13 @@ use crate::{
     objects::is_waiting_for_a_plan,
     policy::Policy,
     reason::Reason,
+    record::proposals::{DAY, of_type, proposals, seconds_since},
 };
-
-/// Proposals that a model remembers: as many as its schema holds.
-const REMEMBERED: usize = 32;
 /// Whatever the budget says, so many retrainings a day are the most: more could not be remembered beside other proposals,
 /// and what is not remembered cannot be counted.
 pub const MOST_RETRAINS: usize = 28;
 /// Models that drift are counted over windows that ended within so many seconds.
 const STORM_SECONDS: i64 = 3600;
-/// A budget is for so many seconds.
-const DAY: i64 = 86_400;
 /// What people read of a proposal on a report.
 const MESSAGE: usize = 512;
 /// What an action says of its reason.
@@ -124,25 +120,6 @@ pub fn propose(world: &World<'_>, now: Timestamp) -> Decision {
         .iter()
         .find_map(|link| link(world, now))
         .unwrap_or_else(|| retraining(world))
-}
-
-/// The proposals that a model remembers once this one is made: newest first.
-///
-/// Where there is no room, the oldest that no guard rail counts goes: neither the newest of its type, from which cool-down is
-/// measured, nor a retraining of the last day, of which the budget is made.
-pub fn remember(proposals: &[Proposal], new: Proposal, now: Timestamp) -> Vec<Proposal> {
-    let mut kept = vec![new];
-    kept.extend(proposals.iter().cloned());
-    while kept.len() > REMEMBERED {
-        let counts = |index: usize| {
-            let one = &kept[index];
-            let newest = kept[..index].iter().all(|other| other.action != one.action);
-            newest || (facts(one.action).budgeted && seconds_since(one, now) < DAY)
-        };
-        let idle = (0..kept.len()).rev().find(|index| !counts(*index));
-        kept.remove(idle.unwrap_or(kept.len() - 1));
-    }
-    kept
 }
 
 /// Models that have a window that ended within the last hour and drifted, by namespace.
@@ -336,7 +313,7 @@ fn kept(reason: Reason, message: &str) -> Decision {
 }
 
 fn is_storm(world: &World<'_>) -> bool {
-    world.drifting >= storm_models(world.policy)
+    world.drifting >= world.policy.storm_models()
 }
 
 /// How many retrainings were proposed for these models within a day.
@@ -347,11 +324,6 @@ pub fn retrainings_within_a_day<'a>(models: impl IntoIterator<Item = &'a Model>,
             .count()
     };
     models.into_iter().map(of_model).sum()
-}
-
-/// So many models that drift at once are a storm.
-pub fn storm_models(policy: &Policy) -> usize {
-    usize::try_from(policy.storm_models).unwrap_or(0).max(1)
 }
 
 /// An alert is for people: the same model does not raise one at each window.
@@ -473,22 +445,6 @@ fn serving(model: &Model) -> Option<&String> {
     (routed.uid == answers.uid).then_some(&answers.uid)
 }
 
-fn proposals(model: &Model) -> &[Proposal] {
-    let status = model.status.as_ref();
-    status
-        .map(|status| status.proposals.as_slice())
-        .unwrap_or_default()
-}
-
-/// Proposals that the daily budget counts.
-fn budgeted(model: &Model) -> impl Iterator<Item = &Proposal> {
-    proposals(model).iter().filter(|one| facts(one.action).budgeted)
-}
-
-fn of_type(model: &Model, action: ActionType) -> impl Iterator<Item = &Proposal> {
-    proposals(model).iter().filter(move |one| one.action == action)
-}
-
 fn features(report: &DriftReport) -> &[modelward_crds::DriftedFeature] {
     let status = report.status.as_ref();
     status
@@ -496,9 +452,9 @@ fn features(report: &DriftReport) -> &[modelward_crds::DriftedFeature] {
         .unwrap_or_default()
 }
 
-/// Whole seconds, as the record keeps them. A clock that was set back makes them negative, which is recent.
-fn seconds_since(proposal: &Proposal, now: Timestamp) -> i64 {
-    now.as_second() - proposal.at.0.as_second()
+/// Proposals that the daily budget counts.
+fn budgeted(model: &Model) -> impl Iterator<Item = &Proposal> {
+    proposals(model).iter().filter(|one| facts(one.action).budgeted)
 }
 
 fn cut(text: &str, most: usize) -> String {

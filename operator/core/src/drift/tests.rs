@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{schedule::bounds, *};
-use crate::{conditions, policy::Policy, reason::Reason};
+use crate::{action::kinds::facts, conditions, policy::Policy, reason::Reason, record::proposals::remember};
 
 /// Seconds after 2026-11-23 10:00:00 UTC.
 fn at(second: i64) -> Timestamp {
@@ -501,7 +501,9 @@ impl Scene {
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(seconds)),
         };
         let status = self.model.status.as_mut().unwrap();
-        status.proposals = remember(&status.proposals, proposal, at(seconds));
+        status.proposals = remember(&status.proposals, proposal, at(seconds), |action| {
+            facts(action).budgeted
+        });
     }
 }
 
@@ -860,7 +862,12 @@ proptest! {
                     let Decision::Propose(proposed) = scene.decide(now) else { continue };
                     prop_assert!(!scene.model.spec.paused);
                     let status = scene.model.status.as_mut().unwrap();
-                    status.proposals = remember(&status.proposals, proposed.remembered(&scene.report, at(now)), at(now));
+                    status.proposals = remember(
+                        &status.proposals,
+                        proposed.remembered(&scene.report, at(now)),
+                        at(now),
+                        |action| facts(action).budgeted,
+                    );
                     // Deciding again, as after a crash, goes on with the same.
                     prop_assert_eq!(&scene.proposed(now), &*proposed);
                     let named: RemediationAction = RemediationAction::new(&proposed.name, proposed.spec.clone());

@@ -15,16 +15,16 @@ use modelward_wire::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    App, Shared,
     extract::{Artifact, parse, whole},
+    state::{App, Shared},
 };
 use crate::{
+    amount::{Amount, Kept},
     auth::Caller,
     body::Incoming,
     database::DatabaseError,
     error::ApiError,
     metrics::KindLabels,
-    quota::{Amount, Kept},
     store::{Kind, Stored},
 };
 

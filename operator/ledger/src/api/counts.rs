@@ -13,15 +13,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Shared,
     extract::{LAST_SECOND, OfModel, is_name, not_a_name, parse, whole},
+    state::Shared,
 };
 use crate::{
+    amount::{Amount, Kept},
     auth::Caller,
     database::{Tally, Total},
     error::ApiError,
     metrics::OutcomeLabels,
-    quota::{Amount, Kept},
 };
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::App;
+use super::state::App;
 use crate::{body::Incoming, budget::Held, error::ApiError, store::is_namespace};
 
 /// `{namespace}/{digest}` of a path.

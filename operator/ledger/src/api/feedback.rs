@@ -8,14 +8,14 @@ use modelward_wire::{FeedbackOutcome, FeedbackRecord};
 use serde_json::{Value, json};
 
 use super::{
-    Shared,
     counts::CLOCK_SECONDS,
     extract::{OfModel, parse, whole},
+    state::Shared,
 };
 use crate::{
+    amount::{Amount, Kept},
     auth::Caller,
     error::ApiError,
-    quota::{Amount, Kept},
 };
 
 const MAX_FEEDBACK_BYTES: u64 = 4 * 1024;

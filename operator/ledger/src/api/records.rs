@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Shared,
     extract::{Object, checked_namespace, is_name, not_a_name, parse, refuse_nul, uid, whole},
+    state::Shared,
 };
 use crate::{auth::Caller, database::PAGE, error::ApiError};
 

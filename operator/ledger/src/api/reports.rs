@@ -30,8 +30,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    App, Shared,
     extract::{LAST_SECOND, Object, is_name, not_a_name, parse, refuse_nul, whole},
+    state::{App, Shared},
 };
 use crate::{
     auth::Caller,

@@ -10,7 +10,7 @@ use crate::{
     action::{
         case::Case,
         draft::{Draft, Standing, Step},
-        plan::{present, proposal::Proposal},
+        plan::{parts::present, proposal::Proposal},
         world::World,
     },
     conditions::Verdict,

@@ -15,10 +15,10 @@ use crate::{
         draft::{Draft, Standing},
         kinds::rollback::has_served,
         plan::{
-            changed_by, changes, differences, differences_of, excluded, planned_version, present,
+            differences,
+            parts::{changed_by, changes, differences_of, excluded, planned_version, present, serving},
             proposal::Proposal,
             routes::{names, route_to},
-            serving,
             words::{serving_words, trained_words},
         },
         world::World,

@@ -26,10 +26,10 @@ use crate::{
             switch::is_true,
         },
         plan::{
-            changed_by, changes, datasets, differences, excluded, planned_version, present,
+            differences,
+            parts::{changed_by, changes, datasets, excluded, planned_version, present, serving},
             proposal::{Proposal, ProposedTraining},
             routes::{self, heaviest},
-            serving,
             words::retraining_words,
         },
         training_spec,

@@ -14,17 +14,17 @@ use crate::{
         case::Case,
         draft::{Draft, Standing},
         plan::{
-            changed_by, changes, differences, differences_of, excluded, planned_version, present,
+            differences,
+            parts::{changed_by, changes, differences_of, excluded, planned_version, present, serving},
             proposal::Proposal,
             routes::{by_uid, names, route_to},
-            serving,
         },
         world::World,
     },
-    model,
     names::rollback_name,
     objects::name_of,
     reason::Reason,
+    record::holds,
 };
 
 /// What served before serves again.
@@ -151,7 +151,7 @@ fn former(model: &Model, versions: &[ModelVersion]) -> Option<PlannedRoute> {
         .history
         .iter()
         .filter(|record| !routed(&record.uid, &record.digest))
-        .filter(|record| model::hold(model, &record.uid, Some(&record.digest)).is_none())
+        .filter(|record| holds::hold(model, &record.uid, Some(&record.digest)).is_none())
         .find_map(|record| {
             let version = by_uid(versions, &record.uid)?;
             let own = version

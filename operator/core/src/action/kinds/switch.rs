@@ -17,10 +17,10 @@ use crate::{
         plan::routes,
     },
     conditions::{self, Status, Verdict},
-    model::{self, RolloutSeen},
     objects::{name_of, parent_uid, uid_of},
     order::Place,
     reason::{Reason, StuckReason},
+    record::rollout::{self, RolloutSeen},
 };
 
 /// What differs between ways to change what serves.
@@ -60,7 +60,7 @@ pub(super) fn switch(
         .and_then(|execution| execution.routed_at.clone());
     let routes: Vec<RouteStatus> = plan.planned_routes.iter().map(routes::recorded).collect();
     let words = routes::names(&plan.planned_routes).unwrap_or_default();
-    let seen = model::rollout_seen(case.model, &routes);
+    let seen = rollout::rollout_seen(case.model, &routes);
     if seen == RolloutSeen::OtherRoutes {
         if executed_says(draft, Reason::RolledBack) {
             // The hold has been lifted.
@@ -147,7 +147,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) ->
     let left = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
     let next = routes::names(&plan.planned_routes).unwrap_or_else(|| "nothing".to_owned());
     let routes = plan.planned_routes.iter().map(routes::recorded).collect();
-    let mut record = model::reroute(case.model, routes, newest, case.now);
+    let mut record = rollout::reroute(case.model, routes, newest, case.now);
     if way.holds_what_it_left {
         record.rolled_back_at = Some(now(case));
         let reason = format!("{} returned to {next}", name_of(case.action));
@@ -188,7 +188,7 @@ fn go_back(
         .filter(there)
         .map(routes::recorded)
         .collect();
-    let mut record = model::reroute(case.model, routes, None, case.now);
+    let mut record = rollout::reroute(case.model, routes, None, case.now);
     record.rolled_back_at = Some(now(case));
     let why: String = format!("{reason}: {words}").chars().take(256).collect();
     for route in &plan.planned_routes {

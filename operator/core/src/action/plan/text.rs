@@ -2,7 +2,11 @@
 
 use modelward_wire::Decimal;
 
-use crate::action::plan::words::{NAME, SUMMARY};
+/// Letters of a summary that are kept: more than the longest one has.
+const SUMMARY: usize = 16_384;
+
+/// Letters of a name that a summary shows. The plan has it whole.
+const NAME: usize = 128;
 
 pub(in crate::action) fn listed(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| short(name)).collect();

@@ -7,16 +7,10 @@ use modelward_crds::{
 use modelward_wire::Digest;
 
 use crate::action::plan::{
-    datasets,
+    parts::datasets,
     proposal::{Proposal, ProposedTraining},
     text::{cut, file, listed, quoted, short, text},
 };
-
-/// Letters of a summary that are kept: more than the longest one has.
-pub(in crate::action) const SUMMARY: usize = 16_384;
-
-/// Letters of a name that a summary shows. The plan has it whole.
-pub(in crate::action) const NAME: usize = 128;
 
 /// What would be done, and what it takes: how much can go wrong, how many people, who may not, until when.
 pub(in crate::action) fn summary(

@@ -1,0 +1,91 @@
+//! References from one object to another.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use modelward_wire::{Digest, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A ModelVersion in the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VersionReference {
+    /// Name of the ModelVersion.
+    #[schemars(length(min = 1, max = 45))]
+    pub name: String,
+    /// Its uid: a version that was deleted and made again is another one. The plan records the one that was found where it
+    /// is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: Option<String>,
+}
+
+/// A RemediationAction in the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ActionReference {
+    /// Name of the RemediationAction.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// An object in the same namespace that a proposal rests on.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidenceReference {
+    /// Its kind.
+    pub kind: EvidenceKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+words! {
+    /// What can be evidence.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum EvidenceKind {
+        /// A verdict on a window of traffic.
+        DriftReport,
+        /// A version, its metrics and gates.
+        ModelVersion,
+        /// An earlier action.
+        RemediationAction,
+    }
+}
+
+/// What traffic is compared with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedReference {
+    /// Where it comes from.
+    pub kind: ReferenceKind,
+    /// Digest of its counts.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: Option<i64>,
+    /// Beginning of an accepted window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// End of an accepted window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Time>,
+}
+
+words! {
+    /// Where a reference comes from.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum ReferenceKind {
+        /// The data that the version was trained on.
+        TrainingData,
+        /// A window of traffic that people accepted as the new normal.
+        AcceptedWindow,
+    }
+}

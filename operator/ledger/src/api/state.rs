@@ -1,0 +1,27 @@
+//! What every handler has.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::State;
+
+use crate::{
+    auth::Authenticator, budget::Budget, database::Database, health::Health, index::Index, metrics::Metrics,
+    quota::Quota, store::Store,
+};
+
+/// What every handler has.
+pub(crate) struct App {
+    pub(crate) store: Arc<Store>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Budget,
+    pub(crate) quota: Quota,
+    pub(crate) max_blob_bytes: u64,
+    pub(crate) max_manifest_bytes: u64,
+    pub(crate) idle_timeout: Duration,
+}
+
+pub(super) type Shared = State<Arc<App>>;
