@@ -11,7 +11,7 @@ use kube::{
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
-    action::kinds::facts,
+    action::{build, kinds::facts},
     conditions,
     drift::{self, Decision, Proposed, Step, World},
     reason::Reason,
@@ -19,7 +19,7 @@ use modelward_core::{
 };
 use modelward_crds::{
     ConditionType, DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion,
-    RemediationAction, ReportProposal, annotations, labels,
+    RemediationAction, ReportProposal, labels,
 };
 
 use super::{RESYNC, reports_of, until, version_named};
@@ -226,21 +226,11 @@ async fn remember(
 
 /// The action as it is sent.
 async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
-    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+    let proposer = ctx.whoami().await?;
+    build::action(&proposed.name, model, proposer, proposed.spec.clone()).ok_or(Error::Incomplete {
         what: "Model",
         field: "metadata.uid",
-    })?;
-    let mut action = RemediationAction::new(&proposed.name, proposed.spec.clone());
-    action.owner_references_mut().push(owner);
-    action
-        .labels_mut()
-        .insert(labels::MODEL.to_owned(), model.name_any());
-    // Newer API servers stamp this themselves; the policies of older ones ask for it.
-    let proposer = ctx.whoami().await?.to_owned();
-    action
-        .annotations_mut()
-        .insert(annotations::PROPOSED_BY.to_owned(), proposer);
-    Ok(action)
+    })
 }
 
 /// Why the API server would not take the action: a quota, a webhook, a policy. Found out by a dry run.

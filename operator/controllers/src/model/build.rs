@@ -8,13 +8,16 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Service},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 use modelward_core::{
+    action::build::{action, serving_spec},
     model::{PROGRESS_DEADLINE_SECONDS, Proposed, Serve},
     names::name_hash,
     routes::RoutesFile,
 };
-use modelward_crds::{Access, Model, RemediationAction, ReplicaBounds, ResourceBounds, ServingSpec, labels};
+use modelward_crds::{
+    Access, Model, RemediationAction, ReplicaBounds, ResourceBounds, ServingSpec, VersionReference, labels,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -224,34 +227,16 @@ pub fn budget(model: &Model) -> Result<PodDisruptionBudget, Error> {
 }
 
 /// The action that lets another version serve, if people want it.
-pub fn proposal(model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
-    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+pub fn proposal(model: &Model, proposed: &Proposed, proposer: &str) -> Result<RemediationAction, Error> {
+    let candidate = VersionReference {
+        name: proposed.version.clone(),
+        uid: Some(proposed.uid.clone()),
+    };
+    let spec = serving_spec(proposed.action, &candidate, proposed.message.clone(), None, None);
+    action(&proposed.name, model, proposer, spec).ok_or(Error::Incomplete {
         what: "Model",
         field: "metadata.uid",
-    })?;
-    let (version, uid) = (&proposed.version, &proposed.uid);
-    build(
-        "RemediationAction",
-        json!({
-            "apiVersion": RemediationAction::api_version(&()),
-            "kind": RemediationAction::kind(&()),
-            "metadata": {
-                "name": proposed.name,
-                "labels": {
-                    "app.kubernetes.io/managed-by": "modelward-operator",
-                    labels::MODEL: model.name_any(),
-                },
-                "ownerReferences": [owner],
-            },
-            "spec": {
-                "model": model.name_any(),
-                "type": proposed.action,
-                "candidate": {"name": version, "uid": uid},
-                "evidence": [{"kind": "ModelVersion", "name": version, "uid": uid}],
-                "message": proposed.message,
-            },
-        }),
-    )
+    })
 }
 
 fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value, key_secret: &str) -> Value {

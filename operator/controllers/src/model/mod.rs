@@ -30,7 +30,6 @@ use modelward_core::{
 };
 use modelward_crds::{
     ChildReference, ConditionType, FIELD_MANAGER, Model, ModelVersion, RemediationAction, RolloutStatus,
-    annotations,
 };
 use modelward_wire::Digest;
 
@@ -459,12 +458,7 @@ async fn replace_strays(
 
 /// Makes the action that lets another version serve. One of its name is it.
 async fn propose(ctx: &Context, namespace: &str, model: &Model, proposed: &Proposed) -> Result<(), Error> {
-    let mut action = build::proposal(model, proposed)?;
-    // The admission policies ask for it; a cluster that stamps it says the same.
-    let proposer = ctx.whoami().await?.to_owned();
-    action
-        .annotations_mut()
-        .insert(annotations::PROPOSED_BY.to_owned(), proposer);
+    let action = build::proposal(model, proposed, ctx.whoami().await?)?;
     let name = &proposed.name;
     let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
     let params = PostParams {

@@ -22,6 +22,7 @@
 //! effect. And each effect is decided from a record in which the claim is still this action's own.
 
 mod approval;
+pub mod build;
 mod candidate;
 mod canonical;
 mod case;

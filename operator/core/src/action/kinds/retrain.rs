@@ -1,11 +1,9 @@
 //! RetrainModel: a new version is trained on frozen data, and promoted under the same approval.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Resource as _;
 use modelward_crds::{
-    ActionPlan, ActionReference, ActionType, ArtifactStatus, BlockedStep, Champion, ConditionType,
-    EvidenceKind, EvidenceReference, Model, ModelVersion, PlannedReference, PlannedRoute, RemediationAction,
-    RemediationActionSpec, Risk, SourceStatus, VersionReference, annotations,
+    ActionPlan, ActionReference, ActionType, ArtifactStatus, BlockedStep, Champion, ConditionType, Model,
+    ModelVersion, PlannedReference, PlannedRoute, RemediationAction, Risk, SourceStatus, VersionReference,
 };
 
 use super::{
@@ -15,6 +13,7 @@ use super::{
 use crate::{
     action::{
         approval::{not_rejected, too_late},
+        build,
         case::Case,
         claim::lost,
         cover::{planned_training, promotion_of},
@@ -383,42 +382,19 @@ fn promote(
         );
         return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
     }
-    let spec = RemediationActionSpec {
-        model: case.action.spec.model.clone(),
-        action: ActionType::PromoteModel,
-        target: None,
-        candidate: Some(version.clone()),
-        accept_window: None,
-        diagnosis: case.action.spec.diagnosis,
-        evidence: vec![EvidenceReference {
-            kind: EvidenceKind::ModelVersion,
-            name: version.name.clone(),
-            uid,
-        }],
-        message: Some(
-            format!(
-                "{} trained {}, which passed its gates",
-                name_of(case.action),
-                version.name
-            )
-            .chars()
-            .take(1024)
-            .collect(),
-        ),
-        dry_run: false,
-        parent_ref: Some(ActionReference {
-            name: name_of(case.action).to_owned(),
-            uid: case.uid().to_owned(),
-        }),
+    let why = format!(
+        "{} trained {}, which passed its gates",
+        name_of(case.action),
+        version.name
+    );
+    let parent = ActionReference {
+        name: name_of(case.action).to_owned(),
+        uid: case.uid().to_owned(),
     };
-    let mut child = RemediationAction::new(&name, spec);
-    child
-        .metadata
-        .namespace
-        .clone_from(&case.action.metadata.namespace);
-    child.metadata.owner_references = case.model.owner_ref(&()).map(|owner| vec![owner]);
-    child.metadata.annotations =
-        Some([(annotations::PROPOSED_BY.to_owned(), case.world.operator.clone())].into());
+    let diagnosis = case.action.spec.diagnosis;
+    let spec = build::serving_spec(ActionType::PromoteModel, version, why, Some(parent), diagnosis);
+    let child = build::action(&name, case.model, &case.world.operator, spec)
+        .ok_or_else(|| Standing::works(Reason::Promoting, "the model has no uid yet"))?;
     let standing = Standing::works(
         Reason::Promoting,
         format!("{} passed its gates and is being promoted", version.name),

@@ -227,3 +227,36 @@ fn an_action_of_a_deleted_model_is_not_one_of_the_model_that_has_its_name_now() 
         "a person made it"
     );
 }
+
+#[test]
+fn every_action_that_the_operator_makes_has_the_label_and_the_owner_of_its_model() {
+    let mut house = retraining(snapshot(294, Some(106)));
+    house.approve("retrain", "alice");
+    super::gates(&mut house, "True");
+    let mut children = house
+        .actions
+        .values()
+        .filter(|action| action.spec.parent_ref.is_some());
+    let child = children.next().unwrap();
+    let labels = child.metadata.labels.clone().unwrap();
+    assert_eq!(labels["modelward.io/model"], "heart");
+    let owners = child.metadata.owner_references.clone().unwrap();
+    assert_eq!(
+        (owners[0].kind.as_str(), owners[0].controller),
+        ("Model", Some(true))
+    );
+    let long = build::serving_spec(
+        ActionType::PromoteModel,
+        &object(json!({"name": "heart-2", "uid": "v2"})),
+        "x".repeat(2000),
+        None,
+        None,
+    );
+    let made = build::action("promote", &house.model, OPERATOR, long.clone()).unwrap();
+    assert_eq!(made.spec.message.unwrap().len(), 1024);
+    assert_eq!(made.spec.model, "heart");
+    assert_eq!(made.metadata.namespace, house.model.metadata.namespace);
+    let mut unborn = house.model.clone();
+    unborn.metadata.uid = None;
+    assert_eq!(build::action("promote", &unborn, OPERATOR, long), None);
+}
