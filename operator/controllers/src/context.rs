@@ -20,8 +20,8 @@ use modelward_crds::{ConditionType, DriftReport, Model};
 use tokio::sync::OnceCell;
 
 use crate::{
-    Config, Error, LedgerClient, Metrics, backoff::Backoff, events::Recorder, prober::Prober,
-    read::Unreadable, run::Guarded, turns::Turns,
+    Config, Error, LedgerClient, Metrics, backoff::Backoff, guarded::Guarded, prober::Prober,
+    recorder::Recorder, turns::Turns, unreadable::Unreadable,
 };
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.

@@ -4,102 +4,49 @@
 //! be watched must not hold up the others.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _, channel::mpsc::unbounded, future::ready};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::Deployment,
-        autoscaling::v2::HorizontalPodAutoscaler,
-        batch::v1::Job,
-        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
-        policy::v1::PodDisruptionBudget,
-    },
+use futures::{StreamExt as _, channel::mpsc::unbounded, future::ready};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    batch::v1::Job,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Resource, ResourceExt as _,
-    api::ObjectMeta,
-    core::{DeserializeGuard, PartialObjectMeta, PartialObjectMetaExt as _},
+    Resource, ResourceExt as _,
+    core::PartialObjectMeta,
     runtime::{
-        Config as ControllerConfig, Controller, WatchStreamExt as _,
+        Config as ControllerConfig, Controller,
         controller::Action,
-        reflector::{ObjectRef, Store, store},
-        watcher,
+        reflector::{ObjectRef, Store},
     },
 };
 use modelward_crds::{Model, ModelVersion, RemediationAction, TrainingSource, labels};
-use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::{
-    Context, Error, backoff::Backoff, error::Category, jobs, ledger::chain, metrics::ControllerName, model,
+    Context,
+    guarded::{CONCURRENCY, Guarded},
+    health::Health,
+    jobs,
+    metrics::ControllerName,
+    model,
+    reconcile::{guarded, key, policy},
     version,
+    watch::Watching,
 };
 
-/// Reconciles that may run at the same time, by controller.
-pub(crate) const CONCURRENCY: u16 = 8;
 /// When the process is asked to end, reconciles under way have so long to end by themselves. With the release of the lease
 /// this must stay far below a Pod's grace of 30 s.
 const DRAIN: Duration = Duration::from_secs(3);
 /// A reconcile of a namespace that has its share of them is tried again so much later.
 const BOUNCE: Duration = Duration::from_millis(500);
-/// A whole reconcile that takes longer is given up and tried again.
-const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
-/// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
-const WATCH_TIMEOUT: u32 = 60;
-/// So many failures in a row, the last one within [`WATCH_FAILING`], make a watch count as broken. A watch that was
-/// started again is silent until something happens, so silence after a failure must count as health: otherwise the one
-/// refusal that a young CRD gives would keep a process unready for as long as no object is made.
-const WATCH_FAILURES: u32 = 3;
-/// Longer than the longest backoff between two failures.
-const WATCH_FAILING: Duration = Duration::from_secs(90);
-
-pub(crate) type Guarded<K> = DeserializeGuard<K>;
-
-/// What a readiness probe asks.
-#[derive(Clone, Debug, Default)]
-pub struct Health {
-    /// By kind: failures since the last event, and when the last of them was.
-    watches: Arc<Mutex<BTreeMap<String, (u32, Instant)>>>,
-    started: Arc<AtomicBool>,
-}
-
-// === impl Health ===
-
-impl Health {
-    /// What is not as it should be, in words; empty where all is well.
-    pub fn problems(&self) -> Vec<String> {
-        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches
-            .iter()
-            .filter(|(_, (failures, last))| *failures >= WATCH_FAILURES && last.elapsed() < WATCH_FAILING)
-            .map(|(kind, _)| format!("{kind} cannot be watched"))
-            .collect()
-    }
-
-    /// Whether the controllers were started: false in a process that stands by.
-    pub fn started(&self) -> bool {
-        self.started.load(Ordering::Relaxed)
-    }
-
-    fn note(&self, kind: &str, healthy: bool) {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        if healthy {
-            watches.remove(kind);
-        } else {
-            let failing = watches.entry(kind.to_owned()).or_insert((0, Instant::now()));
-            *failing = (failing.0 + 1, Instant::now());
-        }
-    }
-}
 
 /// Runs the controllers until `shutdown`. Reconciles under way have a few seconds then: any write may be the last one, so
 /// what does not end by itself is dropped.
@@ -384,212 +331,6 @@ fn records(model: &Guarded<Model>, uid: &str) -> bool {
     status.is_some_and(|status| status.children.iter().any(|child| child.uid == uid))
 }
 
-// === watches ===
-
-/// How every controller watches.
-#[derive(Clone)]
-pub(crate) struct Watching {
-    pub(crate) ctx: Arc<Context>,
-    health: Health,
-}
-
-impl Watching {
-    /// The objects that a controller reconciles, each time one changes, and what is known of all of them. `gone` is called for
-    /// each one that was deleted, also for those that a new list no longer has.
-    pub(crate) fn primary<K, G>(
-        &self,
-        gone: G,
-    ) -> (
-        Store<Guarded<K>>,
-        impl Stream<Item = watcher::Result<Guarded<K>>> + Send + use<K, G>,
-    )
-    where
-        G: Fn(&Context, &PartialObjectMeta<K>) + Send + 'static,
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
-        let (reader, writer) = store();
-        let ctx = self.ctx.clone();
-        let mut known = Known::default();
-        let objects = self
-            .stream(self.api::<Guarded<K>>(), "")
-            .inspect_ok(move |event| {
-                for metadata in known.follow(event) {
-                    ctx.unreadable.forget(metadata.uid.as_deref().unwrap_or_default());
-                    gone(&ctx, &metadata.into_response_partial());
-                }
-                ctx.metrics.unreadable(&K::kind(&()), known.unreadable);
-            })
-            .reflect(writer)
-            .touched_objects();
-        (reader, objects)
-    }
-
-    /// Other objects, each time one changes.
-    pub(crate) fn objects<K>(&self) -> impl Stream<Item = watcher::Result<Guarded<K>>> + Send + use<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned
-            + Send
-            + 'static,
-    {
-        self.stream(self.api::<Guarded<K>>(), "").touched_objects()
-    }
-
-    /// The same of those with this label, and metadata alone: a change of an object changes its resourceVersion, and its content
-    /// is read when it is needed.
-    pub(crate) fn objects_metadata<K>(
-        &self,
-        label: &str,
-    ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + Send + use<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + Send
-            + 'static,
-    {
-        self.stream(self.api::<PartialObjectMeta<K>>(), label)
-            .touched_objects()
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        match &self.ctx.config.watch_namespace {
-            Some(namespace) => Api::namespaced(self.ctx.client.clone(), namespace),
-            None => Api::all(self.ctx.client.clone()),
-        }
-    }
-
-    /// A watch with a backoff of its own. Its errors are counted and dropped here: it goes on by itself, and an error
-    /// that reached the merged triggers would pause all of them.
-    fn stream<K>(
-        &self,
-        api: Api<K>,
-        label: &str,
-    ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + use<K>
-    where
-        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
-    {
-        let (metrics, health) = (self.ctx.metrics.clone(), self.health.clone());
-        let kind = K::kind(&()).into_owned();
-        let config = watcher::Config::default().timeout(WATCH_TIMEOUT).labels(label);
-        let stream = watcher(api, config).default_backoff().filter(move |item| {
-            health.note(&kind, item.is_ok());
-            if let Err(error) = item {
-                metrics.watch_failed(&kind);
-                tracing::warn!(
-                    watch.kind = kind,
-                    "watch of {kind} failed and is tried again: {}",
-                    chain(error)
-                );
-            }
-            ready(item.is_ok())
-        });
-        stream.modify(|object| object.managed_fields_mut().clear())
-    }
-}
-
-/// The objects that a watch has reported, and how many of them cannot be deserialised.
-#[derive(Default)]
-struct Known {
-    objects: BTreeMap<(Option<String>, String), Seen>,
-    /// What the list that is under way has reported so far.
-    listing: BTreeMap<(Option<String>, String), Seen>,
-    unreadable: usize,
-}
-
-struct Seen {
-    uid: Option<String>,
-    unreadable: bool,
-}
-
-// === impl Known ===
-
-impl Known {
-    /// Takes one event in, and gives the metadata of the objects that are gone since. A deletion that the watch missed shows
-    /// as an object that the next list no longer has.
-    fn follow<K: Resource>(&mut self, event: &watcher::Event<Guarded<K>>) -> Vec<ObjectMeta> {
-        match event {
-            watcher::Event::Init => {
-                self.listing.clear();
-                Vec::new()
-            }
-            watcher::Event::InitApply(object) => {
-                self.listing.insert(place(object), seen(object));
-                Vec::new()
-            }
-            watcher::Event::InitDone => {
-                let before = std::mem::replace(&mut self.objects, std::mem::take(&mut self.listing));
-                self.unreadable = self.objects.values().filter(|seen| seen.unreadable).count();
-                before
-                    .into_iter()
-                    .filter(|(place, seen)| self.objects.get(place).is_none_or(|now| now.uid != seen.uid))
-                    .map(|(place, seen)| metadata(place, seen))
-                    .collect()
-            }
-            watcher::Event::Apply(object) => {
-                let (place, now) = (place(object), seen(object));
-                let uid = now.uid.clone();
-                self.unreadable += usize::from(now.unreadable);
-                let before = self.objects.insert(place.clone(), now);
-                self.forget(place, before, uid.as_deref())
-            }
-            watcher::Event::Delete(object) => {
-                let place = place(object);
-                let before = self.objects.remove(&place);
-                self.forget(place, before, None)
-            }
-        }
-    }
-
-    /// Stops counting an object, and gives it where it is not the one that is there now.
-    fn forget(
-        &mut self,
-        place: (Option<String>, String),
-        before: Option<Seen>,
-        now: Option<&str>,
-    ) -> Vec<ObjectMeta> {
-        let Some(before) = before else {
-            return Vec::new();
-        };
-        self.unreadable -= usize::from(before.unreadable);
-        if now.is_some() && before.uid.as_deref() == now {
-            return Vec::new();
-        }
-        vec![metadata(place, before)]
-    }
-}
-
-fn place<K: Resource>(object: &K) -> (Option<String>, String) {
-    (object.namespace(), object.name_any())
-}
-
-fn seen<K: Resource>(object: &Guarded<K>) -> Seen {
-    Seen {
-        uid: object.meta().uid.clone(),
-        unreadable: object.0.is_err(),
-    }
-}
-
-fn metadata((namespace, name): (Option<String>, String), seen: Seen) -> ObjectMeta {
-    ObjectMeta {
-        namespace,
-        name: Some(name),
-        uid: seen.uid,
-        ..ObjectMeta::default()
-    }
-}
-
 /// The versions that an object of this name concerns, in its namespace.
 fn matching<K: Resource>(
     versions: &Store<Guarded<ModelVersion>>,
@@ -607,134 +348,12 @@ fn matching<K: Resource>(
 
 // === reconciles ===
 
-/// Reconciles an object that can be read, within a bound, and counts it.
-pub(crate) async fn guarded<K, F>(
-    object: &Guarded<K>,
-    ctx: &Arc<Context>,
-    controller: ControllerName,
-    backoff: &Backoff,
-    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
-) -> Result<Action, Error>
-where
-    K: Resource<DynamicType = ()> + Clone,
-    F: Future<Output = Result<Action, Error>>,
-{
-    let begun = Instant::now();
-    ctx.metrics.begun(controller);
-    let outcome = match &object.0 {
-        Ok(object) => {
-            let reconciled = reconcile(Arc::new(object.clone()), ctx.clone());
-            let timeout = || Error::Timeout {
-                action: "reconcile".to_owned(),
-                seconds: RECONCILE_TIMEOUT.as_secs(),
-            };
-            tokio::time::timeout(RECONCILE_TIMEOUT, reconciled)
-                .await
-                .unwrap_or_else(|_| Err(timeout()))
-        }
-        Err(invalid) => {
-            ctx.report_unreadable(object).await;
-            Err(Error::Unreadable {
-                what: format!(
-                    "{} {}",
-                    K::kind(&()),
-                    invalid.metadata.name.as_deref().unwrap_or_default()
-                ),
-                problem: invalid.error.clone(),
-            })
-        }
-    };
-    ctx.metrics.ended(
-        controller,
-        begun.elapsed(),
-        outcome.as_ref().err().map(Error::category),
-    );
-    if outcome.is_ok() {
-        backoff.succeeded(&key(object));
-        ctx.metrics.failing(controller, backoff.failing());
-    }
-    outcome
-}
-
-/// Tries again later, later each time. A conflict only means that another writer was faster.
-pub(crate) fn policy<K: Resource>(
-    object: &K,
-    error: &Error,
-    ctx: &Context,
-    controller: ControllerName,
-    backoff: &Backoff,
-) -> Action {
-    let name = object.name_any();
-    if error.category() == Category::Conflict {
-        return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
-    }
-    // It was reported, and nothing but a change of the object makes a difference.
-    if matches!(error, Error::Unreadable { .. }) {
-        return Action::await_change();
-    }
-    let delay = backoff.failed(&key(object));
-    ctx.metrics.failing(controller, backoff.failing());
-    tracing::warn!(
-        object.namespace = object.namespace(),
-        object.name = name,
-        reason = error.category().as_str(),
-        "reconcile of {controller} {name} failed and is tried again in {} s: {}",
-        delay.as_secs(),
-        chain(error)
-    );
-    Action::requeue(delay)
-}
-
-pub(crate) fn key<K: Resource>(object: &K) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
-}
-
 #[cfg(test)]
 mod tests {
+    use kube::runtime::{reflector::store, watcher};
     use serde_json::json;
 
     use super::*;
-
-    fn model(name: &str, uid: &str) -> Guarded<Model> {
-        serde_json::from_value(json!({
-            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
-            "metadata": {"name": name, "namespace": "hospital", "uid": uid}, "spec": {},
-        }))
-        .unwrap()
-    }
-
-    fn unreadable(name: &str) -> Guarded<Model> {
-        serde_json::from_value(json!({
-            "apiVersion": "modelward.io/v1alpha1", "kind": "Model",
-            "metadata": {"name": name, "namespace": "hospital", "uid": name}, "spec": 7,
-        }))
-        .unwrap()
-    }
-
-    fn gone(known: &mut Known, event: &watcher::Event<Guarded<Model>>) -> Vec<String> {
-        let gone = known.follow(event).into_iter();
-        gone.map(|metadata| metadata.uid.unwrap_or_default()).collect()
-    }
-
-    #[test]
-    fn what_a_new_list_no_longer_has_is_gone_though_no_deletion_was_seen() {
-        let mut known = Known::default();
-        assert!(gone(&mut known, &watcher::Event::Init).is_empty());
-        for name in ["a", "b", "c"] {
-            assert!(gone(&mut known, &watcher::Event::InitApply(model(name, name))).is_empty());
-        }
-        assert!(gone(&mut known, &watcher::Event::InitDone).is_empty());
-        assert_eq!(gone(&mut known, &watcher::Event::Delete(model("a", "a"))), ["a"]);
-        // The watch was away: b was deleted, c was deleted and made again.
-        gone(&mut known, &watcher::Event::Init);
-        gone(&mut known, &watcher::Event::InitApply(model("c", "c-2")));
-        assert_eq!(gone(&mut known, &watcher::Event::InitDone), ["b", "c"]);
-        assert_eq!(
-            gone(&mut known, &watcher::Event::Apply(model("c", "c-3"))),
-            ["c-2"]
-        );
-        assert!(gone(&mut known, &watcher::Event::Apply(model("c", "c-3"))).is_empty());
-    }
 
     #[test]
     fn a_child_whose_label_and_owner_lead_elsewhere_is_found_by_the_record() {
@@ -768,21 +387,5 @@ mod tests {
         );
         assert_eq!(found("hospital", "other", "other", "another"), ["other"]);
         assert_eq!(found("elsewhere", "other", "other", "recorded"), ["other"]);
-    }
-
-    #[test]
-    fn objects_that_cannot_be_read_are_counted_until_they_can_be_or_are_gone() {
-        let mut known = Known::default();
-        known.follow(&watcher::Event::Apply(unreadable("a")));
-        known.follow(&watcher::Event::Apply(unreadable("b")));
-        known.follow(&watcher::Event::Apply(unreadable("b")));
-        assert_eq!(known.unreadable, 2);
-        known.follow(&watcher::Event::Apply(model("a", "a")));
-        known.follow(&watcher::Event::Delete(unreadable("b")));
-        assert_eq!(known.unreadable, 0);
-        known.follow(&watcher::Event::<Guarded<Model>>::Init);
-        known.follow(&watcher::Event::InitApply(unreadable("c")));
-        known.follow(&watcher::Event::<Guarded<Model>>::InitDone);
-        assert_eq!(known.unreadable, 1);
     }
 }

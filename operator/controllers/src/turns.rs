@@ -24,7 +24,7 @@ use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use crate::run::{CONCURRENCY, Guarded};
+use crate::guarded::{CONCURRENCY, Guarded};
 
 /// Reconciles that one namespace may have at the same time: the rest are for the others.
 const OF_ONE_NAMESPACE: u16 = CONCURRENCY - 2;

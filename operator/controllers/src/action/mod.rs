@@ -41,10 +41,12 @@ use crate::{
     Context, Error, apply,
     backoff::jittered,
     events, gate,
+    guarded::{CONCURRENCY, Guarded},
     jobs::{self, JobOwner, JobRequest, Started},
     ledger::chain,
     metrics::{ControllerName, Verb},
-    run::{CONCURRENCY, Guarded, Watching, guarded, key, policy},
+    reconcile::{guarded, key, policy},
+    watch::Watching,
 };
 
 /// Without any event an open action is looked at again after this long.

@@ -1,29 +1,24 @@
 //! The controllers of `DriftReport`s: windows that closed, their verdicts, and what is proposed because of them.
 
+mod reads;
 mod report;
 mod schedule;
 
 pub(crate) use report::drifting;
 
-use std::{future::Future, time::Duration};
-
 use futures::{FutureExt as _, StreamExt as _, future::ready};
-use jiff::Timestamp;
 use kube::{
-    Api, ResourceExt as _,
-    api::ListParams,
+    ResourceExt as _,
     runtime::{Config as ControllerConfig, Controller, reflector::ObjectRef},
 };
 use modelward_crds::{DriftReport, Model, ModelVersion, labels};
 
 use crate::{
-    Context, Error,
+    guarded::CONCURRENCY,
     metrics::ControllerName,
-    run::{CONCURRENCY, Watching, guarded, key, policy},
+    reconcile::{guarded, key, policy},
+    watch::Watching,
 };
-
-/// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
-const RESYNC: Duration = Duration::from_mins(15);
 
 /// Watches, and reconciles until `stopped`.
 pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
@@ -130,23 +125,4 @@ async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send +
         )
         .for_each(|_| ready(()))
         .await;
-}
-
-// === reads of both ===
-
-/// The reports that were made for this model.
-async fn reports_of(ctx: &Context, namespace: &str, model: &str) -> Result<Vec<DriftReport>, Error> {
-    let of_model = ListParams::default().labels(&format!("{}={model}", labels::MODEL));
-    ctx.list(Some(namespace), &of_model).await
-}
-
-async fn version_named(ctx: &Context, namespace: &str, name: &str) -> Result<Option<ModelVersion>, Error> {
-    let api = Api::<ModelVersion>::namespaced(ctx.client.clone(), namespace);
-    ctx.call(format!("read ModelVersion {name}"), api.get_opt(name))
-        .await
-}
-
-/// From now to then; nothing where it has come already.
-fn until(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(then.duration_since(now)).unwrap_or_default()
 }

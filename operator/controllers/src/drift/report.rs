@@ -22,7 +22,7 @@ use modelward_crds::{
     RemediationAction, ReportProposal, labels,
 };
 
-use super::{RESYNC, reports_of, until, version_named};
+use super::reads::{RESYNC, reports_of, until, version_named};
 use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain, metrics::Verb};
 
 /// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.

@@ -6,8 +6,8 @@ use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::contr
 use modelward_core::drift::{self, DueWindow};
 use modelward_crds::{DriftReport, DriftReportSpec, FIELD_MANAGER, Model, labels};
 
-use super::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, metrics::Verb, run::Guarded};
+use super::reads::{RESYNC, reports_of, until, version_named};
+use crate::{Context, Error, apply, backoff::jittered, guarded::Guarded, metrics::Verb};
 
 /// Makes the reports that are due and deletes those that are too many.
 pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {

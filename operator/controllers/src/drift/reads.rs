@@ -1,0 +1,37 @@
+//! What both controllers of drift read.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{Api, api::ListParams};
+use modelward_crds::{DriftReport, ModelVersion, labels};
+
+use crate::{Context, Error};
+
+/// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
+pub(super) const RESYNC: Duration = Duration::from_mins(15);
+
+/// The reports that were made for this model.
+pub(super) async fn reports_of(
+    ctx: &Context,
+    namespace: &str,
+    model: &str,
+) -> Result<Vec<DriftReport>, Error> {
+    let of_model = ListParams::default().labels(&format!("{}={model}", labels::MODEL));
+    ctx.list(Some(namespace), &of_model).await
+}
+
+pub(super) async fn version_named(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ModelVersion>, Error> {
+    let api = Api::<ModelVersion>::namespaced(ctx.client.clone(), namespace);
+    ctx.call(format!("read ModelVersion {name}"), api.get_opt(name))
+        .await
+}
+
+/// From now to then; nothing where it has come already.
+pub(super) fn until(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default()
+}

@@ -1,0 +1,99 @@
+//! One reconcile: bounded, counted, and tried again later where it failed.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kube::{Resource, ResourceExt as _, runtime::controller::Action};
+
+use crate::{
+    Context, Error, backoff::Backoff, error::Category, guarded::Guarded, ledger::chain,
+    metrics::ControllerName,
+};
+
+/// A whole reconcile that takes longer is given up and tried again.
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Reconciles an object that can be read, within a bound, and counts it.
+pub(crate) async fn guarded<K, F>(
+    object: &Guarded<K>,
+    ctx: &Arc<Context>,
+    controller: ControllerName,
+    backoff: &Backoff,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
+) -> Result<Action, Error>
+where
+    K: Resource<DynamicType = ()> + Clone,
+    F: Future<Output = Result<Action, Error>>,
+{
+    let begun = Instant::now();
+    ctx.metrics.begun(controller);
+    let outcome = match &object.0 {
+        Ok(object) => {
+            let reconciled = reconcile(Arc::new(object.clone()), ctx.clone());
+            let timeout = || Error::Timeout {
+                action: "reconcile".to_owned(),
+                seconds: RECONCILE_TIMEOUT.as_secs(),
+            };
+            tokio::time::timeout(RECONCILE_TIMEOUT, reconciled)
+                .await
+                .unwrap_or_else(|_| Err(timeout()))
+        }
+        Err(invalid) => {
+            ctx.report_unreadable(object).await;
+            Err(Error::Unreadable {
+                what: format!(
+                    "{} {}",
+                    K::kind(&()),
+                    invalid.metadata.name.as_deref().unwrap_or_default()
+                ),
+                problem: invalid.error.clone(),
+            })
+        }
+    };
+    ctx.metrics.ended(
+        controller,
+        begun.elapsed(),
+        outcome.as_ref().err().map(Error::category),
+    );
+    if outcome.is_ok() {
+        backoff.succeeded(&key(object));
+        ctx.metrics.failing(controller, backoff.failing());
+    }
+    outcome
+}
+
+/// Tries again later, later each time. A conflict only means that another writer was faster.
+pub(crate) fn policy<K: Resource>(
+    object: &K,
+    error: &Error,
+    ctx: &Context,
+    controller: ControllerName,
+    backoff: &Backoff,
+) -> Action {
+    let name = object.name_any();
+    if error.category() == Category::Conflict {
+        return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
+    }
+    // It was reported, and nothing but a change of the object makes a difference.
+    if matches!(error, Error::Unreadable { .. }) {
+        return Action::await_change();
+    }
+    let delay = backoff.failed(&key(object));
+    ctx.metrics.failing(controller, backoff.failing());
+    tracing::warn!(
+        object.namespace = object.namespace(),
+        object.name = name,
+        reason = error.category().as_str(),
+        "reconcile of {controller} {name} failed and is tried again in {} s: {}",
+        delay.as_secs(),
+        chain(error)
+    );
+    Action::requeue(delay)
+}
+
+pub(crate) fn key<K: Resource>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
