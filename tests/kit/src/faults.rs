@@ -247,7 +247,8 @@ where
             return refused();
         }
         let mut cut = None;
-        let request = if is_numbered(&request) {
+        let is_write = is_numbered(&request);
+        let request = if is_write {
             let (parts, body) = request.into_parts();
             // A body that is sent is whole from the beginning; one that streamed would be no body of a write.
             let body = body
@@ -288,6 +289,20 @@ where
                     answer
                 });
                 Box::pin(async move { answered.await? })
+            }
+            // What has left the process is carried out and answered whatever becomes of the process. A connection that breaks
+            // off in the middle of it would leave a write in etcd of which the audit log has no whole line.
+            None if is_write => {
+                let answer = self.inner.call(request);
+                let answered = tokio::spawn(async move { answer.await.map_err(Into::into) });
+                Box::pin(async move {
+                    let answer = answered.await??;
+                    life.faults.0.asked.fetch_add(1, Ordering::Relaxed);
+                    if life.is_failing() {
+                        return Err(ConnectionCut.into());
+                    }
+                    Ok(answer)
+                })
             }
             None => {
                 let answer = self.inner.call(request);
@@ -550,5 +565,46 @@ mod tests {
         ] {
             assert!(!numbered(Method::POST, path), "{path}");
         }
+    }
+
+    /// A server that takes its time, and counts what it has answered.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Service<Request<Body>> for Slow {
+        type Response = Response<Body>;
+        type Error = BoxError;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            let answered = self.0.clone();
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                answered.fetch_add(1, Ordering::Relaxed);
+                Ok(Response::new(Body::empty()))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_under_way_when_another_is_cut_is_answered_to_the_end() {
+        let (faults, slow) = (Faults::new([(At::Index(2), Cut::BeforeSend)]), Slow::default());
+        let mut client = faults.life().layer(slow.clone());
+        let write = |name: &str| {
+            let address = format!("/api/v1/namespaces/a/configmaps/{name}");
+            Request::patch(address).body(Body::from(b"{}".to_vec())).unwrap()
+        };
+        let first = tokio::spawn(client.call(write("first")));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(client.call(write("second")).await.is_err());
+        faults.died().await;
+        // What ran in the process is gone with it.
+        first.abort();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(slow.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -363,8 +363,9 @@ impl Judge {
         }
         if self.templated == self.routed {
             self.verdict.violations.push(format!(
-                "I1: the template of {} was changed without a change of routes",
-                event.name
+                "I1: the template of {} was changed without a change of routes: {}",
+                event.name,
+                first_difference(&former, &template)
             ));
         }
         self.templated = self.routed;
@@ -461,4 +462,26 @@ fn is_operator(event: &Event) -> bool {
 
 fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Where two objects differ first, and what is there.
+fn first_difference(before: &Value, after: &Value) -> String {
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            let differs = keys.into_iter().find(|key| before.get(*key) != after.get(*key));
+            differs.map_or_else(String::new, |key| {
+                let part =
+                    |object: &serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
+                format!(".{key}{}", first_difference(&part(before), &part(after)))
+            })
+        }
+        (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
+            let differs = (0..before.len()).find(|at| before[*at] != after[*at]);
+            differs.map_or_else(String::new, |at| {
+                format!("[{at}]{}", first_difference(&before[at], &after[at]))
+            })
+        }
+        _ => format!(" was {before} and is {after}"),
+    }
 }

@@ -96,7 +96,9 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
             (Outcome::default(), Some(error))
         }
         Err(error) => {
-            // What could be decided is worth writing down though it could not be carried out.
+            // What could be decided is worth writing down though it could not be carried out. It is decided again, for the name of
+            // the key may have been recorded since: without it the next reconcile would make another key, and another template.
+            let decision = model::decide(&model, &world, ctx.now());
             write_status(&ctx, model, &decision).await?;
             return Err(error);
         }
