@@ -290,24 +290,19 @@ where
                 });
                 Box::pin(async move { answered.await? })
             }
-            // What has left the process is carried out and answered whatever becomes of the process. A connection that breaks
-            // off in the middle of it would leave a write in etcd of which the audit log has no whole line.
-            None if is_write => {
-                let answer = self.inner.call(request);
-                let answered = tokio::spawn(async move { answer.await.map_err(Into::into) });
-                Box::pin(async move {
-                    let answer = answered.await??;
-                    life.faults.0.asked.fetch_add(1, Ordering::Relaxed);
-                    if life.is_failing() {
-                        return Err(ConnectionCut.into());
-                    }
-                    Ok(answer)
-                })
-            }
+            // A write that has left the process is carried out and answered whatever becomes of the process. A connection that
+            // breaks off in the middle of it would leave it in etcd without a whole line in the audit log.
             None => {
                 let answer = self.inner.call(request);
+                let answer = async move { answer.await.map_err(Into::into) };
+                let answer: Self::Future = if is_write {
+                    let answered = tokio::spawn(answer);
+                    Box::pin(async move { answered.await? })
+                } else {
+                    Box::pin(answer)
+                };
                 Box::pin(async move {
-                    let answer = answer.await.map_err(Into::into)?;
+                    let answer = answer.await?;
                     life.faults.0.asked.fetch_add(1, Ordering::Relaxed);
                     if life.is_failing() {
                         return Err(ConnectionCut.into());

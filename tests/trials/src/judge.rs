@@ -15,7 +15,10 @@ use anyhow::{Context as _, Result};
 use modelward_crds::{annotations::DECISION_PREFIX, labels};
 use serde_json::Value;
 
-use crate::world::{OPERATOR, SYSTEM};
+use crate::{
+    state::compare,
+    world::{OPERATOR, SYSTEM},
+};
 
 /// One write that the API server carried out.
 #[derive(Clone, Debug)]
@@ -362,10 +365,12 @@ impl Judge {
             return;
         }
         if self.templated == self.routed {
+            let mut changes = Vec::new();
+            compare("template", &former, &template, &mut changes);
             self.verdict.violations.push(format!(
                 "I1: the template of {} was changed without a change of routes: {}",
                 event.name,
-                first_difference(&former, &template)
+                changes.join("; ")
             ));
         }
         self.templated = self.routed;
@@ -462,26 +467,4 @@ fn is_operator(event: &Event) -> bool {
 
 fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
-}
-
-/// Where two objects differ first, and what is there.
-fn first_difference(before: &Value, after: &Value) -> String {
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-            let differs = keys.into_iter().find(|key| before.get(*key) != after.get(*key));
-            differs.map_or_else(String::new, |key| {
-                let part =
-                    |object: &serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
-                format!(".{key}{}", first_difference(&part(before), &part(after)))
-            })
-        }
-        (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
-            let differs = (0..before.len()).find(|at| before[*at] != after[*at]);
-            differs.map_or_else(String::new, |at| {
-                format!("[{at}]{}", first_difference(&before[at], &after[at]))
-            })
-        }
-        _ => format!(" was {before} and is {after}"),
-    }
 }

@@ -176,7 +176,8 @@ fn drop_what_differs(kind: &str, value: &mut Value) {
     }
 }
 
-fn compare(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
+/// Where two values differ, each place by its path.
+pub(crate) fn compare(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
     match (ours, theirs) {
         (Value::Object(left), Value::Object(right)) => {
             let keys: BTreeSet<_> = left.keys().chain(right.keys()).collect();

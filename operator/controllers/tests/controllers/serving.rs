@@ -25,6 +25,18 @@ fn contested(model: &Model) -> Option<String> {
     contested.next().map(|condition| condition.message.clone())
 }
 
+/// A house where `heart-1` serves and `heart-2` waits for its promotion.
+async fn with_a_waiting_second_version() -> Result<House> {
+    let house = House::open().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    house.apply_version("heart-2").await?;
+    house
+        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
+        .await?;
+    Ok(house)
+}
+
 /// A house where `heart-1` serves and Pods with any other routes end as a server with a bad file does.
 async fn with_a_broken_second_version() -> Result<(House, String)> {
     let house = House::open().await?;
@@ -343,13 +355,7 @@ async fn what_others_delete_is_made_again_and_reported() -> Result<()> {
 
 #[tokio::test]
 async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    house
-        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
-        .await?;
+    let house = with_a_waiting_second_version().await?;
     let before = house.all::<Model>().get("heart").await?.uid();
     house.delete::<Model>("heart").await?;
     house
@@ -366,13 +372,7 @@ async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> 
 
 #[tokio::test]
 async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_replaces_it() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    house
-        .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
-        .await?;
+    let house = with_a_waiting_second_version().await?;
     let former = house.all::<Model>().get("heart").await?.uid();
     let owned_by = |uid: &Option<String>| {
         let uid = uid.clone();
