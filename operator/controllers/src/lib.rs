@@ -26,6 +26,7 @@ pub mod lease;
 mod ledger;
 pub mod metrics;
 pub mod model;
+mod pod_template;
 mod pods;
 mod prober;
 mod read;

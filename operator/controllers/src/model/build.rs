@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::{
     Config, Error,
     apply::build,
-    jobs::{container_security, pod_security, pull_secrets, token_volume},
+    pod_template::{container_security, pod_security, pull_secrets, token_volume},
 };
 
 /// The volume that holds the routes, in every Pod that serves.

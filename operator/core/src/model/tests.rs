@@ -1,12 +1,22 @@
 use jiff::Timestamp;
-use modelward_crds::Model;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use modelward_crds::{
+    ActionType, Hold, Model, ModelVersion, Proposal, RemediationAction, Role, RolloutStatus, RouteStatus,
+    ServingSpec,
+};
 use modelward_wire::Digest;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
-use crate::record::rollout::{RolloutSeen, reroute, rollout_seen};
-use modelward_crds::Hold;
+use super::{candidate::*, routes::*, view::*, world::*, *};
+use crate::{
+    names::{promotion_name, rollback_name},
+    order::Place,
+    reason::{StuckReason, WorkingReason},
+    record::rollout::{RolloutSeen, reroute, rollout_seen},
+    upgrade::Turn,
+    version::{ServingSeen, Settling},
+};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()

@@ -6,10 +6,12 @@ use modelward_wire::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{world::*, *};
 use crate::{
+    attempt::{DatasetSeen, JobSeen, Obstacle},
     pods::{Cause, Hindrance},
     queue::Wait,
+    reason::{StuckReason, WorkingReason},
 };
 
 fn at(second: i64) -> Timestamp {

@@ -1,0 +1,295 @@
+//! What an answer to a trial means. Kubernetes says who refused a request in a sentence alone, so that sentences are parsed here,
+//! and nowhere else.
+
+use kube::{ResourceExt as _, api::DynamicObject};
+use modelward_core::action::{Hindered, Probe};
+use modelward_crds::gate;
+
+use crate::Error;
+
+/// Name of the objects of dry runs, and of a user that no cluster has.
+pub(super) const NEVER_MADE: &str = "modelward-gate-probe";
+
+/// The status of an answer that an object of this name exists.
+const EXISTS: u16 = 409;
+
+/// Why the trials do not prove that approvals are enforced.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// A policy is not at work, in words.
+    NotEnforced(String),
+    /// Something else refused a trial, so that it shows nothing about the policy.
+    Hindered(Hindered),
+}
+
+/// What the trials say of the gate.
+pub(super) fn probe_outcome(gap: Option<Gap>) -> Probe {
+    match gap {
+        None => Probe::Refused,
+        Some(Gap::NotEnforced(gap)) => Probe::NotRefused(gap),
+        Some(Gap::Hindered(found)) => Probe::Hindered(found),
+    }
+}
+
+/// What an answer to a trial means. Only a refusal by the policy itself proves that it is at work; a refusal by anything else
+/// proves nothing.
+pub(super) fn gap_unless_refused<T>(
+    policy: &str,
+    trial: &str,
+    tried: Result<T, Error>,
+) -> Result<Option<Gap>, Error> {
+    let Err(error) = tried else {
+        return Ok(Some(Gap::NotEnforced(format!(
+            "{trial} was let in: the admission policy {policy} is not at work"
+        ))));
+    };
+    let Some(message) = refusal(&error) else {
+        return Err(error);
+    };
+    if message.contains(&format!("ValidatingAdmissionPolicy '{policy}'")) {
+        return Ok(None);
+    }
+    Ok(Some(hindered(policy, trial, message)))
+}
+
+/// A made object must name the operator in this annotation, or the policy must have refused it.
+pub(super) fn gap_unless_stamped(
+    policy: &str,
+    key: &str,
+    me: &str,
+    made: Result<DynamicObject, Error>,
+) -> Result<Option<Gap>, Error> {
+    match made {
+        Ok(made) => {
+            let found = made.annotations().get(key).map(String::as_str);
+            Ok((found != Some(me)).then(|| {
+                Gap::NotEnforced(format!(
+                    "{key} with another user than the caller was let in: neither the admission policy {policy} nor a policy \
+                     that stamps is at work"
+                ))
+            }))
+        }
+        refused => gap_unless_refused(policy, "another user than the caller", refused),
+    }
+}
+
+/// The message of an answer by which the API server, or what it has to ask, said no.
+fn refusal(error: &Error) -> Option<&str> {
+    let Error::Api { source, .. } = error else {
+        return None;
+    };
+    let kube::Error::Api(status) = &**source else {
+        return None;
+    };
+    // A webhook that cannot be asked is an error of the server, as many others are that say nothing about the request.
+    let unasked = status.code == 500 && status.message.contains("failed calling webhook");
+    (error.refused() || status.code == EXISTS || unasked).then_some(status.message.as_str())
+}
+
+/// A trial that something else than the policy refused. Another policy of the gate lets pass what tries this one, so that its
+/// refusal is no obstacle that came from elsewhere.
+fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
+    let mut ours = gate::ALL.iter().chain(&gate::ALL_CHILDREN);
+    if ours.any(|other| message.contains(&format!("ValidatingAdmissionPolicy '{other}'"))) {
+        return Gap::NotEnforced(format!(
+            "{trial} was refused, but not by the admission policy {policy}: {message}"
+        ));
+    }
+    let (by, remedy) = obstacle(message);
+    Gap::Hindered(Hindered {
+        what: format!(
+            "whether the admission policy {policy} is at work is not known: {trial} was refused by {by} first. {remedy}"
+        ),
+        message: message.to_owned(),
+    })
+}
+
+/// What refused a trial by this message of the API server, and how to put it right.
+fn obstacle(message: &str) -> (String, String) {
+    let between = |before: &str, after: char| {
+        let (_, rest) = message.split_once(before)?;
+        Some(rest.split_once(after)?.0.to_owned())
+    };
+    if let Some(quota) = between("exceeded quota: ", ',') {
+        return (
+            format!("the ResourceQuota {quota}"),
+            "Raise it to one more than is used, or delete objects that it counts".to_owned(),
+        );
+    }
+    if let Some(webhook) = between("admission webhook \"", '"') {
+        return (
+            format!("the admission webhook {webhook}"),
+            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+        );
+    }
+    if let Some(webhook) = between("failed calling webhook \"", '"') {
+        return (
+            format!("the admission webhook {webhook}, which could not be asked"),
+            "Start what answers it, or exclude the group modelward.io from its rules".to_owned(),
+        );
+    }
+    if let Some(policy) = between("AdmissionPolicy '", '\'') {
+        return (
+            format!("the admission policy {policy}"),
+            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+        );
+    }
+    if message.contains("is being terminated") {
+        return (
+            "the deletion of the namespace".to_owned(),
+            "Nothing can be made in it any more".to_owned(),
+        );
+    }
+    if message.contains("\" cannot ") {
+        return (
+            "a missing right of the operator".to_owned(),
+            "Restore its roles with helm upgrade".to_owned(),
+        );
+    }
+    if message.ends_with("already exists") {
+        return (
+            format!("an object named {NEVER_MADE}"),
+            "Delete it: the operator tries the policies with this name".to_owned(),
+        );
+    }
+    (
+        "something else".to_owned(),
+        "Change what Kubernetes names so that it lets the operator pass".to_owned(),
+    )
+}
+
+/// The operators by which the API server judges, as the policy writes them for the operator.
+pub(super) fn operators_in_refusal(error: &Error) -> Option<String> {
+    let (_, rest) = refusal(error)?.split_once("operators=")?;
+    let (operators, _) = rest.split_once(';')?;
+    Some(operators.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gate::probe::TRIAL;
+    use kube::api::ApiResource;
+    use modelward_crds::ModelVersion;
+    use modelward_crds::annotations;
+
+    use super::*;
+
+    fn refused(message: &str) -> Error {
+        answered(403, message)
+    }
+
+    fn answered(code: u16, message: &str) -> Error {
+        let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
+        Error::Api {
+            action: "try".into(),
+            source: Box::new(kube::Error::Api(Box::new(status))),
+        }
+    }
+
+    #[test]
+    fn only_the_refusal_of_the_policy_itself_proves_that_it_is_at_work() {
+        let by = |policy: &str| refused(&format!("ValidatingAdmissionPolicy '{policy}' denied request: x"));
+        let gap = |tried| gap_unless_refused::<()>(gate::CHILDREN, TRIAL, tried).unwrap();
+        assert_eq!(gap(Err(by(gate::CHILDREN))), None);
+        assert!(not_enforced(gap(Err(by(gate::IMITATIONS)))).contains("not by"));
+        assert!(not_enforced(gap(Ok(()))).contains("not at work"));
+        let judged = refused("denied request: operators=system:a,system:b;");
+        assert_eq!(
+            operators_in_refusal(&judged).as_deref(),
+            Some("system:a,system:b")
+        );
+    }
+
+    fn not_enforced(gap: Option<Gap>) -> String {
+        match gap {
+            Some(Gap::NotEnforced(words)) => words,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_else_refuses_a_trial_is_named_with_a_remedy_and_proves_nothing() {
+        let object = "modelversions.modelward.io \"modelward-gate-probe\" is forbidden";
+        let answers = [
+            (
+                403,
+                format!(
+                    "{object}: exceeded quota: objects, requested: count/modelversions.modelward.io=1, used: \
+                     count/modelversions.modelward.io=2, limited: count/modelversions.modelward.io=2"
+                ),
+                "the ResourceQuota objects first. Raise it",
+            ),
+            (
+                400,
+                "admission webhook \"names.example.com\" denied the request: no such team".to_owned(),
+                "the admission webhook names.example.com first. Let it pass",
+            ),
+            (
+                500,
+                "Internal error occurred: failed calling webhook \"dead.example.com\": failed to call webhook: connection refused"
+                    .to_owned(),
+                "the admission webhook dead.example.com, which could not be asked first. Start",
+            ),
+            (
+                422,
+                "ValidatingAdmissionPolicy 'teams.example.com' with binding 'teams' denied request: no".to_owned(),
+                "the admission policy teams.example.com first. Let it pass",
+            ),
+            (
+                403,
+                format!("{object}: unable to create new content in namespace a because it is being terminated"),
+                "the deletion of the namespace first",
+            ),
+            (
+                403,
+                "modelversions.modelward.io is forbidden: User \"x\" cannot create resource \"modelversions\"".to_owned(),
+                "a missing right of the operator first. Restore",
+            ),
+            (
+                409,
+                "modelversions.modelward.io \"modelward-gate-probe\" already exists".to_owned(),
+                "an object named modelward-gate-probe first. Delete it",
+            ),
+            (
+                403,
+                format!("{object}: minimum memory usage per Pod is 1Gi, but no request is specified"),
+                "something else first. Change what Kubernetes names",
+            ),
+        ];
+        for (code, message, expected) in answers {
+            let tried = Err(answered(code, &message));
+            let gap = gap_unless_stamped(gate::VERSIONS, annotations::CREATED_BY, "me", tried).unwrap();
+            let Some(Gap::Hindered(found)) = &gap else {
+                panic!("{gap:?}");
+            };
+            assert!(found.what.contains(expected), "{}", found.what);
+            assert!(found.what.contains(gate::VERSIONS), "{}", found.what);
+            assert_eq!(found.message, message);
+            assert!(matches!(probe_outcome(gap), Probe::Hindered(_)));
+        }
+        for (code, message) in [
+            (500, "etcdserver: request timed out"),
+            (503, "busy"),
+            (429, "later"),
+        ] {
+            let tried = Err::<(), _>(answered(code, message));
+            assert!(
+                gap_unless_refused(gate::VERSIONS, TRIAL, tried).is_err(),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_maker_that_is_not_the_caller_must_be_stamped_or_refused() {
+        let made = |maker: Option<&str>| {
+            let mut made = DynamicObject::new("x", &ApiResource::erase::<ModelVersion>(&()));
+            made.metadata.annotations =
+                maker.map(|maker| [(annotations::CREATED_BY.into(), maker.into())].into());
+            gap_unless_stamped(gate::VERSIONS, annotations::CREATED_BY, "me", Ok(made)).unwrap()
+        };
+        assert_eq!(made(Some("me")), None);
+        assert!(made(Some(NEVER_MADE)).is_some());
+        assert!(made(None).is_some());
+    }
+}

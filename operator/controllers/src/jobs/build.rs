@@ -1,0 +1,269 @@
+//! The Job of an attempt, and the `ConfigMap` that it reads its spec from.
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
+use kube::{Resource as _, ResourceExt as _};
+use modelward_core::{
+    attempt::{Asker, StageJob},
+    names::name_hash,
+    results,
+};
+use modelward_crds::{ModelVersion, ModelVersionSpec, TrainingSource, annotations};
+use modelward_wire::{Digest, JobStage};
+use serde_json::{Value, json};
+
+use crate::{
+    Config, Error,
+    apply::build,
+    jobs::owner::JobOwner,
+    pod_template::{TOKEN_DIR, container_security, pod_security, pull_secrets, token_volume},
+};
+
+/// The trainer's container. Others in its Pod are not ours: a mesh or a policy added them.
+pub(super) const CONTAINER: &str = "trainer";
+
+/// Where the job's spec, its sources and its token are mounted.
+const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
+
+pub(super) const SPEC_KEY: &str = "spec.json";
+
+const SOURCE_DIR: &str = "/data/source";
+
+/// A Job to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobRequest<'a> {
+    /// Name, stage and attempt.
+    pub stage: &'a StageJob,
+    /// Name of the version that the trainer gets.
+    pub version: &'a str,
+    /// What the trainer has to do. A snapshot reads its datasets.
+    pub spec: &'a ModelVersionSpec,
+    /// What a fit reads.
+    pub snapshot: Option<Digest>,
+}
+
+/// Whether a Job was made with another image or other resources than one that is made now. What the operator wrote counts, for
+/// the API server and webhooks write it otherwise.
+pub(super) fn is_outdated(job: &Job, config: &Config) -> bool {
+    let made_with = job.annotations().get(annotations::SETTINGS);
+    made_with.is_some_and(|made_with| *made_with != settings(config))
+}
+
+/// The hash of the settings that decide whether the Pod of a Job can run.
+pub(super) fn settings(config: &Config) -> String {
+    let resources = serde_json::to_vec(&config.trainer_resources).unwrap_or_default();
+    name_hash([config.trainer_image.as_bytes(), &resources])
+}
+
+/// The `ConfigMap` that a Job reads its spec from.
+pub(super) fn spec_of(job: &Job) -> Option<String> {
+    let volumes = job.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
+    let spec = volumes.iter().find(|volume| volume.name == "spec")?;
+    Some(spec.config_map.as_ref()?.name.clone())
+}
+
+/// The spec as the trainer reads it.
+pub(super) fn spec_text(owner: &JobOwner, version: &str, spec: &ModelVersionSpec) -> String {
+    let object = json!({
+        "apiVersion": ModelVersion::api_version(&()),
+        "kind": ModelVersion::kind(&()),
+        // No uid: the same spec has to give the same bundle.
+        "metadata": {"name": version, "namespace": owner.namespace},
+        "spec": spec,
+    });
+    object.to_string()
+}
+
+/// The `ConfigMap` with this text. Immutable, and named by its content.
+pub(super) fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error> {
+    let hash = name_hash([owner.uid.as_bytes(), text.as_bytes()]);
+    build(
+        "ConfigMap",
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": format!("{}{hash}", spec_prefix(&owner.asker())), "labels": owner.labels(None)},
+            "immutable": true,
+            "data": {SPEC_KEY: text},
+        }),
+    )
+}
+
+/// What names of ConfigMaps with specs begin with.
+pub(super) fn spec_prefix(asker: &Asker<'_>) -> String {
+    format!("{}-job-", asker.short_name())
+}
+
+/// The Job; `spec` names the `ConfigMap` of [`spec_map`].
+pub(super) fn job(
+    config: &Config,
+    owner: &JobOwner,
+    request: &JobRequest<'_>,
+    spec: &str,
+) -> Result<Job, Error> {
+    let stage = request.stage;
+    let labels = owner.labels(Some(stage.stage));
+    let mut volumes = vec![
+        json!({"name": "spec", "configMap": {"name": spec}}),
+        json!({"name": "work", "emptyDir": {}}),
+        token_volume(),
+    ];
+    let mut mounts = vec![
+        json!({"name": "spec", "mountPath": "/etc/modelward/job", "readOnly": true}),
+        json!({"name": "work", "mountPath": "/work"}),
+        json!({"name": "ledger-token", "mountPath": TOKEN_DIR, "readOnly": true}),
+    ];
+    let mut arguments = vec![json!(stage.stage.command())];
+    arguments.extend([json!("--spec"), json!(SPEC_FILE)]);
+    match stage.stage {
+        JobStage::Snapshot => {
+            for source in sources(request.spec) {
+                arguments.extend([
+                    json!("--source"),
+                    json!(format!("{}/{}", source.folder, source.file)),
+                ]);
+                mounts.push(
+                    json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
+                );
+                volumes.push(source.volume);
+            }
+        }
+        // A fit reads the snapshot and nothing else.
+        JobStage::Fit => {
+            if let Some(snapshot) = request.snapshot {
+                arguments.extend([json!("--snapshot"), json!(snapshot)]);
+            }
+        }
+    }
+    arguments.push(json!("--publish"));
+    let training = request
+        .spec
+        .source
+        .training
+        .as_ref()
+        .and_then(results::training_digest);
+    build(
+        "Job",
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": stage.name, "labels": labels, "ownerReferences": [owner.reference],
+                "annotations": {annotations::TRAINING: training, annotations::SETTINGS: settings(config)},
+            },
+            "spec": {
+                "backoffLimit": 2,
+                // A Pod that was evicted, preempted or drained says nothing about the program: it uses up no try.
+                "podFailurePolicy": {"rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]},
+                "activeDeadlineSeconds": config.training_deadline_seconds,
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "restartPolicy": "Never",
+                        "serviceAccountName": config.workload_service_account,
+                        "automountServiceAccountToken": false,
+                        "enableServiceLinks": false,
+                        "imagePullSecrets": pull_secrets(config),
+                        "securityContext": pod_security(),
+                        "containers": [{
+                            "name": CONTAINER,
+                            "image": config.trainer_image,
+                            "imagePullPolicy": config.image_pull_policy,
+                            "args": arguments,
+                            "env": [
+                                {"name": "MODELWARD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                                {"name": "MODELWARD_JOB_UID", "valueFrom": {"fieldRef": {
+                                    "fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}},
+                                {"name": "MODELWARD_LEDGER_URL", "value": config.ledger_url},
+                                {"name": "MODELWARD_LEDGER_TOKEN_FILE", "value": format!("{TOKEN_DIR}/token")},
+                                {"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()},
+                                {"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()},
+                                {"name": "TMPDIR", "value": "/work"},
+                            ],
+                            "resources": config.trainer_resources,
+                            "securityContext": container_security(),
+                            "volumeMounts": mounts,
+                        }],
+                        "volumes": volumes,
+                    },
+                },
+            },
+        }),
+    )
+}
+
+/// A dataset as a Pod sees it.
+pub(super) struct SourceFile<'a> {
+    volume: Value,
+    folder: String,
+    file: &'a str,
+}
+
+/// The datasets that are mounted, each in a folder of its number. The trainer fetches addresses itself.
+pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
+    let datasets = spec.source.training.iter().flat_map(TrainingSource::datasets);
+    datasets
+        .enumerate()
+        .filter_map(|(index, dataset)| {
+            let name = format!("source-{index}");
+            let (volume, file) = match (&dataset.config_map, &dataset.persistent_volume_claim) {
+                (Some(source), _) => {
+                    // Optional: a key that is missing is the trainer's to report, in words, instead of a Pod that never
+                    // starts.
+                    let items = [json!({"key": source.key, "path": source.key})];
+                    let map = json!({"name": source.name, "items": items, "optional": true});
+                    (json!({"name": name, "configMap": map}), &source.key)
+                }
+                (_, Some(source)) => {
+                    let claim = json!({"claimName": source.claim_name, "readOnly": true});
+                    (
+                        json!({"name": name, "persistentVolumeClaim": claim}),
+                        &source.path,
+                    )
+                }
+                _ => return None,
+            };
+            let folder = format!("{SOURCE_DIR}/{index}");
+            Some(SourceFile { volume, folder, file })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(training: &Value) -> ModelVersionSpec {
+        serde_json::from_value(json!({
+            "model": "heart", "source": {"training": training}, "serving": {"access": "Open"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn each_dataset_is_mounted_in_a_folder_of_its_number_and_addresses_are_not() {
+        let spec = spec(&json!({
+            "dataset": {"configMap": {"name": "cleveland", "key": "data.csv"}},
+            "additionalDatasets": [
+                {"name": "web", "dataset": {"uri": "https://example.com/x.csv"}},
+                {"name": "disk", "dataset": {"persistentVolumeClaim": {"claimName": "disk", "path": "a/data.csv"}}},
+            ],
+            "target": {"column": "num"},
+        }));
+        let found: Vec<_> = sources(&spec)
+            .iter()
+            .map(|source| {
+                (
+                    source.volume["name"].clone(),
+                    format!("{}/{}", source.folder, source.file),
+                )
+            })
+            .collect();
+        let expected = [
+            (json!("source-0"), "/data/source/0/data.csv".to_owned()),
+            (json!("source-2"), "/data/source/2/a/data.csv".to_owned()),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,55 @@
+//! Deletes Jobs whose results are recorded.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::{ResourceExt as _, api::ListParams};
+use modelward_crds::AttemptStatus;
+
+use crate::{
+    Context, Error, apply,
+    jobs::{
+        owner::{JobOwner, is_owned, label_of},
+        result::has_failed,
+    },
+};
+
+/// Failed Jobs that stay for their logs.
+const FAILED_KEPT: usize = 2;
+
+/// Deletes Jobs whose results are recorded: all but those of attempts that are under way. Failed ones stay for their logs,
+/// the newest of them.
+pub(crate) async fn collect(
+    ctx: &Context,
+    owner: &JobOwner,
+    attempts: &[Option<&AttemptStatus>],
+) -> Result<(), Error> {
+    let mut failed = Vec::new();
+    for job in jobs(ctx, owner).await? {
+        let awaited = attempts
+            .iter()
+            .flatten()
+            .any(|attempt| !attempt.finished && attempt.retry_at.is_none() && attempt.job_uid == job.uid());
+        if awaited || job.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        if has_failed(&job) {
+            failed.push(job);
+        } else {
+            apply::delete(ctx, &owner.namespace, &job).await?;
+        }
+    }
+    failed.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp().map(|time| time.0)));
+    for job in failed.into_iter().skip(FAILED_KEPT) {
+        apply::delete(ctx, &owner.namespace, &job).await?;
+    }
+    Ok(())
+}
+
+/// The Jobs of this owner, by owner and not by label: a label can be copied.
+async fn jobs(ctx: &Context, owner: &JobOwner) -> Result<Vec<Job>, Error> {
+    let labelled = ListParams::default().labels(&format!("{}={}", label_of(owner.kind), owner.label_value()));
+    let found = ctx.list::<Job>(Some(&owner.namespace), &labelled).await?;
+    Ok(found
+        .into_iter()
+        .filter(|job| is_owned(job, &owner.uid))
+        .collect())
+}

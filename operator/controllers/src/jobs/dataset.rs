@@ -1,0 +1,128 @@
+//! Whether the data of a training is there, and whether it has changed.
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, PersistentVolumeClaim},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::Api;
+use modelward_core::{attempt::DatasetSeen, names::name_hash};
+use modelward_crds::{Dataset, TrainingSource};
+
+use crate::{Context, Error};
+
+/// Whether the data of a training is there. Only metadata is read: the operator may not see the data of its users.
+pub(crate) async fn dataset_seen(
+    ctx: &Context,
+    namespace: &str,
+    training: &TrainingSource,
+) -> Result<DatasetSeen, Error> {
+    let mut fingerprints = Vec::new();
+    let mut absent = Vec::new();
+    for dataset in training.datasets() {
+        match fingerprint(ctx, namespace, dataset).await? {
+            Ok(fingerprint) => fingerprints.push(fingerprint),
+            Err(what) if absent.contains(&what) => {}
+            Err(what) => absent.push(what),
+        }
+    }
+    if !absent.is_empty() {
+        return Ok(DatasetSeen::Absent(absent));
+    }
+    Ok(DatasetSeen::Present(match &fingerprints[..] {
+        [one] => one.clone(),
+        all => name_hash(all.iter().map(String::as_bytes)),
+    }))
+}
+
+/// Changes whenever the content of the dataset may have changed; or what is missing.
+async fn fingerprint(
+    ctx: &Context,
+    namespace: &str,
+    dataset: &Dataset,
+) -> Result<Result<String, String>, Error> {
+    let (what, found) = if let Some(source) = &dataset.config_map {
+        let api = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace);
+        let (name, key) = (&source.name, &source.key);
+        let what =
+            format!("ConfigMap {name} (kubectl create configmap {name} --from-file={key}=FILE makes it)");
+        let found = ctx
+            .call(format!("read ConfigMap {name}"), api.get_metadata_opt(name))
+            .await?;
+        (
+            what,
+            found.map(|object| {
+                let data = data_version(&object.metadata);
+                [object.metadata.uid, data]
+            }),
+        )
+    } else if let Some(source) = &dataset.persistent_volume_claim {
+        let api = Api::<PersistentVolumeClaim>::namespaced(ctx.client.clone(), namespace);
+        let what = format!("PersistentVolumeClaim {}", source.claim_name);
+        let found = ctx
+            .call(format!("read {what}"), api.get_metadata_opt(&source.claim_name))
+            .await?;
+        (what, found.map(|object| [object.metadata.uid, None]))
+    } else {
+        let uri = dataset.uri.clone().unwrap_or_default();
+        (uri.clone(), Some([Some(uri), None]))
+    };
+    Ok(found
+        .map(|parts| name_hash(parts.iter().flatten().map(String::as_bytes)))
+        .ok_or(what))
+}
+
+/// Changes whenever the data of a `ConfigMap` does, and not with its labels and annotations: who last wrote a key of `data`
+/// and when, as the API server keeps it for each writer. Without such a record it is the resourceVersion, which changes with
+/// everything.
+pub(super) fn data_version(metadata: &ObjectMeta) -> Option<String> {
+    let writes = metadata.managed_fields.iter().flatten().filter_map(|entry| {
+        let fields = &entry.fields_v1.as_ref()?.0;
+        let wrote = fields.get("f:data").or_else(|| fields.get("f:binaryData"))?;
+        let time = entry.time.as_ref().map(|time| time.0.to_string());
+        let manager = entry.manager.as_deref().unwrap_or_default();
+        Some(format!("{manager} {} {wrote}", time.unwrap_or_default()))
+    });
+    let mut writes: Vec<String> = writes.collect();
+    if writes.is_empty() {
+        return metadata.resource_version.clone();
+    }
+    writes.sort();
+    Some(writes.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use serde_json::json;
+
+    use super::*;
+
+    fn map(fields: &Value) -> ObjectMeta {
+        serde_json::from_value(json!({
+            "uid": "u", "resourceVersion": "7",
+            "managedFields": fields,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn labels_and_annotations_of_a_configmap_are_no_new_data_and_a_changed_key_is() {
+        let data = |time: &str| {
+            json!({"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "time": time, "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:data": {".": {}, "f:cleveland.csv": {}}}})
+        };
+        let label = json!({"manager": "kubectl-label", "operation": "Update", "apiVersion": "v1",
+            "time": "2026-11-23T10:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": {}}}});
+        let first = data_version(&map(&json!([data("2026-11-23T09:30:00Z")])));
+        assert_eq!(
+            first,
+            data_version(&map(&json!([data("2026-11-23T09:30:00Z"), label])))
+        );
+        assert_ne!(first, data_version(&map(&json!([data("2026-11-23T09:31:00Z")]))));
+        assert_eq!(
+            data_version(&map(&json!([]))),
+            Some("7".to_owned()),
+            "without a record everything counts"
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! What Jobs are made for, and which Jobs and ConfigMaps are of it.
+
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::ObjectReference},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{Resource, ResourceExt as _, core::PartialObjectMeta};
+use modelward_core::attempt::{Asker, AskerKind};
+use modelward_crds::{AttemptStatus, ModelVersion, RemediationAction, labels};
+use modelward_wire::JobStage;
+use serde_json::{Value, json};
+
+use crate::{Error, jobs::build::spec_prefix};
+
+/// The object that Jobs belong to.
+#[derive(Clone, Debug)]
+pub(crate) struct JobOwner {
+    /// The namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Name of the model that it is about.
+    pub model: String,
+    /// What people call it.
+    pub(super) kind: AskerKind,
+    pub(super) reference: OwnerReference,
+    pub(super) about: ObjectReference,
+}
+
+/// Whether a Job belongs to an object: by its owners, or by the uid that one of these attempts records, for another writer
+/// may change the owners.
+pub(crate) fn is_of<'a>(
+    job: &PartialObjectMeta<Job>,
+    object: &impl Resource,
+    attempts: impl IntoIterator<Item = &'a AttemptStatus>,
+) -> bool {
+    let uid = job.uid();
+    let owned = object.meta().uid.as_deref().is_some_and(|uid| is_owned(job, uid));
+    owned
+        || attempts
+            .into_iter()
+            .any(|attempt| uid.is_some() && attempt.job_uid == uid)
+}
+
+/// Whether a `ConfigMap` of this name may hold the spec of one of this version's Jobs.
+pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
+    let awaited = version.status.as_ref().is_some_and(|status| {
+        let attempts = [&status.snapshot_attempt, &status.fit_attempt];
+        attempts.into_iter().flatten().any(|attempt| !attempt.finished)
+    });
+    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
+}
+
+/// The same of an action.
+pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
+    let status = action.status.as_ref();
+    let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
+    attempt.is_some_and(|attempt| !attempt.finished)
+        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
+}
+
+// === impl JobOwner ===
+
+impl JobOwner {
+    /// A version, for which data is read and a model is fitted.
+    pub(crate) fn version(version: &ModelVersion) -> Result<Self, Error> {
+        Self::of(version, &version.spec.model, AskerKind::Version)
+    }
+
+    /// An action, for which data is read before its plan is made.
+    pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
+        Self::of(action, &action.spec.model, AskerKind::Action)
+    }
+
+    /// Who it is in decisions.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker {
+            name: &self.name,
+            uid: &self.uid,
+            kind: self.kind,
+        }
+    }
+
+    pub(super) fn of<K>(object: &K, model: &str, kind: AskerKind) -> Result<Self, Error>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let incomplete = Error::Incomplete {
+            what: kind.as_str(),
+            field: "metadata.uid",
+        };
+        Ok(Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
+            model: model.to_owned(),
+            kind,
+            reference: object.controller_owner_ref(&()).ok_or(incomplete)?,
+            about: object.object_ref(&()),
+        })
+    }
+
+    /// Its name as a label takes it: 63 characters at most.
+    pub(super) fn label_value(&self) -> String {
+        if self.name.len() <= 63 {
+            self.name.clone()
+        } else {
+            self.asker().short_name()
+        }
+    }
+
+    pub(super) fn labels(&self, stage: Option<JobStage>) -> Value {
+        let mut all = json!({
+            "app.kubernetes.io/name": "modelward-trainer",
+            "app.kubernetes.io/instance": self.model,
+            "app.kubernetes.io/managed-by": "modelward-operator",
+            labels::MODEL: self.model,
+            label_of(self.kind): self.label_value(),
+        });
+        if let Some(stage) = stage {
+            all[labels::STAGE] = stage.command().into();
+        }
+        all
+    }
+}
+
+/// Label that carries the name of an owner on its Jobs.
+pub(super) fn label_of(kind: AskerKind) -> &'static str {
+    match kind {
+        AskerKind::Version => labels::VERSION,
+        AskerKind::Action => labels::ACTION,
+    }
+}
+
+/// Whether this uid is among the owners.
+pub(super) fn is_owned<K: Resource>(object: &K, uid: &str) -> bool {
+    object
+        .owner_references()
+        .iter()
+        .any(|reference| reference.uid == uid)
+}

@@ -1,0 +1,218 @@
+//! What has become of a Job: from its Pods, its own status, and the ledger.
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use modelward_core::{
+    attempt::JobSeen,
+    pods::{self, Cause, Hindrance},
+    results::{self, Asked},
+};
+use modelward_crds::{AttemptStatus, ModelVersion};
+use modelward_wire::{JobResult, JobStage, Verdict};
+
+use crate::{
+    Context, Error, apply,
+    jobs::{
+        build::{CONTAINER, is_outdated},
+        owner::JobOwner,
+        start::keep_spec,
+    },
+};
+
+/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make, `version` the one that its spec names.
+pub(crate) async fn seen(
+    ctx: &Context,
+    owner: &JobOwner,
+    stage: JobStage,
+    attempt: &AttemptStatus,
+    asked: &Asked<'_>,
+    version: &ModelVersion,
+) -> Result<JobSeen, Error> {
+    if attempt.retry_at.is_some() {
+        return Ok(JobSeen::Missing);
+    }
+    let namespace = &owner.namespace;
+    let api = Api::<Job>::namespaced(ctx.client.clone(), namespace);
+    let name = &attempt.job;
+    let Some(uid) = attempt.job_uid.clone() else {
+        return Ok(JobSeen::Missing);
+    };
+    // It is recorded: what this process remembers of it is not needed any more.
+    ctx.forget_made_job(&uid);
+    let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
+    let Some(job) = job.filter(|job| job.uid().as_deref() == Some(uid.as_str())) else {
+        // Deleted before its result was recorded: the ledger may know it.
+        return match result_in_ledger(ctx, namespace, &uid).await {
+            Ok(Some(result)) => checked(ctx, namespace, result, asked).await,
+            Ok(None) => Ok(JobSeen::Missing),
+            Err(away) => Ok(away),
+        };
+    };
+    let pods = pods_of(ctx, namespace, &job).await?;
+    let succeeded = pods
+        .iter()
+        .filter_map(|pod| pods::end_of(pod, CONTAINER))
+        .find(|ended| ended.exit_code == 0);
+    if !has_failed(&job) && (succeeded.is_some() || has_condition(&job, "Complete")) {
+        // Our container is done, whatever else still runs in its Pod.
+        let said = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
+        let result = match said {
+            Some(result) => Some(result),
+            None => match result_in_ledger(ctx, namespace, &uid).await {
+                Ok(result) => result,
+                Err(away) => return Ok(away),
+            },
+        };
+        return match result {
+            Some(result) => checked(ctx, namespace, result, asked).await,
+            None => Ok(JobSeen::ResultLost),
+        };
+    }
+    let before = attempt.reason.as_deref().and_then(Cause::of);
+    if has_failed(&job) {
+        return Ok(ended(&pods, stage, || {
+            pods::of_failed_job(&job, &pods, CONTAINER, before)
+        }));
+    }
+    // A container that was added keeps the Pod, and with it the Job, from ending: ours has failed for good.
+    // Without one the Pod ends a moment later, and the Job decides whether it starts another.
+    let held = pods.iter().find_map(|pod| {
+        let failed = pods::of_end(pod, CONTAINER, pods::end_of(pod, CONTAINER)?)?;
+        pods::other_runs(pod, CONTAINER).then_some(failed)
+    });
+    if let Some(failed) = held {
+        return Ok(ended(&pods, stage, || failed));
+    }
+    Box::pin(keep_spec(ctx, owner, &job, version)).await?;
+    if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
+        // While the next Pod tries again, what kept the last one is all that is known.
+        return Ok(unreachable(&pods, stage).map_or(JobSeen::Running, JobSeen::Hindered));
+    }
+    let mut uids = vec![uid.as_str()];
+    uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
+    let events = crate::pods::events(ctx, namespace, &uids).await;
+    let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, ctx.now());
+    if let Some(found) = &hindrance
+        && is_outdated(&job, &ctx.config)
+    {
+        // An administrator has set another image or other resources, perhaps because of this very hindrance.
+        apply::delete(ctx, namespace, &job).await?;
+        let words = format!(
+            "{}; the operator's settings changed: another Job is made",
+            found.message
+        );
+        return Ok(JobSeen::Interrupted(Hindrance::new(Cause::PodPending, words)));
+    }
+    let Some(found) = hindrance else {
+        return Ok(JobSeen::Starting);
+    };
+    // A Pod that ended printed the trainer's result, and no text; the Job makes another.
+    let result = (found.cause == Cause::ContainerFailed).then(|| unreachable(&pods, stage));
+    Ok(JobSeen::Hindered(
+        result.flatten().unwrap_or_else(|| explained(found)),
+    ))
+}
+
+/// The result that the Job of this uid wrote into the ledger; in the error that the ledger cannot be asked.
+async fn result_in_ledger(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
+    ctx.ledger.job_result(namespace, uid).await.map_err(|error| {
+        ctx.metrics.ledger_failed();
+        JobSeen::LedgerUnavailable(error.chain())
+    })
+}
+
+/// A result that names an artifact counts only where the store has that artifact and it states the same for itself.
+async fn checked(
+    ctx: &Context,
+    namespace: &str,
+    result: JobResult,
+    asked: &Asked<'_>,
+) -> Result<JobSeen, Error> {
+    let Some(digest) = result.digest else {
+        return Ok(JobSeen::Finished(Box::new(result)));
+    };
+    let kind = result.stage.publishes().noun();
+    match ctx.ledger.statement(namespace, &digest).await {
+        Ok(Some(statement)) => Ok(match results::believe(asked, &result, &statement) {
+            Ok(believed) => JobSeen::Finished(Box::new(believed)),
+            Err(why) => JobSeen::Mismatch(why),
+        }),
+        Ok(None) => Ok(JobSeen::ArtifactMissing(format!(
+            "the store has no {kind} {digest}, which the Job's result names"
+        ))),
+        Err(error) => {
+            // The artifact is there, and its bytes are not whole or state nothing.
+            if let Some((_, words)) = error.refusal() {
+                return Ok(JobSeen::Mismatch(words.to_owned()));
+            }
+            ctx.metrics.ledger_failed();
+            Ok(JobSeen::LedgerUnavailable(error.chain()))
+        }
+    }
+}
+
+/// How a Job ended whose program left no result: by the program itself, or by what it depends on.
+fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobSeen {
+    let hindrance = unreachable(pods, stage).unwrap_or_else(|| explained(why()));
+    if hindrance.cause.is_infrastructure() {
+        JobSeen::Interrupted(hindrance)
+    } else {
+        JobSeen::Failed(hindrance)
+    }
+}
+
+/// What a Pod of the Job could not reach, in the trainer's words.
+fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
+    let mut results = pods
+        .iter()
+        .filter_map(|pod| parse(pods::end_of(pod, CONTAINER)?.message.as_deref()?, stage));
+    let result = results.find(|result| result.verdict == Verdict::Unreachable)?;
+    Some(Hindrance::new(Cause::Unreachable, result.message))
+}
+
+/// A hindrance with what a user can do about it, where Kubernetes' words do not say so.
+fn explained(hindrance: Hindrance) -> Hindrance {
+    let remedy = match hindrance.cause {
+        Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",
+        Cause::PodRefused => "where its size is refused, the Helm value trainer.resources changes it",
+        _ => return hindrance,
+    };
+    Hindrance::new(hindrance.cause, format!("{}; {remedy}", hindrance.message))
+}
+
+/// The Pods that the Job controller made for this Job, newest first.
+async fn pods_of(ctx: &Context, namespace: &str, job: &Job) -> Result<Vec<Pod>, Error> {
+    let uid = job.uid().unwrap_or_default();
+    let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/controller-uid={uid}"));
+    let mut pods = ctx.list::<Pod>(Some(namespace), &of_job).await?;
+    // A label can be copied; the Job controller takes a Pod for the Job's own by its controller reference.
+    pods.retain(|pod| {
+        let owners = pod.owner_references();
+        owners
+            .iter()
+            .any(|owner| owner.controller == Some(true) && owner.kind == "Job" && owner.uid == uid)
+    });
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
+    Ok(pods)
+}
+
+fn parse(text: &str, stage: JobStage) -> Option<JobResult> {
+    serde_json::from_str::<JobResult>(text)
+        .ok()
+        .filter(|result| result.stage == stage)
+}
+
+/// Whether a Job has ended and not done what it should.
+pub(super) fn has_failed(job: &Job) -> bool {
+    has_condition(job, "Failed")
+}
+
+fn has_condition(job: &Job, kind: &str) -> bool {
+    let conditions = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == kind && condition.status == "True")
+}

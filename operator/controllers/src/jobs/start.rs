@@ -1,0 +1,128 @@
+//! Makes a Job, and keeps what it reads while it is under way.
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
+use kube::{Api, ResourceExt as _, api::PostParams};
+use modelward_crds::{FIELD_MANAGER, ModelVersion};
+
+use crate::{
+    Context, Error,
+    apply::{self, Applied, Owner},
+    jobs::{
+        build::{JobRequest, SPEC_KEY, job, spec_map, spec_of, spec_text},
+        owner::{JobOwner, is_owned},
+    },
+    metrics::Verb,
+};
+
+/// What came of making a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// It is there and has this uid.
+    Made(String),
+    /// A namesake of ours has to go first.
+    Going,
+    /// An object of a needed name is not ours.
+    Taken(String),
+}
+
+/// Makes the Job, and the `ConfigMap` that it reads its spec from, unless they are there.
+pub(crate) async fn start(
+    ctx: &Context,
+    owner: &JobOwner,
+    request: &JobRequest<'_>,
+) -> Result<Started, Error> {
+    let children = Owner {
+        reference: owner.reference.clone(),
+        about: &owner.about,
+        settled: false,
+        recorded: &[],
+        by_content: true,
+    };
+    let spec = spec_map(owner, &spec_text(owner, request.version, request.spec))?;
+    let spec_name = spec.name_any();
+    let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &spec_name).await?;
+    match Box::pin(apply::child(ctx, &owner.namespace, &children, live, &spec, None)).await? {
+        Applied::Going => return Ok(Started::Going),
+        Applied::Taken => return Ok(Started::Taken(format!("ConfigMap {spec_name}"))),
+        Applied::There(_) => {}
+    }
+    let job = job(&ctx.config, owner, request, &spec_name)?;
+    let name = job.name_any();
+    let api = Api::<Job>::namespaced(ctx.client.clone(), &owner.namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    if let Some(job) = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await? {
+        let uid = job.uid().unwrap_or_default();
+        if !is_owned(&job, &owner.uid) {
+            return Ok(Started::Taken(format!("Job {name}")));
+        }
+        if job.metadata.deletion_timestamp.is_some() {
+            return Ok(Started::Going);
+        }
+        if ctx.made_job(&uid) {
+            return Ok(Started::Made(uid));
+        }
+        tracing::warn!(
+            object.namespace = owner.namespace,
+            object.name = name,
+            "Job {name} is not recorded and was not made by this process; it is deleted and made again"
+        );
+        apply::delete(ctx, &owner.namespace, &job).await?;
+        return Ok(Started::Going);
+    }
+    let create = api.create(&params, &job);
+    let made = ctx.call(format!("create Job {name}"), create).await?;
+    ctx.metrics.wrote("Job", Verb::Create);
+    let uid = made.uid().unwrap_or_default();
+    ctx.note_made_job(&uid);
+    Ok(Started::Made(uid))
+}
+
+/// Puts the `ConfigMap` that a Job under way reads back where another writer changed or deleted it: its Pod may start again.
+pub(super) async fn keep_spec(
+    ctx: &Context,
+    owner: &JobOwner,
+    job: &Job,
+    version: &ModelVersion,
+) -> Result<(), Error> {
+    let Some(name) = spec_of(job) else {
+        return Ok(());
+    };
+    let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &name).await?;
+    // The spec may have changed since; the name proves what it was.
+    let found = live
+        .as_ref()
+        .and_then(|live| live.data["data"][SPEC_KEY].as_str().map(ToOwned::to_owned));
+    let present = spec_text(owner, &version.name_any(), &version.spec);
+    for text in found.into_iter().chain([present]) {
+        let wanted = spec_map(owner, &text)?;
+        if wanted.name_any() != name {
+            continue;
+        }
+        let children = Owner {
+            reference: owner.reference.clone(),
+            about: &owner.about,
+            settled: true,
+            recorded: &[],
+            by_content: true,
+        };
+        let namespace = &owner.namespace;
+        let kept = Box::pin(apply::child(ctx, namespace, &children, live, &wanted, None)).await;
+        return match kept {
+            // The Job may end well without it.
+            Err(error) if error.hinders() => {
+                tracing::warn!(
+                    object.namespace = namespace,
+                    object.name = name,
+                    "ConfigMap {name}, which a Job under way reads, cannot be put back: {}",
+                    error.words()
+                );
+                Ok(())
+            }
+            kept => kept.map(drop),
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! Makes what serves a model, or takes it away.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{Pod, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::{Api, Resource as _, ResourceExt as _};
+use modelward_core::{
+    children::{self, Bounds, Judgement},
+    conditions::{self, Status},
+    model::{Altered, DeploymentSeen, Made, Serve},
+    names::name_hash,
+    upgrade::Turn,
+};
+use modelward_crds::{ChildReference, ConditionType, Model, RolloutStatus};
+
+use crate::{
+    Context, Error,
+    apply::{self, Applied, Child, Owner},
+    model::{build, dereference, key::recorded_key, pods},
+};
+
+/// What came of making the children.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Something of ours is being deleted and has to be made again afterwards.
+    pub(super) going: bool,
+    /// A child of that name is not ours.
+    pub(super) taken: Option<String>,
+    /// What the record says of the children, once all of them were looked at.
+    pub(super) made: Option<Made>,
+    /// The Deployment as it is after it was compared and written.
+    pub(super) deployment: Option<DeploymentSeen>,
+    /// The Service's address.
+    pub(super) address: Option<String>,
+    /// The ReplicaSets of the Deployment.
+    pub(super) sets: Vec<ReplicaSet>,
+}
+
+/// What was made so far.
+struct Making<'a> {
+    ctx: &'a Context,
+    namespace: &'a str,
+    owner: Owner<'a>,
+    outcome: Outcome,
+    made: Made,
+}
+
+// === impl Making ===
+
+impl Making<'_> {
+    async fn child<K: Child>(&mut self, desired: K) -> Result<Option<serde_json::Value>, Error> {
+        let live = apply::live::<K>(self.ctx, self.namespace, &desired.name_any()).await?;
+        self.compared(live, desired, None).await
+    }
+
+    async fn compared<K: Child>(
+        &mut self,
+        live: Option<kube::api::DynamicObject>,
+        desired: K,
+        bounds: Option<Bounds>,
+    ) -> Result<Option<serde_json::Value>, Error> {
+        let (ctx, owner) = (self.ctx, &self.owner);
+        match Box::pin(apply::child(ctx, self.namespace, owner, live, &desired, bounds)).await? {
+            Applied::Going => self.outcome.going = true,
+            Applied::Taken => {
+                let taken = format!("{} {}", K::kind(&()), desired.name_any());
+                self.outcome.taken.get_or_insert(taken);
+            }
+            Applied::There(there) => {
+                self.made.children.push(there.reference);
+                self.made.altered.extend(there.altered);
+                return Ok(Some(there.object));
+            }
+        }
+        Ok(None)
+    }
+}
+
+pub(super) async fn apply_children(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    serve: &Serve,
+    settled: bool,
+    pods: &[Pod],
+) -> Result<Outcome, Error> {
+    let about = model.object_ref(&());
+    let status = model.status.clone().unwrap_or_default();
+    let owner = owner_of(model, &about, settled, &status.children)?;
+    let name = model.name_any();
+    let key = recorded_key(model);
+    let mut making = Making {
+        ctx,
+        namespace,
+        owner,
+        outcome: Outcome::default(),
+        made: Made {
+            key_secret: status.key_secret.clone(),
+            children: key.cloned().into_iter().collect(),
+            ..Made::default()
+        },
+    };
+
+    // The Service first: where its name is taken, nothing else of ours should stand behind a name that is not ours.
+    let service = making.child(build::service(model)?).await?;
+    let address = service.as_ref().and_then(dereference::address);
+    making.outcome.address = address.map(ToOwned::to_owned);
+    making.child(build::routes(model, &serve.routes)?).await?;
+    if making.outcome.going || making.outcome.taken.is_some() {
+        return Ok(making.outcome);
+    }
+    let live = apply::live::<Deployment>(ctx, namespace, &name).await?;
+    let secret = status.key_secret.as_deref().unwrap_or_default();
+    let wanted = build::deployment(&ctx.config, model, serve, secret)?;
+    let (wanted, configuration, turn) = in_turn(ctx, model, live.as_ref(), wanted)?;
+    let bounds = serve.serving.replicas.clone();
+    let bounds = Bounds {
+        min: bounds.min,
+        max: bounds.max,
+    };
+    let deployment = making.compared(live, wanted, Some(bounds)).await?;
+    if making.outcome.taken.is_some() {
+        // An autoscaler goes by name: ours would scale what is not ours.
+        delete_child::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
+        return Ok(making.outcome);
+    }
+    making.child(build::autoscaler(model, serve)?).await?;
+    making.child(build::budget(model)?).await?;
+    let rivals = dereference::rivals(ctx, namespace, model).await?;
+    making.made.set_rivals(rivals);
+    let (Some(deployment), None, false) = (deployment, &making.outcome.taken, making.outcome.going) else {
+        return Ok(making.outcome);
+    };
+    making.made.rollout = Some(rollout(ctx, model, &deployment, configuration));
+    making.made.turn = turn;
+    let typed: Deployment = apply::build("Deployment", deployment)?;
+    making.outcome.deployment = Some(pods::deployment_seen(&typed));
+    making.outcome.sets = dereference::sets(ctx, namespace, model).await?;
+    let altered = replace_strays(&making.owner, ctx, namespace, model, pods, &making.outcome.sets).await?;
+    making.made.altered.extend(altered);
+    making.outcome.made = Some(making.made);
+    Ok(making.outcome)
+}
+
+fn owner_of<'a>(
+    model: &Model,
+    about: &'a k8s_openapi::api::core::v1::ObjectReference,
+    settled: bool,
+    recorded: &'a [ChildReference],
+) -> Result<Owner<'a>, Error> {
+    let reference = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "Model",
+        field: "metadata.uid",
+    })?;
+    Ok(Owner {
+        reference,
+        about,
+        settled,
+        recorded,
+        by_content: false,
+    })
+}
+
+/// The Deployment to have now: a change of the operator's configuration reaches the models in turn, and one that waits keeps
+/// the template that it has, with what its record says in it.
+fn in_turn(
+    ctx: &Context,
+    model: &Model,
+    live: Option<&kube::api::DynamicObject>,
+    wanted: Deployment,
+) -> Result<(Deployment, String, Turn), Error> {
+    let configuration = build::configuration(&ctx.config);
+    let recorded = model.status.as_ref().and_then(|status| status.rollout.as_ref());
+    let ours = |live: &&kube::api::DynamicObject| {
+        live.owner_references()
+            .iter()
+            .any(|owner| Some(&owner.uid) == model.uid().as_ref())
+    };
+    let Some(live) = live.filter(ours) else {
+        return Ok((wanted, configuration, Turn::Now));
+    };
+    let found = serde_json::to_value(live).map_err(|source| Error::Build {
+        what: "Deployment".to_owned(),
+        source,
+    })?;
+    let held = match recorded {
+        Some(recorded) if recorded.configuration == configuration => false,
+        // One that another writer changed cannot be put back to a template that this operator does not make.
+        Some(recorded) => children::template_hash(&found) == recorded.template,
+        None => true,
+    };
+    if !held {
+        return Ok((wanted, configuration, Turn::Now));
+    }
+    let turn = ctx.turn(model, &configuration);
+    if turn == Turn::Now {
+        return Ok((wanted, configuration, turn));
+    }
+    let former = recorded.map_or_else(String::new, |recorded| recorded.configuration.clone());
+    Ok((build::with_former_template(&wanted, &found)?, former, turn))
+}
+
+/// What the record says of the Pod template that is there now.
+fn rollout(
+    ctx: &Context,
+    model: &Model,
+    deployment: &serde_json::Value,
+    configuration: String,
+) -> RolloutStatus {
+    let template = children::template_hash(deployment);
+    let status = model.status.as_ref();
+    let before = status.and_then(|status| status.rollout.as_ref());
+    let settled = match before {
+        Some(before) if before.configuration == configuration => before.settled,
+        // A model that was not Ready before proves nothing about the new template.
+        Some(_) => !was_ready(model),
+        None => true,
+    };
+    RolloutStatus {
+        since: match before {
+            Some(before) if before.template == template => before.since.clone(),
+            _ => Time(conditions::whole_seconds(ctx.now())),
+        },
+        template,
+        configuration,
+        settled,
+    }
+}
+
+/// Deletes Pods behind the Service that are not what the Deployment makes. Their ReplicaSet makes new ones.
+async fn replace_strays(
+    owner: &Owner<'_>,
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    pods: &[Pod],
+    sets: &[ReplicaSet],
+) -> Result<Vec<Altered>, Error> {
+    let strays = pods::strays(model, pods, sets);
+    let reasons: BTreeSet<_> = strays.iter().map(|stray| stray.why.clone()).collect();
+    let mut left = Vec::new();
+    for why in reasons {
+        let (key, found) = (
+            format!("{namespace}/Pod {}", model.name_any()),
+            name_hash([why.as_bytes()]),
+        );
+        let alike = strays.iter().filter(|stray| stray.why == why);
+        if ctx.judge_child(&key, "", &found) != Judgement::Restore {
+            left.extend(alike.map(|stray| Altered {
+                child: format!("Pod {}", stray.pod.name_any()),
+                fields: vec!["/spec/containers/inference/image".to_owned()],
+                by_admission: false,
+            }));
+            continue;
+        }
+        for stray in alike {
+            let name = stray.pod.name_any();
+            apply::delete(ctx, namespace, &stray.pod).await?;
+            let note = format!("Pod {name} is deleted: {why}");
+            apply::tampered::<Pod>(ctx, namespace, &name, owner, note).await;
+        }
+        ctx.child_written(&key, "", Some(&found), None);
+    }
+    Ok(left)
+}
+
+/// Takes away what serves: no version should. The Secret stays: its key signed the ids of predictions that were given.
+pub(super) async fn delete_children(ctx: &Context, namespace: &str, model: &Model) -> Result<Outcome, Error> {
+    let name = model.name_any();
+    delete_child::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
+    delete_child::<Deployment>(ctx, namespace, model, &name).await?;
+    delete_child::<PodDisruptionBudget>(ctx, namespace, model, &name).await?;
+    delete_child::<Service>(ctx, namespace, model, &name).await?;
+    let sets = dereference::sets(ctx, namespace, model).await?;
+    collect_routes(ctx, namespace, model, &sets, BTreeSet::new()).await?;
+    Ok(Outcome {
+        made: Some(Made {
+            children: recorded_key(model).cloned().into_iter().collect(),
+            ..Made::default()
+        }),
+        ..Outcome::default()
+    })
+}
+
+async fn delete_child<K: Child>(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    name: &str,
+) -> Result<(), Error> {
+    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
+    let kind = K::kind(&());
+    let Some(found) = ctx.call(format!("read {kind} {name}"), api.get_opt(name)).await? else {
+        return Ok(());
+    };
+    let recorded = model.status.iter().flat_map(|status| &status.children);
+    let is_recorded = recorded
+        .into_iter()
+        .any(|child| child.kind == kind && Some(&child.uid) == found.uid().as_ref());
+    let ours = is_recorded
+        || found
+            .owner_references()
+            .iter()
+            .any(|reference| Some(&reference.uid) == model.uid().as_ref());
+    if ours && found.meta().deletion_timestamp.is_none() {
+        apply::delete(ctx, namespace, &found).await?;
+    }
+    Ok(())
+}
+
+/// Deletes routes that no `ReplicaSet` names any more: a Pod of one that does could not start again without them.
+pub(super) async fn collect_routes(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    sets: &[ReplicaSet],
+    mut in_use: BTreeSet<String>,
+) -> Result<(), Error> {
+    in_use.extend(dereference::named_routes(sets));
+    for routes in dereference::routes(ctx, namespace, model).await? {
+        if !in_use.contains(&routes.name_any()) {
+            apply::delete(ctx, namespace, &routes).await?;
+        }
+    }
+    Ok(())
+}
+
+fn was_ready(model: &Model) -> bool {
+    let conditions = model
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    conditions::find(conditions, ConditionType::Ready)
+        .is_some_and(|ready| conditions::status(ready) != Status::False)
+}

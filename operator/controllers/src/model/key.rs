@@ -1,0 +1,129 @@
+//! The Secret with the key of a model.
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Api, Resource as _, ResourceExt as _, api::PostParams};
+use modelward_core::{conditions, names::name_hash, reason::Reason};
+use modelward_crds::{ChildReference, ConditionType, FIELD_MANAGER, Model};
+use modelward_wire::Digest;
+
+use crate::{Context, Error, apply, metrics::Verb, model::build};
+
+/// The Secret that the operator made for this model.
+pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
+    let status = model.status.as_ref()?;
+    let name = status.key_secret.as_ref()?;
+    status
+        .children
+        .iter()
+        .find(|child| child.kind == "Secret" && &child.name == name)
+}
+
+/// Makes sure of the Secret with the key of prediction ids and the one of synthetic traffic, and notes it on the record. The
+/// operator may create Secrets and can read none, so it relies on no Secret that it did not make itself: the name is drawn at
+/// random, and is noted with the uid before anything uses it.
+pub(super) async fn ensure_key(
+    ctx: &Context,
+    namespace: &str,
+    model: Model,
+) -> Result<Model, Box<(Model, Error)>> {
+    let name = match recorded_key(&model) {
+        // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
+        Some(_) if !may_lack_its_key(&model) => return Ok(model),
+        Some(recorded) => recorded.name.clone(),
+        None => ctx.key_name(&model),
+    };
+    let made = match make_key(ctx, namespace, &model, &name).await {
+        Ok(Some(made)) => made,
+        Ok(None) => return Ok(model),
+        Err(error) => {
+            if error.code() == Some(409) {
+                ctx.forget_key_name(&model);
+            }
+            return Err(Box::new((model, error)));
+        }
+    };
+    let mut status = model.status.clone().unwrap_or_default();
+    status.key_secret = Some(name);
+    status.children.retain(|child| child.kind != "Secret");
+    status.children.insert(0, made);
+    let written = apply::status(ctx, &model, model.status.as_ref(), &status).await;
+    // Made and not recorded: nothing uses it, and the next one has another name.
+    ctx.forget_key_name(&model);
+    match written {
+        Ok(written) => Ok(written.unwrap_or(model)),
+        Err(error) => Err(Box::new((model, error))),
+    }
+}
+
+/// Makes the Secret. None where one of that name is there.
+async fn make_key(
+    ctx: &Context,
+    namespace: &str,
+    model: &Model,
+    name: &str,
+) -> Result<Option<ChildReference>, Error> {
+    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
+        what: "Model",
+        field: "metadata.uid",
+    })?;
+    let key = rand::random::<[u8; 32]>().to_vec();
+    let applied = name_hash([key.as_slice()]);
+    let secret = Secret {
+        metadata: kube::api::ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(build::label_map(model)),
+            owner_references: Some(vec![owner]),
+            ..kube::api::ObjectMeta::default()
+        },
+        immutable: Some(true),
+        data: Some(
+            [
+                ("prediction-id.key", key),
+                // As text: it travels in a header.
+                (
+                    "traffic.key",
+                    Digest::from_bytes(rand::random()).hex().into_bytes(),
+                ),
+            ]
+            .map(|(name, key)| (name.to_owned(), ByteString(key)))
+            .into(),
+        ),
+        ..Secret::default()
+    };
+    let api = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let made = ctx
+        .call(format!("create Secret {name}"), api.create(&params, &secret))
+        .await;
+    match made {
+        Ok(made) => {
+            ctx.metrics.wrote("Secret", Verb::Create);
+            Ok(Some(ChildReference {
+                kind: "Secret".to_owned(),
+                name: name.to_owned(),
+                uid: made.uid().unwrap_or_default(),
+                applied,
+            }))
+        }
+        // It is there. A name that is not recorded is drawn again.
+        Err(error) if error.code() == Some(409) && recorded_key(model).is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether Pods do not come up for a reason that could be a Secret that was deleted.
+fn may_lack_its_key(model: &Model) -> bool {
+    let conditions = model
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let reason = conditions::find(conditions, ConditionType::Ready).and_then(conditions::reason);
+    matches!(
+        reason,
+        None | Some(Reason::RolloutInProgress | Reason::RolloutStuck | Reason::TooFewPods)
+    )
+}

@@ -1,0 +1,51 @@
+//! No version owns the record of a model.
+
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
+
+use crate::{Context, Error, metrics::Verb};
+
+/// No version owns the record: it stays when they go. Former releases made each version an owner.
+pub(super) async fn disown(
+    ctx: &Context,
+    namespace: &str,
+    model: Model,
+    versions: &[ModelVersion],
+) -> Result<Model, Error> {
+    let kind = ModelVersion::kind(&());
+    let is_version = |uid: &str| {
+        versions
+            .iter()
+            .any(|version| version.uid().as_deref() == Some(uid))
+    };
+    let kept: Vec<_> = model
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.kind != kind && !is_version(&owner.uid))
+        .cloned()
+        .collect();
+    if kept.len() == model.owner_references().len() {
+        return Ok(model);
+    }
+    let name = model.name_any();
+    let patch = serde_json::json!({"metadata": {
+        "uid": model.uid(),
+        "resourceVersion": model.resource_version(),
+        "ownerReferences": kept,
+    }});
+    let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(&patch);
+    let write = api.patch(&name, &params, &patch);
+    let disowned = ctx
+        .call(format!("take the owners from Model {name}"), write)
+        .await?;
+    ctx.metrics.wrote("Model", Verb::Merge);
+    Ok(disowned)
+}

@@ -1,0 +1,49 @@
+//! Writes the status of a model, and publishes Events of what changed.
+
+use kube::{Resource as _, runtime::events::EventType};
+use modelward_core::{model::Decision, reason::Reason};
+use modelward_crds::Model;
+
+use crate::{Context, Error, apply, events};
+
+pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Result<Model, Error> {
+    let old = model.status.as_ref();
+    let Some(written) = apply::status(ctx, &model, old, &decision.status).await? else {
+        return Ok(model);
+    };
+    let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    events::conditions_changed(ctx, &model, before, &decision.status.conditions).await;
+    let claim = old.and_then(|status| status.active_action.as_ref());
+    if let (Some(claim), None) = (claim, &decision.status.active_action) {
+        let note = format!("{} is gone, and its claim on the model is released", claim.name);
+        let reason = Reason::ClaimReleased;
+        events::publish(
+            ctx,
+            &model.object_ref(&()),
+            EventType::Warning,
+            reason,
+            "Release",
+            note,
+        )
+        .await;
+    }
+    if routes_changed(&model, decision) {
+        let about = model.object_ref(&());
+        let note = match decision.status.routes.first() {
+            Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
+            None => "no version serves any more".to_owned(),
+        };
+        let reason = Reason::RolloutInProgress;
+        events::publish(ctx, &about, EventType::Normal, reason, "Route", note).await;
+    }
+    Ok(written)
+}
+
+pub(super) fn routes_changed(model: &Model, decision: &Decision) -> bool {
+    let before = model
+        .status
+        .as_ref()
+        .map(|status| status.routes.as_slice())
+        .unwrap_or_default();
+    before != decision.status.routes
+}

@@ -1,0 +1,141 @@
+//! What a version is shown of its model.
+
+use modelward_crds::{ConditionType, Model, ModelStatus, ModelVersion, RemediationAction};
+
+use crate::{
+    conditions::{self, Status},
+    model::{
+        candidate::{newest_passed, promotes},
+        routes::{least, unrouted},
+        verdicts::working_reason,
+    },
+    objects::has_ended,
+    reason::{Reason, WorkingReason},
+    record::rollout::stuck_reason,
+    version::{ServingSeen, Settling},
+};
+
+/// What the record says about one of the model's versions.
+pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSeen {
+    let Some((model, status)) = model.and_then(|model| Some((model, model.status.as_ref()?))) else {
+        return ServingSeen::NotYet;
+    };
+    let uid = version.metadata.uid.as_deref().unwrap_or_default();
+    let routed = status.routes.iter().any(|route| route.uid == uid);
+    let serves = status.serving.is_some() && status.history.first().is_some_and(|record| record.uid == uid);
+    let ready = conditions::find(&status.conditions, ConditionType::Ready);
+    let (reason, message) = ready
+        .map(|ready| (conditions::reason(ready), ready.message.clone()))
+        .unwrap_or_default();
+    let stalled = conditions::is_true(&status.conditions, ConditionType::Stalled);
+    match (routed, serves) {
+        (true, true) => ServingSeen::Live {
+            enough: status.ready_pods.unwrap_or(0) >= least(&version.spec.serving)
+                && !matches!(reason, Some(Reason::NoAnswer | Reason::WrongAnswer)),
+            pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
+            rest: match ready {
+                _ if stalled => Settling::Stuck(stuck_reason(reason), message),
+                Some(ready) if conditions::status(ready) == Status::True => Settling::Done,
+                _ => Settling::Working(working_reason(reason), message),
+            },
+        },
+        (true, false) if stalled => ServingSeen::Stuck(stuck_reason(reason), message),
+        (true, false) => ServingSeen::RollingOut(Reason::RolloutInProgress, message),
+        (false, true) if status.ready_pods.unwrap_or(0) > 0 => {
+            let next = status
+                .routes
+                .first()
+                .map_or("nothing", |route| route.version.as_str());
+            ServingSeen::BeingReplaced(format!("it answers until {next} has taken over"))
+        }
+        (false, true) => ServingSeen::Live {
+            enough: false,
+            pods: format!("{} Pods", status.pods.as_deref().unwrap_or("0/0")),
+            rest: Settling::Working(WorkingReason::RolloutInProgress, message),
+        },
+        (false, false) => unrouted(model, status, version),
+    }
+}
+
+/// Whether a version waits for an action that promotes it: then [`promotion_seen`] says which one.
+pub fn awaits_promotion(serving: &ServingSeen) -> bool {
+    matches!(serving, ServingSeen::AwaitingPromotion(_))
+}
+
+/// How the promotion of a version stands that waits for one.
+pub fn promotion_seen(
+    model: Option<&Model>,
+    version: &ModelVersion,
+    actions: &[RemediationAction],
+    versions: &[ModelVersion],
+) -> ServingSeen {
+    let uid = version.metadata.uid.as_deref().unwrap_or_default();
+    let made_by = version
+        .spec
+        .provenance
+        .as_ref()
+        .map(|provenance| provenance.action.uid.as_str());
+    let name = |action: &RemediationAction| action.metadata.name.clone().unwrap_or_default();
+    let own: Vec<_> = actions
+        .iter()
+        .filter(|action| promotes(action, uid, version.metadata.name.as_deref()))
+        .collect();
+    if let Some(open) = own.iter().find(|action| !has_ended(action)) {
+        let message = format!("{} decides whether it takes over", name(open));
+        return ServingSeen::AwaitingPromotion(message);
+    }
+    let maker = actions
+        .iter()
+        .find(|action| !has_ended(action) && action.metadata.uid.as_deref() == made_by);
+    if let (Some(maker), Some(_)) = (maker, made_by) {
+        return ServingSeen::AwaitingPromotion(format!("{} goes on with it", name(maker)));
+    }
+    let newest = own.into_iter().max_by_key(|action| {
+        let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, name(action))
+    });
+    let Some(ended) = newest else {
+        let status = model.and_then(|model| model.status.as_ref());
+        if let Some(newer) = newest_passed(version, versions) {
+            return ServingSeen::AwaitingPromotion(format!(
+                "{newer} is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it"
+            ));
+        }
+        let proposed =
+            status.and_then(|status| status.proposals.iter().find(|proposal| proposal.cause == uid));
+        if let Some(proposed) = proposed {
+            let message = format!(
+                "{} was deleted; a PromoteModel with this version as candidate proposes it again",
+                proposed.name
+            );
+            return ServingSeen::NotPromoted(Reason::PromotionEnded, message);
+        }
+        let refused =
+            status.and_then(|status| conditions::find(&status.conditions, ConditionType::ProposalRefused));
+        return ServingSeen::AwaitingPromotion(match refused {
+            Some(refused) => refused.message.clone(),
+            None => "its promotion is being proposed".to_owned(),
+        });
+    };
+    let conditions = ended
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let succeeded = conditions::find(conditions, ConditionType::Succeeded);
+    let (why, words) = succeeded
+        .map(|condition| (condition.reason.as_str(), condition.message.as_str()))
+        .unwrap_or_default();
+    let reason = match succeeded.and_then(conditions::reason) {
+        Some(Reason::Rejected) => Reason::PromotionRejected,
+        Some(Reason::Expired) => Reason::PromotionExpired,
+        _ => Reason::PromotionEnded,
+    };
+    ServingSeen::NotPromoted(reason, format!("{} has ended, {why}: {words}", name(ended)))
+}
+
+/// Whether a version has passed, nothing ever served, and the first one is approved too.
+pub(super) fn awaits_approval(status: &ModelStatus) -> bool {
+    let ready = conditions::find(&status.conditions, ConditionType::Ready);
+    ready.is_some_and(|ready| conditions::reason(ready) == Some(Reason::AwaitingPromotion))
+}

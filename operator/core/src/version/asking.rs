@@ -1,0 +1,51 @@
+//! What both stages ask with.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use modelward_crds::{ConditionType, ModelVersion};
+use modelward_wire::JobStage;
+
+use crate::{
+    attempt::{Asker, AskerKind, Asking},
+    conditions::{self, Verdict},
+    reason::Reason,
+    version::world::World,
+};
+
+/// The version as one that asks for Jobs.
+pub fn asker(version: &ModelVersion) -> Asker<'_> {
+    Asker {
+        name: version.metadata.name.as_deref().unwrap_or_default(),
+        uid: version.metadata.uid.as_deref().unwrap_or_default(),
+        kind: AskerKind::Version,
+    }
+}
+
+pub(super) fn asking<'a>(
+    version: &'a ModelVersion,
+    stage: JobStage,
+    world: &'a World,
+    now: Timestamp,
+) -> Asking<'a> {
+    let kind = match stage {
+        JobStage::Snapshot => ConditionType::DataValid,
+        JobStage::Fit => ConditionType::Trained,
+    };
+    Asking {
+        asker: asker(version),
+        stage,
+        kind,
+        before: find(version, kind),
+        job: &world.job,
+        obstacle: world.obstacle.as_ref(),
+        now,
+    }
+}
+
+pub(super) fn find(version: &ModelVersion, kind: ConditionType) -> Option<&Condition> {
+    conditions::find(&version.status.as_ref()?.conditions, kind)
+}
+
+pub(super) fn fails(reason: impl Into<Reason>, message: &str) -> Verdict {
+    Verdict::fails(ConditionType::Serving, reason, message)
+}

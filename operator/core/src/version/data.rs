@@ -1,0 +1,100 @@
+//! The first stage: the data is read and frozen.
+
+use jiff::Timestamp;
+use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, TrainingSource};
+use modelward_wire::{Digest, JobStage};
+
+use crate::{
+    attempt::{self, Frozen, Stage, Step},
+    conditions::Verdict,
+    reason::Reason,
+    version::{
+        asking::asking,
+        world::{SnapshotSeen, World},
+    },
+};
+
+/// A ledger that does not say what a snapshot states is asked again after so many seconds.
+const SNAPSHOT_RETRY_SECONDS: u64 = 10;
+
+/// Rows that were read and accepted before are taken as they are; otherwise they are read now.
+pub(super) fn data_stage(
+    version: &ModelVersion,
+    training: &TrainingSource,
+    world: &World,
+    now: Timestamp,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Stage {
+    if let Some(digest) = training.snapshot
+        && let Some(stage) = given_snapshot(digest, &world.snapshot, status, step)
+    {
+        return stage;
+    }
+    let asking = asking(version, JobStage::Snapshot, world, now);
+    let mut frozen = Frozen {
+        attempt: status.snapshot_attempt.take(),
+        snapshot: status.snapshot.take(),
+        sources: std::mem::take(&mut status.sources),
+        violations: std::mem::take(&mut status.violations),
+    };
+    let watched = training.datasets().all(|dataset| dataset.config_map.is_some());
+    let stage = attempt::snapshot(&asking, &world.dataset, watched, &mut frozen, step);
+    status.snapshot_attempt = frozen.attempt;
+    status.snapshot = frozen.snapshot;
+    status.sources = frozen.sources;
+    status.violations = frozen.violations;
+    stage
+}
+
+/// Notes frozen rows that the spec names, and the files that they came from: what a later version is compared with. Gives a
+/// stage where that has to be waited for.
+fn given_snapshot(
+    digest: Digest,
+    seen: &SnapshotSeen,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Option<Stage> {
+    match seen {
+        SnapshotSeen::Present { rows, sources } => {
+            status.snapshot = Some(attempt::snapshot_status(digest, Some(*rows), sources));
+            status.sources = attempt::source_statuses(sources);
+        }
+        SnapshotSeen::LedgerUnavailable(error) => {
+            step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
+            if status.snapshot.is_none() {
+                let message = format!("the ledger cannot be asked for snapshot {digest}: {error}");
+                let verdict = Verdict::unknown(ConditionType::DataValid, Reason::LedgerUnavailable, message);
+                return Some(Stage::Waiting(verdict));
+            }
+        }
+        SnapshotSeen::NotAsked | SnapshotSeen::Absent => {
+            status
+                .snapshot
+                .get_or_insert_with(|| attempt::snapshot_status(digest, None, &[]));
+        }
+    }
+    None
+}
+
+pub(super) fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
+    let Some(training) = &version.spec.source.training else {
+        let words = "a bundle is given; no data is read";
+        return Verdict::holds(ConditionType::DataValid, Reason::NoTraining, words);
+    };
+    let digest = status.snapshot.as_ref().map(|snapshot| snapshot.digest.short());
+    let digest = digest.unwrap_or_default();
+    let rows = status.snapshot.as_ref().and_then(|snapshot| snapshot.rows);
+    let words = match (&training.snapshot, &version.spec.provenance, rows) {
+        (Some(_), Some(provenance), _) => {
+            format!(
+                "frozen rows {digest}, accepted with the plan of {}",
+                provenance.action.name
+            )
+        }
+        (Some(_), None, _) => format!("frozen rows {digest}"),
+        (None, _, Some(rows)) => format!("{rows} rows, snapshot {digest}"),
+        (None, _, None) => format!("snapshot {digest}"),
+    };
+    Verdict::holds(ConditionType::DataValid, Reason::DataAccepted, words)
+}

@@ -1,0 +1,193 @@
+//! The second stage: a model is fitted, or a bundle is given.
+
+use jiff::Timestamp;
+use modelward_crds::{
+    ArtifactSource, ArtifactStatus, ConditionType, Family, GateStatus, MetricName, MetricStatus,
+    ModelVersion, ModelVersionStatus, TrainingSource,
+};
+use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict};
+
+use crate::{
+    attempt::{self, Stage, Step},
+    conditions::{self, Verdict},
+    reason::Reason,
+    version::{
+        asking::{asking, find},
+        gates::GATES,
+        world::{BundleSeen, World},
+    },
+};
+
+/// A bundle that the store does not have is looked for again after so many seconds, and later each time.
+const BUNDLE_RETRY_SECONDS: i64 = 10;
+
+/// It is looked for at least this often.
+const BUNDLE_RETRY_MOST_SECONDS: i64 = 900;
+
+pub(super) fn fit_stage(
+    version: &ModelVersion,
+    training: &TrainingSource,
+    world: &World,
+    now: Timestamp,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Stage {
+    if status.bundle.is_some() {
+        return Stage::Recorded;
+    }
+    let Some(snapshot) = status.snapshot.as_ref().map(|snapshot| snapshot.digest) else {
+        return Stage::Waiting(not_accepted());
+    };
+    let asking = asking(version, JobStage::Fit, world, now);
+    let input = snapshot.hex()[..8].to_owned();
+    let attempt = status
+        .fit_attempt
+        .clone()
+        .filter(|attempt| attempt.input == input);
+    let Some(attempt) = attempt else {
+        return asking.start(&mut status.fit_attempt, &input, 1, step);
+    };
+    if attempt.finished {
+        return asking.settled(&attempt);
+    }
+    let result = match asking.outcome(&mut status.fit_attempt, &attempt, step) {
+        Ok(result) => result,
+        Err(stage) => return stage,
+    };
+    attempt::finish(&mut status.fit_attempt);
+    let kind = ConditionType::Trained;
+    let fails = |gate: &modelward_wire::GateResult| !gate.passed;
+    let stage = match (result.verdict, result.digest) {
+        (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
+            let message = format!(
+                "Job {} says that a gate failed, and not which: {}",
+                attempt.job, result.message
+            );
+            Stage::Terminal(Verdict::fails(kind, Reason::JobFailed, message))
+        }
+        (JobVerdict::Succeeded | JobVerdict::GatesFailed, Some(digest)) => {
+            record_fit(training.select_by, &result, status);
+            status.bundle = Some(bundle(digest));
+            Stage::Recorded
+        }
+        (JobVerdict::SpecInvalid, _) => {
+            Stage::Terminal(Verdict::fails(kind, Reason::SpecInvalid, result.message))
+        }
+        _ => Stage::Terminal(Verdict::fails(kind, Reason::DataInvalid, result.message)),
+    };
+    attempt::note_end(&mut status.fit_attempt, &stage);
+    stage
+}
+
+/// A bundle that is given: it has to be in the store, and nothing is made.
+pub(super) fn given_stage(
+    version: &ModelVersion,
+    artifact: &ArtifactSource,
+    world: &World,
+    now: Timestamp,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> Stage {
+    if status.bundle.is_some() {
+        return Stage::Recorded;
+    }
+    let (reason, message) = match &world.bundle {
+        BundleSeen::Present => {
+            status.bundle = Some(bundle(artifact.bundle));
+            status.threshold = Some(artifact.threshold.clone());
+            return Stage::Recorded;
+        }
+        BundleSeen::NotAsked => {
+            let message = format!("bundle {} was not looked for yet", artifact.bundle);
+            return Stage::Waiting(Verdict::unknown(ConditionType::Trained, Reason::Waiting, message));
+        }
+        BundleSeen::LedgerUnavailable(error) => {
+            step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
+            let message = format!(
+                "the ledger cannot be asked for bundle {}: {error}",
+                artifact.bundle
+            );
+            let verdict = Verdict::unknown(ConditionType::Trained, Reason::LedgerUnavailable, message);
+            return Stage::Waiting(verdict);
+        }
+        BundleSeen::Absent(what) => (
+            Reason::ArtifactMissing,
+            format!("{what}; the version waits for it"),
+        ),
+    };
+    // The longer it has been away, the less often it is asked for.
+    let missing =
+        find(version, ConditionType::Trained).filter(|before| conditions::reason(before) == Some(reason));
+    let waited = missing.map_or(0, |before| {
+        now.as_second() - before.last_transition_time.0.as_second()
+    });
+    let pause = waited.clamp(BUNDLE_RETRY_SECONDS, BUNDLE_RETRY_MOST_SECONDS);
+    step.again_after_seconds = Some(pause.unsigned_abs());
+    Stage::Waiting(Verdict::fails(ConditionType::Trained, reason, message))
+}
+
+pub(super) fn not_accepted() -> Verdict {
+    Verdict::unknown(
+        ConditionType::Trained,
+        Reason::Waiting,
+        "the data is not accepted yet",
+    )
+}
+
+pub(super) fn bundle(digest: Digest) -> ArtifactStatus {
+    ArtifactStatus {
+        digest,
+        rows: None,
+        source_sha256: None,
+    }
+}
+
+fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
+    status.family = result.family.as_deref().and_then(Family::of);
+    // Without a word of the trainer's the threshold is one half, as everywhere.
+    status.threshold = result.threshold.clone().or_else(|| Decimal::rounded(0.5, 1));
+    let metric = |value: &modelward_wire::MetricValue| {
+        Some(MetricStatus {
+            name: MetricName::of(&value.name)?,
+            mean: value.mean.clone(),
+            standard_error: value.standard_error.clone(),
+        })
+    };
+    status.metrics = result.metrics.iter().filter_map(metric).collect();
+    let gate = |gate: &modelward_wire::GateResult| {
+        Some(GateStatus {
+            metric: MetricName::of(&gate.metric)?,
+            bound: gate.bound.to_string().chars().take(128).collect(),
+            value: gate.value.clone(),
+            passed: gate.passed,
+        })
+    };
+    status.gates.clear();
+    for gate in result.gates.iter().filter_map(gate) {
+        // The API server keeps one of each; of two outcomes of one gate, the one that failed is the one that counts.
+        let same = |other: &&mut GateStatus| other.metric == gate.metric && other.bound == gate.bound;
+        match status.gates.iter_mut().find(same) {
+            Some(other) if other.passed => *other = gate,
+            Some(_) => {}
+            None => status.gates.push(gate),
+        }
+    }
+    // What failed first, so that cutting the list can never make a version pass.
+    status.gates.sort_by_key(|gate| gate.passed);
+    status.gates.truncate(GATES);
+    status.score = (status.metrics.iter().find(|metric| metric.name == selecting))
+        .map(|metric| format!("{} {}", selecting.as_str(), metric.mean));
+}
+
+pub(super) fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
+    let digest = status.bundle.as_ref().map(|bundle| bundle.digest.short());
+    let digest = digest.unwrap_or_default();
+    if version.spec.source.training.is_none() {
+        let words = format!("bundle {digest} is in the store");
+        return Verdict::holds(ConditionType::Trained, Reason::ArtifactFound, words);
+    }
+    let family = status.family.map_or("model", Family::as_str);
+    let score = status.score.as_deref().unwrap_or("no score");
+    let words = format!("{family}, {score}, bundle {digest}");
+    Verdict::holds(ConditionType::Trained, Reason::BundlePublished, words)
+}

@@ -1,0 +1,78 @@
+//! Whether a model passed its gates, in words.
+
+use modelward_crds::{ConditionType, Gate, GateStatus, ModelVersionStatus, TrainingSource};
+use modelward_wire::GateBound;
+
+use crate::{conditions::Verdict, reason::Reason};
+
+/// Outcomes of gates that a status holds.
+pub(super) const GATES: usize = 10;
+
+/// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate or a comparison of the spec without
+/// an outcome has not passed.
+pub(super) fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus) -> Verdict {
+    let Some(training) = training else {
+        let words = "a version of a given bundle has no gates of its own";
+        return Verdict::holds(ConditionType::GatesPassed, Reason::NoGates, words);
+    };
+    let reported = |gate: &&Gate| {
+        let outcome = |outcome: &&GateStatus| outcome.metric == gate.metric;
+        status
+            .gates
+            .iter()
+            .filter(outcome)
+            .any(|outcome| !is_comparison(outcome))
+    };
+    let silent = training.gates.iter().filter(|gate| !reported(gate));
+    let silent = silent.map(|gate| format!("the gate on {} has no outcome", gate.metric.as_str()));
+    let uncompared = training
+        .not_worse_than
+        .iter()
+        .filter(|_| !status.gates.iter().any(is_comparison))
+        .map(|champion| format!("the comparison with {} has no outcome", champion.version));
+    let failed: Vec<_> = status
+        .gates
+        .iter()
+        .filter(|gate| !gate.passed)
+        .map(gate_words)
+        .chain(silent)
+        .chain(uncompared)
+        .collect();
+    if failed.is_empty() {
+        let held: Vec<_> = status
+            .gates
+            .iter()
+            .map(|gate| format!("{} {}, {}", gate.metric.as_str(), gate.value, gate.bound))
+            .collect();
+        let message = if held.is_empty() {
+            "the spec sets no gates".to_owned()
+        } else {
+            held.join("; ")
+        };
+        return Verdict::holds(ConditionType::GatesPassed, Reason::AllGatesPassed, message);
+    }
+    Verdict::fails(ConditionType::GatesPassed, Reason::GateFailed, failed.join("; "))
+}
+
+/// Whether an outcome is that of a comparison with a champion: its value is the lower bound of a difference.
+fn is_comparison(gate: &GateStatus) -> bool {
+    GateBound::from(gate.bound.as_str()).is_comparison()
+}
+
+fn gate_words(gate: &GateStatus) -> String {
+    let metric = gate.metric.as_str();
+    let value = &gate.value;
+    match GateBound::from(gate.bound.as_str()) {
+        GateBound::AtLeast(bound) => format!("{metric} {value} is under the gate {bound}"),
+        GateBound::AtMost(bound) => format!("{metric} {value} is over the gate {bound}"),
+        GateBound::NotWorseThan {
+            version,
+            margin,
+            rows,
+        } => format!(
+            "{metric} may be worse than {version} by {margin} on {}: the lower bound of the difference is {value}",
+            rows.phrase()
+        ),
+        GateBound::Other(bound) => format!("{metric} {value} is outside the gate {bound}"),
+    }
+}
