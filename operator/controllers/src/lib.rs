@@ -15,6 +15,7 @@ mod apply;
 mod backoff;
 mod config;
 mod context;
+mod create;
 mod drift;
 mod error;
 mod events;

@@ -4,17 +4,13 @@
 
 mod dereference;
 
-use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::ready};
 use jiff::Timestamp;
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{batch::v1::Job, core::v1::ConfigMap},
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{
-    Api, Resource, ResourceExt as _,
-    api::PostParams,
+    Resource, ResourceExt as _,
     runtime::{
         Config as ControllerConfig, Controller,
         controller::Action,
@@ -24,27 +20,28 @@ use kube::{
 };
 use modelward_core::{
     action::{
-        self, Decision, Obstacle, Step, World,
-        round::{Hands, Rest, Settled, Taken, round},
+        self, Decision, World,
+        hands::{About, Announcement, Hands, Tried},
+        round::{Rest, Settled, round},
     },
     attempt::StageJob,
     conditions, objects,
     reason::Reason,
 };
 use modelward_crds::{
-    ActionType, BlockedStep, ConditionType, DriftReport, FIELD_MANAGER, Model, ModelStatus, ModelVersion,
-    ObstacleReason, RemediationAction, RemediationActionStatus, labels,
+    ActionType, ConditionType, DriftReport, Model, ModelStatus, ModelVersion, RemediationAction,
+    RemediationActionStatus, labels,
 };
-use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Context, Error, apply,
     backoff::jittered,
+    create::{Creatable, Created, create},
     events, gate,
     guarded::{CONCURRENCY, Guarded},
     jobs::{self, JobOwner, JobRequest, Started},
     ledger::chain,
-    metrics::{ControllerName, Verb},
+    metrics::ControllerName,
     reconcile::{guarded, key, policy},
     watch::Watching,
 };
@@ -234,53 +231,87 @@ impl Hands for Cluster<'_> {
         write_status(self.ctx, action, status).await
     }
 
-    async fn take(&mut self, step: Step, action: &RemediationAction, world: &World) -> Result<Taken, Error> {
-        let ctx = self.ctx;
+    async fn hold_claims(&mut self) -> bool {
+        if self.counting.is_some() {
+            return false;
+        }
+        self.counting = Some(self.ctx.claims.lock().await);
+        true
+    }
+
+    fn release_claims(&mut self) {
+        self.counting = None;
+    }
+
+    async fn write_record(&mut self, world: &World, record: &ModelStatus) -> Result<(), Error> {
+        if let Some(model) = &world.model {
+            apply::status(self.ctx, model, model.status.as_ref(), record).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_version(&mut self, version: &ModelVersion) -> Result<Tried, Error> {
+        self.create(version).await
+    }
+
+    async fn create_action(&mut self, action: &RemediationAction) -> Result<Tried, Error> {
+        self.create(action).await
+    }
+
+    async fn start_job(
+        &mut self,
+        action: &RemediationAction,
+        job: &StageJob,
+        version: &ModelVersion,
+    ) -> Result<Tried, Error> {
         let owner = JobOwner::action(action)?;
-        match step {
-            Step::Claim(_) if self.counting.is_none() => {
-                self.counting = Some(ctx.claims.lock().await);
-                Ok(Taken::Done)
-            }
-            Step::Claim(record) => {
-                write_model(ctx, world, &record).await?;
-                self.counting = None;
-                Ok(Taken::Done)
-            }
-            Step::TakeNumber(record) | Step::Release(record) => {
-                write_model(ctx, world, &record).await?;
-                Ok(Taken::Done)
-            }
-            Step::Route(record, words) => {
-                write_model(ctx, world, &record).await?;
-                if let Some(model) = &world.model {
-                    let about = model.object_ref(&());
-                    let reason = Reason::RolloutInProgress;
-                    events::publish(ctx, &about, EventType::Normal, reason, "Route", words).await;
-                }
-                Ok(Taken::Done)
-            }
-            Step::StartSnapshot(job) => Box::pin(start(ctx, action, &owner, world, &job)).await,
-            Step::CreateVersion(version) => create(ctx, &owner, BlockedStep::CreateVersion, &*version).await,
-            Step::CreatePromotion(child) => create(ctx, &owner, BlockedStep::CreatePromotion, &*child).await,
-            Step::Alert(words) => {
-                let about = action.object_ref(&());
-                let reason = Reason::Alerted;
-                let delivered =
-                    events::publish(ctx, &about, EventType::Warning, reason, "Alert", words).await;
-                Ok(if delivered {
-                    Taken::Done
-                } else {
-                    Taken::Blocked(Obstacle {
-                        step: BlockedStep::SendAlert,
-                        reason: ObstacleReason::Refused,
-                        object: format!("the Event about RemediationAction {}", action.name_any()),
-                        message: "the operator's log says why".to_owned(),
-                    })
-                })
-            }
+        let name = version.name_any();
+        let request = JobRequest {
+            stage: job,
+            version: &name,
+            spec: &version.spec,
+            snapshot: None,
+        };
+        match Box::pin(jobs::start(self.ctx, &owner, &request)).await {
+            Ok(Started::Made(uid)) => Ok(Tried::Made(Some(uid))),
+            Ok(Started::Going) => Ok(Tried::Going),
+            Ok(Started::Taken(what)) => Ok(Tried::Exists(what)),
+            Err(error) => refused(format!("Job {}", job.name), error),
         }
     }
+
+    async fn publish(&mut self, action: &RemediationAction, world: &World, event: Announcement) -> bool {
+        let (about, severity) = match (event.about, &world.model) {
+            (About::Action, _) => (action.object_ref(&()), EventType::Warning),
+            (About::Model, Some(model)) => (model.object_ref(&()), EventType::Normal),
+            (About::Model, None) => return false,
+        };
+        events::publish(self.ctx, &about, severity, event.reason, event.verb, event.text).await
+    }
+}
+
+impl Cluster<'_> {
+    async fn create<K: Creatable>(&self, object: &K) -> Result<Tried, Error> {
+        let what = format!("{} {}", K::kind(&()), object.name_any());
+        let namespace = self.cached.namespace().unwrap_or_default();
+        match create(self.ctx, &namespace, object).await {
+            Ok(Created::Made(made)) => Ok(Tried::Made(made.meta().uid.clone())),
+            Ok(Created::Exists) => Ok(Tried::Exists(what)),
+            Err(error) => refused(what, error),
+        }
+    }
+}
+
+/// An error as a refusal, where the API server answered and did not accept the object: a missing right, a quota, a policy, a
+/// webhook that fails.
+fn refused(object: String, error: Error) -> Result<Tried, Error> {
+    if !error.refused() && !matches!(error.code(), Some(404 | 500)) {
+        return Err(error);
+    }
+    Ok(Tried::Refused {
+        object,
+        message: answer(&error),
+    })
 }
 
 /// Nothing is left to write for now.
@@ -350,103 +381,6 @@ async fn write_status(
         }
     }
     Ok(true)
-}
-
-/// Writes the model's record, unless another process has written it since it was read.
-async fn write_model(ctx: &Context, world: &World, status: &ModelStatus) -> Result<(), Error> {
-    if let Some(model) = &world.model {
-        apply::status(ctx, model, model.status.as_ref(), status).await?;
-    }
-    Ok(())
-}
-
-/// Makes the Job that reads the data.
-async fn start(
-    ctx: &Context,
-    action: &RemediationAction,
-    owner: &JobOwner,
-    world: &World,
-    job: &StageJob,
-) -> Result<Taken, Error> {
-    let version = world
-        .model
-        .as_ref()
-        .and_then(|model| action::target(action, model, &world.versions))
-        .and_then(|target| action::snapshot_version(action, target));
-    let Some(version) = version else {
-        return Ok(Taken::Later);
-    };
-    let name = version.name_any();
-    let request = JobRequest {
-        stage: job,
-        version: &name,
-        spec: &version.spec,
-        snapshot: None,
-    };
-    let blocked = |reason, object, message| {
-        Taken::Blocked(Obstacle {
-            step: BlockedStep::StartSnapshot,
-            reason,
-            object,
-            message,
-        })
-    };
-    match jobs::start(ctx, owner, &request).await {
-        Ok(Started::Made(uid)) => Ok(Taken::Made(uid)),
-        Ok(Started::Going) => Ok(Taken::Later),
-        Ok(Started::Taken(what)) => Ok(blocked(ObstacleReason::NameTaken, what, String::new())),
-        Err(error) if not_accepted(&error) => {
-            let words = answer(&error);
-            Ok(blocked(
-                ObstacleReason::Refused,
-                format!("Job {}", job.name),
-                words,
-            ))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes an object of a fixed name. Where there is one of that name, the next look decides whether it is this action's.
-async fn create<K>(ctx: &Context, owner: &JobOwner, step: BlockedStep, object: &K) -> Result<Taken, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
-    let (kind, name) = (K::kind(&()), object.name_any());
-    let api = Api::<K>::namespaced(ctx.client.clone(), &owner.namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let blocked = |reason, message| {
-        Taken::Blocked(Obstacle {
-            step,
-            reason,
-            object: format!("{kind} {name}"),
-            message,
-        })
-    };
-    match ctx
-        .call(format!("create {kind} {name}"), api.create(&params, object))
-        .await
-    {
-        Ok(made) => {
-            ctx.metrics.wrote(&kind, Verb::Create);
-            Ok(made.meta().uid.clone().map_or(Taken::Done, Taken::Made))
-        }
-        Err(error) if error.code() == Some(409) => Ok(blocked(ObstacleReason::NameTaken, String::new())),
-        Err(error) if not_accepted(&error) => Ok(blocked(ObstacleReason::Refused, answer(&error))),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the API server answered and did not accept an object: a missing right, a quota, a policy, a webhook that fails.
-fn not_accepted(error: &Error) -> bool {
-    error.refused() || matches!(error.code(), Some(404 | 500))
 }
 
 /// What the API server answered, in its own words.

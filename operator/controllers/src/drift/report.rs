@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api, Resource as _, ResourceExt as _,
-    api::{ListParams, PostParams},
+    api::ListParams,
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
@@ -18,12 +18,18 @@ use modelward_core::{
     record::proposals,
 };
 use modelward_crds::{
-    ConditionType, DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion,
-    RemediationAction, ReportProposal, labels,
+    ConditionType, DriftReport, DriftReportStatus, DriftVerdict, Model, ModelVersion, RemediationAction,
+    ReportProposal, labels,
 };
 
 use super::reads::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain, metrics::Verb};
+use crate::{
+    Context, Error, apply,
+    backoff::jittered,
+    create::{Created, create, refusal},
+    events,
+    ledger::chain,
+};
 
 /// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.
 const SOON: Duration = Duration::from_secs(10);
@@ -162,7 +168,7 @@ async fn propose(
             let action = action_of(ctx, &model, &proposed).await?;
             // Before anything is remembered: what the API server refuses spends no budget.
             if let Some(why) = refusal(ctx, namespace, &action).await? {
-                refused(ctx, report, &proposed.name, &why).await?;
+                refused(ctx, report, &proposed.name, &chain(&why)).await?;
                 return Ok(Some(LATER));
             }
             remember(ctx, &model, &report, &proposed).await?;
@@ -233,27 +239,6 @@ async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<
     })
 }
 
-/// Why the API server would not take the action: a quota, a webhook, a policy. Found out by a dry run.
-async fn refusal(
-    ctx: &Context,
-    namespace: &str,
-    action: &RemediationAction,
-) -> Result<Option<String>, Error> {
-    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
-    let params = PostParams {
-        dry_run: true,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-    };
-    let what = format!("create RemediationAction {}", action.name_any());
-    match ctx.call(what, api.create(&params, action)).await {
-        Ok(_) => Ok(None),
-        Err(error) if error.code() == Some(409) => Ok(None),
-        // 500 is what a webhook that does not answer looks like.
-        Err(error) if error.refused() || error.code() == Some(500) => Ok(Some(chain(&error))),
-        Err(error) => Err(error),
-    }
-}
-
 /// Writes on the report that its action is refused.
 async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
@@ -285,21 +270,15 @@ async fn make(
     action: &RemediationAction,
 ) -> Result<bool, Error> {
     let name = &proposed.name;
-    let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let create = api.create(&params, action);
-    match ctx.call(format!("create RemediationAction {name}"), create).await {
-        Ok(_) => {
-            ctx.metrics.wrote("RemediationAction", Verb::Create);
+    match create(ctx, namespace, action).await? {
+        Created::Made(_) => {
             let note = format!("{}: {}", proposed.spec.action.as_str(), proposed.message);
             let about = model.object_ref(&());
             events::publish(ctx, &about, EventType::Warning, proposed.reason, "Propose", note).await;
             Ok(true)
         }
-        Err(error) if error.code() == Some(409) => {
+        Created::Exists => {
+            let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
             let read = api.get_opt(name);
             let found = ctx.call(format!("read RemediationAction {name}"), read).await?;
             let uid = report.metadata.uid.as_ref();
@@ -309,7 +288,6 @@ async fn make(
                 evidence.any(|evidence| Some(&evidence.uid) == uid)
             }))
         }
-        Err(error) => Err(error),
     }
 }
 

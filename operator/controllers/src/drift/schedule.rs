@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::controller::Action};
+use kube::{Api, Resource as _, ResourceExt as _, runtime::controller::Action};
 use modelward_core::drift::{self, DueWindow};
-use modelward_crds::{DriftReport, DriftReportSpec, FIELD_MANAGER, Model, labels};
+use modelward_crds::{DriftReport, DriftReportSpec, Model, labels};
 
 use super::reads::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, guarded::Guarded, metrics::Verb};
+use crate::{Context, Error, apply, backoff::jittered, create::create, guarded::Guarded};
 
 /// Makes the reports that are due and deletes those that are too many.
 pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -41,7 +41,7 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
 }
 
 async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow) -> Result<(), Error> {
-    if create(ctx, namespace, model, window, &window.name).await? {
+    if create_report(ctx, namespace, model, window, &window.name).await? {
         return Ok(());
     }
     // Made by a reconcile that the list was too old for, or by a person who knew the name.
@@ -59,12 +59,12 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
         "a DriftReport {} of another origin is there; the window's report is {name}",
         window.name
     );
-    create(ctx, namespace, model, window, &name).await?;
+    create_report(ctx, namespace, model, window, &name).await?;
     Ok(())
 }
 
 /// Creates the report of a window, and gives whether the name was free.
-async fn create(
+async fn create_report(
     ctx: &Context,
     namespace: &str,
     model: &Model,
@@ -87,22 +87,7 @@ async fn create(
         (labels::VERSION.to_owned(), window.version.clone()),
     ];
     report.labels_mut().extend(labelled);
-    let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    match ctx
-        .call(format!("create DriftReport {name}"), api.create(&params, &report))
-        .await
-    {
-        Ok(_) => {
-            ctx.metrics.wrote("DriftReport", Verb::Create);
-            Ok(true)
-        }
-        Err(error) if error.code() == Some(409) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(create(ctx, namespace, &report).await?.is_made())
 }
 
 /// Deletes reports beyond the bound. Actions are asked for only where something may go.

@@ -1,17 +1,17 @@
 //! Makes a Job, and keeps what it reads while it is under way.
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
-use kube::{Api, ResourceExt as _, api::PostParams};
-use modelward_crds::{FIELD_MANAGER, ModelVersion};
+use kube::{Api, ResourceExt as _};
+use modelward_crds::ModelVersion;
 
 use crate::{
     Context, Error,
     apply::{self, Applied, Owner},
+    create::{Created, create},
     jobs::{
         build::{JobRequest, SPEC_KEY, job, spec_map, spec_of, spec_text},
         owner::{JobOwner, is_owned},
     },
-    metrics::Verb,
 };
 
 /// What came of making a Job.
@@ -49,10 +49,6 @@ pub(crate) async fn start(
     let job = job(&ctx.config, owner, request, &spec_name)?;
     let name = job.name_any();
     let api = Api::<Job>::namespaced(ctx.client.clone(), &owner.namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
     if let Some(job) = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await? {
         let uid = job.uid().unwrap_or_default();
         if !is_owned(&job, &owner.uid) {
@@ -72,9 +68,10 @@ pub(crate) async fn start(
         apply::delete(ctx, &owner.namespace, &job).await?;
         return Ok(Started::Going);
     }
-    let create = api.create(&params, &job);
-    let made = ctx.call(format!("create Job {name}"), create).await?;
-    ctx.metrics.wrote("Job", Verb::Create);
+    let Created::Made(made) = create(ctx, &owner.namespace, &job).await? else {
+        // Made since it was looked for: whether it is ours is seen at the next look.
+        return Ok(Started::Going);
+    };
     let uid = made.uid().unwrap_or_default();
     ctx.note_made_job(&uid);
     Ok(Started::Made(uid))

@@ -1,12 +1,16 @@
 //! The Secret with the key of a model.
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, Resource as _, ResourceExt as _, api::PostParams};
+use kube::{Resource as _, ResourceExt as _};
 use modelward_core::{conditions, names::name_hash, reason::Reason};
-use modelward_crds::{ChildReference, ConditionType, FIELD_MANAGER, Model};
+use modelward_crds::{ChildReference, ConditionType, Model};
 use modelward_wire::Digest;
 
-use crate::{Context, Error, apply, metrics::Verb, model::build};
+use crate::{
+    Context, Error, apply,
+    create::{Created, create},
+    model::build,
+};
 
 /// The Secret that the operator made for this model.
 pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
@@ -26,20 +30,19 @@ pub(super) async fn ensure_key(
     namespace: &str,
     model: Model,
 ) -> Result<Model, Box<(Model, Error)>> {
-    let name = match recorded_key(&model) {
-        // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
-        Some(_) if !may_lack_its_key(&model) => return Ok(model),
-        Some(recorded) => recorded.name.clone(),
-        None => ctx.key_name(&model),
-    };
-    let made = match make_key(ctx, namespace, &model, &name).await {
-        Ok(Some(made)) => made,
-        Ok(None) => return Ok(model),
-        Err(error) => {
-            if error.code() == Some(409) {
-                ctx.forget_key_name(&model);
-            }
-            return Err(Box::new((model, error)));
+    let recorded = recorded_key(&model).map(|recorded| recorded.name.clone());
+    // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
+    if recorded.is_some() && !may_lack_its_key(&model) {
+        return Ok(model);
+    }
+    let (name, made) = loop {
+        let name = recorded.clone().unwrap_or_else(|| ctx.key_name(&model));
+        match make_key(ctx, namespace, &model, &name).await {
+            Ok(Some(made)) => break (name, made),
+            Ok(None) if recorded.is_some() => return Ok(model),
+            // An object that is not ours has the name that was drawn.
+            Ok(None) => ctx.forget_key_name(&model),
+            Err(error) => return Err(Box::new((model, error))),
         }
     };
     let mut status = model.status.clone().unwrap_or_default();
@@ -90,28 +93,15 @@ async fn make_key(
         ),
         ..Secret::default()
     };
-    let api = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let made = ctx
-        .call(format!("create Secret {name}"), api.create(&params, &secret))
-        .await;
-    match made {
-        Ok(made) => {
-            ctx.metrics.wrote("Secret", Verb::Create);
-            Ok(Some(ChildReference {
-                kind: "Secret".to_owned(),
-                name: name.to_owned(),
-                uid: made.uid().unwrap_or_default(),
-                applied,
-            }))
-        }
-        // It is there. A name that is not recorded is drawn again.
-        Err(error) if error.code() == Some(409) && recorded_key(model).is_some() => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(match create(ctx, namespace, &secret).await? {
+        Created::Made(made) => Some(ChildReference {
+            kind: "Secret".to_owned(),
+            name: name.to_owned(),
+            uid: made.uid().unwrap_or_default(),
+            applied,
+        }),
+        Created::Exists => None,
+    })
 }
 
 /// Whether Pods do not come up for a reason that could be a Secret that was deleted.

@@ -7,7 +7,6 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api, Resource as _, ResourceExt as _,
-    api::PostParams,
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
@@ -17,15 +16,15 @@ use modelward_core::{
     reason::{Reason, StuckReason},
     version::{self, Decision, ServingSeen},
 };
-use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, ModelVersionStatus, Role, annotations};
+use modelward_crds::{Model, ModelVersion, ModelVersionStatus, Role, annotations};
 use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
     Context, Error, apply,
     backoff::jittered,
+    create::create,
     events,
     jobs::{self, JobOwner, JobRequest, Started},
-    metrics::Verb,
 };
 
 /// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
@@ -170,19 +169,8 @@ async fn ensure_model(
         return Ok(None);
     }
     let model = build::model(version)?;
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    match ctx
-        .call(format!("create Model {name}"), api.create(&params, &model))
-        .await
-    {
-        Ok(_) => {
-            ctx.metrics.wrote("Model", Verb::Create);
-            Ok(None)
-        }
-        Err(error) if error.code() == Some(409) => Ok(None),
+    match create(ctx, namespace, &model).await {
+        Ok(_) => Ok(None),
         Err(error) if error.hinders() => Ok(Some(error.words())),
         Err(error) => Err(error),
     }

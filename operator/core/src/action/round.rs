@@ -1,72 +1,15 @@
 //! One round: an action is looked at, decided on and brought forward by one write at a time, until nothing is left to write.
-//!
-//! The order of reads and writes is here, once. What reads and writes is [`Hands`]: the controller's are an API server, those
-//! of the tests are objects in memory.
 
-use std::future::Future;
+use modelward_crds::RemediationAction;
 
-use jiff::Timestamp;
-use modelward_crds::{RemediationAction, RemediationActionStatus, VersionReference};
-
-use super::{Decision, Obstacle, Step, World, decide};
-use crate::objects::name_of;
+use super::{
+    Decision, Obstacle, Step, World, decide,
+    effects::{Effect, take},
+    hands::Hands,
+};
 
 /// Writes of one round: no action has more of them between two waits.
 const WRITES: usize = 24;
-
-/// Reads and writes on behalf of one action.
-pub trait Hands: Send {
-    /// Why a read or a write failed.
-    type Error: Send;
-
-    /// The action as it is now. None where it is gone or is being deleted.
-    fn action(&mut self) -> impl Future<Output = Result<Option<RemediationAction>, Self::Error>> + Send;
-
-    /// What is around it now.
-    fn world(
-        &mut self,
-        action: &RemediationAction,
-    ) -> impl Future<Output = Result<World, Self::Error>> + Send;
-
-    /// The present moment.
-    fn now(&self) -> Timestamp;
-
-    /// Writes the status where it is not what it was, and says whether it did.
-    fn write(
-        &mut self,
-        action: &RemediationAction,
-        status: &RemediationActionStatus,
-    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
-
-    /// Takes a step.
-    fn take(
-        &mut self,
-        step: Step,
-        action: &RemediationAction,
-        world: &World,
-    ) -> impl Future<Output = Result<Taken, Self::Error>> + Send;
-}
-
-/// What came of a step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Taken {
-    /// It was taken, or has to be decided on again.
-    Done,
-    /// An object was made, or was there and is this action's; its uid.
-    Made(String),
-    /// It could not be taken.
-    Blocked(Obstacle),
-    /// A namesake is being deleted; look again soon.
-    Later,
-}
-
-/// What a step makes of which the record keeps the uid.
-enum Makes {
-    Version(String),
-    SnapshotJob,
-    /// Nothing, or an object that is found again by its name and owner.
-    Nothing,
-}
 
 /// How a round ended.
 #[derive(Clone, Debug)]
@@ -117,42 +60,38 @@ pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
                 decision,
             })));
         };
-        let (taking_number, alerting) = (
-            matches!(step, Step::TakeNumber(_)),
-            matches!(step, Step::Alert(_)),
-        );
-        let next_number = match &step {
-            Step::TakeNumber(record) => record.plan_sequence,
-            _ => None,
-        };
-        let makes = match &step {
-            Step::CreateVersion(version) => Makes::Version(name_of(&**version).to_owned()),
-            Step::StartSnapshot(_) => Makes::SnapshotJob,
-            _ => Makes::Nothing,
-        };
-        match hands.take(step, &action, &world).await? {
-            Taken::Done => {
-                if taking_number {
-                    number = next_number;
-                }
-                delivered |= alerting;
+        let effect = take(hands, step, &action, &world).await?;
+        let status = &mut decision.status;
+        match effect {
+            Effect::Done => continue,
+            Effect::Numbered(next) => {
+                number = next;
+                continue;
             }
-            Taken::Made(uid) => {
-                let status = &mut decision.status;
-                status.obstacle = None;
-                // The uid is recorded at once: what has this name later is not what was made here.
-                match (makes, &mut status.execution, &mut status.snapshot_attempt) {
-                    (Makes::Version(name), Some(execution), _) => {
-                        execution.version = Some(VersionReference { name, uid: Some(uid) });
-                    }
-                    (Makes::SnapshotJob, _, Some(attempt)) => attempt.job_uid = Some(uid),
-                    _ => {}
-                }
-                hands.write(&action, &decision.status).await?;
+            Effect::Delivered => {
+                delivered = true;
+                continue;
             }
-            Taken::Blocked(found) => obstacle = Some(found),
-            Taken::Later => return Ok(Rest::Busy),
+            Effect::Blocked(found) => {
+                obstacle = Some(found);
+                continue;
+            }
+            Effect::Later => return Ok(Rest::Busy),
+            Effect::Made => {}
+            Effect::Version(made) => {
+                if let Some(execution) = &mut status.execution {
+                    execution.version = Some(made);
+                }
+            }
+            Effect::Job(uid) => {
+                if let Some(attempt) = &mut status.snapshot_attempt {
+                    attempt.job_uid = Some(uid);
+                }
+            }
         }
+        // What was made is recorded at once.
+        status.obstacle = None;
+        hands.write(&action, &decision.status).await?;
     }
     Ok(Rest::Busy)
 }

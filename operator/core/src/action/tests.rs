@@ -12,13 +12,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
+    hands::{About, Announcement, Hands, Tried},
     plan::{content, routes},
-    round::Taken,
     *,
 };
 use crate::record::rollout::RolloutSeen;
 use crate::{
-    attempt::{DatasetSeen, JobSeen},
+    attempt::{DatasetSeen, JobSeen, StageJob},
     conditions,
     names::{promotion_name, retrained_version_name, rollback_name},
     objects::{is_of_deleted_model, is_waiting_for_a_plan, name_of},
@@ -260,6 +260,19 @@ impl House {
         }
     }
 
+    /// The answer to a step that the API server refuses.
+    fn refuse(&mut self, step: BlockedStep) -> Option<Tried> {
+        let (refused, answer) = self.refuses.as_ref()?;
+        if *refused != step {
+            return None;
+        }
+        self.refused += 1;
+        Some(Tried::Refused {
+            object: "an object".into(),
+            message: format!("{answer} (used: {})", self.refused),
+        })
+    }
+
     /// A write that took place. The process may end after it.
     fn wrote(&mut self) -> Result<(), Crashed> {
         self.writes += 1;
@@ -275,6 +288,8 @@ impl House {
         let mut hands = InMemory {
             house: self,
             name: name.to_owned(),
+            holds_claims: false,
+            crashed: false,
         };
         match at_once(round::round(&mut hands)) {
             Ok(round::Rest::Busy) => panic!("{name} does not come to rest"),
@@ -381,12 +396,18 @@ struct Crashed;
 struct InMemory<'a> {
     house: &'a mut House,
     name: String,
+    holds_claims: bool,
+    /// The process ended in a write that reports no errors.
+    crashed: bool,
 }
 
-impl round::Hands for InMemory<'_> {
+impl Hands for InMemory<'_> {
     type Error = Crashed;
 
     async fn action(&mut self) -> Result<Option<RemediationAction>, Crashed> {
+        if self.crashed {
+            return Err(Crashed);
+        }
         Ok(self.house.actions.get(&self.name).cloned())
     }
 
@@ -411,67 +432,86 @@ impl round::Hands for InMemory<'_> {
         Ok(true)
     }
 
-    async fn take(&mut self, step: Step, action: &RemediationAction, _: &World) -> Result<Taken, Crashed> {
+    async fn hold_claims(&mut self) -> bool {
+        !std::mem::replace(&mut self.holds_claims, true)
+    }
+
+    fn release_claims(&mut self) {
+        self.holds_claims = false;
+    }
+
+    async fn write_record(&mut self, world: &World, record: &ModelStatus) -> Result<(), Crashed> {
         let house = &mut *self.house;
-        let kind = match &step {
-            Step::StartSnapshot(_) => Some(BlockedStep::StartSnapshot),
-            Step::CreateVersion(_) => Some(BlockedStep::CreateVersion),
-            Step::CreatePromotion(_) => Some(BlockedStep::CreatePromotion),
-            Step::Alert(_) => Some(BlockedStep::SendAlert),
-            _ => None,
-        };
-        if let (Some(kind), Some((refused, answer))) = (kind, &house.refuses)
-            && kind == *refused
-        {
-            house.refused += 1;
-            return Ok(Taken::Blocked(Obstacle {
-                step: kind,
-                reason: ObstacleReason::Refused,
-                object: "an object".into(),
-                message: format!("{answer} (used: {})", house.refused),
-            }));
+        let seen = world.model.as_ref().and_then(|model| model.status.as_ref());
+        if seen.is_some_and(|seen| seen.routes != record.routes) {
+            let own = active(&house.model).unwrap();
+            let action = &house.actions[&self.name];
+            assert_eq!(own.uid, uid_of(action), "effects without a claim");
+            house
+                .routed
+                .extend(record.routes.iter().map(|route| route.version.clone()));
         }
-        let taken = match step {
-            Step::TakeNumber(status) | Step::Claim(status) | Step::Release(status) => {
-                house.model.status = Some(*status);
-                Taken::Done
-            }
-            Step::Route(status, _) => {
-                let own = active(&house.model).unwrap();
-                assert_eq!(own.uid, uid_of(action), "effects without a claim");
-                house
-                    .routed
-                    .extend(status.routes.iter().map(|route| route.version.clone()));
-                house.model.status = Some(*status);
-                Taken::Done
-            }
-            Step::StartSnapshot(_) => Taken::Made("job".into()),
-            Step::CreateVersion(mut made) => {
-                assert!(
-                    !house
-                        .versions
-                        .iter()
-                        .any(|there| name_of(there) == name_of(&*made))
-                );
-                made.metadata.uid = Some("v-made".into());
-                made.metadata.creation_timestamp = Some(Time(at(house.now)));
-                house.versions.push(*made);
-                Taken::Made("v-made".into())
-            }
-            Step::CreatePromotion(mut made) => {
-                let uid = format!("u-{}", name_of(&*made));
-                made.metadata.uid = Some(uid.clone());
-                made.metadata.creation_timestamp = Some(Time(at(house.now)));
-                house.actions.insert(name_of(&*made).to_owned(), *made);
-                Taken::Made(uid)
-            }
-            Step::Alert(_) => {
-                house.alerts += 1;
-                Taken::Done
-            }
-        };
+        house.model.status = Some(record.clone());
+        house.wrote()
+    }
+
+    async fn create_version(&mut self, version: &ModelVersion) -> Result<Tried, Crashed> {
+        let house = &mut *self.house;
+        if let Some(refused) = house.refuse(BlockedStep::CreateVersion) {
+            return Ok(refused);
+        }
+        let mut made = version.clone();
+        assert!(
+            !house
+                .versions
+                .iter()
+                .any(|there| name_of(there) == name_of(&made))
+        );
+        made.metadata.uid = Some("v-made".into());
+        made.metadata.creation_timestamp = Some(Time(at(house.now)));
+        house.versions.push(made);
         house.wrote()?;
-        Ok(taken)
+        Ok(Tried::Made(Some("v-made".into())))
+    }
+
+    async fn create_action(&mut self, action: &RemediationAction) -> Result<Tried, Crashed> {
+        let house = &mut *self.house;
+        if let Some(refused) = house.refuse(BlockedStep::CreatePromotion) {
+            return Ok(refused);
+        }
+        let mut made = action.clone();
+        let uid = format!("u-{}", name_of(&made));
+        made.metadata.uid = Some(uid.clone());
+        made.metadata.creation_timestamp = Some(Time(at(house.now)));
+        house.actions.insert(name_of(&made).to_owned(), made);
+        house.wrote()?;
+        Ok(Tried::Made(Some(uid)))
+    }
+
+    async fn start_job(
+        &mut self,
+        _: &RemediationAction,
+        _: &StageJob,
+        _: &ModelVersion,
+    ) -> Result<Tried, Crashed> {
+        if let Some(refused) = self.house.refuse(BlockedStep::StartSnapshot) {
+            return Ok(refused);
+        }
+        self.house.wrote()?;
+        Ok(Tried::Made(Some("job".into())))
+    }
+
+    async fn publish(&mut self, _: &RemediationAction, _: &World, event: Announcement) -> bool {
+        let house = &mut *self.house;
+        if event.about == About::Model {
+            return true;
+        }
+        if house.refuse(BlockedStep::SendAlert).is_some() {
+            return false;
+        }
+        house.alerts += 1;
+        self.crashed = house.wrote().is_err();
+        true
     }
 }
 

@@ -1,0 +1,140 @@
+//! Carries out the step that was decided. The one interpreter of [`Step`].
+
+use modelward_crds::{BlockedStep, ModelStatus, ObstacleReason, RemediationAction, VersionReference};
+
+use super::{
+    Obstacle, Step, World,
+    hands::{About, Announcement, Hands, Tried},
+    snapshot_version, target,
+};
+use crate::{objects::name_of, reason::Reason};
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Effect {
+    /// It was taken, or has to be decided on again.
+    Done,
+    /// The model's record gave this number for a plan.
+    Numbered(Option<i64>),
+    /// The alert was delivered.
+    Delivered,
+    /// The version was made. What has this name later is not what was made here.
+    Version(VersionReference),
+    /// The Job was made; its uid.
+    Job(String),
+    /// An object was made that is found again by its name and owner.
+    Made,
+    /// It could not be taken.
+    Blocked(Obstacle),
+    /// A namesake is being deleted; look again soon.
+    Later,
+}
+
+/// Takes a step.
+pub(super) async fn take<H: Hands>(
+    hands: &mut H,
+    step: Step,
+    action: &RemediationAction,
+    world: &World,
+) -> Result<Effect, H::Error> {
+    Ok(match step {
+        Step::TakeNumber(record) => {
+            hands.write_record(world, &record).await?;
+            Effect::Numbered(record.plan_sequence)
+        }
+        Step::Claim(record) => {
+            // What was counted before others were held off is counted again.
+            if !hands.hold_claims().await {
+                hands.write_record(world, &record).await?;
+                hands.release_claims();
+            }
+            Effect::Done
+        }
+        Step::Release(record) => {
+            hands.write_record(world, &record).await?;
+            Effect::Done
+        }
+        Step::Route(record, text) => {
+            route(hands, action, world, &record, text).await?;
+            Effect::Done
+        }
+        Step::StartSnapshot(job) => {
+            let version = (world.model.as_ref())
+                .and_then(|model| target(action, model, &world.versions))
+                .and_then(|target| snapshot_version(action, target));
+            let Some(version) = version else {
+                return Ok(Effect::Later);
+            };
+            let tried = hands.start_job(action, &job, &version).await?;
+            made(tried, BlockedStep::StartSnapshot, Effect::Job)
+        }
+        Step::CreateVersion(version) => {
+            let tried = hands.create_version(&version).await?;
+            made(tried, BlockedStep::CreateVersion, |uid| {
+                Effect::Version(VersionReference {
+                    name: name_of(&*version).to_owned(),
+                    uid: Some(uid),
+                })
+            })
+        }
+        Step::CreatePromotion(child) => {
+            let tried = hands.create_action(&child).await?;
+            made(tried, BlockedStep::CreatePromotion, |_| Effect::Made)
+        }
+        Step::Alert(text) => {
+            let event = Announcement {
+                about: About::Action,
+                reason: Reason::Alerted,
+                verb: "Alert",
+                text,
+            };
+            if hands.publish(action, world, event).await {
+                Effect::Delivered
+            } else {
+                Effect::Blocked(Obstacle {
+                    step: BlockedStep::SendAlert,
+                    reason: ObstacleReason::Refused,
+                    object: format!("the Event about RemediationAction {}", name_of(action)),
+                    message: "the operator's log says why".to_owned(),
+                })
+            }
+        }
+    })
+}
+
+/// The record first: what serves is never newer than what it says.
+async fn route<H: Hands>(
+    hands: &mut H,
+    action: &RemediationAction,
+    world: &World,
+    record: &ModelStatus,
+    text: String,
+) -> Result<(), H::Error> {
+    hands.write_record(world, record).await?;
+    let event = Announcement {
+        about: About::Model,
+        reason: Reason::RolloutInProgress,
+        verb: "Route",
+        text,
+    };
+    hands.publish(action, world, event).await;
+    Ok(())
+}
+
+fn made(tried: Tried, step: BlockedStep, made: impl FnOnce(String) -> Effect) -> Effect {
+    let blocked = |reason, object, message| {
+        Effect::Blocked(Obstacle {
+            step,
+            reason,
+            object,
+            message,
+        })
+    };
+    match tried {
+        Tried::Made(Some(uid)) => made(uid),
+        Tried::Made(None) => Effect::Done,
+        Tried::Exists(object) => blocked(ObstacleReason::NameTaken, object, String::new()),
+        Tried::Refused { object, message } => blocked(ObstacleReason::Refused, object, message),
+        Tried::Going => Effect::Later,
+    }
+}
