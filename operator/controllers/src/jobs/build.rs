@@ -7,7 +7,7 @@ use modelward_core::{
     names::name_hash,
     results,
 };
-use modelward_crds::{ModelVersion, ModelVersionSpec, TrainingSource, annotations};
+use modelward_crds::{ModelVersion, ModelVersionSpec, RemediationAction, TrainingSource, annotations};
 use modelward_wire::{Digest, JobStage};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ pub(super) fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error>
 }
 
 /// What names of ConfigMaps with specs begin with.
-pub(super) fn spec_prefix(asker: &Asker<'_>) -> String {
+fn spec_prefix(asker: &Asker<'_>) -> String {
     format!("{}-job-", asker.short_name())
 }
 
@@ -228,6 +228,23 @@ pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
             Some(SourceFile { volume, folder, file })
         })
         .collect()
+}
+
+/// Whether a `ConfigMap` of this name may hold the spec of one of this version's Jobs.
+pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
+    let awaited = version.status.as_ref().is_some_and(|status| {
+        let attempts = [&status.snapshot_attempt, &status.fit_attempt];
+        attempts.into_iter().flatten().any(|attempt| !attempt.finished)
+    });
+    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
+}
+
+/// The same of an action.
+pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
+    let status = action.status.as_ref();
+    let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
+    attempt.is_some_and(|attempt| !attempt.finished)
+        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
 }
 
 #[cfg(test)]

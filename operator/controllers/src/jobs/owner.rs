@@ -10,7 +10,7 @@ use modelward_crds::{AttemptStatus, ModelVersion, RemediationAction, labels};
 use modelward_wire::JobStage;
 use serde_json::{Value, json};
 
-use crate::{Error, jobs::build::spec_prefix};
+use crate::Error;
 
 /// The object that Jobs belong to.
 #[derive(Clone, Debug)]
@@ -42,23 +42,6 @@ pub(crate) fn is_of<'a>(
         || attempts
             .into_iter()
             .any(|attempt| uid.is_some() && attempt.job_uid == uid)
-}
-
-/// Whether a `ConfigMap` of this name may hold the spec of one of this version's Jobs.
-pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
-    let awaited = version.status.as_ref().is_some_and(|status| {
-        let attempts = [&status.snapshot_attempt, &status.fit_attempt];
-        attempts.into_iter().flatten().any(|attempt| !attempt.finished)
-    });
-    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
-}
-
-/// The same of an action.
-pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
-    let status = action.status.as_ref();
-    let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
-    attempt.is_some_and(|attempt| !attempt.finished)
-        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
 }
 
 // === impl JobOwner ===

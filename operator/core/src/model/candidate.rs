@@ -10,26 +10,11 @@ use modelward_crds::{
 use crate::{
     action::kinds::facts,
     conditions,
-    model::world::{ActionSeen, VersionSeen, World},
+    model::world::{ActionSeen, Proposed, VersionSeen, World},
     names::{promotion_name, rollback_name},
     order::Place,
     record::{holds::hold, proposals::remember},
 };
-
-/// An action that is proposed: another version passed its gates, and something served before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposed {
-    /// Name of the `RemediationAction`, fixed by the version's uid.
-    pub name: String,
-    /// `PromoteModel`, or `RollbackModel` where the version's bundle served before.
-    pub action: ActionType,
-    /// Name of the version that would serve.
-    pub version: String,
-    /// Its uid.
-    pub uid: String,
-    /// Why, in words.
-    pub message: String,
-}
 
 /// Name of the newest version that passed its gates, where it is newer than this one.
 pub(super) fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVersion]) -> Option<&'a str> {

@@ -24,13 +24,13 @@ mod verdicts;
 mod view;
 mod world;
 
-pub use candidate::Proposed;
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, Model, ModelStatus};
 pub use rollout::PROGRESS_DEADLINE_SECONDS;
 pub use view::{awaits_promotion, promotion_seen, serving_seen};
 pub use world::{
-    ActionSeen, Altered, Answer, Decision, DeploymentSeen, Made, Refusal, Rival, Serve, VersionSeen, World,
+    ActionSeen, Altered, Answer, Decision, DeploymentSeen, Made, Proposed, Refusal, Rival, Serve,
+    VersionSeen, World,
 };
 
 use crate::{

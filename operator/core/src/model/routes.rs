@@ -1,13 +1,8 @@
 //! The routes of a record, kept or given to another version.
 
-use modelward_crds::{Model, ModelStatus, ModelVersion, RouteStatus, ServingSpec};
+use modelward_crds::{ModelStatus, RouteStatus, ServingSpec};
 
-use crate::{
-    model::{view::awaits_approval, world::VersionSeen},
-    order::Place,
-    record::holds::hold,
-    version::ServingSeen,
-};
+use crate::model::world::VersionSeen;
 
 /// The routes without those whose versions are gone. Where a version goes before it took over, what answers goes on
 /// answering: that is no older version taking over by itself, it never stopped.
@@ -48,38 +43,4 @@ pub(super) fn route_to(version: &VersionSeen) -> Option<RouteStatus> {
         weight: 100,
         threshold,
     })
-}
-
-pub(super) fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> ServingSeen {
-    let uid = version.metadata.uid.as_deref().unwrap_or_default();
-    let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
-    if let Some(hold) = hold(model, uid, bundle.map(|bundle| &bundle.digest)) {
-        let message = format!(
-            "on hold since {}, left by {}: {}; spec.liftHolds of Model {} lifts it by uid {}",
-            hold.since.0, hold.action.name, hold.reason, version.spec.model, hold.uid
-        );
-        return ServingSeen::Held(message);
-    }
-    let newest = status.newest_routed.as_ref();
-    let overtaken = newest.is_some_and(|newest| Place::of_version(version) <= Place::of(newest));
-    let served = status.history.iter().any(|record| record.uid == uid);
-    if overtaken || served {
-        let now = match (&status.serving, status.routes.first()) {
-            (Some(serving), _) => format!("{serving} serves"),
-            (None, Some(route)) => format!("{} is being rolled out", route.version),
-            (None, None) => "nothing serves".to_owned(),
-        };
-        let message = if served {
-            format!("{now}; this version can be returned to")
-        } else {
-            format!("{now}; this version never did, and a PromoteModel with it as candidate proposes it")
-        };
-        ServingSeen::Retired(message)
-    } else if model.spec.paused {
-        ServingSeen::Paused
-    } else if status.newest_routed.is_some() || awaits_approval(status) {
-        ServingSeen::AwaitingPromotion("an action decides whether it takes over".to_owned())
-    } else {
-        ServingSeen::NotYet
-    }
 }

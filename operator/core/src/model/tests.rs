@@ -8,7 +8,7 @@ use modelward_wire::Digest;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{candidate::*, routes::*, view::*, world::*, *};
+use super::{routes::*, view::*, world::*, *};
 use crate::{
     names::{promotion_name, rollback_name},
     order::Place,

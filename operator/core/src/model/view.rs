@@ -6,12 +6,13 @@ use crate::{
     conditions::{self, Status},
     model::{
         candidate::{newest_passed, promotes},
-        routes::{least, unrouted},
+        routes::least,
         verdicts::working_reason,
     },
     objects::has_ended,
+    order::Place,
     reason::{Reason, WorkingReason},
-    record::rollout::stuck_reason,
+    record::{holds::hold, rollout::stuck_reason},
     version::{ServingSeen, Settling},
 };
 
@@ -138,4 +139,38 @@ pub fn promotion_seen(
 pub(super) fn awaits_approval(status: &ModelStatus) -> bool {
     let ready = conditions::find(&status.conditions, ConditionType::Ready);
     ready.is_some_and(|ready| conditions::reason(ready) == Some(Reason::AwaitingPromotion))
+}
+
+fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> ServingSeen {
+    let uid = version.metadata.uid.as_deref().unwrap_or_default();
+    let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
+    if let Some(hold) = hold(model, uid, bundle.map(|bundle| &bundle.digest)) {
+        let message = format!(
+            "on hold since {}, left by {}: {}; spec.liftHolds of Model {} lifts it by uid {}",
+            hold.since.0, hold.action.name, hold.reason, version.spec.model, hold.uid
+        );
+        return ServingSeen::Held(message);
+    }
+    let newest = status.newest_routed.as_ref();
+    let overtaken = newest.is_some_and(|newest| Place::of_version(version) <= Place::of(newest));
+    let served = status.history.iter().any(|record| record.uid == uid);
+    if overtaken || served {
+        let now = match (&status.serving, status.routes.first()) {
+            (Some(serving), _) => format!("{serving} serves"),
+            (None, Some(route)) => format!("{} is being rolled out", route.version),
+            (None, None) => "nothing serves".to_owned(),
+        };
+        let message = if served {
+            format!("{now}; this version can be returned to")
+        } else {
+            format!("{now}; this version never did, and a PromoteModel with it as candidate proposes it")
+        };
+        ServingSeen::Retired(message)
+    } else if model.spec.paused {
+        ServingSeen::Paused
+    } else if status.newest_routed.is_some() || awaits_approval(status) {
+        ServingSeen::AwaitingPromotion("an action decides whether it takes over".to_owned())
+    } else {
+        ServingSeen::NotYet
+    }
 }

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use modelward_crds::{ChildReference, ModelStatus, Role, RolloutStatus, RoutedVersion, ServingSpec};
+use modelward_crds::{
+    ActionType, ChildReference, ModelStatus, Role, RolloutStatus, RoutedVersion, ServingSpec,
+};
 use modelward_wire::{Decimal, Digest};
 
-use crate::{model::candidate::Proposed, order::Place, routes::RoutesFile, upgrade::Turn};
+use crate::{order::Place, routes::RoutesFile, upgrade::Turn};
 
 /// What the controller saw around a model.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,21 @@ pub struct Made {
     pub rivals: Vec<Rival>,
     /// Whether the model waits for its turn to take a new Pod template.
     pub turn: Turn,
+}
+
+/// An action that is proposed: another version passed its gates, and something served before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// Name of the `RemediationAction`, fixed by the version's uid.
+    pub name: String,
+    /// `PromoteModel`, or `RollbackModel` where the version's bundle served before.
+    pub action: ActionType,
+    /// Name of the version that would serve.
+    pub version: String,
+    /// Its uid.
+    pub uid: String,
+    /// Why, in words.
+    pub message: String,
 }
 
 // === impl Made ===
