@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode};
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
 use crate::support::locked;
 
@@ -28,7 +28,10 @@ pub struct Call {
 
 /// Everything that one client asked for.
 #[derive(Clone, Default)]
-pub struct Calls(Arc<Mutex<Vec<Call>>>, Arc<Mutex<Option<Freeze>>>);
+pub struct Calls(Arc<Mutex<Vec<Call>>>, Arc<Mutex<Option<Freeze>>>, Arc<Mutex<Option<Break>>>);
+
+/// The request whose connection breaks off: its verb and its resource.
+type Break = (&'static str, &'static str);
 
 /// A process that stops in the middle of its work and is killed where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,20 @@ impl Calls {
     /// Stops the process at a write.
     pub fn freeze(&self, freeze: Option<Freeze>) {
         *locked(&self.1) = freeze;
+    }
+
+    /// The next request like this one fails before it is sent. Those after it go on.
+    pub fn break_next(&self, verb: &'static str, resource: &'static str) {
+        *locked(&self.2) = Some((verb, resource));
+    }
+
+    fn breaks(&self, call: Option<&Call>) -> bool {
+        let mut next = locked(&self.2);
+        let hit = call.is_some_and(|call| *next == Some((call.verb, &*call.resource)));
+        if hit {
+            *next = None;
+        }
+        hit
     }
 
     /// Whether it stands at that write.
@@ -176,14 +193,15 @@ impl<S, B, R> Service<Request<B>> for Recording<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
     R: Send,
 {
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
@@ -198,11 +216,14 @@ where
             uri.query().unwrap_or_default(),
             StatusCode::OK,
         );
+        if calls.breaks(call.as_ref()) {
+            return Box::pin(async { Err("the connection broke off".into()) });
+        }
         let (sent, answered) = calls.may(call.as_ref());
         let answer = sent.then(|| self.inner.call(request));
         Box::pin(async move {
             let answer = match answer {
-                Some(answer) => answer.await?,
+                Some(answer) => answer.await.map_err(Into::into)?,
                 None => std::future::pending().await,
             };
             if !answered {

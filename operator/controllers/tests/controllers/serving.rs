@@ -796,6 +796,19 @@ async fn the_record_stays_when_the_last_version_goes_and_the_next_one_waits_for_
 }
 
 #[tokio::test]
+async fn the_key_of_a_reconcile_that_failed_later_is_the_one_that_is_used() -> Result<()> {
+    let mut house = House::without_operator(None).await?;
+    house.calls.break_next("patch", "deployments");
+    house.start_operator().await?;
+    house.apply_version("heart-1").await?;
+    house.wait_live("heart-1").await?;
+    let mut calls = house.calls.all();
+    calls.retain(|call| (call.verb, &*call.resource) == ("create", "secrets"));
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_pod_that_only_looks_like_ours_is_deleted_and_a_secret_made_before_is_not_used() -> Result<()> {
     let house = House::open().await?;
     house
