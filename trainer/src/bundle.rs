@@ -444,7 +444,7 @@ fn mlmodel(snapshot: &Snapshot, info: &BundleInfo) -> Result<String, serde_json:
 
 #[cfg(test)]
 mod tests {
-    use modelward_model::{Bundle, TargetInfo};
+    use modelward_model::{Bundle, TargetInfo, sha256};
 
     use super::*;
     use crate::{
@@ -499,6 +499,76 @@ mod tests {
         let digest = |threads| built(threads).manifest().unwrap().2;
         assert_eq!(digest(1), digest(1));
         assert_eq!(digest(1), digest(4));
+    }
+
+    /// Files of a bundle have these digests, the snapshot's being fixed.
+    fn assert_digests<const N: usize>(expected: [(&str, &str); N]) {
+        let snapshot = Snapshot {
+            digest: sha256(b"snapshot"),
+            ..frozen(data())
+        };
+        let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+        let files = build("heart", &snapshot, &plan(), &[], &trained, Extras::default()).unwrap();
+        let (manifest, ..) = files.manifest().unwrap();
+        let found = expected.map(|(name, _)| (name, manifest.file(name).unwrap().sha256.to_string()));
+        assert_eq!(found, expected.map(|(name, hex)| (name, format!("sha256:{hex}"))));
+    }
+
+    #[test]
+    fn files_without_the_last_digits_of_the_solver_are_pinned() {
+        assert_digests([
+            (
+                file::INFO,
+                "e7ee725c95fd2051d2c4d8aecdd5371b655449c48c3703a87acc6c1c5af3b173",
+            ),
+            (
+                file::SCHEMA,
+                "d1cc66db079384587d7309bca313acc04fdfeb56f1e7535458b2f4df0e8853d0",
+            ),
+            (
+                file::TRANSFORMS,
+                "b13f41865793862432286333b1db1b185d00570c33d743649e9d818d93a5cab1",
+            ),
+            (
+                file::CARD,
+                "1846a7e8ce1ad337a4462185037cb3e9a9caeab87d4d33011568f518dadf1af9",
+            ),
+            (
+                file::MLMODEL,
+                "9830392b8f3f7fd301efc58bdbebe2222fd701e53655581641605a0f4fa0990f",
+            ),
+        ]);
+    }
+
+    /// The solver uses the C library's `exp`, whose last bits differ between libraries and between processors.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
+        if !std::arch::is_x86_feature_detected!("fma") {
+            return;
+        }
+        assert_digests([
+            (
+                file::MODEL,
+                "68f4290e90afbfe264200fa33581cf853afabdb057eb0da0e9dab6614d7c7ae6",
+            ),
+            (
+                file::WARM_UP,
+                "a286faa2d115e551551261917df8d31707f6d6c47a0b4a8d2a3e1a5fc08a26ea",
+            ),
+            (
+                file::METRICS,
+                "61fadbd34094e0b7fd2ca8e896d3d3cbfc355ee44c86164c097ae5e82a5e2235",
+            ),
+            (
+                file::OUT_OF_FOLD,
+                "f2a9b1dd118f73b6ab294056f5a13fb3373396bf65b9056faf18b9108c3c3e47",
+            ),
+            (
+                file::REFERENCE,
+                "3981c9d133eb45b1e34147c37a4f35b3f11ad761d3229f528a586df1ffe4ff0c",
+            ),
+        ]);
     }
 
     #[test]

@@ -470,6 +470,14 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_bundle_are_pinned() {
+        let temp = tempfile::tempdir().unwrap();
+        let digest = write(&temp.path().join("bundle"), &parts());
+        let pinned = "sha256:01b9352a641c3cebd1801beefb58a6554e734e0676dc3f8a6bb811f1313c3c6a";
+        assert_eq!(digest.to_string(), pinned);
+    }
+
+    #[test]
     fn a_flipped_byte_in_any_file_is_refused_with_its_name() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bundle");
