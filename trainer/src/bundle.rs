@@ -6,7 +6,7 @@ use askama::Template;
 use modelward_crds::{Gate, MetricName};
 use modelward_model::{
     BUNDLE_FORMAT, BundleError, BundleInfo, DirBuilder, FeatureKind, FeatureTransform, Row, Value, WarmUp,
-    bundle::file, files::json,
+    bundle::file, encode::TRANSFORMS_FILE, family::logistic::MODEL_FILE, files::json,
 };
 use modelward_wire::{Decimal, Digest, GateResult, ManifestKind, MetricValue, SourceRecord};
 use serde::Serialize;
@@ -195,7 +195,7 @@ pub fn build(
         gates: outcomes(candidate, gates, extras.comparison),
         training: extras.training,
     };
-    let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer, &warm_up_rows(snapshot))?;
+    let warm_up = WarmUp::record(&snapshot.data.schema, &*trained.scorer, &warm_up_rows(snapshot))?;
     let reference = match extras.window {
         Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
         None => reference::reference(&snapshot.data, candidate)?,
@@ -203,8 +203,8 @@ pub fn build(
     let files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
-        .with(file::TRANSFORMS, json(&trained.transforms)?)
-        .with(file::MODEL, json(&trained.model)?)
+        .with(TRANSFORMS_FILE, json(&trained.transforms)?)
+        .with(MODEL_FILE, json(&trained.model)?)
         .with(file::WARM_UP, json(&warm_up)?)
         .with(
             file::METRICS,
@@ -432,8 +432,8 @@ fn mlmodel(snapshot: &Snapshot, info: &BundleInfo) -> Result<String, serde_json:
          model: {}\n    threshold: {}\nmetadata:\n  model: {}\n  snapshot: {}\nsignature:\n  inputs: {}\n  outputs: {}\n",
         quoted(&info.family)?,
         quoted(file::SCHEMA)?,
-        quoted(file::TRANSFORMS)?,
-        quoted(file::MODEL)?,
+        quoted(TRANSFORMS_FILE)?,
+        quoted(MODEL_FILE)?,
         quoted(info.threshold.as_str())?,
         quoted(&info.model)?,
         quoted(&info.snapshot.to_string())?,
@@ -526,7 +526,7 @@ mod tests {
                 "d1cc66db079384587d7309bca313acc04fdfeb56f1e7535458b2f4df0e8853d0",
             ),
             (
-                file::TRANSFORMS,
+                TRANSFORMS_FILE,
                 "b13f41865793862432286333b1db1b185d00570c33d743649e9d818d93a5cab1",
             ),
             (
@@ -549,7 +549,7 @@ mod tests {
         }
         assert_digests([
             (
-                file::MODEL,
+                MODEL_FILE,
                 "68f4290e90afbfe264200fa33581cf853afabdb057eb0da0e9dab6614d7c7ae6",
             ),
             (

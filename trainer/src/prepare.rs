@@ -1,7 +1,7 @@
 //! Learning the transforms from the rows of one training fold.
 
 use modelward_model::{
-    FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, transforms::TRANSFORMS_FORMAT,
+    FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, encode::TRANSFORMS_FORMAT,
 };
 
 /// The transforms of these rows. Nothing of any other row gets into them.

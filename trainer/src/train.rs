@@ -2,14 +2,17 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
 use modelward_crds::{Family, Gate, MetricName, TrainingSource};
-use modelward_model::{Encoder, LogisticModel, ModelError, Row, Scorer, Transforms};
+use modelward_model::{
+    Encoder, Row, Scorer, Transforms,
+    family::logistic::{LogisticModel, LogisticScorer, ModelError},
+};
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 use ndarray::Array2;
 
@@ -66,7 +69,7 @@ pub struct Trained {
     /// The model of all rows.
     pub model: LogisticModel,
     /// Both, ready to score.
-    pub scorer: Scorer,
+    pub scorer: Arc<dyn Scorer>,
 }
 
 /// One family and how it did on rows that it was not fitted on.
@@ -189,7 +192,7 @@ pub fn train(
         selected,
         transforms,
         model,
-        scorer,
+        scorer: Arc::new(scorer),
     })
 }
 
@@ -274,7 +277,7 @@ fn fit(
     family: Family,
     rows: &[&Row],
     labels: &[bool],
-) -> Result<(Transforms, LogisticModel, Scorer), FitError> {
+) -> Result<(Transforms, LogisticModel, LogisticScorer), FitError> {
     let transforms = prepare::fit(&data.schema, rows);
     let encoder = Encoder::new(&data.schema, &transforms).map_err(ModelError::from)?;
     let mut x = Array2::zeros((rows.len(), encoder.width()));
@@ -287,7 +290,7 @@ fn fit(
             LogisticModel::new(&data.schema, found.coef, found.intercept, 1.0 / ALPHA)
         }
     };
-    let scorer = Scorer::new(&data.schema, &transforms, &model)?;
+    let scorer = LogisticScorer::new(&data.schema, &transforms, &model)?;
     Ok((transforms, model, scorer))
 }
 
