@@ -511,7 +511,7 @@ words! {
     pub enum FeatureKind {
         /// As numbers.
         Numeric,
-        /// As names of categories, one-hot encoded.
+        /// As names of categories.
         Categorical,
     }
 

@@ -14,8 +14,12 @@ use std::{
 
 use common::{Client, Program, route, routes, start_with, write_settings};
 use modelward_model::{
-    BundleInfo, DirBuilder, Feature, FeatureSchema, FeatureTransform, LogisticModel, Row, Scorer, TargetInfo,
-    Transforms, Value as ModelValue, WarmUp, bundle::file, files::json,
+    BundleInfo, DirBuilder, Feature, FeatureSchema, FeatureTransform, Row, TargetInfo, Transforms,
+    Value as ModelValue, WarmUp,
+    bundle::file,
+    encode::TRANSFORMS_FILE,
+    family::logistic::{LogisticModel, LogisticScorer, MODEL_FILE},
+    files::json,
 };
 use modelward_wire::{Digest, ManifestKind, RouteMode};
 use tokio::{
@@ -61,7 +65,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         ],
     };
     let model = LogisticModel::new(&schema, vec![0.001; 258], -0.2, 1.0);
-    let scorer = Scorer::new(&schema, &transforms, &model).unwrap();
+    let scorer = LogisticScorer::new(&schema, &transforms, &model).unwrap();
     let rows = [Row::new(vec![
         ModelValue::Number(40.0),
         ModelValue::Number(3.0),
@@ -88,8 +92,8 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())
         .with(file::SCHEMA, json(&schema).unwrap())
-        .with(file::TRANSFORMS, json(&transforms).unwrap())
-        .with(file::MODEL, json(&model).unwrap())
+        .with(TRANSFORMS_FILE, json(&transforms).unwrap())
+        .with(MODEL_FILE, json(&model).unwrap())
         .with(file::WARM_UP, json(&warm_up).unwrap())
         .with(file::CARD, "<!doctype html><title>heart</title>")
         .write(dir)

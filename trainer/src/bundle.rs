@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use askama::Template;
 use modelward_crds::{Gate, MetricName};
 use modelward_model::{
-    BUNDLE_FORMAT, BundleError, BundleInfo, DirBuilder, FeatureKind, FeatureTransform, Row, Value, WarmUp,
-    bundle::file, files::json,
+    BUNDLE_FORMAT, BundleError, BundleInfo, DirBuilder, FeatureKind, Row, Value, WarmUp, bundle::file,
+    files::json,
 };
 use modelward_wire::{Decimal, Digest, GateResult, ManifestKind, MetricValue, SourceRecord};
 use serde::Serialize;
 
 use crate::{
     compare::Comparison,
+    family::{ModelReport, Parameters},
     reference::{self, ReferenceError, Window},
     snapshot::Snapshot,
     train::{Candidate, Plan, THRESHOLD, Trained},
@@ -54,7 +55,7 @@ struct MetricsFile<'a> {
     gates: &'a [Gate],
     #[serde(skip_serializing_if = "Option::is_none")]
     not_worse_than: Option<&'a Comparison>,
-    candidates: Vec<CandidateInfo>,
+    candidates: Vec<CandidateInfo<'a>>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -70,17 +71,11 @@ struct FoldsInfo {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CandidateInfo {
+struct CandidateInfo<'a> {
     family: &'static str,
-    parameters: Parameters,
+    parameters: &'a Parameters,
     metrics: Vec<MetricInfo>,
     folds: Vec<FoldInfo>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Parameters {
-    penalty: &'static str,
-    c: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -119,9 +114,9 @@ struct Card<'a> {
     comparison: Option<&'a Comparison>,
     window: Option<CardWindow>,
     features: Vec<CardFeature<'a>>,
-    columns: Vec<(&'a str, String)>,
-    intercept: String,
-    c: f64,
+    /// Whether anything stands for the missing values of a feature.
+    imputes: bool,
+    report: &'a ModelReport,
 }
 
 struct CardWindow {
@@ -142,7 +137,7 @@ struct CardFeature<'a> {
     values: String,
     required: bool,
     missing: String,
-    impute: String,
+    imputed: Option<&'a str>,
 }
 
 /// The decision threshold as it is reported and served.
@@ -184,7 +179,7 @@ pub fn build(
     let info = BundleInfo {
         format: BUNDLE_FORMAT,
         model: model.to_owned(),
-        family: candidate.family.as_str().to_owned(),
+        family: candidate.family.to_owned(),
         threshold,
         snapshot: snapshot.digest,
         rows: snapshot.info.rows,
@@ -195,16 +190,20 @@ pub fn build(
         gates: outcomes(candidate, gates, extras.comparison),
         training: extras.training,
     };
-    let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer, &warm_up_rows(snapshot))?;
+    let warm_up = WarmUp::record(
+        &snapshot.data.schema,
+        trained.fitted.scorer(),
+        &warm_up_rows(snapshot),
+    )?;
     let reference = match extras.window {
         Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
         None => reference::reference(&snapshot.data, candidate)?,
     };
-    let files = DirBuilder::new(ManifestKind::Bundle)
+    let of_family = trained.fitted.files()?;
+    let mlmodel = mlmodel(snapshot, &info, of_family.iter().map(|(name, _)| *name))?;
+    let mut files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
-        .with(file::TRANSFORMS, json(&trained.transforms)?)
-        .with(file::MODEL, json(&trained.model)?)
         .with(file::WARM_UP, json(&warm_up)?)
         .with(
             file::METRICS,
@@ -219,7 +218,10 @@ pub fn build(
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
         .with(file::REFERENCE, json(&reference)?)
         .with(file::CARD, card(snapshot, plan, trained, &info, extras)?)
-        .with(file::MLMODEL, mlmodel(snapshot, &info)?);
+        .with(file::MLMODEL, mlmodel);
+    for (name, bytes) in of_family {
+        files = files.with(name, bytes);
+    }
     Ok(match extras.window {
         Some(window) => files.with(file::ACCEPTED_WINDOW, json(&window.accepted)?),
         None => files,
@@ -248,16 +250,13 @@ fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
 fn metrics_file<'a>(
     plan: &Plan,
     gates: &'a [Gate],
-    trained: &Trained,
+    trained: &'a Trained,
     threshold: &Decimal,
     not_worse_than: Option<&'a Comparison>,
 ) -> MetricsFile<'a> {
     let candidates = trained.candidates.iter().map(|candidate| CandidateInfo {
-        family: candidate.family.as_str(),
-        parameters: Parameters {
-            penalty: "l2",
-            c: 1.0 / crate::logistic::ALPHA,
-        },
+        family: candidate.family,
+        parameters: &candidate.parameters,
         metrics: MetricName::ALL
             .iter()
             .zip(&candidate.estimates)
@@ -294,7 +293,7 @@ fn metrics_file<'a>(
         },
         threshold: threshold.clone(),
         select_by: plan.select_by.as_str(),
-        selected: trained.candidates[trained.selected].family.as_str(),
+        selected: trained.candidates[trained.selected].family,
         gates,
         not_worse_than,
         candidates: candidates.collect(),
@@ -334,13 +333,8 @@ fn card(
     info: &BundleInfo,
     extras: Extras<'_>,
 ) -> Result<String, askama::Error> {
-    let features = snapshot
-        .data
-        .schema
-        .features
-        .iter()
-        .zip(&trained.transforms.features);
-    let features = features.map(|(feature, transform)| {
+    let report = trained.fitted.report();
+    let features = snapshot.data.schema.features.iter().map(|feature| {
         let (kind, values) = match &feature.kind {
             FeatureKind::Numeric { min, max } => {
                 let end = |end: &Option<f64>| end.map_or("…".to_owned(), |end| end.to_string());
@@ -353,22 +347,15 @@ fn card(
             .columns
             .iter()
             .find(|column| column.name == feature.name);
-        let impute = match transform {
-            FeatureTransform::Standardise { impute, .. } => impute.to_string(),
-            FeatureTransform::OneHot { impute, .. } => impute.clone(),
-        };
         CardFeature {
             name: &feature.name,
             kind,
             values,
             required: feature.required,
             missing: missing.map_or("unknown".to_owned(), |column| column.missing.to_string()),
-            impute,
+            imputed: report.imputed.get(&feature.name).map(String::as_str),
         }
     });
-    let [coef] = &trained.model.coef;
-    let [intercept] = trained.model.intercept;
-    let names = trained.model.columns.iter().map(String::as_str);
     Card {
         model: &info.model,
         family: &info.family,
@@ -387,7 +374,7 @@ fn card(
             .iter()
             .enumerate()
             .map(|(index, candidate)| CardCandidate {
-                family: candidate.family.as_str(),
+                family: candidate.family,
                 selected: index == trained.selected,
                 metrics: candidate.reported.clone(),
             })
@@ -399,17 +386,18 @@ fn card(
             end: window.accepted.end_time.0.to_string(),
         }),
         features: features.collect(),
-        columns: names
-            .zip(coef.iter().map(|number| format!("{number:.4}")))
-            .collect(),
-        intercept: format!("{intercept:.4}"),
-        c: trained.model.c,
+        imputes: !report.imputed.is_empty(),
+        report: &report,
     }
     .render()
 }
 
 /// `MLflow`'s description without its clock, run id and uuid, which would make each digest new.
-fn mlmodel(snapshot: &Snapshot, info: &BundleInfo) -> Result<String, serde_json::Error> {
+fn mlmodel<'a>(
+    snapshot: &Snapshot,
+    info: &BundleInfo,
+    of_family: impl Iterator<Item = &'a str>,
+) -> Result<String, serde_json::Error> {
     let inputs: Vec<serde_json::Value> = snapshot
         .data
         .schema
@@ -427,13 +415,15 @@ fn mlmodel(snapshot: &Snapshot, info: &BundleInfo) -> Result<String, serde_json:
     // A JSON text is a YAML text: names from the data need no escaping of their own.
     let text = |value: &serde_json::Value| serde_json::to_string(&value.to_string());
     let quoted = |value: &str| serde_json::to_string(value);
+    let mut files = String::new();
+    for name in std::iter::once(file::SCHEMA).chain(of_family) {
+        let key = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let _ = writeln!(files, "    {key}: {}", quoted(name)?);
+    }
     Ok(format!(
-        "flavors:\n  modelward:\n    bundle_format: {BUNDLE_FORMAT}\n    family: {}\n    schema: {}\n    transforms: {}\n    \
-         model: {}\n    threshold: {}\nmetadata:\n  model: {}\n  snapshot: {}\nsignature:\n  inputs: {}\n  outputs: {}\n",
+        "flavors:\n  modelward:\n    bundle_format: {BUNDLE_FORMAT}\n    family: {}\n{files}    \
+         threshold: {}\nmetadata:\n  model: {}\n  snapshot: {}\nsignature:\n  inputs: {}\n  outputs: {}\n",
         quoted(&info.family)?,
-        quoted(file::SCHEMA)?,
-        quoted(file::TRANSFORMS)?,
-        quoted(file::MODEL)?,
         quoted(info.threshold.as_str())?,
         quoted(&info.model)?,
         quoted(&info.snapshot.to_string())?,
@@ -444,7 +434,9 @@ fn mlmodel(snapshot: &Snapshot, info: &BundleInfo) -> Result<String, serde_json:
 
 #[cfg(test)]
 mod tests {
-    use modelward_model::{Bundle, TargetInfo};
+    use modelward_model::{
+        Bundle, TargetInfo, encode::TRANSFORMS_FILE, family::logistic::MODEL_FILE, sha256,
+    };
 
     use super::*;
     use crate::{
@@ -490,7 +482,10 @@ mod tests {
         assert_eq!(bundle.verify_warm_up().unwrap(), WARM_UP_ROWS + 1);
         let trained = train(&data(), &plan(), 1, &|_| ()).unwrap();
         for row in &data().rows {
-            assert_eq!(bundle.score(row).to_bits(), trained.scorer.score(row).to_bits());
+            assert_eq!(
+                bundle.score(row).to_bits(),
+                trained.fitted.scorer().score(row).to_bits()
+            );
         }
     }
 
@@ -499,6 +494,76 @@ mod tests {
         let digest = |threads| built(threads).manifest().unwrap().2;
         assert_eq!(digest(1), digest(1));
         assert_eq!(digest(1), digest(4));
+    }
+
+    /// Files of a bundle have these digests, the snapshot's being fixed.
+    fn assert_digests<const N: usize>(expected: [(&str, &str); N]) {
+        let snapshot = Snapshot {
+            digest: sha256(b"snapshot"),
+            ..frozen(data())
+        };
+        let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+        let files = build("heart", &snapshot, &plan(), &[], &trained, Extras::default()).unwrap();
+        let (manifest, ..) = files.manifest().unwrap();
+        let found = expected.map(|(name, _)| (name, manifest.file(name).unwrap().sha256.to_string()));
+        assert_eq!(found, expected.map(|(name, hex)| (name, format!("sha256:{hex}"))));
+    }
+
+    #[test]
+    fn files_without_the_last_digits_of_the_solver_are_pinned() {
+        assert_digests([
+            (
+                file::INFO,
+                "e7ee725c95fd2051d2c4d8aecdd5371b655449c48c3703a87acc6c1c5af3b173",
+            ),
+            (
+                file::SCHEMA,
+                "d1cc66db079384587d7309bca313acc04fdfeb56f1e7535458b2f4df0e8853d0",
+            ),
+            (
+                TRANSFORMS_FILE,
+                "b13f41865793862432286333b1db1b185d00570c33d743649e9d818d93a5cab1",
+            ),
+            (
+                file::CARD,
+                "1846a7e8ce1ad337a4462185037cb3e9a9caeab87d4d33011568f518dadf1af9",
+            ),
+            (
+                file::MLMODEL,
+                "9830392b8f3f7fd301efc58bdbebe2222fd701e53655581641605a0f4fa0990f",
+            ),
+        ]);
+    }
+
+    /// The solver uses the C library's `exp`, whose last bits differ between libraries and between processors.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
+        if !std::arch::is_x86_feature_detected!("fma") {
+            return;
+        }
+        assert_digests([
+            (
+                MODEL_FILE,
+                "68f4290e90afbfe264200fa33581cf853afabdb057eb0da0e9dab6614d7c7ae6",
+            ),
+            (
+                file::WARM_UP,
+                "a286faa2d115e551551261917df8d31707f6d6c47a0b4a8d2a3e1a5fc08a26ea",
+            ),
+            (
+                file::METRICS,
+                "61fadbd34094e0b7fd2ca8e896d3d3cbfc355ee44c86164c097ae5e82a5e2235",
+            ),
+            (
+                file::OUT_OF_FOLD,
+                "f2a9b1dd118f73b6ab294056f5a13fb3373396bf65b9056faf18b9108c3c3e47",
+            ),
+            (
+                file::REFERENCE,
+                "3981c9d133eb45b1e34147c37a4f35b3f11ad761d3229f528a586df1ffe4ff0c",
+            ),
+        ]);
     }
 
     #[test]

@@ -420,7 +420,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     let (verdict, message) = if failed.is_empty() {
         let message = format!(
             "trained {} on {} rows: {} {} (standard error {}){passed}",
-            candidate.family.as_str(),
+            candidate.family,
             snapshot.info.rows,
             score.name,
             short(score.mean.as_str()),
@@ -436,7 +436,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
     result.digest = Some(digest);
     result.rows = Some(snapshot.info.rows);
     result.sources.clone_from(&snapshot.info.sources);
-    result.family = Some(candidate.family.as_str().to_owned());
+    result.family = Some(candidate.family.to_owned());
     result.threshold = Some(bundle::threshold()?);
     result.metrics.clone_from(&candidate.reported);
     result.gates = gates;
@@ -620,7 +620,7 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
         .verify_warm_up()
         .context("the bundle that was written does not score alike")?;
     for (index, row) in snapshot.data.rows.iter().enumerate() {
-        let (found, expected) = (bundle.score(row), trained.scorer.score(row));
+        let (found, expected) = (bundle.score(row), trained.fitted.scorer().score(row));
         ensure!(
             found.to_bits() == expected.to_bits(),
             "the bundle scores row {} as {found:e}, the trainer as {expected:e}",
@@ -631,7 +631,7 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
 }
 
 fn tell(meter: &Meter, step: Step) {
-    let family = step.family.as_str();
+    let family = step.family;
     let percent = (step.done * 90 / step.total.max(1)) as u8;
     if step.done < step.total {
         meter.at(

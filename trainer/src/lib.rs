@@ -4,7 +4,7 @@
 //! source ──fetch──► bytes ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
 //!                                        └── every violation at once                       │
 //!                                                                                          ▼
-//! ledger ◄──publish── bundle files ◄──bundle── Trained ◄──train── folds × (prepare, logistic, metrics)
+//! ledger ◄──publish── bundle files ◄──bundle── Trained ◄──train── folds × (family, metrics)
 //! ```
 //!
 //! [`commands`] are the programs that people and Jobs run; everything below them is plain functions on data. Only
@@ -16,14 +16,14 @@ pub mod check;
 pub mod commands;
 pub mod compare;
 pub mod dataset;
+pub mod encode;
+pub mod family;
 pub mod folds;
 pub mod freeze;
 pub mod ledger;
-pub mod logistic;
 pub mod metrics;
 pub mod near;
 pub mod number;
-pub mod prepare;
 pub mod reach;
 pub mod reference;
 pub mod report;

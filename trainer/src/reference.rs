@@ -239,7 +239,10 @@ mod tests {
     use modelward_wire::DriftVerdict;
 
     use super::*;
-    use crate::train::{Plan, train};
+    use crate::{
+        family,
+        train::{Plan, train},
+    };
 
     fn data() -> Dataset {
         let rows = (0..200_u16).map(|at| {
@@ -264,7 +267,7 @@ mod tests {
     fn made() -> Reference {
         let data = data();
         let plan = Plan {
-            families: vec![Family::LogisticRegression],
+            families: vec![family::of(Family::LogisticRegression)],
             folds: 5,
             repeats: 2,
             seed: 7,

@@ -8,17 +8,15 @@ use std::{
     thread,
 };
 
-use modelward_crds::{Family, Gate, MetricName, TrainingSource};
-use modelward_model::{Encoder, LogisticModel, ModelError, Row, Scorer, Transforms};
+use modelward_crds::{Gate, MetricName, TrainingSource};
+use modelward_model::Row;
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
-use ndarray::Array2;
 
 use crate::{
     dataset::Dataset,
+    family::{self, FitError, FittedModel, Parameters, TrainableFamily},
     folds,
-    logistic::{self, ALPHA, LogisticError},
     metrics::{Estimate, Metrics, estimate, metrics, position},
-    prepare,
 };
 
 /// Probability from which the class is 1. Metrics and bundle have the same one.
@@ -29,10 +27,10 @@ pub const THRESHOLD: f64 = 0.5;
 pub(crate) const PLACES: usize = 6;
 
 /// What to train, taken from the spec.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Families to try, in order of preference where they are equally good.
-    pub families: Vec<Family>,
+    pub families: Vec<&'static dyn TrainableFamily>,
     /// Folds of each repeat.
     pub folds: usize,
     /// How often the folds are drawn.
@@ -47,7 +45,7 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The family being evaluated, or fitted on all rows.
-    pub family: Family,
+    pub family: &'static str,
     /// Fits of folds that are done, over all families.
     pub done: usize,
     /// Fits of folds in all.
@@ -55,25 +53,23 @@ pub struct Step {
 }
 
 /// What a training made.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Trained {
     /// Every family, evaluated, in the plan's order.
     pub candidates: Vec<Candidate>,
     /// Which of them was selected.
     pub selected: usize,
-    /// The transforms of all rows.
-    pub transforms: Transforms,
-    /// The model of all rows.
-    pub model: LogisticModel,
-    /// Both, ready to score.
-    pub scorer: Scorer,
+    /// Its model of all rows.
+    pub fitted: Box<dyn FittedModel>,
 }
 
 /// One family and how it did on rows that it was not fitted on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// The family.
-    pub family: Family,
+    pub family: &'static str,
+    /// What it was fitted with.
+    pub parameters: Parameters,
     /// Each fold of each repeat, in order.
     pub folds: Vec<FoldOutcome>,
     /// The means over them, in the order of [`MetricName::ALL`].
@@ -137,18 +133,6 @@ pub enum TrainError {
     Lost,
 }
 
-/// Why one fit failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FitError {
-    /// No minimum was found.
-    #[error(transparent)]
-    Logistic(#[from] LogisticError),
-    /// What was found cannot be served.
-    #[error("the fitted model is not valid")]
-    Model(#[from] ModelError),
-}
-
 /// Trains as planned, with this many threads. The result does not depend on their number.
 pub fn train(
     data: &Dataset,
@@ -164,7 +148,7 @@ pub fn train(
         let report = |done| {
             let done = index * each + done;
             progress(Step {
-                family: *family,
+                family: family.served().name(),
                 done,
                 total,
             });
@@ -179,17 +163,13 @@ pub fn train(
         total,
     });
     let all: Vec<&Row> = data.rows.iter().collect();
-    let (transforms, model, scorer) =
-        fit(data, family, &all, &data.labels).map_err(|source| TrainError::Whole {
-            family: family.as_str(),
-            source,
-        })?;
+    let fitted = plan.families[selected]
+        .fit(&data.schema, &all, &data.labels)
+        .map_err(|source| TrainError::Whole { family, source })?;
     Ok(Trained {
         candidates,
         selected,
-        transforms,
-        model,
-        scorer,
+        fitted,
     })
 }
 
@@ -197,7 +177,7 @@ pub fn train(
 fn evaluate(
     data: &Dataset,
     plan: &Plan,
-    family: Family,
+    family: &dyn TrainableFamily,
     assignment: &[Vec<usize>],
     threads: usize,
     report: &(dyn Fn(usize) + Sync),
@@ -237,12 +217,12 @@ fn evaluate(
             estimate(&values, test_to_train)
         })
         .collect();
-    Candidate::new(family, folds, estimates)
+    Candidate::new(family.served().name(), family.parameters(), folds, estimates)
 }
 
 fn evaluate_fold(
     data: &Dataset,
-    family: Family,
+    family: &dyn TrainableFamily,
     assignment: &[usize],
     repeat: usize,
     fold: usize,
@@ -250,12 +230,15 @@ fn evaluate_fold(
     let (tested, kept): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| assignment[*row] == fold);
     let rows: Vec<&Row> = kept.iter().map(|row| &data.rows[*row]).collect();
     let labels: Vec<bool> = kept.iter().map(|row| data.labels[*row]).collect();
-    let (_, _, scorer) = fit(data, family, &rows, &labels).map_err(|source| TrainError::Fold {
-        family: family.as_str(),
-        repeat: repeat + 1,
-        fold: fold + 1,
-        source,
-    })?;
+    let fitted = family
+        .fit(&data.schema, &rows, &labels)
+        .map_err(|source| TrainError::Fold {
+            family: family.served().name(),
+            repeat: repeat + 1,
+            fold: fold + 1,
+            source,
+        })?;
+    let scorer = fitted.scorer();
     let scores: Vec<f64> = tested.iter().map(|row| scorer.score(&data.rows[*row])).collect();
     let labels: Vec<bool> = tested.iter().map(|row| data.labels[*row]).collect();
     let metrics = metrics(&labels, &scores, THRESHOLD);
@@ -266,29 +249,6 @@ fn evaluate_fold(
         scores,
         metrics,
     })
-}
-
-/// Learns transforms and model of these rows alone.
-fn fit(
-    data: &Dataset,
-    family: Family,
-    rows: &[&Row],
-    labels: &[bool],
-) -> Result<(Transforms, LogisticModel, Scorer), FitError> {
-    let transforms = prepare::fit(&data.schema, rows);
-    let encoder = Encoder::new(&data.schema, &transforms).map_err(ModelError::from)?;
-    let mut x = Array2::zeros((rows.len(), encoder.width()));
-    for (row, mut out) in rows.iter().zip(x.rows_mut()) {
-        encoder.visit(row, |column, value| out[column] = value);
-    }
-    let model = match family {
-        Family::LogisticRegression => {
-            let found = logistic::fit(x, labels)?;
-            LogisticModel::new(&data.schema, found.coef, found.intercept, 1.0 / ALPHA)
-        }
-    };
-    let scorer = Scorer::new(&data.schema, &transforms, &model)?;
-    Ok((transforms, model, scorer))
 }
 
 /// The best candidate; of equally good ones the first.
@@ -318,7 +278,7 @@ impl Plan {
     pub fn new(training: &TrainingSource) -> Self {
         let count = |number: i32| usize::try_from(number).unwrap_or(1).max(1);
         Self {
-            families: training.families.clone(),
+            families: training.families.iter().copied().map(family::of).collect(),
             folds: count(training.validation.folds).max(2),
             repeats: count(training.validation.repeats),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
@@ -330,7 +290,12 @@ impl Plan {
 // === impl Candidate ===
 
 impl Candidate {
-    fn new(family: Family, folds: Vec<FoldOutcome>, estimates: Vec<Estimate>) -> Result<Self, TrainError> {
+    fn new(
+        family: &'static str,
+        parameters: Parameters,
+        folds: Vec<FoldOutcome>,
+        estimates: Vec<Estimate>,
+    ) -> Result<Self, TrainError> {
         let reported = MetricName::ALL.iter().zip(&estimates).map(|(name, estimate)| {
             let rounded = |value| {
                 Decimal::rounded(value, PLACES).ok_or(TrainError::Metric {
@@ -347,6 +312,7 @@ impl Candidate {
         let reported = reported.collect::<Result<_, TrainError>>()?;
         Ok(Self {
             family,
+            parameters,
             folds,
             estimates,
             reported,
@@ -374,6 +340,7 @@ impl Candidate {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use modelward_crds::Family;
     use modelward_model::{Feature, FeatureSchema, Value};
 
     use super::*;
@@ -408,7 +375,7 @@ pub(crate) mod tests {
 
     pub(crate) fn plan() -> Plan {
         Plan {
-            families: vec![Family::LogisticRegression],
+            families: vec![family::of(Family::LogisticRegression)],
             folds: 4,
             repeats: 3,
             seed: 7,
@@ -443,7 +410,7 @@ pub(crate) mod tests {
                 .iter()
                 .flat_map(|fold| fold.scores.iter().map(|score| score.to_bits()))
                 .collect();
-            (scores, trained.model, trained.transforms)
+            (scores, trained.fitted.files().unwrap())
         };
         assert_eq!(bits(1), bits(5));
     }
@@ -461,7 +428,14 @@ pub(crate) mod tests {
         let mut candidate = train(&data(), &plan(), 1, &|_| ()).unwrap().candidates.remove(0);
         candidate.estimates[position(MetricName::F1)].mean = 0.749_999_9;
         candidate.estimates[position(MetricName::LogLoss)].mean = 0.5;
-        let candidate = Candidate::new(candidate.family, candidate.folds, candidate.estimates).unwrap();
+        let Candidate {
+            family,
+            parameters,
+            folds,
+            estimates,
+            ..
+        } = candidate;
+        let candidate = Candidate::new(family, parameters, folds, estimates).unwrap();
         let gates: Vec<Gate> = serde_json::from_str(
             r#"[{"metric": "F1", "atLeast": "0.75"}, {"metric": "LogLoss", "atMost": "0.49"}]"#,
         )

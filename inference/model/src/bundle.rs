@@ -4,8 +4,6 @@
 //! |---|---|
 //! | `bundle.json` | [`BundleInfo`]: family, threshold, target, snapshot, training, the selected candidate's metrics, gates |
 //! | `schema.json` | [`FeatureSchema`] |
-//! | `transforms.json` | [`Transforms`] |
-//! | `model.json` | [`LogisticModel`] |
 //! | `warm-up.json` | [`WarmUp`]: rows and their scores, bit for bit |
 //! | `metrics.json` | every candidate with every metric, and the parameters of the folds |
 //! | `out-of-fold.csv` | each row's score by a model that was not fitted on it |
@@ -14,34 +12,30 @@
 //! | `model-card.html` | for people |
 //! | `MLmodel` | for tools that know `MLflow` |
 //!
-//! Only the first five are read here; all are verified.
+//! Beside these a bundle has the [files](Family::files) of its family. Only they and the first three are read here; all
+//! are verified.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use modelward_wire::{Decimal, Digest, GateResult, Manifest, ManifestKind, MetricValue};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
 use crate::{
+    family::{BUILT_IN, Families, Family, FamilyError, FamilyFiles, Scorer},
     files::{FilesError, VerifiedDir},
-    linear::{LogisticModel, ModelError, Scorer},
     schema::{FeatureSchema, Row, SchemaError},
-    transforms::Transforms,
 };
 
 /// The format that this code writes, and the only one that it reads.
 pub const BUNDLE_FORMAT: u32 = 1;
 
-/// Names of the files of a bundle.
+/// Names of the files of a bundle, beside those of its family.
 pub mod file {
     /// [`super::BundleInfo`].
     pub const INFO: &str = "bundle.json";
     /// [`super::FeatureSchema`].
     pub const SCHEMA: &str = "schema.json";
-    /// [`super::Transforms`].
-    pub const TRANSFORMS: &str = "transforms.json";
-    /// [`super::LogisticModel`].
-    pub const MODEL: &str = "model.json";
     /// [`super::WarmUp`].
     pub const WARM_UP: &str = "warm-up.json";
     /// Every candidate with every metric.
@@ -56,6 +50,19 @@ pub mod file {
     pub const CARD: &str = "model-card.html";
     /// `MLflow`'s description.
     pub const MLMODEL: &str = "MLmodel";
+
+    /// All of them: no family has a file of one of these names.
+    pub const COMMON: [&str; 9] = [
+        INFO,
+        SCHEMA,
+        WARM_UP,
+        METRICS,
+        OUT_OF_FOLD,
+        REFERENCE,
+        ACCEPTED_WINDOW,
+        CARD,
+        MLMODEL,
+    ];
 }
 
 /// What a bundle is. No clock, no run and no host is in it: equal data, spec and program give equal bytes.
@@ -140,12 +147,23 @@ pub enum BundleError {
     /// `bundle.json` says what this program cannot serve.
     #[error("bundle.json: {0}")]
     Info(String),
+    /// The family of the model is none that this program has.
+    #[error(
+        "bundle.json: unknown family {found:?}, this program has {}; serve the bundle with a release that has its family",
+        known.join(", ")
+    )]
+    UnknownFamily {
+        /// Its name.
+        found: String,
+        /// Names of those that there are.
+        known: Vec<&'static str>,
+    },
     /// The schema contradicts itself.
     #[error("schema.json is not valid")]
     Schema(#[from] SchemaError),
-    /// The model or the transforms do not fit.
-    #[error("{} is not valid", .0.file())]
-    Model(#[from] ModelError),
+    /// A file of the family is absent, or does not fit.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
     /// The warm-up sample holds no row, or one that the schema refuses.
     #[error("warm-up.json: {0}")]
     WarmUp(String),
@@ -172,7 +190,7 @@ pub struct Bundle {
     manifest: Manifest,
     info: BundleInfo,
     schema: FeatureSchema,
-    scorer: Scorer,
+    scorer: Arc<dyn Scorer>,
     threshold: f64,
     warm_up: Vec<(Row, f64)>,
 }
@@ -183,23 +201,30 @@ impl Bundle {
     /// Opens the bundle in `dir`, which must have this digest. Verifies every file of the manifest, parses what serving
     /// needs and checks every index and number, so that scoring cannot fail.
     pub fn open(dir: &Path, digest: &Digest) -> Result<Self, BundleError> {
-        Self::load(&VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)?)
+        Self::open_with(BUILT_IN, dir, digest)
+    }
+
+    /// Opens it as [`Self::open`] does, its family being one of these.
+    pub fn open_with(families: Families, dir: &Path, digest: &Digest) -> Result<Self, BundleError> {
+        Self::load(
+            families,
+            &VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)?,
+        )
     }
 
     /// Opens a bundle of a person's own directory, whatever its digest. Everything else is verified as in [`Self::open`].
     pub fn open_any(dir: &Path) -> Result<Self, BundleError> {
-        Self::load(&VerifiedDir::open(dir, None, ManifestKind::Bundle)?)
+        Self::load(BUILT_IN, &VerifiedDir::open(dir, None, ManifestKind::Bundle)?)
     }
 
-    fn load(dir: &VerifiedDir) -> Result<Self, BundleError> {
+    fn load(families: Families, dir: &VerifiedDir) -> Result<Self, BundleError> {
         dir.verify_all()?;
         let info: BundleInfo = parse(dir, file::INFO)?;
         let threshold = info.check()?;
+        let family = info.find_family(families)?;
         let schema: FeatureSchema = parse(dir, file::SCHEMA)?;
         schema.check()?;
-        let transforms: Transforms = parse(dir, file::TRANSFORMS)?;
-        let model: LogisticModel = parse(dir, file::MODEL)?;
-        let scorer = Scorer::new(&schema, &transforms, &model)?;
+        let scorer = family.load(&FamilyFiles::of_bundle(family, dir), &schema)?;
         let warm_up: WarmUp = parse(dir, file::WARM_UP)?;
         let warm_up = warm_up.read(&schema)?;
         Ok(Self {
@@ -288,13 +313,22 @@ impl BundleInfo {
         }
         Ok(threshold)
     }
+
+    fn find_family(&self, families: Families) -> Result<&'static dyn Family, BundleError> {
+        families
+            .find(&self.family)
+            .ok_or_else(|| BundleError::UnknownFamily {
+                found: self.family.clone(),
+                known: families.names(),
+            })
+    }
 }
 
 // === impl WarmUp ===
 
 impl WarmUp {
     /// The rows with their scores by `scorer`. The scores are of the rows as read back from their own JSON.
-    pub fn record(schema: &FeatureSchema, scorer: &Scorer, rows: &[Row]) -> Result<Self, BundleError> {
+    pub fn record(schema: &FeatureSchema, scorer: &dyn Scorer, rows: &[Row]) -> Result<Self, BundleError> {
         let mut recorded = Vec::with_capacity(rows.len());
         for row in rows {
             let features = schema.write_json(row);
@@ -347,20 +381,10 @@ impl BundleError {
         match self {
             Self::Files(error) => error.file(),
             Self::Parse { file, .. } => Some(file),
-            Self::Info(_) => Some(file::INFO),
+            Self::Info(_) | Self::UnknownFamily { .. } => Some(file::INFO),
             Self::Schema(_) => Some(file::SCHEMA),
-            Self::Model(error) => Some(error.file()),
+            Self::Family(error) => error.file(),
             Self::WarmUp(_) | Self::Score { .. } => Some(file::WARM_UP),
-        }
-    }
-}
-
-impl ModelError {
-    fn file(&self) -> &'static str {
-        if let Self::Transforms(_) = self {
-            file::TRANSFORMS
-        } else {
-            file::MODEL
         }
     }
 }
@@ -373,9 +397,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        encode::{FeatureTransform, TRANSFORMS_FILE, TRANSFORMS_FORMAT, Transforms},
+        family::logistic::{LogisticModel, LogisticScorer, MODEL_FILE},
         files::{DirBuilder, MANIFEST, json, sha256, sha256_file},
         schema::{Feature, Value},
-        transforms::{FeatureTransform, TRANSFORMS_FORMAT},
     };
 
     struct Parts {
@@ -408,7 +433,7 @@ mod tests {
             ],
         };
         let model = LogisticModel::new(&schema, vec![0.57, -0.61, 0.61], -0.3, 1.0);
-        let scorer = Scorer::new(&schema, &transforms, &model).unwrap();
+        let scorer = LogisticScorer::new(&schema, &transforms, &model).unwrap();
         let rows = [
             Row::new(vec![Value::Number(63.1), Value::Category(1)]),
             Row::new(vec![Value::Missing, Value::Missing]),
@@ -444,8 +469,8 @@ mod tests {
         let files = DirBuilder::new(ManifestKind::Bundle)
             .with(file::INFO, json(&parts.info).unwrap())
             .with(file::SCHEMA, json(&parts.schema).unwrap())
-            .with(file::TRANSFORMS, json(&parts.transforms).unwrap())
-            .with(file::MODEL, json(&parts.model).unwrap())
+            .with(TRANSFORMS_FILE, json(&parts.transforms).unwrap())
+            .with(MODEL_FILE, json(&parts.model).unwrap())
             .with(file::WARM_UP, json(&parts.warm_up).unwrap())
             .with(file::CARD, "<p>card</p>");
         files.write(dir).unwrap().1
@@ -467,6 +492,14 @@ mod tests {
         assert_eq!(scores, [bundle.score(&row); 2]);
         let recorded: f64 = parts().warm_up.rows[0].probability;
         assert_eq!(scores[0].to_bits(), recorded.to_bits());
+    }
+
+    #[test]
+    fn the_bytes_of_a_bundle_are_pinned() {
+        let temp = tempfile::tempdir().unwrap();
+        let digest = write(&temp.path().join("bundle"), &parts());
+        let pinned = "sha256:01b9352a641c3cebd1801beefb58a6554e734e0676dc3f8a6bb811f1313c3c6a";
+        assert_eq!(digest.to_string(), pinned);
     }
 
     #[test]
@@ -527,8 +560,8 @@ mod tests {
         assert_eq!(fault(|p| p.info.format = 9), file::INFO);
         assert_eq!(fault(|p| p.info.threshold = "1.5".parse().unwrap()), file::INFO);
         assert_eq!(fault(|p| p.schema.features[1].name = "age".into()), file::SCHEMA);
-        assert_eq!(fault(|p| p.transforms.features.reverse()), file::TRANSFORMS);
-        assert_eq!(fault(|p| p.model.coef[0].push(1.0)), file::MODEL);
+        assert_eq!(fault(|p| p.transforms.features.reverse()), TRANSFORMS_FILE);
+        assert_eq!(fault(|p| p.model.coef[0].push(1.0)), MODEL_FILE);
         assert_eq!(fault(|p| p.warm_up.rows.clear()), file::WARM_UP);
         assert_eq!(fault(|p| p.warm_up.rows[0].bits = "xyz".into()), file::WARM_UP);
         assert_eq!(
@@ -536,6 +569,31 @@ mod tests {
                 p.warm_up.rows[0].features.insert("tahl".into(), json!(3));
             }),
             file::WARM_UP
+        );
+    }
+
+    #[test]
+    fn a_family_that_is_unknown_or_not_that_of_the_files_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let refuse = |change: fn(&mut Parts)| {
+            let mut parts = parts();
+            change(&mut parts);
+            let digest = write(&dir, &parts);
+            Bundle::open(&dir, &digest).unwrap_err()
+        };
+        let unknown = refuse(|p| p.info.family = "Oracle".into());
+        assert_eq!(unknown.file(), Some(file::INFO));
+        assert_eq!(
+            unknown.to_string(),
+            "bundle.json: unknown family \"Oracle\", this program has LogisticRegression; serve the bundle with a \
+             release that has its family"
+        );
+        let mixed = refuse(|p| p.model.family = "Oracle".into());
+        assert_eq!(mixed.file(), Some(MODEL_FILE));
+        assert_eq!(
+            std::error::Error::source(&mixed).unwrap().to_string(),
+            "model has format 1 and family \"Oracle\", this program reads format 1 and \"LogisticRegression\""
         );
     }
 

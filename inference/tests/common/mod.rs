@@ -25,8 +25,12 @@ use clap::Parser as _;
 use http::{HeaderMap, StatusCode, Uri};
 use modelward_inference::{Args, app::App, ledger::Ledger, loader::Loader, prediction_id::Signer};
 use modelward_model::{
-    Bundle, BundleInfo, DirBuilder, Feature, FeatureKind, FeatureSchema, FeatureTransform, LogisticModel,
-    Row, Scorer, TargetInfo, Transforms, Value as ModelValue, WarmUp, bundle::file, files::json,
+    Bundle, BundleInfo, DirBuilder, Feature, FeatureKind, FeatureSchema, FeatureTransform, Row, TargetInfo,
+    Transforms, Value as ModelValue, WarmUp,
+    bundle::file,
+    encode::TRANSFORMS_FILE,
+    family::logistic::{LogisticModel, LogisticScorer, MODEL_FILE},
+    files::json,
 };
 use modelward_profile::{
     Bins, Counts, CountsBatch, CumulativeTotals, Envelope, FeatureBins, Observed, Reference, ScoreBins,
@@ -131,7 +135,7 @@ fn bundle_files(tilt: f64) -> DirBuilder {
     };
     let coef = vec![0.31, 0.17, -0.62, 0.71, -0.9, 0.05, 0.93];
     let model = LogisticModel::new(&schema, coef, -0.21 + tilt, 1.0);
-    let scorer = Scorer::new(&schema, &transforms, &model).unwrap();
+    let scorer = LogisticScorer::new(&schema, &transforms, &model).unwrap();
     let rows: Vec<Row> = [
         (63.0, ModelValue::Number(233.0), 1, 1),
         (41.0, ModelValue::Missing, 0, 0),
@@ -162,8 +166,8 @@ fn bundle_files(tilt: f64) -> DirBuilder {
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())
         .with(file::SCHEMA, json(&schema).unwrap())
-        .with(file::TRANSFORMS, json(&transforms).unwrap())
-        .with(file::MODEL, json(&model).unwrap())
+        .with(TRANSFORMS_FILE, json(&transforms).unwrap())
+        .with(MODEL_FILE, json(&model).unwrap())
         .with(file::WARM_UP, json(&warm_up).unwrap())
         .with(file::CARD, "<!doctype html><title>heart</title>")
 }

@@ -437,7 +437,9 @@ fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone
     for seed in [7, 1, 2, 3, 4, 5] {
         let rows = shuffled((303..597).collect(), seed);
         let (accepted, next) = rows.split_at(147);
-        let counts = counted(&of_champion.bins, &union, accepted, |row| first.scorer.score(row));
+        let counts = counted(&of_champion.bins, &union, accepted, |row| {
+            first.fitted.scorer().score(row)
+        });
         let bytes = serde_json::to_vec(&Reference {
             bins: of_champion.bins.clone(),
             counts,
@@ -456,7 +458,9 @@ fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone
             .unwrap();
         reference.check().unwrap();
 
-        let later = counted(&reference.bins, &union, next, |row| second.scorer.score(row));
+        let later = counted(&reference.bins, &union, next, |row| {
+            second.fitted.scorer().score(row)
+        });
         let judged = judge(&reference.bins, &reference.counts, &later, &Rule::default()).unwrap();
         let values = drifted(&judged, |feature| feature.values.verdict);
         let missing = drifted(&judged, |feature| feature.missing.verdict);
@@ -467,7 +471,9 @@ fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone
             judged.score
         );
 
-        let later = counted(&of_champion.bins, &union, next, |row| first.scorer.score(row));
+        let later = counted(&of_champion.bins, &union, next, |row| {
+            first.fitted.scorer().score(row)
+        });
         let judged = judge(&of_champion.bins, &of_champion.counts, &later, &Rule::default()).unwrap();
         let values = drifted(&judged, |feature| feature.values.verdict);
         let missing = drifted(&judged, |feature| feature.missing.verdict);

@@ -6,12 +6,24 @@
 //! to about twelve digits. So the result is that of the data and not that of a solver's tolerance.
 
 use linfa::{DatasetBase, traits::Fit as _};
-use linfa_logistic::LogisticRegression;
-use modelward_model::math::sigmoid;
+use linfa_logistic::LogisticRegression as Solver;
+use modelward_model::{
+    Encoder, Family, FeatureSchema, FeatureTransform, Row, Scorer, Transforms,
+    encode::TRANSFORMS_FILE,
+    family::logistic::{self as served, LogisticModel, LogisticScorer, MODEL_FILE, ModelError},
+    files::json,
+    math::sigmoid,
+};
 use ndarray::{Array1, Array2, ArrayView1};
 
-/// Strength of the regularisation; scikit-learn's `C` is its inverse, 1 too.
-pub const ALPHA: f64 = 1.0;
+use super::{FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily};
+use crate::encode;
+
+/// Strength of the regularisation.
+const ALPHA: f64 = 1.0;
+
+/// The same as scikit-learn has it.
+const C: f64 = 1.0 / ALPHA;
 
 /// Norm of the gradient at which linfa stops; the next one is tried where rounding stops it before.
 const TOLERANCES: [f64; 3] = [1e-4, 1e-3, 1e-2];
@@ -27,13 +39,22 @@ const MAX_NEWTON_STEPS: usize = 20;
 /// A Newton step costs rows × columns²: with more columns linfa's result stays as it is.
 const MAX_NEWTON_COLUMNS: usize = 1000;
 
-/// Coefficients and intercept for P(class 1).
+/// The family.
+#[derive(Clone, Copy, Debug)]
+pub struct LogisticRegression;
+
+#[derive(Debug)]
+struct FittedLogistic {
+    transforms: Transforms,
+    model: LogisticModel,
+    scorer: LogisticScorer,
+}
+
+/// Coefficients and intercept for P(class 1), one coefficient a column.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Coefficients {
-    /// One a column.
-    pub coef: Vec<f64>,
-    /// The intercept.
-    pub intercept: f64,
+struct Coefficients {
+    coef: Vec<f64>,
+    intercept: f64,
 }
 
 /// Why no model was found.
@@ -49,10 +70,93 @@ pub enum LogisticError {
          columns of very large numbers"
     )]
     NotConverged(f64),
+    /// What was found cannot be served.
+    #[error("the fitted model is not valid")]
+    Model(#[from] ModelError),
 }
 
+// === impl LogisticRegression ===
+
+impl TrainableFamily for LogisticRegression {
+    fn served(&self) -> &'static dyn Family {
+        &served::LogisticRegression
+    }
+
+    fn parameters(&self) -> Parameters {
+        Parameters::new([("penalty", Parameter::Text("l2")), ("c", Parameter::Number(C))])
+    }
+
+    fn fit(
+        &self,
+        schema: &FeatureSchema,
+        rows: &[&Row],
+        labels: &[bool],
+    ) -> Result<Box<dyn FittedModel>, FitError> {
+        Ok(Box::new(FittedLogistic::new(schema, rows, labels)?))
+    }
+}
+
+// === impl FittedLogistic ===
+
+impl FittedLogistic {
+    fn new(schema: &FeatureSchema, rows: &[&Row], labels: &[bool]) -> Result<Self, LogisticError> {
+        let transforms = encode::fit(schema, rows);
+        let encoder = Encoder::new(schema, &transforms).map_err(ModelError::from)?;
+        let found = solve(encode::columns(&encoder, rows), labels)?;
+        let model = LogisticModel::new(schema, found.coef, found.intercept, C);
+        let scorer = LogisticScorer::new(schema, &transforms, &model)?;
+        Ok(Self {
+            transforms,
+            model,
+            scorer,
+        })
+    }
+}
+
+impl FittedModel for FittedLogistic {
+    fn scorer(&self) -> &dyn Scorer {
+        &self.scorer
+    }
+
+    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {
+        Ok(vec![
+            (TRANSFORMS_FILE, json(&self.transforms)?),
+            (MODEL_FILE, json(&self.model)?),
+        ])
+    }
+
+    fn report(&self) -> ModelReport {
+        let LogisticModel {
+            columns,
+            coef: [coef],
+            intercept: [intercept],
+            c,
+            ..
+        } = &self.model;
+        let rows = columns
+            .iter()
+            .zip(coef)
+            .map(|(column, coefficient)| [column.clone(), format!("{coefficient:.4}")]);
+        let imputed = self.transforms.features.iter().map(|transform| match transform {
+            FeatureTransform::Standardise { feature, impute, .. } => (feature.clone(), impute.to_string()),
+            FeatureTransform::OneHot { feature, impute } => (feature.clone(), impute.clone()),
+        });
+        ModelReport {
+            sentence: format!(
+                "Coefficients of the log-odds, intercept {intercept:.4}. Numbers are standardised, so that their coefficients are \
+                 per standard deviation; categories have an indicator each. L2-regularised with C = {c}."
+            ),
+            headings: ["Column", "Coefficient"],
+            rows: rows.collect(),
+            imputed: imputed.collect(),
+        }
+    }
+}
+
+// === solver ===
+
 /// Fits the columns of `x` (one row each) to classes.
-pub fn fit(x: Array2<f64>, labels: &[bool]) -> Result<Coefficients, LogisticError> {
+fn solve(x: Array2<f64>, labels: &[bool]) -> Result<Coefficients, LogisticError> {
     let data = DatasetBase::new(x, labels.iter().copied().collect::<Array1<bool>>());
     let start = approximate(&data)?;
     let x = &data.records;
@@ -82,7 +186,7 @@ pub fn fit(x: Array2<f64>, labels: &[bool]) -> Result<Coefficients, LogisticErro
 fn approximate(data: &DatasetBase<Array2<f64>, Array1<bool>>) -> Result<Coefficients, LogisticError> {
     let mut failure = LogisticError::NotConverged(f64::NAN);
     for tolerance in TOLERANCES {
-        let parameters = LogisticRegression::default()
+        let parameters = Solver::default()
             .alpha(ALPHA)
             .max_iterations(MAX_ITERATIONS)
             .gradient_tolerance(tolerance);
@@ -141,7 +245,7 @@ fn newton_step(x: &Array2<f64>, model: &Coefficients, gradient: &[f64]) -> Optio
     for i in 0..n - 1 {
         hessian[(i, i)] += ALPHA;
     }
-    let step = solve(hessian, gradient)?;
+    let step = solve_linear(hessian, gradient)?;
     let coef = model
         .coef
         .iter()
@@ -155,7 +259,7 @@ fn newton_step(x: &Array2<f64>, model: &Coefficients, gradient: &[f64]) -> Optio
 }
 
 /// Solves `a · x = b` by Cholesky's decomposition; of the symmetric `a` only the lower half is read.
-fn solve(mut a: Array2<f64>, b: &[f64]) -> Option<Vec<f64>> {
+fn solve_linear(mut a: Array2<f64>, b: &[f64]) -> Option<Vec<f64>> {
     let n = b.len();
     for j in 0..n {
         for i in j..n {
@@ -214,7 +318,7 @@ mod tests {
     fn a_greater_column_means_a_greater_probability_whichever_class_is_more_frequent() {
         for split in [3, 5, 7] {
             let labels: Vec<bool> = (0..10).map(|row| row >= split).collect();
-            let model = fit(rows(), &labels).unwrap();
+            let model = solve(rows(), &labels).unwrap();
             assert!(model.coef[0] > 0.5, "{split}: {model:?}");
         }
     }
@@ -222,7 +326,7 @@ mod tests {
     #[test]
     fn the_mean_probability_is_the_share_of_class_1_because_the_intercept_is_not_regularised() {
         let labels = [false, false, true, false, false, true, false, true, false, true];
-        let model = fit(rows(), &labels).unwrap();
+        let model = solve(rows(), &labels).unwrap();
         let mean: f64 = rows()
             .rows()
             .into_iter()
@@ -236,7 +340,7 @@ mod tests {
     fn flipping_the_classes_flips_the_signs() {
         let labels = [false, false, true, false, false, true, false, true, false, true];
         let flipped = labels.map(|label| !label);
-        let (one, other) = (fit(rows(), &labels).unwrap(), fit(rows(), &flipped).unwrap());
+        let (one, other) = (solve(rows(), &labels).unwrap(), solve(rows(), &flipped).unwrap());
         assert!((one.coef[0] + other.coef[0]).abs() < 1e-13);
         assert!((one.intercept + other.intercept).abs() < 1e-13);
     }
@@ -244,20 +348,23 @@ mod tests {
     #[test]
     fn a_system_of_equations_is_solved_and_a_singular_one_is_not() {
         let a = Array2::from_shape_vec((2, 2), vec![4.0, 0.0, 2.0, 5.0]).unwrap();
-        assert_eq!(solve(a, &[8.0, 12.0]).unwrap(), [1.0, 2.0]);
-        assert_eq!(solve(Array2::zeros((2, 2)), &[1.0, 1.0]), None);
+        assert_eq!(solve_linear(a, &[8.0, 12.0]).unwrap(), [1.0, 2.0]);
+        assert_eq!(solve_linear(Array2::zeros((2, 2)), &[1.0, 1.0]), None);
     }
 
     #[test]
     fn classes_that_a_column_separates_still_have_one_minimum() {
         let labels: Vec<bool> = (0..10).map(|row| row >= 5).collect();
         let x = Array2::from_shape_fn((10, 1), |(row, _)| if row >= 5 { 1000.0 } else { -1000.0 });
-        let model = fit(x, &labels).unwrap();
+        let model = solve(x, &labels).unwrap();
         assert!(model.coef[0] > 0.0 && model.coef[0] < 0.1, "{model:?}");
     }
 
     #[test]
     fn one_class_alone_is_an_error() {
-        assert!(matches!(fit(rows(), &[true; 10]), Err(LogisticError::Solver(_))));
+        assert!(matches!(
+            solve(rows(), &[true; 10]),
+            Err(LogisticError::Solver(_))
+        ));
     }
 }

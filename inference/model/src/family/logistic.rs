@@ -1,7 +1,6 @@
-//! Logistic regression: the content of `model.json`, and scoring.
+//! Logistic regression on the columns of [`encode`](crate::encode): the content of `model.json`, and scoring.
 //!
-//! The numbers can be put into scikit-learn; `X` has the columns that `columns` names, made as
-//! [`transforms`](crate::transforms) says:
+//! The numbers can be put into scikit-learn; `X` has the columns that `columns` names, made as `transforms.json` says:
 //!
 //! ```python
 //! m = json.load(open("model.json"))
@@ -10,13 +9,19 @@
 //! lr.predict_proba(X)[:, 1]
 //! ```
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::{Family, FamilyError, FamilyFiles, Scorer};
 use crate::{
+    encode::{Encoder, TRANSFORMS_FILE, TransformError, Transforms, column_names},
     math::sigmoid,
     schema::{FeatureSchema, Row},
-    transforms::{Encoder, TransformError, Transforms, column_names},
 };
+
+/// The name of the file of coefficients.
+pub const MODEL_FILE: &str = "model.json";
 
 /// The format that this code writes, and the only one that it reads.
 pub const MODEL_FORMAT: u32 = 1;
@@ -26,6 +31,10 @@ pub const LOGISTIC_REGRESSION: &str = "LogisticRegression";
 
 /// No coefficient may be larger: sums of terms stay finite then, and no score is NaN.
 const MAX_COEFFICIENT: f64 = 1e100;
+
+/// The family.
+#[derive(Clone, Copy, Debug)]
+pub struct LogisticRegression;
 
 /// A logistic regression on encoded columns. The content of `model.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,10 +96,31 @@ pub enum ModelError {
 
 /// Everything between a row and its probability.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scorer {
+pub struct LogisticScorer {
     encoder: Encoder,
     coef: Vec<f64>,
     intercept: f64,
+}
+
+// === impl LogisticRegression ===
+
+impl Family for LogisticRegression {
+    fn name(&self) -> &'static str {
+        LOGISTIC_REGRESSION
+    }
+
+    fn files(&self) -> &'static [&'static str] {
+        &[TRANSFORMS_FILE, MODEL_FILE]
+    }
+
+    fn load(&self, files: &FamilyFiles<'_>, schema: &FeatureSchema) -> Result<Arc<dyn Scorer>, FamilyError> {
+        let transforms: Transforms = files.parse(TRANSFORMS_FILE)?;
+        let model: LogisticModel = files.parse(MODEL_FILE)?;
+        match LogisticScorer::new(schema, &transforms, &model) {
+            Ok(scorer) => Ok(Arc::new(scorer)),
+            Err(error) => Err(FamilyError::invalid(error.file(), error)),
+        }
+    }
 }
 
 // === impl LogisticModel ===
@@ -111,9 +141,22 @@ impl LogisticModel {
     }
 }
 
-// === impl Scorer ===
+// === impl ModelError ===
 
-impl Scorer {
+impl ModelError {
+    /// The file that is at fault.
+    fn file(&self) -> &'static str {
+        if let Self::Transforms(_) = self {
+            TRANSFORMS_FILE
+        } else {
+            MODEL_FILE
+        }
+    }
+}
+
+// === impl LogisticScorer ===
+
+impl LogisticScorer {
     /// Checks that the three fit each other.
     pub fn new(
         schema: &FeatureSchema,
@@ -155,10 +198,10 @@ impl Scorer {
             intercept,
         })
     }
+}
 
-    /// The probability of class 1. Never NaN, never allocates.
-    #[inline]
-    pub fn score(&self, row: &Row) -> f64 {
+impl Scorer for LogisticScorer {
+    fn score(&self, row: &Row) -> f64 {
         let mut z = self.intercept;
         // Columns are added in ascending order, each product rounded before it is added: one result on any machine.
         self.encoder.visit(row, |column, value| {
@@ -176,8 +219,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        encode::{FeatureTransform, TRANSFORMS_FORMAT},
+        family::conformance,
+        files::json,
         schema::{Feature, Value},
-        transforms::{FeatureTransform, TRANSFORMS_FORMAT},
     };
 
     fn schema() -> FeatureSchema {
@@ -206,9 +251,9 @@ mod tests {
         }
     }
 
-    fn scorer() -> Scorer {
+    fn scorer() -> LogisticScorer {
         let model = LogisticModel::new(&schema(), vec![0.5, -1.0, 1.0], 0.25, 1.0);
-        Scorer::new(&schema(), &transforms(), &model).unwrap()
+        LogisticScorer::new(&schema(), &transforms(), &model).unwrap()
     }
 
     #[test]
@@ -224,7 +269,7 @@ mod tests {
         let refuse = |change: fn(&mut LogisticModel)| {
             let mut model = LogisticModel::new(&schema(), vec![0.5, -1.0, 1.0], 0.25, 1.0);
             change(&mut model);
-            Scorer::new(&schema(), &transforms(), &model).unwrap_err()
+            LogisticScorer::new(&schema(), &transforms(), &model).unwrap_err()
         };
         assert!(matches!(refuse(|m| m.format = 2), ModelError::Format(2, _)));
         assert!(matches!(refuse(|m| m.classes = [1, 0]), ModelError::Classes(_)));
@@ -249,6 +294,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_family_does_what_is_asked_of_every_one() {
+        let model = LogisticModel::new(&schema(), vec![0.5, -1.0, 1.0], 0.25, 1.0);
+        let files = [
+            (TRANSFORMS_FILE, json(&transforms()).unwrap()),
+            (MODEL_FILE, json(&model).unwrap()),
+        ];
+        conformance::check(&LogisticRegression, &schema(), &files).unwrap();
+    }
+
     proptest! {
         #[test]
         fn no_row_has_a_score_outside_zero_to_one(
@@ -258,7 +313,7 @@ mod tests {
             transforms.features[0] =
                 FeatureTransform::Standardise { feature: "age".into(), impute: 0.0, mean, scale };
             let model = LogisticModel::new(&schema(), coef.to_vec(), 0.0, 1.0);
-            if let Ok(scorer) = Scorer::new(&schema(), &transforms, &model) {
+            if let Ok(scorer) = LogisticScorer::new(&schema(), &transforms, &model) {
                 let score = scorer.score(&Row::new(vec![Value::Number(age), Value::Category(index)]));
                 prop_assert!((0.0..=1.0).contains(&score), "{}", score);
             }

@@ -1,8 +1,9 @@
-//! Learning the transforms from the rows of one training fold.
+//! Learning the transforms of a linear model from the rows of one training fold, and applying them.
 
 use modelward_model::{
-    FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, transforms::TRANSFORMS_FORMAT,
+    Encoder, FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, encode::TRANSFORMS_FORMAT,
 };
+use ndarray::Array2;
 
 /// The transforms of these rows. Nothing of any other row gets into them.
 ///
@@ -20,6 +21,15 @@ pub fn fit(schema: &FeatureSchema, rows: &[&Row]) -> Transforms {
         format: TRANSFORMS_FORMAT,
         features: features.collect(),
     }
+}
+
+/// The columns of these rows, a row each.
+pub fn columns(encoder: &Encoder, rows: &[&Row]) -> Array2<f64> {
+    let mut columns = Array2::zeros((rows.len(), encoder.width()));
+    for (row, mut out) in rows.iter().zip(columns.rows_mut()) {
+        encoder.visit(row, |column, value| out[column] = value);
+    }
+    columns
 }
 
 fn standardise(name: &str, index: usize, rows: &[&Row]) -> FeatureTransform {
@@ -83,7 +93,7 @@ fn median(sorted: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use modelward_model::{Encoder, Feature};
+    use modelward_model::Feature;
 
     use super::*;
 

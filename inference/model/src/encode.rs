@@ -1,5 +1,7 @@
 //! From a row to the columns of a linear model: impute, then standardise numbers and one-hot encode categories.
 //!
+//! Linear families share it; a family that takes values as they are does without.
+//!
 //! The steps are those of scikit-learn, so that the numbers of `transforms.json` can be put into it:
 //! `SimpleImputer(strategy="median")` and `StandardScaler()` for numbers,
 //! `SimpleImputer(strategy="most_frequent")` and `OneHotEncoder(handle_unknown="ignore")` for categories.
@@ -8,6 +10,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{FeatureKind, FeatureSchema, Row, Value};
+
+/// The name of the file of transforms.
+pub const TRANSFORMS_FILE: &str = "transforms.json";
 
 /// The format that this code writes, and the only one that it reads.
 pub const TRANSFORMS_FORMAT: u32 = 1;

@@ -1,0 +1,157 @@
+//! What every family has: a name, files of a bundle, and a scorer that is read from them.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    files::{FilesError, VerifiedDir},
+    schema::{FeatureSchema, Row},
+};
+
+/// A family of models: what reads a scorer from a bundle.
+///
+/// The module `conformance` checks what is asked here of every family.
+pub trait Family: fmt::Debug + Send + Sync {
+    /// Its name in the API, in `bundle.json` and in its own files.
+    fn name(&self) -> &'static str;
+
+    /// The files of a bundle that are its own, in the order in which they are described. At least one of them is a JSON
+    /// object with `format` and `family`; none has the name of a file that every bundle has.
+    fn files(&self) -> &'static [&'static str];
+
+    /// Reads the files and checks every index and number in them, so that scoring cannot fail.
+    ///
+    /// A file that is absent, cut, of an unknown format, of another family or of another schema is refused with its name.
+    fn load(&self, files: &FamilyFiles<'_>, schema: &FeatureSchema) -> Result<Arc<dyn Scorer>, FamilyError>;
+}
+
+/// A model that is ready to score, from any number of threads.
+pub trait Scorer: fmt::Debug + Send + Sync {
+    /// The probability of class 1, within 0 and 1. Never NaN, never allocates, the same bits on any machine.
+    ///
+    /// A row that is too short counts as missing at its end, and a value of another kind as an unknown one: a row of
+    /// another schema gives a wrong score, never a panic.
+    fn score(&self, row: &Row) -> f64;
+}
+
+/// The files of one family in a bundle. No other file can be read.
+#[derive(Clone, Copy, Debug)]
+pub struct FamilyFiles<'a> {
+    names: &'static [&'static str],
+    source: Source<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Bundle(&'a VerifiedDir),
+    Memory(&'a [(&'static str, Vec<u8>)]),
+}
+
+/// Why a family cannot read its files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FamilyError {
+    /// A file is absent, damaged or unreadable.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// A file does not parse.
+    #[error("{file} does not parse")]
+    Parse {
+        /// Its name.
+        file: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A file contradicts itself, the schema or another file.
+    #[error("{file} is not valid")]
+    Invalid {
+        /// Its name.
+        file: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The family reads a file that it does not name as its own: a fault of the program.
+    #[error("{0} is not among the files that the family names as its own; add it to Family::files")]
+    Foreign(&'static str),
+}
+
+/// The families that a program can serve.
+#[derive(Clone, Copy, Debug)]
+pub struct Families(&'static [&'static dyn Family]);
+
+// === impl FamilyFiles ===
+
+impl<'a> FamilyFiles<'a> {
+    /// Those of a verified bundle.
+    pub(crate) fn of_bundle(family: &dyn Family, dir: &'a VerifiedDir) -> Self {
+        Self {
+            names: family.files(),
+            source: Source::Bundle(dir),
+        }
+    }
+
+    /// Files in memory, by name.
+    pub fn of_bytes(family: &dyn Family, files: &'a [(&'static str, Vec<u8>)]) -> Self {
+        Self {
+            names: family.files(),
+            source: Source::Memory(files),
+        }
+    }
+
+    /// The bytes of a file.
+    pub fn bytes(&self, file: &'static str) -> Result<Vec<u8>, FamilyError> {
+        if !self.names.contains(&file) {
+            return Err(FamilyError::Foreign(file));
+        }
+        match self.source {
+            Source::Bundle(dir) => Ok(dir.read(file)?),
+            Source::Memory(files) => match files.iter().find(|(name, _)| *name == file) {
+                Some((_, bytes)) => Ok(bytes.clone()),
+                None => Err(FilesError::Absent(file).into()),
+            },
+        }
+    }
+
+    /// The content of a JSON file.
+    pub fn parse<T: DeserializeOwned>(&self, file: &'static str) -> Result<T, FamilyError> {
+        serde_json::from_slice(&self.bytes(file)?).map_err(|source| FamilyError::Parse { file, source })
+    }
+}
+
+// === impl FamilyError ===
+
+impl FamilyError {
+    /// The content of `file` is not valid, and why: an error or a text.
+    pub fn invalid(file: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        Self::Invalid { file, source }
+    }
+
+    /// The file that is at fault, where one is.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Files(error) => error.file(),
+            Self::Parse { file, .. } | Self::Invalid { file, .. } | Self::Foreign(file) => Some(file),
+        }
+    }
+}
+
+// === impl Families ===
+
+impl Families {
+    /// These.
+    pub const fn new(families: &'static [&'static dyn Family]) -> Self {
+        Self(families)
+    }
+
+    /// The one that has this name.
+    pub fn find(self, name: &str) -> Option<&'static dyn Family> {
+        self.0.iter().copied().find(|family| family.name() == name)
+    }
+
+    /// Their names.
+    pub fn names(self) -> Vec<&'static str> {
+        self.0.iter().map(|family| family.name()).collect()
+    }
+}

@@ -1,0 +1,14 @@
+//! Families of models. Each is one file here, and one in the trainer.
+//!
+//! A family names its files of a bundle and reads a [`Scorer`] from them. How rows become what it computes with is its
+//! own matter: [`encode`](crate::encode) is there for linear families.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod contract;
+pub mod logistic;
+
+pub use contract::{Families, Family, FamilyError, FamilyFiles, Scorer};
+
+/// The families of this release.
+pub const BUILT_IN: Families = Families::new(&[&logistic::LogisticRegression]);
