@@ -6,7 +6,7 @@ use clap::Parser;
 use modelward_wire::Digest;
 
 use crate::{
-    json::Bounds,
+    bounds::Bounds,
     memory,
     prediction_id::{KEY_LENGTH, Signer},
 };

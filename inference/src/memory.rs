@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    json::Bounds,
-    problem::{MAX_DETAILS, Problem},
+    bounds::{Bounds, MAX_DETAILS},
+    http::problem::Problem,
 };
 
 /// Places are counted in units of this many bytes.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     counting::{Counting, Origin},
-    problem::Problem,
+    http::problem::Problem,
 };
 
 /// Characters of a key.

@@ -100,7 +100,7 @@ const ALLOWED: &[Allowed] = &[
         why: "the API server says what refused in a sentence only",
     },
     Allowed {
-        file: "inference/src/json.rs",
+        file: "inference/src/http/json.rs",
         function: "problem",
         why: "serde_json gives line and column apart and within its text, which is passed on without them",
     },

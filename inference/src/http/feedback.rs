@@ -5,43 +5,51 @@
 
 use std::time::Duration;
 
+use axum::{body::Body, extract::State, response::Response};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use modelward_wire::{FeedbackOutcome, FeedbackRecord};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::{
+    answer::Shared,
+    body::receive,
+    problem::{self, Problem},
+};
 use crate::{
     app::App,
     ledger::{CallError, Ledger},
     metrics::OutcomeLabel,
     prediction_id::Signer,
-    problem::Problem,
 };
 
 /// Labels of one request.
-pub const MAX_ITEMS: usize = 1000;
+const MAX_ITEMS: usize = 1000;
 
 /// Bytes of one request: the most labels of the longest spelling fit.
-pub const MAX_BODY: usize = 256 << 10;
+const MAX_BODY: usize = 256 << 10;
 
 /// The ledger may take this long for all labels of a request.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Bytes of work for each byte of labels.
+const LABEL_WORK: usize = 32;
 
 /// Labels of one request that are on their way at the same time.
 const AT_A_TIME: usize = 16;
 
 /// What became of one label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
+struct Status {
     /// `accepted`, `repeated`, or `contradicted` in the answer to an array.
-    pub status: &'static str,
+    status: &'static str,
 }
 
 /// The answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+enum Answer {
     /// To one object.
     One(Status),
     /// To an array.
@@ -51,8 +59,22 @@ pub enum Answer {
     },
 }
 
+/// Answers labels.
+pub(super) async fn take_feedback(
+    State(app): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let limits = &app.limits;
+    let most = MAX_BODY.min(limits.max_body);
+    let received = receive(&headers, body, most, limits.body_timeout, &app.memory).await?;
+    let _place = app.memory.work(LABEL_WORK * received.bytes.len()).await?;
+    let answer = feedback(&app, &received.bytes).await?;
+    Ok(problem::json(StatusCode::ACCEPTED, &answer))
+}
+
 /// Reads labels from a body and waits until the ledger keeps them.
-pub async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
+async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
     let count = |outcome: &'static str, labels: usize| {
         let counter = app
             .metrics

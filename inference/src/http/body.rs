@@ -9,10 +9,8 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::{
-    memory::{Memory, Place},
-    problem::Problem,
-};
+use super::problem::Problem;
+use crate::memory::{Memory, Place};
 
 /// Bodies over this take a place for all of their bytes before the rest of them is read.
 const SMALL_BYTES: usize = 64 << 10;
@@ -73,10 +71,7 @@ pub async fn receive(
     let unpacked = tokio::task::spawn_blocking(move || coding.unpack(&bytes, max)).await;
     let unpacked = unpacked.map_err(|error| {
         tracing::error!(%error, "failed to unpack a body");
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "a defect of this server; its log says more",
-        )
+        Problem::internal()
     })??;
     if let Some(place) = &mut large {
         place.shrink_to(unpacked.capacity());

@@ -5,9 +5,6 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// No answer lists more single errors than this; `errorsTotal` counts them all.
-pub const MAX_DETAILS: usize = 100;
-
 /// A refusal: its status and `{"error": "one sentence"}`, with what is wrong row by row where rows were read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,7 +15,7 @@ pub struct Problem {
     /// One sentence that says what was wrong and what was expected.
     #[serde(rename = "error")]
     pub message: String,
-    /// Each error of each row, the first [`MAX_DETAILS`] of them.
+    /// Each error of each row, the first [`crate::bounds::MAX_DETAILS`] of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Detail>,
     /// How many errors there are in all.
@@ -57,8 +54,8 @@ impl Problem {
         }
     }
 
-    /// The body is not JSON: 400.
-    pub fn malformed(message: String) -> Self {
+    /// The request cannot be read: 400.
+    pub fn malformed(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
@@ -70,6 +67,14 @@ impl Problem {
     /// Too many bytes or rows: 413.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// A defect of this program: 500.
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a defect of this server; its log says more",
+        )
     }
 
     /// Rows that cannot be scored: `details` of them, at least one, out of `total`.
@@ -93,9 +98,7 @@ impl Problem {
             errors_total: total,
         }
     }
-}
 
-impl Problem {
     /// The answer, whose body is what `hold` makes of the bytes.
     pub fn held(self, hold: impl FnOnce(Vec<u8>) -> Bytes) -> Response {
         match serde_json::to_vec(&self) {
@@ -123,12 +126,26 @@ impl IntoResponse for Problem {
     }
 }
 
+/// A name that a client sent, quoted and cut.
+pub fn quoted(name: &str) -> String {
+    format!("{:?}", name.chars().take(80).collect::<String>())
+}
+
 /// An answer of this JSON.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => json_bytes(status, body),
         Err(error) => unwritable(&error),
     }
+}
+
+/// An answer of this JSON to ask again a little later: 503.
+pub fn json_later<T: Serialize>(value: &T) -> Response {
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, value);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// No type here has a map with keys other than texts, which is the one way to fail.

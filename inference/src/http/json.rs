@@ -8,7 +8,8 @@ use std::{borrow::Cow, fmt};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::problem::Problem;
+use super::problem::Problem;
+use crate::bounds::Bounds;
 
 /// The JSON text of a body: `NaN`, which Python's `json` and tritonclient write for a missing value, is `null`.
 #[derive(Debug)]
@@ -43,17 +44,6 @@ pub enum Form {
     Many(usize),
     /// Neither.
     Other(&'static str),
-}
-
-/// Bounds of one request.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Rows of a request.
-    pub max_rows: usize,
-    /// Names of a row, or inputs of a request, before the rest is skipped.
-    pub max_fields: usize,
-    /// Values of a request: rows times features, or elements of all tensors.
-    pub max_values: usize,
 }
 
 // === impl Text ===

@@ -1,0 +1,173 @@
+//! Elements of tensors by their datatypes, as JSON has them and as bytes.
+
+use std::{borrow::Cow, fmt};
+
+use modelward_model::{Cell, FeatureKind};
+
+use super::super::problem::quoted;
+
+/// One element of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Element<'a> {
+    Missing,
+    Number(f64),
+    Bool(bool),
+    Text(Cow<'a, str>),
+}
+
+/// A datatype of the protocol that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Datatype {
+    Bool,
+    /// Bytes of it, and whether it has a sign.
+    Integer(usize, bool),
+    Fp32,
+    Fp64,
+    Bytes,
+}
+
+// === impl Element ===
+
+impl Element<'_> {
+    /// The element as a value of a feature.
+    pub(super) fn cell(&self, kind: &FeatureKind) -> Cell<'_> {
+        match (self, kind) {
+            (Self::Missing, _) => Cell::Missing,
+            (Self::Number(number), _) => Cell::Number(*number),
+            // BOOL is a number of the protocol; in the flat JSON of /predict it is a wrong type.
+            (Self::Bool(value), FeatureKind::Numeric { .. }) => Cell::Number(f64::from(u8::from(*value))),
+            (Self::Bool(value), FeatureKind::Categorical { .. }) => Cell::Bool(*value),
+            (Self::Text(text), _) => Cell::Text(text),
+        }
+    }
+}
+
+// === impl Datatype ===
+
+impl Datatype {
+    /// The datatype of this name; the text says what is wrong with it.
+    pub(super) fn read(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "BOOL" => Self::Bool,
+            "INT8" => Self::Integer(1, true),
+            "INT16" => Self::Integer(2, true),
+            "INT32" => Self::Integer(4, true),
+            "INT64" => Self::Integer(8, true),
+            "UINT8" => Self::Integer(1, false),
+            "UINT16" => Self::Integer(2, false),
+            "UINT32" => Self::Integer(4, false),
+            "UINT64" => Self::Integer(8, false),
+            "FP32" => Self::Fp32,
+            "FP64" => Self::Fp64,
+            "BYTES" => Self::Bytes,
+            "FP16" | "BF16" => return Err(format!("datatype {name} is not taken; send FP32")),
+            other => {
+                return Err(format!(
+                    "unknown datatype {}; expected BOOL, INT8 to INT64, UINT8 to UINT64, FP32, FP64 or BYTES",
+                    quoted(other)
+                ));
+            }
+        })
+    }
+
+    /// Checks that each element is of this type; a missing one is of every type.
+    pub(super) fn check(self, elements: &[Element<'_>]) -> Result<(), String> {
+        for (index, element) in elements.iter().enumerate() {
+            let found = match (self, element) {
+                (_, Element::Missing)
+                | (Self::Bool, Element::Bool(_))
+                | (Self::Fp32 | Self::Fp64, Element::Number(_))
+                // Numbers of categories are words in another spelling.
+                | (Self::Bytes, Element::Text(_) | Element::Number(_)) => continue,
+                (Self::Bool, Element::Number(number)) if *number == 0.0 || *number == 1.0 => continue,
+                (Self::Integer(bytes, signed), Element::Number(number)) => {
+                    let bits = i32::try_from(8 * bytes - usize::from(signed)).unwrap_or(63);
+                    let end = 2_f64.powi(bits);
+                    let start = if signed { -end } else { 0.0 };
+                    // The end itself is let through for 64 bits: the largest integer is rounded up to it.
+                    let below = *number < end || (bytes == 8 && *number == end);
+                    if number.fract() == 0.0 && *number >= start && below {
+                        continue;
+                    }
+                    number.to_string()
+                }
+                (_, Element::Number(number)) => number.to_string(),
+                (_, Element::Bool(value)) => value.to_string(),
+                (_, Element::Text(text)) => format!("the text {}", quoted(text)),
+            };
+            return Err(format!("element {index} is {found}, expected {self}"));
+        }
+        Ok(())
+    }
+
+    /// Reads `count` elements, little-endian and without padding.
+    pub(super) fn read_binary(self, bytes: &[u8], count: usize) -> Result<Vec<Element<'_>>, String> {
+        let width = match self {
+            Self::Bytes => return read_texts(bytes, count),
+            Self::Bool => 1,
+            Self::Integer(width, _) => width,
+            Self::Fp32 => 4,
+            Self::Fp64 => 8,
+        };
+        if bytes.len() != count * width {
+            return Err(format!(
+                "{count} elements of {self} are {} bytes, found {}",
+                count * width,
+                bytes.len()
+            ));
+        }
+        let element = |chunk: &[u8]| {
+            let bits = chunk
+                .iter()
+                .rev()
+                .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+            match self {
+                Self::Bool => match bits {
+                    0 => Element::Bool(false),
+                    1 => Element::Bool(true),
+                    other => Element::Number(other as f64),
+                },
+                Self::Integer(width, true) => {
+                    let shift = 64 - 8 * width;
+                    Element::Number(((bits << shift).cast_signed() >> shift) as f64)
+                }
+                Self::Integer(_, false) => Element::Number(bits as f64),
+                Self::Fp32 => Element::Number(f64::from(f32::from_bits(bits as u32))),
+                Self::Fp64 | Self::Bytes => Element::Number(f64::from_bits(bits)),
+            }
+        };
+        Ok(bytes.chunks_exact(width).map(element).collect())
+    }
+}
+
+fn read_texts(mut bytes: &[u8], count: usize) -> Result<Vec<Element<'_>>, String> {
+    let mut texts = Vec::with_capacity(count.min(bytes.len() / 4));
+    for index in 0..count {
+        let cut = || format!("element {index} of BYTES is cut off");
+        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(cut)?;
+        let (text, rest) = rest
+            .split_at_checked(u32::from_le_bytes(*length) as usize)
+            .ok_or_else(cut)?;
+        let text = std::str::from_utf8(text).map_err(|_| format!("element {index} of BYTES is not UTF-8"))?;
+        texts.push(Element::Text(Cow::Borrowed(text)));
+        bytes = rest;
+    }
+    if bytes.is_empty() {
+        Ok(texts)
+    } else {
+        Err(format!("{} bytes are behind the last element", bytes.len()))
+    }
+}
+
+impl fmt::Display for Datatype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool => f.write_str("BOOL"),
+            Self::Integer(bytes, true) => write!(f, "INT{}", 8 * bytes),
+            Self::Integer(bytes, false) => write!(f, "UINT{}", 8 * bytes),
+            Self::Fp32 => f.write_str("FP32"),
+            Self::Fp64 => f.write_str("FP64"),
+            Self::Bytes => f.write_str("BYTES"),
+        }
+    }
+}
