@@ -10,7 +10,7 @@
 //!                              └─ ended by the cluster ─► attempt 1 again, later each time
 //! ```
 //!
-//! Only what proves something about the data, the spec or the program ends an asking: bad data, a bad spec, failed gates,
+//! Only what proves something about the data, the spec or the program ends a request for a Job: bad data, a bad spec, failed gates,
 //! or a program that failed twice. A quota, a webhook, an eviction, a node or a ledger that is away uses up no attempt.
 
 use jiff::Timestamp;
@@ -50,7 +50,7 @@ const HINDERED_LOOK_SECONDS: u64 = 10;
 const INTERRUPTED_RETRY_SECONDS: i64 = 30;
 /// It is made at the latest after so many.
 const INTERRUPTED_RETRY_MOST_SECONDS: i64 = 900;
-/// After so many Jobs in a row that the cluster ended, the asker is Stalled: a person should look. It goes on trying.
+/// After so many Jobs in a row that the cluster ended, the requester is Stalled: a person should look. It goes on trying.
 const INTERRUPTIONS_BEFORE_STALLED: i32 = 8;
 /// Sources that a status holds.
 const SOURCES: usize = 16;
@@ -61,18 +61,18 @@ const ASKER_NAME: usize = 45;
 
 /// Whose Jobs they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker<'a> {
+pub struct JobRequester<'a> {
     /// Name of the object.
     pub name: &'a str,
     /// Its uid.
     pub uid: &'a str,
     /// What it is.
-    pub kind: AskerKind,
+    pub kind: RequesterKind,
 }
 
 words! {
     /// Kinds of objects that Jobs belong to.
-    pub enum AskerKind {
+    pub enum RequesterKind {
         /// A version: its data is read, and a model is fitted.
         Version = "version",
         /// An action: data is read before its plan is made.
@@ -132,7 +132,7 @@ pub enum Obstacle {
 pub struct StageJob {
     /// What it does.
     pub stage: JobStage,
-    /// Its name, fixed by the asker's uid, the input and the attempt.
+    /// Its name, fixed by the requester's uid, the input and the attempt.
     pub name: String,
     /// From 1.
     pub attempt: i32,
@@ -155,9 +155,9 @@ pub enum Stage {
 
 /// What is asked about one stage.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct StageContext<'a> {
     /// Who asks.
-    pub asker: Asker<'a>,
+    pub requester: JobRequester<'a>,
     /// The stage.
     pub stage: JobStage,
     /// Type of the condition that tells how the stage stands.
@@ -196,7 +196,7 @@ pub struct Frozen {
 
 /// Has the data read, checked and frozen. `watched` says whether every change of it wakes us; other sources are asked again.
 pub fn snapshot(
-    asking: &Asking<'_>,
+    context: &StageContext<'_>,
     dataset: &DatasetSeen,
     watched: bool,
     frozen: &mut Frozen,
@@ -205,7 +205,7 @@ pub fn snapshot(
     if frozen.snapshot.is_some() {
         return Stage::Recorded;
     }
-    let kind = asking.kind;
+    let kind = context.kind;
     // An attempt that is under way is brought to its end, whatever becomes of the dataset meanwhile: where its outcome
     // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
     let under_way = frozen.attempt.clone().filter(|attempt| !attempt.finished);
@@ -213,7 +213,7 @@ pub fn snapshot(
         (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
         (DatasetSeen::Absent(_), Some(attempt))
             if matches!(
-                asking.job,
+                context.job,
                 JobSeen::Starting | JobSeen::Running | JobSeen::Finished(_)
             ) =>
         {
@@ -222,25 +222,27 @@ pub fn snapshot(
         (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
         (DatasetSeen::Absent(what), _) => {
             frozen.violations.clear();
-            let message = absent_words(what, asking.asker.kind);
+            let message = absent_words(what, context.requester.kind);
             return Stage::Waiting(Verdict::fails(kind, Reason::DatasetNotFound, message));
         }
     };
     let attempt = frozen.attempt.clone().filter(|attempt| attempt.input == input);
     let Some(attempt) = attempt else {
-        let stage = asking.start(&mut frozen.attempt, &input, 1, step);
+        let stage = context.start(&mut frozen.attempt, &input, 1, step);
         if step.start.is_some() {
             frozen.violations.clear();
         }
         return stage;
     };
     if attempt.finished {
-        return match asking.settled(&attempt) {
-            Stage::Waiting(verdict) if !watched => asking.again(&mut frozen.attempt, &attempt, verdict, step),
+        return match context.settled(&attempt) {
+            Stage::Waiting(verdict) if !watched => {
+                context.again(&mut frozen.attempt, &attempt, verdict, step)
+            }
             stage => stage,
         };
     }
-    let result = match asking.outcome(&mut frozen.attempt, &attempt, step) {
+    let result = match context.outcome(&mut frozen.attempt, &attempt, step) {
         Ok(result) => result,
         Err(stage) => return stage,
     };
@@ -264,7 +266,7 @@ pub fn snapshot(
     match stage {
         Stage::Waiting(verdict) if !watched => {
             let ended = frozen.attempt.clone().unwrap_or(attempt);
-            asking.again(&mut frozen.attempt, &ended, verdict, step)
+            context.again(&mut frozen.attempt, &ended, verdict, step)
         }
         stage => stage,
     }
@@ -292,9 +294,9 @@ pub fn note_end(attempt: &mut Option<AttemptStatus>, stage: &Stage) {
     attempt.message = Some(cut(&verdict.message, 1024));
 }
 
-// === impl Asker ===
+// === impl JobRequester ===
 
-impl Asker<'_> {
+impl JobRequester<'_> {
     /// Name and input of the Job of this stage, attempt by attempt.
     pub fn job(&self, stage: JobStage, input: &str, attempt: i32) -> StageJob {
         self.job_after(stage, input, attempt, 0)
@@ -341,9 +343,9 @@ impl DatasetSeen {
     }
 }
 
-// === impl Asking ===
+// === impl StageContext ===
 
-impl Asking<'_> {
+impl StageContext<'_> {
     /// Decides to make a Job and to count it, unless something is in the way.
     pub fn start(
         &self,
@@ -364,7 +366,9 @@ impl Asking<'_> {
         interruptions: i32,
         step: &mut Step,
     ) -> Stage {
-        let job = self.asker.job_after(self.stage, input, attempt, interruptions);
+        let job = self
+            .requester
+            .job_after(self.stage, input, attempt, interruptions);
         if let Some(obstacle) = self.obstacle {
             return self.in_the_way(obstacle, step);
         }
@@ -391,7 +395,7 @@ impl Asking<'_> {
                 Reason::NameTaken,
                 format!(
                     "{what} exists and does not belong to this {}; delete it",
-                    self.asker.kind
+                    self.requester.kind
                 ),
                 TAKEN_RETRY_SECONDS,
             ),
@@ -665,16 +669,16 @@ fn note_hindrance(slot: &mut Option<AttemptStatus>, hindrance: Option<&Hindrance
     }
 }
 
-/// Which of the tries of one asking this is: 1 or 2.
+/// Which of the two tries of one input this is: 1 or 2.
 fn tries(attempt: &AttemptStatus) -> i32 {
     (attempt.attempt - 1) % MAX_ATTEMPTS + 1
 }
 
-fn absent_words(what: &[String], asker: AskerKind) -> String {
+fn absent_words(what: &[String], requester: RequesterKind) -> String {
     match what {
-        [one] => format!("{one} does not exist; the {asker} waits for it"),
+        [one] => format!("{one} does not exist; the {requester} waits for it"),
         several => format!(
-            "{} do not exist; the {asker} waits for them",
+            "{} do not exist; the {requester} waits for them",
             several.join(" and ")
         ),
     }
@@ -726,15 +730,15 @@ mod tests {
     #[test]
     fn names_of_jobs_fit_for_the_longest_name_and_differ_by_uid() {
         let long = format!("retrain-{}.on.demand", "x".repeat(200));
-        let asker = |uid| Asker {
+        let requester = |uid| JobRequester {
             name: &long,
             uid,
-            kind: AskerKind::Action,
+            kind: RequesterKind::Action,
         };
-        let name = asker("u1").job(JobStage::Snapshot, "0a1b2c3d", 1).name;
+        let name = requester("u1").job(JobStage::Snapshot, "0a1b2c3d", 1).name;
         assert!(name.len() <= 63, "{name} is too long");
         assert!(!name.contains('.'));
-        assert_ne!(name, asker("u2").job(JobStage::Snapshot, "0a1b2c3d", 1).name);
+        assert_ne!(name, requester("u2").job(JobStage::Snapshot, "0a1b2c3d", 1).name);
     }
 
     #[test]
@@ -748,7 +752,7 @@ mod tests {
     fn everything_that_is_missing_is_named() {
         let words = |what: &[&str]| {
             let what: Vec<_> = what.iter().map(ToString::to_string).collect();
-            absent_words(&what, AskerKind::Version)
+            absent_words(&what, RequesterKind::Version)
         };
         assert_eq!(
             words(&["ConfigMap a"]),

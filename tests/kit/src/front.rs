@@ -1,4 +1,4 @@
-//! The way from a client through a Service to a Pod, played: a bare API server has no network.
+//! The way from a client through a Service to a Pod, fakes: a bare API server has no network.
 //!
 //! `<url>/<namespace>/<service>/…` is answered as the Pods behind that Service would: by the Service's selector, type and
 //! address, by what Pods are ready, and with the digest of the routes file that a Pod was given.
@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// The played way through Services; it ends with this.
+/// The fake way through Services; it ends with this.
 pub struct Front {
     /// Its address, without a slash at the end.
     pub url: String,

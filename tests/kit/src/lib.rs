@@ -7,10 +7,10 @@
 
 pub mod apiserver;
 pub mod chart;
+pub mod fake_controllers;
 pub mod faults;
 pub mod fields;
 pub mod front;
-pub mod played;
 pub mod postgres;
 pub mod raw;
 pub mod wait;

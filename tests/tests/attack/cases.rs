@@ -25,12 +25,12 @@ const DECIDES: By = By::Policy(DECISIONS);
 /// An approval of an action that is gone says nothing about one of the same name.
 pub async fn recreated(case: &mut Case) -> Result<()> {
     case.serves().await?;
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let spec = json!({"model": "heart", "type": "RetrainModel", "message": "again"});
     case.proposes(&case.dave.clone(), "again", spec.clone()).await?;
-    let first = story::planned(&case.house, "again").await?;
+    let first = story::planned(&case.cluster, "again").await?;
     // The object goes before anything is carried out.
-    case.house.kill_operator().await;
+    case.cluster.kill_operator().await;
     let outcome = case.decides(&case.alice, "again", APPROVE).await;
     let approved = case
         .tally
@@ -40,9 +40,9 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
         .and_then(|action| action.annotations().get(&line).cloned())
         .context("a decision")?;
 
-    let gone = case.house.all::<RemediationAction>();
+    let gone = case.cluster.all::<RemediationAction>();
     gone.delete("again", &DeleteParams::default()).await?;
-    case.house.start_operator()?;
+    case.cluster.start_operator()?;
     let born = json!({"metadata": {"name": "again", "annotations": {line.as_str(): approval}}, "spec": spec});
     let outcome = case.creates(&case.dave, born).await;
     case.tally.refused(
@@ -52,7 +52,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
         outcome,
     );
     case.proposes(&case.dave.clone(), "again", spec).await?;
-    let second = story::planned(&case.house, "again").await?;
+    let second = story::planned(&case.cluster, "again").await?;
     case.tally.is(
         "the same proposal has another plan",
         &(planned(&first) == planned(&second)),
@@ -84,13 +84,13 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
 
 /// Approvals are of a plan, and a plan is of what serves: when that changes, and also when it changes back, they are void.
 pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
-    case.house.policy.medium_approvals = 2;
+    case.cluster.policy.medium_approvals = 2;
     case.serves().await?;
     let retrain = case.drifts().await?;
     let (name, first) = (retrain.name_any(), planned(&retrain));
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.allowed("alice approves what takes two", outcome);
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.refused(
         "one person twice",
@@ -114,8 +114,8 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     case.promoted("heart-3", &[&alice, &carol]).await?;
     case.carried_out("two people promote another version meanwhile", "heart-3")
         .await?;
-    case.house.settles().await?;
-    let before = case.house.effects().await?;
+    case.cluster.settles().await?;
+    let before = case.cluster.effects().await?;
     let changed = case.action(&name).await?;
     case.tally.is(
         "when what serves has changed, the plan is another one or void",
@@ -130,15 +130,15 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
 
     let spec = json!({"model": "heart", "type": "RollbackModel", "message": "back to heart-1"});
     case.proposes(&case.dave.clone(), "back", spec).await?;
-    story::planned(&case.house, "back").await?;
+    story::planned(&case.cluster, "back").await?;
     for who in [&alice, &carol] {
         case.decides(who, "back", APPROVE).await?;
     }
     case.carried_out("two people return to the former version", "heart-1")
         .await?;
     case.verified("back").await?;
-    case.house.settles().await?;
-    let before = case.house.effects().await?;
+    case.cluster.settles().await?;
+    let before = case.cluster.effects().await?;
     let back = case.action(&name).await?;
     case.tally.is(
         "the routes are what alice approved from, and the plan is not",
@@ -168,7 +168,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     let alice = case.alice.clone();
     case.promoted("heart-2", &[&alice]).await?;
     case.carried_out("alice promotes heart-2", "heart-2").await?;
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let old = case.bundle_of("heart-1").await?;
     let outcome = case.version("heart-4", Some(&old)).await;
     case.tally
@@ -202,7 +202,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         outcome,
     );
     let outcome = case
-        .house
+        .cluster
         .of::<ModelVersion>(&case.bob)
         .delete("heart-2", &DeleteParams::default())
         .await;
@@ -224,10 +224,10 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
 pub async fn at_once(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let name = case.drifts().await?.name_any();
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let both = Patch::Merge(json!({"metadata": {"annotations": {APPROVE: "true", REJECT: "true"}}}));
     let outcome = case
-        .house
+        .cluster
         .of::<RemediationAction>(&case.alice)
         .patch(&name, &PatchParams::default(), &both)
         .await;
@@ -238,13 +238,13 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
         outcome,
     );
     // Both are there before the operator looks.
-    case.house.kill_operator().await;
+    case.cluster.kill_operator().await;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.allowed("alice approves", outcome);
     let outcome = case.decides(&case.carol, &name, REJECT).await;
     case.tally.allowed("carol rejects", outcome);
-    case.house.start_operator()?;
-    story::ends(&case.house, &name, "False", "Rejected").await?;
+    case.cluster.start_operator()?;
+    story::ends(&case.cluster, &name, "False", "Rejected").await?;
     case.without_effect("approve and reject at once", &before).await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally
@@ -257,14 +257,14 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
 pub async fn too_late(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let name = case.drifts().await?.name_any();
-    let before = case.house.effects().await?;
-    case.house.kill_operator().await;
-    case.house.advance(PLAN + 1).await?;
+    let before = case.cluster.effects().await?;
+    case.cluster.kill_operator().await;
+    case.cluster.advance(PLAN + 1).await?;
     // The API server does not go by the plan's clock: it is the operator that must not act.
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     println!("noted    alice approves after expiry: {}", outcome.is_ok());
-    case.house.start_operator()?;
-    story::ends(&case.house, &name, "False", "Expired").await?;
+    case.cluster.start_operator()?;
+    story::ends(&case.cluster, &name, "False", "Expired").await?;
     case.without_effect("approval after expiry", &before).await?;
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
     case.tally.refused(
@@ -282,10 +282,10 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
     let name = retrain.name_any();
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let risk = json!({"metadata": {"labels": {"modelward.io/risk": "Low"}, "annotations": {"modelward.io/risk": "Low"}}});
     let outcome = case
-        .house
+        .cluster
         .of::<RemediationAction>(&case.bob)
         .patch(&name, &PatchParams::default(), &Patch::Merge(risk.clone()))
         .await;
@@ -296,7 +296,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         outcome,
     );
     let outcome = case
-        .house
+        .cluster
         .of::<ModelVersion>(&case.bob)
         .patch("heart-1", &PatchParams::default(), &Patch::Merge(risk))
         .await;
@@ -306,7 +306,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         "modelward.io/risk",
         outcome,
     );
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     let plan = case.action(&name).await?.status.and_then(|status| status.plan);
     case.tally.is(
         "a tenant's labels do not lower a risk",
@@ -317,7 +317,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
 
     // A forged status of each kind, while the operator runs.
     let report = case
-        .house
+        .cluster
         .list::<DriftReport>()
         .await?
         .first()
@@ -344,7 +344,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         let patch = Patch::Merge(json!({"status": status}));
         for (who, by) in [(&case.bob, By::Policy(STATUS)), (&case.alice, By::Roles)] {
             let outcome =
-                kube::Api::<DynamicObject>::namespaced_with(who.clone(), &case.house.namespace, &kind)
+                kube::Api::<DynamicObject>::namespaced_with(who.clone(), &case.cluster.namespace, &kind)
                     .patch_status(object, &PatchParams::default(), &patch)
                     .await;
             case.tally
@@ -353,7 +353,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     }
     let invented = json!({"spec": {"paused": "no"}});
     let outcome = case
-        .house
+        .cluster
         .of::<Model>(&case.bob)
         .patch("heart", &PatchParams::default(), &Patch::Merge(invented))
         .await;
@@ -383,7 +383,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
 
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.allowed("alice approves in spite of all that", outcome);
-    let promotion = story::proposal(&case.house, ActionType::PromoteModel).await?;
+    let promotion = story::proposal(&case.cluster, ActionType::PromoteModel).await?;
     let made = case
         .action(&promotion)
         .await?
@@ -401,12 +401,12 @@ pub async fn children(case: &mut Case) -> Result<()> {
     let alice = case.alice.clone();
     case.promoted("heart-2", &[&alice]).await?;
     case.carried_out("alice promotes heart-2", "heart-2").await?;
-    case.house.settles().await?;
-    let before = case.house.effects().await?;
+    case.cluster.settles().await?;
+    let before = case.cluster.effects().await?;
     let serving = template(case).await?;
     // What kubectl rollout undo writes.
     let undo = Patch::Merge(json!({"spec": {"template": old}}));
-    let deployments = case.house.of::<Deployment>(&case.bob);
+    let deployments = case.cluster.of::<Deployment>(&case.bob);
     let outcome = deployments.patch("heart", &PatchParams::default(), &undo).await;
     case.tally.allowed("a tenant may write Deployments", outcome);
     case.without_effect("kubectl rollout undo", &before).await?;
@@ -417,7 +417,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
         .and_then(|volume| volume["configMap"]["name"].as_str())
         .context("routes")?
         .to_owned();
-    let maps = case.house.of::<ConfigMap>(&case.bob);
+    let maps = case.cluster.of::<ConfigMap>(&case.bob);
     let edit = Patch::Merge(json!({"data": {"routes.json": "{}"}}));
     let outcome = maps.patch(&routes, &PatchParams::default(), &edit).await;
     case.tally.refused(
@@ -430,7 +430,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
     let outcome = maps.delete(&routes, &DeleteParams::default()).await;
     case.tally.allowed("a tenant may delete ConfigMaps", outcome);
     let again = case
-        .house
+        .cluster
         .wait(&routes, "there again", |_: &ConfigMap| true)
         .await?;
     case.tally
@@ -444,11 +444,11 @@ pub async fn children(case: &mut Case) -> Result<()> {
     let forged: ConfigMap = serde_json::from_value(forged)?;
     let outcome = maps.create(&kube::api::PostParams::default(), &forged).await;
     println!("noted    a forged ConfigMap was first: {}", outcome.is_ok());
-    case.house.settles().await?;
-    let found = case.house.all::<ConfigMap>().get(&routes).await?;
+    case.cluster.settles().await?;
+    let found = case.cluster.all::<ConfigMap>().get(&routes).await?;
     if outcome.is_ok() {
         // An object of that name that is not ours stays, and the model says so: Pods that answer keep what they have.
-        let stalled = case.house.all::<Model>().get("heart").await?;
+        let stalled = case.cluster.all::<Model>().get("heart").await?;
         let conditions = stalled.status.map(|status| status.conditions).unwrap_or_default();
         let says = found.data == content
             || story::says(&conditions, ConditionType::Ready, "False", Some("NameTaken"));
@@ -459,7 +459,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
 }
 
 async fn template(case: &Case) -> Result<serde_json::Value> {
-    let deployment = case.house.all::<Deployment>().get("heart").await?;
+    let deployment = case.cluster.all::<Deployment>().get("heart").await?;
     Ok(serde_json::to_value(deployment.spec.context("a spec")?.template)?)
 }
 

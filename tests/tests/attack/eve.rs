@@ -23,17 +23,17 @@ use crate::{support::Case, tally::By};
 
 /// Gives eve `edit` in the namespace.
 pub async fn edits(case: &Case) -> Result<Client> {
-    case.house.world.api.aggregate_roles().await?;
-    case.house
+    case.cluster.world.api.aggregate_roles().await?;
+    case.cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "eve-edits"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
             "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"}],
         }))
         .await?;
-    let eve = case.house.world.person(User::Eve)?;
-    let versions = case.house.of::<ModelVersion>(&eve);
-    case.house
+    let eve = case.cluster.world.person(User::Eve)?;
+    let versions = case.cluster.of::<ModelVersion>(&eve);
+    case.cluster
         .until("eve's role", async || {
             Ok(versions
                 .list(&kube::api::ListParams::default())
@@ -47,14 +47,14 @@ pub async fn edits(case: &Case) -> Result<Client> {
 
 async fn create(case: &Case, who: &Client, content: Value) -> kube::Result<ModelVersion> {
     let version: ModelVersion = object(content).unwrap();
-    case.house
+    case.cluster
         .of::<ModelVersion>(who)
         .create(&PostParams::default(), &version)
         .await
 }
 
 async fn patch(case: &Case, who: &Client, name: &str, patch: Value) -> kube::Result<ModelVersion> {
-    case.house
+    case.cluster
         .of::<ModelVersion>(who)
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await
@@ -63,7 +63,7 @@ async fn patch(case: &Case, who: &Client, name: &str, patch: Value) -> kube::Res
 /// A version of eve's bundle, under this name.
 fn of_a_bundle(case: &Case, name: &str) -> Value {
     let mut content = stage::version(name);
-    let bundle = case.house.heart.brought().unwrap();
+    let bundle = case.cluster.heart.brought().unwrap();
     content["spec"]["source"] = json!({"artifact": {"bundle": bundle}});
     content
 }
@@ -72,12 +72,12 @@ fn of_a_bundle(case: &Case, name: &str) -> Value {
 pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
-    case.house.settles().await?;
-    let before = case.house.effects().await?;
+    case.cluster.settles().await?;
+    let before = case.cluster.effects().await?;
     let foreign = json!({"metadata": {"name": "eves"}, "data": {}});
-    let foreign = case.house.create::<ConfigMap>(foreign).await?;
+    let foreign = case.cluster.create::<ConfigMap>(foreign).await?;
     let routes = case
-        .house
+        .cluster
         .list::<ConfigMap>()
         .await?
         .into_iter()
@@ -125,9 +125,9 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     ];
     let mut changed = Vec::new();
     for (kind, group, plural, name, spec) in attacks {
-        let path = format!("/{group}/namespaces/{}/{plural}/{name}", case.house.namespace);
-        let was = raw::get(&case.house.world.admin, &path).await?;
-        changed.push((kind, path, was, case.house.reported(kind)?, spec));
+        let path = format!("/{group}/namespaces/{}/{plural}/{name}", case.cluster.namespace);
+        let was = raw::get(&case.cluster.world.admin, &path).await?;
+        changed.push((kind, path, was, case.cluster.reported(kind)?, spec));
     }
     for (kind, path, was, _, spec) in &changed {
         let change = async || {
@@ -153,10 +153,10 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     // No object of ours is touched meanwhile: the changes alone wake the operator.
     for (kind, path, was, reported, _) in &changed {
         let back = wait::until(&format!("the {kind} as it was"), SOON, async || {
-            let live = raw::get(&case.house.world.admin, path).await?;
+            let live = raw::get(&case.cluster.world.admin, path).await?;
             let mut differs = differences(was, &live);
             differs.retain(|path| !is_counted(path));
-            Ok((differs.is_empty() && case.house.reported(kind)? > *reported).then_some(()))
+            Ok((differs.is_empty() && case.cluster.reported(kind)? > *reported).then_some(()))
         })
         .await;
         let found = back.as_ref().map_or_else(
@@ -207,7 +207,7 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     let retrain = case.drifts().await?;
     let (action, uid) = (retrain.name_any(), retrain.uid().context("a uid")?);
     let name = story::retrained_name(&retrain);
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
 
     let provenance = json!({"action": {"name": action, "uid": uid}, "parent": {"name": "heart-1"}});
     let mut forged = of_a_bundle(case, &name);
@@ -246,12 +246,12 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
 
     // Nothing is lost: without the version in the way the retraining goes on.
     let outcome = case
-        .house
+        .cluster
         .of::<ModelVersion>(&eve)
         .delete(&name, &DeleteParams::default())
         .await;
     case.tally.allowed("eve takes her version away", outcome);
-    case.house.advance(120).await?;
+    case.cluster.advance(120).await?;
     case.carried_out("and the retrained version serves", &name).await
 }
 
@@ -259,10 +259,10 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
 pub async fn a_window_taken(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
-    let reports = case.house.of::<DriftReport>(&eve);
-    let window = case.house.now().as_second().div_euclid(stage::WINDOW);
+    let reports = case.cluster.of::<DriftReport>(&eve);
+    let window = case.cluster.now().as_second().div_euclid(stage::WINDOW);
     let end = |number: i64| Timestamp::from_second((window + number) * stage::WINDOW);
-    let model: Model = case.house.all().get("heart").await?;
+    let model: Model = case.cluster.all().get("heart").await?;
     for number in 1..=3 {
         let (start, end) = (end(number - 1)?, end(number)?);
         let name = format!("heart-1-{}", end.strftime("%Y%m%d-%H%M%S"));
@@ -282,7 +282,7 @@ pub async fn a_window_taken(case: &mut Case) -> Result<()> {
             reports.create(&PostParams::default(), &report).await,
         );
     }
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     let retrain = case.drifts().await?;
     let status = retrain.status.unwrap_or_default();
     case.tally.holds(
@@ -300,7 +300,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
     let outcome = case
-        .house
+        .cluster
         .of::<ModelVersion>(&eve)
         .delete("heart-1", &DeleteParams::default())
         .await;
@@ -311,7 +311,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
         outcome,
     );
     let uid = case
-        .house
+        .cluster
         .all::<ModelVersion>()
         .get("heart-1")
         .await?
@@ -321,18 +321,18 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
     let outcome = patch(case, &eve, "heart-1", confirmed).await;
     case.tally.allowed("eve confirms that it goes", outcome);
     let outcome = case
-        .house
+        .cluster
         .of::<ModelVersion>(&eve)
         .delete("heart-1", &DeleteParams::default())
         .await;
     case.tally.allowed("eve deletes every version", outcome);
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     let outcome = create(case, &eve, of_a_bundle(case, "heart-5")).await;
     case.tally.allowed("eve makes another one", outcome);
     let asked = case
-        .house
+        .cluster
         .until("a decision on it", async || {
-            let actions = case.house.list::<RemediationAction>().await?;
+            let actions = case.cluster.list::<RemediationAction>().await?;
             Ok(actions.into_iter().find(|action| {
                 action
                     .spec
@@ -343,15 +343,15 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
         })
         .await?
         .name_any();
-    let waits = story::planned(&case.house, &asked).await?;
+    let waits = story::planned(&case.cluster, &asked).await?;
     let plan = waits.status.and_then(|status| status.plan).context("a plan")?;
     case.tally.is(
         "what serves after something served takes an approval",
         &(plan.approvals_required > 0),
         &true,
     );
-    case.house.settles().await?;
-    let serving = case.house.effects().await?.routes;
+    case.cluster.settles().await?;
+    let serving = case.cluster.effects().await?.routes;
     let served = serving.iter().any(|route| route.starts_with("heart-5 "));
     case.executed += usize::from(served);
     case.tally
@@ -367,7 +367,7 @@ pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
     // eve may approve too: a person may have both roles.
-    case.house
+    case.cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "eve-approves"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "modelward-approver"},
@@ -388,7 +388,7 @@ pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
         .allowed("eve changes how heart-1 is retrained", outcome);
     let retrain = case.drifts().await?;
     let name = retrain.name_any();
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let outcome = case.decides(&eve, &name, APPROVE).await;
     case.tally.refused(
         "eve approves the retraining that she changed",
@@ -409,7 +409,7 @@ pub async fn no_room(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
     let name = case.drifts().await?.name_any();
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let (bob, many) = (case.bob.clone(), "x".repeat(40_000));
     let outcome = case.annotates(&bob, &name, "example.com/notes", &many).await;
     case.tally.refused(
@@ -435,5 +435,5 @@ pub async fn no_room(case: &mut Case) -> Result<()> {
     case.without_effect("an action without room", &before).await?;
     let outcome = case.decides(&case.carol, &name, REJECT).await;
     case.tally.allowed("carol has room to reject", outcome);
-    story::ends(&case.house, &name, "False", "Rejected").await
+    story::ends(&case.cluster, &name, "False", "Rejected").await
 }

@@ -16,7 +16,7 @@ use modelward_crds::{
     gate::{CHILDREN, IMITATIONS, NAMES, TOKENS},
     labels,
 };
-use modelward_kit::{played::JobEnd, wait};
+use modelward_kit::{fake_controllers::JobEnd, wait};
 use modelward_trials::{
     stage, story,
     world::{PATIENCE, object},
@@ -34,13 +34,13 @@ const VERSION: &str = "heart-2";
 pub async fn messages(case: &mut Case) -> Result<()> {
     case.causes = &["Job number 2 of one owner"];
     case.serves().await?;
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let (served, brought) = (
         case.bundle_of("heart-1").await?.parse()?,
-        case.house.heart.brought()?,
+        case.cluster.heart.brought()?,
     );
-    let heart = case.house.heart.clone();
-    case.house.played.jobs(move |job| {
+    let heart = case.cluster.heart.clone();
+    case.cluster.fakes.jobs(move |job| {
         let JobEnd::Succeeds(message) = heart.trains(job) else {
             return JobEnd::Runs;
         };
@@ -67,11 +67,11 @@ pub async fn messages(case: &mut Case) -> Result<()> {
         ("heart-6", "more rows than the snapshot states"),
     ];
     for (name, _) in forgeries {
-        case.house.create::<ModelVersion>(stage::version(name)).await?;
+        case.cluster.create::<ModelVersion>(stage::version(name)).await?;
     }
     for (name, what) in forgeries {
         let says = case
-            .house
+            .cluster
             .wait(name, "stalled", |version: &ModelVersion| {
                 version.status.as_ref().is_some_and(|status| {
                     story::says(
@@ -90,7 +90,7 @@ pub async fn messages(case: &mut Case) -> Result<()> {
             "ResultMismatch",
         );
     }
-    let proposed = case.house.list::<RemediationAction>().await?.len();
+    let proposed = case.cluster.list::<RemediationAction>().await?.len();
     case.tally
         .is("no version with a forged result is proposed", &proposed, &0);
     case.without_effect("forged termination messages", &before).await
@@ -102,9 +102,11 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
     case.causes = &["Job number 2 of one owner"];
     let eve = edits(case).await?;
     case.serves().await?;
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     trains_for_ever(case);
-    case.house.create::<ModelVersion>(stage::version(VERSION)).await?;
+    case.cluster
+        .create::<ModelVersion>(stage::version(VERSION))
+        .await?;
     let ours = running_job(case, None).await?;
 
     let mut other = copied(&ours, "heart-2-snapshot-0a1b2c3d");
@@ -115,15 +117,15 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
         outcome,
     );
     succeeds(case, "heart-2-snapshot-0a1b2c3d").await?;
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     no_snapshot(case, "a Job beside the operator's").await?;
 
     // Of the very name, before the operator looks again.
-    case.house.kill_operator().await;
-    let jobs = case.house.of::<Job>(&eve);
+    case.cluster.kill_operator().await;
+    let jobs = case.cluster.of::<Job>(&eve);
     let outcome = jobs.delete(&ours.name_any(), &DeleteParams::background()).await;
     case.tally.allowed("eve deletes the operator's Job", outcome);
-    case.house
+    case.cluster
         .until("the Job to be gone", async || {
             Ok(jobs.get_opt(&ours.name_any()).await?.is_none().then_some(()))
         })
@@ -131,33 +133,33 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
     let outcome = make_job(case, &eve, &copied(&ours, &ours.name_any())).await;
     case.tally.allowed("eve makes one of its name", outcome);
     succeeds(case, &ours.name_any()).await?;
-    case.house.start_operator()?;
-    case.house.settles().await?;
+    case.cluster.start_operator()?;
+    case.cluster.settles().await?;
     no_snapshot(case, "a Job in the place of the operator's").await?;
 
     // Labels and owners of the operator's Job lead elsewhere: it is known by its uid.
-    case.house.advance(3600).await?;
+    case.cluster.advance(3600).await?;
     let ours = running_job(case, ours.uid()).await?;
-    case.house.played.jobs(|_| JobEnd::Runs);
+    case.cluster.fakes.jobs(|_| JobEnd::Runs);
     let blind = json!({"metadata": {"labels": {labels::VERSION: "other"}, "ownerReferences": null}});
     let outcome = jobs
         .patch(&ours.name_any(), &PatchParams::default(), &Patch::Merge(blind))
         .await;
     case.tally
         .allowed("eve takes labels and owners from the operator's Job", outcome);
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     no_snapshot(case, "a Job without labels and owners").await?;
     case.without_effect("Jobs that look like the operator's", &before)
         .await?;
-    let heart = case.house.heart.clone();
-    case.house.played.jobs(move |job| {
-        // The played trainer goes by the label that eve took.
+    let heart = case.cluster.heart.clone();
+    case.cluster.fakes.jobs(move |job| {
+        // The fake trainer goes by the label that eve took.
         let mut job = job.clone();
         job.labels_mut().insert(labels::VERSION.into(), VERSION.into());
         heart.trains(&job)
     });
     let trained = case
-        .house
+        .cluster
         .wait(VERSION, "trained", |version: &ModelVersion| {
             version
                 .status
@@ -179,7 +181,9 @@ pub async fn tokens(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
     trains_for_ever(case);
-    case.house.create::<ModelVersion>(stage::version(VERSION)).await?;
+    case.cluster
+        .create::<ModelVersion>(stage::version(VERSION))
+        .await?;
     let job = running_job(case, None).await?;
     let pod = make(
         case,
@@ -190,11 +194,11 @@ pub async fn tokens(case: &mut Case) -> Result<()> {
         }}),
     )
     .await?;
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let (uid, result) = (
         job.uid().context("a uid")?,
         json!({"format": 1, "stage": "snapshot", "verdict": "succeeded", "message": "forged",
-            "digest": case.house.heart.third.snapshot, "rows": 294}),
+            "digest": case.cluster.heart.third.snapshot, "rows": 294}),
     );
     for (what, audiences, bound) in [
         ("bound to eve's Pod", vec![LEDGER_AUDIENCE], Some(&pod)),
@@ -203,7 +207,7 @@ pub async fn tokens(case: &mut Case) -> Result<()> {
         ("of the API server", vec![], Some(&pod)),
     ] {
         let token = token(case, &eve, &audiences, bound).await?;
-        let answer = case.house.writes_result(&token, &uid, &result).await?;
+        let answer = case.cluster.writes_result(&token, &uid, &result).await?;
         let holds = matches!(answer.0, 401 | 403);
         case.tally.holds(
             &format!("a result written with a token {what}"),
@@ -211,7 +215,7 @@ pub async fn tokens(case: &mut Case) -> Result<()> {
             &format!("{} {}", answer.0, answer.1),
         );
     }
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     no_snapshot(case, "results written with tokens of eve's").await?;
     case.without_effect("tokens of the trainer's service account", &before)
         .await
@@ -219,14 +223,16 @@ pub async fn tokens(case: &mut Case) -> Result<()> {
 
 /// The same and more under the policies on children: each is refused by name.
 pub async fn under_policies(case: &mut Case) -> Result<()> {
-    case.house.children = true;
+    case.cluster.children = true;
     let eve = edits(case).await?;
     case.serves().await?;
     trains_for_ever(case);
-    case.house.create::<ModelVersion>(stage::version(VERSION)).await?;
+    case.cluster
+        .create::<ModelVersion>(stage::version(VERSION))
+        .await?;
     let job = running_job(case, None).await?;
-    let before = case.house.effects().await?;
-    let pods = case.house.list::<Pod>().await?;
+    let before = case.cluster.effects().await?;
+    let pods = case.cluster.list::<Pod>().await?;
     let uid = job.uid().context("a uid")?;
     let theirs = pods
         .iter()
@@ -295,7 +301,7 @@ pub async fn under_policies(case: &mut Case) -> Result<()> {
         "name": "trainer", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 0, "message": "{}"}}}]}});
     let outcome = case
-        .house
+        .cluster
         .of::<Pod>(&eve)
         .patch_status(
             &theirs.name_any(),
@@ -306,7 +312,7 @@ pub async fn under_policies(case: &mut Case) -> Result<()> {
     case.tally
         .refused("a termination message written by eve", By::Roles, "", outcome);
 
-    case.house.settles().await?;
+    case.cluster.settles().await?;
     no_snapshot(case, "what eve made under the policies").await?;
     case.without_effect("forged trainings under the policies", &before)
         .await
@@ -314,10 +320,10 @@ pub async fn under_policies(case: &mut Case) -> Result<()> {
 
 /// The name of a Secret with keys cannot be taken, neither before nor after, where the policies on children stand.
 pub async fn keys_under_policies(case: &mut Case) -> Result<()> {
-    case.house.children = true;
+    case.cluster.children = true;
     let eve = edits(case).await?;
     case.serves().await?;
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     let outcome = make(
         case,
         &eve,
@@ -333,7 +339,7 @@ pub async fn keys_under_policies(case: &mut Case) -> Result<()> {
     );
     let key = key_secret(case).await?.0;
     let outcome = case
-        .house
+        .cluster
         .of::<Secret>(&eve)
         .delete(&key, &DeleteParams::default())
         .await;
@@ -365,14 +371,14 @@ pub async fn keys(case: &mut Case) -> Result<()> {
     }
     case.serves().await?;
     let (name, uid) = key_secret(case).await?;
-    let secret = case.house.all::<Secret>().get(&name).await?;
+    let secret = case.cluster.all::<Secret>().get(&name).await?;
     case.tally.holds(
         "a Secret that was made beforehand",
         secret.uid() == Some(uid.clone()) && !secret.data.as_ref().is_some_and(is_known),
         "the model's keys are in a Secret of another name, which the operator made",
     );
     let deployment = case
-        .house
+        .cluster
         .all::<k8s_openapi::api::apps::v1::Deployment>()
         .get("heart")
         .await?;
@@ -390,16 +396,16 @@ pub async fn keys(case: &mut Case) -> Result<()> {
     );
 
     // Gone with its record: the next one has another name again, whatever was put under the former one.
-    let before = case.house.effects().await?;
-    case.house.kill_operator().await;
+    let before = case.cluster.effects().await?;
+    case.cluster.kill_operator().await;
     let outcome = case
-        .house
+        .cluster
         .of::<Secret>(&eve)
         .delete(&name, &DeleteParams::default())
         .await;
     case.tally
         .allowed("eve deletes the key Secret where the policies are off", outcome);
-    case.house.start_operator()?;
+    case.cluster.start_operator()?;
     case.without_effect("the key Secret deleted", &before).await
 }
 
@@ -425,13 +431,13 @@ async fn make(
     body["apiVersion"] = resource.api_version.clone().into();
     body["kind"] = kind.into();
     let made = serde_json::from_value(body).unwrap();
-    Api::<DynamicObject>::namespaced_with(who.clone(), &case.house.namespace, &resource)
+    Api::<DynamicObject>::namespaced_with(who.clone(), &case.cluster.namespace, &resource)
         .create(&PostParams::default(), &made)
         .await
 }
 
 async fn make_job(case: &Case, who: &Client, job: &Job) -> kube::Result<Job> {
-    case.house
+    case.cluster
         .of::<Job>(who)
         .create(&PostParams::default(), job)
         .await
@@ -439,8 +445,8 @@ async fn make_job(case: &Case, who: &Client, job: &Job) -> kube::Result<Job> {
 
 /// The operator's Jobs of the version run for ever, and those of others succeed as the trainer's would.
 fn trains_for_ever(case: &Case) {
-    let heart = case.house.heart.clone();
-    case.house.played.jobs(move |job| {
+    let heart = case.cluster.heart.clone();
+    case.cluster.fakes.jobs(move |job| {
         let is_forged = job.annotations().contains_key(FORGED);
         if job.labels().get(labels::VERSION).map(String::as_str) == Some(VERSION) && !is_forged {
             JobEnd::Runs
@@ -452,9 +458,9 @@ fn trains_for_ever(case: &Case) {
 
 /// The operator's Job of the version, another one than that of this uid.
 async fn running_job(case: &Case, other_than: Option<String>) -> Result<Job> {
-    case.house
+    case.cluster
         .until("a Job that runs", async || {
-            let jobs = case.house.list::<Job>().await?;
+            let jobs = case.cluster.list::<Job>().await?;
             Ok(jobs.into_iter().find(|job| {
                 job.labels().get(labels::VERSION).map(String::as_str) == Some(VERSION)
                     && !job.annotations().contains_key(FORGED)
@@ -465,7 +471,7 @@ async fn running_job(case: &Case, other_than: Option<String>) -> Result<Job> {
         .await
 }
 
-/// Everything of a Job that can be copied, and a mark for the played controllers.
+/// Everything of a Job that can be copied, and a mark for the fake controllers.
 fn copied(job: &Job, name: &str) -> Job {
     let mut copy = object::<Job>(json!({"metadata": {"name": name}, "spec": job.spec})).unwrap();
     copy.metadata.labels.clone_from(&job.metadata.labels);
@@ -490,7 +496,7 @@ fn copied(job: &Job, name: &str) -> Job {
 }
 
 async fn succeeds(case: &Case, name: &str) -> Result<()> {
-    let jobs = case.house.all::<Job>();
+    let jobs = case.cluster.all::<Job>();
     wait::until("the forged Job to succeed", PATIENCE, async || {
         let job = jobs.get_opt(name).await?;
         let ended = job.is_none_or(|job| job.status.is_some_and(|status| status.succeeded == Some(1)));
@@ -500,7 +506,7 @@ async fn succeeds(case: &Case, name: &str) -> Result<()> {
 }
 
 async fn no_snapshot(case: &mut Case, attack: &str) -> Result<()> {
-    let version = case.house.all::<ModelVersion>().get(VERSION).await?;
+    let version = case.cluster.all::<ModelVersion>().get(VERSION).await?;
     let taken = version.status.is_some_and(|status| status.snapshot.is_some());
     case.executed += usize::from(taken);
     case.tally.holds(attack, !taken, "nothing is taken from it");
@@ -509,7 +515,7 @@ async fn no_snapshot(case: &mut Case, attack: &str) -> Result<()> {
 
 /// Name and uid of the Secret with the model's keys, as the record has them.
 async fn key_secret(case: &Case) -> Result<(String, String)> {
-    let model = case.house.all::<Model>().get("heart").await?;
+    let model = case.cluster.all::<Model>().get("heart").await?;
     let status = model.status.context("a status")?;
     let name = status.key_secret.context("a Secret")?;
     let recorded = status
@@ -538,7 +544,7 @@ async fn request(
         },
         ..TokenRequest::default()
     };
-    case.house
+    case.cluster
         .of::<ServiceAccount>(who)
         .create_token_request("default", &PostParams::default(), &request)
         .await

@@ -61,7 +61,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
     let name = retrain.name_any();
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     take_away(case, outage).await?;
 
     let line = format!("{DECISION_PREFIX}1");
@@ -73,7 +73,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
     case.without_effect(&format!("{}: a forged approval", outage.as_str()), &before)
         .await?;
     let says = case
-        .house
+        .cluster
         .wait(&name, "not enforced", |action: &RemediationAction| {
             action.status.as_ref().is_some_and(|status| {
                 story::says(&status.conditions, ConditionType::ApprovalEnforced, "False", None)
@@ -86,14 +86,14 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
         &true,
     );
 
-    apply_gate(case.house.world.api, SYSTEM, &[], true)?;
+    apply_gate(case.cluster.world.api, SYSTEM, &[], true)?;
     until("the gate restored", PATIENCE, async || {
         let dry = PatchParams {
             dry_run: true,
             ..PatchParams::default()
         };
         let forged = json!({"metadata": {"annotations": {format!("{DECISION_PREFIX}2"): "approve"}}});
-        let actions = case.house.of::<RemediationAction>(&case.bob);
+        let actions = case.cluster.of::<RemediationAction>(&case.bob);
         let outcome = actions.patch(&name, &dry, &Patch::Merge(forged)).await;
         Ok(outcome
             .is_err_and(|error| error.to_string().contains(DECISIONS))
@@ -119,7 +119,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
         let outcome = case.decides(&case.carol, &name, APPROVE).await;
         case.tally
             .allowed("carol approves when the gate is back", outcome);
-        let promotion = story::proposal(&case.house, ActionType::PromoteModel).await?;
+        let promotion = story::proposal(&case.cluster, ActionType::PromoteModel).await?;
         let candidate = case.action(&promotion).await?.spec.candidate;
         let version = candidate.map(|candidate| candidate.name).unwrap_or_default();
         case.carried_out("and the retrained version serves", &version)
@@ -129,7 +129,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
 }
 
 async fn take_away(case: &Case, outage: Outage) -> Result<()> {
-    let admin = case.house.world.admin.clone();
+    let admin = case.cluster.world.admin.clone();
     let policies = Api::<ValidatingAdmissionPolicy>::all(admin.clone());
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(admin);
     let (params, gone) = (PatchParams::default(), DeleteParams::default());
@@ -168,7 +168,7 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
     let name = retrain.name_any();
-    let before = case.house.effects().await?;
+    let before = case.cluster.effects().await?;
     for (stamp, tampering) in [
         (STAMP_MAKERS, Tampering::Deleted),
         (STAMP_MAKERS, Tampering::Unbound),
@@ -179,13 +179,13 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
     ] {
         let what = format!("{stamp} {tampering:?}");
         let plan = planned(&case.action(&name).await?);
-        case.house.kill_operator().await;
+        case.cluster.kill_operator().await;
         let outcome = case.decides(&case.alice, &name, APPROVE).await;
         case.tally
             .allowed(&format!("{what}: alice approves before"), outcome);
         weaken(case, stamp, tampering).await?;
         impersonate(case, stamp, &what, &name).await?;
-        case.house.start_operator()?;
+        case.cluster.start_operator()?;
         case.without_effect(&format!("{what}: an approval from before"), &before)
             .await?;
         let after = case.action(&name).await?;
@@ -200,14 +200,14 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
         case.tally
             .is(&format!("{what}: no decision counts"), &counts, &false);
 
-        apply_gate(case.house.world.api, SYSTEM, &[], true)?;
+        apply_gate(case.cluster.world.api, SYSTEM, &[], true)?;
         at_work(case, stamp, &name).await?;
         case.without_effect(&format!("{what}, restored"), &before).await?;
     }
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
     case.tally
         .allowed("carol approves when all stamps are back", outcome);
-    let promotion = story::proposal(&case.house, ActionType::PromoteModel).await?;
+    let promotion = story::proposal(&case.cluster, ActionType::PromoteModel).await?;
     let candidate = case.action(&promotion).await?.spec.candidate;
     let version = candidate.map(|candidate| candidate.name).unwrap_or_default();
     case.carried_out("and the retrained version serves", &version)
@@ -227,7 +227,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
             content["metadata"]["annotations"] = json!({CREATED_BY: user});
         }
         let version: ModelVersion = object(content).unwrap();
-        case.house.of::<ModelVersion>(&bob).create(&dry, &version).await
+        case.cluster.of::<ModelVersion>(&bob).create(&dry, &version).await
     };
     // What is asked is judged by the policies as the API server has seen them: it may take a moment.
     match stamp {
@@ -258,7 +258,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
                     dry_run: true,
                     ..PatchParams::default()
                 };
-                case.house
+                case.cluster
                     .of::<ModelVersion>(&bob)
                     .patch("heart-1", &dry, &Patch::Merge(patch))
                     .await
@@ -279,7 +279,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
             let propose = async || {
                 let content = json!({"metadata": {"name": "daves"}, "spec": {"model": "heart", "type": "RetrainModel"}});
                 let action: RemediationAction = object(content).unwrap();
-                case.house
+                case.cluster
                     .of::<RemediationAction>(&case.dave)
                     .create(&dry, &action)
                     .await
@@ -303,7 +303,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
                     ..PatchParams::default()
                 };
                 let short = json!({"metadata": {"annotations": {APPROVE: "true"}}});
-                case.house
+                case.cluster
                     .of::<RemediationAction>(who)
                     .patch(action, &dry, &Patch::Merge(short))
                     .await
@@ -333,7 +333,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
 fn stamps_of(case: &Case, kind: &str, plural: &str) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-    Api::all_with(case.house.world.admin.clone(), &resource)
+    Api::all_with(case.cluster.world.admin.clone(), &resource)
 }
 
 async fn weaken(case: &Case, stamp: &str, tampering: Tampering) -> Result<()> {
@@ -374,12 +374,12 @@ async fn at_work(case: &Case, stamp: &str, action: &str) -> Result<()> {
         let done = match stamp {
             STAMP_MAKERS => {
                 let version: ModelVersion = object(stage::version("heart-8"))?;
-                let versions = case.house.of::<ModelVersion>(&case.bob);
+                let versions = case.cluster.of::<ModelVersion>(&case.bob);
                 versions.create(&dry, &version).await.is_ok()
             }
             STAMP_CHANGES => {
                 let change = json!({"spec": {"serving": {"replicas": {"max": 3}}}});
-                let versions = case.house.of::<ModelVersion>(&case.bob);
+                let versions = case.cluster.of::<ModelVersion>(&case.bob);
                 versions
                     .patch("heart-1", &patch, &Patch::Merge(change))
                     .await
@@ -388,12 +388,12 @@ async fn at_work(case: &Case, stamp: &str, action: &str) -> Result<()> {
             STAMP_PROPOSERS => {
                 let content = json!({"metadata": {"name": "daves"}, "spec": {"model": "heart", "type": "RetrainModel"}});
                 let proposal: RemediationAction = object(content)?;
-                let actions = case.house.of::<RemediationAction>(&case.dave);
+                let actions = case.cluster.of::<RemediationAction>(&case.dave);
                 actions.create(&dry, &proposal).await.is_ok()
             }
             _ => {
                 let short: Value = json!({"metadata": {"annotations": {APPROVE: "true"}}});
-                let actions = case.house.of::<RemediationAction>(&case.carol);
+                let actions = case.cluster.of::<RemediationAction>(&case.carol);
                 actions.patch(action, &patch, &Patch::Merge(short)).await.is_ok()
             }
         };

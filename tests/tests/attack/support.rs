@@ -1,4 +1,4 @@
-//! A case: a house with an operator, and what came of attacks in it.
+//! A case: a cluster with an operator, and what came of attacks in it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use kube::{
 use modelward_crds::{ActionType, ConditionType, Decision, ModelVersion, RemediationAction, annotations};
 use modelward_kit::apiserver::User;
 use modelward_trials::{
-    house::{Effects, House},
+    cluster::{Effects, TestCluster},
     judge::Log,
     stage, story,
     world::{World, object},
@@ -21,7 +21,7 @@ use crate::tally::Tally;
 
 /// A namespace with an operator at work, people, and a count.
 pub struct Case {
-    pub house: House,
+    pub cluster: TestCluster,
     pub tally: Tally,
     /// Attacks after which something had been carried out.
     pub executed: usize,
@@ -46,7 +46,7 @@ impl Case {
     ) -> Self {
         let person = |user| world.person(user).unwrap();
         let mut case = Self {
-            house: House::open_at(world, [], 0).await.unwrap(),
+            cluster: TestCluster::open_at(world, [], 0).await.unwrap(),
             tally: Tally::named(name),
             executed: 0,
             alice: person(User::Alice),
@@ -57,28 +57,28 @@ impl Case {
             causes: &[],
         };
         if let Err(error) = play(&mut case).await {
-            case.tally.wrong(format!("{}: {error:#}", case.house.namespace));
+            case.tally.wrong(format!("{}: {error:#}", case.cluster.namespace));
         }
-        case.house.kill_operator().await;
+        case.cluster.kill_operator().await;
         case
     }
 
     /// heart-1 serves.
     pub async fn serves(&mut self) -> Result<()> {
-        self.house.start_operator()?;
-        story::serves(&self.house).await
+        self.cluster.start_operator()?;
+        story::serves(&self.cluster).await
     }
 
     /// A retraining waits for a decision on its plan.
     pub async fn drifts(&mut self) -> Result<RemediationAction> {
-        let name = story::drifts(&self.house).await?;
-        story::planned(&self.house, &name).await
+        let name = story::drifts(&self.cluster).await?;
+        story::planned(&self.cluster, &name).await
     }
 
     /// After an attack everything is looked at, and what runs is what ran before.
     pub async fn without_effect(&mut self, attack: &str, before: &Effects) -> Result<()> {
-        self.house.settles().await?;
-        let after = self.house.effects().await?;
+        self.cluster.settles().await?;
+        let after = self.cluster.effects().await?;
         self.executed += usize::from(after != *before);
         self.tally
             .holds(attack, after == *before, "nothing was carried out");
@@ -87,7 +87,7 @@ impl Case {
 
     /// An honest use has had its effect.
     pub async fn carried_out(&mut self, what: &str, version: &str) -> Result<()> {
-        story::lives(&self.house, version).await?;
+        story::lives(&self.cluster, version).await?;
         self.tally.allowed(what, Ok(()));
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Case {
         action: &str,
         annotation: &str,
     ) -> kube::Result<RemediationAction> {
-        story::decides_as(&self.house, who, action, annotation).await
+        story::decides_as(&self.cluster, who, action, annotation).await
     }
 
     /// Writes an annotation on an action as it is.
@@ -110,7 +110,7 @@ impl Case {
         value: &str,
     ) -> kube::Result<RemediationAction> {
         let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
-        self.house
+        self.cluster
             .of::<RemediationAction>(who)
             .patch(action, &PatchParams::default(), &patch)
             .await
@@ -123,7 +123,7 @@ impl Case {
 
     pub async fn creates(&self, who: &Client, content: Value) -> kube::Result<RemediationAction> {
         let action: RemediationAction = object(content).unwrap();
-        self.house
+        self.cluster
             .of::<RemediationAction>(who)
             .create(&PostParams::default(), &action)
             .await
@@ -138,7 +138,7 @@ impl Case {
             content["spec"]["source"] = json!({"artifact": {"bundle": bundle}});
         }
         let version: ModelVersion = object(content).unwrap();
-        self.house
+        self.cluster
             .of::<ModelVersion>(&self.bob)
             .create(&PostParams::default(), &version)
             .await
@@ -146,17 +146,17 @@ impl Case {
 
     /// Waits for the plan of an action of this type.
     pub async fn proposal(&self, kind: ActionType) -> Result<RemediationAction> {
-        let name = story::proposal(&self.house, kind).await?;
-        story::planned(&self.house, &name).await
+        let name = story::proposal(&self.cluster, kind).await?;
+        story::planned(&self.cluster, &name).await
     }
 
     /// A version of a tenant takes over by these people's approval, and its verification ends.
     pub async fn promoted(&mut self, version: &str, by: &[&Client]) -> Result<()> {
         self.version(version, None).await?;
         let name = self
-            .house
+            .cluster
             .until("its promotion", async || {
-                let actions = self.house.list::<RemediationAction>().await?;
+                let actions = self.cluster.list::<RemediationAction>().await?;
                 let found = actions.into_iter().find(|action| {
                     action
                         .spec
@@ -167,21 +167,21 @@ impl Case {
                 Ok(found.map(|action| action.name_any()))
             })
             .await?;
-        story::planned(&self.house, &name).await?;
+        story::planned(&self.cluster, &name).await?;
         for person in by {
             self.decides(person, &name, annotations::APPROVE).await?;
         }
-        story::lives(&self.house, version).await?;
+        story::lives(&self.cluster, version).await?;
         self.verified(&name).await
     }
 
     /// The watch over what was put to work ends.
     pub async fn verified(&self, action: &str) -> Result<()> {
-        story::rolled_out(&self.house, action).await?;
-        self.house
-            .advance(self.house.policy.verification_seconds + 1)
+        story::rolled_out(&self.cluster, action).await?;
+        self.cluster
+            .advance(self.cluster.policy.verification_seconds + 1)
             .await?;
-        self.house
+        self.cluster
             .wait(action, "ended", |action: &RemediationAction| {
                 action.status.as_ref().is_some_and(|status| {
                     story::says(&status.conditions, ConditionType::Succeeded, "True", None)
@@ -193,13 +193,13 @@ impl Case {
 
     /// Digest of the bundle that a version was trained to.
     pub async fn bundle_of(&self, version: &str) -> Result<String> {
-        let version = self.house.all::<ModelVersion>().get(version).await?;
+        let version = self.cluster.all::<ModelVersion>().get(version).await?;
         let bundle = version.status.and_then(|status| status.bundle);
         Ok(bundle.context("a trained version")?.digest.to_string())
     }
 
     pub async fn action(&self, name: &str) -> Result<RemediationAction> {
-        Ok(self.house.all::<RemediationAction>().get(name).await?)
+        Ok(self.cluster.all::<RemediationAction>().get(name).await?)
     }
 }
 
@@ -222,10 +222,10 @@ pub fn decisions(action: &RemediationAction) -> Vec<Decision> {
 pub fn report(cases: Vec<Case>) {
     let mut all = Tally::default();
     let mut executed = 0;
-    let world = cases.first().map(|case| case.house.world.clone());
+    let world = cases.first().map(|case| case.cluster.world.clone());
     let log = Log::read(&world.unwrap().api.audit_log()).unwrap();
     for mut case in cases {
-        let verdict = log.judge(&case.house.namespace);
+        let verdict = log.judge(&case.cluster.namespace);
         if !case.ungated {
             let mut found = verdict.violations;
             found.retain(|violation| !case.causes.iter().any(|cause| violation.contains(cause)));

@@ -14,11 +14,11 @@ use kube::{
 use modelward_crds::{ModelVersion, labels};
 use modelward_kit::{
     apiserver::User,
+    fake_controllers::JobEnd,
     fields::{Change, Edit, Schemas, differences},
-    played::JobEnd,
     raw,
 };
-use modelward_trials::{house::House, stage, story, world::World};
+use modelward_trials::{cluster::TestCluster, stage, story, world::World};
 use serde_json::{Value, json};
 
 /// A kind of child, and which object of it is edited.
@@ -146,46 +146,46 @@ const TRAINS: &str = "heart-2";
 /// A model that serves and another version of it that trains; eve has `edit` in the namespace.
 ///
 /// `children`: whether the policies on what the operator makes are there.
-pub async fn open(world: &Arc<World>, children: bool) -> Result<House> {
-    let mut house = House::open_at(world, [], 0).await?;
-    house.children = children;
-    let trainer = house.heart.clone();
-    house.played.jobs(move |job| {
+pub async fn open(world: &Arc<World>, children: bool) -> Result<TestCluster> {
+    let mut cluster = TestCluster::open_at(world, [], 0).await?;
+    cluster.children = children;
+    let trainer = cluster.heart.clone();
+    cluster.fakes.jobs(move |job| {
         if job.labels().get(labels::VERSION).map(String::as_str) == Some(TRAINS) {
             JobEnd::Runs
         } else {
             trainer.trains(job)
         }
     });
-    grant_edit(&house).await?;
-    house.start_operator()?;
-    story::serves(&house).await?;
-    house.create::<ModelVersion>(stage::version(TRAINS)).await?;
-    house
+    grant_edit(&cluster).await?;
+    cluster.start_operator()?;
+    story::serves(&cluster).await?;
+    cluster.create::<ModelVersion>(stage::version(TRAINS)).await?;
+    cluster
         .until("a Job that runs", async || {
-            let jobs = house.list::<k8s_openapi::api::batch::v1::Job>().await?;
+            let jobs = cluster.list::<k8s_openapi::api::batch::v1::Job>().await?;
             let runs = jobs
                 .iter()
                 .any(|job| job.status.as_ref().is_some_and(|status| status.active == Some(1)));
             Ok(runs.then_some(()))
         })
         .await?;
-    house.settles().await?;
-    Ok(house)
+    cluster.settles().await?;
+    Ok(cluster)
 }
 
 /// Gives eve the built-in role in the namespace, and waits until it is at work.
-pub async fn grant_edit(house: &House) -> Result<()> {
-    house.world.api.aggregate_roles().await?;
-    house
+pub async fn grant_edit(cluster: &TestCluster) -> Result<()> {
+    cluster.world.api.aggregate_roles().await?;
+    cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "eve-edits"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
             "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"}],
         }))
         .await?;
-    let deployments = house.of::<Deployment>(&house.world.person(User::Eve)?);
-    house
+    let deployments = cluster.of::<Deployment>(&cluster.world.person(User::Eve)?);
+    cluster
         .until("eve's role", async || {
             Ok(deployments.list(&ListParams::default()).await.ok().map(drop))
         })
@@ -196,12 +196,12 @@ pub async fn grant_edit(house: &House) -> Result<()> {
 
 impl Subject {
     /// Reads the object and lists its edits by the API server's own schema.
-    pub async fn read(house: &House, kind: Kind) -> Result<Self> {
+    pub async fn read(cluster: &TestCluster, kind: Kind) -> Result<Self> {
         let (group, version, name, plural) = kind.gvk();
         let gvk = GroupVersionKind::gvk(group, version, name);
         let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
         let api =
-            Api::<DynamicObject>::namespaced_with(house.world.admin.clone(), &house.namespace, &resource);
+            Api::<DynamicObject>::namespaced_with(cluster.world.admin.clone(), &cluster.namespace, &resource);
         let of_the_model = ListParams::default().labels(&format!("{}=heart", labels::MODEL));
         let found = api.list(&of_the_model).await?.items;
         let object = found
@@ -211,12 +211,12 @@ impl Subject {
         let path = format!(
             "/{}/namespaces/{}/{plural}/{}",
             kind.api_path(),
-            house.namespace,
+            cluster.namespace,
             object.name_any()
         );
-        let schemas = Schemas::read(&house.world.api.openapi(&kind.api_path()).await?)?;
+        let schemas = Schemas::read(&cluster.world.api.openapi(&kind.api_path()).await?)?;
         let schema = schemas.kind(group, version, name)?;
-        let object = raw::get(&house.world.admin, &path).await?;
+        let object = raw::get(&cluster.world.admin, &path).await?;
         Ok(Self {
             kind,
             path,

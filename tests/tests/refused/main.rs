@@ -19,14 +19,14 @@ const AT_ONCE: usize = 6;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_field_of_a_child_is_edited_by_a_person_where_the_policies_stand() {
     let world = World::build().await.unwrap();
-    // The operator and the played controllers work under them too.
+    // The operator and the fake controllers work under them too.
     apply_children(world.api, SYSTEM, &[]).unwrap();
-    let house = fields::open(&world, true).await.unwrap();
+    let cluster = fields::open(&world, true).await.unwrap();
     let begun = Instant::now();
     let eve = world.person(User::Eve).unwrap();
     let mut table = Table::default();
     for kind in Kind::ALL {
-        let subject = Arc::new(Subject::read(&house, kind).await.unwrap());
+        let subject = Arc::new(Subject::read(&cluster, kind).await.unwrap());
         until_refused(&eve, &subject).await.unwrap();
         table.leaves(kind, subject.leaves);
         let mut running = tokio::task::JoinSet::new();

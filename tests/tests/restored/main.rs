@@ -22,7 +22,7 @@ use modelward_kit::{
     fields::{Edit, differences},
     raw,
 };
-use modelward_trials::{house::House, world::World};
+use modelward_trials::{cluster::TestCluster, world::World};
 use serde_json::Value;
 
 /// How long the operator has for one field.
@@ -34,7 +34,7 @@ const DEPLOYMENTS: usize = 4;
 
 /// The edits of one namespace.
 struct Lane {
-    house: House,
+    cluster: TestCluster,
     eve: Client,
     subject: Subject,
     table: Table,
@@ -77,17 +77,17 @@ async fn every_field_of_a_child_is_put_back_where_the_policies_are_off() {
 
 /// Edits every `of`th field of each of these kinds in a namespace of its own.
 async fn run(world: Arc<World>, kinds: &[Kind], first: usize, of: usize) -> Result<(Table, Duration)> {
-    let mut house = fields::open(&world, false).await?;
+    let mut cluster = fields::open(&world, false).await?;
     let (mut table, mut slowest) = (Table::default(), Duration::ZERO);
     for &kind in kinds {
-        let subject = Subject::read(&house, kind).await?;
+        let subject = Subject::read(&cluster, kind).await?;
         let edits = subject.edits.clone();
         table.leaves(kind, subject.leaves);
         // No Pod is rolled for a template that is put back at once.
-        house.played.stop();
+        cluster.fakes.stop();
         let mut lane = Lane {
             eve: world.person(User::Eve)?,
-            house,
+            cluster,
             subject,
             table,
             slowest,
@@ -100,9 +100,9 @@ async fn run(world: Arc<World>, kinds: &[Kind], first: usize, of: usize) -> Resu
         if first == 0 && !matches!(kind, Kind::Job | Kind::Secret) {
             lane.delete().await?;
         }
-        (house, table, slowest) = (lane.house, lane.table, lane.slowest);
+        (cluster, table, slowest) = (lane.cluster, lane.table, lane.slowest);
     }
-    house.kill_operator().await;
+    cluster.kill_operator().await;
     Ok((table, slowest))
 }
 
@@ -172,7 +172,7 @@ impl Lane {
     }
 
     async fn live(&self) -> Result<Option<Value>> {
-        match raw::get(&self.house.world.admin, &self.subject.path).await {
+        match raw::get(&self.cluster.world.admin, &self.subject.path).await {
             Ok(live) => Ok(Some(live)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error.into()),
@@ -192,7 +192,7 @@ impl Lane {
     /// How often the operator has said that a child of this kind was changed.
     fn reported(&self) -> Result<u64> {
         let kind = self.subject.object["kind"].as_str().unwrap_or_default();
-        self.house.reported(kind)
+        self.cluster.reported(kind)
     }
 
     /// Waits for the operator, and for its report after so many. What it leaves is put back here, so that the next field
@@ -223,8 +223,8 @@ impl Lane {
 
     /// Puts the object back with every right.
     async fn settle(&self) -> Result<()> {
-        let admin = &self.house.world.admin;
-        self.house
+        let admin = &self.cluster.world.admin;
+        self.cluster
             .until("the object as it was", async || {
                 if self.differs().await?.is_empty() {
                     return Ok(Some(()));

@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A real kube-apiserver with the chart's gate, a real PostgreSQL, the real ledger and the real reconcilers under the rights
-//! that the chart gives them; played are Jobs, Pods, rollouts and the garbage collector. The clock is moved on instead of
+//! that the chart gives them; fake controllers run Jobs, Pods and rollouts and collect garbage. The clock is moved on instead of
 //! waited for.
 
-pub mod house;
+pub mod cluster;
 pub mod judge;
 pub mod stage;
 pub mod state;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use modelward_crds::{annotations, labels};
-use modelward_kit::played::JobEnd;
+use modelward_kit::fake_controllers::JobEnd;
 use modelward_profile::{Bins, Counts, FeatureBins, Observed, Reference, ScoreBins};
 use modelward_wire::{
     BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, Manifest, ManifestKind,

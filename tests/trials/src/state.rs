@@ -21,7 +21,7 @@ use kube::{
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use serde_json::Value;
 
-use crate::house::{House, UNRELATED};
+use crate::cluster::{TestCluster, UNRELATED};
 
 /// What two runs may differ in.
 pub const MASKED: [&str; 11] = [
@@ -31,7 +31,7 @@ pub const MASKED: [&str; 11] = [
     "hashes of 8 digits in names (they cover uids), and of what was applied",
     "sha256 digests, but those of the story's snapshots and bundles",
     "keys in Secrets",
-    "status of Deployments, ReplicaSets and autoscalers, which is played",
+    "status of Deployments, ReplicaSets and autoscalers, which fake controllers write",
     "the label that touching changes",
     "planSequence: a number that a crash skipped is not used again (the audit log shows that none is used twice)",
     "the order of owners, which is that of their uids",
@@ -50,7 +50,7 @@ pub struct EndState(BTreeMap<String, Vec<Value>>);
 
 impl EndState {
     /// Reads it.
-    pub async fn read(house: &House) -> Result<Self> {
+    pub async fn read(cluster: &TestCluster) -> Result<Self> {
         let kinds = [
             ApiResource::erase::<ModelVersion>(&()),
             ApiResource::erase::<Model>(&()),
@@ -68,7 +68,7 @@ impl EndState {
         let mut found = Vec::new();
         for kind in kinds {
             let api =
-                Api::<DynamicObject>::namespaced_with(house.world.admin.clone(), &house.namespace, &kind);
+                Api::<DynamicObject>::namespaced_with(cluster.world.admin.clone(), &cluster.namespace, &kind);
             for object in api.list(&ListParams::default()).await? {
                 found.push((kind.kind.clone(), object));
             }
@@ -80,7 +80,7 @@ impl EndState {
             .filter_map(|(_, model)| Some(model.data["status"]["keySecret"].as_str()?.to_owned()))
             .collect();
         found.retain(|(kind, object)| kind != "Secret" || recorded.contains(&object.name_any()));
-        let mut mask = Mask::new(house);
+        let mut mask = Mask::new(cluster);
         for (kind, object) in &found {
             let name = mask.text(&object.name_any());
             mask.uids.insert(
@@ -206,8 +206,8 @@ struct Mask {
 }
 
 impl Mask {
-    fn new(house: &House) -> Self {
-        let digests = house.heart.names();
+    fn new(cluster: &TestCluster) -> Self {
+        let digests = cluster.heart.names();
         Self {
             uids: BTreeMap::new(),
             digests: digests
@@ -218,7 +218,7 @@ impl Mask {
                     [(hex, format!("<{name}>")), (short, format!("<{name}>"))]
                 })
                 .collect(),
-            namespace: house.namespace.clone(),
+            namespace: cluster.namespace.clone(),
         }
     }
 

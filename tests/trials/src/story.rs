@@ -13,7 +13,7 @@ use modelward_kit::apiserver::User;
 use serde_json::json;
 
 use crate::{
-    house::House,
+    cluster::TestCluster,
     stage::{self, LATENESS, PLAN, WINDOW},
 };
 
@@ -42,36 +42,36 @@ impl Story {
     }
 
     /// Plays it to its end. The operator has to be running.
-    pub async fn play(self, house: &House) -> Result<()> {
-        serves(house).await?;
-        let action = drifts(house).await?;
+    pub async fn play(self, cluster: &TestCluster) -> Result<()> {
+        serves(cluster).await?;
+        let action = drifts(cluster).await?;
         match self {
             Self::Approved => {
-                decides(house, User::Alice, &action, annotations::APPROVE).await?;
-                takes_over(house, &action).await
+                decides(cluster, User::Alice, &action, annotations::APPROVE).await?;
+                takes_over(cluster, &action).await
             }
             Self::Rejected => {
-                decides(house, User::Alice, &action, annotations::REJECT).await?;
-                ends(house, &action, "False", "Rejected").await
+                decides(cluster, User::Alice, &action, annotations::REJECT).await?;
+                ends(cluster, &action, "False", "Rejected").await
             }
             Self::Expired => {
-                house.advance(PLAN + 1).await?;
-                ends(house, &action, "False", "Expired").await
+                cluster.advance(PLAN + 1).await?;
+                ends(cluster, &action, "False", "Expired").await
             }
         }
     }
 }
 
 /// heart-1 is trained and serves.
-pub async fn serves(house: &House) -> Result<()> {
-    house.create::<ModelVersion>(stage::version("heart-1")).await?;
-    lives(house, "heart-1").await?;
+pub async fn serves(cluster: &TestCluster) -> Result<()> {
+    cluster.create::<ModelVersion>(stage::version("heart-1")).await?;
+    lives(cluster, "heart-1").await?;
     Ok(())
 }
 
 /// Waits until a version answers and has nothing left to do.
-pub async fn lives(house: &House, version: &str) -> Result<ModelVersion> {
-    house
+pub async fn lives(cluster: &TestCluster, version: &str) -> Result<ModelVersion> {
+    cluster
         .wait(version, "Live and Ready", |version: &ModelVersion| {
             let status = version.status.as_ref();
             status.and_then(|status| status.role) == Some(Role::Live)
@@ -81,11 +81,11 @@ pub async fn lives(house: &House, version: &str) -> Result<ModelVersion> {
 }
 
 /// Traffic from Hungary, the verdict on it, and what is proposed: its name, once it has a plan.
-pub async fn drifts(house: &House) -> Result<String> {
-    let hungary = house.heart.second.reference.counts.clone();
-    house.counts(&hungary).await?;
+pub async fn drifts(cluster: &TestCluster) -> Result<String> {
+    let hungary = cluster.heart.second.reference.counts.clone();
+    cluster.counts(&hungary).await?;
     // Versions of one second are ordered by name: the retrained one has to be the newer, whatever its hash.
-    let made = house
+    let made = cluster
         .all::<ModelVersion>()
         .get("heart-1")
         .await?
@@ -94,25 +94,25 @@ pub async fn drifts(house: &House) -> Result<String> {
     while SystemTime::now() < SystemTime::from(made.0) + Duration::from_secs(1) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    window_closes(house).await?;
-    let name = proposal(house, ActionType::RetrainModel).await?;
-    planned(house, &name).await?;
+    window_closes(cluster).await?;
+    let name = proposal(cluster, ActionType::RetrainModel).await?;
+    planned(cluster, &name).await?;
     Ok(name)
 }
 
 /// The present window closes, and its Pods' counts are in the ledger.
-pub async fn window_closes(house: &House) -> Result<()> {
-    let second = house.now().as_second();
-    house
+pub async fn window_closes(cluster: &TestCluster) -> Result<()> {
+    let second = cluster.now().as_second();
+    cluster
         .advance(second.div_euclid(WINDOW) * WINDOW + WINDOW + LATENESS + 1 - second)
         .await
 }
 
 /// Waits for an action of this type, and gives its name.
-pub async fn proposal(house: &House, kind: ActionType) -> Result<String> {
-    house
+pub async fn proposal(cluster: &TestCluster, kind: ActionType) -> Result<String> {
+    cluster
         .until(&format!("a {} is proposed", kind.as_str()), async || {
-            let actions = house.list::<RemediationAction>().await?;
+            let actions = cluster.list::<RemediationAction>().await?;
             let found = actions.into_iter().find(|action| action.spec.action == kind);
             Ok(found.map(|action| action.name_any()))
         })
@@ -126,8 +126,8 @@ pub fn retrained_name(action: &RemediationAction) -> String {
 }
 
 /// Waits until an action has a plan to decide on.
-pub async fn planned(house: &House, name: &str) -> Result<RemediationAction> {
-    house
+pub async fn planned(cluster: &TestCluster, name: &str) -> Result<RemediationAction> {
+    cluster
         .wait(name, "planned", |action: &RemediationAction| {
             let status = action.status.as_ref();
             status.is_some_and(|status| {
@@ -138,28 +138,28 @@ pub async fn planned(house: &House, name: &str) -> Result<RemediationAction> {
 }
 
 /// A person decides, with a credential of their own.
-pub async fn decides(house: &House, user: User, action: &str, annotation: &str) -> Result<()> {
-    decides_as(house, &house.world.person(user)?, action, annotation).await?;
+pub async fn decides(cluster: &TestCluster, user: User, action: &str, annotation: &str) -> Result<()> {
+    decides_as(cluster, &cluster.world.person(user)?, action, annotation).await?;
     Ok(())
 }
 
 /// Decides with this client.
 pub async fn decides_as(
-    house: &House,
+    cluster: &TestCluster,
     who: &Client,
     action: &str,
     annotation: &str,
 ) -> kube::Result<RemediationAction> {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation: "true"}}}));
-    house
+    cluster
         .of::<RemediationAction>(who)
         .patch(action, &PatchParams::default(), &patch)
         .await
 }
 
 /// Waits until what the action put to work is watched.
-pub async fn rolled_out(house: &House, action: &str) -> Result<()> {
-    house
+pub async fn rolled_out(cluster: &TestCluster, action: &str) -> Result<()> {
+    cluster
         .wait(action, "rolled out", |action: &RemediationAction| {
             let execution = action
                 .status
@@ -172,15 +172,15 @@ pub async fn rolled_out(house: &House, action: &str) -> Result<()> {
 }
 
 /// The new version is trained and takes over; its verification passes; everything ends.
-async fn takes_over(house: &House, retrain: &str) -> Result<()> {
-    let promotion = proposal(house, ActionType::PromoteModel).await?;
-    rolled_out(house, &promotion).await?;
-    let hungary = house.heart.second.reference.counts.clone();
-    house.counts(&hungary).await?;
-    window_closes(house).await?;
-    ends(house, &promotion, "True", "Verified").await?;
-    ends(house, retrain, "True", "Verified").await?;
-    let model = house
+async fn takes_over(cluster: &TestCluster, retrain: &str) -> Result<()> {
+    let promotion = proposal(cluster, ActionType::PromoteModel).await?;
+    rolled_out(cluster, &promotion).await?;
+    let hungary = cluster.heart.second.reference.counts.clone();
+    cluster.counts(&hungary).await?;
+    window_closes(cluster).await?;
+    ends(cluster, &promotion, "True", "Verified").await?;
+    ends(cluster, retrain, "True", "Verified").await?;
+    let model = cluster
         .wait("heart", "at rest", |model: &Model| {
             model.status.as_ref().is_some_and(|status| {
                 status.active_action.is_none() && says(&status.conditions, ConditionType::Ready, "True", None)
@@ -190,14 +190,14 @@ async fn takes_over(house: &House, retrain: &str) -> Result<()> {
     let status = model.status.context("a status")?;
     let serving = status.serving.context("something serves")?;
     ensure!(serving != "heart-1", "heart-1 still serves");
-    lives(house, &serving).await?;
+    lives(cluster, &serving).await?;
     Ok(())
 }
 
 /// Waits until an action has ended so.
-pub async fn ends(house: &House, action: &str, status: &str, reason: &str) -> Result<()> {
+pub async fn ends(cluster: &TestCluster, action: &str, status: &str, reason: &str) -> Result<()> {
     let what = format!("Succeeded={status}/{reason}");
-    house
+    cluster
         .wait(action, &what, |action: &RemediationAction| {
             action
                 .status

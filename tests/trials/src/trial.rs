@@ -13,7 +13,7 @@ use futures::{StreamExt as _, stream};
 use modelward_kit::faults::{At, Cut, Write};
 
 use crate::{
-    house::House,
+    cluster::TestCluster,
     judge::Log,
     state::{EndState, MASKED},
     story::Story,
@@ -212,11 +212,11 @@ fn trials(faultless: &BTreeMap<Story, Faultless>, selection: &Selection) -> Vec<
     trials
 }
 
-/// Writes what a house holds into a file, for people.
-async fn keep(states: Option<&Path>, house: &House, name: &str) -> Result<()> {
+/// Writes what a cluster holds into a file, for people.
+async fn keep(states: Option<&Path>, cluster: &TestCluster, name: &str) -> Result<()> {
     if let Some(directory) = states {
         std::fs::create_dir_all(directory)?;
-        let state = EndState::read(house).await?;
+        let state = EndState::read(cluster).await?;
         std::fs::write(directory.join(name), state.text())?;
     }
     Ok(())
@@ -266,19 +266,19 @@ impl Faultless {
         story: Story,
         states: Option<&Path>,
     ) -> Result<(EndState, Vec<Write>, String)> {
-        let mut house = House::open(world, []).await?;
-        house.start_operator()?;
-        if let Err(error) = story.play(&house).await {
-            keep(states, &house, &format!("{}-without-a-fault", story.as_str())).await?;
+        let mut cluster = TestCluster::open(world, []).await?;
+        cluster.start_operator()?;
+        if let Err(error) = story.play(&cluster).await {
+            keep(states, &cluster, &format!("{}-without-a-fault", story.as_str())).await?;
             return Err(error);
         }
         // At rest a look changes nothing, nor does a minute that goes by.
         let mut still = 0;
         for _ in 0..40 {
-            let before = house.faults.writes().len();
+            let before = cluster.faults.writes().len();
             tokio::time::sleep(Duration::from_millis(250)).await;
-            house.advance(15).await?;
-            still = if house.faults.writes().len() == before {
+            cluster.advance(15).await?;
+            still = if cluster.faults.writes().len() == before {
                 still + 1
             } else {
                 0
@@ -291,12 +291,12 @@ impl Faultless {
             still == 4,
             "{} does not come to rest: {:#?}",
             story.as_str(),
-            house.faults.writes().iter().rev().take(8).collect::<Vec<_>>()
+            cluster.faults.writes().iter().rev().take(8).collect::<Vec<_>>()
         );
-        let state = EndState::read(&house).await?;
-        let writes = house.faults.writes();
-        house.kill_operator().await;
-        Ok((state, writes, house.namespace.clone()))
+        let state = EndState::read(&cluster).await?;
+        let writes = cluster.faults.writes();
+        cluster.kill_operator().await;
+        Ok((state, writes, cluster.namespace.clone()))
     }
 }
 
@@ -330,37 +330,37 @@ impl Trial {
             let at = At::Site(place.site.clone(), place.like_it);
             (at, *cut)
         });
-        let mut house = House::open(world, cut).await?;
-        outcome.namespace.clone_from(&house.namespace);
-        house.start_operator()?;
-        let played = self.story.play(&house).await;
-        outcome.made = house.faults.made().into_iter().next().map(|(write, _)| write);
+        let mut cluster = TestCluster::open(world, cut).await?;
+        outcome.namespace.clone_from(&cluster.namespace);
+        cluster.start_operator()?;
+        let played = self.story.play(&cluster).await;
+        outcome.made = cluster.faults.made().into_iter().next().map(|(write, _)| write);
         let name = self.to_string().replace(' ', "-");
         if played.is_err() {
-            keep(states, &house, &name).await?;
+            keep(states, &cluster, &name).await?;
         }
         played?;
         let ended = Instant::now();
         let differences = loop {
-            let state = EndState::read(&house).await?;
+            let state = EndState::read(&cluster).await?;
             let differences = reference.differences(&state);
             if differences.is_empty() || ended.elapsed() > SETTLES {
                 break differences;
             }
             tokio::time::sleep(Duration::from_millis(150)).await;
             if ended.elapsed() > Duration::from_secs(1) {
-                house.nudge().await?;
+                cluster.nudge().await?;
             }
         };
-        outcome.made = house.faults.made().into_iter().next().map(|(write, _)| write);
+        outcome.made = cluster.faults.made().into_iter().next().map(|(write, _)| write);
         outcome.violations = differences
             .into_iter()
             .map(|difference| format!("I6: {difference}"))
             .collect();
         if !outcome.violations.is_empty() {
-            keep(states, &house, &name).await?;
+            keep(states, &cluster, &name).await?;
         }
-        house.kill_operator().await;
+        cluster.kill_operator().await;
         Ok(())
     }
 }

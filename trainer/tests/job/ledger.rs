@@ -1,4 +1,4 @@
-//! The ledger that is played, and the program that calls it.
+//! The fake ledger, and the program that calls it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +21,7 @@ use modelward_wire::{Digest, JobResult, TERMINATION_MESSAGE_LIMIT};
 pub const TRAINER: &str = env!("CARGO_BIN_EXE_modelward-trainer");
 
 #[derive(Default)]
-pub struct Played {
+pub struct FakeLedger {
     pub objects: BTreeMap<String, Bytes>,
     pub posted: BTreeMap<String, Bytes>,
     /// Statuses that the next calls get, whatever they ask.
@@ -31,7 +31,7 @@ pub struct Played {
     pub calls: Vec<String>,
 }
 
-pub type Shared = Arc<Mutex<Played>>;
+pub type Shared = Arc<Mutex<FakeLedger>>;
 
 pub struct Ledger {
     pub url: String,

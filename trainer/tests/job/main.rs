@@ -1,7 +1,7 @@
 //! The trainer as a Job runs it: the real program, the sample data, and a ledger that can be made to fail.
 //!
 //! The ledger here keeps artifacts in memory and answers as the real one does; the story on the cluster has the real
-//! one. It is played because a real one cannot be made to answer 503 twice or to flip a byte.
+//! one. It is a fake because a real one cannot be made to answer 503 twice or to flip a byte.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 

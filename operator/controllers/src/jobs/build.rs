@@ -3,7 +3,7 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Resource as _, ResourceExt as _};
 use modelward_core::{
-    attempt::{Asker, StageJob},
+    attempt::{JobRequester, StageJob},
     names::name_hash,
     results,
 };
@@ -81,7 +81,7 @@ pub(super) fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error>
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": format!("{}{hash}", spec_prefix(&owner.asker())), "labels": owner.labels(None)},
+            "metadata": {"name": format!("{}{hash}", spec_prefix(&owner.requester())), "labels": owner.labels(None)},
             "immutable": true,
             "data": {SPEC_KEY: text},
         }),
@@ -89,8 +89,8 @@ pub(super) fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error>
 }
 
 /// What names of ConfigMaps with specs begin with.
-fn spec_prefix(asker: &Asker<'_>) -> String {
-    format!("{}-job-", asker.short_name())
+fn spec_prefix(requester: &JobRequester<'_>) -> String {
+    format!("{}-job-", requester.short_name())
 }
 
 /// The Job; `spec` names the `ConfigMap` of [`spec_map`].
@@ -236,7 +236,7 @@ pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
         let attempts = [&status.snapshot_attempt, &status.fit_attempt];
         attempts.into_iter().flatten().any(|attempt| !attempt.finished)
     });
-    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
+    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.requester())))
 }
 
 /// The same of an action.
@@ -244,7 +244,7 @@ pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
     let status = action.status.as_ref();
     let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
     attempt.is_some_and(|attempt| !attempt.finished)
-        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.asker())))
+        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.requester())))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Resource, ResourceExt as _, core::PartialObjectMeta};
-use modelward_core::attempt::{Asker, AskerKind};
+use modelward_core::attempt::{JobRequester, RequesterKind};
 use modelward_crds::{AttemptStatus, ModelVersion, RemediationAction, labels};
 use modelward_wire::JobStage;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(crate) struct JobOwner {
     /// Name of the model that it is about.
     pub model: String,
     /// What people call it.
-    pub(super) kind: AskerKind,
+    pub(super) kind: RequesterKind,
     pub(super) reference: OwnerReference,
     pub(super) about: ObjectReference,
 }
@@ -49,24 +49,24 @@ pub(crate) fn is_of<'a>(
 impl JobOwner {
     /// A version, for which data is read and a model is fitted.
     pub(crate) fn version(version: &ModelVersion) -> Result<Self, Error> {
-        Self::of(version, &version.spec.model, AskerKind::Version)
+        Self::of(version, &version.spec.model, RequesterKind::Version)
     }
 
     /// An action, for which data is read before its plan is made.
     pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
-        Self::of(action, &action.spec.model, AskerKind::Action)
+        Self::of(action, &action.spec.model, RequesterKind::Action)
     }
 
     /// Who it is in decisions.
-    pub(crate) fn asker(&self) -> Asker<'_> {
-        Asker {
+    pub(crate) fn requester(&self) -> JobRequester<'_> {
+        JobRequester {
             name: &self.name,
             uid: &self.uid,
             kind: self.kind,
         }
     }
 
-    pub(super) fn of<K>(object: &K, model: &str, kind: AskerKind) -> Result<Self, Error>
+    pub(super) fn of<K>(object: &K, model: &str, kind: RequesterKind) -> Result<Self, Error>
     where
         K: Resource<DynamicType = ()>,
     {
@@ -90,7 +90,7 @@ impl JobOwner {
         if self.name.len() <= 63 {
             self.name.clone()
         } else {
-            self.asker().short_name()
+            self.requester().short_name()
         }
     }
 
@@ -110,10 +110,10 @@ impl JobOwner {
 }
 
 /// Label that carries the name of an owner on its Jobs.
-pub(super) fn label_of(kind: AskerKind) -> &'static str {
+pub(super) fn label_of(kind: RequesterKind) -> &'static str {
     match kind {
-        AskerKind::Version => labels::VERSION,
-        AskerKind::Action => labels::ACTION,
+        RequesterKind::Version => labels::VERSION,
+        RequesterKind::Action => labels::ACTION,
     }
 }
 

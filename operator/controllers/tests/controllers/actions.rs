@@ -18,7 +18,7 @@ use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, anno
 use modelward_kit::{
     apiserver::{ApiServer, User},
     chart::apply_gate,
-    played::{JobEnd, PodEnd},
+    fake_controllers::{JobEnd, PodEnd},
 };
 use modelward_wire::{GateResult, JobResult, SourceRecord};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ use tokio::sync::OnceCell;
 use crate::{
     calls::Freeze,
     rest::quota,
-    support::{House, Store, digest_of, locked, stage_of, trains, until, version},
+    support::{Store, TestCluster, digest_of, locked, stage_of, trains, until, version},
 };
 
 /// Rights of the chart that the other stories have no use for: they are of a cluster without a gate.
@@ -64,12 +64,12 @@ async fn install(api: &ApiServer) -> Result<()> {
     apply_gate(api, SYSTEM, &[], true)
 }
 
-/// A house whose operator the gate knows, where alice and carol may approve, dave may propose, and bob may write
+/// A cluster whose operator the gate knows, where alice and carol may approve, dave may propose, and bob may write
 /// annotations and nothing else. The operator is not at work yet.
-async fn house_on(api: &'static ApiServer) -> Result<House> {
-    let mut house = House::on(api, None).await?;
-    house.policy.verification_seconds = 0;
-    let namespace = house.namespace.clone();
+async fn house_on(api: &'static ApiServer) -> Result<TestCluster> {
+    let mut cluster = TestCluster::on(api, None).await?;
+    cluster.policy.verification_seconds = 0;
+    let namespace = cluster.namespace.clone();
     let operator = json!({"kind": "ServiceAccount", "name": "modelward-operator", "namespace": namespace});
     let binding: ClusterRoleBinding = serde_json::from_value(json!({
         "metadata": {"name": format!("gate-{namespace}")},
@@ -91,7 +91,7 @@ async fn house_on(api: &'static ApiServer) -> Result<House> {
         ("modelward-proposer", User::Dave),
     ] {
         let subject = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user.name()});
-        house
+        cluster
             .create::<RoleBinding>(json!({
                 "metadata": {"name": format!("{role}-{}", user.name().replace('@', "-at-"))},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -99,28 +99,28 @@ async fn house_on(api: &'static ApiServer) -> Result<House> {
             }))
             .await?;
     }
-    house
+    cluster
         .create::<k8s_openapi::api::rbac::v1::Role>(json!({"metadata": {"name": "annotates"}, "rules": [
             {"apiGroups": ["modelward.io"], "resources": ["remediationactions"], "verbs": ["get", "patch"]},
         ]}))
         .await?;
-    house
+    cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "annotates"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "annotates"},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": User::Bob.name()}],
         }))
         .await?;
-    at_work(&house).await?;
-    Ok(house)
+    at_work(&cluster).await?;
+    Ok(cluster)
 }
 
-/// Waits until the API server knows this house's operator: it learns of policies and parameters by watches of its own.
-async fn at_work(house: &House) -> Result<()> {
-    drop(house.operator_client().await?);
-    let mut config = house.api.config()?;
+/// Waits until the API server knows this cluster's operator: it learns of policies and parameters by watches of its own.
+async fn at_work(cluster: &TestCluster) -> Result<()> {
+    drop(cluster.operator_client().await?);
+    let mut config = cluster.api.config()?;
     config.default_retry = false;
-    config.auth_info.token = Some(house.token("modelward-operator", None, &[]).await?.into());
+    config.auth_info.token = Some(cluster.token("modelward-operator", None, &[]).await?.into());
     let client = ClientBuilder::try_from(config)?.build();
     let dry = PostParams {
         dry_run: true,
@@ -134,59 +134,59 @@ async fn at_work(house: &House) -> Result<()> {
     content["kind"] = "ModelVersion".into();
     let probe: ModelVersion = serde_json::from_value(content)?;
     until("the operator to be known to the gate", async || {
-        let as_operator = Api::<Model>::namespaced(client.clone(), &house.namespace);
+        let as_operator = Api::<Model>::namespaced(client.clone(), &cluster.namespace);
         let ours = as_operator.create(&dry, &record).await.is_ok();
-        let others = house.all::<Model>().create(&dry, &record).await.is_err();
+        let others = cluster.all::<Model>().create(&dry, &record).await.is_err();
         // Refused for want of a maker until the policy that stamps makers is at work.
-        let stamped = house.all::<ModelVersion>().create(&dry, &probe).await.is_ok();
+        let stamped = cluster.all::<ModelVersion>().create(&dry, &probe).await.is_ok();
         Ok((ours && others && stamped).then_some(()))
     })
     .await
 }
 
-/// A house where `heart-1` serves.
-pub async fn serving() -> Result<House> {
+/// A cluster where `heart-1` serves.
+pub async fn serving() -> Result<TestCluster> {
     serving_with(Policy::default()).await
 }
 
 /// The same under these guard rails.
-pub async fn serving_with(policy: Policy) -> Result<House> {
-    let mut house = house_on(gated().await).await?;
-    house.policy = Policy {
+pub async fn serving_with(policy: Policy) -> Result<TestCluster> {
+    let mut cluster = house_on(gated().await).await?;
+    cluster.policy = Policy {
         verification_seconds: 0,
         ..policy
     };
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    Ok(house)
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    Ok(cluster)
 }
 
-fn as_user(house: &House, user: User) -> Result<Api<RemediationAction>> {
-    let client: Client = house.api.client_for(user)?;
-    Ok(Api::namespaced(client, &house.namespace))
+fn as_user(cluster: &TestCluster, user: User) -> Result<Api<RemediationAction>> {
+    let client: Client = cluster.api.client_for(user)?;
+    Ok(Api::namespaced(client, &cluster.namespace))
 }
 
-async fn annotate(house: &House, user: User, name: &str, more: Value) -> Result<(), kube::Error> {
-    let api = as_user(house, user).unwrap();
+async fn annotate(cluster: &TestCluster, user: User, name: &str, more: Value) -> Result<(), kube::Error> {
+    let api = as_user(cluster, user).unwrap();
     let patch = Patch::Merge(json!({"metadata": {"annotations": more}}));
     api.patch(name, &PatchParams::default(), &patch).await.map(|_| ())
 }
 
-pub async fn approve(house: &House, user: User, name: &str) -> Result<(), kube::Error> {
-    annotate(house, user, name, json!({annotations::APPROVE: "true"})).await
+pub async fn approve(cluster: &TestCluster, user: User, name: &str) -> Result<(), kube::Error> {
+    annotate(cluster, user, name, json!({annotations::APPROVE: "true"})).await
 }
 
 /// Waits until a condition of an action says this.
 pub async fn action_says(
-    house: &House,
+    cluster: &TestCluster,
     name: &str,
     kind: ConditionType,
     status: &str,
     reason: &str,
 ) -> Result<RemediationAction> {
     let what = format!("{kind}={status}/{reason}");
-    house
+    cluster
         .wait(name, &what, |action: &RemediationAction| {
             let status_of = action.status.clone().unwrap_or_default();
             status_of
@@ -207,9 +207,9 @@ fn words(action: &RemediationAction, kind: ConditionType) -> String {
 }
 
 /// The action that was proposed for this version, with a plan that waits.
-pub async fn proposed(house: &House, version: &str) -> Result<String> {
+pub async fn proposed(cluster: &TestCluster, version: &str) -> Result<String> {
     let found = until(&format!("a proposal to promote {version}"), async || {
-        let all = house
+        let all = cluster
             .all::<RemediationAction>()
             .list(&ListParams::default())
             .await?;
@@ -220,7 +220,7 @@ pub async fn proposed(house: &House, version: &str) -> Result<String> {
     })
     .await?;
     action_says(
-        house,
+        cluster,
         &found,
         ConditionType::Succeeded,
         "Unknown",
@@ -228,7 +228,7 @@ pub async fn proposed(house: &House, version: &str) -> Result<String> {
     )
     .await?;
     action_says(
-        house,
+        cluster,
         &found,
         ConditionType::ApprovalEnforced,
         "True",
@@ -238,17 +238,17 @@ pub async fn proposed(house: &House, version: &str) -> Result<String> {
     Ok(found)
 }
 
-async fn serves(house: &House) -> Result<Option<String>> {
-    let model = house.all::<Model>().get("heart").await?;
+async fn serves(cluster: &TestCluster) -> Result<Option<String>> {
+    let model = cluster.all::<Model>().get("heart").await?;
     Ok(model.status.unwrap_or_default().serving)
 }
 
 #[tokio::test]
 async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> {
-    let house = serving().await?;
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    let action = house.all::<RemediationAction>().get(&name).await?;
+    let cluster = serving().await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    let action = cluster.all::<RemediationAction>().get(&name).await?;
     let plan = action
         .status
         .clone()
@@ -257,24 +257,24 @@ async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> 
     ensure!(plan.summary.contains("let heart-2 serve"), "{}", plan.summary);
     assert_eq!(plan.digest, digest_of(plan.content.as_bytes()));
     ensure!(plan.content.contains(gate::DECISIONS), "{}", plan.content);
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
 
     // bob may write annotations, and not decide.
-    let refused = approve(&house, User::Bob, &name).await.unwrap_err().to_string();
+    let refused = approve(&cluster, User::Bob, &name).await.unwrap_err().to_string();
     ensure!(
         refused.contains("bob may not decide on PromoteModel"),
         "{refused}"
     );
     // A waiting action at rest is not written.
-    let before = house
+    let before = cluster
         .all::<RemediationAction>()
         .get(&name)
         .await?
         .resource_version();
-    house.nudge("heart-1").await?;
-    house.nudge("heart-2").await?;
+    cluster.nudge("heart-1").await?;
+    cluster.nudge("heart-2").await?;
     assert_eq!(
-        house
+        cluster
             .all::<RemediationAction>()
             .get(&name)
             .await?
@@ -282,19 +282,19 @@ async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> 
         before
     );
 
-    approve(&house, User::Alice, &name).await?;
-    let ended = action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
+    approve(&cluster, User::Alice, &name).await?;
+    let ended = action_says(&cluster, &name, ConditionType::Succeeded, "True", "Executed").await?;
     let story = words(&ended, ConditionType::Succeeded);
     ensure!(
         story.starts_with("approved by alice; heart-2 serves since"),
         "{story}"
     );
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-2"));
     let status = ended.status.context("a status")?;
     assert_eq!(status.approvals.as_deref(), Some("1/1"));
     assert_eq!(status.decisions[0].user, "alice");
-    house.wait_live("heart-2").await?;
-    house
+    cluster.wait_live("heart-2").await?;
+    cluster
         .wait("heart", "given free", |model: &Model| {
             model
                 .status
@@ -302,38 +302,41 @@ async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> 
                 .is_some_and(|status| status.active_action.is_none())
         })
         .await?;
-    ensure!(house.metric("reconcile_errors", "Forbidden") < 0.5);
-    ensure!(house.exposed().contains("modelward_approval_enforced 1"));
+    ensure!(cluster.metric("reconcile_errors", "Forbidden") < 0.5);
+    ensure!(cluster.exposed().contains("modelward_approval_enforced 1"));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_rejection_is_final_and_says_by_whom_and_why() -> Result<()> {
-    let house = serving().await?;
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
+    let cluster = serving().await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
     let no = json!({annotations::REJECT: "true", annotations::COMMENT: "not before the audit"});
-    annotate(&house, User::Carol, &name, no).await?;
-    let ended = action_says(&house, &name, ConditionType::Succeeded, "False", "Rejected").await?;
+    annotate(&cluster, User::Carol, &name, no).await?;
+    let ended = action_says(&cluster, &name, ConditionType::Succeeded, "False", "Rejected").await?;
     assert_eq!(
         words(&ended, ConditionType::Succeeded),
         "rejected by carol@example.com: not before the audit"
     );
-    let late = approve(&house, User::Alice, &name).await.unwrap_err().to_string();
+    let late = approve(&cluster, User::Alice, &name)
+        .await
+        .unwrap_err()
+        .to_string();
     ensure!(late.contains("has ended"), "{late}");
-    house
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "PromotionRejected")
         .await?;
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
     Ok(())
 }
 
 #[tokio::test]
 async fn an_approval_after_the_plan_expired_changes_nothing() -> Result<()> {
-    let mut house = serving().await?;
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    let action = house.all::<RemediationAction>().get(&name).await?;
+    let mut cluster = serving().await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    let action = cluster.all::<RemediationAction>().get(&name).await?;
     let not_after = action
         .status
         .and_then(|status| status.plan)
@@ -341,40 +344,40 @@ async fn an_approval_after_the_plan_expired_changes_nothing() -> Result<()> {
         .not_after
         .0;
     // It comes before the operator has seen that it is too late.
-    house.stop_operator().await?;
-    *locked(&house.clock) = Some(Timestamp::from_second(not_after.as_second() + 1)?);
-    approve(&house, User::Alice, &name).await?;
-    house.start_operator().await?;
-    action_says(&house, &name, ConditionType::Succeeded, "False", "Expired").await?;
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    cluster.stop_operator().await?;
+    *locked(&cluster.clock) = Some(Timestamp::from_second(not_after.as_second() + 1)?);
+    approve(&cluster, User::Alice, &name).await?;
+    cluster.start_operator().await?;
+    action_says(&cluster, &name, ConditionType::Succeeded, "False", "Expired").await?;
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_version_that_does_not_come_up_is_left_for_the_former_one_and_held() -> Result<()> {
-    let house = serving().await?;
+    let cluster = serving().await?;
     let good = {
-        let model = house.all::<Model>().get("heart").await?;
+        let model = cluster.all::<Model>().get("heart").await?;
         model.status.context("a status")?.routes[0].digest
     };
-    let deployment = house
+    let deployment = cluster
         .all::<k8s_openapi::api::apps::v1::Deployment>()
         .get("heart")
         .await?;
     let first = crate::support::routes_of(&deployment);
-    house.played.pods(move |pod| {
+    cluster.fakes.pods(move |pod| {
         if serde_json::to_string(pod).unwrap().contains(&first) {
             PodEnd::Ready
         } else {
             PodEnd::Crashes(3, "model.json is not what its digest says".into())
         }
     });
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    approve(&house, User::Alice, &name).await?;
-    let ended = action_says(&house, &name, ConditionType::Succeeded, "False", "RolledBack").await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    approve(&cluster, User::Alice, &name).await?;
+    let ended = action_says(&cluster, &name, ConditionType::Succeeded, "False", "RolledBack").await?;
     ensure!(words(&ended, ConditionType::Succeeded).contains("model.json is not what its digest says"));
-    let model = house
+    let model = cluster
         .all::<Model>()
         .get("heart")
         .await?
@@ -385,7 +388,7 @@ async fn a_version_that_does_not_come_up_is_left_for_the_former_one_and_held() -
         (good, Some("heart-1"))
     );
     assert_eq!(model.holds[0].version, "heart-2");
-    house
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "Held")
         .await?;
     Ok(())
@@ -393,34 +396,34 @@ async fn a_version_that_does_not_come_up_is_left_for_the_former_one_and_held() -
 
 #[tokio::test]
 async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
-    let house = serving().await?;
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    approve(&house, User::Alice, &name).await?;
-    action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
+    let cluster = serving().await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    approve(&cluster, User::Alice, &name).await?;
+    action_says(&cluster, &name, ConditionType::Succeeded, "True", "Executed").await?;
 
     let back: RemediationAction = serde_json::from_value(json!({
         "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction", "metadata": {"name": "back"},
         "spec": {"model": "heart", "type": "RollbackModel", "message": "complaints"},
     }))?;
-    as_user(&house, User::Dave)?
+    as_user(&cluster, User::Dave)?
         .create(&PostParams::default(), &back)
         .await?;
     action_says(
-        &house,
+        &cluster,
         "back",
         ConditionType::Succeeded,
         "Unknown",
         "AwaitingApproval",
     )
     .await?;
-    approve(&house, User::Alice, "back").await?;
-    let twice = approve(&house, User::Alice, "back")
+    approve(&cluster, User::Alice, "back").await?;
+    let twice = approve(&cluster, User::Alice, "back")
         .await
         .unwrap_err()
         .to_string();
     ensure!(twice.contains("another person"), "{twice}");
-    house
+    cluster
         .wait("back", "half approved", |action: &RemediationAction| {
             let approvals = action
                 .status
@@ -429,15 +432,15 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
             approvals == Some("1/2")
         })
         .await?;
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
-    approve(&house, User::Carol, "back").await?;
-    let ended = action_says(&house, "back", ConditionType::Succeeded, "True", "Executed").await?;
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-2"));
+    approve(&cluster, User::Carol, "back").await?;
+    let ended = action_says(&cluster, "back", ConditionType::Succeeded, "True", "Executed").await?;
     ensure!(
         words(&ended, ConditionType::Succeeded)
             .starts_with("approved by alice and carol@example.com; heart-1 serves")
     );
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
-    house
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "Held")
         .await?;
     Ok(())
@@ -447,17 +450,17 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
 async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_approval() -> Result<()> {
     let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start().await?));
     install(api).await?;
-    let mut house = house_on(api).await?;
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
+    let mut cluster = house_on(api).await?;
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
 
     let policies = Api::<ValidatingAdmissionPolicy>::all(api.client());
     policies.delete(gate::DECISIONS, &DeleteParams::default()).await?;
     // What is written while no operator runs.
-    let action = house.all::<RemediationAction>().get(&name).await?;
+    let action = cluster.all::<RemediationAction>().get(&name).await?;
     let digest = action
         .status
         .and_then(|status| status.plan)
@@ -465,11 +468,11 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
         .digest;
     let forged = json!({format!("{}1", annotations::DECISION_PREFIX): format!("approve {digest} alice")});
     until("the policy to be gone", async || {
-        Ok(annotate(&house, User::Admin, &name, forged.clone()).await.ok())
+        Ok(annotate(&cluster, User::Admin, &name, forged.clone()).await.ok())
     })
     .await?;
     let waits = action_says(
-        &house,
+        &cluster,
         &name,
         ConditionType::ApprovalEnforced,
         "False",
@@ -477,37 +480,37 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
     )
     .await?;
     ensure!(words(&waits, ConditionType::ApprovalEnforced).contains(gate::DECISIONS));
-    house.wait_event("ApprovalNotEnforced", gate::DECISIONS).await?;
-    ensure!(house.exposed().contains("modelward_approval_enforced 0"));
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    cluster.wait_event("ApprovalNotEnforced", gate::DECISIONS).await?;
+    ensure!(cluster.exposed().contains("modelward_approval_enforced 0"));
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
 
     apply_gate(api, SYSTEM, &[], true)?;
-    let known = json!({"data": {&house.namespace: format!("system:serviceaccount:{}:modelward-operator", house.namespace)}});
+    let known = json!({"data": {&cluster.namespace: format!("system:serviceaccount:{}:modelward-operator", cluster.namespace)}});
     Api::<ConfigMap>::namespaced(api.client(), SYSTEM)
         .patch("modelward-gate", &PatchParams::default(), &Patch::Merge(known))
         .await?;
-    at_work(&house).await?;
-    house.nudge("heart-2").await?;
+    at_work(&cluster).await?;
+    cluster.nudge("heart-2").await?;
     until("another plan, that the forged approval is not for", async || {
-        house.nudge("heart-2").await?;
-        let action = house.all::<RemediationAction>().get(&name).await?;
+        cluster.nudge("heart-2").await?;
+        let action = cluster.all::<RemediationAction>().get(&name).await?;
         let status = action.status.unwrap_or_default();
         let another = status.plan.is_some_and(|plan| plan.digest != digest);
         Ok((another && status.approvals.as_deref() == Some("0/1")).then_some(()))
     })
     .await?;
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
     action_says(
-        &house,
+        &cluster,
         &name,
         ConditionType::ApprovalEnforced,
         "True",
         "ApprovalEnforced",
     )
     .await?;
-    approve(&house, User::Carol, &name).await?;
-    action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-2"));
+    approve(&cluster, User::Carol, &name).await?;
+    action_says(&cluster, &name, ConditionType::Succeeded, "True", "Executed").await?;
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-2"));
     Ok(())
 }
 
@@ -516,20 +519,20 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
     let action = json!({
         "metadata": {"name": "refused"}, "spec": {"model": "heart", "type": "SendAlert", "message": "refused"},
     });
-    let house = serving().await?;
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
+    let cluster = serving().await?;
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
     let kinds = ["modelversions", "remediationactions"];
     for (kind, policy) in kinds.into_iter().zip([gate::VERSIONS, gate::DECISIONS]) {
         let counted = format!("count/{kind}.modelward.io");
         if kind == "modelversions" {
-            quota::<ModelVersion>(&house, &counted, 2, version("refused")).await?;
+            quota::<ModelVersion>(&cluster, &counted, 2, version("refused")).await?;
         } else {
-            quota::<RemediationAction>(&house, &counted, 1, action.clone()).await?;
+            quota::<RemediationAction>(&cluster, &counted, 1, action.clone()).await?;
         }
-        house.nudge("heart-2").await?;
+        cluster.nudge("heart-2").await?;
         let waits = action_says(
-            &house,
+            &cluster,
             &name,
             ConditionType::ApprovalEnforced,
             "Unknown",
@@ -547,15 +550,15 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         ] {
             ensure!(said.contains(part), "{part:?} is not in {said:?}");
         }
-        house
+        cluster
             .wait_event("ApprovalNotTried", "the ResourceQuota objects")
             .await?;
-        ensure!(house.exposed().contains("modelward_approval_enforced 0"));
+        ensure!(cluster.exposed().contains("modelward_approval_enforced 0"));
         if kind == "modelversions" {
-            house.delete::<ResourceQuota>("objects").await?;
+            cluster.delete::<ResourceQuota>("objects").await?;
             until("the trials to come through", async || {
-                house.nudge("heart-2").await?;
-                let action = house.all::<RemediationAction>().get(&name).await?;
+                cluster.nudge("heart-2").await?;
+                let action = cluster.all::<RemediationAction>().get(&name).await?;
                 Ok(words(&action, ConditionType::ApprovalEnforced)
                     .contains("refused a forged decision")
                     .then_some(()))
@@ -563,9 +566,9 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
             .await?;
         }
     }
-    approve(&house, User::Alice, &name).await?;
+    approve(&cluster, User::Alice, &name).await?;
     let stalled = action_says(
-        &house,
+        &cluster,
         &name,
         ConditionType::Succeeded,
         "Unknown",
@@ -576,42 +579,42 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         words(&stalled, ConditionType::Stalled).starts_with("nothing is done: "),
         "{stalled:?}"
     );
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
 
-    house.delete::<ResourceQuota>("objects").await?;
+    cluster.delete::<ResourceQuota>("objects").await?;
     until("the promotion", async || {
-        house.nudge("heart-2").await?;
-        Ok((serves(&house).await?.as_deref() == Some("heart-2")).then_some(()))
+        cluster.nudge("heart-2").await?;
+        Ok((serves(&cluster).await?.as_deref() == Some("heart-2")).then_some(()))
     })
     .await?;
-    action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
+    action_says(&cluster, &name, ConditionType::Succeeded, "True", "Executed").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn an_operator_that_is_killed_at_any_write_of_a_promotion_goes_on_where_it_stood() -> Result<()> {
-    let mut house = serving().await?;
+    let mut cluster = serving().await?;
     for after in 0..6_usize {
         let version = format!("heart-{}", after + 2);
-        house.apply_version(&version).await?;
-        let name = proposed(&house, &version).await?;
-        house.calls.freeze(Some(Freeze {
+        cluster.apply_version(&version).await?;
+        let name = proposed(&cluster, &version).await?;
+        cluster.calls.freeze(Some(Freeze {
             after,
             sent: after % 2 == 0,
             shut: false,
             stands: false,
         }));
-        approve(&house, User::Alice, &name).await?;
+        approve(&cluster, User::Alice, &name).await?;
         until("the operator to stand still", async || {
-            Ok(house.calls.stands().then_some(()))
+            Ok(cluster.calls.stands().then_some(()))
         })
         .await?;
-        house.kill_operator().await;
-        house.calls.freeze(None);
-        house.start_operator().await?;
-        action_says(&house, &name, ConditionType::Succeeded, "True", "Executed").await?;
+        cluster.kill_operator().await;
+        cluster.calls.freeze(None);
+        cluster.start_operator().await?;
+        action_says(&cluster, &name, ConditionType::Succeeded, "True", "Executed").await?;
         assert_eq!(
-            serves(&house).await?.as_deref(),
+            serves(&cluster).await?.as_deref(),
             Some(version.as_str()),
             "after write {after}"
         );
@@ -654,35 +657,35 @@ fn retrains(store: &Store, job: &Job, rows: u64, f1: &str) -> JobEnd {
     JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
 }
 
-async fn drifting(rows: u64, f1: &'static str) -> Result<House> {
-    let mut house = house_on(gated().await).await?;
-    let store = house.store.clone();
-    house.played.jobs(move |job| retrains(&store, job, rows, f1));
-    house.start_operator().await?;
+async fn drifting(rows: u64, f1: &'static str) -> Result<TestCluster> {
+    let mut cluster = house_on(gated().await).await?;
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(move |job| retrains(&store, job, rows, f1));
+    cluster.start_operator().await?;
     let mut version = crate::support::version("heart-1");
     version["spec"]["retraining"] = json!({"datasets": [
         {"name": "hungarian", "dataset": {"configMap": {"name": "hungarian", "key": "hungarian.csv"}}},
     ]});
-    house
+    cluster
         .create::<ConfigMap>(json!({"metadata": {"name": "hungarian"}, "data": {"hungarian.csv": "rows"}}))
         .await?;
-    house.create::<ModelVersion>(version).await?;
-    house.wait_live("heart-1").await?;
+    cluster.create::<ModelVersion>(version).await?;
+    cluster.wait_live("heart-1").await?;
     let retrain: RemediationAction = serde_json::from_value(json!({
         "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction", "metadata": {"name": "retrain"},
         "spec": {"model": "heart", "type": "RetrainModel", "target": {"name": "heart-1"}, "message": "it drifts"},
     }))?;
-    as_user(&house, User::Dave)?
+    as_user(&cluster, User::Dave)?
         .create(&PostParams::default(), &retrain)
         .await?;
-    Ok(house)
+    Ok(cluster)
 }
 
 #[tokio::test]
 async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion() -> Result<()> {
-    let house = drifting(294, "0.8300").await?;
+    let cluster = drifting(294, "0.8300").await?;
     let waits = action_says(
-        &house,
+        &cluster,
         "retrain",
         ConditionType::Succeeded,
         "Unknown",
@@ -707,14 +710,14 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
         plan.summary
     );
     assert_eq!(plan.sources.len(), 2);
-    let versions = house.all::<ModelVersion>().list(&ListParams::default()).await?;
+    let versions = cluster.all::<ModelVersion>().list(&ListParams::default()).await?;
     assert_eq!(
         versions.items.len(),
         1,
         "nothing is trained before it was approved"
     );
     until("the snapshot Job to be gone", async || {
-        let jobs = house
+        let jobs = cluster
             .all::<Job>()
             .list(&ListParams::default().labels(labels::ACTION))
             .await?;
@@ -722,8 +725,8 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
     })
     .await?;
 
-    approve(&house, User::Alice, "retrain").await?;
-    let ended = action_says(&house, "retrain", ConditionType::Succeeded, "True", "Executed").await?;
+    approve(&cluster, User::Alice, "retrain").await?;
+    let ended = action_says(&cluster, "retrain", ConditionType::Succeeded, "True", "Executed").await?;
     let story = words(&ended, ConditionType::Succeeded);
     ensure!(story.starts_with("approved by alice; heart-"), "{story}");
     let execution = ended
@@ -732,8 +735,8 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
         .context("an execution")?;
     let made = execution.version.context("a version")?;
     let promotion = execution.promotion.context("a promotion")?;
-    assert_eq!(serves(&house).await?.as_deref(), Some(made.name.as_str()));
-    let version = house.all::<ModelVersion>().get(&made.name).await?;
+    assert_eq!(serves(&cluster).await?.as_deref(), Some(made.name.as_str()));
+    let version = cluster.all::<ModelVersion>().get(&made.name).await?;
     ensure!(version.owner_references().is_empty());
     assert_eq!(version.labels()[labels::ACTION], "retrain");
     let status = version.status.context("a status")?;
@@ -753,14 +756,14 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
         version.spec.provenance.context("a provenance")?.action.name,
         "retrain"
     );
-    let child = house.all::<RemediationAction>().get(&promotion.name).await?;
+    let child = cluster.all::<RemediationAction>().get(&promotion.name).await?;
     ensure!(words(&child, ConditionType::Approved).starts_with("covered by retrain, approved by alice"));
-    let actions = house
+    let actions = cluster
         .all::<RemediationAction>()
         .list(&ListParams::default())
         .await?;
     assert_eq!(actions.items.len(), 2, "nothing else is proposed");
-    let used = house.calls.rights();
+    let used = cluster.calls.rights();
     for verb in ["create", "patch"] {
         let resource = if verb == "create" {
             "modelversions"
@@ -777,21 +780,28 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
 
 #[tokio::test]
 async fn a_failed_gate_leaves_what_serves_and_says_why() -> Result<()> {
-    let house = drifting(294, "0.7100").await?;
+    let cluster = drifting(294, "0.7100").await?;
     action_says(
-        &house,
+        &cluster,
         "retrain",
         ConditionType::Succeeded,
         "Unknown",
         "AwaitingApproval",
     )
     .await?;
-    approve(&house, User::Alice, "retrain").await?;
-    let ended = action_says(&house, "retrain", ConditionType::Succeeded, "False", "GateFailed").await?;
+    approve(&cluster, User::Alice, "retrain").await?;
+    let ended = action_says(
+        &cluster,
+        "retrain",
+        ConditionType::Succeeded,
+        "False",
+        "GateFailed",
+    )
+    .await?;
     let story = words(&ended, ConditionType::Succeeded);
     ensure!(story.contains("0.7100"), "{story}");
-    assert_eq!(serves(&house).await?.as_deref(), Some("heart-1"));
-    house
+    assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
+    cluster
         .wait("heart", "given free", |model: &Model| {
             model
                 .status
@@ -804,9 +814,9 @@ async fn a_failed_gate_leaves_what_serves_and_says_why() -> Result<()> {
 
 #[tokio::test]
 async fn too_few_new_rows_raise_an_alert_and_ask_for_no_approval() -> Result<()> {
-    let house = drifting(60, "0.8300").await?;
+    let cluster = drifting(60, "0.8300").await?;
     let ended = action_says(
-        &house,
+        &cluster,
         "retrain",
         ConditionType::Succeeded,
         "False",
@@ -814,30 +824,30 @@ async fn too_few_new_rows_raise_an_alert_and_ask_for_no_approval() -> Result<()>
     )
     .await?;
     ensure!(words(&ended, ConditionType::Succeeded).starts_with("60 new rows, 20 of the rarer class"));
-    house.wait_event("LabelsNeeded", "60 new rows").await
+    cluster.wait_event("LabelsNeeded", "60 new rows").await
 }
 
 // === claims ===
 
 #[tokio::test]
 async fn a_claim_of_an_action_that_is_deleted_is_released() -> Result<()> {
-    let house = serving().await?;
-    let deployment = house
+    let cluster = serving().await?;
+    let deployment = cluster
         .all::<k8s_openapi::api::apps::v1::Deployment>()
         .get("heart")
         .await?;
     let first = crate::support::routes_of(&deployment);
-    house.played.pods(move |pod| {
+    cluster.fakes.pods(move |pod| {
         if serde_json::to_string(pod).unwrap().contains(&first) {
             PodEnd::Ready
         } else {
             PodEnd::Starts
         }
     });
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    approve(&house, User::Alice, &name).await?;
-    house
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    approve(&cluster, User::Alice, &name).await?;
+    cluster
         .wait("heart", "claimed", |model: &Model| {
             model
                 .status
@@ -845,8 +855,8 @@ async fn a_claim_of_an_action_that_is_deleted_is_released() -> Result<()> {
                 .is_some_and(|status| status.active_action.is_some())
         })
         .await?;
-    house.delete::<RemediationAction>(&name).await?;
-    house
+    cluster.delete::<RemediationAction>(&name).await?;
+    cluster
         .wait("heart", "released", |model: &Model| {
             model
                 .status
@@ -854,5 +864,5 @@ async fn a_claim_of_an_action_that_is_deleted_is_released() -> Result<()> {
                 .is_some_and(|status| status.active_action.is_none())
         })
         .await?;
-    house.wait_event("ClaimReleased", &name).await
+    cluster.wait_event("ClaimReleased", &name).await
 }

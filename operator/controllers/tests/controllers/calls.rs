@@ -28,7 +28,11 @@ pub struct Call {
 
 /// Everything that one client asked for.
 #[derive(Clone, Default)]
-pub struct Calls(Arc<Mutex<Vec<Call>>>, Arc<Mutex<Option<Freeze>>>, Arc<Mutex<Option<Break>>>);
+pub struct Calls(
+    Arc<Mutex<Vec<Call>>>,
+    Arc<Mutex<Option<Freeze>>>,
+    Arc<Mutex<Option<Break>>>,
+);
 
 /// The request whose connection breaks off: its verb and its resource.
 type Break = (&'static str, &'static str);

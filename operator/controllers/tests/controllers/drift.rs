@@ -12,7 +12,7 @@ use modelward_core::{names::name_hash, policy::Policy};
 use modelward_crds::{
     ActionType, DriftReport, DriftVerdict, Model, ModelVersion, Proposal, RemediationAction, labels,
 };
-use modelward_kit::played::JobEnd;
+use modelward_kit::fake_controllers::JobEnd;
 use modelward_profile::{
     Bins, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins, TotalKey,
     route_digest, totals::ENVELOPE_FORMAT,
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     calls::Freeze,
-    support::{House, locked, stage_of, until, version},
+    support::{TestCluster, locked, stage_of, until, version},
 };
 
 const HOUR: i64 = 3600;
@@ -38,10 +38,10 @@ enum Traffic {
     Scarce,
 }
 
-/// A house in which `heart-1` answers since one minute after a whole hour, two days ago: counts of windows that are still to
+/// A cluster in which `heart-1` answers since one minute after a whole hour, two days ago: counts of windows that are still to
 /// come would be refused by the ledger.
 struct Watched {
-    house: House,
+    cluster: TestCluster,
     /// That hour.
     hour: Timestamp,
 }
@@ -78,19 +78,19 @@ fn counted(rows: u16, older_by: u16) -> Counts {
 impl Watched {
     async fn open(mut version: Value) -> Result<Self> {
         version["spec"]["monitoring"]["windowSeconds"] = HOUR.into();
-        let house = House::with_postgres().await?;
+        let cluster = TestCluster::with_postgres().await?;
         let now = Timestamp::now().as_second() - 48 * HOUR;
         let hour = Timestamp::from_second(now - now % HOUR)?;
-        let watched = Self { house, hour };
+        let watched = Self { cluster, hour };
         watched.set(60);
 
-        let trainer = watched.house.store.clone();
+        let trainer = watched.cluster.store.clone();
         let reference = Reference {
             bins: bins(),
             counts: counted(303, 0),
         };
         let reference = serde_json::to_vec(&reference)?;
-        watched.house.played.jobs(move |job| {
+        watched.cluster.fakes.jobs(move |job| {
             let mut result = trainer.result(job, "0.8151");
             if stage_of(job) == "fit" {
                 let files: [(&str, &[u8]); 2] = [("model.json", b"a model"), ("reference.json", &reference)];
@@ -98,10 +98,10 @@ impl Watched {
             }
             JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
         });
-        watched.house.create::<ModelVersion>(version).await?;
-        watched.house.wait_live("heart-1").await?;
+        watched.cluster.create::<ModelVersion>(version).await?;
+        watched.cluster.wait_live("heart-1").await?;
         // The data of a retraining is read for as long as the test takes: its action stays open.
-        watched.house.played.jobs(|_| JobEnd::Runs);
+        watched.cluster.fakes.jobs(|_| JobEnd::Runs);
         watched.looked().await?;
         Ok(watched)
     }
@@ -112,17 +112,17 @@ impl Watched {
     }
 
     fn set(&self, seconds: i64) {
-        *locked(&self.house.clock) = Some(self.at(seconds));
+        *locked(&self.cluster.clock) = Some(self.at(seconds));
     }
 
     /// Makes the schedule be looked at, and waits until it was.
     async fn looked(&self) -> Result<()> {
-        let done = || self.house.metric("reconciles_total", "\"driftschedule\"");
+        let done = || self.cluster.metric("reconciles_total", "\"driftschedule\"");
         let before = done();
         let label = json!({"metadata": {"labels": {"unrelated": format!("{}", rand())}}});
-        self.house.patch::<Model>("heart", label).await?;
+        self.cluster.patch::<Model>("heart", label).await?;
         until("the schedule to have been looked at", async || {
-            Ok((done() > before && self.house.metric("active_reconciles", "").abs() < 0.5).then_some(()))
+            Ok((done() > before && self.cluster.metric("active_reconciles", "").abs() < 0.5).then_some(()))
         })
         .await
     }
@@ -135,7 +135,7 @@ impl Watched {
 
     /// A Pod of the model tells what it counted in this window.
     async fn count(&self, window: i64, traffic: Traffic) -> Result<()> {
-        let model = self.house.all::<Model>().get("heart").await?;
+        let model = self.cluster.all::<Model>().get("heart").await?;
         let route = &model.status.context("a status")?.routes[0];
         let route = Route {
             version: route.version.clone(),
@@ -171,15 +171,18 @@ impl Watched {
             labels::MODEL
         );
         let pods = self
-            .house
+            .cluster
             .all::<Pod>()
             .list(&ListParams::default().labels(&of_model))
             .await?;
         let pod = pods.items.first().context("a Pod")?;
-        let token = self.house.token("default", Some(pod), &[LEDGER_AUDIENCE]).await?;
+        let token = self
+            .cluster
+            .token("default", Some(pod), &[LEDGER_AUDIENCE])
+            .await?;
         let url = format!(
             "{}/v1/counts/{}/heart",
-            self.house.ledger_url, self.house.namespace
+            self.cluster.ledger_url, self.cluster.namespace
         );
         let request = reqwest::Client::new().put(url).bearer_auth(token).json(&batch);
         let answer = request.send().await?;
@@ -201,7 +204,7 @@ impl Watched {
         what: &str,
         is_so: impl Fn(&DriftReport) -> bool + Send,
     ) -> Result<DriftReport> {
-        self.house.wait(&self.name(window), what, is_so).await
+        self.cluster.wait(&self.name(window), what, is_so).await
     }
 
     /// Waits until a report says this of its proposal.
@@ -221,11 +224,11 @@ impl Watched {
     }
 
     async fn actions(&self) -> Result<Vec<RemediationAction>> {
-        Ok(self.house.all().list(&ListParams::default()).await?.items)
+        Ok(self.cluster.all().list(&ListParams::default()).await?.items)
     }
 
     async fn proposals(&self) -> Result<Vec<Proposal>> {
-        let model = self.house.all::<Model>().get("heart").await?;
+        let model = self.cluster.all::<Model>().get("heart").await?;
         Ok(model.status.unwrap_or_default().proposals)
     }
 
@@ -233,19 +236,19 @@ impl Watched {
     async fn forget_actions(&self) -> Result<()> {
         for action in self.actions().await? {
             let name = action.name_any();
-            self.house
+            self.cluster
                 .all::<RemediationAction>()
                 .delete(&name, &DeleteParams::default())
                 .await?;
-            self.house.wait_gone::<RemediationAction>(&name).await?;
+            self.cluster.wait_gone::<RemediationAction>(&name).await?;
         }
         Ok(())
     }
 
     async fn restart(&mut self, policy: Policy) -> Result<()> {
-        self.house.stop_operator().await?;
-        self.house.policy = policy;
-        self.house.start_operator().await?;
+        self.cluster.stop_operator().await?;
+        self.cluster.policy = policy;
+        self.cluster.start_operator().await?;
         self.looked().await
     }
 }
@@ -289,11 +292,11 @@ fn words(report: &DriftReport) -> String {
 #[tokio::test]
 async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -> Result<()> {
     let watched = Watched::open(retrained()).await?;
-    let house = &watched.house;
+    let cluster = &watched.cluster;
     watched.count(0, Traffic::Older).await?;
     watched.set(HOUR + 29);
     watched.looked().await?;
-    let reports = house.all::<DriftReport>();
+    let reports = cluster.all::<DriftReport>();
     ensure!(
         reports.list(&ListParams::default()).await?.items.is_empty(),
         "the window's counts are not complete yet"
@@ -318,7 +321,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
         report.labels().get(labels::VERSION).map(String::as_str),
         Some("heart-1")
     );
-    let model = house.all::<Model>().get("heart").await?;
+    let model = cluster.all::<Model>().get("heart").await?;
     assert_eq!(report.owner_references()[0].uid, model.uid().context("a uid")?);
 
     let uid = report.uid().context("a uid")?;
@@ -333,7 +336,7 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     let accepted = action.spec.accept_window.as_ref().context("a window")?;
     assert_eq!((&accepted.uid, &accepted.name), (&uid, &report.name_any()));
     assert_eq!(action.owner_references()[0].uid, model.uid().context("a uid")?);
-    let operator = format!("system:serviceaccount:{}:modelward-operator", house.namespace);
+    let operator = format!("system:serviceaccount:{}:modelward-operator", cluster.namespace);
     assert_eq!(
         action.annotations().get("modelward.io/proposed-by"),
         Some(&operator)
@@ -343,17 +346,17 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
         (&proposals[0].name, proposals[0].action, &proposals[0].cause),
         (&name, ActionType::RetrainModel, &uid)
     );
-    house.wait_event("DriftFound", "age differs").await?;
-    house.wait_event("Proposed", &name).await?;
-    assert_eq!(house.metric("drift_reports_total", "\"Drift\""), 1.0);
-    assert_eq!(house.metric("drift_proposals_total", "\"RetrainModel\""), 1.0);
+    cluster.wait_event("DriftFound", "age differs").await?;
+    cluster.wait_event("Proposed", &name).await?;
+    assert_eq!(cluster.metric("drift_reports_total", "\"Drift\""), 1.0);
+    assert_eq!(cluster.metric("drift_proposals_total", "\"RetrainModel\""), 1.0);
 
     watched.looked().await?;
     let gauge = format!(
         "modelward_drifted_features{{namespace=\"{}\",model=\"heart\"}} 1\n",
-        house.namespace
+        cluster.namespace
     );
-    ensure!(house.exposed().contains(&gauge), "{}", house.exposed());
+    ensure!(cluster.exposed().contains(&gauge), "{}", cluster.exposed());
 
     // A verdict is written once, by any writer.
     let forged = json!({"status": {"verdict": "NoDrift", "rows": 147}});
@@ -366,15 +369,15 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     );
     // Rows that arrive late edit nothing.
     let before = reports.get(&report.name_any()).await?;
-    house.calls.clear();
-    house
+    cluster.calls.clear();
+    cluster
         .patch::<DriftReport>(
             &report.name_any(),
             json!({"metadata": {"labels": {"unrelated": "x"}}}),
         )
         .await?;
     watched.looked().await?;
-    let writes = house.calls.writes();
+    let writes = cluster.calls.writes();
     ensure!(
         !writes
             .iter()
@@ -405,13 +408,13 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     watched.came_to(3, "BudgetSpent").await?;
     ensure!(watched.actions().await?.is_empty());
     watched
-        .house
+        .cluster
         .patch::<Model>("heart", json!({"spec": {"paused": true}}))
         .await?;
     watched.close(4, Traffic::Older).await?;
     watched.came_to(4, "Paused").await?;
     watched
-        .house
+        .cluster
         .patch::<Model>("heart", json!({"spec": {"paused": false}}))
         .await?;
     policy.storm_models = 1;
@@ -435,20 +438,20 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     watched.looked().await?;
     for window in 0..4 {
         watched
-            .house
+            .cluster
             .wait_gone::<DriftReport>(&watched.name(window))
             .await?;
     }
     watched.looked().await?;
     let left = watched
-        .house
+        .cluster
         .all::<DriftReport>()
         .list(&ListParams::default())
         .await?;
     assert_eq!(left.items.len(), 2);
 
     // The chart gives the operator these rights and each is used.
-    let used = watched.house.calls.rights();
+    let used = watched.cluster.calls.rights();
     let right =
         |resource: &str, verb: &str| ("modelward.io".to_owned(), resource.to_owned(), verb.to_owned());
     for verb in ["get", "list", "watch", "create", "delete"] {
@@ -477,18 +480,18 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
     );
     assert_eq!(report.status.context("a status")?.proposal, None);
 
-    given_once(&watched, &watched.house.all().get(&watched.name(0)).await?).await?;
+    given_once(&watched, &watched.cluster.all().get(&watched.name(0)).await?).await?;
 
     // A person asks for both together, for something that is not over, and for nothing.
-    let house = &watched.house;
+    let cluster = &watched.cluster;
     let ask = async |name: &str, version: &str, start: i64, end: i64| {
         let spec = json!({"version": version, "startTime": watched.at(start), "endTime": watched.at(end)});
-        house
+        cluster
             .create::<DriftReport>(json!({"metadata": {"name": name}, "spec": spec}))
             .await
     };
     ask("both", "heart-1", 0, 2 * HOUR).await?;
-    let both = house
+    let both = cluster
         .wait("both", "judged", |report: &DriftReport| {
             report
                 .status
@@ -501,7 +504,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
     ask("unknown", "heart-9", 0, HOUR).await?;
     let wait = async |name: &str, status: &str, reason: &str| {
         let what = format!("Succeeded={status}/{reason}");
-        house
+        cluster
             .wait(name, &what, |report: &DriftReport| says(report, status, reason))
             .await
     };
@@ -510,7 +513,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
 
     // The ledger is away: the report waits and says so; a version without retraining data raises an alert.
     watched.count(2, Traffic::Older).await?;
-    watched.house.stop_ledger().await?;
+    watched.cluster.stop_ledger().await?;
     watched.set(3 * HOUR + 60);
     watched.looked().await?;
     let away = watched
@@ -519,7 +522,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
         })
         .await?;
     ensure!(words(&away).contains("did not answer"), "{}", words(&away));
-    watched.house.start_ledger().await?;
+    watched.cluster.start_ledger().await?;
     let report = watched.came_to(2, "NoRetraining").await?;
     ensure!(says(&report, "True", "DriftFound"));
     let actions = watched.actions().await?;
@@ -544,12 +547,12 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
 async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let token = watched
-        .house
+        .cluster
         .token("modelward-operator", None, &[LEDGER_AUDIENCE])
         .await?;
     std::fs::write(directory.path().join("token"), token)?;
-    let ledger = LedgerClient::new(&watched.house.ledger_url, directory.path().join("token"))?;
-    let model = watched.house.all::<Model>().get("heart").await?;
+    let ledger = LedgerClient::new(&watched.cluster.ledger_url, directory.path().join("token"))?;
+    let model = watched.cluster.all::<Model>().get("heart").await?;
     let mut request = ReportRequest {
         format: REPORT_FORMAT,
         model: "heart".into(),
@@ -564,14 +567,14 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         tolerances: Vec::new(),
     };
     let uid = report.uid().context("a uid")?;
-    let given = ledger.judge(&watched.house.namespace, &uid, &request).await?;
+    let given = ledger.judge(&watched.cluster.namespace, &uid, &request).await?;
     assert_eq!((given.verdict, given.rows), (DriftVerdict::NoDrift, 192));
     request.bundle = watched
-        .house
+        .cluster
         .store
         .publish(ManifestKind::Bundle, "a bundle without a reference");
     let other = "00000000-0000-4000-8000-000000000001";
-    let refused = ledger.judge(&watched.house.namespace, other, &request).await;
+    let refused = ledger.judge(&watched.cluster.namespace, other, &request).await;
     let refused = refused.err().context("there is nothing to compare with")?;
     let (status, words) = refused.refusal().context("a refusal")?;
     ensure!(
@@ -579,7 +582,7 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         "{status}: {words}"
     );
     request.bundle = Digest::from_bytes([7; 32]);
-    let missing = ledger.judge(&watched.house.namespace, other, &request).await;
+    let missing = ledger.judge(&watched.cluster.namespace, other, &request).await;
     let missing = missing.err().context("there is no such bundle")?;
     let (status, words) = missing.refusal().context("a refusal")?;
     ensure!(
@@ -594,11 +597,11 @@ async fn ask_again(watched: &Watched, name: &str, window: i64) -> Result<()> {
     watched.forget_actions().await?;
     let spec = json!({"version": "heart-1", "startTime": watched.at(window * HOUR), "endTime": watched.at((window + 1) * HOUR)});
     watched
-        .house
+        .cluster
         .create::<DriftReport>(json!({"metadata": {"name": name}, "spec": spec}))
         .await?;
     watched
-        .house
+        .cluster
         .wait(name, "closed with CoolDown", |report: &DriftReport| {
             let proposal = report.status.as_ref().and_then(|status| status.proposal.as_ref());
             proposal.is_some_and(|proposal| proposal.reason == "CoolDown")
@@ -629,17 +632,17 @@ async fn a_crash_at_any_write_ends_in_one_verdict_and_one_retraining() -> Result
                 shut: false,
                 stands: false,
             };
-            watched.house.calls.freeze(Some(freeze));
+            watched.cluster.calls.freeze(Some(freeze));
             watched.set((window + 1) * HOUR + 60);
             let label = json!({"metadata": {"labels": {"unrelated": format!("{}", rand())}}});
-            watched.house.patch::<Model>("heart", label).await?;
+            watched.cluster.patch::<Model>("heart", label).await?;
             until(&format!("the operator to stand at {tale}"), async || {
-                Ok(watched.house.calls.stands().then_some(()))
+                Ok(watched.cluster.calls.stands().then_some(()))
             })
             .await?;
-            watched.house.kill_operator().await;
-            watched.house.calls.freeze(None);
-            watched.house.start_operator().await?;
+            watched.cluster.kill_operator().await;
+            watched.cluster.calls.freeze(None);
+            watched.cluster.start_operator().await?;
             let report = watched.came_to(window, "Proposed").await.context(tale.clone())?;
             let uid = report.uid().context("a uid")?;
             let name = format!("retrain-heart-{}", name_hash([uid.as_bytes()]));

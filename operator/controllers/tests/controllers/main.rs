@@ -1,5 +1,5 @@
 //! The reconcilers at work against a real API server and the real ledger, under the rights that the chart gives them.
-//! Pods, Jobs and rollouts are played (`modelward_kit::played`); each test has a namespace of its own.
+//! Pods, Jobs and rollouts are run by fake controllers (`modelward_kit::fake_controllers`); each test has a namespace of its own.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests stop where something cannot be"

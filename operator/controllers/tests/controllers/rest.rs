@@ -27,7 +27,7 @@ use modelward_core::{pods::PATIENCE_SECONDS, policy::Policy};
 use modelward_crds::{ConditionType, DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     apiserver::User,
-    played::{JobEnd, PodEnd},
+    fake_controllers::{JobEnd, PodEnd},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use crate::{
     actions::{action_says, approve, proposed, serving, serving_with},
     calls::Call,
-    support::{House, chart_rules, locked, message, says, until, version},
+    support::{TestCluster, chart_rules, locked, message, says, until, version},
     unreadable::unreadable_reports,
 };
 
@@ -46,9 +46,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// The minute is looked at in steps.
 const STEP: i64 = 15;
 
-/// Where a house's clock is held, and moved on by hand.
+/// Where a cluster's clock is held, and moved on by hand.
 struct Held<'a> {
-    house: &'a House,
+    cluster: &'a TestCluster,
     now: Timestamp,
     touched: AtomicUsize,
 }
@@ -57,11 +57,11 @@ struct Held<'a> {
 
 impl<'a> Held<'a> {
     /// Holds the clock where it is.
-    fn hold(house: &'a House) -> Self {
+    fn hold(cluster: &'a TestCluster) -> Self {
         let now = Timestamp::now();
-        *locked(&house.clock) = Some(now);
+        *locked(&cluster.clock) = Some(now);
         Self {
-            house,
+            cluster,
             now,
             touched: AtomicUsize::new(0),
         }
@@ -74,18 +74,18 @@ impl<'a> Held<'a> {
         // It learns of some changes, such as Events about Pods, only where it looks again.
         self.touch_all().await?;
         self.is_quiet().await?;
-        self.house.calls.clear();
+        self.cluster.calls.clear();
         for _ in 0..60 / STEP {
             self.pass(STEP)?;
-            let before = self.house.metric("reconciles_total", "");
+            let before = self.cluster.metric("reconciles_total", "");
             self.touch_all().await?;
             until("the operator to have looked", async || {
-                let looked = self.house.metric("reconciles_total", "") > before;
-                Ok((looked && self.house.metric("active_reconciles", "").abs() < 0.5).then_some(()))
+                let looked = self.cluster.metric("reconciles_total", "") > before;
+                Ok((looked && self.cluster.metric("active_reconciles", "").abs() < 0.5).then_some(()))
             })
             .await?;
         }
-        let written = written(self.house);
+        let written = written(self.cluster);
         ensure!(
             written.is_empty(),
             "{} writes in a minute at rest: {written:#?}",
@@ -97,7 +97,7 @@ impl<'a> Held<'a> {
     /// Moves the clock on by so many seconds.
     fn pass(&mut self, seconds: i64) -> Result<()> {
         self.now = Timestamp::from_second(self.now.as_second() + seconds)?;
-        *locked(&self.house.clock) = Some(self.now);
+        *locked(&self.cluster.clock) = Some(self.now);
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl<'a> Held<'a> {
         let (mut known, mut since) = (0, Instant::now());
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let written = written(self.house);
+            let written = written(self.cluster);
             if written.len() != known {
                 (known, since) = (written.len(), Instant::now());
             } else if since.elapsed() > QUIET {
@@ -135,14 +135,19 @@ impl<'a> Held<'a> {
         let number = self.touched.fetch_add(1, Ordering::Relaxed).to_string();
         let patch = Patch::Merge(json!({"metadata": {"labels": {"unrelated": number}}}));
         for object in self
-            .house
+            .cluster
             .all::<K>()
             .list_metadata(&ListParams::default())
             .await?
         {
             let name = object.name_any();
             let params = PatchParams::default();
-            match self.house.all::<K>().patch_metadata(&name, &params, &patch).await {
+            match self
+                .cluster
+                .all::<K>()
+                .patch_metadata(&name, &params, &patch)
+                .await
+            {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 answer => drop(answer?),
             }
@@ -151,33 +156,33 @@ impl<'a> Held<'a> {
     }
 }
 
-/// The operator of this house is at rest as the world stands.
-pub async fn rests(house: &House) -> Result<()> {
-    Held::hold(house).rests().await
+/// The operator of this cluster is at rest as the world stands.
+pub async fn rests(cluster: &TestCluster) -> Result<()> {
+    Held::hold(cluster).rests().await
 }
 
 /// What the operator wrote. A refused request wrote nothing, and reviews and leases are no part of the record.
-fn written(house: &House) -> Vec<Call> {
-    let mut calls = house.calls.writes();
+fn written(cluster: &TestCluster) -> Vec<Call> {
+    let mut calls = cluster.calls.writes();
     calls.retain(|call| call.status < 300 && !call.resource.contains("review") && call.resource != "leases");
     calls
 }
 
-/// A quota that is used up: no more than these objects of a resource. Its controller is played: the API server counts from the status.
-pub async fn quota<K>(house: &House, resource: &str, used: usize, refused: Value) -> Result<()>
+/// A quota that is used up: no more than these objects of a resource. Its controller is fakes: the API server counts from the status.
+pub async fn quota<K>(cluster: &TestCluster, resource: &str, used: usize, refused: Value) -> Result<()>
 where
     K: Kind,
 {
     let limit = json!({resource: used.to_string()});
-    house
+    cluster
         .create::<ResourceQuota>(json!({"metadata": {"name": "objects"}, "spec": {"hard": limit}}))
         .await?;
     let status = json!({"status": {"hard": limit, "used": {resource: used.to_string()}}});
-    house
+    cluster
         .all::<ResourceQuota>()
         .patch_status("objects", &PatchParams::default(), &Patch::Merge(status))
         .await?;
-    is_refused::<K>(house, refused).await
+    is_refused::<K>(cluster, refused).await
 }
 
 /// A kind of object that can be made in a namespace.
@@ -196,7 +201,7 @@ impl<K> Kind for K where
 }
 
 /// Waits until this object is refused. The API server learns of what refuses it by a watch of its own.
-async fn is_refused<K: Kind>(house: &House, mut content: Value) -> Result<()> {
+async fn is_refused<K: Kind>(cluster: &TestCluster, mut content: Value) -> Result<()> {
     content["apiVersion"] = K::api_version(&()).into();
     content["kind"] = K::kind(&()).into();
     let object: K = serde_json::from_value(content)?;
@@ -205,7 +210,7 @@ async fn is_refused<K: Kind>(house: &House, mut content: Value) -> Result<()> {
         ..PostParams::default()
     };
     until("the refusal", async || {
-        Ok(house.all::<K>().create(&dry, &object).await.err())
+        Ok(cluster.all::<K>().create(&dry, &object).await.err())
     })
     .await?;
     Ok(())
@@ -231,12 +236,12 @@ fn template(restart: &str) -> Value {
 
 /// A webhook at an address where nothing answers, which must be asked for each of these.
 async fn dead_webhook<K: Kind>(
-    house: &House,
+    cluster: &TestCluster,
     group: &str,
     resource: &str,
     refused: Value,
 ) -> Result<Webhook> {
-    let name = format!("dead-{}", house.namespace);
+    let name = format!("dead-{}", cluster.namespace);
     let webhook: ValidatingWebhookConfiguration = serde_json::from_value(json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
@@ -248,16 +253,16 @@ async fn dead_webhook<K: Kind>(
             "sideEffects": "None",
             "timeoutSeconds": 1,
             "admissionReviewVersions": ["v1"],
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": house.namespace}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}},
             "rules": [{
                 "apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
                 "resources": [resource],
             }],
         }],
     }))?;
-    let api = Api::<ValidatingWebhookConfiguration>::all(house.kube.clone());
+    let api = Api::<ValidatingWebhookConfiguration>::all(cluster.kube.clone());
     api.create(&PostParams::default(), &webhook).await?;
-    is_refused::<K>(house, refused).await?;
+    is_refused::<K>(cluster, refused).await?;
     Ok(Webhook { api, name })
 }
 
@@ -277,16 +282,16 @@ impl Webhook {
 }
 
 /// A `LimitRange` that no container of ours fits in, by two resources: the API server names them in another order each time.
-async fn limit_range(house: &House) -> Result<()> {
+async fn limit_range(cluster: &TestCluster) -> Result<()> {
     let least = json!({"cpu": "64", "memory": "1Ti"});
-    house
+    cluster
         .create::<LimitRange>(json!({
             "metadata": {"name": "small"}, "spec": {"limits": [{"type": "Container", "min": least}]},
         }))
         .await?;
     let resources = json!({"requests": {"cpu": "1", "memory": "1Gi"}});
     is_refused::<Pod>(
-        house,
+        cluster,
         json!({
             "metadata": {"name": "refused"},
             "spec": {"containers": [{"name": "refused", "image": "refused", "resources": resources}]},
@@ -295,10 +300,10 @@ async fn limit_range(house: &House) -> Result<()> {
     .await
 }
 
-/// Gives the operator of this house the chart's rights without those on these resources.
-async fn without_right(house: &House, group: &str, resource: &str, verbs: &[&str]) -> Result<()> {
+/// Gives the operator of this cluster the chart's rights without those on these resources.
+async fn without_right(cluster: &TestCluster, group: &str, resource: &str, verbs: &[&str]) -> Result<()> {
     let mut rules = chart_rules()?;
-    let name = format!("less-{}", house.namespace);
+    let name = format!("less-{}", cluster.namespace);
     for rule in rules.as_array_mut().context("rules are a list")? {
         let names = |field: &str| -> Vec<String> {
             let values = rule[field].as_array();
@@ -322,14 +327,14 @@ async fn without_right(house: &House, group: &str, resource: &str, verbs: &[&str
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": name}, "rules": rules,
     }))?;
-    Api::<ClusterRole>::all(house.kube.clone())
+    Api::<ClusterRole>::all(cluster.kube.clone())
         .create(&PostParams::default(), &role)
         .await?;
-    house
+    cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "operator"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": "modelward-operator", "namespace": house.namespace}],
+            "subjects": [{"kind": "ServiceAccount", "name": "modelward-operator", "namespace": cluster.namespace}],
         }))
         .await?;
     Ok(())
@@ -338,54 +343,57 @@ async fn without_right(house: &House, group: &str, resource: &str, verbs: &[&str
 // === what is in the way ===
 
 /// The operator starts with this in its way, and comes to rest with a version that it can do so much for.
-async fn rests_behind<T>(obstacle: impl AsyncFnOnce(&House) -> Result<T>) -> Result<(House, T)> {
-    let mut house = House::without_operator(None).await?;
-    let obstacle = obstacle(&house).await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
+async fn rests_behind<T>(obstacle: impl AsyncFnOnce(&TestCluster) -> Result<T>) -> Result<(TestCluster, T)> {
+    let mut cluster = TestCluster::without_operator(None).await?;
+    let obstacle = obstacle(&cluster).await?;
+    cluster.start_operator().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-1").await?;
     held.rests().await?;
-    Ok((house, obstacle))
+    Ok((cluster, obstacle))
 }
 
 #[tokio::test]
 async fn rests_while_nothing_is_in_the_way() -> Result<()> {
-    let (house, ()) = rests_behind(async |_| Ok(())).await?;
-    house.wait_live("heart-1").await?;
+    let (cluster, ()) = rests_behind(async |_| Ok(())).await?;
+    cluster.wait_live("heart-1").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_jobs() -> Result<()> {
-    rests_behind(async |house| quota::<Job>(house, "count/jobs.batch", 0, job()).await).await?;
+    rests_behind(async |cluster| quota::<Job>(cluster, "count/jobs.batch", 0, job()).await).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_the_configuration_of_a_job() -> Result<()> {
     let map = json!({"metadata": {"name": "refused"}});
-    rests_behind(async |house| quota::<ConfigMap>(house, "configmaps", 1, map).await).await?;
+    rests_behind(async |cluster| quota::<ConfigMap>(cluster, "configmaps", 1, map).await).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_the_record_of_a_model() -> Result<()> {
     let model = json!({"metadata": {"name": "refused"}, "spec": {}});
-    rests_behind(async |house| quota::<Model>(house, "count/models.modelward.io", 0, model).await).await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn rests_while_a_quota_refuses_what_serves() -> Result<()> {
-    rests_behind(async |house| quota::<Deployment>(house, "count/deployments.apps", 0, deployment()).await)
+    rests_behind(async |cluster| quota::<Model>(cluster, "count/models.modelward.io", 0, model).await)
         .await?;
     Ok(())
 }
 
 #[tokio::test]
+async fn rests_while_a_quota_refuses_what_serves() -> Result<()> {
+    rests_behind(async |cluster| {
+        quota::<Deployment>(cluster, "count/deployments.apps", 0, deployment()).await
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn rests_while_a_limit_range_refuses_the_pod_of_a_job() -> Result<()> {
-    let (house, ()) = rests_behind(limit_range).await?;
-    house
+    let (cluster, ()) = rests_behind(limit_range).await?;
+    cluster
         .wait("heart-1", "telling why", |version: &ModelVersion| {
             says(version, ConditionType::DataValid, "Unknown", "PodRefused")
                 && message(version, ConditionType::DataValid).contains("per Container is")
@@ -397,16 +405,16 @@ async fn rests_while_a_limit_range_refuses_the_pod_of_a_job() -> Result<()> {
 
 #[tokio::test]
 async fn rests_while_a_job_has_no_pod_and_nothing_says_why() -> Result<()> {
-    let house = House::open().await?;
-    house.played.jobs(|_| JobEnd::NoPod);
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    house
+    let cluster = TestCluster::open().await?;
+    cluster.fakes.jobs(|_| JobEnd::NoPod);
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-1").await?;
+    cluster
         .wait_says("heart-1", ConditionType::DataValid, "Unknown", "SnapshotRunning")
         .await?;
     // That is said once it has lasted.
     held.pass(PATIENCE_SECONDS + 1)?;
-    house
+    cluster
         .wait_says("heart-1", ConditionType::DataValid, "Unknown", "PodPending")
         .await?;
     held.rests().await
@@ -414,18 +422,18 @@ async fn rests_while_a_job_has_no_pod_and_nothing_says_why() -> Result<()> {
 
 #[tokio::test]
 async fn rests_while_a_limit_range_refuses_pods_that_serve() -> Result<()> {
-    let house = House::open().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    limit_range(&house).await?;
+    let cluster = TestCluster::open().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    limit_range(&cluster).await?;
     // In one call: a Pod that ends between a list and its own deletion would be an error here.
     let now = DeleteParams::default().grace_period(0);
-    house
+    cluster
         .all::<Pod>()
         .delete_collection(&now, &ListParams::default())
         .await?;
-    house
+    cluster
         .wait("heart", "telling why", |model: &Model| {
             let status = model.status.clone().unwrap_or_default();
             status.conditions.iter().any(|found| {
@@ -441,14 +449,14 @@ async fn rests_while_a_limit_range_refuses_pods_that_serve() -> Result<()> {
 #[tokio::test]
 async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_jobs() -> Result<()> {
     let (_, webhook) =
-        rests_behind(async |house| dead_webhook::<Job>(house, "batch", "jobs", job()).await).await?;
+        rests_behind(async |cluster| dead_webhook::<Job>(cluster, "batch", "jobs", job()).await).await?;
     webhook.remove().await
 }
 
 #[tokio::test]
 async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_what_serves() -> Result<()> {
-    let (_, webhook) = rests_behind(async |house| {
-        dead_webhook::<Deployment>(house, "apps", "deployments", deployment()).await
+    let (_, webhook) = rests_behind(async |cluster| {
+        dead_webhook::<Deployment>(cluster, "apps", "deployments", deployment()).await
     })
     .await?;
     webhook.remove().await
@@ -456,30 +464,30 @@ async fn rests_while_a_webhook_that_does_not_answer_is_asked_for_what_serves() -
 
 #[tokio::test]
 async fn rests_without_the_right_to_create_jobs() -> Result<()> {
-    rests_behind(async |house| without_right(house, "batch", "jobs", &["create"]).await).await?;
+    rests_behind(async |cluster| without_right(cluster, "batch", "jobs", &["create"]).await).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rests_without_the_right_to_write_services() -> Result<()> {
-    rests_behind(async |house| without_right(house, "", "services", &["create", "patch"]).await).await?;
+    rests_behind(async |cluster| without_right(cluster, "", "services", &["create", "patch"]).await).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rests_while_a_dataset_does_not_come() -> Result<()> {
-    rests_behind(async |house| house.delete::<ConfigMap>("heart-disease").await).await?;
+    rests_behind(async |cluster| cluster.delete::<ConfigMap>("heart-disease").await).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rests_beside_objects_that_cannot_be_read() -> Result<()> {
-    let mut house = unreadable_reports().await?;
-    house.start_operator().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house
+    let mut cluster = unreadable_reports().await?;
+    cluster.start_operator().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster
         .wait_event("Unreadable", "cannot read this DriftReport")
         .await?;
     held.rests().await
@@ -487,14 +495,14 @@ async fn rests_beside_objects_that_cannot_be_read() -> Result<()> {
 
 #[tokio::test]
 async fn rests_while_a_rollout_is_paused() -> Result<()> {
-    let house = House::open().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house
+    let cluster = TestCluster::open().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster
         .patch::<Deployment>("heart", json!({"spec": {"paused": true}}))
         .await?;
-    house.apply_version("heart-2").await?;
+    cluster.apply_version("heart-2").await?;
     held.rests().await
 }
 
@@ -502,39 +510,39 @@ async fn rests_while_a_rollout_is_paused() -> Result<()> {
 
 #[tokio::test]
 async fn rests_while_an_action_waits_and_after_it_is_deleted() -> Result<()> {
-    let house = serving().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
+    let cluster = serving().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
     held.rests().await?;
-    house.delete::<RemediationAction>(&name).await?;
+    cluster.delete::<RemediationAction>(&name).await?;
     held.rests().await
 }
 
 #[tokio::test]
 async fn rests_after_the_version_of_a_waiting_action_is_deleted() -> Result<()> {
-    let house = serving().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    house.delete::<ModelVersion>("heart-2").await?;
-    action_says(&house, &name, ConditionType::Succeeded, "False", "Superseded").await?;
+    let cluster = serving().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    cluster.delete::<ModelVersion>("heart-2").await?;
+    action_says(&cluster, &name, ConditionType::Succeeded, "False", "Superseded").await?;
     held.rests().await
 }
 
 #[tokio::test]
 async fn rests_after_an_action_under_way_is_deleted() -> Result<()> {
-    let house = serving().await?;
-    let mut held = Held::hold(&house);
-    let name = under_way(&house).await?;
+    let cluster = serving().await?;
+    let mut held = Held::hold(&cluster);
+    let name = under_way(&cluster).await?;
     held.rests().await?;
-    house.delete::<RemediationAction>(&name).await?;
+    cluster.delete::<RemediationAction>(&name).await?;
     held.rests().await
 }
 
 #[tokio::test]
 async fn rests_while_one_model_waits_for_another_one_under_way() -> Result<()> {
-    let house = serving_with(Policy {
+    let cluster = serving_with(Policy {
         in_flight_per_namespace: 1,
         in_flight: 1,
         ..Policy::default()
@@ -545,15 +553,15 @@ async fn rests_while_one_model_waits_for_another_one_under_way() -> Result<()> {
         version["spec"]["model"] = "lung".into();
         version
     };
-    let mut held = Held::hold(&house);
-    house.create::<ModelVersion>(of_lung("lung-1")).await?;
-    house.wait_live("lung-1").await?;
-    under_way(&house).await?;
-    house.create::<ModelVersion>(of_lung("lung-2")).await?;
-    let name = proposed(&house, "lung-2").await?;
-    approve(&house, User::Alice, &name).await?;
+    let mut held = Held::hold(&cluster);
+    cluster.create::<ModelVersion>(of_lung("lung-1")).await?;
+    cluster.wait_live("lung-1").await?;
+    under_way(&cluster).await?;
+    cluster.create::<ModelVersion>(of_lung("lung-2")).await?;
+    let name = proposed(&cluster, "lung-2").await?;
+    approve(&cluster, User::Alice, &name).await?;
     action_says(
-        &house,
+        &cluster,
         &name,
         ConditionType::Succeeded,
         "Unknown",
@@ -565,14 +573,20 @@ async fn rests_while_one_model_waits_for_another_one_under_way() -> Result<()> {
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_what_the_gate_is_tried_with() -> Result<()> {
-    let house = serving().await?;
-    let mut held = Held::hold(&house);
-    house.apply_version("heart-2").await?;
-    let name = proposed(&house, "heart-2").await?;
-    quota::<ModelVersion>(&house, "count/modelversions.modelward.io", 2, version("refused")).await?;
-    approve(&house, User::Alice, &name).await?;
+    let cluster = serving().await?;
+    let mut held = Held::hold(&cluster);
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(&cluster, "heart-2").await?;
+    quota::<ModelVersion>(
+        &cluster,
+        "count/modelversions.modelward.io",
+        2,
+        version("refused"),
+    )
+    .await?;
+    approve(&cluster, User::Alice, &name).await?;
     action_says(
-        &house,
+        &cluster,
         &name,
         ConditionType::Succeeded,
         "Unknown",
@@ -584,15 +598,15 @@ async fn rests_while_a_quota_refuses_what_the_gate_is_tried_with() -> Result<()>
 
 #[tokio::test]
 async fn rests_while_a_quota_refuses_the_promotion_which_is_named() -> Result<()> {
-    let house = serving().await?;
-    let mut held = Held::hold(&house);
+    let cluster = serving().await?;
+    let mut held = Held::hold(&cluster);
     let action = json!({"metadata": {"name": "refused"}, "spec": {"model": "heart", "type": "SendAlert", "message": "m"}});
-    quota::<RemediationAction>(&house, "count/remediationactions.modelward.io", 0, action).await?;
-    house.apply_version("heart-2").await?;
-    house
+    quota::<RemediationAction>(&cluster, "count/remediationactions.modelward.io", 0, action).await?;
+    cluster.apply_version("heart-2").await?;
+    cluster
         .model_says(ConditionType::ProposalRefused, "True", "ChildRefused")
         .await?;
-    house
+    cluster
         .wait("heart-2", "telling why", |version: &ModelVersion| {
             says(version, ConditionType::Ready, "True", "AwaitingPromotion")
                 && message(version, ConditionType::Ready).contains("exceeded quota")
@@ -602,10 +616,10 @@ async fn rests_while_a_quota_refuses_the_promotion_which_is_named() -> Result<()
 }
 
 /// An approved promotion of `heart-2` whose Pods never come up: it has its claim for as long as it is there.
-async fn under_way(house: &House) -> Result<String> {
-    house.apply_version("heart-2").await?;
-    let name = proposed(house, "heart-2").await?;
-    house.played.pods(|pod| {
+async fn under_way(cluster: &TestCluster) -> Result<String> {
+    cluster.apply_version("heart-2").await?;
+    let name = proposed(cluster, "heart-2").await?;
+    cluster.fakes.pods(|pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         if phase == Some("Running") {
             PodEnd::Ready
@@ -613,8 +627,8 @@ async fn under_way(house: &House) -> Result<String> {
             PodEnd::Starts
         }
     });
-    approve(house, User::Alice, &name).await?;
-    house
+    approve(cluster, User::Alice, &name).await?;
+    cluster
         .wait("heart", "claimed", |model: &Model| {
             model
                 .status

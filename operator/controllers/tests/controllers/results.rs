@@ -4,21 +4,21 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use modelward_crds::{ConditionType, ModelVersion, Role};
-use modelward_kit::played::JobEnd;
+use modelward_kit::fake_controllers::JobEnd;
 
-use crate::support::{House, message, says, stage_of, trains};
+use crate::support::{TestCluster, message, says, stage_of, trains};
 
 #[tokio::test]
 async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
-    let house = House::with_postgres().await?;
-    house.played.jobs(|_| JobEnd::Runs);
-    house.apply_version("heart-1").await?;
+    let cluster = TestCluster::with_postgres().await?;
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    cluster.apply_version("heart-1").await?;
     for word in ["snapshot", "fit"] {
-        let (job, pod) = house.running_job("heart-1", word).await?;
-        house
-            .report(&job, &pod, &house.store.result(&job, "0.8151"))
+        let (job, pod) = cluster.running_job("heart-1", word).await?;
+        cluster
+            .report(&job, &pod, &cluster.store.result(&job, "0.8151"))
             .await?;
-        house.played.jobs(move |job| {
+        cluster.fakes.jobs(move |job| {
             if stage_of(job) == word {
                 JobEnd::SucceedsAndVanishes
             } else {
@@ -26,7 +26,7 @@ async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
             }
         });
     }
-    let live = house.wait_live("heart-1").await?;
+    let live = cluster.wait_live("heart-1").await?;
     let status = live.status.context("a status")?;
     assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
     assert_eq!(status.fit_attempt.map(|attempt| attempt.attempt), Some(1));
@@ -35,44 +35,44 @@ async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
 
 #[tokio::test]
 async fn a_result_that_is_nowhere_costs_one_counted_attempt_and_the_second_loss_stalls() -> Result<()> {
-    let house = House::with_postgres().await?;
-    house.played.jobs(|_| JobEnd::Runs);
-    house.apply_version("heart-1").await?;
-    let (first, _) = house.running_job("heart-1", "snapshot").await?;
+    let cluster = TestCluster::with_postgres().await?;
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    cluster.apply_version("heart-1").await?;
+    let (first, _) = cluster.running_job("heart-1", "snapshot").await?;
     let name = first.name_any();
     let lost = name.clone();
-    house.played.jobs(move |job| {
+    cluster.fakes.jobs(move |job| {
         if job.name_any() == lost {
             JobEnd::SucceedsAndVanishes
         } else {
             JobEnd::Runs
         }
     });
-    let trying = house
+    let trying = cluster
         .wait_says("heart-1", ConditionType::DataValid, "Unknown", "ResultLost")
         .await?;
     ensure!(message(&trying, ConditionType::DataValid).ends_with("attempt 2 of 2 runs"));
-    let (second, _) = house.running_job("heart-1", "snapshot").await?;
+    let (second, _) = cluster.running_job("heart-1", "snapshot").await?;
     assert_ne!(second.name_any(), name);
-    house.played.jobs(|_| JobEnd::SucceedsAndVanishes);
-    let stalled = house
+    cluster.fakes.jobs(|_| JobEnd::SucceedsAndVanishes);
+    let stalled = cluster
         .wait_says("heart-1", ConditionType::Stalled, "True", "ResultLost")
         .await?;
     assert_eq!(
         stalled.status.and_then(|status| status.role),
         Some(Role::Rejected)
     );
-    house.rest("heart-1").await
+    cluster.rest("heart-1").await
 }
 
 #[tokio::test]
 async fn while_the_ledger_is_away_a_version_waits_and_says_so_and_serving_goes_on() -> Result<()> {
-    let mut house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.stop_ledger().await?;
-    house.apply_version("heart-2").await?;
-    let waiting = house
+    let mut cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.stop_ledger().await?;
+    cluster.apply_version("heart-2").await?;
+    let waiting = cluster
         .wait_says("heart-2", ConditionType::Ready, "False", "LedgerUnavailable")
         .await?;
     ensure!(
@@ -80,25 +80,25 @@ async fn while_the_ledger_is_away_a_version_waits_and_says_so_and_serving_goes_o
         "{}",
         message(&waiting, ConditionType::Ready)
     );
-    ensure!(house.metric("ledger_errors_total", "") >= 1.0);
-    house.wait_live("heart-1").await?;
+    ensure!(cluster.metric("ledger_errors_total", "") >= 1.0);
+    cluster.wait_live("heart-1").await?;
     assert_eq!(
-        house.jobs("heart-2", "snapshot").await?.len(),
+        cluster.jobs("heart-2", "snapshot").await?.len(),
         1,
         "the Job stays: its Pod may be all that knows the result"
     );
-    house.start_ledger().await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
+    cluster.start_ledger().await?;
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<()> {
-    let house = House::open().await?;
-    let store = house.store.clone();
+    let cluster = TestCluster::open().await?;
+    let store = cluster.store.clone();
     let nowhere = crate::support::digest_of(b"nowhere");
-    house.played.jobs(move |job| {
+    cluster.fakes.jobs(move |job| {
         if stage_of(job) == "snapshot" {
             return trains(&store, job, "0.8151");
         }
@@ -106,8 +106,8 @@ async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<
         result.digest = Some(nowhere);
         JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
     });
-    house.apply_version("heart-1").await?;
-    let stalled = house
+    cluster.apply_version("heart-1").await?;
+    let stalled = cluster
         .wait_says("heart-1", ConditionType::Stalled, "True", "ArtifactMissing")
         .await?;
     let words = message(&stalled, ConditionType::Trained);
@@ -123,9 +123,9 @@ async fn a_bundle_that_the_store_does_not_have_is_trained_once_more() -> Result<
 }
 
 /// A trainer whose fit ends with a result that is changed after its bundle was published.
-fn forges(house: &House, forge: fn(&mut modelward_wire::JobResult)) {
-    let store = house.store.clone();
-    house.played.jobs(move |job| {
+fn forges(cluster: &TestCluster, forge: fn(&mut modelward_wire::JobResult)) {
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(move |job| {
         let mut result = store.result(job, "0.7100");
         if stage_of(job) == "fit" {
             forge(&mut result);
@@ -136,15 +136,15 @@ fn forges(house: &House, forge: fn(&mut modelward_wire::JobResult)) {
 
 #[tokio::test]
 async fn a_result_that_its_bundle_does_not_state_never_passes_a_gate() -> Result<()> {
-    let house = House::open().await?;
-    forges(&house, |result| {
+    let cluster = TestCluster::open().await?;
+    forges(&cluster, |result| {
         result.verdict = modelward_wire::Verdict::Succeeded;
         result.metrics[0].mean = "0.999999".parse().unwrap();
         result.gates[0].value = "0.999999".parse().unwrap();
         result.gates[0].passed = true;
     });
-    house.apply_version("heart-1").await?;
-    let stalled = house
+    cluster.apply_version("heart-1").await?;
+    let stalled = cluster
         .wait_says("heart-1", ConditionType::Stalled, "True", "ResultMismatch")
         .await?;
     let words = message(&stalled, ConditionType::Trained);
@@ -155,25 +155,25 @@ async fn a_result_that_its_bundle_does_not_state_never_passes_a_gate() -> Result
     let status = stalled.status.context("a status")?;
     assert_eq!((status.role, status.bundle), (Some(Role::Rejected), None));
     assert!(status.gates.is_empty() && status.metrics.is_empty());
-    house.rest("heart-1").await
+    cluster.rest("heart-1").await
 }
 
 #[tokio::test]
 async fn a_bundle_of_another_version_in_the_same_store_is_not_believed() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    let first = house.wait_live("heart-1").await?.status.context("a status")?;
-    let store = house.store.clone();
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    let first = cluster.wait_live("heart-1").await?.status.context("a status")?;
+    let store = cluster.store.clone();
     let bundle = first.bundle.context("a bundle")?.digest;
-    house.played.jobs(move |job| {
+    cluster.fakes.jobs(move |job| {
         let mut result = store.result(job, "0.8151");
         if stage_of(job) == "fit" {
             result.digest = Some(bundle);
         }
         JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
     });
-    house.apply_version("heart-2").await?;
-    let stalled = house
+    cluster.apply_version("heart-2").await?;
+    let stalled = cluster
         .wait_says("heart-2", ConditionType::Stalled, "True", "ResultMismatch")
         .await?;
     let words = message(&stalled, ConditionType::Trained);
@@ -183,15 +183,15 @@ async fn a_bundle_of_another_version_in_the_same_store_is_not_believed() -> Resu
 
 #[tokio::test]
 async fn a_job_that_only_looks_like_ours_is_deleted_and_its_result_is_never_read() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    house.played.jobs(|_| JobEnd::Runs);
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    let (job, _) = house.running_job("heart-1", "snapshot").await?;
-    house.stop_operator().await?;
+    let mut cluster = TestCluster::without_operator(None).await?;
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    let (job, _) = cluster.running_job("heart-1", "snapshot").await?;
+    cluster.stop_operator().await?;
     let (name, ours) = (job.name_any(), job.uid());
-    house.delete::<Job>(&name).await?;
-    house.wait_gone::<Job>(&name).await?;
+    cluster.delete::<Job>(&name).await?;
+    cluster.wait_gone::<Job>(&name).await?;
     // A person who may create Jobs copies everything that can be copied: name, labels, annotations, owner, spec.
     let mut copy = job.clone();
     copy.metadata = kube::api::ObjectMeta {
@@ -206,20 +206,20 @@ async fn a_job_that_only_looks_like_ours_is_deleted_and_its_result_is_never_read
         spec.selector = None;
         spec.template.metadata = None;
     }
-    let copied = house.create::<Job>(serde_json::to_value(&copy)?).await?;
+    let copied = cluster.create::<Job>(serde_json::to_value(&copy)?).await?;
     let nothing = kube::api::Patch::Merge(serde_json::json!({"status": null}));
     let params = kube::api::PatchParams::default();
-    house
+    cluster
         .all::<ModelVersion>()
         .patch_status("heart-1", &params, &nothing)
         .await?;
-    house.start_operator().await?;
-    let made = house
+    cluster.start_operator().await?;
+    let made = cluster
         .wait::<Job>(&name, "made again", |found| {
             found.uid() != copied.uid() && found.uid() != ours
         })
         .await?;
-    let recorded = house
+    let recorded = cluster
         .wait("heart-1", "a recorded Job", |version: &ModelVersion| {
             let status = version.status.as_ref();
             let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
@@ -227,21 +227,21 @@ async fn a_job_that_only_looks_like_ours_is_deleted_and_its_result_is_never_read
         })
         .await?;
     ensure!(!says(&recorded, ConditionType::Stalled, "True", "NameTaken"));
-    let store = house.store.clone();
-    house.played.jobs(move |job| trains(&store, job, "0.8151"));
-    house.wait_live("heart-1").await?;
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(move |job| trains(&store, job, "0.8151"));
+    cluster.wait_live("heart-1").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn the_ledger_has_a_record_of_how_a_version_stands() -> Result<()> {
-    let house = House::with_postgres().await?;
-    let version = house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let token = house
+    let cluster = TestCluster::with_postgres().await?;
+    let version = cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let token = cluster
         .token("modelward-operator", None, &["modelward-ledger"])
         .await?;
-    let url = format!("{}/v1/model-versions/{}", house.ledger_url, house.namespace);
+    let url = format!("{}/v1/model-versions/{}", cluster.ledger_url, cluster.namespace);
     crate::support::until("a record that says Live", async || {
         let text = reqwest::Client::new()
             .get(&url)

@@ -10,10 +10,10 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use modelward_core::names::promotion_name;
 use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, Role};
-use modelward_kit::played::PodEnd;
+use modelward_kit::fake_controllers::PodEnd;
 use serde_json::{Value, json};
 
-use crate::support::{House, message, routes_of, until};
+use crate::support::{TestCluster, message, routes_of, until};
 
 fn names(text: &impl serde::Serialize, word: &str) -> bool {
     serde_json::to_string(text).unwrap().contains(word)
@@ -25,44 +25,44 @@ fn contested(model: &Model) -> Option<String> {
     contested.next().map(|condition| condition.message.clone())
 }
 
-/// A house where `heart-1` serves and `heart-2` waits for its promotion.
-async fn with_a_waiting_second_version() -> Result<House> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    house
+/// A cluster where `heart-1` serves and `heart-2` waits for its promotion.
+async fn with_a_waiting_second_version() -> Result<TestCluster> {
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.apply_version("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
-    Ok(house)
+    Ok(cluster)
 }
 
-/// A house where `heart-1` serves and Pods with any other routes end as a server with a bad file does.
-async fn with_a_broken_second_version() -> Result<(House, String)> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let first = routes_of(&house.all::<Deployment>().get("heart").await?);
+/// A cluster where `heart-1` serves and Pods with any other routes end as a server with a bad file does.
+async fn with_a_broken_second_version() -> Result<(TestCluster, String)> {
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let first = routes_of(&cluster.all::<Deployment>().get("heart").await?);
     let good = first.clone();
-    house.played.pods(move |pod| {
+    cluster.fakes.pods(move |pod| {
         if names(pod, &good) {
             PodEnd::Ready
         } else {
             PodEnd::Crashes(3, "model.json is not what its digest says".into())
         }
     });
-    house.apply_version("heart-2").await?;
-    house.promote("heart-2").await?;
-    house
+    cluster.apply_version("heart-2").await?;
+    cluster.promote("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::Stalled, "True", "ArtifactInvalid")
         .await?;
-    Ok((house, first))
+    Ok((cluster, first))
 }
 
 #[tokio::test]
 async fn a_bad_artifact_never_serves_the_former_version_does_and_the_file_is_named() -> Result<()> {
-    let (house, _) = with_a_broken_second_version().await?;
-    let broken = house.all::<ModelVersion>().get("heart-2").await?;
+    let (cluster, _) = with_a_broken_second_version().await?;
+    let broken = cluster.all::<ModelVersion>().get("heart-2").await?;
     let words = message(&broken, ConditionType::Ready);
     ensure!(
         words.contains("exit code 3") && words.contains("model.json is not what its digest says"),
@@ -72,13 +72,13 @@ async fn a_bad_artifact_never_serves_the_former_version_does_and_the_file_is_nam
         broken.status.and_then(|status| status.role),
         Some(Role::Candidate)
     );
-    let first = house
+    let first = cluster
         .wait("heart-1", "answering", |version: &ModelVersion| {
             message(version, ConditionType::Serving).contains("until heart-2 has taken over")
         })
         .await?;
     assert_eq!(first.status.and_then(|status| status.role), Some(Role::Live));
-    let model = house
+    let model = cluster
         .model_says(ConditionType::Available, "True", "Serving")
         .await?;
     let status = model.status.context("a status")?;
@@ -86,78 +86,80 @@ async fn a_bad_artifact_never_serves_the_former_version_does_and_the_file_is_nam
         (status.serving.as_deref(), status.ready_pods),
         (Some("heart-1"), Some(2))
     );
-    house.wait_event("ArtifactInvalid", "model.json").await?;
-    house.rest("heart-2").await
+    cluster.wait_event("ArtifactInvalid", "model.json").await?;
+    cluster.rest("heart-2").await
 }
 
 #[tokio::test]
 async fn a_newer_version_is_taken_while_a_broken_rollout_is_in_flight() -> Result<()> {
-    let (house, first) = with_a_broken_second_version().await?;
-    let second = routes_of(&house.all::<Deployment>().get("heart").await?);
+    let (cluster, first) = with_a_broken_second_version().await?;
+    let second = routes_of(&cluster.all::<Deployment>().get("heart").await?);
     assert_ne!(first, second);
-    house.played.pods(move |pod| {
+    cluster.fakes.pods(move |pod| {
         if names(pod, &second) {
             PodEnd::Crashes(3, "model.json is not what its digest says".into())
         } else {
             PodEnd::Ready
         }
     });
-    house.apply_version("heart-3").await?;
-    house.promote("heart-3").await?;
-    house.wait_live("heart-3").await?;
-    house.wait_role("heart-2", Role::Retired).await?;
-    house.wait_role("heart-1", Role::Retired).await?;
+    cluster.apply_version("heart-3").await?;
+    cluster.promote("heart-3").await?;
+    cluster.wait_live("heart-3").await?;
+    cluster.wait_role("heart-2", Role::Retired).await?;
+    cluster.wait_role("heart-1", Role::Retired).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn deleting_the_broken_version_heals_the_model() -> Result<()> {
-    let (house, first) = with_a_broken_second_version().await?;
-    house.delete::<ModelVersion>("heart-2").await?;
-    house
+    let (cluster, first) = with_a_broken_second_version().await?;
+    cluster.delete::<ModelVersion>("heart-2").await?;
+    cluster
         .wait("heart", "on its former routes", |deployment: &Deployment| {
             routes_of(deployment) == first
         })
         .await?;
-    house.wait_live("heart-1").await?;
-    house.model_says(ConditionType::Ready, "True", "Serving").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster
+        .model_says(ConditionType::Ready, "True", "Serving")
+        .await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_foreign_service_of_the_models_name_is_never_overwritten_and_is_recovered_from() -> Result<()> {
-    let house = House::open().await?;
+    let cluster = TestCluster::open().await?;
     let service = json!({"metadata": {"name": "heart"}, "spec": {"ports": [{"port": 5432}]}});
-    let foreign: Service = house.create(service).await?;
-    house.apply_version("heart-1").await?;
-    let stalled = house
+    let foreign: Service = cluster.create(service).await?;
+    cluster.apply_version("heart-1").await?;
+    let stalled = cluster
         .wait_says("heart-1", ConditionType::Stalled, "True", "NameTaken")
         .await?;
     ensure!(
         message(&stalled, ConditionType::Ready)
             .starts_with("Service heart exists and does not belong to this model")
     );
-    house
+    cluster
         .model_says(ConditionType::Stalled, "True", "NameTaken")
         .await?;
-    house.rest("heart-1").await?;
-    let same = house.all::<Service>().get("heart").await?;
+    cluster.rest("heart-1").await?;
+    let same = cluster.all::<Service>().get("heart").await?;
     assert_eq!(same.resource_version(), foreign.resource_version());
     ensure!(
-        house.all::<Deployment>().get_opt("heart").await?.is_none(),
+        cluster.all::<Deployment>().get_opt("heart").await?.is_none(),
         "nothing stands behind a name that is not ours"
     );
-    house.delete::<Service>("heart").await?;
-    house.nudge("heart-1").await?;
-    house.wait_live("heart-1").await?;
+    cluster.delete::<Service>("heart").await?;
+    cluster.nudge("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until_they_are_gone() -> Result<()>
 {
-    let house = House::open().await?;
-    house
+    let cluster = TestCluster::open().await?;
+    cluster
         .create::<HorizontalPodAutoscaler>(json!({
             "metadata": {"name": "three"},
             "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "heart"}, "minReplicas": 3, "maxReplicas": 3},
@@ -172,11 +174,11 @@ async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until
         ("some", json!({"matchLabels": {"modelward.io/model": "heart"}})),
     ] {
         let budget = json!({"metadata": {"name": name}, "spec": {"maxUnavailable": 1, "selector": selector}});
-        house.create::<PodDisruptionBudget>(budget).await?;
+        cluster.create::<PodDisruptionBudget>(budget).await?;
     }
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let model = house
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let model = cluster
         .model_says(ConditionType::Contested, "True", "SecondAutoscaler")
         .await?;
     let words = contested(&model).unwrap_or_default();
@@ -188,15 +190,15 @@ async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until
         ensure!(words.contains(named), "{named} is not in: {words}");
     }
     ensure!(!words.contains("others"), "{words}");
-    house.rest("heart-1").await?;
+    cluster.rest("heart-1").await?;
 
-    house.delete::<HorizontalPodAutoscaler>("three").await?;
-    house
+    cluster.delete::<HorizontalPodAutoscaler>("three").await?;
+    cluster
         .model_says(ConditionType::Contested, "True", "SecondDisruptionBudget")
         .await?;
-    house.delete::<PodDisruptionBudget>("all").await?;
-    house.delete::<PodDisruptionBudget>("some").await?;
-    house
+    cluster.delete::<PodDisruptionBudget>("all").await?;
+    cluster.delete::<PodDisruptionBudget>("some").await?;
+    cluster
         .wait("heart", "not contested", |model: &Model| {
             contested(model).is_none()
         })
@@ -206,20 +208,20 @@ async fn an_autoscaler_and_a_budget_of_others_on_the_models_pods_are_named_until
 
 #[tokio::test]
 async fn a_foreign_deployment_of_the_models_name_is_never_overwritten() -> Result<()> {
-    let house = House::open().await?;
-    let foreign: Deployment = house.create(json!({
+    let cluster = TestCluster::open().await?;
+    let foreign: Deployment = cluster.create(json!({
         "metadata": {"name": "heart"},
         "spec": {
             "selector": {"matchLabels": {"app": "x"}},
             "template": {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "foreign"}]}},
         },
     })).await?;
-    house.apply_version("heart-1").await?;
-    let stalled = house
+    cluster.apply_version("heart-1").await?;
+    let stalled = cluster
         .wait_says("heart-1", ConditionType::Stalled, "True", "NameTaken")
         .await?;
     ensure!(message(&stalled, ConditionType::Ready).starts_with("Deployment heart exists"));
-    let same = house.all::<Deployment>().get("heart").await?;
+    let same = cluster.all::<Deployment>().get("heart").await?;
     assert_eq!(
         (same.uid(), same.metadata.generation),
         (foreign.uid(), foreign.metadata.generation)
@@ -229,10 +231,10 @@ async fn a_foreign_deployment_of_the_models_name_is_never_overwritten() -> Resul
 
 #[tokio::test]
 async fn what_others_change_in_the_deployment_is_put_back_and_reported() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let ours = house.all::<Deployment>().get("heart").await?;
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let ours = cluster.all::<Deployment>().get("heart").await?;
     let template = |deployment: &Deployment| {
         serde_json::to_value(deployment).unwrap()["spec"]["template"]["spec"].clone()
     };
@@ -280,12 +282,12 @@ async fn what_others_change_in_the_deployment_is_put_back_and_reported() -> Resu
         ("the network", json!({"hostNetwork": true})),
     ];
     for (reported, (what, change)) in changes.into_iter().enumerate() {
-        house
+        cluster
             .patch::<Deployment>("heart", json!({"spec": {"template": {"spec": change}}}))
             .await
             .with_context(|| format!("changing {what}"))?;
         let expected = template(&ours);
-        house
+        cluster
             .wait(
                 "heart",
                 &format!("as it was before {what} was changed"),
@@ -293,48 +295,48 @@ async fn what_others_change_in_the_deployment_is_put_back_and_reported() -> Resu
             )
             .await?;
         until("the count", async || {
-            Ok((house.metric("tampered_total", "Deployment") > reported as f64).then_some(()))
+            Ok((cluster.metric("tampered_total", "Deployment") > reported as f64).then_some(()))
         })
         .await?;
     }
-    house
+    cluster
         .wait_event(
             "RoutesTampered",
             "Deployment heart was changed by another writer at spec.template.spec",
         )
         .await?;
-    house.wait_live("heart-1").await?;
-    house.rest("heart-1").await
+    cluster.wait_live("heart-1").await?;
+    cluster.rest("heart-1").await
 }
 
 #[tokio::test]
 async fn what_others_delete_is_made_again_and_reported() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let routes = routes_of(&house.all::<Deployment>().get("heart").await?);
-    let before = house.all::<ConfigMap>().get(&routes).await?;
-    house.delete::<ConfigMap>(&routes).await?;
-    let after = house
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let routes = routes_of(&cluster.all::<Deployment>().get("heart").await?);
+    let before = cluster.all::<ConfigMap>().get(&routes).await?;
+    cluster.delete::<ConfigMap>(&routes).await?;
+    let after = cluster
         .wait(&routes, "another", |map: &ConfigMap| map.uid() != before.uid())
         .await?;
     assert_eq!(after.data, before.data);
-    house
+    cluster
         .wait_event(
             "RoutesTampered",
             &format!("ConfigMap {routes} was deleted by another writer and is made again"),
         )
         .await?;
 
-    let before = house.all::<Service>().get("heart").await?.uid();
-    house.delete::<Service>("heart").await?;
-    house
+    let before = cluster.all::<Service>().get("heart").await?.uid();
+    cluster.delete::<Service>("heart").await?;
+    cluster
         .wait("heart", "another", |service: &Service| service.uid() != before)
         .await?;
-    house
+    cluster
         .patch::<HorizontalPodAutoscaler>("heart", json!({"spec": {"minReplicas": 1, "maxReplicas": 1}}))
         .await?;
-    house
+    cluster
         .wait("heart", "as it was", |scaler: &HorizontalPodAutoscaler| {
             scaler
                 .spec
@@ -342,29 +344,31 @@ async fn what_others_delete_is_made_again_and_reported() -> Result<()> {
                 .is_some_and(|spec| (spec.min_replicas, spec.max_replicas) == (Some(2), 4))
         })
         .await?;
-    let before = house.all::<Deployment>().get("heart").await?.uid();
-    house.delete::<Deployment>("heart").await?;
-    house
+    let before = cluster.all::<Deployment>().get("heart").await?.uid();
+    cluster.delete::<Deployment>("heart").await?;
+    cluster
         .wait("heart", "another", |deployment: &Deployment| {
             deployment.uid() != before
         })
         .await?;
-    house.wait_live("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> Result<()> {
-    let house = with_a_waiting_second_version().await?;
-    let before = house.all::<Model>().get("heart").await?.uid();
-    house.delete::<Model>("heart").await?;
-    house
+    let cluster = with_a_waiting_second_version().await?;
+    let before = cluster.all::<Model>().get("heart").await?.uid();
+    cluster.delete::<Model>("heart").await?;
+    cluster
         .wait("heart", "another", |model: &Model| model.uid() != before)
         .await?;
-    house.model_says(ConditionType::Ready, "True", "Serving").await?;
-    house.wait_live("heart-1").await?;
+    cluster
+        .model_says(ConditionType::Ready, "True", "Serving")
+        .await?;
+    cluster.wait_live("heart-1").await?;
     // No version becomes the first one by that: the second version waits as it did.
-    house
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     Ok(())
@@ -372,8 +376,8 @@ async fn a_record_that_is_deleted_is_made_again_and_the_model_serves_again() -> 
 
 #[tokio::test]
 async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_replaces_it() -> Result<()> {
-    let house = with_a_waiting_second_version().await?;
-    let former = house.all::<Model>().get("heart").await?.uid();
+    let cluster = with_a_waiting_second_version().await?;
+    let former = cluster.all::<Model>().get("heart").await?.uid();
     let owned_by = |uid: &Option<String>| {
         let uid = uid.clone();
         move |action: &RemediationAction| {
@@ -381,24 +385,26 @@ async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_rep
             owners.any(|owner| Some(&owner.uid) == uid.as_ref())
         }
     };
-    let waiting = house.all::<ModelVersion>().get("heart-2").await?;
+    let waiting = cluster.all::<ModelVersion>().get("heart-2").await?;
     let name = promotion_name("heart-2", &waiting.uid().context("uid")?);
-    house
+    cluster
         .wait(&name, "of the first record", owned_by(&former))
         .await?;
 
     // Garbage collection is later than the operator.
-    house.played.garbage(false).await;
-    house.delete::<Model>("heart").await?;
-    house
+    cluster.fakes.garbage(false).await;
+    cluster.delete::<Model>("heart").await?;
+    cluster
         .wait("heart", "another, with a status", |model: &Model| {
             model.uid() != former && !model.status.clone().unwrap_or_default().conditions.is_empty()
         })
         .await?;
-    house.played.garbage(true).await;
-    let now = house.all::<Model>().get("heart").await?.uid();
-    house.wait(&name, "of the second record", owned_by(&now)).await?;
-    house
+    cluster.fakes.garbage(true).await;
+    let now = cluster.all::<Model>().get("heart").await?.uid();
+    cluster
+        .wait(&name, "of the second record", owned_by(&now))
+        .await?;
+    cluster
         .wait("heart-2", "about its promotion", |version: &ModelVersion| {
             message(version, ConditionType::Ready) == format!("{name} decides whether it takes over")
         })
@@ -408,45 +414,45 @@ async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_rep
 
 #[tokio::test]
 async fn kubectl_rollout_undo_and_a_routes_file_of_another_writer_are_put_back() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let former = house.all::<Deployment>().get("heart").await?;
-    house.apply_version("heart-2").await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
-    let ours = routes_of(&house.all::<Deployment>().get("heart").await?);
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let former = cluster.all::<Deployment>().get("heart").await?;
+    cluster.apply_version("heart-2").await?;
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
+    let ours = routes_of(&cluster.all::<Deployment>().get("heart").await?);
 
     // What `kubectl rollout undo` does: the template of the former ReplicaSet, in one patch.
     let template = serde_json::to_value(&former)?["spec"]["template"].clone();
-    house
+    cluster
         .patch::<Deployment>("heart", json!({"spec": {"template": template}}))
         .await?;
-    house
+    cluster
         .wait("heart", "on its routes", |deployment: &Deployment| {
             routes_of(deployment) == ours
         })
         .await?;
     until("the count", async || {
-        Ok((house.metric("tampered_total", "Deployment") > 0.0).then_some(()))
+        Ok((cluster.metric("tampered_total", "Deployment") > 0.0).then_some(()))
     })
     .await?;
 
     // The map is immutable: it can only be made anew with other content.
-    let map = house.all::<ConfigMap>().get(&ours).await?;
+    let map = cluster.all::<ConfigMap>().get(&ours).await?;
     let content = map.data.clone().context("data")?["routes.json"].clone();
-    let edit = house
+    let edit = cluster
         .patch::<ConfigMap>(&ours, json!({"data": {"routes.json": "{}"}}))
         .await;
     ensure!(edit.is_err(), "an immutable map was edited");
-    house.delete::<ConfigMap>(&ours).await?;
+    cluster.delete::<ConfigMap>(&ours).await?;
     let forged = json!({
         "metadata": {"name": ours, "ownerReferences": map.metadata.owner_references, "labels": map.metadata.labels},
         "data": {"routes.json": content.replace("heart-2", "heart-1")},
     });
     // Whichever writer is faster, the operator's content is there in the end.
-    let _ = house.create::<ConfigMap>(forged).await;
-    house
+    let _ = cluster.create::<ConfigMap>(forged).await;
+    cluster
         .wait(&ours, "as it was", |map: &ConfigMap| {
             map.immutable == Some(true)
                 && map
@@ -455,24 +461,24 @@ async fn kubectl_rollout_undo_and_a_routes_file_of_another_writer_are_put_back()
                     .is_some_and(|data| data["routes.json"] == content)
         })
         .await?;
-    house.wait_live("heart-2").await?;
-    house.wait_role("heart-1", Role::Retired).await?;
+    cluster.wait_live("heart-2").await?;
+    cluster.wait_role("heart-1", Role::Retired).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn other_bounds_of_a_live_version_reach_the_autoscaler_without_another_rollout() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let before = house.all::<Deployment>().get("heart").await?;
-    house
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let before = cluster.all::<Deployment>().get("heart").await?;
+    cluster
         .patch::<ModelVersion>(
             "heart-1",
             json!({"spec": {"serving": {"replicas": {"min": 3, "max": 5}}}}),
         )
         .await?;
-    house
+    cluster
         .wait("heart", "3 of 3 Pods", |model: &Model| {
             model
                 .status
@@ -480,9 +486,9 @@ async fn other_bounds_of_a_live_version_reach_the_autoscaler_without_another_rol
                 .is_some_and(|status| status.pods.as_deref() == Some("3/3"))
         })
         .await?;
-    house.wait_live("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     assert_eq!(
-        routes_of(&house.all::<Deployment>().get("heart").await?),
+        routes_of(&cluster.all::<Deployment>().get("heart").await?),
         routes_of(&before)
     );
     Ok(())
@@ -490,14 +496,14 @@ async fn other_bounds_of_a_live_version_reach_the_autoscaler_without_another_rol
 
 #[tokio::test]
 async fn odd_spellings_of_amounts_come_to_rest() -> Result<()> {
-    let house = House::open().await?;
+    let cluster = TestCluster::open().await?;
     let mut version = crate::support::version("heart-1");
     version["spec"]["serving"]["resources"] = json!({
         "requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {"cpu": "2500m", "memory": "2097152Ki"},
     });
-    house.create::<ModelVersion>(version).await?;
-    house.wait_live("heart-1").await?;
-    house.rest("heart-1").await
+    cluster.create::<ModelVersion>(version).await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.rest("heart-1").await
 }
 
 /// What was changed in the model's children, and what has to be back within ten seconds.
@@ -530,10 +536,10 @@ fn content(object: &kube::api::DynamicObject) -> Value {
 
 #[tokio::test]
 async fn a_change_of_any_field_of_any_child_is_put_back_whole_within_ten_seconds() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.rest("heart-1").await?;
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.rest("heart-1").await?;
     let container = json!({"preStop": {"sleep": {"seconds": 5}}});
     let changes = [
         change(
@@ -646,9 +652,9 @@ async fn a_change_of_any_field_of_any_child_is_put_back_whole_within_ten_seconds
         value,
     } in changes
     {
-        let api = house.untyped(kind)?;
+        let api = cluster.untyped(kind)?;
         let before = content(&api.get("heart").await?);
-        let reported = house.metric("tampered_total", "");
+        let reported = cluster.metric("tampered_total", "");
         let (parent, key) = at.rsplit_once('/').context("a pointer")?;
         let key = key.replace("~1", "/");
         // The controllers of Kubernetes write on it too.
@@ -676,32 +682,32 @@ async fn a_change_of_any_field_of_any_child_is_put_back_whole_within_ten_seconds
             "{kind}: {what}: {:?}",
             begun.elapsed()
         );
-        // The played autoscaler restores the number of Pods before the operator does; every other change is reported.
+        // The fake autoscaler restores the number of Pods before the operator does; every other change is reported.
         if at != "/spec/replicas" {
             until(&format!("a report of {what}"), async || {
-                Ok((house.metric("tampered_total", "") > reported).then_some(()))
+                Ok((cluster.metric("tampered_total", "") > reported).then_some(()))
             })
             .await?;
         }
     }
-    house
+    cluster
         .wait_event(
             "RoutesTampered",
             "Service heart was changed by another writer at spec.selector.evil",
         )
         .await?;
-    house.wait_live("heart-1").await?;
-    house.rest("heart-1").await
+    cluster.wait_live("heart-1").await?;
+    cluster.rest("heart-1").await
 }
 
 #[tokio::test]
 async fn a_service_that_leads_elsewhere_and_one_without_an_address_are_made_right() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     let external = json!({"spec": {"type": "ExternalName", "externalName": "evil.example", "clusterIP": null, "clusterIPs": null,
         "ipFamilies": null, "ipFamilyPolicy": null}});
-    house.patch::<Service>("heart", external).await?;
+    cluster.patch::<Service>("heart", external).await?;
     let right = |service: &Service| {
         service.spec.as_ref().is_some_and(|spec| {
             let address = spec.cluster_ip.as_deref().unwrap_or_default();
@@ -710,23 +716,25 @@ async fn a_service_that_leads_elsewhere_and_one_without_an_address_are_made_righ
                 && spec.external_name.is_none()
         })
     };
-    house.wait("heart", "with an address", right).await?;
-    house.model_says(ConditionType::Ready, "True", "Serving").await?;
-    house.rest("heart-1").await
+    cluster.wait("heart", "with an address", right).await?;
+    cluster
+        .model_says(ConditionType::Ready, "True", "Serving")
+        .await?;
+    cluster.rest("heart-1").await
 }
 
 #[tokio::test]
 async fn what_others_may_set_stays_and_nothing_is_written() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    house.ignore_differences = serde_json::from_value(json!([
+    let mut cluster = TestCluster::without_operator(None).await?;
+    cluster.ignore_differences = serde_json::from_value(json!([
         {"kind": "Deployment", "path": "/spec/template/spec/tolerations"},
     ]))?;
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     let restarted =
         json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-25T00:00:00Z"}}});
-    house
+    cluster
         .patch::<Deployment>(
             "heart",
             json!({
@@ -737,7 +745,7 @@ async fn what_others_may_set_stays_and_nothing_is_written() -> Result<()> {
             }),
         )
         .await?;
-    house
+    cluster
         .wait("heart", "3 of 3 Pods", |model: &Model| {
             model
                 .status
@@ -745,9 +753,9 @@ async fn what_others_may_set_stays_and_nothing_is_written() -> Result<()> {
                 .is_some_and(|status| status.pods.as_deref() == Some("3/3"))
         })
         .await?;
-    house.wait_live("heart-1").await?;
-    house.rest("heart-1").await?;
-    let deployment = serde_json::to_value(house.all::<Deployment>().get("heart").await?)?;
+    cluster.wait_live("heart-1").await?;
+    cluster.rest("heart-1").await?;
+    let deployment = serde_json::to_value(cluster.all::<Deployment>().get("heart").await?)?;
     assert_eq!(deployment["metadata"]["labels"]["team"], "a17");
     assert_eq!(deployment["spec"]["replicas"], 3);
     assert_eq!(
@@ -758,51 +766,51 @@ async fn what_others_may_set_stays_and_nothing_is_written() -> Result<()> {
         deployment["spec"]["template"]["metadata"]["annotations"],
         restarted["metadata"]["annotations"]
     );
-    assert_eq!(house.metric("tampered_total", ""), 0.0);
+    assert_eq!(cluster.metric("tampered_total", ""), 0.0);
     Ok(())
 }
 
 #[tokio::test]
 async fn the_record_stays_when_the_last_version_goes_and_the_next_one_waits_for_an_approval() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let before = house.all::<Model>().get("heart").await?;
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let before = cluster.all::<Model>().get("heart").await?;
     ensure!(
         before.owner_references().is_empty(),
         "{:?}",
         before.owner_references()
     );
-    house.delete::<ModelVersion>("heart-1").await?;
-    house.wait_gone::<Deployment>("heart").await?;
-    house.wait_gone::<Service>("heart").await?;
-    let after = house
+    cluster.delete::<ModelVersion>("heart-1").await?;
+    cluster.wait_gone::<Deployment>("heart").await?;
+    cluster.wait_gone::<Service>("heart").await?;
+    let after = cluster
         .model_says(ConditionType::Ready, "False", "ServingVersionDeleted")
         .await?;
     assert_eq!(after.uid(), before.uid());
     let history = |model: &Model| model.status.as_ref().map(|status| status.history.clone());
     assert_eq!(history(&after), history(&before));
-    house.apply_version("heart-2").await?;
-    house
+    cluster.apply_version("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
     ensure!(
-        house.all::<Deployment>().get_opt("heart").await?.is_none(),
+        cluster.all::<Deployment>().get_opt("heart").await?.is_none(),
         "it serves without an approval"
     );
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
-    house.rest("heart-2").await
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
+    cluster.rest("heart-2").await
 }
 
 #[tokio::test]
 async fn the_key_of_a_reconcile_that_failed_later_is_the_one_that_is_used() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    house.calls.break_next("patch", "deployments");
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let mut calls = house.calls.all();
+    let mut cluster = TestCluster::without_operator(None).await?;
+    cluster.calls.break_next("patch", "deployments");
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let mut calls = cluster.calls.all();
     calls.retain(|call| (call.verb, &*call.resource) == ("create", "secrets"));
     assert_eq!(calls.len(), 1, "{calls:?}");
     Ok(())
@@ -810,13 +818,13 @@ async fn the_key_of_a_reconcile_that_failed_later_is_the_one_that_is_used() -> R
 
 #[tokio::test]
 async fn a_pod_that_only_looks_like_ours_is_deleted_and_a_secret_made_before_is_not_used() -> Result<()> {
-    let house = House::open().await?;
-    house
+    let cluster = TestCluster::open().await?;
+    cluster
         .create::<k8s_openapi::api::core::v1::Secret>(json!({"metadata": {"name": "heart-modelward"}}))
         .await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let model = house
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let model = cluster
         .all::<Model>()
         .get("heart")
         .await?
@@ -827,53 +835,53 @@ async fn a_pod_that_only_looks_like_ours_is_deleted_and_a_secret_made_before_is_
         secret != "heart-modelward" && secret.ends_with("-modelward"),
         "{secret}"
     );
-    let made = house
+    let made = cluster
         .all::<k8s_openapi::api::core::v1::Secret>()
         .get(&secret)
         .await?;
     let recorded = model.children.iter().find(|child| child.kind == "Secret");
     assert_eq!(recorded.map(|child| child.uid.clone()), made.uid());
 
-    let template = house.all::<Deployment>().get("heart").await?;
+    let template = cluster.all::<Deployment>().get("heart").await?;
     let labels = serde_json::to_value(&template)?["spec"]["template"]["metadata"]["labels"].clone();
-    house
+    cluster
         .create::<k8s_openapi::api::core::v1::Pod>(json!({
             "metadata": {"name": "evil", "labels": labels},
             "spec": {"containers": [{"name": "inference", "image": "evil:1"}]},
         }))
         .await?;
-    house
+    cluster
         .wait_event("RoutesTampered", "Pod evil is deleted: no ReplicaSet made it")
         .await?;
-    house.wait_live("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn another_image_reaches_one_model_after_the_other_and_stops_at_one_that_does_not_come_up() -> Result<()>
 {
-    let mut house = House::open().await?;
+    let mut cluster = TestCluster::open().await?;
     for name in ["heart", "kidney", "liver"] {
         let mut version = crate::support::version(&format!("{name}-1"));
         version["spec"]["model"] = name.into();
-        house.create::<ModelVersion>(version).await?;
-        house.wait_live(&format!("{name}-1")).await?;
+        cluster.create::<ModelVersion>(version).await?;
+        cluster.wait_live(&format!("{name}-1")).await?;
     }
-    house.stop_operator().await?;
-    house.played.pods(|pod| {
+    cluster.stop_operator().await?;
+    cluster.fakes.pods(|pod| {
         if names(pod, "inference:bad") {
             PodEnd::Starts
         } else {
             PodEnd::Ready
         }
     });
-    house.inference_image = "modelward/inference:bad".into();
-    house.start_operator().await?;
+    cluster.inference_image = "modelward/inference:bad".into();
+    cluster.start_operator().await?;
     let images = async || -> Result<Vec<bool>> {
         let mut images = Vec::new();
         for name in ["heart", "kidney", "liver"] {
             images.push(names(
-                &house.all::<Deployment>().get(name).await?,
+                &cluster.all::<Deployment>().get(name).await?,
                 "inference:bad",
             ));
         }
@@ -885,7 +893,7 @@ async fn another_image_reaches_one_model_after_the_other_and_stops_at_one_that_d
     .await?;
     let held = |model: &Model| names(&model.status, "AwaitingTurn");
     until("two models that wait", async || {
-        let models = house
+        let models = cluster
             .all::<Model>()
             .list(&kube::api::ListParams::default())
             .await?;
@@ -900,14 +908,14 @@ async fn another_image_reaches_one_model_after_the_other_and_stops_at_one_that_d
     );
 
     // It comes up: the next one follows, until all have it.
-    house.played.pods(|_| PodEnd::Ready);
+    cluster.fakes.pods(|_| PodEnd::Ready);
     until("every model with the new image", async || {
         Ok(images().await?.iter().all(|new| *new).then_some(()))
     })
     .await?;
     for name in ["heart", "kidney", "liver"] {
-        house.wait_live(&format!("{name}-1")).await?;
-        house
+        cluster.wait_live(&format!("{name}-1")).await?;
+        cluster
             .wait(name, "without a notice", |model: &Model| {
                 !names(&model.status, "UpgradeHeld")
             })

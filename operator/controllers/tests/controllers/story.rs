@@ -13,14 +13,14 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _, api::ListParams};
 use modelward_crds::{ActionType, ConditionType, Model, ModelVersion, RemediationAction, Role, labels};
-use modelward_kit::played::{JobEnd, PodEnd};
+use modelward_kit::fake_controllers::{JobEnd, PodEnd};
 use modelward_wire::{RouteMode, Routes};
 use serde_json::json;
 
 use crate::{
     actions,
     rest::rests,
-    support::{House, chart_rules, message, routes_of, says, stage_of, trains, until, version},
+    support::{TestCluster, chart_rules, message, routes_of, says, stage_of, trains, until, version},
 };
 
 fn only_owner<K: kube::Resource>(object: &K) -> Result<OwnerReference> {
@@ -31,13 +31,13 @@ fn only_owner<K: kube::Resource>(object: &K) -> Result<OwnerReference> {
 
 #[tokio::test]
 async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> Result<()> {
-    let house = House::open().await?;
-    let store = house.store.clone();
-    house.played.jobs(|_| JobEnd::Runs);
-    let uid = house.apply_version("heart-1").await?.uid().context("a uid")?;
+    let cluster = TestCluster::open().await?;
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    let uid = cluster.apply_version("heart-1").await?.uid().context("a uid")?;
 
     // The snapshot Job: a restricted Pod that sees one key of one ConfigMap and holds one token.
-    let (job, pod) = house.running_job("heart-1", "snapshot").await?;
+    let (job, pod) = cluster.running_job("heart-1", "snapshot").await?;
     ensure!(only_owner(&job)?.uid == uid);
     let spec = serde_json::to_value(pod.spec.as_ref())?;
     let security = json!({"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
@@ -83,7 +83,7 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         .as_str()
         .context("a spec")?
         .to_owned();
-    let map = house.all::<ConfigMap>().get(&spec_map).await?;
+    let map = cluster.all::<ConfigMap>().get(&spec_map).await?;
     assert_eq!(
         (map.immutable, only_owner(&map)?.uid.as_str()),
         (Some(true), uid.as_str())
@@ -95,15 +95,15 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
 
     // The fit Job reads the snapshot and nothing else.
     let trainer = store.clone();
-    house.played.jobs(move |job| {
+    cluster.fakes.jobs(move |job| {
         if stage_of(job) == "snapshot" {
             trains(&trainer, job, "0.8151")
         } else {
             JobEnd::Runs
         }
     });
-    let (fit, pod) = house.running_job("heart-1", "fit").await?;
-    let recorded = house.all::<ModelVersion>().get("heart-1").await?.status;
+    let (fit, pod) = cluster.running_job("heart-1", "fit").await?;
+    let recorded = cluster.all::<ModelVersion>().get("heart-1").await?.status;
     let snapshot = recorded
         .and_then(|status| status.snapshot)
         .context("a snapshot")?
@@ -123,7 +123,7 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         "a fit sees no source"
     );
     ensure!(only_owner(&fit)?.uid == uid);
-    let waiting = house
+    let waiting = cluster
         .wait_says("heart-1", ConditionType::Ready, "False", "FitRunning")
         .await?;
     assert_eq!(
@@ -132,20 +132,20 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
     );
 
     // Rolled out: Live only when every Pod answers.
-    house.played.pods(|_| PodEnd::Starts);
+    cluster.fakes.pods(|_| PodEnd::Starts);
     let trainer = store.clone();
-    house.played.jobs(move |job| trains(&trainer, job, "0.8151"));
-    house
+    cluster.fakes.jobs(move |job| trains(&trainer, job, "0.8151"));
+    cluster
         .wait_says("heart-1", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
-    house.played.pods(|pod| {
+    cluster.fakes.pods(|pod| {
         if pod.name_any().ends_with("-0") {
             PodEnd::Ready
         } else {
             PodEnd::Starts
         }
     });
-    house
+    cluster
         .wait("heart", "1 of 2 Pods", |model: &Model| {
             model
                 .status
@@ -153,15 +153,15 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
                 .is_some_and(|status| status.pods.as_deref() == Some("1/2"))
         })
         .await?;
-    let candidate = house
+    let candidate = cluster
         .all::<ModelVersion>()
         .get("heart-1")
         .await?
         .status
         .context("a status")?;
     assert_eq!(candidate.role, Some(Role::Candidate));
-    house.played.pods(|_| PodEnd::Ready);
-    let live = house.wait_live("heart-1").await?;
+    cluster.fakes.pods(|_| PodEnd::Ready);
+    let live = cluster.wait_live("heart-1").await?;
 
     let status = live.status.clone().context("a status")?;
     assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
@@ -187,7 +187,9 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         assert_eq!(found.status, expected, "{kind}: {}", found.message);
     }
     assert_eq!(message(&live, ConditionType::Serving), "2/2 Pods answer");
-    let model = house.model_says(ConditionType::Ready, "True", "Serving").await?;
+    let model = cluster
+        .model_says(ConditionType::Ready, "True", "Serving")
+        .await?;
     let record = model.status.clone().context("a status")?;
     assert_eq!(record.serving.as_deref(), Some("heart-1"));
     let key = record.key_secret.clone().context("a Secret")?;
@@ -199,16 +201,16 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
     );
 
     // Jobs go once their results are recorded.
-    house.wait_gone::<Job>(&job.name_any()).await?;
-    house.wait_gone::<Job>(&fit.name_any()).await?;
+    cluster.wait_gone::<Job>(&job.name_any()).await?;
+    cluster.wait_gone::<Job>(&fit.name_any()).await?;
 
     // Everything that serves belongs to the model.
-    let deployment = house.all::<Deployment>().get("heart").await?;
-    let service = house.all::<Service>().get("heart").await?;
-    let scaler = house.all::<HorizontalPodAutoscaler>().get("heart").await?;
-    let budget = house.all::<PodDisruptionBudget>().get("heart").await?;
-    let secret = house.all::<Secret>().get(&key).await?;
-    let routes = house.all::<ConfigMap>().get(&routes_of(&deployment)).await?;
+    let deployment = cluster.all::<Deployment>().get("heart").await?;
+    let service = cluster.all::<Service>().get("heart").await?;
+    let scaler = cluster.all::<HorizontalPodAutoscaler>().get("heart").await?;
+    let budget = cluster.all::<PodDisruptionBudget>().get("heart").await?;
+    let secret = cluster.all::<Secret>().get(&key).await?;
+    let routes = cluster.all::<ConfigMap>().get(&routes_of(&deployment)).await?;
     let owners = [
         only_owner(&deployment)?,
         only_owner(&service)?,
@@ -279,8 +281,8 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
     assert_eq!(template["containers"][0]["securityContext"], locked_down);
     assert_eq!(template["automountServiceAccountToken"], json!(false));
 
-    house.wait_event("BundlePublished", "F1 0.8151").await?;
-    house
+    cluster.wait_event("BundlePublished", "F1 0.8151").await?;
+    cluster
         .wait_event("RolloutInProgress", "heart-1 takes over")
         .await?;
     Ok(())
@@ -288,13 +290,13 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
 
 #[tokio::test]
 async fn at_rest_a_reconcile_writes_nothing() -> Result<()> {
-    let house = House::with_postgres().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
-    let made = house.calls.writes();
+    let cluster = TestCluster::with_postgres().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.apply_version("heart-2").await?;
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
+    let made = cluster.calls.writes();
     let jobs = made
         .iter()
         .filter(|call| call.verb == "create" && call.resource == "jobs")
@@ -308,64 +310,64 @@ async fn at_rest_a_reconcile_writes_nothing() -> Result<()> {
         .filter(|call| call.verb == "create" && call.resource == "remediationactions")
         .count();
     assert_eq!(proposals, 1, "one promotion, however often it is looked at");
-    house.rest("heart-1").await?;
-    let before = house.everything().await?;
+    cluster.rest("heart-1").await?;
+    let before = cluster.everything().await?;
     for _ in 0..3 {
-        house.nudge("heart-1").await?;
-        house.nudge("heart-2").await?;
+        cluster.nudge("heart-1").await?;
+        cluster.nudge("heart-2").await?;
     }
-    assert_eq!(house.calls.writes(), []);
-    assert_eq!(house.everything().await?, before);
+    assert_eq!(cluster.calls.writes(), []);
+    assert_eq!(cluster.everything().await?, before);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_changed_spec_is_an_event_of_the_version() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     let rare = json!({"spec": {"monitoring": {"minimumRows": 1_000_000_000}}});
-    house.patch::<ModelVersion>("heart-1", rare).await?;
-    house
+    cluster.patch::<ModelVersion>("heart-1", rare).await?;
+    cluster
         .wait_event("SpecChanged", "the spec was changed (generation 2)")
         .await
 }
 
 #[tokio::test]
 async fn a_version_that_waits_or_failed_is_at_rest_too() -> Result<()> {
-    let house = House::open().await?;
-    house
-        .played
+    let cluster = TestCluster::open().await?;
+    cluster
+        .fakes
         .jobs(|_| JobEnd::Fails(101, "thread panicked".into()));
-    house.apply_version("heart-1").await?;
-    house
+    cluster.apply_version("heart-1").await?;
+    cluster
         .wait_says("heart-1", ConditionType::Stalled, "True", "JobFailed")
         .await?;
-    house.rest("heart-1").await?;
-    house.delete::<ConfigMap>("heart-disease").await?;
-    house.apply_version("heart-2").await?;
-    house
+    cluster.rest("heart-1").await?;
+    cluster.delete::<ConfigMap>("heart-disease").await?;
+    cluster.apply_version("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::DataValid, "False", "DatasetNotFound")
         .await?;
-    house.rest("heart-2").await
+    cluster.rest("heart-2").await
 }
 
 #[tokio::test]
 async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let first = routes_of(&house.all::<Deployment>().get("heart").await?);
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let first = routes_of(&cluster.all::<Deployment>().get("heart").await?);
 
-    house.played.pods(|pod| {
+    cluster.fakes.pods(|pod| {
         if pod.name_any().ends_with("-0") {
             PodEnd::Ready
         } else {
             PodEnd::Starts
         }
     });
-    house.apply_version("heart-2").await?;
-    let waiting = house
+    cluster.apply_version("heart-2").await?;
+    let waiting = cluster
         .wait(
             "heart-2",
             "waiting for its promotion",
@@ -381,8 +383,8 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
         "AwaitingPromotion"
     ));
     let name = modelward_core::names::promotion_name("heart-2", &waiting.uid().context("a uid")?);
-    let promotion = house.all::<RemediationAction>().get(&name).await?;
-    let model = house.all::<Model>().get("heart").await?;
+    let promotion = cluster.all::<RemediationAction>().get(&name).await?;
+    let model = cluster.all::<Model>().get("heart").await?;
     assert_eq!(only_owner(&promotion)?.uid, model.uid().context("a uid")?);
     assert_eq!(promotion.spec.action, ActionType::PromoteModel);
     assert_eq!(promotion.spec.model, "heart");
@@ -397,23 +399,23 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
             .message
             .is_some_and(|message| message.ends_with("it would take over from heart-1"))
     );
-    assert_eq!(routes_of(&house.all::<Deployment>().get("heart").await?), first);
-    house.wait_event("AwaitingPromotion", &name).await?;
+    assert_eq!(routes_of(&cluster.all::<Deployment>().get("heart").await?), first);
+    cluster.wait_event("AwaitingPromotion", &name).await?;
 
-    house.promote("heart-2").await?;
-    house
+    cluster.promote("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
-    let answers = house
+    let answers = cluster
         .wait("heart-1", "being replaced", |version: &ModelVersion| {
             message(version, ConditionType::Serving).contains("until heart-2 has taken over")
         })
         .await?;
     assert_eq!(answers.status.and_then(|status| status.role), Some(Role::Live));
-    house.played.pods(|_| PodEnd::Ready);
-    house.wait_live("heart-2").await?;
+    cluster.fakes.pods(|_| PodEnd::Ready);
+    cluster.wait_live("heart-2").await?;
 
-    let retired = house.wait_role("heart-1", Role::Retired).await?;
+    let retired = cluster.wait_role("heart-1", Role::Retired).await?;
     ensure!(crate::support::says(
         &retired,
         ConditionType::Ready,
@@ -426,14 +428,14 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
         "False",
         "Retired"
     ));
-    let deployment = house.all::<Deployment>().get("heart").await?;
+    let deployment = cluster.all::<Deployment>().get("heart").await?;
     assert_ne!(routes_of(&deployment), first);
-    let kept = house.all::<ConfigMap>().get(&first).await;
+    let kept = cluster.all::<ConfigMap>().get(&first).await;
     ensure!(
         kept.is_ok(),
         "a ReplicaSet names the first routes still: a Pod of it must be able to start"
     );
-    let model = house.all::<Model>().get("heart").await?;
+    let model = cluster.all::<Model>().get("heart").await?;
     let history: Vec<_> = model
         .status
         .context("a status")?
@@ -445,35 +447,35 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
     assert_eq!(model.metadata.owner_references, None);
 
     // The ReplicaSet falls out of the history one day, and its routes go with it.
-    let sets = house.all::<k8s_openapi::api::apps::v1::ReplicaSet>();
+    let sets = cluster.all::<k8s_openapi::api::apps::v1::ReplicaSet>();
     for set in sets.list(&ListParams::default()).await? {
         if serde_json::to_string(&set)?.contains(&first) {
-            house
+            cluster
                 .delete::<k8s_openapi::api::apps::v1::ReplicaSet>(&set.name_any())
                 .await?;
         }
     }
-    house.nudge("heart-2").await?;
-    house.wait_gone::<ConfigMap>(&first).await?;
-    rests(&house).await
+    cluster.nudge("heart-2").await?;
+    cluster.wait_gone::<ConfigMap>(&first).await?;
+    rests(&cluster).await
 }
 
 #[tokio::test]
 async fn of_two_versions_the_older_one_is_the_first_however_long_it_is_trained() -> Result<()> {
     for slow in ["heart-a", "heart-b"] {
-        let house = House::open().await?;
-        let store = house.store.clone();
-        house.played.jobs(move |job| {
+        let cluster = TestCluster::open().await?;
+        let store = cluster.store.clone();
+        cluster.fakes.jobs(move |job| {
             if job.name_any().starts_with(slow) {
                 JobEnd::Runs
             } else {
                 trains(&store, job, "0.8151")
             }
         });
-        house.apply_version("heart-a").await?;
-        house.apply_version("heart-b").await?;
+        cluster.apply_version("heart-a").await?;
+        cluster.apply_version("heart-b").await?;
         if slow == "heart-a" {
-            house
+            cluster
                 .wait(
                     "heart-b",
                     "waiting for the older one",
@@ -485,56 +487,56 @@ async fn of_two_versions_the_older_one_is_the_first_however_long_it_is_trained()
                 )
                 .await?;
         } else {
-            house.wait_live("heart-a").await?;
+            cluster.wait_live("heart-a").await?;
         }
-        let store = house.store.clone();
-        house.played.jobs(move |job| trains(&store, job, "0.8151"));
-        house.wait_live("heart-a").await?;
-        house.promote("heart-b").await?;
-        house.wait_live("heart-b").await?;
-        house.wait_role("heart-a", Role::Retired).await?;
+        let store = cluster.store.clone();
+        cluster.fakes.jobs(move |job| trains(&store, job, "0.8151"));
+        cluster.wait_live("heart-a").await?;
+        cluster.promote("heart-b").await?;
+        cluster.wait_live("heart-b").await?;
+        cluster.wait_role("heart-a", Role::Retired).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Result<()> {
-    let mut house = House::open().await?;
-    house.played.jobs(|_| JobEnd::Runs);
-    house.apply_version("heart-1").await?;
-    house.running_job("heart-1", "snapshot").await?;
-    house.kill_operator().await;
+    let mut cluster = TestCluster::open().await?;
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    cluster.apply_version("heart-1").await?;
+    cluster.running_job("heart-1", "snapshot").await?;
+    cluster.kill_operator().await;
     // The Job ends while no operator runs.
-    let store = house.store.clone();
-    house.played.jobs(move |job| {
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(move |job| {
         if stage_of(job) == "snapshot" {
             trains(&store, job, "0.8151")
         } else {
             JobEnd::Runs
         }
     });
-    house.start_operator().await?;
-    house.running_job("heart-1", "fit").await?;
-    house.kill_operator().await;
-    let store = house.store.clone();
-    house.played.jobs(move |job| trains(&store, job, "0.8151"));
-    house.played.pods(|_| PodEnd::Starts);
-    house.start_operator().await?;
-    house
+    cluster.start_operator().await?;
+    cluster.running_job("heart-1", "fit").await?;
+    cluster.kill_operator().await;
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(move |job| trains(&store, job, "0.8151"));
+    cluster.fakes.pods(|_| PodEnd::Starts);
+    cluster.start_operator().await?;
+    cluster
         .wait_says("heart-1", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
-    house.kill_operator().await;
-    house.played.pods(|_| PodEnd::Ready);
-    house.start_operator().await?;
-    house.wait_live("heart-1").await?;
-    house.stop_operator().await?;
-    house.start_operator().await?;
-    house.rest("heart-1").await?;
+    cluster.kill_operator().await;
+    cluster.fakes.pods(|_| PodEnd::Ready);
+    cluster.start_operator().await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.stop_operator().await?;
+    cluster.start_operator().await?;
+    cluster.rest("heart-1").await?;
     assert_eq!(
-        house.jobs("heart-1", "snapshot").await?.len() + house.jobs("heart-1", "fit").await?.len(),
+        cluster.jobs("heart-1", "snapshot").await?.len() + cluster.jobs("heart-1", "fit").await?.len(),
         0
     );
-    let status = house
+    let status = cluster
         .all::<ModelVersion>()
         .get("heart-1")
         .await?
@@ -543,33 +545,33 @@ async fn an_operator_that_is_killed_at_any_step_ends_in_the_same_state() -> Resu
     let attempts =
         [status.snapshot_attempt, status.fit_attempt].map(|attempt| attempt.map(|attempt| attempt.attempt));
     assert_eq!(attempts, [Some(1), Some(1)], "a crash costs no attempt");
-    let model = house
+    let model = cluster
         .all::<Model>()
         .get("heart")
         .await?
         .status
         .context("a status")?;
     assert_eq!(model.history.len(), 1);
-    rests(&house).await
+    rests(&cluster).await
 }
 
 #[tokio::test]
 async fn a_job_that_was_made_and_not_recorded_is_made_again_and_costs_no_attempt() -> Result<()> {
-    let mut house = House::without_operator(None).await?;
-    house.played.jobs(|_| JobEnd::Runs);
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    let (job, _) = house.running_job("heart-1", "snapshot").await?;
-    house.stop_operator().await?;
+    let mut cluster = TestCluster::without_operator(None).await?;
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    let (job, _) = cluster.running_job("heart-1", "snapshot").await?;
+    cluster.stop_operator().await?;
     // As if it had been killed between making the Job and writing the status.
     let params = kube::api::PatchParams::default();
     let nothing = kube::api::Patch::Merge(json!({"status": null}));
-    house
+    cluster
         .all::<ModelVersion>()
         .patch_status("heart-1", &params, &nothing)
         .await?;
-    house.start_operator().await?;
-    let taken_up = house
+    cluster.start_operator().await?;
+    let taken_up = cluster
         .wait("heart-1", "recorded again", |version: &ModelVersion| {
             version
                 .status
@@ -584,35 +586,39 @@ async fn a_job_that_was_made_and_not_recorded_is_made_again_and_costs_no_attempt
     // Nothing proves who made it, so it is never adopted.
     assert_ne!(attempt.job_uid, job.uid());
     assert_eq!(attempt.attempt, 1);
-    assert_eq!(house.jobs("heart-1", "snapshot").await?.len(), 1);
-    let store = house.store.clone();
-    house.played.jobs(move |job| trains(&store, job, "0.8151"));
-    house.wait_live("heart-1").await?;
-    rests(&house).await
+    assert_eq!(cluster.jobs("heart-1", "snapshot").await?.len(), 1);
+    let store = cluster.store.clone();
+    cluster.fakes.jobs(move |job| trains(&store, job, "0.8151"));
+    cluster.wait_live("heart-1").await?;
+    rests(&cluster).await
 }
 
 #[tokio::test]
 async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
-    house.wait_role("heart-1", Role::Retired).await?;
-    house.delete::<ModelVersion>("heart-2").await?;
-    let model = house
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.apply_version("heart-2").await?;
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
+    cluster.wait_role("heart-1", Role::Retired).await?;
+    cluster.delete::<ModelVersion>("heart-2").await?;
+    let model = cluster
         .model_says(ConditionType::Ready, "False", "ServingVersionDeleted")
         .await?;
     let status = model.status.context("a status")?;
     assert_eq!((status.serving, status.routes.len()), (None, 0));
-    house.wait_gone::<Deployment>("heart").await?;
-    house.wait_gone::<Service>("heart").await?;
-    house.wait_gone::<HorizontalPodAutoscaler>("heart").await?;
-    house.wait_gone::<PodDisruptionBudget>("heart").await?;
+    cluster.wait_gone::<Deployment>("heart").await?;
+    cluster.wait_gone::<Service>("heart").await?;
+    cluster.wait_gone::<HorizontalPodAutoscaler>("heart").await?;
+    cluster.wait_gone::<PodDisruptionBudget>("heart").await?;
     until("no Pod and no routes", async || {
-        let pods = house.all::<Pod>().list(&ListParams::default()).await?.items;
-        let maps = house.all::<ConfigMap>().list(&ListParams::default()).await?.items;
+        let pods = cluster.all::<Pod>().list(&ListParams::default()).await?.items;
+        let maps = cluster
+            .all::<ConfigMap>()
+            .list(&ListParams::default())
+            .await?
+            .items;
         let left = pods
             .iter()
             .map(kube::ResourceExt::name_any)
@@ -623,16 +629,16 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
         .then_some(()))
     })
     .await?;
-    let older = house.wait_role("heart-1", Role::Retired).await?;
+    let older = cluster.wait_role("heart-1", Role::Retired).await?;
     ensure!(message(&older, ConditionType::Ready).contains("can be returned to"));
-    house.rest("heart-1").await?;
+    cluster.rest("heart-1").await?;
 
     // A newer one is not the first one: it waits to be promoted.
-    house.apply_version("heart-3").await?;
-    let name = house
+    cluster.apply_version("heart-3").await?;
+    let name = cluster
         .wait_says("heart-3", ConditionType::Ready, "True", "AwaitingPromotion")
         .await?;
-    house
+    cluster
         .wait("heart", "telling who waits", |model: &Model| {
             let reported = |status: &modelward_crds::ModelStatus| {
                 status.routes.is_empty()
@@ -643,28 +649,28 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
             model.status.as_ref().is_some_and(reported)
         })
         .await?;
-    ensure!(house.all::<Deployment>().get_opt("heart").await?.is_none());
-    house.promote(&name.name_any()).await?;
-    house.wait_live("heart-3").await?;
-    rests(&house).await
+    ensure!(cluster.all::<Deployment>().get_opt("heart").await?.is_none());
+    cluster.promote(&name.name_any()).await?;
+    cluster.wait_live("heart-3").await?;
+    rests(&cluster).await
 }
 
 #[tokio::test]
 async fn deleting_a_version_before_it_took_over_leaves_the_one_that_answers() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    let first = routes_of(&house.all::<Deployment>().get("heart").await?);
-    house.played.pods(move |pod| {
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    let first = routes_of(&cluster.all::<Deployment>().get("heart").await?);
+    cluster.fakes.pods(move |pod| {
         let ready = serde_json::to_string(pod).unwrap().contains(&first);
         if ready { PodEnd::Ready } else { PodEnd::Starts }
     });
-    house.apply_version("heart-2").await?;
-    house.promote("heart-2").await?;
-    house
+    cluster.apply_version("heart-2").await?;
+    cluster.promote("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "False", "RolloutInProgress")
         .await?;
-    house
+    cluster
         .wait("heart", "routed to heart-2", |model: &Model| {
             model.status.as_ref().is_some_and(|status| {
                 status
@@ -674,9 +680,9 @@ async fn deleting_a_version_before_it_took_over_leaves_the_one_that_answers() ->
             })
         })
         .await?;
-    let uid = house.all::<Deployment>().get("heart").await?.uid();
-    house.delete::<ModelVersion>("heart-2").await?;
-    house
+    let uid = cluster.all::<Deployment>().get("heart").await?.uid();
+    cluster.delete::<ModelVersion>("heart-2").await?;
+    cluster
         .wait("heart", "back", |model: &Model| {
             model.status.as_ref().is_some_and(|status| {
                 status
@@ -686,29 +692,29 @@ async fn deleting_a_version_before_it_took_over_leaves_the_one_that_answers() ->
             })
         })
         .await?;
-    house.wait_live("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     assert_eq!(
-        house.all::<Deployment>().get("heart").await?.uid(),
+        cluster.all::<Deployment>().get("heart").await?.uid(),
         uid,
         "it was never taken down"
     );
-    rests(&house).await
+    rests(&cluster).await
 }
 
 #[tokio::test]
 async fn deleting_every_version_leaves_the_record_and_nothing_that_serves() -> Result<()> {
-    let house = House::open().await?;
-    let before: Vec<_> = house.everything().await?.into_keys().collect();
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house.apply_version("heart-2").await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
+    let cluster = TestCluster::open().await?;
+    let before: Vec<_> = cluster.everything().await?.into_keys().collect();
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster.apply_version("heart-2").await?;
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
     for name in ["heart-1", "heart-2"] {
-        house.delete::<ModelVersion>(name).await?;
+        cluster.delete::<ModelVersion>(name).await?;
     }
     let left = async || -> Result<Vec<String>> {
-        let left = house.everything().await?.into_keys();
+        let left = cluster.everything().await?.into_keys();
         let left = left.filter(|name| !name.starts_with("Event ") && !before.contains(name));
         Ok(left
             .filter(|name| !name.starts_with("RemediationAction "))
@@ -719,9 +725,9 @@ async fn deleting_every_version_leaves_the_record_and_nothing_that_serves() -> R
         Ok((left.len() == 2 && left[0] == "Model heart" && left[1].ends_with("-modelward")).then_some(()))
     })
     .await?;
-    rests(&house).await?;
+    rests(&cluster).await?;
     // A person who may do so ends the model for good, and everything goes with it.
-    house.delete::<Model>("heart").await?;
+    cluster.delete::<Model>("heart").await?;
     until("nothing left", async || {
         Ok(left().await?.is_empty().then_some(()))
     })
@@ -730,82 +736,84 @@ async fn deleting_every_version_leaves_the_record_and_nothing_that_serves() -> R
 
 #[tokio::test]
 async fn while_a_model_is_paused_versions_train_and_none_takes_over() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
-    house
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
+    cluster
         .patch::<Model>("heart", json!({"spec": {"paused": true}}))
         .await?;
-    house.apply_version("heart-2").await?;
-    house
+    cluster.apply_version("heart-2").await?;
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "True", "Paused")
         .await?;
-    house.rest("heart-2").await?;
-    house.wait_live("heart-1").await?;
-    let proposed = house
+    cluster.rest("heart-2").await?;
+    cluster.wait_live("heart-1").await?;
+    let proposed = cluster
         .all::<RemediationAction>()
         .list(&ListParams::default())
         .await?;
     assert_eq!(proposed.items.len(), 0, "while it is paused nothing is proposed");
-    house
+    cluster
         .patch::<Model>("heart", json!({"spec": {"paused": false}}))
         .await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
-    rests(&house).await
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
+    rests(&cluster).await
 }
 
 /// The chart's rights are neither too few (every test here runs under them) nor too many.
 #[tokio::test]
 async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
-    let house = House::open().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
+    let cluster = TestCluster::open().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     // The second one reads a volume.
     let mut second = version("heart-2");
     second["spec"]["source"]["training"]["dataset"] =
         json!({"persistentVolumeClaim": {"claimName": "data", "path": "a/b.csv"}});
-    house.create::<ModelVersion>(second).await?;
-    house
+    cluster.create::<ModelVersion>(second).await?;
+    cluster
         .wait_says("heart-2", ConditionType::Ready, "False", "DatasetNotFound")
         .await?;
     let claim = json!({
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Mi"}}},
     });
-    house.create::<PersistentVolumeClaim>(claim).await?;
-    house.promote("heart-2").await?;
-    house.wait_live("heart-2").await?;
-    let routes = routes_of(&house.all::<Deployment>().get("heart").await?);
+    cluster.create::<PersistentVolumeClaim>(claim).await?;
+    cluster.promote("heart-2").await?;
+    cluster.wait_live("heart-2").await?;
+    let routes = routes_of(&cluster.all::<Deployment>().get("heart").await?);
     // Events that repeat are counted in place.
     for _ in 0..2 {
-        house.delete::<PodDisruptionBudget>("heart").await?;
-        house
+        cluster.delete::<PodDisruptionBudget>("heart").await?;
+        cluster
             .wait("heart", "there again", |_: &PodDisruptionBudget| true)
             .await?;
     }
     // Every child is put back where another writer changes it.
     let label = json!({"metadata": {"labels": {"modelward.io/evil": "1"}}});
-    house.patch::<Service>("heart", label.clone()).await?;
-    house.patch::<Deployment>("heart", label.clone()).await?;
-    house
+    cluster.patch::<Service>("heart", label.clone()).await?;
+    cluster.patch::<Deployment>("heart", label.clone()).await?;
+    cluster
         .patch::<HorizontalPodAutoscaler>("heart", label.clone())
         .await?;
-    house.patch::<PodDisruptionBudget>("heart", label.clone()).await?;
-    house.patch::<ConfigMap>(&routes, label).await?;
+    cluster
+        .patch::<PodDisruptionBudget>("heart", label.clone())
+        .await?;
+    cluster.patch::<ConfigMap>(&routes, label).await?;
     // A Pod that looks like one of the model goes, and so does an owner that a former release gave the record.
-    house
+    cluster
         .create::<Pod>(json!({
             "metadata": {"name": "evil", "labels": {"app.kubernetes.io/name": "modelward-inference", labels::MODEL: "heart"}},
             "spec": {"containers": [{"name": "inference", "image": "evil:1"}]},
         }))
         .await?;
-    let first = house.all::<ModelVersion>().get("heart-1").await?;
+    let first = cluster.all::<ModelVersion>().get("heart-1").await?;
     let owner = first.owner_ref(&()).context("an owner")?;
-    house
+    cluster
         .patch::<Model>("heart", json!({"metadata": {"ownerReferences": [owner]}}))
         .await?;
-    house
+    cluster
         .wait("heart", "without an owner", |model: &Model| {
             model.owner_references().is_empty()
         })
@@ -816,53 +824,53 @@ async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
             .as_ref()
             .is_some_and(|labels| labels.contains_key("modelward.io/evil"))
     };
-    house
+    cluster
         .wait("heart", "put back", |it: &Service| !evil(&it.metadata))
         .await?;
-    house
+    cluster
         .wait("heart", "put back", |it: &Deployment| !evil(&it.metadata))
         .await?;
-    house
+    cluster
         .wait("heart", "put back", |it: &HorizontalPodAutoscaler| {
             !evil(&it.metadata)
         })
         .await?;
-    house
+    cluster
         .wait("heart", "put back", |it: &PodDisruptionBudget| {
             !evil(&it.metadata)
         })
         .await?;
-    house
+    cluster
         .wait(&routes, "put back", |it: &ConfigMap| !evil(&it.metadata))
         .await?;
-    house
+    cluster
         .wait_event("RoutesTampered", "Pod evil is deleted: no ReplicaSet made it")
         .await?;
-    house.delete::<ModelVersion>("heart-2").await?;
-    house.wait_gone::<PodDisruptionBudget>("heart").await?;
-    house.wait_gone::<Deployment>("heart").await?;
-    house.wait_gone::<ConfigMap>(&routes).await?;
-    house.delete::<ModelVersion>("heart-1").await?;
+    cluster.delete::<ModelVersion>("heart-2").await?;
+    cluster.wait_gone::<PodDisruptionBudget>("heart").await?;
+    cluster.wait_gone::<Deployment>("heart").await?;
+    cluster.wait_gone::<ConfigMap>(&routes).await?;
+    cluster.delete::<ModelVersion>("heart-1").await?;
     // A Job without a Pod is explained by Events. The record of a model of which no version served goes.
-    house.played.jobs(|_| JobEnd::NoPod);
+    cluster.fakes.jobs(|_| JobEnd::NoPod);
     let mut mistyped = version("hart-1");
     mistyped["spec"]["model"] = "hart".into();
-    house.create::<ModelVersion>(mistyped).await?;
+    cluster.create::<ModelVersion>(mistyped).await?;
     // A call is noted once its answer is there, which may be after what it did is seen.
     let uses = async |group: &str, resource: &str, verb: &str| {
         let right = (group.to_owned(), resource.to_owned(), verb.to_owned());
         until(&format!("{verb} {resource} to be used"), async || {
-            Ok(house.calls.rights().contains(&right).then_some(()))
+            Ok(cluster.calls.rights().contains(&right).then_some(()))
         })
         .await
     };
     uses("", "events", "list").await?;
-    house.wait("hart", "made", |_: &Model| true).await?;
-    house.delete::<ModelVersion>("hart-1").await?;
-    house.wait_gone::<Model>("hart").await?;
+    cluster.wait("hart", "made", |_: &Model| true).await?;
+    cluster.delete::<ModelVersion>("hart-1").await?;
+    cluster.wait_gone::<Model>("hart").await?;
     uses("modelward.io", "models", "delete").await?;
 
-    let used = house.calls.rights();
+    let used = cluster.calls.rights();
     let mut surplus = Vec::new();
     for rule in chart_rules()?.as_array().context("rules")? {
         let words =

@@ -1,4 +1,4 @@
-//! A namespace with everything that the reconcilers work with: a real API server, the real ledger, played Pods.
+//! A namespace with everything that the reconcilers work with: a real API server, the real ledger, fake Pods.
 
 use std::{
     collections::BTreeMap,
@@ -38,8 +38,8 @@ use modelward_crds::{
 };
 use modelward_kit::{
     apiserver::ApiServer,
+    fake_controllers::{FakeControllers, JobEnd},
     front::Front,
-    played::{JobEnd, Played},
     postgres::Postgres,
     wait,
 };
@@ -60,12 +60,12 @@ use crate::calls::{Calls, Recorder};
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A namespace and all that works in it.
-pub struct House {
+pub struct TestCluster {
     pub api: &'static ApiServer,
     /// May do everything.
     pub kube: Client,
     pub namespace: String,
-    pub played: Played,
+    pub fakes: FakeControllers,
     /// What the operator asked of the API server.
     pub calls: Calls,
     pub ledger_url: String,
@@ -85,7 +85,7 @@ pub struct House {
     registry: Registry,
     operator: Option<Running>,
     ledger: Option<Running>,
-    /// Ends with the last house that has it.
+    /// Ends with the last cluster that has it.
     postgres: Option<Postgres>,
     directory: tempfile::TempDir,
 }
@@ -172,23 +172,23 @@ impl Store {
     }
 }
 
-// === impl House ===
+// === impl TestCluster ===
 
-impl House {
-    /// A house with the operator at work, and a ledger without PostgreSQL.
+impl TestCluster {
+    /// A cluster with the operator at work, and a ledger without PostgreSQL.
     pub async fn open() -> Result<Self> {
-        let mut house = Self::without_operator(None).await?;
-        house.start_operator().await?;
-        Ok(house)
+        let mut cluster = Self::without_operator(None).await?;
+        cluster.start_operator().await?;
+        Ok(cluster)
     }
 
-    /// A house whose ledger has a PostgreSQL.
+    /// A cluster whose ledger has a PostgreSQL.
     pub async fn with_postgres() -> Result<Self> {
         let postgres = Postgres::shared().await?;
         let database = postgres.database().await?;
-        let mut house = Self::without_operator(Some(&database.url)).await?;
-        house.postgres = Some(postgres);
-        let ready = format!("{}/readyz", house.ledger_url);
+        let mut cluster = Self::without_operator(Some(&database.url)).await?;
+        cluster.postgres = Some(postgres);
+        let ready = format!("{}/readyz", cluster.ledger_url);
         until("the ledger with its PostgreSQL", async || {
             Ok(reqwest::get(&ready)
                 .await
@@ -196,29 +196,29 @@ impl House {
                 .then_some(()))
         })
         .await?;
-        house.start_operator().await?;
-        Ok(house)
+        cluster.start_operator().await?;
+        Ok(cluster)
     }
 
     pub async fn without_operator(database: Option<&str>) -> Result<Self> {
         Self::on(ApiServer::shared().await, database).await
     }
 
-    /// A house on this API server, in which no program runs.
+    /// A cluster on this API server, in which no program runs.
     pub async fn on(api: &'static ApiServer, database: Option<&str>) -> Result<Self> {
         let kube = api.client();
         let namespace = api.namespace().await;
         let directory = tempfile::tempdir()?;
 
         let store = Store(directory.path().join("artifacts").join(&namespace));
-        let played = Played::start(kube.clone(), &namespace);
+        let fakes = FakeControllers::start(kube.clone(), &namespace);
         let trainer = store.clone();
-        played.jobs(move |job| trains(&trainer, job, "0.8151"));
-        let mut house = Self {
+        fakes.jobs(move |job| trains(&trainer, job, "0.8151"));
+        let mut cluster = Self {
             api,
             kube,
             namespace,
-            played,
+            fakes,
             calls: Calls::default(),
             ledger_url: String::new(),
             store,
@@ -235,22 +235,22 @@ impl House {
             directory,
         };
         for account in ["default", "modelward-operator"] {
-            house
+            cluster
                 .create::<ServiceAccount>(json!({"metadata": {"name": account}}))
                 .await?;
         }
         if let Some(url) = database {
-            std::fs::write(house.path("url"), url)?;
+            std::fs::write(cluster.path("url"), url)?;
             let config = MigrateConfig {
-                database_url_file: house.path("url"),
+                database_url_file: cluster.path("url"),
                 ledger_role: "postgres".into(),
                 patience: Duration::from_secs(10),
             };
             migrate(config).await?;
         }
-        house.start_ledger().await?;
-        house.create::<ConfigMap>(dataset("rows")).await?;
-        Ok(house)
+        cluster.start_ledger().await?;
+        cluster.create::<ConfigMap>(dataset("rows")).await?;
+        Ok(cluster)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use modelward_crds::{DriftReport, Model, ModelVersion, labels};
 use modelward_kit::apiserver::ApiServer;
 use serde_json::{Value, json};
 
-use crate::support::{House, until};
+use crate::support::{TestCluster, until};
 
 /// What the API server's own check of `date-time` lets through.
 const TIMES: [(&str, &str); 3] = [
@@ -61,9 +61,9 @@ async fn a_time_that_cannot_be_read_is_refused_by_the_schema() -> Result<()> {
     Ok(())
 }
 
-/// A house with reports that cannot be read, and no operator yet: the kinds are those of an older release, whose schema let
+/// A cluster with reports that cannot be read, and no operator yet: the kinds are those of an older release, whose schema let
 /// such times through.
-pub async fn unreadable_reports() -> Result<House> {
+pub async fn unreadable_reports() -> Result<TestCluster> {
     let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start().await?));
     api.install_crds().await?;
     let crds = Api::<CustomResourceDefinition>::all(api.client());
@@ -73,9 +73,9 @@ pub async fn unreadable_reports() -> Result<House> {
     crds.patch("driftreports.modelward.io", &PatchParams::default(), &patch)
         .await?;
 
-    let house = House::on(api, None).await?;
+    let cluster = TestCluster::on(api, None).await?;
     let kind = ApiResource::erase::<DriftReport>(&());
-    let reports = Api::<DynamicObject>::namespaced_with(api.client(), &house.namespace, &kind);
+    let reports = Api::<DynamicObject>::namespaced_with(api.client(), &cluster.namespace, &kind);
     for (name, time) in TIMES {
         let poison = report(name, "2026-11-24T09:00:00Z", time)?;
         until("a schema without patterns", async || {
@@ -83,47 +83,52 @@ pub async fn unreadable_reports() -> Result<House> {
         })
         .await?;
     }
-    Ok(house)
+    Ok(cluster)
 }
 
 #[tokio::test]
 async fn an_unreadable_report_affects_itself_alone() -> Result<()> {
-    let mut house = unreadable_reports().await?;
+    let mut cluster = unreadable_reports().await?;
     let kind = ApiResource::erase::<DriftReport>(&());
-    let reports = Api::<DynamicObject>::namespaced_with(house.kube.clone(), &house.namespace, &kind);
-    house.start_operator().await?;
-    house.apply_version("heart-1").await?;
-    house.wait_live("heart-1").await?;
+    let reports = Api::<DynamicObject>::namespaced_with(cluster.kube.clone(), &cluster.namespace, &kind);
+    cluster.start_operator().await?;
+    cluster.apply_version("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     // The schedule of the model lists its reports, these among them.
-    let scheduled = || house.metric("reconciles_total", "\"driftschedule\"");
+    let scheduled = || cluster.metric("reconciles_total", "\"driftschedule\"");
     let before = scheduled();
-    house
+    cluster
         .patch::<Model>("heart", json!({"metadata": {"labels": {"unrelated": "1"}}}))
         .await?;
     until("the schedule to have been looked at", async || {
         Ok((scheduled() > before).then_some(()))
     })
     .await?;
-    assert!(house.metric("reconcile_errors_total", "\"driftschedule\"").abs() < 0.5);
+    assert!(
+        cluster
+            .metric("reconcile_errors_total", "\"driftschedule\"")
+            .abs()
+            < 0.5
+    );
 
     let unreadable = async |count: u32| {
         let line = format!("modelward_unreadable_objects{{kind=\"DriftReport\"}} {count}");
         until("the number of unreadable objects", async || {
-            Ok(house.exposed().lines().any(|found| found == line).then_some(()))
+            Ok(cluster.exposed().lines().any(|found| found == line).then_some(()))
         })
         .await
     };
     unreadable(3).await?;
-    house
+    cluster
         .wait_event("Unreadable", "cannot read this DriftReport")
         .await?;
     for (name, _) in TIMES {
         reports.delete(name, &kube::api::DeleteParams::default()).await?;
     }
     unreadable(0).await?;
-    house
+    cluster
         .patch::<ModelVersion>("heart-1", json!({"metadata": {"labels": {"unrelated": "1"}}}))
         .await?;
-    house.wait_live("heart-1").await?;
+    cluster.wait_live("heart-1").await?;
     Ok(())
 }

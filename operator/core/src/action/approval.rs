@@ -6,7 +6,7 @@ use crate::{
     action::{
         case::Case,
         decisions,
-        draft::{Draft, Standing},
+        draft::{Draft, Outcome},
         world::Probe,
     },
     conditions::{self, Status, Verdict},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A rejection is final, and it wins a race with an approval.
-pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Standing> {
+pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Outcome> {
     let Some(rejection) = decisions::rejection(&draft.status.decisions) else {
         return Ok(());
     };
@@ -24,21 +24,21 @@ pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Standing> {
         message = format!("{message}: {comment}");
     }
     draft.approved = Verdict::fails(ConditionType::Approved, Reason::Rejected, message.clone());
-    Err(Standing::fails(Reason::Rejected, message))
+    Err(Outcome::fails(Reason::Rejected, message))
 }
 
 /// Says who approved. The error says for how many more the plan waits.
-pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome> {
     let Some(plan) = &draft.status.plan else {
-        return Err(Standing::works(Reason::Planning, "there is no plan yet"));
+        return Err(Outcome::works(Reason::Planning, "there is no plan yet"));
     };
     let approvers = decisions::approvers(&draft.status.decisions).len();
     let needed = usize::try_from(plan.approvals_required).unwrap_or(0);
     if approvers >= needed {
         let (reason, message) = match (needed, parent_uid(case.action)) {
-            (0, Some(_)) => (Reason::Covered, draft.story(case)),
-            (0, None) => (Reason::NotNeeded, draft.story(case)),
-            _ => (Reason::Approved, draft.story(case)),
+            (0, Some(_)) => (Reason::Covered, draft.approval_summary(case)),
+            (0, None) => (Reason::NotNeeded, draft.approval_summary(case)),
+            _ => (Reason::Approved, draft.approval_summary(case)),
         };
         draft.approved = Verdict::holds(ConditionType::Approved, reason, message);
         return Ok(());
@@ -72,7 +72,7 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standin
             ),
         };
     }
-    Err(Standing::waits(
+    Err(Outcome::waits(
         draft.approved.reason,
         format!("{words}: {}", plan.summary),
     ))
@@ -108,14 +108,14 @@ pub(super) fn enforced(case: &Case<'_>, draft: &mut Draft) {
     };
 }
 
-pub(super) fn relied_on(draft: &Draft) -> Result<(), Standing> {
+pub(super) fn relied_on(draft: &Draft) -> Result<(), Outcome> {
     let enforced = &draft.enforced;
     match enforced.status {
         Status::True => Ok(()),
         Status::Unknown if enforced.reason != Reason::ApprovalNotTried => {
-            Err(Standing::works(Reason::Waiting, enforced.message.clone()))
+            Err(Outcome::works(Reason::Waiting, enforced.message.clone()))
         }
-        Status::Unknown | Status::False => Err(Standing::stalls(
+        Status::Unknown | Status::False => Err(Outcome::stalls(
             enforced.reason,
             format!("nothing is done: {}", enforced.message),
         )),
@@ -123,7 +123,7 @@ pub(super) fn relied_on(draft: &Draft) -> Result<(), Standing> {
 }
 
 /// A rejection of what is done already stays on record and stops nothing.
-pub(super) fn too_late(draft: &mut Draft) {
+pub(super) fn void_late_rejections(draft: &mut Draft) {
     while let Some(number) = decisions::rejection(&draft.status.decisions).map(|late| late.number) {
         for decision in &mut draft.status.decisions {
             if decision.number == number {

@@ -5,7 +5,7 @@ use modelward_crds::{ConditionType, ModelVersion};
 use crate::{
     action::{
         case::Case,
-        draft::Standing,
+        draft::Outcome,
         plan::{proposal::Proposal, routes},
     },
     conditions::{self, Status},
@@ -13,9 +13,9 @@ use crate::{
     reason::Reason,
 };
 
-pub(super) fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standing> {
+pub(super) fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Outcome> {
     let Some(reference) = &case.action.spec.candidate else {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::SpecInvalid,
             "spec.candidate is missing: name the version that is to serve",
         ));
@@ -26,32 +26,32 @@ pub(super) fn candidate<'a>(case: &Case<'a>) -> Result<&'a ModelVersion, Standin
             reference.name, case.action.spec.model
         );
         if reference.uid.is_some() {
-            Standing::fails(Reason::Superseded, message)
+            Outcome::fails(Reason::Superseded, message)
         } else {
-            Standing::waits(Reason::Waiting, message)
+            Outcome::waits(Reason::Waiting, message)
         }
     })
 }
 
-pub(super) fn not_passed(candidate: &ModelVersion) -> Standing {
+pub(super) fn not_passed(candidate: &ModelVersion) -> Outcome {
     let name = name_of(candidate);
     let conditions = candidate
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice());
     match conditions::find(conditions.unwrap_or_default(), ConditionType::GatesPassed) {
-        Some(gates) if conditions::status(gates) == Status::False => Standing::fails(
+        Some(gates) if conditions::status(gates) == Status::False => Outcome::fails(
             Reason::GateFailed,
             format!("{name} cannot serve: {}", gates.message),
         ),
-        _ => Standing::waits(Reason::Waiting, format!("{name} has not passed its gates yet")),
+        _ => Outcome::waits(Reason::Waiting, format!("{name} has not passed its gates yet")),
     }
 }
 
-pub(super) fn not_serving(proposal: Proposal) -> Result<Proposal, Standing> {
+pub(super) fn not_serving(proposal: Proposal) -> Result<Proposal, Outcome> {
     if proposal.present == proposal.planned {
         let names = routes::names(&proposal.planned).unwrap_or_default();
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::Superseded,
             format!("{names} serves already"),
         ));

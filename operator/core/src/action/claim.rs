@@ -6,7 +6,7 @@ use modelward_crds::{ActionPlan, Execution};
 use crate::{
     action::{
         case::Case,
-        draft::{Draft, Standing},
+        draft::{Draft, Outcome},
         plan::{self, content},
     },
     objects::name_of,
@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Notes the claim. What was claimed for is the plan of that moment, and stays it.
-pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Standing> {
+pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Outcome> {
     let Some(plan) = draft.status.plan.clone() else {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::Superseded,
             "the model was claimed for it, and its plan is gone",
         ));
@@ -40,13 +40,13 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
         (None, None) => return Err(lost(case)),
     };
     if digest != plan.digest || !content::is_whole(&plan) {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::PlanChanged,
             "the plan is not the one that the model was claimed for",
         ));
     }
     if !plan::is_for(&plan, case.action, case.model) {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::Superseded,
             format!(
                 "the plan is not for this {}: it was deleted and made again",
@@ -58,12 +58,12 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
 }
 
 /// The claim is another action's, or there is none.
-pub(super) fn lost(case: &Case<'_>) -> Standing {
+pub(super) fn lost(case: &Case<'_>) -> Outcome {
     let message = match case.holder() {
         Some(holder) => format!("{} has taken the model over", holder.name),
         None => "the model is no longer claimed for it".to_owned(),
     };
-    Standing::fails(Reason::Superseded, message)
+    Outcome::fails(Reason::Superseded, message)
 }
 
 /// When the claim is due.

@@ -6,7 +6,7 @@ use crate::{
     action::{
         case::Case,
         decisions,
-        draft::Standing,
+        draft::Outcome,
         plan::{
             self,
             content::{self, Content, TrainingPart},
@@ -20,8 +20,8 @@ use crate::{
 
 /// A promotion that is covered by the approval of an earlier action goes no further than that action does. It is covered
 /// where the operator made it for the version that the earlier action made, from a plan for this very model.
-pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Standing> {
-    let gone = |words: &str| Standing::fails(Reason::Superseded, words.to_owned());
+pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Outcome> {
+    let gone = |words: &str| Outcome::fails(Reason::Superseded, words.to_owned());
     if !is_by_operator(case.action, annotations::PROPOSED_BY, &case.world.operator) {
         return Err(gone(
             "spec.parentRef is set and the operator did not make this action: propose it without parentRef",
@@ -47,7 +47,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
     if let Some(execution) = status.execution.as_ref().filter(|_| !case.is_claimed_now()) {
         let end = case.deadline(&execution.claimed_at);
         if end <= case.now {
-            return Err(Standing::fails(
+            return Err(Outcome::fails(
                 Reason::DeadlineExceeded,
                 format!(
                     "{name} claimed the model at {}, and this did not begin until {end}",
@@ -58,7 +58,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), S
     }
     let decided = decisions::read(parent, status.plan.as_ref(), &status.decisions, case.now);
     if let Some(rejection) = decisions::rejection(&decided) {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::Rejected,
             format!(
                 "{} rejected {name}, and its approval covers this action",

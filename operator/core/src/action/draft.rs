@@ -57,7 +57,7 @@ pub enum Step {
 }
 
 /// How an action stands: what settles the chain.
-pub(super) struct Standing {
+pub(super) struct Outcome {
     pub(super) at: At,
     pub(super) reason: Reason,
     pub(super) message: String,
@@ -97,9 +97,9 @@ impl Step {
     }
 }
 
-// === impl Standing ===
+// === impl Outcome ===
 
-impl Standing {
+impl Outcome {
     pub(super) fn new(at: At, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             at,
@@ -178,25 +178,25 @@ impl Draft {
         });
     }
 
-    /// The standing of a step that can fail. A step that failed before is tried again, once a round; as long as it fails the
+    /// The outcome of a step that can fail. A step that failed before is tried again, once a round; as long as it fails the
     /// status says so and stays the same.
-    pub(super) fn attempt(&mut self, case: &Case<'_>, kind: BlockedStep, standing: Standing) -> Standing {
+    pub(super) fn attempt(&mut self, case: &Case<'_>, kind: BlockedStep, outcome: Outcome) -> Outcome {
         let known = self.blocked_before.take().filter(|known| known.step == kind);
         let found = case.world.obstacle.as_ref().filter(|found| found.step == kind);
         let obstacle = match (found, known) {
-            (None, None) => return standing,
+            (None, None) => return outcome,
             (None, Some(known)) => known,
             (Some(found), known) => remember(found, known, case.now),
         };
         let mut blocked = self.blocked(case, obstacle, found.is_some());
         if found.is_none() {
-            blocked.step = standing.step;
+            blocked.step = outcome.step;
         }
         blocked
     }
 
-    /// The standing of an action that something seen is in the way of.
-    pub(super) fn block(&mut self, case: &Case<'_>, found: &Obstacle) -> Standing {
+    /// The outcome of an action that something seen is in the way of.
+    pub(super) fn block(&mut self, case: &Case<'_>, found: &Obstacle) -> Outcome {
         let known = self
             .blocked_before
             .take()
@@ -205,22 +205,22 @@ impl Draft {
         self.blocked(case, obstacle, true)
     }
 
-    /// The standing of an action with an obstacle, which the status remembers. It is given up only where the obstacle was met
+    /// The outcome of an action with an obstacle, which the status remembers. It is given up only where the obstacle was met
     /// just now.
-    pub(super) fn blocked(&mut self, case: &Case<'_>, obstacle: StepObstacle, met: bool) -> Standing {
+    pub(super) fn blocked(&mut self, case: &Case<'_>, obstacle: StepObstacle, met: bool) -> Outcome {
         let failing = case.now.as_second() - obstacle.since.0.as_second();
         let (reason, words) = obstacle_words(&obstacle);
         let gives_up = met && failing >= OBSTACLE_SECONDS && obstacle.step != BlockedStep::StartSnapshot;
         self.status.obstacle = Some(obstacle);
         if gives_up {
-            return Standing::fails(reason, format!("given up after {OBSTACLE_SECONDS} s: {words}"));
+            return Outcome::fails(reason, format!("given up after {OBSTACLE_SECONDS} s: {words}"));
         }
         let (least, most) = RETRY_SECONDS;
-        Standing::stalls(reason, words).again(case.after(failing.clamp(least, most)))
+        Outcome::stalls(reason, words).again(case.after(failing.clamp(least, most)))
     }
 
     /// Who approved, in words.
-    pub(super) fn story(&self, case: &Case<'_>) -> String {
+    pub(super) fn approval_summary(&self, case: &Case<'_>) -> String {
         let approvers = decisions::approvers(&self.status.decisions);
         if !approvers.is_empty() {
             return format!("approved by {}", approvers.join(" and "));
@@ -240,19 +240,14 @@ impl Draft {
         )
     }
 
-    pub(super) fn close(
-        mut self,
-        action: &RemediationAction,
-        standing: Standing,
-        now: Timestamp,
-    ) -> Decision {
-        let Standing {
+    pub(super) fn close(mut self, action: &RemediationAction, outcome: Outcome, now: Timestamp) -> Decision {
+        let Outcome {
             at,
             reason,
             message,
             step,
             again,
-        } = standing;
+        } = outcome;
         let succeeded = match at {
             At::Ended(true) => Status::True,
             At::Ended(false) => Status::False,

@@ -5,35 +5,35 @@ use modelward_crds::ConditionType;
 use crate::{
     action::{
         case::{Case, LOOK_AGAIN_SECONDS},
-        draft::{Draft, Standing},
+        draft::{Draft, Outcome},
     },
     conditions::Verdict,
     reason::Reason,
 };
 
-pub(super) fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+pub(super) fn shown_only(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome> {
     if !case.action.spec.dry_run {
         return Ok(());
     }
     let message = "the plan is made and shown; nothing is carried out".to_owned();
     draft.approved = Verdict::fails(ConditionType::Approved, Reason::DryRun, message.clone());
     draft.executed = Verdict::fails(ConditionType::Executed, Reason::DryRun, message.clone());
-    Err(Standing::succeeds(Reason::DryRun, message))
+    Err(Outcome::succeeds(Reason::DryRun, message))
 }
 
-pub(super) fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+pub(super) fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome> {
     match &draft.status.plan {
         Some(plan) if plan.not_after.0 <= case.now => {
             let message = format!("the plan expired at {} and was not carried out", plan.not_after.0);
             draft.approved = Verdict::fails(ConditionType::Approved, Reason::Expired, message.clone());
-            Err(Standing::fails(Reason::Expired, message))
+            Err(Outcome::fails(Reason::Expired, message))
         }
         _ => Ok(()),
     }
 }
 
 /// Nothing is retrained because of drift while so many models drift that the data pipeline broke.
-pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Standing> {
+pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Outcome> {
     let many = case.world.policy.storm_models();
     if case.world.drifting.is_none_or(|drifting| drifting < many) {
         return Ok(());
@@ -41,5 +41,5 @@ pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Standing> {
     let words = format!(
         "{many} or more models drift within an hour: check the data that reaches them. This goes on when fewer do"
     );
-    Err(Standing::waits(Reason::StormBreaker, words).again(case.after(LOOK_AGAIN_SECONDS)))
+    Err(Outcome::waits(Reason::StormBreaker, words).again(case.after(LOOK_AGAIN_SECONDS)))
 }

@@ -47,7 +47,7 @@ use modelward_crds::{ConditionType, Model, RemediationAction};
 
 use self::{
     case::{Case, LOOK_AGAIN_SECONDS},
-    draft::{At, Draft, Standing},
+    draft::{At, Draft, Outcome},
 };
 pub use self::{
     draft::{Decision, Step},
@@ -68,7 +68,7 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
         return ended(action, world);
     }
     let mut draft = Draft::of(action);
-    let standing = match &world.model {
+    let outcome = match &world.model {
         Some(model) => {
             let case = Case {
                 action,
@@ -76,9 +76,9 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
                 model,
                 now,
             };
-            stand(&case, &mut draft)
+            evaluate(&case, &mut draft)
         }
-        None => Standing::stalls(
+        None => Outcome::stalls(
             Reason::ModelNotFound,
             format!(
                 "there is no Model {} in this namespace; kubectl get models lists those there are",
@@ -86,24 +86,24 @@ pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Deci
             ),
         ),
     };
-    let standing = planned_in_time(action, world, &draft, standing, now);
-    draft.close(action, standing, now)
+    let outcome = planned_in_time(action, world, &draft, outcome, now);
+    draft.close(action, outcome, now)
 }
 
-fn stand(case: &Case<'_>, draft: &mut Draft) -> Standing {
+fn evaluate(case: &Case<'_>, draft: &mut Draft) -> Outcome {
     draft.read_decisions(case);
-    let standing = if case.is_claimed(&draft.status) {
+    let outcome = if case.is_claimed(&draft.status) {
         carry_out(case, draft)
     } else {
         prepare(case, draft)
     };
-    match standing {
-        Ok(standing) | Err(standing) => standing,
+    match outcome {
+        Ok(outcome) | Err(outcome) => outcome,
     }
 }
 
 /// The chain up to the claim.
-fn prepare(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Standing> {
+fn prepare(case: &Case<'_>, draft: &mut Draft) -> Result<Outcome, Outcome> {
     let kind = kinds::of(case.kind());
     approval::not_rejected(draft)?;
     precedence::not_superseded(case)?;
@@ -116,20 +116,20 @@ fn prepare(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Standing> {
     guards::not_expired(case, draft)?;
     let expiry = draft.status.plan.as_ref().map(|plan| plan.not_after.0);
     let look = case.after(LOOK_AGAIN_SECONDS);
-    let wait = |standing: Standing| standing.again(expiry).again(look);
+    let wait = |outcome: Outcome| outcome.again(expiry).again(look);
     approval::approved(case, draft).map_err(wait)?;
     approval::relied_on(draft).map_err(wait)?;
-    if let Some(standing) = kind.without_claim(case, draft) {
-        return Err(standing.again(expiry));
+    if let Some(outcome) = kind.without_claim(case, draft) {
+        return Err(outcome.again(expiry));
     }
     precedence::not_held(case, draft).map_err(wait)?;
     guards::no_storm(case).map_err(wait)?;
-    precedence::free(case).map_err(wait)?;
+    precedence::can_claim(case).map_err(wait)?;
     Ok(precedence::claim(case, draft))
 }
 
 /// The chain from the claim on: effects, each decided from a record in which the claim is still this action's own.
-fn carry_out(case: &Case<'_>, draft: &mut Draft) -> Result<Standing, Standing> {
+fn carry_out(case: &Case<'_>, draft: &mut Draft) -> Result<Outcome, Outcome> {
     let plan = claim::claimed(case, draft)?;
     // The condition was written before the model was claimed, and nothing more can be approved.
     let _ = approval::approved(case, draft);
@@ -155,26 +155,26 @@ fn planned_in_time(
     action: &RemediationAction,
     world: &World,
     draft: &Draft,
-    standing: Standing,
+    outcome: Outcome,
     now: Timestamp,
-) -> Standing {
+) -> Outcome {
     let created = action.metadata.creation_timestamp.as_ref();
-    let idle = match standing.at {
+    let idle = match outcome.at {
         At::Waiting | At::Stalled => true,
-        At::Working => standing.step.is_none(),
+        At::Working => outcome.step.is_none(),
         At::Ended(_) => false,
     };
     let (Some(created), None, true) = (created, &draft.status.plan, idle) else {
-        return standing;
+        return outcome;
     };
     let seconds = world.policy.planning_seconds.max(60);
     let end = created.0.as_second().saturating_add(seconds);
     if now.as_second() < end {
-        return standing.again(Timestamp::from_second(end).ok());
+        return outcome.again(Timestamp::from_second(end).ok());
     }
-    Standing::fails(
+    Outcome::fails(
         Reason::Expired,
-        format!("there was no plan within {seconds} s: {}", standing.message),
+        format!("there was no plan within {seconds} s: {}", outcome.message),
     )
 }
 

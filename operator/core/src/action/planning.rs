@@ -7,7 +7,7 @@ use modelward_crds::ConditionType;
 use crate::{
     action::{
         case::Case,
-        draft::{Draft, Standing, Step},
+        draft::{Draft, Outcome, Step},
         kinds,
         plan::{
             self,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Makes a plan, or a new one where the present one does not say any more what would be done.
-pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(), Standing> {
+pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(), Outcome> {
     let risks = kinds::risks(&case.world.policy);
     let changes = match &draft.status.plan {
         None => None,
@@ -57,8 +57,8 @@ pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) ->
     let Some(number) = case.world.number else {
         let mut record = case.record();
         record.plan_sequence = Some(record.plan_sequence.unwrap_or(0) + 1);
-        let standing = Standing::works(Reason::Planning, "the plan is being made");
-        return Err(standing.with(Step::TakeNumber(Box::new(record))));
+        let outcome = Outcome::works(Reason::Planning, "the plan is being made");
+        return Err(outcome.with(Step::TakeNumber(Box::new(record))));
     };
     let not_after = plan::not_after(case.world, case.now);
     draft.status.plan = Some(plan::plan(

@@ -7,7 +7,7 @@ use crate::{
     action::{
         case::Case,
         decisions,
-        draft::{Draft, Standing, Step},
+        draft::{Draft, Outcome, Step},
         kinds::{self, Claims, facts},
         plan::routes,
         world::InFlight,
@@ -23,7 +23,7 @@ use crate::{
 /// What is in the way is looked at again after so many seconds where no event says that it is gone.
 const SOON_SECONDS: i64 = 15;
 
-pub(super) fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
+pub(super) fn not_superseded(case: &Case<'_>) -> Result<(), Outcome> {
     if !facts(case.kind()).superseded_by_rollback {
         return Ok(());
     }
@@ -36,7 +36,7 @@ pub(super) fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
     match (created, rolled_back) {
         (Some(created), Some(rolled_back)) if created.0 < rolled_back.0 => {
             let name = name_of(case.model);
-            Err(Standing::fails(
+            Err(Outcome::fails(
                 Reason::Superseded,
                 format!(
                     "{name} was rolled back at {}, after this was proposed: propose it again if it is still wanted",
@@ -50,7 +50,7 @@ pub(super) fn not_superseded(case: &Case<'_>) -> Result<(), Standing> {
 
 /// A promotion that the operator proposed and that no one has decided on goes when a newer version of the model waits for its
 /// promotion too: people are asked about the newest one, and not about each.
-pub(super) fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
+pub(super) fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), Outcome> {
     let Some(own) = proposed_candidate(case, case.action).filter(|_| draft.status.decisions.is_empty())
     else {
         return Ok(());
@@ -66,7 +66,7 @@ pub(super) fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), 
         })
         .min_by_key(|other| name_of(*other));
     match newer {
-        Some(newer) => Err(Standing::fails(
+        Some(newer) => Err(Outcome::fails(
             Reason::Superseded,
             format!("a newer version waits to be promoted: {}", name_of(newer)),
         )),
@@ -151,7 +151,7 @@ pub fn in_flight<'a>(
     }
 }
 
-pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
+pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Outcome> {
     let planned = draft.status.plan.iter().flat_map(|plan| &plan.planned_routes);
     let held = planned
         .into_iter()
@@ -164,14 +164,14 @@ pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
         );
         // Waiting here for a person would keep the model claimed for as long.
         return Err(if parent_uid(case.action).is_some() {
-            Standing::fails(Reason::Held, message)
+            Outcome::fails(Reason::Held, message)
         } else {
-            Standing::waits(Reason::Held, message)
+            Outcome::waits(Reason::Held, message)
         });
     }
     if case.model.spec.paused && !facts(case.kind()).runs_while_paused {
         let name = name_of(case.model);
-        return Err(Standing::waits(
+        return Err(Outcome::waits(
             Reason::Paused,
             format!("{name} is paused: spec.paused of the Model is true"),
         ));
@@ -180,7 +180,7 @@ pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Standing> {
 }
 
 /// Whether the model is free, and not too many others are being changed.
-pub(super) fn free(case: &Case<'_>) -> Result<(), Standing> {
+pub(super) fn can_claim(case: &Case<'_>) -> Result<(), Outcome> {
     let Some(holder) = case.holder() else {
         return few_in_flight(case);
     };
@@ -195,7 +195,7 @@ pub(super) fn free(case: &Case<'_>) -> Result<(), Standing> {
     let is_urgent = |action| facts(action).claims == Claims::Urgent;
     let urgent = is_urgent(case.kind()) && !is_urgent(holder.action);
     if is_open && !urgent {
-        return Err(Standing::waits(
+        return Err(Outcome::waits(
             Reason::ModelClaimed,
             format!("{} is changing the model", holder.name),
         )
@@ -205,12 +205,12 @@ pub(super) fn free(case: &Case<'_>) -> Result<(), Standing> {
 }
 
 /// A rollback waits for no other model.
-fn few_in_flight(case: &Case<'_>) -> Result<(), Standing> {
+fn few_in_flight(case: &Case<'_>) -> Result<(), Outcome> {
     if facts(case.kind()).claims != Claims::Bounded || parent_uid(case.action).is_some() {
         return Ok(());
     }
     let (Some(others), policy) = (case.world.in_flight, &case.world.policy) else {
-        return Err(Standing::works(Reason::Claimed, "the model is being claimed"));
+        return Err(Outcome::works(Reason::Claimed, "the model is being claimed"));
     };
     let reached = |count: usize, bound: i32| count >= usize::try_from(bound).unwrap_or(0).max(1);
     let words = if reached(others.namespace, policy.in_flight_per_namespace) {
@@ -226,13 +226,13 @@ fn few_in_flight(case: &Case<'_>) -> Result<(), Standing> {
     } else {
         return Ok(());
     };
-    Err(Standing::waits(Reason::TooManyInFlight, words).again(case.after(SOON_SECONDS)))
+    Err(Outcome::waits(Reason::TooManyInFlight, words).again(case.after(SOON_SECONDS)))
 }
 
-pub(super) fn claim(case: &Case<'_>, draft: &Draft) -> Standing {
-    let standing = Standing::works(Reason::Claimed, "the model is being claimed");
+pub(super) fn claim(case: &Case<'_>, draft: &Draft) -> Outcome {
+    let outcome = Outcome::works(Reason::Claimed, "the model is being claimed");
     let Some(plan) = &draft.status.plan else {
-        return standing;
+        return outcome;
     };
     let mut record = case.record();
     record.active_action = Some(ActiveAction {
@@ -243,5 +243,5 @@ pub(super) fn claim(case: &Case<'_>, draft: &Draft) -> Standing {
         attempt: 1,
         claimed_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(conditions::whole_seconds(case.now)),
     });
-    standing.with(Step::Claim(Box::new(record)))
+    outcome.with(Step::Claim(Box::new(record)))
 }

@@ -1,4 +1,4 @@
-//! Actions in a house of their own: objects in memory behind the round that the controller runs.
+//! Actions in a simulation: objects in memory behind the round that the controller runs.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ const RESTART_SECONDS: i64 = 10;
 const OPERATOR: &str = "system:serviceaccount:modelward-system:modelward-operator";
 
 /// Everything that the controller would see.
-struct House {
+struct Simulation {
     actions: BTreeMap<String, RemediationAction>,
     model: Model,
     versions: Vec<ModelVersion>,
@@ -145,9 +145,9 @@ fn gate() -> GateSeen {
     }
 }
 
-// === impl House ===
+// === impl Simulation ===
 
-impl House {
+impl Simulation {
     /// `heart-1` serves; `heart-2` could.
     fn new(actions: impl IntoIterator<Item = RemediationAction>) -> Self {
         let mut model: Model = object(json!({
@@ -163,7 +163,7 @@ impl House {
         let named = actions
             .into_iter()
             .map(|action| (name_of(&action).to_owned(), action));
-        let mut house = Self {
+        let mut simulation = Self {
             actions: named.collect(),
             model,
             versions: vec![version, self::version(2)],
@@ -182,8 +182,8 @@ impl House {
             crash_after: None,
             alerts: 0,
         };
-        house.roll_out();
-        house
+        simulation.roll_out();
+        simulation
     }
 
     fn status(&mut self) -> &mut ModelStatus {
@@ -286,7 +286,7 @@ impl House {
     fn reconcile(&mut self, name: &str) -> bool {
         let before = self.writes;
         let mut hands = InMemory {
-            house: self,
+            simulation: self,
             name: name.to_owned(),
             holds_claims: false,
             crashed: false,
@@ -311,7 +311,7 @@ impl House {
                 return self;
             }
         }
-        panic!("the house does not come to rest");
+        panic!("the simulation does not come to rest");
     }
 
     fn annotate(&mut self, name: &str, word: &str, user: &str) {
@@ -392,9 +392,9 @@ impl House {
 /// The process ended.
 struct Crashed;
 
-/// The round's hands in a house.
+/// The round's hands in a simulation.
 struct InMemory<'a> {
-    house: &'a mut House,
+    simulation: &'a mut Simulation,
     name: String,
     holds_claims: bool,
     /// The process ended in a write that reports no errors.
@@ -408,15 +408,15 @@ impl Hands for InMemory<'_> {
         if self.crashed {
             return Err(Crashed);
         }
-        Ok(self.house.actions.get(&self.name).cloned())
+        Ok(self.simulation.actions.get(&self.name).cloned())
     }
 
     async fn world(&mut self, action: &RemediationAction) -> Result<World, Crashed> {
-        Ok(self.house.world(action))
+        Ok(self.simulation.world(action))
     }
 
     fn now(&self) -> Timestamp {
-        at(self.house.now)
+        at(self.simulation.now)
     }
 
     async fn write(
@@ -427,8 +427,8 @@ impl Hands for InMemory<'_> {
         if action.status.as_ref() == Some(status) {
             return Ok(false);
         }
-        self.house.actions.get_mut(&self.name).unwrap().status = Some(status.clone());
-        self.house.wrote()?;
+        self.simulation.actions.get_mut(&self.name).unwrap().status = Some(status.clone());
+        self.simulation.wrote()?;
         Ok(true)
     }
 
@@ -441,50 +441,50 @@ impl Hands for InMemory<'_> {
     }
 
     async fn write_record(&mut self, world: &World, record: &ModelStatus) -> Result<(), Crashed> {
-        let house = &mut *self.house;
+        let simulation = &mut *self.simulation;
         let seen = world.model.as_ref().and_then(|model| model.status.as_ref());
         if seen.is_some_and(|seen| seen.routes != record.routes) {
-            let own = active(&house.model).unwrap();
-            let action = &house.actions[&self.name];
+            let own = active(&simulation.model).unwrap();
+            let action = &simulation.actions[&self.name];
             assert_eq!(own.uid, uid_of(action), "effects without a claim");
-            house
+            simulation
                 .routed
                 .extend(record.routes.iter().map(|route| route.version.clone()));
         }
-        house.model.status = Some(record.clone());
-        house.wrote()
+        simulation.model.status = Some(record.clone());
+        simulation.wrote()
     }
 
     async fn create_version(&mut self, version: &ModelVersion) -> Result<Tried, Crashed> {
-        let house = &mut *self.house;
-        if let Some(refused) = house.refuse(BlockedStep::CreateVersion) {
+        let simulation = &mut *self.simulation;
+        if let Some(refused) = simulation.refuse(BlockedStep::CreateVersion) {
             return Ok(refused);
         }
         let mut made = version.clone();
         assert!(
-            !house
+            !simulation
                 .versions
                 .iter()
                 .any(|there| name_of(there) == name_of(&made))
         );
         made.metadata.uid = Some("v-made".into());
-        made.metadata.creation_timestamp = Some(Time(at(house.now)));
-        house.versions.push(made);
-        house.wrote()?;
+        made.metadata.creation_timestamp = Some(Time(at(simulation.now)));
+        simulation.versions.push(made);
+        simulation.wrote()?;
         Ok(Tried::Made(Some("v-made".into())))
     }
 
     async fn create_action(&mut self, action: &RemediationAction) -> Result<Tried, Crashed> {
-        let house = &mut *self.house;
-        if let Some(refused) = house.refuse(BlockedStep::CreatePromotion) {
+        let simulation = &mut *self.simulation;
+        if let Some(refused) = simulation.refuse(BlockedStep::CreatePromotion) {
             return Ok(refused);
         }
         let mut made = action.clone();
         let uid = format!("u-{}", name_of(&made));
         made.metadata.uid = Some(uid.clone());
-        made.metadata.creation_timestamp = Some(Time(at(house.now)));
-        house.actions.insert(name_of(&made).to_owned(), made);
-        house.wrote()?;
+        made.metadata.creation_timestamp = Some(Time(at(simulation.now)));
+        simulation.actions.insert(name_of(&made).to_owned(), made);
+        simulation.wrote()?;
         Ok(Tried::Made(Some(uid)))
     }
 
@@ -494,23 +494,23 @@ impl Hands for InMemory<'_> {
         _: &StageJob,
         _: &ModelVersion,
     ) -> Result<Tried, Crashed> {
-        if let Some(refused) = self.house.refuse(BlockedStep::StartSnapshot) {
+        if let Some(refused) = self.simulation.refuse(BlockedStep::StartSnapshot) {
             return Ok(refused);
         }
-        self.house.wrote()?;
+        self.simulation.wrote()?;
         Ok(Tried::Made(Some("job".into())))
     }
 
     async fn publish(&mut self, _: &RemediationAction, _: &World, event: Announcement) -> bool {
-        let house = &mut *self.house;
+        let simulation = &mut *self.simulation;
         if event.about == About::Model {
             return true;
         }
-        if house.refuse(BlockedStep::SendAlert).is_some() {
+        if simulation.refuse(BlockedStep::SendAlert).is_some() {
             return false;
         }
-        house.alerts += 1;
-        self.crashed = house.wrote().is_err();
+        simulation.alerts += 1;
+        self.crashed = simulation.wrote().is_err();
         true
     }
 }
@@ -528,12 +528,15 @@ fn at_once<F: Future>(future: F) -> F::Output {
 
 #[test]
 fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_reported() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    house.succeeded("promote", "Unknown", "AwaitingApproval");
-    assert_eq!(house.says("promote", ConditionType::Approved).0, "False");
-    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
-    let plan = house.plan("promote").clone();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "AwaitingApproval");
+    assert_eq!(simulation.says("promote", ConditionType::Approved).0, "False");
+    assert_eq!(
+        (simulation.serves(), simulation.claimed()),
+        (vec!["heart-1"], None)
+    );
+    let plan = simulation.plan("promote").clone();
     assert_eq!(
         (plan.risk, plan.approvals_required, plan.plan_sequence),
         (Risk::Medium, 1, 1)
@@ -541,41 +544,41 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
     assert_eq!(plan.excluded_approvers, ["maker"]);
     assert!(plan.summary.contains("let heart-2 serve") && plan.summary.contains("in place of heart-1"));
     assert!(
-        house
+        simulation
             .message("promote")
             .contains("waits for 1 person to approve until")
     );
 
-    house.approve("promote", "alice");
+    simulation.approve("promote", "alice");
     assert_eq!(
-        (house.serves(), house.claimed()),
+        (simulation.serves(), simulation.claimed()),
         (vec!["heart-2"], Some("promote"))
     );
-    house.succeeded("promote", "Unknown", "RollingOut");
+    simulation.succeeded("promote", "Unknown", "RollingOut");
     assert_eq!(
-        house.says("promote", ConditionType::Approved),
+        simulation.says("promote", ConditionType::Approved),
         ("True".into(), "Approved".into())
     );
-    house.roll_out();
-    house.settle();
-    house.succeeded("promote", "Unknown", "Verifying");
-    assert_eq!(house.says("promote", ConditionType::Executed).0, "True");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "Verifying");
+    assert_eq!(simulation.says("promote", ConditionType::Executed).0, "True");
 
-    house.now += 700;
-    house.settle();
-    house.succeeded("promote", "True", "Executed");
+    simulation.now += 700;
+    simulation.settle();
+    simulation.succeeded("promote", "True", "Executed");
     assert_eq!(
-        house.says("promote", ConditionType::Verified),
+        simulation.says("promote", ConditionType::Verified),
         ("Unknown".into(), "InsufficientData".into())
     );
-    let story = house.message("promote");
+    let story = simulation.message("promote");
     assert!(
         story.starts_with("approved by alice; heart-2 serves since 1970-01-01T00:20:00Z in place of heart-1"),
         "{story}"
     );
-    assert_eq!(house.claimed(), None);
+    assert_eq!(simulation.claimed(), None);
     assert_eq!(
-        house.actions["promote"]
+        simulation.actions["promote"]
             .status
             .as_ref()
             .unwrap()
@@ -583,11 +586,11 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
             .as_deref(),
         Some("1/1")
     );
-    let newest = house.status().newest_routed.clone().unwrap();
+    let newest = simulation.status().newest_routed.clone().unwrap();
     assert_eq!(newest.uid, "v2");
-    let writes = house.writes;
-    house.settle();
-    assert_eq!(house.writes, writes, "an ended action writes nothing");
+    let writes = simulation.writes;
+    simulation.settle();
+    assert_eq!(simulation.writes, writes, "an ended action writes nothing");
 }
 
 #[test]
@@ -596,18 +599,18 @@ fn traffic_after_the_change_ends_the_watch_early_whichever_way_it_goes() {
         ("NoDrift", "True", "Verified"),
         ("Drift", "False", "DriftAfterChange"),
     ] {
-        let mut house = House::new([promotion(2)]);
-        house.settle().approve("promote", "alice");
-        house.roll_out();
-        house.settle();
-        house.report("heart-2", "InsufficientData", house.now + 60);
-        house.report("heart-1", verdict, house.now + 60);
-        house.report("heart-2", verdict, house.now - 3600);
-        house.succeeded("promote", "Unknown", "Verifying");
-        house.report("heart-2", verdict, house.now + 120);
-        house.succeeded("promote", "True", reason);
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle().approve("promote", "alice");
+        simulation.roll_out();
+        simulation.settle();
+        simulation.report("heart-2", "InsufficientData", simulation.now + 60);
+        simulation.report("heart-1", verdict, simulation.now + 60);
+        simulation.report("heart-2", verdict, simulation.now - 3600);
+        simulation.succeeded("promote", "Unknown", "Verifying");
+        simulation.report("heart-2", verdict, simulation.now + 120);
+        simulation.succeeded("promote", "True", reason);
         assert_eq!(
-            house.says("promote", ConditionType::Verified),
+            simulation.says("promote", ConditionType::Verified),
             (verified.into(), reason.into())
         );
     }
@@ -615,9 +618,9 @@ fn traffic_after_the_change_ends_the_watch_early_whichever_way_it_goes() {
 
 #[test]
 fn neither_the_proposer_nor_the_maker_nor_a_service_account_nor_the_same_person_twice_makes_a_quorum() {
-    let mut house = House::new([promotion(2)]);
-    house.policy.medium_approvals = 2;
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.policy.medium_approvals = 2;
+    simulation.settle();
     for user in [
         "proposer",
         "maker",
@@ -625,10 +628,10 @@ fn neither_the_proposer_nor_the_maker_nor_a_service_account_nor_the_same_person_
         "alice",
         "alice",
     ] {
-        house.approve("promote", user);
+        simulation.approve("promote", user);
     }
-    house.succeeded("promote", "Unknown", "AwaitingApproval");
-    let status = house.actions["promote"].status.clone().unwrap();
+    simulation.succeeded("promote", "Unknown", "AwaitingApproval");
+    let status = simulation.actions["promote"].status.clone().unwrap();
     assert_eq!(status.approvals.as_deref(), Some("1/2"));
     let void: Vec<bool> = status
         .decisions
@@ -636,10 +639,10 @@ fn neither_the_proposer_nor_the_maker_nor_a_service_account_nor_the_same_person_
         .map(|d: &Decided| d.void_because.is_some())
         .collect();
     assert_eq!(void, [true, true, true, false, true]);
-    house.approve("promote", "bob smith # looks good");
-    assert_eq!(house.serves(), ["heart-2"]);
-    assert!(house.message("promote").len() > 1);
-    let status = house.actions["promote"].status.clone().unwrap();
+    simulation.approve("promote", "bob smith # looks good");
+    assert_eq!(simulation.serves(), ["heart-2"]);
+    assert!(simulation.message("promote").len() > 1);
+    let status = simulation.actions["promote"].status.clone().unwrap();
     let last = status.decisions.last().unwrap();
     assert_eq!(
         (last.user.as_str(), last.comment.as_deref()),
@@ -658,72 +661,81 @@ fn of_promotions_that_the_operator_proposed_only_the_newest_goes_on_waiting() {
     };
     let name = |number: u8| promotion_name(&format!("heart-{number}"), &format!("v{number}"));
     // One by a person names an older version, and means it.
-    let mut house = House::new([proposed(2), proposed(3), proposed(4), promotion(2)]);
-    house.versions.extend([version(3), version(4)]);
-    house.settle();
+    let mut simulation = Simulation::new([proposed(2), proposed(3), proposed(4), promotion(2)]);
+    simulation.versions.extend([version(3), version(4)]);
+    simulation.settle();
     for number in [2, 3] {
-        house.succeeded(&name(number), "False", "Superseded");
+        simulation.succeeded(&name(number), "False", "Superseded");
         assert!(
-            house
+            simulation
                 .message(&name(number))
                 .starts_with("a newer version waits to be promoted: promote-heart-")
         );
     }
-    house.succeeded(&name(4), "Unknown", "AwaitingApproval");
-    house.succeeded("promote", "Unknown", "AwaitingApproval");
+    simulation.succeeded(&name(4), "Unknown", "AwaitingApproval");
+    simulation.succeeded("promote", "Unknown", "AwaitingApproval");
 
     // One that someone has decided on goes on.
-    let mut house = House::new([proposed(2)]);
-    house.policy.medium_approvals = 2;
-    house.settle();
-    house.approve(&name(2), "alice");
-    house.versions.push(version(3));
-    house.actions.insert(name(3), proposed(3));
-    house.settle();
-    house.succeeded(&name(2), "Unknown", "AwaitingApproval");
+    let mut simulation = Simulation::new([proposed(2)]);
+    simulation.policy.medium_approvals = 2;
+    simulation.settle();
+    simulation.approve(&name(2), "alice");
+    simulation.versions.push(version(3));
+    simulation.actions.insert(name(3), proposed(3));
+    simulation.settle();
+    simulation.succeeded(&name(2), "Unknown", "AwaitingApproval");
 }
 
 #[test]
 fn a_rejection_is_final_and_wins_over_a_quorum_that_is_there_too() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    house.annotate("promote", "approve", "alice");
-    house.annotate("promote", "reject", "bob # not before the audit");
-    house.settle();
-    house.succeeded("promote", "False", "Rejected");
-    assert_eq!(house.message("promote"), "rejected by bob: not before the audit");
-    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
-    house.approve("promote", "carol");
-    assert_eq!(house.serves(), ["heart-1"]);
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    simulation.annotate("promote", "approve", "alice");
+    simulation.annotate("promote", "reject", "bob # not before the audit");
+    simulation.settle();
+    simulation.succeeded("promote", "False", "Rejected");
+    assert_eq!(
+        simulation.message("promote"),
+        "rejected by bob: not before the audit"
+    );
+    assert_eq!(
+        (simulation.serves(), simulation.claimed()),
+        (vec!["heart-1"], None)
+    );
+    simulation.approve("promote", "carol");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
 fn a_rejection_between_the_claim_and_the_effect_still_stops_it_and_gives_the_model_free() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    house.annotate("promote", "approve", "alice");
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    simulation.annotate("promote", "approve", "alice");
     // The decision, the claim: then the process ends.
-    house.crash_after = Some(house.writes + 2);
-    house.reconcile("promote");
+    simulation.crash_after = Some(simulation.writes + 2);
+    simulation.reconcile("promote");
     assert_eq!(
-        (house.serves(), house.claimed()),
+        (simulation.serves(), simulation.claimed()),
         (vec!["heart-1"], Some("promote"))
     );
-    house.annotate("promote", "reject", "bob");
-    house.settle();
-    house.succeeded("promote", "False", "Rejected");
-    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+    simulation.annotate("promote", "reject", "bob");
+    simulation.settle();
+    simulation.succeeded("promote", "False", "Rejected");
+    assert_eq!(
+        (simulation.serves(), simulation.claimed()),
+        (vec!["heart-1"], None)
+    );
 }
 
 #[test]
 fn a_rejection_of_what_is_done_already_is_kept_and_stops_nothing() {
-    let mut house = House::new([promotion(2)]);
-    house.settle().approve("promote", "alice");
-    house.annotate("promote", "reject", "bob");
-    house.roll_out();
-    house.settle();
-    house.succeeded("promote", "Unknown", "Verifying");
-    let decisions = house.actions["promote"].status.clone().unwrap().decisions;
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.annotate("promote", "reject", "bob");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "Verifying");
+    let decisions = simulation.actions["promote"].status.clone().unwrap().decisions;
     assert!(
         decisions[1]
             .void_because
@@ -735,55 +747,55 @@ fn a_rejection_of_what_is_done_already_is_kept_and_stops_nothing() {
 
 #[test]
 fn an_expired_plan_never_runs_also_where_the_approval_comes_late() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    house.annotate("promote", "approve", "alice");
-    house.now += 3 * 24 * 3600;
-    house.settle();
-    house.succeeded("promote", "False", "Expired");
-    assert_eq!(house.serves(), ["heart-1"]);
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    simulation.annotate("promote", "approve", "alice");
+    simulation.now += 3 * 24 * 3600;
+    simulation.settle();
+    simulation.succeeded("promote", "False", "Expired");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
 fn the_next_look_is_not_after_the_end_of_the_plan() {
-    let house = {
-        let mut house = House::new([promotion(2)]);
-        house.settle();
-        house.now += 3 * 24 * 3600 - 10;
-        house
+    let simulation = {
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle();
+        simulation.now += 3 * 24 * 3600 - 10;
+        simulation
     };
-    let action = &house.actions["promote"];
-    let decision = decide(action, &house.world(action), at(house.now));
-    assert_eq!(decision.again, Some(house.plan("promote").not_after.0));
+    let action = &simulation.actions["promote"];
+    let decision = decide(action, &simulation.world(action), at(simulation.now));
+    assert_eq!(decision.again, Some(simulation.plan("promote").not_after.0));
 }
 
 #[test]
 fn going_from_a_to_b_to_a_does_not_bring_former_approvals_back() {
-    let mut house = House::new([promotion(2)]);
-    house.policy.medium_approvals = 2;
-    house.settle().approve("promote", "alice");
-    let first = house.digest("promote");
-    let routes = house.status().routes.clone();
-    house.versions.push(version(3));
-    house.status().routes[0] = RouteStatus {
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.policy.medium_approvals = 2;
+    simulation.settle().approve("promote", "alice");
+    let first = simulation.digest("promote");
+    let routes = simulation.status().routes.clone();
+    simulation.versions.push(version(3));
+    simulation.status().routes[0] = RouteStatus {
         version: "heart-3".into(),
         uid: "v3".into(),
         digest: digest(3),
         ..routes[0].clone()
     };
-    house.settle();
-    house.succeeded("promote", "Unknown", "PlanChanged");
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "PlanChanged");
     assert_eq!(
-        house.says("promote", ConditionType::Approved),
+        simulation.says("promote", ConditionType::Approved),
         ("False".into(), "PlanChanged".into())
     );
-    house.status().routes = routes;
-    house.settle();
-    let plan = house.plan("promote").clone();
+    simulation.status().routes = routes;
+    simulation.settle();
+    let plan = simulation.plan("promote").clone();
     assert_eq!(plan.plan_sequence, 3);
     assert_ne!(plan.digest, first);
     assert_eq!(
-        house.actions["promote"]
+        simulation.actions["promote"]
             .status
             .as_ref()
             .unwrap()
@@ -791,15 +803,15 @@ fn going_from_a_to_b_to_a_does_not_bring_former_approvals_back() {
             .as_deref(),
         Some("0/2")
     );
-    house.approve("promote", "bob");
+    simulation.approve("promote", "bob");
     assert_eq!(
-        house.serves(),
+        simulation.serves(),
         ["heart-1"],
         "one approval of this plan, one of a former one"
     );
-    house.succeeded("promote", "Unknown", "AwaitingApproval");
-    house.approve("promote", "alice");
-    assert_eq!(house.serves(), ["heart-2"]);
+    simulation.succeeded("promote", "Unknown", "AwaitingApproval");
+    simulation.approve("promote", "alice");
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 #[test]
@@ -811,39 +823,42 @@ fn a_plan_whose_parts_are_not_what_its_digest_is_over_is_made_anew() {
         &|plan| plan.content = plan.content.replace("Medium", "Low"),
     ];
     for change in changes {
-        let mut house = House::new([promotion(2)]);
-        house.settle();
-        let first = house.digest("promote");
-        let action = house.actions.get_mut("promote").unwrap();
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle();
+        let first = simulation.digest("promote");
+        let action = simulation.actions.get_mut("promote").unwrap();
         change(action.status.as_mut().unwrap().plan.as_mut().unwrap());
-        house.settle();
-        assert_ne!(house.digest("promote"), first);
-        house.succeeded("promote", "Unknown", "PlanChanged");
-        assert_eq!(house.serves(), ["heart-1"]);
+        simulation.settle();
+        assert_ne!(simulation.digest("promote"), first);
+        simulation.succeeded("promote", "Unknown", "PlanChanged");
+        assert_eq!(simulation.serves(), ["heart-1"]);
     }
 }
 
 #[test]
 fn without_a_gate_that_refused_a_forged_decision_nothing_runs_but_what_needs_no_approval() {
     let alert = action("alert", "SendAlert", json!({"message": "heart drifts"}));
-    let mut house = House::new([promotion(2), alert]);
-    house.gate = GateSeen {
+    let mut simulation = Simulation::new([promotion(2), alert]);
+    simulation.gate = GateSeen {
         ids: None,
         probe: Probe::NotRefused("the admission policy is not there".into()),
     };
-    house.settle().approve("promote", "alice");
-    house.succeeded("promote", "Unknown", "ApprovalNotEnforced");
-    assert_eq!(house.says("promote", ConditionType::ApprovalEnforced).0, "False");
-    assert_eq!(house.serves(), ["heart-1"]);
-    house.succeeded("alert", "True", "Alerted");
-    assert_eq!(house.alerts, 1);
+    simulation.settle().approve("promote", "alice");
+    simulation.succeeded("promote", "Unknown", "ApprovalNotEnforced");
+    assert_eq!(
+        simulation.says("promote", ConditionType::ApprovalEnforced).0,
+        "False"
+    );
+    assert_eq!(simulation.serves(), ["heart-1"]);
+    simulation.succeeded("alert", "True", "Alerted");
+    assert_eq!(simulation.alerts, 1);
     // Back again, it is another policy, and what was approved without it does not count.
-    house.gate = gate();
-    house.gate.ids.as_mut().unwrap().policies[0].uid = "another".into();
-    house.settle();
-    house.succeeded("promote", "Unknown", "PlanChanged");
-    house.approve("promote", "alice");
-    assert_eq!(house.serves(), ["heart-2"]);
+    simulation.gate = gate();
+    simulation.gate.ids.as_mut().unwrap().policies[0].uid = "another".into();
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "PlanChanged");
+    simulation.approve("promote", "alice");
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 #[test]
@@ -857,171 +872,171 @@ fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_name
             ),
         })
     };
-    let mut house = House::new([promotion(2)]);
-    house.gate.probe = hindered(2);
-    house.settle().approve("promote", "alice");
-    house.succeeded("promote", "Unknown", "ApprovalNotTried");
-    let (status, reason) = house.says("promote", ConditionType::ApprovalEnforced);
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.gate.probe = hindered(2);
+    simulation.settle().approve("promote", "alice");
+    simulation.succeeded("promote", "Unknown", "ApprovalNotTried");
+    let (status, reason) = simulation.says("promote", ConditionType::ApprovalEnforced);
     assert_eq!(
         (status.as_str(), reason.as_str()),
         ("Unknown", "ApprovalNotTried")
     );
-    let said = house.message("promote");
+    let said = simulation.message("promote");
     assert_eq!(
         said,
         "nothing is done: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
          objects, used: 2, at ☕☕"
     );
-    assert_eq!(house.says("promote", ConditionType::Stalled).0, "True");
-    assert_eq!(house.serves(), ["heart-1"]);
+    assert_eq!(simulation.says("promote", ConditionType::Stalled).0, "True");
+    assert_eq!(simulation.serves(), ["heart-1"]);
     // The same obstacle in other words is no news.
-    house.gate.probe = hindered(3);
-    house.settle();
-    assert_eq!(house.message("promote"), said);
+    simulation.gate.probe = hindered(3);
+    simulation.settle();
+    assert_eq!(simulation.message("promote"), said);
     // The approval was for this plan, and holds once the trials come through.
-    house.gate.probe = Probe::Refused;
-    house.settle();
-    assert_eq!(house.serves(), ["heart-2"]);
+    simulation.gate.probe = Probe::Refused;
+    simulation.settle();
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 #[test]
 fn a_rollout_that_the_api_server_refuses_is_no_failure_of_the_version_and_goes_on_once_there_is_room() {
-    let refused = |house: &mut House| {
+    let refused = |simulation: &mut Simulation| {
         let condition = |kind: &str, status: &str| {
             json!({"type": kind, "status": status, "reason": "ChildRefused", "message": "exceeded quota: few",
                 "lastTransitionTime": at(FIRST).to_string()})
         };
-        house.status().conditions =
+        simulation.status().conditions =
             object(json!([condition("Ready", "False"), condition("Stalled", "True")]));
     };
     let begun = || {
-        let mut house = House::new([promotion(2)]);
-        house.settle().approve("promote", "alice");
-        refused(&mut house);
-        house.settle();
-        house
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle().approve("promote", "alice");
+        refused(&mut simulation);
+        simulation.settle();
+        simulation
     };
-    let mut house = begun();
-    house.succeeded("promote", "Unknown", "ChildRefused");
-    assert_eq!(house.says("promote", ConditionType::Stalled).0, "True");
+    let mut simulation = begun();
+    simulation.succeeded("promote", "Unknown", "ChildRefused");
+    assert_eq!(simulation.says("promote", ConditionType::Stalled).0, "True");
     assert!(
-        house
+        simulation
             .message("promote")
             .contains("heart-2 cannot be rolled out: exceeded quota: few")
     );
-    house.roll_out();
-    house.settle();
-    assert_eq!(house.serves(), ["heart-2"]);
-    assert_eq!(house.status().holds.len(), 0);
+    simulation.roll_out();
+    simulation.settle();
+    assert_eq!(simulation.serves(), ["heart-2"]);
+    assert_eq!(simulation.status().holds.len(), 0);
     // A refusal while it is watched changes nothing of what answers.
-    refused(&mut house);
-    house.settle();
-    assert_eq!(house.serves(), ["heart-2"]);
+    refused(&mut simulation);
+    simulation.settle();
+    assert_eq!(simulation.serves(), ["heart-2"]);
 
-    let mut house = begun();
-    house.now += house.policy.claim_seconds + 1;
-    house.settle();
-    assert_eq!(house.serves(), ["heart-1"]);
+    let mut simulation = begun();
+    simulation.now += simulation.policy.claim_seconds + 1;
+    simulation.settle();
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
 fn a_version_that_does_not_come_up_is_left_again_and_held() {
-    let mut house = House::new([promotion(2)]);
-    house.settle().approve("promote", "alice");
-    house.get_stuck();
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.get_stuck();
+    simulation.settle();
     assert_eq!(
-        (house.serves(), house.claimed()),
+        (simulation.serves(), simulation.claimed()),
         (vec!["heart-1"], Some("promote"))
     );
-    house.roll_out();
-    house.settle();
-    house.succeeded("promote", "False", "RolledBack");
-    assert!(house.message("promote").contains("model.json is broken"));
-    let hold = house.status().holds[0].clone();
+    simulation.roll_out();
+    simulation.settle();
+    simulation.succeeded("promote", "False", "RolledBack");
+    assert!(simulation.message("promote").contains("model.json is broken"));
+    let hold = simulation.status().holds[0].clone();
     assert_eq!(
         (hold.version.as_str(), hold.action.name.as_str()),
         ("heart-2", "promote")
     );
-    assert_eq!(house.claimed(), None);
+    assert_eq!(simulation.claimed(), None);
     // Another action for it waits until the hold is lifted.
     let mut again = promotion(2);
     again.metadata.name = Some("again".into());
     again.metadata.uid = Some("u-again".into());
-    again.metadata.creation_timestamp = Some(Time(at(house.now + 1)));
-    house.actions.insert("again".into(), again);
-    house.settle().approve("again", "alice");
-    house.succeeded("again", "Unknown", "Held");
-    house.model.spec.lift_holds = vec!["v2".into()];
-    house.settle();
-    assert_eq!(house.serves(), ["heart-2"]);
+    again.metadata.creation_timestamp = Some(Time(at(simulation.now + 1)));
+    simulation.actions.insert("again".into(), again);
+    simulation.settle().approve("again", "alice");
+    simulation.succeeded("again", "Unknown", "Held");
+    simulation.model.spec.lift_holds = vec!["v2".into()];
+    simulation.settle();
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 #[test]
 fn a_paused_model_is_left_as_it_is_until_it_is_not_paused() {
-    let mut house = House::new([promotion(2)]);
-    house.model.spec.paused = true;
-    house.settle().approve("promote", "alice");
-    house.succeeded("promote", "Unknown", "Paused");
-    house.model.spec.paused = false;
-    house.settle();
-    assert_eq!(house.serves(), ["heart-2"]);
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.model.spec.paused = true;
+    simulation.settle().approve("promote", "alice");
+    simulation.succeeded("promote", "Unknown", "Paused");
+    simulation.model.spec.paused = false;
+    simulation.settle();
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 #[test]
 fn a_dry_run_shows_its_plan_and_does_nothing_even_if_approved() {
     let mut dry = promotion(2);
     dry.spec.dry_run = true;
-    let mut house = House::new([dry]);
-    house.settle();
-    house.succeeded("promote", "True", "DryRun");
-    assert!(house.plan("promote").summary.contains("heart-2"));
-    house.approve("promote", "alice");
-    assert_eq!(house.serves(), ["heart-1"]);
+    let mut simulation = Simulation::new([dry]);
+    simulation.settle();
+    simulation.succeeded("promote", "True", "DryRun");
+    assert!(simulation.plan("promote").summary.contains("heart-2"));
+    simulation.approve("promote", "alice");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
 fn a_bundle_that_served_before_needs_as_many_people_as_a_rollback() {
-    let mut house = House::new([promotion(3)]);
+    let mut simulation = Simulation::new([promotion(3)]);
     let mut old = version(3);
     old.status.as_mut().unwrap().bundle.as_mut().unwrap().digest = digest(7);
-    house.versions.push(old);
-    let mut served = house.status().history[0].clone();
+    simulation.versions.push(old);
+    let mut served = simulation.status().history[0].clone();
     served.digest = digest(7);
     served.uid = "v0".into();
-    house.status().history.push(served);
-    house.settle();
-    let plan = house.plan("promote");
+    simulation.status().history.push(served);
+    simulation.settle();
+    let plan = simulation.plan("promote");
     assert_eq!((plan.risk, plan.approvals_required), (Risk::High, 2));
 }
 
 #[test]
 fn a_promotion_of_what_serves_or_is_gone_or_failed_its_gates_ends_at_once() {
-    let mut house = House::new([promotion(1)]);
-    house.settle().succeeded("promote", "False", "Superseded");
-    let mut house = House::new([promotion(9)]);
-    house.settle().succeeded("promote", "False", "Superseded");
-    let mut house = House::new([promotion(2)]);
-    house.versions[1].status.as_mut().unwrap().conditions[0].status = "False".into();
-    house.settle().succeeded("promote", "False", "GateFailed");
+    let mut simulation = Simulation::new([promotion(1)]);
+    simulation.settle().succeeded("promote", "False", "Superseded");
+    let mut simulation = Simulation::new([promotion(9)]);
+    simulation.settle().succeeded("promote", "False", "Superseded");
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.versions[1].status.as_mut().unwrap().conditions[0].status = "False".into();
+    simulation.settle().succeeded("promote", "False", "GateFailed");
 }
 
 #[test]
 fn actions_beyond_those_that_may_be_under_way_wait() {
-    let mut house = House::new([promotion(2)]);
-    house.in_flight.namespace = 4;
-    house.settle().approve("promote", "alice");
-    house.succeeded("promote", "Unknown", "TooManyInFlight");
-    assert_eq!(house.claimed(), None);
-    house.in_flight = InFlight {
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.in_flight.namespace = 4;
+    simulation.settle().approve("promote", "alice");
+    simulation.succeeded("promote", "Unknown", "TooManyInFlight");
+    assert_eq!(simulation.claimed(), None);
+    simulation.in_flight = InFlight {
         namespace: 3,
         cluster: 16,
     };
-    house.settle();
-    house.succeeded("promote", "Unknown", "TooManyInFlight");
-    house.in_flight.cluster = 15;
-    house.settle();
-    assert_eq!(house.claimed(), Some("promote"));
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "TooManyInFlight");
+    simulation.in_flight.cluster = 15;
+    simulation.settle();
+    assert_eq!(simulation.claimed(), Some("promote"));
 }
 
 #[test]
@@ -1029,19 +1044,19 @@ fn a_claim_of_an_action_that_is_gone_is_taken_over_and_one_of_an_open_action_is_
     let mut second = promotion(2);
     second.metadata.name = Some("second".into());
     second.metadata.uid = Some("u-second".into());
-    let mut house = House::new([promotion(2), second]);
-    house.settle();
-    house.annotate("promote", "approve", "alice");
-    house.annotate("second", "approve", "alice");
-    house.crash_after = Some(house.writes + 2);
-    house.reconcile("promote");
-    house.reconcile("second");
-    assert_eq!(house.claimed(), Some("promote"));
-    house.succeeded("second", "Unknown", "ModelClaimed");
-    house.actions.remove("promote");
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2), second]);
+    simulation.settle();
+    simulation.annotate("promote", "approve", "alice");
+    simulation.annotate("second", "approve", "alice");
+    simulation.crash_after = Some(simulation.writes + 2);
+    simulation.reconcile("promote");
+    simulation.reconcile("second");
+    assert_eq!(simulation.claimed(), Some("promote"));
+    simulation.succeeded("second", "Unknown", "ModelClaimed");
+    simulation.actions.remove("promote");
+    simulation.settle();
     assert_eq!(
-        (house.claimed(), house.serves()),
+        (simulation.claimed(), simulation.serves()),
         (Some("second"), vec!["heart-2"])
     );
 }
@@ -1050,75 +1065,85 @@ fn a_claim_of_an_action_that_is_gone_is_taken_over_and_one_of_an_open_action_is_
 
 #[test]
 fn a_rollback_takes_two_people_returns_to_what_served_and_leaves_a_hold() {
-    let mut house = House::new([promotion(2)]);
-    house.settle().approve("promote", "alice");
-    house.roll_out();
-    house.settle();
-    house.now += 700;
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.now += 700;
+    simulation.settle();
     let back = action("back", "RollbackModel", json!({}));
-    house.actions.insert("back".into(), back);
+    simulation.actions.insert("back".into(), back);
     let waiting = action(
         "waiting",
         "PromoteModel",
         json!({"candidate": {"name": "heart-3"}}),
     );
-    house.actions.insert("waiting".into(), waiting);
-    house.versions.push(version(3));
-    house.settle();
-    assert_eq!(house.plan("back").approvals_required, 2);
-    assert!(house.plan("back").summary.contains("return heart to heart-1"));
-    house.approve("back", "alice");
-    assert_eq!(house.serves(), ["heart-2"]);
-    house.approve("back", "bob");
-    assert_eq!(house.serves(), ["heart-1"]);
-    house.succeeded("waiting", "False", "Superseded");
-    house.roll_out();
-    house.settle();
-    house.now += 700;
-    house.settle();
-    house.succeeded("back", "True", "Executed");
+    simulation.actions.insert("waiting".into(), waiting);
+    simulation.versions.push(version(3));
+    simulation.settle();
+    assert_eq!(simulation.plan("back").approvals_required, 2);
     assert!(
-        house
+        simulation
+            .plan("back")
+            .summary
+            .contains("return heart to heart-1")
+    );
+    simulation.approve("back", "alice");
+    assert_eq!(simulation.serves(), ["heart-2"]);
+    simulation.approve("back", "bob");
+    assert_eq!(simulation.serves(), ["heart-1"]);
+    simulation.succeeded("waiting", "False", "Superseded");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.now += 700;
+    simulation.settle();
+    simulation.succeeded("back", "True", "Executed");
+    assert!(
+        simulation
             .message("back")
             .starts_with("approved by alice and bob; heart-1 serves since")
     );
-    let hold = house.status().holds[0].clone();
+    let hold = simulation.status().holds[0].clone();
     assert_eq!((hold.uid.as_str(), hold.digest), ("v2", digest(2)));
     assert_eq!(
-        house.status().newest_routed.clone().unwrap().uid,
+        simulation.status().newest_routed.clone().unwrap().uid,
         "v2",
         "an older version does not become the newest"
     );
-    assert!(house.status().rolled_back_at.is_some());
+    assert!(simulation.status().rolled_back_at.is_some());
     // What was left on purpose is not returned to.
-    house
+    simulation
         .actions
         .insert("again".into(), action("again", "RollbackModel", json!({})));
-    house.settle().succeeded("again", "False", "NothingToReturnTo");
+    simulation
+        .settle()
+        .succeeded("again", "False", "NothingToReturnTo");
 }
 
 #[test]
 fn an_approved_rollback_takes_over_the_claim_of_another_action_which_goes_no_further() {
-    let mut house = House::new([promotion(2)]);
-    house.settle().approve("promote", "alice");
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
     assert_eq!(
-        (house.serves(), house.claimed()),
+        (simulation.serves(), simulation.claimed()),
         (vec!["heart-2"], Some("promote"))
     );
-    house
+    simulation
         .actions
         .insert("back".into(), action("back", "RollbackModel", json!({})));
-    house.settle().approve("back", "alice");
-    house.approve("back", "bob");
-    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], Some("back")));
-    house.succeeded("promote", "False", "Superseded");
-    house.roll_out();
-    house.settle();
-    house.now += 700;
-    house.settle();
-    house.succeeded("back", "True", "Executed");
-    assert_eq!(house.serves(), ["heart-1"]);
+    simulation.settle().approve("back", "alice");
+    simulation.approve("back", "bob");
+    assert_eq!(
+        (simulation.serves(), simulation.claimed()),
+        (vec!["heart-1"], Some("back"))
+    );
+    simulation.succeeded("promote", "False", "Superseded");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.now += 700;
+    simulation.settle();
+    simulation.succeeded("back", "True", "Executed");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 // === RetrainModel ===
@@ -1140,27 +1165,27 @@ fn snapshot(new_rows: u64, positive: Option<u64>) -> JobSeen {
     JobSeen::Finished(Box::new(result))
 }
 
-fn retraining(job: JobSeen) -> House {
+fn retraining(job: JobSeen) -> Simulation {
     let more = json!({"target": {"name": "heart-1"}, "acceptWindow": {"kind": "DriftReport", "name": "r", "uid": "r7200"}});
-    let mut house = House::new([action("retrain", "RetrainModel", more)]);
-    house.job = job;
-    house.report("heart-1", "Drift", 7200);
-    house
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
+    simulation.job = job;
+    simulation.report("heart-1", "Drift", 7200);
+    simulation
 }
 
-fn gates(house: &mut House, status: &str) {
-    let made = house.versions.last_mut().unwrap();
+fn gates(simulation: &mut Simulation, status: &str) {
+    let made = simulation.versions.last_mut().unwrap();
     let mut seen = version(9).status.unwrap();
     seen.conditions[0].status = status.into();
     made.status = Some(seen);
-    house.settle();
+    simulation.settle();
 }
 
 #[test]
 fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.succeeded("retrain", "Unknown", "AwaitingApproval");
-    let plan = house.plan("retrain").clone();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
+    let plan = simulation.plan("retrain").clone();
     let words = format!(
         "retrain heart as heart-1 is trained, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
          heart-disease, key hungarian.csv, 294 rows; serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of \
@@ -1170,9 +1195,9 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
         digest(1).short()
     );
     assert_eq!(plan.summary, words);
-    house.approve("retrain", "alice");
-    house.succeeded("retrain", "Unknown", "Training");
-    let made = house.versions.last().unwrap().clone();
+    simulation.approve("retrain", "alice");
+    simulation.succeeded("retrain", "Unknown", "Training");
+    let made = simulation.versions.last().unwrap().clone();
     let training = made.spec.source.training.clone().unwrap();
     assert_eq!(training.snapshot, Some(digest(77)));
     assert_eq!(training.datasets().count(), 2);
@@ -1189,35 +1214,40 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
         annotations,
         [(annotations::CREATED_BY.to_owned(), OPERATOR.to_owned())].into()
     );
-    assert_eq!(house.serves(), ["heart-1"]);
+    assert_eq!(simulation.serves(), ["heart-1"]);
 
-    gates(&mut house, "True");
+    gates(&mut simulation, "True");
     let child = promotion_name(&made.metadata.name.clone().unwrap(), "v-made");
     assert_eq!(
-        house.says(&child, ConditionType::Approved),
+        simulation.says(&child, ConditionType::Approved),
         ("True".into(), "Covered".into())
     );
-    assert_eq!(house.serves(), [made.metadata.name.clone().unwrap().as_str()]);
-    assert_eq!(house.claimed(), Some(child.as_str()));
-    house.succeeded("retrain", "Unknown", "Promoting");
-    house.roll_out();
-    house.settle();
-    let end = house.now + 60;
-    house.report(&made.metadata.name.clone().unwrap(), "NoDrift", end);
-    house.succeeded(&child, "True", "Verified");
-    house.succeeded("retrain", "True", "Verified");
+    assert_eq!(
+        simulation.serves(),
+        [made.metadata.name.clone().unwrap().as_str()]
+    );
+    assert_eq!(simulation.claimed(), Some(child.as_str()));
+    simulation.succeeded("retrain", "Unknown", "Promoting");
+    simulation.roll_out();
+    simulation.settle();
+    let end = simulation.now + 60;
+    simulation.report(&made.metadata.name.clone().unwrap(), "NoDrift", end);
+    simulation.succeeded(&child, "True", "Verified");
+    simulation.succeeded("retrain", "True", "Verified");
     assert!(
-        house.message("retrain").starts_with("approved by alice; heart-"),
+        simulation
+            .message("retrain")
+            .starts_with("approved by alice; heart-"),
         "{}",
-        house.message("retrain")
+        simulation.message("retrain")
     );
     assert!(
-        house
+        simulation
             .message(&child)
             .starts_with("covered by retrain, approved by alice;")
     );
     // Each made object is recorded where it belongs.
-    let record = house.actions["retrain"].status.clone().unwrap();
+    let record = simulation.actions["retrain"].status.clone().unwrap();
     assert_eq!(
         record
             .snapshot_attempt
@@ -1227,17 +1257,20 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     );
     let version = record.execution.and_then(|execution| execution.version);
     assert_eq!(version.and_then(|version| version.uid).as_deref(), Some("v-made"));
-    assert_eq!(house.claimed(), None);
+    assert_eq!(simulation.claimed(), None);
 }
 
 #[test]
 fn a_failed_gate_ends_a_retraining_and_what_serves_is_untouched() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    gates(&mut house, "False");
-    house.succeeded("retrain", "False", "GateFailed");
-    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
-    assert!(house.routed.is_empty());
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    gates(&mut simulation, "False");
+    simulation.succeeded("retrain", "False", "GateFailed");
+    assert_eq!(
+        (simulation.serves(), simulation.claimed()),
+        (vec!["heart-1"], None)
+    );
+    assert!(simulation.routed.is_empty());
 }
 
 #[test]
@@ -1252,63 +1285,66 @@ fn too_little_that_is_new_and_nothing_that_is_new_are_said_and_not_trained_on() 
     retraining(same).succeeded("retrain", "False", "NoChange");
     let mut broken = JobResult::new(JobStage::Snapshot, JobVerdict::DataInvalid, "column age: 3 words");
     broken.format = 1;
-    let house = retraining(JobSeen::Finished(Box::new(broken)));
-    house.succeeded("retrain", "False", "DataInvalid");
-    assert!(house.message("retrain").contains("column age: 3 words"));
+    let simulation = retraining(JobSeen::Finished(Box::new(broken)));
+    simulation.succeeded("retrain", "False", "DataInvalid");
+    assert!(simulation.message("retrain").contains("column age: 3 words"));
 }
 
 #[test]
 fn what_is_trained_is_what_was_approved_or_nothing() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.annotate("retrain", "approve", "alice");
-    house.crash_after = Some(house.writes + 2);
-    house.reconcile("retrain");
-    assert_eq!(house.claimed(), Some("retrain"));
-    let spec = house.versions[0].spec.retraining.as_mut().unwrap();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.annotate("retrain", "approve", "alice");
+    simulation.crash_after = Some(simulation.writes + 2);
+    simulation.reconcile("retrain");
+    assert_eq!(simulation.claimed(), Some("retrain"));
+    let spec = simulation.versions[0].spec.retraining.as_mut().unwrap();
     spec.datasets[0].name = "another".into();
-    house.settle();
-    house.succeeded("retrain", "False", "PlanChanged");
-    assert_eq!(house.versions.len(), 2);
+    simulation.settle();
+    simulation.succeeded("retrain", "False", "PlanChanged");
+    assert_eq!(simulation.versions.len(), 2);
 }
 
 #[test]
 fn a_rejection_of_the_retraining_stops_its_promotion_too() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    house.annotate("retrain", "reject", "bob");
-    gates(&mut house, "True");
-    house.succeeded("retrain", "False", "Rejected");
-    assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    simulation.annotate("retrain", "reject", "bob");
+    gates(&mut simulation, "True");
+    simulation.succeeded("retrain", "False", "Rejected");
+    assert_eq!(
+        (simulation.serves(), simulation.claimed()),
+        (vec!["heart-1"], None)
+    );
 }
 
 #[test]
 fn of_two_retrainings_the_older_one_goes_first() {
-    let mut house = retraining(snapshot(294, Some(106)));
+    let mut simulation = retraining(snapshot(294, Some(106)));
     let mut younger = action("younger", "RetrainModel", json!({}));
-    younger.metadata.creation_timestamp = Some(Time(at(house.now)));
-    house.actions.insert("younger".into(), younger);
-    house.settle();
-    house.succeeded("younger", "Unknown", "Waiting");
-    house.annotate("retrain", "reject", "bob");
-    house.settle();
-    house.succeeded("younger", "Unknown", "AwaitingApproval");
+    younger.metadata.creation_timestamp = Some(Time(at(simulation.now)));
+    simulation.actions.insert("younger".into(), younger);
+    simulation.settle();
+    simulation.succeeded("younger", "Unknown", "Waiting");
+    simulation.annotate("retrain", "reject", "bob");
+    simulation.settle();
+    simulation.succeeded("younger", "Unknown", "AwaitingApproval");
 }
 
 #[test]
 fn a_crash_after_any_write_ends_in_the_same_state_as_no_crash() {
     let story = |crash_after: Option<usize>| {
-        let mut house = retraining(JobSeen::Running);
-        house.crash_after = crash_after;
-        house.job = snapshot(294, Some(106));
-        house.settle().approve("retrain", "alice");
-        house.settle();
-        gates(&mut house, "True");
-        house.settle();
-        house.roll_out();
-        house.settle();
-        house.now += 700;
-        house.settle();
-        house
+        let mut simulation = retraining(JobSeen::Running);
+        simulation.crash_after = crash_after;
+        simulation.job = snapshot(294, Some(106));
+        simulation.settle().approve("retrain", "alice");
+        simulation.settle();
+        gates(&mut simulation, "True");
+        simulation.settle();
+        simulation.roll_out();
+        simulation.settle();
+        simulation.now += 700;
+        simulation.settle();
+        simulation
     };
     let quiet = story(None);
     quiet.succeeded("retrain", "True", "Executed");
@@ -1328,20 +1364,20 @@ fn a_crash_after_any_write_ends_in_the_same_state_as_no_crash() {
 
 #[test]
 fn ended_actions_beyond_those_that_are_kept_go_the_oldest_first_and_open_ones_stay() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
     for number in 0..4_i64 {
         let mut ended = action(&format!("ended-{number}"), "SendAlert", json!({"message": "x"}));
         ended.metadata.creation_timestamp = Some(Time(at(number)));
-        house.actions.insert(name_of(&ended).to_owned(), ended);
+        simulation.actions.insert(name_of(&ended).to_owned(), ended);
     }
-    house.settle();
-    let all: Vec<RemediationAction> = house.actions.values().cloned().collect();
+    simulation.settle();
+    let all: Vec<RemediationAction> = simulation.actions.values().cloned().collect();
     let policy = Policy {
         alerts_kept: 2,
         ..Policy::default()
     };
-    let names: Vec<&str> = surplus(&all, Some(&house.model), &policy, at(house.now))
+    let names: Vec<&str> = surplus(&all, Some(&simulation.model), &policy, at(simulation.now))
         .into_iter()
         .map(name_of)
         .collect();
@@ -1358,39 +1394,41 @@ fn names_of_retrained_versions_fit_for_the_longest_model() {
 
 #[test]
 fn a_rollout_is_recognised_by_the_record() {
-    let house = House::new([]);
-    let routes = house.model.status.clone().unwrap().routes;
+    let simulation = Simulation::new([]);
+    let routes = simulation.model.status.clone().unwrap().routes;
     assert_eq!(
-        crate::record::rollout::rollout_seen(&house.model, &routes),
+        crate::record::rollout::rollout_seen(&simulation.model, &routes),
         RolloutSeen::Answers
     );
 }
 
 #[test]
 fn the_digest_is_the_same_for_the_same_inputs_and_another_for_each_other_one() {
-    let digest_of = |change: &dyn Fn(&mut House)| {
-        let mut house = House::new([promotion(2)]);
-        change(&mut house);
-        house.settle();
-        house.digest("promote")
+    let digest_of = |change: &dyn Fn(&mut Simulation)| {
+        let mut simulation = Simulation::new([promotion(2)]);
+        change(&mut simulation);
+        simulation.settle();
+        simulation.digest("promote")
     };
     let same = digest_of(&|_| {});
     assert_eq!(same, digest_of(&|_| {}));
-    let changes: [&dyn Fn(&mut House); 11] = [
-        &|house| house.status().routes[0].threshold = "0.4".parse().unwrap(),
-        &|house| house.status().routes[0].digest = digest(50),
-        &|house| house.status().plan_sequence = Some(1),
-        &|house| {
-            let status = house.versions[1].status.as_mut().unwrap();
+    let changes: [&dyn Fn(&mut Simulation); 11] = [
+        &|simulation| simulation.status().routes[0].threshold = "0.4".parse().unwrap(),
+        &|simulation| simulation.status().routes[0].digest = digest(50),
+        &|simulation| simulation.status().plan_sequence = Some(1),
+        &|simulation| {
+            let status = simulation.versions[1].status.as_mut().unwrap();
             status.bundle.as_mut().unwrap().digest = digest(51);
         },
-        &|house| house.versions[1].status.as_mut().unwrap().threshold = Some("0.4".parse().unwrap()),
-        &|house| house.policy.medium_approvals = 2,
-        &|house| house.policy.verification_seconds = 1,
-        &|house| house.gate.ids.as_mut().unwrap().policies[0].generation = 2,
-        &|house| house.gate.ids.as_mut().unwrap().parameters = "q".into(),
-        &|house| house.now += 1,
-        &|house| house.actions.get_mut("promote").unwrap().metadata.uid = Some("other".into()),
+        &|simulation| {
+            simulation.versions[1].status.as_mut().unwrap().threshold = Some("0.4".parse().unwrap())
+        },
+        &|simulation| simulation.policy.medium_approvals = 2,
+        &|simulation| simulation.policy.verification_seconds = 1,
+        &|simulation| simulation.gate.ids.as_mut().unwrap().policies[0].generation = 2,
+        &|simulation| simulation.gate.ids.as_mut().unwrap().parameters = "q".into(),
+        &|simulation| simulation.now += 1,
+        &|simulation| simulation.actions.get_mut("promote").unwrap().metadata.uid = Some("other".into()),
     ];
     let mut seen = vec![same];
     for change in changes {
@@ -1415,38 +1453,38 @@ proptest! {
         needed in 1..4_i32,
     ) {
         let users = ["alice", "bob", "carol", "proposer", "maker", "system:admin"];
-        let mut house = House::new([promotion(2)]);
-        house.policy.medium_approvals = needed;
-        house.settle();
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.policy.medium_approvals = needed;
+        simulation.settle();
         let mut approved = std::collections::BTreeSet::new();
         let mut rejected = false;
         for (user, approves, of) in lines {
             let word = if approves { "approve" } else { "reject" };
-            let of = if of == 0 { digest(66) } else { house.digest("promote") };
-            let before = house.serves() == ["heart-2"];
-            house.decide("promote", &format!("{word} {of} {}", users[user]));
-            house.settle();
+            let of = if of == 0 { digest(66) } else { simulation.digest("promote") };
+            let before = simulation.serves() == ["heart-2"];
+            simulation.decide("promote", &format!("{word} {of} {}", users[user]));
+            simulation.settle();
             if before {
                 continue;
             }
             rejected |= !approves;
-            if approves && user < 3 && of == house.digest("promote") && !rejected {
+            if approves && user < 3 && of == simulation.digest("promote") && !rejected {
                 approved.insert(user);
             }
             let may = !rejected && approved.len() >= usize::try_from(needed).unwrap();
-            prop_assert_eq!(house.serves() == ["heart-2"], may);
+            prop_assert_eq!(simulation.serves() == ["heart-2"], may);
         }
     }
 
     /// Lines that no admission policy would let in are not read as decisions.
     #[test]
     fn any_text_is_read_without_harm(lines in prop::collection::vec(".{0,80}", 0..16)) {
-        let mut house = House::new([promotion(2)]);
-        house.settle();
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle();
         for line in lines {
-            house.decide("promote", &line);
+            simulation.decide("promote", &line);
         }
-        house.settle();
-        prop_assert_eq!(house.serves(), ["heart-1"]);
+        simulation.settle();
+        prop_assert_eq!(simulation.serves(), ["heart-1"]);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     conditions::Verdict,
     reason::Reason,
     version::{
-        asking::asking,
+        context::stage_context,
         world::{SnapshotSeen, World},
     },
 };
@@ -31,7 +31,7 @@ pub(super) fn data_stage(
     {
         return stage;
     }
-    let asking = asking(version, JobStage::Snapshot, world, now);
+    let context = stage_context(version, JobStage::Snapshot, world, now);
     let mut frozen = Frozen {
         attempt: status.snapshot_attempt.take(),
         snapshot: status.snapshot.take(),
@@ -39,7 +39,7 @@ pub(super) fn data_stage(
         violations: std::mem::take(&mut status.violations),
     };
     let watched = training.datasets().all(|dataset| dataset.config_map.is_some());
-    let stage = attempt::snapshot(&asking, &world.dataset, watched, &mut frozen, step);
+    let stage = attempt::snapshot(&context, &world.dataset, watched, &mut frozen, step);
     status.snapshot_attempt = frozen.attempt;
     status.snapshot = frozen.snapshot;
     status.sources = frozen.sources;

@@ -12,7 +12,7 @@ use crate::{
     conditions::{self, Verdict},
     reason::Reason,
     version::{
-        asking::{asking, find},
+        context::{find, stage_context},
         gates::GATES,
         world::{BundleSeen, World},
     },
@@ -38,19 +38,19 @@ pub(super) fn fit_stage(
     let Some(snapshot) = status.snapshot.as_ref().map(|snapshot| snapshot.digest) else {
         return Stage::Waiting(not_accepted());
     };
-    let asking = asking(version, JobStage::Fit, world, now);
+    let context = stage_context(version, JobStage::Fit, world, now);
     let input = snapshot.hex()[..8].to_owned();
     let attempt = status
         .fit_attempt
         .clone()
         .filter(|attempt| attempt.input == input);
     let Some(attempt) = attempt else {
-        return asking.start(&mut status.fit_attempt, &input, 1, step);
+        return context.start(&mut status.fit_attempt, &input, 1, step);
     };
     if attempt.finished {
-        return asking.settled(&attempt);
+        return context.settled(&attempt);
     }
-    let result = match asking.outcome(&mut status.fit_attempt, &attempt, step) {
+    let result = match context.outcome(&mut status.fit_attempt, &attempt, step) {
         Ok(result) => result,
         Err(stage) => return stage,
     };

@@ -12,7 +12,7 @@
 //! routed by the Model? ────► Candidate, Live or Retired
 //! ```
 
-mod asking;
+mod context;
 mod data;
 mod fit;
 mod gates;
@@ -21,7 +21,7 @@ mod serving;
 mod tests;
 mod world;
 
-pub use asking::asker;
+pub use context::requester;
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, ModelVersion, Role};
 pub use world::{BundleSeen, Decision, ServingSeen, Settling, SnapshotSeen, World};

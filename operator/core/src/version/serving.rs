@@ -7,7 +7,7 @@ use crate::{
     conditions::Verdict,
     reason::{Reason, StuckReason, WorkingReason},
     version::{
-        asking::fails,
+        context::fails,
         world::{ServingSeen, Settling},
     },
 };

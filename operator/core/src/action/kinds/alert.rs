@@ -9,7 +9,7 @@ use super::{
 use crate::{
     action::{
         case::Case,
-        draft::{Draft, Standing, Step},
+        draft::{Draft, Outcome, Step},
         plan::{parts::present, proposal::Proposal},
         world::World,
     },
@@ -40,16 +40,16 @@ impl Kind for Alert {
         &FACTS
     }
 
-    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Standing> {
+    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Outcome> {
         Ok(proposal(case.action, case.world, case.model))
     }
 
-    fn without_claim(&self, case: &Case<'_>, draft: &mut Draft) -> Option<Standing> {
+    fn without_claim(&self, case: &Case<'_>, draft: &mut Draft) -> Option<Outcome> {
         Some(sent(case, draft))
     }
 
-    fn carry_out(&self, _: &Case<'_>, _: &mut Draft, _: &ActionPlan) -> Result<Standing, Standing> {
-        Ok(Standing::succeeds(Reason::Alerted, "the alert was delivered"))
+    fn carry_out(&self, _: &Case<'_>, _: &mut Draft, _: &ActionPlan) -> Result<Outcome, Outcome> {
+        Ok(Outcome::succeeds(Reason::Alerted, "the alert was delivered"))
     }
 
     fn proposal_name(&self, _: &str, _: &str) -> Option<String> {
@@ -78,7 +78,7 @@ fn proposal(action: &RemediationAction, world: &World, model: &Model) -> Proposa
 }
 
 /// It has succeeded once the API server has accepted its Event.
-fn sent(case: &Case<'_>, draft: &mut Draft) -> Standing {
+fn sent(case: &Case<'_>, draft: &mut Draft) -> Outcome {
     let message = case.action.spec.message.clone().unwrap_or_default();
     if case.world.delivered {
         draft.executed = Verdict::holds(
@@ -86,8 +86,8 @@ fn sent(case: &Case<'_>, draft: &mut Draft) -> Standing {
             Reason::Alerted,
             "the alert was delivered",
         );
-        return Standing::succeeds(Reason::Alerted, message);
+        return Outcome::succeeds(Reason::Alerted, message);
     }
-    let standing = Standing::works(Reason::Alerted, "the alert is being sent").with(Step::Alert(message));
-    draft.attempt(case, BlockedStep::SendAlert, standing)
+    let outcome = Outcome::works(Reason::Alerted, "the alert is being sent").with(Step::Alert(message));
+    draft.attempt(case, BlockedStep::SendAlert, outcome)
 }

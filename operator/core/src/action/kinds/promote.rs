@@ -12,7 +12,7 @@ use crate::{
         candidate::{candidate, not_passed, not_serving},
         case::Case,
         cover::covered,
-        draft::{Draft, Standing},
+        draft::{Draft, Outcome},
         kinds::rollback::has_served,
         plan::{
             differences,
@@ -57,15 +57,15 @@ impl Kind for Promote {
         &FACTS
     }
 
-    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Standing> {
+    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Outcome> {
         propose(case)
     }
 
-    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Standing> {
+    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Outcome> {
         None
     }
 
-    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome> {
         switch(case, draft, plan, &SWITCH)
     }
 
@@ -74,7 +74,7 @@ impl Kind for Promote {
     }
 }
 
-fn propose(case: &Case<'_>) -> Result<Proposal, Standing> {
+fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
     let candidate = candidate(case)?;
     if parent_uid(case.action).is_some() {
         covered(case, candidate)?;

@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     action::{
-        approval::{not_rejected, too_late},
+        approval::{not_rejected, void_late_rejections},
         build,
         case::Case,
         claim::lost,
         cover::{planned_training, promotion_of},
-        draft::{At, Draft, Standing, Step},
+        draft::{At, Draft, Outcome, Step},
         guards::no_storm,
         kinds::{
-            retrain_data::{accepted_window, enough, frozen, source},
+            retrain_data::{accepted_window, ensure_snapshot, has_enough_new_rows, source},
             retrain_version::{made, taken},
             switch::is_true,
         },
@@ -64,17 +64,17 @@ impl Kind for Retrain {
         &FACTS
     }
 
-    fn propose(&self, case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
+    fn propose(&self, case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
         propose(case, draft)
     }
 
-    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Standing> {
+    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Outcome> {
         None
     }
 
-    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
-        let standing = retrain(case, draft, plan).unwrap_or_else(|standing| standing);
-        Ok(in_time(case, draft, standing))
+    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome> {
+        let outcome = retrain(case, draft, plan).unwrap_or_else(|outcome| outcome);
+        Ok(in_time(case, draft, outcome))
     }
 
     fn proposal_name(&self, _: &str, _: &str) -> Option<String> {
@@ -94,22 +94,22 @@ pub fn target<'a>(
     }
 }
 
-fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
-    alone(case)?;
+fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
+    no_older_retraining(case)?;
     let target = target(case.action, case.model, &case.world.versions);
     let target = target.ok_or_else(|| match &case.action.spec.target {
-        Some(reference) => Standing::fails(
+        Some(reference) => Outcome::fails(
             Reason::Superseded,
             format!(
                 "there is no version {} of {}",
                 reference.name, case.action.spec.model
             ),
         ),
-        None => Standing::waits(Reason::Waiting, "no version serves, so there is none to retrain"),
+        None => Outcome::waits(Reason::Waiting, "no version serves, so there is none to retrain"),
     })?;
     let name = name_of(target);
     let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::SpecInvalid,
             format!("{name} cannot be retrained: it needs spec.source.training and spec.retraining"),
         ));
@@ -121,14 +121,14 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
     if draft.status.plan.is_none() {
         no_storm(case)?;
     }
-    frozen(case, draft)?;
+    ensure_snapshot(case, draft)?;
     let Some(snapshot) = draft.status.snapshot.clone() else {
-        return Err(Standing::works(Reason::Planning, "the data is being read"));
+        return Err(Outcome::works(Reason::Planning, "the data is being read"));
     };
     let sources = draft.status.sources.clone();
-    enough(target, spec, &snapshot.digest, &sources)?;
+    has_enough_new_rows(target, spec, &snapshot.digest, &sources)?;
     proposal(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
-        Standing::fails(
+        Outcome::fails(
             Reason::SpecInvalid,
             format!("{name} names no data for its retraining: set spec.retraining.datasets"),
         )
@@ -137,7 +137,7 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Standing> {
 
 /// Two retrainings of one model would read the same data and take turns at serving: the older one goes first, unless it
 /// waits for something before it has a plan.
-fn alone(case: &Case<'_>) -> Result<(), Standing> {
+fn no_older_retraining(case: &Case<'_>) -> Result<(), Outcome> {
     let order = |action: &RemediationAction| {
         let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (created, uid_of(action).to_owned())
@@ -150,7 +150,7 @@ fn alone(case: &Case<'_>) -> Result<(), Standing> {
             && order(other) < order(case.action)
     });
     match older {
-        Some(older) => Err(Standing::waits(
+        Some(older) => Err(Outcome::waits(
             Reason::Waiting,
             format!("{} is older and has not ended", name_of(older)),
         )),
@@ -218,22 +218,22 @@ pub fn proposal(
 }
 
 /// A retraining whose result is not being promoted when its claim is due ends: it must not keep others from the model.
-fn in_time(case: &Case<'_>, draft: &mut Draft, standing: Standing) -> Standing {
-    let open = !matches!(standing.at, At::Ended(_));
+fn in_time(case: &Case<'_>, draft: &mut Draft, outcome: Outcome) -> Outcome {
+    let open = !matches!(outcome.at, At::Ended(_));
     let child = promotion_of(case).is_some_and(|child| !has_ended(child));
     let Some(execution) = draft.status.execution.as_ref().filter(|_| open && !child) else {
-        return standing;
+        return outcome;
     };
     let end = case.deadline(&execution.claimed_at);
     if case.now < end {
-        return standing.again(Some(end));
+        return outcome.again(Some(end));
     }
-    let message = format!("the claim on the model ended at {end}: {}", standing.message);
+    let message = format!("the claim on the model ended at {end}: {}", outcome.message);
     draft.executed = Verdict::fails(ConditionType::Executed, Reason::DeadlineExceeded, message.clone());
-    Standing::fails(Reason::DeadlineExceeded, message)
+    Outcome::fails(Reason::DeadlineExceeded, message)
 }
 
-fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome> {
     let child = promotion_of(case);
     if let Some(child) = child.filter(|child| has_ended(child)) {
         return Ok(as_its_promotion(case, draft, child));
@@ -243,7 +243,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
         return Err(lost(case));
     }
     if child.is_some_and(|child| has_routed(case, child)) {
-        too_late(draft);
+        void_late_rejections(draft);
     } else {
         not_rejected(draft)?;
     }
@@ -262,12 +262,12 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
         Reason::Executed,
         format!("{name} was trained and passed its gates"),
     );
-    let story = draft.story(case);
+    let approvals = draft.approval_summary(case);
     if !planned_training(plan).is_some_and(|training| training.serve_when_gates_pass) {
         let words = format!(
-            "{story}; {name} passed its gates, and its promotion is proposed as an action of its own"
+            "{approvals}; {name} passed its gates, and its promotion is proposed as an action of its own"
         );
-        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
+        return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));
     }
     if let Some(child) = child {
         if let Some(execution) = &mut draft.status.execution {
@@ -284,7 +284,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
                 || "it is being planned".to_owned(),
                 |succeeded| succeeded.message.clone(),
             );
-        return Ok(Standing::works(
+        return Ok(Outcome::works(
             Reason::Promoting,
             format!("{name} passed its gates; {}: {how}", name_of(child)),
         ));
@@ -292,16 +292,16 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Stan
     if case.model.spec.paused {
         // A claim that waits for a person would keep the model from everything else.
         let words = format!(
-            "{story}; {name} passed its gates; {} is paused, and the promotion is proposed once it is not",
+            "{approvals}; {name} passed its gates; {} is paused, and the promotion is proposed once it is not",
             name_of(case.model)
         );
-        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
+        return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));
     }
-    promote(case, draft, &reference, &story)
+    promote(case, draft, &reference, &approvals)
 }
 
 /// Follows the version to its gates.
-fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
+fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Outcome> {
     let name = name_of(version);
     let conditions = version
         .status
@@ -315,7 +315,7 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
             let words = gates.map(|gates| gates.message.clone()).unwrap_or_default();
             let message = format!("{name} was trained and will not serve: {words}");
             draft.executed = Verdict::fails(ConditionType::Executed, Reason::GateFailed, message.clone());
-            return Err(Standing::fails(Reason::GateFailed, message));
+            return Err(Outcome::fails(Reason::GateFailed, message));
         }
         _ => {}
     }
@@ -329,17 +329,17 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Standing> {
             .is_some_and(Cause::is_infrastructure);
         if matches!(reason, Some(Reason::NameTaken | Reason::ChildRefused)) || by_cluster {
             let message = format!("{name}: {words}");
-            return Err(Standing::stalls(Reason::ChildRefused, message));
+            return Err(Outcome::stalls(Reason::ChildRefused, message));
         }
         let reason = reason
             .and_then(AttemptFailure::part_of)
             .unwrap_or(AttemptFailure::JobFailed);
         let message = format!("{name} could not be trained: {words}");
         draft.executed = Verdict::fails(ConditionType::Executed, reason, message.clone());
-        return Err(Standing::fails(reason, message));
+        return Err(Outcome::fails(reason, message));
     }
     draft.executed = Verdict::unknown(ConditionType::Executed, Reason::Training, words.clone());
-    Err(Standing::works(
+    Err(Outcome::works(
         Reason::Training,
         format!("{name} is being trained: {words}"),
     ))
@@ -350,15 +350,15 @@ fn promote(
     case: &Case<'_>,
     draft: &mut Draft,
     version: &VersionReference,
-    story: &str,
-) -> Result<Standing, Standing> {
+    approvals: &str,
+) -> Result<Outcome, Outcome> {
     let made = draft
         .status
         .execution
         .as_ref()
         .and_then(|execution| execution.promotion.as_ref());
     if let Some(made) = made {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::Superseded,
             format!("{} was deleted", made.name),
         ));
@@ -377,10 +377,10 @@ fn promote(
             ));
         }
         let words = format!(
-            "{story}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
+            "{approvals}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
             version.name
         );
-        return Ok(Standing::succeeds(Reason::AwaitingPromotion, words));
+        return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));
     }
     let why = format!(
         "{} trained {}, which passed its gates",
@@ -394,18 +394,18 @@ fn promote(
     let diagnosis = case.action.spec.diagnosis;
     let spec = build::serving_spec(ActionType::PromoteModel, version, why, Some(parent), diagnosis);
     let child = build::action(&name, case.model, &case.world.operator, spec)
-        .ok_or_else(|| Standing::works(Reason::Promoting, "the model has no uid yet"))?;
-    let standing = Standing::works(
+        .ok_or_else(|| Outcome::works(Reason::Promoting, "the model has no uid yet"))?;
+    let outcome = Outcome::works(
         Reason::Promoting,
         format!("{} passed its gates and is being promoted", version.name),
     )
     .with(Step::CreatePromotion(Box::new(child)));
-    Ok(draft.attempt(case, BlockedStep::CreatePromotion, standing))
+    Ok(draft.attempt(case, BlockedStep::CreatePromotion, outcome))
 }
 
 /// A retraining ends as the promotion of what it made does.
-fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationAction) -> Standing {
-    too_late(draft);
+fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationAction) -> Outcome {
+    void_late_rejections(draft);
     let status = child.status.clone().unwrap_or_default();
     let of = |kind| conditions::find(&status.conditions, kind);
     let succeeded = of(ConditionType::Succeeded);
@@ -430,11 +430,15 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
     let covered = of(ConditionType::Approved)
         .filter(|approved| conditions::reason(approved) == Some(Reason::Covered))
         .and_then(|approved| message.strip_prefix(&approved.message)?.strip_prefix("; "));
-    let message = format!("{}; {}", draft.story(case), covered.unwrap_or(&message));
+    let message = format!(
+        "{}; {}",
+        draft.approval_summary(case),
+        covered.unwrap_or(&message)
+    );
     if well {
-        Standing::succeeds(reason, message)
+        Outcome::succeeds(reason, message)
     } else {
-        Standing::fails(reason, message)
+        Outcome::fails(reason, message)
     }
 }
 

@@ -10,9 +10,9 @@ use modelward_wire::{Digest, JobStage};
 use crate::{
     action::{
         case::{Case, LOOK_AGAIN_SECONDS},
-        draft::{Draft, Standing, Step},
+        draft::{Draft, Outcome, Step},
     },
-    attempt::{self, Asker, AskerKind, Asking, Frozen, Stage},
+    attempt::{self, Frozen, JobRequester, RequesterKind, Stage, StageContext},
     conditions,
     names::retrained_version_name,
     objects::{name_of, uid_of},
@@ -84,7 +84,7 @@ pub(in crate::action) fn accepted_window(
     case: &Case<'_>,
     draft: &Draft,
     report: &EvidenceReference,
-) -> Result<PlannedReference, Standing> {
+) -> Result<PlannedReference, Outcome> {
     // The spec never changes: once a plan names the window, the report is not needed.
     let known = draft.status.plan.as_ref().and_then(|plan| plan.reference.clone());
     if let Some(known) = known {
@@ -92,7 +92,7 @@ pub(in crate::action) fn accepted_window(
     }
     let is_it = |found: &&DriftReport| uid_of(*found) == report.uid;
     let Some(found) = case.world.window.as_ref().filter(is_it) else {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::Superseded,
             format!(
                 "the report {} whose window was to be accepted is gone",
@@ -101,11 +101,11 @@ pub(in crate::action) fn accepted_window(
         ));
     };
     accepted(found)
-        .ok_or_else(|| Standing::waits(Reason::Waiting, format!("{} has no verdict yet", report.name)))
+        .ok_or_else(|| Outcome::waits(Reason::Waiting, format!("{} has no verdict yet", report.name)))
 }
 
 /// Has the data read, checked and frozen: who approves sees the rows of the very data.
-pub(in crate::action) fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<(), Standing> {
+pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome> {
     let before = conditions::find(&draft.before, ConditionType::Succeeded).cloned();
     let failed = case.world.obstacle.as_ref();
     let obstacle = failed
@@ -114,11 +114,11 @@ pub(in crate::action) fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<()
             ObstacleReason::NameTaken => attempt::Obstacle::Taken(failed.object.clone()),
             ObstacleReason::Refused => attempt::Obstacle::Refused(failed.message.clone()),
         });
-    let asking = Asking {
-        asker: Asker {
+    let context = StageContext {
+        requester: JobRequester {
             name: name_of(case.action),
             uid: case.uid(),
-            kind: AskerKind::Action,
+            kind: RequesterKind::Action,
         },
         stage: JobStage::Snapshot,
         kind: ConditionType::Succeeded,
@@ -135,7 +135,7 @@ pub(in crate::action) fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<()
     };
     let mut step = attempt::Step::default();
     let stage = attempt::snapshot(
-        &asking,
+        &context,
         &case.world.dataset,
         case.world.watched,
         &mut frozen,
@@ -147,39 +147,39 @@ pub(in crate::action) fn frozen(case: &Case<'_>, draft: &mut Draft) -> Result<()
     let again = step
         .again_after_seconds
         .and_then(|seconds| case.after(i64::try_from(seconds).unwrap_or(LOOK_AGAIN_SECONDS)));
-    let standing = match stage {
+    let outcome = match stage {
         Stage::Recorded => return Ok(()),
         Stage::Waiting(verdict) if verdict.reason == Reason::SnapshotRunning => {
-            Standing::works(verdict.reason, verdict.message)
+            Outcome::works(verdict.reason, verdict.message)
         }
         // This controller does not watch the data.
         Stage::Waiting(verdict) => {
-            Standing::waits(verdict.reason, verdict.message).again(case.after(LOOK_AGAIN_SECONDS))
+            Outcome::waits(verdict.reason, verdict.message).again(case.after(LOOK_AGAIN_SECONDS))
         }
         Stage::Blocked(verdict) => {
-            let blocked = Standing::stalls(verdict.reason, verdict.message);
+            let blocked = Outcome::stalls(verdict.reason, verdict.message);
             return Err(draft.attempt(case, BlockedStep::StartSnapshot, blocked));
         }
-        Stage::Terminal(verdict) => Standing::fails(verdict.reason, verdict.message),
+        Stage::Terminal(verdict) => Outcome::fails(verdict.reason, verdict.message),
     };
     Err(match step.start {
         Some(job) => draft.attempt(
             case,
             BlockedStep::StartSnapshot,
-            standing.with(Step::StartSnapshot(job)),
+            outcome.with(Step::StartSnapshot(job)),
         ),
-        None => standing,
+        None => outcome,
     }
     .again(again))
 }
 
 /// Whether there is anything new to learn from, and enough of it.
-pub(in crate::action) fn enough(
+pub(in crate::action) fn has_enough_new_rows(
     target: &ModelVersion,
     spec: &RetrainingSpec,
     snapshot: &Digest,
     sources: &[SourceStatus],
-) -> Result<(), Standing> {
+) -> Result<(), Outcome> {
     let name = name_of(target);
     let status = target.status.clone().unwrap_or_default();
     let known = |sha256: &Digest| {
@@ -195,7 +195,7 @@ pub(in crate::action) fn enough(
         .as_ref()
         .is_some_and(|own| own.digest == *snapshot);
     if same || fresh.is_empty() {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::NoChange,
             format!("{name} was trained on the same data: there are no new rows"),
         ));
@@ -205,7 +205,7 @@ pub(in crate::action) fn enough(
     let positive: Option<i64> = fresh.iter().map(|source| source.positive_rows).sum();
     let least_of_a_class = positive.map_or(0, |positive| positive.min(rows - positive));
     if rows < spec.minimum_new_rows || least_of_a_class < spec.minimum_rows_of_each_class {
-        return Err(Standing::fails(
+        return Err(Outcome::fails(
             Reason::LabelsNeeded,
             format!(
                 "{rows} new rows, {least_of_a_class} of the rarer class; retraining {name} needs {} and {}: label more rows",

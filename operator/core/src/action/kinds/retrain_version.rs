@@ -9,7 +9,7 @@ use crate::{
     action::{
         case::Case,
         cover::planned_training,
-        draft::{Draft, Standing, Step},
+        draft::{Draft, Outcome, Step},
         kinds::retrain_data,
         plan::routes,
         training_spec,
@@ -29,7 +29,7 @@ pub(in crate::action) fn made<'a>(
     case: &Case<'a>,
     draft: &mut Draft,
     plan: &ActionPlan,
-) -> Result<&'a ModelVersion, Standing> {
+) -> Result<&'a ModelVersion, Outcome> {
     let name = retrained_version_name(&case.action.spec.model, case.uid());
     let recorded = draft
         .status
@@ -41,7 +41,7 @@ pub(in crate::action) fn made<'a>(
         .versions
         .iter()
         .find(|version| name_of(*version) == name);
-    let gone = || Standing::fails(Reason::Superseded, format!("{name} was deleted"));
+    let gone = || Outcome::fails(Reason::Superseded, format!("{name} was deleted"));
     match (found, recorded) {
         (Some(version), Some(recorded)) if recorded.uid.as_deref() != Some(uid_of(version)) => Err(gone()),
         (Some(version), Some(_)) if version.metadata.deletion_timestamp.is_some() => Err(gone()),
@@ -92,7 +92,7 @@ pub(in crate::action) fn taken(
     step: BlockedStep,
     kind: &str,
     name: &str,
-) -> Standing {
+) -> Outcome {
     let found = Obstacle {
         step,
         reason: ObstacleReason::NameTaken,
@@ -103,8 +103,8 @@ pub(in crate::action) fn taken(
 }
 
 /// The version, if it is still the one that was approved.
-fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Standing> {
-    let changed = |words: String| Standing::fails(Reason::PlanChanged, words);
+fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Outcome> {
+    let changed = |words: String| Outcome::fails(Reason::PlanChanged, words);
     let approved =
         planned_training(plan).ok_or_else(|| changed("the plan says nothing of a training".to_owned()))?;
     let target_uid = approved.target_uid.as_deref().unwrap_or_default();
@@ -124,16 +124,16 @@ fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion
 }
 
 /// Makes the version.
-fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Standing {
+fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Outcome {
     let name = name_of(&version).to_owned();
     draft.executed = Verdict::unknown(
         ConditionType::Executed,
         Reason::Training,
         format!("{name} is being made"),
     );
-    let standing = Standing::works(Reason::Training, format!("{name} is being made"))
+    let outcome = Outcome::works(Reason::Training, format!("{name} is being made"))
         .with(Step::CreateVersion(Box::new(version)));
-    draft.attempt(case, BlockedStep::CreateVersion, standing)
+    draft.attempt(case, BlockedStep::CreateVersion, outcome)
 }
 
 /// The version that was approved: the target's spec, on the frozen data. It has no owner, because the action may be deleted

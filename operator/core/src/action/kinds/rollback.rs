@@ -12,7 +12,7 @@ use crate::{
     action::{
         candidate::{candidate, not_passed, not_serving},
         case::Case,
-        draft::{Draft, Standing},
+        draft::{Draft, Outcome},
         plan::{
             differences,
             parts::{changed_by, changes, differences_of, excluded, planned_version, present, serving},
@@ -57,15 +57,15 @@ impl Kind for Rollback {
         &FACTS
     }
 
-    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Standing> {
+    fn propose(&self, case: &Case<'_>, _: &mut Draft) -> Result<Proposal, Outcome> {
         propose(case)
     }
 
-    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Standing> {
+    fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Outcome> {
         None
     }
 
-    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Standing, Standing> {
+    fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome> {
         switch(case, draft, plan, &SWITCH)
     }
 
@@ -74,7 +74,7 @@ impl Kind for Rollback {
     }
 }
 
-fn propose(case: &Case<'_>) -> Result<Proposal, Standing> {
+fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
     let candidate = match &case.action.spec.candidate {
         Some(_) => Some(candidate(case)?),
         None => None,
@@ -82,7 +82,7 @@ fn propose(case: &Case<'_>) -> Result<Proposal, Standing> {
     let proposal = proposal(case.world, case.model, candidate);
     let proposal = proposal.ok_or_else(|| match candidate {
         Some(candidate) => not_passed(candidate),
-        None => Standing::fails(
+        None => Outcome::fails(
             Reason::NothingToReturnTo,
             "no version that served before exists and is free of holds: name one in spec.candidate",
         ),

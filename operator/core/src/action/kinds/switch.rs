@@ -9,11 +9,11 @@ use modelward_crds::{
 
 use crate::{
     action::{
-        approval::{not_rejected, too_late},
+        approval::{not_rejected, void_late_rejections},
         case::{Case, now},
         claim::{due, lost},
         cover::covered,
-        draft::{Draft, Standing, Step, executed_says},
+        draft::{Draft, Outcome, Step, executed_says},
         plan::routes,
     },
     conditions::{self, Status, Verdict},
@@ -41,7 +41,7 @@ pub(super) fn switch(
     draft: &mut Draft,
     plan: &ActionPlan,
     way: &Switch,
-) -> Result<Standing, Standing> {
+) -> Result<Outcome, Outcome> {
     if case.holder().is_none_or(|holder| holder.uid != case.uid()) {
         return Err(lost(case));
     }
@@ -50,7 +50,7 @@ pub(super) fn switch(
     };
     let record = case.record();
     if let Some(hold) = record.holds.iter().find(ours) {
-        too_late(draft);
+        void_late_rejections(draft);
         return Ok(gone_back(case, draft, plan, &hold.reason));
     }
     let routed_at = draft
@@ -64,18 +64,18 @@ pub(super) fn switch(
     if seen == RolloutSeen::OtherRoutes {
         if executed_says(draft, Reason::RolledBack) {
             // The hold has been lifted.
-            too_late(draft);
+            void_late_rejections(draft);
             return Ok(gone_back(case, draft, plan, "its Pods did not become ready"));
         }
         if routed_at.is_some() || executed_says(draft, Reason::RollingOut) {
-            return Err(Standing::fails(
+            return Err(Outcome::fails(
                 Reason::Superseded,
                 "a version that was to serve was deleted while it was rolled out",
             ));
         }
         return begin(case, draft, plan, way);
     }
-    too_late(draft);
+    void_late_rejections(draft);
     let end = due(case, draft);
     let routed_at = match (seen, routed_at) {
         // A quota or a policy: it is tried again, and what was routed goes on once there is room.
@@ -84,7 +84,7 @@ pub(super) fn switch(
         {
             draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, refusal.clone());
             let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
-            return Ok(Standing::stalls(Reason::ChildRefused, words).again(Some(end)));
+            return Ok(Outcome::stalls(Reason::ChildRefused, words).again(Some(end)));
         }
         (RolloutSeen::Stuck(StuckReason::ChildRefused, _), Some(routed_at)) => routed_at,
         (RolloutSeen::Stuck(reason, words), _) => {
@@ -98,7 +98,7 @@ pub(super) fn switch(
                 return go_back(case, draft, plan, way, Reason::RolloutStuck, &words);
             }
             draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, rollout.clone());
-            return Ok(Standing::works(
+            return Ok(Outcome::works(
                 Reason::RollingOut,
                 format!("{words} is being rolled out: {rollout}"),
             )
@@ -118,18 +118,18 @@ pub(super) fn switch(
 }
 
 /// The routes are changed. It is the last moment at which a rejection counts.
-fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) -> Result<Standing, Standing> {
+fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) -> Result<Outcome, Outcome> {
     not_rejected(draft)?;
     let mut newest: Option<RoutedVersion> = None;
     for route in &plan.planned_routes {
         let version = routes::by_uid(&case.world.versions, &route.uid)
-            .ok_or_else(|| Standing::fails(Reason::Superseded, format!("{} is gone", route.version)))?;
+            .ok_or_else(|| Outcome::fails(Reason::Superseded, format!("{} is gone", route.version)))?;
         if parent_uid(case.action).is_some() {
             covered(case, version)?;
         }
         let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
         if (way.checks_bundle)(case.action) && bundle.is_none_or(|bundle| bundle.digest != route.digest) {
-            return Err(Standing::fails(
+            return Err(Outcome::fails(
                 Reason::PlanChanged,
                 format!("the bundle of {} is not the one that was approved", route.version),
             ));
@@ -159,7 +159,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) ->
     }
     let words = format!("{next} takes over from {left} by {}", name_of(case.action));
     draft.executed = Verdict::unknown(ConditionType::Executed, Reason::Claimed, words.clone());
-    Ok(Standing::works(Reason::Claimed, words.clone()).with(Step::Route(Box::new(record), words)))
+    Ok(Outcome::works(Reason::Claimed, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
 /// What was to serve does not come up: the former routes again, which is part of the plan.
@@ -170,16 +170,16 @@ fn go_back(
     way: &Switch,
     reason: Reason,
     words: &str,
-) -> Result<Standing, Standing> {
+) -> Result<Outcome, Outcome> {
     let what = routes::names(&plan.planned_routes).unwrap_or_default();
     draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, words.to_owned());
     if !way.goes_back {
         // What it left was left on purpose; what answers keeps answering.
         let message = format!(
             "{}; {what} did not become ready: {reason}: {words}",
-            draft.story(case)
+            draft.approval_summary(case)
         );
-        return Err(Standing::fails(Reason::RolloutStuck, message));
+        return Err(Outcome::fails(Reason::RolloutStuck, message));
     }
     let there = |route: &&PlannedRoute| routes::by_uid(&case.world.versions, &route.uid).is_some();
     let routes = plan
@@ -196,16 +196,16 @@ fn go_back(
     }
     let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
     let words = format!("{what} did not become ready, and {former} takes over again: {why}");
-    Ok(Standing::works(Reason::RolledBack, words.clone()).with(Step::Route(Box::new(record), words)))
+    Ok(Outcome::works(Reason::RolledBack, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
 /// The former routes are written; the end comes when they serve, or cannot.
-fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str) -> Standing {
+fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str) -> Outcome {
     let what = routes::names(&plan.planned_routes).unwrap_or_default();
     let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
     let message = format!(
         "{}; {what} did not become ready ({reason}), and {former} serves again; {what} is on hold",
-        draft.story(case)
+        draft.approval_summary(case)
     );
     draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, message.clone());
     let record = case.record();
@@ -216,20 +216,20 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
     let returned_at = record.rolled_back_at.as_ref().map_or(case.now, |time| time.0);
     let end = case.deadline(&Time(returned_at));
     if settled {
-        Standing::fails(Reason::RolledBack, message)
+        Outcome::fails(Reason::RolledBack, message)
     } else if end <= case.now {
         let message = format!(
             "{}; {what} did not become ready ({reason}); the routes are those of {former} again, and its Pods are not ready yet; {what} is on hold",
-            draft.story(case)
+            draft.approval_summary(case)
         );
-        Standing::fails(Reason::RolledBack, message)
+        Outcome::fails(Reason::RolledBack, message)
     } else {
-        Standing::works(Reason::RolledBack, format!("{former} takes over again")).again(Some(end))
+        Outcome::works(Reason::RolledBack, format!("{former} takes over again")).again(Some(end))
     }
 }
 
 /// Watches what was put to work for a while. A verdict on its traffic ends it early.
-fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Time) -> Standing {
+fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Time) -> Outcome {
     let seconds = case.world.policy.verification_seconds.max(0);
     let Some(execution) = &mut draft.status.execution else {
         return lost(case);
@@ -244,28 +244,32 @@ fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Tim
         Some(names) => format!(" in place of {names}"),
         None => String::new(),
     };
-    let story = format!("{}; {what} serves since {}{left}", draft.story(case), routed_at.0);
+    let approvals = format!(
+        "{}; {what} serves since {}{left}",
+        draft.approval_summary(case),
+        routed_at.0
+    );
     let kind = ConditionType::Verified;
     match conclusive(case, plan, routed_at) {
         Some((report, DriftVerdict::Drift)) => {
             let words = format!("traffic since shows drift ({})", name_of(report));
             draft.verified = Verdict::fails(kind, Reason::DriftAfterChange, words.clone());
-            Standing::succeeds(Reason::DriftAfterChange, format!("{story}; {words}"))
+            Outcome::succeeds(Reason::DriftAfterChange, format!("{approvals}; {words}"))
         }
         Some((report, _)) => {
             let words = format!("traffic since shows no drift ({})", name_of(report));
             draft.verified = Verdict::holds(kind, Reason::Verified, words.clone());
-            Standing::succeeds(Reason::Verified, format!("{story}; {words}"))
+            Outcome::succeeds(Reason::Verified, format!("{approvals}; {words}"))
         }
         None if until <= case.now => {
             let words = format!("there was too little traffic until {until} for a verdict");
             draft.verified = Verdict::unknown(kind, Reason::InsufficientData, words.clone());
-            Standing::succeeds(Reason::Executed, format!("{story}; {words}"))
+            Outcome::succeeds(Reason::Executed, format!("{approvals}; {words}"))
         }
         None => {
             let words = format!("watched until {until}");
             draft.verified = Verdict::unknown(kind, Reason::Verifying, words.clone());
-            Standing::works(Reason::Verifying, format!("{story}; {words}")).again(Some(until))
+            Outcome::works(Reason::Verifying, format!("{approvals}; {words}")).again(Some(until))
         }
     }
 }

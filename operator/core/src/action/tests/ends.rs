@@ -8,64 +8,64 @@ fn alert() -> RemediationAction {
 
 #[test]
 fn an_alert_that_the_api_server_did_not_accept_has_not_succeeded_and_fails_in_the_end() {
-    let mut house = House::new([alert()]);
-    house.refuses = Some((BlockedStep::SendAlert, "events is forbidden".into()));
-    house.settle();
-    house.succeeded("alert", "Unknown", "NotDelivered");
-    house.now += 1700;
-    house.settle();
-    house.succeeded("alert", "Unknown", "NotDelivered");
-    house.now += 200;
-    house.settle();
-    house.succeeded("alert", "False", "NotDelivered");
-    assert_eq!(house.alerts, 0);
+    let mut simulation = Simulation::new([alert()]);
+    simulation.refuses = Some((BlockedStep::SendAlert, "events is forbidden".into()));
+    simulation.settle();
+    simulation.succeeded("alert", "Unknown", "NotDelivered");
+    simulation.now += 1700;
+    simulation.settle();
+    simulation.succeeded("alert", "Unknown", "NotDelivered");
+    simulation.now += 200;
+    simulation.settle();
+    simulation.succeeded("alert", "False", "NotDelivered");
+    assert_eq!(simulation.alerts, 0);
 
-    let mut house = House::new([alert()]);
-    house.refuses = Some((BlockedStep::SendAlert, "events is forbidden".into()));
-    house.settle();
-    house.refuses = None;
-    house.settle();
-    house.succeeded("alert", "True", "Alerted");
-    assert_eq!(house.alerts, 1);
+    let mut simulation = Simulation::new([alert()]);
+    simulation.refuses = Some((BlockedStep::SendAlert, "events is forbidden".into()));
+    simulation.settle();
+    simulation.refuses = None;
+    simulation.settle();
+    simulation.succeeded("alert", "True", "Alerted");
+    assert_eq!(simulation.alerts, 1);
 }
 
 #[test]
 fn an_action_without_a_plan_expires_after_a_day_whatever_it_waits_for() {
     let day = Policy::default().planning_seconds;
     let absent = || {
-        let mut house = House::new([action("it", "RetrainModel", json!({}))]);
-        house.dataset = DatasetSeen::Absent(vec!["ConfigMap hungarian".into()]);
-        house
+        let mut simulation = Simulation::new([action("it", "RetrainModel", json!({}))]);
+        simulation.dataset = DatasetSeen::Absent(vec!["ConfigMap hungarian".into()]);
+        simulation
     };
     let refused = || {
-        let mut house = House::new([action("it", "RetrainModel", json!({}))]);
-        house.refuses = Some((BlockedStep::StartSnapshot, "exceeded quota".into()));
-        house
+        let mut simulation = Simulation::new([action("it", "RetrainModel", json!({}))]);
+        simulation.refuses = Some((BlockedStep::StartSnapshot, "exceeded quota".into()));
+        simulation
     };
     let running = || {
-        let mut house = House::new([action("it", "RetrainModel", json!({}))]);
-        house.job = JobSeen::Running;
-        house
+        let mut simulation = Simulation::new([action("it", "RetrainModel", json!({}))]);
+        simulation.job = JobSeen::Running;
+        simulation
     };
     let no_candidate = || {
-        House::new([action(
+        Simulation::new([action(
             "it",
             "PromoteModel",
             json!({"candidate": {"name": "heart-9"}}),
         )])
     };
     let nothing_serves = || {
-        let mut house = House::new([action("it", "RetrainModel", json!({}))]);
-        house.status().routes.clear();
-        house
+        let mut simulation = Simulation::new([action("it", "RetrainModel", json!({}))]);
+        simulation.status().routes.clear();
+        simulation
     };
     let storm = || {
         let more = json!({"evidence": [{"kind": "DriftReport", "name": "r", "uid": "r"}]});
-        let mut house = House::new([action("it", "RetrainModel", more)]);
-        house.drifting = 20;
-        house
+        let mut simulation = Simulation::new([action("it", "RetrainModel", more)]);
+        simulation.drifting = 20;
+        simulation
     };
-    let worlds: [(&str, &dyn Fn() -> House); 6] = [
+    let worlds: [(&str, &dyn Fn() -> Simulation); 6] = [
         ("ConfigMap hungarian does not exist", &absent),
         ("exceeded quota", &refused),
         ("reads and checks the data", &running),
@@ -74,18 +74,26 @@ fn an_action_without_a_plan_expires_after_a_day_whatever_it_waits_for() {
         ("drift within an hour", &storm),
     ];
     for (words, world) in worlds {
-        let mut house = world();
-        house.settle();
-        house.now = FIRST + 100 + day - 1;
-        house.settle();
-        assert_eq!(house.says("it", ConditionType::Succeeded).0, "Unknown", "{words}");
-        let action = house.actions["it"].clone();
-        let again = decide(&action, &house.world(&action), at(house.now)).again;
+        let mut simulation = world();
+        simulation.settle();
+        simulation.now = FIRST + 100 + day - 1;
+        simulation.settle();
+        assert_eq!(
+            simulation.says("it", ConditionType::Succeeded).0,
+            "Unknown",
+            "{words}"
+        );
+        let action = simulation.actions["it"].clone();
+        let again = decide(&action, &simulation.world(&action), at(simulation.now)).again;
         assert!(again.unwrap() <= at(FIRST + 100 + day), "{words}");
-        house.now += 1;
-        house.settle();
-        house.succeeded("it", "False", "Expired");
-        assert!(house.message("it").contains(words), "{}", house.message("it"));
+        simulation.now += 1;
+        simulation.settle();
+        simulation.succeeded("it", "False", "Expired");
+        assert!(
+            simulation.message("it").contains(words),
+            "{}",
+            simulation.message("it")
+        );
     }
 }
 
@@ -93,73 +101,75 @@ fn an_action_without_a_plan_expires_after_a_day_whatever_it_waits_for() {
 fn a_retraining_that_waits_for_data_does_not_hold_up_a_later_one() {
     let mut older = action("older", "RetrainModel", json!({"target": {"name": "heart-2"}}));
     older.metadata.creation_timestamp = Some(Time(at(FIRST)));
-    let mut house = House::new([older]);
-    house.dataset = DatasetSeen::Absent(vec!["ConfigMap hungarian".into()]);
-    house.settle();
-    house.succeeded("older", "Unknown", "DatasetNotFound");
-    assert!(is_waiting_for_a_plan(&house.actions["older"]));
+    let mut simulation = Simulation::new([older]);
+    simulation.dataset = DatasetSeen::Absent(vec!["ConfigMap hungarian".into()]);
+    simulation.settle();
+    simulation.succeeded("older", "Unknown", "DatasetNotFound");
+    assert!(is_waiting_for_a_plan(&simulation.actions["older"]));
     let younger = action("younger", "RetrainModel", json!({}));
-    house.actions.insert("younger".into(), younger);
-    house.dataset = DatasetSeen::Present("rows".into());
-    house.job = snapshot(294, Some(106));
-    house.reconcile("younger");
-    house.succeeded("younger", "Unknown", "AwaitingApproval");
+    simulation.actions.insert("younger".into(), younger);
+    simulation.dataset = DatasetSeen::Present("rows".into());
+    simulation.job = snapshot(294, Some(106));
+    simulation.reconcile("younger");
+    simulation.succeeded("younger", "Unknown", "AwaitingApproval");
 }
 
 #[test]
 fn a_storm_is_looked_at_again_at_the_plan_and_at_the_claim() {
     let more = json!({"evidence": [{"kind": "DriftReport", "name": "r", "uid": "r"}]});
-    let mut house = House::new([action("retrain", "RetrainModel", more)]);
-    house.job = snapshot(294, Some(106));
-    house.drifting = 5;
-    house.settle();
-    house.succeeded("retrain", "Unknown", "StormBreaker");
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
+    simulation.job = snapshot(294, Some(106));
+    simulation.drifting = 5;
+    simulation.settle();
+    simulation.succeeded("retrain", "Unknown", "StormBreaker");
     assert!(
-        house.actions["retrain"]
+        simulation.actions["retrain"]
             .status
             .clone()
             .unwrap()
             .snapshot_attempt
             .is_none()
     );
-    house.drifting = 4;
-    house.settle();
-    house.succeeded("retrain", "Unknown", "AwaitingApproval");
-    house.drifting = 5;
-    house.approve("retrain", "alice");
-    house.succeeded("retrain", "Unknown", "StormBreaker");
-    assert_eq!((house.claimed(), house.versions.len()), (None, 2));
-    house.drifting = 0;
-    house.settle();
-    house.succeeded("retrain", "Unknown", "Training");
+    simulation.drifting = 4;
+    simulation.settle();
+    simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
+    simulation.drifting = 5;
+    simulation.approve("retrain", "alice");
+    simulation.succeeded("retrain", "Unknown", "StormBreaker");
+    assert_eq!((simulation.claimed(), simulation.versions.len()), (None, 2));
+    simulation.drifting = 0;
+    simulation.settle();
+    simulation.succeeded("retrain", "Unknown", "Training");
 }
 
 #[test]
 fn a_retraining_that_a_person_asked_for_is_not_held_up_by_a_storm() {
-    let mut house = House::new([action("retrain", "RetrainModel", json!({}))]);
-    house.job = snapshot(294, Some(106));
-    house.drifting = 50;
-    house.settle().succeeded("retrain", "Unknown", "AwaitingApproval");
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", json!({}))]);
+    simulation.job = snapshot(294, Some(106));
+    simulation.drifting = 50;
+    simulation
+        .settle()
+        .succeeded("retrain", "Unknown", "AwaitingApproval");
 }
 
 #[test]
 fn a_rollback_waits_for_no_other_model() {
-    let mut house = House::new([promotion(2)]);
-    house.settle().approve("promote", "alice");
-    house.roll_out();
-    house.settle();
-    house.now += 700;
-    house.settle();
-    house.in_flight = InFlight {
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.now += 700;
+    simulation.settle();
+    simulation.in_flight = InFlight {
         namespace: 100,
         cluster: 100,
     };
-    house
+    simulation
         .actions
         .insert("back".into(), action("back", "RollbackModel", json!({})));
-    house.settle().approve("back", "alice");
-    house.approve("back", "bob");
-    assert_eq!(house.serves(), ["heart-1"]);
+    simulation.settle().approve("back", "alice");
+    simulation.approve("back", "bob");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
@@ -209,56 +219,62 @@ fn a_namespace_has_a_share_of_what_is_in_flight() {
 
 #[test]
 fn a_rollout_that_does_not_end_is_taken_back_when_its_claim_is_due() {
-    let mut house = House::new([promotion(2)]);
-    house.settle().approve("promote", "alice");
-    house.now += Policy::default().claim_seconds;
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.now += Policy::default().claim_seconds;
+    simulation.settle();
     assert_eq!(
-        (house.serves(), house.claimed()),
+        (simulation.serves(), simulation.claimed()),
         (vec!["heart-1"], Some("promote"))
     );
     // The Pods of the former version do not become ready either.
-    house.now += Policy::default().claim_seconds;
-    house.settle();
-    house.succeeded("promote", "False", "RolledBack");
-    assert!(house.message("promote").contains("was not rolled out by"));
-    assert_eq!(house.claimed(), None);
+    simulation.now += Policy::default().claim_seconds;
+    simulation.settle();
+    simulation.succeeded("promote", "False", "RolledBack");
+    assert!(simulation.message("promote").contains("was not rolled out by"));
+    assert_eq!(simulation.claimed(), None);
 }
 
 #[test]
 fn a_retraining_whose_version_never_ends_gives_its_claim_back() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    house.now += Policy::default().claim_seconds - 1;
-    house.settle();
-    assert_eq!(house.claimed(), Some("retrain"));
-    house.now += 1;
-    house.settle();
-    house.succeeded("retrain", "False", "DeadlineExceeded");
-    assert_eq!(house.claimed(), None);
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    simulation.now += Policy::default().claim_seconds - 1;
+    simulation.settle();
+    assert_eq!(simulation.claimed(), Some("retrain"));
+    simulation.now += 1;
+    simulation.settle();
+    simulation.succeeded("retrain", "False", "DeadlineExceeded");
+    assert_eq!(simulation.claimed(), None);
 }
 
 #[test]
 fn a_retraining_of_a_paused_model_does_not_keep_its_claim() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    house.model.spec.paused = true;
-    gates(&mut house, "True");
-    house.succeeded("retrain", "True", "AwaitingPromotion");
-    assert_eq!((house.claimed(), house.serves()), (None, vec!["heart-1"]));
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    simulation.model.spec.paused = true;
+    gates(&mut simulation, "True");
+    simulation.succeeded("retrain", "True", "AwaitingPromotion");
+    assert_eq!(
+        (simulation.claimed(), simulation.serves()),
+        (None, vec!["heart-1"])
+    );
 }
 
 #[test]
 fn a_covered_promotion_that_cannot_begin_ends_when_the_claim_is_due() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    house.gate.probe = Probe::NotRefused("the policy is gone".into());
-    gates(&mut house, "True");
-    house.succeeded("retrain", "Unknown", "Promoting");
-    house.now += Policy::default().claim_seconds;
-    house.settle();
-    house.succeeded("retrain", "False", "DeadlineExceeded");
-    assert_eq!((house.claimed(), house.serves()), (None, vec!["heart-1"]));
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    simulation.gate.probe = Probe::NotRefused("the policy is gone".into());
+    gates(&mut simulation, "True");
+    simulation.succeeded("retrain", "Unknown", "Promoting");
+    simulation.now += Policy::default().claim_seconds;
+    simulation.settle();
+    simulation.succeeded("retrain", "False", "DeadlineExceeded");
+    assert_eq!(
+        (simulation.claimed(), simulation.serves()),
+        (None, vec!["heart-1"])
+    );
 }
 
 // === records ===
@@ -291,10 +307,10 @@ fn alerts_and_undecided_actions_never_push_out_what_people_decided_on() {
             10 + number,
         ));
     }
-    let house = House::new([]);
+    let simulation = Simulation::new([]);
     let policy = Policy::default();
     let names = |all: &[RemediationAction], now: i64| -> Vec<String> {
-        let gone = surplus(all, Some(&house.model), &policy, at(now));
+        let gone = surplus(all, Some(&simulation.model), &policy, at(now));
         gone.into_iter()
             .map(|action| name_of(action).to_owned())
             .collect()

@@ -6,30 +6,35 @@ use super::*;
 type Change<'a> = &'a dyn Fn(&mut ModelVersion);
 
 /// A retraining that claimed the model and ended before it made its version.
-fn claimed() -> House {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.annotate("retrain", "approve", "alice");
-    house.crash_after = Some(house.writes + 2);
-    house.reconcile("retrain");
-    house.crash_after = None;
-    assert_eq!((house.claimed(), house.versions.len()), (Some("retrain"), 2));
-    house
+fn claimed() -> Simulation {
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.annotate("retrain", "approve", "alice");
+    simulation.crash_after = Some(simulation.writes + 2);
+    simulation.reconcile("retrain");
+    simulation.crash_after = None;
+    assert_eq!(
+        (simulation.claimed(), simulation.versions.len()),
+        (Some("retrain"), 2)
+    );
+    simulation
 }
 
 /// The version that the retraining would make, as the API server would keep it.
-fn own(house: &House) -> ModelVersion {
-    let action = house.actions["retrain"].clone();
+fn own(simulation: &Simulation) -> ModelVersion {
+    let action = simulation.actions["retrain"].clone();
     let mut made = None;
     for _ in 0..3 {
         let mut then = action.clone();
-        then.status = Some(decide(&action, &house.world(&action), at(house.now)).status);
-        if let Some(Step::CreateVersion(version)) = decide(&then, &house.world(&then), at(house.now)).step {
+        then.status = Some(decide(&action, &simulation.world(&action), at(simulation.now)).status);
+        if let Some(Step::CreateVersion(version)) =
+            decide(&then, &simulation.world(&then), at(simulation.now)).step
+        {
             made = Some(*version);
         }
     }
     let mut version: ModelVersion = object(serde_json::to_value(made.unwrap()).unwrap());
     version.metadata.uid = Some("v-there".into());
-    version.metadata.creation_timestamp = Some(Time(at(house.now)));
+    version.metadata.creation_timestamp = Some(Time(at(simulation.now)));
     version
 }
 
@@ -41,23 +46,26 @@ fn pass(version: &mut ModelVersion, bundle: u8) {
 
 #[test]
 fn a_version_that_another_made_with_the_name_and_provenance_of_an_action_is_not_its_own() {
-    let mut house = claimed();
-    let mut forged = own(&house);
+    let mut simulation = claimed();
+    let mut forged = own(&simulation);
     let annotations = forged.metadata.annotations.as_mut().unwrap();
     annotations.insert(annotations::CREATED_BY.into(), "eve".into());
     forged.spec.source = object(json!({"artifact": {"bundle": digest(66)}}));
     pass(&mut forged, 66);
-    house.versions.push(forged);
-    house.settle();
-    house.succeeded("retrain", "Unknown", "NameTaken");
-    assert_eq!((house.serves(), house.routed.len()), (vec!["heart-1"], 0));
-    let status = house.actions["retrain"].status.clone().unwrap();
+    simulation.versions.push(forged);
+    simulation.settle();
+    simulation.succeeded("retrain", "Unknown", "NameTaken");
+    assert_eq!(
+        (simulation.serves(), simulation.routed.len()),
+        (vec!["heart-1"], 0)
+    );
+    let status = simulation.actions["retrain"].status.clone().unwrap();
     assert_eq!(status.execution.unwrap().version, None);
     assert_eq!(status.obstacle.unwrap().reason, ObstacleReason::NameTaken);
-    house.now += 2000;
-    house.settle();
-    house.succeeded("retrain", "False", "NameTaken");
-    assert_eq!(house.claimed(), None);
+    simulation.now += 2000;
+    simulation.settle();
+    simulation.succeeded("retrain", "False", "NameTaken");
+    assert_eq!(simulation.claimed(), None);
 }
 
 #[test]
@@ -88,42 +96,45 @@ fn every_field_of_the_spec_counts_and_so_does_the_maker() {
         ("retraining", &|version| version.spec.retraining = None),
     ];
     for (what, change) in changes {
-        let mut house = claimed();
-        let mut there = own(&house);
+        let mut simulation = claimed();
+        let mut there = own(&simulation);
         change(&mut there);
         pass(&mut there, 9);
-        house.versions.push(there);
-        house.settle();
-        house.succeeded("retrain", "Unknown", "NameTaken");
-        assert_eq!(house.serves(), ["heart-1"], "{what}");
+        simulation.versions.push(there);
+        simulation.settle();
+        simulation.succeeded("retrain", "Unknown", "NameTaken");
+        assert_eq!(simulation.serves(), ["heart-1"], "{what}");
     }
     // Unchanged it is the action's own: the process ended between making it and recording it.
-    let mut house = claimed();
-    let mut there = own(&house);
+    let mut simulation = claimed();
+    let mut there = own(&simulation);
     pass(&mut there, 9);
-    house.versions.push(there);
-    house.settle();
-    assert_eq!(house.serves(), [name_of(house.versions.last().unwrap())]);
+    simulation.versions.push(there);
+    simulation.settle();
+    assert_eq!(
+        simulation.serves(),
+        [name_of(simulation.versions.last().unwrap())]
+    );
 }
 
 #[test]
 fn a_version_that_takes_the_place_of_one_that_was_made_is_another() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    let made = house.versions.last_mut().unwrap();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    let made = simulation.versions.last_mut().unwrap();
     made.metadata.uid = Some("made again".into());
     pass(made, 9);
-    house.settle();
-    house.succeeded("retrain", "False", "Superseded");
-    assert_eq!(house.serves(), ["heart-1"]);
+    simulation.settle();
+    simulation.succeeded("retrain", "False", "Superseded");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
 fn a_promotion_that_names_a_parent_and_was_not_made_by_the_operator_is_covered_by_nothing() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.gate.probe = Probe::Refused;
-    house.approve("retrain", "alice");
-    let made = house.versions.last().unwrap().clone();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.gate.probe = Probe::Refused;
+    simulation.approve("retrain", "alice");
+    let made = simulation.versions.last().unwrap().clone();
     let candidate = json!({"name": name_of(&made), "uid": "v-made"});
     let parent = json!({"name": "retrain", "uid": "u-retrain"});
     let mut forged = action(
@@ -133,91 +144,94 @@ fn a_promotion_that_names_a_parent_and_was_not_made_by_the_operator_is_covered_b
     );
     let annotations = forged.metadata.annotations.as_mut().unwrap();
     annotations.insert(annotations::PROPOSED_BY.into(), "eve".into());
-    house.actions.insert("forged".into(), forged);
-    let version = house.versions.last_mut().unwrap();
+    simulation.actions.insert("forged".into(), forged);
+    let version = simulation.versions.last_mut().unwrap();
     pass(version, 9);
-    house.reconcile("forged");
-    house.succeeded("forged", "False", "Superseded");
-    assert_eq!(house.serves(), ["heart-1"]);
+    simulation.reconcile("forged");
+    simulation.succeeded("forged", "False", "Superseded");
+    assert_eq!(simulation.serves(), ["heart-1"]);
     // And the retraining does not take it for its own.
-    house.settle();
-    assert_ne!(house.claimed(), Some("forged"));
-    house.succeeded("retrain", "Unknown", "Promoting");
+    simulation.settle();
+    assert_ne!(simulation.claimed(), Some("forged"));
+    simulation.succeeded("retrain", "Unknown", "Promoting");
 }
 
 #[test]
 fn an_action_of_the_promotions_name_that_is_about_something_else_is_in_the_way() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    let made = name_of(house.versions.last().unwrap()).to_owned();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    let made = name_of(simulation.versions.last().unwrap()).to_owned();
     let name = promotion_name(&made, "v-made");
     let mut there = action(&name, "SendAlert", json!({"message": "x"}));
     there.spec.dry_run = true;
-    house.actions.insert(name, there);
-    gates(&mut house, "True");
-    house.succeeded("retrain", "Unknown", "NameTaken");
-    assert_eq!(house.serves(), ["heart-1"]);
+    simulation.actions.insert(name, there);
+    gates(&mut simulation, "True");
+    simulation.succeeded("retrain", "Unknown", "NameTaken");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 // === an approval is for one action and one model ===
 
 #[test]
 fn an_approval_does_not_carry_over_to_a_model_that_was_made_again() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    house.annotate("promote", "approve", "alice");
-    house.model.metadata.uid = Some("made again".into());
-    house.settle();
-    house.succeeded("promote", "Unknown", "PlanChanged");
-    assert_eq!(house.serves(), ["heart-1"]);
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    simulation.annotate("promote", "approve", "alice");
+    simulation.model.metadata.uid = Some("made again".into());
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "PlanChanged");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
 fn what_was_claimed_for_a_model_does_not_go_on_with_one_that_was_made_again() {
-    let mut house = claimed();
-    house.model.metadata.uid = Some("made again".into());
-    house.settle();
-    house.succeeded("retrain", "False", "Superseded");
-    assert!(house.message("retrain").contains("made again"));
-    assert_eq!(house.versions.len(), 2);
+    let mut simulation = claimed();
+    simulation.model.metadata.uid = Some("made again".into());
+    simulation.settle();
+    simulation.succeeded("retrain", "False", "Superseded");
+    assert!(simulation.message("retrain").contains("made again"));
+    assert_eq!(simulation.versions.len(), 2);
 }
 
 #[test]
 fn an_approval_does_not_carry_over_to_an_action_a_namespace_or_a_version_that_was_made_again() {
-    let changes: [&dyn Fn(&mut House); 3] = [
+    let changes: [&dyn Fn(&mut Simulation); 3] = [
         // The action, deleted and made again, also in another namespace: it has another uid.
-        &|house| {
-            let action = house.actions.get_mut("promote").unwrap();
+        &|simulation| {
+            let action = simulation.actions.get_mut("promote").unwrap();
             action.metadata.uid = Some("made again".into());
             action.status = None;
         },
-        &|house| {
-            let action = house.actions.get_mut("promote").unwrap();
+        &|simulation| {
+            let action = simulation.actions.get_mut("promote").unwrap();
             action.metadata.namespace = Some("another".into());
             action.metadata.uid = Some("of another namespace".into());
         },
         // The version that would serve, of another lineage.
-        &|house| {
-            house.versions[1].metadata.uid = Some("another lineage".into());
-            let action = house.actions.get_mut("promote").unwrap();
+        &|simulation| {
+            simulation.versions[1].metadata.uid = Some("another lineage".into());
+            let action = simulation.actions.get_mut("promote").unwrap();
             action.spec.candidate.as_mut().unwrap().uid = None;
         },
     ];
     for change in changes {
-        let mut house = House::new([promotion(2)]);
-        house.settle();
-        house.annotate("promote", "approve", "alice");
-        change(&mut house);
-        house.settle();
-        assert_eq!((house.serves(), house.claimed()), (vec!["heart-1"], None));
-        assert_eq!(house.says("promote", ConditionType::Succeeded).0, "Unknown");
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle();
+        simulation.annotate("promote", "approve", "alice");
+        change(&mut simulation);
+        simulation.settle();
+        assert_eq!(
+            (simulation.serves(), simulation.claimed()),
+            (vec!["heart-1"], None)
+        );
+        assert_eq!(simulation.says("promote", ConditionType::Succeeded).0, "Unknown");
     }
 }
 
 #[test]
 fn an_approval_of_a_retraining_covers_no_version_of_another_one() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
     let candidate = json!({"name": "heart-2", "uid": "v2"});
     let parent = json!({"name": "retrain", "uid": "u-retrain"});
     let mut child = action(
@@ -227,8 +241,8 @@ fn an_approval_of_a_retraining_covers_no_version_of_another_one() {
     );
     let annotations = child.metadata.annotations.as_mut().unwrap();
     annotations.insert(annotations::PROPOSED_BY.into(), OPERATOR.into());
-    house.actions.insert("child".into(), child);
-    house.reconcile("child");
-    house.succeeded("child", "False", "Superseded");
-    assert_eq!(house.serves(), ["heart-1"]);
+    simulation.actions.insert("child".into(), child);
+    simulation.reconcile("child");
+    simulation.succeeded("child", "False", "Superseded");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }

@@ -29,34 +29,34 @@ fn changed_by(version: &mut ModelVersion, people: &[&str]) {
 
 /// A plan of each kind.
 fn every_plan() -> Vec<(&'static str, modelward_crds::ActionPlan)> {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    let promotion_plan = house.plan("promote").clone();
-    let mut changed = House::new([promotion(2)]);
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    let promotion_plan = simulation.plan("promote").clone();
+    let mut changed = Simulation::new([promotion(2)]);
     changed_by(&mut changed.versions[1], &["eve", "system:serviceaccount:ci:bot"]);
     changed.settle();
     let retrain = retraining(snapshot(294, Some(106)));
-    house.approve("promote", "alice");
-    house.roll_out();
-    house.settle();
-    house.now += 700;
-    house.settle();
-    house
+    simulation.approve("promote", "alice");
+    simulation.roll_out();
+    simulation.settle();
+    simulation.now += 700;
+    simulation.settle();
+    simulation
         .actions
         .insert("back".into(), action("back", "RollbackModel", json!({})));
-    house.settle();
-    let mut alert = House::new([action("alert", "SendAlert", json!({"message": "heart drifts"}))]);
+    simulation.settle();
+    let mut alert = Simulation::new([action("alert", "SendAlert", json!({"message": "heart drifts"}))]);
     alert.settle();
     let mut dry = promotion(2);
     dry.metadata.name = Some("dry".into());
     dry.spec.dry_run = true;
-    let mut dry_run = House::new([dry]);
+    let mut dry_run = Simulation::new([dry]);
     dry_run.settle();
-    let mut unguarded = House::new([promotion(2)]);
+    let mut unguarded = Simulation::new([promotion(2)]);
     unguarded.gate.ids = None;
     unguarded.policy.high_approvals = 3;
     unguarded.settle();
-    let mut addressed = House::new([]);
+    let mut addressed = Simulation::new([]);
     let spec = &mut addressed.versions[0].spec;
     let retraining_spec = spec.retraining.as_mut().unwrap();
     retraining_spec.datasets[0].dataset = object(json!({
@@ -83,7 +83,7 @@ fn every_plan() -> Vec<(&'static str, modelward_crds::ActionPlan)> {
         ("promotion", promotion_plan),
         ("promotion of a changed version", changed.plan("promote").clone()),
         ("retraining", retrain.plan("retrain").clone()),
-        ("rollback", house.plan("back").clone()),
+        ("rollback", simulation.plan("back").clone()),
         ("alert", alert.plan("alert").clone()),
         ("dry run", dry_run.plan("dry").clone()),
         (
@@ -141,20 +141,20 @@ fn format_2_says_everything_that_format_1_said_in_the_same_words() {
 
 #[test]
 fn the_plan_of_a_retraining_shows_hosts_margin_champion_and_who_changed_the_version() {
-    let mut house = House::new([]);
-    let target = &mut house.versions[0];
+    let mut simulation = Simulation::new([]);
+    let target = &mut simulation.versions[0];
     let retraining = target.spec.retraining.as_mut().unwrap();
     retraining.margin = "0.99".parse().unwrap();
     retraining.datasets[0].dataset = object(json!({
         "uri": "https://data.hospital.example@evil.example:8443/hungarian.csv?token=1", "sha256": digest(5),
     }));
     changed_by(target, &["eve"]);
-    house
+    simulation
         .actions
         .insert("retrain".into(), action("retrain", "RetrainModel", json!({})));
-    house.job = snapshot(294, Some(106));
-    house.settle();
-    let plan = house.plan("retrain");
+    simulation.job = snapshot(294, Some(106));
+    simulation.settle();
+    let plan = simulation.plan("retrain");
     for shown in [
         "host evil.example:8443, hungarian.csv",
         "ConfigMap heart-disease, key cleveland.csv",
@@ -175,47 +175,47 @@ fn the_plan_of_a_retraining_shows_hosts_margin_champion_and_who_changed_the_vers
     assert_eq!(content["training"]["notWorseThan"]["margin"], "0.99");
     assert_eq!(content["training"]["datasets"][1]["host"], "evil.example:8443");
 
-    house.approve("retrain", "eve");
-    house.succeeded("retrain", "Unknown", "AwaitingApproval");
-    house.approve("retrain", "maker");
-    house.succeeded("retrain", "Unknown", "AwaitingApproval");
-    house.approve("retrain", "alice");
-    house.succeeded("retrain", "Unknown", "Training");
+    simulation.approve("retrain", "eve");
+    simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
+    simulation.approve("retrain", "maker");
+    simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
+    simulation.approve("retrain", "alice");
+    simulation.succeeded("retrain", "Unknown", "Training");
 }
 
 #[test]
 fn who_changes_a_version_after_an_approval_voids_it() {
-    let mut house = House::new([promotion(2)]);
-    house.policy.medium_approvals = 2;
-    house.settle().approve("promote", "eve");
-    changed_by(&mut house.versions[1], &["eve"]);
-    house.settle();
-    house.succeeded("promote", "Unknown", "PlanChanged");
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.policy.medium_approvals = 2;
+    simulation.settle().approve("promote", "eve");
+    changed_by(&mut simulation.versions[1], &["eve"]);
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "PlanChanged");
     assert!(
-        house
+        simulation
             .plan("promote")
             .summary
             .contains("changed since it was created, by eve")
     );
-    house.approve("promote", "alice");
-    house.approve("promote", "eve");
-    assert_eq!(house.serves(), ["heart-1"]);
-    house.approve("promote", "bob");
-    assert_eq!(house.serves(), ["heart-2"]);
+    simulation.approve("promote", "alice");
+    simulation.approve("promote", "eve");
+    assert_eq!(simulation.serves(), ["heart-1"]);
+    simulation.approve("promote", "bob");
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 /// The person is known, so that nothing but the generation says that the spec is another one.
 #[test]
 fn a_second_change_by_the_same_person_voids_an_approval() {
-    let mut house = House::new([promotion(2)]);
-    house.policy.medium_approvals = 2;
-    house.versions[1].metadata.generation = Some(2);
-    changed_by(&mut house.versions[1], &["eve"]);
-    house.settle().approve("promote", "alice");
-    house.versions[1].metadata.generation = Some(3);
-    house.settle();
-    house.succeeded("promote", "Unknown", "PlanChanged");
-    let status = house.actions["promote"].status.as_ref().unwrap();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.policy.medium_approvals = 2;
+    simulation.versions[1].metadata.generation = Some(2);
+    changed_by(&mut simulation.versions[1], &["eve"]);
+    simulation.settle().approve("promote", "alice");
+    simulation.versions[1].metadata.generation = Some(3);
+    simulation.settle();
+    simulation.succeeded("promote", "Unknown", "PlanChanged");
+    let status = simulation.actions["promote"].status.as_ref().unwrap();
     let approved = conditions::find(&status.conditions, ConditionType::Approved).unwrap();
     assert!(
         approved
@@ -224,26 +224,26 @@ fn a_second_change_by_the_same_person_voids_an_approval() {
         "{}",
         approved.message
     );
-    house.approve("promote", "bob");
-    assert_eq!(house.serves(), ["heart-1"]);
-    house.approve("promote", "alice");
-    assert_eq!(house.serves(), ["heart-2"]);
+    simulation.approve("promote", "bob");
+    assert_eq!(simulation.serves(), ["heart-1"]);
+    simulation.approve("promote", "alice");
+    assert_eq!(simulation.serves(), ["heart-2"]);
 }
 
 #[test]
 fn the_plan_of_a_promotion_shows_data_gates_and_pods() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
     let shown = "; trained on 303 rows (sha256:666666666666): ConfigMap heart-disease, key cleveland.csv, 303 rows; F1 is at least 0.75; 2 to 4 Pods; otherwise as heart-1; risk Medium";
-    let summary = &house.plan("promote").summary;
+    let summary = &simulation.plan("promote").summary;
     assert!(summary.contains(shown), "{summary}");
 }
 
 #[test]
 fn the_plan_of_a_promotion_names_every_field_in_which_it_differs_from_what_serves() {
-    let mut house = House::new([promotion(2)]);
-    house.settle();
-    let plan = house.plan("promote");
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle();
+    let plan = simulation.plan("promote");
     assert_eq!(plan.differences, []);
     assert!(
         plan.summary.contains("; otherwise as heart-1; risk"),
@@ -251,14 +251,14 @@ fn the_plan_of_a_promotion_names_every_field_in_which_it_differs_from_what_serve
         plan.summary
     );
 
-    let mut house = House::new([promotion(2)]);
-    let spec = &mut house.versions[1].spec;
+    let mut simulation = Simulation::new([promotion(2)]);
+    let spec = &mut simulation.versions[1].spec;
     let training = spec.source.training.as_mut().unwrap();
     training.target = object(json!({"column": "num", "positiveWhen": {"equals": "0"}}));
     training.exclude = vec!["sex".to_owned()];
     spec.monitoring.minimum_rows = 1_000_000_000;
-    house.settle();
-    let plan = house.plan("promote");
+    simulation.settle();
+    let plan = simulation.plan("promote");
     let fields = different_fields(plan);
     assert_eq!(
         fields,
@@ -277,12 +277,12 @@ fn the_plan_of_a_promotion_names_every_field_in_which_it_differs_from_what_serve
 
 #[test]
 fn a_file_of_the_same_name_with_other_bytes_is_a_difference() {
-    let mut house = House::new([promotion(2)]);
-    let status = house.versions[1].status.as_mut().unwrap();
+    let mut simulation = Simulation::new([promotion(2)]);
+    let status = simulation.versions[1].status.as_mut().unwrap();
     status.sources[0].sha256 = digest(77);
     status.sources[0].positive_rows = Some(24);
-    house.settle();
-    let plan = house.plan("promote");
+    simulation.settle();
+    let plan = simulation.plan("promote");
     assert_eq!(plan.differences.len(), 1);
     assert!(
         plan.differences[0].field.starts_with("bytes of "),
@@ -295,7 +295,7 @@ fn a_file_of_the_same_name_with_other_bytes_is_a_difference() {
 
 #[test]
 fn a_difference_within_a_list_is_shown_where_it_is() {
-    let mut house = House::new([promotion(2)]);
+    let mut simulation = Simulation::new([promotion(2)]);
     let with = |swapped: bool| {
         let mut columns: Vec<String> = (0..14).map(|number| format!("column-{number}")).collect();
         if swapped {
@@ -313,10 +313,10 @@ fn a_difference_within_a_list_is_shown_where_it_is() {
         file.name = "hungarian.csv".to_owned();
         status.sources.push(file);
     };
-    source(&mut house.versions[0], false);
-    source(&mut house.versions[1], true);
-    house.settle();
-    let shown: Vec<_> = house
+    source(&mut simulation.versions[0], false);
+    source(&mut simulation.versions[1], true);
+    simulation.settle();
+    let shown: Vec<_> = simulation
         .plan("promote")
         .differences
         .iter()
@@ -334,15 +334,15 @@ fn a_difference_within_a_list_is_shown_where_it_is() {
 
 #[test]
 fn a_long_list_does_not_crowd_out_what_else_differs() {
-    let mut house = House::new([promotion(2)]);
-    let spec = &mut house.versions[1].spec;
+    let mut simulation = Simulation::new([promotion(2)]);
+    let spec = &mut simulation.versions[1].spec;
     let tolerances: Vec<_> = (0..300)
         .map(|number| json!({"feature": format!("f{number:03}"), "tolerance": "0.2"}))
         .collect();
     spec.monitoring.tolerances = object(json!(tolerances));
     spec.monitoring.minimum_rows = 1_000_000_000;
-    house.settle();
-    let plan = house.plan("promote");
+    simulation.settle();
+    let plan = simulation.plan("promote");
     let fields = different_fields(plan);
     assert!(fields.contains(&"monitoring.minimumRows"), "{fields:?}");
     assert!(
@@ -357,10 +357,10 @@ fn a_long_list_does_not_crowd_out_what_else_differs() {
 
 #[test]
 fn files_that_what_serves_was_trained_on_and_that_are_not_known_are_a_difference() {
-    let mut house = House::new([promotion(2)]);
-    house.versions[0].status.as_mut().unwrap().sources.clear();
-    house.settle();
-    let plan = house.plan("promote");
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.versions[0].status.as_mut().unwrap().sources.clear();
+    simulation.settle();
+    let plan = simulation.plan("promote");
     assert_eq!(plan.differences.len(), 1);
     assert_eq!(plan.differences[0].before.as_deref(), Some("not known"));
     assert!(
@@ -373,10 +373,10 @@ fn files_that_what_serves_was_trained_on_and_that_are_not_known_are_a_difference
 
 #[test]
 fn a_plan_over_a_version_that_is_gone_shows_the_whole_spec() {
-    let mut house = House::new([promotion(2)]);
-    house.versions.remove(0);
-    house.settle();
-    let summary = &house.plan("promote").summary;
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.versions.remove(0);
+    simulation.settle();
+    let summary = &simulation.plan("promote").summary;
     assert!(summary.contains("; its spec: "), "{summary}");
     assert!(
         summary.contains("source.training.target.column (set to \"num\")"),
@@ -386,10 +386,10 @@ fn a_plan_over_a_version_that_is_gone_shows_the_whole_spec() {
 
 #[test]
 fn the_plan_of_a_given_bundle_says_that_it_read_no_data_and_asked_for_no_gates() {
-    let mut house = House::new([promotion(2)]);
-    house.versions[1].spec.source = object(json!({"artifact": {"bundle": digest(2)}}));
-    house.settle();
-    let summary = &house.plan("promote").summary;
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.versions[1].spec.source = object(json!({"artifact": {"bundle": digest(2)}}));
+    simulation.settle();
+    let summary = &simulation.plan("promote").summary;
     for shown in [
         "; its spec names the bundle: no data was read, and no gates were asked for; 2 to 4 Pods; differs from heart-1 in ",
         "source.artifact.bundle (set to ",
@@ -401,21 +401,21 @@ fn the_plan_of_a_given_bundle_says_that_it_read_no_data_and_asked_for_no_gates()
 
 #[test]
 fn a_retraining_shows_what_it_changes_beside_its_data() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.settle();
-    let summary = house.plan("retrain").summary.clone();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.settle();
+    let summary = simulation.plan("retrain").summary.clone();
     assert!(summary.contains("; otherwise as heart-1; risk"), "{summary}");
 }
 
 #[test]
 fn text_of_an_address_cannot_be_read_as_more_of_the_summary() {
-    let mut house = House::new([promotion(2)]);
-    let training = house.versions[1].spec.source.training.as_mut().unwrap();
+    let mut simulation = Simulation::new([promotion(2)]);
+    let training = simulation.versions[1].spec.source.training.as_mut().unwrap();
     training.dataset = object(json!({
         "uri": "http://10.0.0.1:99/x/a.csv,\u{a0}303\u{a0}rows;F1-is-at-least-0.95;\u{202e}",
     }));
-    house.settle();
-    let summary = &house.plan("promote").summary;
+    simulation.settle();
+    let summary = &simulation.plan("promote").summary;
     assert!(
         summary.contains(
             r#"host 10.0.0.1:99, "a.csv,\\u{a0}303\\u{a0}rows;F1-is-at-least-0.95;\\u{202e}", 303 rows"#
@@ -428,14 +428,14 @@ fn text_of_an_address_cannot_be_read_as_more_of_the_summary() {
 #[test]
 fn the_plan_of_a_promotion_says_where_its_spec_names_data_or_a_champion_that_nothing_proves() {
     let summary_with = |bundle: u8| {
-        let mut house = House::new([promotion(2)]);
-        let training = house.versions[1].spec.source.training.as_mut().unwrap();
+        let mut simulation = Simulation::new([promotion(2)]);
+        let training = simulation.versions[1].spec.source.training.as_mut().unwrap();
         training.snapshot = Some(digest(66));
         training.not_worse_than = Some(object(
             json!({"version": "heart-1", "bundle": digest(bundle), "margin": "0.1"}),
         ));
-        house.settle();
-        house.plan("promote").summary.clone()
+        simulation.settle();
+        simulation.plan("promote").summary.clone()
     };
     let summary = summary_with(67);
     for shown in [
@@ -456,13 +456,13 @@ fn the_plan_of_a_promotion_says_where_its_spec_names_data_or_a_champion_that_not
 
 #[test]
 fn a_version_that_was_changed_after_its_retraining_made_it_is_not_covered_by_the_approval() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    let made = house.versions.last_mut().unwrap();
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    let made = simulation.versions.last_mut().unwrap();
     made.metadata.generation = Some(2);
     changed_by(made, &["eve"]);
-    super::gates(&mut house, "True");
-    assert_eq!(house.serves(), ["heart-1"]);
+    super::gates(&mut simulation, "True");
+    assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
 #[test]
@@ -494,8 +494,8 @@ fn what_a_plan_shows_is_what_its_digest_is_over() {
         }),
     ];
     for (what, change) in changes {
-        let house = retraining(snapshot(294, Some(106)));
-        let mut plan = house.plan("retrain").clone();
+        let simulation = retraining(snapshot(294, Some(106)));
+        let mut plan = simulation.plan("retrain").clone();
         assert!(content::is_whole(&plan));
         change(&mut plan);
         assert!(!content::is_whole(&plan), "{what} is shown and not covered");
@@ -504,8 +504,8 @@ fn what_a_plan_shows_is_what_its_digest_is_over() {
 
 #[test]
 fn the_longest_plan_is_shown_whole_and_fits() {
-    let mut house = House::new([action("retrain", "RetrainModel", json!({}))]);
-    let target = &mut house.versions[0];
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", json!({}))]);
+    let target = &mut simulation.versions[0];
     let long = |number: usize| {
         object(json!({"uri": format!("https://{}.example/{}", "h".repeat(200), "x".repeat(1800 + number))}))
     };
@@ -531,18 +531,18 @@ fn the_longest_plan_is_shown_whole_and_fits() {
             positive_rows: Some(50),
         })
         .collect();
-    house.job = JobSeen::Finished(Box::new(result));
-    house.settle();
-    house.succeeded("retrain", "Unknown", "AwaitingApproval");
-    let plan = house.plan("retrain");
+    simulation.job = JobSeen::Finished(Box::new(result));
+    simulation.settle();
+    simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
+    let plan = simulation.plan("retrain");
     assert!(
         plan.summary.contains("risk Medium, 1 approval") && plan.summary.ends_with('Z'),
         "cut"
     );
     assert!(plan.summary.chars().count() < 16_384, "{}", plan.summary.len());
     assert!(plan.content.chars().count() < 65536, "{}", plan.content.len());
-    assert!(house.says("retrain", ConditionType::Approved).1 == "AwaitingApproval");
-    let status = house.actions["retrain"].status.as_ref().unwrap();
+    assert!(simulation.says("retrain", ConditionType::Approved).1 == "AwaitingApproval");
+    let status = simulation.actions["retrain"].status.as_ref().unwrap();
     let approved = conditions::find(&status.conditions, ConditionType::Approved).unwrap();
     assert!(
         approved.message.contains("modelward.io/approve=true"),

@@ -4,135 +4,138 @@ use super::*;
 
 /// Lets nothing happen but time, and looks at everything again: no write, whatever the clock says.
 #[track_caller]
-fn rests(house: &mut House, seconds: i64) {
-    house.settle();
-    let writes = house.writes;
+fn rests(simulation: &mut Simulation, seconds: i64) {
+    simulation.settle();
+    let writes = simulation.writes;
     for _ in 0..seconds / 15 {
-        house.now += 15;
-        house.settle();
+        simulation.now += 15;
+        simulation.settle();
     }
-    assert_eq!(house.writes, writes, "it writes though nothing happens");
+    assert_eq!(simulation.writes, writes, "it writes though nothing happens");
 }
 
-fn refused(house: &mut House, step: BlockedStep, answer: &str) {
-    house.refuses = Some((step, answer.into()));
-    house.settle();
+fn refused(simulation: &mut Simulation, step: BlockedStep, answer: &str) {
+    simulation.refuses = Some((step, answer.into()));
+    simulation.settle();
 }
 
 /// A retraining that is approved, and whose version or promotion the API server refuses.
-fn retraining_refused(step: BlockedStep) -> House {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.refuses = Some((step, "exceeded quota: versions".into()));
-    house.approve("retrain", "alice");
+fn retraining_refused(step: BlockedStep) -> Simulation {
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.refuses = Some((step, "exceeded quota: versions".into()));
+    simulation.approve("retrain", "alice");
     if step == BlockedStep::CreatePromotion {
-        gates(&mut house, "True");
+        gates(&mut simulation, "True");
     }
-    house
+    simulation
 }
 
-fn refused_version(house: &mut House) -> &mut modelward_crds::ModelVersionStatus {
-    house.versions[1].status.as_mut().unwrap()
+fn refused_version(simulation: &mut Simulation) -> &mut modelward_crds::ModelVersionStatus {
+    simulation.versions[1].status.as_mut().unwrap()
 }
 
 #[test]
 fn every_world_comes_to_rest_and_a_minute_later_nothing_is_written() {
     let approved = || {
-        let mut house = House::new([promotion(2)]);
-        house.settle().approve("promote", "alice");
-        house
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle().approve("promote", "alice");
+        simulation
     };
     let waiting = || {
-        let mut house = House::new([promotion(2)]);
-        house.settle();
-        house
+        let mut simulation = Simulation::new([promotion(2)]);
+        simulation.settle();
+        simulation
     };
-    let worlds: Vec<(&str, House)> = vec![
+    let worlds: Vec<(&str, Simulation)> = vec![
         ("awaiting approval", waiting()),
         ("half approved", {
-            let mut house = waiting();
-            house.policy.high_approvals = 2;
-            house.policy.risks.insert(ActionType::PromoteModel, Risk::High);
-            house.settle().approve("promote", "alice");
-            house
+            let mut simulation = waiting();
+            simulation.policy.high_approvals = 2;
+            simulation
+                .policy
+                .risks
+                .insert(ActionType::PromoteModel, Risk::High);
+            simulation.settle().approve("promote", "alice");
+            simulation
         }),
         ("full in the namespace", {
-            let mut house = waiting();
-            house.in_flight.namespace = 4;
-            house.approve("promote", "alice");
-            house
+            let mut simulation = waiting();
+            simulation.in_flight.namespace = 4;
+            simulation.approve("promote", "alice");
+            simulation
         }),
         ("full in the cluster", {
-            let mut house = waiting();
-            house.in_flight.cluster = 16;
-            house.approve("promote", "alice");
-            house
+            let mut simulation = waiting();
+            simulation.in_flight.cluster = 16;
+            simulation.approve("promote", "alice");
+            simulation
         }),
         ("paused", {
-            let mut house = waiting();
-            house.model.spec.paused = true;
-            house.approve("promote", "alice");
-            house
+            let mut simulation = waiting();
+            simulation.model.spec.paused = true;
+            simulation.approve("promote", "alice");
+            simulation
         }),
         ("gate not at work", {
-            let mut house = waiting();
-            house.gate.probe = Probe::NotRefused("the policy is gone".into());
-            house.approve("promote", "alice");
-            house
+            let mut simulation = waiting();
+            simulation.gate.probe = Probe::NotRefused("the policy is gone".into());
+            simulation.approve("promote", "alice");
+            simulation
         }),
         ("gate hidden by a quota", {
-            let mut house = waiting();
-            house.gate.probe = Probe::Hindered(Hindered {
+            let mut simulation = waiting();
+            simulation.gate.probe = Probe::Hindered(Hindered {
                 what: "a quota is in the way".into(),
                 message: "exceeded quota".into(),
             });
-            house.approve("promote", "alice");
-            house
+            simulation.approve("promote", "alice");
+            simulation
         }),
         ("rolling out", approved()),
         ("verifying", {
-            let mut house = approved();
-            house.roll_out();
-            house
+            let mut simulation = approved();
+            simulation.roll_out();
+            simulation
         }),
         ("stuck and taken back", {
-            let mut house = approved();
-            house.get_stuck();
-            house
+            let mut simulation = approved();
+            simulation.get_stuck();
+            simulation
         }),
         ("rejected", {
-            let mut house = waiting();
-            house.annotate("promote", "reject", "bob");
-            house
+            let mut simulation = waiting();
+            simulation.annotate("promote", "reject", "bob");
+            simulation
         }),
         ("gates open", {
-            let mut house = waiting();
-            refused_version(&mut house).conditions[0].status = "Unknown".into();
-            house
+            let mut simulation = waiting();
+            refused_version(&mut simulation).conditions[0].status = "Unknown".into();
+            simulation
         }),
         (
             "nothing to return to",
-            House::new([action("back", "RollbackModel", json!({}))]),
+            Simulation::new([action("back", "RollbackModel", json!({}))]),
         ),
         ("data that never comes", {
-            let mut house = House::new([action("retrain", "RetrainModel", json!({}))]);
-            house.dataset = DatasetSeen::Absent(vec!["ConfigMap hungarian".into()]);
-            house
+            let mut simulation = Simulation::new([action("retrain", "RetrainModel", json!({}))]);
+            simulation.dataset = DatasetSeen::Absent(vec!["ConfigMap hungarian".into()]);
+            simulation
         }),
         ("the Job refused", {
-            let mut house = House::new([action("retrain", "RetrainModel", json!({}))]);
-            refused(&mut house, BlockedStep::StartSnapshot, "exceeded quota");
-            house
+            let mut simulation = Simulation::new([action("retrain", "RetrainModel", json!({}))]);
+            refused(&mut simulation, BlockedStep::StartSnapshot, "exceeded quota");
+            simulation
         }),
         ("a storm", {
-            let mut house = retraining(snapshot(294, Some(106)));
-            house.drifting = 5;
-            house.approve("retrain", "alice");
-            house
+            let mut simulation = retraining(snapshot(294, Some(106)));
+            simulation.drifting = 5;
+            simulation.approve("retrain", "alice");
+            simulation
         }),
         ("training", {
-            let mut house = retraining(snapshot(294, Some(106)));
-            house.approve("retrain", "alice");
-            house
+            let mut simulation = retraining(snapshot(294, Some(106)));
+            simulation.approve("retrain", "alice");
+            simulation
         }),
         (
             "the version refused",
@@ -143,14 +146,14 @@ fn every_world_comes_to_rest_and_a_minute_later_nothing_is_written() {
             retraining_refused(BlockedStep::CreatePromotion),
         ),
         ("the alert refused", {
-            let mut house = House::new([action("alert", "SendAlert", json!({"message": "x"}))]);
-            refused(&mut house, BlockedStep::SendAlert, "forbidden");
-            house
+            let mut simulation = Simulation::new([action("alert", "SendAlert", json!({"message": "x"}))]);
+            refused(&mut simulation, BlockedStep::SendAlert, "forbidden");
+            simulation
         }),
     ];
-    for (name, mut house) in worlds {
+    for (name, mut simulation) in worlds {
         println!("{name}");
-        rests(&mut house, 60);
+        rests(&mut simulation, 60);
     }
 }
 
@@ -160,53 +163,61 @@ fn what_is_refused_is_remembered_tried_again_and_forgotten_once_it_succeeds() {
         (BlockedStep::CreateVersion, "ModelVersion"),
         (BlockedStep::CreatePromotion, "RemediationAction"),
     ] {
-        let mut house = retraining_refused(step);
-        house.succeeded("retrain", "Unknown", "ChildRefused");
-        let obstacle = house.actions["retrain"].status.clone().unwrap().obstacle.unwrap();
+        let mut simulation = retraining_refused(step);
+        simulation.succeeded("retrain", "Unknown", "ChildRefused");
+        let obstacle = simulation.actions["retrain"]
+            .status
+            .clone()
+            .unwrap()
+            .obstacle
+            .unwrap();
         assert_eq!((obstacle.step, obstacle.reason), (step, ObstacleReason::Refused));
         assert!(obstacle.message.contains("exceeded quota: versions"), "{name}");
-        assert_eq!(house.says("retrain", ConditionType::Stalled).0, "True");
-        let tried = house.refused;
-        house.now += 20;
-        house.settle();
-        assert_eq!(house.refused, tried + 1, "it is tried once a round");
-        house.refuses = None;
-        house.settle();
-        assert_eq!(house.actions["retrain"].status.clone().unwrap().obstacle, None);
-        assert_eq!(house.says("retrain", ConditionType::Stalled).0, "False");
+        assert_eq!(simulation.says("retrain", ConditionType::Stalled).0, "True");
+        let tried = simulation.refused;
+        simulation.now += 20;
+        simulation.settle();
+        assert_eq!(simulation.refused, tried + 1, "it is tried once a round");
+        simulation.refuses = None;
+        simulation.settle();
+        assert_eq!(
+            simulation.actions["retrain"].status.clone().unwrap().obstacle,
+            None
+        );
+        assert_eq!(simulation.says("retrain", ConditionType::Stalled).0, "False");
     }
 }
 
 #[test]
 fn what_is_refused_is_tried_less_and_less_often_and_given_up_with_its_claim() {
-    let mut house = retraining_refused(BlockedStep::CreateVersion);
-    assert_eq!(house.claimed(), Some("retrain"));
+    let mut simulation = retraining_refused(BlockedStep::CreateVersion);
+    assert_eq!(simulation.claimed(), Some("retrain"));
     let mut waits = Vec::new();
-    while house.claimed().is_some() {
-        let action = house.actions["retrain"].clone();
-        let again = decide(&action, &house.world(&action), at(house.now))
+    while simulation.claimed().is_some() {
+        let action = simulation.actions["retrain"].clone();
+        let again = decide(&action, &simulation.world(&action), at(simulation.now))
             .again
             .unwrap();
-        waits.push(again.as_second() - house.now);
-        house.now = again.as_second() + 1;
-        house.settle();
+        waits.push(again.as_second() - simulation.now);
+        simulation.now = again.as_second() + 1;
+        simulation.settle();
         assert!(waits.len() < 20, "{waits:?}");
     }
     assert!(
         waits[0] == 15 && waits.is_sorted() && waits.contains(&300),
         "{waits:?}"
     );
-    house.succeeded("retrain", "False", "ChildRefused");
-    assert!(house.message("retrain").contains("exceeded quota: versions"));
+    simulation.succeeded("retrain", "False", "ChildRefused");
+    assert!(simulation.message("retrain").contains("exceeded quota: versions"));
 }
 
 #[test]
 fn after_a_long_outage_a_refused_step_is_tried_before_it_is_given_up() {
-    let mut house = retraining_refused(BlockedStep::CreateVersion);
-    house.now += 3 * 3600;
-    house.refuses = None;
-    house.settle();
-    house.succeeded("retrain", "Unknown", "Training");
+    let mut simulation = retraining_refused(BlockedStep::CreateVersion);
+    simulation.now += 3 * 3600;
+    simulation.refuses = None;
+    simulation.settle();
+    simulation.succeeded("retrain", "Unknown", "Training");
 }
 
 #[test]
@@ -230,10 +241,10 @@ fn an_action_of_a_deleted_model_is_not_one_of_the_model_that_has_its_name_now() 
 
 #[test]
 fn every_action_that_the_operator_makes_has_the_label_and_the_owner_of_its_model() {
-    let mut house = retraining(snapshot(294, Some(106)));
-    house.approve("retrain", "alice");
-    super::gates(&mut house, "True");
-    let mut children = house
+    let mut simulation = retraining(snapshot(294, Some(106)));
+    simulation.approve("retrain", "alice");
+    super::gates(&mut simulation, "True");
+    let mut children = simulation
         .actions
         .values()
         .filter(|action| action.spec.parent_ref.is_some());
@@ -252,11 +263,11 @@ fn every_action_that_the_operator_makes_has_the_label_and_the_owner_of_its_model
         None,
         None,
     );
-    let made = build::action("promote", &house.model, OPERATOR, long.clone()).unwrap();
+    let made = build::action("promote", &simulation.model, OPERATOR, long.clone()).unwrap();
     assert_eq!(made.spec.message.unwrap().len(), 1024);
     assert_eq!(made.spec.model, "heart");
-    assert_eq!(made.metadata.namespace, house.model.metadata.namespace);
-    let mut unborn = house.model.clone();
+    assert_eq!(made.metadata.namespace, simulation.model.metadata.namespace);
+    let mut unborn = simulation.model.clone();
     unborn.metadata.uid = None;
     assert_eq!(build::action("promote", &unborn, OPERATOR, long), None);
 }

@@ -1,4 +1,4 @@
-//! What a bare API server lacks, played: Job controller, Deployment controller, autoscaler, kubelet, garbage collector.
+//! What a bare API server lacks, fakes: Job controller, Deployment controller, autoscaler, kubelet, garbage collector.
 //!
 //! Scripts say how Jobs and Pods end; the rest follows the rules of the real parts as far as objects show it: owner
 //! references, labels, conditions in the order that the API server insists on, termination messages, Pods added before
@@ -78,8 +78,8 @@ struct Scripts {
     garbage: bool,
 }
 
-/// The played controllers of one namespace; they end with this.
-pub struct Played {
+/// The fake controllers of one namespace; they end with this.
+pub struct FakeControllers {
     scripts: Arc<Mutex<Scripts>>,
     wake: Arc<Wake>,
     /// Held while garbage is collected.
@@ -87,7 +87,7 @@ pub struct Played {
     task: JoinHandle<()>,
 }
 
-/// What there is to look at. Looking at everything at each event would keep an API server busier than what is played for.
+/// What there is to look at. Looking at everything at each event would keep an API server busier than the tests themselves.
 #[derive(Default)]
 struct Wake {
     notify: Notify,
@@ -104,9 +104,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// A Pod that was refused is tried again after so long.
 const REFUSED: Duration = Duration::from_secs(1);
 
-// === impl Played ===
+// === impl FakeControllers ===
 
-impl Played {
+impl FakeControllers {
     /// Plays in this namespace. Jobs run for ever and Pods become ready until it is set otherwise.
     pub fn start(client: Client, namespace: &str) -> Self {
         let scripts = Arc::new(Mutex::new(Scripts {
@@ -144,7 +144,7 @@ impl Played {
         self.wake.all();
     }
 
-    /// Nothing is played any more.
+    /// The controllers stop.
     pub fn stop(&self) {
         self.task.abort();
     }
@@ -160,7 +160,7 @@ impl Played {
     }
 }
 
-impl Drop for Played {
+impl Drop for FakeControllers {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -218,7 +218,7 @@ impl Stage {
             }
             // What failed because an object changed meanwhile is looked at again: the change wakes us.
             if let Err(error) = Box::pin(self.pass(&wake)).await {
-                eprintln!("played controllers: {error:#}");
+                eprintln!("fake controllers: {error:#}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 wake.all();
             }
@@ -250,7 +250,7 @@ impl Stage {
                         if seen.insert(object.uid().unwrap_or_default()) {
                             wake.made.store(true, Ordering::Relaxed);
                         }
-                        // The objects of ours need nothing of what is played but to be missed.
+                        // The objects of ours need nothing of the controllers but to be missed.
                         if !std::ptr::eq(flag(&wake), &raw const wake.made) {
                             wake.set(flag(&wake));
                         }

@@ -27,9 +27,9 @@ use modelward_core::policy::Policy;
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     apiserver::User,
+    fake_controllers::FakeControllers,
     faults::{At, Cut, Faults},
     front::Front,
-    played::Played,
     wait,
 };
 use modelward_profile::{
@@ -50,13 +50,13 @@ use crate::{
 const NUDGE: Duration = Duration::from_millis(400);
 
 /// One namespace, all that works in it, and the clock that its operator goes by.
-pub struct House {
+pub struct TestCluster {
     /// What it shares with the others.
     pub world: Arc<World>,
     /// Its name.
     pub namespace: String,
     /// Jobs, Pods, rollouts and garbage.
-    pub played: Played,
+    pub fakes: FakeControllers,
     /// What the operator writes, and where it is cut.
     pub faults: Faults,
     /// What its trainings publish.
@@ -88,16 +88,16 @@ pub struct Effects {
     pub made: Vec<String>,
 }
 
-// === impl House ===
+// === impl TestCluster ===
 
-impl House {
-    /// A house with everything but an operator. Its clock is two windows behind: the ledger, which goes by the machine's,
+impl TestCluster {
+    /// A cluster with everything but an operator. Its clock is two windows behind: the ledger, which goes by the machine's,
     /// takes no counts of windows to come.
     pub async fn open(world: &Arc<World>, cuts: impl IntoIterator<Item = (At, Cut)>) -> Result<Self> {
         Self::open_at(world, cuts, -2 * WINDOW).await
     }
 
-    /// A house whose clock is ahead of the machine's by so many seconds.
+    /// A cluster whose clock is ahead of the machine's by so many seconds.
     pub async fn open_at(
         world: &Arc<World>,
         cuts: impl IntoIterator<Item = (At, Cut)>,
@@ -106,13 +106,13 @@ impl House {
         let kube = world.admin.clone();
         let namespace = world.api.namespace().await;
         let heart = Heart::publish(&Store(world.artifacts(&namespace)))?;
-        let played = Played::start(world.person(User::Controllers)?, &namespace);
+        let fakes = FakeControllers::start(world.person(User::Controllers)?, &namespace);
         let trainer = heart.clone();
-        played.jobs(move |job| trainer.trains(job));
-        let house = Self {
+        fakes.jobs(move |job| trainer.trains(job));
+        let cluster = Self {
             world: world.clone(),
             namespace,
-            played,
+            fakes,
             faults: Faults::new(cuts),
             front: Front::start(kube.clone()).await?,
             heart,
@@ -129,11 +129,11 @@ impl House {
             operator: None,
             registry: Arc::default(),
         };
-        house
+        cluster
             .create::<ServiceAccount>(json!({"metadata": {"name": "default"}}))
             .await?;
-        house.create::<ConfigMap>(stage::datasets()).await?;
-        Ok(house)
+        cluster.create::<ConfigMap>(stage::datasets()).await?;
+        Ok(cluster)
     }
 
     /// Runs an operator from now on. Whenever its connection is cut it is ended on the spot, and another one begins with
@@ -227,7 +227,7 @@ impl House {
         self.lives.load(Ordering::Relaxed)
     }
 
-    /// The house's present moment.
+    /// The cluster's present moment.
     pub fn now(&self) -> Timestamp {
         now_and(self.ahead.load(Ordering::Relaxed))
     }
@@ -457,7 +457,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestCluster {
     fn drop(&mut self) {
         if let Some(operator) = self.operator.take() {
             operator.abort();

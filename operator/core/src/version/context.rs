@@ -6,33 +6,33 @@ use modelward_crds::{ConditionType, ModelVersion};
 use modelward_wire::JobStage;
 
 use crate::{
-    attempt::{Asker, AskerKind, Asking},
+    attempt::{JobRequester, RequesterKind, StageContext},
     conditions::{self, Verdict},
     reason::Reason,
     version::world::World,
 };
 
 /// The version as one that asks for Jobs.
-pub fn asker(version: &ModelVersion) -> Asker<'_> {
-    Asker {
+pub fn requester(version: &ModelVersion) -> JobRequester<'_> {
+    JobRequester {
         name: version.metadata.name.as_deref().unwrap_or_default(),
         uid: version.metadata.uid.as_deref().unwrap_or_default(),
-        kind: AskerKind::Version,
+        kind: RequesterKind::Version,
     }
 }
 
-pub(super) fn asking<'a>(
+pub(super) fn stage_context<'a>(
     version: &'a ModelVersion,
     stage: JobStage,
     world: &'a World,
     now: Timestamp,
-) -> Asking<'a> {
+) -> StageContext<'a> {
     let kind = match stage {
         JobStage::Snapshot => ConditionType::DataValid,
         JobStage::Fit => ConditionType::Trained,
     };
-    Asking {
-        asker: asker(version),
+    StageContext {
+        requester: requester(version),
         stage,
         kind,
         before: find(version, kind),
