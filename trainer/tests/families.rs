@@ -76,7 +76,7 @@ impl RateScorer {
             return Err(format!("format {} of the family {:?}", of.format, of.family));
         }
         let (position, categories) =
-            first_categories(schema).ok_or("the schema has no categorical feature")?;
+            find_categories(schema).ok_or("the schema has no categorical feature")?;
         if schema.features[position].name != of.feature || *categories != of.categories {
             return Err(format!(
                 "the schema has {categories:?} in place of {:?}",
@@ -112,7 +112,7 @@ impl Scorer for RateScorer {
     }
 }
 
-fn first_categories(schema: &FeatureSchema) -> Option<(usize, &Vec<String>)> {
+fn find_categories(schema: &FeatureSchema) -> Option<(usize, &Vec<String>)> {
     let mut features = schema.features.iter().enumerate();
     features.find_map(|(at, feature)| match &feature.kind {
         FeatureKind::Categorical { categories } => Some((at, categories)),
@@ -147,7 +147,7 @@ impl TrainableFamily for CategoryRate {
         labels: &[bool],
     ) -> Result<Box<dyn FittedModel>, FitError> {
         let (position, categories) =
-            first_categories(schema).ok_or("the schema has no categorical feature")?;
+            find_categories(schema).ok_or("the schema has no categorical feature")?;
         let rate = |of: Option<Value>| {
             let classes = rows
                 .iter()

@@ -69,7 +69,7 @@ pub enum Parameter {
 // === impl Parameters ===
 
 impl Parameters {
-    /// These.
+    /// These parameters, in this order.
     pub fn new(parameters: impl Into<Vec<(&'static str, Parameter)>>) -> Self {
         Self(parameters.into())
     }

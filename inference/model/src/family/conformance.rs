@@ -59,7 +59,7 @@ impl Case<'_> {
     }
 
     /// The files, one of which has other bytes.
-    fn with(&self, name: &str, bytes: Vec<u8>) -> Files {
+    fn replace_file(&self, name: &str, bytes: Vec<u8>) -> Files {
         let mut files = self.files.to_vec();
         if let Some((_, place)) = files.iter_mut().find(|(of, _)| *of == name) {
             *place = bytes;
@@ -67,7 +67,7 @@ impl Case<'_> {
         files
     }
 
-    fn refuse(&self, name: &str, files: &Files, what: &str) -> Result<(), String> {
+    fn expect_refusal(&self, name: &str, files: &Files, what: &str) -> Result<(), String> {
         match self.load(files) {
             Ok(_) => Err(format!("{name} {what} is read")),
             Err(error) if error.file() == Some(name) => Ok(()),
@@ -97,8 +97,8 @@ impl Case<'_> {
                 .map_err(|error| format!("the good files are refused: {error}"))
         };
         let (one, other) = (read()?, read()?);
-        for row in rows(self.schema) {
-            let scores = (score(&*one, &row)?, score(&*other, &row)?);
+        for row in make_rows(self.schema) {
+            let scores = (score_row(&*one, &row)?, score_row(&*other, &row)?);
             if scores.0.to_bits() != scores.1.to_bits() {
                 return Err(format!("{row:?} scores {scores:?} with the same files"));
             }
@@ -107,27 +107,27 @@ impl Case<'_> {
     }
 
     fn check_damage(&self) -> Result<(), String> {
-        let rows = rows(self.schema);
+        let rows = make_rows(self.schema);
         for (name, bytes) in self.files {
             let mut absent = self.files.to_vec();
             absent.retain(|(of, _)| of != name);
-            self.refuse(name, &absent, "that is absent")?;
+            self.expect_refusal(name, &absent, "that is absent")?;
             // White space at the end of a text says nothing.
             let length = bytes.trim_ascii_end().len();
-            for at in places(length) {
-                self.refuse(
+            for at in spread_places(length) {
+                self.expect_refusal(
                     name,
-                    &self.with(name, bytes[..at].to_vec()),
+                    &self.replace_file(name, bytes[..at].to_vec()),
                     &format!("cut at {at}"),
                 )?;
             }
-            for (index, at) in places(bytes.len()).enumerate() {
+            for (index, at) in spread_places(bytes.len()).enumerate() {
                 let mut flipped = bytes.clone();
                 flipped[at] ^= 1 << (index % 8);
-                match self.load(&self.with(name, flipped)) {
+                match self.load(&self.replace_file(name, flipped)) {
                     Ok(scorer) => {
                         for row in &rows {
-                            score(&*scorer, row)
+                            score_row(&*scorer, row)
                                 .map_err(|error| format!("{name} with a bit flipped at {at}: {error}"))?;
                         }
                     }
@@ -160,7 +160,11 @@ impl Case<'_> {
                     let mut content = content.clone();
                     content.insert(key.to_owned(), other);
                     let bytes = Json::Object(content).to_string().into_bytes();
-                    self.refuse(name, &self.with(name, bytes), &format!("of another {key}"))?;
+                    self.expect_refusal(
+                        name,
+                        &self.replace_file(name, bytes),
+                        &format!("of another {key}"),
+                    )?;
                 }
             }
         }
@@ -185,7 +189,7 @@ impl Case<'_> {
     }
 }
 
-fn score(scorer: &dyn Scorer, row: &Row) -> Result<f64, String> {
+fn score_row(scorer: &dyn Scorer, row: &Row) -> Result<f64, String> {
     let score = scorer.score(row);
     if (0.0..=1.0).contains(&score) {
         Ok(score)
@@ -195,14 +199,14 @@ fn score(scorer: &dyn Scorer, row: &Row) -> Result<f64, String> {
 }
 
 /// At most [`PLACES`] places below `length`, the first and the last among them.
-fn places(length: usize) -> impl Iterator<Item = usize> {
+fn spread_places(length: usize) -> impl Iterator<Item = usize> {
     let count = length.min(PLACES);
     (0..count).map(move |at| at * (length - 1) / (count - 1).max(1))
 }
 
 /// Rows with every value that a feature may have, each alone and mixed, and rows of other schemas.
-fn rows(schema: &FeatureSchema) -> Vec<Row> {
-    let choices: Vec<Vec<Value>> = schema.features.iter().map(values).collect();
+fn make_rows(schema: &FeatureSchema) -> Vec<Row> {
+    let choices: Vec<Vec<Value>> = schema.features.iter().map(list_values).collect();
     let missing = vec![Value::Missing; choices.len()];
     let mut rows = vec![Row::new(Vec::new()), Row::new(missing.clone())];
     rows.push(Row::new(vec![Value::Category(0); choices.len() + 1]));
@@ -226,7 +230,7 @@ fn rows(schema: &FeatureSchema) -> Vec<Row> {
 }
 
 /// Values of a feature, its limits, and values of another kind.
-fn values(feature: &Feature) -> Vec<Value> {
+fn list_values(feature: &Feature) -> Vec<Value> {
     let mut values = vec![
         Value::Missing,
         Value::Unknown,

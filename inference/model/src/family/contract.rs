@@ -140,7 +140,7 @@ impl FamilyError {
 // === impl Families ===
 
 impl Families {
-    /// These.
+    /// A registry of these families. Their names differ.
     pub const fn new(families: &'static [&'static dyn Family]) -> Self {
         Self(families)
     }
