@@ -335,7 +335,7 @@ counted() { # NAMESPACE MODEL
 
 counted_in_all() { counted "$1" "$2" | cut -d' ' -f5; }
 
-# await_count NAMESPACE MODEL SUM: Pods tell what they counted every few seconds.
+# await_count NAMESPACE MODEL SUM: Pods report what they counted every few seconds.
 await_count() {
   local now since=$SECONDS
   until now=$(counted_in_all "$1" "$2") && [ "$now" = "$3" ]; do
@@ -344,7 +344,7 @@ await_count() {
   done
 }
 
-# settled_count NAMESPACE MODEL: the sum, once it has not grown for longer than Pods take to tell it.
+# settled_count NAMESPACE MODEL: the sum, once it has not grown for longer than Pods take to report it.
 settled_count() {
   local former now since=$SECONDS
   former=$(counted_in_all "$1" "$2")

@@ -111,7 +111,7 @@ pub struct MonitoringSpec {
     #[schemars(range(min = 10, max = 604_800))]
     pub window_seconds: i32,
 
-    /// How long after its end a window is judged, in seconds: Pods tell their counts in the meantime.
+    /// How long after its end a window is judged, in seconds: Pods report their counts in the meantime.
     #[serde(default = "default_lateness_seconds")]
     #[schemars(range(min = 5, max = 3600))]
     pub lateness_seconds: i32,

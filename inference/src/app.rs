@@ -154,7 +154,7 @@ impl App {
         self
     }
 
-    /// Tells this ledger counts and labels.
+    /// Reports counts and labels to this ledger.
     #[must_use]
     pub fn with_ledger(mut self, ledger: Ledger) -> Self {
         self.ledger = Some(ledger);

@@ -90,7 +90,7 @@ pub struct Args {
     /// Seconds within which the head of a request must have come, from its first byte.
     #[arg(long, env = "MODELWARD_HEAD_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub head_seconds: u64,
-    /// File that tells the kubelet why the process ended; written where it exists.
+    /// File in which the kubelet looks for why the process ended; written where it exists.
     #[arg(
         long,
         env = "MODELWARD_TERMINATION_LOG",

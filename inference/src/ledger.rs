@@ -1,4 +1,4 @@
-//! The ledger as this program needs it: reading one bundle by its digest, telling it counts and labels.
+//! The ledger as this program needs it: reading one bundle by its digest, reporting counts and labels.
 
 use std::{
     io,
@@ -80,7 +80,7 @@ pub enum FetchError {
 /// Why the ledger did not take what it was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Something that may pass; tell it again.
+    /// Something that may pass; send it again.
     #[error("{message}")]
     Away {
         /// The kind of failure.
@@ -214,7 +214,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Tells what was counted by now.
+    /// Reports what was counted by now.
     pub async fn send_counts(
         &self,
         namespace: &str,
@@ -223,10 +223,10 @@ impl Ledger {
         timeout: Duration,
     ) -> Result<(), CallError> {
         let path = format!("/v1/counts/{namespace}/{model}");
-        self.tell(Method::PUT, &path, batch, timeout).await.map(drop)
+        self.send(Method::PUT, &path, batch, timeout).await.map(drop)
     }
 
-    /// Tells a label.
+    /// Reports a label.
     pub async fn send_feedback(
         &self,
         namespace: &str,
@@ -239,7 +239,7 @@ impl Ledger {
             outcome: FeedbackOutcome,
         }
         let path = format!("/v1/feedback/{namespace}/{model}");
-        let bytes = self.tell(Method::POST, &path, record, timeout).await?;
+        let bytes = self.send(Method::POST, &path, record, timeout).await?;
         match serde_json::from_slice(&bytes) {
             Ok(Answer { outcome }) => Ok(outcome),
             Err(error) => Err(CallError::Away {
@@ -250,7 +250,7 @@ impl Ledger {
     }
 
     /// Sends JSON within this time; the body of the answer.
-    async fn tell<T: Serialize + Sync>(
+    async fn send<T: Serialize + Sync>(
         &self,
         method: Method,
         path: &str,

@@ -45,7 +45,7 @@ pub struct PredictionId {
     pub score: f64,
     /// The class that was answered, 0 or 1.
     pub class: u8,
-    /// Tells apart what else is equal.
+    /// Makes ids of equal rows differ.
     pub random: u64,
 }
 

@@ -148,7 +148,7 @@ fn start_log(format: LogFormat) {
     }
 }
 
-/// Tells the kubelet why. Only where the file exists: outside of a Pod there is none to write.
+/// Leaves the reason for the kubelet. Only where the file exists: outside of a Pod there is none to write.
 fn write_termination(path: &Path, reason: &str) {
     let written = std::fs::OpenOptions::new()
         .write(true)

@@ -61,7 +61,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is done and everything in flight is answered.
 ///
-/// Answers from the start; predictions once the bundles are loaded. Tells the ledger what was counted each `flush`. An error is a bundle that must not be served.
+/// Answers from the start; predictions once the bundles are loaded. Reports what was counted to the ledger each `flush`. An error is a bundle that must not be served.
 pub async fn serve(
     app: Arc<App>,
     loader: Loader,

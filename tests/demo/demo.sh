@@ -3,7 +3,7 @@
 # answers; then other patients arrive, drift is seen, a retraining is proposed, an approver approves it, and the new
 # version takes over without a lost request.
 #
-#   demo.sh                          does what is not done yet, and tells the story from its beginning
+#   demo.sh                          does what is not done yet, and runs the story from its beginning
 #   DEMO_DECISION=reject demo.sh     the same with a rejection: nothing changes
 #   demo-down.sh                     ends all of it
 #
@@ -49,7 +49,7 @@ install_charts() {
     --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
     grep -i '^error' "$LOGS/helm.log" >&2 || tail -n 5 "$LOGS/helm.log" >&2
     kubectl --namespace "$SYSTEM" get pods >&2 || true
-    die "the chart did not become ready; kubectl --namespace $SYSTEM describe pods tells why"
+    die "the chart did not become ready; kubectl --namespace $SYSTEM describe pods says why"
   fi
   kubectl --namespace "$SYSTEM" get pods
 }
@@ -114,8 +114,8 @@ predict() {
 STORY_TIMES=()
 STORY_WORDS=()
 
-# tell WORDS…: what the person who watches sees, with its time.
-tell() {
+# narrate WORDS…: what the reader of the demo sees, with its time.
+narrate() {
   STORY_TIMES+=("$EPOCHREALTIME")
   STORY_WORDS+=("$*")
   say "$(date -u +%H:%M:%S) $*"
@@ -148,7 +148,7 @@ make_people() {
 start_synthetic() {
   at_exit kubectl delete --namespace "$NAMESPACE" pod modelward-load-heart --ignore-not-found --wait=false
   start_load "$NAMESPACE" heart "$RATE" 0 --synthetic-key /key/traffic.key
-  tell "heart-1 knows Cleveland's patients and answers; $RATE synthetic requests a second begin"
+  narrate "heart-1 knows Cleveland's patients and answers; $RATE synthetic requests a second begin"
 }
 
 # patients NAME FROM VERSION: some Hungarian patients within one window, and the name of the report on it in REPORT.
@@ -162,7 +162,7 @@ patients() {
 
 strangers_arrive() {
   patients first 0 heart-1
-  tell "$HALF Hungarian patients have arrived where the model knew Cleveland's"
+  narrate "$HALF Hungarian patients have arrived where the model knew Cleveland's"
 }
 
 see_drift() {
@@ -176,19 +176,19 @@ see_drift() {
     ("feature" | wide(10)) + ("what" | wide(13)) + ("effect" | wide(8)) + ("bounds (95%)" | wide(18)) + "tolerance",
     (.status.features[] | (.name | wide(10)) + (.aspect | wide(13)) + (.effect | cut | wide(8)) + ("\(.lower | cut) to \(.upper | cut)" | wide(18)) + (.tolerance | cut))
     | "   " + .'
-  tell "Modelward reports $verdict: $(field "$NAMESPACE" "driftreport/$REPORT" .status.drifted)"
+  narrate "Modelward reports $verdict: $(field "$NAMESPACE" "driftreport/$REPORT" .status.drifted)"
 }
 
 see_proposal() {
   await 60 "an action is proposed because of $REPORT" has_proposal
   ACTION=$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)
   [[ $ACTION == retrain-* ]] || die "what was proposed is $ACTION: $(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.message)"
-  tell "it proposes $ACTION, and reads the data that the retraining would use"
+  narrate "it proposes $ACTION, and reads the data that the retraining would use"
   await_condition "$NAMESPACE" "remediationaction/$ACTION" Approved "False AwaitingApproval" 120
   show kubectl get --namespace "$NAMESPACE" ra
   say "the plan: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.summary)"
   say "its digest: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.digest)"
-  tell "the plan is made, and it waits for an approval"
+  narrate "the plan is made, and it waits for an approval"
 }
 
 has_proposal() { [ -n "$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)" ]; }
@@ -205,7 +205,7 @@ bob_tries() {
   if words=$(decide "$WORK/bob.kubeconfig" "$NAMESPACE" "$ACTION" approve); then die "bob has approved: $words"; fi
   printf '%s\n' "$words" | fold -s -w 116 | sed 's/^/   /'
   [[ $words == *bob* && $words == *"may not decide"* ]] || die "bob was refused, but not by the gate"
-  tell "bob, who administers the namespace, tries to approve and is refused"
+  narrate "bob, who administers the namespace, tries to approve and is refused"
 }
 
 alice_decides() {
@@ -213,19 +213,19 @@ alice_decides() {
   if [ "$DECISION" = approve ]; then
     say "\$ kubectl annotate ra/$ACTION modelward.io/approve=true      (as alice)"
     decide "$WORK/alice.kubeconfig" "$NAMESPACE" "$ACTION" approve
-    tell "alice approves, with her own certificate"
+    narrate "alice approves, with her own certificate"
     return
   fi
   before=$(what_is)
   say "\$ kubectl annotate ra/$ACTION modelward.io/reject=true modelward.io/comment=\"these patients are a study of one week\"      (as alice)"
   decide "$WORK/alice.kubeconfig" "$NAMESPACE" "$ACTION" reject "these patients are a study of one week"
-  tell "alice rejects, with her own certificate"
+  narrate "alice rejects, with her own certificate"
   await_condition "$NAMESPACE" "remediationaction/$ACTION" Succeeded "False Rejected" 60
   # Longer than a retraining would take to begin.
   sleep 15
   [ "$(what_is)" = "$before" ] || die "something changed although the action was rejected"
   say "$(action_condition Succeeded)"
-  tell "nothing has changed: $(field "$NAMESPACE" model/heart .status.serving) goes on serving"
+  narrate "nothing has changed: $(field "$NAMESPACE" model/heart .status.serving) goes on serving"
 }
 
 retrained_version() { field "$NAMESPACE" "remediationaction/$ACTION" .status.execution.version.name; }
@@ -239,24 +239,24 @@ see_the_new_version() {
   NEW=$(retrained_version)
   await_condition "$NAMESPACE" "modelversion/$NEW" GatesPassed "True" 180
   kubectl get --namespace "$NAMESPACE" modelversion "$NEW" -o json | jq -r '.status.gates[] | "   \(.metric) \(.bound): \(.value // "")"'
-  tell "$NEW is trained, and its gates are passed"
+  narrate "$NEW is trained, and its gates are passed"
   await_live "$NAMESPACE" "$NEW" 180
   await 120 "every Pod answers with $NEW" settled "$NAMESPACE" heart
-  tell "$NEW has taken over; it is watched for $WATCHED s"
+  narrate "$NEW has taken over; it is watched for $WATCHED s"
 }
 
 the_others_arrive() {
   local verdict
   patients second "$HALF" "$NEW"
-  tell "the other $HALF Hungarian patients have arrived"
+  narrate "the other $HALF Hungarian patients have arrived"
   verdict=$(await_verdict "$NAMESPACE" "$REPORT" $((WINDOW + LATENESS + 60)))
   [ "$verdict" = NoDrift ] || die "the verdict on $REPORT is $verdict: $(field "$NAMESPACE" "driftreport/$REPORT" .status.drifted)"
-  tell "Modelward reports $verdict, against the window that alice accepted"
+  narrate "Modelward reports $verdict, against the window that alice accepted"
 }
 
 see_the_end() {
   await_condition "$NAMESPACE" "remediationaction/$ACTION" Succeeded "True" $((WATCHED + 120))
-  tell "$ACTION has ended: $(action_condition Succeeded)"
+  narrate "$ACTION has ended: $(action_condition Succeeded)"
 }
 
 # Who decided what, by the annotations that the API server has proved.
@@ -272,7 +272,7 @@ show_the_record() {
 judge_requests() {
   local answered want
   stop_load "$NAMESPACE" heart "$WORK/load.json"
-  tell "the synthetic requests end"
+  narrate "the synthetic requests end"
   jq -r '"   \(.scheduled) requests in \(.seconds) s, \(.answered) answered, \(.failed) failed; p50 \(.latencyMs.p50) ms, p99 \(.latencyMs.p99) ms",
     (.versions | to_entries[] | "   \(.key): \(.value.answers) answers, second \(.value.first) to \(.value.last)"),
     (.failures[] | "   FAILED: second \(.second): \(.detail)")' "$WORK/load.json"
@@ -281,7 +281,7 @@ judge_requests() {
   want=$((COUNTED_BEFORE + ANSWERED + answered))
   await_count "$NAMESPACE" heart "$want"
   say "answered: $answered synthetic, $ANSWERED others; counted in the ledger: $((want - COUNTED_BEFORE))"
-  tell "0 requests failed, and the ledger has counted every answered one"
+  narrate "0 requests failed, and the ledger has counted every answered one"
 }
 
 story_table() {

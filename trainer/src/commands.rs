@@ -324,7 +324,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         .max(1);
     let trained = {
         let (data, plan, meter) = (snapshot.data.clone(), plan.clone(), Arc::clone(&meter));
-        let work = move || train::train(&data, &plan, threads, &|step| tell(&meter, step));
+        let work = move || train::train(&data, &plan, threads, &|step| show_step(&meter, step));
         tokio::task::spawn_blocking(work)
             .await
             .context("the training thread ended")?
@@ -630,7 +630,7 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
     Ok(())
 }
 
-fn tell(meter: &Meter, step: Step) {
+fn show_step(meter: &Meter, step: Step) {
     let family = step.family;
     let percent = (step.done * 90 / step.total.max(1)) as u8;
     if step.done < step.total {

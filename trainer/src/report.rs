@@ -18,7 +18,7 @@ const LOG_EVERY: Duration = Duration::from_secs(2);
 /// Texts of a termination message that is still too long are cut to this many characters.
 const SHORTER: [usize; 3] = [120, 48, 16];
 
-/// Tells how far a step is.
+/// Reports the progress of a step.
 #[derive(Debug)]
 pub struct Meter {
     started: Instant,

@@ -1,4 +1,4 @@
-//! What a Job of the trainer tells the operator.
+//! The result that a Job of the trainer reports to the operator.
 
 use serde::{Deserialize, Serialize};
 

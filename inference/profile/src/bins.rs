@@ -100,7 +100,7 @@ pub enum Slot {
     Missing,
 }
 
-/// 64 bits that tell bins apart: counts of different bins must never be added.
+/// 64 bits that identify the bins: counts of different bins must never be added.
 ///
 /// It guards against mistakes, not against people; an address is a [`modelward_wire::Digest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,7 +190,7 @@ impl Bins {
         Ok(())
     }
 
-    /// What tells the features' bins from others: their names, order, cuts and categories.
+    /// What identifies the features' bins: their names, order, cuts and categories.
     pub fn feature_fingerprint(&self) -> Fingerprint {
         let mut hash = Fnv::new();
         for feature in &self.features {
@@ -216,7 +216,7 @@ impl Bins {
         hash.end()
     }
 
-    /// What tells the score's bins from others.
+    /// What identifies the score's bins.
     pub fn score_fingerprint(&self) -> Fingerprint {
         let mut hash = Fnv::new();
         for cut in &self.score.cuts {

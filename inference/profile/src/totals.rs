@@ -54,7 +54,7 @@ pub struct Envelope {
     pub counts: Counts,
 }
 
-/// What one Pod tells the ledger in one request.
+/// What one Pod reports to the ledger in one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CountsBatch {

@@ -460,7 +460,7 @@ impl Tracked {
         self.stage == Stage::Final || self.acknowledged.as_ref() != Some(&self.window.counts.snapshot())
     }
 
-    /// The next total, where there is one to tell.
+    /// The next total to report, if there is one.
     fn envelope(&self) -> Option<Envelope> {
         let counts = self.window.counts.snapshot();
         let closed = self.stage == Stage::Final;

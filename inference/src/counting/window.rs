@@ -1,4 +1,4 @@
-//! One window of one route: its counters, in a file that tells a later process all it needs to know.
+//! One window of one route: its counters, in a file from which a later process can go on.
 //!
 //! ```text
 //! 0           8        12       16          24        32                          8-aligned

@@ -266,7 +266,7 @@ pub fn loader(url: &str, cache: &Path) -> Loader {
 // === an HTTP file server in the place of the ledger ===
 
 /// Serves files by digest and takes counts and labels over the routes of the ledger that this program uses. It is not
-/// the ledger: it has no store, checks no token against an API server, and answers what the test tells it to.
+/// the ledger: it has no store, checks no token against an API server, and answers as the test says.
 pub struct FileServer {
     pub url: String,
     pub state: Arc<Files>,

@@ -22,7 +22,7 @@ const AWAY: Duration = Duration::from_secs(10);
 /// A window of many Pods is added up before it is judged.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Asks the ledger and tells it.
+/// The client of the ledger.
 #[derive(Clone, Debug)]
 pub struct LedgerClient {
     http: reqwest::Client,
@@ -136,7 +136,7 @@ impl LedgerClient {
         }
     }
 
-    /// Tells the ledger how a version stands. Telling it twice does no harm.
+    /// Records a version in the ledger. Recording it twice does no harm.
     pub async fn record_version(
         &self,
         namespace: &str,

@@ -160,7 +160,7 @@ pub struct StageContext<'a> {
     pub requester: JobRequester<'a>,
     /// The stage.
     pub stage: JobStage,
-    /// Type of the condition that tells how the stage stands.
+    /// Type of the condition of the stage.
     pub kind: ConditionType,
     /// That condition as it is written.
     pub before: Option<&'a Condition>,

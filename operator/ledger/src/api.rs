@@ -138,7 +138,7 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets only proved callers through, and tells the handlers who calls.
+/// Lets only proved callers through, and passes the caller to the handlers.
 async fn prove(State(app): Shared, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let header = request
         .headers()

@@ -6,7 +6,7 @@
 //! ```text
 //! Pod ──controller──► Job ──controller──► ModelVersion or RemediationAction           Caller::Trainer, may write
 //! Pod ──controller──► ReplicaSet ──controller──► Deployment ──controller──► Model     Caller::Server, may read, and
-//!                                                                                     tell counts and labels of it
+//!                                                                                     report its counts and labels
 //! ```
 //!
 //! Each step fetches the owner by name and compares its uid with the one in the reference, for a reference is only what
@@ -242,7 +242,7 @@ impl Authenticator {
         }
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         let pod = ask("get pods", pods.get(pod_name)).await?;
-        // A Pod that terminates still runs: it may have its last results to tell.
+        // A Pod that terminates still runs: it may have its last results to report.
         let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(pod_uid)) else {
             return Err(forbidden(format!(
                 "Pod {namespace}/{pod_name} with uid {pod_uid} is gone"
@@ -462,7 +462,7 @@ impl Caller {
         }
     }
 
-    /// May tell the result or the progress of a Job.
+    /// May report the result or the progress of a Job.
     pub(crate) fn may_tell(&self, namespace: &str, job: Uuid) -> Result<(), ApiError> {
         match self {
             Self::Trainer {
@@ -481,7 +481,7 @@ impl Caller {
         }
     }
 
-    /// May tell counts and labels of a model; gives the uid of the Pod that does.
+    /// May report counts and labels of a model; gives the uid of the Pod that does.
     pub(crate) fn may_count(&self, namespace: &str, model: &str) -> Result<Uuid, ApiError> {
         match self {
             Self::Server {

@@ -568,7 +568,7 @@ fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Why PostgreSQL cannot be used, in words that help and tell no secret.
+/// Why PostgreSQL cannot be used, in words that help and name no secret.
 pub(crate) fn describe(error: &sqlx::Error) -> String {
     tracing::debug!(error = chain(error), "PostgreSQL cannot be used");
     match error {

@@ -1,4 +1,4 @@
-//! The ledger: artifacts, what Jobs and servers tell, the record of model versions, and verdicts on their traffic.
+//! The ledger: artifacts, what Jobs and servers report, the record of model versions, and verdicts on their traffic.
 //!
 //! ```text
 //! trainer ──blobs, manifests, results, progress──►┐                    ┌──► object store (disk or S3)

@@ -120,7 +120,7 @@ impl Target {
         }
     }
 
-    /// A Service may stand for a name outside of the cluster; then its address tells.
+    /// A Service may stand for a name outside of the cluster; then its address shows it.
     fn judge(&self, address: SocketAddr) -> Result<SocketAddr, TargetError> {
         let ip = address.ip().to_canonical();
         if self.may_be(ip) || (is_service(&self.host) && is_private(ip)) {

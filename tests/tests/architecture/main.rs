@@ -10,3 +10,4 @@ mod arrows;
 mod circles;
 mod prose;
 mod sources;
+mod words;

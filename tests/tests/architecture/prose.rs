@@ -87,7 +87,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         file: "operator/controllers/src/gate/refusal.rs",
         function: "refusal",
-        why: "the API server tells a webhook from a policy in a sentence only",
+        why: "the API server says in a sentence only whether it was a webhook or a policy",
     },
     Allowed {
         file: "operator/controllers/src/gate/refusal.rs",

@@ -841,7 +841,7 @@ pub async fn with_kubectl(gate: &Gate, tally: &mut Tally) {
         "\"decisions.modelward.io/decision\":\"RetrainModel approve {} carol@example.com\"",
         digest(0x30)
     );
-    tally.is("the audit log tells it", &audit.contains(&said), &true);
+    tally.is("the audit log has it", &audit.contains(&said), &true);
     let (done, said) = gate.kubectl(User::Bob, &["get", "ra", "typed"], "");
     tally.is(
         "and what it shows is a table",

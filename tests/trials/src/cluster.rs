@@ -402,7 +402,7 @@ impl TestCluster {
 
     // === the story's words ===
 
-    /// Tells the ledger, as a Pod of the model, what it counted in the present window. Gives the window's start.
+    /// Reports to the ledger, as a Pod of the model, what it counted in the present window. Gives the window's start.
     pub async fn counts(&self, counts: &Counts) -> Result<i64> {
         let model = self.all::<Model>().get("heart").await?;
         let status = model.status.context("the model has a status")?;

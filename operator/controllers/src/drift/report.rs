@@ -89,7 +89,7 @@ pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Ac
     Ok(Action::await_change())
 }
 
-/// Writes the status and tells what changed.
+/// Writes the status and publishes Events of what changed.
 async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) -> Result<DriftReport, Error> {
     let old = report.status.as_ref();
     let Some(written) = apply::status(ctx, &report, old, &status).await? else {

@@ -232,7 +232,7 @@ async fn report_change(ctx: &Context, version: &ModelVersion) {
     .await;
 }
 
-/// Tells the ledger how the version stands, if it does not know yet. The ledger being away stops nothing.
+/// Records the version in the ledger where it is not recorded as it is now. A ledger that does not answer stops nothing.
 async fn record_in_ledger(
     ctx: &Context,
     namespace: &str,

@@ -133,7 +133,7 @@ impl Watched {
         format!("heart-1-{}", end.strftime("%Y%m%d-%H%M%S"))
     }
 
-    /// A Pod of the model tells what it counted in this window.
+    /// A Pod of the model reports what it counted in this window.
     async fn count(&self, window: i64, traffic: Traffic) -> Result<()> {
         let model = self.cluster.all::<Model>().get("heart").await?;
         let route = &model.status.context("a status")?.routes[0];

@@ -1421,7 +1421,7 @@ fn the_digest_is_the_same_for_the_same_inputs_and_another_for_each_other_one() {
             status.bundle.as_mut().unwrap().digest = digest(51);
         },
         &|simulation| {
-            simulation.versions[1].status.as_mut().unwrap().threshold = Some("0.4".parse().unwrap())
+            simulation.versions[1].status.as_mut().unwrap().threshold = Some("0.4".parse().unwrap());
         },
         &|simulation| simulation.policy.medium_approvals = 2,
         &|simulation| simulation.policy.verification_seconds = 1,

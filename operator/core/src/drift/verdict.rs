@@ -34,7 +34,7 @@ pub enum Step {
     Wait {
         /// What it says meanwhile.
         status: Box<DriftReportStatus>,
-        /// When to look again, where the clock tells.
+        /// When to look again, where only time has to pass.
         until: Option<Timestamp>,
     },
     /// The ledger can judge.

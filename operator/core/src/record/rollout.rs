@@ -1,4 +1,4 @@
-//! How a rollout stands, as the record of a model tells it.
+//! How a rollout stands, by the record of a model.
 
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, Model, ModelStatus, RouteStatus, RoutedVersion, ServedRecord};
@@ -9,7 +9,7 @@ use crate::{
     reason::{Reason, StuckReason},
 };
 
-/// How the rollout of certain routes stands, as the record tells it.
+/// How the rollout of certain routes stands, by the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutSeen {
     /// Every Pod answers with them and nothing is left to do.
@@ -64,7 +64,7 @@ pub fn reroute(
     status
 }
 
-/// How the rollout of these routes stands, as the record tells it.
+/// How the rollout of these routes stands, by the record.
 pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
     let Some(status) = model.status.as_ref().filter(|status| status.routes == routes) else {
         return RolloutSeen::OtherRoutes;

@@ -34,7 +34,7 @@ pub(super) struct Interval {
 const MAX_COUNTERS: usize = 262_144;
 /// Rows that one process answers in a second at the very most. A total that claims more would drown what all others counted.
 const MAX_ROWS_A_SECOND: u64 = 100_000;
-/// A model of 1,000 features tells about 0.5 MiB a window and route.
+/// A model of 1,000 features reports about 0.5 MiB a window and route.
 const MAX_COUNTS_BYTES: u64 = 4 * 1024 * 1024;
 /// How far ahead the clock of a node may be.
 pub(super) const CLOCK_SECONDS: i64 = 300;

@@ -1,4 +1,4 @@
-//! What Jobs tell of themselves, and the record of model versions.
+//! What Jobs report, and the record of model versions.
 
 use axum::{
     Extension, Json,

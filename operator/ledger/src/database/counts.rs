@@ -224,7 +224,7 @@ impl Database {
         .await?
         .ok_or_else(|| {
             DatabaseError::Refused(format!(
-                "one Pod may tell at most {TOTALS_OF_A_POD} totals of one window: it was started too often, or has too many \
+                "one Pod may report at most {TOTALS_OF_A_POD} totals of one window: it was started too often, or has too many \
                  routes"
             ))
         })

@@ -232,7 +232,7 @@ async fn a_pod_counts_until_it_has_ended() -> Result<()> {
     let path = world.blob(&digest_of(b"x"));
     let there = StatusCode::NOT_FOUND;
 
-    // Terminating: it still runs, and may have its result to tell.
+    // Terminating: it still runs, and may have its result to report.
     let trainer = world.trainer("terminating").await?;
     let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
     world

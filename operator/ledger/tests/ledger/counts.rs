@@ -12,7 +12,7 @@ use crate::{
     support::{Caller, World, bytes, digest_of, expect_success, refusal},
 };
 
-async fn tell(world: &World, caller: &Caller, body: &impl serde::Serialize) -> Result<Value> {
+async fn report(world: &World, caller: &Caller, body: &impl serde::Serialize) -> Result<Value> {
     let path = format!("/v1/counts/{}/heart", world.namespace);
     Ok(expect_success(world.put_json(caller, &path, body).await?)
         .await?
@@ -93,7 +93,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
     }
     let answers = futures::future::try_join_all(requests.into_iter().map(|(pod, totals)| {
         let (world, pods, route) = (&world, &pods, &route);
-        async move { tell(world, &pods[pod], &batch(route, totals)).await }
+        async move { report(world, &pods[pod], &batch(route, totals)).await }
     }))
     .await?;
     assert!(answers.iter().all(|answer| answer["refused"] == 0));
@@ -146,7 +146,7 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
         let counts = heart::counts(&reference.bins, &cleveland[..rows]);
         envelope(&route, 1, window(1), sequence, counts)
     };
-    let send = async |totals: Vec<Envelope>| tell(&world, &server, &batch(&route, totals)).await;
+    let send = async |totals: Vec<Envelope>| report(&world, &server, &batch(&route, totals)).await;
     let rows = async || Ok::<_, anyhow::Error>(listed(&world, &server, "").await?[0].take());
 
     assert_eq!(send(vec![]).await?, answer(0, 0, 0, 0));
@@ -229,7 +229,7 @@ async fn a_pod_counts_for_its_own_model_and_no_other_caller_does() -> Result<()>
     )
     .await?;
     assert!(sentence.contains("Model heart"), "{sentence}");
-    tell(&world, &heart, &body).await?;
+    report(&world, &heart, &body).await?;
     for reader in [&lung, &trainer, &operator] {
         assert_eq!(listed(&world, reader, "").await?, json!([]));
     }
@@ -268,7 +268,7 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
     for (body, said) in [
         (&wide, "at most 262144 are taken"),
         (&drowning, "one process answers at most"),
-        (&restarted, "one Pod may tell at most 192 totals"),
+        (&restarted, "one Pod may report at most 192 totals"),
         (&forged, "none of the batch's routes"),
         (&unnamed, "none of the batch's routes"),
         (&crooked, "no multiple"),

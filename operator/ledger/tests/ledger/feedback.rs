@@ -19,7 +19,7 @@ fn label(id: u32, actual: u8) -> FeedbackRecord {
     }
 }
 
-async fn tell(world: &World, caller: &Caller, label: &FeedbackRecord) -> Result<FeedbackOutcome> {
+async fn report(world: &World, caller: &Caller, label: &FeedbackRecord) -> Result<FeedbackOutcome> {
     let path = format!("/v1/feedback/{}/heart", world.namespace);
     let answer: Value = expect_success(world.post_json(caller, &path, label).await?)
         .await?
@@ -43,7 +43,7 @@ async fn the_first_label_stays_and_a_contradiction_is_known_for_ever() -> Result
         (2, 0, Repeated),
     ] {
         assert_eq!(
-            tell(&world, &server, &label(id, actual)).await?,
+            report(&world, &server, &label(id, actual)).await?,
             outcome,
             "{id} {actual}"
         );
@@ -81,7 +81,7 @@ async fn of_labels_that_come_at_once_one_is_the_first() -> Result<()> {
     let server = world.server("heart").await?;
     let outcomes = futures::future::try_join_all((0..20_u32).map(|n| {
         let (world, server) = (&world, &server);
-        async move { tell(world, server, &label(3, u8::from(n % 2 == 0))).await }
+        async move { report(world, server, &label(3, u8::from(n % 2 == 0))).await }
     }))
     .await?;
     let count = |outcome| outcomes.iter().filter(|found| **found == outcome).count();
