@@ -281,7 +281,7 @@ pod_ended() { [[ $(field "$1" "pod/$2" .status.phase) == @(Succeeded|Failed) ]];
 # stop_load NAMESPACE MODEL FILE: ends the stream in order; its figures are in the file.
 stop_load() {
   local pod=modelward-load-$2
-  kubectl exec --namespace "$1" "$pod" -- /modelward-tests stop
+  kubectl exec --namespace "$1" "$pod" -- /modelward stop
   figures_of "$1" "$pod" "$3" 30
 }
 

@@ -16,8 +16,7 @@ TARGET=x86_64-unknown-linux-musl
 IMAGES=$CACHE/images
 REGISTRY=localhost
 DEBIAN=bookworm
-# name: Dockerfile, largest size in MB
-declare -A DOCKERFILE=([operator]=operator [inference]=inference [trainer]=trainer [tests]=tests)
+# name: largest size in MB
 declare -A LARGEST=([operator]=40 [inference]=25)
 DEFAULT=(operator inference trainer postgres)
 mkdir -p "$IMAGES"
@@ -88,15 +87,15 @@ fetch() {
 }
 
 build_program() { # NAME
-  local name=$1 binary=$CARGO_TARGET_DIR/$TARGET/release/modelward-$1 context=$IMAGES/context-$1 dockerfile image size
-  dockerfile=$REPOSITORY/${DOCKERFILE[$name]}/Dockerfile
+  local name=$1 binary=$CARGO_TARGET_DIR/$TARGET/release/modelward-$1 context=$IMAGES/context-$1 image size
+  local dockerfile=$REPOSITORY/Dockerfile
   [ -x "$binary" ] || die "cargo left no $binary: does the package modelward-$name have a program of that name?"
   need_packages /etc/ssl/certs/ca-certificates.crt:ca-certificates
   image=$REGISTRY/modelward/$name:$(cat "$binary" "$dockerfile" /etc/ssl/certs/ca-certificates.crt | sha256sum | cut -c1-12)
   if ! exists "$image"; then
     rm -rf "$context"
     mkdir -p "$context/etc/ssl/certs"
-    cp "$binary" "$context/"
+    cp "$binary" "$context/modelward"
     cp -L /etc/ssl/certs/ca-certificates.crt "$context/etc/ssl/certs/"
     build_image "$image" "$dockerfile" "$context" BINARY=prebuilt
     rm -rf "$context"

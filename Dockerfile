@@ -1,20 +1,21 @@
-# The client that the tests run inside a cluster.
+# The image of one of the programs: operator, inference, trainer, or tests (the client that the tests run in a cluster).
 #
-#   docker build -f tests/Dockerfile .                                  builds from source
-#   docker build -f tests/Dockerfile --build-arg BINARY=prebuilt DIR    takes DIR/modelward-tests and DIR/etc/ssl/certs
+#   docker build --build-arg PROGRAM=operator .                            builds from source
+#   docker build -f Dockerfile --build-arg BINARY=prebuilt DIR             takes DIR/modelward and DIR/etc/ssl/certs
 #
 # Both ways end in the same image: one static program, the certificate authorities, no shell.
 ARG BINARY=source
 ARG RUST=docker.io/library/rust:1.95.0-bookworm
 
 FROM ${RUST} AS source
+ARG PROGRAM
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates musl-tools && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # aws-lc is C: it must be compiled against musl too.
 RUN CC_x86_64_unknown_linux_musl=musl-gcc CARGO_TARGET_DIR=/target \
-    cargo build --release --locked --target x86_64-unknown-linux-musl -p modelward-tests \
- && install -D /target/x86_64-unknown-linux-musl/release/modelward-tests /out/modelward-tests \
+    cargo build --release --locked --target x86_64-unknown-linux-musl -p "modelward-${PROGRAM:?build with --build-arg PROGRAM=operator, inference or trainer}" \
+ && install -D "/target/x86_64-unknown-linux-musl/release/modelward-${PROGRAM}" /out/modelward \
  && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt
 
 FROM scratch AS prebuilt
@@ -25,4 +26,4 @@ FROM ${BINARY} AS binary
 FROM scratch
 COPY --from=binary /out/ /
 USER 65532:65532
-ENTRYPOINT ["/modelward-tests"]
+ENTRYPOINT ["/modelward"]
