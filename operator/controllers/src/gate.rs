@@ -22,10 +22,11 @@ use kube::{
 };
 use modelward_core::action::{GateIds, GateSeen, Hindered, PolicyId, Probe};
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, RemediationAction, annotations, gate, labels};
+use modelward_service::chain;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Context, Error, backoff::jittered, ledger::chain};
+use crate::{Context, Error, backoff::jittered};
 
 /// How often the policies are tried, besides every time that an action depends on them.
 const EVERY: Duration = Duration::from_mins(3);

@@ -8,5 +8,6 @@
 
 mod arrows;
 mod circles;
+mod metrics;
 mod prose;
 mod sources;

@@ -21,9 +21,10 @@ use modelward_crds::{
     ConditionType, DriftReport, DriftReportStatus, DriftVerdict, FIELD_MANAGER, Model, ModelVersion,
     RemediationAction, ReportProposal, labels,
 };
+use modelward_service::chain;
 
 use super::reads::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, events, ledger::chain, metrics::Verb};
+use crate::{Context, Error, apply, backoff::jittered, events, metrics::Verb};
 
 /// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.
 const SOON: Duration = Duration::from_secs(10);
