@@ -45,7 +45,7 @@ check: ## The inner loop: format, lints, unit tests of the pure crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
-	cargo test --locked --quiet -p modelward-wire -p modelward-crds -p modelward-core -p modelward-model
+	cargo test --locked --quiet -p modelward-wire -p modelward-crds -p modelward-core -p modelward-model -p modelward-service
 
 test: ## Everything that must hold on each change, with a table of its parts and their times
 	@tests/run.sh
@@ -78,8 +78,9 @@ disruptions: ## 200 requests a second while programs are killed, Pods evicted an
 ## Making things
 .PHONY: generate fetch images tools
 
-generate: ## Writes what is generated from the Rust types: CRDs and the API reference
+generate: ## Writes what is generated from the Rust types: CRDs, the API reference and the tables of metrics
 	cargo run --locked --quiet -p modelward-crds --bin crdgen
+	MODELWARD_GENERATE=1 cargo test --locked --quiet --workspace --lib the_table_of_metrics
 
 fetch: ## Installs and fetches what the demo and the tests need from elsewhere, so that both can run without a network
 	@tests/fetch.sh test

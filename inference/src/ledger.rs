@@ -9,6 +9,7 @@ use std::{
 use futures::StreamExt as _;
 use http::StatusCode;
 use modelward_profile::CountsBatch;
+use modelward_service::chain;
 use modelward_wire::{Digest, FeedbackOutcome, FeedbackRecord, FileEntry, Manifest, ManifestKind, words};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde::{Deserialize, Serialize};
@@ -411,20 +412,4 @@ fn disk(path: &Path, error: &io::Error) -> FetchError {
         reason: Failure::Disk,
         message: format!("{} cannot be written: {error}", path.display()),
     }
-}
-
-/// An error and its sources in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        // Some libraries repeat their source in their own text.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        source = error.source();
-    }
-    text
 }

@@ -9,10 +9,11 @@ use std::{
 
 use modelward_model::{Bundle, BundleError, bundle::file, sha256};
 use modelward_profile::Reference;
+use modelward_service::chain;
 use modelward_wire::Digest;
 
 use crate::{
-    ledger::{Failure, FetchError, Ledger, chain},
+    ledger::{Failure, FetchError, Ledger},
     metrics::{Metrics, ReasonLabel},
 };
 

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use modelward_service::chain;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -14,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app::App,
     args::{Args, KeyError, LogFormat},
-    ledger::{Ledger, chain},
+    ledger::Ledger,
     loader::{Loader, VerificationError},
     routes::{RoutesError, read_routes},
     server::{serve, serve_probes},

@@ -14,7 +14,7 @@ use modelward_model::{FeatureSchema, Row, RowError, Warning};
 use crate::{
     bounds::MAX_DETAILS,
     counting::{Answered, Origin},
-    metrics::{Metrics, WarningLabels},
+    metrics::{Metrics, WARNING_KINDS, WarningLabels},
     prediction_id::Signer,
     serving::{Call, LoadedRoute, Serving},
 };
@@ -24,9 +24,6 @@ pub const MAX_ROW_WARNINGS: usize = 20;
 
 /// Names that a client sent are given back up to this many characters.
 const MAX_NAME: usize = 200;
-
-/// The kinds of warnings, in answers and metrics.
-const WARNING_KINDS: [&str; 2] = ["OutOfRange", "UnknownCategory"];
 
 /// Who asks, and whose rows they are.
 #[derive(Debug)]

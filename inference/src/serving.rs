@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::SystemTime,
 };
 
 use modelward_model::{Bundle, Row};
 use modelward_profile::route_digest;
+use modelward_service::metrics::Counter;
 use modelward_wire::Route;
-use prometheus_client::metrics::counter::Counter;
 
 use crate::{
     args::Limits,
@@ -37,7 +37,7 @@ pub struct LoadedRoute {
     /// What counts its rows, where its bundle says how.
     counts: Option<Arc<RouteCounts>>,
     /// Predictions of class 0 and 1.
-    counters: [Counter<u64, AtomicU64>; 2],
+    counters: [Counter; 2],
 }
 
 /// The versions that answer.

@@ -13,27 +13,23 @@ use axum::{
 use kube::{Client, Config as KubeConfig};
 use modelward_controllers::{Clock, Context, Health, LedgerClient, Metrics, lease::Election};
 use modelward_ledger::listen::{self, Limits};
-use prometheus_client::registry::Registry;
+use modelward_service::metrics::CONTENT_TYPE;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{args::RunArgs, termination::Termination};
 
-/// The content type of the metrics: Prometheus refuses a scrape without it.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 #[derive(Clone)]
 struct Probes {
     health: Health,
-    registry: Arc<Registry>,
+    metrics: Metrics,
 }
 
 /// Reconciles until the process is asked to end or loses the lease.
 pub async fn run(args: RunArgs, termination: Termination) -> anyhow::Result<()> {
-    let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry);
+    let metrics = Metrics::new();
     let probes = Probes {
         health: Health::default(),
-        registry: Arc::new(registry),
+        metrics: metrics.clone(),
     };
     let listener = TcpListener::bind(args.metrics_addr)
         .await
@@ -156,9 +152,8 @@ async fn readyz(State(probes): State<Probes>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &probes.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+    match probes.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use modelward_profile::{Counts, CountsBatch, Envelope, TotalKey, totals::ENVELOPE_FORMAT};
-use modelward_wire::{Digest, words};
+use modelward_wire::Digest;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use super::{Counting, LATENESS, window::Window};
 use crate::{
     app::App,
     ledger::{CallError, Ledger},
-    metrics::{Metrics, ReasonLabel},
+    metrics::{Dropped, Metrics, ReasonLabel},
 };
 
 /// Windows of one route that wait for the ledger; beyond that the oldest are dropped.
@@ -48,18 +48,6 @@ const LAST_CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Between two attempts at the end.
 const LAST_PAUSE: Duration = Duration::from_millis(300);
-
-words! {
-    /// Why counts are dropped.
-    enum Dropped {
-        /// The ledger refused them too often.
-        Refused,
-        /// Too many windows wait for the ledger.
-        TooMany,
-        /// What a killed process left cannot be read.
-        Unreadable,
-    }
-}
 
 /// Sends what was counted, until the process ends.
 #[derive(Debug)]

@@ -36,14 +36,12 @@ use std::{
 use arc_swap::ArcSwap;
 use modelward_model::{FeatureSchema, Row};
 use modelward_profile::{Bins, Incarnation, window_start};
+use modelward_service::chain;
 use modelward_wire::{ENTITY_HEADER, Route};
 use tokio::sync::Notify;
 
 use self::{columns::Columns, entities::Seen, store::Store, window::Window};
-use crate::{
-    ledger::chain,
-    metrics::{Metrics, VersionLabel},
-};
+use crate::metrics::{Metrics, VersionLabel};
 
 /// Seconds after its end for which a window still takes rows.
 pub const LATENESS: i64 = 2;

@@ -9,7 +9,7 @@ use std::{
 use modelward_profile::Incarnation;
 
 use super::window::{ENDING, PARTIAL_ENDING, Window};
-use crate::ledger::chain;
+use modelward_service::chain;
 
 /// A directory that this process alone uses, for as long as it lives.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::App,
     ledger::{CallError, Ledger},
-    metrics::OutcomeLabel,
+    metrics::{Feedback, OutcomeLabel},
     prediction_id::Signer,
 };
 
@@ -75,14 +75,15 @@ pub(super) async fn take_feedback(
 
 /// Reads labels from a body and waits until the ledger keeps them.
 async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
-    let count = |outcome: &'static str, labels: usize| {
+    let count = |outcome: Feedback, labels: usize| {
+        let outcome = outcome.as_str();
         let counter = app
             .metrics
             .feedback
             .get_or_create_owned(&OutcomeLabel { outcome });
         counter.inc_by(labels as u64);
     };
-    let (records, many) = read(&app.signer, body).inspect_err(|_| count("Refused", 1))?;
+    let (records, many) = read(&app.signer, body).inspect_err(|_| count(Feedback::Refused, 1))?;
     let ledger = app.ledger.as_ref().ok_or_else(|| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -104,15 +105,15 @@ async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
             ),
         )),
     };
-    let outcomes = sent.inspect_err(|_| count("Unavailable", records.len()))?;
-    for outcome in [
-        FeedbackOutcome::Accepted,
-        FeedbackOutcome::Repeated,
-        FeedbackOutcome::Contradicted,
+    let outcomes = sent.inspect_err(|_| count(Feedback::Unavailable, records.len()))?;
+    for (outcome, counted) in [
+        (FeedbackOutcome::Accepted, Feedback::Accepted),
+        (FeedbackOutcome::Repeated, Feedback::Repeated),
+        (FeedbackOutcome::Contradicted, Feedback::Contradicted),
     ] {
         let labels = outcomes.iter().filter(|other| **other == outcome).count();
         if labels > 0 {
-            count(outcome.as_str(), labels);
+            count(counted, labels);
         }
     }
     match outcomes.as_slice() {

@@ -20,8 +20,8 @@ use modelward_crds::{ConditionType, DriftReport, Model};
 use tokio::sync::OnceCell;
 
 use crate::{
-    Config, Error, LedgerClient, Metrics, backoff::Backoff, guarded::Guarded, prober::Prober,
-    recorder::Recorder, turns::Turns, unreadable::Unreadable,
+    Config, Error, LedgerClient, Metrics, backoff::Backoff, blocked::Blocked, guarded::Guarded,
+    prober::Prober, recorder::Recorder, turns::Turns, unreadable::Unreadable,
 };
 
 /// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
@@ -42,6 +42,7 @@ pub struct Context {
     pub metrics: Metrics,
     pub(crate) recorder: Recorder,
     pub(crate) unreadable: Unreadable,
+    pub(crate) blocked: Blocked,
     pub(crate) versions_backoff: Backoff,
     pub(crate) models_backoff: Backoff,
     pub(crate) reports_backoff: Backoff,
@@ -94,6 +95,7 @@ impl Context {
             metrics,
             recorder: Recorder::new(instance),
             unreadable: Unreadable::default(),
+            blocked: Blocked::default(),
             versions_backoff: Backoff::default(),
             models_backoff: Backoff::default(),
             reports_backoff: Backoff::default(),

@@ -131,7 +131,7 @@ impl Error {
         };
         match message {
             Some(message) => format!("{self}: {message}"),
-            None => crate::ledger::chain(self),
+            None => modelward_service::chain(self),
         }
     }
 

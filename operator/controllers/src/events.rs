@@ -15,8 +15,9 @@ use modelward_core::{
     reason::Reason,
 };
 use modelward_crds::ConditionType;
+use modelward_service::chain;
 
-use crate::{Context, Error, ledger::chain, recorder::Said};
+use crate::{Context, Error, recorder::Said};
 
 /// Who reports.
 const CONTROLLER: &str = "modelward-operator";

@@ -19,9 +19,8 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use modelward_service::chain;
 use tokio::time::{Instant, sleep, timeout};
-
-use crate::ledger::chain;
 
 /// Others may take the lease after so long without a renewal.
 const DURATION: Duration = Duration::from_secs(15);

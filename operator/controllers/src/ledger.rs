@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use modelward_service::chain;
 use modelward_wire::{
     ArtifactStatement, Digest, JobResult, Manifest, ReportRequest, ReportResult, VersionRecord,
 };
@@ -261,20 +262,6 @@ impl LedgerError {
     pub fn chain(&self) -> String {
         chain(self)
     }
-}
-
-/// An error with the errors under it, joined by colons.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 mod action;
 mod apply;
 mod backoff;
+mod blocked;
 mod config;
 mod context;
 mod create;

@@ -1,20 +1,11 @@
 //! What an operator says of itself to Prometheus. Labels are kinds, verbs and categories, and names of models where a series
 //! is about one model; never names of other objects.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use modelward_core::reason::Reason;
 use modelward_crds::{ActionType, DriftVerdict};
 use modelward_wire::words;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Registry, Unit},
-};
 
 use crate::error::Category;
 
@@ -22,6 +13,8 @@ use crate::error::Category;
 const BUCKETS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
+
+const RESULTS: [&str; 2] = ["success", "error"];
 
 words! {
     /// The controllers of the operator.
@@ -67,234 +60,88 @@ words! {
     }
 }
 
-/// The operator's metrics; a clone counts into the same ones.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    reconciles: Family<ReconcileLabels, Counter>,
-    errors: Family<ErrorLabels, Counter>,
-    duration: Family<ControllerLabels, Histogram>,
-    active: Family<ControllerLabels, Gauge>,
-    failing: Family<ControllerLabels, Gauge>,
-    writes: Family<WriteLabels, Counter>,
-    tampered: Family<KindLabels, Counter>,
-    probes: Family<ProbeLabels, Counter>,
-    held_upgrades: Gauge,
-    stopped_upgrades: Gauge,
-    watch_errors: Family<KindLabels, Counter>,
-    ledger_errors: Counter,
-    leader: Gauge,
-    reports: Family<VerdictLabels, Counter>,
-    proposals: Family<ProposalLabels, Counter>,
-    drifted_features: Family<ModelLabels, Gauge>,
-    approval_enforced: Gauge,
-    actions: Family<ActionLabels, Counter>,
-    unreadable: Family<KindLabels, Gauge>,
-    events_failed: Counter,
-    blocked: Family<ActionLabels, Gauge>,
-    /// By action, what keeps it from going on.
-    blocked_actions: Arc<Mutex<HashMap<String, ActionLabels>>>,
-}
+modelward_service::metrics! {
+    /// The operator's metrics; a clone counts into the same ones.
+    pub struct Metrics in "modelward_operator", build "What runs" {
+        unreadable: Gauge<KindLabels> = whole "modelward_unreadable_objects", "Objects that the operator cannot deserialise and ignores, by kind";
+        approval_enforced: Gauge = whole "modelward_approval_enforced", "1 where a forged decision was refused by the admission policies when it was last tried; nothing risky runs otherwise";
+        drifted_features: Gauge<ModelLabels> = whole "modelward_drifted_features", "Features that drifted in the newest window of a model that had enough rows to tell";
+        reconciles: Counter<ReconcileLabels> {controller: ControllerName::NAMES, result: RESULTS} = "reconciles", "Reconciles by controller and result";
+        errors: Counter<ErrorLabels> {controller: ControllerName::NAMES, reason: Category::NAMES} = "reconcile_errors", "Failed reconciles by controller and reason";
+        duration: Histogram<ControllerLabels>[BUCKETS] {controller: ControllerName::NAMES} = "reconcile_duration" seconds, "Time that a reconcile took";
+        active: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "active_reconciles", "Reconciles that run at present";
+        failing: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "failing_objects", "Objects that wait to be tried again";
+        writes: Counter<WriteLabels> {verb: Verb::NAMES} = "writes", "Writes to the API server by kind and verb";
+        tampered: Counter<KindLabels> = "tampered", "Children that another writer changed and that were put back";
+        probes: Counter<ProbeLabels> {answer: ProbeAnswer::NAMES} = "service_probes", "Questions to models through their Services, by what answered";
+        held_upgrades: Gauge = "held_upgrades", "Models that keep their former Pod template until it is their turn";
+        stopped_upgrades: Gauge = "stopped_upgrades", "Models that keep their former Pod template because another model does not come up with the new one";
+        watch_errors: Counter<KindLabels> = "watch_errors", "Errors of watches by kind";
+        ledger_errors: Counter = "ledger_errors", "Calls to the ledger that failed";
+        leader: Gauge = "leader", "1 where this process holds the lease";
+        reports: Counter<VerdictLabels> {verdict: DriftVerdict::NAMES} = "drift_reports", "Verdicts on windows of traffic";
+        proposals: Counter<ProposalLabels> = "drift_proposals", "What came of drift, by type of the proposed action (None where something kept one from being proposed) and reason";
+        actions: Counter<ActionLabels> {type: ActionType::NAMES} = "actions_ended", "Actions that have ended, by type and reason";
+        events_failed: Counter = "events_failed", "Events that the API server did not accept";
+        blocked: Gauge<ActionLabels> {type: ActionType::NAMES} = "actions_blocked", "Open actions that cannot go on, by type and reason";
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ControllerLabels {
-    controller: &'static str,
-}
+    labels ControllerLabels {
+        controller: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReconcileLabels {
-    controller: &'static str,
-    result: &'static str,
-}
+    labels ReconcileLabels {
+        controller: &'static str,
+        result: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ErrorLabels {
-    controller: &'static str,
-    reason: &'static str,
-}
+    labels ErrorLabels {
+        controller: &'static str,
+        reason: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct WriteLabels {
-    kind: String,
-    verb: &'static str,
-}
+    labels WriteLabels {
+        kind: String,
+        verb: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ProbeLabels {
-    answer: &'static str,
-}
+    labels ProbeLabels {
+        answer: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct VerdictLabels {
-    verdict: &'static str,
-}
+    labels VerdictLabels {
+        verdict: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ProposalLabels {
-    r#type: &'static str,
-    reason: &'static str,
-}
+    labels ProposalLabels {
+        r#type: &'static str,
+        reason: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ModelLabels {
-    namespace: String,
-    model: String,
-}
+    labels ModelLabels {
+        namespace: String,
+        model: String,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ActionLabels {
-    r#type: &'static str,
-    reason: &'static str,
-}
+    labels ActionLabels {
+        r#type: &'static str,
+        reason: &'static str,
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabels {
-    kind: String,
+    labels KindLabels {
+        kind: String,
+    }
 }
 
 // === impl Metrics ===
 
-impl Metrics {
-    /// Registers all metrics.
-    pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            reconciles: Family::default(),
-            errors: Family::default(),
-            duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            active: Family::default(),
-            failing: Family::default(),
-            writes: Family::default(),
-            tampered: Family::default(),
-            probes: Family::default(),
-            held_upgrades: Gauge::default(),
-            stopped_upgrades: Gauge::default(),
-            watch_errors: Family::default(),
-            ledger_errors: Counter::default(),
-            leader: Gauge::default(),
-            reports: Family::default(),
-            proposals: Family::default(),
-            drifted_features: Family::default(),
-            approval_enforced: Gauge::default(),
-            actions: Family::default(),
-            unreadable: Family::default(),
-            events_failed: Counter::default(),
-            blocked: Family::default(),
-            blocked_actions: Arc::default(),
-        };
-        registry.register(
-            "modelward_unreadable_objects",
-            "Objects that the operator cannot deserialise and ignores, by kind",
-            metrics.unreadable.clone(),
-        );
-        registry.register(
-            "modelward_approval_enforced",
-            "1 where a forged decision was refused by the admission policies when it was last tried; nothing risky runs otherwise",
-            metrics.approval_enforced.clone(),
-        );
-        registry.register(
-            "modelward_drifted_features",
-            "Features that drifted in the newest window of a model that had enough rows to tell",
-            metrics.drifted_features.clone(),
-        );
-        let registry = registry.sub_registry_with_prefix("modelward_operator");
-        registry.register(
-            "reconciles",
-            "Reconciles by controller and result",
-            metrics.reconciles.clone(),
-        );
-        registry.register(
-            "reconcile_errors",
-            "Failed reconciles by controller and reason",
-            metrics.errors.clone(),
-        );
-        registry.register_with_unit(
-            "reconcile_duration",
-            "Time that a reconcile took",
-            Unit::Seconds,
-            metrics.duration.clone(),
-        );
-        registry.register(
-            "active_reconciles",
-            "Reconciles that run at present",
-            metrics.active.clone(),
-        );
-        registry.register(
-            "failing_objects",
-            "Objects that wait to be tried again",
-            metrics.failing.clone(),
-        );
-        registry.register(
-            "writes",
-            "Writes to the API server by kind and verb",
-            metrics.writes.clone(),
-        );
-        registry.register(
-            "tampered",
-            "Children that another writer changed and that were put back",
-            metrics.tampered.clone(),
-        );
-        registry.register(
-            "service_probes",
-            "Questions to models through their Services, by what answered",
-            metrics.probes.clone(),
-        );
-        registry.register(
-            "held_upgrades",
-            "Models that keep their former Pod template until it is their turn",
-            metrics.held_upgrades.clone(),
-        );
-        registry.register(
-            "stopped_upgrades",
-            "Models that keep their former Pod template because another model does not come up with the new one",
-            metrics.stopped_upgrades.clone(),
-        );
-        registry.register(
-            "watch_errors",
-            "Errors of watches by kind",
-            metrics.watch_errors.clone(),
-        );
-        registry.register(
-            "ledger_errors",
-            "Calls to the ledger that failed",
-            metrics.ledger_errors.clone(),
-        );
-        registry.register(
-            "leader",
-            "1 where this process holds the lease",
-            metrics.leader.clone(),
-        );
-        registry.register(
-            "drift_reports",
-            "Verdicts on windows of traffic",
-            metrics.reports.clone(),
-        );
-        registry.register(
-            "drift_proposals",
-            "What came of drift, by type of the proposed action (None where something kept one from being proposed) and reason",
-            metrics.proposals.clone(),
-        );
-        registry.register(
-            "actions_ended",
-            "Actions that have ended, by type and reason",
-            metrics.actions.clone(),
-        );
-        registry.register(
-            "events_failed",
-            "Events that the API server did not accept",
-            metrics.events_failed.clone(),
-        );
-        registry.register(
-            "actions_blocked",
-            "Open actions that cannot go on, by type and reason",
-            metrics.blocked.clone(),
-        );
-        registry.register(
-            "build",
-            "What runs",
-            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        metrics
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
+}
 
+impl Metrics {
     /// Counts a reconcile that begins.
     pub fn begun(&self, controller: ControllerName) {
         let controller = controller.as_str();
@@ -307,7 +154,7 @@ impl Metrics {
         let labels = ControllerLabels { controller };
         self.active.get_or_create(&labels).dec();
         self.duration.get_or_create(&labels).observe(took.as_secs_f64());
-        let result = if error.is_some() { "error" } else { "success" };
+        let result = RESULTS[usize::from(error.is_some())];
         self.reconciles
             .get_or_create(&ReconcileLabels { controller, result })
             .inc();
@@ -427,25 +274,13 @@ impl Metrics {
         self.events_failed.inc();
     }
 
-    /// Notes what keeps an action from going on, by type and reason; nothing where it goes on, has ended or is gone.
-    pub fn blocked(&self, action: &str, by: Option<(ActionType, Reason)>) {
-        let mut actions = self
-            .blocked_actions
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = by.map(|(r#type, reason)| action_labels(r#type, reason));
-        if actions.get(action) == now.as_ref() {
-            return;
+    /// Notes that what keeps an action from going on is now this, by type and reason, and no longer what it was `before`.
+    pub(crate) fn blocked(&self, before: Option<(ActionType, Reason)>, now: Option<(ActionType, Reason)>) {
+        if let Some((r#type, reason)) = now {
+            self.blocked.get_or_create(&action_labels(r#type, reason)).inc();
         }
-        let before = match now {
-            Some(labels) => {
-                self.blocked.get_or_create(&labels).inc();
-                actions.insert(action.to_owned(), labels)
-            }
-            None => actions.remove(action),
-        };
-        if let Some(before) = before {
-            self.blocked.get_or_create(&before).dec();
+        if let Some((r#type, reason)) = before {
+            self.blocked.get_or_create(&action_labels(r#type, reason)).dec();
         }
     }
 
@@ -459,5 +294,18 @@ fn action_labels(r#type: ActionType, reason: Reason) -> ActionLabels {
     ActionLabels {
         r#type: r#type.as_str(),
         reason: reason.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_metrics_in_the_documentation_is_current() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+        modelward_service::docs::check(&page, "modelward_operator", Metrics::TABLE).unwrap();
     }
 }

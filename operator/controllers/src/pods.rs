@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, api::ListParams};
+use modelward_service::chain;
 
-use crate::{Context, ledger::chain};
+use crate::Context;
 
 /// An object has a handful of Events; a Job that is refused for hours has one with a count.
 const EVENTS: u32 = 50;

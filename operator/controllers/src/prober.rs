@@ -14,13 +14,14 @@ use std::{
 
 use futures::{StreamExt as _, channel::mpsc::UnboundedSender, stream};
 use modelward_core::model::Answer;
+use modelward_service::chain;
 use modelward_wire::Digest;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{Metrics, ledger::chain, metrics::ProbeAnswer};
+use crate::{Metrics, metrics::ProbeAnswer};
 
 /// The header that names the digest of the routes file that a server read.
 const ROUTES_DIGEST: &str = "modelward-routes-digest";
@@ -254,7 +255,6 @@ fn is_refused(error: &reqwest::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use futures::channel::mpsc::unbounded;
-    use prometheus_client::registry::Registry;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -337,7 +337,7 @@ mod tests {
         prober.expect("n", "heart", "10.0.0.1", digest(1));
         let (send, mut changed) = unbounded();
         let asking = prober.clone();
-        let metrics = Metrics::new(&mut Registry::default());
+        let metrics = Metrics::new();
         let task = tokio::spawn(async move { asking.run(&metrics, send).await });
         assert_eq!(changed.next().await, Some(("n".into(), "heart".into())));
         assert_eq!(prober.answer("n", "heart"), Answer::Routes(digest(1)));

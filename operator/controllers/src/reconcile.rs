@@ -7,11 +7,9 @@ use std::{
 };
 
 use kube::{Resource, ResourceExt as _, runtime::controller::Action};
+use modelward_service::chain;
 
-use crate::{
-    Context, Error, backoff::Backoff, error::Category, guarded::Guarded, ledger::chain,
-    metrics::ControllerName,
-};
+use crate::{Context, Error, backoff::Backoff, error::Category, guarded::Guarded, metrics::ControllerName};
 
 /// A whole reconcile that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);

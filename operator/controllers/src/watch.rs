@@ -14,9 +14,10 @@ use kube::{
         watcher,
     },
 };
+use modelward_service::chain;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, guarded::Guarded, health::Health, ledger::chain};
+use crate::{Context, guarded::Guarded, health::Health};
 
 /// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
 const WATCH_TIMEOUT: u32 = 60;

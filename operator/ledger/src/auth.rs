@@ -31,6 +31,7 @@ use kube::{
     api::{DynamicObject, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
+use modelward_service::chain;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::Semaphore,
@@ -38,10 +39,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{
-    error::{ApiError, chain},
-    metrics::Metrics,
-};
+use crate::{error::ApiError, metrics::Metrics};
 
 /// Proves callers by the API server.
 pub(crate) struct Authenticator {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use modelward_service::chain;
 use modelward_wire::{Digest, JobResult, Progress, Role, UnknownWord, VersionRecord};
 use serde::Serialize;
 use serde_json::Value;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use crate::{
     amount::{Amount, Kept},
-    error::{ApiError, chain},
+    error::ApiError,
     health::{Health, State},
 };
 

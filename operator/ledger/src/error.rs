@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use modelward_service::chain;
 use serde_json::json;
 
 /// A refusal. Its text is for the caller; what went wrong inside is logged under an id and never sent.
@@ -111,15 +112,4 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-/// An error with all its causes on one line, for the log.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use modelward_service::chain;
 use modelward_wire::{Digest, Manifest};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     database::{ArtifactRow, Database, DatabaseError},
-    error::chain,
     metrics::Metrics,
     store::{Kind, Store},
 };

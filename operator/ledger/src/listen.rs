@@ -14,13 +14,14 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use modelward_service::chain;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
     time::{sleep, timeout},
 };
 
-use crate::{connection::Connection, error::chain};
+use crate::connection::Connection;
 
 /// The bounds of one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,156 +1,66 @@
 //! What Prometheus sees. No label holds a namespace, a name or a digest: the number of series is fixed by the code.
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
-};
+pub(crate) use modelward_service::metrics::CONTENT_TYPE;
 
-/// The one content type under which Prometheus reads this text as OpenMetrics.
-pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const SECONDS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
 
-pub(crate) struct Metrics {
-    registry: Registry,
-    pub(crate) requests: Family<RequestLabels, Counter>,
-    pub(crate) seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    pub(crate) received: Family<KindLabels, Counter>,
-    pub(crate) sent: Family<KindLabels, Counter>,
-    pub(crate) proofs: Family<OutcomeLabels, Counter>,
-    pub(crate) index_rows: Counter,
-    pub(crate) totals: Family<OutcomeLabels, Counter>,
-    pub(crate) labels: Family<OutcomeLabels, Counter>,
-    pub(crate) reports: Family<OutcomeLabels, Counter>,
-    pub(crate) expired_rows: Counter,
-    pub(crate) database_up: Gauge,
-    pub(crate) store_up: Gauge,
-}
+const KINDS: [&str; 2] = ["blob", "manifest"];
+const PROOFS: [&str; 5] = [
+    "accepted",
+    "cached",
+    "unauthenticated",
+    "forbidden",
+    "unavailable",
+];
+const TOTALS: [&str; 4] = ["kept", "repeated", "late", "refused"];
+const LABELS: [&str; 3] = ["accepted", "repeated", "contradicted"];
+const REPORTS: [&str; 4] = ["drift", "no_drift", "insufficient_data", "repeated"];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RequestLabels {
-    /// The route's template, such as `/v1/jobs/{namespace}/{job}/result`.
-    pub(crate) route: String,
-    pub(crate) method: &'static str,
-    /// `2xx`, `4xx`, …
-    pub(crate) status: &'static str,
-}
+modelward_service::metrics! {
+    /// The ledger's numbers.
+    pub(crate) struct Metrics in "modelward_ledger", build "The program that runs" {
+        pub(crate) requests: Counter<RequestLabels> = "requests", "Requests answered";
+        pub(crate) seconds: Histogram<RouteLabels>[SECONDS] = "request_duration" seconds, "Time until the head of the answer; a body may stream for longer";
+        pub(crate) received: Counter<KindLabels> {kind: KINDS} zero = "artifact_received" bytes, "Artifact bytes taken in, also of uploads that were refused in the end";
+        pub(crate) sent: Counter<KindLabels> {kind: KINDS} zero = "artifact_sent" bytes, "Artifact bytes given out";
+        pub(crate) proofs: Counter<OutcomeLabels> {outcome: PROOFS} zero = "proofs", "Callers' proofs by outcome";
+        pub(crate) index_rows: Counter = "index_rows", "Rows added to the index of artifacts";
+        pub(crate) totals: Counter<OutcomeLabels> {outcome: TOTALS} zero = "totals", "Totals of counts taken in by outcome";
+        pub(crate) labels: Counter<OutcomeLabels> {outcome: LABELS} zero = "labels", "Labels taken in by outcome";
+        pub(crate) reports: Counter<OutcomeLabels> {outcome: REPORTS} zero = "reports", "Verdicts on windows by outcome; repeated are those given before";
+        pub(crate) expired_rows: Counter = "expired_rows", "Rows of counts and labels deleted because of their age";
+        pub(crate) database_up: Gauge = "database_up", "1 where PostgreSQL answers, else 0";
+        pub(crate) store_up: Gauge = "store_up", "1 where the artifact store answers, else 0";
+    }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RouteLabels {
-    pub(crate) route: String,
-    pub(crate) method: &'static str,
-}
+    pub(crate) labels RequestLabels {
+        /// The route's template, such as `/v1/jobs/{namespace}/{job}/result`.
+        route: String,
+        method: &'static str,
+        /// `2xx`, `4xx`, …
+        status: &'static str,
+    }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct KindLabels {
-    /// `blob` or `manifest`.
-    pub(crate) kind: &'static str,
-}
+    pub(crate) labels RouteLabels {
+        route: String,
+        method: &'static str,
+    }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OutcomeLabels {
-    pub(crate) outcome: &'static str,
+    pub(crate) labels KindLabels {
+        /// `blob` or `manifest`.
+        kind: &'static str,
+    }
+
+    pub(crate) labels OutcomeLabels {
+        outcome: &'static str,
+    }
 }
 
 // === impl Metrics ===
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("modelward_ledger"),
-            requests: Family::default(),
-            seconds: Family::new_with_constructor(latency as fn() -> Histogram),
-            received: Family::default(),
-            sent: Family::default(),
-            proofs: Family::default(),
-            index_rows: Counter::default(),
-            totals: Family::default(),
-            labels: Family::default(),
-            reports: Family::default(),
-            expired_rows: Counter::default(),
-            database_up: Gauge::default(),
-            store_up: Gauge::default(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register("requests", "Requests answered", metrics.requests.clone());
-        registry.register_with_unit(
-            "request_duration",
-            "Time until the head of the answer; a body may stream for longer",
-            Unit::Seconds,
-            metrics.seconds.clone(),
-        );
-        registry.register_with_unit(
-            "artifact_received",
-            "Artifact bytes taken in, also of uploads that were refused in the end",
-            Unit::Bytes,
-            metrics.received.clone(),
-        );
-        registry.register_with_unit(
-            "artifact_sent",
-            "Artifact bytes given out",
-            Unit::Bytes,
-            metrics.sent.clone(),
-        );
-        registry.register("proofs", "Callers' proofs by outcome", metrics.proofs.clone());
-        registry.register(
-            "index_rows",
-            "Rows added to the index of artifacts",
-            metrics.index_rows.clone(),
-        );
-        registry.register(
-            "totals",
-            "Totals of counts taken in by outcome",
-            metrics.totals.clone(),
-        );
-        registry.register("labels", "Labels taken in by outcome", metrics.labels.clone());
-        registry.register(
-            "reports",
-            "Verdicts on windows by outcome; repeated are those given before",
-            metrics.reports.clone(),
-        );
-        registry.register(
-            "expired_rows",
-            "Rows of counts and labels deleted because of their age",
-            metrics.expired_rows.clone(),
-        );
-        registry.register(
-            "database_up",
-            "1 where PostgreSQL answers, else 0",
-            metrics.database_up.clone(),
-        );
-        registry.register(
-            "store_up",
-            "1 where the artifact store answers, else 0",
-            metrics.store_up.clone(),
-        );
-        // A series that is absent until its first event hides that event from `rate`.
-        for outcome in [
-            "accepted",
-            "cached",
-            "unauthenticated",
-            "forbidden",
-            "unavailable",
-        ] {
-            drop(metrics.proofs.get_or_create(&OutcomeLabels { outcome }));
-        }
-        for (family, outcomes) in [
-            (&metrics.totals, &["kept", "repeated", "late", "refused"][..]),
-            (&metrics.labels, &["accepted", "repeated", "contradicted"]),
-            (
-                &metrics.reports,
-                &["drift", "no_drift", "insufficient_data", "repeated"],
-            ),
-        ] {
-            for outcome in outcomes {
-                drop(family.get_or_create(&OutcomeLabels { outcome }));
-            }
-        }
-        for kind in ["blob", "manifest"] {
-            drop(metrics.received.get_or_create(&KindLabels { kind }));
-            drop(metrics.sent.get_or_create(&KindLabels { kind }));
-        }
-        metrics
-    }
-
     pub(crate) fn proof(&self, outcome: &'static str) {
         self.proofs.get_or_create(&OutcomeLabels { outcome }).inc();
     }
@@ -162,16 +72,17 @@ impl Metrics {
     pub(crate) fn report(&self, outcome: &'static str) {
         self.reports.get_or_create(&OutcomeLabels { outcome }).inc();
     }
-
-    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry)?;
-        Ok(text)
-    }
 }
 
-fn latency() -> Histogram {
-    Histogram::new([
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
-    ])
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_metrics_in_the_documentation_is_current() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ledger.md");
+        modelward_service::docs::check(&page, "modelward_ledger", Metrics::TABLE).unwrap();
+    }
 }

@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use kube::Client;
+use modelward_service::chain;
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -17,7 +18,6 @@ use crate::{
     auth::Authenticator,
     budget::Budget,
     database::Database,
-    error::chain,
     health::{Health, State},
     index::Index,
     listen::{self, Limits},

@@ -261,7 +261,7 @@ impl Store {
                 ) => Err("the bucket refuses the ledger's credentials".into()),
                 Err(error) => {
                     tracing::debug!(
-                        error = crate::error::chain(&error),
+                        error = modelward_service::chain(&error),
                         "failed to ask the artifact store"
                     );
                     Err("the bucket does not answer".into())
@@ -456,7 +456,7 @@ impl Drop for Upload {
 async fn abort(upload: WriteMultipart) {
     if let Err(error) = upload.abort().await {
         tracing::warn!(
-            error = crate::error::chain(&error),
+            error = modelward_service::chain(&error),
             "failed to abort an upload; its parts stay until swept"
         );
     }

@@ -47,6 +47,7 @@ const WIRE: &str = "modelward-wire";
 const CRDS: &str = "modelward-crds";
 const MODEL: &str = "modelward-model";
 const PROFILE: &str = "modelward-profile";
+const SERVICE: &str = "modelward-service";
 const CORE: &str = "modelward-core";
 const CONTROLLERS: &str = "modelward-controllers";
 const LEDGER: &str = "modelward-ledger";
@@ -80,6 +81,12 @@ const RULES: &[Rule] = &[
         only: None,
     },
     Rule {
+        name: SERVICE,
+        ours: &[],
+        never: &[IO, OTHER_TLS],
+        only: Some(&["prometheus-client"]),
+    },
+    Rule {
         name: CORE,
         ours: &[WIRE, CRDS, PROFILE],
         never: &[IO, OTHER_TLS],
@@ -87,13 +94,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: CONTROLLERS,
-        ours: &[WIRE, CRDS, CORE],
+        ours: &[WIRE, CRDS, CORE, SERVICE],
         never: &[DATABASE, OTHER_TLS],
         only: None,
     },
     Rule {
         name: LEDGER,
-        ours: &[WIRE, CRDS, PROFILE],
+        ours: &[WIRE, CRDS, PROFILE, SERVICE],
         never: &[OTHER_TLS],
         only: None,
     },
@@ -105,13 +112,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "modelward-operator",
-        ours: &[WIRE, CORE, CONTROLLERS, LEDGER, CONSOLE],
+        ours: &[WIRE, CORE, CONTROLLERS, LEDGER, CONSOLE, SERVICE],
         never: &[OTHER_TLS],
         only: None,
     },
     Rule {
         name: "modelward-inference",
-        ours: &[WIRE, MODEL, PROFILE],
+        ours: &[WIRE, MODEL, PROFILE, SERVICE],
         never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
         only: None,
     },

@@ -240,7 +240,7 @@ fn attributes(item: &Item) -> &[syn::Attribute] {
     }
 }
 
-/// Names that an item defines. `words!` defines the enums in it.
+/// Names that an item defines. `words!` defines the enums in it, `metrics!` the struct and the labels.
 fn name_of(item: &Item) -> Vec<String> {
     let name = match item {
         Item::Const(item) => &item.ident,
@@ -262,7 +262,10 @@ fn name_of(item: &Item) -> Vec<String> {
                 .into_iter()
                 .map(|token| token.to_string())
                 .collect();
-            let pairs = tokens.windows(2).filter(|pair| pair[0] == "enum");
+            let defines = ["enum", "struct", "labels"];
+            let pairs = tokens
+                .windows(2)
+                .filter(|pair| defines.contains(&pair[0].as_str()));
             return pairs.map(|pair| pair[1].clone()).collect();
         }
         _ => return Vec::new(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use syn::{Attribute, Meta};
 
 /// The folders of the packages whose sources are read.
-pub const PACKAGES: [&str; 10] = [
+pub const PACKAGES: [&str; 11] = [
     "crds",
     "crds/wire",
     "inference",
@@ -15,6 +15,7 @@ pub const PACKAGES: [&str; 10] = [
     "operator/core",
     "operator/controllers",
     "operator/ledger",
+    "service",
     "trainer",
 ];
 

@@ -36,7 +36,6 @@ use modelward_profile::{
     Counts, CountsBatch, Envelope, Incarnation, TotalKey, route_digest, totals::ENVELOPE_FORMAT,
 };
 use modelward_wire::{Route, RouteMode};
-use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -74,7 +73,7 @@ pub struct TestCluster {
     touched: AtomicUsize,
     operator: Option<JoinHandle<()>>,
     /// What its present operator counts.
-    registry: Arc<Mutex<Registry>>,
+    metrics: Arc<Mutex<Metrics>>,
 }
 
 /// What an operator may do to what runs only with an approval.
@@ -127,7 +126,7 @@ impl TestCluster {
             lives: Arc::default(),
             touched: AtomicUsize::new(0),
             operator: None,
-            registry: Arc::default(),
+            metrics: Arc::default(),
         };
         cluster
             .create::<ServiceAccount>(json!({"metadata": {"name": "default"}}))
@@ -162,12 +161,12 @@ impl TestCluster {
             },
             watch_namespace: Some(self.namespace.clone()),
         };
-        let (world, faults, lives, ahead, registry) = (
+        let (world, faults, lives, ahead, metrics) = (
             self.world.clone(),
             self.faults.clone(),
             self.lives.clone(),
             self.ahead.clone(),
-            self.registry.clone(),
+            self.metrics.clone(),
         );
         let ledger = LedgerClient::new(&world.ledger_url, world.token_file())?;
         self.operator = Some(tokio::spawn(async move {
@@ -183,11 +182,10 @@ impl TestCluster {
                 };
                 let ahead = ahead.clone();
                 let clock = Arc::new(move || now_and(ahead.load(Ordering::Relaxed)));
-                let mut counted = Registry::default();
-                let metrics = Metrics::new(&mut counted);
-                *registry.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+                let counted = Metrics::new();
+                *metrics.lock().unwrap_or_else(PoisonError::into_inner) = counted.clone();
                 let name = format!("modelward-operator-{number}");
-                let context = Context::new(client, config.clone(), ledger.clone(), metrics, &name, clock);
+                let context = Context::new(client, config.clone(), ledger.clone(), counted, &name, clock);
                 // Aborted with this task, as with a process.
                 let mut operator = tokio::task::JoinSet::new();
                 operator.spawn(run(Arc::new(context), Health::default(), std::future::pending()));
@@ -208,11 +206,8 @@ impl TestCluster {
 
     /// How many changes of children of this kind the present operator has reported.
     pub fn reported(&self, kind: &str) -> Result<u64> {
-        let mut text = String::new();
-        encode(
-            &mut text,
-            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
+        let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = metrics.encode()?;
         let label = format!("kind=\"{kind}\"");
         let lines = text
             .lines()

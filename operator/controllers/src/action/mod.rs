@@ -32,6 +32,7 @@ use modelward_crds::{
     ActionType, ConditionType, DriftReport, Model, ModelStatus, ModelVersion, RemediationAction,
     RemediationActionStatus, labels,
 };
+use modelward_service::chain;
 
 use crate::{
     Context, Error, apply,
@@ -40,7 +41,6 @@ use crate::{
     events, gate,
     guarded::{CONCURRENCY, Guarded},
     jobs::{self, JobOwner, JobRequest, Started},
-    ledger::chain,
     metrics::ControllerName,
     reconcile::{guarded, key, policy},
     watch::Watching,
@@ -56,7 +56,7 @@ pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> +
     let ctx = watching.ctx.clone();
     let (reader, primary) = watching.primary::<RemediationAction, _>(|ctx, action| {
         ctx.actions_backoff.succeeded(&key(action));
-        ctx.metrics.blocked(&key(action), None);
+        ctx.blocked.note(&ctx.metrics, &key(action), None);
     });
     let others = watching.objects::<RemediationAction>();
     let models = watching.objects::<Model>();
@@ -188,7 +188,7 @@ pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Res
     };
     match Box::pin(round(&mut cluster)).await? {
         Rest::Gone => {
-            ctx.metrics.blocked(&key(&*cached), None);
+            ctx.blocked.note(&ctx.metrics, &key(&*cached), None);
             Ok(Action::await_change())
         }
         Rest::Busy => Ok(Action::requeue(SOON)),
@@ -322,7 +322,8 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
         decision,
     } = settled;
     let owner = JobOwner::action(action)?;
-    ctx.metrics.blocked(&key(action), blocked(action, decision));
+    ctx.blocked
+        .note(&ctx.metrics, &key(action), blocked(action, decision));
     let attempt = decision.status.snapshot_attempt.as_ref();
     if attempt.is_some_and(|attempt| attempt.finished) {
         jobs::collect(ctx, &owner, &[attempt]).await?;

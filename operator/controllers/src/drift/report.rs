@@ -21,6 +21,7 @@ use modelward_crds::{
     ConditionType, DriftReport, DriftReportStatus, DriftVerdict, Model, ModelVersion, RemediationAction,
     ReportProposal, labels,
 };
+use modelward_service::chain;
 
 use super::reads::{RESYNC, reports_of, until, version_named};
 use crate::{
@@ -28,7 +29,6 @@ use crate::{
     backoff::jittered,
     create::{Created, create, refusal},
     events,
-    ledger::chain,
 };
 
 /// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.

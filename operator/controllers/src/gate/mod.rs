@@ -14,6 +14,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use kube::ResourceExt as _;
 use modelward_core::action::{GateSeen, Probe};
 use modelward_crds::RemediationAction;
+use modelward_service::chain;
 
 use crate::{
     Context, Error,
@@ -23,7 +24,6 @@ use crate::{
         probe::{probe_with_action, probe_with_new_action},
         refusal::{Gap, probe_outcome},
     },
-    ledger::chain,
 };
 
 /// How often the policies are tried, besides every time that an action depends on them.

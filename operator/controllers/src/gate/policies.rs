@@ -17,9 +17,10 @@ use kube::{
 };
 use modelward_core::action::{GateIds, PolicyId};
 use modelward_crds::{gate, labels};
+use modelward_service::chain;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Context, Error, ledger::chain};
+use crate::{Context, Error};
 
 /// The parameters of namespaces that are not named.
 const OTHERS: &str = "_others";

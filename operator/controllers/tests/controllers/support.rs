@@ -48,7 +48,6 @@ use modelward_wire::{
     BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest,
     ManifestKind, MetricValue, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
 };
-use prometheus_client::registry::Registry;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -82,7 +81,7 @@ pub struct TestCluster {
     pub ignore_differences: Vec<IgnoreRule>,
     /// The way through Services.
     pub front: Front,
-    registry: Registry,
+    metrics: Metrics,
     operator: Option<Running>,
     ledger: Option<Running>,
     /// Ends with the last cluster that has it.
@@ -228,7 +227,7 @@ impl TestCluster {
             inference_image: "modelward/inference:test".into(),
             ignore_differences: Vec::new(),
             front: Front::start(api.client()).await?,
-            registry: Registry::default(),
+            metrics: Metrics::new(),
             postgres: None,
             operator: None,
             ledger: None,
@@ -316,8 +315,8 @@ impl TestCluster {
             watch_namespace: Some(self.namespace.clone()),
         };
         let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
-        self.registry = Registry::default();
-        let metrics = Metrics::new(&mut self.registry);
+        self.metrics = Metrics::new();
+        let metrics = self.metrics.clone();
         let set = self.clock.clone();
         let clock = Arc::new(move || {
             let real = || Timestamp::try_from(SystemTime::now()).unwrap();
@@ -651,9 +650,7 @@ impl TestCluster {
 
     /// What the operator says of itself to Prometheus.
     pub fn exposed(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        text
+        self.metrics.encode().unwrap()
     }
 
     /// One of the operator's counters, summed over the labels that contain this text.

@@ -97,7 +97,7 @@ pub(super) async fn put_manifest(
             Err(DatabaseError::Away(why)) => tracing::debug!("artifact {digest} is indexed later: {why}"),
             Err(error) => {
                 tracing::warn!(
-                    error = crate::error::chain(&error),
+                    error = modelward_service::chain(&error),
                     "artifact {digest} is indexed later"
                 );
             }

@@ -21,6 +21,7 @@ use modelward_profile::{
     Comparison, Counts, Effect, Exact, FeatureEvidence, Judgement, Reference, Rule, WindowCounts, evidence,
     judge,
 };
+use modelward_service::chain;
 use modelward_wire::{
     Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT,
     ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
@@ -36,7 +37,7 @@ use super::{
 use crate::{
     auth::Caller,
     database::{Interval, KeptReport, NewReport, Summed, SummedWindow},
-    error::{ApiError, chain},
+    error::ApiError,
     store::Kind,
 };
 
