@@ -12,7 +12,7 @@ use modelward_core::{name_hash, policy::Policy};
 use modelward_crds::{
     ActionType, DriftReport, DriftVerdict, Model, ModelVersion, Proposal, RemediationAction, labels,
 };
-use modelward_kit::played::JobEnd;
+use modelward_kit::{calls::Freeze, played::JobEnd};
 use modelward_profile::{
     Bins, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins, TotalKey,
     route_digest, totals::ENVELOPE_FORMAT,
@@ -22,10 +22,7 @@ use modelward_wire::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    calls::Freeze,
-    support::{House, locked, stage_of, until, version},
-};
+use crate::support::{House, locked, stage_of, until, version};
 
 const HOUR: i64 = 3600;
 
