@@ -39,7 +39,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@tests/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check test fresh attack trials deny
+.PHONY: check test fresh attack trials bench-operator deny
 
 check: ## The inner loop: format, lints, unit tests of the pure crates
 	cargo fmt --all --check
@@ -65,6 +65,13 @@ trials: ## The loop, with the operator cut off before, during and after each of 
 	@$(CARGO_TARGET_DIR)/debug/trials
 	@tests/trials/defects.sh
 	@cargo test --locked --quiet -p modelward-profile --test verdict heart
+
+# Of the build: release or dev.
+BENCH_PROFILE ?= release
+bench-operator: ## What the operator costs with thousands of objects: memory, CPU, reads, writes, watches (BENCH_VERSIONS, …; BASE=file compares)
+	@cargo build --locked --profile $(BENCH_PROFILE) -p modelward-trials --bin bench-operator
+	@"$(CARGO_TARGET_DIR)/$(if $(filter dev,$(BENCH_PROFILE)),debug,$(BENCH_PROFILE))/bench-operator" \
+	  --output "$(CARGO_TARGET_DIR)/bench-operator.json" $(if $(BASE),--base "$(BASE)")
 
 deny: ## Licences, sources and banned crates of the dependency graph (needs cargo-deny)
 	cargo deny --locked check bans licenses sources

@@ -37,6 +37,11 @@ pub fn apply_gate(api: &ApiServer, release: &str, set: &[&str], stamps: bool) ->
     apply(api, release, set, stamps, &parts)
 }
 
+/// Applies the operator's account, its rights and their bindings. The namespace of the release has to be there.
+pub fn apply_rights(api: &ApiServer, release: &str) -> Result<()> {
+    apply(api, release, &[], false, &["operator/rbac"])
+}
+
 /// Applies the chart's policies on what the operator makes. Tests that play Kubernetes' controllers need the users of these.
 pub fn apply_children(api: &ApiServer, release: &str, set: &[&str]) -> Result<()> {
     apply(api, release, set, false, &["gate/children"])

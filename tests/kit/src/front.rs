@@ -3,7 +3,11 @@
 //! `<url>/<namespace>/<service>/…` is answered as the Pods behind that Service would: by the Service's selector, type and
 //! address, by what Pods are ready, and with the digest of the routes file that a Pod was given.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
@@ -22,18 +26,34 @@ pub struct Front {
     task: JoinHandle<()>,
 }
 
+/// A Service without a ready Pod is looked at again after so long, by a front that remembers.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Digests that were found, by namespace and Service, and when.
+type Memory = Arc<Mutex<BTreeMap<(String, String), (Instant, Option<String>)>>>;
+
 // === impl Front ===
 
 impl Front {
     /// Answers for all namespaces that this client may read.
     pub async fn start(client: Client) -> Result<Self> {
+        Self::answering(client, None).await
+    }
+
+    /// The same, and what answered once answers the same from then on without a look at the API server: hundreds of models
+    /// that are asked every few seconds would keep it busy.
+    pub async fn remembering(client: Client) -> Result<Self> {
+        Self::answering(client, Some(Memory::default())).await
+    }
+
+    async fn answering(client: Client, memory: Option<Memory>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let client = client.clone();
+                let (client, memory) = (client.clone(), memory.clone());
                 tokio::spawn(async move {
-                    let _ = answer(&client, stream).await;
+                    let _ = answer(&client, memory.as_ref(), stream).await;
                 });
             }
         });
@@ -47,20 +67,43 @@ impl Drop for Front {
     }
 }
 
-async fn answer(client: &Client, mut stream: TcpStream) -> Result<()> {
+async fn answer(client: &Client, memory: Option<&Memory>, mut stream: TcpStream) -> Result<()> {
     let mut head = vec![0; 2048];
     let read = stream.read(&mut head).await?;
     let head = String::from_utf8_lossy(&head[..read]).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default();
     let mut parts = path.split('/').skip(1);
     let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let (status, header) = match digest(client, namespace, name).await? {
+    let found = match memory {
+        Some(memory) => remembered(client, memory, namespace, name).await?,
+        None => digest(client, namespace, name).await?,
+    };
+    let (status, header) = match found {
         Some(digest) => ("200 OK", format!("modelward-routes-digest: {digest}\r\n")),
         // A real one refuses the connection; here it is one address for all.
         None => ("502 Bad Gateway", String::new()),
     };
     let text = format!("HTTP/1.1 {status}\r\n{header}content-length: 0\r\nconnection: close\r\n\r\n");
     Ok(stream.write_all(text.as_bytes()).await?)
+}
+
+/// The digest as it was found before, or else as it is now.
+async fn remembered(client: &Client, memory: &Memory, namespace: &str, name: &str) -> Result<Option<String>> {
+    let key = (namespace.to_owned(), name.to_owned());
+    let known = memory
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&key)
+        .cloned();
+    if let Some((at, found)) = known
+        && (found.is_some() || at.elapsed() < AGAIN)
+    {
+        return Ok(found);
+    }
+    let found = digest(client, namespace, name).await?;
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.insert(key, (Instant::now(), found.clone()));
+    Ok(found)
 }
 
 /// The digest of the routes that the first ready Pod behind a Service serves.
@@ -131,4 +174,75 @@ fn is_ready(pod: &Pod) -> bool {
         && conditions
             .into_iter()
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::apiserver::ApiServer;
+
+    fn object<K: serde::de::DeserializeOwned>(content: Value) -> K {
+        serde_json::from_value(content).unwrap()
+    }
+
+    /// The status line of an answer.
+    async fn ask(front: &Front, namespace: &str) -> String {
+        let mut stream = TcpStream::connect(front.url.trim_start_matches("http://"))
+            .await
+            .unwrap();
+        let request = format!("GET /{namespace}/heart/ HTTP/1.1\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn what_answered_once_answers_a_front_that_remembers_and_no_other() {
+        let server = ApiServer::shared().await;
+        let (kube, namespace) = (server.client(), server.namespace().await);
+        let params = PostParams::default();
+        let service = json!({
+            "metadata": {"name": "heart"}, "spec": {"selector": {"app": "heart"}, "ports": [{"port": 80}]},
+        });
+        Api::<Service>::namespaced(kube.clone(), &namespace)
+            .create(&params, &object(service))
+            .await
+            .unwrap();
+        let (plain, remembering) = (
+            Front::start(kube.clone()).await.unwrap(),
+            Front::remembering(kube.clone()).await.unwrap(),
+        );
+        assert!(ask(&plain, &namespace).await.contains("502"));
+
+        let routes = json!({"metadata": {"name": "routes"}, "data": {"routes.json": "{}"}});
+        Api::<ConfigMap>::namespaced(kube.clone(), &namespace)
+            .create(&params, &object(routes))
+            .await
+            .unwrap();
+        let pods = Api::<Pod>::namespaced(kube.clone(), &namespace);
+        let pod = json!({
+            "metadata": {"name": "heart", "labels": {"app": "heart"}},
+            "spec": {
+                "containers": [{"name": "inference", "image": "played"}],
+                "volumes": [{"name": "routes", "configMap": {"name": "routes"}}],
+            },
+        });
+        pods.create(&params, &object(pod)).await.unwrap();
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        pods.patch_status("heart", &PatchParams::default(), &Patch::Merge(ready))
+            .await
+            .unwrap();
+        for front in [&plain, &remembering] {
+            assert!(ask(front, &namespace).await.contains("200"));
+        }
+
+        let now = DeleteParams::default().grace_period(0);
+        pods.delete("heart", &now).await.unwrap();
+        assert!(ask(&plain, &namespace).await.contains("502"));
+        assert!(ask(&remembering, &namespace).await.contains("200"));
+    }
 }

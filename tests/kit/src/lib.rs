@@ -6,6 +6,7 @@
 )]
 
 pub mod apiserver;
+pub mod calls;
 pub mod chart;
 pub mod fake_controllers;
 pub mod faults;

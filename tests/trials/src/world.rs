@@ -43,9 +43,18 @@ pub struct World {
     /// Address of the ledger.
     pub ledger_url: String,
     operator_token: String,
+    ledger: RunningLedger,
+}
+
+/// The real ledger with a PostgreSQL of its own; both end with this.
+pub struct RunningLedger {
+    /// Its address.
+    pub url: String,
+    /// The file with the operator's token for it.
+    pub token_file: PathBuf,
     directory: tempfile::TempDir,
     _postgres: Postgres,
-    ledger: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 // === impl World ===
@@ -62,62 +71,24 @@ impl World {
         apply_gate(api, SYSTEM, &[], true)?;
         grant(&admin).await?;
         stamping(&admin).await?;
-
-        let directory = tempfile::tempdir()?;
-        let postgres = Postgres::start().await?;
-        let database = postgres.database().await?;
-        let url_file = directory.path().join("url");
-        std::fs::write(&url_file, &database.url)?;
-        migrate(MigrateConfig {
-            database_url_file: url_file.clone(),
-            ledger_role: "postgres".into(),
-            patience: Duration::from_secs(10),
-        })
-        .await?;
-        let config = modelward_ledger::Config {
-            addr: "127.0.0.1:0".parse()?,
-            database_url_file: url_file,
-            store: format!("file://{}", directory.path().join("artifacts").display()),
-            operator_service_account: format!("system:serviceaccount:{SYSTEM}:{OPERATOR}"),
-            ..modelward_ledger::Config::default()
-        };
-        let ledger = Ledger::bind(config, admin.clone()).await?;
-        let ledger_url = format!("http://{}", ledger.local_addr()?);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(ledger.run(async {
-            let _ = stopped.await;
-        }));
-        let ready = format!("{ledger_url}/readyz");
-        until("the ledger with its PostgreSQL", PATIENCE, async || {
-            let answer = reqwest::get(&ready).await;
-            Ok(answer
-                .is_ok_and(|answer| answer.status().is_success())
-                .then_some(()))
-        })
-        .await?;
-
-        let world = Self {
+        let ledger = RunningLedger::start(&admin).await?;
+        Ok(Arc::new(Self {
             operator_token: token(&admin, SYSTEM, OPERATOR, None, &[]).await?,
             api,
             admin,
-            ledger_url,
-            directory,
-            _postgres: postgres,
-            ledger: Some((stop, running)),
-        };
-        let token = token(&world.admin, SYSTEM, OPERATOR, None, &[LEDGER_AUDIENCE]).await?;
-        std::fs::write(world.token_file(), token)?;
-        Ok(Arc::new(world))
+            ledger_url: ledger.url.clone(),
+            ledger,
+        }))
     }
 
     /// The file with the operator's token for the ledger.
     pub fn token_file(&self) -> PathBuf {
-        self.directory.path().join("token")
+        self.ledger.token_file.clone()
     }
 
     /// Where the ledger keeps the artifacts of a namespace.
     pub fn artifacts(&self, namespace: &str) -> PathBuf {
-        self.directory.path().join("artifacts").join(namespace)
+        self.ledger.directory.path().join("artifacts").join(namespace)
     }
 
     /// The operator's client of one life, under the rights of the chart and with its faults.
@@ -139,9 +110,60 @@ impl World {
     }
 }
 
-impl Drop for World {
+// === impl RunningLedger ===
+
+impl RunningLedger {
+    /// Starts it for the operator whose account is in [`SYSTEM`], and waits until it has its PostgreSQL.
+    pub async fn start(admin: &Client) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let postgres = Postgres::start().await?;
+        let database = postgres.database().await?;
+        let url_file = directory.path().join("url");
+        std::fs::write(&url_file, &database.url)?;
+        migrate(MigrateConfig {
+            database_url_file: url_file.clone(),
+            ledger_role: "postgres".into(),
+            patience: Duration::from_secs(10),
+        })
+        .await?;
+        let config = modelward_ledger::Config {
+            addr: "127.0.0.1:0".parse()?,
+            database_url_file: url_file,
+            store: format!("file://{}", directory.path().join("artifacts").display()),
+            operator_service_account: format!("system:serviceaccount:{SYSTEM}:{OPERATOR}"),
+            ..modelward_ledger::Config::default()
+        };
+        let ledger = Ledger::bind(config, admin.clone()).await?;
+        let url = format!("http://{}", ledger.local_addr()?);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(ledger.run(async {
+            let _ = stopped.await;
+        }));
+        let ready = format!("{url}/readyz");
+        until("the ledger with its PostgreSQL", PATIENCE, async || {
+            let answer = reqwest::get(&ready).await;
+            Ok(answer
+                .is_ok_and(|answer| answer.status().is_success())
+                .then_some(()))
+        })
+        .await?;
+
+        let token_file = directory.path().join("token");
+        let token = token(admin, SYSTEM, OPERATOR, None, &[LEDGER_AUDIENCE]).await?;
+        std::fs::write(&token_file, token)?;
+        Ok(Self {
+            url,
+            token_file,
+            directory,
+            _postgres: postgres,
+            running: Some((stop, running)),
+        })
+    }
+}
+
+impl Drop for RunningLedger {
     fn drop(&mut self) {
-        if let Some((stop, running)) = self.ledger.take() {
+        if let Some((stop, running)) = self.running.take() {
             let _ = stop.send(());
             running.abort();
         }
@@ -215,7 +237,8 @@ async fn stamping(admin: &Client) -> Result<()> {
     .await
 }
 
-async fn token(
+/// A token of a service account for the whole run, bound to a Pod if there is one.
+pub async fn token(
     admin: &Client,
     namespace: &str,
     account: &str,

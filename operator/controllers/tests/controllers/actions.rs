@@ -17,6 +17,7 @@ use modelward_core::policy::Policy;
 use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, annotations, gate, labels};
 use modelward_kit::{
     apiserver::{ApiServer, User},
+    calls::Freeze,
     chart::apply_gate,
     fake_controllers::{JobEnd, PodEnd},
 };
@@ -25,7 +26,6 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    calls::Freeze,
     rest::quota,
     support::{Store, TestCluster, digest_of, locked, stage_of, trains, until, version},
 };

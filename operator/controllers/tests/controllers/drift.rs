@@ -12,7 +12,7 @@ use modelward_core::{names::name_hash, policy::Policy};
 use modelward_crds::{
     ActionType, DriftReport, DriftVerdict, Model, ModelVersion, Proposal, RemediationAction, labels,
 };
-use modelward_kit::fake_controllers::JobEnd;
+use modelward_kit::{calls::Freeze, fake_controllers::JobEnd};
 use modelward_profile::{
     Bins, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins, TotalKey,
     route_digest, totals::ENVELOPE_FORMAT,
@@ -20,10 +20,7 @@ use modelward_profile::{
 use modelward_wire::{Digest, LEDGER_AUDIENCE, ManifestKind, REPORT_FORMAT, ReportRequest, Route, RouteMode};
 use serde_json::{Value, json};
 
-use crate::{
-    calls::Freeze,
-    support::{TestCluster, locked, stage_of, until, version},
-};
+use crate::support::{TestCluster, locked, stage_of, until, version};
 
 const HOUR: i64 = 3600;
 

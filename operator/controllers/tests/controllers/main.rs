@@ -6,7 +6,6 @@
 )]
 
 mod actions;
-mod calls;
 mod data;
 mod drift;
 mod lease;

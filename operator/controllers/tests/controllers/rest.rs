@@ -27,6 +27,7 @@ use modelward_core::{pods::PATIENCE_SECONDS, policy::Policy};
 use modelward_crds::{ConditionType, DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     apiserver::User,
+    calls::Call,
     fake_controllers::{JobEnd, PodEnd},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,7 +35,6 @@ use serde_json::{Value, json};
 
 use crate::{
     actions::{action_says, approve, proposed, serving, serving_with},
-    calls::Call,
     support::{TestCluster, chart_rules, locked, message, says, until, version},
     unreadable::unreadable_reports,
 };

@@ -38,6 +38,7 @@ use modelward_crds::{
 };
 use modelward_kit::{
     apiserver::ApiServer,
+    calls::{Calls, Recorder},
     fake_controllers::{FakeControllers, JobEnd},
     front::Front,
     postgres::Postgres,
@@ -52,8 +53,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle};
-
-use crate::calls::{Calls, Recorder};
 
 /// Nothing here takes so long unless it never comes.
 pub const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,0 +1,388 @@
+//! What the operator costs: memory, processor time, reads, writes and watches, with thousands of objects that need nothing.
+//!
+//! ```text
+//! parent:  API server, PostgreSQL, ledger, fake controllers ─ seeds ─ changes ─ reads /calls, /metrics and /proc/<pid>
+//! child:   the controllers under the rights of the chart ─ every request is noted
+//! ```
+//!
+//! Each part of the run ends when the operator has asked for nothing for five seconds. What is measured is the child alone.
+
+mod operator;
+mod report;
+mod seed;
+
+use std::{
+    fmt::Debug,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Namespace},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use modelward_controllers::Timestamp;
+use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, conditions::types};
+use modelward_kit::{
+    apiserver::{ApiServer, User},
+    chart,
+    fake_controllers::FakeControllers,
+    front::Front,
+};
+use modelward_trials::world::{OPERATOR, RunningLedger, SYSTEM, object, token};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    operator::{Operator, Orders},
+    report::{Report, Sizes},
+    seed::{Progress, Seeded, VERSIONS, foreign, namespace, seed},
+};
+
+// As in the operator's own program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Parts of the run in which nothing is left to do.
+const IDLE: [&str; 7] = [
+    RESTART,
+    REST,
+    VERSIONS_TOUCHED,
+    MODELS_TOUCHED,
+    REPORTS_TOUCHED,
+    ACTIONS_TOUCHED,
+    FOREIGN,
+];
+const FIRST: &str = "first start";
+const RESTART: &str = "restart";
+const REST: &str = "at rest";
+const VERSIONS_TOUCHED: &str = "a label on ModelVersions";
+const MODELS_TOUCHED: &str = "a label on Models";
+const REPORTS_TOUCHED: &str = "a label on DriftReports";
+const ACTIONS_TOUCHED: &str = "a label on RemediationActions";
+const WIDE: &str = "a status write of the wide Model";
+const FOREIGN: &str = "changes of a ConfigMap of another";
+
+/// Measures what the operator costs with thousands of objects that need nothing.
+#[derive(Parser)]
+struct Args {
+    /// ModelVersions: four of each Model. The other sizes follow from it where they are not set.
+    #[arg(long, env = "BENCH_VERSIONS", default_value_t = 1000)]
+    versions: usize,
+    /// RemediationActions that have ended [default: 4.8 for each version].
+    #[arg(long, env = "BENCH_ACTIONS")]
+    actions: Option<usize>,
+    /// DriftReports that were judged [default: 6 for each version].
+    #[arg(long, env = "BENCH_REPORTS")]
+    reports: Option<usize>,
+    /// ConfigMaps of others [default: 2 for each version].
+    #[arg(long, env = "BENCH_MAPS")]
+    maps: Option<usize>,
+    /// Versions of one more Model [default: a tenth of the versions].
+    #[arg(long, env = "BENCH_WIDE")]
+    wide: Option<usize>,
+    /// Namespaces.
+    #[arg(long, env = "BENCH_NAMESPACES", default_value_t = 10)]
+    namespaces: usize,
+    /// Objects of each kind that get a label, at most.
+    #[arg(long, env = "BENCH_TOUCHED", default_value_t = 250)]
+    touched: usize,
+    /// Changes of a ConfigMap of another.
+    #[arg(long, env = "BENCH_CHANGES", default_value_t = 1000)]
+    changes: usize,
+    /// Seconds for which the operator is watched at rest.
+    #[arg(long, env = "BENCH_REST", default_value_t = 60)]
+    rest: u64,
+    /// Seconds after which a part of the run that has not settled is given up.
+    #[arg(long, env = "BENCH_PATIENCE", default_value_t = 900)]
+    patience: u64,
+    /// File for the report, as JSON.
+    #[arg(long)]
+    output: PathBuf,
+    /// The report of an earlier run, to print before and after.
+    #[arg(long)]
+    base: Option<PathBuf>,
+}
+
+// === impl Args ===
+
+impl Args {
+    fn sizes(&self) -> Result<Sizes> {
+        let versions = self.versions;
+        ensure!(
+            versions >= VERSIONS && versions.is_multiple_of(VERSIONS),
+            "BENCH_VERSIONS is {versions}: each Model has {VERSIONS} versions, so it is a multiple of {VERSIONS}"
+        );
+        let wide = self.wide.unwrap_or((versions / 10).max(VERSIONS));
+        ensure!(
+            wide > 0,
+            "BENCH_WIDE is 0: the wide Model has at least one version"
+        );
+        ensure!(
+            self.namespaces > 0,
+            "BENCH_NAMESPACES is 0: the objects are in at least one namespace"
+        );
+        let maps = self.maps.unwrap_or(versions * 2);
+        ensure!(
+            maps > 0 || self.changes == 0,
+            "BENCH_MAPS is 0 and one of them is to be changed BENCH_CHANGES times: set BENCH_CHANGES=0 too"
+        );
+        Ok(Sizes {
+            namespaces: self.namespaces,
+            models: versions / VERSIONS,
+            versions,
+            wide,
+            actions: self.actions.unwrap_or(versions * 24 / 5),
+            reports: self.reports.unwrap_or(versions * 6),
+            maps,
+            rest_seconds: self.rest,
+            touched: self.touched,
+            changes: self.changes,
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // RUST_LOG=warn lets the operator speak.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let ended = if std::env::args().nth(1).as_deref() == Some(operator::ARGUMENT) {
+        operator::work().await
+    } else {
+        Box::pin(measure(Args::parse())).await
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(args: Args) -> Result<()> {
+    let mut report = Report::new(args.sizes()?);
+    let base = args.base.as_deref().map(Report::read).transpose()?;
+    if let Some(base) = &base {
+        report.comparable(base)?;
+    }
+    let begun = Instant::now();
+    let site = Site::build(&report.sizes).await?;
+    eprintln!("seeded in {} s", begun.elapsed().as_secs());
+    let ended = Box::pin(site.run(&mut report, Duration::from_secs(args.patience))).await;
+    // Where a part of the run failed, those before it are worth reading.
+    report.write(&args.output)?;
+    println!("{}", report.table(base.as_ref()));
+    println!("{}", args.output.display());
+    ended?;
+    report.needless_writes(&IDLE)
+}
+
+/// Everything but the operator.
+struct Site {
+    kube: Client,
+    seeded: Seeded,
+    orders: Orders,
+    fakes: Vec<FakeControllers>,
+    /// In order of their ends: the ledger asks the API server.
+    _front: Front,
+    _ledger: RunningLedger,
+    _api: ApiServer,
+}
+
+// === impl Site ===
+
+impl Site {
+    async fn build(sizes: &Sizes) -> Result<Self> {
+        eprintln!("starting an API server and a ledger");
+        let api = ApiServer::start().await?;
+        api.install_crds().await?;
+        let kube = api.client();
+        let system: Namespace = object(json!({"metadata": {"name": SYSTEM}}))?;
+        Api::<Namespace>::all(kube.clone())
+            .create(&PostParams::default(), &system)
+            .await?;
+        chart::apply_rights(&api, SYSTEM)?;
+        let ledger = RunningLedger::start(&kube).await?;
+        let front = Front::remembering(kube.clone()).await?;
+        let now = Timestamp::try_from(SystemTime::now())?;
+        let seeded = seed(&kube, sizes, now).await?;
+        let controllers = api.client_for(User::Controllers)?;
+        let fakes = (0..sizes.namespaces)
+            .map(|number| FakeControllers::start(controllers.clone(), &namespace(number)))
+            .collect();
+        Ok(Self {
+            orders: Orders {
+                api: api.config()?.cluster_url.to_string(),
+                token: token(&kube, SYSTEM, OPERATOR, None, &[]).await?,
+                ledger_url: ledger.url.clone(),
+                ledger_token_file: ledger.token_file.clone(),
+                front: front.url.clone(),
+            },
+            kube,
+            seeded,
+            fakes,
+            _front: front,
+            _ledger: ledger,
+            _api: api,
+        })
+    }
+
+    async fn run(mut self, report: &mut Report, patience: Duration) -> Result<()> {
+        let sizes = report.sizes.clone();
+        say(FIRST);
+        let mut operator = Operator::start(&self.orders)?;
+        let mut measuring = operator.measure(FIRST, true).await?;
+        let begun = Instant::now();
+        loop {
+            measuring.settles(patience).await?;
+            let waiting = self.waiting().await?;
+            if waiting.is_empty() {
+                break;
+            }
+            ensure!(
+                begun.elapsed() < patience,
+                "{FIRST}: {} Models are not Ready after {} s: {}",
+                waiting.len(),
+                patience.as_secs(),
+                waiting[..waiting.len().min(3)].join("; ")
+            );
+        }
+        report.phases.push(measuring.end(None).await?);
+        operator.kill()?;
+        // Every Pod is there: from here on the fake controllers rest.
+        self.fakes.clear();
+
+        say(RESTART);
+        let mut operator = Operator::start(&self.orders)?;
+        let mut measuring = operator.measure(RESTART, true).await?;
+        measuring.settles(patience).await?;
+        report.phases.push(measuring.end(None).await?);
+
+        say(&format!("{REST}, {} s", sizes.rest_seconds));
+        let length = Duration::from_secs(sizes.rest_seconds);
+        let mut measuring = operator.measure(REST, false).await?;
+        measuring.passes(length).await?;
+        report.phases.push(measuring.end(Some(length)).await?);
+
+        let most = sizes.touched;
+        for name in [VERSIONS_TOUCHED, MODELS_TOUCHED, REPORTS_TOUCHED, ACTIONS_TOUCHED] {
+            say(name);
+            let mut measuring = operator.measure(name, false).await?;
+            let touched = match name {
+                VERSIONS_TOUCHED => self.touch::<ModelVersion>(most).await?,
+                MODELS_TOUCHED => self.touch::<Model>(most).await?,
+                REPORTS_TOUCHED => self.touch::<DriftReport>(most).await?,
+                _ => self.touch::<RemediationAction>(most).await?,
+            };
+            measuring.changed(touched);
+            measuring.settles(patience).await?;
+            report.phases.push(measuring.end(None).await?);
+        }
+
+        say(WIDE);
+        let mut measuring = operator.measure(WIDE, false).await?;
+        self.write_wide().await?;
+        measuring.changed(1);
+        measuring.settles(patience).await?;
+        report.phases.push(measuring.end(None).await?);
+
+        if sizes.changes > 0 {
+            say(FOREIGN);
+            let mut measuring = operator.measure(FOREIGN, false).await?;
+            self.change_foreign(sizes.changes).await?;
+            measuring.changed(sizes.changes);
+            measuring.settles(patience).await?;
+            report.phases.push(measuring.end(None).await?);
+        }
+        operator.kill()
+    }
+
+    /// The Models that are not Ready, and why: what the operator waits for while it asks for nothing.
+    async fn waiting(&self) -> Result<Vec<String>> {
+        let models = Api::<Model>::all(self.kube.clone())
+            .list(&ListParams::default())
+            .await?;
+        let waiting = models.iter().filter_map(|model| {
+            let conditions = model.status.iter().flat_map(|status| &status.conditions);
+            let ready = conditions.into_iter().find(|found| found.type_ == types::READY);
+            let why = match ready {
+                Some(ready) if ready.status == "True" => return None,
+                Some(ready) => format!("{}: {}", ready.reason, ready.message),
+                None => "nothing was said of it yet".to_owned(),
+            };
+            let namespace = model.namespace().unwrap_or_default();
+            Some(format!("{namespace}/{}: {why}", model.name_any()))
+        });
+        Ok(waiting.collect())
+    }
+
+    /// Gives objects of a kind a label that means nothing, at most so many and evenly spread. Gives how many they were.
+    async fn touch<K>(&self, most: usize) -> Result<usize>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        let all = Api::<K>::all(self.kube.clone());
+        let found = all.list_metadata(&ListParams::default()).await?.items;
+        let count = found.len().min(most);
+        let chosen = (0..count).map(|number| &found[number * found.len() / count]);
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"unrelated": "touched"}}}));
+        stream::iter(chosen)
+            .map(|object| {
+                let namespace = object.namespace().unwrap_or_default();
+                let api = Api::<K>::namespaced(self.kube.clone(), &namespace);
+                let patch = &patch;
+                async move {
+                    let name = object.name_any();
+                    let written = api.patch_metadata(&name, &PatchParams::default(), patch).await;
+                    let what = || format!("cannot label {} {namespace}/{name}", K::kind(&()));
+                    written.map(|_| ()).with_context(what)
+                }
+            })
+            .buffer_unordered(8)
+            .try_collect::<Vec<_>>()
+            .await?;
+        Ok(count)
+    }
+
+    /// Writes a part of the wide Model's status on which nothing depends.
+    async fn write_wide(&self) -> Result<()> {
+        let wide = self.seeded.models.last().context("the wide Model was seeded")?;
+        let api = Api::<Model>::namespaced(self.kube.clone(), &wide.namespace);
+        let model = api.get(&wide.name).await?;
+        let sequence = model.status.and_then(|status| status.plan_sequence).unwrap_or(0);
+        let patch = Patch::Merge(json!({"status": {"planSequence": sequence + 1}}));
+        api.patch_status(&wide.name, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Changes one ConfigMap of another again and again.
+    async fn change_foreign(&self, changes: usize) -> Result<()> {
+        let api = Api::<ConfigMap>::namespaced(self.kube.clone(), &namespace(0));
+        let mut progress = Progress::new(FOREIGN, changes);
+        for change in 0..changes {
+            let patch = Patch::Merge(json!({"data": {"change": change.to_string()}}));
+            api.patch(&foreign(0), &PatchParams::default(), &patch).await?;
+            progress.step();
+        }
+        Ok(())
+    }
+}
+
+fn say(what: &str) {
+    eprintln!("{what}");
+}
