@@ -20,6 +20,7 @@
 
 mod conditions;
 mod drift_report;
+mod fields;
 mod model;
 mod model_version;
 mod network;
@@ -32,6 +33,7 @@ pub use drift_report::{
     AsideRows, DriftReport, DriftReportSpec, DriftReportStatus, DriftedFeature, IncarnationCounts,
     ReportProposal,
 };
+pub use fields::{Fields, Use};
 pub use model::{
     ActiveAction, ChildReference, Hold, Model, ModelSpec, ModelStatus, Proposal, RolloutStatus, RouteStatus,
     RoutedVersion, ServedRecord,

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
     ActionType, ConditionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model,
-    Proposal, RemediationAction, RemediationActionSpec, VersionReference, labels,
+    Proposal, RemediationAction, RemediationActionSpec, Use, VersionReference, labels,
 };
 
 use super::{
@@ -390,7 +390,7 @@ fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) ->
         candidate: None,
         // Without its counts there is no window that could become a reference.
         accept_window: status
-            .filter(|status| answer == Answer::Retrain && status.counts.is_some())
+            .filter(|status| action.fields().accept_window != Use::Refused && status.counts.is_some())
             .map(|_| evidence.clone()),
         diagnosis: Some(Diagnosis::DataDrift),
         evidence: vec![evidence],
