@@ -8,8 +8,8 @@ use modelward_crds::{ModelStatus, ModelVersion, RemediationAction, RemediationAc
 use super::World;
 use crate::{attempt::StageJob, reason::Reason};
 
-/// Reads and single writes on behalf of one action. In which order they are made is decided by [`super::round`] and
-/// [`super::effects`].
+/// Reads and single writes on behalf of one action. In which order they are made is decided by `round` and
+/// `effects`.
 pub trait Hands: Send {
     /// Why a read or a write failed.
     type Error: Send;

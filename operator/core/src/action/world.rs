@@ -32,9 +32,9 @@ pub struct World {
     pub obstacle: Option<Obstacle>,
     /// The admission policies.
     pub gate: GateSeen,
-    /// Models that other actions are changing now, where [`counts_others`] asks for them.
+    /// Models that other actions are changing now, where [`super::counts_others`] asks for them.
     pub in_flight: Option<InFlight>,
-    /// Models that drift at present, as they count for the namespace, where [`asks_for_drift`] asks for them.
+    /// Models that drift at present, as they count for the namespace, where [`super::asks_for_drift`] asks for them.
     pub drifting: Option<usize>,
     /// The user name of the operator.
     pub operator: String,
