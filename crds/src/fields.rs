@@ -71,9 +71,11 @@ mod tests {
     use super::*;
     use crate::RemediationAction;
 
+    type Of = fn(Fields) -> Use;
+
     #[test]
     fn the_rules_of_the_crd_ask_for_and_refuse_the_fields_of_each_type() {
-        let fields: [(&str, fn(Fields) -> Use); 4] = [
+        let fields: [(&str, Of); 4] = [
             ("candidate", |fields| fields.candidate),
             ("acceptWindow", |fields| fields.accept_window),
             ("parentRef", |fields| fields.parent_ref),

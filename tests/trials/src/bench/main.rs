@@ -30,7 +30,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use modelward_controllers::Timestamp;
-use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction, conditions::types};
+use modelward_crds::{ConditionType, DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     apiserver::{ApiServer, User},
     chart,
@@ -318,7 +318,9 @@ impl Site {
             .await?;
         let waiting = models.iter().filter_map(|model| {
             let conditions = model.status.iter().flat_map(|status| &status.conditions);
-            let ready = conditions.into_iter().find(|found| found.type_ == types::READY);
+            let ready = conditions
+                .into_iter()
+                .find(|found| found.type_ == ConditionType::Ready.as_str());
             let why = match ready {
                 Some(ready) if ready.status == "True" => return None,
                 Some(ready) => format!("{}: {}", ready.reason, ready.message),

@@ -18,10 +18,10 @@ use kube::{
 };
 use modelward_controllers::Timestamp;
 use modelward_core::{
-    action::promotion_name,
     attempt::{DatasetSeen, JobSeen},
     drift::report_name,
     model::serving_seen,
+    names::promotion_name,
     version::{self, BundleSeen, SnapshotSeen, World},
 };
 use modelward_crds::{
