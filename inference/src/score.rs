@@ -136,6 +136,27 @@ pub enum Refusal {
     Entities(String),
 }
 
+/// Counts the warnings of a request, and says which of them are described.
+#[derive(Debug)]
+struct Warnings {
+    described: usize,
+    most: usize,
+    total: usize,
+    /// By feature and by place in [`WARNING_KINDS`]; empty while there is no warning.
+    counts: Vec<[u64; 2]>,
+}
+
+/// Collects the errors of many rows, bounded.
+#[derive(Debug, Default)]
+struct RowErrors {
+    /// The first [`MAX_DETAILS`].
+    faults: Vec<Fault>,
+    /// All of them.
+    total: usize,
+    /// Rows with a wrong type, by feature of the model.
+    wrong_types: BTreeMap<String, u64>,
+}
+
 /// The Live route that answers a call: the version asked for, or the one that the call falls to.
 pub fn pick<'s>(
     serving: &'s Serving,
@@ -159,6 +180,14 @@ pub fn find_version<'s>(serving: &'s Serving, name: &str) -> Result<&'s Arc<Load
             .map(|route| route.route.version.clone())
             .collect(),
     })
+}
+
+/// The place of a warning's kind in [`WARNING_KINDS`].
+fn kind_of(warning: &Warning) -> usize {
+    match warning {
+        Warning::OutOfRange { .. } => 0,
+        Warning::UnknownCategory { .. } => 1,
+    }
 }
 
 // === impl Scoring ===
@@ -201,6 +230,7 @@ impl<'a> Scoring<'a> {
 
     /// Scores what the schema made of a row. Nothing is scored once any row of the request was bad: the others are read for
     /// their errors only.
+    #[inline]
     pub fn push(&mut self, at: usize, read: Result<(Row, Vec<Warning>), Vec<RowError>>) -> Option<RowAnswer> {
         let (row, warnings) = match read {
             Err(errors) => {
@@ -286,16 +316,6 @@ impl ScoredRow {
     }
 }
 
-/// Counts the warnings of a request, and says which of them are described.
-#[derive(Debug)]
-struct Warnings {
-    described: usize,
-    most: usize,
-    total: usize,
-    /// By feature and by place in [`WARNING_KINDS`]; empty while there is no warning.
-    counts: Vec<[u64; 2]>,
-}
-
 // === impl Warnings ===
 
 impl Warnings {
@@ -310,6 +330,7 @@ impl Warnings {
     }
 
     /// Adds the warnings of a row: those that are described, and how many are not.
+    #[inline]
     fn add(&mut self, route: &LoadedRoute, warnings: &[Warning]) -> (Vec<Notice>, usize) {
         if warnings.is_empty() {
             return (Vec::new(), 0);
@@ -367,25 +388,6 @@ impl Warnings {
     fn omitted(&self) -> usize {
         self.total - self.described
     }
-}
-
-/// The place of a warning's kind in [`WARNING_KINDS`].
-fn kind_of(warning: &Warning) -> usize {
-    match warning {
-        Warning::OutOfRange { .. } => 0,
-        Warning::UnknownCategory { .. } => 1,
-    }
-}
-
-/// Collects the errors of many rows, bounded.
-#[derive(Debug, Default)]
-struct RowErrors {
-    /// The first [`MAX_DETAILS`].
-    faults: Vec<Fault>,
-    /// All of them.
-    total: usize,
-    /// Rows with a wrong type, by feature of the model.
-    wrong_types: BTreeMap<String, u64>,
 }
 
 // === impl RowErrors ===

@@ -16,20 +16,16 @@ pub fn table(metrics: &[MetricDoc]) -> String {
             .iter()
             .map(|label| write_label(metric, label))
             .collect();
-        let labels = match labels.join(", ") {
-            none if none.is_empty() => none,
-            labels => format!(" {labels}"),
-        };
-        let histogram = if metric.kind == Kind::Histogram {
-            "; a histogram"
-        } else {
-            ""
+        let histogram = match metric.kind {
+            Kind::Histogram => "; a histogram",
+            _ => "",
         };
         // Writing to a text cannot fail.
         let _ = writeln!(
             text,
-            "| `{}` |{labels} | {}{histogram} |",
+            "| `{}` |{} | {}{histogram} |",
             metric.full_name(),
+            labels.join(","),
             metric.help
         );
     }
@@ -38,8 +34,8 @@ pub fn table(metrics: &[MetricDoc]) -> String {
 
 fn write_label(metric: &MetricDoc, label: &str) -> String {
     match metric.values.iter().find(|(name, _)| *name == label) {
-        None => format!("`{label}`"),
-        Some((_, values)) => format!("`{label}` (`{}`)", values.join("`, `")),
+        None => format!(" `{label}`"),
+        Some((_, values)) => format!(" `{label}` (`{}`)", values.join("`, `")),
     }
 }
 

@@ -120,11 +120,9 @@ impl Exposition {
         } else {
             &mut self.prefixed
         };
-        match doc.unit {
+        match doc.unit.map(|unit| Unit::Other(unit.to_owned())) {
             None => registry.register(doc.name, doc.help, metric),
-            Some(unit) => {
-                registry.register_with_unit(doc.name, doc.help, Unit::Other(unit.to_owned()), metric);
-            }
+            Some(unit) => registry.register_with_unit(doc.name, doc.help, unit, metric),
         }
     }
 
@@ -151,10 +149,7 @@ impl Exposition {
 #[doc(hidden)]
 pub const fn plain(name: &'static str) -> &'static str {
     match name.as_bytes() {
-        [b'r', b'#', plain @ ..] => match std::str::from_utf8(plain) {
-            Ok(plain) => plain,
-            Err(_) => name,
-        },
+        [b'r', b'#', ..] => name.split_at(2).1,
         _ => name,
     }
 }
