@@ -113,7 +113,6 @@ const KUBERNETES: &[&str] = &[
     "operator/controllers/src/apply.rs",
     "operator/controllers/src/gate/policies.rs",
     "operator/controllers/src/jobs/result.rs",
-    "operator/controllers/src/model/apply.rs",
     "operator/controllers/src/model/dereference.rs",
     "operator/controllers/src/model/key.rs",
     "operator/controllers/src/model/pods.rs",
