@@ -811,7 +811,7 @@ async fn the_key_of_a_reconcile_that_failed_later_is_the_one_that_is_used() -> R
     cluster.apply_version("heart-1").await?;
     cluster.wait_live("heart-1").await?;
     let mut calls = cluster.calls.all();
-    calls.retain(|call| (call.verb, &*call.resource) == ("create", "secrets"));
+    calls.retain(|call| (call.verb, &*call.resource, call.status) == ("create", "secrets", 201));
     assert_eq!(calls.len(), 1, "{calls:?}");
     Ok(())
 }
