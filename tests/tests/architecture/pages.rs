@@ -42,7 +42,7 @@ fn every_link_and_every_path_of_a_page_exists() {
 #[test]
 fn links_paths_and_headings_are_found() {
     let text = "## What others may set\nSee [a](x.md#what-others-may-set), [b](https://example.com) and `operator/core/src/lib.rs`,\n\
-                `operator/…`, `charts/*`.\n```\n[c](gone.md) `tests/gone.rs`\n```\n### `make` & co.\n";
+                `operator/…`, `charts/*`, `/readyz`.\n```\n[c](gone.md) `tests/gone.rs`\n```\n### `make` & co.\n";
     assert_eq!(links(text), ["x.md#what-others-may-set"]);
     assert_eq!(paths(text), ["operator/core/src/lib.rs"]);
     assert_eq!(anchors(text), ["what-others-may-set", "make--co"]);
@@ -86,7 +86,10 @@ fn paths(text: &str) -> Vec<&str> {
     quoted
         .filter(|path| {
             let begins = path.split_once('/').is_some_and(|(first, rest)| {
-                !rest.is_empty() && !first.starts_with('.') && root().join(first).is_dir()
+                !first.is_empty()
+                    && !rest.is_empty()
+                    && !first.starts_with('.')
+                    && root().join(first).is_dir()
             });
             begins
                 && path

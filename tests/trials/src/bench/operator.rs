@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn counters_are_summed_by_controller() {
-        let text = "# TYPE modelward_operator_reconciles counter\n\
+        let text = "# EOF is no sample\n\
             modelward_operator_reconciles_total{controller=\"model\",result=\"ok\"} 3\n\
             modelward_operator_reconciles_total{controller=\"model\",result=\"error\"} 2\n\
             modelward_operator_reconciles_total{controller=\"action\",result=\"ok\"} 7\n\
