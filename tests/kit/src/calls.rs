@@ -87,6 +87,11 @@ impl Calls {
         *locked(&self.breaks) = Some((verb, resource));
     }
 
+    /// Whether the request of [`Calls::break_next`] came and failed.
+    pub fn has_broken(&self) -> bool {
+        locked(&self.breaks).is_none()
+    }
+
     fn breaks(&self, call: Option<&Call>) -> bool {
         let mut next = locked(&self.breaks);
         let hit = call.is_some_and(|call| *next == Some((call.verb, &*call.resource)));

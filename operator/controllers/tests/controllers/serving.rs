@@ -806,10 +806,11 @@ async fn the_record_stays_when_the_last_version_goes_and_the_next_one_waits_for_
 #[tokio::test]
 async fn the_key_of_a_reconcile_that_failed_later_is_the_one_that_is_used() -> Result<()> {
     let mut cluster = TestCluster::without_operator(None).await?;
-    cluster.calls.break_next("patch", "deployments");
+    cluster.calls.break_next("create", "deployments");
     cluster.start_operator().await?;
     cluster.apply_version("heart-1").await?;
     cluster.wait_live("heart-1").await?;
+    ensure!(cluster.calls.has_broken(), "no Deployment was to be made");
     let mut calls = cluster.calls.all();
     calls.retain(|call| (call.verb, &*call.resource, call.status) == ("create", "secrets", 201));
     assert_eq!(calls.len(), 1, "{calls:?}");
