@@ -22,8 +22,8 @@ use modelward_profile::{
     judge,
 };
 use modelward_wire::{
-    Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT,
-    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
+    Decimal, Digest, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT, ReportReference,
+    ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -393,17 +393,13 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             log_threshold,
             ..
         } = gathered;
-        let aspects = [
-            (DriftAspect::Values, &feature.values),
-            (DriftAspect::MissingRate, &feature.missing),
-        ];
-        for (aspect, comparison) in aspects {
+        for judged in &feature.tests {
             let Comparison {
                 verdict: DriftVerdict::Drift,
                 tolerance,
                 effect: Some(effect),
                 ..
-            } = comparison
+            } = &judged.comparison
             else {
                 continue;
             };
@@ -416,7 +412,7 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             } = effect;
             let row = DriftedComparison {
                 feature: feature.name.clone(),
-                aspect,
+                aspect: judged.aspect,
                 effect: decimal(*estimate, 6)?,
                 lower: decimal(*lower, 6)?,
                 upper: decimal(*upper, 6)?,
