@@ -413,6 +413,7 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             let row = DriftedComparison {
                 feature: feature.name.clone(),
                 aspect: judged.aspect,
+                test: Some(judged.test.clone()),
                 effect: decimal(*estimate, 6)?,
                 lower: decimal(*lower, 6)?,
                 upper: decimal(*upper, 6)?,
