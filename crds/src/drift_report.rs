@@ -146,6 +146,11 @@ pub struct DriftedFeature {
     /// What of it.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
+    /// Name of the test that found it; reports of former releases do not have it. Where several tests of one aspect did, it is
+    /// the one with the largest effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub test: Option<String>,
     /// The effect: total variation of values, or the difference of missing rates. A decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub effect: Decimal,

@@ -135,6 +135,9 @@ pub struct DriftedComparison {
     /// What of it drifted. Reports of former releases say whether it is the values.
     #[serde(alias = "values", deserialize_with = "aspect_or_values")]
     pub aspect: DriftAspect,
+    /// Name of the test that found it. Reports of former releases do not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
     /// The effect, 6 places.
     pub effect: Decimal,
     /// Its lower confidence bound.

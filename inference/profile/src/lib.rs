@@ -19,7 +19,7 @@
 //! | [`Counts`] | for each feature: values by slot, missing, type errors; for each class: scores by slot, Σs, Σs²; rows left aside | the reference in the bundle; inside an [`Envelope`] |
 //! | [`AtomicCounts`] | the same, in words that threads add to | a mapped file, or nothing |
 //! | [`Envelope`] | all that one process counted of one route in one window by now | a message to the ledger |
-//! | [`Judgement`] | for each feature: effect, bounds, p, q, counts on both sides; the verdict | a report |
+//! | [`Judgement`] | for each feature and test: effect, bounds, p, q, counts on both sides; the verdict | a report |
 //!
 //! What holds:
 //! * **Counts are whole numbers.** Adding is exact, associative and commutative, so any split over Pods and any order
@@ -36,7 +36,7 @@
 //! * **It is kept over time.** [`evidence()`] adds what one window cannot say: an alarm level that holds over all windows of
 //!   a version together, which [`Judgement::confirmed`] asks for beside the verdict on the window.
 //!
-//! The formulas and their sources are in [`stats::variation`], [`stats::rates`] and [`stats::discovery`].
+//! The formulas and their sources are in the files of [`test`](mod@test) and in [`stats::discovery`].
 //! Nothing here does IO, waits, or reads a clock.
 
 pub mod atomic;
@@ -45,9 +45,13 @@ pub mod counts;
 pub mod error;
 mod evidence;
 pub mod judge;
+pub mod judgement;
 pub mod number;
 pub mod reference;
+pub mod rule;
+pub mod sides;
 pub mod stats;
+pub mod test;
 pub mod totals;
 
 pub use atomic::{AtomicCounts, Counted};
@@ -55,9 +59,12 @@ pub use bins::{Bins, BinsError, FeatureBins, Fingerprint, Observed, ScoreBins};
 pub use counts::{Counts, CountsError, RowError};
 pub use error::JudgeError;
 pub use evidence::{FeatureEvidence, WindowCounts, evidence};
-pub use judge::{Comparison, Effect, FeatureJudgement, Judgement, Rule, Sides, judge};
+pub use judge::{judge, judge_with};
+pub use judgement::{Comparison, Effect, FeatureJudgement, Judgement, TestJudgement};
 pub use number::{Exact, FixedSum};
 pub use reference::{Reference, ReferenceError};
+pub use rule::Rule;
+pub use sides::Sides;
 pub use totals::{
     Absorbed, CountsBatch, CumulativeTotals, Envelope, Incarnation, Sum, TotalKey, TotalsError, route_digest,
     window_start,

@@ -35,7 +35,7 @@ def rates(k0, n0, k1, n1):
 
 
 def variation(reference, window):
-    """T, its lower and its upper bound for categories as defined in src/stats/variation.rs, with NumPy and SciPy."""
+    """T, its lower and its upper bound for categories as defined in src/test/variation.rs, with NumPy and SciPy."""
     (many, few), (p, q) = (sum(reference), sum(window)), (np.array(s) / sum(s) for s in (reference, window))
     sigma = (np.diag(p) - np.outer(p, p)) / many + (np.diag(q) - np.outer(q, q)) / few
     seen = np.sqrt(np.diag(sigma))

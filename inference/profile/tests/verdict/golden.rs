@@ -1,9 +1,11 @@
 //! The special functions and the tests of two samples, beside what SciPy says: see `golden.py`.
 
-use modelward_profile::stats::{
-    rates::{Rate, compare_rates},
-    special::{gamma_quantile, gamma_upper, normal_quantile, normal_upper},
-    variation::compare_counts,
+use modelward_profile::{
+    stats::special::{gamma_quantile, gamma_upper, normal_quantile, normal_upper},
+    test::{
+        rates::{Rate, compare_rates},
+        variation::compare_counts,
+    },
 };
 use serde_json::Value;
 

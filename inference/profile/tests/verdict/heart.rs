@@ -3,7 +3,10 @@
 //! The lists of what must and must not be found, the seeds and the sizes were fixed before the first run.
 
 use crate::common::{FEATURES, Patient, Random, heart_bins, heart_counts, patients};
-use modelward_profile::{Bins, Counts, Exact, Judgement, Rule, WindowCounts, evidence, judge};
+use modelward_profile::{
+    Bins, Counts, Exact, FeatureJudgement, Judgement, Rule, WindowCounts, evidence, judge,
+    judgement::JUDGEMENT_FORMAT,
+};
 use modelward_wire::DriftVerdict;
 
 /// The seed of the demo, and five more.
@@ -24,22 +27,23 @@ fn judged(bins: &Bins, reference: &Counts, window: &[Patient]) -> Judgement {
 }
 
 fn values(judgement: &Judgement) -> Vec<&str> {
-    drifted(judgement, |feature| feature.values.verdict)
+    drifted(judgement, "variation")
 }
 
 fn missing(judgement: &Judgement) -> Vec<&str> {
-    drifted(judgement, |feature| feature.missing.verdict)
+    drifted(judgement, "missing-rate")
 }
 
-fn drifted(
-    judgement: &Judgement,
-    verdict: impl Fn(&modelward_profile::FeatureJudgement) -> DriftVerdict,
-) -> Vec<&str> {
+fn drifted<'a>(judgement: &'a Judgement, test: &str) -> Vec<&'a str> {
     let found = judgement
         .features
         .iter()
-        .filter(|feature| verdict(feature) == DriftVerdict::Drift);
+        .filter(|feature| verdict(feature, test) == DriftVerdict::Drift);
     found.map(|feature| feature.name.as_str()).collect()
+}
+
+fn verdict(feature: &FeatureJudgement, test: &str) -> DriftVerdict {
+    feature.comparison(test).unwrap().verdict
 }
 
 fn assert_hungarian(judgement: &Judgement, what: &str) {
@@ -65,7 +69,7 @@ fn assert_hungarian(judgement: &Judgement, what: &str) {
     }
     let ca = &judgement.features[FEATURES.iter().position(|name| *name == "ca").unwrap()];
     assert_eq!(
-        ca.values.verdict,
+        verdict(ca, "variation"),
         DriftVerdict::InsufficientData,
         "three Hungarian patients have a ca"
     );
@@ -100,16 +104,45 @@ fn the_numbers_of_one_verdict_are_pinned_so_that_another_mathematics_is_noticed(
         &heart_counts(&bins, &cleveland),
         &patients("hungarian.csv"),
     );
-    let age = serde_json::to_string(&judgement.features[0].values).unwrap();
+    let age = serde_json::to_string(&judgement.features[0].comparison("variation")).unwrap();
     assert_eq!(
         age,
         r#"{"verdict":"Drift","counts":{"reference":303,"window":294},"tolerance":"0.1","effect":{"estimate":"0.356065","lower":"0.228734","upper":"0.423392","pValue":"0","qValue":"0"}}"#
     );
-    let ca = serde_json::to_string(&judgement.features[11].missing).unwrap();
+    let ca = serde_json::to_string(&judgement.features[11].comparison("missing-rate")).unwrap();
     assert_eq!(
         ca,
         r#"{"verdict":"Drift","counts":{"reference":4,"window":291},"tolerance":"0.1","effect":{"estimate":"0.976595","lower":"0.948581","upper":"0.98709","pValue":"0","qValue":"0"}}"#
     );
+}
+
+#[test]
+fn a_judgement_of_format_1_is_read_and_says_what_is_judged_today() {
+    let former = include_str!("judgement-1.json");
+    let mut read: Judgement = serde_json::from_str(former).unwrap();
+    assert_eq!(read.format, 1);
+    read.format = JUDGEMENT_FORMAT;
+
+    let cleveland = patients("cleveland.csv");
+    let bins = heart_bins(&cleveland);
+    let reference = heart_counts(&bins, &cleveland);
+    let counts = heart_counts(&bins, &patients("hungarian.csv"));
+    let windows = [WindowCounts {
+        from: 0,
+        to: 3600,
+        counts: &counts,
+    }];
+    let rule = Rule::default();
+    let found = evidence(&bins, &reference, &windows, rule.ever).unwrap();
+    let today = judge(&bins, &reference, &counts, &rule).unwrap().confirmed(found);
+    assert_eq!(read, today);
+
+    let half = former.replacen("\"values\"", "\"value\"", 1);
+    assert!(serde_json::from_str::<Judgement>(&half).is_err());
+    let mut torn: serde_json::Value = serde_json::from_str(former).unwrap();
+    torn["features"][3].as_object_mut().unwrap().remove("missing");
+    let error = serde_json::from_value::<Judgement>(torn).unwrap_err().to_string();
+    assert!(error.contains("both `values` and `missing`"), "{error}");
 }
 
 #[test]
@@ -167,8 +200,8 @@ fn a_hundred_hungarian_patients_are_enough_nearly_always() {
         let window = shuffled("hungarian.csv", 1_000 + seed);
         let judgement = judged(&bins, &reference, &window[..100]);
         for (feature, [values, missing]) in judgement.features.iter().zip(&mut found) {
-            *values += u64::from(feature.values.verdict == DriftVerdict::Drift);
-            *missing += u64::from(feature.missing.verdict == DriftVerdict::Drift);
+            *values += u64::from(verdict(feature, "variation") == DriftVerdict::Drift);
+            *missing += u64::from(verdict(feature, "missing-rate") == DriftVerdict::Drift);
         }
     }
     let share = |count: u64| count as f64 / DRAWS as f64;

@@ -5,6 +5,7 @@
     reason = "what a test needs and cannot have ends it"
 )]
 
+mod another;
 mod common;
 mod golden;
 mod heart;

@@ -5,7 +5,7 @@
 use crate::common::{Patient, Random, heart_bins, heart_counts, patients};
 use modelward_profile::{
     Bins, Counts, FeatureBins, Observed, Rule, ScoreBins, WindowCounts, evidence, judge,
-    stats::{
+    test::{
         rates::{Rate, compare_rates},
         variation::compare_counts,
     },

@@ -216,6 +216,7 @@ fn result(verdict: DriftVerdict, drifted: &[(&str, bool)]) -> ReportResult {
                 } else {
                     DriftAspect::MissingRate
                 },
+                test: None,
                 effect: number("0.47"),
                 lower: number("0.38"),
                 upper: number("0.55"),
@@ -260,6 +261,36 @@ fn drift_is_described_in_words_by_feature_and_aspect() {
     let one = drift_words(&status.features[2..3]);
     assert_eq!(one, "the missing rate of ca differs");
     assert_eq!(drift_words(&status.features[..1]), "restecg differs");
+}
+
+#[test]
+fn of_several_tests_of_one_aspect_the_largest_effect_is_listed_with_its_test() {
+    let mut both = result(
+        DriftVerdict::Drift,
+        &[("age", true), ("age", true), ("age", false)],
+    );
+    let long = "x".repeat(100);
+    for (row, test) in both.drifted.iter_mut().zip(["shape", "variation", &long]) {
+        row.test = Some(test.to_owned());
+    }
+    both.drifted[1].effect = "0.2".parse().unwrap();
+    let status = verdict_status(&made(3600), &version(), &both, at(3640));
+    let listed: Vec<_> = status
+        .features
+        .iter()
+        .map(|feature| (feature.aspect, feature.test.as_deref(), feature.effect.as_str()))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            (DriftAspect::Values, Some("shape"), "0.47"),
+            (DriftAspect::MissingRate, Some(&long[..64]), "0.47"),
+        ]
+    );
+    assert_eq!(
+        drift_words(&status.features),
+        "age differs; the missing rate of age differs"
+    );
 }
 
 #[test]

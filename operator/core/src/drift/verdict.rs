@@ -18,6 +18,8 @@ use crate::{
 
 /// Features that a status lists; the ledger has them all.
 const FEATURES: usize = 32;
+/// Characters of the name of a test.
+const TEST: usize = 64;
 /// Characters of the printed column.
 const DRIFTED: usize = 256;
 /// Names in a sentence.
@@ -217,24 +219,14 @@ pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Times
 
 /// What drifted, in words: "age and slope differ; the missing rate of ca differs".
 pub fn drift_words(features: &[DriftedFeature]) -> String {
-    let of = |aspect| -> Vec<&str> {
-        let features = features.iter().filter(|feature| feature.aspect == aspect);
-        features.map(|feature| feature.name.as_str()).collect()
-    };
-    let sentence = |names: &[&str], one: &str, many: &str| {
-        let verb = if names.len() == 1 { "differs" } else { "differ" };
-        let what = if names.len() == 1 { one } else { many };
-        (!names.is_empty()).then(|| format!("{what}{} {verb}", listed(names, NAMED)))
-    };
-    let sentences = [
-        sentence(&of(DriftAspect::Values), "", ""),
-        sentence(
-            &of(DriftAspect::MissingRate),
-            "the missing rate of ",
-            "missing rates of ",
-        ),
-    ];
-    let sentences: Vec<_> = sentences.into_iter().flatten().collect();
+    let sentences: Vec<String> = DriftAspect::ALL
+        .into_iter()
+        .filter_map(|aspect| {
+            let features = features.iter().filter(|feature| feature.aspect == aspect);
+            let names: Vec<&str> = features.map(|feature| feature.name.as_str()).collect();
+            (!names.is_empty()).then(|| aspect_words(aspect, &names))
+        })
+        .collect();
     if sentences.is_empty() {
         return "its input differs".to_owned();
     }
@@ -242,6 +234,18 @@ pub fn drift_words(features: &[DriftedFeature]) -> String {
 }
 
 // === parts ===
+
+/// What drifted of these features.
+fn aspect_words(aspect: DriftAspect, names: &[&str]) -> String {
+    let is_one = names.len() == 1;
+    let what = match aspect {
+        DriftAspect::Values => "",
+        DriftAspect::MissingRate if is_one => "the missing rate of ",
+        DriftAspect::MissingRate => "missing rates of ",
+    };
+    let verb = if is_one { "differs" } else { "differ" };
+    format!("{what}{} {verb}", listed(names, NAMED))
+}
 
 fn with_conditions(
     report: &DriftReport,
@@ -311,11 +315,13 @@ fn window_of(report: &DriftReport, version: &ModelVersion) -> String {
     }
 }
 
+/// The features that differ, the largest effect first: of several tests of one aspect the first one stays.
 fn features(result: &ReportResult) -> Vec<DriftedFeature> {
     let mut seen = BTreeSet::new();
     let features = result.drifted.iter().map(|found| DriftedFeature {
         name: found.feature.chars().take(128).collect(),
         aspect: found.aspect,
+        test: found.test.as_ref().map(|test| test.chars().take(TEST).collect()),
         effect: found.effect.clone(),
         lower: found.lower.clone(),
         upper: found.upper.clone(),

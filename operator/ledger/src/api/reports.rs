@@ -23,8 +23,8 @@ use modelward_profile::{
 };
 use modelward_service::chain;
 use modelward_wire::{
-    Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT,
-    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
+    Decimal, Digest, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT, ReportReference,
+    ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -394,17 +394,13 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             log_threshold,
             ..
         } = gathered;
-        let aspects = [
-            (DriftAspect::Values, &feature.values),
-            (DriftAspect::MissingRate, &feature.missing),
-        ];
-        for (aspect, comparison) in aspects {
+        for judged in &feature.tests {
             let Comparison {
                 verdict: DriftVerdict::Drift,
                 tolerance,
                 effect: Some(effect),
                 ..
-            } = comparison
+            } = &judged.comparison
             else {
                 continue;
             };
@@ -417,7 +413,8 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
             } = effect;
             let row = DriftedComparison {
                 feature: feature.name.clone(),
-                aspect,
+                aspect: judged.aspect,
+                test: Some(judged.test.clone()),
                 effect: decimal(*estimate, 6)?,
                 lower: decimal(*lower, 6)?,
                 upper: decimal(*upper, 6)?,
@@ -437,4 +434,60 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
 fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
     Decimal::rounded(number.get(), places)
         .ok_or_else(|| ApiError::Internal(format!("{number:?} is no decimal number").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_profile::{Bins, FeatureBins, Observed, ScoreBins};
+    use modelward_wire::DriftAspect;
+
+    use super::*;
+
+    #[test]
+    fn what_drifted_is_listed_with_its_test_whatever_tests_there_are() {
+        let bins = Bins::new(
+            vec![FeatureBins::categorical("c", ["a", "b"])],
+            ScoreBins::from_out_of_fold(&[0.5]).unwrap(),
+        )
+        .unwrap();
+        let counts = |category| {
+            let mut counts = Counts::new(&bins);
+            for _ in 0..200 {
+                let row = [Observed::Category(category)];
+                counts.add_row(&bins, row, 0.5, 0).unwrap();
+            }
+            counts
+        };
+        let (before, now) = (counts(0), counts(1));
+        let windows = [WindowCounts {
+            from: 0,
+            to: 3600,
+            counts: &now,
+        }];
+        let rule = Rule::default();
+        let gathered = evidence(&bins, &before, &windows, rule.ever).unwrap();
+        let mut judgement = judge(&bins, &before, &now, &rule).unwrap().confirmed(gathered);
+        let tests = &mut judgement.features[0].tests;
+        let mut further = tests[0].clone();
+        further.test = "shape".into();
+        tests[0].comparison.effect.as_mut().unwrap().estimate = Exact::new(0.4).unwrap();
+        tests.push(further);
+
+        let found = drifted(&judgement).unwrap();
+        let listed: Vec<_> = found
+            .iter()
+            .map(|row| (row.feature.as_str(), row.aspect, row.test.as_deref()))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                ("c", DriftAspect::Values, Some("shape")),
+                ("c", DriftAspect::Values, Some("variation")),
+            ]
+        );
+        assert_eq!(
+            (found[0].effect.as_str(), found[1].effect.as_str()),
+            ("1.000000", "0.400000")
+        );
+    }
 }

@@ -52,9 +52,16 @@
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
+use modelward_wire::DriftAspect;
+
 use super::{
+    contract::{DriftTest, Estimate, Samples},
     rates::{Rate, fisher},
-    special::{gamma_quantile, gamma_upper, normal_quantile},
+};
+use crate::{
+    rule::Rule,
+    sides::Sides,
+    stats::special::{gamma_quantile, gamma_upper, normal_quantile},
 };
 
 /// Groups are compared pair by pair: more of them than this would take long, and would tell no more.
@@ -68,39 +75,60 @@ const ROWS_A_GROUP: f64 = 10.0;
 /// Values of the smaller sample expected in each cell of a chi-square.
 const EXPECTED_IN_CELL: u64 = 5;
 
-/// How far two samples are apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Variation {
-    /// T over the groups, or the lower bound where that is more.
-    pub estimate: f64,
-    /// Lower bound of TV; 0 where T is within its own noise.
-    pub lower: f64,
-    /// Upper bound of TV.
-    pub upper: f64,
-    /// The p-value of "no difference"; 1 where there are too few values to tell two cells apart.
-    pub p_value: f64,
-    /// Groups that were compared.
-    pub groups: usize,
+/// The test of present values. It needs [`Rule::min_present`] of them on each side.
+#[derive(Clone, Copy, Debug)]
+pub struct Variation;
+
+// === impl Variation ===
+
+impl DriftTest for Variation {
+    fn name(&self) -> &'static str {
+        "variation"
+    }
+
+    fn aspect(&self) -> DriftAspect {
+        DriftAspect::Values
+    }
+
+    fn counts(&self, samples: &Samples<'_>) -> Sides {
+        Sides::of(samples.reference, samples.window, |side| present(&side.values))
+    }
+
+    fn compare(&self, samples: &Samples<'_>, rule: &Rule) -> Option<Estimate> {
+        let Samples {
+            bins,
+            reference,
+            window,
+        } = samples;
+        compare_present(&reference.values, &window.values, bins.is_ordered(), rule)
+    }
+}
+
+/// All values in these slots.
+pub(super) fn present(slots: &[u64]) -> u64 {
+    slots.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
+}
+
+/// Compares values by slot, where there are enough on each side.
+pub(super) fn compare_present(
+    reference: &[u64],
+    window: &[u64],
+    ordered: bool,
+    rule: &Rule,
+) -> Option<Estimate> {
+    let is_enough = Sides::of(reference, window, present).least() >= rule.min_present;
+    is_enough
+        .then(|| compare_counts(reference, window, ordered, rule.confidence.get()))
+        .flatten()
 }
 
 /// Compares two rows of counts over the same bins. `None` where one of them is empty.
 ///
-/// Each bound holds with probability `confidence`, each on its own. Counts beyond 2⁵³ lose their last digits.
-pub fn compare_counts(
-    reference: &[u64],
-    window: &[u64],
-    ordered: bool,
-    confidence: f64,
-) -> Option<Variation> {
-    let cells: Vec<Cell> = reference
-        .iter()
-        .zip(window)
-        .map(|(reference, window)| Cell {
-            reference: u128::from(*reference),
-            window: u128::from(*window),
-        })
-        .filter(|cell| cell.pooled() > 0)
-        .collect();
+/// The estimate is T over the groups, or the lower bound where that is more; the lower bound is 0 where T is within its own
+/// noise; the p-value is 1 where there are too few values to tell two cells apart. Each bound holds with probability
+/// `confidence`, each on its own. Counts beyond 2⁵³ lose their last digits.
+pub fn compare_counts(reference: &[u64], window: &[u64], ordered: bool, confidence: f64) -> Option<Estimate> {
+    let cells = cells(reference, window);
     let all = total(&cells);
     if all.reference == 0 || all.window == 0 {
         return None;
@@ -108,7 +136,6 @@ pub fn compare_counts(
     let (many, few) = (all.reference as f64, all.window as f64);
     // n₀ and 1/n₀ = 1/N + 1/n.
     let inverse = 1.0 / many + 1.0 / few;
-    let most = (1.0 / inverse / ROWS_A_GROUP) as usize;
     let shares = |cells: &[Cell]| -> (Vec<f64>, Vec<f64>) {
         cells
             .iter()
@@ -119,7 +146,7 @@ pub fn compare_counts(
         (0.5 * p.iter().zip(q).map(|(p, q)| (p - q).abs()).sum::<f64>()).min(1.0)
     };
     let whole = distance(&shares(&cells));
-    let groups = coarse(cells.clone(), ordered, most.clamp(FEWEST_GROUPS, MOST_GROUPS));
+    let groups = coarse(cells.clone(), ordered, most_groups(inverse));
     let bound = |groups: &[Cell], confidence: f64| {
         let shares = shares(groups);
         distance(&shares) - noise_quantile(&shares.0, &shares.1, many, few, confidence)
@@ -135,11 +162,10 @@ pub fn compare_counts(
         bound(&groups, confidence)
     };
     let spread = 0.5 * libm::sqrt(inverse) * normal_quantile(confidence);
-    Some(Variation {
+    Some(Estimate {
         estimate: estimate.max(lower),
         lower: lower.max(0.0),
         upper: (whole + spread).min(1.0),
-        groups: groups.len(),
         p_value: p_value(groups, ordered),
     })
 }
@@ -162,6 +188,24 @@ impl Cell {
             window: self.window + other.window,
         }
     }
+}
+
+/// The cells that hold anything.
+fn cells(reference: &[u64], window: &[u64]) -> Vec<Cell> {
+    reference
+        .iter()
+        .zip(window)
+        .map(|(reference, window)| Cell {
+            reference: u128::from(*reference),
+            window: u128::from(*window),
+        })
+        .filter(|cell| cell.pooled() > 0)
+        .collect()
+}
+
+/// Groups that samples of these sizes can fill; `inverse` is 1/n₀.
+fn most_groups(inverse: f64) -> usize {
+    ((1.0 / inverse / ROWS_A_GROUP) as usize).clamp(FEWEST_GROUPS, MOST_GROUPS)
 }
 
 fn total(cells: &[Cell]) -> Cell {
@@ -392,7 +436,10 @@ mod tests {
         let reference = vec![40; 64];
         let groups = |window: u64| {
             let window: Vec<u64> = vec![window; 64];
-            compare_counts(&reference, &window, true, 0.95).unwrap().groups
+            let cells = cells(&reference, &window);
+            let all = total(&cells);
+            let most = most_groups(1.0 / all.reference as f64 + 1.0 / all.window as f64);
+            coarse(cells, true, most).len()
         };
         assert_eq!([1, 10, 40].map(groups), [6, 51, 64]);
     }

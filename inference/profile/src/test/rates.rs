@@ -1,6 +1,18 @@
 //! Two proportions, such as two missing rates.
 
-use super::special::{normal_quantile, normal_upper};
+use modelward_wire::DriftAspect;
+
+use super::contract::{DriftTest, Estimate, Samples};
+use crate::{
+    counts::FeatureCount,
+    rule::Rule,
+    sides::Sides,
+    stats::special::{normal_quantile, normal_upper},
+};
+
+/// The test of how often a feature is missing.
+#[derive(Clone, Copy, Debug)]
+pub struct MissingRate;
 
 /// `hits` of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,21 +23,36 @@ pub struct Rate {
     pub of: u64,
 }
 
-/// How far two rates are apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RateChange {
-    /// |window − reference|.
-    pub estimate: f64,
-    /// Lower bound of it.
-    pub lower: f64,
-    /// Upper bound of it.
-    pub upper: f64,
-    /// The p-value of "no difference".
-    pub p_value: f64,
-}
-
 /// Above this variance of the hypergeometric law its sum would take long, and the normal law is as good.
 const EXACT_VARIANCE: f64 = 1e6;
+
+// === impl MissingRate ===
+
+impl DriftTest for MissingRate {
+    fn name(&self) -> &'static str {
+        "missing-rate"
+    }
+
+    fn aspect(&self) -> DriftAspect {
+        DriftAspect::MissingRate
+    }
+
+    fn counts(&self, samples: &Samples<'_>) -> Sides {
+        Sides::of(samples.reference, samples.window, |side| side.missing)
+    }
+
+    fn compare(&self, samples: &Samples<'_>, rule: &Rule) -> Option<Estimate> {
+        let rate = |side: &FeatureCount| Rate {
+            hits: side.missing,
+            of: side.seen().unwrap_or(u64::MAX),
+        };
+        compare_rates(
+            rate(samples.reference),
+            rate(samples.window),
+            rule.confidence.get(),
+        )
+    }
+}
 
 /// Compares two rates. `None` where one of them is of nothing.
 ///
@@ -42,7 +69,7 @@ const EXACT_VARIANCE: f64 = 1e6;
 /// The p-value is the central form of Fisher's exact test (twice the smaller tail of the hypergeometric law, at most
 /// 1; Fay, Biostatistics 11, 2010, 373-374), which never promises more than it holds, however small the counts. Where
 /// the law's variance is over a million its tails are those of the normal law, with continuity correction.
-pub fn compare_rates(reference: Rate, window: Rate, confidence: f64) -> Option<RateChange> {
+pub fn compare_rates(reference: Rate, window: Rate, confidence: f64) -> Option<Estimate> {
     if reference.of == 0 || window.of == 0 {
         return None;
     }
@@ -59,7 +86,7 @@ pub fn compare_rates(reference: Rate, window: Rate, confidence: f64) -> Option<R
     } else {
         (0.0, to.max(-from))
     };
-    Some(RateChange {
+    Some(Estimate {
         estimate: d.abs(),
         lower: lower.min(1.0),
         upper: upper.min(1.0),
