@@ -239,11 +239,11 @@ pub fn column_names(schema: &FeatureSchema) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::schema::Feature;
 
-    fn schema() -> FeatureSchema {
+    pub(crate) fn schema() -> FeatureSchema {
         FeatureSchema::new(vec![
             Feature::numeric("age"),
             Feature::categorical("sex", &["0", "1"]),
@@ -251,7 +251,7 @@ mod tests {
         .unwrap()
     }
 
-    fn transforms() -> Transforms {
+    pub(crate) fn transforms() -> Transforms {
         Transforms {
             format: TRANSFORMS_FORMAT,
             features: vec![

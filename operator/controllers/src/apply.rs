@@ -5,10 +5,10 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy},
     core::ApiResource,
     runtime::events::EventType,
 };
@@ -22,7 +22,12 @@ use modelward_crds::{ChildReference, FIELD_MANAGER};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Context, Error, events, metrics::Verb};
+use crate::{
+    Context, Error,
+    create::{self, Namespaced},
+    events,
+    metrics::Verb,
+};
 
 /// The object that a child belongs to.
 pub struct Owner<'a> {
@@ -61,23 +66,8 @@ pub struct There {
     pub altered: Option<Altered>,
 }
 
-/// A kind that lives in a namespace and whose type is known.
-pub trait Child:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
-{
-}
-
-impl<K> Child for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-{
-}
-
 /// The child of this name as the API server has it, with fields that this build does not know.
-pub async fn live<K: Child>(
+pub async fn live<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
     name: &str,
@@ -90,7 +80,7 @@ pub async fn live<K: Child>(
 }
 
 /// Makes the child what it should be, in every field but those that others may set.
-pub async fn child<K: Child>(
+pub async fn child<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
     owner: &Owner<'_>,
@@ -129,7 +119,7 @@ pub async fn child<K: Child>(
         if let Some(bounds) = bounds {
             wanted["spec"]["replicas"] = bounds.min.max(1).into();
         }
-        let made = create::<K>(ctx, namespace, &name, wanted.clone()).await?;
+        let made = create::<K>(ctx, namespace, wanted.clone()).await?;
         let altered = written(ctx, &what, namespace, &made, (&wanted, &applied), bounds, None);
         return there(&what, &applied, made, altered);
     };
@@ -201,22 +191,17 @@ pub async fn child<K: Child>(
     there(&what, &applied, made, altered)
 }
 
-async fn create<K: Child>(ctx: &Context, namespace: &str, name: &str, wanted: Value) -> Result<Value, Error> {
+async fn create<K: Namespaced>(ctx: &Context, namespace: &str, wanted: Value) -> Result<Value, Error> {
     let kind = K::kind(&());
     let object: DynamicObject = build(&kind, wanted)?;
-    let api = untyped::<K>(ctx, namespace);
-    let params = post();
-    let made = ctx
-        .call(format!("create {kind} {name}"), api.create(&params, &object))
-        .await?;
-    ctx.metrics.wrote(&kind, Verb::Create);
+    let made = create::post(ctx, &untyped::<K>(ctx, namespace), &kind, &object, false).await?;
     serde_json::to_value(made).map_err(|source| Error::Build {
-        what: format!("{kind} {name}"),
+        what: format!("{kind} {}", object.name_any()),
         source,
     })
 }
 
-async fn replace<K: Child>(
+async fn replace<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
     name: &str,
@@ -225,7 +210,7 @@ async fn replace<K: Child>(
     let kind = K::kind(&());
     let object: DynamicObject = build(&kind, target)?;
     let api = untyped::<K>(ctx, namespace);
-    let params = post();
+    let params = create::params(false);
     let made = ctx
         .call(
             format!("replace {kind} {name}"),
@@ -280,19 +265,18 @@ fn there(what: &str, applied: &str, object: Value, altered: Option<Altered>) -> 
     })))
 }
 
-fn untyped<K: Child>(ctx: &Context, namespace: &str) -> Api<DynamicObject> {
+fn untyped<K: Namespaced>(ctx: &Context, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(ctx.client.clone(), namespace, &ApiResource::erase::<K>(&()))
 }
 
-fn post() -> PostParams {
-    PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    }
-}
-
 /// Reports that another writer changed a child.
-pub async fn tampered<K: Child>(ctx: &Context, namespace: &str, name: &str, owner: &Owner<'_>, note: String) {
+pub async fn tampered<K: Namespaced>(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+    owner: &Owner<'_>,
+    note: String,
+) {
     ctx.metrics.tampered(&K::kind(&()));
     tracing::warn!(object.namespace = namespace, object.name = name, "{note}");
     events::publish(
@@ -307,7 +291,7 @@ pub async fn tampered<K: Child>(ctx: &Context, namespace: &str, name: &str, owne
 }
 
 /// Deletes this very object, and what it owns in the background. That it is gone already is no error.
-pub async fn delete<K: Child>(ctx: &Context, namespace: &str, object: &K) -> Result<(), Error> {
+pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -> Result<(), Error> {
     let name = object.name_any();
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Background),
@@ -337,7 +321,7 @@ pub async fn delete<K: Child>(ctx: &Context, namespace: &str, object: &K) -> Res
 
 /// The object as it is now. A cache may be behind our own last write, and deciding from before it would undo it: an
 /// attempt that was recorded and whose Job was deleted would look like one whose Job is lost.
-pub async fn fresh<K: Child>(ctx: &Context, cached: &K) -> Result<Option<K>, Error> {
+pub async fn fresh<K: Namespaced>(ctx: &Context, cached: &K) -> Result<Option<K>, Error> {
     let name = cached.name_any();
     let api = Api::<K>::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
     ctx.call(format!("read {} {name}", K::kind(&())), api.get_opt(&name))
@@ -347,7 +331,7 @@ pub async fn fresh<K: Child>(ctx: &Context, cached: &K) -> Result<Option<K>, Err
 /// Writes a status where it is not what it was, and gives the object as it is then.
 pub async fn status<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
-    K: Child,
+    K: Namespaced,
     S: Serialize,
 {
     let kind = K::kind(&());

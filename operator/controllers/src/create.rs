@@ -13,12 +13,12 @@ use crate::{Context, Error, metrics::Verb};
 const CONFLICT: u16 = 409;
 
 /// What came of creating an object.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Created<K> {
     /// The object as the API server made it.
     Made(K),
-    /// There is one of that name. Whether it is the right one is for the caller to find out.
-    Exists,
+    /// There is one of that name; the API server's answer. Whether it is the right one is for the caller to find out.
+    Exists(Error),
 }
 
 // === impl Created ===
@@ -30,13 +30,13 @@ impl<K> Created<K> {
     }
 }
 
-/// What can be created.
-pub(crate) trait Creatable:
+/// A kind that lives in a namespace and whose type is known.
+pub(crate) trait Namespaced:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
 {
 }
 
-impl<K> Creatable for K where
+impl<K> Namespaced for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
@@ -46,28 +46,27 @@ impl<K> Creatable for K where
 }
 
 /// Creates an object in a namespace.
-pub(crate) async fn create<K: Creatable>(
+pub(crate) async fn create<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
     object: &K,
 ) -> Result<Created<K>, Error> {
-    match post(ctx, namespace, object, false).await {
-        Ok(made) => {
-            ctx.metrics.wrote(&K::kind(&()), Verb::Create);
-            Ok(Created::Made(made))
-        }
-        Err(error) if error.code() == Some(CONFLICT) => Ok(Created::Exists),
+    let api = Api::namespaced(ctx.client.clone(), namespace);
+    match post(ctx, &api, &K::kind(&()), object, false).await {
+        Ok(made) => Ok(Created::Made(made)),
+        Err(error) if error.code() == Some(CONFLICT) => Ok(Created::Exists(error)),
         Err(error) => Err(error),
     }
 }
 
 /// Why the API server would not create an object now: a quota, a webhook, a policy. Found out by a dry run.
-pub(crate) async fn refusal<K: Creatable>(
+pub(crate) async fn refusal<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
     object: &K,
 ) -> Result<Option<Error>, Error> {
-    match post(ctx, namespace, object, true).await {
+    let api = Api::namespaced(ctx.client.clone(), namespace);
+    match post(ctx, &api, &K::kind(&()), object, true).await {
         Ok(_) => Ok(None),
         Err(error) if error.code() == Some(CONFLICT) => Ok(None),
         // 500 is what a webhook that does not answer looks like.
@@ -76,13 +75,32 @@ pub(crate) async fn refusal<K: Creatable>(
     }
 }
 
-async fn post<K: Creatable>(ctx: &Context, namespace: &str, object: &K, dry_run: bool) -> Result<K, Error> {
-    let (kind, name) = (K::kind(&()), object.name_any());
-    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
-    let params = PostParams {
+/// Asks the API server to create an object of this kind, and counts the write.
+pub(crate) async fn post<K>(
+    ctx: &Context,
+    api: &Api<K>,
+    kind: &str,
+    object: &K,
+    dry_run: bool,
+) -> Result<K, Error>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let name = object.name_any();
+    let params = params(dry_run);
+    let made = ctx
+        .call(format!("create {kind} {name}"), api.create(&params, object))
+        .await?;
+    if !dry_run {
+        ctx.metrics.wrote(kind, Verb::Create);
+    }
+    Ok(made)
+}
+
+/// How the operator creates and replaces.
+pub(crate) fn params(dry_run: bool) -> PostParams {
+    PostParams {
         dry_run,
         field_manager: Some(FIELD_MANAGER.to_owned()),
-    };
-    ctx.call(format!("create {kind} {name}"), api.create(&params, object))
-        .await
+    }
 }

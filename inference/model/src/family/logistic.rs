@@ -219,37 +219,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        encode::{FeatureTransform, TRANSFORMS_FORMAT},
+        encode::{
+            FeatureTransform,
+            tests::{schema, transforms},
+        },
         family::conformance,
         files::json,
-        schema::{Feature, Value},
+        schema::Value,
     };
-
-    fn schema() -> FeatureSchema {
-        FeatureSchema::new(vec![
-            Feature::numeric("age"),
-            Feature::categorical("sex", &["0", "1"]),
-        ])
-        .unwrap()
-    }
-
-    fn transforms() -> Transforms {
-        Transforms {
-            format: TRANSFORMS_FORMAT,
-            features: vec![
-                FeatureTransform::Standardise {
-                    feature: "age".into(),
-                    impute: 50.0,
-                    mean: 40.0,
-                    scale: 5.0,
-                },
-                FeatureTransform::OneHot {
-                    feature: "sex".into(),
-                    impute: "1".into(),
-                },
-            ],
-        }
-    }
 
     fn scorer() -> LogisticScorer {
         let model = LogisticModel::new(&schema(), vec![0.5, -1.0, 1.0], 0.25, 1.0);

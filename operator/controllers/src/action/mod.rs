@@ -37,7 +37,7 @@ use modelward_service::chain;
 use crate::{
     Context, Error, apply,
     backoff::jittered,
-    create::{Creatable, Created, create},
+    create::{Created, Namespaced, create},
     events, gate,
     guarded::{CONCURRENCY, Guarded},
     jobs::{self, JobOwner, JobRequest, Started},
@@ -291,12 +291,12 @@ impl Hands for Cluster<'_> {
 }
 
 impl Cluster<'_> {
-    async fn create<K: Creatable>(&self, object: &K) -> Result<Tried, Error> {
+    async fn create<K: Namespaced>(&self, object: &K) -> Result<Tried, Error> {
         let what = format!("{} {}", K::kind(&()), object.name_any());
         let namespace = self.cached.namespace().unwrap_or_default();
         match create(self.ctx, &namespace, object).await {
             Ok(Created::Made(made)) => Ok(Tried::Made(made.meta().uid.clone())),
-            Ok(Created::Exists) => Ok(Tried::Exists(what)),
+            Ok(Created::Exists(_)) => Ok(Tried::Exists(what)),
             Err(error) => refused(what, error),
         }
     }

@@ -277,7 +277,7 @@ async fn make(
             events::publish(ctx, &about, EventType::Warning, proposed.reason, "Propose", note).await;
             Ok(true)
         }
-        Created::Exists => {
+        Created::Exists(_) => {
             let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
             let read = api.get_opt(name);
             let found = ctx.call(format!("read RemediationAction {name}"), read).await?;

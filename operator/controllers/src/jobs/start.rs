@@ -68,9 +68,10 @@ pub(crate) async fn start(
         apply::delete(ctx, &owner.namespace, &job).await?;
         return Ok(Started::Going);
     }
-    let Created::Made(made) = create(ctx, &owner.namespace, &job).await? else {
+    let made = match create(ctx, &owner.namespace, &job).await? {
+        Created::Made(made) => made,
         // Made since it was looked for: whether it is ours is seen at the next look.
-        return Ok(Started::Going);
+        Created::Exists(answer) => return Err(answer),
     };
     let uid = made.uid().unwrap_or_default();
     ctx.note_made_job(&uid);

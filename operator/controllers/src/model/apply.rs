@@ -23,8 +23,9 @@ use modelward_crds::{ChildReference, ConditionType, Model, RolloutStatus};
 
 use crate::{
     Context, Error,
-    apply::{self, Applied, Child, Owner},
-    model::{build, dereference, key::recorded_key, pods},
+    apply::{self, Applied, Owner},
+    create::Namespaced,
+    model::{build, dereference, key::recorded_key, pods, status::conditions_of},
 };
 
 /// What came of making the children.
@@ -56,12 +57,12 @@ struct Making<'a> {
 // === impl Making ===
 
 impl Making<'_> {
-    async fn child<K: Child>(&mut self, desired: K) -> Result<Option<serde_json::Value>, Error> {
+    async fn child<K: Namespaced>(&mut self, desired: K) -> Result<Option<serde_json::Value>, Error> {
         let live = apply::live::<K>(self.ctx, self.namespace, &desired.name_any()).await?;
         self.compared(live, desired, None).await
     }
 
-    async fn compared<K: Child>(
+    async fn compared<K: Namespaced>(
         &mut self,
         live: Option<kube::api::DynamicObject>,
         desired: K,
@@ -290,7 +291,7 @@ pub(super) async fn delete_children(ctx: &Context, namespace: &str, model: &Mode
     })
 }
 
-async fn delete_child<K: Child>(
+async fn delete_child<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
     model: &Model,
@@ -334,11 +335,6 @@ pub(super) async fn collect_routes(
 }
 
 fn was_ready(model: &Model) -> bool {
-    let conditions = model
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    conditions::find(conditions, ConditionType::Ready)
+    conditions::find(conditions_of(model), ConditionType::Ready)
         .is_some_and(|ready| conditions::status(ready) != Status::False)
 }

@@ -9,7 +9,7 @@ use modelward_wire::Digest;
 use crate::{
     Context, Error, apply,
     create::{Created, create},
-    model::build,
+    model::{build, status::conditions_of},
 };
 
 /// The Secret that the operator made for this model.
@@ -35,15 +35,16 @@ pub(super) async fn ensure_key(
     if recorded.is_some() && !may_lack_its_key(&model) {
         return Ok(model);
     }
-    let (name, made) = loop {
-        let name = recorded.clone().unwrap_or_else(|| ctx.key_name(&model));
-        match make_key(ctx, namespace, &model, &name).await {
-            Ok(Some(made)) => break (name, made),
-            Ok(None) if recorded.is_some() => return Ok(model),
-            // An object that is not ours has the name that was drawn.
-            Ok(None) => ctx.forget_key_name(&model),
-            Err(error) => return Err(Box::new((model, error))),
+    let name = recorded.clone().unwrap_or_else(|| ctx.key_name(&model));
+    let made = match make_key(ctx, namespace, &model, &name).await {
+        Ok(Created::Made(made)) => made,
+        Ok(Created::Exists(_)) if recorded.is_some() => return Ok(model),
+        Ok(Created::Exists(answer)) => {
+            // An object that is not ours has the name that was drawn: the next reconcile draws another.
+            ctx.forget_key_name(&model);
+            return Err(Box::new((model, answer)));
         }
+        Err(error) => return Err(Box::new((model, error))),
     };
     let mut status = model.status.clone().unwrap_or_default();
     status.key_secret = Some(name);
@@ -58,13 +59,13 @@ pub(super) async fn ensure_key(
     }
 }
 
-/// Makes the Secret. None where one of that name is there.
+/// Makes the Secret, and gives what the record says of it.
 async fn make_key(
     ctx: &Context,
     namespace: &str,
     model: &Model,
     name: &str,
-) -> Result<Option<ChildReference>, Error> {
+) -> Result<Created<ChildReference>, Error> {
     let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
         what: "Model",
         field: "metadata.uid",
@@ -94,24 +95,19 @@ async fn make_key(
         ..Secret::default()
     };
     Ok(match create(ctx, namespace, &secret).await? {
-        Created::Made(made) => Some(ChildReference {
+        Created::Made(made) => Created::Made(ChildReference {
             kind: "Secret".to_owned(),
             name: name.to_owned(),
             uid: made.uid().unwrap_or_default(),
             applied,
         }),
-        Created::Exists => None,
+        Created::Exists(answer) => Created::Exists(answer),
     })
 }
 
 /// Whether Pods do not come up for a reason that could be a Secret that was deleted.
 fn may_lack_its_key(model: &Model) -> bool {
-    let conditions = model
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    let reason = conditions::find(conditions, ConditionType::Ready).and_then(conditions::reason);
+    let reason = conditions::find(conditions_of(model), ConditionType::Ready).and_then(conditions::reason);
     matches!(
         reason,
         None | Some(Reason::RolloutInProgress | Reason::RolloutStuck | Reason::TooFewPods)

@@ -23,7 +23,7 @@ use crate::{
         key::ensure_key,
         owners::disown,
         propose::propose,
-        status::{routes_changed, write_status},
+        status::{conditions_of, routes_changed, write_status},
     },
 };
 
@@ -160,10 +160,5 @@ fn note_failure(world: &mut model::World, error: &Error) {
 }
 
 fn is_ready(model: &Model) -> bool {
-    let conditions = model
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    conditions::is_true(conditions, ConditionType::Ready)
+    conditions::is_true(conditions_of(model), ConditionType::Ready)
 }

@@ -1,5 +1,6 @@
 //! Writes the status of a model, and publishes Events of what changed.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource as _, runtime::events::EventType};
 use modelward_core::{model::Decision, reason::Reason};
 use modelward_crds::Model;
@@ -11,8 +12,7 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
     let Some(written) = apply::status(ctx, &model, old, &decision.status).await? else {
         return Ok(model);
     };
-    let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    events::conditions_changed(ctx, &model, before, &decision.status.conditions).await;
+    events::conditions_changed(ctx, &model, conditions_of(&model), &decision.status.conditions).await;
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
         let note = format!("{} is gone, and its claim on the model is released", claim.name);
@@ -46,4 +46,13 @@ pub(super) fn routes_changed(model: &Model, decision: &Decision) -> bool {
         .map(|status| status.routes.as_slice())
         .unwrap_or_default();
     before != decision.status.routes
+}
+
+/// The conditions that the record has.
+pub(super) fn conditions_of(model: &Model) -> &[Condition] {
+    model
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default()
 }
