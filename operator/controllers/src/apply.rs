@@ -123,7 +123,7 @@ pub async fn child<K: Child>(
         // A child that the record names is gone by another's hand, unless it was ours.
         let was_there = recorded.is_some_and(|recorded| !ctx.deleted_child(&recorded.uid));
         if owner.settled || was_there {
-            let note = format!("{what} was deleted by another writer and is made again");
+            let note = format!("{what} was deleted by another client; recreating it");
             tampered::<K>(ctx, namespace, &name, owner, note).await;
         }
         if let Some(bounds) = bounds {
@@ -171,7 +171,7 @@ pub async fn child<K: Child>(
     if children::must_be_made_again(&kind, &found, &target) {
         if by_another {
             let note = format!(
-                "{what} was changed by another writer at {} and is made again",
+                "{what} was changed at {} by another client; recreating it",
                 children::in_words(&different)
             );
             tampered::<K>(ctx, namespace, &name, owner, note).await;
@@ -193,7 +193,7 @@ pub async fn child<K: Child>(
     );
     if by_another && made["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"] {
         let note = format!(
-            "{what} was changed by another writer at {} and is put back",
+            "{what} was changed at {} by another client; restoring it",
             children::in_words(&different)
         );
         tampered::<K>(ctx, namespace, &name, owner, note).await;

@@ -163,7 +163,7 @@ impl Context {
             let api = Api::<SelfSubjectReview>::all(self.client.clone());
             let (params, question) = (PostParams::default(), SelfSubjectReview::default());
             let answer = self
-                .call("ask who the operator is", api.create(&params, &question))
+                .call("read the operator's own user name", api.create(&params, &question))
                 .await?;
             let user = answer.status.and_then(|status| status.user_info);
             user.and_then(|user| user.username).ok_or(Error::Incomplete {

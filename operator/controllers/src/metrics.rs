@@ -63,27 +63,27 @@ words! {
 modelward_service::metrics! {
     /// The operator's metrics; a clone counts into the same ones.
     pub struct Metrics in "modelward_operator", build "What runs" {
-        unreadable: Gauge<KindLabels> = whole "modelward_unreadable_objects", "Objects that the operator cannot deserialise and ignores, by kind";
-        approval_enforced: Gauge = whole "modelward_approval_enforced", "1 where a forged decision was refused by the admission policies when it was last tried; nothing risky runs otherwise";
-        drifted_features: Gauge<ModelLabels> = whole "modelward_drifted_features", "Features that drifted in the newest window of a model that had enough rows to tell";
+        unreadable: Gauge<KindLabels> = whole "modelward_unreadable_objects", "Objects that the operator cannot deserialize and ignores, by kind";
+        approval_enforced: Gauge = whole "modelward_approval_enforced", "1 where the admission policies refused a forged decision at the last test; otherwise actions that need approval are suspended";
+        drifted_features: Gauge<ModelLabels> = whole "modelward_drifted_features", "Features that drifted in the newest window of a model with enough rows";
         reconciles: Counter<ReconcileLabels> {controller: ControllerName::NAMES, result: RESULTS} = "reconciles", "Reconciles by controller and result";
         errors: Counter<ErrorLabels> {controller: ControllerName::NAMES, reason: Category::NAMES} = "reconcile_errors", "Failed reconciles by controller and reason";
         duration: Histogram<ControllerLabels>[BUCKETS] {controller: ControllerName::NAMES} = "reconcile_duration" seconds, "Time that a reconcile took";
         active: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "active_reconciles", "Reconciles that run at present";
-        failing: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "failing_objects", "Objects that wait to be tried again";
+        failing: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "failing_objects", "Objects that wait to be retried";
         writes: Counter<WriteLabels> {verb: Verb::NAMES} = "writes", "Writes to the API server by kind and verb";
-        tampered: Counter<KindLabels> = "tampered", "Children that another writer changed and that were put back";
-        probes: Counter<ProbeLabels> {answer: ProbeAnswer::NAMES} = "service_probes", "Questions to models through their Services, by what answered";
-        held_upgrades: Gauge = "held_upgrades", "Models that keep their former Pod template until it is their turn";
-        stopped_upgrades: Gauge = "stopped_upgrades", "Models that keep their former Pod template because another model does not come up with the new one";
+        tampered: Counter<KindLabels> = "tampered", "Children that another client changed and the operator restored";
+        probes: Counter<ProbeLabels> {answer: ProbeAnswer::NAMES} = "service_probes", "Probes of models through their Services, by outcome";
+        held_upgrades: Gauge = "held_upgrades", "Models that keep their previous Pod template until it is their turn";
+        stopped_upgrades: Gauge = "stopped_upgrades", "Models that keep their previous Pod template because another model does not become ready with the new one";
         watch_errors: Counter<KindLabels> = "watch_errors", "Errors of watches by kind";
         ledger_errors: Counter = "ledger_errors", "Calls to the ledger that failed";
         leader: Gauge = "leader", "1 where this process holds the lease";
         reports: Counter<VerdictLabels> {verdict: DriftVerdict::NAMES} = "drift_reports", "Verdicts on windows of traffic";
-        proposals: Counter<ProposalLabels> = "drift_proposals", "What came of drift, by type of the proposed action (None where something kept one from being proposed) and reason";
+        proposals: Counter<ProposalLabels> = "drift_proposals", "Responses to drift, by type of the proposed action (None where none was proposed) and reason";
         actions: Counter<ActionLabels> {type: ActionType::NAMES} = "actions_ended", "Actions that have ended, by type and reason";
         events_failed: Counter = "events_failed", "Events that the API server did not accept";
-        blocked: Gauge<ActionLabels> {type: ActionType::NAMES} = "actions_blocked", "Open actions that cannot go on, by type and reason";
+        blocked: Gauge<ActionLabels> {type: ActionType::NAMES} = "actions_blocked", "Open actions that are blocked, by type and reason";
     }
 
     labels ControllerLabels {

@@ -197,7 +197,7 @@ impl Prober {
             Err(error) if error.is_connect() => return Answer::Unreachable(chain(&error.without_url())),
             Err(error) => {
                 return Answer::Other(format!(
-                    "what answers through the Service speaks no HTTP: {}",
+                    "the Service's backend did not return a valid HTTP response: {}",
                     chain(&error.without_url())
                 ));
             }
@@ -210,10 +210,10 @@ impl Prober {
         match digest {
             Some(digest) if status.is_success() => Answer::Routes(digest),
             Some(_) => Answer::Other(format!(
-                "the server behind the Service answers {status}: it is not ready"
+                "the Service's backend answered {status}: it is not ready"
             )),
             None => Answer::Other(format!(
-                "what answers through the Service is no inference server: {status} without the header {ROUTES_DIGEST}"
+                "the Service's backend is not an inference server: {status} without the header {ROUTES_DIGEST}"
             )),
         }
     }

@@ -85,7 +85,7 @@ pub(crate) fn policy<K: Resource>(
         object.namespace = object.namespace(),
         object.name = name,
         reason = error.category().as_str(),
-        "reconcile of {controller} {name} failed and is tried again in {} s: {}",
+        "reconcile of {controller} {name} failed; retrying in {} s: {}",
         delay.as_secs(),
         chain(error)
     );

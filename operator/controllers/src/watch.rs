@@ -127,7 +127,7 @@ impl Watching {
                 metrics.watch_failed(&kind);
                 tracing::warn!(
                     watch.kind = kind,
-                    "watch of {kind} failed and is tried again: {}",
+                    "watch of {kind} failed; retrying: {}",
                     chain(error)
                 );
             }

@@ -442,7 +442,7 @@ impl StageContext<'_> {
             JobSeen::Finished(result) if result.stage == self.stage => return Ok((**result).clone()),
             JobSeen::Finished(_) => (
                 Reason::JobFailed,
-                format!("Job {} left the result of another step", attempt.job),
+                format!("Job {} reported the result of another stage", attempt.job),
             ),
             JobSeen::Starting => {
                 note_hindrance(slot, None);
@@ -466,7 +466,7 @@ impl StageContext<'_> {
             JobSeen::LedgerUnavailable(error) => {
                 step.again_after_seconds = Some(10);
                 let message = format!(
-                    "Job {} ended, and the ledger cannot be asked for its result: {error}",
+                    "Job {} finished, but its result cannot be read from the ledger: {error}",
                     attempt.job
                 );
                 let verdict = Verdict::unknown(kind, Reason::LedgerUnavailable, message);
@@ -481,11 +481,11 @@ impl StageContext<'_> {
             ),
             JobSeen::Mismatch(what) => (
                 Reason::ResultMismatch,
-                format!("the result of Job {} is not believed: {what}", attempt.job),
+                format!("rejected the result of Job {}: {what}", attempt.job),
             ),
             JobSeen::Missing | JobSeen::ResultLost => (
                 Reason::ResultLost,
-                format!("Job {} ended and its result is lost", attempt.job),
+                format!("Job {} finished but its result is missing", attempt.job),
             ),
             JobSeen::ArtifactMissing(what) => (Reason::ArtifactMissing, what.clone()),
         };
@@ -571,14 +571,14 @@ impl StageContext<'_> {
         let cause = attempt.reason.as_deref().and_then(Cause::of);
         let reason = cause.unwrap_or(Cause::Disrupted);
         let message = format!(
-            "{}; no attempt is used up, the next Job starts at {at}",
+            "{}; this does not use up an attempt; the next Job starts at {at}",
             attempt.message.as_deref().unwrap_or_default()
         );
         if attempt.interruptions < INTERRUPTIONS_BEFORE_STALLED {
             return Stage::Waiting(Verdict::unknown(self.kind, reason, message));
         }
         let message = format!(
-            "{} Jobs in a row were ended by the cluster; the last one: {message}",
+            "the cluster terminated {} Jobs in a row; the last one: {message}",
             attempt.interruptions
         );
         Stage::Blocked(Verdict::fails(self.kind, reason, message))

@@ -88,7 +88,7 @@ impl TryFrom<Given> for IgnoreRule {
     fn try_from(given: Given) -> Result<Self, String> {
         let Given { kind, path } = given;
         if !KINDS.contains(&kind.as_str()) {
-            return Err(format!("kind {kind:?} is none of {}", KINDS.join(", ")));
+            return Err(format!("kind {kind:?} is not one of {}", KINDS.join(", ")));
         }
         let inner = ["/spec/", "/metadata/labels/", "/metadata/annotations/"];
         if !inner
@@ -96,7 +96,7 @@ impl TryFrom<Given> for IgnoreRule {
             .any(|start| path.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
         {
             return Err(format!(
-                "path {path:?} is no JSON pointer of a field under /spec/, /metadata/labels/ or /metadata/annotations/, \
+                "path {path:?} is not a JSON pointer of a field under /spec/, /metadata/labels/ or /metadata/annotations/, \
                  such as /spec/template/spec/tolerations"
             ));
         }

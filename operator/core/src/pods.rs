@@ -297,7 +297,7 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
         let words = target.message.as_deref().unwrap_or_default();
         return Some(Hindrance::new(
             Cause::Disrupted,
-            format!("Pod {name} was ended from outside: {reason}: {words}"),
+            format!("Pod {name} was terminated externally: {reason}: {words}"),
         ));
     }
     let reason = status
@@ -307,7 +307,7 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
     let words = status.message.as_deref().unwrap_or_default();
     Some(Hindrance::new(
         Cause::Disrupted,
-        format!("Pod {name} was ended from outside: {reason}: {words}"),
+        format!("Pod {name} was terminated externally: {reason}: {words}"),
     ))
 }
 
@@ -418,7 +418,7 @@ pub fn of_owner(
         let words = without_generated_name(event.message.as_deref().unwrap_or_default());
         return Some(Hindrance::new(
             Cause::PodRefused,
-            format!("{owner} cannot make its Pod: {words}"),
+            format!("{owner} cannot create its Pod: {words}"),
         ));
     }
     if let Some(pod) = newest_pod {

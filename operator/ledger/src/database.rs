@@ -49,7 +49,7 @@ pub(crate) struct Database {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
     /// PostgreSQL, or the way to it, is not usable now. The text is public.
-    #[error("PostgreSQL is away: {0}")]
+    #[error("PostgreSQL is unavailable: {0}")]
     Away(String),
     /// It is there, and this statement took too long or found no resources. It fails this caller alone.
     #[error("PostgreSQL did not carry this request out: {0}; try again later")]

@@ -26,7 +26,7 @@ pub(crate) enum ApiError {
     #[error("{0}")]
     NotFound(String),
     /// 405.
-    #[error("this address does not take that method")]
+    #[error("this path does not support that method")]
     MethodNotAllowed,
     /// 408: the sender fell silent.
     #[error("{0}")]

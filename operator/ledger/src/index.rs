@@ -51,7 +51,7 @@ impl Index {
             }
             Err(error) => tracing::warn!(
                 error = chain(&error),
-                "failed to bring the index of artifacts level"
+                "failed to update the index of artifacts"
             ),
         }
     }

@@ -52,7 +52,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is neither a Pod's environment nor a kubeconfig.
-    #[error("failed to find out how to reach the API server")]
+    #[error("failed to load the configuration of the Kubernetes client")]
     Kubernetes(#[source] kube::config::InferConfigError),
     /// The client cannot be made from what was found.
     #[error("failed to make a client for the API server")]

@@ -185,7 +185,7 @@ async fn propose(
                 return Ok(None);
             }
             let message = format!(
-                "a RemediationAction {} is there and rests on something else",
+                "RemediationAction {} already exists with a different cause",
                 proposed.name
             );
             close(ctx, report, Reason::NameTaken, message, None, "None").await?;
@@ -242,7 +242,7 @@ async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<
 /// Writes on the report that its action is refused.
 async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
-    let message = format!("RemediationAction {name} is refused and tried again every few minutes: {why}");
+    let message = format!("RemediationAction {name} is rejected; retrying every few minutes: {why}");
     let message: String = message.chars().take(MESSAGE).collect();
     status.proposal = Some(ReportProposal {
         reason: Reason::ActionRefused.to_string(),

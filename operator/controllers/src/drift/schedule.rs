@@ -56,7 +56,7 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
     tracing::info!(
         object.namespace = namespace,
         object.name = window.name,
-        "a DriftReport {} of another origin is there; the window's report is {name}",
+        "DriftReport {} already exists and was not created by the operator; using {name} for this window",
         window.name
     );
     create_report(ctx, namespace, model, window, &name).await?;

@@ -78,11 +78,11 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
                     Some(true) => tracing::info!("the admission policies refused every trial"),
                     Some(false) => {
                         tracing::warn!(
-                            "approvals prove nothing, and nothing that needs one is done: {words}"
+                            "approvals are not enforced; actions that need approval are suspended: {words}"
                         );
                     }
                     None => tracing::warn!(
-                        "the admission policies could not be tried, and nothing that needs an approval is done: {words}"
+                        "cannot test the admission policies; actions that need approval are suspended: {words}"
                     ),
                 }
             }

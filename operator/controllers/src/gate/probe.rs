@@ -37,7 +37,7 @@ pub(super) async fn probe_with_action(
     let params = dry_patch(FIELD_MANAGER.to_owned());
     let tried = ctx
         .call(
-            format!("try a forged decision on {name}"),
+            format!("test a forged decision on {name}"),
             actions.patch(&name, &params, &forged),
         )
         .await;
@@ -48,7 +48,7 @@ pub(super) async fn probe_with_action(
     let same = Patch::Merge(json!({"status": {}}));
     let tried = ctx
         .call(
-            format!("try the status of {name}"),
+            format!("test the status of {name}"),
             actions.patch_status(&name, &params, &same),
         )
         .await;
@@ -124,7 +124,7 @@ async fn probe_namespace(
         && judged_by.as_deref() != Some(operators)
     {
         return Ok(Some(Gap::NotEnforced(format!(
-            "the API server judges by another copy of the ConfigMap with the operators than the stored one: {} instead of \
+            "the API server uses another copy of the ConfigMap with the operators than the stored one: {} instead of \
              {operators}. If this lasts for more than a minute, restart the API servers",
             judged_by.as_deref().unwrap_or("none"),
         ))));

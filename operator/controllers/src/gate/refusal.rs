@@ -40,7 +40,7 @@ pub(super) fn gap_unless_refused<T>(
 ) -> Result<Option<Gap>, Error> {
     let Err(error) = tried else {
         return Ok(Some(Gap::NotEnforced(format!(
-            "{trial} was let in: the admission policy {policy} is not at work"
+            "{trial} was accepted; admission policy {policy} is not being enforced"
         ))));
     };
     let Some(message) = refusal(&error) else {
@@ -64,8 +64,8 @@ pub(super) fn gap_unless_stamped(
             let found = made.annotations().get(key).map(String::as_str);
             Ok((found != Some(me)).then(|| {
                 Gap::NotEnforced(format!(
-                    "{key} with another user than the caller was let in: neither the admission policy {policy} nor a policy \
-                     that stamps is at work"
+                    "{key} with another user than the caller was accepted; neither admission policy {policy} nor one that \
+                     sets {key} is being enforced"
                 ))
             }))
         }
@@ -98,7 +98,7 @@ fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
     let (by, remedy) = obstacle(message);
     Gap::Hindered(Hindered {
         what: format!(
-            "whether the admission policy {policy} is at work is not known: {trial} was refused by {by} first. {remedy}"
+            "cannot verify that admission policy {policy} is enforced: {trial} was rejected earlier by {by}. {remedy}"
         ),
         message: message.to_owned(),
     })
@@ -119,42 +119,42 @@ fn obstacle(message: &str) -> (String, String) {
     if let Some(webhook) = between("admission webhook \"", '"') {
         return (
             format!("the admission webhook {webhook}"),
-            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+            "Configure it to allow the operator's writes to the group modelward.io".to_owned(),
         );
     }
     if let Some(webhook) = between("failed calling webhook \"", '"') {
         return (
-            format!("the admission webhook {webhook}, which could not be asked"),
-            "Start what answers it, or exclude the group modelward.io from its rules".to_owned(),
+            format!("the admission webhook {webhook}, which could not be called"),
+            "Start its backend, or exclude the group modelward.io from its rules".to_owned(),
         );
     }
     if let Some(policy) = between("AdmissionPolicy '", '\'') {
         return (
             format!("the admission policy {policy}"),
-            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+            "Configure it to allow the operator's writes to the group modelward.io".to_owned(),
         );
     }
     if message.contains("is being terminated") {
         return (
             "the deletion of the namespace".to_owned(),
-            "Nothing can be made in it any more".to_owned(),
+            "Nothing can be created in it any more".to_owned(),
         );
     }
     if message.contains("\" cannot ") {
         return (
-            "a missing right of the operator".to_owned(),
+            "a missing permission of the operator".to_owned(),
             "Restore its roles with helm upgrade".to_owned(),
         );
     }
     if message.ends_with("already exists") {
         return (
             format!("an object named {NEVER_MADE}"),
-            "Delete it: the operator tries the policies with this name".to_owned(),
+            "Delete it: the operator tests the policies with an object of this name".to_owned(),
         );
     }
     (
         "something else".to_owned(),
-        "Change what Kubernetes names so that it lets the operator pass".to_owned(),
+        "Change what the answer of Kubernetes names so that the operator is allowed".to_owned(),
     )
 }
 
@@ -192,7 +192,7 @@ mod tests {
         let gap = |tried| gap_unless_refused::<()>(gate::CHILDREN, TRIAL, tried).unwrap();
         assert_eq!(gap(Err(by(gate::CHILDREN))), None);
         assert!(not_enforced(gap(Err(by(gate::IMITATIONS)))).contains("not by"));
-        assert!(not_enforced(gap(Ok(()))).contains("not at work"));
+        assert!(not_enforced(gap(Ok(()))).contains("not being enforced"));
         let judged = refused("denied request: operators=system:a,system:b;");
         assert_eq!(
             operators_in_refusal(&judged).as_deref(),
@@ -217,43 +217,43 @@ mod tests {
                     "{object}: exceeded quota: objects, requested: count/modelversions.modelward.io=1, used: \
                      count/modelversions.modelward.io=2, limited: count/modelversions.modelward.io=2"
                 ),
-                "the ResourceQuota objects first. Raise it",
+                "earlier by the ResourceQuota objects. Raise it",
             ),
             (
                 400,
                 "admission webhook \"names.example.com\" denied the request: no such team".to_owned(),
-                "the admission webhook names.example.com first. Let it pass",
+                "earlier by the admission webhook names.example.com. Configure it to allow",
             ),
             (
                 500,
                 "Internal error occurred: failed calling webhook \"dead.example.com\": failed to call webhook: connection refused"
                     .to_owned(),
-                "the admission webhook dead.example.com, which could not be asked first. Start",
+                "earlier by the admission webhook dead.example.com, which could not be called. Start",
             ),
             (
                 422,
                 "ValidatingAdmissionPolicy 'teams.example.com' with binding 'teams' denied request: no".to_owned(),
-                "the admission policy teams.example.com first. Let it pass",
+                "earlier by the admission policy teams.example.com. Configure it to allow",
             ),
             (
                 403,
                 format!("{object}: unable to create new content in namespace a because it is being terminated"),
-                "the deletion of the namespace first",
+                "earlier by the deletion of the namespace",
             ),
             (
                 403,
                 "modelversions.modelward.io is forbidden: User \"x\" cannot create resource \"modelversions\"".to_owned(),
-                "a missing right of the operator first. Restore",
+                "earlier by a missing permission of the operator. Restore",
             ),
             (
                 409,
                 "modelversions.modelward.io \"modelward-gate-probe\" already exists".to_owned(),
-                "an object named modelward-gate-probe first. Delete it",
+                "earlier by an object named modelward-gate-probe. Delete it",
             ),
             (
                 403,
                 format!("{object}: minimum memory usage per Pod is 1Gi, but no request is specified"),
-                "something else first. Change what Kubernetes names",
+                "earlier by something else. Change what the answer of Kubernetes names",
             ),
         ];
         for (code, message, expected) in answers {

@@ -98,7 +98,7 @@ pub(crate) async fn seen(
         // An administrator has set another image or other resources, perhaps because of this very hindrance.
         apply::delete(ctx, namespace, &job).await?;
         let words = format!(
-            "{}; the operator's settings changed: another Job is made",
+            "{}; the operator's settings changed, creating a new Job",
             found.message
         );
         return Ok(JobSeen::Interrupted(Hindrance::new(Cause::PodPending, words)));

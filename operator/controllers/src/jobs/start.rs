@@ -63,7 +63,7 @@ pub(crate) async fn start(
         tracing::warn!(
             object.namespace = owner.namespace,
             object.name = name,
-            "Job {name} is not recorded and was not made by this process; it is deleted and made again"
+            "Job {name} has no recorded UID and was not created by this process; deleting and recreating it"
         );
         apply::delete(ctx, &owner.namespace, &job).await?;
         return Ok(Started::Going);
@@ -113,7 +113,7 @@ pub(super) async fn keep_spec(
                 tracing::warn!(
                     object.namespace = namespace,
                     object.name = name,
-                    "ConfigMap {name}, which a Job under way reads, cannot be put back: {}",
+                    "cannot restore ConfigMap {name}, which a running Job reads: {}",
                     error.words()
                 );
                 Ok(())

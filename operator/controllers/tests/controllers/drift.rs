@@ -471,7 +471,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
     watched.close(1, Traffic::Scarce).await?;
     let report = watched.verdict(1, DriftVerdict::InsufficientData).await?;
     ensure!(
-        words(&report).starts_with("too few rows to tell, 100 are needed (40 rows of "),
+        words(&report).starts_with("not enough rows: 100 required (40 rows of "),
         "{}",
         words(&report)
     );

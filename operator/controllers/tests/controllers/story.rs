@@ -630,7 +630,7 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
     })
     .await?;
     let older = cluster.wait_role("heart-1", Role::Retired).await?;
-    ensure!(message(&older, ConditionType::Ready).contains("can be returned to"));
+    ensure!(message(&older, ConditionType::Ready).contains("a rollback can return to this version"));
     cluster.rest("heart-1").await?;
 
     // A newer one is not the first one: it waits to be promoted.

@@ -117,7 +117,7 @@ pub(super) fn relied_on(draft: &Draft) -> Result<(), Outcome> {
         }
         Status::Unknown | Status::False => Err(Outcome::stalls(
             enforced.reason,
-            format!("nothing is done: {}", enforced.message),
+            format!("suspended: {}", enforced.message),
         )),
     }
 }
@@ -127,7 +127,7 @@ pub(super) fn void_late_rejections(draft: &mut Draft) {
     while let Some(number) = decisions::rejection(&draft.status.decisions).map(|late| late.number) {
         for decision in &mut draft.status.decisions {
             if decision.number == number {
-                decision.void_because = Some("it came after the plan began to be carried out".to_owned());
+                decision.void_because = Some("it came after the plan had begun".to_owned());
             }
         }
     }

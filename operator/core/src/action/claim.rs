@@ -18,7 +18,7 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
     let Some(plan) = draft.status.plan.clone() else {
         return Err(Outcome::fails(
             Reason::Superseded,
-            "the model was claimed for it, and its plan is gone",
+            "the action holds the claim but its plan no longer exists",
         ));
     };
     let own = case.holder().filter(|holder| holder.uid == case.uid());
@@ -42,14 +42,14 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
     if digest != plan.digest || !content::is_whole(&plan) {
         return Err(Outcome::fails(
             Reason::PlanChanged,
-            "the plan is not the one that the model was claimed for",
+            "the plan is not the one for which the action claimed the model",
         ));
     }
     if !plan::is_for(&plan, case.action, case.model) {
         return Err(Outcome::fails(
             Reason::Superseded,
             format!(
-                "the plan is not for this {}: it was deleted and made again",
+                "the plan is not for this {}: it was deleted and recreated",
                 name_of(case.model)
             ),
         ));
@@ -60,8 +60,8 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
 /// The claim is another action's, or there is none.
 pub(super) fn lost(case: &Case<'_>) -> Outcome {
     let message = match case.holder() {
-        Some(holder) => format!("{} has taken the model over", holder.name),
-        None => "the model is no longer claimed for it".to_owned(),
+        Some(holder) => format!("{} has taken over the claim on the model", holder.name),
+        None => "the action no longer holds the claim on the model".to_owned(),
     };
     Outcome::fails(Reason::Superseded, message)
 }

@@ -24,16 +24,16 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
     let gone = |words: &str| Outcome::fails(Reason::Superseded, words.to_owned());
     if !is_by_operator(case.action, annotations::PROPOSED_BY, &case.world.operator) {
         return Err(gone(
-            "spec.parentRef is set and the operator did not make this action: propose it without parentRef",
+            "spec.parentRef is set, but the operator did not create this action: propose it without parentRef",
         ));
     }
     let parent = case
         .parent()
-        .ok_or_else(|| gone("the action whose approval covers this one is gone"))?;
+        .ok_or_else(|| gone("the action whose approval covers this one no longer exists"))?;
     let name = name_of(parent);
     if has_ended(parent) {
         return Err(gone(&format!(
-            "{name} has ended, and its approval covers this action"
+            "{name}, whose approval covers this action, has ended"
         )));
     }
     let status = parent.status.clone().unwrap_or_default();
@@ -50,7 +50,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
             return Err(Outcome::fails(
                 Reason::DeadlineExceeded,
                 format!(
-                    "{name} claimed the model at {}, and this did not begin until {end}",
+                    "{name} claimed the model at {}, and this action had not begun by {end}",
                     execution.claimed_at.0
                 ),
             ));
@@ -61,7 +61,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
         return Err(Outcome::fails(
             Reason::Rejected,
             format!(
-                "{} rejected {name}, and its approval covers this action",
+                "{} rejected {name}, whose approval covers this action",
                 rejection.user
             ),
         ));

@@ -75,10 +75,10 @@ fn void(
         return Some("service accounts and system users cannot decide");
     }
     if proposer.is_some_and(|proposer| proposer == user) {
-        return Some("who proposed an action cannot approve it");
+        return Some("the user who proposed an action cannot approve it");
     }
     if plan.excluded_approvers.iter().any(|excluded| excluded == user) {
-        return Some("who made what would be put to work cannot approve it");
+        return Some("a user who created or changed the version cannot approve it");
     }
     (!approved.insert(user.to_owned())).then_some("the same person has approved this plan before")
 }

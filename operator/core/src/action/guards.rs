@@ -39,7 +39,7 @@ pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Outcome> {
         return Ok(());
     }
     let words = format!(
-        "{many} or more models drift within an hour: check the data that reaches them. This goes on when fewer do"
+        "at least {many} models drifted within an hour: check their input data. Resumes when fewer drift"
     );
     Err(Outcome::waits(Reason::StormBreaker, words).again(case.after(LOOK_AGAIN_SECONDS)))
 }

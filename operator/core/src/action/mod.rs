@@ -174,7 +174,7 @@ fn planned_in_time(
     }
     Outcome::fails(
         Reason::Expired,
-        format!("there was no plan within {seconds} s: {}", outcome.message),
+        format!("no plan could be made within {seconds} s: {}", outcome.message),
     )
 }
 

@@ -73,7 +73,7 @@ pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) ->
     if let Some(changes) = changes {
         let changes: Vec<_> = changes.into_iter().map(Input::as_str).collect();
         let message = format!(
-            "{} changed, so this is a new plan: approvals of the former one are void",
+            "{} changed, so this is a new plan; approvals of the previous plan are void",
             changes.join(" and ")
         );
         draft.approved = Verdict::fails(ConditionType::Approved, Reason::PlanChanged, message);

@@ -542,7 +542,7 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
         (Risk::Medium, 1, 1)
     );
     assert_eq!(plan.excluded_approvers, ["maker"]);
-    assert!(plan.summary.contains("let heart-2 serve") && plan.summary.contains("in place of heart-1"));
+    assert!(plan.summary.contains("promote heart-2 (bundle ") && plan.summary.contains("in place of heart-1"));
     assert!(
         simulation
             .message("promote")
@@ -741,7 +741,7 @@ fn a_rejection_of_what_is_done_already_is_kept_and_stops_nothing() {
             .void_because
             .as_ref()
             .unwrap()
-            .contains("began to be carried out")
+            .contains("after the plan had begun")
     );
 }
 
@@ -884,7 +884,7 @@ fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_name
     let said = simulation.message("promote");
     assert_eq!(
         said,
-        "nothing is done: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
+        "suspended: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
          objects, used: 2, at ☕☕"
     );
     assert_eq!(simulation.says("promote", ConditionType::Stalled).0, "True");
@@ -1086,7 +1086,7 @@ fn a_rollback_takes_two_people_returns_to_what_served_and_leaves_a_hold() {
         simulation
             .plan("back")
             .summary
-            .contains("return heart to heart-1")
+            .contains("roll heart back to heart-1")
     );
     simulation.approve("back", "alice");
     assert_eq!(simulation.serves(), ["heart-2"]);
@@ -1187,7 +1187,7 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
     let plan = simulation.plan("retrain").clone();
     let words = format!(
-        "retrain heart as heart-1 is trained, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
+        "retrain heart with the training spec of heart-1, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
          heart-disease, key hungarian.csv, 294 rows; serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of \
          heart-1 (bundle {}); the window from 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z (147 rows) becomes the reference; otherwise as heart-1; risk \
          Medium, 1 approval, not by maker, until 1970-01-04T00:20:00Z",

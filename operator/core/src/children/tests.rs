@@ -261,11 +261,11 @@ fn an_ignore_rule_lets_others_set_one_field_of_one_kind() {
     );
 
     let wrong = rule("Pod", "/spec/x").unwrap_err().to_string();
-    assert!(wrong.contains("kind \"Pod\" is none of Deployment"), "{wrong}");
+    assert!(wrong.contains("kind \"Pod\" is not one of Deployment"), "{wrong}");
     for path in ["", "/spec", "/spec/", "spec.replicas", "/status/x"] {
         let wrong = rule("Deployment", path).unwrap_err().to_string();
         assert!(
-            wrong.contains("is no JSON pointer of a field under /spec/"),
+            wrong.contains("is not a JSON pointer of a field under /spec/"),
             "{wrong}"
         );
     }

@@ -204,7 +204,7 @@ fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let status = world.report.status.as_ref();
     let uid = status.and_then(|status| status.version_uid.as_ref());
     if uid.is_none() || serving(world.model) != uid {
-        let message = format!("{version} is not what {model} answers with");
+        let message = format!("{model} does not serve {version}");
         return Some(kept(Reason::NotServing, &message));
     }
     None
@@ -227,7 +227,7 @@ fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         .filter(|other| has_enough_rows(other))
         .max_by_key(|other| other.spec.end_time.0)
     {
-        let message = format!("{} is on a newer window and decides instead", newer.name_any());
+        let message = format!("superseded by {}, which covers a newer window", newer.name_any());
         return Some(kept(Reason::NotServing, &message));
     }
     newer().any(is_being_judged).then_some(Decision::Wait)
@@ -338,7 +338,7 @@ fn retraining(world: &World<'_>) -> Decision {
 
 fn storm_alert(world: &World<'_>) -> Decision {
     let words = format!(
-        "{} models drift within an hour: check the data that reaches them, nothing is retrained; {}",
+        "{} models drifted within an hour: check their input data; nothing is retrained; {}",
         world.drifting,
         drift_words(features(world.report)),
     );
@@ -347,7 +347,7 @@ fn storm_alert(world: &World<'_>) -> Decision {
 
 fn no_retraining_alert(world: &World<'_>) -> Decision {
     let words = format!(
-        "{}; {} does not say on which data to retrain, set spec.retraining",
+        "{}; {} does not specify the data to retrain on; set spec.retraining",
         drift_words(features(world.report)),
         world.report.spec.version,
     );

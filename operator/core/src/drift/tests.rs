@@ -282,7 +282,7 @@ fn too_few_rows_are_never_reported_as_no_drift() {
     let mut few = result(DriftVerdict::InsufficientData, &[]);
     few.rows = 87;
     let status = verdict_status(&made(3600), &version(), &few, at(3640));
-    let words = "too few rows to tell, 100 are needed (87 rows of 10:00-11:00)";
+    let words = "not enough rows: 100 required (87 rows of 10:00-11:00)";
     assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
     let mut none = result(DriftVerdict::InsufficientData, &[]);
     (none.rows, none.repeated, none.over_limit) = (0, 0, 0);
@@ -296,7 +296,7 @@ fn too_few_rows_are_never_reported_as_no_drift() {
 fn what_may_be_chance_over_time_is_reported_and_is_no_drift_yet() {
     let unconfirmed = result(DriftVerdict::InsufficientData, &[("age", true)]);
     let status = verdict_status(&made(3600), &version(), &unconfirmed, at(3640));
-    let words = "age differs in this window, too few rows so far to tell it from chance over time (147 rows of 10:00-11:00)";
+    let words = "age differs in this window, not yet enough rows to rule out chance (147 rows of 10:00-11:00)";
     assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
     assert_eq!(status.verdict, Some(DriftVerdict::InsufficientData));
     assert_eq!(status.drifted, None);
@@ -626,7 +626,7 @@ fn many_models_that_drift_at_once_raise_an_alert_and_retrain_nothing() {
             .spec
             .message
             .unwrap()
-            .starts_with("5 models drift within an hour: check the data")
+            .starts_with("5 models drifted within an hour: check their input data")
     );
     scene.remember(ActionType::SendAlert, 3640);
     assert_eq!(scene.kept(3640 + 3599), Reason::CoolDown);

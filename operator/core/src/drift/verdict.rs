@@ -151,14 +151,14 @@ pub fn verdict_status(
         DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
             if count(result.rows) < needed {
-                format!("too few rows to tell, {needed} are needed ({rows})")
+                format!("not enough rows: {needed} required ({rows})")
             } else if !status.features.is_empty() {
                 let words = drift_words(&status.features);
                 format!(
-                    "{words} in this window, too few rows so far to tell it from chance over time ({rows})"
+                    "{words} in this window, not yet enough rows to rule out chance ({rows})"
                 )
             } else {
-                format!("too few values of each feature to tell ({rows})")
+                format!("not enough values of each feature ({rows})")
             }
         }
     };
@@ -184,7 +184,7 @@ fn set_aside(result: &ReportResult) -> Option<String> {
 
 /// What a report says while the ledger does not answer.
 pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> DriftReportStatus {
-    let message = format!("the ledger is asked again: {problem}");
+    let message = format!("retrying the ledger: {problem}");
     let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::LedgerUnavailable, message);
     with_conditions(
         report,
@@ -199,10 +199,10 @@ pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> Drift
 /// it refuses, it will refuse again, and the next window asks anew.
 pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Timestamp) -> DriftReportStatus {
     let (reason, hint) = match code {
-        404 => (Reason::ArtifactMissing, "it is asked for again every few minutes"),
+        404 => (Reason::ArtifactMissing, "retrying every few minutes"),
         _ => (
             Reason::LedgerRefused,
-            "once that is put right, make a new DriftReport",
+            "create a new DriftReport once that is fixed",
         ),
     };
     let verdict = Verdict::fails(ConditionType::Succeeded, reason, format!("{problem}; {hint}"));

@@ -78,7 +78,7 @@ pub(super) fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: T
         return Rollout::Stuck(StuckReason::ChangedRepeatedly, repeated(altered));
     }
     let Some(seen) = &world.deployment else {
-        return Rollout::Underway("the Deployment is being made".to_owned());
+        return Rollout::Underway("the Deployment is being created".to_owned());
     };
     if seen.routes.as_deref() != Some(&serve.routes.name) || !seen.observed {
         let words = "the Deployment is being changed";
@@ -168,17 +168,17 @@ fn through_the_service(
                 Some(ready) if conditions::status(ready) == Status::Unknown => Rollout::Untried {
                     available,
                     wanted,
-                    words: "it was not asked since the operator was started".to_owned(),
+                    words: "not probed since the operator started".to_owned(),
                 },
                 _ => Rollout::Underway(format!(
-                    "{available}/{wanted} Pods are ready, and the Service has not been asked yet"
+                    "{available}/{wanted} Pods are ready, and the Service has not been probed yet"
                 )),
             };
         }
         Answer::Routes(other) => (
             StuckReason::WrongAnswer,
             format!(
-                "what answers through the Service serves routes {}, not {} ({})",
+                "the Service's backend serves routes {}, expected {} ({})",
                 other.short(),
                 serve.routes.name,
                 expected.short()
@@ -214,7 +214,7 @@ fn is_of_this_rollout(at: Timestamp, rollout: Option<&RolloutStatus>) -> bool {
 
 fn repeated(altered: &Altered) -> String {
     format!(
-        "{} was put back three times and changed again each time at {}; it is left alone for an hour: stop what changes it, or \
+        "{} was restored three times and changed again each time at {}; leaving it for an hour: stop what changes it, or \
          name the fields in operator.ignoreDifferences",
         altered.child,
         in_words(&altered.fields)
@@ -245,7 +245,7 @@ pub(super) fn notices(made: Option<&Made>) -> Vec<Verdict> {
         let words = made.altered.iter().map(|altered| {
             if altered.by_admission {
                 format!(
-                    "{}: a webhook or an admission policy sets {} on each write of the operator; it stays so, and is tried again now and then",
+                    "{}: a webhook or an admission policy overrides {} on every write by the operator; leaving it, and retrying periodically",
                     altered.child,
                     in_words(&altered.fields)
                 )
@@ -278,7 +278,7 @@ pub(super) fn notices(made: Option<&Made>) -> Vec<Verdict> {
         Turn::Stopped(other) => Some((
             Reason::UpgradeStopped,
             format!(
-                "{other} does not come up with the new Pod template; this model keeps its former one until that is Ready or the \
+                "{other} does not become ready with the new Pod template; this model keeps its previous one until {other} is Ready or the \
                  operator's configuration is changed"
             ),
         )),

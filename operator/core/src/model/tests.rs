@@ -622,7 +622,7 @@ fn what_is_on_hold_is_not_proposed_by_uid_or_by_bundle_until_the_hold_is_lifted(
         panic!("{:?}", says(&model, 2));
     };
     assert!(
-        message.contains("left by rollback: it answered wrongly"),
+        message.contains("after rollback: it answered wrongly"),
         "{message}"
     );
     assert!(message.contains("uid-2"), "{message}");
@@ -698,7 +698,7 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
         promotion_seen(Some(&model), &second, &[], &[]),
         ServingSeen::NotPromoted(
             Reason::PromotionEnded,
-            format!("{name} was deleted; a PromoteModel with this version as candidate proposes it again")
+            format!("{name} was deleted; to promote this version, create a PromoteModel with it as candidate")
         )
     );
     assert_eq!(
@@ -713,7 +713,7 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     assert_eq!(
         overtaken,
         ServingSeen::AwaitingPromotion(
-            "heart-3 is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it".into()
+            "superseded by the newer heart-3; to promote this version, create a PromoteModel with it as candidate".into()
         )
     );
     for (why, reason) in [
@@ -967,7 +967,7 @@ fn while_a_second_version_is_rolled_out_the_first_goes_on_being_what_answers() {
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
     assert_eq!(
         says(&model, 1),
-        ServingSeen::BeingReplaced("it answers until heart-2 has taken over".into())
+        ServingSeen::BeingReplaced("it serves until heart-2 has taken over".into())
     );
     assert!(matches!(says(&model, 2), ServingSeen::RollingOut(..)));
 
@@ -982,7 +982,7 @@ fn while_a_second_version_is_rolled_out_the_first_goes_on_being_what_answers() {
     assert_eq!(history, ["heart-2", "heart-1"]);
     assert_eq!(
         says(&model, 1),
-        ServingSeen::Retired("heart-2 serves; this version can be returned to".into())
+        ServingSeen::Retired("heart-2 serves; a rollback can return to this version".into())
     );
 }
 
@@ -1152,7 +1152,7 @@ fn a_model_is_available_and_ready_only_where_its_routes_answered_through_the_ser
         (ready.status.as_str(), ready.message.as_str()),
         (
             "False",
-            "2/2 Pods are ready, and the Service has not been asked yet"
+            "2/2 Pods are ready, and the Service has not been probed yet"
         )
     );
     assert!(decision.status.history.is_empty(), "nothing served yet");

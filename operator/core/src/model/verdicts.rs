@@ -98,7 +98,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
             Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, *reason, words.clone()),
             Rollout::Underway(_) | Rollout::Short { .. } if answered => {
                 let words =
-                    format!("requests are answered with {version}, and not all of its Pods are there");
+                    format!("{version} serves requests, but not all of its Pods are ready");
                 Verdict::holds(kind, Reason::Serving, words)
             }
             Rollout::Underway(words) => rolled_out(&format!(": {words}")),
@@ -108,7 +108,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
     let available = world.deployment.as_ref().map_or(0, |seen| seen.available);
     let holds = || {
         let words = match available {
-            0 => format!("requests are answered with {version}, by Pods that are ending or not counted yet"),
+            0 => format!("{version} serves requests, from Pods that are terminating or not counted yet"),
             _ => format!("{available} Pods answer with {version}"),
         };
         Verdict::holds(kind, Reason::Serving, words)
@@ -124,7 +124,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
         Answer::Routes(other) => Verdict::fails(
             kind,
             Reason::WrongAnswer,
-            format!("what answers through the Service serves routes {}", other.short()),
+            format!("the Service's backend serves routes {}", other.short()),
         ),
         Answer::Other(words) => Verdict::fails(kind, Reason::WrongAnswer, words.clone()),
         Answer::Refused(words) => Verdict::fails(kind, Reason::NoAnswer, words.clone()),
@@ -137,7 +137,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
             Some(before) if conditions::reason(before) == Some(Reason::WrongAnswer) => {
                 Verdict::fails(kind, Reason::WrongAnswer, before.message.clone())
             }
-            _ => Verdict::unknown(kind, Reason::NotReachable, "the Service has not been asked yet"),
+            _ => Verdict::unknown(kind, Reason::NotReachable, "the Service has not been probed yet"),
         },
     }
 }
@@ -174,7 +174,7 @@ pub(super) fn verdicts(
         ),
         Rollout::Nothing(Nothing::AwaitsApproval(version)) => (
             Reason::AwaitingPromotion,
-            format!("{version} passed its gates and waits to be promoted: the first version is approved too"),
+            format!("{version} passed its gates and waits to be promoted: the first version needs approval too"),
             false,
             false,
         ),

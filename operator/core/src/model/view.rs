@@ -47,7 +47,7 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
                 .routes
                 .first()
                 .map_or("nothing", |route| route.version.as_str());
-            ServingSeen::BeingReplaced(format!("it answers until {next} has taken over"))
+            ServingSeen::BeingReplaced(format!("it serves until {next} has taken over"))
         }
         (false, true) => ServingSeen::Live {
             enough: false,
@@ -89,7 +89,7 @@ pub fn promotion_seen(
         .iter()
         .find(|action| !has_ended(action) && action.metadata.uid.as_deref() == made_by);
     if let (Some(maker), Some(_)) = (maker, made_by) {
-        return ServingSeen::AwaitingPromotion(format!("{} goes on with it", name(maker)));
+        return ServingSeen::AwaitingPromotion(format!("{} is handling its promotion", name(maker)));
     }
     let newest = own.into_iter().max_by_key(|action| {
         let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -99,14 +99,14 @@ pub fn promotion_seen(
         let status = model.and_then(|model| model.status.as_ref());
         if let Some(newer) = newest_passed(version, versions) {
             return ServingSeen::AwaitingPromotion(format!(
-                "{newer} is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it"
+                "superseded by the newer {newer}; to promote this version, create a PromoteModel with it as candidate"
             ));
         }
         let proposed =
             status.and_then(|status| status.proposals.iter().find(|proposal| proposal.cause == uid));
         if let Some(proposed) = proposed {
             let message = format!(
-                "{} was deleted; a PromoteModel with this version as candidate proposes it again",
+                "{} was deleted; to promote this version, create a PromoteModel with it as candidate",
                 proposed.name
             );
             return ServingSeen::NotPromoted(Reason::PromotionEnded, message);
@@ -146,8 +146,8 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
     let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
     if let Some(hold) = hold(model, uid, bundle.map(|bundle| &bundle.digest)) {
         let message = format!(
-            "on hold since {}, left by {}: {}; spec.liftHolds of Model {} lifts it by uid {}",
-            hold.since.0, hold.action.name, hold.reason, version.spec.model, hold.uid
+            "on hold since {} after {}: {}; to lift the hold, add {} to spec.liftHolds of Model {}",
+            hold.since.0, hold.action.name, hold.reason, hold.uid, version.spec.model
         );
         return ServingSeen::Held(message);
     }
@@ -161,9 +161,9 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
             (None, None) => "nothing serves".to_owned(),
         };
         let message = if served {
-            format!("{now}; this version can be returned to")
+            format!("{now}; a rollback can return to this version")
         } else {
-            format!("{now}; this version never did, and a PromoteModel with it as candidate proposes it")
+            format!("{now}; this version has never served; to promote it, create a PromoteModel with it as candidate")
         };
         ServingSeen::Retired(message)
     } else if model.spec.paused {

@@ -63,7 +63,7 @@ fn given_snapshot(
         SnapshotSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
             if status.snapshot.is_none() {
-                let message = format!("the ledger cannot be asked for snapshot {digest}: {error}");
+                let message = format!("cannot read snapshot {digest} from the ledger: {error}");
                 let verdict = Verdict::unknown(ConditionType::DataValid, Reason::LedgerUnavailable, message);
                 return Some(Stage::Waiting(verdict));
             }

@@ -60,7 +60,7 @@ pub(super) fn fit_stage(
     let stage = match (result.verdict, result.digest) {
         (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
             let message = format!(
-                "Job {} says that a gate failed, and not which: {}",
+                "Job {} reported a failed gate without naming it: {}",
                 attempt.job, result.message
             );
             Stage::Terminal(Verdict::fails(kind, Reason::JobFailed, message))
@@ -98,13 +98,13 @@ pub(super) fn given_stage(
             return Stage::Recorded;
         }
         BundleSeen::NotAsked => {
-            let message = format!("bundle {} was not looked for yet", artifact.bundle);
+            let message = format!("bundle {} has not been looked up yet", artifact.bundle);
             return Stage::Waiting(Verdict::unknown(ConditionType::Trained, Reason::Waiting, message));
         }
         BundleSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
             let message = format!(
-                "the ledger cannot be asked for bundle {}: {error}",
+                "cannot read bundle {} from the ledger: {error}",
                 artifact.bundle
             );
             let verdict = Verdict::unknown(ConditionType::Trained, Reason::LedgerUnavailable, message);

@@ -38,7 +38,7 @@ pub(super) fn rejected(why: &Verdict) -> Vec<Verdict> {
 pub(super) fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<Verdict>) {
     match serving {
         ServingSeen::NotYet => {
-            let verdict = fails(Reason::Waiting, "the model's record has not looked at it yet");
+            let verdict = fails(Reason::Waiting, "the model's record does not include it yet");
             // A record that was deleted is made again from what the versions remember.
             let role = before.filter(|role| matches!(role, Role::Live | Role::Retired));
             (

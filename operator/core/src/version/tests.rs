@@ -404,7 +404,7 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
         let (status, reason, message) = condition(&version, ConditionType::DataValid);
         assert_eq!((status, reason), ("Unknown", Reason::ResultLost));
         assert!(
-            message.ends_with("its result is lost; attempt 2 of 2 runs"),
+            message.ends_with("its result is missing; attempt 2 of 2 runs"),
             "{message}"
         );
 
@@ -595,7 +595,7 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
 fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_attempt() {
     let mut version = version();
     let first = step(&mut version, &world(), 0).start.unwrap();
-    let evicted = interrupted("Pod x was ended from outside: Evicted: low on memory");
+    let evicted = interrupted("Pod x was terminated externally: Evicted: low on memory");
     let mut names = vec![first.name];
     let mut second = 0;
     for pause in [30, 60, 120, 240, 480, 900, 900] {

@@ -121,7 +121,7 @@ fn proposal(world: &World, model: &Model, candidate: &ModelVersion, covered: boo
         changed_by: changed_by(candidate),
         version: Some(planned_version(candidate)),
         summary: format!(
-            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}{}",
+            "promote {} (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}{}",
             route.version,
             route.digest.short(),
             route.threshold,

@@ -130,7 +130,7 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
     proposal(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
         Outcome::fails(
             Reason::SpecInvalid,
-            format!("{name} names no data for its retraining: set spec.retraining.datasets"),
+            format!("{name} specifies no data for its retraining: set spec.retraining.datasets"),
         )
     })
 }
@@ -265,7 +265,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outc
     let approvals = draft.approval_summary(case);
     if !planned_training(plan).is_some_and(|training| training.serve_when_gates_pass) {
         let words = format!(
-            "{approvals}; {name} passed its gates, and its promotion is proposed as an action of its own"
+            "{approvals}; {name} passed its gates, and its promotion is proposed as a separate action"
         );
         return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));
     }
@@ -377,7 +377,7 @@ fn promote(
             ));
         }
         let words = format!(
-            "{approvals}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
+            "{approvals}; {} passed its gates, and {name}, which needs a separate approval, decides on its promotion",
             version.name
         );
         return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));

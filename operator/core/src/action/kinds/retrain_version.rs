@@ -106,7 +106,7 @@ pub(in crate::action) fn taken(
 fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Outcome> {
     let changed = |words: String| Outcome::fails(Reason::PlanChanged, words);
     let approved =
-        planned_training(plan).ok_or_else(|| changed("the plan says nothing of a training".to_owned()))?;
+        planned_training(plan).ok_or_else(|| changed("the plan does not describe a training".to_owned()))?;
     let target_uid = approved.target_uid.as_deref().unwrap_or_default();
     let target = routes::by_uid(&case.world.versions, target_uid)
         .ok_or_else(|| changed("the version that was to be retrained is gone".to_owned()))?;
@@ -129,9 +129,9 @@ fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Outcome {
     draft.executed = Verdict::unknown(
         ConditionType::Executed,
         Reason::Training,
-        format!("{name} is being made"),
+        format!("{name} is being created"),
     );
-    let outcome = Outcome::works(Reason::Training, format!("{name} is being made"))
+    let outcome = Outcome::works(Reason::Training, format!("{name} is being created"))
         .with(Step::CreateVersion(Box::new(version)));
     draft.attempt(case, BlockedStep::CreateVersion, outcome)
 }

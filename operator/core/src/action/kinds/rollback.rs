@@ -84,7 +84,7 @@ fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
         Some(candidate) => not_passed(candidate),
         None => Outcome::fails(
             Reason::NothingToReturnTo,
-            "no version that served before exists and is free of holds: name one in spec.candidate",
+            "no version that served before still exists without a hold: name one in spec.candidate",
         ),
     })?;
     not_serving(proposal)
@@ -104,7 +104,7 @@ fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> O
     let risk = FACTS.risk(&world.policy);
     let present = present(model);
     let leaving = match names(&present) {
-        Some(names) => format!(" in place of {names}, which is held from then on"),
+        Some(names) => format!(" in place of {names}, which is then put on hold"),
         None => String::new(),
     };
     Some(Proposal {
@@ -114,7 +114,7 @@ fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> O
         changed_by: candidate.map(changed_by).unwrap_or_default(),
         version: returned.map(planned_version),
         summary: format!(
-            "return {} to {} (bundle {}, threshold {}){leaving}{}{}",
+            "roll {} back to {} (bundle {}, threshold {}){leaving}{}{}",
             model.metadata.name.as_deref().unwrap_or_default(),
             route.version,
             route.digest.short(),

@@ -83,7 +83,7 @@ pub(super) fn switch(
             if reason == StuckReason::ChildRefused && end > case.now =>
         {
             draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, refusal.clone());
-            let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
+            let words = format!("{words} cannot be rolled out: {refusal}; retrying until {end}");
             return Ok(Outcome::stalls(Reason::ChildRefused, words).again(Some(end)));
         }
         (RolloutSeen::Stuck(StuckReason::ChildRefused, _), Some(routed_at)) => routed_at,
@@ -195,7 +195,7 @@ fn go_back(
         hold(&mut record, case, route, &why);
     }
     let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
-    let words = format!("{what} did not become ready, and {former} takes over again: {why}");
+    let words = format!("{what} did not become ready; rolling back to {former}: {why}");
     Ok(Outcome::works(Reason::RolledBack, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
@@ -224,7 +224,7 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
         );
         Outcome::fails(Reason::RolledBack, message)
     } else {
-        Outcome::works(Reason::RolledBack, format!("{former} takes over again")).again(Some(end))
+        Outcome::works(Reason::RolledBack, format!("rolling back to {former}")).again(Some(end))
     }
 }
 

@@ -50,7 +50,7 @@ pub(in crate::action) fn trained_words(
         // A retraining names the snapshot that its approval showed.
         (Some(named), _) if version.spec.provenance.is_none() => {
             format!(
-                "snapshot {}, which its spec names in place of reading {files}",
+                "snapshot {}, which its spec names instead of reading {files}",
                 named.short()
             )
         }
@@ -61,7 +61,7 @@ pub(in crate::action) fn trained_words(
     if let Some(champion) = &training.not_worse_than {
         let bound = champion_words(training, champion);
         let known = is_bundle_of(&champion.bundle, &champion.version, model, versions);
-        let doubt = format!(", a bundle that is not known as one of {}", champion.version);
+        let doubt = format!(", a bundle that is not known to belong to {}", champion.version);
         bounds.push(if known { bound } else { bound + &doubt });
     }
     let bounds = if bounds.is_empty() {
@@ -148,7 +148,7 @@ pub(in crate::action) fn retraining_words(
         bounds.push(champion_words(source, champion));
     }
     let bounds = if bounds.is_empty() {
-        "whatever its metrics are".to_owned()
+        "regardless of its metrics".to_owned()
     } else {
         format!("if {}", bounds.join(" and "))
     };
@@ -172,7 +172,7 @@ pub(in crate::action) fn retraining_words(
         None => "its training data becomes the reference".to_owned(),
     };
     format!(
-        "retrain {} as {} is trained, on {} ({}): {}; {then}; {reference}",
+        "retrain {} with the training spec of {}, on {} ({}): {}; {then}; {reference}",
         target.spec.model,
         training.target.name,
         row_words(training.snapshot.rows),

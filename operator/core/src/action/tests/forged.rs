@@ -189,7 +189,7 @@ fn what_was_claimed_for_a_model_does_not_go_on_with_one_that_was_made_again() {
     simulation.model.metadata.uid = Some("made again".into());
     simulation.settle();
     simulation.succeeded("retrain", "False", "Superseded");
-    assert!(simulation.message("retrain").contains("made again"));
+    assert!(simulation.message("retrain").contains("recreated"));
     assert_eq!(simulation.versions.len(), 2);
 }
 

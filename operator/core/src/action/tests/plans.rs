@@ -444,7 +444,7 @@ fn the_plan_of_a_promotion_says_where_its_spec_names_data_or_a_champion_that_not
             digest(66).short()
         ),
         format!(
-            "that of heart-1 (bundle {}), a bundle that is not known as one of heart-1",
+            "that of heart-1 (bundle {}), a bundle that is not known to belong to heart-1",
             digest(67).short()
         ),
     ] {
