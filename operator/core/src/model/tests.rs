@@ -698,7 +698,9 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
         promotion_seen(Some(&model), &second, &[], &[]),
         ServingSeen::NotPromoted(
             Reason::PromotionEnded,
-            format!("{name} was deleted; to promote this version, create a PromoteModel with it as candidate")
+            format!(
+                "{name} was deleted; to promote this version, create a PromoteModel with it as candidate"
+            )
         )
     );
     assert_eq!(
@@ -854,7 +856,7 @@ fn a_version_is_live_only_after_every_pod_answers_with_it() {
         pods(&routes, 1, 2),
         // Enough, and not all.
         pods(&routes, 2, 3),
-        // Pods of the former template are there still.
+        // Pods of the previous template are there still.
         DeploymentSeen {
             total: 3,
             ..pods(&routes, 3, 2)
@@ -1260,7 +1262,7 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
         (
             "True",
             Reason::Serving,
-            "requests are answered with heart-1, and not all of its Pods are there"
+            "heart-1 serves requests, but not all of its Pods are ready"
         )
     );
     assert_eq!(condition(&model, ConditionType::Ready).0, "False");
@@ -1271,7 +1273,7 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
     world.deployment = Some(pods(&routes.name, 2, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 30);
     assert_eq!(condition(&model, ConditionType::Ready).0, "True");
-    // Both Pods were deleted, and go on answering while they end.
+    // Both Pods were deleted, and continue answering while they end.
     world.deployment = Some(pods(&routes.name, 0, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 40);
     assert_eq!(condition(&model, ConditionType::Available).0, "True");
