@@ -1,4 +1,4 @@
-//! What an answer to a trial means. Kubernetes says who refused a request in a sentence alone, so that sentences are parsed here,
+//! The meaning of an answer to a test. Kubernetes states what rejected a request only in a sentence, so sentences are parsed here
 //! and nowhere else.
 
 use kube::{ResourceExt as _, api::DynamicObject};
@@ -7,22 +7,22 @@ use modelward_crds::gate;
 
 use crate::Error;
 
-/// Name of the objects of dry runs, and of a user that no cluster has.
+/// Name of the objects of dry runs, and of a user that does not exist.
 pub(super) const NEVER_MADE: &str = "modelward-gate-probe";
 
-/// The status of an answer that an object of this name exists.
+/// The HTTP status that says that an object of this name exists.
 const EXISTS: u16 = 409;
 
-/// Why the trials do not prove that approvals are enforced.
+/// Why the tests do not prove that approvals are enforced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Gap {
-    /// A policy is not at work, in words.
+    /// A policy is not enforced; the text says why.
     NotEnforced(String),
-    /// Something else refused a trial, so that it shows nothing about the policy.
+    /// Something else rejected a test, so that it is inconclusive.
     Hindered(Hindered),
 }
 
-/// What the trials say of the gate.
+/// The result of the tests.
 pub(super) fn probe_outcome(gap: Option<Gap>) -> Probe {
     match gap {
         None => Probe::Refused,
@@ -31,7 +31,7 @@ pub(super) fn probe_outcome(gap: Option<Gap>) -> Probe {
     }
 }
 
-/// What an answer to a trial means. Only a refusal by the policy itself proves that it is at work; a refusal by anything else
+/// Evaluates an answer to a test. Only a rejection by the policy itself proves that it is enforced; a rejection by anything else
 /// proves nothing.
 pub(super) fn gap_unless_refused<T>(
     policy: &str,
@@ -52,7 +52,7 @@ pub(super) fn gap_unless_refused<T>(
     Ok(Some(hindered(policy, trial, message)))
 }
 
-/// A made object must name the operator in this annotation, or the policy must have refused it.
+/// A created object must name the operator in this annotation, or the policy must have rejected it.
 pub(super) fn gap_unless_stamped(
     policy: &str,
     key: &str,
@@ -73,7 +73,7 @@ pub(super) fn gap_unless_stamped(
     }
 }
 
-/// The message of an answer by which the API server, or what it has to ask, said no.
+/// The message of a rejection by the API server, or by a webhook that it has to call.
 fn refusal(error: &Error) -> Option<&str> {
     let Error::Api { source, .. } = error else {
         return None;
@@ -81,13 +81,13 @@ fn refusal(error: &Error) -> Option<&str> {
     let kube::Error::Api(status) = &**source else {
         return None;
     };
-    // A webhook that cannot be asked is an error of the server, as many others are that say nothing about the request.
+    // A webhook that cannot be called is a server error, like many others that say nothing about the request.
     let unasked = status.code == 500 && status.message.contains("failed calling webhook");
     (error.refused() || status.code == EXISTS || unasked).then_some(status.message.as_str())
 }
 
-/// A trial that something else than the policy refused. Another policy of the gate lets pass what tries this one, so that its
-/// refusal is no obstacle that came from elsewhere.
+/// A test that something other than the policy rejected. Other policies of the gate allow the test of this one, so a rejection by them
+/// is not an external obstacle.
 fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
     let mut ours = gate::ALL.iter().chain(&gate::ALL_CHILDREN);
     if ours.any(|other| message.contains(&format!("ValidatingAdmissionPolicy '{other}'"))) {
@@ -104,7 +104,7 @@ fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
     })
 }
 
-/// What refused a trial by this message of the API server, and how to put it right.
+/// What rejected a test, by this message of the API server, and how to fix it.
 fn obstacle(message: &str) -> (String, String) {
     let between = |before: &str, after: char| {
         let (_, rest) = message.split_once(before)?;
@@ -158,7 +158,7 @@ fn obstacle(message: &str) -> (String, String) {
     )
 }
 
-/// The operators by which the API server judges, as the policy writes them for the operator.
+/// The operators that the API server uses, as the policy states them in its message to the operator.
 pub(super) fn operators_in_refusal(error: &Error) -> Option<String> {
     let (_, rest) = refusal(error)?.split_once("operators=")?;
     let (operators, _) = rest.split_once(';')?;

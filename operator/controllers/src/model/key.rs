@@ -12,7 +12,7 @@ use crate::{
     model::build,
 };
 
-/// The Secret that the operator made for this model.
+/// The Secret that the operator created for this model.
 pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
     let status = model.status.as_ref()?;
     let name = status.key_secret.as_ref()?;
@@ -22,16 +22,16 @@ pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
         .find(|child| child.kind == "Secret" && &child.name == name)
 }
 
-/// Makes sure of the Secret with the key of prediction ids and the one of synthetic traffic, and notes it on the record. The
-/// operator may create Secrets and can read none, so it relies on no Secret that it did not make itself: the name is drawn at
-/// random, and is noted with the uid before anything uses it.
+/// Ensures that the Secret with the keys of prediction ids and of synthetic traffic exists, and records it. The operator may create
+/// Secrets but cannot read any, so it uses only Secrets that it created itself: the name is random, and is recorded with the uid
+/// before anything uses it.
 pub(super) async fn ensure_key(
     ctx: &Context,
     namespace: &str,
     model: Model,
 ) -> Result<Model, Box<(Model, Error)>> {
     let recorded = recorded_key(&model).map(|recorded| recorded.name.clone());
-    // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
+    // The Secret cannot be read, only created: it is assumed to exist while all is well, or while another problem is known.
     if recorded.is_some() && !may_lack_its_key(&model) {
         return Ok(model);
     }
@@ -40,7 +40,7 @@ pub(super) async fn ensure_key(
         match make_key(ctx, namespace, &model, &name).await {
             Ok(Some(made)) => break (name, made),
             Ok(None) if recorded.is_some() => return Ok(model),
-            // An object that is not ours has the name that was drawn.
+            // An object of another owner has the generated name.
             Ok(None) => ctx.forget_key_name(&model),
             Err(error) => return Err(Box::new((model, error))),
         }
@@ -50,7 +50,7 @@ pub(super) async fn ensure_key(
     status.children.retain(|child| child.kind != "Secret");
     status.children.insert(0, made);
     let written = apply::status(ctx, &model, model.status.as_ref(), &status).await;
-    // Made and not recorded: nothing uses it, and the next one has another name.
+    // Created and not recorded: nothing uses it, and the next one has another name.
     ctx.forget_key_name(&model);
     match written {
         Ok(written) => Ok(written.unwrap_or(model)),
@@ -58,7 +58,7 @@ pub(super) async fn ensure_key(
     }
 }
 
-/// Makes the Secret. None where one of that name is there.
+/// Creates the Secret. None if one of that name exists.
 async fn make_key(
     ctx: &Context,
     namespace: &str,
@@ -82,7 +82,7 @@ async fn make_key(
         data: Some(
             [
                 ("prediction-id.key", key),
-                // As text: it travels in a header.
+                // As text, because it is sent in a header.
                 (
                     "traffic.key",
                     Digest::from_bytes(rand::random()).hex().into_bytes(),
@@ -104,7 +104,7 @@ async fn make_key(
     })
 }
 
-/// Whether Pods do not come up for a reason that could be a Secret that was deleted.
+/// Whether a deleted Secret could be the reason why Pods do not become ready.
 fn may_lack_its_key(model: &Model) -> bool {
     let conditions = model
         .status

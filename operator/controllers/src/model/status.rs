@@ -1,4 +1,4 @@
-//! Writes the status of a model, and publishes Events of what changed.
+//! Writes the status of a model, and publishes Events about the changes.
 
 use kube::{Resource as _, runtime::events::EventType};
 use modelward_core::{model::Decision, reason::Reason};
@@ -15,7 +15,10 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
     events::conditions_changed(ctx, &model, before, &decision.status.conditions).await;
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
-        let note = format!("{} no longer exists; releasing its claim on the model", claim.name);
+        let note = format!(
+            "{} no longer exists; releasing its claim on the model",
+            claim.name
+        );
         let reason = Reason::ClaimReleased;
         events::publish(
             ctx,

@@ -254,7 +254,11 @@ async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> 
         .clone()
         .and_then(|status| status.plan)
         .context("a plan")?;
-    ensure!(plan.summary.contains("promote heart-2 (bundle "), "{}", plan.summary);
+    ensure!(
+        plan.summary.contains("promote heart-2 (bundle "),
+        "{}",
+        plan.summary
+    );
     assert_eq!(plan.digest, digest_of(plan.content.as_bytes()));
     ensure!(plan.content.contains(gate::DECISIONS), "{}", plan.content);
     assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));

@@ -29,7 +29,7 @@ const HOUR: i64 = 3600;
 enum Traffic {
     /// As at training.
     Usual,
-    /// Everybody is older.
+    /// All patients are older.
     Older,
     /// Too few to tell.
     Scarce,
@@ -508,7 +508,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
     wait("open", "Unknown", "WindowOpen").await?;
     wait("unknown", "Unknown", "VersionNotFound").await?;
 
-    // The ledger is away: the report waits and says so; a version without retraining data raises an alert.
+    // The ledger is unavailable: the report waits and says so; a version without retraining data raises an alert.
     watched.count(2, Traffic::Older).await?;
     watched.cluster.stop_ledger().await?;
     watched.set(3 * HOUR + 60);

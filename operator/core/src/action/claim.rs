@@ -1,4 +1,4 @@
-//! The claim on a model: one action changes it at a time, and not too many models are changed at once.
+//! The claim on a model: only one action changes it at a time, and the number of models that are changed at once is limited.
 
 use jiff::Timestamp;
 use modelward_crds::{ActionPlan, Execution};
@@ -13,7 +13,7 @@ use crate::{
     reason::Reason,
 };
 
-/// Notes the claim. What was claimed for is the plan of that moment, and stays it.
+/// Records the claim. It is for the plan at that time, which does not change any more.
 pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Outcome> {
     let Some(plan) = draft.status.plan.clone() else {
         return Err(Outcome::fails(
@@ -57,7 +57,7 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
     Ok(plan)
 }
 
-/// The claim is another action's, or there is none.
+/// Another action holds the claim, or none does.
 pub(super) fn lost(case: &Case<'_>) -> Outcome {
     let message = match case.holder() {
         Some(holder) => format!("{} has taken over the claim on the model", holder.name),
@@ -66,7 +66,7 @@ pub(super) fn lost(case: &Case<'_>) -> Outcome {
     Outcome::fails(Reason::Superseded, message)
 }
 
-/// When the claim is due.
+/// When the claim expires.
 pub(super) fn due(case: &Case<'_>, draft: &Draft) -> Timestamp {
     let execution = draft.status.execution.as_ref();
     execution.map_or(Timestamp::MAX, |execution| case.deadline(&execution.claimed_at))

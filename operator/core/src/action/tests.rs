@@ -218,7 +218,7 @@ impl Simulation {
         self.say("True", "False", "Serving");
     }
 
-    /// Pods with what is routed do not come up.
+    /// Pods with what is routed do not become ready.
     fn get_stuck(&mut self) {
         self.say("False", "True", "ArtifactInvalid");
     }
@@ -542,7 +542,9 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
         (Risk::Medium, 1, 1)
     );
     assert_eq!(plan.excluded_approvers, ["maker"]);
-    assert!(plan.summary.contains("promote heart-2 (bundle ") && plan.summary.contains("in place of heart-1"));
+    assert!(
+        plan.summary.contains("promote heart-2 (bundle ") && plan.summary.contains("in place of heart-1")
+    );
     assert!(
         simulation
             .message("promote")
@@ -660,7 +662,7 @@ fn of_promotions_that_the_operator_proposed_only_the_newest_goes_on_waiting() {
         action
     };
     let name = |number: u8| promotion_name(&format!("heart-{number}"), &format!("v{number}"));
-    // One by a person names an older version, and means it.
+    // One by a user names an older version, and means it.
     let mut simulation = Simulation::new([proposed(2), proposed(3), proposed(4), promotion(2)]);
     simulation.versions.extend([version(3), version(4)]);
     simulation.settle();
@@ -675,7 +677,7 @@ fn of_promotions_that_the_operator_proposed_only_the_newest_goes_on_waiting() {
     simulation.succeeded(&name(4), "Unknown", "AwaitingApproval");
     simulation.succeeded("promote", "Unknown", "AwaitingApproval");
 
-    // One that someone has decided on goes on.
+    // One that a user has decided on continues.
     let mut simulation = Simulation::new([proposed(2)]);
     simulation.policy.medium_approvals = 2;
     simulation.settle();
@@ -1445,7 +1447,7 @@ fn the_digest_is_the_same_for_the_same_inputs_and_another_for_each_other_one() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
-    /// Whatever people write, in whatever order: a change of what serves has its quorum of different people who may approve,
+    /// Whatever people write, in whatever order: a change of what serves has its quorum of different users who may approve,
     /// for the plan that is there, and no rejection before it.
     #[test]
     fn nothing_is_done_without_a_quorum(

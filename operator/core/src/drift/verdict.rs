@@ -1,4 +1,4 @@
-//! What a report says: while it waits, when the ledger has judged, when the ledger cannot.
+//! The status of a report: while it waits, after the verdict, and when the ledger fails.
 
 use std::collections::BTreeSet;
 
@@ -16,25 +16,25 @@ use crate::{
     reason::Reason,
 };
 
-/// Features that a status lists; the ledger has them all.
+/// Limit on the features in a status; the ledger has all of them.
 const FEATURES: usize = 32;
 /// Characters of the printed column.
 const DRIFTED: usize = 256;
-/// Names in a sentence.
+/// Limit on the names in a sentence.
 const NAMED: usize = 8;
 /// Windows before a report's own over which evidence is gathered.
 const WINDOWS_BACK: i64 = 23;
 
-/// What is to be done about a report.
+/// What to do about a report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// It has its verdict, or can never have one.
     Done,
-    /// There is nothing to ask yet.
+    /// There is nothing to judge yet.
     Wait {
-        /// What it says meanwhile.
+        /// The status in the meantime.
         status: Box<DriftReportStatus>,
-        /// When to look again, where only time has to pass.
+        /// When to check again, if only time has to pass.
         until: Option<Timestamp>,
     },
     /// The ledger can judge.
@@ -47,7 +47,7 @@ struct Covered {
     end: i64,
 }
 
-/// What is to be done about a report. A verdict is never asked for twice.
+/// What to do about a report. A verdict is never requested twice.
 pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
     let old = report.status.as_ref();
     let ended = |status: &DriftReportStatus| {
@@ -154,9 +154,7 @@ pub fn verdict_status(
                 format!("not enough rows: {needed} required ({rows})")
             } else if !status.features.is_empty() {
                 let words = drift_words(&status.features);
-                format!(
-                    "{words} in this window, not yet enough rows to rule out chance ({rows})"
-                )
+                format!("{words} in this window, not yet enough rows to rule out chance ({rows})")
             } else {
                 format!("not enough values of each feature ({rows})")
             }
@@ -170,7 +168,7 @@ pub fn verdict_status(
     with_conditions(report, status, verdict, false, now)
 }
 
-/// Pods with counts that the verdict leaves out.
+/// Pods whose counts are excluded from the verdict.
 fn set_aside(result: &ReportResult) -> Option<String> {
     let pods: Vec<&str> = result.set_aside.iter().map(|aside| aside.pod.as_str()).collect();
     let first = result.set_aside.first()?;
@@ -182,7 +180,7 @@ fn set_aside(result: &ReportResult) -> Option<String> {
     ))
 }
 
-/// What a report says while the ledger does not answer.
+/// The status of a report while the ledger does not answer.
 pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> DriftReportStatus {
     let message = format!("retrying the ledger: {problem}");
     let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::LedgerUnavailable, message);
@@ -195,8 +193,8 @@ pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> Drift
     )
 }
 
-/// What a report says when the ledger understood and refused. A bundle that is missing may be restored; everything else that
-/// it refuses, it will refuse again, and the next window asks anew.
+/// The status of a report after a rejection by the ledger. A missing bundle may be restored; other rejections are final, and the
+/// next window is a new request.
 pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Timestamp) -> DriftReportStatus {
     let (reason, hint) = match code {
         404 => (Reason::ArtifactMissing, "retrying every few minutes"),
@@ -215,7 +213,7 @@ pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Times
     )
 }
 
-/// What drifted, in words: "age and slope differ; the missing rate of ca differs".
+/// What drifted, as text: "age and slope differ; the missing rate of ca differs".
 pub fn drift_words(features: &[DriftedFeature]) -> String {
     let of = |aspect| -> Vec<&str> {
         let features = features.iter().filter(|feature| feature.aspect == aspect);
@@ -281,8 +279,8 @@ fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
     })
 }
 
-/// When the version began to be watched, and from when on evidence is gathered for a window that starts at `start`, in seconds
-/// since 1970. A Pod counts in whole windows, so the first one may begin before the version was made.
+/// When the monitoring of the version began, and from when on evidence is gathered for a window that starts at `start`, in seconds
+/// since 1970. A Pod counts in whole windows, so the first one may begin before the version was created.
 fn watched(version: &ModelVersion, start: i64) -> (i64, i64) {
     let length = i64::from(version.spec.monitoring.window_seconds.max(1));
     let created = version.metadata.creation_timestamp.as_ref();
@@ -294,7 +292,7 @@ fn watched(version: &ModelVersion, start: i64) -> (i64, i64) {
     )
 }
 
-/// The interval in words, and which windows it covers where it is not made of whole ones.
+/// The interval as text, and the windows that it covers if it does not consist of whole ones.
 fn window_of(report: &DriftReport, version: &ModelVersion) -> String {
     let (start, end) = bounds(report);
     let asked = window_words(at(start), at(end));
@@ -330,7 +328,7 @@ fn features(result: &ReportResult) -> Vec<DriftedFeature> {
         .collect()
 }
 
-/// Names of the features, each once, as many as fit.
+/// Names of the features, each once, up to the limit.
 fn printed(features: &[DriftedFeature]) -> Option<String> {
     let mut names: Vec<&str> = Vec::new();
     for feature in features {

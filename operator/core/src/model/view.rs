@@ -1,4 +1,4 @@
-//! What a version is shown of its model.
+//! A version's view of its model.
 
 use modelward_crds::{ConditionType, Model, ModelStatus, ModelVersion, RemediationAction};
 
@@ -16,7 +16,7 @@ use crate::{
     version::{ServingSeen, Settling},
 };
 
-/// What the record says about one of the model's versions.
+/// The state of one of the model's versions in the record.
 pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSeen {
     let Some((model, status)) = model.and_then(|model| Some((model, model.status.as_ref()?))) else {
         return ServingSeen::NotYet;
@@ -58,12 +58,12 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     }
 }
 
-/// Whether a version waits for an action that promotes it: then [`promotion_seen`] says which one.
+/// Whether a version waits for an action that promotes it; [`promotion_seen`] says which one.
 pub fn awaits_promotion(serving: &ServingSeen) -> bool {
     matches!(serving, ServingSeen::AwaitingPromotion(_))
 }
 
-/// How the promotion of a version stands that waits for one.
+/// The state of the promotion of a waiting version.
 pub fn promotion_seen(
     model: Option<&Model>,
     version: &ModelVersion,
@@ -135,7 +135,7 @@ pub fn promotion_seen(
     ServingSeen::NotPromoted(reason, format!("{} has ended, {why}: {words}", name(ended)))
 }
 
-/// Whether a version has passed, nothing ever served, and the first one is approved too.
+/// Whether a version has passed, none ever served, and the first one needs approval too.
 pub(super) fn awaits_approval(status: &ModelStatus) -> bool {
     let ready = conditions::find(&status.conditions, ConditionType::Ready);
     ready.is_some_and(|ready| conditions::reason(ready) == Some(Reason::AwaitingPromotion))
@@ -163,7 +163,9 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
         let message = if served {
             format!("{now}; a rollback can return to this version")
         } else {
-            format!("{now}; this version has never served; to promote it, create a PromoteModel with it as candidate")
+            format!(
+                "{now}; this version has never served; to promote it, create a PromoteModel with it as candidate"
+            )
         };
         ServingSeen::Retired(message)
     } else if model.spec.paused {

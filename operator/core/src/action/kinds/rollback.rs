@@ -1,4 +1,4 @@
-//! RollbackModel: what served before serves again.
+//! RollbackModel: a version that served before serves again.
 
 use modelward_crds::{ActionPlan, ActionType, Model, ModelVersion, PlannedRoute, Risk};
 use modelward_wire::Digest;
@@ -27,7 +27,7 @@ use crate::{
     record::holds,
 };
 
-/// What served before serves again.
+/// A version that served before serves again.
 pub(super) struct Rollback;
 
 pub(super) const FACTS: Facts = Facts {
@@ -45,7 +45,7 @@ pub(super) const FACTS: Facts = Facts {
     shelf: Shelf::Change,
 };
 
-/// What it leaves was left on purpose. A return to what served before has no candidate, and its bundle is the one of the record.
+/// The version that it replaces is put on hold. A rollback without a candidate uses the bundle in the record.
 const SWITCH: Switch = Switch {
     goes_back: false,
     holds_what_it_left: true,
@@ -90,7 +90,7 @@ fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
     not_serving(proposal)
 }
 
-/// Returning to what served before, or to the version that is named.
+/// The proposal to return to the version that served before, or to the named one.
 fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> Option<Proposal> {
     let route = match candidate {
         Some(candidate) => route_to(candidate)?,
@@ -138,7 +138,7 @@ pub(in crate::action) fn has_served(model: &Model, digest: &Digest) -> bool {
     !serves && status.history.iter().any(|record| record.digest == *digest)
 }
 
-/// What served before what is routed now: the newest that is still there and was not left on purpose.
+/// The route that served before the current ones: the newest whose version still exists without a hold.
 fn former(model: &Model, versions: &[ModelVersion]) -> Option<PlannedRoute> {
     let status = model.status.as_ref()?;
     let routed = |uid: &str, digest: &Digest| {
