@@ -407,7 +407,8 @@ fn kind(owner: &OwnerReference) -> (&str, &str) {
 }
 
 fn uid(text: &str) -> Result<Uuid, Failure> {
-    text.parse().map_err(|_| forbidden(format!("{text:?} is not a uid")))
+    text.parse()
+        .map_err(|_| forbidden(format!("{text:?} is not a uid")))
 }
 
 fn unauthenticated(message: String) -> Failure {

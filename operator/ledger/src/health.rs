@@ -1,4 +1,4 @@
-//! What is away just now.
+//! What is unavailable now.
 
 use std::sync::Arc;
 

@@ -162,7 +162,9 @@ fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
             return bad(format!("a sequence is {}, which is too large", envelope.sequence));
         }
         check_counts(&envelope.counts, batch.window_seconds).map_err(|why| {
-            ApiError::Unprocessable(format!("the counts of the window at {start} are impossible: {why}"))
+            ApiError::Unprocessable(format!(
+                "the counts of the window at {start} are impossible: {why}"
+            ))
         })?;
     }
     Ok(length)

@@ -148,8 +148,7 @@ pub(super) async fn get_report(
 fn again(namespace: &str, request: &ReportRequest, kept: &KeptReport) -> Result<Response, ApiError> {
     if kept.namespace != namespace || kept.request != *request {
         return Err(ApiError::Conflict(
-            "this DriftReport was already evaluated with different parameters; create a new one"
-                .into(),
+            "this DriftReport was already evaluated with different parameters; create a new one".into(),
         ));
     }
     answer(&kept.result)

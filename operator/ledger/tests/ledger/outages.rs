@@ -1,4 +1,4 @@
-//! What happens while PostgreSQL is away, and when it is back.
+//! What happens while PostgreSQL is unavailable, and when it is back.
 
 use std::time::{Duration, Instant};
 
