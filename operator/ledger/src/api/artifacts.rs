@@ -95,7 +95,7 @@ pub(super) async fn put_manifest(
         match index.add(&namespace, digest, &manifest, length, now).await {
             Ok(_) => {}
             Err(DatabaseError::Away(why)) => {
-                tracing::debug!("indexing of artifact {digest} is deferred: {why}")
+                tracing::debug!("indexing of artifact {digest} is deferred: {why}");
             }
             Err(error) => {
                 tracing::warn!(
