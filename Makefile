@@ -53,7 +53,7 @@ test: ## Everything that must hold on each change, with a table of its parts and
 fresh: ## The demo and the tests as a new machine sees them: a fresh clone, an empty HOME and empty caches (FRESH_DIR, FRESH_KEEP)
 	@tests/fresh.sh
 
-attack: ## Attacks on the gate, the running operator and every field of what it makes, each refused by name, put back or without effect, and honest uses
+attack: ## Attacks on the gate, the running operator and every field of what it makes, each rejected by name, reverted or without effect, and honest uses
 	@set -o pipefail; begun=$$SECONDS; cargo test --locked --quiet -p modelward-tests --test gate --test attack --test refused --test restored -- --nocapture 2>&1 \
 	  | grep -vE '^(\.?|running .*|test result: ok.*)$$' \
 	  | awk '/attacks refused/ { refused += $$1; allowed += $$4; next } /attacks had an effect/ { executed += $$1; next } { print } \

@@ -1,4 +1,4 @@
-//! Types of conditions. Reasons live with the decisions that give them.
+//! Types of conditions. Reasons are defined beside the decisions that use them.
 
 use modelward_wire::words;
 
@@ -7,37 +7,37 @@ words! {
     pub enum ConditionType {
         /// The object has reached the state that its spec asks for and has nothing left to do.
         Ready,
-        /// Work is under way: absent or False at rest (kstatus).
+        /// Work is in progress; absent or False otherwise (kstatus).
         Reconciling,
-        /// The operator cannot go on by itself; the message says what would help (kstatus).
+        /// The object needs intervention; the message says what would help (kstatus).
         Stalled,
-        /// The data could be read and keeps its schema.
+        /// The data was read and matches its schema.
         DataValid,
-        /// A bundle was made, published and read back.
+        /// A bundle was trained, published and read back.
         Trained,
         /// Every gate of the spec holds.
         GatesPassed,
-        /// Enough verified and warmed-up Pods answer with this version.
+        /// Enough verified and warmed-up Pods serve this version.
         Serving,
         /// At least one version answers requests.
         Available,
-        /// The bounded piece of work has ended well.
+        /// The object completed successfully.
         Succeeded,
-        /// Enough people who may decide have approved this very plan.
+        /// Enough users with the permission have approved this plan.
         Approved,
-        /// The admission policies that prove approvals were seen at work on this very action.
+        /// The admission policies that prove approvals were tested on this action.
         ApprovalEnforced,
-        /// The plan's effects have been carried out.
+        /// The plan has been carried out.
         Executed,
-        /// What was carried out keeps its promise.
+        /// Traffic after the change shows no drift.
         Verified,
-        /// A child differs from what the operator writes, and it stays so: a webhook, a policy or another controller changes it.
+        /// A child keeps differing from what the operator writes, because a webhook, a policy or another controller changes it.
         Altered,
-        /// The model keeps its former Pod template: other models are upgraded first, or one of them does not come up.
+        /// The model keeps its previous Pod template: other models are upgraded first, or one of them does not become ready.
         UpgradeHeld,
-        /// An autoscaler or a disruption budget that is not the operator's acts on the model's Pods as well.
+        /// An autoscaler or a disruption budget that is not the operator's also acts on the model's Pods.
         Contested,
-        /// The API server refuses the action that would let another version serve.
+        /// The API server rejects the action that would promote another version.
         ProposalRefused,
     }
 }

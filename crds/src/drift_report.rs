@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::reference::PlannedReference;
 
-/// Which traffic to judge.
+/// The traffic to judge.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "modelward.io",
@@ -51,7 +51,7 @@ use crate::reference::PlannedReference;
         name = "Proposal",
         type_ = "string",
         json_path = ".status.proposal.reason",
-        description = "What was proposed because of it, or why nothing was"
+        description = "The action that was proposed because of it, or why none was"
     ),
     printcolumn(
         name = "Succeeded",
@@ -69,10 +69,10 @@ pub struct DriftReportSpec {
     /// Name of the ModelVersion.
     #[schemars(length(min = 1, max = 45))]
     pub version: String,
-    /// Beginning of the window, by the time at which the server received a row.
+    /// Start of the window. A row belongs to the window in which the server received it.
     #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub start_time: Time,
-    /// End of the window; a row of this very moment belongs to the next one.
+    /// End of the window, exclusive.
     #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub end_time: Time,
 }
@@ -86,11 +86,11 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// What the window's traffic says: drift, no drift, or too few rows to say.
+    /// Drift, NoDrift, or InsufficientData if there were not enough rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_word::<DriftVerdict>")]
     pub verdict: Option<DriftVerdict>,
-    /// Rows that were judged.
+    /// Number of rows that were judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: Option<i64>,
@@ -98,35 +98,35 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub version_uid: Option<String>,
-    /// Names of the features that drifted, the largest effect first.
+    /// Names of the features that drifted, largest effect first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub drifted: Option<String>,
-    /// The features that differ in this window, the largest effect first. The ledger has the whole table.
+    /// The features that differ in this window, largest effect first. The ledger has the full table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "aspect".into()]))]
     pub features: Vec<DriftedFeature>,
-    /// Share of the answered rows that were judged, a decimal number: synthetic load, repeated entities and rows beyond what
-    /// a Pod counts are left aside.
+    /// Share of the answered rows that were judged, a decimal number. Synthetic load, repeated entities and rows beyond the limit
+    /// of a Pod are excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     pub coverage: Option<Decimal>,
-    /// Answered rows that were left aside.
+    /// Answered rows that were excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<AsideRows>,
-    /// Digest of the window's counts: what an AcceptedWindow names.
+    /// Digest of the window's counts, to which an AcceptedWindow refers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub counts: Option<Digest>,
-    /// What the window was compared with.
+    /// The reference that the window was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
-    /// Processes that counted, and how many of them never said that they were done: each may have lost what it counted after
-    /// it last reported to the ledger.
+    /// The processes that counted, and how many of them did not close the window. Each of those may have lost the rows that it
+    /// counted after its last report to the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnations: Option<IncarnationCounts>,
-    /// What was proposed because of the verdict, or why nothing was.
+    /// The action that was proposed because of the verdict, or why none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<ReportProposal>,
     /// Succeeded, Reconciling and Stalled.
@@ -143,15 +143,15 @@ pub struct DriftedFeature {
     /// Name of the feature.
     #[schemars(length(max = 128))]
     pub name: String,
-    /// What of it.
+    /// The aspect that drifted: its values or its missing rate.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
-    /// Name of the test that found it; reports of former releases do not have it. Where several tests of one aspect did, it is
-    /// the one with the largest effect.
+    /// Name of the test that found the drift; with several tests of one aspect, the one with the largest effect. Reports of
+    /// earlier releases do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub test: Option<String>,
-    /// The effect: total variation of values, or the difference of missing rates. A decimal number.
+    /// The effect size, a decimal number: total variation distance of values, or difference of missing rates.
     #[schemars(with = "String", length(max = 26))]
     pub effect: Decimal,
     /// Its lower confidence bound, a decimal number.
@@ -160,32 +160,32 @@ pub struct DriftedFeature {
     /// Its upper confidence bound, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub upper: Decimal,
-    /// The tolerance that the lower bound was held against, a decimal number.
+    /// The tolerance that the lower bound was compared with, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub tolerance: Decimal,
-    /// The share of false discoveries at which it would be one, a decimal number.
+    /// The q-value: the lowest false discovery rate at which it is a discovery, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub q_value: Decimal,
-    /// Natural logarithm of the evidence, over this window and those before it, that the feature has changed since the reference.
-    /// A decimal number.
+    /// Natural logarithm of the evidence, over this and earlier windows, that the feature has changed since the reference,
+    /// a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub log_evidence: Decimal,
-    /// What the evidence of one of the features must reach for a verdict of Drift, a decimal number.
+    /// The threshold that logEvidence of a drifted feature must reach for the verdict Drift, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub log_threshold: Decimal,
 }
 
-/// Answered rows that were left aside.
+/// Answered rows that were excluded.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AsideRows {
-    /// Load that was marked as synthetic.
+    /// Rows of synthetic load.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub synthetic: i64,
-    /// Rows of an entity that was counted before in the same window.
+    /// Rows of an entity that was already counted in the same window.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub repeated: i64,
-    /// Rows beyond what one process counts in one window.
+    /// Rows beyond the limit of one process in one window.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub over_limit: i64,
 }
@@ -194,23 +194,23 @@ pub struct AsideRows {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IncarnationCounts {
-    /// How many there are.
+    /// Number of processes.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total: i64,
-    /// How many of them never said that they were done.
+    /// Number of processes that did not close the window.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub unclosed: i64,
 }
 
-/// What came of a verdict.
+/// The result of a verdict.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportProposal {
-    /// `Proposed`, or what kept an action from being proposed: CoolDown, BudgetSpent, ActionOpen, Paused, NotServing,
+    /// `Proposed`, or the reason why no action was proposed: CoolDown, BudgetSpent, ActionOpen, Paused, NotServing,
     /// ActionRefused.
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// The same in words.
+    /// A message with details.
     #[schemars(length(max = 512))]
     pub message: String,
     /// The action that was proposed.

@@ -1,5 +1,5 @@
-//! Which fields of its spec a type of action takes. The CEL rules of `RemediationAction` say the same, and a test holds the two
-//! together: a new type does not compile until it answers for each field, and its rules are not forgotten.
+//! The fields of its spec that each type of action takes. The CEL rules of `RemediationAction` state the same, and a test compares
+//! the two: a new type does not compile until it declares each field, and its rules cannot be forgotten.
 
 use crate::ActionType;
 
@@ -17,13 +17,13 @@ pub enum Use {
 /// The fields that not every type of action takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields {
-    /// `spec.candidate`: the version that is to serve afterwards.
+    /// `spec.candidate`: the version that should serve afterwards.
     pub candidate: Use,
     /// `spec.acceptWindow`: the window that becomes the reference.
     pub accept_window: Use,
     /// `spec.parentRef`: the action whose approval covers this one.
     pub parent_ref: Use,
-    /// `spec.message`: why, in words.
+    /// `spec.message`: the reason, as text.
     pub message: Use,
 }
 

@@ -1,18 +1,18 @@
 //! Modelward's API: four kinds in the group `modelward.io`.
 //!
 //! ```text
-//! ModelVersion  what people write: one immutable version of a model
+//! ModelVersion  written by users: one version of a model
 //!      │ trained, gated
 //!      ▼
-//! Model         the record of one model: what serves now, with which weight, and what served before
-//!      │ watched                                ▲ changed by
+//! Model         the record of one model: the versions that serve and served, with their weights
+//!      │ monitored                              ▲ changed by
 //!      ▼                                        │
 //! DriftReport   one verdict on one window ──► RemediationAction   one proposed change, its plan and its decisions
 //! ```
 //!
-//! Types only, and the ranges of addresses that operator and trainer take as arguments: no client, no clock, nothing that reads
-//! the environment. The schema that the API server enforces is
-//! generated from here by the `crdgen` binary. Numbers that people set are decimal text or integers, never floats.
+//! This crate has types only, and the ranges of addresses that operator and trainer take as arguments: no client, no clock, no
+//! access to the environment. The `crdgen` binary generates the schema that the API server enforces from these types. Numbers that
+//! users set are decimal text or integers, never floats.
 #![expect(
     clippy::duplicated_attributes,
     reason = "printer columns repeat their keys, a column each"
@@ -66,16 +66,16 @@ use kube::CustomResourceExt as _;
 pub const GROUP: &str = "modelward.io";
 /// The only version of the group.
 pub const VERSION: &str = "v1alpha1";
-/// The times that people may write: what the API server's own check of `date-time` lets through beyond this (ten digits of a
-/// second, an offset of `+01:60`, the end of the year 9999) no client in Rust can read.
+/// The accepted times. The API server's check of `date-time` also accepts times that no Rust client can parse: ten digits of a
+/// second, an offset of `+01:60`, the end of the year 9999.
 pub(crate) const TIME_PATTERN: &str = concat!(
     "^([0-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-[0-9]{2}-[0-9]{2}",
     "T[0-9]{2}:[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 );
-/// The one field manager that the operator applies with.
+/// The field manager of the operator.
 pub const FIELD_MANAGER: &str = "modelward-operator";
 
-/// Labels that the operator puts on what it makes.
+/// Labels that the operator sets on the objects that it creates.
 pub mod labels {
     /// Name of the `Model` that an object belongs to.
     pub const MODEL: &str = "modelward.io/model";
@@ -87,7 +87,7 @@ pub mod labels {
     pub const STAGE: &str = "modelward.io/stage";
 }
 
-/// Annotations that people and the API server put on objects. The admission policies keep them.
+/// Annotations that users and the API server set on objects. The admission policies protect them.
 pub mod annotations {
     use std::collections::BTreeMap;
 
@@ -95,21 +95,21 @@ pub mod annotations {
     pub const APPROVE: &str = "modelward.io/approve";
     /// `true`, or the digest of the plan: rejects. The API server turns it into a decision.
     pub const REJECT: &str = "modelward.io/reject";
-    /// What the person says to an approval or rejection of the same request.
+    /// The user's comment on an approval or rejection in the same request.
     pub const COMMENT: &str = "modelward.io/comment";
-    /// A decision is this and its number from 1: `approve sha256:… alice # comment`.
+    /// Prefix of a decision, followed by its number from 1: `approve sha256:… alice # comment`.
     pub const DECISION_PREFIX: &str = "approval.modelward.io/";
-    /// On a Job: the sha256 of the training that its bundle has to state.
+    /// On a Job: the sha256 of the training spec that its bundle has to state.
     pub const TRAINING: &str = "modelward.io/training";
-    /// On a Job: the hash of the operator's settings that it was made with.
+    /// On a Job: the hash of the operator's settings at its creation.
     pub const SETTINGS: &str = "modelward.io/settings";
-    /// Who made a RemediationAction.
+    /// The user who created a RemediationAction.
     pub const PROPOSED_BY: &str = "modelward.io/proposed-by";
-    /// Who made a ModelVersion.
+    /// The user who created a ModelVersion.
     pub const CREATED_BY: &str = "modelward.io/created-by";
-    /// This and a number from 1: one user who changed `spec` of a ModelVersion. The value is the whole user name.
+    /// Prefix, followed by a number from 1, of the users who changed `spec` of a ModelVersion. The value is the full user name.
     pub const CHANGED_BY_PREFIX: &str = "changed-by.modelward.io/";
-    /// The admission policies let no more users change one ModelVersion.
+    /// The largest number of users that the admission policies allow to change one ModelVersion.
     pub const MOST_CHANGERS: usize = 16;
     /// Uid of a Live ModelVersion that may be deleted.
     pub const CONFIRM_DELETE: &str = "modelward.io/confirm-delete";
@@ -125,36 +125,36 @@ pub mod annotations {
 
 /// The admission policies that make approvals trustworthy, by name. Each binding has the name of its policy.
 pub mod gate {
-    /// Who decides on, proposes and deletes RemediationActions.
+    /// Restricts who decides on, proposes and deletes RemediationActions.
     pub const DECISIONS: &str = "decisions.modelward.io";
-    /// Who writes the status of each kind.
+    /// Restricts who writes the status of each kind.
     pub const STATUS: &str = "status.modelward.io";
-    /// Who made and changed a ModelVersion, and what deletes one that is Live.
+    /// Protects the record of who created and changed a ModelVersion, and restricts the deletion of a Live one.
     pub const VERSIONS: &str = "versions.modelward.io";
-    /// Who makes, keeps and ends the record of a model.
+    /// Restricts who creates and deletes the record of a model.
     pub const MODELS: &str = "models.modelward.io";
-    /// Provenance, owners and finalizers of ModelVersions and Models.
+    /// Protects provenance, owners and finalizers of ModelVersions and Models.
     pub const ORIGINS: &str = "origins.modelward.io";
-    /// Annotations and labels of each kind.
+    /// Restricts annotations and labels of each kind.
     pub const RECORDS: &str = "records.modelward.io";
     /// Every policy that validates objects of this group.
     pub const ALL: [&str; 6] = [DECISIONS, STATUS, VERSIONS, MODELS, ORIGINS, RECORDS];
 
-    /// Who writes the objects that serve and train.
+    /// Restricts who writes the objects that serve and train.
     pub const CHILDREN: &str = "children.modelward.io";
-    /// What would count as such an object without its label.
+    /// Rejects imitations of such objects without their label.
     pub const IMITATIONS: &str = "imitations.modelward.io";
-    /// Objects with the name of a Model, and what reaches for its Pods.
+    /// Rejects other objects with the name of a Model, and objects that act on its Pods.
     pub const NAMES: &str = "names.modelward.io";
-    /// Scaling to no Pod.
+    /// Rejects scaling to zero Pods.
     pub const SCALE: &str = "scale.modelward.io";
-    /// Scaling within the bounds of the version that is Live.
+    /// Restricts scaling to the bounds of the Live version.
     pub const SCALE_BOUNDS: &str = "scale-bounds.modelward.io";
-    /// Tokens for the ledger.
+    /// Restricts tokens for the ledger.
     pub const TOKENS: &str = "tokens.modelward.io";
-    /// Commands in Pods of models.
+    /// Restricts commands in Pods of models.
     pub const EXEC: &str = "exec.modelward.io";
-    /// Every policy that validates what serves and trains, where the chart brings them.
+    /// Every policy that validates objects that serve and train, if the chart installs them.
     pub const ALL_CHILDREN: [&str; 7] = [CHILDREN, IMITATIONS, NAMES, SCALE, SCALE_BOUNDS, TOKENS, EXEC];
 
     /// Turns a short form into a decision.
@@ -168,14 +168,13 @@ pub mod gate {
     /// Every policy that mutates, on Kubernetes 1.36 and later.
     pub const STAMPS: [&str; 4] = [STAMP_DECISIONS, STAMP_PROPOSERS, STAMP_MAKERS, STAMP_CHANGES];
 
-    /// A request with this and the name of a policy as its field manager is refused by that policy.
+    /// Prefix of a field manager: with the name of a policy after it, that policy rejects the request.
     pub const PROBE_PREFIX: &str = "probe-of-";
 }
 
 /// The four CRDs as they are installed.
 ///
-/// An optional field that is spelled `null` is refused rather than kept: `has(self.field)` would be true for it in
-/// every validation rule.
+/// An optional field that is set to `null` is rejected: `has(self.field)` would be true for it in every validation rule.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
         ModelVersion::crd(),

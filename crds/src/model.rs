@@ -1,4 +1,4 @@
-//! `Model`: the record of one model, made by the operator.
+//! `Model`: the record of one model, created by the operator.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{reference::ActionReference, remediation_action::ActionType};
 
-/// What people may set on a model's record.
+/// The settings of a model that users may change.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "modelward.io",
@@ -20,7 +20,7 @@ use crate::{reference::ActionReference, remediation_action::ActionType};
     namespaced,
     status = "ModelStatus",
     derive = "PartialEq",
-    doc = "The record of one model, made by the operator: what serves now, with which weight, and what served before. It stays when its versions go: history, holds and budgets are kept, and what serves next is approved.",
+    doc = "The record of one model, created by the operator: the versions that serve now, their weights, and the versions that served before. It outlives its versions: history, holds and budgets are kept, and the next version needs an approval.",
     printcolumn(
         name = "Serving",
         type_ = "string",
@@ -68,18 +68,19 @@ use crate::{reference::ActionReference, remediation_action::ActionType};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ModelSpec {
-    /// Whether the operator leaves what serves as it is. Versions go on training; none takes over.
+    /// Whether the routes of the model are frozen. Versions continue to be trained, but none takes over.
     #[serde(default)]
     pub paused: bool,
 
-    /// Uids of versions whose hold is lifted: they may be promoted again. `status.holds` lists what is held and why.
+    /// Uids of versions whose hold is lifted, so that they may be promoted again. `status.holds` lists the holds with their
+    /// reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub lift_holds: Vec<String>,
 }
 
-/// What the operator saw and did.
+/// The observed state, and the record of the model.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
@@ -87,11 +88,11 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// Name of the version that answers with most weight.
+    /// Name of the version that serves with the greatest weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub serving: Option<String>,
-    /// Its bundle, shortened.
+    /// Digest of its bundle, shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub serving_digest: Option<String>,
@@ -99,58 +100,58 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub pods: Option<String>,
-    /// Pods that are verified, warmed up and answering with the routes below.
+    /// Number of Pods that are verified, warmed up and serving the routes below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub ready_pods: Option<i32>,
-    /// The newest version that was ever routed. An older one never takes over from it by itself, also when it is gone.
+    /// The newest version that was ever routed. An older version never takes over from it automatically, even if it was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_routed: Option<RoutedVersion>,
-    /// Name of the Secret that holds the key of the model's prediction ids.
+    /// Name of the Secret with the key of the model's prediction ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub key_secret: Option<String>,
-    /// The objects that the operator made for the model. One that exists and is not among them is not adopted.
+    /// The objects that the operator created for the model. The operator does not adopt existing objects that are not listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub children: Vec<ChildReference>,
-    /// The Pod template that serves, and since when.
+    /// The current Pod template, and since when it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
-    /// Digest of the routes file with which every Pod answered last.
+    /// Digest of the last routes file that every Pod served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub serving_routes: Option<Digest>,
-    /// What should serve: the routes that the operator rolls out.
+    /// The routes that should serve; the operator rolls them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
     pub routes: Vec<RouteStatus>,
-    /// What served, newest first.
+    /// The versions that served, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub history: Vec<ServedRecord>,
-    /// The one action that is changing the model now. While it is set, no other one may.
+    /// The action that holds the claim on the model. While it is set, no other action may change the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_action: Option<ActiveAction>,
-    /// How many plans have been made for the model.
+    /// Number of plans that have been made for the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub plan_sequence: Option<i64>,
-    /// Versions that were left by a rollback or failed their promotion. None is promoted until its hold is lifted.
+    /// Versions that were rolled back or whose promotion failed. They are not promoted until the hold is lifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub holds: Vec<Hold>,
-    /// Actions that were proposed for the model by itself, newest first: cool-down and budgets are counted over them, and
-    /// deleting an action does not give it back.
+    /// Actions that the operator proposed for the model, newest first. Cool-down and budgets are computed from them, so
+    /// deleting an action does not refund them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub proposals: Vec<Proposal>,
-    /// When what serves was last returned to former routes. Actions that were proposed before and have not begun are void.
+    /// Time of the last rollback. Actions that were proposed before and have not begun are void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_at: Option<Time>,
     /// Available, Ready, Reconciling and Stalled; Altered, Contested, UpgradeHeld and ProposalRefused where they hold.
@@ -160,7 +161,7 @@ pub struct ModelStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// An object that the operator made for a model.
+/// An object that the operator created for a model.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChildReference {
@@ -170,10 +171,10 @@ pub struct ChildReference {
     /// Its name.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its uid: an object of the same name with another uid is another object.
+    /// Its uid. An object with the same name and a different uid is a different object.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Hash of what the operator wrote last. A child that differs although this is what is wanted was changed by another writer.
+    /// Hash of what the operator last wrote. If this is still wanted and the child differs, another client changed it.
     #[schemars(length(max = 64))]
     pub applied: String,
 }
@@ -187,10 +188,10 @@ pub struct RolloutStatus {
     /// Hash of the Pod template.
     #[schemars(length(max = 64))]
     pub template: String,
-    /// Hash of what the operator's configuration (image, service account, ledger) puts into every Pod template.
+    /// Hash of the parts of the Pod template that come from the operator's configuration (image, service account, ledger).
     #[schemars(length(max = 64))]
     pub configuration: String,
-    /// Whether the model was Ready with this configuration, or was not Ready before it: then other models need not wait for it.
+    /// Whether the model was Ready with this configuration, or was not Ready before it. Other models do not wait for it then.
     pub settled: bool,
 }
 
@@ -201,21 +202,21 @@ pub struct RouteStatus {
     /// Name of the ModelVersion.
     #[schemars(length(max = 253))]
     pub version: String,
-    /// Uid of the ModelVersion: a version that was deleted and made again is another one.
+    /// Uid of the ModelVersion. A version that was deleted and recreated is a different one.
     #[schemars(length(max = 64))]
     pub uid: String,
     /// Its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Share of requests out of the sum of all weights.
+    /// Weight: its share of requests relative to the sum of all weights.
     #[schemars(range(min = 0, max = 100))]
     pub weight: i32,
-    /// Probability from which the class is 1, a decimal number.
+    /// The class is 1 at or above this probability, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub threshold: Decimal,
 }
 
-/// A version's place in the order of versions: by creation, then by name (`heart-2` before `heart-10`), then by uid.
+/// A version's place in the order of versions: by creation time, then by name (`heart-2` before `heart-10`), then by uid.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoutedVersion {
@@ -239,20 +240,20 @@ pub struct ActiveAction {
     /// Its uid.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// What it does.
+    /// Its type.
     #[serde(rename = "type")]
     pub action: ActionType,
-    /// Digest of the plan that is carried out.
+    /// Digest of the plan that is being carried out.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Which attempt this is, from 1.
+    /// Number of the attempt, from 1.
     #[schemars(range(min = 1, max = 2))]
     pub attempt: i32,
-    /// When the model was claimed for it.
+    /// When the action claimed the model.
     pub claimed_at: Time,
 }
 
-/// A version that is kept from being promoted.
+/// A version that may not be promoted.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
@@ -262,36 +263,36 @@ pub struct Hold {
     /// Name of the ModelVersion.
     #[schemars(length(max = 253))]
     pub version: String,
-    /// Its bundle: another version of the same bundle is held too.
+    /// Its bundle. Other versions with the same bundle are on hold too.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Since when.
+    /// Since when the version is on hold.
     pub since: Time,
-    /// The action that left it.
+    /// The action that put it on hold.
     pub action: ActionReference,
-    /// Why, in words.
+    /// The reason, as text.
     #[schemars(length(max = 256))]
     pub reason: String,
 }
 
-/// An action that was proposed without a person.
+/// An action that the operator proposed.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proposal {
     /// Name of the RemediationAction.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// What it does.
+    /// Its type.
     #[serde(rename = "type")]
     pub action: ActionType,
-    /// Uid of the object that it answers: a DriftReport, or the version to promote.
+    /// Uid of the object that caused it: a DriftReport, or the version to promote.
     #[schemars(length(max = 64))]
     pub cause: String,
-    /// When.
+    /// When it was proposed.
     pub at: Time,
 }
 
-/// One entry of the history of what served.
+/// An entry in the history of versions that served.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServedRecord {
@@ -304,14 +305,14 @@ pub struct ServedRecord {
     /// Its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Share of requests that it answered with, out of the sum of all weights. 100 where it is not recorded.
+    /// Its weight, relative to the sum of all weights. 100 if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
-    /// Probability from which the class was 1, a decimal number.
+    /// The class was 1 at or above this probability, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     pub threshold: Option<Decimal>,
-    /// Since when every Pod answered with it.
+    /// Since when every Pod served it.
     pub since: Time,
 }

@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::reference::{ActionReference, VersionReference};
 
-/// What a wrong tolerance is answered with.
+/// The message for an invalid tolerance.
 const DECIMAL_FRACTION: &str =
-    "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; a per cent sign is not read";
-/// What a share of all is, and what a wrong one is answered with.
+    "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; percent signs are not allowed";
+/// The pattern of a share, and the message for an invalid one.
 const IS_SHARE: &str = "self.matches('^(0([.][0-9]{1,12})?|1([.]0{1,12})?)$')";
 const SHARE: &str =
-    "write a decimal number from 0 to 1 in quotes, such as \"0.5\"; a per cent sign is not read";
-/// What a margin is, and what a wrong one is answered with.
+    "write a decimal number from 0 to 1 in quotes, such as \"0.5\"; percent signs are not allowed";
+/// The pattern of a margin, and the message for an invalid one.
 const IS_MARGIN: &str = "self.matches('^0([.][0-9]{1,12})?$')";
 const MARGIN: &str =
-    "write a decimal number from 0 and below 1 in quotes, such as \"0.02\"; a per cent sign is not read";
-/// What a bound on a metric is, and what a wrong one is answered with.
+    "write a decimal number from 0 and below 1 in quotes, such as \"0.02\"; percent signs are not allowed";
+/// The pattern of a bound on a metric, and the message for an invalid one.
 const IS_BOUND: &str = "self.matches('^[0-9]{1,12}([.][0-9]{1,12})?$')";
 const BOUND: &str =
-    "write a decimal number of at least 0 in quotes, such as \"0.75\"; a per cent sign is not read";
-/// What the name of an object is, and what a wrong one is answered with.
+    "write a decimal number of at least 0 in quotes, such as \"0.75\"; percent signs are not allowed";
+/// The pattern of an object's name, and the message for an invalid one.
 const IS_OBJECT_NAME: &str = "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')";
 const OBJECT_NAME: &str = "write a name as Kubernetes has them: lower-case letters, digits, '-' and '.'";
-/// What a value of a column is, and what a wrong one is answered with.
+/// The pattern of a number in a column, and the message for an invalid one.
 const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
 const NUMBER: &str =
     "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
 
 /// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
 ///
-/// What the version is (`model`, `source`, `provenance`) never changes once it was created; make a new version instead. How
-/// it is served, watched and retrained may be changed at any time.
+/// The fields `model`, `source` and `provenance` are immutable; create a new version instead. Settings for serving, monitoring and
+/// retraining may be changed at any time.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "modelward.io",
@@ -48,11 +48,11 @@ const NUMBER: &str =
     status = "ModelVersionStatus",
     derive = "PartialEq",
     selectable = ".spec.model",
-    doc = "One immutable version of a tabular model: where its data comes from, how it is trained, gated and served.",
+    doc = "One version of a tabular model: its data, its training, its gates, and how it is served.",
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", description = "The model that this is a version of"),
     printcolumn(name = "Family", type_ = "string", json_path = ".status.family", description = "The family that was selected"),
     printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "The selecting metric: mean over out-of-fold predictions"),
-    printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "What the version does for its model"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "The role of the version in its model"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether nothing is left to do"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -64,71 +64,71 @@ const NUMBER: &str =
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.provenance) == has(oldSelf.provenance)").message("provenance is immutable; create a new ModelVersion instead"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || self.monitoring.tolerances.all(t, t.feature != self.source.training.target.column)")
-    .message("monitoring.tolerances names the target column, which is predicted and is no feature"))]
+    .message("monitoring.tolerances names the target column, which is predicted and is not a feature"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.exclude) || \
     self.monitoring.tolerances.all(t, !(t.feature in self.source.training.exclude))")
-    .message("monitoring.tolerances names a column of source.training.exclude, which is no feature; take it out of one of the two"))]
+    .message("monitoring.tolerances names a column of source.training.exclude, which is not a feature; remove it from one of the two"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
     self.source.training.dataset.csv.columns.size() == 0 || \
     self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")
-    .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name as it stands there"))]
+    .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name exactly as it is there"))]
 pub struct ModelVersionSpec {
-    /// Name of the model that this is a version of. Versions of one model share a Service of this name. Immutable.
+    /// Name of the model that this is a version of. All versions of a model share one Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("write lower-case letters, digits and '-', starting with a letter: the model's Service has this name"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("model is immutable; create a new ModelVersion instead"))]
     pub model: String,
 
-    /// Where the version comes from. Immutable: what was trained and approved is what is served.
+    /// How the version is obtained. Immutable, so that the version that serves is the one that was trained and approved.
     #[x_kube(validation = Rule::new("self == oldSelf").message("source is immutable; create a new ModelVersion instead"))]
     pub source: Source,
 
-    /// How the version is served once its gates passed.
+    /// How the version is served once it has passed its gates.
     pub serving: ServingSpec,
 
-    /// How its traffic is watched for drift.
+    /// How its traffic is monitored for drift.
     #[serde(default)]
     pub monitoring: MonitoringSpec,
 
-    /// On which data a new version is trained when this one drifts. Where it is absent, drift only raises an alert.
+    /// The data that a new version is trained on when this one drifts. If absent, drift only raises an alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retraining: Option<RetrainingSpec>,
 
-    /// The action that made this version. The operator sets it; immutable.
+    /// The action that created this version. Set by the operator; immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("provenance is immutable; create a new ModelVersion instead"))]
     pub provenance: Option<Provenance>,
 }
 
-/// How a version's traffic is watched for drift: in windows of event time, each judged when it has closed.
+/// How a version's traffic is monitored for drift: in windows of event time, each judged after it has closed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MonitoringSpec {
-    /// Length of a window in seconds. Windows tile the time since 1970, by the time at which the server received a row. The
-    /// version that answers with most weight sets it for its model; changing it starts new Pods.
+    /// Length of a window in seconds. Windows are aligned to 1970-01-01T00:00:00Z; a row belongs to the window in which the
+    /// server received it. The version with the greatest weight sets it for its model; a change rolls the Pods.
     #[serde(default = "default_window_seconds")]
     #[schemars(range(min = 10, max = 604_800))]
     pub window_seconds: i32,
 
-    /// How long after its end a window is judged, in seconds: Pods report their counts in the meantime.
+    /// Delay in seconds between the end of a window and its evaluation, in which Pods report their counts.
     #[serde(default = "default_lateness_seconds")]
     #[schemars(range(min = 5, max = 3600))]
     pub lateness_seconds: i32,
 
-    /// Rows that a window needs to be judged. Fewer are InsufficientData, never "no drift".
+    /// Rows that a window needs to be judged. With fewer rows the verdict is InsufficientData, never NoDrift.
     #[serde(default = "default_minimum_rows")]
     #[schemars(range(min = 100, max = 1_000_000_000))]
     pub minimum_rows: i64,
 
     /// How far a feature's values (total variation) or its missing rate may differ from the reference, a decimal number above
-    /// 0 and below 1. Drift is what differs by more with confidence.
+    /// 0 and below 1. A feature drifts if the lower confidence bound of the difference is not below it.
     #[serde(default = "default_tolerance")]
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
     pub tolerance: Decimal,
 
-    /// Other tolerances of single features.
+    /// Tolerances of individual features, instead of the general one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["feature".into()]))]
@@ -148,36 +148,36 @@ pub struct FeatureTolerance {
     pub tolerance: Decimal,
 }
 
-/// What a new version is trained on, and what becomes of it.
+/// The data that a new version is trained on, and how it is promoted.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetrainingSpec {
-    /// Fresh data, in the columns of the version's own.
+    /// New data, with the same columns as the version's own dataset.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub datasets: Vec<NamedDataset>,
 
-    /// Whether the data of this version is trained on too.
+    /// Whether the new version is also trained on the data of this version.
     #[serde(default = "default_true")]
     pub include_training_data: bool,
 
-    /// Rows that this version was not trained on, which there must be. With fewer, an alert is raised instead.
+    /// Minimum number of rows that this version was not trained on. With fewer, an alert is raised instead.
     #[serde(default = "default_minimum_new_rows")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_new_rows: i64,
 
-    /// New rows that there must be of each class.
+    /// Minimum number of new rows of each class.
     #[serde(default = "default_minimum_rows_of_each_class")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_rows_of_each_class: i64,
 
-    /// Whether the new version takes over when its gates pass, by the approval of the retraining. Otherwise its promotion is
-    /// proposed by itself.
+    /// Whether the approval of the retraining also covers the promotion of the new version once its gates pass. Otherwise its
+    /// promotion is proposed as a separate action.
     #[serde(default = "default_true")]
     pub serve_when_gates_pass: bool,
 
-    /// How much worse than the version that serves the new one may be, by the lower bound of the difference of the selecting
-    /// metric, a decimal number.
+    /// How much worse than the version that serves the new one may be: the lower bound of the difference in the selecting
+    /// metric must be at or above minus this decimal number.
     #[serde(default = "default_margin")]
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_MARGIN).message(MARGIN))]
@@ -188,24 +188,24 @@ pub struct RetrainingSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NamedDataset {
-    /// Its name, for people and for messages.
+    /// Its name, used in messages.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Where its rows are.
+    /// The location of its rows.
     pub dataset: Dataset,
 }
 
-/// The action that made a version.
+/// The action that created a version.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Provenance {
     /// The RemediationAction.
     pub action: ActionReference,
-    /// The version that it was made from.
+    /// The version that it was derived from.
     pub parent: VersionReference,
 }
 
-/// Where a version comes from: exactly one of these.
+/// How a version is obtained: exactly one of these.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.training) != has(self.artifact)").message("exactly one of training and artifact must be set"))]
@@ -214,7 +214,7 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingSource>,
 
-    /// Serve a bundle that is in the artifact store already.
+    /// Serve a bundle that already exists in the artifact store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<ArtifactSource>,
 }
@@ -226,7 +226,7 @@ pub struct ArtifactSource {
     /// Digest of its manifest.
     #[schemars(schema_with = "crate::schema::written_digest")]
     pub bundle: Digest,
-    /// Probability from which the class is 1, a decimal number from 0 to 1.
+    /// The class is 1 at or above this probability, a decimal number from 0 to 1.
     #[serde(default = "default_threshold")]
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
@@ -237,20 +237,20 @@ pub struct ArtifactSource {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.exclude) || !(self.target.column in self.exclude)")
-    .message("exclude names the target column, which is predicted and is no feature; leave it out"))]
+    .message("exclude names the target column, which is predicted and is not a feature; leave it out"))]
 #[x_kube(validation = Rule::new("!has(self.features) || self.features.all(f, f.name != self.target.column)")
-    .message("features names the target column, which is predicted and is no feature; leave it out"))]
+    .message("features names the target column, which is predicted and is not a feature; leave it out"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
 
-    /// More rows to train on, in the same columns.
+    /// Further datasets to train on, with the same columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub additional_datasets: Vec<NamedDataset>,
 
-    /// The frozen rows of these datasets, where they were read and accepted before: the datasets are not read again.
+    /// The snapshot of these datasets, if they were already read and accepted: the datasets are not read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_digest")]
     pub snapshot: Option<Digest>,
@@ -258,21 +258,21 @@ pub struct TrainingSource {
     /// The column to predict and when it counts as class 1.
     pub target: Target,
 
-    /// Features that need to be said more about than can be inferred. Columns that are not listed here, other than the
-    /// target and excluded ones, are features too: Numeric where every value is a number, Categorical where most are words.
-    /// A column that mixes numbers and words, at least half of them numbers, has to be listed.
+    /// Features that cannot be inferred completely. All other columns, except the target and excluded ones, are features
+    /// too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
+    /// at least half of them numbers, has to be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub features: Vec<FeatureSpec>,
 
-    /// Columns that are not features, such as a row's identifier.
+    /// Columns that are not features, such as an identifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 
-    /// Families to try. The one that is best by selectBy is kept.
+    /// Families to try. The best one by selectBy is selected.
     #[serde(default = "default_families")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -286,29 +286,29 @@ pub struct TrainingSource {
     #[serde(default)]
     pub select_by: MetricName,
 
-    /// Bounds that the selected candidate must keep before it may serve.
+    /// Bounds that the selected candidate must meet before it may serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub gates: Vec<Gate>,
 
-    /// A version that this one must not be worse than.
+    /// A version (the champion) that this one must not be worse than.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_worse_than: Option<Champion>,
 
-    /// What later traffic is compared with. Where it is absent, the data that the version is trained on.
+    /// The window that later traffic is compared with. If absent, traffic is compared with the training data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<AcceptedWindow>,
 }
 
 /// A version that another one is compared with, on the same rows.
 ///
-/// The new one passes where the lower bound (5%) of the difference of selectBy, by a paired bootstrap, is at or above minus
-/// the margin: over all rows, and over those alone that the champion was not trained on.
+/// The new version passes if the lower bound (5%) of the difference in selectBy, by a paired bootstrap, is at or above minus
+/// the margin: over all rows, and separately over the rows that the champion was not trained on.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Champion {
-    /// Name of its ModelVersion, for people.
+    /// Name of its ModelVersion, for display.
     #[schemars(length(min = 1, max = 45), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub version: String,
     /// Its bundle.
@@ -325,27 +325,27 @@ pub struct Champion {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AcceptedWindow {
-    /// Digest of its counts and the bins that they are in, as the ledger keeps them.
+    /// Digest of its bins and counts in the ledger.
     #[schemars(schema_with = "crate::schema::digest")]
     pub counts: Digest,
-    /// Its rows.
+    /// Number of its rows.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub rows: i64,
-    /// Its beginning.
+    /// Start of the window.
     #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub start_time: Time,
-    /// Its end.
+    /// End of the window.
     #[schemars(regex(pattern = crate::TIME_PATTERN))]
     pub end_time: Time,
 }
 
-/// Rows in a CSV file, from exactly one place.
+/// A CSV file, from exactly one location.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("[has(self.configMap), has(self.uri), has(self.persistentVolumeClaim)].filter(x, x).size() == 1")
     .message("exactly one of configMap, uri and persistentVolumeClaim must be set"))]
 pub struct Dataset {
-    /// A key of a ConfigMap in this namespace. Where it is absent, the version waits for it.
+    /// A key of a ConfigMap in this namespace. The version waits until the ConfigMap exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
 
@@ -353,21 +353,22 @@ pub struct Dataset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[!-~]+$')")
-        .message("write an address that begins with http:// or https:// and has ASCII characters alone, a space as %20"))]
+        .message("write an address that begins with http:// or https:// and has only ASCII characters, with %20 for a space"))]
     #[x_kube(validation = Rule::new("!self.matches('^https?://[^/?#]*@')")
-        .message("leave the user name and password out: everyone who may read the version would see them"))]
+        .message("remove the user name and password: every user who may read the version would see them"))]
     pub uri: Option<String>,
 
-    /// A file on a PersistentVolumeClaim in this namespace. Where the claim is absent, the version waits for it.
+    /// A file on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimSource>,
 
-    /// The sha256 that the file must have, "sha256:" and 64 hexadecimal digits. It is recorded where it is not set.
+    /// The digest that the file must have: "sha256:" and 64 hexadecimal digits. If absent, any content is accepted and its
+    /// digest is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::written_digest")]
     pub sha256: Option<Digest>,
 
-    /// How the file is written.
+    /// The format of the file.
     #[serde(default)]
     pub csv: CsvFormat,
 }
@@ -380,7 +381,7 @@ pub struct ConfigMapSource {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub name: String,
-    /// Key that holds the file.
+    /// Key that contains the file.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')")
         .message("write a key of the ConfigMap: letters, digits, '-', '_' and '.', and neither \".\" nor a name that begins with \"..\""))]
@@ -395,7 +396,7 @@ pub struct PersistentVolumeClaimSource {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub claim_name: String,
-    /// Path of the file from the volume's root, without ".." in it.
+    /// Path of the file relative to the volume's root, without "..".
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$')")
         .message("write the path from the volume's root without a leading '/', such as data/heart.csv; letters, digits, '-', '_' and '.' are allowed"))]
@@ -403,7 +404,7 @@ pub struct PersistentVolumeClaimSource {
     pub path: String,
 }
 
-/// How a CSV file is written.
+/// The format of a CSV file.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.header || (has(self.columns) && size(self.columns) > 0)").message("columns must be set where the file has no header"))]
@@ -411,12 +412,12 @@ pub struct CsvFormat {
     /// Whether the first line names the columns.
     #[serde(default = "default_true")]
     pub header: bool,
-    /// Names of the columns in the file's order. Needed without a header; with one, the header must say the same.
+    /// Names of the columns, in the order of the file. Required without a header; with a header, both must match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub columns: Vec<String>,
-    /// Texts that mean "missing", beside the empty text.
+    /// Texts that mean "missing", in addition to the empty text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 32)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -436,7 +437,7 @@ pub struct Target {
     /// Name of the column.
     #[schemars(length(min = 1, max = 128))]
     pub column: String,
-    /// When a row belongs to class 1; every other row belongs to class 0. Where it is absent, the column must hold 0 and 1.
+    /// When a row belongs to class 1; every other row belongs to class 0. If absent, the column must contain 0 and 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive_when: Option<PositiveWhen>,
 }
@@ -446,18 +447,18 @@ pub struct Target {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.greaterThan) != has(self.equals)").message("exactly one of greaterThan and equals must be set"))]
 pub struct PositiveWhen {
-    /// Where the column, read as a number, is greater than this decimal number.
+    /// If the column, read as a number, is greater than this decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub greater_than: Option<Decimal>,
-    /// Where the column is this text. Numbers are compared as numbers: "1" is "1.0".
+    /// If the column equals this text. Numbers are compared as numbers: "1" equals "1.0".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub equals: Option<String>,
 }
 
-/// What is known of a feature beyond its name.
+/// Properties of a feature.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.kind == 'Categorical' || !has(self.categories)").message("categories may be set for a Categorical feature only"))]
@@ -466,20 +467,20 @@ pub struct FeatureSpec {
     /// Name of the column.
     #[schemars(length(min = 1, max = 128))]
     pub name: String,
-    /// How its values are read. Numeric codes of categories are Categorical.
+    /// How its values are read. Use Categorical for numeric category codes.
     pub kind: FeatureKind,
-    /// The categories that may occur in the data. Inferred where they are not set. Numbers are compared as numbers.
+    /// The categories that may occur in the data. Inferred if absent. Numbers are compared as numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub categories: Option<Vec<String>>,
-    /// The range that values in the data must keep. Inferred, and only warned about when serving, where it is not set.
+    /// The range that values in the data must be in. If absent, it is inferred and used only for warnings when serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<ValueRange>,
-    /// Whether a prediction without this feature is refused instead of imputed.
+    /// Whether a prediction without this feature is rejected. Otherwise the value is imputed.
     #[serde(default)]
     pub required: bool,
-    /// The largest share of rows that may miss it, a decimal number from 0 to 1. Unlimited where it is not set.
+    /// The largest share of rows with a missing value, a decimal number from 0 to 1. Unlimited if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
@@ -527,11 +528,11 @@ words! {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ValidationSpec {
-    /// Folds of each repeat. Every row is scored once a repeat by a model that has not seen it.
+    /// Folds per repeat. In each repeat every row is scored once, by a model that was not trained on it.
     #[serde(default = "default_folds")]
     #[schemars(range(min = 2, max = 20))]
     pub folds: i32,
-    /// How often the folds are drawn anew.
+    /// How many times the folds are drawn.
     #[serde(default = "default_repeats")]
     #[schemars(range(min = 1, max = 100))]
     pub repeats: i32,
@@ -545,11 +546,11 @@ words! {
     /// A metric of a binary classifier. Class 1 is the positive class.
     #[derive(Default, PartialOrd, Ord, JsonSchema)]
     pub enum MetricName {
-        /// Share of right classes at the decision threshold.
+        /// Share of correct classes at the decision threshold.
         Accuracy,
-        /// Share of rows called 1 that are 1.
+        /// Share of the rows classified as 1 that are 1.
         Precision,
-        /// Share of rows that are 1 that were called 1.
+        /// Share of the rows that are 1 that were classified as 1.
         Recall,
         /// Harmonic mean of precision and recall at the decision threshold.
         #[default]
@@ -589,48 +590,48 @@ pub struct Gate {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServingSpec {
-    /// How many Pods serve the model. An autoscaler chooses within the bounds.
+    /// Number of Pods that serve the model. An autoscaler chooses within the bounds.
     #[serde(default)]
     pub replicas: ReplicaBounds,
 
-    /// Who may ask for predictions. There is no default: open access is a decision.
+    /// Who may request predictions. There is no default: open access has to be chosen explicitly.
     pub access: Access,
 
-    /// Mean CPU use, in per cent of the request, that the autoscaler aims at.
+    /// Target of the autoscaler: mean CPU utilization as a percentage of the request.
     #[serde(default = "default_target_cpu")]
     #[schemars(range(min = 10, max = 100))]
     pub target_cpu_utilization_percent: i32,
 
-    /// What each Pod asks for and may use.
+    /// Resource requests and limits of each Pod.
     #[serde(default)]
     pub resources: ResourceBounds,
 }
 
-/// Bounds of the number of Pods.
+/// Bounds on the number of Pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.min <= self.max").message("min must be at most max"))]
 pub struct ReplicaBounds {
-    /// Fewest Pods.
+    /// Minimum number of Pods.
     #[serde(default = "default_min_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub min: i32,
-    /// Most Pods.
+    /// Maximum number of Pods.
     #[serde(default = "default_max_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub max: i32,
 }
 
 words! {
-    /// Who may ask for predictions.
+    /// Who may request predictions.
     #[derive(JsonSchema)]
     pub enum Access {
-        /// Everyone who can reach the Service.
+        /// Every client that can reach the Service.
         Open,
     }
 }
 
-/// What a Pod asks for and may use.
+/// Resource requests and limits of a Pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.limits.memory) || !isQuantity(self.limits.memory) || quantity(self.limits.memory).compareTo(quantity('64Mi')) >= 0")
@@ -643,10 +644,10 @@ words! {
     quantity(has(self.requests.cpu) ? self.requests.cpu : '100m').compareTo(quantity(self.limits.cpu)) <= 0")
     .message("requests.cpu (100m where it is absent) must be at most limits.cpu"))]
 pub struct ResourceBounds {
-    /// What the scheduler sets aside. Defaults: cpu 100m, memory 64Mi.
+    /// Resource requests. Defaults: cpu 100m, memory 64Mi.
     #[serde(default)]
     pub requests: ResourceAmounts,
-    /// What the Pod may use at most. Defaults: no cpu limit, memory 512Mi.
+    /// Resource limits. Defaults: no cpu limit, memory 512Mi.
     #[serde(default)]
     pub limits: ResourceAmounts,
 }
@@ -655,7 +656,7 @@ pub struct ResourceBounds {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceAmounts {
-    /// Processors: "2", or thousandths, "250m".
+    /// CPUs: "2", or in thousandths, "250m".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12))]
     #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,9}m?$')")
@@ -669,7 +670,7 @@ pub struct ResourceAmounts {
     pub memory: Option<String>,
 }
 
-/// What the operator saw and did.
+/// The observed state.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelVersionStatus {
@@ -677,30 +678,30 @@ pub struct ModelVersionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// What the version does for its model.
+    /// The role of the version in its model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_word::<Role>")]
     pub role: Option<Role>,
     /// The family that was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
-    /// The selecting metric for people: "F1 0.8151".
+    /// The selecting metric, for display: "F1 0.8151".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub score: Option<String>,
-    /// Decision threshold, a decimal number: the class is 1 from this probability on.
+    /// Decision threshold, a decimal number: the class is 1 at or above this probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     pub threshold: Option<Decimal>,
-    /// The data that it was trained on.
+    /// The snapshot that it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ArtifactStatus>,
-    /// The files that its rows were read from.
+    /// The files that the rows of the snapshot were read from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sources: Vec<SourceStatus>,
-    /// The bundle that serves.
+    /// The bundle of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<ArtifactStatus>,
     /// Out-of-fold metrics of the selected candidate.
@@ -708,20 +709,20 @@ pub struct ModelVersionStatus {
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub metrics: Vec<MetricStatus>,
-    /// Outcome of every gate, and of each comparison with a champion.
+    /// Outcome of each gate, and of each comparison with a champion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into(), "bound".into()]))]
     pub gates: Vec<GateStatus>,
-    /// The first five rules that the data breaks.
+    /// The first five violations found in the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub violations: Vec<ViolationStatus>,
-    /// The snapshot Job, as long as it matters.
+    /// The current or last snapshot Job, until it is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_attempt: Option<AttemptStatus>,
-    /// The fit Job, as long as it matters.
+    /// The current or last fit Job, until it is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit_attempt: Option<AttemptStatus>,
     /// DataValid, Trained, GatesPassed, Serving, Ready, Reconciling and Stalled.
@@ -735,10 +736,10 @@ pub struct ModelVersionStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactStatus {
-    /// Digest of its manifest: its address.
+    /// Digest of its manifest, which is its address.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Rows of a snapshot.
+    /// Number of rows of a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: Option<i64>,
@@ -752,16 +753,16 @@ pub struct ArtifactStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
-    /// How a person names it: "cleveland.csv".
+    /// Its name for display: "cleveland.csv".
     #[schemars(length(max = 256))]
     pub name: String,
     /// The sha256 of its bytes.
     #[schemars(with = "String", length(max = 71))]
     pub sha256: Digest,
-    /// Rows read from it.
+    /// Number of rows read from it.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: i64,
-    /// How many of them are of class 1.
+    /// Number of rows of class 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub positive_rows: Option<i64>,
@@ -797,11 +798,11 @@ pub struct GateStatus {
     pub passed: bool,
 }
 
-/// A rule that the data breaks.
+/// A violation found in the data.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ViolationStatus {
-    /// The column, empty where the whole table is meant.
+    /// The column; empty if it concerns the whole table.
     #[schemars(length(max = 256))]
     pub column: String,
     /// The rule in CamelCase.
@@ -810,52 +811,52 @@ pub struct ViolationStatus {
     /// What was found and what was expected.
     #[schemars(length(max = 256))]
     pub message: String,
-    /// Rows that break it.
+    /// Number of rows that violate the rule.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub count: i64,
-    /// The first such row, the first data row being 1.
+    /// The first such row; the first data row is 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub example_row: Option<i64>,
 }
 
-/// A Job of this version.
+/// An attempt at a Job of this version.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptStatus {
-    /// Which attempt this is, from 1. The same input is tried twice.
+    /// Number of the attempt, from 1. There are at most two for the same input.
     #[schemars(range(min = 1, max = 100))]
     pub attempt: i32,
     /// Name of the Job.
     #[schemars(length(max = 63))]
     pub job: String,
-    /// Uid of the Job: the ledger knows results by it.
+    /// Uid of the Job, by which the ledger identifies its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub job_uid: Option<String>,
-    /// What the Job reads: changes when the dataset or the spec does, and then counts attempts anew.
+    /// Hash of the Job's input: the dataset and the spec. When it changes, attempts are counted from 1 again.
     #[schemars(length(max = 64))]
     pub input: String,
-    /// Whether the Job ended and its result was recorded.
+    /// Whether the Job has ended and its result is recorded.
     #[serde(default)]
     pub finished: bool,
     /// When the attempt was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// Why the Job's Pod does not run, or why the attempt has no outcome, in CamelCase.
+    /// Reason why the Job's Pod does not run or the attempt has no outcome, in CamelCase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,
-    /// The same in words.
+    /// A message with details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// How many Jobs of this attempt ended because of the cluster: an eviction, a lost node, an unreachable ledger. They
-    /// use up no attempt.
+    /// Number of Jobs of this attempt that the cluster ended: an eviction, a lost node, an unreachable ledger. They do not
+    /// use up an attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub interruptions: i32,
-    /// When the next Job of this attempt is made, after one that ended because of the cluster.
+    /// When the next Job of this attempt starts, after one that the cluster ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
 }

@@ -4,11 +4,11 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
-/// Ranges of addresses, with commas between them. A single address is a range too.
+/// Ranges of addresses, separated by commas. A single address is also a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<IpNet>);
 
-/// Why a text is no range of addresses.
+/// Why a text is not a range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkError(String);
 
@@ -58,7 +58,7 @@ impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no range of addresses; write it as 10.1.0.0/16, fd00::/8 or a single address",
+            "{:?} is not a range of addresses; write it as 10.1.0.0/16, fd00::/8 or a single address",
             self.0
         )
     }

@@ -12,8 +12,8 @@ pub struct VersionReference {
     /// Name of the ModelVersion.
     #[schemars(length(min = 1, max = 45))]
     pub name: String,
-    /// Its uid: a version that was deleted and made again is another one. The plan records the one that was found where it
-    /// is absent.
+    /// Its uid. A version that was deleted and recreated is a different one. If absent, the plan records the uid of the version
+    /// that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub uid: Option<String>,
@@ -31,7 +31,7 @@ pub struct ActionReference {
     pub uid: String,
 }
 
-/// An object in the same namespace that a proposal rests on.
+/// An object in the same namespace that supports a proposal.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EvidenceReference {
@@ -46,7 +46,7 @@ pub struct EvidenceReference {
 }
 
 words! {
-    /// What can be evidence.
+    /// A kind of evidence.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum EvidenceKind {
         /// A verdict on a window of traffic.
@@ -58,20 +58,20 @@ words! {
     }
 }
 
-/// What traffic is compared with.
+/// The counts that traffic is compared with.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedReference {
-    /// Where it comes from.
+    /// The kind of reference.
     pub kind: ReferenceKind,
     /// Digest of its counts.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Its rows.
+    /// Number of its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: Option<i64>,
-    /// Beginning of an accepted window.
+    /// Start of an accepted window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     /// End of an accepted window.
@@ -80,12 +80,12 @@ pub struct PlannedReference {
 }
 
 words! {
-    /// Where a reference comes from.
+    /// A kind of reference.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum ReferenceKind {
         /// The data that the version was trained on.
         TrainingData,
-        /// A window of traffic that people accepted as the new normal.
+        /// A window of traffic that was accepted as the new normal.
         AcceptedWindow,
     }
 }

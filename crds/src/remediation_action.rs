@@ -11,7 +11,7 @@ use crate::{
     reference::{ActionReference, EvidenceReference, PlannedReference, VersionReference},
 };
 
-/// What is proposed.
+/// The proposed change.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "modelward.io",
@@ -36,51 +36,51 @@ use crate::{
         name = "Type",
         type_ = "string",
         json_path = ".spec.type",
-        description = "What would be done"
+        description = "Type of the action"
     ),
     printcolumn(
         name = "Risk",
         type_ = "string",
         json_path = ".status.plan.risk",
-        description = "How much can go wrong, by the operator's configuration"
+        description = "The risk, by the operator's configuration"
     ),
     printcolumn(
         name = "Approvals",
         type_ = "string",
         json_path = ".status.approvals",
-        description = "People who approved this plan, and how many it needs"
+        description = "Users who approved this plan, and the number required"
     ),
     printcolumn(
         name = "Approved",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Approved\")].status",
-        description = "Whether enough people approved"
+        description = "Whether enough users approved"
     ),
     printcolumn(
         name = "Succeeded",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].status",
-        description = "Whether it ended well"
+        description = "Whether it succeeded"
     ),
     printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].reason",
-        description = "Where it stands"
+        description = "The state of the action"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Plan",
         type_ = "string",
         json_path = ".status.plan.summary",
-        description = "What would be done, in words",
+        description = "What would be done, as text",
         priority = 1
     ),
     printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].message",
-        description = "Where it stands, in words",
+        description = "The state of the action, as text",
         priority = 1
     )
 )]
@@ -96,82 +96,81 @@ pub struct RemediationActionSpec {
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub model: String,
 
-    /// What would be done.
+    /// Type of the action.
     #[serde(rename = "type")]
     pub action: ActionType,
 
-    /// The version that the action is about: the one whose traffic drifted, or that is retrained, replaced or left. Where
-    /// it is absent, the one that serves when the plan is made.
+    /// The version that the action is about: the one whose traffic drifted, or that is retrained or replaced. If absent, the
+    /// version that serves when the plan is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<VersionReference>,
 
-    /// The version that is to serve afterwards. A PromoteModel needs one; a RollbackModel without one returns to what
-    /// served before.
+    /// The version that should serve afterwards. Required for PromoteModel; a RollbackModel without one returns to the
+    /// version that served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<VersionReference>,
 
-    /// A RetrainModel's: the DriftReport whose window becomes what later traffic of the new version is compared with. Where
-    /// it is absent, that is the data that the version is trained on.
+    /// For RetrainModel: the DriftReport whose window becomes the reference for later traffic of the new version. If absent,
+    /// the training data is the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.kind == 'DriftReport'").message("acceptWindow must name a DriftReport"))]
     pub accept_window: Option<EvidenceReference>,
 
-    /// What was found to be wrong.
+    /// The problem that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
 
-    /// Objects that the proposal rests on.
+    /// Objects that support the proposal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub evidence: Vec<EvidenceReference>,
 
-    /// Why, in words. For a SendAlert: the text of the alert.
+    /// Why the action is proposed. For a SendAlert: the text of the alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub message: Option<String>,
 
-    /// Whether the plan is only made and shown. Nothing is carried out, even if it is approved.
+    /// Whether the action only makes and shows its plan. Nothing is carried out, even if it is approved.
     #[serde(default)]
     pub dry_run: bool,
 
-    /// The action whose plan and approval cover this one, such as the RetrainModel before a promotion. Only the operator may
-    /// set it.
+    /// The action whose approval covers this one, such as the RetrainModel of a promotion. Only the operator may set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_ref: Option<ActionReference>,
 }
 
 words! {
-    /// A kind of change. Each is a name of the virtual resource `actions` in roles.
+    /// A type of action. Each is a resource name of the virtual resource `actions` in roles.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum ActionType {
-        /// Tell people.
+        /// Send an alert.
         SendAlert,
-        /// Train a new version on fresh data.
+        /// Train a new version on new data.
         RetrainModel,
-        /// Let a version that passed its gates answer requests.
+        /// Let a version that passed its gates serve.
         PromoteModel,
-        /// Return to what served before.
+        /// Return to a version that served before.
         RollbackModel,
     }
 
-    /// What was found to be wrong with a model.
+    /// A problem found with a model.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum Diagnosis {
         /// Its input differs from the reference.
         DataDrift,
-        /// It is right less often than it was.
+        /// Its quality has decreased.
         PerformanceDegradation,
-        /// What it answers differs from the reference.
+        /// Its predictions differ from the reference.
         PredictionAnomaly,
-        /// It is less sure of its answers than it was.
+        /// The confidence of its predictions has decreased.
         LowConfidence,
-        /// Its input breaks the declared contract.
+        /// Its input violates the declared schema.
         DataQuality,
     }
 }
 
-/// Where the action stands.
+/// The state of the action.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RemediationActionStatus {
@@ -180,27 +179,27 @@ pub struct RemediationActionStatus {
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
 
-    /// What exactly would be done. Who approves, approves this and nothing else.
+    /// Exactly what would be done. An approval covers this plan and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<ActionPlan>,
 
-    /// Different people who approved this very plan, and how many it needs: "1/2".
+    /// Number of different users who approved this plan, and the number required: "1/2".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub approvals: Option<String>,
 
-    /// What people decided, in the order in which the API server took it, with what the operator made of it. The
-    /// annotations that the admission policies keep are what counts; this is how the operator read them.
+    /// The decisions, in the order in which the API server accepted them, as the operator read them. The annotations, which
+    /// the admission policies protect, are authoritative.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
     pub decisions: Vec<Decision>,
 
-    /// The Job that reads and checks the data of a RetrainModel before its plan is made, as long as it matters.
+    /// The Job that reads and checks the data of a RetrainModel before its plan is made, until it is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_attempt: Option<AttemptStatus>,
 
-    /// What that Job froze.
+    /// The snapshot that the Job published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ArtifactStatus>,
 
@@ -210,65 +209,65 @@ pub struct RemediationActionStatus {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sources: Vec<SourceStatus>,
 
-    /// What was done so far.
+    /// The progress of the execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
 
-    /// Why the next step could not be taken. It is tried again, less and less often, and this is absent once it succeeds.
+    /// Why the next step could not be taken. The step is retried with increasing delays; absent once it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<StepObstacle>,
 
-    /// Approved, ApprovalEnforced, Executed, Verified, Succeeded, Reconciling and Stalled. Succeeded is True or False only
-    /// when the action has ended; it takes no more decisions then.
+    /// Approved, ApprovalEnforced, Executed, Verified, Succeeded, Reconciling and Stalled. Succeeded is True or False once the
+    /// action has ended; it accepts no decisions then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// What exactly would be done.
+/// Exactly what would be done.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionPlan {
-    /// The sha256 of `content`. A decision names it, and is void for any other plan.
+    /// The sha256 of `content`. A decision names it and does not apply to any other plan.
     #[schemars(schema_with = "crate::schema::digest")]
     pub digest: Digest,
-    /// How `content` is written.
+    /// Format of `content`.
     #[schemars(range(min = 1, max = 1000))]
     pub plan_format: i32,
-    /// Grows with each plan of the model: going back to former routes does not bring former approvals back.
+    /// Increases with each plan of the model, so that returning to earlier routes does not restore earlier approvals.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub plan_sequence: i64,
-    /// How much can go wrong, by the operator's configuration.
+    /// The risk, by the operator's configuration.
     pub risk: Risk,
-    /// How many different people have to approve it.
+    /// Number of different users who have to approve it.
     #[schemars(range(min = 0, max = 8))]
     pub approvals_required: i32,
-    /// People whose approval does not count: who made the version that would be promoted or retrained, and who changed it
-    /// since. They may reject.
+    /// Users whose approval does not count: those who created or changed the version that would be promoted or retrained. They
+    /// may reject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub excluded_approvers: Vec<String>,
     /// When the plan expires.
     pub not_after: Time,
-    /// What would be done, in words.
+    /// What would be done, as text.
     #[schemars(length(min = 1, max = 16384))]
     pub summary: String,
-    /// What the digest is over: canonical JSON.
+    /// The content that the digest is computed over: canonical JSON.
     #[schemars(length(min = 2, max = 65536))]
     pub content: String,
-    /// What serves now.
+    /// The routes that serve now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
     pub present_routes: Vec<PlannedRoute>,
-    /// What would serve afterwards. A version that is yet to be trained is not listed.
+    /// The routes that would serve afterwards. A version that has not been trained yet is not listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
     pub planned_routes: Vec<PlannedRoute>,
-    /// The data that a RetrainModel would train on, as it was read and frozen.
+    /// The snapshot that a RetrainModel would train on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ArtifactStatus>,
     /// The files that its rows were read from.
@@ -276,48 +275,47 @@ pub struct ActionPlan {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sources: Vec<SourceStatus>,
-    /// What later traffic would be compared with.
+    /// The reference that later traffic would be compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
-    /// What a RetrainModel would train, and what its result must keep before it may serve.
+    /// The training of a RetrainModel, and the gates that its result must pass before it may serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<PlannedTraining>,
-    /// People who changed the spec of the version that would be promoted or retrained since it was created, in the order of
+    /// Users who changed the spec of the version that would be promoted or retrained after it was created, in the order of
     /// their first change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub changed_by: Vec<String>,
-    /// The version that would be promoted, returned to or retrained, as it was when the plan was made: any change of its spec
-    /// makes another plan.
+    /// The version that would be promoted, returned to or retrained, as of the plan. Any change of its spec causes a new plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<PlannedVersion>,
-    /// In which fields of its spec, and in which files, what would serve differs from the version that serves. Without one
-    /// that serves, every field.
+    /// The fields of the spec, and the files, in which the planned version differs from the version that serves. If no version
+    /// serves, every field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub differences: Vec<PlannedDifference>,
 }
 
-/// A field in which what would serve differs from what serves.
+/// A field in which the planned version differs from the version that serves.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedDifference {
-    /// Path of the field within the spec, or which file's bytes differ.
+    /// Path of the field within the spec, or the file whose bytes differ.
     #[schemars(length(min = 1, max = 512))]
     pub field: String,
-    /// What it is now, as JSON; the beginning and the sha256 of what is long. Absent where it is not set.
+    /// The current value as JSON; a long value is cut and followed by its sha256. Absent if the field is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub before: Option<String>,
-    /// What it would be.
+    /// The planned value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub after: Option<String>,
 }
 
-/// One state of a ModelVersion.
+/// A ModelVersion at one generation.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedVersion {
@@ -327,7 +325,7 @@ pub struct PlannedVersion {
     /// Its uid.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its `metadata.generation`, which the API server counts up with each change of its spec.
+    /// Its `metadata.generation`, which the API server increments with each change of its spec.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub generation: i64,
 }
@@ -338,19 +336,19 @@ pub struct PlannedVersion {
 pub struct PlannedTraining {
     /// The version that is retrained.
     pub target: VersionReference,
-    /// Where the rows come from, in the order in which they are read.
+    /// The datasets, in the order in which they are read.
     #[schemars(length(max = 17))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub datasets: Vec<PlannedDataset>,
-    /// Bounds that the result must keep.
+    /// Bounds that the result must meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub gates: Vec<Gate>,
-    /// The version that the result must not be worse than, its bundle, and by how much it may be.
+    /// The version that the result must not be worse than, with its bundle and the margin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_worse_than: Option<Champion>,
-    /// Whether the result serves once its gates pass, by the approval of this plan.
+    /// Whether the approval of this plan also covers the promotion of the result once its gates pass.
     pub serve_when_gates_pass: bool,
 }
 
@@ -358,22 +356,22 @@ pub struct PlannedTraining {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedDataset {
-    /// Its name in the spec. The version's own first dataset has none.
+    /// Its name in the spec. The version's first dataset has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub name: Option<String>,
-    /// Where its rows are: `ConfigMap heart-disease, key hungarian.csv`, or an address. An address of more than 1024 letters is
-    /// cut; `locationSha256` is over all of it.
+    /// Its location: `ConfigMap heart-disease, key hungarian.csv`, or an address. An address of more than 1024 characters is
+    /// truncated; `locationSha256` covers all of it.
     #[schemars(length(min = 1, max = 1600))]
     pub location: String,
-    /// The sha256 of the location's full text.
+    /// The sha256 of the full location.
     #[schemars(schema_with = "crate::schema::digest")]
     pub location_sha256: Digest,
-    /// The host that an address names.
+    /// The host of an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 260))]
     pub host: Option<String>,
-    /// The sha256 that the spec asks the file to have.
+    /// The sha256 that the spec requires of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_digest")]
     pub sha256: Option<Digest>,
@@ -383,17 +381,17 @@ pub struct PlannedDataset {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepObstacle {
-    /// The step.
+    /// The step that failed.
     pub step: BlockedStep,
     /// The kind of obstacle.
     pub reason: ObstacleReason,
     /// The object that the step is about: `ModelVersion heart-1a2b3c4d`.
     #[schemars(length(min = 1, max = 400))]
     pub object: String,
-    /// What the API server answered.
+    /// The message of the API server.
     #[schemars(length(max = 512))]
     pub message: String,
-    /// When the step failed first.
+    /// When the step first failed.
     pub since: Time,
 }
 
@@ -401,11 +399,11 @@ words! {
     /// A step that can meet an obstacle.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum BlockedStep {
-        /// Making the Job that reads the data of a RetrainModel.
+        /// Creating the Job that reads the data of a RetrainModel.
         StartSnapshot,
-        /// Making the version that a RetrainModel trains.
+        /// Creating the version that a RetrainModel trains.
         CreateVersion,
-        /// Making the action that promotes that version.
+        /// Creating the action that promotes that version.
         CreatePromotion,
         /// Writing the Event of a SendAlert.
         SendAlert,
@@ -414,20 +412,20 @@ words! {
     /// A kind of obstacle.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum ObstacleReason {
-        /// An object of the needed name exists and was not made by this action.
+        /// An object with the needed name exists and was not created by this action.
         NameTaken,
         /// The API server did not accept the object.
         Refused,
     }
 
-    /// How much can go wrong.
+    /// The risk of an action.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum Risk {
-        /// It runs by itself.
+        /// No approval is needed.
         Low,
-        /// One approval, unless the operator's configuration asks for more.
+        /// One approval, unless the operator's configuration requires more.
         Medium,
-        /// Two approvals, unless the operator's configuration asks for more.
+        /// Two approvals, unless the operator's configuration requires more.
         High,
     }
 }
@@ -445,71 +443,71 @@ pub struct PlannedRoute {
     /// Its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Share of requests out of the sum of all weights.
+    /// Weight: its share of requests relative to the sum of all weights.
     #[schemars(range(min = 0, max = 100))]
     pub weight: i32,
-    /// Probability from which the class is 1, a decimal number.
+    /// The class is 1 at or above this probability, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub threshold: Decimal,
 }
 
-/// One person's decision, as the operator read it.
+/// One user's decision, as the operator read it.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// Its place in the order of decisions: the annotation is `approval.modelward.io/<number>`.
+    /// Number of the decision; its annotation is `approval.modelward.io/<number>`.
     #[schemars(range(min = 1, max = 16))]
     pub number: i32,
-    /// What was decided.
+    /// Whether it approves or rejects.
     pub decision: DecisionKind,
-    /// Who decided, by the name that the API server has proved.
+    /// The user who decided, as authenticated by the API server.
     #[schemars(length(min = 1, max = 512))]
     pub user: String,
-    /// The plan that was decided on.
+    /// Digest of the plan that the decision applies to.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// When the operator saw it.
+    /// When the operator first read it.
     pub seen_at: Time,
-    /// What the person said.
+    /// The user's comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub comment: Option<String>,
-    /// Why it does not count: another plan's, or a second one of the same person. Absent where it counts.
+    /// Why it does not count, such as another plan or a second approval by the same user. Absent if it counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub void_because: Option<String>,
 }
 
 words! {
-    /// What a person can decide.
+    /// A kind of decision.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum DecisionKind {
         /// The plan may be carried out.
         Approve,
-        /// It may not, for good.
+        /// The plan may not be carried out. This is final.
         Reject,
     }
 }
 
-/// What was done so far.
+/// The progress of an execution.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Execution {
-    /// The plan that is carried out.
+    /// Digest of the plan that is carried out.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Which attempt this is, from 1. There are two at most.
+    /// Number of the attempt, from 1. There are at most two.
     #[schemars(range(min = 1, max = 2))]
     pub attempt: i32,
-    /// When the model was claimed for it.
+    /// When the action claimed the model.
     pub claimed_at: Time,
-    /// The version that a RetrainModel made.
+    /// The version that a RetrainModel created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<VersionReference>,
     /// The action that promotes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<ActionReference>,
-    /// Since when every Pod answers with the planned routes.
+    /// Since when every Pod serves the planned routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed_at: Option<Time>,
     /// When verification ends.

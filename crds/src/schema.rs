@@ -3,7 +3,7 @@
 use modelward_wire::Word;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// What a digest looks like.
+/// The pattern of a digest.
 const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 
 /// A digest.
@@ -11,7 +11,7 @@ pub(crate) fn digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 71, "pattern": DIGEST})
 }
 
-/// A digest that people write: what is wrong with it is said in words.
+/// A digest that users write, with a message for an invalid one.
 pub(crate) fn written_digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 256, "x-kubernetes-validations": [{
         "rule": format!("self.matches('{DIGEST}')"),
@@ -19,7 +19,7 @@ pub(crate) fn written_digest(_: &mut SchemaGenerator) -> Schema {
     }]})
 }
 
-/// A digest that may be absent.
+/// An optional digest.
 pub(crate) fn optional_digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["string", "null"], "maxLength": 71, "pattern": DIGEST})
 }
@@ -29,7 +29,7 @@ pub(crate) fn word<W: Word>(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": W::TEXTS})
 }
 
-/// The same, where it may be absent.
+/// The same, optional.
 pub(crate) fn optional_word<W: Word>(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["string", "null"], "enum": W::TEXTS})
 }

@@ -306,7 +306,7 @@ impl App {
                 tracing::error!(
                     version,
                     reason,
-                    "the rows of {version} are answered and not counted, so no drift of it will be seen: {reason}"
+                    "the rows of {version} are scored but not counted, so its drift cannot be detected: {reason}"
                 );
             })
             .ok()

@@ -14,58 +14,58 @@ use crate::{
 /// Values of a request: rows times features.
 const MAX_VALUES: usize = 2_000_000;
 
-/// Serves the versions of one model: verified bundles in, predictions out.
+/// Serves the versions of one model from verified bundles.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about)]
 pub struct Args {
-    /// Namespace of the model; its artifacts are read from there.
+    /// Namespace of the model and its artifacts.
     #[arg(long, env = "MODELWARD_NAMESPACE")]
     pub namespace: String,
-    /// Name of the model; the routes must be of it.
+    /// Name of the model, which the routes must be for.
     #[arg(long, env = "MODELWARD_MODEL")]
     pub model: Option<String>,
-    /// File that says which versions answer.
+    /// Routes file, with the versions that serve.
     #[arg(
         long,
         env = "MODELWARD_ROUTES_FILE",
         default_value = "/etc/modelward/routes/routes.json"
     )]
     pub routes_file: PathBuf,
-    /// Digest that the routes file must have, `sha256:` and 64 hexadecimal digits; without it every file is taken.
+    /// Digest that the routes file must have, `sha256:` and 64 hexadecimal digits. If absent, every file is accepted.
     #[arg(long, env = "MODELWARD_ROUTES_DIGEST")]
     pub routes_digest: Option<Digest>,
-    /// Address of the ledger, which keeps the bundles.
+    /// Address of the ledger, which stores the bundles.
     #[arg(long, env = "MODELWARD_LEDGER_URL")]
     pub ledger_url: String,
-    /// File of the token for the ledger, read at each call; without it calls carry none.
+    /// File with the token for the ledger, read for each call. If absent, calls have no token.
     #[arg(long, env = "MODELWARD_LEDGER_TOKEN_FILE")]
     pub ledger_token_file: Option<PathBuf>,
-    /// Directory that keeps bundles by digest; a restart then needs no ledger.
+    /// Directory that caches bundles by digest, so that a restart does not need the ledger.
     #[arg(long, env = "MODELWARD_CACHE_DIR", default_value = "/var/cache/modelward")]
     pub cache_dir: PathBuf,
-    /// File of the 32 bytes that seal prediction ids.
+    /// File with the 32-byte key that signs prediction ids.
     #[arg(
         long,
         env = "MODELWARD_KEY_FILE",
         default_value = "/etc/modelward/key/prediction-id.key"
     )]
     pub key_file: PathBuf,
-    /// Address to listen at.
+    /// Address to listen on.
     #[arg(long, env = "MODELWARD_ADDR", default_value = "0.0.0.0:8080")]
     pub addr: SocketAddr,
-    /// Address of a second port for probes and metrics alone, which no load on the first one reaches.
+    /// Address of a separate port for probes and metrics, which is independent of the load on the first one.
     #[arg(long, env = "MODELWARD_PROBE_ADDR")]
     pub probe_addr: Option<SocketAddr>,
-    /// Bytes of memory that the process may take, as its container is limited to.
+    /// Memory limit of the container in bytes.
     #[arg(long, env = "MODELWARD_MEMORY_BYTES", default_value_t = 512 << 20, value_parser = clap::value_parser!(u64).range(1..))]
     pub memory_bytes: u64,
-    /// Seconds after SIGTERM during which requests are still taken, unready, until every client has learnt of it.
+    /// Seconds after SIGTERM for which the unready process still accepts requests, until clients have stopped sending them.
     #[arg(long, env = "MODELWARD_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,
-    /// Seconds between two messages to the ledger with what was counted.
+    /// Interval in seconds at which counts are sent to the ledger.
     #[arg(long, env = "MODELWARD_FLUSH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub flush_seconds: u64,
-    /// File of the key that marks load as synthetic; without it no load can be marked.
+    /// File with the key that marks load as synthetic. If absent, synthetic load is rejected.
     #[arg(
         long,
         env = "MODELWARD_TRAFFIC_KEY_FILE",
@@ -75,22 +75,22 @@ pub struct Args {
     /// Name of the Pod, for logs.
     #[arg(long, env = "POD_NAME", default_value = "")]
     pub pod_name: String,
-    /// Most bytes of a request's body, as sent and as unpacked.
+    /// Maximum size of a request body in bytes, as sent and after decompression.
     #[arg(long, env = "MODELWARD_MAX_BODY_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub max_body_bytes: u64,
-    /// Most rows of a request.
+    /// Maximum number of rows in a request.
     #[arg(long, env = "MODELWARD_MAX_ROWS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_rows: u32,
-    /// Most connections at a time; more wait to be accepted.
+    /// Maximum number of connections; further ones wait to be accepted.
     #[arg(long, env = "MODELWARD_MAX_CONNECTIONS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Seconds after which a connection without a request is closed; longer than clients and proxies keep theirs.
+    /// Seconds after which an idle connection is closed; longer than the usual timeouts of clients and proxies.
     #[arg(long, env = "MODELWARD_IDLE_SECONDS", default_value_t = 620)]
     pub idle_seconds: u64,
-    /// Seconds within which the head of a request must have come, from its first byte.
+    /// Time limit in seconds for a request header, from its first byte.
     #[arg(long, env = "MODELWARD_HEAD_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub head_seconds: u64,
-    /// File in which the kubelet looks for why the process ended; written where it exists.
+    /// File of the termination message for the kubelet; written if it exists.
     #[arg(
         long,
         env = "MODELWARD_TERMINATION_LOG",
@@ -102,12 +102,12 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// JSON, one object per line.
     Json,
-    /// For people.
+    /// Text, for terminals.
     Text,
 }
 

@@ -153,7 +153,7 @@ impl Loader {
             let wait = self.backoff(attempt);
             tracing::warn!(%digest, attempt, reason = reason.as_str(), wait_ms = wait.as_millis() as u64, "{message}");
             report(format!(
-                "{message} (attempt {attempt}, asked again in {:.1} s)",
+                "{message} (attempt {attempt}, retrying in {:.1} s)",
                 wait.as_secs_f64()
             ));
             tokio::time::sleep(wait).await;

@@ -59,7 +59,9 @@ pub struct Signer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PredictionIdError {
     /// Other characters or another length.
-    #[error("not a prediction id: it must be the {TEXT_LENGTH} characters of base64url that an answer held")]
+    #[error(
+        "not a prediction id: it must be the {TEXT_LENGTH} base64url characters returned with a prediction"
+    )]
     Malformed,
     /// Written by another release.
     #[error("prediction id has form {0}, this program reads form {PREDICTION_ID_FORM}")]

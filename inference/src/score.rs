@@ -111,7 +111,7 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// All weights are 0.
-    #[error("no version takes this request")]
+    #[error("no version accepts this request")]
     NoVersion,
     /// The version that the client asked for does not answer.
     #[error("model {model:?} has no version {asked:?} that answers; it has {}", known.join(", "))]

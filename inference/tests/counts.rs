@@ -301,7 +301,10 @@ async fn without_the_ledger_requests_go_on_state_is_bounded_and_all_of_it_comes_
         "{}",
         program.log()
     );
-    assert_eq!(program.log().matches("the ledger takes counts again").count(), 1);
+    assert_eq!(
+        program.log().matches("the ledger accepts counts again").count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -595,7 +598,10 @@ async fn labels_are_kept_by_the_ledger_before_they_are_acknowledged() {
             json!({"predictionId": forged, "actual": 1}),
             "not made by this model",
         ),
-        (json!({"predictionId": "abc", "actual": 1}), "64 characters"),
+        (
+            json!({"predictionId": "abc", "actual": 1}),
+            "64 base64url characters",
+        ),
         (
             json!({"predictionId": 7, "actual": 1}),
             "\"predictionId\" must be the text",

@@ -571,7 +571,7 @@ async fn tensors_that_cannot_be_read_are_refused_with_400_and_a_sentence() {
         ),
         (
             with("/inputs/0/datatype", json!("FP16")),
-            "input \"age\": datatype FP16 is not taken; send FP32",
+            "input \"age\": datatype FP16 is not supported; send FP32",
         ),
         (
             with("/inputs/0/data", json!([1])),

@@ -14,7 +14,7 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
-    /// How log lines are written.
+    /// Format of log lines.
     #[arg(
         long,
         env = "MODELWARD_LOG_FORMAT",
@@ -23,28 +23,28 @@ pub struct Args {
         global = true
     )]
     pub log_format: LogFormat,
-    /// What to do.
+    /// The program to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for terminals.
     Text,
-    /// One object a line, for machines.
+    /// JSON, one object per line.
     Json,
 }
 
-/// What to do.
+/// The program to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Reconcile the cluster; waits for the lease first.
+    /// Reconcile the cluster, after acquiring the lease.
     Run(Box<RunArgs>),
     /// Serve artifacts, results and records.
     Ledger(LedgerArgs),
-    /// Bring the ledger's schema up to this version.
+    /// Migrate the ledger's schema to this version.
     Migrate(MigrateArgs),
 }
 
@@ -60,7 +60,7 @@ pub struct RunArgs {
     /// Name of the lease.
     #[arg(long, env = "MODELWARD_LEASE_NAME", default_value = "modelward-operator")]
     pub lease_name: String,
-    /// Where metrics and probes are served.
+    /// Address on which metrics and probes are served.
     #[arg(long, env = "MODELWARD_METRICS_ADDR", default_value = "0.0.0.0:8080")]
     pub metrics_addr: SocketAddr,
     /// Image of the trainer.
@@ -69,11 +69,11 @@ pub struct RunArgs {
     /// Image of the inference server.
     #[arg(long, env = "MODELWARD_INFERENCE_IMAGE")]
     pub inference_image: String,
-    /// When images are pulled: Always, IfNotPresent or Never.
+    /// Image pull policy: Always, IfNotPresent or Never.
     #[arg(long, env = "MODELWARD_IMAGE_PULL_POLICY", default_value = "IfNotPresent",
         value_parser = ["Always", "IfNotPresent", "Never"])]
     pub image_pull_policy: String,
-    /// Secrets with credentials of the registry, in the models' namespaces; names joined by commas.
+    /// Secrets with registry credentials, in the models' namespaces; names separated by commas.
     #[arg(long, env = "MODELWARD_IMAGE_PULL_SECRETS", value_delimiter = ',')]
     pub image_pull_secrets: Vec<String>,
     /// Address of the ledger.
@@ -93,38 +93,38 @@ pub struct RunArgs {
     /// Service account of trainer and inference Pods.
     #[arg(long, env = "MODELWARD_WORKLOAD_SERVICE_ACCOUNT", default_value = "default")]
     pub workload_service_account: String,
-    /// A training that takes longer is ended.
+    /// Trainings that take longer are terminated.
     #[arg(long, env = "MODELWARD_TRAINING_DEADLINE_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
     pub training_deadline_seconds: i64,
-    /// Ranges of addresses that trainers read datasets from although they would refuse them; with commas between them.
+    /// Ranges of addresses that trainers may read datasets from although they are refused by default; separated by commas.
     #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
     pub allow_sources: Networks,
-    /// Ranges of addresses that trainers read no dataset from, such as those of the cluster's Services and Pods.
+    /// Ranges of addresses that trainers may not read datasets from, such as those of the cluster's Services and Pods.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
-    /// What the Pod of a Job asks for and may use, as JSON.
+    /// Resource requests and limits of the Pod of a Job, as JSON.
     #[arg(long, env = "MODELWARD_TRAINER_RESOURCES", value_parser = resources,
         default_value = r#"{"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}"#)]
     pub trainer_resources: ResourceRequirements,
-    /// How many versions of one namespace may be trained at once
+    /// Maximum of versions of one namespace that are trained at once
     #[arg(long, env = "MODELWARD_JOBS_PER_NAMESPACE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_per_namespace: u16,
-    /// How many versions of all namespaces may be trained at once
+    /// Maximum of versions of all namespaces that are trained at once
     #[arg(long, env = "MODELWARD_JOBS_CLUSTER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_cluster: u16,
-    /// Risks, quorums and guard rails as JSON; what is absent has its default.
+    /// Risks, quorums and guard rails as JSON; absent fields have their defaults.
     #[arg(long, env = "MODELWARD_POLICY", default_value = "{}", value_parser = policy)]
     pub policy: Policy,
-    /// Whether the cluster has the admission policies on what the operator makes, which it then checks.
+    /// Whether the cluster has the admission policies on the operator's objects, which it then checks.
     #[arg(long, env = "MODELWARD_GATE_CHILDREN", default_value_t = false, action = clap::ArgAction::Set)]
     pub gate_children: bool,
     /// Fields of the models' children that others may set, as a JSON list: [{"kind": "Deployment", "path": "/spec/…"}].
     #[arg(long, env = "MODELWARD_IGNORE_DIFFERENCES", default_value = "[]", value_parser = ignore_rules)]
     pub ignore_differences: IgnoreRules,
-    /// Models that take a new Pod template at the same time after the configuration changed.
+    /// Number of models that take a new Pod template at the same time after the configuration changed.
     #[arg(long, env = "MODELWARD_UPGRADE_AT_ONCE", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub upgrade_at_once: u16,
-    /// The only namespace to look at; all of them where it is empty.
+    /// The only namespace to watch; empty: all of them.
     #[arg(long, env = "MODELWARD_WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
 }
@@ -132,39 +132,39 @@ pub struct RunArgs {
 /// Arguments of `ledger`.
 #[derive(Debug, Parser)]
 pub struct LedgerArgs {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, env = "MODELWARD_LEDGER_ADDR", default_value = "0.0.0.0:8090")]
     addr: SocketAddr,
-    /// Where probes and metrics are served besides.
+    /// Additional address on which probes and metrics are served.
     #[arg(long, env = "MODELWARD_LEDGER_PROBE_ADDR")]
     probe_addr: Option<SocketAddr>,
-    /// Totals of counts that one namespace may keep; 0 is no bound, as for the other quotas.
+    /// Quota of totals of counts per namespace; 0 is unlimited, as for the other quotas.
     #[arg(long, env = "MODELWARD_LEDGER_QUOTA_TOTALS", default_value_t = 500_000)]
     quota_totals: u64,
-    /// Their size in MiB.
+    /// Quota of the size of the totals per namespace, in MiB.
     #[arg(long, env = "MODELWARD_LEDGER_QUOTA_TOTAL_MIB", default_value_t = 1024)]
     quota_total_mib: u64,
-    /// Labels that one namespace may keep.
+    /// Quota of labels per namespace.
     #[arg(long, env = "MODELWARD_LEDGER_QUOTA_LABELS", default_value_t = 5_000_000)]
     quota_labels: u64,
-    /// Size of the bundles and snapshots that one namespace may keep, in MiB.
+    /// Quota of the size of bundles and snapshots per namespace, in MiB.
     #[arg(long, env = "MODELWARD_LEDGER_QUOTA_ARTIFACT_MIB", default_value_t = 20_480)]
     quota_artifact_mib: u64,
-    /// File with the database's URL; read again at each attempt to connect.
+    /// File with the database's URL; read at each attempt to connect.
     #[arg(
         long,
         env = "MODELWARD_DATABASE_URL_FILE",
         default_value = "/etc/modelward/database/url"
     )]
     database_url_file: PathBuf,
-    /// Where artifacts are: file:///path or s3://bucket/prefix.
+    /// Location of artifacts: file:///path or s3://bucket/prefix.
     #[arg(
         long,
         env = "MODELWARD_STORE",
         default_value = "file:///var/lib/modelward/artifacts"
     )]
     store: String,
-    /// The audience that callers' tokens must have been made for.
+    /// The required audience of callers' tokens.
     #[arg(long, env = "MODELWARD_LEDGER_AUDIENCE", default_value = "modelward-ledger")]
     audience: String,
     /// User name of the operator's service account.
@@ -186,10 +186,10 @@ pub struct MigrateArgs {
         default_value = "/etc/modelward/database/url"
     )]
     database_url_file: PathBuf,
-    /// Role that the ledger connects as.
+    /// Role with which the ledger connects.
     #[arg(long, env = "MODELWARD_LEDGER_ROLE", default_value = "modelward_ledger")]
     ledger_role: String,
-    /// Seconds to wait for a database that is not up yet.
+    /// Seconds to wait until the database is available.
     #[arg(long, env = "MODELWARD_DATABASE_PATIENCE_SECONDS", default_value_t = 120)]
     patience_seconds: u64,
 }
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(args.config().deny_sources.0.len(), 2);
         let error = parse("10.96.0.0/12,10.96.0.0/x").unwrap_err().to_string();
         assert!(
-            error.contains(r#""10.96.0.0/x" is no range of addresses"#),
+            error.contains(r#""10.96.0.0/x" is not a range of addresses"#),
             "{error}"
         );
     }

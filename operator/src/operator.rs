@@ -65,7 +65,7 @@ async fn work(
         configured = KubeConfig::infer() => configured,
         () = termination.asked() => return Ok(()),
     };
-    let mut config = configured.context("failed to find out how to reach the API server")?;
+    let mut config = configured.context("failed to load the configuration of the Kubernetes client")?;
     // The client would try again for minutes; a reconcile has a deadline and a backoff of its own.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));

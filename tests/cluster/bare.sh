@@ -98,7 +98,7 @@ on_node() {
 # === one at a time ===
 
 # Two commands on one cluster wait for each other, and so do two clusters that choose addresses. The files are never deleted:
-# a lock on a file that another process deletes excludes no one.
+# a lock on a file that another process deletes excludes no process.
 LOCKS=/run/lock
 [ -d "$LOCKS" ] || LOCKS=/tmp
 

@@ -102,7 +102,7 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         (
             dataset,
             json!({"uri": "https://host/file\u{a0}303\u{202e}"}),
-            "ASCII characters alone",
+            "only ASCII characters",
         ),
         (
             dataset,
@@ -132,7 +132,7 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         (
             dataset,
             json!({"uri": "https://bob:secret@host/file"}),
-            "leave the user name and password out",
+            "remove the user name and password",
         ),
         (
             dataset,
@@ -197,7 +197,7 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         (
             "/spec/source/training/gates",
             json!([{"metric": "F1", "atLeast": "75%"}]),
-            "in quotes, such as \"0.75\"; a per cent sign is not read",
+            "in quotes, such as \"0.75\"; percent signs are not allowed",
         ),
         (
             "/spec/source/training/features",
@@ -433,7 +433,7 @@ async fn a_tolerance_of_what_is_no_feature_is_refused_where_the_spec_says_what_i
         features.iter().map(one).collect()
     };
     let of = |features: &[&str]| with("/spec", "monitoring", json!({"tolerances": tolerances(features)}));
-    let unknown = "names a feature that is not in source.training.dataset.csv.columns; write the name as it stands there";
+    let unknown = "names a feature that is not in source.training.dataset.csv.columns; write the name exactly as it is there";
     let mut excluding = of(&["sex"]);
     excluding["spec"]["source"]["training"]["exclude"] = json!(["sex"]);
     for (object, sentence) in [

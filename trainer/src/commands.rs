@@ -42,7 +42,7 @@ const ENOUGH_OF_A_CLASS: usize = 10;
 /// The counts of a window have a few kilobytes a feature.
 const MAX_WINDOW_BYTES: u64 = 64 << 20;
 
-/// Data in, bundle out.
+/// Trains a model and writes a bundle.
 #[derive(Debug, Parser)]
 #[command(name = "modelward-trainer", version, about)]
 pub struct Cli {
@@ -56,7 +56,7 @@ enum Command {
     Snapshot(SnapshotArgs),
     /// Train on a snapshot and write a bundle.
     Fit(FitArgs),
-    /// Score rows with a bundle, one JSON line a row.
+    /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
 }
 
@@ -66,11 +66,11 @@ pub struct SnapshotArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// A CSV file; once for each dataset of the spec that is no address, in their order. Addresses that the spec names are
-    /// read unless there is a file for every dataset.
+    /// A CSV file; once for each dataset of the spec that is not an address, in their order. Addresses in the spec are read
+    /// unless there is a file for every dataset.
     #[arg(long)]
     pub source: Vec<PathBuf>,
-    /// Directory to write the snapshot to; a former snapshot there is replaced.
+    /// Directory to write the snapshot to; an existing snapshot there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
     /// Where and whether to report.
@@ -94,16 +94,16 @@ pub struct FitArgs {
     /// A CSV file, which is checked and frozen first; once for each dataset, as in `snapshot`.
     #[arg(long)]
     pub source: Vec<PathBuf>,
-    /// Directory of the bundle that notWorseThan names. Without it, it is fetched from the ledger.
+    /// Directory of the bundle that notWorseThan names. If absent, it is fetched from the ledger.
     #[arg(long)]
     pub champion: Option<PathBuf>,
-    /// File of the counts that reference names. Without it, they are fetched from the ledger.
+    /// File of the counts that reference names. If absent, they are fetched from the ledger.
     #[arg(long)]
     pub window: Option<PathBuf>,
-    /// Directory to write the bundle to; a former bundle there is replaced.
+    /// Directory to write the bundle to; an existing bundle there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
-    /// Threads that evaluate folds; the result does not depend on it. Default: the processors that may be used.
+    /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors.
     #[arg(long, env = "MODELWARD_THREADS")]
     pub threads: Option<usize>,
     /// Where and whether to report.
@@ -111,10 +111,10 @@ pub struct FitArgs {
     pub publish: PublishArgs,
 }
 
-/// How a Job reports; people leave it out.
+/// How a Job reports; not needed outside of a cluster.
 #[derive(Debug, Args)]
 pub struct PublishArgs {
-    /// Upload what was made to the ledger and record the result there and as the termination message.
+    /// Upload the artifact to the ledger, and record the result there and in the termination message.
     #[arg(long)]
     pub publish: bool,
     /// The ledger's address.
@@ -133,12 +133,12 @@ pub struct PublishArgs {
     /// Uid of this Job.
     #[arg(long, env = "MODELWARD_JOB_UID")]
     pub job_uid: Option<String>,
-    /// Addresses of datasets that a Job may read although they are the node's own, link-local or a metadata service:
-    /// ranges such as 127.0.0.0/8, with commas between them. Without `--publish` every address may be read.
+    /// Ranges of addresses that a Job may read datasets from although they are loopback, link-local or a metadata service:
+    /// such as 127.0.0.0/8, separated by commas. Without `--publish` every address may be read.
     #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
     pub allow_sources: Networks,
-    /// Further ranges that a Job reads no dataset from, such as those of the cluster's Services and Pods. What is in
-    /// `--allow-sources` is read all the same.
+    /// Further ranges that a Job may not read datasets from, such as those of the cluster's Services and Pods. `--allow-sources`
+    /// takes precedence.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
     /// File of the termination message; written with `--publish` only.
@@ -160,13 +160,13 @@ pub struct ScoreArgs {
     /// The digest that the bundle must have.
     #[arg(long)]
     pub digest: Option<Digest>,
-    /// JSON file of one object of named features or an array of them, `-` for the standard input.
+    /// JSON file with one object of named features or an array of them; `-` for standard input.
     #[arg(long)]
     pub rows: Option<String>,
-    /// CSV file; written as the spec says, or with a header and commas. Columns that are no features are left out.
+    /// CSV file in the format of the spec, or with a header and commas. Columns that are not features are ignored.
     #[arg(long)]
     pub csv: Option<PathBuf>,
-    /// The `ModelVersion` that says how the CSV file is written.
+    /// The `ModelVersion` with the format of the CSV file.
     #[arg(long, requires = "csv")]
     pub spec: Option<PathBuf>,
 }

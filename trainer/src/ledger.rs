@@ -271,7 +271,7 @@ impl Ledger {
         }
     }
 
-    /// One call, repeated with growing pauses while the ledger is away.
+    /// One call, repeated with growing pauses while the ledger is unavailable.
     async fn call(
         &self,
         what: &str,

@@ -6,7 +6,7 @@
 //! | training data | bins and counts of all rows | bins and counts of their out-of-fold scores |
 //! | accepted window | bins and counts of the window | bins and counts of the out-of-fold scores of the new rows |
 //!
-//! Old and new rows together would leave every new one drifting for ever: a mixture is like neither of its parts.
+//! Old and new rows together would leave every new one drifting forever: a mixture is like neither of its parts.
 
 use modelward_crds::AcceptedWindow;
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, sha256};

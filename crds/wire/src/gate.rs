@@ -1,4 +1,4 @@
-//! Bounds that a trained model has to keep, and how they are written.
+//! Bounds that a trained model has to meet, and their text form.
 
 use core::fmt;
 
@@ -24,16 +24,16 @@ pub enum GateBound {
     AtLeast(Decimal),
     /// The metric must not exceed this.
     AtMost(Decimal),
-    /// The metric may be worse than another version's by so much.
+    /// The metric may be worse than another version's by at most this margin.
     NotWorseThan {
         /// Name of the other version.
         version: String,
-        /// By how much.
+        /// The margin.
         margin: Decimal,
         /// The rows that both are measured on.
         rows: ComparedRows,
     },
-    /// A text of another release, or a cut one.
+    /// A text of another release, or a truncated one.
     Other(String),
 }
 
@@ -63,7 +63,7 @@ impl GateBound {
         matches!(self, Self::NotWorseThan { .. })
     }
 
-    /// Whether a value keeps it, where that follows from the value alone.
+    /// Whether a value meets it, if that follows from the value alone.
     pub fn holds(&self, value: &Decimal) -> Option<bool> {
         match self {
             Self::AtLeast(bound) => Some(value >= bound),

@@ -1,4 +1,4 @@
-//! What Modelward's programs say to each other, and nothing else.
+//! The types that Modelward's programs exchange.
 //!
 //! ```text
 //! trainer ──Manifest, JobResult, Progress──► ledger ◄──VersionRecord, ReportRequest── operator
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Every type here crosses a process boundary, so each is versioned by a `format` number or grows by optional
-//! fields only. Numbers that a person set or will read travel as decimal text: a float in JSON has as many
-//! spellings as there are writers, and digests are taken over these bytes.
+//! fields only. Numbers that users set or read are decimal text: the spelling of a float in JSON depends on its
+//! writer, and digests are computed over these bytes.
 
 mod decimal;
 mod digest;
@@ -41,15 +41,15 @@ pub use version::{Role, VersionRecord};
 pub use words::__words;
 pub use words::{UnknownWord, Word};
 
-/// Header that marks a request as load that no person made; it needs [`TRAFFIC_KEY_HEADER`] beside it.
+/// Header that marks a request as synthetic load; it requires [`TRAFFIC_KEY_HEADER`].
 pub const TRAFFIC_HEADER: &str = "modelward-traffic";
 /// The only value of [`TRAFFIC_HEADER`].
 pub const SYNTHETIC_TRAFFIC: &str = "synthetic";
 /// Header that holds the key `traffic.key` of the model's Secret, 64 hexadecimal digits.
 pub const TRAFFIC_KEY_HEADER: &str = "modelward-traffic-key";
-/// Header that names the entities of a request's rows, with commas between them: a row of an entity that was counted before
-/// in the same window is answered, and left out of the judgement.
+/// Header that names the entities of a request's rows, separated by commas. A row of an entity that was already counted in the
+/// same window is answered, but excluded from the verdict.
 pub const ENTITY_HEADER: &str = "modelward-entity";
 
-/// The audience of every token that a program shows to the ledger.
+/// The audience of the tokens that programs send to the ledger.
 pub const LEDGER_AUDIENCE: &str = "modelward-ledger";

@@ -1,4 +1,4 @@
-//! What the operator asks the ledger to judge, and what it answers; and labels on their way to it.
+//! Requests of the operator for verdicts, the ledger's results, and labels that are sent to it.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -23,8 +23,8 @@ pub struct ReportRequest {
     pub start: i64,
     /// … and before this are added up.
     pub end: i64,
-    /// When the version began to be watched, seconds since 1970, at or before `evidence_from`: evidence over time is weighed by
-    /// how long that is ago.
+    /// When the monitoring of the version began, seconds since 1970, at or before `evidence_from`. The evidence over time depends
+    /// on how long ago that is.
     pub since: i64,
     /// Evidence is gathered over the windows that start here or later, and before `end`. At or before `start`.
     pub evidence_from: i64,
@@ -32,12 +32,12 @@ pub struct ReportRequest {
     pub minimum_rows: u64,
     /// The tolerance of every feature that is not in `tolerances`.
     pub tolerance: Decimal,
-    /// Other tolerances.
+    /// Tolerances of individual features.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerances: Vec<(String, Decimal)>,
 }
 
-/// The verdict on one window. The ledger keeps the whole judgement; this is what people read.
+/// The verdict on one window, a summary of the full judgement in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportResult {
@@ -55,44 +55,44 @@ pub struct ReportResult {
     pub over_limit: u64,
     /// Processes that counted.
     pub incarnations: u64,
-    /// Those of them that never said that they were done.
+    /// Processes that did not close the window.
     pub unclosed: Vec<UnclosedIncarnation>,
     /// Pods with totals that do not fit the bundle's reference: these were not added, and the verdict is on all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
-    /// Digest of the window's counts with their bins, as a blob in the artifact store: what an accepted window is. Absent
-    /// where nothing was counted.
+    /// Digest of the window's bins and counts, a blob in the artifact store that identifies an accepted window. Absent if
+    /// nothing was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Digest>,
-    /// Where the reference comes from.
+    /// The reference that the window was compared with.
     pub reference: ReportReference,
-    /// The comparisons that drifted in the window, the largest effect first. Where the verdict is not `Drift`, the evidence over
-    /// time of none of these features is enough.
+    /// The comparisons that drifted in the window, largest effect first. If the verdict is not `Drift`, none of these features has
+    /// enough evidence over time.
     pub drifted: Vec<DriftedComparison>,
 }
 
 words! {
-    /// What a window's traffic says.
+    /// A verdict on a window.
     pub enum DriftVerdict {
         /// At least one feature differs from the reference by more than the tolerance.
         Drift,
         /// Enough rows, and no such feature.
         NoDrift,
-        /// Too few rows to say, in this window or over time; never read as "no drift".
+        /// Not enough rows, in this window or over time. Must not be read as "no drift".
         InsufficientData,
     }
 
-    /// What of a feature drifted.
+    /// The aspect of a feature that drifted.
     #[derive(PartialOrd, Ord)]
     pub enum DriftAspect {
         /// The distribution of its values.
         Values,
-        /// How often it is missing.
+        /// Its missing rate.
         MissingRate,
     }
 }
 
-/// A process that counted and never said that it was done.
+/// A process that counted and did not close the window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnclosedIncarnation {
@@ -114,7 +114,7 @@ pub struct SetAside {
     pub reason: String,
 }
 
-/// What a window was compared with.
+/// The reference that a window was compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportReference {
@@ -132,7 +132,7 @@ pub struct ReportReference {
 pub struct DriftedComparison {
     /// Name of the feature.
     pub feature: String,
-    /// What of it drifted. Reports of former releases say whether it is the values.
+    /// The aspect that drifted. Reports of earlier releases state whether it is the values.
     #[serde(alias = "values", deserialize_with = "aspect_or_values")]
     pub aspect: DriftAspect,
     /// Name of the test that found it. Reports of former releases do not name it.
@@ -144,13 +144,13 @@ pub struct DriftedComparison {
     pub lower: Decimal,
     /// Its upper confidence bound.
     pub upper: Decimal,
-    /// The tolerance that `lower` was held against.
+    /// The tolerance that `lower` was compared with.
     pub tolerance: Decimal,
-    /// The share of false discoveries at which it would be one, 12 places.
+    /// The q-value: the lowest false discovery rate at which it is a discovery, 12 places.
     pub q_value: Decimal,
     /// Natural logarithm of the evidence over time that the feature has changed, 6 places.
     pub log_evidence: Decimal,
-    /// What it must reach.
+    /// The threshold that it must reach.
     pub log_threshold: Decimal,
 }
 
@@ -168,18 +168,18 @@ pub struct FeedbackRecord {
     pub score: f64,
     /// The class that was answered, 0 or 1.
     pub class: u8,
-    /// The class that it was.
+    /// The true class.
     pub actual: u8,
 }
 
 words! {
-    /// What became of a label.
+    /// The outcome of a label.
     pub enum FeedbackOutcome {
-        /// It is the first for its prediction, and is kept.
+        /// It is the first for its prediction, and is stored.
         Accepted,
-        /// The same was there already.
+        /// The same label was already stored.
         Repeated,
-        /// Another one was there already: both are known now, and neither is counted.
+        /// A different label was already stored: both are kept, and neither is counted.
         Contradicted,
     }
 }

@@ -20,7 +20,7 @@ pub struct JobResult {
     pub stage: JobStage,
     /// How it ended.
     pub verdict: Verdict,
-    /// One sentence for people: what was made, or what was wrong and how to put it right.
+    /// One sentence: what was made, or what was wrong and how to fix it.
     pub message: String,
     /// The snapshot's or bundle's manifest digest; absent where nothing was published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub struct JobResult {
     /// Every gate of the spec with its outcome (fit).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
-    /// What the data breaks (snapshot): all of it in the ledger, the first five in the termination message.
+    /// Violations found in the data (snapshot): all of them in the ledger, the first five in the termination message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
     /// How many violations there are in all.
@@ -65,13 +65,13 @@ words! {
     pub enum Verdict {
         /// The snapshot or bundle was published and read back.
         Succeeded,
-        /// The data cannot be used: it breaks the declared or inferred schema, or could not be read as a table.
+        /// The data cannot be used: it violates the declared or inferred schema, or could not be read as a table.
         DataInvalid,
         /// The source answered, but holds nothing under that name (a 404, an absent file).
         DataNotFound,
         /// The bundle was published, and at least one gate failed.
         GatesFailed,
-        /// The spec asks for what this trainer cannot do; the message says what.
+        /// The spec requests something that this trainer does not support; the message says what.
         SpecInvalid,
         /// The ledger or a data source did not answer. Nothing is known about the data; the same Job may succeed later.
         Unreachable,
@@ -102,13 +102,13 @@ impl JobStage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceRecord {
-    /// How a person names it: `cleveland.csv`, `https://…`.
+    /// Its name for display: `cleveland.csv`, `https://…`.
     pub name: String,
     /// The sha256 of its bytes as read.
     pub sha256: Digest,
     /// Rows read from it.
     pub rows: u64,
-    /// How many of them are of class 1; absent where that was not counted.
+    /// Number of rows of class 1; absent if that was not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive_rows: Option<u64>,
 }
@@ -125,7 +125,7 @@ pub struct MetricValue {
     pub standard_error: Decimal,
 }
 
-/// A gate of the spec and what came of it.
+/// A gate of the spec and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GateResult {
@@ -135,32 +135,32 @@ pub struct GateResult {
     pub bound: GateBound,
     /// The mean that was compared; for `notWorseThan` the lower bound of the difference, more being better.
     pub value: Decimal,
-    /// Whether it is on the right side of the bound.
+    /// Whether it passed.
     pub passed: bool,
 }
 
-/// One rule that the data breaks.
+/// A violation found in the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
-    /// The column, or empty where the whole table is meant.
+    /// The column; empty if it concerns the whole table.
     pub column: String,
     /// The rule in CamelCase: `UnknownColumn`, `Type`, `Range`, `Category`, `MissingRatio`, `Empty`, `OneClass`, `Sha256`, ….
     pub rule: String,
     /// One sentence: what was found, what was expected.
     pub message: String,
-    /// Rows that break it.
+    /// Number of rows that violate the rule.
     pub count: u64,
-    /// Number of the first such row, the first data row being 1.
+    /// The first such row; the first data row is 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example_row: Option<u64>,
 }
 
-/// How far a running step is; the last one stays beside the result.
+/// The progress of a running step. The last one is kept beside the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// What is being done, in words: `cross-validating LogisticRegression`.
+    /// The current activity: `cross-validating LogisticRegression`.
     pub step: String,
     /// 0 to 100 of the whole Job.
     pub percent: u8,

@@ -15,7 +15,7 @@ pub struct Routes {
     pub format: u32,
     /// Name of the model that answers.
     pub model: String,
-    /// The versions, heaviest first; at least one of them Live.
+    /// The versions, greatest weight first; at least one of them is Live.
     pub routes: Vec<Route>,
     /// Length of a window of event time, in seconds.
     #[serde(default = "default_window_seconds")]
@@ -30,9 +30,9 @@ pub struct Route {
     pub version: String,
     /// Its bundle.
     pub digest: Digest,
-    /// Share of requests out of the sum of all Live weights, 0 to 100; 0 for a Shadow.
+    /// Weight: its share of requests relative to the sum of all Live weights, 0 to 100; 0 for a Shadow.
     pub weight: u32,
-    /// Probability from which the class is 1.
+    /// The class is 1 at or above this probability.
     pub threshold: Decimal,
     /// Whether its scores are returned.
     pub mode: RouteMode,

@@ -10,7 +10,7 @@ pub const BUNDLE_STATEMENT: &str = "bundle.json";
 pub const SNAPSHOT_STATEMENT: &str = "snapshot.json";
 
 /// What an artifact states about itself, read by the ledger from bytes that the artifact's digest covers. The operator
-/// compares it with what it asked for before it believes the result of a Job.
+/// compares it with its request before it accepts the result of a Job.
 ///
 /// It is the part of `bundle.json` or `snapshot.json` that the operator needs; other fields of those files are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct ArtifactStatement {
     pub stated: Stated,
 }
 
-/// The statement as it stands in the file. What a kind of artifact does not state is absent.
+/// The statement in the file. Fields that a kind of artifact does not state are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stated {

@@ -1,19 +1,19 @@
-//! What the ledger remembers of a version.
+//! The ledger's record of a version.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Digest, MetricValue, words};
 
 words! {
-    /// What a version does for its model.
+    /// The role of a version in its model.
     pub enum Role {
         /// It is not ready to serve yet.
         Pending,
         /// It passed its gates and is being rolled out.
         Candidate,
-        /// It answers requests.
+        /// It serves.
         Live,
-        /// It served before, or a newer version overtook it; it can be returned to.
+        /// It served before, or a newer version took its place. A rollback can return to it.
         Retired,
         /// Its data or its gates failed: it will not serve.
         Rejected,
@@ -28,11 +28,11 @@ pub struct VersionRecord {
     pub name: String,
     /// Name of the model.
     pub model: String,
-    /// What it does for its model.
+    /// Its role in its model.
     pub role: Role,
     /// The object's generation that this record describes; a lower one never replaces a higher one.
     pub generation: i64,
-    /// The data that it was trained on.
+    /// The snapshot that it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Digest>,
     /// Its bundle.

@@ -86,7 +86,7 @@ pub enum FilesError {
     Absent(&'static str),
     /// The directory to be replaced holds something else.
     #[error(
-        "{} is there already and is no bundle or snapshot (it has no {MANIFEST}); name another directory",
+        "{} already exists and is not a bundle or snapshot (it has no {MANIFEST}); name another directory",
         .0.display()
     )]
     Occupied(PathBuf),

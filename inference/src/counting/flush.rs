@@ -201,7 +201,7 @@ impl Flusher {
             None => {
                 metrics.last_flush.set(since_1970().as_secs_f64());
                 if mem::take(&mut self.failing) {
-                    tracing::info!("the ledger takes counts again");
+                    tracing::info!("the ledger accepts counts again");
                 }
             }
             Some(error) => {

@@ -140,7 +140,7 @@ impl Window {
             usize::try_from(u64::from_ne_bytes(bytes)).unwrap_or(usize::MAX)
         };
         if fixed[..8] != *MAGIC {
-            return Err(content("it is no file of counters"));
+            return Err(content("it is not a file of counters"));
         }
         if fixed[8..12] != FORMAT.to_ne_bytes() {
             return Err(content("it has a format that this program does not know"));

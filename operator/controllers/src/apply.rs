@@ -1,7 +1,7 @@
-//! Writing what should be, and nothing where it is so already.
+//! Writes the desired objects, and skips writes that would change nothing.
 //!
-//! Children are created and replaced whole, with the resourceVersion that was compared: an apply would leave what others
-//! added. What others may set is in [`modelward_core::children`].
+//! Children are created and replaced whole, with the resourceVersion that was compared, because an apply would keep fields that
+//! others added. [`modelward_core::children`] has the fields that others may set.
 
 use std::fmt::Debug;
 
@@ -33,40 +33,40 @@ use crate::{
 pub struct Owner<'a> {
     /// Its controller reference.
     pub reference: OwnerReference,
-    /// What Events about the child are about.
+    /// The object that Events about the child refer to.
     pub about: &'a k8s_openapi::api::core::v1::ObjectReference,
-    /// Whether all its children were there already: one that is missing was deleted by another.
+    /// Whether all its children existed before, so that a missing one was deleted by another client.
     pub settled: bool,
     /// The children that its record names.
     pub recorded: &'a [ChildReference],
-    /// Whether names are hashes of the content and of the owner's uid: what has the content is the child, whatever it says
-    /// of its owners.
+    /// Whether names are hashes of the content and of the owner's uid, so that an object with this content is the child,
+    /// independent of its owner references.
     pub by_content: bool,
 }
 
-/// What became of a child.
+/// The result for a child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Applied {
-    /// It is as it should be, or stays as it is.
+    /// It is in the desired state, or is left as it is.
     There(Box<There>),
-    /// Its predecessor of the same name is being deleted; look again.
+    /// A predecessor with the same name is being deleted; try again.
     Going,
-    /// An object of that name exists and is not ours.
+    /// An object of that name exists and is not the operator's.
     Taken,
 }
 
-/// A child that is there.
+/// An existing child.
 #[derive(Clone, Debug, PartialEq)]
 pub struct There {
-    /// What the record says of it.
+    /// Its entry in the record.
     pub reference: ChildReference,
-    /// The object as it is now.
+    /// The current object.
     pub object: Value,
-    /// What stays other than it should be.
+    /// The differences that are left.
     pub altered: Option<Altered>,
 }
 
-/// The child of this name as the API server has it, with fields that this build does not know.
+/// The child of this name in the API server, including fields that this build does not know.
 pub async fn live<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
@@ -79,7 +79,7 @@ pub async fn live<K: Namespaced>(
     .await
 }
 
-/// Makes the child what it should be, in every field but those that others may set.
+/// Brings the child to the desired state, in every field except those that others may set.
 pub async fn child<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
@@ -110,10 +110,10 @@ pub async fn child<K: Namespaced>(
         .find(|child| child.kind == kind && child.name == name);
 
     let Some(live) = live else {
-        // A child that the record names is gone by another's hand, unless it was ours.
+        // Another client deleted a recorded child, unless this process did.
         let was_there = recorded.is_some_and(|recorded| !ctx.deleted_child(&recorded.uid));
         if owner.settled || was_there {
-            let note = format!("{what} was deleted by another writer and is made again");
+            let note = format!("{what} was deleted by another client; recreating it");
             tampered::<K>(ctx, namespace, &name, owner, note).await;
         }
         if let Some(bounds) = bounds {
@@ -150,10 +150,10 @@ pub async fn child<K: Namespaced>(
         };
         return there(&what, &applied, found, Some(altered));
     }
-    // What we wrote last is what is wanted: so another writer changed it.
+    // The operator's last write equals the wanted object, so another client changed it.
     let by_another = match recorded {
         Some(recorded) => recorded.applied == applied,
-        // The name of a map is a hash of its content, and what was made once is not written again.
+        // The name of a ConfigMap is a hash of its content, so it is never updated.
         None => {
             kind == "ConfigMap" && (owner.settled || different.iter().any(|field| field.starts_with("/data")))
         }
@@ -161,7 +161,7 @@ pub async fn child<K: Namespaced>(
     if children::must_be_made_again(&kind, &found, &target) {
         if by_another {
             let note = format!(
-                "{what} was changed by another writer at {} and is made again",
+                "{what} was changed at {} by another client; recreating it",
                 children::in_words(&different)
             );
             tampered::<K>(ctx, namespace, &name, owner, note).await;
@@ -183,7 +183,7 @@ pub async fn child<K: Namespaced>(
     );
     if by_another && made["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"] {
         let note = format!(
-            "{what} was changed by another writer at {} and is put back",
+            "{what} was changed at {} by another client; restoring it",
             children::in_words(&different)
         );
         tampered::<K>(ctx, namespace, &name, owner, note).await;
@@ -224,8 +224,8 @@ async fn replace<K: Namespaced>(
     })
 }
 
-/// Remembers what the API server made of a write. What it changed is admission's, or a default of a Kubernetes that this
-/// build does not know: no other writer was in between.
+/// Records how the API server changed a write. Such a change comes from admission, or is a default that this build does not know; no
+/// other client wrote in between.
 fn written(
     ctx: &Context,
     what: &str,
@@ -269,7 +269,7 @@ fn untyped<K: Namespaced>(ctx: &Context, namespace: &str) -> Api<DynamicObject> 
     Api::namespaced_with(ctx.client.clone(), namespace, &ApiResource::erase::<K>(&()))
 }
 
-/// Reports that another writer changed a child.
+/// Reports that another client changed a child.
 pub async fn tampered<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
@@ -290,7 +290,7 @@ pub async fn tampered<K: Namespaced>(
     .await;
 }
 
-/// Deletes this very object, and what it owns in the background. That it is gone already is no error.
+/// Deletes this object, and its dependents in the background. It is no error if it does not exist.
 pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -> Result<(), Error> {
     let name = object.name_any();
     let params = DeleteParams {
@@ -313,14 +313,14 @@ pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -
             ctx.metrics.wrote(&K::kind(&()), Verb::Delete);
             Ok(())
         }
-        // 409: another object has taken the name since, and that one stays.
+        // 409: another object has the name now, and is kept.
         Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// The object as it is now. A cache may be behind our own last write, and deciding from before it would undo it: an
-/// attempt that was recorded and whose Job was deleted would look like one whose Job is lost.
+/// The current object. A cache may be older than the operator's last write, and a decision from it would undo that write: a recorded
+/// attempt whose Job was deleted would look like one whose Job is lost.
 pub async fn fresh<K: Namespaced>(ctx: &Context, cached: &K) -> Result<Option<K>, Error> {
     let name = cached.name_any();
     let api = Api::<K>::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
@@ -328,7 +328,7 @@ pub async fn fresh<K: Namespaced>(ctx: &Context, cached: &K) -> Result<Option<K>
         .await
 }
 
-/// Writes a status where it is not what it was, and gives the object as it is then.
+/// Writes a status if it differs, and returns the current object.
 pub async fn status<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Namespaced,
@@ -348,8 +348,8 @@ where
     let body = serde_json::json!({
         "apiVersion": K::api_version(&()),
         "kind": kind,
-        // The uid keeps a status from landing on an object that was deleted and made again meanwhile, the
-        // resourceVersion from landing on what another process has decided since.
+        // The uid prevents writing to an object that was deleted and recreated, the resourceVersion prevents
+        // overwriting the decision of another process.
         "metadata": {"name": name, "uid": object.uid(), "resourceVersion": object.resource_version()},
         "status": content,
     });
@@ -364,7 +364,7 @@ where
     Ok(Some(written))
 }
 
-/// Builds a typed object from JSON: a misspelled field of a required type fails here and not in the cluster.
+/// Builds a typed object from JSON, so that a misspelled required field fails here and not in the cluster.
 pub fn build<K: DeserializeOwned>(what: &str, value: Value) -> Result<K, Error> {
     serde_json::from_value(value).map_err(|source| Error::Build {
         what: what.to_owned(),
@@ -380,12 +380,12 @@ enum Ownership {
     Foreign,
 }
 
-/// Whether an object is the child by what it holds.
+/// Whether an object is the child, by its content.
 fn is_by_content(owner: &Owner<'_>, live: &DynamicObject, wanted: &Value) -> bool {
     owner.by_content && live.meta().deletion_timestamp.is_none() && live.data["data"] == wanted["data"]
 }
 
-/// Whose an object is: by its controller, or by its uid in the record where the owner references were taken away.
+/// The owner of an object: by its controller reference, or by its uid in the record if the owner references were removed.
 fn ownership(live: &DynamicObject, owner: &Owner<'_>, recorded: Option<&ChildReference>) -> Ownership {
     let controller = live
         .owner_references()
@@ -402,7 +402,7 @@ fn ownership(live: &DynamicObject, owner: &Owner<'_>, recorded: Option<&ChildRef
                 Ownership::Ours
             }
         }
-        // A namesake of our owner that was deleted: the garbage collector takes its children.
+        // An earlier owner with the same name was deleted: the garbage collector deletes its children.
         Some(controller)
             if controller.kind == owner.reference.kind && controller.name == owner.reference.name =>
         {

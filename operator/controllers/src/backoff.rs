@@ -1,4 +1,4 @@
-//! Waiting longer after each failure of one object, and not at all for the others.
+//! Exponential backoff for each object.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
@@ -16,8 +16,8 @@ pub struct Backoff {
 // === impl Backoff ===
 
 impl Backoff {
-    /// Notes a failure and says how long to wait: doubled each time, with up to a quarter of jitter so that objects
-    /// that failed together do not come back together.
+    /// Records a failure and returns the delay: doubled each time, with up to a quarter of jitter, so that objects that failed
+    /// together are not retried together.
     pub fn failed(&self, key: &str) -> Duration {
         let mut failures = self
             .failures
@@ -29,7 +29,7 @@ impl Backoff {
         jittered(delay)
     }
 
-    /// Forgets the failures of an object that succeeded or is gone.
+    /// Forgets the failures of an object that succeeded or was deleted.
     pub fn succeeded(&self, key: &str) {
         self.failures
             .lock()
@@ -37,7 +37,7 @@ impl Backoff {
             .remove(key);
     }
 
-    /// How many objects fail at present.
+    /// Number of objects that fail now.
     pub fn failing(&self) -> usize {
         self.failures
             .lock()

@@ -1,4 +1,4 @@
-//! What keeps open actions from going on, as far as this process knows.
+//! Blocked actions that this process knows of.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,14 @@ use modelward_crds::ActionType;
 
 use crate::Metrics;
 
-/// The type and obstacle of each action that cannot go on, by its key.
+/// The type and obstacle of each blocked action, by its key.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked(Mutex<HashMap<String, (ActionType, Reason)>>);
 
 // === impl Blocked ===
 
 impl Blocked {
-    /// Notes what keeps an action from going on; nothing where it goes on, has ended or is gone.
+    /// Records why an action is blocked; nothing if it continues, has ended or was deleted.
     pub(crate) fn note(&self, metrics: &Metrics, action: &str, now: Option<(ActionType, Reason)>) {
         let mut actions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match now {

@@ -1,4 +1,4 @@
-//! The operator's configuration, resolved once at its start.
+//! The operator's configuration, resolved once at startup.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use modelward_crds::Networks;
 
 use crate::prober::ProberConfig;
 
-/// Everything that the reconcilers need to know beyond what is in the cluster.
+/// Everything that the reconcilers need besides the state of the cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Image of the trainer.
@@ -21,30 +21,30 @@ pub struct Config {
     pub image_pull_secrets: Vec<String>,
     /// Base address of the ledger, without a slash at the end.
     pub ledger_url: String,
-    /// File that holds the operator's own token for the ledger; read at each call, because it is renewed in place.
+    /// File with the operator's token for the ledger; read for each call, because it is renewed in place.
     pub ledger_token_file: PathBuf,
-    /// Service account of trainer and inference Pods. It needs no rights: none of them talks to the API server.
+    /// Service account of trainer and inference Pods. It needs no permissions, because they do not use the API server.
     pub workload_service_account: String,
-    /// A training that takes longer is ended.
+    /// Trainings that take longer are terminated.
     pub training_deadline_seconds: i64,
-    /// Ranges that trainers read datasets from although they would refuse them.
+    /// Ranges that trainers may read datasets from although they are refused by default.
     pub allow_sources: Networks,
-    /// Ranges that trainers read no dataset from, beside those that they refuse by themselves.
+    /// Further ranges that trainers may not read datasets from.
     pub deny_sources: Networks,
-    /// What the Pod of a Job asks for and may use.
+    /// Resource requests and limits of the Pod of a Job.
     pub trainer_resources: ResourceRequirements,
     /// How many versions may be trained at once.
     pub jobs: Limits,
     /// Risks, quorums and guard rails.
     pub policy: Policy,
-    /// Whether the policies on what the operator makes have to be there: the chart installed them.
+    /// Whether the policies on the operator's objects have to exist, because the chart installed them.
     pub gate_children: bool,
     /// Fields of a model's children that others may set.
     pub ignore_differences: Vec<IgnoreRule>,
-    /// Models that take a new Pod template at the same time after this configuration changed.
+    /// Number of models that take a new Pod template at the same time after this configuration changed.
     pub upgrade_at_once: usize,
-    /// How models are asked through their Services.
+    /// How models are probed through their Services.
     pub prober: ProberConfig,
-    /// The only namespace to look at; every one where it is not set.
+    /// The only namespace to watch; all of them if absent.
     pub watch_namespace: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What every reconcile shares.
+//! The state that all reconciles share.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,13 +24,13 @@ use crate::{
     prober::Prober, recorder::Recorder, turns::Turns, unreadable::Unreadable,
 };
 
-/// A call to the API server that takes longer is given up: the client retries by itself for minutes otherwise.
+/// A call to the API server that takes longer is aborted: the client would otherwise retry for minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The clock. Reconciles never ask the machine for the time.
+/// The clock. Reconciles do not read the time of the machine.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What every reconcile shares: the way to the cluster and to the ledger, configuration, metrics, the clock.
+/// The state that all reconciles share: clients of the cluster and the ledger, configuration, metrics, the clock.
 pub struct Context {
     /// The cluster.
     pub client: Client,
@@ -38,7 +38,7 @@ pub struct Context {
     pub config: Config,
     /// The ledger.
     pub ledger: LedgerClient,
-    /// What the operator counts.
+    /// The operator's metrics.
     pub metrics: Metrics,
     pub(crate) recorder: Recorder,
     pub(crate) unreadable: Unreadable,
@@ -48,27 +48,27 @@ pub struct Context {
     pub(crate) reports_backoff: Backoff,
     pub(crate) schedules_backoff: Backoff,
     pub(crate) actions_backoff: Backoff,
-    /// What was last recorded of each version in the ledger, by uid: the same record again would change nothing.
+    /// The last record of each version in the ledger, by uid, to skip repeating it.
     pub(crate) recorded: Mutex<HashMap<String, String>>,
-    /// Held while actions under way are counted and one more is begun.
+    /// Held while actions in progress are counted and another one begins.
     pub(crate) claims: tokio::sync::Mutex<()>,
-    /// Every report that the operator watches; set once the controllers run.
+    /// All reports that the operator watches; set once the controllers run.
     pub(crate) reports: OnceLock<Store<Guarded<DriftReport>>>,
     /// Which versions have a Job or wait for one.
     pub(crate) turns: Turns,
-    /// Uids of Jobs that this process made and whose uid is not recorded yet.
+    /// Uids of Jobs that this process created and that are not recorded yet.
     made_jobs: Mutex<HashSet<String>>,
-    /// Uids of children that this process deleted to make them again.
+    /// Uids of children that this process deleted to recreate them.
     deleted_children: Mutex<HashSet<String>>,
-    /// Names for Secrets with keys that are not made yet, by uid of the Model: a refusal names the same Secret each time.
+    /// Names for Secrets with keys that are not created yet, by uid of the Model, so that each rejection names the same Secret.
     key_names: Mutex<HashMap<String, String>>,
-    /// Asks every model through its Service.
+    /// Probes every model through its Service.
     pub(crate) prober: Prober,
     /// All models, once they are watched.
     pub(crate) models: OnceLock<Store<Guarded<Model>>>,
-    /// Models that may take a new Pod template and whose record does not say so yet.
+    /// Models that may take a new Pod template but whose record does not say so yet.
     upgrading: Mutex<Vec<String>>,
-    /// What is remembered of each child, by namespace, kind and name.
+    /// The memory of each child, by namespace, kind and name.
     children: Mutex<HashMap<String, Memory>>,
     me: OnceCell<String>,
     clock: Clock,
@@ -117,12 +117,12 @@ impl Context {
         }
     }
 
-    /// The present moment.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
-    /// Makes a call to the API server within the bound that every call has.
+    /// Makes a call to the API server within the time limit.
     pub(crate) async fn call<T>(
         &self,
         action: impl Into<String>,
@@ -141,7 +141,7 @@ impl Context {
         }
     }
 
-    /// The models that drift at present, wherever the operator looks: from the watch of reports, without a call.
+    /// The models that drift now in all watched namespaces, from the watch of reports, without a call.
     pub(crate) async fn drifting(&self) -> Result<DriftingModels, Error> {
         let late = || Error::Timeout {
             action: "read the watched DriftReports".to_owned(),
@@ -157,13 +157,16 @@ impl Context {
         Ok(DriftingModels::of(readable, self.now()))
     }
 
-    /// The name under which the API server knows this operator: what an action that it proposes says of its proposer.
+    /// The user name of this operator at the API server, which its proposals name as the proposer.
     pub(crate) async fn whoami(&self) -> Result<&str, Error> {
         let ask = async || {
             let api = Api::<SelfSubjectReview>::all(self.client.clone());
             let (params, question) = (PostParams::default(), SelfSubjectReview::default());
             let answer = self
-                .call("ask who the operator is", api.create(&params, &question))
+                .call(
+                    "read the operator's own user name",
+                    api.create(&params, &question),
+                )
                 .await?;
             let user = answer.status.and_then(|status| status.user_info);
             user.and_then(|user| user.username).ok_or(Error::Incomplete {
@@ -174,7 +177,7 @@ impl Context {
         self.me.get_or_try_init(ask).await.map(String::as_str)
     }
 
-    /// What to do about a child that differs from what is wanted.
+    /// What to do about a child that differs from the desired state.
     pub(crate) fn judge_child(&self, key: &str, wanted: &str, found: &str) -> Judgement {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children
@@ -183,7 +186,7 @@ impl Context {
             .judge(wanted, found, self.now())
     }
 
-    /// Remembers a write of a child: how it differed before, and how the API server's answer does.
+    /// Records a write of a child: how it differed before, and how the API server's answer differs.
     pub(crate) fn child_written(
         &self,
         key: &str,
@@ -210,7 +213,7 @@ impl Context {
         });
     }
 
-    /// Whether this model may take the Pod template of this configuration now. One that may is counted from now on.
+    /// Whether this model may take the Pod template of this configuration now. If so, it is counted from now on.
     pub(crate) fn turn(&self, model: &Model, configuration: &str) -> Turn {
         let key = key_of(model);
         let mut taken = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +228,7 @@ impl Context {
                     .collect()
             })
             .unwrap_or_default();
-        // Their records say so by now.
+        // Their records say so now.
         taken.retain(|taken| {
             models
                 .iter()
@@ -246,7 +249,7 @@ impl Context {
         turn
     }
 
-    /// Whether the ledger has this record of the version already.
+    /// Whether the ledger already has this record of the version.
     pub(crate) fn is_recorded(&self, uid: &str, what: &str) -> bool {
         self.recorded
             .lock()
@@ -255,7 +258,7 @@ impl Context {
             .is_some_and(|recorded| recorded == what)
     }
 
-    /// Notes what was recorded in the ledger.
+    /// Remembers what was recorded in the ledger.
     pub(crate) fn note_recorded(&self, uid: &str, what: String) {
         self.recorded
             .lock()
@@ -263,7 +266,7 @@ impl Context {
             .insert(uid.to_owned(), what);
     }
 
-    /// Forgets a version that is gone.
+    /// Forgets a deleted version.
     pub(crate) fn forget_recorded(&self, uid: &str) {
         self.recorded
             .lock()
@@ -271,7 +274,7 @@ impl Context {
             .remove(uid);
     }
 
-    /// Notes that this process deleted the child of this uid to make it again.
+    /// Remembers that this process deleted the child of this uid to recreate it.
     pub(crate) fn note_deleted_child(&self, uid: &str) {
         let mut deleted = self
             .deleted_children
@@ -280,7 +283,7 @@ impl Context {
         deleted.insert(uid.to_owned());
     }
 
-    /// Whether this process deleted the child of this uid to make it again. It is asked once.
+    /// Whether this process deleted the child of this uid to recreate it. This forgets the uid.
     pub(crate) fn deleted_child(&self, uid: &str) -> bool {
         let mut deleted = self
             .deleted_children
@@ -289,7 +292,7 @@ impl Context {
         deleted.remove(uid)
     }
 
-    /// The name for the Secret with the keys of a model: drawn once, and again after [`Context::forget_key_name`].
+    /// The name for the Secret with the keys of a model: generated once, and again after [`Context::forget_key_name`].
     pub(crate) fn key_name(&self, model: &Model) -> String {
         let mut names = self.key_names.lock().unwrap_or_else(PoisonError::into_inner);
         let draw = || format!("{}-{:08x}-modelward", model.name_any(), rand::random::<u32>());
@@ -299,19 +302,19 @@ impl Context {
             .clone()
     }
 
-    /// Forgets that name: its Secret is recorded, or an object that is not ours has it.
+    /// Forgets that name, because its Secret is recorded, or an object of another owner has it.
     pub(crate) fn forget_key_name(&self, model: &Model) {
         let mut names = self.key_names.lock().unwrap_or_else(PoisonError::into_inner);
         names.remove(&model.uid().unwrap_or_default());
     }
 
-    /// Notes that this process made the Job of this uid.
+    /// Remembers that this process created the Job of this uid.
     pub(crate) fn note_made_job(&self, uid: &str) {
         let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
         made.insert(uid.to_owned());
     }
 
-    /// Whether this process made the Job of this uid.
+    /// Whether this process created the Job of this uid.
     pub(crate) fn made_job(&self, uid: &str) -> bool {
         let made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
         made.contains(uid)

@@ -1,4 +1,4 @@
-//! Creating an object: the one way, whatever the kind.
+//! Creation of objects of any kind.
 
 use std::fmt::Debug;
 
@@ -9,15 +9,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Context, Error, metrics::Verb};
 
-/// The HTTP status of an answer that an object of this name exists.
+/// The HTTP status that says that an object of this name exists.
 const CONFLICT: u16 = 409;
 
-/// What came of creating an object.
+/// The result of creating an object.
 #[derive(Debug)]
 pub(crate) enum Created<K> {
     /// The object as the API server made it.
     Made(K),
-    /// There is one of that name; the API server's answer. Whether it is the right one is for the caller to find out.
+    /// An object of that name exists, with the API server's answer. The caller has to find out whether it is the right one.
     Exists(Error),
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn create<K: Namespaced>(
     }
 }
 
-/// Why the API server would not create an object now: a quota, a webhook, a policy. Found out by a dry run.
+/// Why the API server would not create an object now: a quota, a webhook, a policy. Determined by a dry run.
 pub(crate) async fn refusal<K: Namespaced>(
     ctx: &Context,
     namespace: &str,
@@ -69,7 +69,7 @@ pub(crate) async fn refusal<K: Namespaced>(
     match post(ctx, &api, &K::kind(&()), object, true).await {
         Ok(_) => Ok(None),
         Err(error) if error.code() == Some(CONFLICT) => Ok(None),
-        // 500 is what a webhook that does not answer looks like.
+        // A webhook that does not answer causes a 500.
         Err(error) if error.refused() || error.code() == Some(500) => Ok(Some(error)),
         Err(error) => Err(error),
     }

@@ -1,25 +1,25 @@
-//! What can go wrong in a reconcile, in categories that metrics and logs share.
+//! Errors of reconciles, in categories that metrics and logs share.
 
 use modelward_wire::words;
 
-/// A reconcile that could not be carried through and is tried again.
+/// A reconcile that failed and is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused a call or did not answer.
     #[error("failed to {action}")]
     Api {
-        /// What was being done: `read Job heart-1-fit-0a1b2c3d`.
+        /// The attempted operation: `read Job heart-1-fit-0a1b2c3d`.
         action: String,
         /// Why.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The API server took longer than a call may.
+    /// A call to the API server exceeded the time limit.
     #[error("failed to {action} within {seconds} s")]
     Timeout {
-        /// What was being done.
+        /// The attempted operation.
         action: String,
-        /// The bound.
+        /// The time limit.
         seconds: u64,
     },
     /// An object could not be built from a decision.
@@ -31,7 +31,7 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// An object lacks what the API server gives every object.
+    /// An object lacks a field that the API server sets on every object.
     #[error("{what} has no {field}")]
     Incomplete {
         /// Kind of the object.
@@ -52,15 +52,15 @@ pub enum Error {
 words! {
     /// Categories of errors.
     pub enum Category {
-        /// The API server says that the operator may not.
+        /// The operator lacks the permission.
         Forbidden,
         /// There is no such object.
         NotFound,
-        /// Another writer was faster, or the name is taken.
+        /// A conflict with another client, or the name is taken.
         Conflict,
-        /// The object breaks its schema or a rule.
+        /// The object violates its schema or a rule.
         Invalid,
-        /// The API server asks for patience.
+        /// The API server throttles requests.
         Throttled,
         /// The API server or a webhook failed.
         ServerError,
@@ -72,9 +72,9 @@ words! {
         Timeout,
         /// An object could not be built.
         Build,
-        /// An object lacks what the API server gives every object.
+        /// An object lacks a field that the API server sets on every object.
         Incomplete,
-        /// An object cannot be deserialised.
+        /// An object cannot be deserialized.
         Unreadable,
     }
 }
@@ -82,7 +82,7 @@ words! {
 // === impl Error ===
 
 impl Error {
-    /// The category, for metrics: one of a handful of words, never text of an object.
+    /// The category, for metrics: one of a fixed set of words, never text of an object.
     pub fn category(&self) -> Category {
         match self {
             Self::Api { source, .. } => match &**source {
@@ -104,23 +104,23 @@ impl Error {
         }
     }
 
-    /// Whether the API server answered that it failed, as it does where a webhook cannot be called.
+    /// Whether the API server answered with a server error, as it does if a webhook cannot be called.
     pub fn failed(&self) -> bool {
         matches!(self.code(), Some(500..))
     }
 
-    /// Whether the API server understood and said no: asking for the same again gets the same answer.
+    /// Whether the API server rejected the request, so that repeating it gets the same answer.
     pub fn refused(&self) -> bool {
         matches!(self.code(), Some(400 | 403 | 413 | 422))
     }
 
-    /// Whether the API server answered that it does not make or change the object now: it refused it, or an admission webhook
-    /// failed. It may pass; meanwhile it belongs into the status of what asked for it.
+    /// Whether the API server does not create or change the object now: it rejected it, or an admission webhook failed. This may be
+    /// temporary; until then it is reported in the status of the owner.
     pub fn hinders(&self) -> bool {
         self.refused() || matches!(self.code(), Some(500..))
     }
 
-    /// The error in words for a status: what was tried and the API server's own message.
+    /// The error as text for a status: the attempted operation and the API server's message.
     pub fn words(&self) -> String {
         let message = match self {
             Self::Api { source, .. } => match &**source {

@@ -21,11 +21,11 @@ use crate::{Context, Error, recorder::Said};
 
 /// Who reports.
 const CONTROLLER: &str = "modelward-operator";
-/// An Event's note holds 1 kB.
+/// An Event's note is limited to 1 kB.
 const NOTE_LIMIT: usize = 900;
 /// An Event's name is the object's name, a dot and 16 digits, of 253 characters at most.
 const NAME_LIMIT: usize = 236;
-/// Publishes an Event for each condition that changed in a way that a person wants to know of.
+/// Publishes an Event for each condition with a notable change.
 pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     ctx: &Context,
     object: &K,
@@ -33,7 +33,7 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     new: &[Condition],
 ) {
     let about = object.object_ref(&());
-    // Reconciling and Stalled follow from Ready, which says the same in the same words.
+    // Reconciling and Stalled follow from Ready, which has the same message.
     let summaries = [ConditionType::Reconciling, ConditionType::Stalled];
     for condition in conditions::worth_an_event(old, new, &summaries) {
         let (Some(kind), Some(reason)) = (ConditionType::of(&condition.type_), conditions::reason(condition))
@@ -61,10 +61,10 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
     }
 }
 
-/// Publishes one Event, and gives whether the API server has accepted it.
+/// Publishes one Event, and returns whether the API server has accepted it.
 ///
-/// The same Event about the same object is sent once in ten minutes: true says then that it was accepted before. One that
-/// is not accepted is counted and logged, and stops nothing.
+/// The same Event about the same object is sent once in ten minutes; true then means that it was accepted before. A rejected Event
+/// is counted and logged, and is no error.
 pub async fn publish(
     ctx: &Context,
     about: &ObjectReference,

@@ -1,4 +1,4 @@
-//! What a readiness probe asks.
+//! The state behind the readiness probe.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many failures in a row, the last one within [`WATCH_FAILING`], make a watch count as broken. A watch that was
+/// This many failures in a row, the last one within [`WATCH_FAILING`], make a watch count as broken. A watch that was
 /// started again is silent until something happens, so silence after a failure must count as health: otherwise the one
 /// refusal that a young CRD gives would keep a process unready for as long as no object is made.
 const WATCH_FAILURES: u32 = 3;
@@ -17,7 +17,7 @@ const WATCH_FAILURES: u32 = 3;
 /// Longer than the longest backoff between two failures.
 const WATCH_FAILING: Duration = Duration::from_secs(90);
 
-/// What a readiness probe asks.
+/// The state behind the readiness probe.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     /// By kind: failures since the last event, and when the last of them was.
@@ -28,7 +28,7 @@ pub struct Health {
 // === impl Health ===
 
 impl Health {
-    /// What is not as it should be, in words; empty where all is well.
+    /// The problems, as text; empty if there are none.
     pub fn problems(&self) -> Vec<String> {
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches
@@ -38,7 +38,7 @@ impl Health {
             .collect()
     }
 
-    /// Whether the controllers were started: false in a process that stands by.
+    /// Whether the controllers were started: false in a standby process.
     pub fn started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }

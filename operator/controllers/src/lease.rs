@@ -1,4 +1,4 @@
-//! Leader election by a Lease: one process works, the others stand by.
+//! Leader election by a Lease: one process leads, the others stand by.
 //!
 //! The lease saves work; it does not fence. A leader that was paused may still write once after its successor has
 //! begun, which is why names of children are fixed and writes carry uids.
@@ -22,15 +22,15 @@ use kube::{
 use modelward_service::chain;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Others may take the lease after so long without a renewal.
+/// Other processes may take the lease after this long without a renewal.
 const DURATION: Duration = Duration::from_secs(15);
-/// A leader that could not renew for so long gives up: before the others may begin.
+/// A leader that could not renew for this long stops, before others may take the lease.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// Between tries.
+/// Interval between attempts.
 const RETRY: Duration = Duration::from_secs(2);
-/// One try may take so long.
+/// Time limit of one attempt.
 const TRY: Duration = Duration::from_secs(5);
-/// Tries to release the lease, and the time for all of them.
+/// Number of attempts to release the lease, and their total time limit.
 const RELEASE_TRIES: usize = 5;
 const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ pub struct Election {
     name: String,
     identity: String,
     clock: crate::Clock,
-    /// The holder's last renewal as we saw it change, by our own clock: clocks of machines differ.
+    /// When this process observed the holder's last renewal, by its own clock, because clocks of machines differ.
     seen: Option<(Option<MicroTime>, Instant)>,
 }
 
@@ -63,14 +63,14 @@ impl Election {
         self.acquire_until(pending()).await;
     }
 
-    /// Waits until this process leads, and gives true; or until `stop` ends, and gives false: then the lease is not held.
+    /// Waits until this process leads, and returns true; or until `stop` ends, and returns false without holding the lease.
     pub async fn acquire_until(&mut self, stop: impl Future<Output = ()>) -> bool {
         let mut stop = pin!(stop.fuse());
         loop {
             if is_done(&mut stop) {
                 return false;
             }
-            // A try is never dropped half-way: its write could still be carried out, and a process that ends would lead.
+            // An attempt is never dropped half-way: its write could still succeed, and a terminated process would hold the lease.
             let tried = timeout(TRY, self.try_hold()).await;
             if is_done(&mut stop) {
                 if !matches!(tried, Ok(Ok(false))) {
@@ -100,13 +100,13 @@ impl Election {
         }
     }
 
-    /// Renews the lease and returns when it is lost. The process must end then: others lead.
+    /// Renews the lease and returns when it is lost. The process must then exit, because another one may lead.
     pub async fn hold(&mut self) {
         self.hold_until(pending()).await;
     }
 
-    /// Renews the lease until `stop` ends, and gives true; or until it is lost, and gives false. The process must end where it
-    /// is lost: others lead.
+    /// Renews the lease until `stop` ends, and returns true; or until it is lost, and returns false. The process must then exit,
+    /// because another one may lead.
     pub async fn hold_until(&mut self, stop: impl Future<Output = ()>) -> bool {
         let mut stop = pin!(stop.fuse());
         let mut renewed = Instant::now();
@@ -131,13 +131,13 @@ impl Election {
         }
     }
 
-    /// Gives the lease up, so that a successor need not wait.
+    /// Releases the lease, so that a successor does not have to wait.
     pub async fn release(&mut self) {
         let releasing = async {
             for _ in 0..RELEASE_TRIES {
                 match self.try_release().await {
                     Ok(()) => return,
-                    // A renewal of this process, or a label: what is there is read again.
+                    // A renewal by this process, or a changed label: read it again.
                     Err(kube::Error::Api(status)) if status.code == 409 => {}
                     Err(error) => {
                         tracing::warn!(
@@ -175,7 +175,7 @@ impl Election {
         Ok(())
     }
 
-    /// Takes or renews the lease if it is ours to take. Each write carries the resourceVersion that was read.
+    /// Takes or renews the lease if this process may. Each write has the resourceVersion that was read.
     async fn try_hold(&mut self) -> kube::Result<bool> {
         let now = (self.clock)();
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
@@ -197,8 +197,8 @@ impl Election {
         }
         lease.spec = Some(self.spec(now, Some((&before, mine))));
         if mine {
-            // A conflict does not say that another process leads: a user may have put a label on the lease. The next
-            // try reads who does.
+            // A conflict does not mean that another process leads: a user may have set a label on the lease. The next
+            // attempt reads the holder.
             return self
                 .api
                 .replace(&self.name, &PostParams::default(), &lease)
@@ -208,7 +208,7 @@ impl Election {
         written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 
-    /// Whether the holder has not renewed for the lease's duration, as far as we have watched it.
+    /// Whether the holder has not renewed for the lease's duration, as observed by this process.
     fn expired(&mut self, lease: &LeaseSpec) -> bool {
         match &self.seen {
             Some((renewal, since)) if *renewal == lease.renew_time => {
@@ -401,7 +401,7 @@ mod tests {
     async fn a_process_that_is_asked_to_end_while_it_takes_the_lease_gives_it_back() {
         let server = Server::default();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        // The write that takes the lease is under way when the process is asked to end.
+        // The write that takes the lease is in progress when the process is asked to end.
         let stop = Mutex::new(Some(stop));
         let mut first = server.election("first", 0);
         server.on_write(move || drop(stop.lock().unwrap().take()));

@@ -14,13 +14,13 @@ use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-/// A call that takes longer is given up: a reconcile must not hang on the ledger.
+/// Calls that take longer are aborted, so that a reconcile does not hang on the ledger.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that takes longer to open is given up.
+/// Connection attempts that take longer are aborted.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// After a call without an answer, every call gets the same error for so long: one that waits is enough to find out.
+/// After a call without an answer, all calls get the same error for this long, so that only one of them waits.
 const AWAY: Duration = Duration::from_secs(10);
-/// A window of many Pods is added up before it is judged.
+/// Time limit of a verdict: the counts of many Pods are added up first.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The client of the ledger.
@@ -32,16 +32,16 @@ pub struct LedgerClient {
     away: Arc<Mutex<Option<Away>>>,
 }
 
-/// A ledger that did not answer.
+/// The state of a ledger that did not answer.
 #[derive(Clone, Debug)]
 struct Away {
-    /// When it may be asked again.
+    /// When the next call is allowed.
     until: Instant,
-    /// What it was.
+    /// The error.
     why: String,
 }
 
-/// Why the ledger could not be asked.
+/// Why a call to the ledger failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The token file cannot be read.
@@ -56,10 +56,10 @@ pub enum LedgerError {
     /// The ledger did not answer, or not in time.
     #[error("the ledger did not answer")]
     Unreachable(#[source] reqwest::Error),
-    /// The ledger did not answer a moment ago, and was not asked again.
+    /// The ledger just failed to answer, and was not called again.
     #[error("the ledger did not answer: {0}")]
     Away(String),
-    /// The ledger answered something else than was asked for.
+    /// The ledger answered with an unexpected status.
     #[error("the ledger answered {status}: {message}")]
     Refused {
         /// The HTTP status.
@@ -75,7 +75,7 @@ struct Given {
     result: ReportResult,
 }
 
-/// How the ledger says no.
+/// The body of the ledger's errors.
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
@@ -89,7 +89,7 @@ impl LedgerClient {
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
-            // The ledger is in the cluster; a proxy for the way out of it knows nothing of that.
+            // The ledger is in the cluster, which an egress proxy cannot reach.
             .no_proxy()
             .build()
             .map_err(LedgerError::Unreachable)?;
@@ -111,7 +111,7 @@ impl LedgerClient {
         }
     }
 
-    /// The manifest of this digest, if the store has it and its bytes are what the digest says.
+    /// The manifest of this digest, if the store has it and its bytes match the digest.
     pub async fn manifest(&self, namespace: &str, digest: &Digest) -> Result<Option<Manifest>, LedgerError> {
         let path = format!("/v1/artifacts/{namespace}/manifests/{digest}");
         match self.send(self.request(Method::GET, &path).await?).await? {
@@ -150,7 +150,7 @@ impl LedgerClient {
             .map(|_| ())
     }
 
-    /// The verdict on one window. The first one that is given for a uid is given again.
+    /// The verdict on one window. Later calls with the same uid return the first verdict.
     pub async fn judge(
         &self,
         namespace: &str,
@@ -160,7 +160,7 @@ impl LedgerClient {
         let path = format!("/v1/drift-reports/{namespace}/{uid}");
         let request = self.request(Method::PUT, &path).await?.json(request);
         let answer = match self.answer(request.timeout(JUDGE_TIMEOUT)).await {
-            // It was judged before, and its version's tolerances were changed since: the verdict that was given is the one.
+            // It was judged before the version's tolerances were changed: the first verdict is kept.
             Err(LedgerError::Refused { status: 409, .. }) => {
                 let given = self.answer(self.request(Method::GET, &path).await?).await?;
                 return match given.json().await {
@@ -195,8 +195,8 @@ impl LedgerClient {
         }
     }
 
-    /// Gives the last error instead of an answer while the ledger is away. When that time is over, one caller asks, and the
-    /// others go on getting the error until it has its answer.
+    /// Returns the last error instead of calling while the ledger is unavailable. After that time one caller calls, and the others get
+    /// the error until that call has ended.
     fn ask_one_at_a_time(&self) -> Result<(), LedgerError> {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = away.as_mut() else {
@@ -210,7 +210,7 @@ impl LedgerClient {
         Ok(())
     }
 
-    /// Notes that the ledger answered, or why it did not.
+    /// Records that the ledger answered, or why it did not.
     fn note(&self, error: Option<String>) {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         *away = error.map(|why| Away {
@@ -224,7 +224,7 @@ impl LedgerClient {
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => {
-                // The address of one object is no help to the next caller, and none of its business.
+                // The URL of one object is of no use to other callers, and must not be disclosed to them.
                 let error = error.without_url();
                 self.note(Some(chain(&error)));
                 return Err(LedgerError::Unreachable(error));
@@ -247,8 +247,8 @@ impl LedgerClient {
 // === impl LedgerError ===
 
 impl LedgerError {
-    /// The status and the words of a ledger that understood what was asked and will say the same again. A ledger that is
-    /// away, busy or does not know the operator yet may answer later.
+    /// Status and message of a final rejection by the ledger. A ledger that is unavailable, busy or does not know the operator yet may
+    /// answer later.
     pub fn refusal(&self) -> Option<(u16, &str)> {
         match self {
             Self::Refused { status, message } if matches!(status, 400 | 404 | 409 | 413 | 422) => {
@@ -258,7 +258,7 @@ impl LedgerError {
         }
     }
 
-    /// The error and what caused it, for a condition.
+    /// The error with its causes, for a condition.
     pub fn chain(&self) -> String {
         chain(self)
     }

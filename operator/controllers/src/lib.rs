@@ -6,9 +6,9 @@
 //!                            └── what was seen                                      nothing changed
 //! ```
 //!
-//! Everything is level-triggered: a reconcile looks at what is there and never at what happened, so a crash between
-//! any two writes is repaired by the next one. Names of children are fixed by uids and content, which makes carrying
-//! a decision out twice harmless.
+//! Everything is level-triggered: a reconcile reads the current state and not the events that led to it, so the next one repairs
+//! the result of a crash between any two writes. Names of children are derived from uids and content, which makes decisions
+//! idempotent.
 
 mod action;
 mod apply;

@@ -1,5 +1,5 @@
-//! What an operator says of itself to Prometheus. Labels are kinds, verbs and categories, and names of models where a series
-//! is about one model; never names of other objects.
+//! The operator's metrics. Labels are kinds, verbs and categories, and names of models if a series is about one model; never names
+//! of other objects.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ words! {
         Model = "model",
         /// Judges windows.
         DriftReport = "driftreport",
-        /// Makes reports when windows close.
+        /// Creates reports when windows close.
         DriftSchedule = "driftschedule",
-        /// Carries actions out.
+        /// Carries out actions.
         Action = "action",
     }
 
@@ -45,13 +45,13 @@ words! {
         Delete = "delete",
     }
 
-    /// What came of asking a model through its Service.
+    /// The result of probing a model through its Service.
     pub enum ProbeAnswer {
-        /// It was not asked.
+        /// It was not probed.
         NotAsked,
         /// It answered with a digest of routes.
         Answered,
-        /// Something else answered.
+        /// Another server answered.
         WrongAnswer,
         /// The connection was refused.
         NoAnswer,
@@ -63,27 +63,27 @@ words! {
 modelward_service::metrics! {
     /// The operator's metrics; a clone counts into the same ones.
     pub struct Metrics in "modelward_operator", build "What runs" {
-        unreadable: Gauge<KindLabels> = whole "modelward_unreadable_objects", "Objects that the operator cannot deserialise and ignores, by kind";
-        approval_enforced: Gauge = whole "modelward_approval_enforced", "1 where a forged decision was refused by the admission policies when it was last tried; nothing risky runs otherwise";
-        drifted_features: Gauge<ModelLabels> = whole "modelward_drifted_features", "Features that drifted in the newest window of a model that had enough rows to tell";
+        unreadable: Gauge<KindLabels> = whole "modelward_unreadable_objects", "Objects that the operator cannot deserialize and ignores, by kind";
+        approval_enforced: Gauge = whole "modelward_approval_enforced", "1 where the admission policies refused a forged decision at the last test; otherwise actions that need approval are suspended";
+        drifted_features: Gauge<ModelLabels> = whole "modelward_drifted_features", "Features that drifted in the newest window of a model with enough rows";
         reconciles: Counter<ReconcileLabels> {controller: ControllerName::NAMES, result: RESULTS} = "reconciles", "Reconciles by controller and result";
         errors: Counter<ErrorLabels> {controller: ControllerName::NAMES, reason: Category::NAMES} = "reconcile_errors", "Failed reconciles by controller and reason";
         duration: Histogram<ControllerLabels>[BUCKETS] {controller: ControllerName::NAMES} = "reconcile_duration" seconds, "Time that a reconcile took";
         active: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "active_reconciles", "Reconciles that run at present";
-        failing: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "failing_objects", "Objects that wait to be tried again";
+        failing: Gauge<ControllerLabels> {controller: ControllerName::NAMES} = "failing_objects", "Objects that wait to be retried";
         writes: Counter<WriteLabels> {verb: Verb::NAMES} = "writes", "Writes to the API server by kind and verb";
-        tampered: Counter<KindLabels> = "tampered", "Children that another writer changed and that were put back";
-        probes: Counter<ProbeLabels> {answer: ProbeAnswer::NAMES} = "service_probes", "Questions to models through their Services, by what answered";
-        held_upgrades: Gauge = "held_upgrades", "Models that keep their former Pod template until it is their turn";
-        stopped_upgrades: Gauge = "stopped_upgrades", "Models that keep their former Pod template because another model does not come up with the new one";
+        tampered: Counter<KindLabels> = "tampered", "Children that another client changed and the operator restored";
+        probes: Counter<ProbeLabels> {answer: ProbeAnswer::NAMES} = "service_probes", "Probes of models through their Services, by outcome";
+        held_upgrades: Gauge = "held_upgrades", "Models that keep their previous Pod template until it is their turn";
+        stopped_upgrades: Gauge = "stopped_upgrades", "Models that keep their previous Pod template because another model does not become ready with the new one";
         watch_errors: Counter<KindLabels> = "watch_errors", "Errors of watches by kind";
         ledger_errors: Counter = "ledger_errors", "Calls to the ledger that failed";
         leader: Gauge = "leader", "1 where this process holds the lease";
         reports: Counter<VerdictLabels> {verdict: DriftVerdict::NAMES} = "drift_reports", "Verdicts on windows of traffic";
-        proposals: Counter<ProposalLabels> = "drift_proposals", "What came of drift, by type of the proposed action (None where something kept one from being proposed) and reason";
+        proposals: Counter<ProposalLabels> = "drift_proposals", "Responses to drift, by type of the proposed action (None where none was proposed) and reason";
         actions: Counter<ActionLabels> {type: ActionType::NAMES} = "actions_ended", "Actions that have ended, by type and reason";
         events_failed: Counter = "events_failed", "Events that the API server did not accept";
-        blocked: Gauge<ActionLabels> {type: ActionType::NAMES} = "actions_blocked", "Open actions that cannot go on, by type and reason";
+        blocked: Gauge<ActionLabels> {type: ActionType::NAMES} = "actions_blocked", "Open actions that are blocked, by type and reason";
     }
 
     labels ControllerLabels {
@@ -165,7 +165,7 @@ impl Metrics {
         }
     }
 
-    /// Notes how many objects of a controller wait to be tried again.
+    /// Sets the number of objects of a controller that wait to be retried.
     pub fn failing(&self, controller: ControllerName, count: usize) {
         let controller = controller.as_str();
         self.failing
@@ -183,7 +183,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a child that was put back.
+    /// Counts a child that was restored.
     pub fn tampered(&self, kind: &str) {
         self.tampered
             .get_or_create(&KindLabels {
@@ -192,13 +192,13 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a question to a model through its Service.
+    /// Counts a probe of a model through its Service.
     pub fn probed(&self, answer: ProbeAnswer) {
         let answer = answer.as_str();
         self.probes.get_or_create(&ProbeLabels { answer }).inc();
     }
 
-    /// Notes how many models keep their former Pod template, and how many of them because the upgrade stopped.
+    /// Sets the number of models that keep their previous Pod template, and of those that do because the upgrade stopped.
     pub fn upgrades(&self, held: usize, stopped: usize) {
         self.held_upgrades.set(i64::try_from(held).unwrap_or(i64::MAX));
         self.stopped_upgrades
@@ -225,7 +225,7 @@ impl Metrics {
         self.reports.get_or_create(&VerdictLabels { verdict }).inc();
     }
 
-    /// Counts what came of drift.
+    /// Counts a response to drift.
     pub fn proposed(&self, r#type: &'static str, reason: Reason) {
         let reason = reason.as_str();
         self.proposals
@@ -233,7 +233,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Notes how many features of a model drifted in its newest window that had enough rows; nothing where there is none.
+    /// Sets the number of features of a model that drifted in its newest window with enough rows; none if there is no such window.
     pub fn drifted(&self, namespace: &str, model: &str, features: Option<usize>) {
         let labels = ModelLabels {
             namespace: namespace.to_owned(),
@@ -250,7 +250,7 @@ impl Metrics {
         }
     }
 
-    /// Notes whether a forged decision was refused by the admission policies.
+    /// Sets whether the admission policies rejected a forged decision.
     pub fn approval_enforced(&self, enforced: bool) {
         self.approval_enforced.set(i64::from(enforced));
     }
@@ -260,7 +260,7 @@ impl Metrics {
         self.actions.get_or_create(&action_labels(r#type, reason)).inc();
     }
 
-    /// Notes how many objects of a kind cannot be deserialised.
+    /// Sets the number of objects of a kind that cannot be deserialized.
     pub fn unreadable(&self, kind: &str, count: usize) {
         self.unreadable
             .get_or_create(&KindLabels {
@@ -274,7 +274,7 @@ impl Metrics {
         self.events_failed.inc();
     }
 
-    /// Notes that what keeps an action from going on is now this, by type and reason, and no longer what it was `before`.
+    /// Replaces the type and reason of a blocked action.
     pub(crate) fn blocked(&self, before: Option<(ActionType, Reason)>, now: Option<(ActionType, Reason)>) {
         if let Some((r#type, reason)) = now {
             self.blocked.get_or_create(&action_labels(r#type, reason)).inc();
@@ -284,7 +284,7 @@ impl Metrics {
         }
     }
 
-    /// Notes whether this process leads.
+    /// Sets whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }

@@ -1,4 +1,4 @@
-//! Reads what explains why Pods do not run; [`modelward_core::pods`] reads it together.
+//! Reads the Events that explain why Pods do not run; [`modelward_core::pods`] evaluates them.
 
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, api::ListParams};
@@ -6,11 +6,11 @@ use modelward_service::chain;
 
 use crate::Context;
 
-/// An object has a handful of Events; a Job that is refused for hours has one with a count.
+/// Limit on the Events of an object. Objects have few; a Job that is rejected for hours has one with a count.
 const EVENTS: u32 = 50;
 
-/// The Events about the objects of these uids. Events are help, not truth: where they cannot be read there are none, and the
-/// log says why.
+/// The Events about the objects of these uids. Events are only hints: if they cannot be read, none are returned, and the log says
+/// why.
 pub(crate) async fn events(ctx: &Context, namespace: &str, uids: &[&str]) -> Vec<Event> {
     let api = Api::<Event>::namespaced(ctx.client.clone(), namespace);
     let mut found = Vec::new();

@@ -1,9 +1,8 @@
-//! Asks every model that serves through its Service, as a client would.
+//! Probes every serving model through its Service, like a client.
 //!
-//! Pods that call themselves ready prove nothing about the way to them: a selector, a network policy or another Pod with the
-//! same labels stands in between. What answers names the digest of the routes that it serves (a header of every answer of the
-//! inference server). One task asks for all models; what it heard last is kept in memory, and a change wakes the Model's
-//! reconcile.
+//! Ready Pods do not prove that they can be reached: a selector, a network policy or another Pod with the same labels may interfere.
+//! Every response of the inference server has a header with the digest of its routes. One task probes all models; the last results
+//! are kept in memory, and a change triggers a reconcile of the Model.
 
 use std::{
     collections::BTreeMap,
@@ -23,24 +22,24 @@ use tokio::{
 
 use crate::{Metrics, metrics::ProbeAnswer};
 
-/// The header that names the digest of the routes file that a server read.
+/// The header with the digest of the routes file that a server uses.
 const ROUTES_DIGEST: &str = "modelward-routes-digest";
-/// An answer that takes longer is none.
+/// Time limit of a probe.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Models that are asked at the same time.
+/// Number of models that are probed at the same time.
 const AT_ONCE: usize = 32;
-/// So many questions in a row without the right answer make a model that answered one that does not.
+/// After this many failed probes in a row a model counts as not answering.
 const MISSES: u32 = 2;
-/// Between two rounds that reconciles ask for.
+/// Minimum interval between two rounds that reconciles request.
 const GAP: Duration = Duration::from_millis(200);
 
-/// How the models are asked.
+/// How models are probed.
 #[derive(Clone, Debug)]
 pub struct ProberConfig {
-    /// How often.
+    /// The interval.
     pub every: Duration,
-    /// Address to ask in place of every Service's own: `<through>/<namespace>/<model>` stands for a Service. For where the
-    /// operator runs outside of the cluster's network.
+    /// Base address to use instead of the Services' addresses: `<through>/<namespace>/<model>` replaces a Service. For an operator that
+    /// runs outside of the cluster's network.
     pub through: Option<String>,
 }
 
@@ -53,7 +52,7 @@ impl Default for ProberConfig {
     }
 }
 
-/// Asks, and remembers what it heard.
+/// Probes models and keeps the results.
 #[derive(Debug)]
 pub struct Prober {
     config: ProberConfig,
@@ -73,32 +72,32 @@ struct Target {
 // === impl Prober ===
 
 impl Prober {
-    /// A prober that asks nothing yet.
+    /// A prober without models.
     pub fn new(config: ProberConfig) -> Self {
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            // A connection that is kept goes to one Pod also when the Service has none any more.
+            // A kept connection would reach a Pod even after the Service has none.
             .pool_max_idle_per_host(0)
             .build();
         Self {
             config,
-            // Without a proxy and certificates to read nothing can fail here.
+            // Without a proxy and certificates to read, this cannot fail.
             http: http.unwrap_or_default(),
             targets: Mutex::default(),
             wake: Notify::new(),
         }
     }
 
-    /// What answered last at the Service of this model.
+    /// The last answer of the Service of this model.
     pub fn answer(&self, namespace: &str, model: &str) -> Answer {
         let targets = self.targets();
         let target = targets.get(&(namespace.to_owned(), model.to_owned()));
         target.map(|target| target.answer.clone()).unwrap_or_default()
     }
 
-    /// Asks this model from now on, at once where it has not given this answer.
+    /// Probes this model from now on, and immediately if its last answer differs from this one.
     pub fn expect(&self, namespace: &str, model: &str, address: &str, expected: Digest) {
         let url = self.url(namespace, model, address);
         let mut targets = self.targets();
@@ -124,12 +123,12 @@ impl Prober {
         }
     }
 
-    /// Asks this model no more.
+    /// Stops probing this model.
     pub fn forget(&self, namespace: &str, model: &str) {
         self.targets().remove(&(namespace.to_owned(), model.to_owned()));
     }
 
-    /// Asks until it is dropped. Namespace and name of a model whose answer is another than before go to `changed`.
+    /// Probes until it is dropped. Namespace and name of a model whose answer has changed are sent to `changed`.
     pub async fn run(&self, metrics: &Metrics, changed: UnboundedSender<(String, String)>) {
         let mut next = Instant::now();
         loop {
@@ -165,7 +164,7 @@ impl Prober {
         }
     }
 
-    /// Notes what was heard, and says whether it is news.
+    /// Records an answer, and returns whether it is new.
     fn note(&self, key: &(String, String), url: &str, heard: Answer) -> bool {
         let mut targets = self.targets();
         let Some(target) = targets.get_mut(key).filter(|target| target.url == url) else {
@@ -175,7 +174,7 @@ impl Prober {
             target.misses = 0;
         } else {
             target.misses = target.misses.saturating_add(1);
-            // A Pod that ends between two looks of the network is no outage.
+            // A single failure while a Pod terminates is no outage.
             if matches!(target.answer, Answer::Routes(_)) && target.misses < MISSES {
                 return false;
             }
@@ -197,7 +196,7 @@ impl Prober {
             Err(error) if error.is_connect() => return Answer::Unreachable(chain(&error.without_url())),
             Err(error) => {
                 return Answer::Other(format!(
-                    "what answers through the Service speaks no HTTP: {}",
+                    "the Service's backend did not return a valid HTTP response: {}",
                     chain(&error.without_url())
                 ));
             }
@@ -210,10 +209,10 @@ impl Prober {
         match digest {
             Some(digest) if status.is_success() => Answer::Routes(digest),
             Some(_) => Answer::Other(format!(
-                "the server behind the Service answers {status}: it is not ready"
+                "the Service's backend answered {status}: it is not ready"
             )),
             None => Answer::Other(format!(
-                "what answers through the Service is no inference server: {status} without the header {ROUTES_DIGEST}"
+                "the Service's backend is not an inference server: {status} without the header {ROUTES_DIGEST}"
             )),
         }
     }

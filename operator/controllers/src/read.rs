@@ -1,7 +1,7 @@
-//! Lists that one bad object does not fail.
+//! Lists that do not fail because of one invalid object.
 //!
-//! A tenant can create an object that the API server accepts and this program cannot deserialise. A plain typed list fails as
-//! a whole then, and with it every reconcile that needs the list.
+//! A tenant can create an object that the API server accepts but that this program cannot deserialize. A plain typed list then fails
+//! as a whole, and with it every reconcile that needs the list.
 
 use std::fmt::Debug;
 
@@ -18,17 +18,17 @@ use serde::de::DeserializeOwned;
 
 use crate::{Context, Error, events};
 
-/// Objects of one page.
+/// Number of objects per page.
 const PAGE: u32 = 500;
-/// A list whose continue token expires between two pages is started again, at most so many times.
+/// A list whose continue token expires between two pages is started again, at most this many times.
 const RESTARTS: usize = 3;
 
 // === impl Context ===
 
 impl Context {
-    /// Lists objects of one namespace, or of everything that the operator watches where `namespace` is `None`.
+    /// Lists objects of one namespace, or of all watched namespaces if `namespace` is `None`.
     ///
-    /// Reads pages of 500, each within the time limit of a call. An object that cannot be deserialised is left out: it is
+    /// Reads pages of 500, each within the time limit of a call. An object that cannot be deserialized is left out: it is
     /// logged once, an Event on it says why, and it affects nothing else.
     pub(crate) async fn list<K>(&self, namespace: Option<&str>, params: &ListParams) -> Result<Vec<K>, Error>
     where
@@ -48,7 +48,7 @@ impl Context {
         }
     }
 
-    /// The actions about a model, without those of a Model of that name that was deleted. `uid` is the Model's.
+    /// The actions about a model, without those of an earlier Model of that name. `uid` is that of the Model.
     pub(crate) async fn actions_of(
         &self,
         namespace: &str,
@@ -89,7 +89,7 @@ impl Context {
         }
     }
 
-    /// Reports an object that cannot be deserialised, once for each change of it: a log line and an Event on it.
+    /// Reports an object that cannot be deserialized, once for each change of it: a log line and an Event on it.
     pub(crate) async fn report_unreadable<K: Resource<DynamicType = ()>>(
         &self,
         object: &DeserializeGuard<K>,

@@ -1,4 +1,4 @@
-//! One reconcile: bounded, counted, and tried again later where it failed.
+//! One reconcile: with a time limit, counted, and retried if it fails.
 
 use std::{
     future::Future,
@@ -11,10 +11,10 @@ use modelward_service::chain;
 
 use crate::{Context, Error, backoff::Backoff, error::Category, guarded::Guarded, metrics::ControllerName};
 
-/// A whole reconcile that takes longer is given up and tried again.
+/// A reconcile that takes longer is aborted and retried.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Reconciles an object that can be read, within a bound, and counts it.
+/// Reconciles an object that can be read, within the time limit, and counts it.
 pub(crate) async fn guarded<K, F>(
     object: &Guarded<K>,
     ctx: &Arc<Context>,
@@ -63,7 +63,7 @@ where
     outcome
 }
 
-/// Tries again later, later each time. A conflict only means that another writer was faster.
+/// Retries with increasing delays. A conflict only means that another client wrote first.
 pub(crate) fn policy<K: Resource>(
     object: &K,
     error: &Error,
@@ -75,7 +75,7 @@ pub(crate) fn policy<K: Resource>(
     if error.category() == Category::Conflict {
         return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
     }
-    // It was reported, and nothing but a change of the object makes a difference.
+    // It was reported, and only a change of the object makes a difference.
     if matches!(error, Error::Unreadable { .. }) {
         return Action::await_change();
     }
@@ -85,7 +85,7 @@ pub(crate) fn policy<K: Resource>(
         object.namespace = object.namespace(),
         object.name = name,
         reason = error.category().as_str(),
-        "reconcile of {controller} {name} failed and is tried again in {} s: {}",
+        "reconcile of {controller} {name} failed; retrying in {} s: {}",
         delay.as_secs(),
         chain(error)
     );

@@ -1,4 +1,4 @@
-//! Events that were sent a moment ago.
+//! Recently sent Events.
 
 use std::{
     collections::HashMap,
@@ -10,17 +10,17 @@ use jiff::{SignedDuration, Timestamp};
 /// The same Event is not sent again within this time.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
 
-/// Events that are remembered.
+/// Limit on the remembered Events.
 const REMEMBERED: usize = 4096;
 
-/// The Events that this process sent lately.
+/// The Events that this process sent recently.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) instance: String,
     sent: Mutex<HashMap<Said, Timestamp>>,
 }
 
-/// What makes two Events the same.
+/// The identity of an Event.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) about: String,
@@ -40,7 +40,7 @@ impl Recorder {
         }
     }
 
-    /// Whether the same was sent a short while ago.
+    /// Whether the same Event was sent recently.
     pub(crate) fn knows(&self, said: &Said, now: Timestamp) -> bool {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.get(said).is_some_and(|at| now.duration_since(*at) < QUIET)
@@ -50,7 +50,7 @@ impl Recorder {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.len() >= REMEMBERED {
             sent.retain(|_, at| now.duration_since(*at) < QUIET);
-            // All of them are recent: a few duplicates do less harm than a memory without a bound.
+            // All of them are recent: a few duplicates do less harm than unbounded memory.
             if sent.len() >= REMEMBERED {
                 sent.clear();
             }

@@ -1,7 +1,7 @@
 //! Watches, and the loops that turn them into reconciles.
 //!
-//! Each watch has its own backoff and its errors are counted and dropped before they are merged: one kind that cannot
-//! be watched must not hold up the others.
+//! Each watch has its own backoff, and its errors are counted and dropped before the watches are merged, so that one kind that
+//! cannot be watched does not block the others.
 
 use std::{
     collections::BTreeSet,
@@ -42,16 +42,16 @@ use crate::{
     watch::Watching,
 };
 
-/// When the process is asked to end, reconciles under way have so long to end by themselves. With the release of the lease
-/// this must stay far below a Pod's grace of 30 s.
+/// How long reconciles in progress may take to finish at shutdown. Together with the release of the lease this must stay far below a
+/// Pod's grace period of 30 s.
 const DRAIN: Duration = Duration::from_secs(3);
-/// A reconcile of a namespace that has its share of them is tried again so much later.
+/// The delay of a reconcile if its namespace has used up its share.
 const BOUNCE: Duration = Duration::from_millis(500);
 
-/// Runs the controllers until `shutdown`. Reconciles under way have a few seconds then: any write may be the last one, so
-/// what does not end by itself is dropped.
+/// Runs the controllers until `shutdown`. Reconciles in progress then have a few seconds; those that do not finish are dropped,
+/// which is safe after any write.
 ///
-/// Each controller is a task of its own: the decoding of one kind holds up neither another kind nor the renewal of the lease.
+/// Each controller is a separate task, so that decoding one kind delays neither another kind nor the renewal of the lease.
 pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output = ()> + Send + 'static) {
     health.started.store(true, Ordering::Relaxed);
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -82,7 +82,7 @@ pub async fn run(ctx: Arc<Context>, health: Health, shutdown: impl Future<Output
     let ending = async {
         shutdown.await;
         let _ = stop.send(true);
-        // A controller whose first list is still under way never ends by itself: it waits for a list that it reads no more.
+        // A controller whose first list is still in progress never ends: it waits for a list that it no longer reads.
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
@@ -136,7 +136,7 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
                 jobs::is_of(&job, version, attempts.into_iter().flatten().flatten())
             })
         })
-        // A Pod that starts, ends or cannot be scheduled changes its Job late or not at all.
+        // A Pod that starts, ends or cannot be scheduled changes its Job late or not at all, so Pods are watched too.
         .watches_stream(job_pods, |pod| {
             let name = pod.labels().get(labels::VERSION)?.clone();
             Some(ObjectRef::new(&name).within(&pod.namespace()?))
@@ -187,7 +187,7 @@ async fn versions(watching: &Watching, stopped: impl Future<Output = ()> + Send 
             move |object, ctx| {
                 let all = all.clone();
                 async move {
-                    // A namespace with a thousand versions leaves room for the others.
+                    // A namespace with a thousand versions must leave room for the others.
                     let namespace = object.namespace().unwrap_or_default();
                     let Some(_share) = ctx.turns.share(&namespace) else {
                         return Ok(Action::requeue(crate::backoff::jittered(BOUNCE)));
@@ -290,8 +290,8 @@ async fn models(watching: &Watching, stopped: impl Future<Output = ()> + Send + 
     }
 }
 
-/// The models that a child concerns: those that its label and its owners name, and the one whose record has its uid, for a
-/// writer that changes a child can change both.
+/// The models that a child concerns: those that its label and its owner references name, and the one whose record has its uid,
+/// because a client that changes a child can change both.
 fn models_of<K: Resource<DynamicType = ()>>(
     models: &Store<Guarded<Model>>,
 ) -> impl Fn(PartialObjectMeta<K>) -> Vec<ObjectRef<Guarded<Model>>> + use<K> {

@@ -1,7 +1,7 @@
 //! Which versions have a Job or wait for one, over all namespaces; [`modelward_core::queue`] decides whose turn it is.
 //!
-//! Held in memory and filled from the versions' statuses at the start: a place that is taken here is recorded in a status a
-//! moment later, and what is not recorded when the process ends is free again.
+//! Held in memory and filled from the versions' statuses at startup. A place that is taken here is recorded in a status soon
+//! after; a place that is not recorded when the process ends is free again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,15 +26,15 @@ use tokio::sync::{
 
 use crate::guarded::{CONCURRENCY, Guarded};
 
-/// Reconciles that one namespace may have at the same time: the rest are for the others.
+/// Limit on concurrent reconciles of one namespace; the rest are reserved for other namespaces.
 const OF_ONE_NAMESPACE: u16 = CONCURRENCY - 2;
 
-/// Deleted versions that are remembered: far more than there are reconciles under way, of which each may still end with a
-/// note about one.
+/// Limit on the remembered deleted versions: far more than there are reconciles in progress, each of which may still report
+/// one.
 const GONE: usize = 1024;
 
-/// So long a version waits for an older one of its model that has not been reconciled yet: the younger one of two that are
-/// made together must not be trained first because it was looked at first. One that is never reconciled holds up no other.
+/// How long a version waits for an older one of its model that has not been reconciled yet: of two that are created together, the
+/// newer one must not be trained first only because it was reconciled first. One that is never reconciled does not block others.
 const EXPECTED: SignedDuration = SignedDuration::from_mins(1);
 
 type Woken = ObjectRef<Guarded<ModelVersion>>;
@@ -54,15 +54,15 @@ pub(crate) struct Turns {
 #[derive(Default)]
 struct Entries {
     present: BTreeMap<String, Entry>,
-    /// Uids of versions that were deleted last, the newest at the end: none of them comes back.
+    /// Uids of the last deleted versions, newest at the end: they are never added again.
     gone: VecDeque<String>,
-    /// Versions that have their place though they have not asked for it, and until when they keep it.
+    /// Versions that have a place although they have not requested it, and until when they keep it.
     expected: BTreeMap<String, Timestamp>,
-    /// Versions that were looked at or expected: none of them is expected again, though its status is not seen yet.
+    /// Versions that were reconciled or expected: they are not expected again, even if their status is not observed yet.
     met: BTreeSet<String>,
 }
 
-/// A reconcile of a namespace; its share is free again when this is dropped.
+/// A running reconcile of a namespace; dropping it frees its share.
 pub(crate) struct Share<'a> {
     turns: &'a Turns,
     namespace: String,
@@ -83,7 +83,7 @@ impl Turns {
         }
     }
 
-    /// Fills the queue with the versions that have a Job, once: before that no turn is given.
+    /// Fills the queue with the versions that have a Job, once. Until then no version gets a turn.
     pub(crate) async fn seed(&self, versions: impl FnOnce() -> Store<Guarded<ModelVersion>>) {
         let fill = async || {
             let versions = versions();
@@ -106,12 +106,12 @@ impl Turns {
         self.versions.get_or_init(fill).await;
     }
 
-    /// Asks for a Job for a version. One that gets it now has its place from now on; another one waits and is woken.
+    /// Requests a Job for a version. If it may have one, it holds its place from now on; otherwise it waits and is reconciled later.
     pub(crate) fn ask(&self, version: &ModelVersion, now: Timestamp) -> Turn {
         let uid = version.uid().unwrap_or_default();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.gone.contains(&uid) {
-            // What it would make goes with it.
+            // Its Job is deleted with it.
             return Turn::Now;
         }
         if let Some(versions) = self.versions.get() {
@@ -135,7 +135,7 @@ impl Turns {
         turn
     }
 
-    /// Notes what the status of a version says, and wakes those whose turn it is then.
+    /// Records the status of a version, and wakes the versions whose turn it is then.
     pub(crate) fn note(&self, version: &ModelVersion, status: &ModelVersionStatus) {
         let state = state(status);
         self.set(
@@ -144,12 +144,12 @@ impl Turns {
         );
     }
 
-    /// Takes a version out of the queue, and wakes those whose turn it is then.
+    /// Removes a version from the queue, and wakes the versions whose turn it is then.
     pub(crate) fn leave(&self, uid: &str) {
         self.set(uid, None);
     }
 
-    /// Takes a version that waits out of the queue until it asks again; one that has a Job keeps its place.
+    /// Removes a waiting version from the queue until it requests again; one that has a Job keeps its place.
     pub(crate) fn pass(&self, uid: &str) {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = entries.present.get(uid).map(|entry| entry.state) == Some(State::Waits);
@@ -159,7 +159,7 @@ impl Turns {
         }
     }
 
-    /// Takes a deleted version out of the queue for good: a reconcile of it that is still under way does not bring it back.
+    /// Removes a deleted version from the queue permanently: a reconcile of it in progress does not add it again.
     pub(crate) fn bury(&self, uid: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.gone.len() >= GONE {
@@ -183,7 +183,7 @@ impl Turns {
             None => entries.remove(uid),
         };
         let before = before.map(|entry| entry.state);
-        // Only what makes room wakes others.
+        // Only freed places wake others.
         if before.is_none() || before == state {
             return;
         }
@@ -199,19 +199,19 @@ impl Turns {
         }
     }
 
-    /// The versions that are woken, for the one controller that reconciles them.
+    /// The woken versions, for the controller that reconciles them.
     pub(crate) fn woken(&self) -> impl Stream<Item = Woken> + Send + use<> {
         let receiver = self.woken.lock().unwrap_or_else(PoisonError::into_inner).take();
         stream::unfold(receiver, |receiver| async move {
             match receiver {
                 Some(mut receiver) => receiver.recv().await.map(|woken| (woken, Some(receiver))),
-                // It was taken before: nothing comes, and a stream that ended would end the controller.
+                // It was taken before. Return a stream that never yields, because an ended one would end the controller.
                 None => std::future::pending().await,
             }
         })
     }
 
-    /// A share in the reconciles for an object of this namespace; `None` where it has as many as it may have.
+    /// A share in the reconciles for an object of this namespace; `None` if the limit is reached.
     pub(crate) fn share(&self, namespace: &str) -> Option<Share<'_>> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let count = active.entry(namespace.to_owned()).or_default();
@@ -241,7 +241,7 @@ impl Drop for Share<'_> {
 // === impl Entries ===
 
 impl Entries {
-    /// Gives the versions of the same model that are older, and that no reconcile has decided on yet, their places for a while.
+    /// Reserves places for a while for older versions of the same model that have not been reconciled yet.
     fn expect_older(
         &mut self,
         version: &ModelVersion,
@@ -276,7 +276,7 @@ impl Entries {
         });
     }
 
-    /// A version is looked at: it has the place that it asks for, and no other.
+    /// Ends the reservation of a version that is being reconciled.
     fn meet(&mut self, uid: &str) {
         self.expected.remove(uid);
         if !self.met.contains(uid) && !self.gone.iter().any(|gone| gone == uid) {
@@ -295,7 +295,7 @@ fn entry(version: &ModelVersion, state: State) -> Entry {
     }
 }
 
-/// What a version does that has this status: nothing, where no Job of it is under way.
+/// The activity of a version with this status: none, if no Job of it is in progress.
 fn state(status: &ModelVersionStatus) -> Option<State> {
     let attempts = [&status.snapshot_attempt, &status.fit_attempt];
     let attempt = attempts

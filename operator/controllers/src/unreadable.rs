@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-/// Beyond this many the memory starts again: a few reports are repeated, and the memory stays small.
+/// Beyond this many the memory is cleared: a few reports are repeated, and the memory stays small.
 const REPORTED: usize = 10_000;
 
 /// Objects that were reported as unreadable, by uid, with the resourceVersion that was reported.
@@ -14,7 +14,7 @@ pub(crate) struct Unreadable {
 // === impl Unreadable ===
 
 impl Unreadable {
-    /// Whether this state of the object was not reported yet; notes it.
+    /// Whether this state of the object was not reported yet. Records it.
     pub(crate) fn is_news(&self, uid: &str, resource_version: &str) -> bool {
         let mut reported = self
             .reported
@@ -30,7 +30,7 @@ impl Unreadable {
         true
     }
 
-    /// Forgets an object that is gone.
+    /// Forgets a deleted object.
     pub(crate) fn forget(&self, uid: &str) {
         self.reported
             .lock()

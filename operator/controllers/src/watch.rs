@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Context, guarded::Guarded, health::Health};
 
-/// A watch that says nothing for so long is made anew: a dead connection behind a load balancer looks the same.
+/// A watch without events for this long is restarted, because a dead connection behind a load balancer looks the same.
 const WATCH_TIMEOUT: u32 = 60;
 
 /// How every controller watches.
@@ -32,8 +32,8 @@ pub(crate) struct Watching {
 // === impl Watching ===
 
 impl Watching {
-    /// The objects that a controller reconciles, each time one changes, and what is known of all of them. `gone` is called for
-    /// each one that was deleted, also for those that a new list no longer has.
+    /// The objects that a controller reconciles, each time one changes, and a store of all of them. `gone` is called for each deleted
+    /// one, including those that are missing from a new list.
     pub(crate) fn primary<K, G>(
         &self,
         gone: G,
@@ -81,7 +81,7 @@ impl Watching {
         self.stream(self.api::<Guarded<K>>(), "").touched_objects()
     }
 
-    /// The same of those with this label, and metadata alone: a change of an object changes its resourceVersion, and its content
+    /// The same for objects with this label, with metadata only: a change of an object changes its resourceVersion, and its content
     /// is read when it is needed.
     pub(crate) fn objects_metadata<K>(
         &self,
@@ -108,8 +108,8 @@ impl Watching {
         }
     }
 
-    /// A watch with a backoff of its own. Its errors are counted and dropped here: it goes on by itself, and an error
-    /// that reached the merged triggers would pause all of them.
+    /// A watch with its own backoff. Its errors are counted and dropped here: the watch recovers, and an error in the merged
+    /// triggers would pause all of them.
     fn stream<K>(
         &self,
         api: Api<K>,
@@ -127,7 +127,7 @@ impl Watching {
                 metrics.watch_failed(&kind);
                 tracing::warn!(
                     watch.kind = kind,
-                    "watch of {kind} failed and is tried again: {}",
+                    "watch of {kind} failed; retrying: {}",
                     chain(error)
                 );
             }
@@ -137,11 +137,11 @@ impl Watching {
     }
 }
 
-/// The objects that a watch has reported, and how many of them cannot be deserialised.
+/// The objects that a watch has reported, and how many of them cannot be deserialized.
 #[derive(Default)]
 struct Known {
     objects: BTreeMap<(Option<String>, String), Seen>,
-    /// What the list that is under way has reported so far.
+    /// The objects that the current list has reported so far.
     listing: BTreeMap<(Option<String>, String), Seen>,
     unreadable: usize,
 }
@@ -154,8 +154,8 @@ struct Seen {
 // === impl Known ===
 
 impl Known {
-    /// Takes one event in, and gives the metadata of the objects that are gone since. A deletion that the watch missed shows
-    /// as an object that the next list no longer has.
+    /// Processes one event, and returns the metadata of the objects that were deleted. A deletion that the watch missed is detected
+    /// by the next list.
     fn follow<K: Resource>(&mut self, event: &watcher::Event<Guarded<K>>) -> Vec<ObjectMeta> {
         match event {
             watcher::Event::Init => {
@@ -190,7 +190,7 @@ impl Known {
         }
     }
 
-    /// Stops counting an object, and gives it where it is not the one that is there now.
+    /// Stops counting an object, and returns it if it is not the current one.
     fn forget(
         &mut self,
         place: (Option<String>, String),
@@ -265,7 +265,7 @@ mod tests {
         }
         assert!(gone(&mut known, &watcher::Event::InitDone).is_empty());
         assert_eq!(gone(&mut known, &watcher::Event::Delete(model("a", "a"))), ["a"]);
-        // The watch was away: b was deleted, c was deleted and made again.
+        // The watch was away: b was deleted, c was deleted and recreated.
         gone(&mut known, &watcher::Event::Init);
         gone(&mut known, &watcher::Event::InitApply(model("c", "c-2")));
         assert_eq!(gone(&mut known, &watcher::Event::InitDone), ["b", "c"]);

@@ -1,8 +1,8 @@
-//! Jobs of the trainer as attempts: named by who asks, what is read and a number; counted before they are made; ended once.
+//! Jobs of the trainer as attempts: named by requester, input and number; recorded before they are created; finished once.
 //!
 //! A `ModelVersion` has its data read and a model fitted to it, a `RemediationAction` has data read before its plan is
-//! made. What holds for both is here: two tries of one input, a wait for data that is not there, and no outcome that is
-//! taken for another one's.
+//! made. This module has what both share: two attempts for an input, waiting for absent data, and outcomes that cannot be
+//! attributed to another attempt.
 //!
 //! ```text
 //! dataset there? ──► input ──► attempt 1 ──► result ──► recorded
@@ -10,8 +10,8 @@
 //!                              └─ ended by the cluster ─► attempt 1 again, later each time
 //! ```
 //!
-//! Only what proves something about the data, the spec or the program ends a request for a Job: bad data, a bad spec, failed gates,
-//! or a program that failed twice. A quota, a webhook, an eviction, a node or a ledger that is away uses up no attempt.
+//! A request for a Job ends only with evidence about the data, the spec or the program: bad data, a bad spec, failed gates,
+//! or a program that failed twice. A quota, a webhook, an eviction, a node or an unavailable ledger does not use up an attempt.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -26,47 +26,47 @@ use crate::{
     reason::{AttemptFailure, Reason},
 };
 
-/// A Job of the same input is tried this often.
+/// Attempts for the same input.
 pub const MAX_ATTEMPTS: i32 = 2;
 
-/// A source that cannot be watched and held nothing is asked again after so many seconds, times the attempts so far.
+/// A source that cannot be watched and was empty is checked again after this many seconds, times the attempts so far.
 pub const ABSENT_RETRY_SECONDS: i64 = 60;
-/// It is asked at least this often.
+/// The longest interval in seconds between two checks.
 pub const ABSENT_RETRY_MOST_SECONDS: i64 = 900;
 
-/// Where an object of another owner has the Job's name, it is looked for again after so many seconds.
+/// If an object of another owner has the Job's name, it is checked again after this many seconds.
 const TAKEN_RETRY_SECONDS: u64 = 30;
-/// A Job that the API server refused is made again after so many seconds, and later each time.
+/// A Job that the API server rejected is created again after this many seconds, with increasing delays.
 const REFUSED_RETRY_SECONDS: i64 = 10;
-/// It is tried at least this often.
+/// The longest of these delays in seconds.
 const REFUSED_RETRY_MOST_SECONDS: i64 = 120;
-/// A version that waits for its turn is woken by it; its place in the queue is looked at this often.
+/// A waiting version is reconciled when it is its turn; its place in the queue is updated at this interval in seconds.
 const QUEUE_LOOK_SECONDS: u64 = 60;
 /// The same in a long queue, where the place is rounded.
 const LONG_QUEUE_LOOK_SECONDS: u64 = 600;
-/// A Job whose Pod does not run is looked at this often: a refused Pod changes no object that is watched.
+/// A Job whose Pod does not run is checked at this interval in seconds: a rejected Pod changes no watched object.
 const HINDERED_LOOK_SECONDS: u64 = 10;
-/// After a Job that the cluster ended, the next one is made after so many seconds, twice as many each time.
+/// After a Job that the cluster ended, the next one is created after this many seconds, doubled each time.
 const INTERRUPTED_RETRY_SECONDS: i64 = 30;
-/// It is made at the latest after so many.
+/// The longest of these delays in seconds.
 const INTERRUPTED_RETRY_MOST_SECONDS: i64 = 900;
-/// After so many Jobs in a row that the cluster ended, the requester is Stalled: a person should look. It goes on trying.
+/// After this many Jobs in a row that the cluster ended, the requester is Stalled, so that a user looks at it. It keeps retrying.
 const INTERRUPTIONS_BEFORE_STALLED: i32 = 8;
-/// Sources that a status holds.
+/// The largest number of sources in a status.
 const SOURCES: usize = 16;
-/// The highest attempt that has a number; sources that hold nothing for hours are asked under the same one again.
+/// The highest number of an attempt. Sources that stay empty for hours are checked again under the same number.
 const LAST_ATTEMPT: i32 = 100;
 /// Names of Jobs have at most 63 characters, of which the stage and the hash take 18.
 const ASKER_NAME: usize = 45;
 
-/// Whose Jobs they are.
+/// The requester of Jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobRequester<'a> {
     /// Name of the object.
     pub name: &'a str,
     /// Its uid.
     pub uid: &'a str,
-    /// What it is.
+    /// Its kind.
     pub kind: RequesterKind,
 }
 
@@ -83,22 +83,22 @@ words! {
 /// The data, without its content: the operator reads none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatasetSeen {
-    /// All of it is there; the text changes whenever its content may have changed.
+    /// All of it exists; the text changes whenever the content may have changed.
     Present(String),
-    /// Some of it is not there; the texts name what is missing.
+    /// Some of it is missing; the texts name what is missing.
     Absent(Vec<String>),
 }
 
 /// The Job that the status names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobSeen {
-    /// The status names none, or it is not there any more and the ledger has no result either.
+    /// The status names none, or it no longer exists and the ledger has no result of it.
     Missing,
-    /// Its Pod is being made or started.
+    /// Its Pod is being created or started.
     Starting,
     /// Its program runs.
     Running,
-    /// It has not ended, and its Pod does not run.
+    /// It has not ended, but its Pod does not run.
     Hindered(Hindrance),
     /// It left a result.
     Finished(Box<JobResult>),
@@ -106,31 +106,31 @@ pub enum JobSeen {
     Failed(Hindrance),
     /// The cluster ended it: nothing is known about the data, the spec or the program.
     Interrupted(Hindrance),
-    /// Its result is not what its artifact states, or the artifact is not what was asked for; in words.
+    /// Its result does not match its artifact, or the artifact does not match the request; the text says how.
     Mismatch(String),
-    /// It succeeded and its result is nowhere.
+    /// It succeeded, but its result is missing.
     ResultLost,
     /// Its result names an artifact that the store does not have.
     ArtifactMissing(String),
-    /// Whether it left a result cannot be said: the ledger is away.
+    /// Whether it left a result is unknown: the ledger is unavailable.
     LedgerUnavailable(String),
 }
 
-/// What keeps a Job from being made.
+/// Why a Job is not created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// An object of a needed name is not ours: `Job heart-1-fit-0a1b2c3d`.
+    /// An object with a needed name is not the operator's: `Job heart-1-fit-0a1b2c3d`.
     Taken(String),
-    /// The API server refused it, in words.
+    /// The API server rejected it; its message.
     Refused(String),
-    /// It is the turn of others.
+    /// Other Jobs are first in the queue.
     Queued(Wait),
 }
 
 /// A Job of the trainer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageJob {
-    /// What it does.
+    /// Its stage.
     pub stage: JobStage,
     /// Its name, fixed by the requester's uid, the input and the attempt.
     pub name: String,
@@ -140,61 +140,62 @@ pub struct StageJob {
     pub input: String,
 }
 
-/// How a stage stands.
+/// The state of a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It has ended well and its outcome is in the status.
+    /// It has succeeded, and its outcome is in the status.
     Recorded,
-    /// It is under way.
+    /// It is in progress.
     Waiting(Verdict),
-    /// It cannot begin until there is room.
+    /// It waits until there is room.
     Blocked(Verdict),
-    /// It has ended badly and stays so until its input changes.
+    /// It has failed, until its input changes.
     Terminal(Verdict),
 }
 
-/// What is asked about one stage.
+/// The input of a decision about one stage.
 #[derive(Clone, Copy, Debug)]
 pub struct StageContext<'a> {
-    /// Who asks.
+    /// The requester.
     pub requester: JobRequester<'a>,
     /// The stage.
     pub stage: JobStage,
     /// Type of the condition of the stage.
     pub kind: ConditionType,
-    /// That condition as it is written.
+    /// That condition in the current status.
     pub before: Option<&'a Condition>,
-    /// The Job that the attempt under way names.
+    /// The Job that the attempt in progress names.
     pub job: &'a JobSeen,
-    /// What kept a Job from being made.
+    /// Why the last Job was not created.
     pub obstacle: Option<&'a Obstacle>,
-    /// The present moment.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What to do for a stage, beyond what is written down.
+/// What to do for a stage, besides writing the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// The Job to make, if it is not there.
     pub start: Option<StageJob>,
-    /// When to look again, in seconds, though nothing has happened.
+    /// When to reconcile again without an event, in seconds.
     pub again_after_seconds: Option<u64>,
 }
 
-/// What a status records of data that was read and frozen.
+/// The record of a snapshot in a status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frozen {
-    /// The attempt that was made last.
+    /// The last attempt.
     pub attempt: Option<AttemptStatus>,
     /// The rows.
     pub snapshot: Option<ArtifactStatus>,
-    /// The files that they were read from.
+    /// The files that the rows were read from.
     pub sources: Vec<SourceStatus>,
-    /// The first five rules that they break.
+    /// The first five violations.
     pub violations: Vec<ViolationStatus>,
 }
 
-/// Has the data read, checked and frozen. `watched` says whether every change of it wakes us; other sources are asked again.
+/// Has the data read, checked and frozen. `watched` says whether every change of the data triggers a reconcile; other sources are
+/// checked at intervals.
 pub fn snapshot(
     context: &StageContext<'_>,
     dataset: &DatasetSeen,
@@ -206,7 +207,7 @@ pub fn snapshot(
         return Stage::Recorded;
     }
     let kind = context.kind;
-    // An attempt that is under way is brought to its end, whatever becomes of the dataset meanwhile: where its outcome
+    // An attempt in progress is completed even if the dataset changes in the meantime: if its outcome
     // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
     let under_way = frozen.attempt.clone().filter(|attempt| !attempt.finished);
     let input = match (dataset, &under_way) {
@@ -272,7 +273,7 @@ pub fn snapshot(
     }
 }
 
-/// Notes that an attempt ended and its result is recorded.
+/// Records that an attempt has ended and that its result is recorded.
 pub fn finish(attempt: &mut Option<AttemptStatus>) {
     if let Some(attempt) = attempt {
         attempt.finished = true;
@@ -282,8 +283,8 @@ pub fn finish(attempt: &mut Option<AttemptStatus>) {
     }
 }
 
-/// Notes in an attempt why it has no outcome. The condition cannot hold that: it also says what is in the way of the next
-/// attempt, which passes.
+/// Records in an attempt why it has no outcome. The condition cannot hold this, because it also says what temporarily blocks the
+/// next attempt.
 pub fn note_end(attempt: &mut Option<AttemptStatus>, stage: &Stage) {
     let (Some(attempt), Stage::Waiting(verdict) | Stage::Blocked(verdict) | Stage::Terminal(verdict)) =
         (attempt, stage)
@@ -302,7 +303,7 @@ impl JobRequester<'_> {
         self.job_after(stage, input, attempt, 0)
     }
 
-    /// The same after so many Jobs of that attempt that the cluster ended.
+    /// The same after this many Jobs of that attempt that the cluster ended.
     pub fn job_after(&self, stage: JobStage, input: &str, attempt: i32, interruptions: i32) -> StageJob {
         let (attempt_bytes, again) = (attempt.to_be_bytes(), interruptions.to_be_bytes());
         let mut parts = vec![
@@ -333,7 +334,7 @@ impl JobRequester<'_> {
 // === impl DatasetSeen ===
 
 impl DatasetSeen {
-    /// Data that is read as this text says: it counts as other data where the text differs.
+    /// Data that is identified by this text: a different text means different data.
     #[must_use]
     pub fn read_as(self, text: &str) -> Self {
         match self {
@@ -346,7 +347,7 @@ impl DatasetSeen {
 // === impl StageContext ===
 
 impl StageContext<'_> {
-    /// Decides to make a Job and to count it, unless something is in the way.
+    /// Decides to create a Job and to count it, unless something blocks it.
     pub fn start(
         &self,
         slot: &mut Option<AttemptStatus>,
@@ -357,7 +358,7 @@ impl StageContext<'_> {
         self.start_after(slot, input, attempt, 0, step)
     }
 
-    /// The same after so many Jobs of that attempt that the cluster ended.
+    /// The same after this many Jobs of that attempt that the cluster ended.
     fn start_after(
         &self,
         slot: &mut Option<AttemptStatus>,
@@ -400,7 +401,7 @@ impl StageContext<'_> {
                 TAKEN_RETRY_SECONDS,
             ),
             Obstacle::Refused(words) => {
-                // The longer it has been refused, the less often it is tried.
+                // Retried with increasing delays.
                 let refused = self
                     .before
                     .filter(|before| conditions::reason(before) == Some(Reason::ChildRefused));
@@ -442,7 +443,7 @@ impl StageContext<'_> {
             JobSeen::Finished(result) if result.stage == self.stage => return Ok((**result).clone()),
             JobSeen::Finished(_) => (
                 Reason::JobFailed,
-                format!("Job {} left the result of another step", attempt.job),
+                format!("Job {} reported the result of another stage", attempt.job),
             ),
             JobSeen::Starting => {
                 note_hindrance(slot, None);
@@ -466,7 +467,7 @@ impl StageContext<'_> {
             JobSeen::LedgerUnavailable(error) => {
                 step.again_after_seconds = Some(10);
                 let message = format!(
-                    "Job {} ended, and the ledger cannot be asked for its result: {error}",
+                    "Job {} finished, but its result cannot be read from the ledger: {error}",
                     attempt.job
                 );
                 let verdict = Verdict::unknown(kind, Reason::LedgerUnavailable, message);
@@ -481,11 +482,11 @@ impl StageContext<'_> {
             ),
             JobSeen::Mismatch(what) => (
                 Reason::ResultMismatch,
-                format!("the result of Job {} is not believed: {what}", attempt.job),
+                format!("rejected the result of Job {}: {what}", attempt.job),
             ),
             JobSeen::Missing | JobSeen::ResultLost => (
                 Reason::ResultLost,
-                format!("Job {} ended and its result is lost", attempt.job),
+                format!("Job {} finished but its result is missing", attempt.job),
             ),
             JobSeen::ArtifactMissing(what) => (Reason::ArtifactMissing, what.clone()),
         };
@@ -506,10 +507,10 @@ impl StageContext<'_> {
         Err(stage)
     }
 
-    /// A finished attempt without an outcome: what it noted stands until the input changes.
+    /// A finished attempt without an outcome: its recorded reason stays until the input changes.
     pub fn settled(&self, attempt: &AttemptStatus) -> Stage {
         let noted = attempt.reason.as_deref().zip(attempt.message.as_deref());
-        // An attempt of an earlier release noted nothing; its condition did.
+        // An attempt of an earlier release has no reason; its condition has one.
         let noted = noted.or_else(|| {
             let before = self.before?;
             Some((before.reason.as_str(), before.message.as_str()))
@@ -530,7 +531,7 @@ impl StageContext<'_> {
         }
     }
 
-    /// The cluster ended the Job: the same attempt is made again, later each time.
+    /// The cluster ended the Job: the same attempt gets another one, with increasing delays.
     fn interrupted(
         &self,
         slot: &mut Option<AttemptStatus>,
@@ -554,7 +555,7 @@ impl StageContext<'_> {
         self.retry(slot, &waiting, at, step)
     }
 
-    /// Waits until it is time to make the next Job of an attempt that the cluster interrupted, then makes it.
+    /// Waits until the next Job of an attempt that the cluster interrupted is due, then creates it.
     fn retry(
         &self,
         slot: &mut Option<AttemptStatus>,
@@ -571,20 +572,20 @@ impl StageContext<'_> {
         let cause = attempt.reason.as_deref().and_then(Cause::of);
         let reason = cause.unwrap_or(Cause::Disrupted);
         let message = format!(
-            "{}; no attempt is used up, the next Job starts at {at}",
+            "{}; this does not use up an attempt; the next Job starts at {at}",
             attempt.message.as_deref().unwrap_or_default()
         );
         if attempt.interruptions < INTERRUPTIONS_BEFORE_STALLED {
             return Stage::Waiting(Verdict::unknown(self.kind, reason, message));
         }
         let message = format!(
-            "{} Jobs in a row were ended by the cluster; the last one: {message}",
+            "the cluster terminated {} Jobs in a row; the last one: {message}",
             attempt.interruptions
         );
         Stage::Blocked(Verdict::fails(self.kind, reason, message))
     }
 
-    /// A source that held nothing: a `ConfigMap` wakes us when it changes, an address or a volume has to be asked again.
+    /// A source that was empty: a `ConfigMap` triggers a reconcile when it changes, an address or a volume has to be checked again.
     fn again(
         &self,
         slot: &mut Option<AttemptStatus>,
@@ -592,7 +593,7 @@ impl StageContext<'_> {
         verdict: Verdict,
         step: &mut Step,
     ) -> Stage {
-        // Each time that it is asked has its own two attempts: 1 and 2, then 3 and 4, up to the last that has a number.
+        // Each check has its own two attempts: 1 and 2, then 3 and 4, up to the highest number.
         let asked = (attempt.attempt - 1) / MAX_ATTEMPTS;
         let pause = (ABSENT_RETRY_SECONDS * i64::from(asked + 1)).min(ABSENT_RETRY_MOST_SECONDS);
         let waited = attempt
@@ -625,7 +626,7 @@ impl StageContext<'_> {
         }
     }
 
-    /// While a later attempt runs, the condition goes on saying why the one before it did not do.
+    /// While a later attempt runs, the condition still says why the previous one failed.
     fn still_running(&self, attempt: &AttemptStatus) -> Verdict {
         let fresh = self.running(&attempt.job);
         if attempt.attempt == 1 {
@@ -647,7 +648,7 @@ impl StageContext<'_> {
 // === impl Stage ===
 
 impl Stage {
-    /// The verdict of this stage; `recorded` says it of one that ended well.
+    /// The verdict of this stage; `recorded` is the one of a stage that has succeeded.
     pub fn verdict(&self, recorded: impl FnOnce() -> Verdict) -> Verdict {
         match self {
             Self::Recorded => recorded(),
@@ -669,7 +670,7 @@ fn note_hindrance(slot: &mut Option<AttemptStatus>, hindrance: Option<&Hindrance
     }
 }
 
-/// Which of the two tries of one input this is: 1 or 2.
+/// Which of the two attempts for an input this is: 1 or 2.
 fn tries(attempt: &AttemptStatus) -> i32 {
     (attempt.attempt - 1) % MAX_ATTEMPTS + 1
 }
@@ -694,7 +695,7 @@ fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
     }
 }
 
-/// Frozen rows, as a status has them.
+/// A snapshot, as a status has it.
 pub(crate) fn snapshot_status(digest: Digest, rows: Option<u64>, sources: &[SourceRecord]) -> ArtifactStatus {
     ArtifactStatus {
         digest,

@@ -1,7 +1,7 @@
 //! Whether a child of a Model is exactly what it should be.
 //!
-//! [`target`] is what should be there: the wanted object and, from the live one, the short list of fields that others may
-//! set. [`differences`] names every field in which the live object is something else. Others may set:
+//! [`target`] is the desired object: the wanted one with, from the live one, the short list of fields that others may
+//! set. [`differences`] names every field in which the live object differs from it. Others may set:
 //!
 //! * `status`, and the metadata that the API server keeps (uid, resourceVersion, generation, managed fields, times),
 //! * labels and annotations without a prefix of `modelward.io`, `kubernetes.io` or `k8s.io`, and the few annotations in
@@ -9,7 +9,7 @@
 //! * the Deployment's `spec.replicas` within the autoscaler's bounds,
 //! * `kubectl.kubernetes.io/restartedAt` of the Pod template,
 //! * the Service's addresses and address families,
-//! * what the operator's configuration names in its ignore rules.
+//! * the fields in the ignore rules of the operator's configuration.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::names::name_hash;
 /// The annotation that `kubectl rollout restart` sets on a Pod template.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
-/// Annotations with a reserved prefix that may be there: written by Kubernetes' controllers or without effect.
+/// Annotations with a reserved prefix that are allowed: Kubernetes' controllers write them, or they have no effect.
 const FREE_ANNOTATIONS: [&str; 6] = [
     "deployment.kubernetes.io/revision",
     "kubernetes.io/change-cause",
@@ -43,16 +43,16 @@ const SERVER_METADATA: [&str; 9] = [
     "uid",
 ];
 
-/// Fields of a Service that the API server fills in.
+/// Fields of a Service that the API server sets.
 const SERVICE_ADDRESSES: [&str; 4] = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
 
-/// So many restores within [`ROUNDS_WITHIN`] that were undone in the same way are a conflict.
+/// If this many restores within [`ROUNDS_WITHIN`] are undone in the same way, it is a conflict.
 const ROUNDS: usize = 3;
 /// See [`ROUNDS`].
 const ROUNDS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
-/// What the API server makes of each write is tried again after so long: the webhook or policy may be gone.
+/// A change that the API server makes to each write is tested again after this long: the webhook or policy may have been removed.
 pub const ADMITTED_FOR: SignedDuration = SignedDuration::from_mins(2);
-/// A child that another writer keeps changing is left alone for so long.
+/// A child that another client keeps changing is left alone for this long.
 const LEFT_ALONE_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// A field of a kind of child that others may set.
@@ -88,7 +88,7 @@ impl TryFrom<Given> for IgnoreRule {
     fn try_from(given: Given) -> Result<Self, String> {
         let Given { kind, path } = given;
         if !KINDS.contains(&kind.as_str()) {
-            return Err(format!("kind {kind:?} is none of {}", KINDS.join(", ")));
+            return Err(format!("kind {kind:?} is not one of {}", KINDS.join(", ")));
         }
         let inner = ["/spec/", "/metadata/labels/", "/metadata/annotations/"];
         if !inner
@@ -96,7 +96,7 @@ impl TryFrom<Given> for IgnoreRule {
             .any(|start| path.strip_prefix(start).is_some_and(|rest| !rest.is_empty()))
         {
             return Err(format!(
-                "path {path:?} is no JSON pointer of a field under /spec/, /metadata/labels/ or /metadata/annotations/, \
+                "path {path:?} is not a JSON pointer of a field under /spec/, /metadata/labels/ or /metadata/annotations/, \
                  such as /spec/template/spec/tolerations"
             ));
         }
@@ -117,13 +117,13 @@ impl IgnoreRule {
 /// Bounds of the number of Pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The fewest.
+    /// Minimum.
     pub min: i32,
-    /// The most.
+    /// Maximum.
     pub max: i32,
 }
 
-/// What should be there in place of `live`: `wanted`, with what others may set taken from `live`.
+/// The desired object: `wanted`, with the fields that others may set taken from `live`.
 pub fn target(
     kind: &str,
     live: &Value,
@@ -144,7 +144,7 @@ pub fn target(
             if let Some(bounds) = bounds {
                 let found = live["spec"]["replicas"].as_i64().unwrap_or(0);
                 let (min, max) = (i64::from(bounds.min.max(1)), i64::from(bounds.max.max(1)));
-                // No Pods at all is what switches an autoscaler off: that is back at the fewest, not at the nearest bound.
+                // Zero Pods disables an autoscaler, so zero is set to the minimum like any other number outside the bounds.
                 target["spec"]["replicas"] = found.clamp(min, max.max(min)).into();
             }
             let template = &live["spec"]["template"]["metadata"];
@@ -172,14 +172,14 @@ pub fn target(
     target
 }
 
-/// JSON pointers of the fields in which the two objects differ. A field that is absent is equal to one that is empty.
+/// JSON pointers of the fields in which the two objects differ. An absent field equals an empty one.
 pub fn differences(live: &Value, target: &Value) -> Vec<String> {
     let mut found = Vec::new();
     differ(live, target, &mut String::new(), &mut found);
     found
 }
 
-/// What `differences` found, with the values that were there: two objects that were changed in the same way have one.
+/// A fingerprint of `differences` with the found values: it is the same for two objects that were changed in the same way.
 pub fn fingerprint(live: &Value, differences: &[String]) -> String {
     let mut text = String::new();
     for pointer in differences {
@@ -191,7 +191,7 @@ pub fn fingerprint(live: &Value, differences: &[String]) -> String {
     name_hash([text.as_bytes()])
 }
 
-/// Whether a field differs that the API server lets no one change: only a new object can be right.
+/// Whether an immutable field differs, so that the object has to be recreated.
 pub fn must_be_made_again(kind: &str, live: &Value, target: &Value) -> bool {
     match kind {
         "ConfigMap" => {
@@ -201,13 +201,13 @@ pub fn must_be_made_again(kind: &str, live: &Value, target: &Value) -> bool {
                     || target["immutable"] != true)
         }
         "Deployment" => live["spec"]["selector"] != target["spec"]["selector"],
-        // Without a cluster address nothing forwards its port.
+        // Without a cluster address the Service does not forward its port.
         "Service" => live["spec"]["type"] != "ExternalName" && !has_address(live),
         _ => false,
     }
 }
 
-/// Hash of a Pod template as the API server keeps it, without what `kubectl rollout restart` sets.
+/// Hash of a Pod template as the API server stores it, without what `kubectl rollout restart` sets.
 pub fn template_hash(deployment: &Value) -> String {
     let mut template = deployment["spec"]["template"].clone();
     if let Some(metadata) = template["metadata"].as_object_mut() {
@@ -233,34 +233,34 @@ pub fn in_words(differences: &[String]) -> String {
 
 // === what was found before ===
 
-/// What the operator remembers of one child.
+/// The operator's memory of one child.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Hash of the wanted object that all this is about.
+    /// Hash of the wanted object that the rest refers to.
     wanted: String,
-    /// How the API server's answer to our own write differed, and when: admission did that.
+    /// How the API server's answer to the operator's own write differed because of admission, and when.
     admitted: Option<(String, Vec<String>, Timestamp)>,
-    /// When the child was put back, and what it had become.
+    /// When the child was restored, and from what.
     restores: Vec<(Timestamp, String)>,
-    /// A change that came back after each restore, and when it is put back the next time.
+    /// A change that returned after each restore, and when the child is restored next.
     left: Option<(String, Timestamp)>,
 }
 
 /// What to do about a child that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// Put it back.
+    /// Restore it.
     Restore,
-    /// The API server makes this of every write: it stays.
+    /// Admission makes this change to every write: leave it.
     Admitted,
-    /// Another writer makes this of it each time: it is left alone for now.
+    /// Another client repeats this change: leave it for now.
     LeftAlone,
 }
 
 // === impl Memory ===
 
 impl Memory {
-    /// What to do about a child that is wanted like this and that differs like that.
+    /// What to do about a child with this wanted object and these differences.
     pub fn judge(&mut self, wanted: &str, found: &str, now: Timestamp) -> Judgement {
         if self.wanted != wanted {
             *self = Self {
@@ -292,7 +292,7 @@ impl Memory {
         Judgement::Restore
     }
 
-    /// Notes that a child that differed like `found` was written, and what the API server made of that.
+    /// Records that a child with the differences `found` was written, and how the API server's answer differs.
     pub fn written(
         &mut self,
         wanted: &str,
@@ -346,7 +346,7 @@ fn carry_free(from: &Value, to: &mut Value, field: &str) {
     }
 }
 
-/// Whether other writers may set a label or annotation of this key.
+/// Whether other clients may set a label or annotation of this key.
 fn is_free(key: &str) -> bool {
     let reserved = ["modelward.io", "kubernetes.io", "k8s.io"];
     let prefix = key.split_once('/').map_or("", |(prefix, _)| prefix);

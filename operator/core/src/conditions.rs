@@ -1,4 +1,4 @@
-//! Arithmetic of conditions.
+//! Merging and reading of conditions.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -7,16 +7,16 @@ use modelward_crds::{ConditionType, wire::words};
 
 use crate::reason::Reason;
 
-/// What a condition should say; [`merge`] turns it into one with times.
+/// The content of a condition; [`merge`] adds the times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Type of the condition.
     pub kind: ConditionType,
     /// Whether it holds.
     pub status: Status,
-    /// Why, in CamelCase: one of the words of the API.
+    /// The reason in CamelCase, a word of the API.
     pub reason: Reason,
-    /// Why, in words.
+    /// The message.
     pub message: String,
 }
 
@@ -32,7 +32,7 @@ words! {
     }
 }
 
-/// Messages of conditions are cut here: Kubernetes takes 32768 characters, too many to read.
+/// Messages of conditions are truncated to this length: the 32768 characters that Kubernetes accepts are too many to read.
 const MESSAGE_LIMIT: usize = 1024;
 
 // === impl Verdict ===
@@ -58,7 +58,7 @@ impl Verdict {
         }
     }
 
-    /// A condition of which nothing is known.
+    /// A condition whose status is unknown.
     pub fn unknown(kind: ConditionType, reason: impl Into<Reason>, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -117,7 +117,7 @@ pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find(conditions, kind).is_some_and(|condition| status(condition) == Status::True)
 }
 
-/// Conditions whose status or reason is not what it was: each is worth an Event.
+/// Conditions whose status or reason has changed: each causes an Event.
 pub fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition> {
     let same = |before: &Condition, after: &Condition| {
         before.status == after.status && before.reason == after.reason
@@ -132,10 +132,10 @@ fn former<'a>(old: &'a [Condition], condition: &Condition) -> Option<&'a Conditi
     old.iter().find(|before| before.type_ == condition.type_)
 }
 
-/// The changed conditions that a person wants to know of, without those of these types.
+/// The changed conditions that are worth an Event, without those of these types.
 ///
-/// A condition that starts as Unknown, or as waiting, says only that nothing has happened yet. Of several conditions that change for the same
-/// reason and in the same words, the first one says it all.
+/// A condition that starts as Unknown, or as waiting, only says that nothing has happened yet. If several conditions change with the
+/// same reason and message, the first one is enough.
 pub fn worth_an_event<'a>(
     old: &[Condition],
     new: &'a [Condition],
@@ -156,7 +156,7 @@ pub fn worth_an_event<'a>(
     worth
 }
 
-/// Kubernetes keeps whole seconds; what it would cut away must not make two equal statuses differ.
+/// Kubernetes stores whole seconds; the fraction must not make two equal statuses differ.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

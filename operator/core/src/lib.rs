@@ -6,7 +6,7 @@
 //! now ─────────────┘
 //! ```
 //!
-//! No cluster, no clock, no IO: the controllers bring what they have seen and carry out what is decided.
+//! No cluster, no clock, no IO: the controllers pass in what they have read, and carry out the decision.
 
 pub mod action;
 pub mod attempt;

@@ -1,8 +1,9 @@
-//! Names of what the operator makes. Each is fixed by what it is made for, so that a second attempt finds what the first one made.
+//! Names of the objects that the operator creates. Each is derived from its purpose, so that a second attempt finds the object of the
+//! first one.
 
 use sha2::{Digest as _, Sha256};
 
-/// Values of labels have at most so many letters.
+/// Values of labels have at most this many characters.
 const LABEL: usize = 63;
 
 /// The first 8 hexadecimal digits of the sha256 over these parts, for names of children.
@@ -17,19 +18,19 @@ pub fn name_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex::encode(&hash.finalize()[..4])
 }
 
-/// Name of the action that promotes this version. It is fixed by the version, so that there is one.
+/// Name of the action that promotes this version. It is derived from the version, so that there is only one.
 pub fn promotion_name(version: &str, uid: &str) -> String {
     format!("promote-{version}-{}", name_hash([uid.as_bytes()]))
 }
 
-/// Name of the action that proposes a return to what this version names: its bundle served or was held before.
+/// Name of the action that proposes to roll back to this version, whose bundle served or was on hold before.
 pub fn rollback_name(version: &str, uid: &str) -> String {
     format!("rollback-{version}-{}", name_hash([uid.as_bytes()]))
 }
 
-/// Name of the version that an action trains: a second attempt of the same action finds what the first one made.
+/// Name of the version that an action trains: a second attempt of the same action finds the version of the first one.
 pub fn retrained_version_name(model: &str, action_uid: &str) -> String {
-    // Names of versions have at most 45 letters.
+    // Names of versions have at most 45 characters.
     let model: String = model.chars().take(36).collect();
     format!(
         "{}-{}",

@@ -1,4 +1,4 @@
-//! Questions about objects that several decisions ask.
+//! Queries on objects that several decisions use.
 
 use kube::{Resource as _, ResourceExt as _};
 use modelward_crds::{ActiveAction, ConditionType, Model, RemediationAction};
@@ -21,15 +21,15 @@ pub(crate) fn active(model: &Model) -> Option<&ActiveAction> {
     model.status.as_ref()?.active_action.as_ref()
 }
 
-/// Whether an action has come to its end.
+/// Whether an action has ended.
 pub fn has_ended(action: &RemediationAction) -> bool {
     let conditions = action.status.as_ref().map(|status| status.conditions.as_slice());
     conditions::find(conditions.unwrap_or_default(), ConditionType::Succeeded)
         .is_some_and(|succeeded| conditions::status(succeeded) != Status::Unknown)
 }
 
-/// Whether an action belongs to a Model that was deleted, where `uid` is the Model of that name now. Garbage collection deletes
-/// such an action, so it decides nothing any more, and its name becomes free.
+/// Whether an action belongs to a Model that was deleted; `uid` is that of the current Model of that name. Garbage collection deletes
+/// such an action, so it has no effect any more, and its name becomes free.
 pub fn is_of_deleted_model(action: &RemediationAction, uid: Option<&str>) -> bool {
     let mut owners = action.owner_references().iter();
     owners.any(|owner| {

@@ -1,8 +1,8 @@
 //! The order of a model's versions.
 //!
-//! The API server gives times in whole seconds, so that versions of one `kubectl apply` were often made in the same one.
-//! Their names decide then, read as people number them: `heart-2` comes before `heart-10`. A version that was deleted and
-//! made again within a second has the name of the former one; its uid settles that.
+//! The API server stores times in whole seconds, so versions of one `kubectl apply` often have the same creation time.
+//! Their names decide then, with numbers compared as numbers: `heart-2` comes before `heart-10`. A version that was deleted and
+//! recreated within a second has the same name; then the uid decides.
 
 use jiff::Timestamp;
 use modelward_crds::{ModelVersion, RoutedVersion};
@@ -22,12 +22,12 @@ enum Part {
 // === impl Place ===
 
 impl Place {
-    /// The place of a version by when it was created, its name and its uid.
+    /// The place of a version by its creation time, name and uid.
     pub fn new(created: Timestamp, name: &str, uid: &str) -> Self {
         Self(created, parts(name), uid.to_owned())
     }
 
-    /// The place of a version. One that was never created, which the API server does not have, is the oldest.
+    /// The place of a version. One without a creation time, which is not stored in the API server, is the oldest.
     pub fn of_version(version: &ModelVersion) -> Self {
         let meta = &version.metadata;
         Self::new(
@@ -40,7 +40,7 @@ impl Place {
         )
     }
 
-    /// The place of a version that a Model remembers.
+    /// The place of a version that a Model records.
     pub fn of(version: &RoutedVersion) -> Self {
         Self::new(version.created_at.0, &version.name, &version.uid)
     }

@@ -1,8 +1,8 @@
-//! Why a Pod does not run, in Kubernetes' own words.
+//! Why a Pod does not run, with the message of Kubernetes.
 //!
 //! The answer is spread over four places: the Job or `ReplicaSet` that could not make the Pod (an Event), the scheduler
-//! (a condition of the Pod), volumes and the network (Events of the Pod), and the container's state. What is here reads
-//! all of them and is pure, so that a Job of the trainer and a Deployment of the server are explained by the same rules.
+//! (a condition of the Pod), volumes and the network (Events of the Pod), and the container's state. These pure functions read
+//! all of them, so that a Job of the trainer and a Deployment of the server are explained by the same rules.
 
 use std::cmp::Reverse;
 
@@ -16,17 +16,17 @@ use modelward_crds::{AttemptStatus, wire::words};
 
 use crate::reason::Reason;
 
-/// A Pod that has not started after so many seconds is reported, even where no cause is known yet.
+/// A Pod that has not started after this many seconds is reported, even where no cause is known yet.
 pub const PATIENCE_SECONDS: i64 = 20;
-/// Messages of Kubernetes are cut here.
+/// Messages of Kubernetes are truncated to this length.
 const MESSAGE_LIMIT: usize = 700;
 
-/// What keeps a Pod from running, or what ended it.
+/// Why a Pod does not run, or why it was terminated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hindrance {
     /// The kind of cause.
     pub cause: Cause,
-    /// The cause in Kubernetes' own words.
+    /// The message of Kubernetes.
     pub message: String,
 }
 
@@ -37,7 +37,7 @@ words! {
         PodRefused,
         /// The Job is suspended.
         Suspended,
-        /// No node takes it.
+        /// No node accepts it.
         Unschedulable,
         /// An image cannot be pulled.
         ImagePullFailed,
@@ -47,7 +47,7 @@ words! {
         SandboxFailed,
         /// The container cannot be created or started as it is configured.
         ContainerNotStarted,
-        /// The node, the scheduler or an eviction ended it.
+        /// The node, the scheduler or an eviction terminated it.
         Disrupted,
         /// The program could not reach what it needs.
         Unreachable,
@@ -55,9 +55,9 @@ words! {
         PodPending,
         /// The program ended with an error.
         ContainerFailed,
-        /// The program took more memory than its limit.
+        /// The program exceeded its memory limit.
         OutOfMemory,
-        /// The program ran longer than it may.
+        /// The program exceeded its deadline.
         DeadlineExceeded,
     }
 }
@@ -114,7 +114,7 @@ const DISRUPTED_REASONS: [&str; 12] = [
 // === impl Cause ===
 
 impl Cause {
-    /// Whether the cluster is at fault and not the program: it may pass, and proves nothing about the data or the spec.
+    /// Whether the cause is the cluster and not the program: it may be temporary, and says nothing about the data or the spec.
     pub const fn is_infrastructure(self) -> bool {
         !matches!(
             self,
@@ -126,15 +126,15 @@ impl Cause {
 // === impl Hindrance ===
 
 impl Hindrance {
-    /// A hindrance with its message cut to what a condition takes.
+    /// A hindrance with its message truncated to the limit of a condition.
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
         let message = message.as_ref().trim();
         let cut: String = message.chars().take(MESSAGE_LIMIT).collect();
         Self { cause, message: cut }
     }
 
-    /// The same in the words that the attempt noted, where only their order differs: the API server names the limits of a
-    /// `LimitRange` that a Pod breaks in another order each time.
+    /// The same with the recorded message of the attempt, if only the order of its words differs: the API server lists the violated
+    /// limits of a `LimitRange` in random order.
     #[must_use]
     pub fn as_known(self, attempt: &AttemptStatus) -> Self {
         let known = attempt.message.as_ref().filter(|known| {
@@ -159,7 +159,7 @@ fn sorted_words(text: &str) -> Vec<&str> {
 
 // === one Pod ===
 
-/// Why this container of a Pod does not run; `None` where it runs, has ended well or is just being started.
+/// Why this container of a Pod does not run; `None` if it runs, has succeeded or is being started.
 ///
 /// `events` are the Events of this Pod, as far as they could be read. Those of other objects are left out.
 pub fn of_pod(pod: &Pod, container: &str, events: &[Event], now: Timestamp) -> Option<Hindrance> {
@@ -216,7 +216,7 @@ pub fn of_pod(pod: &Pod, container: &str, events: &[Event], now: Timestamp) -> O
     })
 }
 
-/// How this container ended, where that was not well.
+/// How this container failed, if it did.
 pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> Option<Hindrance> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let reason = ended.reason.as_deref().unwrap_or_default();
@@ -285,7 +285,7 @@ fn running(pod: &Pod) -> impl Iterator<Item = &str> {
     statuses.filter(runs).map(|found| found.name.as_str())
 }
 
-/// What ended the Pod from outside.
+/// What terminated the Pod externally.
 fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
     let target = status
         .conditions
@@ -297,7 +297,7 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
         let words = target.message.as_deref().unwrap_or_default();
         return Some(Hindrance::new(
             Cause::Disrupted,
-            format!("Pod {name} was ended from outside: {reason}: {words}"),
+            format!("Pod {name} was terminated externally: {reason}: {words}"),
         ));
     }
     let reason = status
@@ -307,7 +307,7 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
     let words = status.message.as_deref().unwrap_or_default();
     Some(Hindrance::new(
         Cause::Disrupted,
-        format!("Pod {name} was ended from outside: {reason}: {words}"),
+        format!("Pod {name} was terminated externally: {reason}: {words}"),
     ))
 }
 
@@ -343,7 +343,7 @@ fn of_waiting(pod: &str, own: &ContainerStatus, init: bool) -> Option<Hindrance>
     ))
 }
 
-/// An init container, perhaps one that a webhook added, that keeps the others from starting.
+/// An init container, possibly added by a webhook, that keeps the others from starting.
 fn of_init(pod: &str, init: &ContainerStatus) -> Option<Hindrance> {
     if let Some(hindrance) = of_waiting(pod, init, true) {
         return Some(hindrance);
@@ -388,9 +388,9 @@ pub fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
 
 // === what makes Pods ===
 
-/// Why what owns these Pods has none that runs this container; `None` where one runs, or one is just being made or started.
+/// Why the owner of these Pods has none that runs this container; `None` if one runs, or is being created or started.
 ///
-/// `owner` is kind and name (`Job heart-1-fit-0a1b2c3d`), `uid` its uid and `since` when it began to want a Pod. `events`
+/// `owner` is kind and name (`Job heart-1-fit-0a1b2c3d`), `uid` its uid and `since` the time from which it wanted a Pod. `events`
 /// are those of the owner and of its Pods.
 pub fn of_owner(
     owner: &str,
@@ -418,11 +418,11 @@ pub fn of_owner(
         let words = without_generated_name(event.message.as_deref().unwrap_or_default());
         return Some(Hindrance::new(
             Cause::PodRefused,
-            format!("{owner} cannot make its Pod: {words}"),
+            format!("{owner} cannot create its Pod: {words}"),
         ));
     }
     if let Some(pod) = newest_pod {
-        // It ended, and the next one has not been made yet.
+        // It ended, and the next one has not been created yet.
         return of_pod(pod, container, events, now);
     }
     (age(since, now) >= PATIENCE_SECONDS).then(|| {
@@ -474,10 +474,10 @@ pub fn of_job(
     )
 }
 
-/// Why a Job failed: what its Pods show, else what its own condition does.
+/// Why a Job failed: by its Pods, otherwise by its own condition.
 ///
-/// `before` is what kept its Pod from running when it was last seen: the Job's deadline takes such a Pod away, and with
-/// it the proof that the program never ran.
+/// `before` is why its Pod did not run when it was last observed: at the Job's deadline such a Pod is deleted, and with
+/// it the evidence that the program never ran.
 pub fn of_failed_job(job: &Job, pods: &[Pod], container: &str, before: Option<Cause>) -> Hindrance {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let failed = job
@@ -502,7 +502,7 @@ pub fn of_failed_job(job: &Job, pods: &[Pod], container: &str, before: Option<Ca
     if reason == "DeadlineExceeded" {
         let never_ran = before.filter(|cause| cause.is_infrastructure());
         return match (never_ran, last) {
-            // What ended at the deadline was ended by it, whatever it said then.
+            // A Pod that ended at the deadline was terminated because of it, whatever its message says.
             (Some(cause), _) => Hindrance::new(cause, own),
             (None, Some(last)) => Hindrance::new(Cause::DeadlineExceeded, format!("{own}; {}", last.message)),
             (None, None) => Hindrance::new(Cause::DeadlineExceeded, own),
@@ -548,7 +548,7 @@ fn time_of(event: &Event) -> Option<Timestamp> {
     .max()
 }
 
-/// Each refused Pod has another generated name; without it the same refusal reads the same.
+/// Each rejected Pod has another generated name; without it the messages are equal.
 fn without_generated_name(words: &str) -> String {
     // A Pod that is forbidden and one that is invalid.
     for kind in ["pods \"", "Pod \""] {
@@ -564,7 +564,7 @@ fn without_generated_name(words: &str) -> String {
     words.to_owned()
 }
 
-/// Each try of a connection has another port on its own side (`read udp 10.0.0.2:41234->10.0.0.10:53`); without it the same
+/// Each connection attempt has another local port (`read udp 10.0.0.2:41234->10.0.0.10:53`); without it the same
 /// failure reads the same.
 pub fn without_local_port(words: &str) -> String {
     let mut parts = words.split("->");

@@ -1,4 +1,4 @@
-//! What the operator's own configuration says about acting: risks, quorums and guard rails.
+//! The operator's configuration of actions: risks, quorums and guard rails.
 //!
 //! It comes from Helm values, never from an object that a tenant can write. A plan's digest covers it.
 
@@ -7,64 +7,64 @@ use std::collections::BTreeMap;
 use modelward_crds::{ActionType, Risk};
 use serde::{Deserialize, Serialize};
 
-/// Risks, quorums and guard rails. JSON in the environment variable `MODELWARD_POLICY`; what is absent has its default.
+/// Risks, quorums and guard rails. JSON in the environment variable `MODELWARD_POLICY`; absent fields have their defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Policy {
-    /// Risk of a type of action where it is not the default one.
+    /// Overrides the risk of a type of action.
     pub risks: BTreeMap<ActionType, Risk>,
-    /// Different people who have to approve an action of Medium risk. 1.
+    /// Number of different users who have to approve an action of Medium risk. Default: 1.
     pub medium_approvals: i32,
-    /// Different people who have to approve an action of High risk. 2.
+    /// Number of different users who have to approve an action of High risk. Default: 2.
     pub high_approvals: i32,
-    /// Seconds after which a plan that was not carried out expires. Three days.
+    /// Seconds after which a plan that was not carried out expires. Default: three days.
     pub plan_seconds: i64,
-    /// Seconds for which a new version is watched after it took over. Ten minutes.
+    /// Seconds for which a new version is monitored after it took over. Default: ten minutes.
     pub verification_seconds: i64,
-    /// Seconds after a proposal of a RetrainModel before the next one for the same model. One hour.
+    /// Minimum seconds between two proposals of a RetrainModel for the same model. Default: one hour.
     pub cool_down_seconds: i64,
-    /// RetrainModel actions that may be proposed for one model within a day. 4.
+    /// RetrainModel actions that may be proposed for one model within a day. Default: 4.
     pub retrains_a_day: i32,
-    /// RetrainModel actions that may be proposed for all models of one namespace within a day. 32.
+    /// RetrainModel actions that may be proposed for all models of one namespace within a day. Default: 32.
     pub retrains_a_day_per_namespace: i32,
-    /// Models of one namespace that actions may change at the same time. 4.
+    /// Models of one namespace that actions may change at the same time. Default: 4.
     pub in_flight_per_namespace: i32,
-    /// The same over all namespaces. 16.
+    /// The same for all namespaces. Default: 16.
     pub in_flight: i32,
-    /// Seconds for which an action may hold the claim on its model before what it planned serves. Six hours.
+    /// Seconds for which an action may hold the claim on its model without completing its rollout. Default: six hours.
     pub claim_seconds: i64,
-    /// Seconds within which an action must have a plan. One day.
+    /// Seconds within which an action must have a plan. Default: one day.
     pub planning_seconds: i64,
-    /// So many models that drift within one hour mean that the data pipeline broke: alerts are sent, and nothing is retrained.
-    /// Each other namespace counts for fewer than half of them. 5.
+    /// If this many models drift within one hour, alerts are sent instead of retraining, because the data pipeline is probably
+    /// broken. Each other namespace counts for fewer than half of this number. Default: 5.
     pub storm_models: i32,
-    /// DriftReports that are kept for each model. 24.
+    /// DriftReports that are kept for each model. Default: 24.
     pub reports_kept: i32,
-    /// Actions that have ended and that people decided on, and as many that no one decided on, that are kept for each model. 24.
+    /// Ended actions kept for each model: this many with a decision, and this many without one. Default: 24.
     pub actions_kept: i32,
-    /// Days for which an action that people decided on is kept, however many there are. 30.
+    /// Days for which every ended action with a decision is kept. Default: 30.
     pub decided_days: i32,
-    /// SendAlert actions that have ended that are kept for each model. 24.
+    /// Ended SendAlert actions that are kept for each model. Default: 24.
     pub alerts_kept: i32,
     /// The first version of a model.
     pub first_version: FirstVersion,
 }
 
-/// How the first version of a model comes to serve.
+/// How the first version of a model is promoted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FirstVersion {
-    /// Whether it needs an approval, as every later one does.
+    /// Whether it needs an approval, like every later one.
     pub approval: Approval,
 }
 
-/// Whether something needs an approval.
+/// Whether an approval is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Approval {
-    /// It does not.
+    /// It is not needed.
     #[default]
     NotRequired,
-    /// It does.
+    /// It is needed.
     Required,
 }
 
@@ -76,12 +76,12 @@ impl Policy {
         self.risks.get(&action).copied().unwrap_or(default)
     }
 
-    /// So many models that drift at once are a storm.
+    /// The number of models that constitute a storm if they drift at once.
     pub fn storm_models(&self) -> usize {
         usize::try_from(self.storm_models).unwrap_or(0).max(1)
     }
 
-    /// How many different people have to approve an action of this risk.
+    /// How many different users have to approve an action of this risk.
     pub fn approvals(&self, risk: Risk) -> i32 {
         match risk {
             Risk::Low => 0,

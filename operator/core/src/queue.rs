@@ -1,14 +1,14 @@
 //! Which versions may have a Job now, and which wait.
 //!
-//! Jobs at once are bounded for each namespace and for the cluster. A free place goes to the namespace with the fewest
-//! Jobs, so that a namespace with a thousand versions does not hold up one with a single version; within a namespace the
-//! oldest version is first; versions of one model take their turns one after the other, in their order.
+//! The number of concurrent Jobs is limited for each namespace and for the cluster. A free place goes to the namespace with the
+//! fewest Jobs, so that a namespace with a thousand versions does not delay one with a single version. Within a namespace the
+//! oldest version is first. Versions of one model are trained one after the other, in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::order::Place;
 
-/// So many of the versions that hold a place and do not run are named in a message.
+/// A message names at most this many versions that hold a place without running.
 const HINDERED_NAMED: usize = 4;
 
 /// How many versions may have a Job at once.
@@ -35,16 +35,16 @@ pub struct Entry {
     pub state: State,
 }
 
-/// What a version in the queue does.
+/// The state of a version in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It wants a Job.
     Waits,
-    /// Its Job is being made, which may be refused.
+    /// Its Job is being created, which may be rejected.
     Begins,
     /// It has a Job.
     Runs,
-    /// It has a Job whose Pod does not run: later versions of its model do not wait for it.
+    /// It has a Job whose Pod does not run; later versions of its model do not wait for it.
     Hindered,
 }
 
@@ -64,9 +64,9 @@ pub struct Wait {
     pub before: usize,
     /// The version of the same model that is trained first, by name.
     pub after: Option<String>,
-    /// Names of versions in its namespace that hold a place though the Pod of their Job does not run, where it waits for a place.
+    /// If it waits for a place: names of versions in its namespace that hold one although the Pod of their Job does not run.
     pub hindered: Vec<String>,
-    /// No version that has a Job keeps it waiting: those before it get theirs, or are refused, in a moment.
+    /// It does not wait for a version that has a Job: those before it will soon get theirs, or are rejected.
     pub soon: bool,
 }
 
@@ -84,8 +84,8 @@ impl Default for Limits {
 // === impl Wait ===
 
 impl Wait {
-    /// Such as `3 versions before it in this namespace`. Long queues are rounded, so that a status is not written each time
-    /// that a Job ends.
+    /// Such as `3 versions before it in this namespace`. Long queues are rounded, so that statuses are not written whenever a Job
+    /// ends.
     pub fn words(&self) -> String {
         if let Some(after) = &self.after {
             return format!("{after} of the same model is trained first");
@@ -134,7 +134,7 @@ pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits:
         }
     }
     for queue in waiting.values_mut() {
-        // The first one last, where it is taken from.
+        // In reverse order, because versions are taken from the end.
         queue.sort_by(|a, b| b.1.place.cmp(&a.1.place));
     }
     let mut taken = Vec::new();

@@ -3,10 +3,10 @@
 use modelward_wire::words;
 
 words! {
-    /// Why a condition is as it is, or what an event reports.
+    /// The reason of a condition or an Event.
     #[derive(PartialOrd, Ord)]
     pub enum Reason {
-        /// The operator has not got to it yet.
+        /// The operator has not processed it yet.
         Pending,
         /// The dataset does not exist; the version waits for it.
         DatasetNotFound,
@@ -14,19 +14,19 @@ words! {
         SnapshotRunning,
         /// The data was read, checked and frozen.
         DataAccepted,
-        /// The data breaks its schema or cannot be read.
+        /// The data violates its schema or cannot be read.
         DataInvalid,
-        /// The spec asks for what the trainer cannot do.
+        /// The spec requests something that the trainer does not support.
         SpecInvalid,
         /// A fit Job trains and evaluates.
         FitRunning,
         /// A bundle was published and read back.
         BundlePublished,
-        /// The API server refuses the Pods: a quota, a `LimitRange`, a missing service account or a policy.
+        /// The API server rejects the Pods: a quota, a `LimitRange`, a missing service account or a policy.
         PodRefused,
         /// The Job is suspended.
         Suspended,
-        /// No node takes the Pod.
+        /// No node accepts the Pod.
         Unschedulable,
         /// An image cannot be pulled.
         ImagePullFailed,
@@ -42,69 +42,69 @@ words! {
         ContainerFailed,
         /// The program needs more memory than its limit.
         OutOfMemory,
-        /// An eviction, the scheduler or a lost node ended the Pod.
+        /// An eviction, the scheduler or a lost node terminated the Pod.
         Disrupted,
         /// The program could not reach the ledger or a data source.
         Unreachable,
-        /// The Job ran longer than it may, or the action held the claim on its model for longer than `claimSeconds`.
+        /// The Job exceeded its deadline, or the action held the claim on its model for longer than `claimSeconds`.
         DeadlineExceeded,
         /// The version waits until fewer Jobs run.
         Queued,
-        /// What a Job reported is not what its artifact states, or the artifact is not what was asked for.
+        /// The result of a Job does not match its artifact, or the artifact does not match the request.
         ResultMismatch,
-        /// A Job ended without a result, more often than it is tried.
+        /// Jobs failed without a result, as often as there are attempts.
         JobFailed,
-        /// A Job ended well, but its result is nowhere to be had.
+        /// A Job succeeded, but its result is missing.
         ResultLost,
         /// The bundle that a result names is not in the store.
         ArtifactMissing,
         /// The ledger does not answer.
         LedgerUnavailable,
-        /// Every gate holds.
+        /// Every gate passed.
         AllGatesPassed,
-        /// At least one gate does not hold.
+        /// At least one gate failed.
         GateFailed,
         /// The version waits for an earlier step.
         Waiting,
         /// Pods with the new routes are being started.
         RolloutInProgress,
-        /// A rollout does not come to an end.
+        /// A rollout does not complete.
         RolloutStuck,
-        /// A Pod refused a bundle because a file is not what its digest says.
+        /// A Pod rejected a bundle because a file does not match its digest.
         ArtifactInvalid,
-        /// Enough Pods answer.
+        /// Enough Pods serve.
         Serving,
-        /// Fewer Pods answer than should.
+        /// Fewer Pods serve than wanted.
         TooFewPods,
-        /// A newer version has taken over, or one was newer from the beginning.
+        /// A newer version serves.
         Retired,
         /// It passed its gates; the model is paused.
         Paused,
         /// No version has passed its gates.
         NoVersion,
-        /// What served was deleted; older versions do not take over by themselves.
+        /// The version that served was deleted; older versions do not take over automatically.
         ServingVersionDeleted,
-        /// A child of the needed name exists and is not ours.
+        /// An object with a needed name exists and is not the operator's.
         NameTaken,
-        /// A child was changed by another writer and was put back.
+        /// Another client changed a child, and the operator restored it.
         RoutesTampered,
-        /// The object holds a value that this version of the operator cannot deserialise.
+        /// The object holds a value that this version of the operator cannot deserialize.
         Unreadable,
-        /// The API server refuses the action that would be proposed.
+        /// The API server rejects the action that would be proposed.
         ActionRefused,
-        /// The API server refused a child.
+        /// The API server rejected a child.
         ChildRefused,
-        /// The API server failed or could not be asked while a child was written; it is tried again.
+        /// Writing a child failed because of the API server; it is retried.
         ChildFailed,
         /// The operator cannot reach the Service, so it does not know whether requests are answered.
         NotReachable,
-        /// Nothing answers through the Service.
+        /// The Service has no backend that answers.
         NoAnswer,
-        /// What answers through the Service does not serve the routes of the record.
+        /// The Service's backend does not serve the routes of the record.
         WrongAnswer,
-        /// Admission changes what the operator writes.
+        /// Admission changes the operator's writes.
         ChangedByWebhook,
-        /// Another writer changes a child each time after it was put back.
+        /// Another client changes a child again after each restore.
         ChangedRepeatedly,
         /// A second autoscaler scales the Deployment.
         SecondAutoscaler,
@@ -112,9 +112,9 @@ words! {
         SecondDisruptionBudget,
         /// Other models are upgraded first.
         AwaitingTurn,
-        /// The upgrade stopped: a model does not come up with the new Pod template.
+        /// The upgrade stopped: a model does not become ready with the new Pod template.
         UpgradeStopped,
-        /// The window of a report is not over yet, or its last counts are still on their way.
+        /// The window of a report has not ended yet, or its last counts have not arrived.
         WindowOpen,
         /// The version that a report names does not exist.
         VersionNotFound,
@@ -122,31 +122,31 @@ words! {
         ModelNotFound,
         /// The version that a report names has no bundle, so there is nothing to compare its traffic with.
         NoBundle,
-        /// The ledger understood what was asked and refused it, such as a verdict on a bundle without a reference.
+        /// The ledger rejected the request, such as a verdict on a bundle without a reference.
         LedgerRefused,
         /// At least one feature differs from its reference by more than the tolerance.
         DriftFound,
         /// There were enough rows, and no feature differs by more than the tolerance.
         NoDrift,
-        /// There were too few rows to tell.
+        /// There were not enough rows.
         InsufficientData,
         /// The spec of a version was changed.
         SpecChanged,
         /// An action was proposed.
         Proposed,
-        /// A claim on a model was released because its action is gone.
+        /// A claim on a model was released because its action no longer exists.
         ClaimReleased,
-        /// The report is not the newest one of what serves.
+        /// The report is not the newest one of the version that serves.
         NotServing,
-        /// An action that answers the same is not done yet.
+        /// An action for the same model has not ended.
         ActionOpen,
-        /// So many models drift at once that the data is to be looked at and nothing is retrained.
+        /// Many models drift at once: the data has to be checked, and nothing is retrained.
         StormBreaker,
-        /// The version does not say on which data to retrain.
+        /// The version does not specify the data to retrain on.
         NoRetraining,
         /// The last proposal for the model is too recent.
         CoolDown,
-        /// The proposals that the model may have within a day are used up.
+        /// The daily budget of proposals is used up.
         BudgetSpent,
         /// A bundle is given: no data is read and nothing is trained.
         NoTraining,
@@ -156,7 +156,7 @@ words! {
         NoGates,
         /// The version passed its gates; a PromoteModel or RollbackModel decides whether it serves.
         AwaitingPromotion,
-        /// The version was left by a rollback or failed its promotion. It is not promoted until its hold is lifted.
+        /// The version was rolled back or its promotion failed. It is not promoted until its hold is lifted.
         Held,
         /// The promotion of the version was rejected.
         PromotionRejected,
@@ -164,40 +164,40 @@ words! {
         PromotionExpired,
         /// The promotion of the version has ended, and it does not serve.
         PromotionEnded,
-        // Where an action stands, and how it ended.
-        /// It has no plan yet, or waits for what its plan rests on.
+        // The state of an action, and its end.
+        /// It has no plan yet, or waits for an input of its plan.
         Planning,
-        /// The plan waits until enough people have approved it.
+        /// The plan waits until enough users have approved it.
         AwaitingApproval,
-        /// Enough people approved, or none is needed.
+        /// Enough users approved, or none is needed.
         Approved,
-        /// The approval of the action before it covers it.
+        /// The approval of an earlier action covers it.
         Covered,
         /// It was rejected, which is final.
         Rejected,
         /// Its plan was not carried out in time.
         Expired,
-        /// What was planned is not what would be done any more: approvals of the former plan are void.
+        /// The plan has changed, so approvals of the previous plan are void.
         PlanChanged,
-        /// Something else came first.
+        /// Another action or version took precedence.
         Superseded,
         /// There are too few new rows with labels.
         LabelsNeeded,
         /// It would change nothing.
         NoChange,
-        /// The admission policies were seen at work on this action.
+        /// The admission policies were tested on this action.
         ApprovalEnforced,
-        /// The admission policies were not seen at work: an approval would prove nothing.
+        /// The admission policies are not enforced, so an approval proves nothing.
         ApprovalNotEnforced,
-        /// The admission policies could not be tried: something else refuses what they are tried with.
+        /// The admission policies could not be tested, because something else rejects the test requests.
         ApprovalNotTried,
         /// It needs no approval.
         NotNeeded,
-        /// The model is claimed for it.
+        /// It holds the claim on the model.
         Claimed,
         /// Another action is changing the model.
         ModelClaimed,
-        /// So many actions are under way that it waits.
+        /// It waits because too many actions are in progress.
         TooManyInFlight,
         /// A new version is trained.
         Training,
@@ -205,7 +205,7 @@ words! {
         Promoting,
         /// Pods with the planned routes are being started.
         RollingOut,
-        /// The planned routes serve and are watched.
+        /// The planned routes serve and are monitored.
         Verifying,
         /// Traffic since the change shows no drift.
         Verified,
@@ -213,11 +213,11 @@ words! {
         DriftAfterChange,
         /// The plan was carried out.
         Executed,
-        /// The planned version did not come up, and what served before serves again.
+        /// The planned version did not become ready, and the previous routes serve again.
         RolledBack,
-        /// The plan was made and shown, and nothing more was asked for.
+        /// A dry run: the plan was made and shown.
         DryRun,
-        /// There is nothing that could be returned to.
+        /// There is no version to return to.
         NothingToReturnTo,
         /// The alert was delivered.
         Alerted,
@@ -247,7 +247,7 @@ words! {
         DeadlineExceeded,
     }
 
-    /// Reasons of rollouts that do not come to an end by themselves.
+    /// Reasons of rollouts that are stuck.
     pub enum StuckReason: Reason {
         /// See [`Reason::ArtifactInvalid`].
         ArtifactInvalid,
@@ -265,7 +265,7 @@ words! {
         RolloutStuck,
     }
 
-    /// Reasons of rollouts that go on.
+    /// Reasons of rollouts in progress.
     pub enum WorkingReason: Reason {
         /// See [`Reason::ChildFailed`].
         ChildFailed,
@@ -279,7 +279,7 @@ words! {
         RolloutInProgress,
     }
 
-    /// Reasons with which a promotion ends, and its retraining with it.
+    /// Reasons with which a promotion ends, and with it its retraining.
     pub enum Ending: Reason {
         /// See [`Reason::Verified`].
         Verified,

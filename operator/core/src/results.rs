@@ -1,12 +1,12 @@
-//! Whether the result of a Job is believed.
+//! Whether the result of a Job is accepted.
 //!
-//! A result is what a container said last, or what a Pod wrote into the ledger. Neither proves anything about the artifact
-//! that it names. The artifact states for itself what it was made from and how good it is, in bytes that its digest covers;
-//! the ledger reads them. What counts is taken from there, and only where it is what was asked for:
+//! A result is the termination message of a container, or what a Pod wrote to the ledger. Neither proves anything about the
+//! artifact that it names. The artifact itself states what it was trained on and its metrics, in bytes that its digest covers;
+//! the ledger reads them. The operator uses that statement, and only if it matches the request:
 //!
 //! ```text
 //! result ──names──► artifact ──states──► model, training, snapshot, metrics, gates
-//!    └──────must agree──────────────────────┘   └── must be what was asked for
+//!    └──────must agree──────────────────────┘   └── must match the request
 //! ```
 
 use modelward_crds::{Champion, Gate, TrainingSource};
@@ -16,7 +16,7 @@ use modelward_wire::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// What a Job was asked to make.
+/// The request of a Job.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The model.
@@ -33,7 +33,7 @@ pub fn training_digest(training: &TrainingSource) -> Option<Digest> {
     Some(Digest::from_bytes(Sha256::digest(bytes).into()))
 }
 
-/// The result with everything that the artifact states for itself, or why it is not believed, in words.
+/// The result with everything that the artifact states, or why it is rejected, as text.
 pub fn believe(
     asked: &Asked<'_>,
     reported: &JobResult,
@@ -109,7 +109,7 @@ fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobRe
     })
 }
 
-/// A gate's outcome has to follow from the metric that the bundle states and from the bound that the spec sets.
+/// A gate's outcome has to match the metric that the bundle states and the bound in the spec.
 fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
     let metric = gate.metric.as_str();
     let value = stated.metrics.iter().find(|found| found.name == metric);
@@ -136,7 +136,7 @@ fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
     }
 }
 
-/// A comparison passed where its lower bound is at or above minus the margin.
+/// A comparison passed if its lower bound is at or above minus the margin.
 fn check_champion(champion: &Champion, gates: &[GateResult]) -> Result<(), String> {
     let compares = |gate: &&GateResult| match &gate.bound {
         GateBound::NotWorseThan { version, margin, .. } => {

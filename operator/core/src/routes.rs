@@ -1,4 +1,4 @@
-//! From what should serve to the content-hashed name of its routes.
+//! The routes file of a model, and its name with the hash of its content.
 
 use modelward_crds::RouteStatus;
 use modelward_wire::{Digest, ROUTES_FORMAT, Route, RouteMode, Routes};
@@ -9,7 +9,7 @@ use crate::names::name_hash;
 /// The routes file of a model, and the name of the immutable `ConfigMap` that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutesFile {
-    /// `<model>-routes-<hash>`: other routes have another name.
+    /// `<model>-routes-<hash>`: different routes have different names.
     pub name: String,
     /// The content of `routes.json`.
     pub content: String,
@@ -18,13 +18,13 @@ pub struct RoutesFile {
 // === impl RoutesFile ===
 
 impl RoutesFile {
-    /// Digest of the content: a Pod is configured with it, and every answer names it.
+    /// Digest of the content, with which Pods are configured and which every response has.
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(Sha256::digest(self.content.as_bytes()).into())
     }
 }
 
-/// The file that makes Pods serve these routes and count their rows in windows of so many seconds. Empty routes have no
+/// The file that makes Pods serve these routes and count their rows in windows of this many seconds. Empty routes have no
 /// file: nothing serves.
 pub fn routes_file(model: &str, routes: &[RouteStatus], window_seconds: u32) -> Option<RoutesFile> {
     if routes.is_empty() {

@@ -1,23 +1,23 @@
-//! Whose turn it is when the operator's configuration changes the Pod template of every model.
+//! The order of models when the operator's configuration changes the Pod template of every model.
 //!
 //! A new image, another service account or another address of the ledger restarts the Pods of every model. Models take
-//! turns: so many at once, the next one only after one before it was Ready with the new template. Where one does not come
-//! up, the others keep their former template, until the configuration is changed again.
+//! turns: a limited number at once, the next one only after a previous one is Ready with the new template. If one does not
+//! become ready, the others keep their previous template until the configuration is changed again.
 //!
-//! A model that was not Ready before says nothing about the new template: it is not waited for, and it goes last.
+//! A model that was not Ready before says nothing about the new template: other models do not wait for it, and it is last.
 
-/// How one model stands.
+/// The state of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelSeen {
     /// Namespace and name.
     pub key: String,
     /// Hash of the configuration of its Pod template.
     pub configuration: String,
-    /// Whether it was Ready with it, or need not be waited for.
+    /// Whether it was Ready with it, or other models do not wait for it.
     pub settled: bool,
     /// Whether it is Ready.
     pub ready: bool,
-    /// Whether its rollout cannot end by itself.
+    /// Whether its rollout is stuck.
     pub stalled: bool,
 }
 
@@ -29,12 +29,12 @@ pub enum Turn {
     Now,
     /// This model goes first.
     Waits(String),
-    /// This model does not come up.
+    /// This model does not become ready.
     Stopped(String),
 }
 
 /// Whether the model `key` may take the template of `configuration`, where `at_once` may at the same time. `taken` are models
-/// that were let through a moment ago, and whose record does not say so yet.
+/// that were allowed a moment ago and whose record does not say so yet.
 pub fn turn(key: &str, configuration: &str, models: &[ModelSeen], taken: &[String], at_once: usize) -> Turn {
     let under_way = |model: &&ModelSeen| {
         model.key != key
@@ -72,7 +72,7 @@ mod tests {
         }
     }
 
-    /// Ten Ready models with the former template.
+    /// Ten Ready models with the previous template.
     fn ten() -> Vec<ModelSeen> {
         (0..10)
             .map(|number| model(&format!("n/m{number}"), "old", true))

@@ -175,9 +175,9 @@ impl Authenticator {
             }
             Err(Failure::Unavailable(why)) => {
                 self.metrics.proof("unavailable");
-                tracing::warn!("a caller cannot be proved: {why}");
+                tracing::warn!("cannot authenticate a caller: {why}");
                 Err(ApiError::Unavailable(format!(
-                    "the caller cannot be proved: {why}"
+                    "cannot authenticate the caller: {why}"
                 )))
             }
         }
@@ -221,7 +221,7 @@ impl Authenticator {
             .and_then(|account| account.split_once(':'))
         else {
             return Err(forbidden(format!(
-                "{name} is no service account: only Pods of Modelward may call"
+                "{name} is not a service account: only Pods of Modelward may call"
             )));
         };
         let extra = user.extra.unwrap_or_default();
@@ -407,7 +407,8 @@ fn kind(owner: &OwnerReference) -> (&str, &str) {
 }
 
 fn uid(text: &str) -> Result<Uuid, Failure> {
-    text.parse().map_err(|_| forbidden(format!("{text:?} is no uid")))
+    text.parse()
+        .map_err(|_| forbidden(format!("{text:?} is not a uid")))
 }
 
 fn unauthenticated(message: String) -> Failure {

@@ -74,7 +74,7 @@ impl Incoming {
             Err(_) => {
                 let idle = self.idle;
                 return Err(ApiError::Timeout(format!(
-                    "no byte of the {} came for {idle:?}",
+                    "no data of the {} was received for {idle:?}",
                     self.what
                 )));
             }

@@ -96,7 +96,7 @@ impl Budget {
         };
         timeout(WHOLE, reading).await.unwrap_or_else(|_| {
             Err(ApiError::Timeout(format!(
-                "the {what} did not come within {WHOLE:?}"
+                "the {what} was not received within {WHOLE:?}"
             )))
         })
     }

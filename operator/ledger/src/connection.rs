@@ -17,7 +17,7 @@ use tokio::{
 /// Ends with [`io::ErrorKind::TimedOut`] where the receiver takes nothing for a time.
 ///
 /// A body that is not polled runs into no timeout of its own: without this, a receiver that stalls holds its
-/// connection, and the file behind it, for ever.
+/// connection, and the file behind it, forever.
 pub(crate) struct Connection {
     stream: TcpStream,
     limit: Duration,

@@ -1,4 +1,4 @@
-//! PostgreSQL: what is asked of it, and what is said while it is away.
+//! PostgreSQL: the statements, and the errors while it is unavailable.
 
 mod counts;
 mod feedback;
@@ -49,7 +49,7 @@ pub(crate) struct Database {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
     /// PostgreSQL, or the way to it, is not usable now. The text is public.
-    #[error("PostgreSQL is away: {0}")]
+    #[error("PostgreSQL is unavailable: {0}")]
     Away(String),
     /// It is there, and this statement took too long or found no resources. It fails this caller alone.
     #[error("PostgreSQL did not carry this request out: {0}; try again later")]
@@ -110,7 +110,7 @@ impl Database {
 
     /// Asks for the schema's version, and says what was found to [`Health`].
     pub(crate) async fn check(&self) {
-        // While it is away, one plain connection says why; a pool would only say that it waited.
+        // While it is unavailable, one plain connection says why; a pool would only report a timeout.
         let away = self.health.database() != State::Up;
         let mut result = if away {
             self.ask_directly().await
@@ -215,7 +215,7 @@ impl Database {
             Ok(Err(error)) if is_away(&error) => Err(lost(describe(&error))),
             Ok(Err(error)) => Err(DatabaseError::Statement(error)),
             Err(_) => {
-                // A connection whose answer never came would be handed to the next request. Whether PostgreSQL is away is for
+                // A connection whose answer never came would be handed to the next request. Whether PostgreSQL is unavailable is for
                 // the check to find out: one slow request must not refuse all others.
                 drop(connection.detach());
                 Err(DatabaseError::Slow(format!(

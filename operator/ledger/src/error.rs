@@ -26,7 +26,7 @@ pub(crate) enum ApiError {
     #[error("{0}")]
     NotFound(String),
     /// 405.
-    #[error("this address does not take that method")]
+    #[error("this path does not support that method")]
     MethodNotAllowed,
     /// 408: the sender fell silent.
     #[error("{0}")]
@@ -51,7 +51,7 @@ pub(crate) enum ApiError {
     /// 507: the namespace keeps as much as it may.
     #[error("{0}")]
     QuotaSpent(String),
-    /// 503: something that this request needs is away for now.
+    /// 503: something that this request needs is unavailable for now.
     #[error("{0}")]
     Unavailable(String),
     /// 503: the artifact store failed.

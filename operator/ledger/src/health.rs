@@ -1,4 +1,4 @@
-//! What is away just now.
+//! What is unavailable now.
 
 use std::sync::Arc;
 
@@ -66,8 +66,8 @@ fn change(what: &str, sender: &watch::Sender<State>, state: State) {
         }
         match &state {
             State::Unknown => {}
-            State::Up => tracing::info!("{what} is there"),
-            State::Down(why) => tracing::warn!("{what} is away: {why}"),
+            State::Up => tracing::info!("{what} is available"),
+            State::Down(why) => tracing::warn!("{what} is unavailable: {why}"),
         }
         *present = state;
         true

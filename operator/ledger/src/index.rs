@@ -49,10 +49,7 @@ impl Index {
             Err(IndexError::Database(DatabaseError::Away(why))) => {
                 tracing::debug!("the index of artifacts waits for PostgreSQL: {why}");
             }
-            Err(error) => tracing::warn!(
-                error = chain(&error),
-                "failed to bring the index of artifacts level"
-            ),
+            Err(error) => tracing::warn!(error = chain(&error), "failed to update the index of artifacts"),
         }
     }
 

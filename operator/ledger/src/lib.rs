@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Two stores with two fates. An artifact is one object under its own sha256 and needs nothing but the object store, so
-//! that serving does not stop with PostgreSQL. Everything else is a row, and is refused with 503 while PostgreSQL is away.
+//! that serving does not stop with PostgreSQL. Everything else is a row, and is rejected with 503 while PostgreSQL is unavailable.
 
 mod amount;
 mod api;

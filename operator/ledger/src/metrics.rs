@@ -23,13 +23,13 @@ modelward_service::metrics! {
     pub(crate) struct Metrics in "modelward_ledger", build "The program that runs" {
         pub(crate) requests: Counter<RequestLabels> = "requests", "Requests answered";
         pub(crate) seconds: Histogram<RouteLabels>[SECONDS] = "request_duration" seconds, "Time until the head of the answer; a body may stream for longer";
-        pub(crate) received: Counter<KindLabels> {kind: KINDS} zero = "artifact_received" bytes, "Artifact bytes taken in, also of uploads that were refused in the end";
-        pub(crate) sent: Counter<KindLabels> {kind: KINDS} zero = "artifact_sent" bytes, "Artifact bytes given out";
-        pub(crate) proofs: Counter<OutcomeLabels> {outcome: PROOFS} zero = "proofs", "Callers' proofs by outcome";
+        pub(crate) received: Counter<KindLabels> {kind: KINDS} zero = "artifact_received" bytes, "Artifact bytes received, including uploads that were rejected";
+        pub(crate) sent: Counter<KindLabels> {kind: KINDS} zero = "artifact_sent" bytes, "Artifact bytes sent";
+        pub(crate) proofs: Counter<OutcomeLabels> {outcome: PROOFS} zero = "proofs", "Authentications of callers by outcome";
         pub(crate) index_rows: Counter = "index_rows", "Rows added to the index of artifacts";
-        pub(crate) totals: Counter<OutcomeLabels> {outcome: TOTALS} zero = "totals", "Totals of counts taken in by outcome";
-        pub(crate) labels: Counter<OutcomeLabels> {outcome: LABELS} zero = "labels", "Labels taken in by outcome";
-        pub(crate) reports: Counter<OutcomeLabels> {outcome: REPORTS} zero = "reports", "Verdicts on windows by outcome; repeated are those given before";
+        pub(crate) totals: Counter<OutcomeLabels> {outcome: TOTALS} zero = "totals", "Totals of counts received, by outcome";
+        pub(crate) labels: Counter<OutcomeLabels> {outcome: LABELS} zero = "labels", "Labels received, by outcome";
+        pub(crate) reports: Counter<OutcomeLabels> {outcome: REPORTS} zero = "reports", "Verdicts on windows by outcome; `repeated` counts those given before";
         pub(crate) expired_rows: Counter = "expired_rows", "Rows of counts and labels deleted because of their age";
         pub(crate) database_up: Gauge = "database_up", "1 where PostgreSQL answers, else 0";
         pub(crate) store_up: Gauge = "store_up", "1 where the artifact store answers, else 0";

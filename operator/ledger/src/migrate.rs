@@ -34,7 +34,7 @@ pub enum MigrateError {
         why: String,
     },
     /// PostgreSQL did not become usable in time.
-    #[error("PostgreSQL is away after {patience:?} of waiting: {why}")]
+    #[error("PostgreSQL was unavailable for {patience:?}: {why}")]
     Away {
         /// How long was waited.
         patience: Duration,
@@ -46,7 +46,7 @@ pub enum MigrateError {
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The ledger's role is not there.
     #[error(
-        "role {0:?} does not exist: make it with CREATE ROLE … LOGIN PASSWORD …, its password is not the migration's business"
+        "role {0:?} does not exist: make it with CREATE ROLE … LOGIN PASSWORD …, the migration does not need its password"
     )]
     NoRole(String),
     /// The grants failed.

@@ -52,7 +52,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is neither a Pod's environment nor a kubeconfig.
-    #[error("failed to find out how to reach the API server")]
+    #[error("failed to load the configuration of the Kubernetes client")]
     Kubernetes(#[source] kube::config::InferConfigError),
     /// The client cannot be made from what was found.
     #[error("failed to make a client for the API server")]
@@ -74,7 +74,7 @@ const EXPIRE_STATEMENTS: usize = 200;
 
 /// Serves until `shutdown` completes and the requests in flight have ended.
 ///
-/// A PostgreSQL, an S3 bucket or an API server that is away is no error: it is waited for, and said on `/readyz`.
+/// An unavailable PostgreSQL, S3 bucket or API server is no error: the ledger waits for it, and `/readyz` reports it.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
     let ledger = Ledger::bind(config, client().await?).await?;
     ledger.run(shutdown).await;
@@ -211,7 +211,7 @@ impl Ledger {
     }
 }
 
-/// Asks PostgreSQL every few seconds, more often while it is away.
+/// Probes PostgreSQL every few seconds, more often while it is unavailable.
 async fn watch_database(app: Arc<App>) {
     loop {
         // Each step of a check has its own bound; this one is for the unforeseen.

@@ -181,7 +181,7 @@ impl Store {
                 upload.abort().await;
             }
             return Err(ApiError::Unprocessable(format!(
-                "the bytes that came have the digest {sent} and not {digest}; nothing was kept"
+                "the uploaded bytes have digest {sent}, expected {digest}; nothing was stored"
             )));
         }
         match large {

@@ -107,7 +107,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 // === impl FakeControllers ===
 
 impl FakeControllers {
-    /// Plays in this namespace. Jobs run for ever and Pods become ready until it is set otherwise.
+    /// Plays in this namespace. Jobs run forever and Pods become ready until it is set otherwise.
     pub fn start(client: Client, namespace: &str) -> Self {
         let scripts = Arc::new(Mutex::new(Scripts {
             jobs: Box::new(|_| JobEnd::Runs),

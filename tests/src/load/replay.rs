@@ -36,7 +36,7 @@ use super::{
     target::{self, Target},
 };
 
-/// Requests begin so long after a window did: clocks of one machine are read at slightly different times.
+/// Requests begin this long after the start of a window: clocks of one machine are read at slightly different times.
 const SETTLED: Duration = Duration::from_millis(250);
 
 /// How `replay` is called.

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// A word as it is matched (whole words, any case), and what to write.
+/// A word or a phrase as it is matched (whole words, any case), and what to write.
 const REFUSED: &[(&str, &str)] = &[
-    ("somebody", "name who: a user, an approver, another writer"),
+    ("somebody", "name who: a user, an approver, another client"),
     ("nobody", "\"no user\", or name what does not happen"),
     ("whoever", "name who: the user who, the client that"),
     ("told", "reported, said, recorded"),
@@ -19,6 +19,17 @@ const REFUSED: &[(&str, &str)] = &[
     ("whilst", "while"),
     ("wherefore", "so"),
     ("unto", "to"),
+    ("lest", "so that … not"),
+    ("whereby", "by which"),
+    ("wherein", "in which"),
+    ("afresh", "again"),
+    ("everybody", "every user, all clients"),
+    ("no one", "no user, no client"),
+    ("for ever", "forever"),
+    ("so long after", "delay after"),
+    ("so many people", "this many users"),
+    ("mend", "fix"),
+    ("deserialise", "deserialize"),
 ];
 
 /// Folders and files that are read.
@@ -67,19 +78,22 @@ fn a_refused_word_is_found_whole_and_in_any_case() {
     assert_eq!(words("Somebody told it."), ["somebody", "told"]);
     assert_eq!(words("a stold, retold untold"), Vec::<&str>::new());
     assert_eq!(words("it_tells_all(); tells"), ["tells"]);
+    assert_eq!(words("// Jobs run\tfor  ever."), ["for ever"]);
+    assert_eq!(words("no onerous rule, no-one"), ["no one"]);
 }
 
 /// The refused words of a line, each with what to write instead.
 fn refused(line: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let lower = line.to_lowercase();
-    let words: Vec<String> = lower
+    let words: Vec<&str> = lower
         .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-        .map(str::to_owned)
+        .filter(|word| !word.is_empty())
         .collect();
+    let words = format!(" {} ", words.join(" "));
     REFUSED
         .iter()
         .copied()
-        .filter(move |(refused, _)| words.iter().any(|word| word == refused))
+        .filter(move |(refused, _)| words.contains(&format!(" {refused} ")))
 }
 
 fn texts() -> Vec<(String, String)> {

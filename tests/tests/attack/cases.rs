@@ -95,7 +95,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "one person twice",
         DECIDES,
-        "you have decided so on this plan already",
+        "you already made this decision on this plan",
         outcome,
     );
     let line = format!("{DECISION_PREFIX}2");
@@ -104,7 +104,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "one person twice, in full",
         DECIDES,
-        "you have decided so on this plan already",
+        "you already made this decision on this plan",
         outcome,
     );
     case.without_effect("one person's approval of what takes two", &before)
@@ -198,7 +198,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "an old bundle approved by one person twice",
         DECIDES,
-        "you have decided so on this plan already",
+        "you already made this decision on this plan",
         outcome,
     );
     let outcome = case

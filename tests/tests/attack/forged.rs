@@ -443,7 +443,7 @@ async fn make_job(case: &Case, who: &Client, job: &Job) -> kube::Result<Job> {
         .await
 }
 
-/// The operator's Jobs of the version run for ever, and those of others succeed as the trainer's would.
+/// The operator's Jobs of the version run forever, and those of others succeed as the trainer's would.
 fn trains_for_ever(case: &Case) {
     let heart = case.cluster.heart.clone();
     case.cluster.fakes.jobs(move |job| {

@@ -35,12 +35,12 @@ pub fn is_listed(kind: Kind, path: &[String]) -> bool {
     }
 }
 
-/// The written list of what differs after a child was put back, because no one decides it:
+/// The written list of what differs after a child was restored, because no program decides it:
 /// * what the API server counts, and which object it is, for an immutable one is made again;
 /// * the status, which Kubernetes writes;
 /// * addresses, their families and ports, which the API server draws for a Service;
 /// * when the Pod template was made, which nothing reads.
-#[allow(dead_code, reason = "where the policies refuse, nothing is put back")]
+#[allow(dead_code, reason = "where the policies refuse, nothing is restored")]
 pub fn is_drawn(kind: Kind, path: &[String]) -> bool {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     matches!(
@@ -67,8 +67,8 @@ pub fn is_drawn(kind: Kind, path: &[String]) -> bool {
 }
 
 /// The written list of what stays where the policies are off; docs/serving.md has the reasons:
-/// * the metadata of the Secret: the operator can read no Secret, and the API server lets no one change the keys;
-/// * the Job, of which the API server lets no one change what is run: queueing controllers suspend Jobs, and the operator
+/// * the metadata of the Secret: the operator cannot read Secrets, and the API server rejects changes of the keys;
+/// * the Job, of which the API server rejects changes of what is run: queueing controllers suspend Jobs, and the operator
 ///   has no right to change one.
 #[allow(dead_code, reason = "where the policies stand, nothing of it is let in")]
 pub fn stays(kind: Kind, path: &[String]) -> bool {

@@ -420,7 +420,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
         tally.refused(
             attack,
             DECIDES,
-            "you have decided so on this plan already; where it needs another approval",
+            "you already made this decision on this plan; a further approval must come from a user other than",
             outcome,
         );
     }
@@ -479,7 +479,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "dave approves own",
         DECIDES,
-        "who proposed an action may reject it, not approve it",
+        "the user who proposed an action may reject it but not approve it",
         outcome,
     );
     let outcome = gate.annotate(dave, "r5", &[(PROPOSED_BY, REMOVED)]).await;
@@ -731,7 +731,7 @@ pub async fn deciding_again(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "who made a version approves its promotion",
         DECIDES,
-        "the plan counts no approval of carol@example.com",
+        "carol@example.com may not approve this plan (status.plan.excludedApprovers)",
         outcome,
     );
     tally.allowed(

@@ -171,7 +171,7 @@ async fn behind_service_accounts(gate: &Gate, tally: &mut Tally) {
         .unwrap();
     let outcome = gate.annotate(&gate.admin, "by-ci", &[(APPROVE, "true")]).await;
     let words = format!(
-        "{account} proposed this action, or made or changed what it would put to work, and admin may act as that service account"
+        "{account} proposed this action, or created or changed the version, and admin may act as that service account"
     );
     tally.refused(
         "who may create tokens of the maker approves",

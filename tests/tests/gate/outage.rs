@@ -238,7 +238,7 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "the short form by the proposer",
         by,
-        "who proposed an action may reject it, not approve it",
+        "the user who proposed an action may reject it but not approve it",
         outcome,
     );
     let outcome = gate.annotate(&gate.alice, "by-dave", &[(APPROVE, "true")]).await;

@@ -36,7 +36,7 @@ pub struct Person {
     pub client: Client,
 }
 
-/// A cluster with the chart's gate, and everybody in it.
+/// A cluster with the chart's gate, and its users.
 pub struct Gate {
     pub api: &'static ApiServer,
     pub namespace: String,

@@ -352,7 +352,7 @@ impl Judge {
     }
 
     fn deployment(&mut self, event: &Event) {
-        // What another writer puts there is put back, which takes no approval.
+        // What another client puts there is restored, which takes no approval.
         if event.resource != "deployments" || !is_operator(event) {
             return;
         }

@@ -20,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// The end state is reached within so long after the end of the story.
+/// The end state is reached within this long after the end of the story.
 const SETTLES: Duration = Duration::from_secs(20);
 
 /// What to run.

@@ -142,5 +142,5 @@ request.userInfo.username in {{ $others }}
 {{- /* The validation that answers a trial. */ -}}
 {{- define "modelward.gate.probe" -}}
 - expression: "!{{ include "modelward.gate.isProbe" . }}"
-  message: the field manager probe-of-{{ . }} tries whether this policy is at work
+  message: the field manager probe-of-{{ . }} tests whether this policy is enforced
 {{- end -}}

@@ -60,7 +60,7 @@ impl Datatype {
             "FP32" => Self::Fp32,
             "FP64" => Self::Fp64,
             "BYTES" => Self::Bytes,
-            "FP16" | "BF16" => return Err(format!("datatype {name} is not taken; send FP32")),
+            "FP16" | "BF16" => return Err(format!("datatype {name} is not supported; send FP32")),
             other => {
                 return Err(format!(
                     "unknown datatype {}; expected BOOL, INT8 to INT64, UINT8 to UINT64, FP32, FP64 or BYTES",

@@ -1,4 +1,4 @@
-//! What there is around an action: the model, its versions and its other actions, the data, reports, the admission
+//! Reads the world of an action: the model, its versions and its other actions, the data, reports, the admission
 //! policies. Reads only, apart from a dry run.
 
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -16,13 +16,13 @@ use crate::{
     jobs::{self, JobOwner},
 };
 
-/// Looks at everything that a decision about this action needs.
+/// Reads everything that a decision about this action needs.
 pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) -> Result<World, Error> {
     let namespace = action.namespace().unwrap_or_default();
     let name = &action.spec.model;
     let of_model = ListParams::default().fields(&format!("spec.model={name}"));
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
-    // The record last: what is decided is guarded by its resourceVersion, and rests on nothing that is older than it is.
+    // The record is read last: its resourceVersion guards the decision.
     let actions = ctx.list::<RemediationAction>(Some(&namespace), &of_model).await?;
     let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
     let ended = objects::has_ended(action);
@@ -125,7 +125,7 @@ async fn data(
     Ok((dataset, job))
 }
 
-/// The report whose window would become the reference, until a plan has it.
+/// The report whose window would become the reference, until a plan contains it.
 async fn window(
     ctx: &Context,
     namespace: &str,
@@ -146,7 +146,7 @@ async fn window(
     .await
 }
 
-/// Reports of what was put to work, as long as it is watched.
+/// Reports of the promoted version, while it is monitored.
 async fn reports(
     ctx: &Context,
     namespace: &str,

@@ -1,6 +1,6 @@
 //! The controller of `RemediationAction`s: plans, decisions and effects.
 //!
-//! One write at a time, in the order that [`round`] keeps. This is what it reads and writes with.
+//! [`round`] makes one write at a time, in its order, through this implementation of its reads and writes.
 
 mod dereference;
 
@@ -46,9 +46,9 @@ use crate::{
     watch::Watching,
 };
 
-/// Without any event an open action is looked at again after this long.
+/// Without any event an open action is reconciled again after this long.
 const RESYNC: Duration = Duration::from_mins(15);
-/// When something of ours is on its way out, its successor is made soon after.
+/// When an object of the operator is being deleted, its successor is created soon after.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Watches, and reconciles until `stopped`.
@@ -87,7 +87,7 @@ pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> +
                 jobs::is_spec_of_action(action, &map.name_any())
             })
         })
-        // One that ends or is deleted makes room for others of its model.
+        // An action that ends or is deleted makes room for others of its model.
         .watches_stream(others, move |other| {
             let model = other.0.as_ref().ok().map(|other| other.spec.model.clone());
             open(&of_action, other.namespace().as_deref(), model.as_deref())
@@ -161,7 +161,7 @@ fn concerned(
         .collect()
 }
 
-/// Whether an action waits for this report: for its window, or for what it says of what was put to work.
+/// Whether an action waits for this report: for its window, or for its verdict on the promoted version.
 fn watches(action: &RemediationAction, version: Option<&str>, report: &str) -> bool {
     let accepts = action
         .spec
@@ -179,7 +179,7 @@ fn watches(action: &RemediationAction, version: Option<&str>, report: &str) -> b
 
 // === one action ===
 
-/// Brings one action closer to its end.
+/// Advances one action.
 pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Result<Action, Error> {
     let mut cluster = Cluster {
         ctx: &ctx,
@@ -200,7 +200,7 @@ pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Res
 struct Cluster<'a> {
     ctx: &'a Context,
     cached: &'a RemediationAction,
-    /// Held from the counting of other actions to the claim: none may begin in between.
+    /// Held from counting other actions to the claim, so that none begins in between.
     counting: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
@@ -302,8 +302,8 @@ impl Cluster<'_> {
     }
 }
 
-/// An error as a refusal, where the API server answered and did not accept the object: a missing right, a quota, a policy, a
-/// webhook that fails.
+/// An error as a refusal, if the API server answered and rejected the object: a missing permission, a quota, a policy, a failing
+/// webhook.
 fn refused(object: String, error: Error) -> Result<Tried, Error> {
     if !error.refused() && !matches!(error.code(), Some(404 | 500)) {
         return Err(error);
@@ -337,7 +337,7 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
     }
     let now = ctx.now();
     let again = decision.again.map(|again| {
-        // The whole second after it: what ends at a moment has not ended before it.
+        // Rounded up to a whole second, so that the deadline has passed by then.
         let seconds = again
             .as_second()
             .saturating_sub(now.as_second())
@@ -350,7 +350,7 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
     }))
 }
 
-/// What keeps an open action from going on, by type of action and reason: what metrics show of it.
+/// The type and reason of a blocked action, for metrics.
 fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(ActionType, Reason)> {
     let conditions = &decision.status.conditions;
     let succeeded = conditions::find(conditions, ConditionType::Succeeded)?;
@@ -363,7 +363,7 @@ fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(ActionTyp
     (is_blocked && !objects::has_ended(action)).then_some((action.spec.action, reason))
 }
 
-/// Writes the status where it is not what it was, and publishes Events of what changed.
+/// Writes the status if it differs, and publishes Events about the changes.
 async fn write_status(
     ctx: &Context,
     action: &RemediationAction,
@@ -384,7 +384,7 @@ async fn write_status(
     Ok(true)
 }
 
-/// What the API server answered, in its own words.
+/// The message of the API server.
 fn answer(error: &Error) -> String {
     if let Error::Api { source, .. } = error
         && let kube::Error::Api(status) = &**source

@@ -1,4 +1,4 @@
-//! The controllers of `DriftReport`s: windows that closed, their verdicts, and what is proposed because of them.
+//! The controllers of `DriftReport`s: closed windows, their verdicts, and proposals because of them.
 
 mod reads;
 mod report;
@@ -69,7 +69,7 @@ async fn schedules(watching: &Watching, stopped: impl Future<Output = ()> + Send
         .await;
 }
 
-/// For each report, its verdict and what comes of it.
+/// For each report, its verdict and the response to it.
 async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
     let ctx = watching.ctx.clone();
     let (reader, primary) = watching.primary::<DriftReport, _>(|ctx, report| {
@@ -77,7 +77,7 @@ async fn reports(watching: &Watching, stopped: impl Future<Output = ()> + Send +
     });
     let versions = watching.objects_metadata::<ModelVersion>("");
 
-    // Counting how many models drift reads this, and no list.
+    // The number of drifting models is computed from this store, not from a list.
     let _ = ctx.reports.set(reader.clone());
     let of_version = reader.clone();
     Controller::for_stream(primary, reader)

@@ -1,4 +1,4 @@
-//! What both controllers of drift read.
+//! Reads that both controllers of drift share.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use modelward_crds::{DriftReport, ModelVersion, labels};
 
 use crate::{Context, Error};
 
-/// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
+/// Without any event an object is reconciled again after this long: a lost event must not be lost forever.
 pub(super) const RESYNC: Duration = Duration::from_mins(15);
 
 /// The reports that were made for this model.
@@ -31,7 +31,7 @@ pub(super) async fn version_named(
         .await
 }
 
-/// From now to then; nothing where it has come already.
+/// The time from now to then; zero if it has passed.
 pub(super) fn until(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or_default()
 }

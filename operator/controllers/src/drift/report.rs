@@ -1,7 +1,7 @@
-//! One report: its verdict, asked for once, and what is proposed because of it.
+//! One report: its verdict, requested once, and the proposal because of it.
 //!
-//! The order of the writes lets any of them be the last: verdict, the model's memory of the proposal, the action, the report's
-//! word on it. A later call finds what was done, by names that the report's uid fixes.
+//! The process may end after any of the writes: verdict, proposal in the model's record, action, status of the report. A later call
+//! finds what was done, by names that are derived from the report's uid.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,14 +31,14 @@ use crate::{
     events,
 };
 
-/// A ledger that does not answer is asked again after this long, and a verdict that is to come is looked for.
+/// The delay before a ledger that did not answer is asked again, and before an expected verdict is looked up.
 const SOON: Duration = Duration::from_secs(10);
-/// What the schema takes of a proposal's message.
+/// The longest message of a proposal that the schema accepts.
 const MESSAGE: usize = 512;
 /// A bundle that is missing may be restored, and a quota raised.
 const LATER: Duration = Duration::from_mins(5);
 
-/// Brings one report closer to its verdict, and the verdict to what comes of it.
+/// Advances one report: its verdict, then the response.
 pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Action, Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let Some(mut report) = apply::fresh(&ctx, &*cached).await? else {
@@ -89,7 +89,7 @@ pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Ac
     Ok(Action::await_change())
 }
 
-/// Writes the status and publishes Events of what changed.
+/// Writes the status and publishes Events about the changes.
 async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) -> Result<DriftReport, Error> {
     let old = report.status.as_ref();
     let Some(written) = apply::status(ctx, &report, old, &status).await? else {
@@ -120,8 +120,8 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
 
 // === proposals ===
 
-/// Decides what comes of drift, and carries it out. Gives when to look again where that has to wait: for the verdict on a newer
-/// window, or for an API server that refuses the action.
+/// Decides on the response to drift, and carries it out. Returns when to check again if that has to wait for the verdict on a newer
+/// window, or because the API server rejects the action.
 async fn propose(
     ctx: &Context,
     namespace: &str,
@@ -166,7 +166,7 @@ async fn propose(
         Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await?,
         Decision::Propose(proposed) => {
             let action = action_of(ctx, &model, &proposed).await?;
-            // Before anything is remembered: what the API server refuses spends no budget.
+            // Before the proposal is recorded: a rejected action uses no budget.
             if let Some(why) = refusal(ctx, namespace, &action).await? {
                 refused(ctx, report, &proposed.name, &chain(&why)).await?;
                 return Ok(Some(LATER));
@@ -185,7 +185,7 @@ async fn propose(
                 return Ok(None);
             }
             let message = format!(
-                "a RemediationAction {} is there and rests on something else",
+                "RemediationAction {} already exists with a different cause",
                 proposed.name
             );
             close(ctx, report, Reason::NameTaken, message, None, "None").await?;
@@ -194,7 +194,7 @@ async fn propose(
     Ok(None)
 }
 
-/// Models that drift at present, as they count for the namespace.
+/// Models that drift now, as they count for the namespace.
 pub(crate) async fn drifting(ctx: &Context, namespace: &str) -> Result<usize, Error> {
     let models = ctx.drifting().await?;
     Ok(models.counted_for(namespace, ctx.config.policy.storm_models()))
@@ -206,7 +206,7 @@ async fn retrainings(ctx: &Context, namespace: &str) -> Result<usize, Error> {
     Ok(drift::retrainings_within_a_day(&models, ctx.now()))
 }
 
-/// The model remembers the proposal before there is an action: guard rails hold whatever becomes of the action.
+/// Records the proposal in the model before the action is created, so that guard rails hold even if the action is deleted.
 async fn remember(
     ctx: &Context,
     model: &Model,
@@ -225,12 +225,12 @@ async fn remember(
         now,
         |action| facts(action).budgeted,
     );
-    // With the resourceVersion that was decided from: of two reports that decide at the same time, one decides again.
+    // With the resourceVersion of the decision: of two reports that decide at the same time, one has to decide again.
     apply::status(ctx, model, model.status.as_ref(), &status).await?;
     Ok(())
 }
 
-/// The action as it is sent.
+/// The action to create.
 async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
     let proposer = ctx.whoami().await?;
     build::action(&proposed.name, model, proposer, proposed.spec.clone()).ok_or(Error::Incomplete {
@@ -239,10 +239,10 @@ async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<
     })
 }
 
-/// Writes on the report that its action is refused.
+/// Writes to the report that its action is rejected.
 async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
-    let message = format!("RemediationAction {name} is refused and tried again every few minutes: {why}");
+    let message = format!("RemediationAction {name} is rejected; retrying every few minutes: {why}");
     let message: String = message.chars().take(MESSAGE).collect();
     status.proposal = Some(ReportProposal {
         reason: Reason::ActionRefused.to_string(),
@@ -260,7 +260,7 @@ async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> R
     Ok(())
 }
 
-/// Makes the action, and gives whether the action of that name is this one.
+/// Creates the action, and returns whether the action of that name is this one.
 async fn make(
     ctx: &Context,
     namespace: &str,
@@ -282,7 +282,7 @@ async fn make(
             let read = api.get_opt(name);
             let found = ctx.call(format!("read RemediationAction {name}"), read).await?;
             let uid = report.metadata.uid.as_ref();
-            // Gone again: it was there and was deleted meanwhile.
+            // It existed and was deleted in the meantime.
             Ok(found.is_none_or(|found| {
                 let mut evidence = found.spec.evidence.iter();
                 evidence.any(|evidence| Some(&evidence.uid) == uid)
@@ -291,7 +291,7 @@ async fn make(
     }
 }
 
-/// Writes on the report what came of it: after this nothing is done about it any more.
+/// Writes the result to the report, which completes it.
 async fn close(
     ctx: &Context,
     report: DriftReport,
@@ -313,7 +313,7 @@ async fn close(
 
 // === small ===
 
-/// Whether nothing is left to do about a report.
+/// Whether a report is complete.
 fn is_done(report: &DriftReport) -> bool {
     let Some(status) = &report.status else {
         return false;

@@ -1,4 +1,4 @@
-//! Reports on the windows of one model as they close, and the end of old ones.
+//! Creates reports on the windows of one model as they close, and deletes old ones.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use modelward_crds::{DriftReport, DriftReportSpec, Model, labels};
 use super::reads::{RESYNC, reports_of, until, version_named};
 use crate::{Context, Error, apply, backoff::jittered, create::create, guarded::Guarded};
 
-/// Makes the reports that are due and deletes those that are too many.
+/// Creates the reports that are due and deletes those beyond the limit.
 pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let Some(model) = apply::fresh(&ctx, &*cached).await? else {
@@ -33,7 +33,7 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     prune(&ctx, &namespace, &model, &reports).await?;
     ctx.metrics.drifted(&namespace, &name, drifted(&model, &reports));
 
-    // At the very moment: a look before it sees nothing, and a look after it is late.
+    // Exactly then: an earlier reconcile finds nothing, and a later one is late.
     let next = schedule.next.map(|next| until(next, now));
     Ok(Action::requeue(
         next.map_or(jittered(RESYNC), |next| next.min(jittered(RESYNC))),
@@ -44,7 +44,7 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
     if create_report(ctx, namespace, model, window, &window.name).await? {
         return Ok(());
     }
-    // Made by a reconcile that the list was too old for, or by a person who knew the name.
+    // Created by a reconcile that the list does not include yet, or by a user who knew the name.
     let api = Api::<Guarded<DriftReport>>::namespaced(ctx.client.clone(), namespace);
     let what = format!("read DriftReport {}", window.name);
     let found = ctx.call(what, api.get_opt(&window.name)).await?;
@@ -56,14 +56,14 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
     tracing::info!(
         object.namespace = namespace,
         object.name = window.name,
-        "a DriftReport {} of another origin is there; the window's report is {name}",
+        "DriftReport {} already exists and was not created by the operator; using {name} for this window",
         window.name
     );
     create_report(ctx, namespace, model, window, &name).await?;
     Ok(())
 }
 
-/// Creates the report of a window, and gives whether the name was free.
+/// Creates the report of a window, and returns whether the name was free.
 async fn create_report(
     ctx: &Context,
     namespace: &str,
@@ -90,7 +90,7 @@ async fn create_report(
     Ok(create(ctx, namespace, &report).await?.is_made())
 }
 
-/// Deletes reports beyond the bound. Actions are asked for only where something may go.
+/// Deletes reports beyond the limit. Actions are read only if a report may be deleted.
 async fn prune(ctx: &Context, namespace: &str, model: &Model, reports: &[DriftReport]) -> Result<(), Error> {
     let kept = ctx.config.policy.reports_kept;
     if drift::prunable(model, reports, &[], kept).is_empty() {
@@ -105,7 +105,7 @@ async fn prune(ctx: &Context, namespace: &str, model: &Model, reports: &[DriftRe
     Ok(())
 }
 
-/// Features that drifted in the newest window that had enough rows. Too few rows say nothing, so they change nothing.
+/// Features that drifted in the newest window with enough rows. Windows with too few rows do not change this.
 fn drifted(model: &Model, reports: &[DriftReport]) -> Option<usize> {
     let newest = reports
         .iter()

@@ -1,9 +1,9 @@
-//! Whether the admission policies that make approvals trustworthy are there and at work.
+//! Whether the admission policies that make approvals trustworthy exist and are enforced.
 //!
-//! The operator reads them and tries them. Every trial is a dry run that the policies have to refuse: a decision in the name
-//! of the operator, which may never decide, on the action that waits; a maker and a proposer that are not the caller; and
-//! for each policy that the operator's rights reach, a request whose field manager the policy refuses for every caller.
-//! Nothing that needs an approval runs otherwise.
+//! The operator reads and tests them. Every test is a dry run that the policies have to reject: a decision in the name
+//! of the operator, which may never decide, on the waiting action; a creator and a proposer other than the caller; and,
+//! for each policy within the operator's permissions, a request whose field manager the policy rejects for every caller.
+//! If a test fails, actions that need approval are suspended.
 
 mod policies;
 mod probe;
@@ -26,10 +26,10 @@ use crate::{
     },
 };
 
-/// How often the policies are tried, besides every time that an action depends on them.
+/// How often the policies are tested, in addition to each time that an action depends on them.
 const EVERY: Duration = Duration::from_mins(3);
 
-/// Reads the policies, and tries them once this action has a plan that could be decided on.
+/// Reads the policies, and tests them once this action has a plan that users can decide on.
 pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<GateSeen, Error> {
     let namespace = action.namespace().unwrap_or_default();
     let (ids, operators) = match read_policies(ctx, &namespace).await? {
@@ -59,7 +59,7 @@ pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<Ga
     })
 }
 
-/// Tries the policies at the start and every few minutes, until `stopped`.
+/// Tests the policies at startup and every few minutes, until `stopped`.
 pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + Send) {
     let watch = async {
         let mut before = None;
@@ -72,17 +72,17 @@ pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + S
                 Ok(Some(Gap::Hindered(found))) => (None, found.words()),
                 Err(error) => (None, chain(error)),
             };
-            // Once for each change: the conditions of the actions have it all the time.
+            // Logged once for each change, because the conditions of the actions always have it.
             if before.replace(enforced) != Some(enforced) {
                 match enforced {
                     Some(true) => tracing::info!("the admission policies refused every trial"),
                     Some(false) => {
                         tracing::warn!(
-                            "approvals prove nothing, and nothing that needs one is done: {words}"
+                            "approvals are not enforced; actions that need approval are suspended: {words}"
                         );
                     }
                     None => tracing::warn!(
-                        "the admission policies could not be tried, and nothing that needs an approval is done: {words}"
+                        "cannot test the admission policies; actions that need approval are suspended: {words}"
                     ),
                 }
             }

@@ -1,4 +1,4 @@
-//! Reads the policies and their bindings: whether each is there, binds and holds everywhere.
+//! Reads the policies and their bindings: whether each exists, is bound and applies everywhere.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Context, Error};
 
-/// The parameters of namespaces that are not named.
+/// The parameters of namespaces that are not listed.
 const OTHERS: &str = "_others";
 
 /// Policies and bindings of the cluster by name.
@@ -109,7 +109,7 @@ pub(super) async fn read_policies(
     )))
 }
 
-/// Every policy that has to be there, or the first gap.
+/// Every required policy, or the first gap.
 pub(super) fn identify_policies(found: &Policies, children: bool) -> Result<Vec<PolicyId>, String> {
     let wanted = gate::ALL
         .iter()
@@ -158,7 +158,7 @@ pub(super) fn parameters(
         .and(found.name.zip(found.namespace))
 }
 
-/// The policies that stamp, as far as the cluster has them. What they write is judged by those that validate.
+/// The mutating policies that exist in the cluster. The validating policies check their results.
 async fn read_stamps(ctx: &Context) -> Result<Result<Vec<PolicyId>, String>, Error> {
     let mut listed = Vec::new();
     for (kind, plural) in [
@@ -212,7 +212,7 @@ async fn read_stamps(ctx: &Context) -> Result<Result<Vec<PolicyId>, String>, Err
     Ok(Ok(stamps.collect()))
 }
 
-/// A refused read is a finding, not a failure.
+/// A forbidden read is a finding, not an error.
 fn readable<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
     match read {
         Ok(read) => Ok(Ok(read)),
@@ -235,7 +235,7 @@ pub(super) fn conditions_of(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// What makes a policy let through what it should not.
+/// Defects by which a policy would allow requests that it should reject.
 pub(super) fn find_policy_gap(
     name: &str,
     policy: &ValidatingAdmissionPolicy,
@@ -246,7 +246,7 @@ pub(super) fn find_policy_gap(
     if policy.metadata.deletion_timestamp.is_some() || binding.metadata.deletion_timestamp.is_some() {
         return Some(format!("the admission policy {name} is being deleted"));
     }
-    // These have a parameter of a kind of modelward.io: without its CRD they must not refuse core kinds.
+    // These have a parameter of a kind of modelward.io: without its CRD they must not reject core kinds.
     let may_ignore = [gate::NAMES, gate::SCALE_BOUNDS].contains(&name);
     if !may_ignore
         && spec
@@ -297,7 +297,7 @@ pub(super) fn find_policy_gap(
     None
 }
 
-/// Whether a policy that is judged once for each Model, ModelVersion or Pod is judged for all of them.
+/// Whether a policy with Models, ModelVersions or Pods as parameters applies to all of them.
 fn judges_all_parameters(name: &str, parameters: Option<&ParamRef>) -> bool {
     let by = |is_whole: fn(Option<&LabelSelector>) -> bool| {
         parameters.is_some_and(|found| {
@@ -332,7 +332,7 @@ fn selects(selector: Option<&LabelSelector>) -> bool {
     })
 }
 
-/// Whether it selects what has the label of a model, and by nothing else.
+/// Whether it selects objects by the label of a model only.
 fn selects_label(selector: Option<&LabelSelector>) -> bool {
     let Some(selector) = selector else {
         return false;

@@ -1,4 +1,4 @@
-//! Tries the policies with dry runs that each of them has to refuse: the first gap.
+//! Tests the policies with dry runs that each of them has to reject: the first gap.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::{
@@ -16,7 +16,7 @@ use crate::{
 /// A digest that no plan has.
 const NO_PLAN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Tries every policy that the operator's rights reach, on the action that waits: the first gap.
+/// Tests every policy within the operator's permissions, on the waiting action: the first gap.
 pub(super) async fn probe_with_action(
     ctx: &Context,
     action: &RemediationAction,
@@ -37,7 +37,7 @@ pub(super) async fn probe_with_action(
     let params = dry_patch(FIELD_MANAGER.to_owned());
     let tried = ctx
         .call(
-            format!("try a forged decision on {name}"),
+            format!("test a forged decision on {name}"),
             actions.patch(&name, &params, &forged),
         )
         .await;
@@ -48,7 +48,7 @@ pub(super) async fn probe_with_action(
     let same = Patch::Merge(json!({"status": {}}));
     let tried = ctx
         .call(
-            format!("try the status of {name}"),
+            format!("test the status of {name}"),
             actions.patch_status(&name, &params, &same),
         )
         .await;
@@ -61,7 +61,7 @@ pub(super) async fn probe_with_action(
     if !ctx.config.gate_children {
         return Ok(None);
     }
-    // This policy is judged once for each Model, and not at all without one.
+    // This policy is evaluated once for each Model, and not at all without one.
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
     let model = &action.spec.model;
     let model = ctx
@@ -75,7 +75,7 @@ pub(super) async fn probe_with_action(
     gap_unless_refused(gate::NAMES, TRIAL, tried)
 }
 
-/// Tries every policy that the operator's rights reach where no action waits: the first gap.
+/// Tests every policy within the operator's permissions without an action: the first gap.
 pub(super) async fn probe_with_new_action(ctx: &Context) -> Result<Option<Gap>, Error> {
     let namespace = ctx.config.watch_namespace.as_deref().unwrap_or("default");
     let me = ctx.whoami().await?;
@@ -90,10 +90,10 @@ pub(super) async fn probe_with_new_action(ctx: &Context) -> Result<Option<Gap>, 
     }
 }
 
-/// What is tried by a field manager that the policy refuses.
+/// The test with a field manager that the policy rejects.
 pub(super) const TRIAL: &str = "a trial";
 
-/// Tries the policies that need no object in the namespace. `operators` are those of the ConfigMap.
+/// Tests the policies that need no object in the namespace. `operators` are those of the ConfigMap.
 async fn probe_namespace(
     ctx: &Context,
     namespace: &str,
@@ -124,7 +124,7 @@ async fn probe_namespace(
         && judged_by.as_deref() != Some(operators)
     {
         return Ok(Some(Gap::NotEnforced(format!(
-            "the API server judges by another copy of the ConfigMap with the operators than the stored one: {} instead of \
+            "the API server uses another copy of the ConfigMap with the operators than the stored one: {} instead of \
              {operators}. If this lasts for more than a minute, restart the API servers",
             judged_by.as_deref().unwrap_or("none"),
         ))));
@@ -142,7 +142,7 @@ async fn probe_namespace(
     gap_unless_refused(gate::IMITATIONS, TRIAL, tried)
 }
 
-/// A maker and a proposer that are not the caller must be corrected or refused.
+/// A creator and a proposer other than the caller must be corrected or rejected.
 async fn probe_stamps(ctx: &Context, namespace: &str) -> Result<Option<Gap>, Error> {
     let me = ctx.whoami().await?;
     let manager = FIELD_MANAGER.to_owned();
@@ -199,7 +199,7 @@ where
 {
     let resource = ApiResource::erase::<K>(&());
     let mut object = DynamicObject::new(NEVER_MADE, &resource).data(body);
-    // The metadata of the body, not a second one beside it.
+    // Use the metadata of the body instead of adding a second one.
     if let Some(metadata) = object
         .data
         .as_object_mut()

@@ -1,4 +1,4 @@
-//! What an answer to a trial means. Kubernetes says who refused a request in a sentence alone, so that sentences are parsed here,
+//! The meaning of an answer to a test. Kubernetes states what rejected a request only in a sentence, so sentences are parsed here
 //! and nowhere else.
 
 use kube::{ResourceExt as _, api::DynamicObject};
@@ -7,22 +7,22 @@ use modelward_crds::gate;
 
 use crate::Error;
 
-/// Name of the objects of dry runs, and of a user that no cluster has.
+/// Name of the objects of dry runs, and of a user that does not exist.
 pub(super) const NEVER_MADE: &str = "modelward-gate-probe";
 
-/// The status of an answer that an object of this name exists.
+/// The HTTP status that says that an object of this name exists.
 const EXISTS: u16 = 409;
 
-/// Why the trials do not prove that approvals are enforced.
+/// Why the tests do not prove that approvals are enforced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Gap {
-    /// A policy is not at work, in words.
+    /// A policy is not enforced; the text says why.
     NotEnforced(String),
-    /// Something else refused a trial, so that it shows nothing about the policy.
+    /// Something else rejected a test, so that it is inconclusive.
     Hindered(Hindered),
 }
 
-/// What the trials say of the gate.
+/// The result of the tests.
 pub(super) fn probe_outcome(gap: Option<Gap>) -> Probe {
     match gap {
         None => Probe::Refused,
@@ -31,7 +31,7 @@ pub(super) fn probe_outcome(gap: Option<Gap>) -> Probe {
     }
 }
 
-/// What an answer to a trial means. Only a refusal by the policy itself proves that it is at work; a refusal by anything else
+/// Evaluates an answer to a test. Only a rejection by the policy itself proves that it is enforced; a rejection by anything else
 /// proves nothing.
 pub(super) fn gap_unless_refused<T>(
     policy: &str,
@@ -40,7 +40,7 @@ pub(super) fn gap_unless_refused<T>(
 ) -> Result<Option<Gap>, Error> {
     let Err(error) = tried else {
         return Ok(Some(Gap::NotEnforced(format!(
-            "{trial} was let in: the admission policy {policy} is not at work"
+            "{trial} was accepted; admission policy {policy} is not being enforced"
         ))));
     };
     let Some(message) = refusal(&error) else {
@@ -52,7 +52,7 @@ pub(super) fn gap_unless_refused<T>(
     Ok(Some(hindered(policy, trial, message)))
 }
 
-/// A made object must name the operator in this annotation, or the policy must have refused it.
+/// A created object must name the operator in this annotation, or the policy must have rejected it.
 pub(super) fn gap_unless_stamped(
     policy: &str,
     key: &str,
@@ -64,8 +64,8 @@ pub(super) fn gap_unless_stamped(
             let found = made.annotations().get(key).map(String::as_str);
             Ok((found != Some(me)).then(|| {
                 Gap::NotEnforced(format!(
-                    "{key} with another user than the caller was let in: neither the admission policy {policy} nor a policy \
-                     that stamps is at work"
+                    "{key} with another user than the caller was accepted; neither admission policy {policy} nor one that \
+                     sets {key} is being enforced"
                 ))
             }))
         }
@@ -73,7 +73,7 @@ pub(super) fn gap_unless_stamped(
     }
 }
 
-/// The message of an answer by which the API server, or what it has to ask, said no.
+/// The message of a rejection by the API server, or by a webhook that it has to call.
 fn refusal(error: &Error) -> Option<&str> {
     let Error::Api { source, .. } = error else {
         return None;
@@ -81,13 +81,13 @@ fn refusal(error: &Error) -> Option<&str> {
     let kube::Error::Api(status) = &**source else {
         return None;
     };
-    // A webhook that cannot be asked is an error of the server, as many others are that say nothing about the request.
+    // A webhook that cannot be called is a server error, like many others that say nothing about the request.
     let unasked = status.code == 500 && status.message.contains("failed calling webhook");
     (error.refused() || status.code == EXISTS || unasked).then_some(status.message.as_str())
 }
 
-/// A trial that something else than the policy refused. Another policy of the gate lets pass what tries this one, so that its
-/// refusal is no obstacle that came from elsewhere.
+/// A test that something other than the policy rejected. Other policies of the gate allow the test of this one, so a rejection by them
+/// is not an external obstacle.
 fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
     let mut ours = gate::ALL.iter().chain(&gate::ALL_CHILDREN);
     if ours.any(|other| message.contains(&format!("ValidatingAdmissionPolicy '{other}'"))) {
@@ -98,13 +98,13 @@ fn hindered(policy: &str, trial: &str, message: &str) -> Gap {
     let (by, remedy) = obstacle(message);
     Gap::Hindered(Hindered {
         what: format!(
-            "whether the admission policy {policy} is at work is not known: {trial} was refused by {by} first. {remedy}"
+            "cannot verify that admission policy {policy} is enforced: {trial} was rejected earlier by {by}. {remedy}"
         ),
         message: message.to_owned(),
     })
 }
 
-/// What refused a trial by this message of the API server, and how to put it right.
+/// What rejected a test, by this message of the API server, and how to fix it.
 fn obstacle(message: &str) -> (String, String) {
     let between = |before: &str, after: char| {
         let (_, rest) = message.split_once(before)?;
@@ -119,46 +119,46 @@ fn obstacle(message: &str) -> (String, String) {
     if let Some(webhook) = between("admission webhook \"", '"') {
         return (
             format!("the admission webhook {webhook}"),
-            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+            "Configure it to allow the operator's writes to the group modelward.io".to_owned(),
         );
     }
     if let Some(webhook) = between("failed calling webhook \"", '"') {
         return (
-            format!("the admission webhook {webhook}, which could not be asked"),
-            "Start what answers it, or exclude the group modelward.io from its rules".to_owned(),
+            format!("the admission webhook {webhook}, which could not be called"),
+            "Start its backend, or exclude the group modelward.io from its rules".to_owned(),
         );
     }
     if let Some(policy) = between("AdmissionPolicy '", '\'') {
         return (
             format!("the admission policy {policy}"),
-            "Let it pass what the operator writes of the group modelward.io".to_owned(),
+            "Configure it to allow the operator's writes to the group modelward.io".to_owned(),
         );
     }
     if message.contains("is being terminated") {
         return (
             "the deletion of the namespace".to_owned(),
-            "Nothing can be made in it any more".to_owned(),
+            "Nothing can be created in it any more".to_owned(),
         );
     }
     if message.contains("\" cannot ") {
         return (
-            "a missing right of the operator".to_owned(),
+            "a missing permission of the operator".to_owned(),
             "Restore its roles with helm upgrade".to_owned(),
         );
     }
     if message.ends_with("already exists") {
         return (
             format!("an object named {NEVER_MADE}"),
-            "Delete it: the operator tries the policies with this name".to_owned(),
+            "Delete it: the operator tests the policies with an object of this name".to_owned(),
         );
     }
     (
         "something else".to_owned(),
-        "Change what Kubernetes names so that it lets the operator pass".to_owned(),
+        "Change what the answer of Kubernetes names so that the operator is allowed".to_owned(),
     )
 }
 
-/// The operators by which the API server judges, as the policy writes them for the operator.
+/// The operators that the API server uses, as the policy states them in its message to the operator.
 pub(super) fn operators_in_refusal(error: &Error) -> Option<String> {
     let (_, rest) = refusal(error)?.split_once("operators=")?;
     let (operators, _) = rest.split_once(';')?;
@@ -192,7 +192,7 @@ mod tests {
         let gap = |tried| gap_unless_refused::<()>(gate::CHILDREN, TRIAL, tried).unwrap();
         assert_eq!(gap(Err(by(gate::CHILDREN))), None);
         assert!(not_enforced(gap(Err(by(gate::IMITATIONS)))).contains("not by"));
-        assert!(not_enforced(gap(Ok(()))).contains("not at work"));
+        assert!(not_enforced(gap(Ok(()))).contains("not being enforced"));
         let judged = refused("denied request: operators=system:a,system:b;");
         assert_eq!(
             operators_in_refusal(&judged).as_deref(),
@@ -217,43 +217,43 @@ mod tests {
                     "{object}: exceeded quota: objects, requested: count/modelversions.modelward.io=1, used: \
                      count/modelversions.modelward.io=2, limited: count/modelversions.modelward.io=2"
                 ),
-                "the ResourceQuota objects first. Raise it",
+                "earlier by the ResourceQuota objects. Raise it",
             ),
             (
                 400,
                 "admission webhook \"names.example.com\" denied the request: no such team".to_owned(),
-                "the admission webhook names.example.com first. Let it pass",
+                "earlier by the admission webhook names.example.com. Configure it to allow",
             ),
             (
                 500,
                 "Internal error occurred: failed calling webhook \"dead.example.com\": failed to call webhook: connection refused"
                     .to_owned(),
-                "the admission webhook dead.example.com, which could not be asked first. Start",
+                "earlier by the admission webhook dead.example.com, which could not be called. Start",
             ),
             (
                 422,
                 "ValidatingAdmissionPolicy 'teams.example.com' with binding 'teams' denied request: no".to_owned(),
-                "the admission policy teams.example.com first. Let it pass",
+                "earlier by the admission policy teams.example.com. Configure it to allow",
             ),
             (
                 403,
                 format!("{object}: unable to create new content in namespace a because it is being terminated"),
-                "the deletion of the namespace first",
+                "earlier by the deletion of the namespace",
             ),
             (
                 403,
                 "modelversions.modelward.io is forbidden: User \"x\" cannot create resource \"modelversions\"".to_owned(),
-                "a missing right of the operator first. Restore",
+                "earlier by a missing permission of the operator. Restore",
             ),
             (
                 409,
                 "modelversions.modelward.io \"modelward-gate-probe\" already exists".to_owned(),
-                "an object named modelward-gate-probe first. Delete it",
+                "earlier by an object named modelward-gate-probe. Delete it",
             ),
             (
                 403,
                 format!("{object}: minimum memory usage per Pod is 1Gi, but no request is specified"),
-                "something else first. Change what Kubernetes names",
+                "earlier by something else. Change what the answer of Kubernetes names",
             ),
         ];
         for (code, message, expected) in answers {

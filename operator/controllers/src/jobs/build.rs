@@ -18,37 +18,37 @@ use crate::{
     pod_template::{TOKEN_DIR, container_security, pod_security, pull_secrets, token_volume},
 };
 
-/// The trainer's container. Others in its Pod are not ours: a mesh or a policy added them.
+/// The trainer's container. A mesh or a policy may have added others to the Pod.
 pub(super) const CONTAINER: &str = "trainer";
 
-/// Where the job's spec, its sources and its token are mounted.
+/// Mount paths of the Job's spec, its sources and its token.
 const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
 
 pub(super) const SPEC_KEY: &str = "spec.json";
 
 const SOURCE_DIR: &str = "/data/source";
 
-/// A Job to make.
+/// A Job to create.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JobRequest<'a> {
     /// Name, stage and attempt.
     pub stage: &'a StageJob,
-    /// Name of the version that the trainer gets.
+    /// Name of the version in the trainer's spec.
     pub version: &'a str,
-    /// What the trainer has to do. A snapshot reads its datasets.
+    /// The spec of the trainer. A snapshot reads its datasets.
     pub spec: &'a ModelVersionSpec,
-    /// What a fit reads.
+    /// The snapshot that a fit reads.
     pub snapshot: Option<Digest>,
 }
 
-/// Whether a Job was made with another image or other resources than one that is made now. What the operator wrote counts, for
-/// the API server and webhooks write it otherwise.
+/// Whether a Job was created with another image or other resources than one that would be created now. This compares the operator's
+/// settings, because the API server and webhooks change the object.
 pub(super) fn is_outdated(job: &Job, config: &Config) -> bool {
     let made_with = job.annotations().get(annotations::SETTINGS);
     made_with.is_some_and(|made_with| *made_with != settings(config))
 }
 
-/// The hash of the settings that decide whether the Pod of a Job can run.
+/// The hash of the settings that determine whether the Pod of a Job can run.
 pub(super) fn settings(config: &Config) -> String {
     let resources = serde_json::to_vec(&config.trainer_resources).unwrap_or_default();
     name_hash([config.trainer_image.as_bytes(), &resources])
@@ -88,7 +88,7 @@ pub(super) fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error>
     )
 }
 
-/// What names of ConfigMaps with specs begin with.
+/// The prefix of the names of ConfigMaps with specs.
 fn spec_prefix(requester: &JobRequester<'_>) -> String {
     format!("{}-job-", requester.short_name())
 }
@@ -152,7 +152,7 @@ pub(super) fn job(
             },
             "spec": {
                 "backoffLimit": 2,
-                // A Pod that was evicted, preempted or drained says nothing about the program: it uses up no try.
+                // A Pod that was evicted, preempted or drained says nothing about the program, so it does not use up a retry.
                 "podFailurePolicy": {"rules": [
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 ]},
@@ -193,7 +193,7 @@ pub(super) fn job(
     )
 }
 
-/// A dataset as a Pod sees it.
+/// A dataset as mounted in a Pod.
 pub(super) struct SourceFile<'a> {
     volume: Value,
     folder: String,
@@ -209,8 +209,7 @@ pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
             let name = format!("source-{index}");
             let (volume, file) = match (&dataset.config_map, &dataset.persistent_volume_claim) {
                 (Some(source), _) => {
-                    // Optional: a key that is missing is the trainer's to report, in words, instead of a Pod that never
-                    // starts.
+                    // Optional, so that the trainer reports a missing key. Otherwise the Pod would never start.
                     let items = [json!({"key": source.key, "path": source.key})];
                     let map = json!({"name": source.name, "items": items, "optional": true});
                     (json!({"name": name, "configMap": map}), &source.key)
@@ -239,7 +238,7 @@ pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
     awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.requester())))
 }
 
-/// The same of an action.
+/// The same for an action.
 pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
     let status = action.status.as_ref();
     let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());

@@ -12,11 +12,11 @@ use crate::{
     },
 };
 
-/// Failed Jobs that stay for their logs.
+/// Number of failed Jobs that are kept for their logs.
 const FAILED_KEPT: usize = 2;
 
-/// Deletes Jobs whose results are recorded: all but those of attempts that are under way. Failed ones stay for their logs,
-/// the newest of them.
+/// Deletes Jobs whose results are recorded, except those of attempts in progress. The newest failed ones are kept for their
+/// logs.
 pub(crate) async fn collect(
     ctx: &Context,
     owner: &JobOwner,
@@ -44,7 +44,7 @@ pub(crate) async fn collect(
     Ok(())
 }
 
-/// The Jobs of this owner, by owner and not by label: a label can be copied.
+/// The Jobs of this owner, by owner reference and not by label, because a label can be copied.
 async fn jobs(ctx: &Context, owner: &JobOwner) -> Result<Vec<Job>, Error> {
     let labelled = ListParams::default().labels(&format!("{}={}", label_of(owner.kind), owner.label_value()));
     let found = ctx.list::<Job>(Some(&owner.namespace), &labelled).await?;

@@ -1,4 +1,4 @@
-//! Whether the data of a training is there, and whether it has changed.
+//! Whether the data of a training exists, and whether it has changed.
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, PersistentVolumeClaim},
@@ -10,7 +10,7 @@ use modelward_crds::{Dataset, TrainingSource};
 
 use crate::{Context, Error};
 
-/// Whether the data of a training is there. Only metadata is read: the operator may not see the data of its users.
+/// Whether the data of a training exists. Only metadata is read: the operator may not read users' data.
 pub(crate) async fn dataset_seen(
     ctx: &Context,
     namespace: &str,
@@ -34,7 +34,7 @@ pub(crate) async fn dataset_seen(
     }))
 }
 
-/// Changes whenever the content of the dataset may have changed; or what is missing.
+/// A text that changes whenever the content of the dataset may have changed, or what is missing.
 async fn fingerprint(
     ctx: &Context,
     namespace: &str,
@@ -71,9 +71,8 @@ async fn fingerprint(
         .ok_or(what))
 }
 
-/// Changes whenever the data of a `ConfigMap` does, and not with its labels and annotations: who last wrote a key of `data`
-/// and when, as the API server keeps it for each writer. Without such a record it is the resourceVersion, which changes with
-/// everything.
+/// A text that changes with the data of a `ConfigMap`, but not with its labels and annotations: the managers that wrote a key of
+/// `data` and when, from the managed fields. Without managed fields it is the resourceVersion, which changes with every write.
 pub(super) fn data_version(metadata: &ObjectMeta) -> Option<String> {
     let writes = metadata.managed_fields.iter().flatten().filter_map(|entry| {
         let fields = &entry.fields_v1.as_ref()?.0;

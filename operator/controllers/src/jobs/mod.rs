@@ -1,12 +1,12 @@
 //! Jobs of the trainer, for a `ModelVersion` or for a `RemediationAction` that has its data read.
 //!
-//! A Job has an owner, a stage, its spec in an immutable `ConfigMap`, and one token, for the ledger. What it left is read
-//! from the termination message of its Pod, else from the ledger, and is believed only where the artifact that it names
-//! states the same for itself.
+//! A Job has an owner, a stage, its spec in an immutable `ConfigMap`, and one token, for the ledger. Its result is read
+//! from the termination message of its Pod, otherwise from the ledger, and is accepted only if the artifact that it names
+//! states the same.
 //!
-//! A Job counts only where this process made it or the status recorded its uid. An owner reference proves nothing: any user
-//! who may create Jobs can write one. A crash between the making of a Job and the record of its uid leaves a Job that
-//! cannot be distinguished from an imitation, so it is deleted and made again; no result is ever taken from it.
+//! A Job is accepted only if this process created it or the status has its uid. An owner reference is no proof: any user
+//! who may create Jobs can set one. A crash between creating a Job and recording its uid leaves a Job that cannot be
+//! distinguished from an imitation, so it is deleted and recreated; its result is never used.
 
 mod build;
 mod collect;

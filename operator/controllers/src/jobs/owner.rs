@@ -1,4 +1,4 @@
-//! What Jobs are made for, and which Jobs and ConfigMaps are of it.
+//! The owners of Jobs, and the Jobs and ConfigMaps that belong to them.
 
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::ObjectReference},
@@ -23,14 +23,14 @@ pub(crate) struct JobOwner {
     pub uid: String,
     /// Name of the model that it is about.
     pub model: String,
-    /// What people call it.
+    /// Its kind, for messages.
     pub(super) kind: RequesterKind,
     pub(super) reference: OwnerReference,
     pub(super) about: ObjectReference,
 }
 
-/// Whether a Job belongs to an object: by its owners, or by the uid that one of these attempts records, for another writer
-/// may change the owners.
+/// Whether a Job belongs to an object: by its owner references, or by the uid in one of these attempts, because another client may
+/// change the owner references.
 pub(crate) fn is_of<'a>(
     job: &PartialObjectMeta<Job>,
     object: &impl Resource,
@@ -47,17 +47,17 @@ pub(crate) fn is_of<'a>(
 // === impl JobOwner ===
 
 impl JobOwner {
-    /// A version, for which data is read and a model is fitted.
+    /// A version, whose data is read and for which a model is fitted.
     pub(crate) fn version(version: &ModelVersion) -> Result<Self, Error> {
         Self::of(version, &version.spec.model, RequesterKind::Version)
     }
 
-    /// An action, for which data is read before its plan is made.
+    /// An action, whose data is read before its plan is made.
     pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
         Self::of(action, &action.spec.model, RequesterKind::Action)
     }
 
-    /// Who it is in decisions.
+    /// The requester in decisions.
     pub(crate) fn requester(&self) -> JobRequester<'_> {
         JobRequester {
             name: &self.name,
@@ -85,7 +85,7 @@ impl JobOwner {
         })
     }
 
-    /// Its name as a label takes it: 63 characters at most.
+    /// Its name as a label value: 63 characters at most.
     pub(super) fn label_value(&self) -> String {
         if self.name.len() <= 63 {
             self.name.clone()

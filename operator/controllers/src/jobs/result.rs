@@ -1,4 +1,4 @@
-//! What has become of a Job: from its Pods, its own status, and the ledger.
+//! The state of a Job: from its Pods, its own status, and the ledger.
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How the Job of an attempt stands, and what it left. `asked` is what it was asked to make, `version` the one that its spec names.
+/// The state of the Job of an attempt, with its result. `asked` is its request, `version` the one that its spec names.
 pub(crate) async fn seen(
     ctx: &Context,
     owner: &JobOwner,
@@ -37,11 +37,11 @@ pub(crate) async fn seen(
     let Some(uid) = attempt.job_uid.clone() else {
         return Ok(JobSeen::Missing);
     };
-    // It is recorded: what this process remembers of it is not needed any more.
+    // It is recorded, so this process no longer has to remember it.
     ctx.forget_made_job(&uid);
     let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
     let Some(job) = job.filter(|job| job.uid().as_deref() == Some(uid.as_str())) else {
-        // Deleted before its result was recorded: the ledger may know it.
+        // Deleted before its result was recorded; the ledger may have it.
         return match result_in_ledger(ctx, namespace, &uid).await {
             Ok(Some(result)) => checked(ctx, namespace, result, asked).await,
             Ok(None) => Ok(JobSeen::Missing),
@@ -54,7 +54,7 @@ pub(crate) async fn seen(
         .filter_map(|pod| pods::end_of(pod, CONTAINER))
         .find(|ended| ended.exit_code == 0);
     if !has_failed(&job) && (succeeded.is_some() || has_condition(&job, "Complete")) {
-        // Our container is done, whatever else still runs in its Pod.
+        // The trainer's container has ended, even if others still run in its Pod.
         let said = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
         let result = match said {
             Some(result) => Some(result),
@@ -74,8 +74,8 @@ pub(crate) async fn seen(
             pods::of_failed_job(&job, &pods, CONTAINER, before)
         }));
     }
-    // A container that was added keeps the Pod, and with it the Job, from ending: ours has failed for good.
-    // Without one the Pod ends a moment later, and the Job decides whether it starts another.
+    // An added container keeps the Pod, and with it the Job, from ending: the trainer's has failed finally.
+    // Without one the Pod ends soon, and the Job decides whether to start another.
     let held = pods.iter().find_map(|pod| {
         let failed = pods::of_end(pod, CONTAINER, pods::end_of(pod, CONTAINER)?)?;
         pods::other_runs(pod, CONTAINER).then_some(failed)
@@ -85,7 +85,7 @@ pub(crate) async fn seen(
     }
     Box::pin(keep_spec(ctx, owner, &job, version)).await?;
     if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
-        // While the next Pod tries again, what kept the last one is all that is known.
+        // While the next Pod retries, only the problem of the last one is known.
         return Ok(unreachable(&pods, stage).map_or(JobSeen::Running, JobSeen::Hindered));
     }
     let mut uids = vec![uid.as_str()];
@@ -95,10 +95,10 @@ pub(crate) async fn seen(
     if let Some(found) = &hindrance
         && is_outdated(&job, &ctx.config)
     {
-        // An administrator has set another image or other resources, perhaps because of this very hindrance.
+        // An administrator has set another image or other resources, perhaps because of this hindrance.
         apply::delete(ctx, namespace, &job).await?;
         let words = format!(
-            "{}; the operator's settings changed: another Job is made",
+            "{}; the operator's settings changed, creating a new Job",
             found.message
         );
         return Ok(JobSeen::Interrupted(Hindrance::new(Cause::PodPending, words)));
@@ -106,14 +106,14 @@ pub(crate) async fn seen(
     let Some(found) = hindrance else {
         return Ok(JobSeen::Starting);
     };
-    // A Pod that ended printed the trainer's result, and no text; the Job makes another.
+    // The Pod ended with the trainer's result as its message; the Job creates another.
     let result = (found.cause == Cause::ContainerFailed).then(|| unreachable(&pods, stage));
     Ok(JobSeen::Hindered(
         result.flatten().unwrap_or_else(|| explained(found)),
     ))
 }
 
-/// The result that the Job of this uid wrote into the ledger; in the error that the ledger cannot be asked.
+/// The result that the Job of this uid wrote to the ledger; the error says that the ledger is unavailable.
 async fn result_in_ledger(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
     ctx.ledger.job_result(namespace, uid).await.map_err(|error| {
         ctx.metrics.ledger_failed();
@@ -121,7 +121,7 @@ async fn result_in_ledger(ctx: &Context, namespace: &str, uid: &str) -> Result<O
     })
 }
 
-/// A result that names an artifact counts only where the store has that artifact and it states the same for itself.
+/// A result that names an artifact is accepted only if the store has that artifact and it states the same.
 async fn checked(
     ctx: &Context,
     namespace: &str,
@@ -141,7 +141,7 @@ async fn checked(
             "the store has no {kind} {digest}, which the Job's result names"
         ))),
         Err(error) => {
-            // The artifact is there, and its bytes are not whole or state nothing.
+            // The artifact exists, but its bytes are damaged or have no statement.
             if let Some((_, words)) = error.refusal() {
                 return Ok(JobSeen::Mismatch(words.to_owned()));
             }
@@ -151,7 +151,7 @@ async fn checked(
     }
 }
 
-/// How a Job ended whose program left no result: by the program itself, or by what it depends on.
+/// How a Job without a result ended: because of the program, or of a dependency.
 fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobSeen {
     let hindrance = unreachable(pods, stage).unwrap_or_else(|| explained(why()));
     if hindrance.cause.is_infrastructure() {
@@ -161,7 +161,7 @@ fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobS
     }
 }
 
-/// What a Pod of the Job could not reach, in the trainer's words.
+/// What a Pod of the Job could not reach, by the trainer's message.
 fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
     let mut results = pods
         .iter()
@@ -170,7 +170,7 @@ fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
     Some(Hindrance::new(Cause::Unreachable, result.message))
 }
 
-/// A hindrance with what a user can do about it, where Kubernetes' words do not say so.
+/// A hindrance with what a user can do about it, where the message of Kubernetes do not say so.
 fn explained(hindrance: Hindrance) -> Hindrance {
     let remedy = match hindrance.cause {
         Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",
@@ -185,7 +185,7 @@ async fn pods_of(ctx: &Context, namespace: &str, job: &Job) -> Result<Vec<Pod>, 
     let uid = job.uid().unwrap_or_default();
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/controller-uid={uid}"));
     let mut pods = ctx.list::<Pod>(Some(namespace), &of_job).await?;
-    // A label can be copied; the Job controller takes a Pod for the Job's own by its controller reference.
+    // A label can be copied; the Job controller identifies its Pods by their controller reference.
     pods.retain(|pod| {
         let owners = pod.owner_references();
         owners
@@ -202,7 +202,7 @@ fn parse(text: &str, stage: JobStage) -> Option<JobResult> {
         .filter(|result| result.stage == stage)
 }
 
-/// Whether a Job has ended and not done what it should.
+/// Whether a Job has failed.
 pub(super) fn has_failed(job: &Job) -> bool {
     has_condition(job, "Failed")
 }

@@ -1,4 +1,4 @@
-//! Makes a Job, and keeps what it reads while it is under way.
+//! Creates a Job, and protects its ConfigMap while it runs.
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Api, ResourceExt as _};
@@ -14,18 +14,18 @@ use crate::{
     },
 };
 
-/// What came of making a Job.
+/// The result of creating a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Started {
-    /// It is there and has this uid.
+    /// It exists, with this uid.
     Made(String),
-    /// A namesake of ours has to go first.
+    /// A Job of the operator with the same name has to be deleted first.
     Going,
-    /// An object of a needed name is not ours.
+    /// An object with a needed name is not the operator's.
     Taken(String),
 }
 
-/// Makes the Job, and the `ConfigMap` that it reads its spec from, unless they are there.
+/// Creates the Job and the `ConfigMap` with its spec, unless they exist.
 pub(crate) async fn start(
     ctx: &Context,
     owner: &JobOwner,
@@ -63,14 +63,14 @@ pub(crate) async fn start(
         tracing::warn!(
             object.namespace = owner.namespace,
             object.name = name,
-            "Job {name} is not recorded and was not made by this process; it is deleted and made again"
+            "Job {name} has no recorded UID and was not created by this process; deleting and recreating it"
         );
         apply::delete(ctx, &owner.namespace, &job).await?;
         return Ok(Started::Going);
     }
     let made = match create(ctx, &owner.namespace, &job).await? {
         Created::Made(made) => made,
-        // Made since it was looked for: whether it is ours is seen at the next look.
+        // Created since it was read: the next reconcile finds out whether it is the operator's.
         Created::Exists(answer) => return Err(answer),
     };
     let uid = made.uid().unwrap_or_default();
@@ -78,7 +78,7 @@ pub(crate) async fn start(
     Ok(Started::Made(uid))
 }
 
-/// Puts the `ConfigMap` that a Job under way reads back where another writer changed or deleted it: its Pod may start again.
+/// Restores the `ConfigMap` that a running Job reads if another client changed or deleted it, because its Pod may be restarted.
 pub(super) async fn keep_spec(
     ctx: &Context,
     owner: &JobOwner,
@@ -89,7 +89,7 @@ pub(super) async fn keep_spec(
         return Ok(());
     };
     let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &name).await?;
-    // The spec may have changed since; the name proves what it was.
+    // The spec may have changed since; the name has the hash of the original.
     let found = live
         .as_ref()
         .and_then(|live| live.data["data"][SPEC_KEY].as_str().map(ToOwned::to_owned));
@@ -109,12 +109,12 @@ pub(super) async fn keep_spec(
         let namespace = &owner.namespace;
         let kept = Box::pin(apply::child(ctx, namespace, &children, live, &wanted, None)).await;
         return match kept {
-            // The Job may end well without it.
+            // The Job may succeed without it.
             Err(error) if error.hinders() => {
                 tracing::warn!(
                     object.namespace = namespace,
                     object.name = name,
-                    "ConfigMap {name}, which a Job under way reads, cannot be put back: {}",
+                    "cannot restore ConfigMap {name}, which a running Job reads: {}",
                     error.words()
                 );
                 Ok(())

@@ -1,4 +1,4 @@
-//! Makes what serves a model, or takes it away.
+//! Creates the objects that serve a model, or deletes them.
 
 use std::collections::BTreeSet;
 
@@ -28,16 +28,16 @@ use crate::{
     model::{build, dereference, key::recorded_key, pods, status::conditions_of},
 };
 
-/// What came of making the children.
+/// The result of writing the children.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// Something of ours is being deleted and has to be made again afterwards.
+    /// A child is being deleted and has to be recreated afterwards.
     pub(super) going: bool,
-    /// A child of that name is not ours.
+    /// An object with that name is not the operator's.
     pub(super) taken: Option<String>,
-    /// What the record says of the children, once all of them were looked at.
+    /// The entries of the children in the record, once all of them were processed.
     pub(super) made: Option<Made>,
-    /// The Deployment as it is after it was compared and written.
+    /// The Deployment after it was compared and written.
     pub(super) deployment: Option<DeploymentSeen>,
     /// The Service's address.
     pub(super) address: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Outcome {
     pub(super) sets: Vec<ReplicaSet>,
 }
 
-/// What was made so far.
+/// The children so far.
 struct Making<'a> {
     ctx: &'a Context,
     namespace: &'a str,
@@ -110,7 +110,7 @@ pub(super) async fn apply_children(
         },
     };
 
-    // The Service first: where its name is taken, nothing else of ours should stand behind a name that is not ours.
+    // The Service first: if its name is taken, no Pods should be created behind an object of another owner.
     let service = making.child(build::service(model)?).await?;
     let address = service.as_ref().and_then(dereference::address);
     making.outcome.address = address.map(ToOwned::to_owned);
@@ -129,7 +129,7 @@ pub(super) async fn apply_children(
     };
     let deployment = making.compared(live, wanted, Some(bounds)).await?;
     if making.outcome.taken.is_some() {
-        // An autoscaler goes by name: ours would scale what is not ours.
+        // An autoscaler selects its target by name: the operator's would scale an object of another owner.
         delete_child::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
         return Ok(making.outcome);
     }
@@ -170,8 +170,8 @@ fn owner_of<'a>(
     })
 }
 
-/// The Deployment to have now: a change of the operator's configuration reaches the models in turn, and one that waits keeps
-/// the template that it has, with what its record says in it.
+/// The desired Deployment: a change of the operator's configuration reaches the models in turn, and a waiting one keeps its template,
+/// with the routes of its record.
 fn in_turn(
     ctx: &Context,
     model: &Model,
@@ -194,7 +194,7 @@ fn in_turn(
     })?;
     let held = match recorded {
         Some(recorded) if recorded.configuration == configuration => false,
-        // One that another writer changed cannot be put back to a template that this operator does not make.
+        // One that another client changed cannot be restored to a template that this operator does not make.
         Some(recorded) => children::template_hash(&found) == recorded.template,
         None => true,
     };
@@ -209,7 +209,7 @@ fn in_turn(
     Ok((build::with_former_template(&wanted, &found)?, former, turn))
 }
 
-/// What the record says of the Pod template that is there now.
+/// The entry of the current Pod template in the record.
 fn rollout(
     ctx: &Context,
     model: &Model,
@@ -221,7 +221,7 @@ fn rollout(
     let before = status.and_then(|status| status.rollout.as_ref());
     let settled = match before {
         Some(before) if before.configuration == configuration => before.settled,
-        // A model that was not Ready before proves nothing about the new template.
+        // A model that was not Ready before says nothing about the new template.
         Some(_) => !was_ready(model),
         None => true,
     };
@@ -236,7 +236,7 @@ fn rollout(
     }
 }
 
-/// Deletes Pods behind the Service that are not what the Deployment makes. Their ReplicaSet makes new ones.
+/// Deletes Pods behind the Service that do not come from the Deployment. Their ReplicaSet creates new ones.
 async fn replace_strays(
     owner: &Owner<'_>,
     ctx: &Context,
@@ -273,7 +273,8 @@ async fn replace_strays(
     Ok(left)
 }
 
-/// Takes away what serves: no version should. The Secret stays: its key signed the ids of predictions that were given.
+/// Deletes the serving objects, because no version should serve. The Secret is kept, because its key signed the ids of earlier
+/// predictions.
 pub(super) async fn delete_children(ctx: &Context, namespace: &str, model: &Model) -> Result<Outcome, Error> {
     let name = model.name_any();
     delete_child::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
@@ -317,7 +318,7 @@ async fn delete_child<K: Namespaced>(
     Ok(())
 }
 
-/// Deletes routes that no `ReplicaSet` names any more: a Pod of one that does could not start again without them.
+/// Deletes routes that no `ReplicaSet` names any more. A Pod of a ReplicaSet that names them needs them to restart.
 pub(super) async fn collect_routes(
     ctx: &Context,
     namespace: &str,

@@ -26,19 +26,19 @@ use crate::{
     pod_template::{container_security, pod_security, pull_secrets, token_volume},
 };
 
-/// The volume that holds the routes, in every Pod that serves.
+/// The volume with the routes in every serving Pod.
 pub const ROUTES_VOLUME: &str = "routes";
 
-/// The volume that holds the model's keys.
+/// The volume with the model's keys.
 const KEY_VOLUME: &str = "key";
 
-/// The container that serves.
+/// The serving container.
 pub const CONTAINER: &str = "inference";
 
-/// The variable that names the digest of the routes that the Pod may serve.
+/// The variable with the digest of the routes that the Pod may serve.
 const ROUTES_DIGEST: &str = "MODELWARD_ROUTES_DIGEST";
 
-/// Seconds that a Pod goes on answering after it was asked to end, while the cluster takes it out of the Service.
+/// Seconds for which a terminating Pod keeps answering while the cluster removes it from the Service.
 const DRAIN_SECONDS: u32 = 8;
 
 /// Labels of everything that belongs to the model.
@@ -91,8 +91,8 @@ pub fn service(model: &Model) -> Result<Service, Error> {
     )
 }
 
-/// The Pods that serve. `replicas` is not in it: the autoscaler has that field. What the API server would fill in is written
-/// out, so that anything else in the object was put there by another.
+/// The serving Pods. `replicas` is absent, because the autoscaler owns that field. Defaults of the API server are written out, so
+/// that every other difference comes from another client.
 pub fn deployment(
     config: &Config,
     model: &Model,
@@ -110,7 +110,7 @@ pub fn deployment(
             "spec": {
                 "revisionHistoryLimit": 3,
                 "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
-                // Nothing goes before what replaces it answers.
+                // No Pod is removed before its replacement answers.
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
                 "selector": {"matchLabels": selector(model)},
                 "template": {
@@ -122,7 +122,7 @@ pub fn deployment(
     )
 }
 
-/// Hash of what the configuration puts into the Pod template of every model.
+/// Hash of the parts of a Pod template that come from the configuration.
 pub fn configuration(config: &Config) -> String {
     let routes = RoutesFile {
         name: String::new(),
@@ -138,8 +138,8 @@ pub fn configuration(config: &Config) -> String {
     name_hash([template.to_string().as_bytes()])
 }
 
-/// The Pod template that runs, with the routes, the resources and the keys of the wanted one: a model that waits for its turn
-/// to take a new template still serves what its record says.
+/// The current Pod template with the routes, the resources and the keys of the wanted one: a model that waits for its turn to take a
+/// new template still serves the routes of its record.
 pub fn with_former_template(wanted: &Deployment, live: &Value) -> Result<Deployment, Error> {
     let what = "Deployment";
     let build_error = |source| Error::Build {
@@ -187,7 +187,7 @@ pub fn with_former_template(wanted: &Deployment, live: &Value) -> Result<Deploym
     build(what, wanted)
 }
 
-/// Pods are added and taken away within the version's bounds.
+/// The autoscaler, within the version's bounds.
 pub fn autoscaler(model: &Model, serve: &Serve) -> Result<HorizontalPodAutoscaler, Error> {
     let name = model.name_any();
     let target =
@@ -208,7 +208,7 @@ pub fn autoscaler(model: &Model, serve: &Serve) -> Result<HorizontalPodAutoscale
     )
 }
 
-/// One Pod at a time may be taken away by a drain, also where there is only one.
+/// The disruption budget: a drain may evict one Pod at a time, even if there is only one.
 pub fn budget(model: &Model) -> Result<PodDisruptionBudget, Error> {
     build(
         "PodDisruptionBudget",
@@ -219,14 +219,14 @@ pub fn budget(model: &Model) -> Result<PodDisruptionBudget, Error> {
             "spec": {
                 "maxUnavailable": 1,
                 "selector": {"matchLabels": selector(model)},
-                // A Pod that never became ready must not hold up a drain.
+                // A Pod that never became ready must not block a drain.
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
             },
         }),
     )
 }
 
-/// The action that lets another version serve, if people want it.
+/// The action that promotes another version once it is approved.
 pub fn proposal(model: &Model, proposed: &Proposed, proposer: &str) -> Result<RemediationAction, Error> {
     let candidate = VersionReference {
         name: proposed.version.clone(),
@@ -282,7 +282,7 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value, key_secret
                 text("MODELWARD_MODEL", model),
                 text("MODELWARD_ADDR", "0.0.0.0:8080"),
                 text("MODELWARD_PROBE_ADDR", "0.0.0.0:8081"),
-                // The map of the routes could be replaced by another of its name.
+                // The routes ConfigMap could be replaced by another one of its name.
                 text(ROUTES_DIGEST, &serve.routes.digest().to_string()),
                 json!({
                     "name": "MODELWARD_MEMORY_BYTES",
@@ -296,7 +296,7 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value, key_secret
                 text("MODELWARD_LEDGER_TOKEN_FILE", "/var/run/secrets/modelward/ledger/token"),
                 text("MODELWARD_DRAIN_SECONDS", &DRAIN_SECONDS.to_string()),
             ],
-            // Ready is asked often: it is what a rollout waits for. Alive is asked seldom and forgives much.
+            // Readiness is probed often, because rollouts wait for it. Liveness is probed rarely, with a high failure threshold.
             "readinessProbe": probe("/readyz", 2, 2, 3),
             "livenessProbe": probe("/healthz", 10, 5, 6),
             "resources": resources(&serve.serving.resources),
@@ -313,7 +313,7 @@ fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value, key_secret
             {"name": ROUTES_VOLUME, "configMap": {"name": serve.routes.name, "defaultMode": 420}},
             {"name": KEY_VOLUME, "secret": {"secretName": key_secret, "defaultMode": 420}},
             {"name": "cache", "emptyDir": {}},
-            // In memory, which outlives a container as a disk does: an addition never waits for a disk.
+            // In memory, which like a disk survives a restart of the container, so that an addition never waits for a disk.
             {"name": "counts", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}},
             token_volume(),
         ],
@@ -332,8 +332,8 @@ fn resources(bounds: &ResourceBounds) -> Value {
     })
 }
 
-/// A quantity as the API server writes it: "1000m" becomes "1", "1024Mi" becomes "1Gi". Any other spelling would look
-/// like a change by another writer for ever.
+/// A quantity as the API server writes it: "1000m" becomes "1", "1024Mi" becomes "1Gi". Any other spelling would always look
+/// like a change by another client.
 fn canonical(quantity: &str) -> String {
     let (mut unit, step): (usize, u64) = match quantity.trim_start_matches(|c: char| c.is_ascii_digit()) {
         "m" => (0, 1000),

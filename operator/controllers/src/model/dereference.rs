@@ -1,4 +1,4 @@
-//! What there is around a model: its versions, its Deployment and the Pods that refuse to serve. Reads only.
+//! Reads the world of a model: its versions, its Deployment and the Pods that do not serve. Reads only.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ pub async fn versions(ctx: &Context, model: &Model) -> Result<Vec<ModelVersion>,
         .await
 }
 
-/// Looks at everything that a decision about this model needs.
+/// Reads everything that a decision about this model needs.
 pub async fn world(
     ctx: &Context,
     model: &Model,
@@ -51,7 +51,7 @@ pub async fn world(
         .as_ref()
         .is_some_and(|seen| seen.observed && seen.updated == seen.total && seen.available >= seen.wanted);
     let pods = pods(ctx, &namespace, model).await?;
-    // What Pods say is of interest only while something may be wrong with them.
+    // The state of Pods is needed only while they may have a problem.
     let refusals = if rolled_out {
         Vec::new()
     } else {
@@ -71,7 +71,7 @@ pub async fn world(
     Ok((world, pods))
 }
 
-/// The Pods that the model's Service finds.
+/// The Pods that the model's Service selects.
 pub(super) async fn pods(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Pod>, Error> {
     ctx.list::<Pod>(Some(namespace), &of_model(model)).await
 }
@@ -87,8 +87,8 @@ pub async fn sets(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<R
     ctx.list::<ReplicaSet>(Some(namespace), &of_model(model)).await
 }
 
-/// Autoscalers and disruption budgets that act on the model's Pods and are not the operator's. The admission policies refuse
-/// them once the Model exists; these were made before it.
+/// Autoscalers and disruption budgets that act on the model's Pods and are not the operator's. The admission policies reject
+/// them once the Model exists; these were created before it.
 pub async fn rivals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Rival>, Error> {
     let name = model.name_any();
     let everything = ListParams::default();
@@ -105,12 +105,12 @@ pub async fn rivals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec
     let pods = build::label_map(model);
     let selects = |budget: &PodDisruptionBudget| {
         let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
-        // One that cannot be read selects nothing.
+        // An invalid selector selects nothing.
         selector.is_some_and(|selector| {
             Selector::try_from(selector).is_ok_and(|selector| selector.matches(&pods))
         })
     };
-    // Whether those of the model's own name are right is another question.
+    // Objects with the model's own name are checked elsewhere.
     let scalers = scalers
         .iter()
         .filter(|scaler| scaler.name_any() != name && scales(scaler));
@@ -125,7 +125,7 @@ pub async fn rivals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec
     Ok(rivals)
 }
 
-/// Names of the routes that `ReplicaSets` of the model's Deployment name, also those without Pods.
+/// Names of the routes that `ReplicaSets` of the model's Deployment use, including those without Pods.
 pub fn named_routes(sets: &[ReplicaSet]) -> BTreeSet<String> {
     let pods = sets
         .iter()
@@ -172,8 +172,8 @@ fn version_seen(version: &ModelVersion) -> VersionSeen {
     }
 }
 
-/// Whether a version needs nothing but time until it has passed its gates or has failed: it is not stalled, and it does not
-/// wait for data or for a bundle that is absent.
+/// Whether a version needs only time until it has passed its gates or has failed: it is not stalled, and does not wait for absent
+/// data or an absent bundle.
 fn is_pending(version: &ModelVersion) -> bool {
     let conditions = version
         .status

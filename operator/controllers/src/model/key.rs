@@ -12,7 +12,7 @@ use crate::{
     model::{build, status::conditions_of},
 };
 
-/// The Secret that the operator made for this model.
+/// The Secret that the operator created for this model.
 pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
     let status = model.status.as_ref()?;
     let name = status.key_secret.as_ref()?;
@@ -22,16 +22,16 @@ pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
         .find(|child| child.kind == "Secret" && &child.name == name)
 }
 
-/// Makes sure of the Secret with the key of prediction ids and the one of synthetic traffic, and notes it on the record. The
-/// operator may create Secrets and can read none, so it relies on no Secret that it did not make itself: the name is drawn at
-/// random, and is noted with the uid before anything uses it.
+/// Ensures that the Secret with the keys of prediction ids and of synthetic traffic exists, and records it. The operator may create
+/// Secrets but cannot read any, so it uses only Secrets that it created itself: the name is random, and is recorded with the uid
+/// before anything uses it.
 pub(super) async fn ensure_key(
     ctx: &Context,
     namespace: &str,
     model: Model,
 ) -> Result<Model, Box<(Model, Error)>> {
     let recorded = recorded_key(&model).map(|recorded| recorded.name.clone());
-    // It cannot be looked at, only made: while all is well, or something else is known to be wrong, it must be there.
+    // The Secret cannot be read, only created: it is assumed to exist while all is well, or while another problem is known.
     if recorded.is_some() && !may_lack_its_key(&model) {
         return Ok(model);
     }
@@ -40,7 +40,7 @@ pub(super) async fn ensure_key(
         Ok(Created::Made(made)) => made,
         Ok(Created::Exists(_)) if recorded.is_some() => return Ok(model),
         Ok(Created::Exists(answer)) => {
-            // An object that is not ours has the name that was drawn: the next reconcile draws another.
+            // An object of another owner has the generated name: the next reconcile draws another.
             ctx.forget_key_name(&model);
             return Err(Box::new((model, answer)));
         }
@@ -51,7 +51,7 @@ pub(super) async fn ensure_key(
     status.children.retain(|child| child.kind != "Secret");
     status.children.insert(0, made);
     let written = apply::status(ctx, &model, model.status.as_ref(), &status).await;
-    // Made and not recorded: nothing uses it, and the next one has another name.
+    // Created and not recorded: nothing uses it, and the next one has another name.
     ctx.forget_key_name(&model);
     match written {
         Ok(written) => Ok(written.unwrap_or(model)),
@@ -59,7 +59,7 @@ pub(super) async fn ensure_key(
     }
 }
 
-/// Makes the Secret, and gives what the record says of it.
+/// Creates the Secret, and returns its reference for the status.
 async fn make_key(
     ctx: &Context,
     namespace: &str,
@@ -83,7 +83,7 @@ async fn make_key(
         data: Some(
             [
                 ("prediction-id.key", key),
-                // As text: it travels in a header.
+                // As text, because it is sent in a header.
                 (
                     "traffic.key",
                     Digest::from_bytes(rand::random()).hex().into_bytes(),
@@ -105,7 +105,7 @@ async fn make_key(
     })
 }
 
-/// Whether Pods do not come up for a reason that could be a Secret that was deleted.
+/// Whether a deleted Secret could be the reason why Pods do not become ready.
 fn may_lack_its_key(model: &Model) -> bool {
     let reason = conditions::find(conditions_of(model), ConditionType::Ready).and_then(conditions::reason);
     matches!(

@@ -1,4 +1,4 @@
-//! The `Model` controller: which version serves, and everything that makes it serve.
+//! The `Model` controller: the version that serves, and its serving objects.
 
 mod apply;
 mod build;
@@ -31,10 +31,11 @@ const RESYNC: Duration = Duration::from_mins(15);
 
 const SOON: Duration = Duration::from_secs(2);
 
-/// What no watch reports is looked at again after so long: a foreign object of a needed name, another model's upgrade.
+/// The interval of reconciles for changes that no watch reports: an object of another owner with a needed name, another model's
+/// upgrade.
 const UNWATCHED: Duration = Duration::from_secs(10);
 
-/// Brings one model closer to what it should be.
+/// Reconciles one model.
 pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let name = cached.name_any();
@@ -56,7 +57,7 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     let mut model = disown(&ctx, &namespace, model, &versions).await?;
     let settled = is_ready(&model) && !routes_changed(&model, &decision);
 
-    // The record is written before its effects: what serves is never newer than what the record says should.
+    // The record is written before its effects, so the serving objects are never newer than it.
     if routes_changed(&model, &decision) {
         model = write_status(&ctx, model, &decision).await?;
     }
@@ -84,7 +85,7 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
             (Outcome::default(), Some(error))
         }
         Err(error) => {
-            // What could be decided is worth writing down though it could not be carried out. It is decided again, for the name of
+            // The decision is recorded although it could not be carried out. It is decided again, because the name of
             // the key may have been recorded since: without it the next reconcile would make another key, and another template.
             let decision = model::decide(&model, &world, ctx.now());
             write_status(&ctx, model, &decision).await?;
@@ -139,7 +140,7 @@ pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, 
     } else if outcome.taken.is_some() || held {
         UNWATCHED
     } else if admitted && !is_ready(&model) {
-        // What admission makes of each write may be what keeps the model from being Ready.
+        // Admission's changes may be the reason why the model is not Ready.
         children::ADMITTED_FOR.unsigned_abs()
     } else {
         let again = decision.again.map(|at| ctx.now().duration_until(at));

@@ -8,7 +8,7 @@ use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
 
 use crate::{Context, Error, metrics::Verb};
 
-/// No version owns the record: it stays when they go. Former releases made each version an owner.
+/// Removes versions from the owners of the record, because it outlives them. Earlier releases made each version an owner.
 pub(super) async fn disown(
     ctx: &Context,
     namespace: &str,

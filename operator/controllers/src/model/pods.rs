@@ -1,4 +1,4 @@
-//! What Pods and their Deployment say of themselves.
+//! The state of Pods and their Deployment.
 
 use std::collections::BTreeMap;
 
@@ -19,21 +19,21 @@ use crate::model::build::{CONTAINER, ROUTES_VOLUME};
 /// The exit code of an inference server whose bundle failed verification.
 const VERIFICATION_FAILED: i32 = 3;
 
-/// A Pod that is not what the model's Deployment makes, and why.
+/// A Pod that does not come from the model's Deployment, and why.
 pub struct Stray {
     /// The Pod.
     pub pod: Pod,
-    /// What is wrong with it, in words.
+    /// The reason, as text.
     pub why: String,
 }
 
-/// Pods behind the Service that are not what the Deployment makes: they stand in no ReplicaSet of it, or another image was put
-/// into them since. `sets` are read after the Pods, so a Pod's ReplicaSet is among them unless it is gone.
+/// Pods behind the Service that do not come from the Deployment: they belong to none of its ReplicaSets, or their image was changed.
+/// `sets` are read after the Pods, so a Pod's ReplicaSet is among them unless it was deleted.
 pub fn strays(model: &Model, pods: &[Pod], sets: &[ReplicaSet]) -> Vec<Stray> {
     let by_uid: BTreeMap<_, _> = sets.iter().filter_map(|set| Some((set.uid()?, set))).collect();
     let ours = |set: &ReplicaSet| {
         let mut owners = set.owner_references().iter();
-        // One without an owner is taken in by the Deployment's controller, and scaled down.
+        // The Deployment's controller adopts one without an owner, and scales it down.
         set.owner_references().is_empty()
             || owners.any(|owner| owner.kind == "Deployment" && owner.name == model.name_any())
     };
@@ -45,7 +45,7 @@ pub fn strays(model: &Model, pods: &[Pod], sets: &[ReplicaSet]) -> Vec<Stray> {
         let Some(set) = controller.filter(|owner| owner.kind == "ReplicaSet") else {
             return Some("no ReplicaSet made it".to_owned());
         };
-        // A set that is gone takes its Pods with it.
+        // Pods of a deleted ReplicaSet are deleted with it.
         let set = by_uid.get(&set.uid)?;
         if !ours(set) {
             return Some(format!("ReplicaSet {} is not the Deployment's", set.name_any()));
@@ -74,7 +74,7 @@ fn image_of(pod: &PodSpec) -> Option<&str> {
         .as_deref()
 }
 
-/// How a Deployment stands.
+/// The state of a Deployment.
 pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
     let spec = found.spec.as_ref();
     let status = found.status.clone().unwrap_or_default();
@@ -87,7 +87,7 @@ pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
             let updated = updated.or(condition.last_transition_time.as_ref());
             updated.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
         });
-    // The second one is all that says why the Deployment's new spec is not looked at.
+    // Only the second one says why the Deployment's new spec is not processed.
     let failure = conditions()
         .find(|condition| {
             (condition.type_ == "ReplicaFailure" && condition.status == "True")
@@ -116,10 +116,10 @@ pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
     }
 }
 
-/// Why a Pod does not serve, in Kubernetes' words.
+/// Why a Pod does not serve, with the message of Kubernetes.
 pub(super) fn refusal_of(pod: &Pod) -> Option<Refusal> {
     if pod.metadata.deletion_timestamp.is_some() {
-        // It ends, and how it ends is no cause.
+        // It is terminating, which is not a cause.
         return None;
     }
     let routes = routes_of(pod.spec.as_ref()?)?;
@@ -171,7 +171,7 @@ pub(super) fn refusal_of(pod: &Pod) -> Option<Refusal> {
             });
         }
     }
-    // Ours first, then what has to run before or beside it.
+    // The serving container first, then init containers and sidecars.
     let own = containers().filter(|container| container.name == CONTAINER);
     let others = containers().filter(|container| container.name != CONTAINER);
     let before = status.init_container_statuses.iter().flatten();

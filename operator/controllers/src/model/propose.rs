@@ -1,4 +1,4 @@
-//! Proposes that another version serves.
+//! Proposes the promotion of another version.
 
 use kube::{Resource as _, runtime::events::EventType};
 use modelward_core::{model::Proposed, reason::Reason};
@@ -6,7 +6,7 @@ use modelward_crds::Model;
 
 use crate::{Context, Error, create::create, events, model::build};
 
-/// Makes the action that lets another version serve. One of its name is it.
+/// Creates the action that promotes another version. An existing one of its name is this action.
 pub(super) async fn propose(
     ctx: &Context,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! Writes the status of a model, and publishes Events of what changed.
+//! Writes the status of a model, and publishes Events about the changes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource as _, runtime::events::EventType};
@@ -15,7 +15,10 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
     events::conditions_changed(ctx, &model, conditions_of(&model), &decision.status.conditions).await;
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
-        let note = format!("{} is gone, and its claim on the model is released", claim.name);
+        let note = format!(
+            "{} no longer exists; releasing its claim on the model",
+            claim.name
+        );
         let reason = Reason::ClaimReleased;
         events::publish(
             ctx,

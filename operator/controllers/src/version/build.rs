@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{Error, apply::build};
 
-/// The record of the version's model. No version owns it: it stays when they go.
+/// The record of the version's model. No version owns it, because it outlives them.
 pub fn model(version: &ModelVersion) -> Result<Model, Error> {
     build(
         "Model",

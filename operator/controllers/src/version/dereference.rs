@@ -1,4 +1,4 @@
-//! What there is around a version: its data, the Job that its status names, the bundle that it names, the model's record and
+//! Reads the world of a version: its data, the Job in its status, the bundle that it names, the model's record and
 //! the actions that would promote it. Reads only.
 
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -16,7 +16,7 @@ use crate::{
     jobs::{self, JobOwner},
 };
 
-/// Looks at everything that a decision about this version needs.
+/// Reads everything that a decision about this version needs.
 pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> Result<World, Error> {
     let namespace = version.namespace().unwrap_or_default();
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
@@ -48,7 +48,7 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
     })
 }
 
-/// The data, as long as it was not frozen.
+/// The data, until it is frozen.
 async fn dataset(ctx: &Context, namespace: &str, version: &ModelVersion) -> Result<DatasetSeen, Error> {
     let frozen = version
         .status
@@ -62,7 +62,7 @@ async fn dataset(ctx: &Context, namespace: &str, version: &ModelVersion) -> Resu
     }
 }
 
-/// What the frozen rows state that the spec names, as long as the status does not have it.
+/// The statement of the snapshot that the spec names, until the status has it.
 async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> SnapshotSeen {
     let training = version.spec.source.training.as_ref();
     let recorded = version
@@ -89,7 +89,7 @@ async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> Sna
     }
 }
 
-/// The bundle that the spec names, as long as it was not found.
+/// The bundle that the spec names, until it is found.
 async fn bundle(ctx: &Context, namespace: &str, version: &ModelVersion) -> BundleSeen {
     let found = version
         .status
@@ -117,7 +117,7 @@ async fn bundle(ctx: &Context, namespace: &str, version: &ModelVersion) -> Bundl
     }
 }
 
-/// What the version's Jobs are asked to make.
+/// The requests of the version's Jobs.
 fn asked(version: &ModelVersion) -> Option<Asked<'_>> {
     let snapshot = version
         .status

@@ -1,4 +1,4 @@
-//! The `ModelVersion` controller: snapshot and fit Jobs, their results, and the version's part in serving.
+//! The `ModelVersion` controller: snapshot and fit Jobs, their results, and the version's serving.
 
 mod build;
 mod dereference;
@@ -27,19 +27,19 @@ use crate::{
     jobs::{self, JobOwner, JobRequest, Started},
 };
 
-/// Without any event an object is looked at again after this long: a lost event must not be lost for ever.
+/// Without any event an object is reconciled again after this long: a lost event must not be lost forever.
 const RESYNC: Duration = Duration::from_mins(15);
-/// A version whose record the ledger did not take is sent again after so long.
+/// A version whose record the ledger did not accept is sent again after this long.
 const LEDGER_RETRY: Duration = Duration::from_secs(30);
-/// When something of ours is on its way out, its successor is made soon after.
+/// When an object of the operator is being deleted, its successor is created soon after.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Brings one version closer to what it should be.
+/// Reconciles one version.
 pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
     let uid = cached.uid().unwrap_or_default();
     let action = Box::pin(reconcile_version(cached, ctx.clone())).await;
     if action.is_err() {
-        // It would not take its turn while it cannot be reconciled: others do not wait for it.
+        // It cannot use its turn while it cannot be reconciled, so others do not wait for it.
         ctx.turns.pass(&uid);
     }
     action
@@ -51,14 +51,14 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
         return Ok(Action::await_change());
     };
     if version.metadata.deletion_timestamp.is_some() {
-        // What it owns goes by owner references. A finalizer may keep the version; it keeps no place in the queue.
+        // Its dependents are deleted by owner references. A finalizer may keep the version, but not its place in the queue.
         ctx.turns.leave(&version.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
     let owner = JobOwner::version(&version)?;
     let mut world = dereference::world(&ctx, &version, &owner).await?;
     if let Some(refusal) = ensure_model(&ctx, &namespace, &version).await? {
-        // Without the record nothing can serve: no Job is made for it before.
+        // Without the record the version cannot serve, so no Job is created before.
         world.serving = ServingSeen::Stuck(StuckReason::ChildRefused, refusal.clone());
         world.obstacle = Some(Obstacle::Refused(refusal));
     }
@@ -78,7 +78,7 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
         }
     }
     if world.obstacle.is_some() {
-        // What was decided could not be carried out: an attempt that was not made is not counted.
+        // The decision could not be carried out: an attempt that was not started is not counted.
         decision = version::decide(&version, &world, ctx.now());
     }
     if !refused {
@@ -100,17 +100,17 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     Ok(Action::requeue(jittered(next)))
 }
 
-/// What came of beginning a Job.
+/// The result of starting a Job.
 enum Begun {
-    /// It is there and has this uid.
+    /// It exists, with this uid.
     Job(String),
-    /// A namesake has to go first, or others whose Jobs are being made.
+    /// A Job with the same name has to be deleted first, or other Jobs have to be created first.
     Going,
-    /// Something is in the way.
+    /// It is blocked.
     Not(Obstacle),
 }
 
-/// Makes the Job of a version, if it is the version's turn.
+/// Creates the Job of a version, if it is the version's turn.
 async fn begin(
     ctx: &Context,
     version: &ModelVersion,
@@ -139,12 +139,12 @@ async fn begin(
         Err(error) if error.hinders() => Ok(Begun::Not(Obstacle::Refused(error.words()))),
         Err(error) => Err(error),
     };
-    // Another one may have its place meanwhile.
+    // Another version may have its place in the meantime.
     ctx.turns.leave(&owner.uid);
     begun
 }
 
-/// Whether the status says that the API server refused a Job of this version.
+/// Whether the status says that the API server rejected a Job of this version.
 fn was_refused(version: &ModelVersion) -> bool {
     let conditions = version.status.iter().flat_map(|status| &status.conditions);
     conditions
@@ -152,8 +152,8 @@ fn was_refused(version: &ModelVersion) -> bool {
         .any(|found| conditions::reason(found) == Some(Reason::ChildRefused))
 }
 
-/// The record of the model exists as soon as one version does. The `Model` controller takes it from there. Gives why the API
-/// server refuses it, in words, if it does.
+/// Creates the record of the model with its first version; the `Model` controller does the rest. Returns the API server's message
+/// if it rejects the record.
 async fn ensure_model(
     ctx: &Context,
     namespace: &str,
@@ -200,7 +200,7 @@ async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision
     Ok(())
 }
 
-/// Monitoring, retraining and replicas may be changed without an approval, and the change is seen.
+/// Reports changes of monitoring, retraining and replicas, which need no approval.
 async fn report_change(ctx: &Context, version: &ModelVersion) {
     let seen = version
         .status
@@ -232,7 +232,7 @@ async fn report_change(ctx: &Context, version: &ModelVersion) {
     .await;
 }
 
-/// Records the version in the ledger where it is not recorded as it is now. A ledger that does not answer stops nothing.
+/// Records the version in the ledger if its record differs. Errors of the ledger do not stop the reconcile.
 async fn record_in_ledger(
     ctx: &Context,
     namespace: &str,

@@ -254,7 +254,11 @@ async fn a_second_version_waits_for_the_approval_of_an_approver() -> Result<()> 
         .clone()
         .and_then(|status| status.plan)
         .context("a plan")?;
-    ensure!(plan.summary.contains("let heart-2 serve"), "{}", plan.summary);
+    ensure!(
+        plan.summary.contains("promote heart-2 (bundle "),
+        "{}",
+        plan.summary
+    );
     assert_eq!(plan.digest, digest_of(plan.content.as_bytes()));
     ensure!(plan.content.contains(gate::DECISIONS), "{}", plan.content);
     assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
@@ -422,7 +426,7 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
         .await
         .unwrap_err()
         .to_string();
-    ensure!(twice.contains("another person"), "{twice}");
+    ensure!(twice.contains("a user other than"), "{twice}");
     cluster
         .wait("back", "half approved", |action: &RemediationAction| {
             let approvals = action
@@ -542,7 +546,7 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
         let said = words(&waits, ConditionType::ApprovalEnforced);
         for part in [
             policy,
-            "refused by the ResourceQuota objects first. Raise it to one more than is used, or delete objects that it counts.",
+            "rejected earlier by the ResourceQuota objects. Raise it to one more than is used, or delete objects that it counts.",
             &format!(
                 "Kubernetes: {kind}.modelward.io \"modelward-gate-probe\" is forbidden: exceeded quota: objects"
             ),
@@ -576,7 +580,7 @@ async fn a_quota_that_hides_the_gate_is_named_and_once_it_is_gone_the_approval_h
     )
     .await?;
     ensure!(
-        words(&stalled, ConditionType::Stalled).starts_with("nothing is done: "),
+        words(&stalled, ConditionType::Stalled).starts_with("suspended: "),
         "{stalled:?}"
     );
     assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
@@ -699,7 +703,7 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
         .context("a plan")?;
     ensure!(
         plan.summary
-            .starts_with("retrain heart as heart-1 is trained, on 597 rows (sha256:")
+            .starts_with("retrain heart with the training spec of heart-1, on 597 rows (sha256:")
             && plan
                 .summary
                 .contains("ConfigMap hungarian, key hungarian.csv, 294 rows")

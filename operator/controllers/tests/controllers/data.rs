@@ -638,7 +638,7 @@ async fn a_job_that_an_eviction_ended_is_made_again_and_spends_no_attempt() -> R
         .await?;
     let waits = cluster
         .wait("heart-1", "waiting for its next Job", |version: &ModelVersion| {
-            message(version, ConditionType::Ready).contains("no attempt is used up")
+            message(version, ConditionType::Ready).contains("this does not use up an attempt")
         })
         .await?;
     let text = message(&waits, ConditionType::Ready);

@@ -29,7 +29,7 @@ const HOUR: i64 = 3600;
 enum Traffic {
     /// As at training.
     Usual,
-    /// Everybody is older.
+    /// All patients are older.
     Older,
     /// Too few to tell.
     Scarce,
@@ -471,7 +471,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
     watched.close(1, Traffic::Scarce).await?;
     let report = watched.verdict(1, DriftVerdict::InsufficientData).await?;
     ensure!(
-        words(&report).starts_with("too few rows to tell, 100 are needed (40 rows of "),
+        words(&report).starts_with("not enough rows: 100 required (40 rows of "),
         "{}",
         words(&report)
     );
@@ -508,7 +508,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
     wait("open", "Unknown", "WindowOpen").await?;
     wait("unknown", "Unknown", "VersionNotFound").await?;
 
-    // The ledger is away: the report waits and says so; a version without retraining data raises an alert.
+    // The ledger is unavailable: the report waits and says so; a version without retraining data raises an alert.
     watched.count(2, Traffic::Older).await?;
     watched.cluster.stop_ledger().await?;
     watched.set(3 * HOUR + 60);

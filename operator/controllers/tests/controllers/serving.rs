@@ -302,7 +302,7 @@ async fn what_others_change_in_the_deployment_is_put_back_and_reported() -> Resu
     cluster
         .wait_event(
             "RoutesTampered",
-            "Deployment heart was changed by another writer at spec.template.spec",
+            "Deployment heart was changed at spec.template.spec",
         )
         .await?;
     cluster.wait_live("heart-1").await?;
@@ -324,7 +324,7 @@ async fn what_others_delete_is_made_again_and_reported() -> Result<()> {
     cluster
         .wait_event(
             "RoutesTampered",
-            &format!("ConfigMap {routes} was deleted by another writer and is made again"),
+            &format!("ConfigMap {routes} was deleted by another client; recreating it"),
         )
         .await?;
 
@@ -693,7 +693,7 @@ async fn a_change_of_any_field_of_any_child_is_put_back_whole_within_ten_seconds
     cluster
         .wait_event(
             "RoutesTampered",
-            "Service heart was changed by another writer at spec.selector.evil",
+            "Service heart was changed at spec.selector.evil",
         )
         .await?;
     cluster.wait_live("heart-1").await?;

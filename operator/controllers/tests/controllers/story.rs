@@ -630,7 +630,7 @@ async fn deleting_what_serves_takes_serving_down_and_no_older_version_takes_over
     })
     .await?;
     let older = cluster.wait_role("heart-1", Role::Retired).await?;
-    ensure!(message(&older, ConditionType::Ready).contains("can be returned to"));
+    ensure!(message(&older, ConditionType::Ready).contains("a rollback can return to this version"));
     cluster.rest("heart-1").await?;
 
     // A newer one is not the first one: it waits to be promoted.
@@ -790,7 +790,7 @@ async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
             .wait("heart", "there again", |_: &PodDisruptionBudget| true)
             .await?;
     }
-    // Every child is put back where another writer changes it.
+    // Every child is restored where another client changes it.
     let label = json!({"metadata": {"labels": {"modelward.io/evil": "1"}}});
     cluster.patch::<Service>("heart", label.clone()).await?;
     cluster.patch::<Deployment>("heart", label.clone()).await?;
@@ -825,23 +825,23 @@ async fn a_whole_life_uses_every_right_that_the_chart_gives() -> Result<()> {
             .is_some_and(|labels| labels.contains_key("modelward.io/evil"))
     };
     cluster
-        .wait("heart", "put back", |it: &Service| !evil(&it.metadata))
+        .wait("heart", "restored", |it: &Service| !evil(&it.metadata))
         .await?;
     cluster
-        .wait("heart", "put back", |it: &Deployment| !evil(&it.metadata))
+        .wait("heart", "restored", |it: &Deployment| !evil(&it.metadata))
         .await?;
     cluster
-        .wait("heart", "put back", |it: &HorizontalPodAutoscaler| {
+        .wait("heart", "restored", |it: &HorizontalPodAutoscaler| {
             !evil(&it.metadata)
         })
         .await?;
     cluster
-        .wait("heart", "put back", |it: &PodDisruptionBudget| {
+        .wait("heart", "restored", |it: &PodDisruptionBudget| {
             !evil(&it.metadata)
         })
         .await?;
     cluster
-        .wait(&routes, "put back", |it: &ConfigMap| !evil(&it.metadata))
+        .wait(&routes, "restored", |it: &ConfigMap| !evil(&it.metadata))
         .await?;
     cluster
         .wait_event("RoutesTampered", "Pod evil is deleted: no ReplicaSet made it")

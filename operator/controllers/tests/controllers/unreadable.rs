@@ -1,4 +1,4 @@
-//! Objects that the API server accepts and the operator cannot deserialise: each affects itself alone.
+//! Objects that the API server accepts and the operator cannot deserialize: each affects only itself.
 
 use anyhow::Result;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

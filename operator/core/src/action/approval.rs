@@ -1,4 +1,4 @@
-//! Whether people approved, and whether their decisions can be relied on.
+//! Whether users approved, and whether their decisions can be relied on.
 
 use modelward_crds::ConditionType;
 
@@ -14,7 +14,7 @@ use crate::{
     reason::Reason,
 };
 
-/// A rejection is final, and it wins a race with an approval.
+/// A rejection is final, and takes precedence over a concurrent approval.
 pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Outcome> {
     let Some(rejection) = decisions::rejection(&draft.status.decisions) else {
         return Ok(());
@@ -27,7 +27,7 @@ pub(super) fn not_rejected(draft: &mut Draft) -> Result<(), Outcome> {
     Err(Outcome::fails(Reason::Rejected, message))
 }
 
-/// Says who approved. The error says for how many more the plan waits.
+/// Names the users who approved. The error says how many more approvals are needed.
 pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome> {
     let Some(plan) = &draft.status.plan else {
         return Err(Outcome::works(Reason::Planning, "there is no plan yet"));
@@ -50,12 +50,12 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome
     );
     let missing = needed - approvers;
     let people = if missing == 1 { "person" } else { "people" };
-    // What to type comes first: a long summary is cut in a condition, and is whole in status.plan.summary.
+    // The command comes first: a long summary is truncated in a condition, and complete in status.plan.summary.
     let words = format!(
         "waits for {missing} {people} to approve until {}",
         plan.not_after.0
     );
-    // The condition says that the plan changed until a person decides on the new one.
+    // The condition says that the plan changed until a user decides on the new one.
     let changed = conditions::find(&draft.before, ConditionType::Approved)
         .filter(|before| conditions::reason(before) == Some(Reason::PlanChanged) && approvers == 0);
     if draft.approved.reason != Reason::PlanChanged {
@@ -78,7 +78,7 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome
     ))
 }
 
-/// Whether decisions on this action prove anything.
+/// Whether decisions on this action are proven by the admission policies.
 pub(super) fn enforced(case: &Case<'_>, draft: &mut Draft) {
     let needed = draft
         .status
@@ -97,7 +97,7 @@ pub(super) fn enforced(case: &Case<'_>, draft: &mut Draft) {
         Probe::NotTried => Verdict::unknown(kind, Reason::Waiting, "a forged decision is being tried"),
         Probe::NotRefused(problem) => Verdict::fails(kind, Reason::ApprovalNotEnforced, problem.clone()),
         Probe::Hindered(found) => {
-            // The same obstacle keeps its text: an answer that differs from try to try would be written each time.
+            // The same obstacle keeps its text: a message that differs between attempts would be written each time.
             let known = conditions::find(&draft.before, kind).filter(|known| {
                 conditions::reason(known) == Some(Reason::ApprovalNotTried)
                     && known.message.starts_with(&found.head())
@@ -117,17 +117,17 @@ pub(super) fn relied_on(draft: &Draft) -> Result<(), Outcome> {
         }
         Status::Unknown | Status::False => Err(Outcome::stalls(
             enforced.reason,
-            format!("nothing is done: {}", enforced.message),
+            format!("suspended: {}", enforced.message),
         )),
     }
 }
 
-/// A rejection of what is done already stays on record and stops nothing.
+/// A rejection after the change stays on record and has no effect.
 pub(super) fn void_late_rejections(draft: &mut Draft) {
     while let Some(number) = decisions::rejection(&draft.status.decisions).map(|late| late.number) {
         for decision in &mut draft.status.decisions {
             if decision.number == number {
-                decision.void_because = Some("it came after the plan began to be carried out".to_owned());
+                decision.void_because = Some("it came after the plan had begun".to_owned());
             }
         }
     }

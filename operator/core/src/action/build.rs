@@ -1,4 +1,4 @@
-//! Actions as the operator makes them.
+//! Actions that the operator creates.
 
 use kube::{Resource as _, ResourceExt as _};
 use modelward_crds::{
@@ -6,12 +6,11 @@ use modelward_crds::{
     RemediationActionSpec, VersionReference, annotations, labels,
 };
 
-/// Letters that the schema takes of a message.
+/// The longest message that the schema accepts, in characters.
 const MESSAGE: usize = 1024;
 
 /// An action of this model: in its namespace, with its label, and owned by it. `proposer` is the user name of the operator,
-/// which newer API servers write themselves and the admission policies of older ones ask for. None where the model was never
-/// created.
+/// which newer API servers set and the admission policies of older ones require. None if the model has no uid.
 pub fn action(
     name: &str,
     model: &Model,
@@ -40,7 +39,7 @@ pub fn action(
     Some(action)
 }
 
-/// What an action that lets a version serve asks for.
+/// The spec of an action that lets a version serve.
 pub fn serving_spec(
     action: ActionType,
     candidate: &VersionReference,

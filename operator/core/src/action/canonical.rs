@@ -9,7 +9,7 @@ pub fn digest(text: &str) -> Digest {
     Digest::from_bytes(Sha256::digest(text).into())
 }
 
-/// Keys in order, nothing that is null, no space: whatever order the maps of a build keep.
+/// Sorted keys, without nulls and spaces, independent of the order in maps.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Object(fields) => {

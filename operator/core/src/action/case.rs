@@ -1,4 +1,4 @@
-//! An action with what was seen.
+//! An action with its world.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,10 +12,10 @@ use crate::{
     objects::{active, parent_uid, uid_of},
 };
 
-/// A waiting action is looked at again after so many seconds, to see whether the admission policies are still at work.
+/// A waiting action is reconciled again after this many seconds, to see whether the admission policies are still enforced.
 pub(super) const LOOK_AGAIN_SECONDS: i64 = 60;
 
-/// An action with what was seen.
+/// An action with its world.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) action: &'a RemediationAction,
@@ -39,17 +39,17 @@ impl<'a> Case<'a> {
         active(self.model)
     }
 
-    /// Whether the model was claimed for this action, now or before.
+    /// Whether this action holds or held the claim on the model.
     pub(super) fn is_claimed(&self, status: &RemediationActionStatus) -> bool {
         status.execution.is_some() || self.is_claimed_now()
     }
 
-    /// Whether the claim is this action's at present.
+    /// Whether this action holds the claim now.
     pub(super) fn is_claimed_now(&self) -> bool {
         self.holder().is_some_and(|holder| holder.uid == self.uid())
     }
 
-    /// When a claim of that time ends where what was planned does not serve by then.
+    /// When a claim of that time ends unless the planned routes serve by then.
     pub(super) fn deadline(&self, claimed_at: &Time) -> Timestamp {
         let seconds = self.world.policy.claim_seconds.max(60);
         Timestamp::from_second(claimed_at.0.as_second().saturating_add(seconds)).unwrap_or(Timestamp::MAX)

@@ -1,4 +1,4 @@
-//! The claim on a model: one action changes it at a time, and not too many models are changed at once.
+//! The claim on a model: only one action changes it at a time, and the number of models that are changed at once is limited.
 
 use jiff::Timestamp;
 use modelward_crds::{ActionPlan, Execution};
@@ -13,12 +13,12 @@ use crate::{
     reason::Reason,
 };
 
-/// Notes the claim. What was claimed for is the plan of that moment, and stays it.
+/// Records the claim. It is for the plan at that time, which does not change any more.
 pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, Outcome> {
     let Some(plan) = draft.status.plan.clone() else {
         return Err(Outcome::fails(
             Reason::Superseded,
-            "the model was claimed for it, and its plan is gone",
+            "the action holds the claim but its plan no longer exists",
         ));
     };
     let own = case.holder().filter(|holder| holder.uid == case.uid());
@@ -42,14 +42,14 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
     if digest != plan.digest || !content::is_whole(&plan) {
         return Err(Outcome::fails(
             Reason::PlanChanged,
-            "the plan is not the one that the model was claimed for",
+            "the plan is not the one for which the action claimed the model",
         ));
     }
     if !plan::is_for(&plan, case.action, case.model) {
         return Err(Outcome::fails(
             Reason::Superseded,
             format!(
-                "the plan is not for this {}: it was deleted and made again",
+                "the plan is not for this {}: it was deleted and recreated",
                 name_of(case.model)
             ),
         ));
@@ -57,16 +57,16 @@ pub(super) fn claimed(case: &Case<'_>, draft: &mut Draft) -> Result<ActionPlan, 
     Ok(plan)
 }
 
-/// The claim is another action's, or there is none.
+/// Another action holds the claim, or none does.
 pub(super) fn lost(case: &Case<'_>) -> Outcome {
     let message = match case.holder() {
-        Some(holder) => format!("{} has taken the model over", holder.name),
-        None => "the model is no longer claimed for it".to_owned(),
+        Some(holder) => format!("{} has taken over the claim on the model", holder.name),
+        None => "the action no longer holds the claim on the model".to_owned(),
     };
     Outcome::fails(Reason::Superseded, message)
 }
 
-/// When the claim is due.
+/// When the claim expires.
 pub(super) fn due(case: &Case<'_>, draft: &Draft) -> Timestamp {
     let execution = draft.status.execution.as_ref();
     execution.map_or(Timestamp::MAX, |execution| case.deadline(&execution.claimed_at))

@@ -18,22 +18,22 @@ use crate::{
     reason::Reason,
 };
 
-/// A promotion that is covered by the approval of an earlier action goes no further than that action does. It is covered
-/// where the operator made it for the version that the earlier action made, from a plan for this very model.
+/// A promotion that is covered by the approval of an earlier action ends with that action. It is covered if the operator
+/// created it for the version that the earlier action created, from a plan for this model.
 pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), Outcome> {
     let gone = |words: &str| Outcome::fails(Reason::Superseded, words.to_owned());
     if !is_by_operator(case.action, annotations::PROPOSED_BY, &case.world.operator) {
         return Err(gone(
-            "spec.parentRef is set and the operator did not make this action: propose it without parentRef",
+            "spec.parentRef is set, but the operator did not create this action: propose it without parentRef",
         ));
     }
     let parent = case
         .parent()
-        .ok_or_else(|| gone("the action whose approval covers this one is gone"))?;
+        .ok_or_else(|| gone("the action whose approval covers this one no longer exists"))?;
     let name = name_of(parent);
     if has_ended(parent) {
         return Err(gone(&format!(
-            "{name} has ended, and its approval covers this action"
+            "{name}, whose approval covers this action, has ended"
         )));
     }
     let status = parent.status.clone().unwrap_or_default();
@@ -50,7 +50,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
             return Err(Outcome::fails(
                 Reason::DeadlineExceeded,
                 format!(
-                    "{name} claimed the model at {}, and this did not begin until {end}",
+                    "{name} claimed the model at {}, and this action had not begun by {end}",
                     execution.claimed_at.0
                 ),
             ));
@@ -61,7 +61,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
         return Err(Outcome::fails(
             Reason::Rejected,
             format!(
-                "{} rejected {name}, and its approval covers this action",
+                "{} rejected {name}, whose approval covers this action",
                 rejection.user
             ),
         ));
@@ -76,7 +76,7 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
             "the approval of {name} does not cover this version"
         )));
     }
-    // The approval was for the spec that the action gave it.
+    // The approval was for the spec that the action created.
     if !parts::is_as_created(candidate) {
         return Err(gone(&format!(
             "spec of {} was changed since {name} created it, and the approval of {name} does not cover that",
@@ -86,25 +86,25 @@ pub(super) fn covered(case: &Case<'_>, candidate: &ModelVersion) -> Result<(), O
     Ok(())
 }
 
-/// The action that promotes what this one made: one of the operator's own, for this very action.
+/// The operator's action that promotes the version that this one created.
 pub(super) fn promotion_of<'a>(case: &Case<'a>) -> Option<&'a RemediationAction> {
     let mut actions = case.world.actions.iter();
     actions.find(|other| is_covered_by(other, case.uid(), case.world))
 }
 
-/// Whether this is an action that the operator proposed: only then its `parentRef` means anything.
+/// Whether the operator proposed this action; otherwise its `parentRef` is ignored.
 fn is_covered_by(action: &RemediationAction, parent: &str, world: &World) -> bool {
     parent_uid(action) == Some(parent) && is_by_operator(action, annotations::PROPOSED_BY, &world.operator)
 }
 
-/// Whether the plan of an action says that what it trains takes over when its gates pass.
+/// Whether the plan of an action covers the promotion of the version that it trains.
 pub(super) fn serves_when_passed(action: &RemediationAction) -> bool {
     let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
     plan.and_then(planned_training)
         .is_some_and(|training| training.serve_when_gates_pass)
 }
 
-/// What the plan says of the training.
+/// The training in the plan.
 pub(super) fn planned_training(plan: &ActionPlan) -> Option<TrainingPart> {
     Content::of(plan)?.training
 }

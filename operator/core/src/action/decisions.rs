@@ -1,4 +1,4 @@
-//! What people decided, read from the annotations that the admission policies keep.
+//! The decisions of users, read from the annotations that the admission policies protect.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use modelward_wire::Digest;
 
 use crate::conditions;
 
-/// The admission policies let no more than these be made.
+/// The largest number of decisions that the admission policies allow.
 const MOST: i32 = 16;
-/// A name or a comment that is longer was not let in by the admission policies.
+/// The admission policies do not allow longer names or comments.
 const LONGEST: usize = 512;
 
-/// All decisions in their order, and why each does not count that does not. `before` keeps when each was first seen.
+/// All decisions in their order, with the reason for each that does not count. `before` has when each was first seen.
 pub fn read(
     action: &RemediationAction,
     plan: Option<&ActionPlan>,
@@ -35,7 +35,7 @@ pub fn read(
             |seen| seen.seen_at.clone(),
         );
         decision.void_because = match decision.decision {
-            // A rejection is final, of whichever plan it was.
+            // A rejection is final, for any plan.
             DecisionKind::Reject => None,
             DecisionKind::Approve => void(decision, plan, proposer, &mut approved).map(ToOwned::to_owned),
         };
@@ -43,7 +43,7 @@ pub fn read(
     decisions
 }
 
-/// The different people whose approval counts, in the order in which they decided.
+/// The different users whose approval counts, in the order in which they decided.
 pub fn approvers(decisions: &[Decision]) -> Vec<&str> {
     let counts =
         |decision: &&Decision| decision.decision == DecisionKind::Approve && decision.void_because.is_none();
@@ -75,10 +75,10 @@ fn void(
         return Some("service accounts and system users cannot decide");
     }
     if proposer.is_some_and(|proposer| proposer == user) {
-        return Some("who proposed an action cannot approve it");
+        return Some("the user who proposed an action cannot approve it");
     }
     if plan.excluded_approvers.iter().any(|excluded| excluded == user) {
-        return Some("who made what would be put to work cannot approve it");
+        return Some("a user who created or changed the version cannot approve it");
     }
     (!approved.insert(user.to_owned())).then_some("the same person has approved this plan before")
 }

@@ -1,4 +1,4 @@
-//! How an action stands, and the status as it is being written.
+//! The outcome of an action, and the draft of its status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -15,13 +15,13 @@ use crate::{
     reason::Reason,
 };
 
-/// A step that failed is tried again after as many seconds as it has failed for, within these bounds.
+/// A failed step is retried after as many seconds as it has been failing, within these bounds.
 const RETRY_SECONDS: (i64, i64) = (15, 300);
 
-/// A step that has failed for so many seconds is given up where the action holds a claim or nothing else can end it.
+/// A step that has failed for this many seconds is aborted if the action holds a claim or nothing else can end it.
 const OBSTACLE_SECONDS: i64 = 1800;
 
-/// Letters of an answer of the API server that are kept.
+/// Messages of the API server are truncated to this many characters.
 const ANSWER: usize = 512;
 
 /// What to do about an action.
@@ -29,26 +29,26 @@ const ANSWER: usize = 512;
 pub struct Decision {
     /// The status to write.
     pub status: RemediationActionStatus,
-    /// The one thing to do, once the status is written where [`Step::is_recorded_first`] says so.
+    /// The step to take, after the status is written if [`Step::is_recorded_first`] says so.
     pub step: Option<Step>,
-    /// When to look again though nothing has happened.
+    /// When to reconcile again without an event.
     pub again: Option<Timestamp>,
 }
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Take the next number for a plan from the model's record.
+    /// Take the next plan number from the model's record.
     TakeNumber(Box<ModelStatus>),
-    /// Make the Job that reads the data.
+    /// Create the Job that reads the data.
     StartSnapshot(StageJob),
     /// Claim the model.
     Claim(Box<ModelStatus>),
-    /// Change what the model serves. The text says how, for people.
+    /// Change the routes of the model. The text describes the change for users.
     Route(Box<ModelStatus>, String),
-    /// Make the version that is to be trained.
+    /// Create the version to train.
     CreateVersion(Box<ModelVersion>),
-    /// Make the action that puts it to work.
+    /// Create the action that promotes it.
     CreatePromotion(Box<RemediationAction>),
     /// Send the alert.
     Alert(String),
@@ -56,7 +56,7 @@ pub enum Step {
     Release(Box<ModelStatus>),
 }
 
-/// How an action stands: what settles the chain.
+/// The outcome of the chain for an action.
 pub(super) struct Outcome {
     pub(super) at: At,
     pub(super) reason: Reason,
@@ -66,17 +66,17 @@ pub(super) struct Outcome {
 }
 
 pub(super) enum At {
-    /// For a person or for another object.
+    /// It waits for a user or for another object.
     Waiting,
-    /// Something is being done.
+    /// It is working.
     Working,
-    /// It cannot go on by itself.
+    /// It needs intervention.
     Stalled,
-    /// It has come to its end, well or not.
+    /// It has ended, with success or not.
     Ended(bool),
 }
 
-/// The status as it is being written.
+/// The draft of the status.
 pub(super) struct Draft {
     pub(super) status: RemediationActionStatus,
     pub(super) before: Vec<Condition>,
@@ -90,8 +90,8 @@ pub(super) struct Draft {
 // === impl Step ===
 
 impl Step {
-    /// Whether the status that goes with the step is written before it. A number is taken first: until there is a plan,
-    /// there is nothing to record. A Job is made first: an attempt that is recorded and has no Job is a lost one.
+    /// Whether the status is written before the step. A plan number is taken first: without a plan there is nothing to record. A
+    /// Job is created first: a recorded attempt without a Job would count as lost.
     pub fn is_recorded_first(&self) -> bool {
         !matches!(self, Self::TakeNumber(_) | Self::StartSnapshot(_))
     }
@@ -178,8 +178,8 @@ impl Draft {
         });
     }
 
-    /// The outcome of a step that can fail. A step that failed before is tried again, once a round; as long as it fails the
-    /// status says so and stays the same.
+    /// The outcome of a step that can fail. A step that failed before is retried once a round; while it fails, the status says so
+    /// and does not change.
     pub(super) fn attempt(&mut self, case: &Case<'_>, kind: BlockedStep, outcome: Outcome) -> Outcome {
         let known = self.blocked_before.take().filter(|known| known.step == kind);
         let found = case.world.obstacle.as_ref().filter(|found| found.step == kind);
@@ -195,7 +195,7 @@ impl Draft {
         blocked
     }
 
-    /// The outcome of an action that something seen is in the way of.
+    /// The outcome of an action that an observed obstacle blocks.
     pub(super) fn block(&mut self, case: &Case<'_>, found: &Obstacle) -> Outcome {
         let known = self
             .blocked_before
@@ -205,8 +205,8 @@ impl Draft {
         self.blocked(case, obstacle, true)
     }
 
-    /// The outcome of an action with an obstacle, which the status remembers. It is given up only where the obstacle was met
-    /// just now.
+    /// The outcome of an action with an obstacle, which is recorded in the status. It is aborted only if the obstacle occurred just
+    /// now.
     pub(super) fn blocked(&mut self, case: &Case<'_>, obstacle: StepObstacle, met: bool) -> Outcome {
         let failing = case.now.as_second() - obstacle.since.0.as_second();
         let (reason, words) = obstacle_words(&obstacle);
@@ -219,7 +219,7 @@ impl Draft {
         Outcome::stalls(reason, words).again(case.after(failing.clamp(least, most)))
     }
 
-    /// Who approved, in words.
+    /// The users who approved, as text.
     pub(super) fn approval_summary(&self, case: &Case<'_>) -> String {
         let approvers = decisions::approvers(&self.status.decisions);
         if !approvers.is_empty() {
@@ -285,8 +285,8 @@ impl Draft {
     }
 }
 
-/// What is remembered of an obstacle. The same one keeps its text: numbers in answers of the API server, such as the use of a
-/// quota, differ from try to try.
+/// The record of an obstacle. The same obstacle keeps its text, because numbers in messages of the API server, such as the usage of
+/// a quota, differ between attempts.
 fn remember(found: &Obstacle, known: Option<StepObstacle>, now: Timestamp) -> StepObstacle {
     let same = |known: &StepObstacle| {
         known.reason == found.reason

@@ -1,4 +1,4 @@
-//! Carries out the step that was decided. The one interpreter of [`Step`].
+//! Carries out the decided step. The only interpreter of [`Step`].
 
 use modelward_crds::{BlockedStep, ModelStatus, ObstacleReason, RemediationAction, VersionReference};
 
@@ -9,24 +9,24 @@ use super::{
 };
 use crate::{objects::name_of, reason::Reason};
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Effect {
-    /// It was taken, or has to be decided on again.
+    /// It was taken, or has to be decided again.
     Done,
-    /// The model's record gave this number for a plan.
+    /// The plan number from the model's record.
     Numbered(Option<i64>),
     /// The alert was delivered.
     Delivered,
-    /// The version was made. What has this name later is not what was made here.
+    /// The version was created. A later object with this name is a different one.
     Version(VersionReference),
-    /// The Job was made; its uid.
+    /// The Job was created, with this uid.
     Job(String),
-    /// An object was made that is found again by its name and owner.
+    /// An object was created that is found by its name and owner.
     Made,
-    /// It could not be taken.
+    /// The step could not be taken.
     Blocked(Obstacle),
-    /// A namesake is being deleted; look again soon.
+    /// An object with the same name is being deleted; try again soon.
     Later,
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn take<H: Hands>(
     })
 }
 
-/// The record first: what serves is never newer than what it says.
+/// The record is written first, so the serving objects are never newer than it.
 async fn route<H: Hands>(
     hands: &mut H,
     action: &RemediationAction,

@@ -1,4 +1,4 @@
-//! What ends an action or makes it wait, whatever its kind and whatever others do.
+//! Conditions that end an action or make it wait, independent of its kind and of other actions.
 
 use modelward_crds::ConditionType;
 
@@ -32,14 +32,14 @@ pub(super) fn not_expired(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outc
     }
 }
 
-/// Nothing is retrained because of drift while so many models drift that the data pipeline broke.
+/// A retraining because of drift waits during a storm.
 pub(super) fn no_storm(case: &Case<'_>) -> Result<(), Outcome> {
     let many = case.world.policy.storm_models();
     if case.world.drifting.is_none_or(|drifting| drifting < many) {
         return Ok(());
     }
     let words = format!(
-        "{many} or more models drift within an hour: check the data that reaches them. This goes on when fewer do"
+        "at least {many} models drifted within an hour: check their input data. Resumes when fewer drift"
     );
     Err(Outcome::waits(Reason::StormBreaker, words).again(case.after(LOOK_AGAIN_SECONDS)))
 }

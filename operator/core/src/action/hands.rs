@@ -1,4 +1,5 @@
-//! What an action is read and written with. The controller's hands are an API server, those of the tests are objects in memory.
+//! The interface through which an action is read and written: the controller implements it with an API server, the tests with objects
+//! in memory.
 
 use std::future::Future;
 
@@ -8,36 +9,35 @@ use modelward_crds::{ModelStatus, ModelVersion, RemediationAction, RemediationAc
 use super::World;
 use crate::{attempt::StageJob, reason::Reason};
 
-/// Reads and single writes on behalf of one action. In which order they are made is decided by `round` and
-/// `effects`.
+/// Reads and single writes for one action. `round` and `effects` decide their order.
 pub trait Hands: Send {
-    /// Why a read or a write failed.
+    /// The error of a read or a write.
     type Error: Send;
 
-    /// The action as it is now. None where it is gone or is being deleted.
+    /// The current action. None if it was deleted or is being deleted.
     fn action(&mut self) -> impl Future<Output = Result<Option<RemediationAction>, Self::Error>> + Send;
 
-    /// What is around it now.
+    /// The current world of the action.
     fn world(
         &mut self,
         action: &RemediationAction,
     ) -> impl Future<Output = Result<World, Self::Error>> + Send;
 
-    /// The present moment.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
-    /// Writes the status of the action where it is not what it was, and says whether it did.
+    /// Writes the status of the action if it differs, and returns whether it did.
     fn write(
         &mut self,
         action: &RemediationAction,
         status: &RemediationActionStatus,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// From now on no other action of this process claims a model, until [`Hands::release_claims`] or the end of the round. False
-    /// where that was so already.
+    /// Prevents other actions of this process from claiming a model, until [`Hands::release_claims`] or the end of the round. Returns
+    /// false if this was already the case.
     fn hold_claims(&mut self) -> impl Future<Output = bool> + Send;
 
-    /// Others may claim again.
+    /// Allows other actions to claim again.
     fn release_claims(&mut self);
 
     /// Writes the record of the model, unless another process has written it since it was read.
@@ -47,19 +47,19 @@ pub trait Hands: Send {
         record: &ModelStatus,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Makes a version.
+    /// Creates a version.
     fn create_version(
         &mut self,
         version: &ModelVersion,
     ) -> impl Future<Output = Result<Tried, Self::Error>> + Send;
 
-    /// Makes another action.
+    /// Creates another action.
     fn create_action(
         &mut self,
         action: &RemediationAction,
     ) -> impl Future<Output = Result<Tried, Self::Error>> + Send;
 
-    /// Makes the Job that reads the data of this version for the action.
+    /// Creates the Job that reads the data of this version for the action.
     fn start_job(
         &mut self,
         action: &RemediationAction,
@@ -67,7 +67,7 @@ pub trait Hands: Send {
         version: &ModelVersion,
     ) -> impl Future<Output = Result<Tried, Self::Error>> + Send;
 
-    /// Publishes an Event, and says whether the API server took it.
+    /// Publishes an Event, and returns whether the API server accepted it.
     fn publish(
         &mut self,
         action: &RemediationAction,
@@ -76,32 +76,32 @@ pub trait Hands: Send {
     ) -> impl Future<Output = bool> + Send;
 }
 
-/// What came of making an object.
+/// The result of creating an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tried {
-    /// It was made, or was there and is this action's; its uid.
+    /// It was created, or exists and belongs to this action; its uid.
     Made(Option<String>),
-    /// There is another object of that name: its kind and name. The next look decides whether it is this action's.
+    /// Another object of that name exists: its kind and name. The next round decides whether it belongs to this action.
     Exists(String),
-    /// The API server does not take it.
+    /// The API server rejects it.
     Refused {
         /// Kind and name.
         object: String,
-        /// The API server's words.
+        /// The API server's message.
         message: String,
     },
-    /// A namesake is being deleted; look again soon.
+    /// An object with the same name is being deleted; try again soon.
     Going,
 }
 
 /// An Event to publish.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
-    /// What it is about.
+    /// The object that it is about.
     pub about: About,
     /// Its reason.
     pub reason: Reason,
-    /// What was done, as a verb.
+    /// The action, as a verb.
     pub verb: &'static str,
     /// Its text.
     pub text: String,
@@ -110,7 +110,7 @@ pub struct Announcement {
 /// What an Event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// The model, in the normal course of things.
+    /// The model, as a normal Event.
     Model,
     /// The action, as a warning.
     Action,

@@ -1,25 +1,25 @@
-//! What becomes of a `RemediationAction`: its plan, the decisions on it, and its effects.
+//! The decisions about a `RemediationAction`: its plan, the users' decisions on it, and its effects.
 //!
 //! ```text
-//! proposed ─► plan ─► decisions ─► gate seen at work ─► claim ─► effects ─► watched ─► ended
+//! proposed ─► plan ─► decisions ─► gate tested ─► claim ─► effects ─► watched ─► ended
 //!              ▲ │                                        │
-//!              └─┘ what it rests on changed:              └ the plan stays as it is from here on
+//!              └─┘ an input changed:                      └ the plan does not change any more
 //!                  a new plan, approvals are void
 //! ```
 //!
-//! [`decide`] is one ordered chain. Each link either settles how the action stands or hands over to the next. It names
-//! one step at most, and that is one write: after it the chain is gone through again from what is there then, so that
-//! a crash between any two writes ends in the same state as none. [`round`] is the loop around it.
+//! [`decide`] is one ordered chain. Each link either determines the outcome of the action or passes on to the next. It names
+//! at most one step, which is one write. After it the chain is evaluated again from the new state, so that a crash
+//! between any two writes leads to the same final state. [`round`] is the loop around it.
 //!
-//! What keeps a step from being taken is in the status (`status.obstacle`), and so in what is decided from: two rounds over
-//! the same world write the same, which is nothing.
+//! What prevents a step is in the status (`status.obstacle`) and thus an input of the decision: a second round over the same
+//! world writes nothing.
 //!
-//! Every action ends by itself: without a plan after `planningSeconds`, without enough approvals when its plan expires, and
-//! with a claim after `claimSeconds` unless what was planned serves by then.
+//! Every action ends eventually: without a plan after `planningSeconds`, without enough approvals when its plan expires, and
+//! with a claim after `claimSeconds` unless the planned routes serve by then.
 //!
-//! What changes a model is guarded twice. The claim is `Model.status.activeAction`, written with the resourceVersion of
-//! the very record that the plan was compared with; it comes before the action's own note of it, and that before any
-//! effect. And each effect is decided from a record in which the claim is still this action's own.
+//! Changes of a model are guarded twice. The claim is `Model.status.activeAction`, written with the resourceVersion of
+//! the record that the plan was compared with; it precedes the record in the action's own status, which precedes any
+//! effect. And each effect is decided from a record in which this action still holds the claim.
 
 mod approval;
 pub mod build;
@@ -62,7 +62,7 @@ use crate::{
     reason::Reason,
 };
 
-/// Decides what becomes of an action. Pure: the same arguments give the same decision.
+/// Decides about an action. Pure: the same arguments give the same decision.
 pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Decision {
     if has_ended(action) {
         return ended(action, world);
@@ -128,7 +128,7 @@ fn prepare(case: &Case<'_>, draft: &mut Draft) -> Result<Outcome, Outcome> {
     Ok(precedence::claim(case, draft))
 }
 
-/// The chain from the claim on: effects, each decided from a record in which the claim is still this action's own.
+/// The chain from the claim on: effects, each decided from a record in which this action still holds the claim.
 fn carry_out(case: &Case<'_>, draft: &mut Draft) -> Result<Outcome, Outcome> {
     let plan = claim::claimed(case, draft)?;
     // The condition was written before the model was claimed, and nothing more can be approved.
@@ -150,7 +150,7 @@ fn carry_out(case: &Case<'_>, draft: &mut Draft) -> Result<Outcome, Outcome> {
     kinds::of(case.kind()).carry_out(case, draft, &plan)
 }
 
-/// An action without a plan cannot be decided on by people, so it ends by itself.
+/// Users cannot decide on an action without a plan, so it ends after a time limit.
 fn planned_in_time(
     action: &RemediationAction,
     world: &World,
@@ -174,11 +174,11 @@ fn planned_in_time(
     }
     Outcome::fails(
         Reason::Expired,
-        format!("there was no plan within {seconds} s: {}", outcome.message),
+        format!("no plan could be made within {seconds} s: {}", outcome.message),
     )
 }
 
-/// The status of an action that has ended does not change; what is left is its claim.
+/// The status of an ended action does not change; only its claim has to be released.
 fn ended(action: &RemediationAction, world: &World) -> Decision {
     let own = |model: &&Model| active(model).is_some_and(|active| active.uid == uid_of(action));
     let release = world.model.as_ref().filter(own).map(|model| {

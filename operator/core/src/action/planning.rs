@@ -1,4 +1,4 @@
-//! The plan of an action: made once, and anew where an input changed.
+//! The plan of an action: made once, and again when an input changes.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::{
     reason::Reason,
 };
 
-/// Makes a plan, or a new one where the present one does not say any more what would be done.
+/// Makes a plan, or a new one if the current one no longer describes what would be done.
 pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) -> Result<(), Outcome> {
     let risks = kinds::risks(&case.world.policy);
     let changes = match &draft.status.plan {
@@ -42,7 +42,7 @@ pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) ->
                 |(former, present)| former.differences(&present),
             );
             if world.gate.ids.is_none() {
-                // Nothing runs without them, and once they are back they are different ones.
+                // Actions are suspended without them, and restored policies have other uids.
                 changes.remove(&Input::Admission);
             }
             if !content::is_whole(plan) {
@@ -73,7 +73,7 @@ pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) ->
     if let Some(changes) = changes {
         let changes: Vec<_> = changes.into_iter().map(Input::as_str).collect();
         let message = format!(
-            "{} changed, so this is a new plan: approvals of the former one are void",
+            "{} changed, so this is a new plan; approvals of the previous plan are void",
             changes.join(" and ")
         );
         draft.approved = Verdict::fails(ConditionType::Approved, Reason::PlanChanged, message);

@@ -1,4 +1,4 @@
-//! Which action goes first: other actions of the model, a rollback, and how many models are changed at once.
+//! Which action takes precedence: other actions of the model, rollbacks, and the limit on models that are changed at once.
 
 use jiff::Timestamp;
 use modelward_crds::{ActiveAction, Model, ModelVersion, RemediationAction};
@@ -20,7 +20,7 @@ use crate::{
     record::holds,
 };
 
-/// What is in the way is looked at again after so many seconds where no event says that it is gone.
+/// A blocked action is reconciled again after this many seconds if no event says that the obstacle is gone.
 const SOON_SECONDS: i64 = 15;
 
 pub(super) fn not_superseded(case: &Case<'_>) -> Result<(), Outcome> {
@@ -48,8 +48,8 @@ pub(super) fn not_superseded(case: &Case<'_>) -> Result<(), Outcome> {
     }
 }
 
-/// A promotion that the operator proposed and that no one has decided on goes when a newer version of the model waits for its
-/// promotion too: people are asked about the newest one, and not about each.
+/// A promotion that the operator proposed and that no user has decided on ends when a newer version of the model also waits for its
+/// promotion: users decide only on the newest one.
 pub(super) fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), Outcome> {
     let Some(own) = proposed_candidate(case, case.action).filter(|_| draft.status.decisions.is_empty())
     else {
@@ -74,7 +74,7 @@ pub(super) fn superseded_by_newer(case: &Case<'_>, draft: &Draft) -> Result<(), 
     }
 }
 
-/// The version that an action promotes which the operator proposed by itself.
+/// The version that an action of the operator promotes.
 fn proposed_candidate<'a>(case: &Case<'a>, action: &RemediationAction) -> Option<&'a ModelVersion> {
     let spec = &action.spec;
     let reference = spec.candidate.as_ref().filter(|_| !spec.dry_run)?;
@@ -84,7 +84,7 @@ fn proposed_candidate<'a>(case: &Case<'a>, action: &RemediationAction) -> Option
     (spec.parent_ref.is_none() && name_of(action) == own_name).then_some(version)
 }
 
-/// Whether the models that drift have to be counted: a retraining because of drift does not go on in a storm.
+/// Whether drifting models have to be counted: a retraining because of drift waits during a storm.
 pub fn asks_for_drift(action: &RemediationAction) -> bool {
     let begun = action
         .status
@@ -99,7 +99,7 @@ pub fn asks_for_drift(action: &RemediationAction) -> bool {
     facts(spec.action).held_in_a_storm && rests_on_drift && !begun && !has_ended(action)
 }
 
-/// Whether other actions have to be counted before this one may claim its model: enough people approved, and it is subject to
+/// Whether other actions have to be counted before this one may claim its model: enough users approved, and it is subject to
 /// the bounds.
 pub fn counts_others(action: &RemediationAction, now: Timestamp) -> bool {
     let status = action.status.clone().unwrap_or_default();
@@ -112,10 +112,10 @@ pub fn counts_others(action: &RemediationAction, now: Timestamp) -> bool {
     status.execution.is_none() && approvers >= usize::try_from(plan.approvals_required).unwrap_or(0)
 }
 
-/// Models that actions are changing now, beside the one of this action.
+/// Models that actions are changing now, other than the model of this action.
 ///
-/// A rollback waits for no other model and no other model waits for it. A paused model does nothing, so it takes no place.
-/// A claim that is far past its deadline is one of an action that cannot be read; others do not wait for it.
+/// Rollbacks neither wait for other models nor delay them. A paused model is not counted. A claim that is far past its deadline
+/// belongs to an action that cannot be read; others do not wait for it.
 pub fn in_flight<'a>(
     models: impl IntoIterator<Item = &'a Model>,
     action: &RemediationAction,
@@ -162,7 +162,7 @@ pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Outcome> {
             "{} is on hold: to lift the hold, add its uid {} to spec.liftHolds of the Model {name}",
             held.version, held.uid
         );
-        // Waiting here for a person would keep the model claimed for as long.
+        // Waiting here for a user would keep the model claimed for as long.
         return Err(if parent_uid(case.action).is_some() {
             Outcome::fails(Reason::Held, message)
         } else {
@@ -179,7 +179,7 @@ pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Outcome> {
     Ok(())
 }
 
-/// Whether the model is free, and not too many others are being changed.
+/// Whether the model is free, and the limit on other models that are being changed is not reached.
 pub(super) fn can_claim(case: &Case<'_>) -> Result<(), Outcome> {
     let Some(holder) = case.holder() else {
         return few_in_flight(case);
@@ -204,7 +204,7 @@ pub(super) fn can_claim(case: &Case<'_>) -> Result<(), Outcome> {
     few_in_flight(case)
 }
 
-/// A rollback waits for no other model.
+/// A rollback does not wait for other models.
 fn few_in_flight(case: &Case<'_>) -> Result<(), Outcome> {
     if facts(case.kind()).claims != Claims::Bounded || parent_uid(case.action).is_some() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Which actions that have ended are kept, and which may go.
+//! Which ended actions are kept, and which may be deleted.
 
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, Model, RemediationAction};
@@ -12,21 +12,21 @@ use crate::{
 
 const DAY: i64 = 86_400;
 
-/// What kind of record an ended action is. Each kind has room of its own: many of one never push out another.
+/// The kind of record that an ended action is. Each kind has its own limit: many of one never displace another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Record {
-    /// People decided on it, or on the action that covers it.
+    /// Users decided on it, or on the action that covers it.
     Decided,
-    /// It could have changed something and no one decided on it.
+    /// It could have changed something, and no user decided on it.
     Undecided,
     /// An alert.
     Alert,
 }
 
-/// The ended actions of a model that may go, oldest first.
+/// The ended actions of a model that may be deleted, oldest first.
 ///
-/// Of each kind of record the newest ones are kept; those that people decided on are kept for `decidedDays` besides. An open
-/// action is never among those that may go, nor one with a claim on the model, nor the parent of an open one.
+/// Of each kind of record the newest ones are kept; those with decisions are also kept for `decidedDays`. Open actions, actions
+/// with a claim on the model, and parents of open actions are never deleted.
 pub fn surplus<'a>(
     actions: &'a [RemediationAction],
     model: Option<&Model>,

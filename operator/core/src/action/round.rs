@@ -1,4 +1,4 @@
-//! One round: an action is looked at, decided on and brought forward by one write at a time, until nothing is left to write.
+//! One round: read, decide and write, one write at a time, until nothing is left to write.
 
 use modelward_crds::RemediationAction;
 
@@ -8,36 +8,35 @@ use super::{
     hands::Hands,
 };
 
-/// Writes of one round: no action has more of them between two waits.
+/// Limit on the writes of one round: no action has more of them between two waits.
 const WRITES: usize = 24;
 
 /// How a round ended.
 #[derive(Clone, Debug)]
 pub enum Rest {
-    /// The action is gone.
+    /// The action no longer exists.
     Gone,
     /// Nothing is left to write for now.
     Settled(Box<Settled>),
-    /// Something has to go first, or there is more to write than fits into a round.
+    /// Something has to be deleted first, or there is more to write than one round allows.
     Busy,
 }
 
-/// What the last look of a round found.
+/// The last state in a round.
 #[derive(Clone, Debug)]
 pub struct Settled {
     /// The action.
     pub action: RemediationAction,
-    /// What is around it.
+    /// Its world.
     pub world: World,
-    /// What was decided: nothing that is not there already.
+    /// The decision, which requires no further write.
     pub decision: Decision,
 }
 
-/// Brings one action closer to its end. After each write everything is read again, so that what comes next is decided from
-/// what is there and never from what was there before.
+/// Advances one action. After each write everything is read again, so that the next decision is made from the current state.
 pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
     let (mut number, mut delivered) = (None, false);
-    // What could not be done is not tried again in the same round.
+    // A failed step is not retried in the same round.
     let mut obstacle: Option<Obstacle> = None;
     for _ in 0..WRITES {
         let Some(action) = hands.action().await? else {
@@ -89,7 +88,7 @@ pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
                 }
             }
         }
-        // What was made is recorded at once.
+        // A created object is recorded immediately.
         status.obstacle = None;
         hands.write(&action, &decision.status).await?;
     }

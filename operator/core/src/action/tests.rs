@@ -218,7 +218,7 @@ impl Simulation {
         self.say("True", "False", "Serving");
     }
 
-    /// Pods with what is routed do not come up.
+    /// Pods with what is routed do not become ready.
     fn get_stuck(&mut self) {
         self.say("False", "True", "ArtifactInvalid");
     }
@@ -542,7 +542,9 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
         (Risk::Medium, 1, 1)
     );
     assert_eq!(plan.excluded_approvers, ["maker"]);
-    assert!(plan.summary.contains("let heart-2 serve") && plan.summary.contains("in place of heart-1"));
+    assert!(
+        plan.summary.contains("promote heart-2 (bundle ") && plan.summary.contains("in place of heart-1")
+    );
     assert!(
         simulation
             .message("promote")
@@ -660,7 +662,7 @@ fn of_promotions_that_the_operator_proposed_only_the_newest_goes_on_waiting() {
         action
     };
     let name = |number: u8| promotion_name(&format!("heart-{number}"), &format!("v{number}"));
-    // One by a person names an older version, and means it.
+    // One by a user names an older version, and means it.
     let mut simulation = Simulation::new([proposed(2), proposed(3), proposed(4), promotion(2)]);
     simulation.versions.extend([version(3), version(4)]);
     simulation.settle();
@@ -675,7 +677,7 @@ fn of_promotions_that_the_operator_proposed_only_the_newest_goes_on_waiting() {
     simulation.succeeded(&name(4), "Unknown", "AwaitingApproval");
     simulation.succeeded("promote", "Unknown", "AwaitingApproval");
 
-    // One that someone has decided on goes on.
+    // One that a user has decided on continues.
     let mut simulation = Simulation::new([proposed(2)]);
     simulation.policy.medium_approvals = 2;
     simulation.settle();
@@ -741,7 +743,7 @@ fn a_rejection_of_what_is_done_already_is_kept_and_stops_nothing() {
             .void_because
             .as_ref()
             .unwrap()
-            .contains("began to be carried out")
+            .contains("after the plan had begun")
     );
 }
 
@@ -884,7 +886,7 @@ fn where_something_else_refuses_the_trials_nothing_runs_and_the_obstacle_is_name
     let said = simulation.message("promote");
     assert_eq!(
         said,
-        "nothing is done: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
+        "suspended: a trial was refused by the ResourceQuota objects first. Raise it. Kubernetes: exceeded quota: \
          objects, used: 2, at ☕☕"
     );
     assert_eq!(simulation.says("promote", ConditionType::Stalled).0, "True");
@@ -1086,7 +1088,7 @@ fn a_rollback_takes_two_people_returns_to_what_served_and_leaves_a_hold() {
         simulation
             .plan("back")
             .summary
-            .contains("return heart to heart-1")
+            .contains("roll heart back to heart-1")
     );
     simulation.approve("back", "alice");
     assert_eq!(simulation.serves(), ["heart-2"]);
@@ -1187,7 +1189,7 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
     simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
     let plan = simulation.plan("retrain").clone();
     let words = format!(
-        "retrain heart as heart-1 is trained, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
+        "retrain heart with the training spec of heart-1, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
          heart-disease, key hungarian.csv, 294 rows; serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of \
          heart-1 (bundle {}); the window from 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z (147 rows) becomes the reference; otherwise as heart-1; risk \
          Medium, 1 approval, not by maker, until 1970-01-04T00:20:00Z",
@@ -1445,7 +1447,7 @@ fn the_digest_is_the_same_for_the_same_inputs_and_another_for_each_other_one() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
-    /// Whatever people write, in whatever order: a change of what serves has its quorum of different people who may approve,
+    /// Whatever people write, in whatever order: a change of what serves has its quorum of different users who may approve,
     /// for the plan that is there, and no rejection before it.
     #[test]
     fn nothing_is_done_without_a_quorum(

@@ -1,5 +1,5 @@
-//! The hash of everything that a training depends on. Bundles and plans hold it, so what is hashed is written field by field and
-//! changes with no type of the API.
+//! The hash of everything that a training depends on. Bundles and plans contain it, so its input is written field by field and does not
+//! change with the types of the API.
 
 use modelward_crds::{
     AcceptedWindow, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, TrainingSource,

@@ -1,4 +1,4 @@
-//! What is seen around an action.
+//! The world of an action.
 
 use modelward_crds::{BlockedStep, DriftReport, Model, ModelVersion, ObstacleReason, RemediationAction};
 
@@ -7,24 +7,24 @@ use crate::{
     policy::Policy,
 };
 
-/// What the controller saw around an action.
+/// Everything that a decision about an action depends on, as read by the controller.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The operator's own configuration.
+    /// The operator's configuration.
     pub policy: Policy,
     /// The model's record.
     pub model: Option<Model>,
     /// The model's versions.
     pub versions: Vec<ModelVersion>,
-    /// All actions of the model, this one too.
+    /// All actions of the model, including this one.
     pub actions: Vec<RemediationAction>,
     /// The report whose window would become the reference.
     pub window: Option<DriftReport>,
-    /// Reports of the version that was put to work.
+    /// Reports of the version that was promoted or returned to.
     pub reports: Vec<DriftReport>,
     /// The data that a `RetrainModel` reads.
     pub dataset: DatasetSeen,
-    /// Whether every change of that data wakes us.
+    /// Whether every change of that data triggers a reconcile.
     pub watched: bool,
     /// The Job that reads it.
     pub job: JobSeen,
@@ -32,15 +32,15 @@ pub struct World {
     pub obstacle: Option<Obstacle>,
     /// The admission policies.
     pub gate: GateSeen,
-    /// Models that other actions are changing now, where [`super::counts_others`] asks for them.
+    /// Models that other actions are changing now, if [`super::counts_others`] requests them.
     pub in_flight: Option<InFlight>,
-    /// Models that drift at present, as they count for the namespace, where [`super::asks_for_drift`] asks for them.
+    /// Models that drift now, as they count for the namespace, if [`super::asks_for_drift`] requests them.
     pub drifting: Option<usize>,
     /// The user name of the operator.
     pub operator: String,
-    /// A number that was taken for a plan a moment ago.
+    /// A plan number that was just taken.
     pub number: Option<i64>,
-    /// Whether the alert was delivered a moment ago.
+    /// Whether the alert was just delivered.
     pub delivered: bool,
 }
 
@@ -53,7 +53,7 @@ pub struct Obstacle {
     pub reason: ObstacleReason,
     /// The object that the step is about: `ModelVersion heart-1a2b3c4d`.
     pub object: String,
-    /// What the API server answered.
+    /// The message of the API server.
     pub message: String,
 }
 
@@ -62,43 +62,43 @@ pub struct Obstacle {
 pub struct InFlight {
     /// In the action's namespace.
     pub namespace: usize,
-    /// In all namespaces; each counts for its own bound at most.
+    /// In all namespaces; each counts at most up to its own limit.
     pub cluster: usize,
 }
 
-/// The admission policies, as they were seen.
+/// The admission policies and the result of their test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GateSeen {
-    /// Which they are; none where one is missing.
+    /// Their versions; none if one is missing.
     pub ids: Option<GateIds>,
-    /// What came of a forged decision on this very action.
+    /// The result of a forged decision on this action.
     pub probe: Probe,
 }
 
-/// What came of a forged decision.
+/// The result of a forged decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Probe {
-    /// None was tried.
+    /// It was not tested.
     #[default]
     NotTried,
-    /// It was refused by the admission policy that has to.
+    /// The expected admission policy rejected it.
     Refused,
-    /// It was not: that policy is not at work, in words.
+    /// That policy is not enforced; the text says why.
     NotRefused(String),
-    /// Something else refused it first.
+    /// Something else rejected it first.
     Hindered(Hindered),
 }
 
-/// Why the admission policies could not be tried.
+/// Why the admission policies could not be tested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hindered {
-    /// Which policy, what refused the trial, and how to put it right: the same as long as the obstacle is.
+    /// The policy, what rejected the test, and how to fix it. It does not change while the obstacle exists.
     pub what: String,
-    /// What the API server answered. It may differ from try to try.
+    /// The message of the API server. It may differ between tests.
     pub message: String,
 }
 
-/// Which admission policies are at work.
+/// The versions of the admission policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GateIds {
     /// Each of them with its binding.
@@ -112,7 +112,7 @@ pub struct GateIds {
 pub struct PolicyId {
     /// Name of both.
     pub name: String,
-    /// Uid of the policy: one that was deleted and made again is another one.
+    /// Uid of the policy. A policy that was deleted and recreated is a different one.
     pub uid: String,
     /// Its generation: it changes with its content.
     pub generation: i64,
@@ -130,7 +130,7 @@ impl Hindered {
         format!("{}{}", self.head(), self.message)
     }
 
-    /// What stays the same as long as the obstacle does.
+    /// The part that does not change while the obstacle exists.
     pub(super) fn head(&self) -> String {
         format!("{}. Kubernetes: ", self.what)
     }

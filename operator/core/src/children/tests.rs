@@ -55,7 +55,7 @@ fn what_the_server_and_the_autoscaler_set_is_no_difference() {
     let kept = target("Deployment", &free, &wanted(), Some(BOUNDS), &[]);
     assert_eq!(
         kept, free,
-        "what others set stays when something else is put back"
+        "what others set stays when something else is restored"
     );
 }
 
@@ -144,7 +144,7 @@ fn a_field_that_was_added_changed_or_removed_is_a_difference_whatever_it_is() {
         assert_eq!(
             differences(&live(|_| ()), &target),
             Vec::<String>::new(),
-            "{pointer} is put back"
+            "{pointer} is restored"
         );
     }
 }
@@ -261,11 +261,11 @@ fn an_ignore_rule_lets_others_set_one_field_of_one_kind() {
     );
 
     let wrong = rule("Pod", "/spec/x").unwrap_err().to_string();
-    assert!(wrong.contains("kind \"Pod\" is none of Deployment"), "{wrong}");
+    assert!(wrong.contains("kind \"Pod\" is not one of Deployment"), "{wrong}");
     for path in ["", "/spec", "/spec/", "spec.replicas", "/status/x"] {
         let wrong = rule("Deployment", path).unwrap_err().to_string();
         assert!(
-            wrong.contains("is no JSON pointer of a field under /spec/"),
+            wrong.contains("is not a JSON pointer of a field under /spec/"),
             "{wrong}"
         );
     }
@@ -323,7 +323,7 @@ fn another_change_another_wish_and_slow_rounds_are_no_conflict() {
     assert_eq!(
         memory.judge("w", "7", at(11)),
         Judgement::Restore,
-        "something else is put back"
+        "something else is restored"
     );
     assert_eq!(memory.judge("other", "0", at(12)), Judgement::Restore);
     let mut slow = Memory::default();

@@ -1,10 +1,9 @@
-//! What is proposed because of a verdict: from the window's verdict over the diagnosis to an action, held back by guard
-//! rails.
+//! The proposal because of a verdict: from the window's verdict to an action, limited by guard rails.
 //!
 //! ```text
 //! a window closed ──► schedule ──► report ──► verdict of the ledger ──► propose ──► RetrainModel or SendAlert
 //!                                                                         │ first link of the chain that holds
-//!                                                                         └──► nothing, and why
+//!                                                                         └──► nothing, with the reason
 //! ```
 
 mod propose;
@@ -23,10 +22,10 @@ pub use schedule::{
 };
 pub use verdict::{Step, away_status, drift_words, refused_status, step, verdict_status};
 
-/// The largest integer that every reader of JSON keeps.
+/// The largest integer that every JSON reader preserves.
 const LARGEST: u64 = 9_007_199_254_740_991;
 
-/// How people read a window: `10:00-11:00`, always in UTC; with dates where it is longer than a day.
+/// A window as text: `10:00-11:00`, always in UTC; with dates if it is longer than a day.
 pub fn window_words(start: Timestamp, end: Timestamp) -> String {
     let seconds = end.as_second().saturating_sub(start.as_second());
     let whole_minutes = start.as_second() % 60 == 0 && end.as_second() % 60 == 0;
@@ -41,7 +40,7 @@ pub fn window_words(start: Timestamp, end: Timestamp) -> String {
     format!("{}{between}{}", word(start), word(end))
 }
 
-/// `a`, `a and b`, `a, b and c`; `a, b, c and 4 more` where there are more than `most`.
+/// `a`, `a and b`, `a, b and c`; `a, b, c and 4 more` if there are more than `most`.
 fn listed(names: &[&str], most: usize) -> String {
     match names {
         [] => String::new(),

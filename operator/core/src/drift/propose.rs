@@ -1,6 +1,6 @@
-//! From a verdict over the diagnosis to an action, or to what keeps one from being proposed.
+//! From a verdict to an action, or to the reason why none is proposed.
 //!
-//! Guard rails are counted over what the model remembers of its proposals and never over actions: those can be deleted.
+//! Guard rails are computed from the proposals in the model's record, not from actions, because those can be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,24 +26,24 @@ use crate::{
     reason::Reason,
     record::proposals::{DAY, of_type, proposals, seconds_since},
 };
-/// Whatever the budget says, so many retrainings a day are the most: more could not be remembered beside other proposals,
-/// and what is not remembered cannot be counted.
+/// The upper limit on retrainings per day, independent of the budget: the record has no room for more beside other proposals, and
+/// only recorded proposals can be counted.
 pub const MOST_RETRAINS: usize = 28;
-/// Models that drift are counted over windows that ended within so many seconds.
+/// Models that drift are counted over windows that ended within this many seconds.
 const STORM_SECONDS: i64 = 3600;
-/// What people read of a proposal on a report.
+/// The text about a proposal on a report.
 const MESSAGE: usize = 512;
-/// What an action says of its reason.
+/// The text about its reason in an action.
 const ACTION_MESSAGE: usize = 1024;
 
-/// What a proposal is decided from.
+/// The input of a decision about a proposal.
 #[derive(Clone, Debug)]
 pub struct World<'a> {
     /// The report, with its verdict.
     pub report: &'a DriftReport,
     /// The model of its version.
     pub model: &'a Model,
-    /// Whether the version says on which data to retrain.
+    /// Whether the version specifies the data to retrain on.
     pub retrains: bool,
     /// Windows of the version that ended by then may be decided on: [`settled_until`](super::settled_until).
     pub settled_until: Timestamp,
@@ -51,7 +51,7 @@ pub struct World<'a> {
     pub reports: &'a [DriftReport],
     /// Actions of the model.
     pub actions: &'a [RemediationAction],
-    /// How many models drift at present, as they count for this one: [`DriftingModels::counted_for`].
+    /// Number of models that drift now, as they count for this one: [`DriftingModels::counted_for`].
     pub drifting: usize,
     /// Retrainings that were proposed for the models of the namespace within a day: [`retrainings_within_a_day`].
     pub retrainings: usize,
@@ -59,18 +59,18 @@ pub struct World<'a> {
     pub policy: &'a Policy,
 }
 
-/// What comes of a verdict.
+/// The result of a verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// There is nothing to answer.
+    /// No action is needed.
     Nothing,
-    /// A newer window is about to be judged, and its verdict decides: look again soon.
+    /// A newer window is about to be judged, and its verdict decides: check again soon.
     Wait,
-    /// Something kept an action from being proposed.
+    /// No action is proposed.
     Kept {
-        /// What, in one word.
+        /// The reason, in one word.
         reason: Reason,
-        /// The same in words.
+        /// A message with details.
         message: String,
     },
     /// An action is proposed.
@@ -80,27 +80,27 @@ pub enum Decision {
 /// A proposed action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposed {
-    /// Its name, fixed by the report: proposing it twice makes one.
+    /// Its name, derived from the report, so that proposing it twice creates only one.
     pub name: String,
     /// Its content.
     pub spec: RemediationActionSpec,
     /// `Proposed`, or why it is an alert.
     pub reason: Reason,
-    /// What the report says of it.
+    /// The text on the report.
     pub message: String,
 }
 
-/// The answers to drift. Other kinds of actions are for people to propose.
+/// The responses to drift. Only users propose other kinds of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Retrain,
     Alert,
 }
 
-/// One link of the chain: decides, or leaves it to the next one.
+/// One link of the chain: decides, or passes on to the next one.
 type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
 
-/// The first link that decides, decides; a retraining is proposed where none does.
+/// The chain. The first link that decides is final; if none does, a retraining is proposed.
 const CHAIN: [Link; 10] = [
     no_drift,
     proposed_already,
@@ -114,7 +114,7 @@ const CHAIN: [Link; 10] = [
     budget_spent,
 ];
 
-/// What is proposed because of a verdict. Pure: the same world gives the same decision.
+/// The proposal because of a verdict. Pure: the same world gives the same decision.
 pub fn propose(world: &World<'_>, now: Timestamp) -> Decision {
     CHAIN
         .iter()
@@ -164,7 +164,7 @@ impl DriftingModels {
     }
 
     /// How many count for a storm in this namespace: all of its own, and of each other namespace fewer than half of the
-    /// `many` that make a storm. One tenant alone cannot stop the retraining of the others.
+    /// `many` that make a storm. Thus a single tenant cannot stop the retraining of the others.
     pub fn counted_for(&self, namespace: &str, many: usize) -> usize {
         let share = many.saturating_sub(1) / 2;
         self.by_namespace
@@ -187,7 +187,7 @@ fn no_drift(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     (verdict != Some(DriftVerdict::Drift)).then_some(Decision::Nothing)
 }
 
-/// The proposal was remembered, and then something ended the work: it goes on where it was.
+/// The proposal was recorded before the work was interrupted: continue from there.
 fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let uid = world.report.metadata.uid.as_deref()?;
     let before = proposals(world.model).iter().find(|one| one.cause == uid)?;
@@ -204,15 +204,15 @@ fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let status = world.report.status.as_ref();
     let uid = status.and_then(|status| status.version_uid.as_ref());
     if uid.is_none() || serving(world.model) != uid {
-        let message = format!("{version} is not what {model} answers with");
+        let message = format!("{model} does not serve {version}");
         return Some(kept(Reason::NotServing, &message));
     }
     None
 }
 
-/// After an outage many windows are decided on at once, and the newest of them says what the traffic is like now. A window
-/// with too few rows says nothing about it, and one that is not settled yet leaves the decision to this one: otherwise windows
-/// that are shorter than they take to settle would wait for each other forever.
+/// After an outage many windows are decided on at once, and the newest of them describes the current traffic. A window with too
+/// few rows does not, and one that has not settled yet leaves the decision to this one: otherwise windows that are shorter than
+/// the time to settle would wait for each other forever.
 fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let spec = &world.report.spec;
     let newer = || {
@@ -227,7 +227,7 @@ fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         .filter(|other| has_enough_rows(other))
         .max_by_key(|other| other.spec.end_time.0)
     {
-        let message = format!("{} is on a newer window and decides instead", newer.name_any());
+        let message = format!("superseded by {}, which covers a newer window", newer.name_any());
         return Some(kept(Reason::NotServing, &message));
     }
     newer().any(is_being_judged).then_some(Decision::Wait)
@@ -245,7 +245,7 @@ fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         return Some(kept(Reason::ActionOpen, &message));
     }
     let uid = world.report.metadata.uid.as_deref().unwrap_or_default();
-    // A dry run carries nothing out, so it answers nothing.
+    // A dry run carries nothing out, so it does not cover the drift.
     let open = world.actions.iter().find(|action| {
         let answers = facts(action.spec.action).answers_drift || rests_on(action, uid);
         answers && !action.spec.dry_run && is_open(action) && !is_waiting_for_a_plan(action)
@@ -296,7 +296,7 @@ pub fn has_enough_rows(report: &DriftReport) -> bool {
     matches!(verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
 }
 
-/// Whether a verdict is still to come. What the ledger refuses may never get one.
+/// Whether a verdict is still expected. A report that the ledger rejects may never get one.
 fn is_being_judged(report: &DriftReport) -> bool {
     report.status.as_ref().is_none_or(|status| {
         let refused = conditions::find(&status.conditions, ConditionType::Succeeded)
@@ -326,7 +326,7 @@ pub fn retrainings_within_a_day<'a>(models: impl IntoIterator<Item = &'a Model>,
     models.into_iter().map(of_model).sum()
 }
 
-/// An alert is for people: the same model does not raise one at each window.
+/// A model does not raise an alert for each window.
 fn alert(world: &World<'_>, alert: Decision, now: Timestamp) -> Decision {
     cooling(world, Answer::Alert, now).unwrap_or(alert)
 }
@@ -338,7 +338,7 @@ fn retraining(world: &World<'_>) -> Decision {
 
 fn storm_alert(world: &World<'_>) -> Decision {
     let words = format!(
-        "{} models drift within an hour: check the data that reaches them, nothing is retrained; {}",
+        "{} models drifted within an hour: check their input data; nothing is retrained; {}",
         world.drifting,
         drift_words(features(world.report)),
     );
@@ -347,7 +347,7 @@ fn storm_alert(world: &World<'_>) -> Decision {
 
 fn no_retraining_alert(world: &World<'_>) -> Decision {
     let words = format!(
-        "{}; {} does not say on which data to retrain, set spec.retraining",
+        "{}; {} does not specify the data to retrain on; set spec.retraining",
         drift_words(features(world.report)),
         world.report.spec.version,
     );
@@ -388,7 +388,7 @@ fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) ->
             uid: status.and_then(|status| status.version_uid.clone()),
         }),
         candidate: None,
-        // Without its counts there is no window that could become a reference.
+        // Without counts the window cannot become a reference.
         accept_window: status
             .filter(|status| action.fields().accept_window != Use::Refused && status.counts.is_some())
             .map(|_| evidence.clone()),
@@ -426,7 +426,7 @@ impl Answer {
 // === impl Proposed ===
 
 impl Proposed {
-    /// What the model remembers of it.
+    /// The entry in the model's record.
     pub fn remembered(&self, report: &DriftReport, now: Timestamp) -> Proposal {
         Proposal {
             name: self.name.clone(),
@@ -437,7 +437,7 @@ impl Proposed {
     }
 }
 
-/// Uid of the version that is routed with most weight and answers.
+/// Uid of the version that serves with the greatest weight.
 fn serving(model: &Model) -> Option<&String> {
     let status = model.status.as_ref()?;
     let answers = status.history.first().filter(|_| status.serving.is_some())?;
@@ -452,7 +452,7 @@ fn features(report: &DriftReport) -> &[modelward_crds::DriftedFeature] {
         .unwrap_or_default()
 }
 
-/// Proposals that the daily budget counts.
+/// Proposals that count towards the daily budget.
 fn budgeted(model: &Model) -> impl Iterator<Item = &Proposal> {
     proposals(model).iter().filter(|one| facts(one.action).budgeted)
 }

@@ -1,4 +1,4 @@
-//! Which windows are to be judged, and which reports may go.
+//! Which windows have to be judged, and which reports may be deleted.
 
 use std::cmp::Reverse;
 
@@ -11,19 +11,19 @@ use modelward_crds::{
 use super::{at, whole_second};
 use crate::conditions::{self, Status};
 
-/// After an outage so many windows are judged, the latest ones: older ones say nothing about now.
+/// After an outage this many of the latest windows are judged: older ones say nothing about the present.
 pub const WINDOWS_CAUGHT_UP: i64 = 24;
 
-/// Windows that are to be judged now, and when to look again.
+/// Windows that have to be judged now, and when to check again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// Reports to make, the oldest window first.
+    /// Reports to create, oldest window first.
     pub due: Vec<DueWindow>,
-    /// When the next window is over and its counts are in the ledger. Nothing closes where nothing serves.
+    /// When the next window has ended and its counts are in the ledger. None if no version serves.
     pub next: Option<Timestamp>,
 }
 
-/// A window that is over and has no report.
+/// A window that has ended and has no report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueWindow {
     /// Name of the report.
@@ -36,13 +36,13 @@ pub struct DueWindow {
     pub end: Timestamp,
 }
 
-/// Windows that end together are judged within so many seconds.
+/// Windows that end together are judged within this many seconds.
 const SETTLE_SECONDS: i64 = 20;
 
-/// Which windows of what serves have closed, have their counts in the ledger and have no report.
+/// The windows of the serving version that have closed, have their counts in the ledger and have no report.
 ///
-/// A window in which the version took over counts too: its rows are counted by route. Windows before the newest one that was
-/// judged are never judged again, so that a report that was pruned does not come back.
+/// The window in which the version took over is included, because rows are counted by route. Windows before the newest judged one
+/// are never judged again, so that a pruned report is not recreated.
 pub fn schedule(
     model: &Model,
     versions: &[ModelVersion],
@@ -64,7 +64,7 @@ pub fn schedule(
         .iter()
         .filter(|report| report.spec.version == name && is_scheduled(report, model))
         .filter_map(|report| {
-            // One that is not a window of today's length says nothing about which of today's windows are judged.
+            // A window of another length says nothing about which windows of the current length are judged.
             let (start, end) = bounds(report);
             (end.rem_euclid(length) == 0 && end - start == length && end <= closed).then_some(end)
         })
@@ -92,13 +92,13 @@ pub fn schedule(
     }
 }
 
-/// Name of the report on a version's window that ends then: the same window has the same name. Where an object that the
-/// operator did not make has that name, the report has it with eight hexadecimal digits behind it.
+/// Name of the report on the version's window with this end: the same window has the same name. If an object that the operator
+/// did not create has that name, eight hexadecimal digits are appended.
 pub fn report_name(version: &str, end: Timestamp) -> String {
     format!("{version}-{}", end.strftime("%Y%m%d-%H%M%S"))
 }
 
-/// Whether a report was made because its window closed, and not because a person asked for it.
+/// Whether a report was made because its window closed, and not because a user asked for it.
 pub fn is_scheduled(report: &DriftReport, model: &Model) -> bool {
     let owned = report
         .owner_references()
@@ -116,7 +116,7 @@ pub fn is_scheduled(report: &DriftReport, model: &Model) -> bool {
     owned && suffix.is_some_and(fits)
 }
 
-/// Whether a report is the scheduled one on this window. One that only has its name is not: a person can take any name.
+/// Whether a report is the scheduled one on this window. The name alone is not enough, because a user can take any name.
 pub fn is_report_on(report: &DriftReport, model: &Model, window: &DueWindow) -> bool {
     let spec = &report.spec;
     is_scheduled(report, model)
@@ -124,8 +124,8 @@ pub fn is_report_on(report: &DriftReport, model: &Model, window: &DueWindow) -> 
         && (spec.start_time.0, spec.end_time.0) == (window.start, window.end)
 }
 
-/// When what comes of a report may be decided: a little after its window can be judged, so that all models that drift in the
-/// same window are counted before the first of them is retrained.
+/// When the response to a report may be decided: shortly after its window can be judged, so that all models that drift in the same
+/// window are counted before the first of them is retrained.
 pub fn settled_at(report: &DriftReport, version: &ModelVersion) -> Timestamp {
     let (_, end) = bounds(report);
     at(end + settle_seconds(Some(version)))
@@ -141,8 +141,8 @@ fn settle_seconds(version: Option<&ModelVersion>) -> i64 {
     i64::from(lateness) + SETTLE_SECONDS
 }
 
-/// Reports that may go: made because their window closed, beyond the newest `kept`, and not what an action that is not done
-/// yet rests on. A person's reports are that person's.
+/// Reports that may be deleted: scheduled ones beyond the newest `kept` that no open action refers to. Reports of users are never
+/// deleted.
 pub fn prunable<'a>(
     model: &Model,
     reports: &'a [DriftReport],
@@ -187,7 +187,7 @@ pub(super) fn rests_on(action: &RemediationAction, report_uid: &str) -> bool {
         .any(|evidence| evidence.uid == report_uid)
 }
 
-/// What answers now, since when, and the version that it is.
+/// The version that serves now, and since when.
 fn watched<'a>(
     model: &'a Model,
     versions: &'a [ModelVersion],

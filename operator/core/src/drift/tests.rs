@@ -57,7 +57,7 @@ fn version() -> ModelVersion {
     }))
 }
 
-/// A person's report on an interval.
+/// A user's report on an interval.
 fn asked(name: &str, start: i64, end: i64) -> DriftReport {
     from(json!({
         "apiVersion": "modelward.io/v1alpha1", "kind": "DriftReport",
@@ -127,7 +127,7 @@ fn windows_that_ended_before_the_version_served_are_none_of_its() {
         ends(&schedule(&model(10), &[version()], &[], at(3 * 3600 + 40))),
         [3600, 7200, 10800]
     );
-    // A window that ended in the very second holds no row of it.
+    // A window that ended in that second holds no row of it.
     assert_eq!(
         ends(&schedule(&model(3600), &[version()], &[], at(2 * 3600 + 40))),
         [7200]
@@ -155,7 +155,7 @@ fn a_persons_reports_neither_stand_for_windows_nor_hold_them_up() {
     pretended.metadata.owner_references = None;
     let far = asked("mine", 0, 90 * 3600);
     let due = schedule(&model(0), &[version()], &[pretended, far], at(2 * 3600 + 40));
-    // A window is due although a person has taken the name of its report: the report is created under another one.
+    // A window is due although a user has taken the name of its report: the report is created under another one.
     assert_eq!(ends(&due), [3600, 7200]);
 }
 
@@ -313,7 +313,7 @@ fn too_few_rows_are_never_reported_as_no_drift() {
     let mut few = result(DriftVerdict::InsufficientData, &[]);
     few.rows = 87;
     let status = verdict_status(&made(3600), &version(), &few, at(3640));
-    let words = "too few rows to tell, 100 are needed (87 rows of 10:00-11:00)";
+    let words = "not enough rows: 100 required (87 rows of 10:00-11:00)";
     assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
     let mut none = result(DriftVerdict::InsufficientData, &[]);
     (none.rows, none.repeated, none.over_limit) = (0, 0, 0);
@@ -327,7 +327,8 @@ fn too_few_rows_are_never_reported_as_no_drift() {
 fn what_may_be_chance_over_time_is_reported_and_is_no_drift_yet() {
     let unconfirmed = result(DriftVerdict::InsufficientData, &[("age", true)]);
     let status = verdict_status(&made(3600), &version(), &unconfirmed, at(3640));
-    let words = "age differs in this window, too few rows so far to tell it from chance over time (147 rows of 10:00-11:00)";
+    let words =
+        "age differs in this window, not yet enough rows to rule out chance (147 rows of 10:00-11:00)";
     assert_eq!(succeeded(&status), ("True", "InsufficientData", words));
     assert_eq!(status.verdict, Some(DriftVerdict::InsufficientData));
     assert_eq!(status.drifted, None);
@@ -390,7 +391,7 @@ fn evidence_is_gathered_over_a_day_of_windows_and_never_from_before_the_version(
     assert_eq!(asks(5 * hour, 6 * hour, hour + 60), (hour, hour));
     assert_eq!(asks(50 * hour, 51 * hour, hour + 60), (hour, 27 * hour));
     assert_eq!(asks(50 * hour, 60 * hour, hour + 60), (hour, 27 * hour));
-    // A person asks for what was before it.
+    // A user asks for what was before it.
     assert_eq!(asks(0, hour, 5 * hour), (0, 0));
 }
 
@@ -578,7 +579,7 @@ fn only_the_newest_window_of_what_serves_is_answered() {
         scene.reports = vec![judged(made(7200), verdict)];
         assert_eq!(scene.kept(7300), Reason::NotServing);
     }
-    // A person's report on a later interval decides nothing about this one.
+    // A user's report on a later interval decides nothing about this one.
     scene.reports = vec![asked("mine", 0, 99 * 3600)];
     assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
     scene.model.status.as_mut().unwrap().routes[0].uid = "version-2".into();
@@ -657,7 +658,7 @@ fn many_models_that_drift_at_once_raise_an_alert_and_retrain_nothing() {
             .spec
             .message
             .unwrap()
-            .starts_with("5 models drift within an hour: check the data")
+            .starts_with("5 models drifted within an hour: check their input data")
     );
     scene.remember(ActionType::SendAlert, 3640);
     assert_eq!(scene.kept(3640 + 3599), Reason::CoolDown);
@@ -842,13 +843,13 @@ fn a_proposal_that_was_remembered_is_gone_on_with_whatever_else_is_the_case() {
 /// One thing that happens to a model.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// So many seconds pass.
+    /// This many seconds pass.
     Passes(i64),
     /// A window closes with drift, while so many models drift; the version may say on which data to retrain.
     Drifts { drifting: usize, retrains: bool },
     /// A version is to be promoted: that is remembered too.
     Promotes,
-    /// The model is paused, or goes on.
+    /// The model is paused, or continues.
     Pauses(bool),
     /// Every action ends or is deleted.
     Ends,
@@ -899,7 +900,7 @@ proptest! {
                         at(now),
                         |action| facts(action).budgeted,
                     );
-                    // Deciding again, as after a crash, goes on with the same.
+                    // Deciding again, as after a crash, continues with the same.
                     prop_assert_eq!(&scene.proposed(now), &*proposed);
                     let named: RemediationAction = RemediationAction::new(&proposed.name, proposed.spec.clone());
                     prop_assert!(scene.actions.iter().all(|one| one.spec.action != ActionType::RetrainModel || proposed.spec.action != ActionType::RetrainModel));

@@ -1,4 +1,4 @@
-//! What a report says: while it waits, when the ledger has judged, when the ledger cannot.
+//! The status of a report: while it waits, after the verdict, and when the ledger fails.
 
 use std::collections::BTreeSet;
 
@@ -16,27 +16,27 @@ use crate::{
     reason::Reason,
 };
 
-/// Features that a status lists; the ledger has them all.
+/// Limit on the features in a status; the ledger has all of them.
 const FEATURES: usize = 32;
 /// Characters of the name of a test.
 const TEST: usize = 64;
 /// Characters of the printed column.
 const DRIFTED: usize = 256;
-/// Names in a sentence.
+/// Limit on the names in a sentence.
 const NAMED: usize = 8;
 /// Windows before a report's own over which evidence is gathered.
 const WINDOWS_BACK: i64 = 23;
 
-/// What is to be done about a report.
+/// What to do about a report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// It has its verdict, or can never have one.
     Done,
-    /// There is nothing to ask yet.
+    /// There is nothing to judge yet.
     Wait {
-        /// What it says meanwhile.
+        /// The status in the meantime.
         status: Box<DriftReportStatus>,
-        /// When to look again, where only time has to pass.
+        /// When to check again, if only time has to pass.
         until: Option<Timestamp>,
     },
     /// The ledger can judge.
@@ -49,7 +49,7 @@ struct Covered {
     end: i64,
 }
 
-/// What is to be done about a report. A verdict is never asked for twice.
+/// What to do about a report. A verdict is never requested twice.
 pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
     let old = report.status.as_ref();
     let ended = |status: &DriftReportStatus| {
@@ -153,14 +153,12 @@ pub fn verdict_status(
         DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
             if count(result.rows) < needed {
-                format!("too few rows to tell, {needed} are needed ({rows})")
+                format!("not enough rows: {needed} required ({rows})")
             } else if !status.features.is_empty() {
                 let words = drift_words(&status.features);
-                format!(
-                    "{words} in this window, too few rows so far to tell it from chance over time ({rows})"
-                )
+                format!("{words} in this window, not yet enough rows to rule out chance ({rows})")
             } else {
-                format!("too few values of each feature to tell ({rows})")
+                format!("not enough values of each feature ({rows})")
             }
         }
     };
@@ -172,7 +170,7 @@ pub fn verdict_status(
     with_conditions(report, status, verdict, false, now)
 }
 
-/// Pods with counts that the verdict leaves out.
+/// Pods whose counts are excluded from the verdict.
 fn set_aside(result: &ReportResult) -> Option<String> {
     let pods: Vec<&str> = result.set_aside.iter().map(|aside| aside.pod.as_str()).collect();
     let first = result.set_aside.first()?;
@@ -184,9 +182,9 @@ fn set_aside(result: &ReportResult) -> Option<String> {
     ))
 }
 
-/// What a report says while the ledger does not answer.
+/// The status of a report while the ledger does not answer.
 pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> DriftReportStatus {
-    let message = format!("the ledger is asked again: {problem}");
+    let message = format!("retrying the ledger: {problem}");
     let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::LedgerUnavailable, message);
     with_conditions(
         report,
@@ -197,14 +195,14 @@ pub fn away_status(report: &DriftReport, problem: &str, now: Timestamp) -> Drift
     )
 }
 
-/// What a report says when the ledger understood and refused. A bundle that is missing may be restored; everything else that
-/// it refuses, it will refuse again, and the next window asks anew.
+/// The status of a report after a rejection by the ledger. A missing bundle may be restored; other rejections are final, and the
+/// next window is a new request.
 pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Timestamp) -> DriftReportStatus {
     let (reason, hint) = match code {
-        404 => (Reason::ArtifactMissing, "it is asked for again every few minutes"),
+        404 => (Reason::ArtifactMissing, "retrying every few minutes"),
         _ => (
             Reason::LedgerRefused,
-            "once that is put right, make a new DriftReport",
+            "create a new DriftReport once that is fixed",
         ),
     };
     let verdict = Verdict::fails(ConditionType::Succeeded, reason, format!("{problem}; {hint}"));
@@ -217,7 +215,7 @@ pub fn refused_status(report: &DriftReport, code: u16, problem: &str, now: Times
     )
 }
 
-/// What drifted, in words: "age and slope differ; the missing rate of ca differs".
+/// What drifted, as text: "age and slope differ; the missing rate of ca differs".
 pub fn drift_words(features: &[DriftedFeature]) -> String {
     let sentences: Vec<String> = DriftAspect::ALL
         .into_iter()
@@ -285,8 +283,8 @@ fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
     })
 }
 
-/// When the version began to be watched, and from when on evidence is gathered for a window that starts at `start`, in seconds
-/// since 1970. A Pod counts in whole windows, so the first one may begin before the version was made.
+/// When the monitoring of the version began, and from when on evidence is gathered for a window that starts at `start`, in seconds
+/// since 1970. A Pod counts in whole windows, so the first one may begin before the version was created.
 fn watched(version: &ModelVersion, start: i64) -> (i64, i64) {
     let length = i64::from(version.spec.monitoring.window_seconds.max(1));
     let created = version.metadata.creation_timestamp.as_ref();
@@ -298,7 +296,7 @@ fn watched(version: &ModelVersion, start: i64) -> (i64, i64) {
     )
 }
 
-/// The interval in words, and which windows it covers where it is not made of whole ones.
+/// The interval as text, and the windows that it covers if it does not consist of whole ones.
 fn window_of(report: &DriftReport, version: &ModelVersion) -> String {
     let (start, end) = bounds(report);
     let asked = window_words(at(start), at(end));
@@ -336,7 +334,7 @@ fn features(result: &ReportResult) -> Vec<DriftedFeature> {
         .collect()
 }
 
-/// Names of the features, each once, as many as fit.
+/// Names of the features, each once, up to the limit.
 fn printed(features: &[DriftedFeature]) -> Option<String> {
     let mut names: Vec<&str> = Vec::new();
     for feature in features {

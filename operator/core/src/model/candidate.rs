@@ -1,4 +1,4 @@
-//! Which version serves next: the first one by itself, any other by an approved action.
+//! Which version serves next: the first one automatically, any other by an approved action.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,7 +16,7 @@ use crate::{
     record::{holds::hold, proposals::remember},
 };
 
-/// Name of the newest version that passed its gates, where it is newer than this one.
+/// Name of the newest version that passed its gates, if it is newer than this one.
 pub(super) fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVersion]) -> Option<&'a str> {
     let passed = |version: &&ModelVersion| {
         let status = version.status.as_ref();
@@ -31,23 +31,23 @@ pub(super) fn newest_passed<'a>(version: &ModelVersion, versions: &'a [ModelVers
     is_newer.then_some(newest.metadata.name.as_deref()?)
 }
 
-/// Whether the record knows nothing that served.
+/// Whether the record has no version that served.
 pub(super) fn is_new(status: &ModelStatus) -> bool {
     status.newest_routed.is_none() && status.routes.is_empty() && status.history.is_empty()
 }
 
-/// Which version serves without having been promoted.
+/// The version that serves without a promotion.
 pub(super) enum First<'a> {
-    /// None: something served before, or nothing has passed, or the first one is approved too.
+    /// None: a version served before, or none has passed, or the first one needs approval too.
     None,
     /// This one.
     Serves(&'a VersionSeen),
-    /// The first has passed, and the second is older and still being trained.
+    /// The first one has passed, but the second one is older and still being trained.
     Waits(&'a VersionSeen, &'a VersionSeen),
 }
 
-/// The version that serves without having been promoted: nothing ever did, and it is the oldest of those that have passed. In
-/// a record that was deleted and made again it is the one that answered before.
+/// The version that serves without a promotion: the oldest one that has passed, if none ever served. In a record that was deleted
+/// and recreated it is the version that served before.
 pub(super) fn first<'a>(status: &ModelStatus, world: &'a World) -> First<'a> {
     if !is_new(status) {
         return First::None;
@@ -69,8 +69,8 @@ pub(super) fn first<'a>(status: &ModelStatus, world: &'a World) -> First<'a> {
     }
 }
 
-/// The newest version that was overtaken, where none answered: a record that was deleted and made again makes no version the
-/// first one.
+/// The newest version that was superseded, if none served, so that no version counts as the first one in a record that was deleted
+/// and recreated.
 pub(super) fn remembered(versions: &[VersionSeen]) -> Option<RoutedVersion> {
     let of = |role| move |version: &&VersionSeen| version.role == Some(role);
     if versions.iter().any(|version| of(Role::Live)(&version)) {
@@ -83,8 +83,8 @@ pub(super) fn remembered(versions: &[VersionSeen]) -> Option<RoutedVersion> {
         .map(VersionSeen::routed)
 }
 
-/// The newest version that could be promoted: it passed, is not going away, is newer than every one that was routed, is not
-/// on hold, and no action that made it goes on with it.
+/// The newest version that could be promoted: it passed, is not being deleted, is newer than every routed version, is not on hold,
+/// and the action that created it does not handle its promotion.
 pub(super) fn candidate<'a>(
     model: &Model,
     status: &ModelStatus,
@@ -117,7 +117,7 @@ pub(super) fn candidate<'a>(
         .max_by_key(|version| version.place())
 }
 
-/// The action that would let the candidate serve, unless there is or was one.
+/// The action that would promote the candidate, unless one exists or existed.
 pub(super) fn propose(
     model: &Model,
     status: &mut ModelStatus,
@@ -157,8 +157,7 @@ pub(super) fn propose(
             message: format!("{name} passed its gates, bundle {}; {takes_over}", digest.short()),
         },
     };
-    // One that is there stays the one, however it ended, and is remembered: what was there and is gone was deleted, and is
-    // not made again.
+    // An existing proposal is final, however it ended, and stays in the record: one that was deleted is not created again.
     let remembered = status.proposals.iter().any(|proposal| proposal.cause == *uid);
     if let Some(there) = world.actions.iter().find(|action| action.name == proposed.name) {
         if !remembered {
@@ -182,7 +181,7 @@ pub(super) fn propose(
     (!remembered && !in_hand).then_some(proposed)
 }
 
-/// Whether this action would let this version serve.
+/// Whether this action would promote this version.
 pub(super) fn promotes(action: &RemediationAction, uid: &str, name: Option<&str>) -> bool {
     let spec = &action.spec;
     let about = |candidate: &modelward_crds::VersionReference| match &candidate.uid {

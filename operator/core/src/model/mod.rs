@@ -1,9 +1,9 @@
-//! What a model serves: which version answers, what is proposed to replace it, and how its rollout stands.
+//! The serving of a model: the version that serves, the proposal to replace it, and the state of its rollout.
 //!
-//! The first version of a model that passes its gates serves, unless the operator's configuration asks for an approval: there
-//! is nothing that it could replace. It is the oldest that passed; one that is older and still being trained is waited for,
-//! so that which one is the first does not depend on which one is trained faster. From then on what serves is changed by a
-//! `RemediationAction` alone, also after every version was deleted, and the record says so before it is so:
+//! The first version of a model that passes its gates serves, unless the operator's configuration requires an approval: there
+//! is no version that it could replace. It is the oldest one that passed; it waits for older ones that are still being trained,
+//! so that the result does not depend on the speed of training. From then on only a `RemediationAction` changes the routes, even
+//! after every version was deleted, and the record is written before the serving objects:
 //!
 //! ```text
 //! never routed?  ── a version passed ──► it serves
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The newest version that passed its gates is the candidate, by creation and then by name: two versions made in the
-//! same second have one order, always the same. An older one never replaces a newer one by itself, not even where the
-//! newer one was deleted: returning is a rollback, and that is a decision.
+//! same second have a fixed order. An older one never replaces a newer one automatically, not even if the newer one was
+//! deleted: that needs a rollback, which is a decision.
 
 mod candidate;
 mod rollout;
@@ -132,7 +132,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
             let message = format!("{} cannot be made: {words}", proposed.name);
             Verdict::holds(ConditionType::ProposalRefused, Reason::ChildRefused, message)
         });
-        // As long as it has not been tried again, it is as it was.
+        // As long as it has not been retried, it is as it was.
         let known = || conditions::find(&status.conditions, ConditionType::ProposalRefused).cloned();
         merged.extend(match refused {
             Some(refused) => conditions::merge(&status.conditions, &[refused], generation, now),
@@ -157,7 +157,7 @@ pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
     }
 }
 
-/// A name that a version took by mistake is free again once that version is gone. What ever served or was decided on stays.
+/// A record without history is deleted with its last version, which frees the name. A record with a history or a decision is kept.
 pub(super) fn is_empty(model: &Model, status: &ModelStatus, world: &World) -> bool {
     world.versions.is_empty()
         && world.actions.is_empty()

@@ -1,4 +1,4 @@
-//! How the rollout of what the record says goes on.
+//! The rollout of the routes in the record.
 
 use jiff::{SignedDuration, Timestamp};
 use modelward_crds::{ConditionType, ModelStatus, RolloutStatus};
@@ -18,23 +18,23 @@ use crate::{
 /// `progressDeadlineSeconds` of a model's Deployment.
 pub const PROGRESS_DEADLINE_SECONDS: i32 = 300;
 
-/// A Service that gave no right answer for so long does not get better by itself.
+/// A Service without a correct answer for this long counts as stuck.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(300);
 
 pub(super) enum Rollout {
     Nothing(Nothing),
-    /// Every Pod is there, and one of them answered through the Service.
+    /// Every Pod is ready, and the Service answered correctly.
     Complete {
         available: i32,
         wanted: i32,
     },
-    /// Every Pod is there, and the Service cannot be reached.
+    /// Every Pod is ready, but the Service cannot be reached.
     Untried {
         available: i32,
         wanted: i32,
         words: String,
     },
-    /// Every Pod is there, and no right answer comes through the Service.
+    /// Every Pod is ready, but the Service does not answer correctly.
     Unanswered {
         reason: StuckReason,
         words: String,
@@ -50,14 +50,14 @@ pub(super) enum Rollout {
     Stuck(StuckReason, String),
 }
 
-/// Why nothing should serve.
+/// Why no version should serve.
 pub(super) enum Nothing {
     NotYet,
-    /// The first has passed, and the second is older and still being trained.
+    /// The first one has passed, but the second one is older and still being trained.
     Waits(String, String),
-    /// It passed, and the first version of a model is approved too.
+    /// It passed, but the first version of a model needs approval too.
     AwaitsApproval(String),
-    /// What served is gone; the version that waits to be promoted, if there is one.
+    /// The version that served was deleted; the version that waits to be promoted, if any.
     Deleted(Option<String>),
     Paused(String),
 }
@@ -78,7 +78,7 @@ pub(super) fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: T
         return Rollout::Stuck(StuckReason::ChangedRepeatedly, repeated(altered));
     }
     let Some(seen) = &world.deployment else {
-        return Rollout::Underway("the Deployment is being made".to_owned());
+        return Rollout::Underway("the Deployment is being created".to_owned());
     };
     if seen.routes.as_deref() != Some(&serve.routes.name) || !seen.observed {
         let words = "the Deployment is being changed";
@@ -88,7 +88,7 @@ pub(super) fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: T
         });
     }
     let (least, available, wanted) = (least(&serve.serving), seen.available, seen.wanted);
-    // It takes every Pod to become what serves. After that the autoscaler adds and removes some, and enough are enough.
+    // A rollout needs every Pod. After that the autoscaler adds and removes Pods, and the minimum is enough.
     let answered = already_answers(status);
     let new_pods_only = seen.updated == seen.total;
     if new_pods_only && available >= least && (answered || available >= wanted) {
@@ -100,7 +100,7 @@ pub(super) fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: T
         .filter(|refusal| refusal.routes == serve.routes.name)
         .collect();
     refusals.sort_by_key(|refusal| !refusal.verification);
-    // Pods of the former template are ready all the while: none goes before what replaces it answers.
+    // Pods of the previous template stay ready: none is removed before its replacement answers.
     let former = seen.total - seen.updated;
     let words = format!(
         "{} of {} Pods serve {}",
@@ -139,7 +139,7 @@ pub(super) fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: T
     }
 }
 
-/// Every Pod is ready by its own probes: what counts now is who answers through the Service.
+/// Every Pod is ready by its own probes; now the answer of the Service decides.
 fn through_the_service(
     serve: &Serve,
     status: &ModelStatus,
@@ -158,7 +158,7 @@ fn through_the_service(
             };
         }
         Answer::NotAsked => {
-            // After a start of the operator what was known of these routes holds until the Service was asked.
+            // After a start of the operator the recorded state of these routes is kept until the Service was probed.
             let ready = conditions::find(&status.conditions, ConditionType::Ready);
             let same = status.serving_routes == Some(expected);
             return match ready.filter(|_| same && already_answers(status)) {
@@ -168,17 +168,17 @@ fn through_the_service(
                 Some(ready) if conditions::status(ready) == Status::Unknown => Rollout::Untried {
                     available,
                     wanted,
-                    words: "it was not asked since the operator was started".to_owned(),
+                    words: "not probed since the operator started".to_owned(),
                 },
                 _ => Rollout::Underway(format!(
-                    "{available}/{wanted} Pods are ready, and the Service has not been asked yet"
+                    "{available}/{wanted} Pods are ready, and the Service has not been probed yet"
                 )),
             };
         }
         Answer::Routes(other) => (
             StuckReason::WrongAnswer,
             format!(
-                "what answers through the Service serves routes {}, not {} ({})",
+                "the Service's backend serves routes {}, expected {} ({})",
                 other.short(),
                 serve.routes.name,
                 expected.short()
@@ -188,7 +188,7 @@ fn through_the_service(
         Answer::Refused(words) => (StuckReason::NoAnswer, words.clone()),
     };
     let words = format!("{available}/{wanted} Pods are ready, and {words}");
-    // It takes a moment until the cluster's network knows the Pods of a new rollout.
+    // The cluster's network needs a moment to route to the Pods of a new rollout.
     let unanswered = conditions::find(&status.conditions, ConditionType::Available)
         .filter(|available| conditions::status(available) != Status::True)
         .map_or(now, |available| available.last_transition_time.0);
@@ -204,9 +204,9 @@ fn through_the_service(
     }
 }
 
-/// Whether a progress deadline that passed at `at` is one of the present rollout. The Deployment's condition outlives the
-/// rollout that it is about, until its controller has seen the next one; a deadline of the present rollout cannot pass sooner
-/// than it lasts. Half of it leaves room for clocks that differ.
+/// Whether a progress deadline that passed at `at` belongs to the current rollout. The Deployment's condition stays until its
+/// controller has observed the next rollout, and the deadline of the current rollout cannot pass before its full length. Half of that
+/// length allows for clock skew.
 fn is_of_this_rollout(at: Timestamp, rollout: Option<&RolloutStatus>) -> bool {
     let half = SignedDuration::from_secs(i64::from(PROGRESS_DEADLINE_SECONDS) / 2);
     rollout.is_none_or(|rollout| at >= rollout.since.0 + half)
@@ -214,7 +214,7 @@ fn is_of_this_rollout(at: Timestamp, rollout: Option<&RolloutStatus>) -> bool {
 
 fn repeated(altered: &Altered) -> String {
     format!(
-        "{} was put back three times and changed again each time at {}; it is left alone for an hour: stop what changes it, or \
+        "{} was restored three times and changed again each time at {}; leaving it for an hour: stop what changes it, or \
          name the fields in operator.ignoreDifferences",
         altered.child,
         in_words(&altered.fields)
@@ -235,7 +235,7 @@ fn rival_words(rival: &Rival) -> String {
     }
 }
 
-/// What holds beside the four conditions that are always there.
+/// The conditions that are present only when True.
 pub(super) fn notices(made: Option<&Made>) -> Vec<Verdict> {
     let Some(made) = made else {
         return Vec::new();
@@ -245,7 +245,7 @@ pub(super) fn notices(made: Option<&Made>) -> Vec<Verdict> {
         let words = made.altered.iter().map(|altered| {
             if altered.by_admission {
                 format!(
-                    "{}: a webhook or an admission policy sets {} on each write of the operator; it stays so, and is tried again now and then",
+                    "{}: a webhook or an admission policy overrides {} on every write by the operator; leaving it, and retrying periodically",
                     altered.child,
                     in_words(&altered.fields)
                 )
@@ -278,7 +278,7 @@ pub(super) fn notices(made: Option<&Made>) -> Vec<Verdict> {
         Turn::Stopped(other) => Some((
             Reason::UpgradeStopped,
             format!(
-                "{other} does not come up with the new Pod template; this model keeps its former one until that is Ready or the \
+                "{other} does not become ready with the new Pod template; this model keeps its previous one until {other} is Ready or the \
                  operator's configuration is changed"
             ),
         )),

@@ -4,8 +4,8 @@ use modelward_crds::{ModelStatus, RouteStatus, ServingSpec};
 
 use crate::model::world::VersionSeen;
 
-/// The routes without those whose versions are gone. Where a version goes before it took over, what answers goes on
-/// answering: that is no older version taking over by itself, it never stopped.
+/// The routes without those whose versions were deleted. If a version is deleted before it took over, the version that serves keeps
+/// serving. This is not a takeover by an older version, because it never stopped.
 pub(super) fn kept(status: &ModelStatus, versions: &[VersionSeen]) -> Vec<RouteStatus> {
     let alive = |uid: &str| {
         versions
@@ -29,7 +29,7 @@ pub(super) fn kept(status: &ModelStatus, versions: &[VersionSeen]) -> Vec<RouteS
         .collect()
 }
 
-/// The fewest Pods that are enough.
+/// The minimum number of Pods.
 pub(super) fn least(serving: &ServingSpec) -> i32 {
     serving.replicas.min.max(1)
 }

@@ -622,7 +622,7 @@ fn what_is_on_hold_is_not_proposed_by_uid_or_by_bundle_until_the_hold_is_lifted(
         panic!("{:?}", says(&model, 2));
     };
     assert!(
-        message.contains("left by rollback: it answered wrongly"),
+        message.contains("after rollback: it answered wrongly"),
         "{message}"
     );
     assert!(message.contains("uid-2"), "{message}");
@@ -698,7 +698,9 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
         promotion_seen(Some(&model), &second, &[], &[]),
         ServingSeen::NotPromoted(
             Reason::PromotionEnded,
-            format!("{name} was deleted; a PromoteModel with this version as candidate proposes it again")
+            format!(
+                "{name} was deleted; to promote this version, create a PromoteModel with it as candidate"
+            )
         )
     );
     assert_eq!(
@@ -713,7 +715,7 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     assert_eq!(
         overtaken,
         ServingSeen::AwaitingPromotion(
-            "heart-3 is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it".into()
+            "superseded by the newer heart-3; to promote this version, create a PromoteModel with it as candidate".into()
         )
     );
     for (why, reason) in [
@@ -854,7 +856,7 @@ fn a_version_is_live_only_after_every_pod_answers_with_it() {
         pods(&routes, 1, 2),
         // Enough, and not all.
         pods(&routes, 2, 3),
-        // Pods of the former template are there still.
+        // Pods of the previous template are there still.
         DeploymentSeen {
             total: 3,
             ..pods(&routes, 3, 2)
@@ -967,7 +969,7 @@ fn while_a_second_version_is_rolled_out_the_first_goes_on_being_what_answers() {
     assert_eq!(status(&model).serving.as_deref(), Some("heart-1"));
     assert_eq!(
         says(&model, 1),
-        ServingSeen::BeingReplaced("it answers until heart-2 has taken over".into())
+        ServingSeen::BeingReplaced("it serves until heart-2 has taken over".into())
     );
     assert!(matches!(says(&model, 2), ServingSeen::RollingOut(..)));
 
@@ -982,7 +984,7 @@ fn while_a_second_version_is_rolled_out_the_first_goes_on_being_what_answers() {
     assert_eq!(history, ["heart-2", "heart-1"]);
     assert_eq!(
         says(&model, 1),
-        ServingSeen::Retired("heart-2 serves; this version can be returned to".into())
+        ServingSeen::Retired("heart-2 serves; a rollback can return to this version".into())
     );
 }
 
@@ -1152,7 +1154,7 @@ fn a_model_is_available_and_ready_only_where_its_routes_answered_through_the_ser
         (ready.status.as_str(), ready.message.as_str()),
         (
             "False",
-            "2/2 Pods are ready, and the Service has not been asked yet"
+            "2/2 Pods are ready, and the Service has not been probed yet"
         )
     );
     assert!(decision.status.history.is_empty(), "nothing served yet");
@@ -1260,7 +1262,7 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
         (
             "True",
             Reason::Serving,
-            "requests are answered with heart-1, and not all of its Pods are there"
+            "heart-1 serves requests, but not all of its Pods are ready"
         )
     );
     assert_eq!(condition(&model, ConditionType::Ready).0, "False");
@@ -1271,7 +1273,7 @@ fn an_answer_counts_where_pods_are_too_few_or_are_ending() {
     world.deployment = Some(pods(&routes.name, 2, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 30);
     assert_eq!(condition(&model, ConditionType::Ready).0, "True");
-    // Both Pods were deleted, and go on answering while they end.
+    // Both Pods were deleted, and continue answering while they end.
     world.deployment = Some(pods(&routes.name, 0, 2));
     answered(&mut model, &mut world, Answer::Routes(routes.digest()), 40);
     assert_eq!(condition(&model, ConditionType::Available).0, "True");

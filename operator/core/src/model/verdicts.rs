@@ -15,7 +15,7 @@ use crate::{
     record::rollout::is_record_of,
 };
 
-/// Entries of the history that are kept.
+/// Limit on the entries of the history.
 const HISTORY: usize = 32;
 
 pub(super) fn working_reason(reason: Option<Reason>) -> WorkingReason {
@@ -24,7 +24,7 @@ pub(super) fn working_reason(reason: Option<Reason>) -> WorkingReason {
         .unwrap_or(WorkingReason::RolloutInProgress)
 }
 
-/// Notes what answers: a version enters the history when every Pod answers with it.
+/// Records what serves: a version enters the history when every Pod serves it.
 pub(super) fn record_serving(
     status: &mut ModelStatus,
     world: &World,
@@ -54,8 +54,8 @@ pub(super) fn record_serving(
         status.history.insert(0, record);
         status.history.truncate(HISTORY);
     }
-    // What answered stays what answers until something else does, or nothing should. What answered before nothing did
-    // does not answer again while the next version is being rolled out.
+    // The serving version is kept until another one serves, or none should. A version that served before a time without any
+    // does not serve again while the next one is being rolled out.
     let answers = match rollout {
         Rollout::Nothing(_) => false,
         Rollout::Complete { .. } | Rollout::Untried { .. } => true,
@@ -69,7 +69,7 @@ pub(super) fn record_serving(
     status.ready_pods = seen.map(|seen| seen.available);
 }
 
-/// Why no answer may have come to the operator.
+/// Possible reasons why the operator got no answer.
 fn unreached(words: &str) -> String {
     format!(
         "the operator has no answer through the Service: {words}; a network policy may keep it out, or the Pods may have no \
@@ -77,7 +77,7 @@ fn unreached(words: &str) -> String {
     )
 }
 
-/// Whether requests are answered: what came through the Service says so, and not what Pods say of themselves.
+/// Whether requests are answered, judged by the Service's answers and not by the Pods' own status.
 fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Option<&Serve>) -> Verdict {
     let kind = ConditionType::Available;
     let expected = serve.map(|serve| serve.routes.digest());
@@ -97,8 +97,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
             Rollout::Nothing(_) => Verdict::fails(kind, Reason::NoVersion, "no version serves"),
             Rollout::Unanswered { reason, words, .. } => Verdict::fails(kind, *reason, words.clone()),
             Rollout::Underway(_) | Rollout::Short { .. } if answered => {
-                let words =
-                    format!("requests are answered with {version}, and not all of its Pods are there");
+                let words = format!("{version} serves requests, but not all of its Pods are ready");
                 Verdict::holds(kind, Reason::Serving, words)
             }
             Rollout::Underway(words) => rolled_out(&format!(": {words}")),
@@ -108,13 +107,13 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
     let available = world.deployment.as_ref().map_or(0, |seen| seen.available);
     let holds = || {
         let words = match available {
-            0 => format!("requests are answered with {version}, by Pods that are ending or not counted yet"),
+            0 => format!("{version} serves requests, from Pods that are terminating or not counted yet"),
             _ => format!("{available} Pods answer with {version}"),
         };
         Verdict::holds(kind, Reason::Serving, words)
     };
     match &world.answer {
-        // While a rollout is under way the former routes answer too.
+        // While a rollout is in progress the previous routes answer too.
         Answer::Routes(digest) if answers(digest) || Some(digest) == status.serving_routes.as_ref() => {
             holds()
         }
@@ -124,7 +123,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
         Answer::Routes(other) => Verdict::fails(
             kind,
             Reason::WrongAnswer,
-            format!("what answers through the Service serves routes {}", other.short()),
+            format!("the Service's backend serves routes {}", other.short()),
         ),
         Answer::Other(words) => Verdict::fails(kind, Reason::WrongAnswer, words.clone()),
         Answer::Refused(words) => Verdict::fails(kind, Reason::NoAnswer, words.clone()),
@@ -137,7 +136,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
             Some(before) if conditions::reason(before) == Some(Reason::WrongAnswer) => {
                 Verdict::fails(kind, Reason::WrongAnswer, before.message.clone())
             }
-            _ => Verdict::unknown(kind, Reason::NotReachable, "the Service has not been asked yet"),
+            _ => Verdict::unknown(kind, Reason::NotReachable, "the Service has not been probed yet"),
         },
     }
 }
@@ -174,7 +173,9 @@ pub(super) fn verdicts(
         ),
         Rollout::Nothing(Nothing::AwaitsApproval(version)) => (
             Reason::AwaitingPromotion,
-            format!("{version} passed its gates and waits to be promoted: the first version is approved too"),
+            format!(
+                "{version} passed its gates and waits to be promoted: the first version needs approval too"
+            ),
             false,
             false,
         ),

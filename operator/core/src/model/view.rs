@@ -1,4 +1,4 @@
-//! What a version is shown of its model.
+//! A version's view of its model.
 
 use modelward_crds::{ConditionType, Model, ModelStatus, ModelVersion, RemediationAction};
 
@@ -16,7 +16,7 @@ use crate::{
     version::{ServingSeen, Settling},
 };
 
-/// What the record says about one of the model's versions.
+/// The state of one of the model's versions in the record.
 pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSeen {
     let Some((model, status)) = model.and_then(|model| Some((model, model.status.as_ref()?))) else {
         return ServingSeen::NotYet;
@@ -47,7 +47,7 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
                 .routes
                 .first()
                 .map_or("nothing", |route| route.version.as_str());
-            ServingSeen::BeingReplaced(format!("it answers until {next} has taken over"))
+            ServingSeen::BeingReplaced(format!("it serves until {next} has taken over"))
         }
         (false, true) => ServingSeen::Live {
             enough: false,
@@ -58,12 +58,12 @@ pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSee
     }
 }
 
-/// Whether a version waits for an action that promotes it: then [`promotion_seen`] says which one.
+/// Whether a version waits for an action that promotes it; [`promotion_seen`] says which one.
 pub fn awaits_promotion(serving: &ServingSeen) -> bool {
     matches!(serving, ServingSeen::AwaitingPromotion(_))
 }
 
-/// How the promotion of a version stands that waits for one.
+/// The state of the promotion of a waiting version.
 pub fn promotion_seen(
     model: Option<&Model>,
     version: &ModelVersion,
@@ -89,7 +89,7 @@ pub fn promotion_seen(
         .iter()
         .find(|action| !has_ended(action) && action.metadata.uid.as_deref() == made_by);
     if let (Some(maker), Some(_)) = (maker, made_by) {
-        return ServingSeen::AwaitingPromotion(format!("{} goes on with it", name(maker)));
+        return ServingSeen::AwaitingPromotion(format!("{} is handling its promotion", name(maker)));
     }
     let newest = own.into_iter().max_by_key(|action| {
         let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -99,14 +99,14 @@ pub fn promotion_seen(
         let status = model.and_then(|model| model.status.as_ref());
         if let Some(newer) = newest_passed(version, versions) {
             return ServingSeen::AwaitingPromotion(format!(
-                "{newer} is newer and is proposed in its place; a PromoteModel with this version as candidate proposes it"
+                "superseded by the newer {newer}; to promote this version, create a PromoteModel with it as candidate"
             ));
         }
         let proposed =
             status.and_then(|status| status.proposals.iter().find(|proposal| proposal.cause == uid));
         if let Some(proposed) = proposed {
             let message = format!(
-                "{} was deleted; a PromoteModel with this version as candidate proposes it again",
+                "{} was deleted; to promote this version, create a PromoteModel with it as candidate",
                 proposed.name
             );
             return ServingSeen::NotPromoted(Reason::PromotionEnded, message);
@@ -135,7 +135,7 @@ pub fn promotion_seen(
     ServingSeen::NotPromoted(reason, format!("{} has ended, {why}: {words}", name(ended)))
 }
 
-/// Whether a version has passed, nothing ever served, and the first one is approved too.
+/// Whether a version has passed, none ever served, and the first one needs approval too.
 pub(super) fn awaits_approval(status: &ModelStatus) -> bool {
     let ready = conditions::find(&status.conditions, ConditionType::Ready);
     ready.is_some_and(|ready| conditions::reason(ready) == Some(Reason::AwaitingPromotion))
@@ -146,8 +146,8 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
     let bundle = version.status.as_ref().and_then(|status| status.bundle.as_ref());
     if let Some(hold) = hold(model, uid, bundle.map(|bundle| &bundle.digest)) {
         let message = format!(
-            "on hold since {}, left by {}: {}; spec.liftHolds of Model {} lifts it by uid {}",
-            hold.since.0, hold.action.name, hold.reason, version.spec.model, hold.uid
+            "on hold since {} after {}: {}; to lift the hold, add {} to spec.liftHolds of Model {}",
+            hold.since.0, hold.action.name, hold.reason, hold.uid, version.spec.model
         );
         return ServingSeen::Held(message);
     }
@@ -161,9 +161,11 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
             (None, None) => "nothing serves".to_owned(),
         };
         let message = if served {
-            format!("{now}; this version can be returned to")
+            format!("{now}; a rollback can return to this version")
         } else {
-            format!("{now}; this version never did, and a PromoteModel with it as candidate proposes it")
+            format!(
+                "{now}; this version has never served; to promote it, create a PromoteModel with it as candidate"
+            )
         };
         ServingSeen::Retired(message)
     } else if model.spec.paused {

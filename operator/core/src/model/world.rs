@@ -1,4 +1,4 @@
-//! What is decided from, and what is decided.
+//! The input and the output of a decision.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -9,34 +9,34 @@ use modelward_wire::{Decimal, Digest};
 
 use crate::{order::Place, routes::RoutesFile, upgrade::Turn};
 
-/// What the controller saw around a model.
+/// Everything that a decision about a model depends on, as read by the controller.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Its versions, in no order.
     pub versions: Vec<VersionSeen>,
     /// The actions that are about it, in no order.
     pub actions: Vec<ActionSeen>,
-    /// The Deployment, where it is there and ours.
+    /// The Deployment, if it exists and is the operator's.
     pub deployment: Option<DeploymentSeen>,
-    /// Pods that do not serve, in words.
+    /// Pods that do not serve, as text.
     pub refusals: Vec<Refusal>,
-    /// A child of a needed name that is not ours: `Service heart`.
+    /// An object with a needed name that is not the operator's: `Service heart`.
     pub taken: Option<String>,
-    /// A child that the API server refused, in words.
+    /// Why the API server rejected a child, as text.
     pub refused: Option<String>,
-    /// A failure that kept a child from being written, in words; it is tried again.
+    /// Why a child could not be written, as text; it is retried.
     pub failed: Option<String>,
-    /// Why the API server refused the action that was proposed, in words.
+    /// Why the API server rejected the proposed action, as text.
     pub unproposed: Option<String>,
-    /// What was made; none where nothing has been written or compared yet.
+    /// The children; none if they have not been written or compared yet.
     pub made: Option<Made>,
-    /// What answered through the Service.
+    /// The answer of the Service.
     pub answer: Answer,
-    /// Whether also the first version of a model serves only by an approved action.
+    /// Whether the first version of a model also needs an approved action.
     pub approve_first: bool,
 }
 
-/// What is there after the children were compared and written.
+/// The result of comparing and writing the children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Made {
     /// The children.
@@ -45,34 +45,34 @@ pub struct Made {
     pub rollout: Option<RolloutStatus>,
     /// Name of the Secret with the model's keys.
     pub key_secret: Option<String>,
-    /// Children that stay other than they should be.
+    /// Children that keep differing from the desired state.
     pub altered: Vec<Altered>,
-    /// Objects of others that act on the model's Pods as well, in order of their names.
+    /// Objects of other owners that also act on the model's Pods, sorted by name.
     pub rivals: Vec<Rival>,
     /// Whether the model waits for its turn to take a new Pod template.
     pub turn: Turn,
 }
 
-/// An action that is proposed: another version passed its gates, and something served before.
+/// A proposed action: another version passed its gates, and a version served before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposed {
-    /// Name of the `RemediationAction`, fixed by the version's uid.
+    /// Name of the `RemediationAction`, derived from the version's uid.
     pub name: String,
-    /// `PromoteModel`, or `RollbackModel` where the version's bundle served before.
+    /// `PromoteModel`, or `RollbackModel` if the version's bundle served before.
     pub action: ActionType,
     /// Name of the version that would serve.
     pub version: String,
     /// Its uid.
     pub uid: String,
-    /// Why, in words.
+    /// The message.
     pub message: String,
 }
 
 // === impl Made ===
 
 impl Made {
-    /// Notes objects of others that act on the model's Pods. What a second autoscaler makes of the number of Pods is its doing
-    /// and no other writer's.
+    /// Records objects of other owners that act on the model's Pods. Changes of the number of Pods are then attributed to the second
+    /// autoscaler and not to another client.
     pub fn set_rivals(&mut self, rivals: Vec<Rival>) {
         if rivals.iter().any(|rival| matches!(rival, Rival::Autoscaler(_))) {
             self.altered
@@ -82,7 +82,7 @@ impl Made {
     }
 }
 
-/// An object of another owner that acts on the model's Pods as one of the operator's own does.
+/// An object of another owner that acts on the model's Pods like one of the operator's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rival {
     /// An autoscaler of this name scales the model's Deployment.
@@ -91,31 +91,31 @@ pub enum Rival {
     Budget(String),
 }
 
-/// A child that stays other than it should be.
+/// A child that keeps differing from the desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Altered {
     /// Kind and name.
     pub child: String,
     /// JSON pointers of the fields.
     pub fields: Vec<String>,
-    /// Whether the API server's answer to the operator's own write has them: a webhook or a policy changes it. Otherwise
-    /// another writer does, each time after the child was put back.
+    /// Whether the API server's answer to the operator's own write has the differences, which means that a webhook or a policy makes
+    /// them. Otherwise another client makes them after each restore.
     pub by_admission: bool,
 }
 
-/// What answered when the model's Service was asked.
+/// The answer of the model's Service to a probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// It was not asked yet.
+    /// It was not probed yet.
     #[default]
     NotAsked,
     /// A server whose routes file has this digest.
     Routes(Digest),
-    /// Something that is no server with routes, or is not ready; in words.
+    /// Another kind of server, or one that is not ready; the text says what.
     Other(String),
     /// The connection was refused: there is no Pod behind the Service, or none that listens.
     Refused(String),
-    /// The operator cannot reach the Service; in words.
+    /// The operator cannot reach the Service; the text says why.
     Unreachable(String),
 }
 
@@ -130,17 +130,17 @@ pub struct VersionSeen {
     pub created: Timestamp,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// Bundle and threshold, once every gate passed.
+    /// Bundle and threshold, once every gate has passed.
     pub passed: Option<(Digest, Decimal)>,
-    /// How it wants to be served.
+    /// Its serving settings.
     pub serving: ServingSpec,
     /// Length of a window of its traffic, in seconds.
     pub window_seconds: i32,
-    /// Uid of the action that made it.
+    /// Uid of the action that created it.
     pub made_by: Option<String>,
-    /// What it did for the model, by its own status.
+    /// Its role, by its own status.
     pub role: Option<Role>,
-    /// Whether it is being trained: it has not passed, and nothing but time is needed until it has, or has failed.
+    /// Whether it is being trained: it has neither passed nor failed yet, and needs only time.
     pub pending: bool,
 }
 
@@ -152,7 +152,7 @@ impl VersionSeen {
         Place::new(self.created, &self.name, &self.uid)
     }
 
-    /// What the record remembers of it once it is routed.
+    /// Its entry in the record once it is routed.
     pub(super) fn routed(&self) -> RoutedVersion {
         RoutedVersion {
             created_at: Time(self.created),
@@ -171,28 +171,28 @@ pub struct ActionSeen {
     pub uid: String,
     /// Whether it has not ended.
     pub open: bool,
-    /// Uid, or else name, of the version that it would promote.
+    /// Uid, otherwise name, of the version that it would promote.
     pub candidate: Option<String>,
 }
 
-/// How the Deployment stands.
+/// The state of the Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentSeen {
     /// The routes `ConfigMap` that its Pod template names.
     pub routes: Option<String>,
-    /// Whether its status describes its present spec.
+    /// Whether its status describes its current spec.
     pub observed: bool,
-    /// Pods that should be there.
+    /// Number of wanted Pods.
     pub wanted: i32,
-    /// Pods of the present template.
+    /// Pods of the current template.
     pub updated: i32,
     /// Pods that are ready for long enough.
     pub available: i32,
     /// Pods of any template.
     pub total: i32,
-    /// When its status began to say that the progress deadline passed.
+    /// When its status first reported that the progress deadline had passed.
     pub deadline_exceeded: Option<Timestamp>,
-    /// Why Pods cannot be made, in Kubernetes' words: a quota, a missing service account.
+    /// Why Pods cannot be created, with the message of Kubernetes: a quota, a missing service account.
     pub failure: Option<String>,
 }
 
@@ -201,9 +201,9 @@ pub struct DeploymentSeen {
 pub struct Refusal {
     /// The routes `ConfigMap` that the Pod names.
     pub routes: String,
-    /// Its own words.
+    /// Its message.
     pub message: String,
-    /// Whether it refused a bundle, so that starting again cannot help.
+    /// Whether it rejected a bundle, so that a restart cannot help.
     pub verification: bool,
 }
 
@@ -212,21 +212,21 @@ pub struct Refusal {
 pub struct Decision {
     /// The status to write.
     pub status: ModelStatus,
-    /// What should be there to serve; none where nothing serves.
+    /// The desired serving objects; none if no version serves.
     pub serve: Option<Serve>,
-    /// The action to make, if it is not there.
+    /// The action to create, if it does not exist.
     pub propose: Option<Proposed>,
-    /// When to look again though nothing has happened.
+    /// When to reconcile again without an event.
     pub again: Option<Timestamp>,
-    /// Whether the record may go: no version is left, and it says nothing that has to be kept.
+    /// Whether the record may be deleted: no version is left, and it has nothing that has to be kept.
     pub is_empty: bool,
 }
 
-/// What should be there to serve.
+/// The desired serving objects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Serve {
     /// The routes and their name.
     pub routes: RoutesFile,
-    /// How the version with most weight wants to be served: it shapes the Deployment.
+    /// The serving settings of the version with the greatest weight, which determine the Deployment.
     pub serving: ServingSpec,
 }

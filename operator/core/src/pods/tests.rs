@@ -79,7 +79,7 @@ fn a_pod_that_a_quota_refuses_is_reported_in_the_api_servers_words() {
     assert_eq!(cause, Cause::PodRefused);
     assert_eq!(
         message,
-        "Job heart-1-fit-0a1b2c3d cannot make its Pod: Error creating: pods \"heart-1-fit-0a1b2c3d-…\" is forbidden: \
+        "Job heart-1-fit-0a1b2c3d cannot create its Pod: Error creating: pods \"heart-1-fit-0a1b2c3d-…\" is forbidden: \
          exceeded quota: team, requested: pods=1"
     );
 }

@@ -3,7 +3,7 @@
 use modelward_crds::{Hold, Model};
 use modelward_wire::Digest;
 
-/// The hold that keeps a version of this uid or of this bundle from being promoted.
+/// The hold on a version with this uid or this bundle.
 pub fn hold<'a>(model: &'a Model, uid: &str, digest: Option<&Digest>) -> Option<&'a Hold> {
     let lifted = |hold: &Hold| model.spec.lift_holds.contains(&hold.uid);
     let same = |hold: &&Hold| hold.uid == uid || Some(&hold.digest) == digest;

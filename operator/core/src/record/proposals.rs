@@ -1,19 +1,18 @@
-//! What a model remembers of the actions that were proposed for it. Guard rails are counted over these and never over actions:
-//! those can be deleted.
+//! The proposals in a model's record. Guard rails are computed from these, not from actions, because those can be deleted.
 
 use jiff::Timestamp;
 use modelward_crds::{ActionType, Model, Proposal};
 
-/// Proposals that a model remembers: as many as its schema holds.
+/// Limit on the proposals in a record, from its schema.
 pub(crate) const REMEMBERED: usize = 32;
 
-/// A budget is for so many seconds.
+/// The period of a budget in seconds.
 pub(crate) const DAY: i64 = 86_400;
 
-/// The proposals that a model remembers once this one is made: newest first.
+/// The proposals of a model including this one, newest first.
 ///
-/// Where there is no room, the oldest that no guard rail counts goes: neither the newest of its type, from which cool-down is
-/// measured, nor a retraining of the last day, of which the budget is made.
+/// If there is no room, the oldest one that no guard rail needs is removed: not the newest of its type, from which cool-down is
+/// measured, and not a retraining of the last day, which counts towards the budget.
 pub fn remember(
     proposals: &[Proposal],
     new: Proposal,
@@ -45,7 +44,7 @@ pub(crate) fn of_type(model: &Model, action: ActionType) -> impl Iterator<Item =
     proposals(model).iter().filter(move |one| one.action == action)
 }
 
-/// Whole seconds, as the record keeps them. A clock that was set back makes them negative, which is recent.
+/// Whole seconds, as in the record. They are negative if the clock was set back, which counts as recent.
 pub(crate) fn seconds_since(proposal: &Proposal, now: Timestamp) -> i64 {
     now.as_second() - proposal.at.0.as_second()
 }

@@ -1,4 +1,4 @@
-//! How a rollout stands, by the record of a model.
+//! The state of a rollout, by the record of a model.
 
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, Model, ModelStatus, RouteStatus, RoutedVersion, ServedRecord};
@@ -9,21 +9,21 @@ use crate::{
     reason::{Reason, StuckReason},
 };
 
-/// How the rollout of certain routes stands, by the record.
+/// The state of the rollout of given routes, by the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutSeen {
-    /// Every Pod answers with them and nothing is left to do.
+    /// Every Pod serves them, and nothing is left to do.
     Answers,
-    /// Pods are being started; in words.
+    /// Pods are being started; the text says more.
     Underway(String),
-    /// It cannot come to an end by itself; reason and message.
+    /// It is stuck; reason and message.
     Stuck(StuckReason, String),
-    /// The record names other routes by now.
+    /// The record has other routes now.
     OtherRoutes,
 }
 
-/// The record with other routes. What it says of the rollout is said anew: what was true of the former routes is not taken
-/// for the truth about these. `newest` is the newest version among them; one that was routed before stays the newest.
+/// The record with other routes. The state of the rollout is reset, because that of the previous routes does not apply to these.
+/// `newest` is the newest version among them; a newer one that was routed before stays the newest.
 #[must_use]
 pub fn reroute(
     model: &Model,
@@ -64,7 +64,7 @@ pub fn reroute(
     status
 }
 
-/// How the rollout of these routes stands, by the record.
+/// The state of the rollout of these routes, by the record.
 pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
     let Some(status) = model.status.as_ref().filter(|status| status.routes == routes) else {
         return RolloutSeen::OtherRoutes;
@@ -77,14 +77,14 @@ pub fn rollout_seen(model: &Model, routes: &[RouteStatus]) -> RolloutSeen {
         RolloutSeen::Stuck(stuck_reason(reason), message)
     } else if already_answers(status) && ready.is_some_and(|ready| conditions::status(ready) != Status::False)
     {
-        // Unknown: every Pod is ready by its own probes, and the operator's network does not reach the Service.
+        // Unknown: every Pod is ready by its own probes, but the operator cannot reach the Service.
         RolloutSeen::Answers
     } else {
         RolloutSeen::Underway(message)
     }
 }
 
-/// Whether what is routed is what answered last.
+/// Whether the routes are those that every Pod served last.
 pub(crate) fn already_answers(status: &ModelStatus) -> bool {
     let record = status.history.first().filter(|_| status.serving.is_some());
     let same = |record: &ServedRecord| {
@@ -96,7 +96,7 @@ pub(crate) fn already_answers(status: &ModelStatus) -> bool {
     record.is_some_and(same)
 }
 
-/// Whether what the record says served is what this route serves. Records from before thresholds were kept match any.
+/// Whether a history entry matches this route. Entries from before thresholds were recorded match any threshold.
 pub(crate) fn is_record_of(record: &ServedRecord, route: &RouteStatus) -> bool {
     let threshold = record.threshold.as_ref();
     record.uid == route.uid

@@ -1,4 +1,4 @@
-//! What both stages ask with.
+//! The context that both stages share.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -12,7 +12,7 @@ use crate::{
     version::world::World,
 };
 
-/// The version as one that asks for Jobs.
+/// The version as a requester of Jobs.
 pub fn requester(version: &ModelVersion) -> JobRequester<'_> {
     JobRequester {
         name: version.metadata.name.as_deref().unwrap_or_default(),

@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// A ledger that does not say what a snapshot states is asked again after so many seconds.
+/// If the ledger cannot state a snapshot, it is asked again after this many seconds.
 const SNAPSHOT_RETRY_SECONDS: u64 = 10;
 
-/// Rows that were read and accepted before are taken as they are; otherwise they are read now.
+/// Uses a snapshot that was accepted before; otherwise the data is read now.
 pub(super) fn data_stage(
     version: &ModelVersion,
     training: &TrainingSource,
@@ -47,8 +47,8 @@ pub(super) fn data_stage(
     stage
 }
 
-/// Notes frozen rows that the spec names, and the files that they came from: what a later version is compared with. Gives a
-/// stage where that has to be waited for.
+/// Records the snapshot that the spec names and its files, which a later version is compared with. Returns a stage if it has to
+/// wait for that.
 fn given_snapshot(
     digest: Digest,
     seen: &SnapshotSeen,
@@ -63,7 +63,7 @@ fn given_snapshot(
         SnapshotSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(SNAPSHOT_RETRY_SECONDS);
             if status.snapshot.is_none() {
-                let message = format!("the ledger cannot be asked for snapshot {digest}: {error}");
+                let message = format!("cannot read snapshot {digest} from the ledger: {error}");
                 let verdict = Verdict::unknown(ConditionType::DataValid, Reason::LedgerUnavailable, message);
                 return Some(Stage::Waiting(verdict));
             }

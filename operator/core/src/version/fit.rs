@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// A bundle that the store does not have is looked for again after so many seconds, and later each time.
+/// A bundle that the store does not have is looked up again after this many seconds, with increasing delays.
 const BUNDLE_RETRY_SECONDS: i64 = 10;
 
-/// It is looked for at least this often.
+/// The longest of these delays in seconds.
 const BUNDLE_RETRY_MOST_SECONDS: i64 = 900;
 
 pub(super) fn fit_stage(
@@ -60,7 +60,7 @@ pub(super) fn fit_stage(
     let stage = match (result.verdict, result.digest) {
         (JobVerdict::GatesFailed, _) if !result.gates.iter().any(fails) => {
             let message = format!(
-                "Job {} says that a gate failed, and not which: {}",
+                "Job {} reported a failed gate without naming it: {}",
                 attempt.job, result.message
             );
             Stage::Terminal(Verdict::fails(kind, Reason::JobFailed, message))
@@ -79,7 +79,7 @@ pub(super) fn fit_stage(
     stage
 }
 
-/// A bundle that is given: it has to be in the store, and nothing is made.
+/// A bundle that the spec names: it has to be in the store, and nothing is trained.
 pub(super) fn given_stage(
     version: &ModelVersion,
     artifact: &ArtifactSource,
@@ -98,15 +98,12 @@ pub(super) fn given_stage(
             return Stage::Recorded;
         }
         BundleSeen::NotAsked => {
-            let message = format!("bundle {} was not looked for yet", artifact.bundle);
+            let message = format!("bundle {} has not been looked up yet", artifact.bundle);
             return Stage::Waiting(Verdict::unknown(ConditionType::Trained, Reason::Waiting, message));
         }
         BundleSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
-            let message = format!(
-                "the ledger cannot be asked for bundle {}: {error}",
-                artifact.bundle
-            );
+            let message = format!("cannot read bundle {} from the ledger: {error}", artifact.bundle);
             let verdict = Verdict::unknown(ConditionType::Trained, Reason::LedgerUnavailable, message);
             return Stage::Waiting(verdict);
         }
@@ -115,7 +112,7 @@ pub(super) fn given_stage(
             format!("{what}; the version waits for it"),
         ),
     };
-    // The longer it has been away, the less often it is asked for.
+    // The longer it has been missing, the less often it is looked up.
     let missing =
         find(version, ConditionType::Trained).filter(|before| conditions::reason(before) == Some(reason));
     let waited = missing.map_or(0, |before| {
@@ -144,7 +141,7 @@ pub(super) fn bundle(digest: Digest) -> ArtifactStatus {
 
 fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
     status.family = result.family.as_deref().and_then(Family::of);
-    // Without a word of the trainer's the threshold is one half, as everywhere.
+    // Without a threshold from the trainer it is one half, the general default.
     status.threshold = result.threshold.clone().or_else(|| Decimal::rounded(0.5, 1));
     let metric = |value: &modelward_wire::MetricValue| {
         Some(MetricStatus {
@@ -164,7 +161,7 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
     };
     status.gates.clear();
     for gate in result.gates.iter().filter_map(gate) {
-        // The API server keeps one of each; of two outcomes of one gate, the one that failed is the one that counts.
+        // The API server keeps one entry per key; of two outcomes of one gate, a failed one takes precedence.
         let same = |other: &&mut GateStatus| other.metric == gate.metric && other.bound == gate.bound;
         match status.gates.iter_mut().find(same) {
             Some(other) if other.passed => *other = gate,
@@ -172,7 +169,7 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
             None => status.gates.push(gate),
         }
     }
-    // What failed first, so that cutting the list can never make a version pass.
+    // Failed ones first, so that truncating the list can never make a version pass.
     status.gates.sort_by_key(|gate| gate.passed);
     status.gates.truncate(GATES);
     status.score = (status.metrics.iter().find(|metric| metric.name == selecting))

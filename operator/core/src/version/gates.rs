@@ -1,11 +1,11 @@
-//! Whether a model passed its gates, in words.
+//! Whether a model passed its gates, with a message.
 
 use modelward_crds::{ConditionType, Gate, GateStatus, ModelVersionStatus, TrainingSource};
 use modelward_wire::GateBound;
 
 use crate::{conditions::Verdict, reason::Reason};
 
-/// Outcomes of gates that a status holds.
+/// Limit on the outcomes of gates in a status.
 pub(super) const GATES: usize = 10;
 
 /// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate or a comparison of the spec without
@@ -54,7 +54,7 @@ pub(super) fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVer
     Verdict::fails(ConditionType::GatesPassed, Reason::GateFailed, failed.join("; "))
 }
 
-/// Whether an outcome is that of a comparison with a champion: its value is the lower bound of a difference.
+/// Whether an outcome is a comparison with a champion, whose value is the lower bound of a difference.
 fn is_comparison(gate: &GateStatus) -> bool {
     GateBound::from(gate.bound.as_str()).is_comparison()
 }

@@ -1,7 +1,7 @@
-//! What becomes of a `ModelVersion`: snapshot, fit, gates, and its part in serving.
+//! The decisions about a `ModelVersion`: snapshot, fit, gates, and its serving.
 //!
-//! The chain is ordered. Each link looks at what the status already records, then at what was seen, and either
-//! settles the matter or hands over to the next:
+//! The chain is ordered. Each link checks what the status already records, then the world, and either
+//! decides or passes on to the next:
 //!
 //! ```text
 //! snapshot recorded? ──no──► frozen before? ──► recorded
@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-/// Decides what becomes of a version. Pure: the same arguments give the same decision.
+/// Decides about a version. Pure: the same arguments give the same decision.
 pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision {
     let mut status = version.status.clone().unwrap_or_default();
     let mut step = Step::default();

@@ -1,4 +1,4 @@
-//! What the version shows of its serving, and whether it rests.
+//! The conditions of a version about its serving.
 
 use modelward_crds::{ConditionType, Role};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Role and the last four conditions of a version that has not passed its gates, by what keeps it.
+/// Role and the last four conditions of a version that has not passed its gates, with the reason.
 pub(super) fn before_serving(stage: &Stage) -> (Role, Vec<Verdict>) {
     let serving = Verdict::fails(
         ConditionType::Serving,
@@ -38,8 +38,8 @@ pub(super) fn rejected(why: &Verdict) -> Vec<Verdict> {
 pub(super) fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<Verdict>) {
     match serving {
         ServingSeen::NotYet => {
-            let verdict = fails(Reason::Waiting, "the model's record has not looked at it yet");
-            // A record that was deleted is made again from what the versions remember.
+            let verdict = fails(Reason::Waiting, "the model's record does not include it yet");
+            // A deleted record is recreated from the statuses of the versions.
             let role = before.filter(|role| matches!(role, Role::Live | Role::Retired));
             (
                 role.unwrap_or(Role::Candidate),
@@ -73,7 +73,7 @@ pub(super) fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (
                     Settling::Stuck(reason @ (StuckReason::NoAnswer | StuckReason::WrongAnswer), message) => {
                         fails(*reason, message)
                     }
-                    // The model's own words have the cause.
+                    // The model's own message has the cause.
                     Settling::Working(_, why) | Settling::Stuck(_, why) => fails(Reason::TooFewPods, why),
                     Settling::Done => fails(Reason::TooFewPods, &words),
                 }
@@ -107,7 +107,7 @@ pub(super) fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (
     }
 }
 
-/// A version that does not serve and has nothing left to do.
+/// A version that does not serve and needs no work.
 fn at_rest(role: Role, why: &Verdict) -> (Role, Vec<Verdict>) {
     let all = summary(why.clone(), &Rest::Done(why));
     (role, all)
@@ -119,7 +119,7 @@ enum Rest<'a> {
     Stalled(&'a Verdict),
 }
 
-/// Serving and the three conditions that kstatus reads: at rest neither Reconciling nor Stalled is True.
+/// Serving and the three conditions that kstatus reads: without work neither Reconciling nor Stalled is True.
 fn summary(serving: Verdict, rest: &Rest<'_>) -> Vec<Verdict> {
     let (ready, reconciling, stalled) = match rest {
         Rest::Done(why) => (

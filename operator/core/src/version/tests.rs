@@ -404,7 +404,7 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
         let (status, reason, message) = condition(&version, ConditionType::DataValid);
         assert_eq!((status, reason), ("Unknown", Reason::ResultLost));
         assert!(
-            message.ends_with("its result is lost; attempt 2 of 2 runs"),
+            message.ends_with("its result is missing; attempt 2 of 2 runs"),
             "{message}"
         );
 
@@ -548,14 +548,14 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     step(&mut version, &world(), 0);
     let quota = hindered(
         Cause::PodRefused,
-        "Job x cannot make its Pod: exceeded quota: team",
+        "Job x cannot create its Pod: exceeded quota: team",
     );
     let decision = step(&mut version, &quota, 10);
     assert_eq!((decision.start, decision.again_after_seconds), (None, Some(10)));
     let said = (
         "Unknown",
         Reason::PodRefused,
-        "Job x cannot make its Pod: exceeded quota: team",
+        "Job x cannot create its Pod: exceeded quota: team",
     );
     assert_eq!(condition(&version, ConditionType::DataValid), said);
     assert_eq!(condition(&version, ConditionType::Ready).2, said.2);
@@ -567,7 +567,7 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
     let again = step(&mut version, &quota, 20);
     assert_eq!(again.status, decision.status, "the same world changes nothing");
     let limits = |first: &str, second: &str| {
-        let words = format!("Job x cannot make its Pod: pods \"x-…\" is forbidden: [{first}, {second}]");
+        let words = format!("Job x cannot create its Pod: pods \"x-…\" is forbidden: [{first}, {second}]");
         hindered(Cause::PodRefused, &words)
     };
     let (cpu, memory) = (
@@ -595,7 +595,7 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
 fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_attempt() {
     let mut version = version();
     let first = step(&mut version, &world(), 0).start.unwrap();
-    let evicted = interrupted("Pod x was ended from outside: Evicted: low on memory");
+    let evicted = interrupted("Pod x was terminated externally: Evicted: low on memory");
     let mut names = vec![first.name];
     let mut second = 0;
     for pause in [30, 60, 120, 240, 480, 900, 900] {
@@ -608,7 +608,7 @@ fn a_job_that_the_cluster_ended_is_made_again_later_each_time_and_spends_no_atte
         let (status, reason, message) = condition(&version, ConditionType::DataValid);
         assert_eq!((status, reason), ("Unknown", Reason::Disrupted));
         assert!(
-            message.contains("Evicted: low on memory; no attempt is used up"),
+            message.contains("Evicted: low on memory; this does not use up an attempt"),
             "{message}"
         );
         let quiet = step(&mut version, &world(), second + 1);
@@ -1481,7 +1481,7 @@ proptest! {
                     .into_iter().flatten().any(|attempt| attempt.job == job.name && !attempt.finished), "what is started is recorded");
             }
         }
-        // From here on the world stands still: the Job that was made last runs and goes on running.
+        // From here on the world stands still: the Job that was made last runs and continues running.
         let (mut world, _) = worlds.last().unwrap().clone();
         world.obstacle = None;
         let mut started = 0;

@@ -1,4 +1,4 @@
-//! What is decided from, and what is decided.
+//! The input and the output of a decision.
 
 use modelward_crds::ModelVersionStatus;
 use modelward_wire::SourceRecord;
@@ -8,94 +8,94 @@ use crate::{
     reason::{Reason, StuckReason, WorkingReason},
 };
 
-/// What the controller saw around a version.
+/// Everything that a decision about a version depends on, as read by the controller.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The data that it is trained on.
     pub dataset: DatasetSeen,
-    /// The Job that the status names for the stage under way, if any.
+    /// The Job that the status names for the current stage, if any.
     pub job: JobSeen,
-    /// The frozen rows that the spec names, where it names some.
+    /// The snapshot that the spec names, if any.
     pub snapshot: SnapshotSeen,
-    /// The bundle that the spec names, where it names one.
+    /// The bundle that the spec names, if any.
     pub bundle: BundleSeen,
-    /// What the model's record says about serving.
+    /// The state of the version in the model's record.
     pub serving: ServingSeen,
-    /// What kept the Job that was to be made from being made.
+    /// Why the Job could not be created.
     pub obstacle: Option<Obstacle>,
 }
 
-/// Frozen rows that a spec names, in the store.
+/// The snapshot that a spec names, in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotSeen {
-    /// They were not looked for: the spec names none, or what they state is recorded.
+    /// It was not looked up: the spec names none, or its statement is already recorded.
     NotAsked,
-    /// They are there, and state this.
+    /// It exists, with this statement.
     Present {
-        /// How many there are.
+        /// Number of rows.
         rows: u64,
-        /// The files that they came from.
+        /// The files that the rows were read from.
         sources: Vec<SourceRecord>,
     },
-    /// They are not there, or are something else. The fit says so.
+    /// It does not exist, or is another kind of artifact. The fit reports this.
     Absent,
-    /// The ledger is away; in words.
+    /// The ledger is unavailable; the text says why.
     LedgerUnavailable(String),
 }
 
-/// A bundle that a spec names, in the store.
+/// The bundle that a spec names, in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BundleSeen {
-    /// It was not looked for: none is named, or it was found before.
+    /// It was not looked up: the spec names none, or it was found before.
     NotAsked,
-    /// It is there and is a bundle.
+    /// It exists and is a bundle.
     Present,
-    /// It is not there, or is something else; in words.
+    /// It does not exist, or is another kind of artifact; the text says what.
     Absent(String),
-    /// The ledger is away; in words.
+    /// The ledger is unavailable; the text says why.
     LedgerUnavailable(String),
 }
 
-/// What the model's record says about this version.
+/// The state of this version in the model's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServingSeen {
-    /// The record does not exist yet, or has not looked at this version.
+    /// The record does not exist yet, or does not include this version yet.
     NotYet,
-    /// It is routed, and its Pods are not all there; reason and message of the rollout.
+    /// It is routed, but not all of its Pods are ready; reason and message of the rollout.
     RollingOut(Reason, String),
-    /// It is routed and its rollout cannot end by itself; reason and message.
+    /// It is routed, and its rollout is stuck; reason and message.
     Stuck(StuckReason, String),
-    /// It answers.
+    /// It serves.
     Live {
-        /// Whether at least the fewest Pods that its spec allows answer.
+        /// Whether at least the minimum number of Pods serve it.
         enough: bool,
         /// Such as `2/2 Pods`.
         pods: String,
-        /// Whether the model is as it should be otherwise.
+        /// Whether the model is otherwise in its desired state.
         rest: Settling,
     },
-    /// It answers, while another version is being rolled out.
+    /// It serves, while another version is being rolled out.
     BeingReplaced(String),
-    /// Another version answers and is newer, or this one was in use before.
+    /// A newer version serves, or this one served before.
     Retired(String),
-    /// It could take over; the model is paused.
+    /// It could take over, but the model is paused.
     Paused,
     /// It waits for the action that promotes it.
     AwaitingPromotion(String),
-    /// It may not be promoted: it was left by a rollback, or its promotion failed.
+    /// It may not be promoted: it was rolled back, or its promotion failed.
     Held(String),
-    /// The action that was to promote it has ended otherwise; reason and message.
+    /// The action that would have promoted it has ended; reason and message.
     NotPromoted(Reason, String),
 }
 
-/// Whether what answers is also all as it should be.
+/// Whether a serving model is in its desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settling {
     /// Nothing is left to do.
     Done,
-    /// Something of it is being changed; reason and message.
+    /// It is being changed; reason and message.
     Working(WorkingReason, String),
-    /// It cannot become what it should be by itself; reason and message.
+    /// It needs intervention; reason and message.
     Stuck(StuckReason, String),
 }
 
@@ -104,8 +104,8 @@ pub enum Settling {
 pub struct Decision {
     /// The status to write.
     pub status: ModelVersionStatus,
-    /// The Job to make, if it is not there.
+    /// The Job to create, if it does not exist.
     pub start: Option<StageJob>,
-    /// When to look again, in seconds, though nothing has happened.
+    /// When to reconcile again without an event, in seconds.
     pub again_after_seconds: Option<u64>,
 }

@@ -75,7 +75,7 @@ pub(super) async fn put_manifest(
     let sent = Digest::from_bytes(Sha256::digest(&*body).into());
     if sent != digest {
         return Err(ApiError::Unprocessable(format!(
-            "the bytes that came have the digest {sent} and not {digest}; nothing was kept"
+            "the uploaded bytes have digest {sent}, expected {digest}; nothing was stored"
         )));
     }
     let manifest: Manifest = parse(&body, "manifest")?;
@@ -94,11 +94,13 @@ pub(super) async fn put_manifest(
         let now = jiff::Timestamp::now().as_microsecond();
         match index.add(&namespace, digest, &manifest, length, now).await {
             Ok(_) => {}
-            Err(DatabaseError::Away(why)) => tracing::debug!("artifact {digest} is indexed later: {why}"),
+            Err(DatabaseError::Away(why)) => {
+                tracing::debug!("indexing of artifact {digest} is deferred: {why}");
+            }
             Err(error) => {
                 tracing::warn!(
                     error = modelward_service::chain(&error),
-                    "artifact {digest} is indexed later"
+                    "indexing of artifact {digest} is deferred"
                 );
             }
         }
@@ -304,7 +306,7 @@ fn describe(kind: Kind, digest: &Digest, size: u64) -> Result<HeaderMap, ApiErro
         (header::CONTENT_LENGTH, HeaderValue::from(size)),
         (header::CONTENT_TYPE, HeaderValue::from_static(media)),
         (header::ETAG, etag),
-        // What has this name has these bytes for ever; private, because reading takes a proof.
+        // The bytes of this name never change; private, because reading needs authentication.
         (header::CACHE_CONTROL, IMMUTABLE),
     ]))
 }

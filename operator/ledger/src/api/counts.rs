@@ -162,7 +162,9 @@ fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
             return bad(format!("a sequence is {}, which is too large", envelope.sequence));
         }
         check_counts(&envelope.counts, batch.window_seconds).map_err(|why| {
-            ApiError::Unprocessable(format!("the counts of the window at {start} cannot be: {why}"))
+            ApiError::Unprocessable(format!(
+                "the counts of the window at {start} are impossible: {why}"
+            ))
         })?;
     }
     Ok(length)
@@ -196,7 +198,7 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
         .fold(0, usize::saturating_add);
     if counters > MAX_COUNTERS {
         return Err(format!(
-            "they are {counters} counters, at most {MAX_COUNTERS} are taken"
+            "they have {counters} counters, at most {MAX_COUNTERS} are accepted"
         ));
     }
     let rows = features.rows;

@@ -50,7 +50,7 @@ fn check(record: &FeedbackRecord, now_ms: i64) -> Result<(), String> {
     let base64url = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if id.len() != 64 || !id.bytes().all(base64url) {
         return Err(format!(
-            "predictionId is {:?}, it must be the 64 characters of base64url that an answer held",
+            "predictionId is {:?}, it must be the 64 base64url characters returned with a prediction",
             short(id)
         ));
     }

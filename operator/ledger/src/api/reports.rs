@@ -148,8 +148,7 @@ pub(super) async fn get_report(
 fn again(namespace: &str, request: &ReportRequest, kept: &KeptReport) -> Result<Response, ApiError> {
     if kept.namespace != namespace || kept.request != *request {
         return Err(ApiError::Conflict(
-            "this DriftReport has a verdict on another question; a verdict is given once, so make a new DriftReport"
-                .into(),
+            "this DriftReport was already evaluated with different parameters; create a new one".into(),
         ));
     }
     answer(&kept.result)
@@ -188,11 +187,11 @@ fn check(request: &ReportRequest) -> Result<(), String> {
         ));
     }
     if request.minimum_rows == 0 {
-        return Err("minimumRows is 0, it must be 1 or more: nothing says nothing".into());
+        return Err("minimumRows is 0; it must be at least 1".into());
     }
     if request.tolerances.len() > MAX_TOLERANCES {
         return Err(format!(
-            "there are {} tolerances, at most {MAX_TOLERANCES} are taken",
+            "there are {} tolerances, at most {MAX_TOLERANCES} are accepted",
             request.tolerances.len()
         ));
     }
@@ -213,7 +212,7 @@ async fn reference(app: &App, namespace: &str, bundle: &Digest) -> Result<Compar
         .map_err(|error| ApiError::Unprocessable(error.to_string()))?;
     if manifest.kind != ManifestKind::Bundle {
         return Err(ApiError::Unprocessable(format!(
-            "{bundle} is a snapshot of data; a window is compared with the reference of a bundle"
+            "{bundle} is a snapshot; a window can only be compared with the reference of a bundle"
         )));
     }
     let Some(file) = manifest.file(REFERENCE) else {
@@ -366,7 +365,7 @@ fn rule(request: &ReportRequest, rows: u64) -> Result<Rule, ApiError> {
     let default = Rule::default();
     let exact = |decimal: &Decimal| {
         Exact::new(decimal.to_f64())
-            .ok_or_else(|| ApiError::Unprocessable(format!("tolerance {decimal} is no finite number")))
+            .ok_or_else(|| ApiError::Unprocessable(format!("tolerance {decimal} is not a finite number")))
     };
     let tolerances = request
         .tolerances
@@ -433,7 +432,7 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
 
 fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
     Decimal::rounded(number.get(), places)
-        .ok_or_else(|| ApiError::Internal(format!("{number:?} is no decimal number").into()))
+        .ok_or_else(|| ApiError::Internal(format!("{number:?} is not a decimal number").into()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What happens while PostgreSQL is away, and when it is back.
+//! What happens while PostgreSQL is unavailable, and when it is back.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
     let answer = world.put(&trainer, &world.result(&trainer.job), result()).await?;
     assert!(answer.headers().contains_key("retry-after"));
     let sentence = refusal(answer, StatusCode::SERVICE_UNAVAILABLE).await?;
-    assert!(sentence.contains("PostgreSQL is away"), "{sentence}");
+    assert!(sentence.contains("PostgreSQL is unavailable"), "{sentence}");
     // A session may still say that it is ending before the listener is gone.
     until("an unready ledger", async || {
         let (status, body) = world.ready().await?;
@@ -137,7 +137,7 @@ async fn what_serving_tells_waits_for_postgresql_and_nothing_of_it_is_lost_or_co
     ] {
         assert!(answer.headers().contains_key("retry-after"));
         let sentence = refusal(answer, away).await?;
-        assert!(sentence.contains("PostgreSQL is away"), "{sentence}");
+        assert!(sentence.contains("PostgreSQL is unavailable"), "{sentence}");
     }
     // What is wrong is wrong now as well as later.
     let answer = world.put(&server, &counts_at, "{}").await?;

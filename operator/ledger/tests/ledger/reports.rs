@@ -185,7 +185,7 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
     assert_eq!(again, first);
     let other = heart.request(start, end);
     let sentence = refusal(heart.ask(UID, &other).await?, StatusCode::CONFLICT).await?;
-    assert!(sentence.contains("another question"), "{sentence}");
+    assert!(sentence.contains("different parameters"), "{sentence}");
 
     // The whole judgement is there for who may read it.
     let path = heart.path(UID);

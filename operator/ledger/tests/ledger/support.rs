@@ -41,7 +41,7 @@ pub struct World {
     _directory: tempfile::TempDir,
 }
 
-/// Someone with a token.
+/// A caller with a token.
 #[derive(Clone)]
 pub struct Caller {
     pub token: String,

@@ -1,4 +1,4 @@
-//! SendAlert: an Event for people. It changes nothing, so it claims nothing.
+//! SendAlert: an Event. It does not change the model, so it makes no claim.
 
 use modelward_crds::{ActionPlan, ActionType, BlockedStep, ConditionType, Model, RemediationAction, Risk};
 
@@ -17,7 +17,7 @@ use crate::{
     reason::Reason,
 };
 
-/// An Event for people.
+/// An Event for users.
 pub(super) struct Alert;
 
 const FACTS: Facts = Facts {

@@ -1,51 +1,51 @@
-//! What the rest of the operator asks about a kind of action.
+//! Properties of a kind of action that the rest of the operator uses.
 
 use modelward_crds::{ActionType, Risk};
 
 use crate::policy::Policy;
 
-/// A kind of action, to others. It has no defaults: a new kind does not compile until it answers each question.
+/// The properties of a kind of action. There are no defaults: a new kind does not compile until it states each of them.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one question")]
 pub struct Facts {
     /// The kind.
     pub action: ActionType,
-    /// The first word of names of its actions.
+    /// The prefix of names of its actions.
     pub verb: &'static str,
-    /// How much can go wrong, where the operator's configuration says nothing else.
+    /// The risk, unless the operator's configuration overrides it.
     pub default_risk: Risk,
     /// How it claims its model.
     pub claims: Claims,
-    /// Whether it goes on while its model is paused.
+    /// Whether it continues while its model is paused.
     pub runs_while_paused: bool,
-    /// Whether a rollback after its creation makes it obsolete.
+    /// Whether a rollback after its creation supersedes it.
     pub superseded_by_rollback: bool,
-    /// Whether it waits while many models drift, where it rests on a report of drift.
+    /// Whether it waits during a storm if it is based on a drift report.
     pub held_in_a_storm: bool,
     /// Whether it reads data before it has a plan.
     pub reads_data: bool,
-    /// Whether it lets its candidate serve.
+    /// Whether it promotes its candidate.
     pub serves_candidate: bool,
-    /// Whether an open one answers any drift of its model.
+    /// Whether an open action of this kind covers any drift of its model.
     pub answers_drift: bool,
-    /// Whether proposals of it are counted against the daily budget.
+    /// Whether its proposals count towards the daily budget.
     pub budgeted: bool,
-    /// Which records of ended actions it is kept among.
+    /// The kind of record among which its ended actions are kept.
     pub shelf: Shelf,
 }
 
 /// How a kind of action claims its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claims {
-    /// It changes nothing, and claims nothing.
+    /// It does not change the model, and makes no claim.
     Nothing,
-    /// It waits for other actions of the model, and while many models are being changed.
+    /// It waits for other actions of the model, and for the limit on models that are being changed.
     Bounded,
-    /// It takes the model over from an action that is not urgent, and waits for no other model.
+    /// It takes over the claim from an action that is not urgent, and does not wait for other models.
     Urgent,
 }
 
-/// Records of ended actions, each bounded by itself.
+/// Records of ended actions, each kind with its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shelf {
     /// Alerts.
@@ -57,7 +57,7 @@ pub enum Shelf {
 // === impl Facts ===
 
 impl Facts {
-    /// How much can go wrong, as the operator is configured.
+    /// The risk, by the operator's configuration.
     pub fn risk(&self, policy: &Policy) -> Risk {
         policy.risk(self.action, self.default_risk)
     }

@@ -1,4 +1,4 @@
-//! What a kind of action does.
+//! The behaviour of a kind of action.
 
 use modelward_crds::ActionPlan;
 
@@ -9,20 +9,20 @@ use crate::action::{
     plan::proposal::Proposal,
 };
 
-/// A kind of action, to the chain. No method has a default body.
+/// The behaviour of a kind of action in the chain. No method has a default body.
 pub(in crate::action) trait Kind: Sync {
-    /// What others ask about it.
+    /// Its properties.
     fn facts(&self) -> &'static Facts;
 
-    /// What would be done now. It may have data read first.
+    /// The proposal for the current state. It may have data read first.
     fn propose(&self, case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome>;
 
-    /// The whole effect of a kind that claims nothing. None hands over to the claim.
+    /// The whole effect of a kind without a claim. None passes on to the claim.
     fn without_claim(&self, case: &Case<'_>, draft: &mut Draft) -> Option<Outcome>;
 
-    /// From the claim to the end.
+    /// The effects from the claim to the end.
     fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome>;
 
-    /// Name of the action of this kind that the operator proposes by itself for a version. None where it proposes none.
+    /// Name of the action of this kind that the operator proposes for a version. None if it does not propose this kind.
     fn proposal_name(&self, version: &str, uid: &str) -> Option<String>;
 }

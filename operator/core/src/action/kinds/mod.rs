@@ -1,4 +1,4 @@
-//! Kinds of actions. Each is one file, and what others have to know of it is its [`Facts`].
+//! Kinds of actions. Each is one file, with its properties in [`Facts`].
 
 mod alert;
 mod facts;
@@ -32,12 +32,12 @@ pub(super) fn of(action: ActionType) -> &'static dyn Kind {
     }
 }
 
-/// What there is to know of a kind of action.
+/// The properties of a kind of action.
 pub fn facts(action: ActionType) -> &'static Facts {
     of(action).facts()
 }
 
-/// How much can go wrong with each kind of action, as the operator is configured.
+/// The risk of each kind of action, by the operator's configuration.
 pub fn risks(policy: &Policy) -> BTreeMap<ActionType, Risk> {
     ActionType::ALL
         .into_iter()

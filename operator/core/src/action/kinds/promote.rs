@@ -1,4 +1,4 @@
-//! PromoteModel: a version takes over.
+//! PromoteModel: another version takes over.
 
 use modelward_crds::{ActionPlan, ActionType, Model, ModelVersion, Risk};
 
@@ -45,7 +45,7 @@ const FACTS: Facts = Facts {
     shelf: Shelf::Change,
 };
 
-/// What did not come up is held, and what served before serves again.
+/// The version that did not become ready is put on hold, and the previous routes serve again.
 const SWITCH: Switch = Switch {
     goes_back: true,
     holds_what_it_left: false,
@@ -85,7 +85,7 @@ fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
     not_serving(proposal)
 }
 
-/// Putting a version to work. `covered` says that an earlier action's approval is for this too.
+/// The proposal to promote a version. `covered` says that the approval of an earlier action covers it.
 fn proposal(world: &World, model: &Model, candidate: &ModelVersion, covered: bool) -> Option<Proposal> {
     let route = route_to(candidate)?;
     let returning = has_served(model, &route.digest);
@@ -121,7 +121,7 @@ fn proposal(world: &World, model: &Model, candidate: &ModelVersion, covered: boo
         changed_by: changed_by(candidate),
         version: Some(planned_version(candidate)),
         summary: format!(
-            "let {} serve (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}{}",
+            "promote {} (bundle {}, threshold {}{score}){in_place_of}{before}{}; {}{}{}",
             route.version,
             route.digest.short(),
             route.threshold,

@@ -82,7 +82,7 @@ impl Kind for Retrain {
     }
 }
 
-/// The version that a `RetrainModel` is about: the one that it names, else what serves.
+/// The version that a `RetrainModel` is about: the one that it names, otherwise the one that serves.
 pub fn target<'a>(
     action: &RemediationAction,
     model: &Model,
@@ -130,13 +130,13 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
     proposal(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
         Outcome::fails(
             Reason::SpecInvalid,
-            format!("{name} names no data for its retraining: set spec.retraining.datasets"),
+            format!("{name} specifies no data for its retraining: set spec.retraining.datasets"),
         )
     })
 }
 
-/// Two retrainings of one model would read the same data and take turns at serving: the older one goes first, unless it
-/// waits for something before it has a plan.
+/// Two retrainings of one model would read the same data and replace each other's result: the older one takes precedence, unless
+/// it waits for something before it has a plan.
 fn no_older_retraining(case: &Case<'_>) -> Result<(), Outcome> {
     let order = |action: &RemediationAction| {
         let created = action.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -158,7 +158,7 @@ fn no_older_retraining(case: &Case<'_>) -> Result<(), Outcome> {
     }
 }
 
-/// Training a version on the data that was frozen. None where the target says nothing of training.
+/// The training of a version on the snapshot. None if the target has no training spec.
 pub fn proposal(
     world: &World,
     model: &Model,
@@ -217,7 +217,7 @@ pub fn proposal(
     })
 }
 
-/// A retraining whose result is not being promoted when its claim is due ends: it must not keep others from the model.
+/// Ends a retraining whose result is not being promoted when its claim expires: it must not block the model.
 fn in_time(case: &Case<'_>, draft: &mut Draft, outcome: Outcome) -> Outcome {
     let open = !matches!(outcome.at, At::Ended(_));
     let child = promotion_of(case).is_some_and(|child| !has_ended(child));
@@ -265,7 +265,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outc
     let approvals = draft.approval_summary(case);
     if !planned_training(plan).is_some_and(|training| training.serve_when_gates_pass) {
         let words = format!(
-            "{approvals}; {name} passed its gates, and its promotion is proposed as an action of its own"
+            "{approvals}; {name} passed its gates, and its promotion is proposed as a separate action"
         );
         return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));
     }
@@ -290,7 +290,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outc
         ));
     }
     if case.model.spec.paused {
-        // A claim that waits for a person would keep the model from everything else.
+        // A claim that waits for a user would block the model.
         let words = format!(
             "{approvals}; {name} passed its gates; {} is paused, and the promotion is proposed once it is not",
             name_of(case.model)
@@ -300,7 +300,7 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outc
     promote(case, draft, &reference, &approvals)
 }
 
-/// Follows the version to its gates.
+/// Waits until the version has passed its gates.
 fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Outcome> {
     let name = name_of(version);
     let conditions = version
@@ -323,7 +323,7 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Outcome> {
     let words = ready.map(|ready| ready.message.clone()).unwrap_or_default();
     if is_true(conditions, ConditionType::Stalled).is_some() {
         let reason = ready.and_then(conditions::reason);
-        // A person can still make room: the version goes on trying.
+        // A user can still make room: the version keeps retrying.
         let by_cluster = reason
             .and_then(Cause::part_of)
             .is_some_and(Cause::is_infrastructure);
@@ -345,7 +345,7 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Outcome> {
     ))
 }
 
-/// Makes the action that puts the version to work, covered by this one's approval.
+/// Creates the action that promotes the version, covered by this one's approval.
 fn promote(
     case: &Case<'_>,
     draft: &mut Draft,
@@ -377,7 +377,7 @@ fn promote(
             ));
         }
         let words = format!(
-            "{approvals}; {} passed its gates, and {name}, which needs an approval of its own, decides on its promotion",
+            "{approvals}; {} passed its gates, and {name}, which needs a separate approval, decides on its promotion",
             version.name
         );
         return Ok(Outcome::succeeds(Reason::AwaitingPromotion, words));
@@ -403,7 +403,7 @@ fn promote(
     Ok(draft.attempt(case, BlockedStep::CreatePromotion, outcome))
 }
 
-/// A retraining ends as the promotion of what it made does.
+/// A retraining ends with the result of its promotion.
 fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationAction) -> Outcome {
     void_late_rejections(draft);
     let status = child.status.clone().unwrap_or_default();
@@ -426,7 +426,7 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
             message: verified.message.clone(),
         };
     }
-    // Its message begins with what its approval rests on, which is this action.
+    // Its message begins with the approval that covers it, which is that of this action.
     let covered = of(ConditionType::Approved)
         .filter(|approved| conditions::reason(approved) == Some(Reason::Covered))
         .and_then(|approved| message.strip_prefix(&approved.message)?.strip_prefix("; "));
@@ -442,14 +442,14 @@ fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationActio
     }
 }
 
-/// How a condition says that an action ended.
+/// The end of an action, from its condition.
 fn ending(condition: &Condition) -> Ending {
     conditions::reason(condition)
         .and_then(Ending::part_of)
         .unwrap_or(Ending::Superseded)
 }
 
-/// Whether the promotion has changed what serves.
+/// Whether the promotion has changed the routes.
 fn has_routed(case: &Case<'_>, child: &RemediationAction) -> bool {
     let Some(status) = &child.status else { return false };
     let routed = status

@@ -1,4 +1,4 @@
-//! The data of a retraining, frozen before people are asked: who approves sees the rows of the very data.
+//! The data of a retraining, frozen before approval is requested, so that approvers see the exact rows.
 
 use modelward_crds::{
     AcceptedWindow, BlockedStep, Champion, ConditionType, DriftReport, EvidenceReference, ModelVersion,
@@ -19,7 +19,7 @@ use crate::{
     reason::Reason,
 };
 
-/// The version as the Job that freezes an action's data reads it. Nothing in it depends on when it is read.
+/// The version as the snapshot Job of an action reads it. It does not depend on the time of reading.
 pub fn snapshot_version(action: &RemediationAction, target: &ModelVersion) -> Option<ModelVersion> {
     let mut spec = target.spec.clone();
     spec.source.training = Some(source(target, None, None, None)?);
@@ -30,7 +30,7 @@ pub fn snapshot_version(action: &RemediationAction, target: &ModelVersion) -> Op
     Some(version)
 }
 
-/// How a version is retrained: on its own data and the fresh data, or on the fresh data alone.
+/// The training spec of a retraining: on the version's data and the new data, or only on the new data.
 pub fn source(
     target: &ModelVersion,
     snapshot: Option<Digest>,
@@ -67,7 +67,7 @@ pub fn source(
     })
 }
 
-/// The window of a report as a reference. None as long as it has no verdict.
+/// The window of a report as a reference. None if it has no verdict yet.
 pub fn accepted(report: &DriftReport) -> Option<PlannedReference> {
     let status = report.status.as_ref()?;
     status.verdict?;
@@ -104,7 +104,7 @@ pub(in crate::action) fn accepted_window(
         .ok_or_else(|| Outcome::waits(Reason::Waiting, format!("{} has no verdict yet", report.name)))
 }
 
-/// Has the data read, checked and frozen: who approves sees the rows of the very data.
+/// Has the data read, checked and frozen, so that approvers see the exact rows.
 pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome> {
     let before = conditions::find(&draft.before, ConditionType::Succeeded).cloned();
     let failed = case.world.obstacle.as_ref();
@@ -173,7 +173,7 @@ pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> 
     .again(again))
 }
 
-/// Whether there is anything new to learn from, and enough of it.
+/// Whether there are enough new rows.
 pub(in crate::action) fn has_enough_new_rows(
     target: &ModelVersion,
     spec: &RetrainingSpec,
@@ -201,7 +201,7 @@ pub(in crate::action) fn has_enough_new_rows(
         ));
     }
     let rows: i64 = fresh.iter().map(|source| source.rows).sum();
-    // Rows whose class was not counted are not known to be enough.
+    // Without counted classes it is unknown whether there are enough rows.
     let positive: Option<i64> = fresh.iter().map(|source| source.positive_rows).sum();
     let least_of_a_class = positive.map_or(0, |positive| positive.min(rows - positive));
     if rows < spec.minimum_new_rows || least_of_a_class < spec.minimum_rows_of_each_class {

@@ -1,4 +1,4 @@
-//! The version that a retraining makes.
+//! The version that a retraining creates.
 
 use modelward_crds::{
     ActionPlan, ActionReference, BlockedStep, Champion, ConditionType, ModelVersion, ObstacleReason,
@@ -21,10 +21,10 @@ use crate::{
     reason::Reason,
 };
 
-/// The version that this action made.
+/// The version that this action created.
 ///
-/// `spec.provenance` proves nothing by itself. A version is this action's where its uid was recorded when it was made; where
-/// the process ended before that, where the operator made it and its whole spec is the one that would be made now.
+/// `spec.provenance` is no proof. A version belongs to this action if its uid was recorded at its creation or, if the process ended
+/// before that, if the operator created it and its whole spec equals the one that would be created now.
 pub(in crate::action) fn made<'a>(
     case: &Case<'a>,
     draft: &mut Draft,
@@ -64,15 +64,14 @@ pub(in crate::action) fn made<'a>(
     }
 }
 
-/// Whether the operator made this version with this very spec. The spec is compared as the API server keeps it, with every
-/// default.
+/// Whether the operator created this version with this spec. The spec is compared as the API server stores it, with all
+/// defaults.
 fn is_same(version: &ModelVersion, wanted: &ModelVersion, world: &World) -> bool {
     let spec = |version: &ModelVersion| serde_json::to_value(&version.spec).ok();
     is_by_operator(version, annotations::CREATED_BY, &world.operator) && spec(version) == spec(wanted)
 }
 
-/// Whether a version whose uid is recorded is trained on the approved data and judged as approved. Nothing of that can change
-/// under the CRD's own rules.
+/// Whether a version whose uid is recorded has the approved data and gates. The rules of the CRD do not allow changes of these.
 fn is_approved(version: &ModelVersion, plan: &ActionPlan, world: &World) -> bool {
     let training = version.spec.source.training.as_ref();
     let maker = version.metadata.annotations.as_ref();
@@ -85,7 +84,7 @@ fn is_approved(version: &ModelVersion, plan: &ActionPlan, world: &World) -> bool
             .is_some_and(|(training, approved)| approved.spec == training_spec::digest(training, version))
 }
 
-/// An object of the needed name is another's.
+/// An object with the needed name belongs to another owner.
 pub(in crate::action) fn taken(
     case: &Case<'_>,
     draft: &mut Draft,
@@ -106,7 +105,7 @@ pub(in crate::action) fn taken(
 fn wanted(case: &Case<'_>, plan: &ActionPlan, name: &str) -> Result<ModelVersion, Outcome> {
     let changed = |words: String| Outcome::fails(Reason::PlanChanged, words);
     let approved =
-        planned_training(plan).ok_or_else(|| changed("the plan says nothing of a training".to_owned()))?;
+        planned_training(plan).ok_or_else(|| changed("the plan does not describe a training".to_owned()))?;
     let target_uid = approved.target_uid.as_deref().unwrap_or_default();
     let target = routes::by_uid(&case.world.versions, target_uid)
         .ok_or_else(|| changed("the version that was to be retrained is gone".to_owned()))?;
@@ -129,16 +128,16 @@ fn make(case: &Case<'_>, draft: &mut Draft, version: ModelVersion) -> Outcome {
     draft.executed = Verdict::unknown(
         ConditionType::Executed,
         Reason::Training,
-        format!("{name} is being made"),
+        format!("{name} is being created"),
     );
-    let outcome = Outcome::works(Reason::Training, format!("{name} is being made"))
+    let outcome = Outcome::works(Reason::Training, format!("{name} is being created"))
         .with(Step::CreateVersion(Box::new(version)));
     draft.attempt(case, BlockedStep::CreateVersion, outcome)
 }
 
-/// The version that was approved: the target's spec, on the frozen data. It has no owner, because the action may be deleted
-/// before it, and none of the target's labels and annotations, because a GitOps tool would prune it. Its maker is the
-/// operator, which API servers before 1.36 do not write themselves.
+/// The version that was approved: the target's spec with the snapshot. It has no owner, because the action may be deleted
+/// earlier, and none of the target's labels and annotations, because a GitOps tool would prune it. The annotation names the operator as
+/// its creator, because API servers before 1.36 do not set it.
 fn version(case: &Case<'_>, plan: &ActionPlan, target: &ModelVersion, name: &str) -> Option<ModelVersion> {
     let not_worse_than = match planned_training(plan)?.not_worse_than {
         Some(champion) => Some(Champion {

@@ -1,4 +1,4 @@
-//! RollbackModel: what served before serves again.
+//! RollbackModel: a version that served before serves again.
 
 use modelward_crds::{ActionPlan, ActionType, Model, ModelVersion, PlannedRoute, Risk};
 use modelward_wire::Digest;
@@ -27,7 +27,7 @@ use crate::{
     record::holds,
 };
 
-/// What served before serves again.
+/// A version that served before serves again.
 pub(super) struct Rollback;
 
 pub(super) const FACTS: Facts = Facts {
@@ -45,7 +45,7 @@ pub(super) const FACTS: Facts = Facts {
     shelf: Shelf::Change,
 };
 
-/// What it leaves was left on purpose. A return to what served before has no candidate, and its bundle is the one of the record.
+/// The version that it replaces is put on hold. A rollback without a candidate uses the bundle in the record.
 const SWITCH: Switch = Switch {
     goes_back: false,
     holds_what_it_left: true,
@@ -84,13 +84,13 @@ fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
         Some(candidate) => not_passed(candidate),
         None => Outcome::fails(
             Reason::NothingToReturnTo,
-            "no version that served before exists and is free of holds: name one in spec.candidate",
+            "no version that served before still exists without a hold: name one in spec.candidate",
         ),
     })?;
     not_serving(proposal)
 }
 
-/// Returning to what served before, or to the version that is named.
+/// The proposal to return to the version that served before, or to the named one.
 fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> Option<Proposal> {
     let route = match candidate {
         Some(candidate) => route_to(candidate)?,
@@ -104,7 +104,7 @@ fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> O
     let risk = FACTS.risk(&world.policy);
     let present = present(model);
     let leaving = match names(&present) {
-        Some(names) => format!(" in place of {names}, which is held from then on"),
+        Some(names) => format!(" in place of {names}, which is then put on hold"),
         None => String::new(),
     };
     Some(Proposal {
@@ -114,7 +114,7 @@ fn proposal(world: &World, model: &Model, candidate: Option<&ModelVersion>) -> O
         changed_by: candidate.map(changed_by).unwrap_or_default(),
         version: returned.map(planned_version),
         summary: format!(
-            "return {} to {} (bundle {}, threshold {}){leaving}{}{}",
+            "roll {} back to {} (bundle {}, threshold {}){leaving}{}{}",
             model.metadata.name.as_deref().unwrap_or_default(),
             route.version,
             route.digest.short(),
@@ -138,7 +138,7 @@ pub(in crate::action) fn has_served(model: &Model, digest: &Digest) -> bool {
     !serves && status.history.iter().any(|record| record.digest == *digest)
 }
 
-/// What served before what is routed now: the newest that is still there and was not left on purpose.
+/// The route that served before the current ones: the newest whose version still exists without a hold.
 fn former(model: &Model, versions: &[ModelVersion]) -> Option<PlannedRoute> {
     let status = model.status.as_ref()?;
     let routed = |uid: &str, digest: &Digest| {

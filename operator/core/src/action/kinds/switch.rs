@@ -1,4 +1,4 @@
-//! Other routes: how a promotion and a rollback change what serves, and go back where it does not come up.
+//! Changes of the routes by a promotion or a rollback, and the return to the previous routes if they do not become ready.
 
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -23,17 +23,17 @@ use crate::{
     record::rollout::{self, RolloutSeen},
 };
 
-/// What differs between ways to change what serves.
+/// The differences between a promotion and a rollback.
 pub(super) struct Switch {
-    /// Whether the former routes come back where the planned ones do not become ready.
+    /// Whether the previous routes are restored if the planned ones do not become ready.
     pub goes_back: bool,
-    /// Whether what it leaves is held from then on.
+    /// Whether the replaced version is put on hold.
     pub holds_what_it_left: bool,
     /// Whether the version must still have the bundle that was approved.
     pub checks_bundle: fn(&RemediationAction) -> bool,
 }
 
-/// Versions on hold that are kept in mind.
+/// The largest number of holds in a record.
 const HOLDS: usize = 32;
 
 pub(super) fn switch(
@@ -78,12 +78,12 @@ pub(super) fn switch(
     void_late_rejections(draft);
     let end = due(case, draft);
     let routed_at = match (seen, routed_at) {
-        // A quota or a policy: it is tried again, and what was routed goes on once there is room.
+        // A quota or a policy: it is retried, and the rollout continues once there is room.
         (RolloutSeen::Stuck(reason, refusal), None)
             if reason == StuckReason::ChildRefused && end > case.now =>
         {
             draft.executed = Verdict::unknown(ConditionType::Executed, Reason::RollingOut, refusal.clone());
-            let words = format!("{words} cannot be rolled out: {refusal}; it is tried again until {end}");
+            let words = format!("{words} cannot be rolled out: {refusal}; retrying until {end}");
             return Ok(Outcome::stalls(Reason::ChildRefused, words).again(Some(end)));
         }
         (RolloutSeen::Stuck(StuckReason::ChildRefused, _), Some(routed_at)) => routed_at,
@@ -117,7 +117,7 @@ pub(super) fn switch(
     Ok(verify(case, draft, plan, &routed_at))
 }
 
-/// The routes are changed. It is the last moment at which a rejection counts.
+/// Changes the routes. A rejection counts only until now.
 fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) -> Result<Outcome, Outcome> {
     not_rejected(draft)?;
     let mut newest: Option<RoutedVersion> = None;
@@ -162,7 +162,7 @@ fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) ->
     Ok(Outcome::works(Reason::Claimed, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
-/// What was to serve does not come up: the former routes again, which is part of the plan.
+/// Restores the previous routes because the planned ones do not become ready. This is part of the plan.
 fn go_back(
     case: &Case<'_>,
     draft: &mut Draft,
@@ -174,7 +174,7 @@ fn go_back(
     let what = routes::names(&plan.planned_routes).unwrap_or_default();
     draft.executed = Verdict::fails(ConditionType::Executed, Reason::RolledBack, words.to_owned());
     if !way.goes_back {
-        // What it left was left on purpose; what answers keeps answering.
+        // The previous version was replaced on purpose; the version that serves keeps serving.
         let message = format!(
             "{}; {what} did not become ready: {reason}: {words}",
             draft.approval_summary(case)
@@ -195,11 +195,11 @@ fn go_back(
         hold(&mut record, case, route, &why);
     }
     let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
-    let words = format!("{what} did not become ready, and {former} takes over again: {why}");
+    let words = format!("{what} did not become ready; rolling back to {former}: {why}");
     Ok(Outcome::works(Reason::RolledBack, words.clone()).with(Step::Route(Box::new(record), words)))
 }
 
-/// The former routes are written; the end comes when they serve, or cannot.
+/// Waits after the previous routes were written, until they serve or the rollout is stuck.
 fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str) -> Outcome {
     let what = routes::names(&plan.planned_routes).unwrap_or_default();
     let former = routes::names(&plan.present_routes).unwrap_or_else(|| "nothing".to_owned());
@@ -212,7 +212,7 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
     let settled = record.routes.is_empty()
         || is_true(&record.conditions, ConditionType::Ready).is_some()
         || is_true(&record.conditions, ConditionType::Stalled).is_some();
-    // The routes are the former ones for good. Pods that do not become ready must not keep the claim.
+    // The previous routes are final. Pods that do not become ready must not keep the claim.
     let returned_at = record.rolled_back_at.as_ref().map_or(case.now, |time| time.0);
     let end = case.deadline(&Time(returned_at));
     if settled {
@@ -224,11 +224,11 @@ fn gone_back(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, reason: &str
         );
         Outcome::fails(Reason::RolledBack, message)
     } else {
-        Outcome::works(Reason::RolledBack, format!("{former} takes over again")).again(Some(end))
+        Outcome::works(Reason::RolledBack, format!("rolling back to {former}")).again(Some(end))
     }
 }
 
-/// Watches what was put to work for a while. A verdict on its traffic ends it early.
+/// Monitors the new routes for a while. A verdict on their traffic ends this early.
 fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Time) -> Outcome {
     let seconds = case.world.policy.verification_seconds.max(0);
     let Some(execution) = &mut draft.status.execution else {
@@ -274,7 +274,7 @@ fn verify(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, routed_at: &Tim
     }
 }
 
-/// The first verdict on traffic that came after the change.
+/// The first verdict on traffic after the change.
 fn conclusive<'a>(
     case: &Case<'a>,
     plan: &ActionPlan,

@@ -1,12 +1,11 @@
-//! The text that a plan's digest is over: what people approve, as canonical JSON of a structure of its own.
+//! The text that a plan's digest is computed over: what users approve, as canonical JSON of a separate structure.
 //!
-//! Format 2 has everything of format 1, and what plans show beside it: where the data of a retraining comes from, who changed
-//! the version, which generation of it is meant, the guard rails that came later. A plan of format 1 that is being carried out
-//! goes on; one that still waits is made again.
+//! Format 2 adds to format 1 what plans also show: the sources of a retraining's data, the users who changed the version, its
+//! generation, and later guard rails. A plan of format 1 that is being carried out continues; one that still waits is made again.
 //!
-//! Nothing here is a type of the API: a field that the API gains, or a default that changes, would change every digest, and
-//! with it void what people have approved. Numbers are integers; decimals are their text. Each function that walks the fields
-//! takes the structure apart, so that a new field does not compile until all of them name it.
+//! None of these types is a type of the API: a new field or a changed default of the API would otherwise change every digest and
+//! void approvals. Numbers are integers; decimals are text. Each function over all fields destructures the type, so that a new field
+//! does not compile until all of them handle it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,13 +28,13 @@ use crate::{
     policy::Policy,
 };
 
-/// How contents are written.
+/// The format that is written.
 pub const PLAN_FORMAT: i32 = 2;
 
-/// Formats that a plan under way may have.
+/// Formats that a plan that is being carried out may have.
 const KNOWN_FORMATS: [i32; 2] = [1, PLAN_FORMAT];
 
-/// The content of a plan. What a format did not have yet is absent in its contents.
+/// The content of a plan. Fields that a format does not have are absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Content {
@@ -52,14 +51,14 @@ pub struct Content {
     pub version: Option<VersionPart>,
     /// Seconds since 1970.
     pub not_after: i64,
-    /// The operator's configuration: compared, and never read.
+    /// The operator's configuration, which is only compared.
     pub policy: Value,
     pub gate: Option<AdmissionPart>,
     pub training: Option<TrainingPart>,
 }
 
 words! {
-    /// An input of a plan. A plan is void where one of them changed.
+    /// An input of a plan. A change of any input voids the plan.
     #[derive(PartialOrd, Ord)]
     pub enum Input {
         Action = "its action",
@@ -74,7 +73,7 @@ words! {
         Present = "what serves",
         Training = "what would be trained",
         Version = "the spec of the version",
-        /// What the plan shows is not what its digest is over.
+        /// The plan does not match its content.
         Text = "its own text",
     }
 }
@@ -114,24 +113,24 @@ impl Content {
         }
     }
 
-    /// The content of a plan. None where it cannot be read.
+    /// Parses the content of a plan. None if it cannot be read.
     pub fn of(plan: &ActionPlan) -> Option<Self> {
         serde_json::from_str(&plan.content).ok()
     }
 
-    /// The text that the digest is over.
+    /// The text that the digest is computed over.
     pub fn text(&self) -> String {
         canonical::text(&serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// Whether it is about this action and this model: not about namesakes that were deleted and made again.
+    /// Whether it is about this action and this model, and not about earlier objects with the same names.
     pub fn is_for(&self, action: &RemediationAction, model: &Model) -> bool {
         self.action.uid.as_deref() == Some(uid_of(action))
             && self.model.uid.as_deref() == Some(uid_of(model))
             && self.model.name == action.spec.model
     }
 
-    /// The inputs in which two contents differ. Number and end are a plan's own.
+    /// The inputs in which two contents differ. Number and expiry are not inputs.
     pub fn differences(&self, other: &Self) -> BTreeSet<Input> {
         let Self {
             plan_format,
@@ -169,7 +168,7 @@ impl Content {
         changed.map(|(input, _)| input).collect()
     }
 
-    /// Whether a plan shows what this says. What it does not show is part of what [`Content::differences`] compares.
+    /// Whether a plan matches this content. [`Content::differences`] compares the parts that a plan does not show.
     fn is_shown(&self, plan: &ActionPlan) -> bool {
         let Self {
             plan_format,
@@ -210,8 +209,8 @@ impl Content {
     }
 }
 
-/// Whether a plan's parts are what its content says, and its digest is the content's: who approved the digest has approved
-/// these parts.
+/// Whether a plan's parts match its content, and its digest is that of the content: an approval of the digest is then one of these
+/// parts.
 pub fn is_whole(plan: &ActionPlan) -> bool {
     KNOWN_FORMATS.contains(&plan.plan_format)
         && canonical::digest(&plan.content) == plan.digest
@@ -229,7 +228,7 @@ pub struct ActionPart {
     pub dry_run: bool,
     /// Uid of the action whose approval covers this one.
     pub parent: Option<String>,
-    /// The sha256 of what its maker wrote.
+    /// The sha256 of the spec that its creator wrote.
     pub message: Option<Digest>,
 }
 
@@ -240,7 +239,7 @@ pub struct ModelPart {
     pub uid: Option<String>,
 }
 
-/// A version that serves or would serve.
+/// A route that serves or would serve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoutePart {
     pub version: String,
@@ -250,7 +249,7 @@ pub struct RoutePart {
     pub threshold: String,
 }
 
-/// The version whose spec decides what would run.
+/// The version whose spec determines what would run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionPart {
     pub name: String,
@@ -276,7 +275,7 @@ pub struct PolicyPart {
     pub binding_generation: i64,
 }
 
-/// What would be trained.
+/// The training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingPart {
@@ -294,7 +293,7 @@ pub struct TrainingPart {
     pub reference: Option<ReferencePart>,
 }
 
-/// Where rows would come from.
+/// A dataset of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatasetPart {
@@ -315,7 +314,7 @@ pub struct SourcePart {
     pub positive_rows: Option<i64>,
 }
 
-/// A bound that the result must keep.
+/// A bound that the result must meet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatePart {
@@ -324,7 +323,7 @@ pub struct GatePart {
     pub at_most: Option<String>,
 }
 
-/// What the result must not be worse than.
+/// The champion that the result must not be worse than.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChampionPart {
     pub version: String,
@@ -332,7 +331,7 @@ pub struct ChampionPart {
     pub margin: String,
 }
 
-/// What traffic would be compared with.
+/// The reference that traffic would be compared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReferencePart {
     pub kind: ReferenceKind,
@@ -350,7 +349,7 @@ impl TrainingPart {
             target,
             target_uid,
             datasets,
-            // Hash of what is not shown.
+            // Hash of the part that is not shown.
             spec: _,
             snapshot,
             rows,

@@ -1,4 +1,4 @@
-//! In which fields a version differs from the one that serves: what people approve is a change, and a name does not show it.
+//! The fields in which a version differs from the one that serves, because users approve a change, which a name does not show.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,23 @@ use serde_json::{Map, Value};
 use super::text::plain;
 use crate::action::canonical;
 
-/// Letters of a value that are shown. The sha256 of a longer one is shown with it.
+/// Longest value that is shown, in characters. A longer one is truncated and shown with its sha256.
 const VALUE: usize = 128;
-/// Letters of the name of a file.
+/// Longest name of a file, in characters.
 const FILE: usize = 256;
-/// Differences that a plan lists: more than a spec has fields.
+/// Limit on the differences in a plan: more than a spec has fields.
 const LISTED: usize = 128;
-/// Differences within one list that are listed.
+/// Limit on the differences within one list.
 const OF_A_LIST: usize = 16;
-/// Letters of a path.
+/// Longest path, in characters.
 const PATH: usize = 512;
-/// Differences that a summary names. The plan lists them all.
+/// Limit on the differences in a summary. The plan lists all.
 const NAMED: usize = 24;
-/// The order in which parts of a spec are compared: what decides on answers first.
+/// The order in which parts of a spec are compared: those that affect predictions first.
 const PARTS: [&str; 4] = ["source", "serving", "monitoring", "retraining"];
-/// Fields by which an item of a list is known.
+/// Fields that identify an item of a list.
 const NAMES: [&str; 2] = ["name", "feature"];
-/// Fields that every retraining sets, and that its summary shows in other words.
+/// Fields that every retraining sets, and that its summary describes otherwise.
 pub const OF_A_RETRAINING: [&str; 5] = [
     "source.training.dataset",
     "source.training.additionalDatasets",
@@ -33,10 +33,10 @@ pub const OF_A_RETRAINING: [&str; 5] = [
     "source.training.reference",
 ];
 
-/// In which fields of its spec, and in which of its files, a version that would serve differs from the one that serves.
+/// The fields of the spec, and the files, in which a planned version differs from the one that serves.
 ///
-/// Without one that serves, every field is a difference. Lists are compared item by item. `left_out` are fields that are not
-/// compared, with all that is in them.
+/// If none serves, every field is a difference. Lists are compared item by item. `left_out` are fields that are not compared,
+/// including their subfields.
 pub fn from_present(
     present: Option<&ModelVersion>,
     spec: &ModelVersionSpec,
@@ -64,7 +64,7 @@ pub fn from_present(
     found
 }
 
-/// The same in words, which end a sentence. `present` names what serves.
+/// The same as text that ends a sentence. `present` names the version that serves.
 pub fn words(differences: &[PlannedDifference], present: Option<&str>) -> String {
     let named: Vec<String> = differences.iter().take(NAMED).map(of_one).collect();
     let more = match differences.len() - named.len() {
@@ -88,7 +88,7 @@ fn of_one(difference: &PlannedDifference) -> String {
     }
 }
 
-/// Every file, where it is not known which bytes the version that serves was trained on.
+/// Every file, if the bytes that the serving version was trained on are not known.
 fn unknown_files(after: &[SourceStatus]) -> Vec<PlannedDifference> {
     let difference = |file: &SourceStatus| PlannedDifference {
         before: Some("not known".to_owned()),
@@ -97,7 +97,7 @@ fn unknown_files(after: &[SourceStatus]) -> Vec<PlannedDifference> {
     after.iter().map(difference).collect()
 }
 
-/// Files that have the same name and different bytes.
+/// Files with the same name and different bytes.
 fn changed_files(before: &[SourceStatus], after: &[SourceStatus]) -> Vec<PlannedDifference> {
     let changed = |file: &&SourceStatus| {
         let of_name = || before.iter().filter(|known| known.name == file.name);
@@ -155,7 +155,7 @@ fn compare(path: &str, before: &Value, after: &Value, left_out: &[&str], found: 
     }
 }
 
-/// Two lists to compare item by item. A list of plain values where there is none on the other side is shown as a whole.
+/// Two lists to compare item by item. A list of plain values without a counterpart is shown as a whole.
 fn as_lists<'a>(before: &'a Value, after: &'a Value) -> Option<(&'a [Value], &'a [Value])> {
     let of_objects = |items: &[Value]| items.first().is_some_and(Value::is_object);
     match (before, after) {
@@ -166,7 +166,7 @@ fn as_lists<'a>(before: &'a Value, after: &'a Value) -> Option<(&'a [Value], &'a
     }
 }
 
-/// Items that have a name are compared by it, others by their place. A list cannot crowd out what else differs.
+/// Items with a name are compared by it, others by their position. The limit keeps a list from displacing other differences.
 fn compare_lists(
     path: &str,
     before: &[Value],
@@ -214,12 +214,12 @@ fn name_of(item: &Value) -> Option<&str> {
     NAMES.iter().find_map(|key| item.get(key))?.as_str()
 }
 
-/// The names of all items, each once; `None` where one has none.
+/// The names of all items, each once; `None` if one has none.
 fn names_of<'a>(items: impl IntoIterator<Item = &'a Value>) -> Option<BTreeSet<&'a str>> {
     items.into_iter().map(name_of).collect()
 }
 
-/// A value as JSON; `None` where there is none.
+/// A value as JSON; `None` if it is absent.
 fn shown(value: &Value) -> Option<String> {
     if value.is_null() {
         return None;

@@ -1,4 +1,4 @@
-//! The plan of an action, from what is there now.
+//! The plan of an action, from the current state.
 
 pub mod content;
 pub mod differences;
@@ -74,7 +74,7 @@ pub fn plan(
     }
 }
 
-/// Whether a plan is for this action and this model: not for namesakes that were deleted and made again.
+/// Whether a plan is for this action and this model, and not for earlier objects with the same names.
 pub fn is_for(plan: &ActionPlan, action: &RemediationAction, model: &Model) -> bool {
     Content::of(plan).is_some_and(|content| content.is_for(action, model))
 }

@@ -1,4 +1,4 @@
-//! Parts of plans, from what is there now.
+//! Parts of plans, from the current state.
 
 use modelward_crds::{
     Dataset, Model, ModelVersion, PlannedDataset, PlannedDifference, PlannedRoute, PlannedVersion,
@@ -18,10 +18,10 @@ use crate::{
     objects::uid_of,
 };
 
-/// Letters of an address that are shown. Its sha256 is over all of it.
+/// Longest address that is shown, in characters. Its sha256 covers all of it.
 const ADDRESS: usize = 1024;
 
-/// The version that answers with most weight, where it is still there.
+/// The version with the greatest weight, if it still exists.
 pub(in crate::action) fn serving<'a>(world: &'a World, model: &Model) -> Option<&'a ModelVersion> {
     let route = model.status.as_ref().and_then(heaviest)?;
     world
@@ -30,7 +30,7 @@ pub(in crate::action) fn serving<'a>(world: &'a World, model: &Model) -> Option<
         .find(|version| uid_of(*version) == route.uid)
 }
 
-/// In what a version differs from the one that serves.
+/// The differences between a version and the one that serves.
 pub(in crate::action) fn differences_of(
     version: &ModelVersion,
     serving: Option<&ModelVersion>,
@@ -45,7 +45,7 @@ pub(in crate::action) fn present(model: &Model) -> Vec<PlannedRoute> {
     routes.map(planned).collect()
 }
 
-/// Who made a version and who changed it since: none of them may approve what would be done with it.
+/// The users who created or changed a version: none of them may approve its use.
 pub(in crate::action) fn excluded(version: &ModelVersion) -> Vec<String> {
     let annotations = version.metadata.annotations.as_ref();
     let maker = annotations.and_then(|all| all.get(annotations::CREATED_BY));
@@ -58,7 +58,7 @@ pub(in crate::action) fn excluded(version: &ModelVersion) -> Vec<String> {
     people
 }
 
-/// Who changed a version's spec since it was created, as the admission policies recorded it.
+/// The users who changed a version's spec after its creation, as recorded under the admission policies.
 pub(in crate::action) fn changed_by(version: &ModelVersion) -> Vec<String> {
     let annotations = version.metadata.annotations.as_ref();
     let changers = annotations.map(annotations::changers).unwrap_or_default();
@@ -74,7 +74,7 @@ pub fn is_as_created(version: &ModelVersion) -> bool {
         && changed_by(version).is_empty()
 }
 
-/// Who changed the spec, in words.
+/// The users who changed the spec, as text.
 pub(in crate::action) fn changes(version: &ModelVersion) -> String {
     let people = changed_by(version);
     if people.is_empty() {
@@ -87,7 +87,7 @@ pub(in crate::action) fn changes(version: &ModelVersion) -> String {
     )
 }
 
-/// The generation stands for the whole spec: the API server counts it up with every change.
+/// The generation identifies the whole spec: the API server increments it with every change.
 pub(in crate::action) fn planned_version(version: &ModelVersion) -> PlannedVersion {
     PlannedVersion {
         name: version.metadata.name.clone().unwrap_or_default(),
@@ -96,7 +96,7 @@ pub(in crate::action) fn planned_version(version: &ModelVersion) -> PlannedVersi
     }
 }
 
-/// Where the rows of a training come from.
+/// The datasets of a training.
 pub(in crate::action) fn datasets(training: &TrainingSource) -> Vec<PlannedDataset> {
     let own = std::iter::once((None, &training.dataset));
     let more = training
@@ -127,7 +127,7 @@ fn location(dataset: &Dataset) -> String {
     }
 }
 
-/// The host that an address is fetched from, with its port. What stands before an `@` is no part of it.
+/// The host of an address, with its port and without user information before an `@`.
 fn host(uri: &str) -> Option<String> {
     let (_, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#', '\\']).next()?;

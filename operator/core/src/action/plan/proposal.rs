@@ -1,4 +1,4 @@
-//! What an action proposes.
+//! The proposal of an action.
 
 use modelward_crds::{
     ArtifactStatus, Champion, Gate, PlannedDataset, PlannedDifference, PlannedReference, PlannedRoute,
@@ -6,50 +6,50 @@ use modelward_crds::{
 };
 use modelward_wire::Digest;
 
-/// What would be done, before it is given a number and an end.
+/// A plan without its number and expiry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
-    /// How much can go wrong.
+    /// The risk.
     pub risk: Risk,
-    /// How many people have to approve it.
+    /// How many users have to approve it.
     pub approvals: i32,
-    /// People whose approval does not count.
+    /// Users whose approval does not count.
     pub excluded: Vec<String>,
-    /// People who changed the version since it was created.
+    /// Users who changed the version since it was created.
     pub changed_by: Vec<String>,
-    /// The version whose spec decides what would run.
+    /// The version whose spec determines what would run.
     pub version: Option<PlannedVersion>,
-    /// In which fields and files what would serve differs from what serves.
+    /// The fields and files in which the planned version differs from the one that serves.
     pub differences: Vec<PlannedDifference>,
-    /// What serves now.
+    /// The routes that serve now.
     pub present: Vec<PlannedRoute>,
-    /// What would serve.
+    /// The routes that would serve.
     pub planned: Vec<PlannedRoute>,
-    /// What would be trained.
+    /// The training.
     pub training: Option<ProposedTraining>,
-    /// The same in words.
+    /// A message with details.
     pub summary: String,
 }
 
-/// What would be trained.
+/// The training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProposedTraining {
     /// The version that is retrained.
     pub target: VersionReference,
-    /// Where its rows come from.
+    /// Its datasets.
     pub datasets: Vec<PlannedDataset>,
     /// Hash of everything that the training depends on.
     pub spec: Digest,
-    /// The data, frozen.
+    /// The snapshot.
     pub snapshot: ArtifactStatus,
-    /// Where it came from.
+    /// The sources of the snapshot.
     pub sources: Vec<SourceStatus>,
-    /// Bounds that it has to keep.
+    /// Bounds that the result has to meet.
     pub gates: Vec<Gate>,
-    /// What it must not be worse than.
+    /// The champion that it must not be worse than.
     pub not_worse_than: Option<Champion>,
-    /// Whether it takes over when its gates pass.
+    /// Whether the approval also covers the promotion once the gates pass.
     pub serve_when_gates_pass: bool,
-    /// What its traffic would be compared with.
+    /// The reference that its traffic would be compared with.
     pub reference: Option<PlannedReference>,
 }

@@ -4,7 +4,7 @@ use modelward_crds::{ConditionType, ModelStatus, ModelVersion, PlannedRoute, Rou
 
 use crate::{conditions, objects::uid_of};
 
-/// The version that a reference names, where it is there and not on its way out.
+/// The version that a reference names, unless it is missing or being deleted.
 pub fn find<'a>(versions: &'a [ModelVersion], reference: &VersionReference) -> Option<&'a ModelVersion> {
     versions.iter().find(|version| {
         version.metadata.name.as_deref() == Some(&reference.name)
@@ -13,19 +13,19 @@ pub fn find<'a>(versions: &'a [ModelVersion], reference: &VersionReference) -> O
     })
 }
 
-/// The version of this uid, where it is there and not on its way out.
+/// The version of this uid, unless it is missing or being deleted.
 pub fn by_uid<'a>(versions: &'a [ModelVersion], uid: &str) -> Option<&'a ModelVersion> {
     versions
         .iter()
         .find(|version| uid_of(*version) == uid && version.metadata.deletion_timestamp.is_none())
 }
 
-/// The route that answers with most weight.
+/// The route with the greatest weight.
 pub fn heaviest(status: &ModelStatus) -> Option<&RouteStatus> {
     status.routes.iter().max_by_key(|route| route.weight)
 }
 
-/// Everything to this version.
+/// Routes that send all requests to this version.
 pub fn route_to(version: &ModelVersion) -> Option<PlannedRoute> {
     let status = version.status.as_ref()?;
     let passed = conditions::is_true(&status.conditions, ConditionType::GatesPassed);

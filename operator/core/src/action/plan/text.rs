@@ -2,10 +2,10 @@
 
 use modelward_wire::Decimal;
 
-/// Letters of a summary that are kept: more than the longest one has.
+/// Limit on a summary in characters: more than the longest one has.
 const SUMMARY: usize = 16_384;
 
-/// Letters of a name that a summary shows. The plan has it whole.
+/// Longest name in a summary, in characters. The plan has the full name.
 const NAME: usize = 128;
 
 pub(in crate::action) fn listed(names: &[String]) -> String {
@@ -20,11 +20,11 @@ pub(in crate::action) fn short(name: &str) -> String {
     plain(&name.chars().take(NAME - 1).chain(['…']).collect::<String>())
 }
 
-/// Letters by their class that show as nothing: fillers of Hangul.
+/// Characters that are letters by their class but invisible: Hangul fillers.
 const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 
-/// Text that others wrote, with what does not show, or shows otherwise than it is written, escaped: control characters, marks
-/// of direction, spaces that are none.
+/// Text from users, with invisible or misleading characters escaped: control characters, direction marks, unusual
+/// spaces.
 pub fn plain(text: &str) -> String {
     text.chars().fold(String::new(), |mut plain, letter| {
         let is_blank = BLANK_LETTERS.contains(&letter);
@@ -41,7 +41,7 @@ pub fn plain(text: &str) -> String {
     })
 }
 
-/// In quotes, unless it is a plain name that cannot be read as more of the sentence.
+/// Quoted, unless it is a plain name that cannot be mistaken for a part of the sentence.
 pub(in crate::action) fn quoted(name: &str) -> String {
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || "._-~%:[]…".contains(letter);
     if name.chars().all(is_name) {
@@ -51,7 +51,7 @@ pub(in crate::action) fn quoted(name: &str) -> String {
     }
 }
 
-/// The file that an address names.
+/// The file name of an address.
 pub(in crate::action) fn file(address: &str) -> &str {
     let path = address.split(['?', '#']).next().unwrap_or(address);
     path.rsplit('/').next().unwrap_or(path)

@@ -1,4 +1,4 @@
-//! A plan in words, for the people who approve it.
+//! A plan as text, for its approvers.
 
 use jiff::Timestamp;
 use modelward_crds::{
@@ -12,7 +12,7 @@ use crate::action::plan::{
     text::{cut, file, listed, quoted, short, text},
 };
 
-/// What would be done, and what it takes: how much can go wrong, how many people, who may not, until when.
+/// What would be done, and its requirements: the risk, the number of approvals, the excluded users, the expiry.
 pub(in crate::action) fn summary(
     proposal: &Proposal,
     action: &RemediationAction,
@@ -35,7 +35,7 @@ pub(in crate::action) fn summary(
     ))
 }
 
-/// What a version was trained on, and what its training had to keep.
+/// The data that a version was trained on, and its gates.
 pub(in crate::action) fn trained_words(
     version: &ModelVersion,
     model: &Model,
@@ -50,7 +50,7 @@ pub(in crate::action) fn trained_words(
         // A retraining names the snapshot that its approval showed.
         (Some(named), _) if version.spec.provenance.is_none() => {
             format!(
-                "snapshot {}, which its spec names in place of reading {files}",
+                "snapshot {}, which its spec names instead of reading {files}",
                 named.short()
             )
         }
@@ -61,7 +61,7 @@ pub(in crate::action) fn trained_words(
     if let Some(champion) = &training.not_worse_than {
         let bound = champion_words(training, champion);
         let known = is_bundle_of(&champion.bundle, &champion.version, model, versions);
-        let doubt = format!(", a bundle that is not known as one of {}", champion.version);
+        let doubt = format!(", a bundle that is not known to belong to {}", champion.version);
         bounds.push(if known { bound } else { bound + &doubt });
     }
     let bounds = if bounds.is_empty() {
@@ -72,7 +72,7 @@ pub(in crate::action) fn trained_words(
     format!("; trained on {data}; {bounds}")
 }
 
-/// Whether this bundle is that of a version of this name, which is there or served before.
+/// Whether this bundle belongs to a version of this name that exists or served before.
 fn is_bundle_of(bundle: &Digest, name: &str, model: &Model, versions: &[ModelVersion]) -> bool {
     let has_it = |version: &ModelVersion| {
         let status = version.status.as_ref();
@@ -88,7 +88,7 @@ fn is_bundle_of(bundle: &Digest, name: &str, model: &Model, versions: &[ModelVer
             .any(|record| record.version == name && record.digest == *bundle)
 }
 
-/// How many Pods would serve a version.
+/// The number of Pods that would serve a version.
 pub(in crate::action) fn serving_words(version: &ModelVersion) -> String {
     let replicas = &version.spec.serving.replicas;
     if replicas.max == 1 {
@@ -100,7 +100,7 @@ pub(in crate::action) fn serving_words(version: &ModelVersion) -> String {
     }
 }
 
-/// The whole names and hashes are in the plan or the version; a sentence needs the file, where it comes from and its rows.
+/// The full names and hashes are in the plan or the version; the sentence names the file, its source and its rows.
 fn file_words(datasets: &[PlannedDataset], sources: &[SourceStatus]) -> String {
     let files: Vec<String> = datasets
         .iter()
@@ -148,7 +148,7 @@ pub(in crate::action) fn retraining_words(
         bounds.push(champion_words(source, champion));
     }
     let bounds = if bounds.is_empty() {
-        "whatever its metrics are".to_owned()
+        "regardless of its metrics".to_owned()
     } else {
         format!("if {}", bounds.join(" and "))
     };
@@ -172,7 +172,7 @@ pub(in crate::action) fn retraining_words(
         None => "its training data becomes the reference".to_owned(),
     };
     format!(
-        "retrain {} as {} is trained, on {} ({}): {}; {then}; {reference}",
+        "retrain {} with the training spec of {}, on {} ({}): {}; {then}; {reference}",
         target.spec.model,
         training.target.name,
         row_words(training.snapshot.rows),

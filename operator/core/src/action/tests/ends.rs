@@ -71,7 +71,7 @@ fn an_action_without_a_plan_expires_after_a_day_whatever_it_waits_for() {
         ("reads and checks the data", &running),
         ("there is no version heart-9", &no_candidate),
         ("no version serves", &nothing_serves),
-        ("drift within an hour", &storm),
+        ("drifted within an hour", &storm),
     ];
     for (words, world) in worlds {
         let mut simulation = world();

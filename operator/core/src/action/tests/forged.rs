@@ -189,14 +189,14 @@ fn what_was_claimed_for_a_model_does_not_go_on_with_one_that_was_made_again() {
     simulation.model.metadata.uid = Some("made again".into());
     simulation.settle();
     simulation.succeeded("retrain", "False", "Superseded");
-    assert!(simulation.message("retrain").contains("made again"));
+    assert!(simulation.message("retrain").contains("recreated"));
     assert_eq!(simulation.versions.len(), 2);
 }
 
 #[test]
 fn an_approval_does_not_carry_over_to_an_action_a_namespace_or_a_version_that_was_made_again() {
     let changes: [&dyn Fn(&mut Simulation); 3] = [
-        // The action, deleted and made again, also in another namespace: it has another uid.
+        // The action, deleted and recreated, also in another namespace: it has another uid.
         &|simulation| {
             let action = simulation.actions.get_mut("promote").unwrap();
             action.metadata.uid = Some("made again".into());

@@ -440,11 +440,11 @@ fn the_plan_of_a_promotion_says_where_its_spec_names_data_or_a_champion_that_not
     let summary = summary_with(67);
     for shown in [
         format!(
-            "snapshot {}, which its spec names in place of reading ConfigMap heart-disease",
+            "snapshot {}, which its spec names instead of reading ConfigMap heart-disease",
             digest(66).short()
         ),
         format!(
-            "that of heart-1 (bundle {}), a bundle that is not known as one of heart-1",
+            "that of heart-1 (bundle {}), a bundle that is not known to belong to heart-1",
             digest(67).short()
         ),
     ] {
