@@ -96,7 +96,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: CONTROLLERS,
-        ours: &[WIRE, CRDS, CORE, SERVICE],
+        ours: &[WIRE, CRDS, CORE, LEDGER_CLIENT, SERVICE],
         never: &[DATABASE, OTHER_TLS],
         only: None,
     },
