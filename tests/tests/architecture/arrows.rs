@@ -126,7 +126,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "modelward-inference",
-        ours: &[WIRE, MODEL, PROFILE, SERVICE],
+        ours: &[WIRE, MODEL, PROFILE, SERVICE, LEDGER_CLIENT],
         never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
         only: None,
     },
