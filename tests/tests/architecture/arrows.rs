@@ -132,7 +132,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "modelward-trainer",
-        ours: &[WIRE, MODEL, PROFILE, CRDS],
+        ours: &[WIRE, MODEL, PROFILE, CRDS, SERVICE, LEDGER_CLIENT],
         never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
         only: None,
     },
