@@ -35,7 +35,10 @@ enum RunError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("failed to make a client of the ledger at {url}")]
-    Ledger { url: String, source: reqwest::Error },
+    Ledger {
+        url: String,
+        source: modelward_ledger_client::Error,
+    },
     #[error("failed to listen at {addr}; set MODELWARD_ADDR to an address of this machine that is free")]
     Listen { addr: SocketAddr, source: io::Error },
     #[error("failed to start")]

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use kube::{Client, Config as KubeConfig};
-use modelward_controllers::{Clock, Context, Health, LedgerClient, Metrics, lease::Election};
+use modelward_controllers::{Clock, Context, Health, Metrics, lease::Election, ledger_client};
 use modelward_ledger::listen::{self, Limits};
 use modelward_service::metrics::CONTENT_TYPE;
 use tokio::{net::TcpListener, sync::oneshot};
@@ -70,7 +70,7 @@ async fn work(
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     let client = Client::try_from(config).context("failed to make a client for the API server")?;
-    let ledger = LedgerClient::new(&args.ledger_url, args.ledger_token_file.clone())?;
+    let ledger = ledger_client(&args.ledger_url, args.ledger_token_file.clone())?;
     let mut election = Election::new(
         client.clone(),
         &args.pod_namespace,

@@ -7,16 +7,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use modelward_model::{FilesError, VerifiedDir, files::MANIFEST, files::parse_manifest, sha256};
+use modelward_ledger_client::{self as client, Client, Corruption, Retry, Settings, Timeouts, Tls, Token};
+use modelward_model::{FilesError, VerifiedDir, files::MANIFEST};
+use modelward_service::chain;
 use modelward_wire::{Digest, JobResult, ManifestKind, Progress};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::StatusCode;
 
-/// How long a call is repeated before it is given up.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// How long a refusal is repeated: a token may be a moment too new or too old.
-const PATIENCE_REFUSED: Duration = Duration::from_secs(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often and for how long a call is repeated before it is given up.
+const PATIENCE: Retry = Retry::Within {
+    patience: Duration::from_mins(2),
+    // A token may be a moment too new or too old.
+    refused: Duration::from_secs(20),
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(10),
+};
+/// Progress that takes longer is given up.
+const PROGRESS_TIME: Duration = Duration::from_secs(5);
+/// Of a refusal's words so many characters are kept.
+const MAX_REFUSAL: usize = 240;
 
 /// Where the ledger is and who calls it.
 #[derive(Clone, Debug)]
@@ -35,8 +43,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     client: Client,
-    config: Config,
-    patience: Duration,
+    namespace: String,
+    job_uid: String,
 }
 
 /// Why the ledger could not be used.
@@ -97,6 +105,32 @@ impl LedgerError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
+
+    /// The error of a call that was tried for so long.
+    fn of(error: client::Error, what: String, waited: Duration) -> Self {
+        match error {
+            client::Error::Setup(source) => Self::Client(source),
+            client::Error::Token { path, source } => Self::Token { path, source },
+            client::Error::Json(source) => Self::Json(source),
+            client::Error::Refused { status, message, .. } => Self::Refused {
+                what,
+                status,
+                message: message.chars().take(MAX_REFUSAL).collect(),
+            },
+            client::Error::Corrupt { what: file, problem } => Self::Files(damage(file, problem)),
+            client::Error::Write { path, source } => Self::Write { path, source },
+            client::Error::Unanswered { source, .. } => Self::Unreachable {
+                what,
+                waited,
+                reason: chain(&source),
+            },
+            error => Self::Unreachable {
+                what,
+                waited,
+                reason: chain(&error),
+            },
+        }
+    }
 }
 
 // === impl Ledger ===
@@ -104,27 +138,34 @@ impl LedgerError {
 impl Ledger {
     /// A client of this ledger.
     pub fn new(config: Config) -> Result<Self, LedgerError> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("modelward-trainer/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_mins(1))
-            .redirect(reqwest::redirect::Policy::none());
-        if config.url.starts_with("http://") {
-            // Needs no root certificates, and an image may have none.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(LedgerError::Client)?;
+        let Config {
+            url,
+            namespace,
+            job_uid,
+            token_file,
+        } = config;
+        let tls = Tls::of(&url);
+        let settings = Settings {
+            url,
+            program: concat!("modelward-trainer/", env!("CARGO_PKG_VERSION")),
+            token: Token::File(token_file),
+            timeouts: Timeouts {
+                connect: Duration::from_secs(5),
+                read: Duration::from_mins(1),
+                call: None,
+            },
+            retry: PATIENCE,
+            // Datasets may be outside of the cluster, behind a proxy; the ledger is inside.
+            proxy: None,
+            tls,
+        };
+        let client = Client::new(settings)
+            .map_err(|error| LedgerError::of(error, "the first call".to_owned(), Duration::ZERO))?;
         Ok(Self {
             client,
-            config,
-            patience: PATIENCE,
+            namespace,
+            job_uid,
         })
-    }
-
-    /// The same ledger, given up earlier.
-    #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
     }
 
     /// Uploads every file of a directory, then its manifest. What is there already is sent again: a copy that has
@@ -132,207 +173,66 @@ impl Ledger {
     pub async fn publish(&self, dir: &Path, kind: ManifestKind) -> Result<Digest, LedgerError> {
         let verified = VerifiedDir::open(dir, None, kind)?;
         for entry in &verified.manifest().files {
-            let url = self.artifact("blobs", &entry.sha256);
-            let what = format!("uploading {}", entry.path);
             let body = read(dir, &entry.path)?;
-            self.call(&what, Method::PUT, &url, Some(body), "application/octet-stream")
-                .await?;
+            let put = self.client.put_blob(&self.namespace, &entry.sha256, body);
+            timed(&format!("uploading {}", entry.path), put).await?;
         }
         let digest = verified.digest();
-        let url = self.artifact("manifests", &digest);
         let body = read(dir, MANIFEST)?;
-        self.call(
-            "uploading the manifest",
-            Method::PUT,
-            &url,
-            Some(body),
-            "application/json",
-        )
-        .await?;
+        let put = self.client.put_manifest(&self.namespace, &digest, body);
+        timed("uploading the manifest", put).await?;
         Ok(digest)
     }
 
     /// Downloads a bundle or snapshot into `dir`, which must not exist, and verifies every byte.
     pub async fn fetch(&self, digest: &Digest, dir: &Path) -> Result<(), LedgerError> {
-        let write = |path: PathBuf, source| LedgerError::Write { path, source };
-        fs::create_dir_all(dir).map_err(|error| write(dir.to_owned(), error))?;
-        let bytes = self
-            .download(
-                "fetching the manifest",
-                &self.artifact("manifests", digest),
-                1 << 20,
-            )
-            .await?;
-        check(MANIFEST, &bytes, digest)?;
-        let manifest = parse_manifest(&bytes)?;
-        for entry in &manifest.files {
-            let what = format!("fetching {}", entry.path);
-            let content = self
-                .download(&what, &self.artifact("blobs", &entry.sha256), entry.size)
-                .await?;
-            check(&entry.path, &content, &entry.sha256)?;
-            let path = dir.join(&entry.path);
-            fs::write(&path, content).map_err(|error| write(path, error))?;
-        }
-        let path = dir.join(MANIFEST);
-        fs::write(&path, bytes).map_err(|error| write(path, error))
+        fs::create_dir_all(dir).map_err(|source| LedgerError::Write {
+            path: dir.to_owned(),
+            source,
+        })?;
+        let started = Instant::now();
+        let fetched = self.client.fetch_into(&self.namespace, digest, None, dir).await;
+        fetched.map_err(|error| {
+            let what = match &error {
+                client::Error::Unanswered { call, .. } | client::Error::Refused { call, .. }
+                    if call.what != MANIFEST =>
+                {
+                    format!("fetching {}", call.what)
+                }
+                _ => "fetching the manifest".to_owned(),
+            };
+            LedgerError::of(error, what, started.elapsed())
+        })
     }
 
     /// The bytes of one blob, at most so many, verified.
     pub async fn fetch_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, LedgerError> {
-        let url = self.artifact("blobs", digest);
-        let bytes = self.download("fetching a blob", &url, limit).await?;
-        check("the blob", &bytes, digest)?;
-        Ok(bytes)
+        let blob = self.client.blob(&self.namespace, digest, limit);
+        Ok(timed("fetching a blob", blob).await?.into())
     }
 
     /// Records the end of this Job, whole.
     pub async fn put_result(&self, result: &JobResult) -> Result<(), LedgerError> {
-        let body = Bytes::from(serde_json::to_vec(result)?);
-        let url = self.job("result");
-        self.call(
-            "recording the result",
-            Method::PUT,
-            &url,
-            Some(body),
-            "application/json",
-        )
-        .await?;
-        Ok(())
+        let put = self.client.put_job_result(&self.namespace, &self.job_uid, result);
+        timed("recording the result", put).await
     }
 
     /// Records how far this Job is. One attempt: the next one says more.
     pub async fn put_progress(&self, progress: &Progress) -> Result<(), LedgerError> {
-        let body = Bytes::from(serde_json::to_vec(progress)?);
-        let url = self.job("progress");
-        let once = self.clone().with_patience(Duration::ZERO);
-        let call = once.call(
-            "recording progress",
-            Method::PUT,
-            &url,
-            Some(body),
-            "application/json",
-        );
-        match tokio::time::timeout(Duration::from_secs(5), call).await {
-            Ok(answer) => answer.map(|_| ()),
-            Err(_) => Err(LedgerError::Unreachable {
-                what: "recording progress".to_owned(),
-                waited: Duration::from_secs(5),
-                reason: "no answer".to_owned(),
-            }),
-        }
+        let once = self.client.retrying(Retry::Never).within(PROGRESS_TIME);
+        let put = once.put_progress(&self.namespace, &self.job_uid, progress);
+        timed("recording progress", put).await
     }
+}
 
-    fn artifact(&self, part: &str, digest: &Digest) -> String {
-        let base = self.config.url.trim_end_matches('/');
-        format!("{base}/v1/artifacts/{}/{part}/{digest}", self.config.namespace)
-    }
-
-    fn job(&self, part: &str) -> String {
-        let base = self.config.url.trim_end_matches('/');
-        format!(
-            "{base}/v1/jobs/{}/{}/{part}",
-            self.config.namespace, self.config.job_uid
-        )
-    }
-
-    /// The body of a GET, of at most `limit` bytes; begun anew where it breaks off.
-    async fn download(&self, what: &str, url: &str, limit: u64) -> Result<Vec<u8>, LedgerError> {
-        let started = Instant::now();
-        loop {
-            let mut response = self.call(what, Method::GET, url, None, "").await?;
-            let mut bytes = Vec::new();
-            let broken = loop {
-                match response.chunk().await {
-                    Ok(None) => return Ok(bytes),
-                    Ok(Some(chunk)) if (bytes.len() + chunk.len()) as u64 > limit => {
-                        let found = (bytes.len() + chunk.len()) as u64;
-                        return Err(FilesError::TooLarge {
-                            file: what.to_owned(),
-                            found,
-                            limit,
-                        }
-                        .into());
-                    }
-                    Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-                    Err(error) => break error,
-                }
-            };
-            let waited = started.elapsed();
-            if waited >= self.patience {
-                let reason = broken.to_string();
-                return Err(LedgerError::Unreachable {
-                    what: what.to_owned(),
-                    waited,
-                    reason,
-                });
-            }
-            tokio::time::sleep(FIRST_PAUSE).await;
-        }
-    }
-
-    /// One call, repeated with growing pauses while the ledger is unavailable.
-    async fn call(
-        &self,
-        what: &str,
-        method: Method,
-        url: &str,
-        body: Option<Bytes>,
-        content_type: &str,
-    ) -> Result<Response, LedgerError> {
-        let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let mut request = self.client.request(method.clone(), url);
-            if let Some(body) = &body {
-                request = request.header("content-type", content_type).body(body.clone());
-            }
-            let (reason, patience) = match self.send(request).await? {
-                Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) => {
-                    let status = response.status();
-                    let message = message(response).await;
-                    let patience = match status {
-                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                            PATIENCE_REFUSED.min(self.patience)
-                        }
-                        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => self.patience,
-                        status if status.is_server_error() => self.patience,
-                        _ => Duration::ZERO,
-                    };
-                    if started.elapsed() >= patience {
-                        return Err(LedgerError::Refused {
-                            what: what.to_owned(),
-                            status,
-                            message,
-                        });
-                    }
-                    (format!("{status}, {message}"), patience)
-                }
-                Err(error) => (chain(&error), self.patience),
-            };
-            let waited = started.elapsed();
-            if waited >= patience {
-                return Err(LedgerError::Unreachable {
-                    what: what.to_owned(),
-                    waited,
-                    reason,
-                });
-            }
-            tracing::warn!(reason, "the ledger failed {what}, trying again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Result<Response, reqwest::Error>, LedgerError> {
-        let path = &self.config.token_file;
-        let token = fs::read_to_string(path).map_err(|source| LedgerError::Token {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(request.bearer_auth(token.trim()).send().await)
-    }
+/// Makes a call, and names it in its error.
+async fn timed<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, client::Error>>,
+) -> Result<T, LedgerError> {
+    let started = Instant::now();
+    let answer = call.await;
+    answer.map_err(|error| LedgerError::of(error, what.to_owned(), started.elapsed()))
 }
 
 fn read(dir: &Path, name: &str) -> Result<Bytes, LedgerError> {
@@ -345,36 +245,28 @@ fn read(dir: &Path, name: &str) -> Result<Bytes, LedgerError> {
     })
 }
 
-fn check(file: &str, bytes: &[u8], expected: &Digest) -> Result<(), FilesError> {
-    let found = sha256(bytes);
-    if found == *expected {
-        Ok(())
-    } else {
-        Err(FilesError::Digest {
-            file: file.to_owned(),
+/// What is wrong with a file that the ledger sent.
+fn damage(file: String, problem: Corruption) -> FilesError {
+    match problem {
+        Corruption::TooLarge { found, limit } => FilesError::TooLarge { file, found, limit },
+        Corruption::Longer { found, expected } | Corruption::Shorter { found, expected } => {
+            FilesError::Size {
+                file,
+                found,
+                expected,
+            }
+        }
+        Corruption::Digest { found, expected } => FilesError::Digest {
+            file,
             found,
-            expected: *expected,
-        })
+            expected,
+        },
+        Corruption::Parse(source) => FilesError::Parse(source),
+        Corruption::Invalid(source) => FilesError::Manifest(source),
+        Corruption::Kind { found, expected } => FilesError::Kind { found, expected },
+        problem => FilesError::Read {
+            file,
+            source: io::Error::other(problem),
+        },
     }
-}
-
-/// The `error` of a refusal, or the start of whatever it says.
-async fn message(response: Response) -> String {
-    let text = response.text().await.unwrap_or_default();
-    let parsed: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-    let error = parsed
-        .as_ref()
-        .and_then(|value| value.get("error"))
-        .and_then(|error| error.as_str());
-    error.unwrap_or(&text).chars().take(240).collect()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

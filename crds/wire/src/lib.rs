@@ -15,6 +15,7 @@ mod decimal;
 mod digest;
 mod gate;
 mod manifest;
+pub mod paths;
 mod report;
 mod result;
 mod routes;

@@ -17,11 +17,12 @@ use modelward_core::{
     upgrade::{ModelSeen, Turn, turn},
 };
 use modelward_crds::{ConditionType, DriftReport, Model};
+use modelward_ledger_client::Client as LedgerClient;
 use tokio::sync::OnceCell;
 
 use crate::{
-    Config, Error, LedgerClient, Metrics, backoff::Backoff, blocked::Blocked, guarded::Guarded,
-    prober::Prober, recorder::Recorder, turns::Turns, unreadable::Unreadable,
+    Config, Error, Metrics, backoff::Backoff, blocked::Blocked, guarded::Guarded, prober::Prober,
+    recorder::Recorder, turns::Turns, unreadable::Unreadable,
 };
 
 /// A call to the API server that takes longer is aborted: the client would otherwise retry for minutes.

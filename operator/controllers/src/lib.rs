@@ -45,7 +45,7 @@ pub use context::{Clock, Context};
 pub use error::Error;
 pub use health::Health;
 pub use jiff::Timestamp;
-pub use ledger::LedgerClient;
+pub use ledger::ledger_client;
 pub use metrics::Metrics;
 pub use modelward_crds::Networks;
 pub use prober::ProberConfig;

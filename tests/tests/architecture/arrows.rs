@@ -40,6 +40,7 @@ const IO: &[&str] = &[
 ];
 const KUBERNETES_CLIENT: &[&str] = &["kube-client", "kube-runtime"];
 const DATABASE: &[&str] = &["sqlx", "sqlx-core", "object_store"];
+const SERVER: &[&str] = &["axum"];
 /// A second TLS stack beside aws-lc-rs makes rustls panic at its first use, and OpenSSL cannot be linked statically.
 const OTHER_TLS: &[&str] = &["ring", "openssl-sys", "native-tls"];
 
@@ -51,6 +52,7 @@ const SERVICE: &str = "modelward-service";
 const CORE: &str = "modelward-core";
 const CONTROLLERS: &str = "modelward-controllers";
 const LEDGER: &str = "modelward-ledger";
+const LEDGER_CLIENT: &str = "modelward-ledger-client";
 const CONSOLE: &str = "modelward-console";
 const KIT: &str = "modelward-kit";
 
@@ -94,7 +96,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: CONTROLLERS,
-        ours: &[WIRE, CRDS, CORE, SERVICE],
+        ours: &[WIRE, CRDS, CORE, LEDGER_CLIENT, SERVICE],
         never: &[DATABASE, OTHER_TLS],
         only: None,
     },
@@ -102,6 +104,12 @@ const RULES: &[Rule] = &[
         name: LEDGER,
         ours: &[WIRE, CRDS, PROFILE, SERVICE],
         never: &[OTHER_TLS],
+        only: None,
+    },
+    Rule {
+        name: LEDGER_CLIENT,
+        ours: &[WIRE, PROFILE, SERVICE],
+        never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
         only: None,
     },
     Rule {
@@ -118,13 +126,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "modelward-inference",
-        ours: &[WIRE, MODEL, PROFILE, SERVICE],
+        ours: &[WIRE, MODEL, PROFILE, SERVICE, LEDGER_CLIENT],
         never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
         only: None,
     },
     Rule {
         name: "modelward-trainer",
-        ours: &[WIRE, MODEL, PROFILE, CRDS],
+        ours: &[WIRE, MODEL, PROFILE, CRDS, SERVICE, LEDGER_CLIENT],
         never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
         only: None,
     },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use syn::{Attribute, Meta};
 
 /// The folders of the packages whose sources are read.
-pub const PACKAGES: [&str; 11] = [
+pub const PACKAGES: [&str; 12] = [
     "crds",
     "crds/wire",
     "inference",
@@ -15,6 +15,7 @@ pub const PACKAGES: [&str; 11] = [
     "operator/core",
     "operator/controllers",
     "operator/ledger",
+    "operator/ledger/client",
     "service",
     "trainer",
 ];

@@ -22,7 +22,7 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
+use modelward_controllers::{Config, Context, Health, Metrics, ProberConfig, Timestamp, ledger_client, run};
 use modelward_core::policy::Policy;
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
@@ -168,7 +168,7 @@ impl TestCluster {
             self.ahead.clone(),
             self.metrics.clone(),
         );
-        let ledger = LedgerClient::new(&world.ledger_url, world.token_file())?;
+        let ledger = ledger_client(&world.ledger_url, world.token_file())?;
         self.operator = Some(tokio::spawn(async move {
             loop {
                 let life = faults.life();

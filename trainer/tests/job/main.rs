@@ -119,6 +119,20 @@ fn a_ledger_that_is_away_for_a_moment_is_asked_again() {
 }
 
 #[test]
+fn a_proxy_of_the_environment_never_sees_the_token_for_the_ledger() {
+    let ledger = Ledger::start();
+    let proxy = Ledger::start();
+    let (spec, data) = (sample_spec(), sample_data());
+    let mut command = ledger.command(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    command
+        .env("HTTP_PROXY", &proxy.url)
+        .env("http_proxy", &proxy.url);
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(ledger.recorded().verdict, Verdict::Succeeded);
+    assert!(proxy.state.lock().unwrap().calls.is_empty());
+}
+
+#[test]
 fn a_second_run_sends_its_blobs_again_so_that_a_rotted_copy_heals() {
     let ledger = Ledger::start();
     let (spec, data) = (sample_spec(), sample_data());

@@ -29,6 +29,7 @@ use crate::{
     backoff::jittered,
     create::{Created, create, refusal},
     events,
+    ledger::JUDGE_TIMEOUT,
 };
 
 /// The delay before a ledger that did not answer is asked again, and before an expected verdict is looked up.
@@ -57,7 +58,8 @@ pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Ac
         }
         (Step::Ask(request), Some(version)) => {
             let uid = report.uid().unwrap_or_default();
-            match ctx.ledger.judge(&namespace, &uid, &request).await {
+            let judging = ctx.ledger.within(JUDGE_TIMEOUT);
+            match judging.drift_report(&namespace, &uid, &request).await {
                 Ok(result) => {
                     let status = drift::verdict_status(&report, version, &result, now);
                     report = write(&ctx, report, status).await?;
@@ -66,7 +68,7 @@ pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Ac
                     ctx.metrics.ledger_failed();
                     let (status, wait) = match error.refusal() {
                         Some((code, words)) => (drift::refused_status(&report, code, words, now), LATER),
-                        None => (drift::away_status(&report, &error.chain(), now), SOON),
+                        None => (drift::away_status(&report, &chain(&error), now), SOON),
                     };
                     write(&ctx, report, status).await?;
                     return Ok(Action::requeue(jittered(wait)));

@@ -8,6 +8,8 @@ use modelward_core::{
     results::{self, Asked},
 };
 use modelward_crds::{AttemptStatus, ModelVersion};
+use modelward_ledger_client::Optional as _;
+use modelward_service::chain;
 use modelward_wire::{JobResult, JobStage, Verdict};
 
 use crate::{
@@ -115,9 +117,10 @@ pub(crate) async fn seen(
 
 /// The result that the Job of this uid wrote to the ledger; the error says that the ledger is unavailable.
 async fn result_in_ledger(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
-    ctx.ledger.job_result(namespace, uid).await.map_err(|error| {
+    let result = ctx.ledger.job_result(namespace, uid).await;
+    result.optional().map_err(|error| {
         ctx.metrics.ledger_failed();
-        JobSeen::LedgerUnavailable(error.chain())
+        JobSeen::LedgerUnavailable(chain(&error))
     })
 }
 
@@ -132,7 +135,7 @@ async fn checked(
         return Ok(JobSeen::Finished(Box::new(result)));
     };
     let kind = result.stage.publishes().noun();
-    match ctx.ledger.statement(namespace, &digest).await {
+    match ctx.ledger.statement(namespace, &digest).await.optional() {
         Ok(Some(statement)) => Ok(match results::believe(asked, &result, &statement) {
             Ok(believed) => JobSeen::Finished(Box::new(believed)),
             Err(why) => JobSeen::Mismatch(why),
@@ -146,7 +149,7 @@ async fn checked(
                 return Ok(JobSeen::Mismatch(words.to_owned()));
             }
             ctx.metrics.ledger_failed();
-            Ok(JobSeen::LedgerUnavailable(error.chain()))
+            Ok(JobSeen::LedgerUnavailable(chain(&error)))
         }
     }
 }

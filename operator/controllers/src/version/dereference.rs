@@ -9,6 +9,8 @@ use modelward_core::{
     version::{BundleSeen, SnapshotSeen, World},
 };
 use modelward_crds::{AttemptStatus, Model, ModelVersion};
+use modelward_ledger_client::{Corruption, Error as LedgerError, Optional as _};
+use modelward_service::chain;
 use modelward_wire::{JobStage, ManifestKind};
 
 use crate::{
@@ -75,7 +77,7 @@ async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> Sna
     else {
         return SnapshotSeen::NotAsked;
     };
-    match ctx.ledger.statement(namespace, &digest).await {
+    match ctx.ledger.statement(namespace, &digest).await.optional() {
         Ok(Some(statement)) if statement.kind == ManifestKind::Snapshot => SnapshotSeen::Present {
             rows: statement.stated.rows,
             sources: statement.stated.sources,
@@ -84,7 +86,7 @@ async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> Sna
         Err(error) if error.refusal().is_some() => SnapshotSeen::Absent,
         Err(error) => {
             ctx.metrics.ledger_failed();
-            SnapshotSeen::LedgerUnavailable(error.chain())
+            SnapshotSeen::LedgerUnavailable(chain(&error))
         }
     }
 }
@@ -100,19 +102,24 @@ async fn bundle(ctx: &Context, namespace: &str, version: &ModelVersion) -> Bundl
     };
     let digest = artifact.bundle;
     match ctx.ledger.manifest(namespace, &digest).await {
-        Ok(Some(manifest)) if manifest.kind == ManifestKind::Bundle && manifest.check().is_ok() => {
-            BundleSeen::Present
-        }
-        Ok(Some(manifest)) => BundleSeen::Absent(format!(
+        Ok((manifest, _)) if manifest.kind == ManifestKind::Bundle => BundleSeen::Present,
+        Ok((manifest, _)) => BundleSeen::Absent(format!(
             "{digest} in the store is a {:?} and no bundle that can be served",
             manifest.kind
         )),
-        Ok(None) => BundleSeen::Absent(format!(
-            "the store of namespace {namespace} has no bundle {digest}"
-        )),
+        Err(LedgerError::Corrupt {
+            problem: Corruption::Invalid(_),
+            ..
+        }) => BundleSeen::Absent(format!("{digest} in the store is no bundle that can be served")),
+        // Other bytes than the digest names are not the bundle that was asked for.
+        Err(error) if error.is_not_found() || matches!(error, LedgerError::Corrupt { .. }) => {
+            BundleSeen::Absent(format!(
+                "the store of namespace {namespace} has no bundle {digest}"
+            ))
+        }
         Err(error) => {
             ctx.metrics.ledger_failed();
-            BundleSeen::LedgerUnavailable(error.chain())
+            BundleSeen::LedgerUnavailable(chain(&error))
         }
     }
 }

@@ -17,6 +17,7 @@ use modelward_core::{
     version::{self, Decision, ServingSeen},
 };
 use modelward_crds::{Model, ModelVersion, ModelVersionStatus, Role, annotations};
+use modelward_service::chain;
 use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
@@ -265,7 +266,7 @@ async fn record_in_ledger(
         return true;
     }
     record.observed_at = ctx.now().to_string();
-    match ctx.ledger.record_version(namespace, &uid, &record).await {
+    match ctx.ledger.put_version(namespace, &uid, &record).await {
         Ok(()) => {
             ctx.note_recorded(&uid, what);
             true
@@ -277,7 +278,7 @@ async fn record_in_ledger(
                 version.name = record.name,
                 "ledger did not take the record of {}: {}",
                 record.name,
-                error.chain()
+                chain(&error)
             );
             false
         }

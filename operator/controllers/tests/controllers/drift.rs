@@ -7,7 +7,7 @@ use kube::{
     ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use modelward_controllers::{LedgerClient, Timestamp};
+use modelward_controllers::{Timestamp, ledger_client};
 use modelward_core::{names::name_hash, policy::Policy};
 use modelward_crds::{
     ActionType, DriftReport, DriftVerdict, Model, ModelVersion, Proposal, RemediationAction, labels,
@@ -548,7 +548,8 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         .token("modelward-operator", None, &[LEDGER_AUDIENCE])
         .await?;
     std::fs::write(directory.path().join("token"), token)?;
-    let ledger = LedgerClient::new(&watched.cluster.ledger_url, directory.path().join("token"))?;
+    let ledger = ledger_client(&watched.cluster.ledger_url, directory.path().join("token"))?
+        .within(std::time::Duration::from_secs(30));
     let model = watched.cluster.all::<Model>().get("heart").await?;
     let mut request = ReportRequest {
         format: REPORT_FORMAT,
@@ -564,14 +565,18 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         tolerances: Vec::new(),
     };
     let uid = report.uid().context("a uid")?;
-    let given = ledger.judge(&watched.cluster.namespace, &uid, &request).await?;
+    let given = ledger
+        .drift_report(&watched.cluster.namespace, &uid, &request)
+        .await?;
     assert_eq!((given.verdict, given.rows), (DriftVerdict::NoDrift, 192));
     request.bundle = watched
         .cluster
         .store
         .publish(ManifestKind::Bundle, "a bundle without a reference");
     let other = "00000000-0000-4000-8000-000000000001";
-    let refused = ledger.judge(&watched.cluster.namespace, other, &request).await;
+    let refused = ledger
+        .drift_report(&watched.cluster.namespace, other, &request)
+        .await;
     let refused = refused.err().context("there is nothing to compare with")?;
     let (status, words) = refused.refusal().context("a refusal")?;
     ensure!(
@@ -579,7 +584,9 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         "{status}: {words}"
     );
     request.bundle = Digest::from_bytes([7; 32]);
-    let missing = ledger.judge(&watched.cluster.namespace, other, &request).await;
+    let missing = ledger
+        .drift_report(&watched.cluster.namespace, other, &request)
+        .await;
     let missing = missing.err().context("there is no such bundle")?;
     let (status, words) = missing.refusal().context("a refusal")?;
     ensure!(

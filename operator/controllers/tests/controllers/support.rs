@@ -30,7 +30,7 @@ use kube::{
     core::ApiResource,
     runtime::wait::await_condition,
 };
-use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
+use modelward_controllers::{Config, Context, Health, Metrics, ProberConfig, Timestamp, ledger_client, run};
 use modelward_core::{children::IgnoreRule, policy::Policy, record::rollout::reroute};
 use modelward_crds::{
     ConditionType, FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion,
@@ -313,7 +313,7 @@ impl TestCluster {
             },
             watch_namespace: Some(self.namespace.clone()),
         };
-        let ledger = LedgerClient::new(&self.ledger_url, self.path("token"))?;
+        let ledger = ledger_client(&self.ledger_url, self.path("token"))?;
         self.metrics = Metrics::new();
         let metrics = self.metrics.clone();
         let set = self.clock.clone();

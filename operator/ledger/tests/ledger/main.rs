@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod callers;
+mod client;
 mod counts;
 mod feedback;
 mod heart;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::{Config as KubeConfig, client::ClientBuilder};
-use modelward_controllers::{Config, Context, Health, LedgerClient, Metrics, ProberConfig, Timestamp, run};
+use modelward_controllers::{Config, Context, Health, Metrics, ProberConfig, Timestamp, ledger_client, run};
 use modelward_core::policy::Policy;
 use modelward_kit::calls::{Call, Calls, Recorder};
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ fn context(orders: Orders, calls: &Calls, metrics: Metrics) -> Result<Context> {
     let client = ClientBuilder::try_from(kube)?
         .with_layer(&Recorder(calls.clone()))
         .build();
-    let ledger = LedgerClient::new(&orders.ledger_url, orders.ledger_token_file.clone())?;
+    let ledger = ledger_client(&orders.ledger_url, orders.ledger_token_file.clone())?;
     let config = Config {
         trainer_image: "modelward/trainer:bench".into(),
         inference_image: "modelward/inference:bench".into(),
