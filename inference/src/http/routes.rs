@@ -306,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn the_documentation_has_each_path_with_its_method() {
         let text = documentation();
-        let table = text.split("\n| path | what |\n").nth(1).unwrap();
+        let table = text.split("\n| path | purpose |\n").nth(1).unwrap();
         let rows = table.lines().take_while(|line| line.starts_with('|')).skip(1);
         let documented: BTreeSet<(&str, &str)> = rows
             .map(|row| row.split('`').nth(1).unwrap().split_once(' ').unwrap())
@@ -325,7 +325,7 @@ mod tests {
             .map(|(_, path)| format!("`{path}`"))
             .collect();
         let probes: Vec<&str> = probes.iter().map(String::as_str).collect();
-        let sentence = format!("The port of probes has {} alone", list(&probes));
+        let sentence = format!("The probe port serves only {}", list(&probes));
         assert!(text.contains(&sentence), "{sentence}");
     }
 

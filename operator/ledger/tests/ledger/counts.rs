@@ -266,7 +266,7 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
         })
         .collect();
     for (body, said) in [
-        (&wide, "at most 262144 are taken"),
+        (&wide, "at most 262144 are accepted"),
         (&drowning, "one process answers at most"),
         (&restarted, "one Pod may report at most 192 totals"),
         (&forged, "none of the batch's routes"),
