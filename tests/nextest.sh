@@ -38,6 +38,7 @@ need_nextest() {
 need_nextest
 [ "${1:-}" != fetch ] || exit 0
 
-# Built as a part of the whole workspace: by itself it would have other features, and all it needs would be built once more.
-cargo_counted with-servers test --workspace --locked --no-run --test with_servers
-PATH=$NEXTEST_AT:$PATH exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@"
+export PATH=$NEXTEST_AT:$PATH
+# with-servers is built with the tests: by itself, with fewer features, all that it needs would be built once more.
+cargo_counted crates-build nextest run --workspace --locked --no-run
+exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@"

@@ -32,12 +32,15 @@ part_lints() {
 
 # Unit tests, and tests against a real kube-apiserver and a real PostgreSQL.
 part_crates() {
-  local code=0 log=$LOGS/crates.log junit=$CARGO_TARGET_DIR/nextest/default/junit.xml
+  local code=0 log=$LOGS/crates.log junit=target/nextest/default/junit.xml
   cargo_counted crates-build test --workspace --locked --no-run
   rm -f "$junit"
   # Of the tests that passed, each fiftieth: what is left is about those that did not.
   "$HERE/nextest.sh" 2>&1 | tee "$log" | awk '/^ +PASS \[/ && ++passed % 50 { next } { print; fflush() }' || code=$?
-  [ ! -s "$junit" ] || slowest_tests "$junit" 10
+  if [ -s "$junit" ]; then
+    cp "$junit" "$LOGS/crates.xml"
+    slowest_tests "$junit" 10
+  fi
   # nextest runs none of these.
   cargo test --doc --workspace --locked --no-fail-fast 2>&1 | tee -a "$log" |
     { grep -E '^(   Doc-tests|test result|failures:|error|test .*FAILED)|panicked' || true; } || code=$?
