@@ -36,7 +36,7 @@ part_crates() {
   cargo_counted crates-build test --workspace --locked --no-run
   rm -f "$junit"
   # Of the tests that passed, each fiftieth: what is left is about those that did not.
-  "$HERE/nextest.sh" 2>&1 | tee "$log" | awk '/^ +PASS \[/ && ++passed % 50 { next } { print; fflush() }' || code=$?
+  "$HERE/nextest.sh" --color never 2>&1 | tee "$log" | awk '/^ +PASS \[/ && ++passed % 50 { next } { print; fflush() }' || code=$?
   if [ -s "$junit" ]; then
     cp "$junit" "$LOGS/crates.xml"
     slowest_tests "$junit" 10
@@ -53,9 +53,9 @@ import sys
 import xml.etree.ElementTree as xml
 
 tests = [(float(test.get("time")), test.get("classname"), test.get("name")) for test in xml.parse(sys.argv[1]).iter("testcase")]
-print(f"\n{'slowest tests':<110} {'seconds':>9}")
+print(f"\n{'seconds':>9}  slowest tests")
 for seconds, binary, name in sorted(tests, reverse=True)[: int(sys.argv[2])]:
-    print(f"{binary + ' ' + name:<110} {seconds:9.1f}")
+    print(f"{seconds:9.1f}  {binary} {name}")
 P
 }
 
