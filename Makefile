@@ -39,13 +39,17 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@tests/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check test fresh attack trials bench-operator deny
+.PHONY: check check-crates test fresh attack trials bench-operator deny
 
 check: ## The inner loop: format, lints, unit tests of the pure crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
 	cargo test --locked --quiet -p modelward-wire -p modelward-crds -p modelward-core -p modelward-model -p modelward-service
+
+check-crates: ## Each crate by itself, so that no other crate's features hide one that it lacks
+	@set -o pipefail; cargo metadata --locked --no-deps --format-version 1 | jq -r '.packages[].name' | while read -r crate; do \
+	  echo "== $$crate"; cargo check --locked --quiet --all-targets -p "$$crate" </dev/null || exit 1; done
 
 test: ## Everything that must hold on each change, with a table of its parts and their times
 	@tests/run.sh

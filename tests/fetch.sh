@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs and fetches everything that `make demo` and `make test` need from elsewhere, before either builds or tests anything:
-# packages of the distribution, the Rust toolchain, crates, Go modules, the base image and, for the tests, Python packages.
+# packages of the distribution, the Rust toolchain, crates, Go modules, the base image and, for the tests, cargo-nextest and
+# Python packages.
 #
 #   fetch.sh demo
 #   fetch.sh test
@@ -36,5 +37,6 @@ esac
 step "fetch: Rust" need_rust
 step "fetch: crates" need_crates
 step "fetch: the cluster's packages and Go modules" "$TESTS/cluster/cluster.sh" fetch
+[ "$1" = demo ] || step "fetch: cargo-nextest" "$TESTS/nextest.sh" fetch
 [ "$1" = demo ] || step "fetch: Python packages" "$TESTS/python/compare.sh" fetch
 step "fetch: images" "$TESTS/cluster/images.sh" fetch

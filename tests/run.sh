@@ -32,14 +32,36 @@ part_lints() {
 
 # Unit tests, and tests against a real kube-apiserver and a real PostgreSQL.
 part_crates() {
-  local code=0 log=$LOGS/crates.log
+  local code=0 log=$LOGS/crates.log junit=target/nextest/default/junit.xml
   cargo_counted crates-build test --workspace --locked --no-run
-  cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" |
-    { grep -E '^(     Running|   Doc-tests|test result|failures:|error|test .*FAILED)|panicked' || true; } || code=$?
-  if [ $code != 0 ]; then
-    { grep -E '^---- |panicked|FAILED' -A 12 "$log" || true; } | sed -n 1,200p
-    die "tests failed; the whole output is in $log"
+  rm -f "$junit"
+  # Of the tests that passed, each fiftieth: what is left is about those that did not.
+  "$HERE/nextest.sh" --color never 2>&1 | tee "$log" | awk '/^ +PASS \[/ && ++passed % 50 { next } { print; fflush() }' || code=$?
+  if [ -s "$junit" ]; then
+    cp "$junit" "$LOGS/crates.xml"
+    slowest_tests "$junit" 10
   fi
+  # nextest runs none of these.
+  cargo test --doc --workspace --locked --no-fail-fast 2>&1 | tee -a "$log" |
+    { grep -E '^(   Doc-tests|test result|failures:|error|test .*FAILED)|panicked' || true; } || code=$?
+  [ $code = 0 ] || die "tests failed; the whole output is in $log"
+}
+
+slowest_tests() { # JUNIT COUNT
+  python3 - "$@" <<'P'
+import sys
+import xml.etree.ElementTree as xml
+
+tests = [(float(test.get("time")), test.get("classname"), test.get("name")) for test in xml.parse(sys.argv[1]).iter("testcase")]
+print(f"\n{'seconds':>9}  slowest tests")
+for seconds, binary, name in sorted(tests, reverse=True)[: int(sys.argv[2])]:
+    print(f"{seconds:9.1f}  {binary} {name}")
+P
+}
+
+# How many tests passed, by nextest's summary and by the results of the doctests.
+tests_passed() { # LOG
+  awk '/^ +Summary \[/ && match($0, /[0-9]+ passed/) { sum += substr($0, RSTART, RLENGTH) } /^test result/ { sum += $4 } END { print sum + 0 }' "$1"
 }
 
 part_python() { "$HERE/python/compare.sh"; }
@@ -71,7 +93,7 @@ done
 
 step_table
 if [[ " ${parts[*]} " == *" crates "* ]]; then
-  printf '\ntests of the crates: %s passed' "$(awk '/^test result/ { sum += $4 } END { print sum + 0 }' "$LOGS/crates.log")"
+  printf '\ntests of the crates: %s passed' "$(tests_passed "$LOGS/crates.log")"
 fi
 if [[ " ${parts[*]} " == *" story "* ]]; then printf '\nchecks of the story: %s hold' "$(cat "$LOGS/story.count")"; fi
 echo

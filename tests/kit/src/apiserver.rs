@@ -1,12 +1,14 @@
 //! A real kube-apiserver and etcd, without nodes, schedulers or controllers.
 //!
-//! One pair serves all tests of a process; each test takes a namespace of its own. The pair ends with the process,
-//! also when that is killed: each child hangs on a pipe whose other end only the test process holds.
+//! One pair serves all tests of a process, or of many under `with-servers` (see [`servers`](crate::servers)); each test takes
+//! a namespace of its own. The pair ends with the process that started it, also when that is killed: each child hangs on a
+//! pipe whose other end only that process holds.
 
 use std::{
     fs,
     io::Write as _,
     net::TcpListener,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
@@ -22,7 +24,10 @@ use kube::{
     api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
     config::AuthInfo,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
+
+use crate::given::{Server, given};
 
 /// The Kubernetes that tests run against.
 pub const KUBERNETES: &str = "1.37.2";
@@ -50,9 +55,18 @@ pub enum User {
 
 /// A running pair of kube-apiserver and etcd.
 pub struct ApiServer {
+    place: Place,
+    /// Absent where another process owns them. In order of their ends: etcd writes until its own.
+    _owned: Option<(Vec<Guarded>, tempfile::TempDir)>,
+}
+
+/// What another process has to know of a server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Base URL.
     address: String,
-    dir: tempfile::TempDir,
-    _processes: Vec<Guarded>,
+    /// With the logs and the cache of kubectl.
+    directory: PathBuf,
 }
 
 /// A child that ends when its standard input closes.
@@ -106,21 +120,43 @@ impl User {
 // === impl ApiServer ===
 
 impl ApiServer {
-    /// The server that all tests of this process share, with Modelward's CRDs installed.
+    /// The server that tests share, with Modelward's CRDs installed and no policy.
     pub async fn shared() -> &'static Self {
         SHARED
-            .get_or_init(|| async {
-                let server = Self::start().await.expect("a kube-apiserver for the tests");
-                server.install_crds().await.expect("Modelward's CRDs");
-                server
-            })
+            .get_or_init(|| Self::given_or(Server::Plain, Self::with_crds))
             .await
+    }
+
+    /// The server of another process where there is one, otherwise a new one.
+    pub(crate) async fn given_or(server: Server, start: impl AsyncFnOnce() -> anyhow::Result<Self>) -> Self {
+        use_crypto();
+        let given = match given(server).await {
+            Ok(Some(place)) => Ok(Self { place, _owned: None }),
+            Ok(None) => start().await,
+            Err(error) => Err(error),
+        };
+        given.expect("a kube-apiserver for the tests")
+    }
+
+    /// A server of its own with Modelward's CRDs, which lasts as long as the process: for a test that changes what is
+    /// cluster-wide.
+    pub async fn own() -> anyhow::Result<&'static Self> {
+        Ok(Box::leak(Box::new(Self::with_crds().await?)))
+    }
+
+    pub(crate) async fn with_crds() -> anyhow::Result<Self> {
+        let server = Self::start().await?;
+        server.install_crds().await.context("Modelward's CRDs")?;
+        Ok(server)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Starts a pair of its own, for a test that takes it away or changes what is cluster-wide.
     pub async fn start() -> anyhow::Result<Self> {
-        // Others in the process may have chosen the same provider already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        use_crypto();
         let binary = hyperkube()?;
         let dir = tempfile::tempdir()?;
         let at = |name: &str| dir.path().join(name).display().to_string();
@@ -182,9 +218,11 @@ impl ApiServer {
         )?);
 
         let server = Self {
-            address: format!("https://127.0.0.1:{secure}"),
-            dir,
-            _processes: processes,
+            place: Place {
+                address: format!("https://127.0.0.1:{secure}"),
+                directory: dir.path().to_owned(),
+            },
+            _owned: Some((processes, dir)),
         };
         server.wait_until_ready().await?;
         Ok(server)
@@ -210,7 +248,7 @@ impl ApiServer {
 
     /// The configuration without credentials; tests that act as a service account put its token in.
     pub fn config(&self) -> anyhow::Result<Config> {
-        let mut config = Config::new(self.address.parse()?);
+        let mut config = Config::new(self.place.address.parse()?);
         // The certificate is made anew for each server and names the advertise address.
         config.accept_invalid_certs = true;
         config.auth_info = AuthInfo::default();
@@ -222,7 +260,7 @@ impl ApiServer {
     pub fn kubeconfig(&self, user: User, namespace: &str) -> String {
         serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.address, "insecure-skip-tls-verify": true}}],
+            "clusters": [{"name": "test", "cluster": {"server": self.place.address, "insecure-skip-tls-verify": true}}],
             "users": [{"name": "test", "user": {"token": user.token()}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
         })
@@ -260,19 +298,19 @@ impl ApiServer {
         let mut command = Command::new(hyperkube()?.with_file_name("kubectl"));
         command.env("KUBECONFIG", "/dev/null").args([
             "--server",
-            &self.address,
+            &self.place.address,
             "--insecure-skip-tls-verify",
             "--token",
             user.token(),
             "--cache-dir",
-            &self.dir.path().join("kubectl").display().to_string(),
+            &self.place.directory.join("kubectl").display().to_string(),
         ]);
         Ok(command)
     }
 
     /// Where the API server writes its audit log: one JSON event a line.
     pub fn audit_log(&self) -> PathBuf {
-        self.dir.path().join("audit.log")
+        self.place.directory.join("audit.log")
     }
 
     /// Makes a namespace with a fresh name.
@@ -322,10 +360,15 @@ impl ApiServer {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let log = fs::read_to_string(self.dir.path().join("apiserver.log")).unwrap_or_default();
+        let log = fs::read_to_string(self.place.directory.join("apiserver.log")).unwrap_or_default();
         let tail: Vec<_> = log.lines().rev().take(5).collect();
         bail!("kube-apiserver was not ready within 60 s; the end of its log: {tail:#?}")
     }
+}
+
+/// Others in the process may have chosen the same provider already.
+fn use_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 fn http_get(path: &str) -> anyhow::Result<http::Request<Vec<u8>>> {
@@ -390,6 +433,8 @@ impl Guarded {
         let script = "directory=$1; shift; \"$@\" </dev/null & child=$!; read -r word; kill -9 $child; wait $child 2>/dev/null; \
             [ \"$word\" = ends ] || { sleep 1; rm -rf \"$directory\"; }";
         let mut child = Command::new("sh")
+            // What ends the group of the test, as Ctrl-C and nextest's timeout do, leaves it to the pipe to end these.
+            .process_group(0)
             // Memory is cheap in a test; collecting it takes a quarter of the API server's time.
             .env("GOGC", "400")
             .args(["-c", script, "sh"])

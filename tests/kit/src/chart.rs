@@ -7,8 +7,22 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::sync::OnceCell;
 
-use crate::apiserver::{ApiServer, User, helm};
+use crate::{
+    apiserver::{ApiServer, User, helm},
+    given::Server,
+};
+
+/// Namespace of the release of [`install_gate`].
+pub const RELEASE: &str = "modelward-system";
+
+static GATED: OnceCell<ApiServer> = OnceCell::const_new();
 
 /// Has MutatingAdmissionPolicy from Kubernetes 1.36 on.
 const STAMPS: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
@@ -26,6 +40,35 @@ const GATE: [&str; 10] = [
     "operator/rbac",
     "operator/people",
 ];
+
+/// The server that tests share whose policies are the chart's, as [`install_gate`] installs them.
+pub async fn gated_server() -> &'static ApiServer {
+    GATED
+        .get_or_init(|| ApiServer::given_or(Server::Gated, start_gated_server))
+        .await
+}
+
+pub(crate) async fn start_gated_server() -> Result<ApiServer> {
+    let api = ApiServer::with_crds().await?;
+    install_gate(&api).await?;
+    Ok(api)
+}
+
+/// Makes the namespace [`RELEASE`] and installs the chart's policies and roles for a release in it, for a cluster that stamps
+/// decisions. Modelward's CRDs have to be there.
+pub async fn install_gate(api: &ApiServer) -> Result<()> {
+    let release = Namespace {
+        metadata: ObjectMeta {
+            name: Some(RELEASE.into()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    Api::<Namespace>::all(api.client())
+        .create(&PostParams::default(), &release)
+        .await?;
+    apply_gate(api, RELEASE, &[], true)
+}
 
 /// Applies the chart's policies and roles, rendered for a cluster that stamps decisions or for one that cannot. The
 /// namespace of the release has to be there. Policies on what the operator makes are left out: see [`apply_children`].

@@ -12,6 +12,8 @@ pub mod fake_controllers;
 pub mod faults;
 pub mod fields;
 pub mod front;
+pub mod given;
 pub mod postgres;
 pub mod raw;
+pub mod servers;
 pub mod wait;

@@ -21,12 +21,26 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
+
+use crate::given::{self, given};
 
 /// A running server, stopped and deleted when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Postgres {
-    cluster: Arc<Cluster>,
+    place: Place,
+    /// Absent where another process owns it.
+    cluster: Option<Arc<Cluster>>,
+}
+
+/// What another process has to know of a server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// On 127.0.0.1.
+    port: u16,
+    /// Of the superuser.
+    password: String,
 }
 
 /// A database of one test.
@@ -51,8 +65,7 @@ struct Cluster {
     directory: tempfile::TempDir,
     /// The user that the server runs as; `None` is the user that runs the tests.
     user: Option<(u32, u32)>,
-    port: u16,
-    password: String,
+    place: Place,
     server: Mutex<Option<Server>>,
 }
 
@@ -74,20 +87,39 @@ impl Postgres {
             Ok(cluster)
         })
         .await?;
-        Ok(Self {
-            cluster: Arc::new(cluster),
-        })
+        Ok(Self::of(Arc::new(cluster)))
     }
 
-    /// The server that the tests of this process share: for tests that need a database and leave the server alone.
+    fn of(cluster: Arc<Cluster>) -> Self {
+        Self {
+            place: cluster.place.clone(),
+            cluster: Some(cluster),
+        }
+    }
+
+    /// The server that tests share, in this process or under `with-servers`: for tests that need a database and leave the
+    /// server alone.
     pub async fn shared() -> Result<Self> {
+        if let Some(place) = given(given::Server::Postgres).await? {
+            return Ok(Self { place, cluster: None });
+        }
         let mut shared = SHARED.lock().await;
         if let Some(cluster) = shared.upgrade() {
-            return Ok(Self { cluster });
+            return Ok(Self::of(cluster));
         }
         let new = Self::start().await?;
-        *shared = Arc::downgrade(&new.cluster);
+        *shared = new.cluster.as_ref().map(Arc::downgrade).unwrap_or_default();
         Ok(new)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn cluster(&self) -> Result<Arc<Cluster>> {
+        self.cluster
+            .clone()
+            .context("this PostgreSQL is other tests' too: take one of your own with Postgres::start")
     }
 
     /// A fresh, empty database.
@@ -101,14 +133,14 @@ impl Postgres {
 
     /// The superuser's URL of a database.
     pub fn url(&self, database: &str) -> String {
-        self.url_of("postgres", &self.cluster.password, database)
+        self.url_of("postgres", &self.place.password, database)
     }
 
     /// The URL of a role that a test made.
     pub fn url_of(&self, role: &str, password: &str, database: &str) -> String {
         format!(
             "postgres://{role}:{password}@127.0.0.1:{}/{database}",
-            self.cluster.port
+            self.place.port
         )
     }
 
@@ -127,25 +159,25 @@ impl Postgres {
 
     /// Ends the server in order, sessions included. Its data and its port stay.
     pub async fn stop(&self) -> Result<()> {
-        let cluster = self.cluster.clone();
+        let cluster = self.cluster()?;
         blocking(move || cluster.end("INT")).await
     }
 
     /// Kills the server with SIGKILL. Its data and its port stay.
     pub async fn kill(&self) -> Result<()> {
-        let cluster = self.cluster.clone();
+        let cluster = self.cluster()?;
         blocking(move || cluster.end("KILL")).await
     }
 
     /// Starts the server again after [`stop`](Self::stop) or [`kill`](Self::kill); after a kill it recovers first.
     pub async fn restart(&self) -> Result<()> {
-        let cluster = self.cluster.clone();
+        let cluster = self.cluster()?;
         blocking(move || cluster.start()).await
     }
 
     /// Process id of the running server.
     pub fn pid(&self) -> Option<u32> {
-        self.cluster.server().as_ref().map(|server| server.pid)
+        self.cluster.as_ref()?.server().as_ref().map(|server| server.pid)
     }
 }
 
@@ -180,8 +212,10 @@ impl Cluster {
             bin,
             directory,
             user,
-            port: free_port()?,
-            password,
+            place: Place {
+                port: free_port()?,
+                password,
+            },
             server: Mutex::new(None),
         };
         let output = cluster
@@ -240,7 +274,7 @@ impl Cluster {
                 "full_page_writes=off",
             ])
             .args(["-c", "shared_buffers=32MB", "-c", "timezone=UTC"])
-            .args(["-c", &format!("port={}", self.port)])
+            .args(["-c", &format!("port={}", self.place.port)])
             .args([
                 "-c",
                 &format!("unix_socket_directories={}", self.directory.path().display()),
@@ -347,7 +381,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 }
 
 /// Sends a signal to one process by its id.
-fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let _ = Command::new("sh")
         .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()])
         .stderr(Stdio::null())
@@ -440,7 +474,7 @@ mod tests {
         let postgres = Postgres::start().await.unwrap();
         let (pid, directory) = (
             postgres.pid().unwrap(),
-            postgres.cluster.directory.path().to_owned(),
+            postgres.cluster().unwrap().directory.path().to_owned(),
         );
         drop(postgres);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());

@@ -65,7 +65,7 @@ pub struct Gate {
 impl Gate {
     /// An API server with the chart's policies and roles at work.
     pub async fn install() -> Result<Self> {
-        let api = ApiServer::shared().await;
+        let api = ApiServer::own().await?;
         let admin = Person::user(api, User::Admin)?;
         for name in [SYSTEM, ELSEWHERE] {
             make(

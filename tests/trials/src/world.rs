@@ -5,14 +5,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::{Namespace, Pod, ServiceAccount},
+    core::v1::{Pod, ServiceAccount},
     rbac::v1::ClusterRoleBinding,
 };
 use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams, client::ClientBuilder};
 use modelward_crds::{ModelVersion, RemediationAction, annotations, gate};
 use modelward_kit::{
     apiserver::{ApiServer, User},
-    chart::apply_gate,
+    chart::{RELEASE, install_gate},
     faults::Life,
     postgres::Postgres,
     wait::until,
@@ -26,7 +26,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::stage;
 
 /// Namespace of the release: the operator's account is there.
-pub const SYSTEM: &str = "modelward-system";
+pub const SYSTEM: &str = RELEASE;
 /// The operator's account.
 pub const OPERATOR: &str = "modelward-operator";
 /// Tokens outlive every run.
@@ -62,13 +62,9 @@ pub struct RunningLedger {
 impl World {
     /// Starts everything and waits until the gate is at work.
     pub async fn build() -> Result<Arc<Self>> {
-        let api = ApiServer::shared().await;
+        let api = ApiServer::own().await?;
         let admin = api.client();
-        let system: Namespace = object(json!({"metadata": {"name": SYSTEM}}))?;
-        Api::<Namespace>::all(admin.clone())
-            .create(&PostParams::default(), &system)
-            .await?;
-        apply_gate(api, SYSTEM, &[], true)?;
+        install_gate(api).await?;
         grant(&admin).await?;
         stamping(&admin).await?;
         let ledger = RunningLedger::start(&admin).await?;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{
     admissionregistration::v1::ValidatingAdmissionPolicy,
     batch::v1::Job,
-    core::v1::{ConfigMap, Namespace, ResourceQuota},
+    core::v1::{ConfigMap, ResourceQuota},
     rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
 use kube::{
@@ -18,12 +18,11 @@ use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, anno
 use modelward_kit::{
     apiserver::{ApiServer, User},
     calls::Freeze,
-    chart::apply_gate,
+    chart::{RELEASE, apply_gate, gated_server, install_gate},
     fake_controllers::{JobEnd, PodEnd},
 };
 use modelward_wire::{GateResult, JobResult, SourceRecord};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::{
     rest::quota,
@@ -40,30 +39,6 @@ pub const USED_WITH_A_GATE: [&str; 5] = [
     "delete actions.modelward.io",
 ];
 
-const SYSTEM: &str = "modelward-system";
-
-/// The API server with the gate that most tests here share.
-static GATED: OnceCell<ApiServer> = OnceCell::const_new();
-
-async fn gated() -> &'static ApiServer {
-    GATED
-        .get_or_init(|| async {
-            let api = ApiServer::start().await.unwrap();
-            install(&api).await.unwrap();
-            api
-        })
-        .await
-}
-
-async fn install(api: &ApiServer) -> Result<()> {
-    api.install_crds().await?;
-    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": SYSTEM}}))?;
-    Api::all(api.client())
-        .create(&PostParams::default(), &namespace)
-        .await?;
-    apply_gate(api, SYSTEM, &[], true)
-}
-
 /// A cluster whose operator the gate knows, where alice and carol may approve, dave may propose, and bob may write
 /// annotations and nothing else. The operator is not at work yet.
 async fn house_on(api: &'static ApiServer) -> Result<TestCluster> {
@@ -79,7 +54,7 @@ async fn house_on(api: &'static ApiServer) -> Result<TestCluster> {
     Api::<ClusterRoleBinding>::all(api.client())
         .create(&PostParams::default(), &binding)
         .await?;
-    let parameters = Api::<ConfigMap>::namespaced(api.client(), SYSTEM);
+    let parameters = Api::<ConfigMap>::namespaced(api.client(), RELEASE);
     let known =
         json!({"data": {&namespace: format!("system:serviceaccount:{namespace}:modelward-operator")}});
     parameters
@@ -151,7 +126,7 @@ pub async fn serving() -> Result<TestCluster> {
 
 /// The same under these guard rails.
 pub async fn serving_with(policy: Policy) -> Result<TestCluster> {
-    let mut cluster = house_on(gated().await).await?;
+    let mut cluster = house_on(gated_server().await).await?;
     cluster.policy = Policy {
         verification_seconds: 0,
         ..policy
@@ -452,8 +427,8 @@ async fn a_rollback_takes_two_people_and_leaves_a_hold() -> Result<()> {
 
 #[tokio::test]
 async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_approval() -> Result<()> {
-    let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start().await?));
-    install(api).await?;
+    let api = ApiServer::own().await?;
+    install_gate(api).await?;
     let mut cluster = house_on(api).await?;
     cluster.start_operator().await?;
     cluster.apply_version("heart-1").await?;
@@ -488,9 +463,9 @@ async fn without_the_policy_nothing_runs_and_when_it_is_back_it_takes_another_ap
     ensure!(cluster.exposed().contains("modelward_approval_enforced 0"));
     assert_eq!(serves(&cluster).await?.as_deref(), Some("heart-1"));
 
-    apply_gate(api, SYSTEM, &[], true)?;
+    apply_gate(api, RELEASE, &[], true)?;
     let known = json!({"data": {&cluster.namespace: format!("system:serviceaccount:{}:modelward-operator", cluster.namespace)}});
-    Api::<ConfigMap>::namespaced(api.client(), SYSTEM)
+    Api::<ConfigMap>::namespaced(api.client(), RELEASE)
         .patch("modelward-gate", &PatchParams::default(), &Patch::Merge(known))
         .await?;
     at_work(&cluster).await?;
@@ -662,7 +637,7 @@ fn retrains(store: &Store, job: &Job, rows: u64, f1: &str) -> JobEnd {
 }
 
 async fn drifting(rows: u64, f1: &'static str) -> Result<TestCluster> {
-    let mut cluster = house_on(gated().await).await?;
+    let mut cluster = house_on(gated_server().await).await?;
     let store = cluster.store.clone();
     cluster.fakes.jobs(move |job| retrains(&store, job, rows, f1));
     cluster.start_operator().await?;

@@ -64,8 +64,7 @@ async fn a_time_that_cannot_be_read_is_refused_by_the_schema() -> Result<()> {
 /// A cluster with reports that cannot be read, and no operator yet: the kinds are those of an older release, whose schema let
 /// such times through.
 pub async fn unreadable_reports() -> Result<TestCluster> {
-    let api: &'static ApiServer = Box::leak(Box::new(ApiServer::start().await?));
-    api.install_crds().await?;
+    let api = ApiServer::own().await?;
     let crds = Api::<CustomResourceDefinition>::all(api.client());
     let mut older = serde_json::to_value(crds.get("driftreports.modelward.io").await?)?;
     without_patterns(&mut older["spec"]);

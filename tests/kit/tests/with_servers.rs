@@ -1,0 +1,143 @@
+//! What tests under `with-servers` share, and what is left when it ends.
+
+#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use modelward_kit::{
+    given::{Server, VARIABLE, ask},
+    wait::until,
+};
+
+/// A command that ends with 7 once its standard input has a line.
+struct Running {
+    wrapper: Child,
+    /// Process id of the command.
+    command: u32,
+    socket: PathBuf,
+}
+
+// === impl Running ===
+
+impl Running {
+    fn begin() -> Self {
+        let script = format!("echo $$ \"${VARIABLE}\"; read -r line; exit 7");
+        let mut wrapper = Command::new(env!("CARGO_BIN_EXE_with-servers"))
+            .args(["sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(wrapper.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let (command, socket) = line.trim().split_once(' ').unwrap();
+        Self {
+            wrapper,
+            command: command.parse().unwrap(),
+            socket: socket.into(),
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.wrapper.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.wrapper.wait().unwrap().code()
+    }
+
+    async fn postgres(&self) -> u16 {
+        let place = ask(&self.socket, Server::Postgres).await.unwrap();
+        place["port"].as_u64().unwrap().try_into().unwrap()
+    }
+
+    async fn api_server(&self) -> (u16, PathBuf) {
+        let place = ask(&self.socket, Server::Plain).await.unwrap();
+        let (_, port) = place["address"].as_str().unwrap().rsplit_once(':').unwrap();
+        (port.parse().unwrap(), place["directory"].as_str().unwrap().into())
+    }
+
+    async fn until_gone(&self, ports: &[u16]) {
+        for port in ports {
+            until(&format!("port {port} to be closed"), SOON, async || {
+                Ok((!answers(*port)).then_some(()))
+            })
+            .await
+            .unwrap();
+        }
+        let command = format!("/proc/{}", self.command);
+        until("the command to be gone", SOON, async || {
+            Ok((!Path::new(&command).exists()).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.wrapper.kill();
+        let _ = self.wrapper.wait();
+    }
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn answers(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+#[tokio::test]
+async fn who_asks_gets_the_same_servers_which_end_with_the_command_whose_code_is_passed_on() {
+    let mut running = Running::begin();
+    let port = running.postgres().await;
+    assert_eq!(running.postgres().await, port);
+    let (api, directory) = running.api_server().await;
+    assert_eq!(running.api_server().await.0, api);
+    assert!(answers(port) && answers(api) && directory.exists());
+    let mut stdin = running.wrapper.stdin.take().unwrap();
+    stdin.write_all(b"\n").unwrap();
+    assert_eq!(running.code(), Some(7));
+    assert!(!answers(port) && !answers(api), "the servers outlive the command");
+    assert!(!directory.exists() && !running.socket.exists());
+}
+
+#[tokio::test]
+async fn the_end_of_with_servers_is_the_end_of_the_command_and_of_the_servers() {
+    let mut running = Running::begin();
+    let port = running.postgres().await;
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(128 + 15));
+    assert!(!answers(port), "the server outlives the command");
+
+    let running = Running::begin();
+    let (port, (api, directory)) = (running.postgres().await, running.api_server().await);
+    running.signal("KILL");
+    running.until_gone(&[port, api]).await;
+    until("the directory of the API server to be gone", SOON, async || {
+        Ok((!directory.exists()).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn without_with_servers_the_error_says_what_to_do() {
+    let error = ask(Path::new("/none/servers"), Server::Gated).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("is /none/servers, where no with-servers listens: unset it"),
+        "{error}"
+    );
+}
