@@ -16,21 +16,25 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
-    bundle::{self, Extras},
-    compare::Opponent,
-    freeze::{Frozen, freeze, invalid, target_info},
+    data::{
+        freeze::{Frozen, freeze, invalid, target_info},
+        near::did_you_mean,
+        number,
+        reach::Reach,
+        snapshot::{self, Snapshot},
+        source::{self, SourceError},
+        table,
+        violation::violation,
+    },
+    fit::{
+        bundle::{self, Extras},
+        compare::Opponent,
+        reference::Window,
+        train::{self, Plan, Step, TrainError, Trained},
+    },
     ledger::{self, Ledger, LedgerError},
-    near::did_you_mean,
-    number,
-    reach::Reach,
-    reference::Window,
     report::{self, Meter},
-    snapshot::{self, Snapshot},
-    source::{self, SourceError},
     spec::{self, Spec, SpecError},
-    table,
-    train::{self, Plan, Step, TrainError, Trained},
-    violation::violation,
 };
 
 /// With fewer rows than this, a gate that failed says little about the model.
@@ -416,7 +420,7 @@ async fn run_fit(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobR
         failed.extend(comparison.failed());
         passed = format!("; {}", comparison.passed());
     }
-    let score = &candidate.reported[crate::metrics::position(plan.select_by)];
+    let score = &candidate.reported[crate::fit::metrics::position(plan.select_by)];
     let (verdict, message) = if failed.is_empty() {
         let message = format!(
             "trained {} on {} rows: {} {} (standard error {}){passed}",

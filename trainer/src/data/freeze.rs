@@ -8,14 +8,16 @@ use modelward_model::{DirBuilder, TargetInfo, sha256};
 use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 
 use crate::{
-    check::{self, Part},
-    near::did_you_mean,
-    reach::Reach,
-    snapshot,
-    source::{self, SourceError},
+    data::{
+        check::{self, Part},
+        near::did_you_mean,
+        reach::Reach,
+        snapshot,
+        source::{self, SourceError},
+        table::{self, Quote, Table},
+        violation::{cut, violation},
+    },
     spec::{self, Spec},
-    table::{self, Quote, Table},
-    violation::{cut, violation},
 };
 
 /// A result names this many violations at most: the ledger takes no more than a megabyte.

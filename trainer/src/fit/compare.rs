@@ -32,9 +32,11 @@ use modelward_wire::{ComparedRows, Decimal, Digest, GateBound, GateResult, Manif
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dataset::Dataset,
-    folds::{SplitMix64, mix},
-    train::{Candidate, PLACES, THRESHOLD},
+    data::dataset::Dataset,
+    fit::{
+        folds::{SplitMix64, mix},
+        train::{Candidate, PLACES, THRESHOLD},
+    },
 };
 
 /// Draws of the bootstrap.
@@ -413,7 +415,7 @@ fn cell<'a>(value: Value, kind: &'a FeatureKind, wanted: &FeatureKind) -> Cell<'
         (Value::Number(number), _) => Cell::Number(shortest(number)),
         (Value::Category(index), FeatureKind::Categorical { categories }) => {
             let word = categories.get(index as usize).map_or("", String::as_str);
-            match (crate::number::number(word), wanted) {
+            match (crate::data::number::number(word), wanted) {
                 (Some(number), FeatureKind::Numeric { .. }) => Cell::Number(number),
                 _ => Cell::Text(word),
             }
@@ -637,7 +639,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::metrics::{metrics, position};
+    use crate::fit::metrics::{metrics, position};
 
     fn scores(repeats: Vec<Vec<f64>>) -> Scores {
         Scores {

@@ -12,11 +12,13 @@ use modelward_wire::{Decimal, Digest, GateResult, ManifestKind, MetricValue, Sou
 use serde::Serialize;
 
 use crate::{
-    compare::Comparison,
+    data::snapshot::Snapshot,
     family::{ModelReport, Parameters},
-    reference::{self, ReferenceError, Window},
-    snapshot::Snapshot,
-    train::{Candidate, Plan, THRESHOLD, Trained},
+    fit::{
+        compare::Comparison,
+        reference::{self, ReferenceError, Window},
+        train::{Candidate, Plan, THRESHOLD, Trained},
+    },
 };
 
 /// Rows of the warm-up sample, beside one in which everything that may be missing is.
@@ -440,10 +442,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        check::Checked,
-        dataset::Dataset,
-        snapshot,
-        train::{
+        data::{check::Checked, dataset::Dataset, snapshot},
+        fit::train::{
             tests::{data, plan},
             train,
         },

@@ -31,7 +31,7 @@ use modelward_model::{Feature, FeatureKind, FeatureSchema, Row, Value, canonical
 use modelward_wire::{Decimal, Violation};
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use crate::data::{
     dataset::Dataset,
     near::did_you_mean,
     number::number,
@@ -715,7 +715,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::table;
+    use crate::data::table;
 
     fn training(features: &serde_json::Value) -> TrainingSource {
         let spec = json!({
