@@ -7,10 +7,10 @@
 //! ledger ◄──publish── bundle files ◄──bundle── Trained ◄──train── folds × (family, metrics)
 //! ```
 //!
-//! [`commands`] are the programs that people and Jobs run; everything below them is plain functions on data: the upper line is
+//! [`command`] has the programs that users and Jobs run; everything below them is plain functions on data: the upper line is
 //! [`data`], the lower one [`fit`]. Only [`data::source`], [`ledger`] and [`report`] talk to the world.
 
-pub mod commands;
+pub mod command;
 pub mod data;
 pub mod family;
 pub mod fit;
