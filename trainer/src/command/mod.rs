@@ -2,9 +2,9 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`snapshot`], [`fit`], [`score`] | one command each |
-//! | [`checks`], [`baselines`], [`verdict`] | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
-//! | [`publish`] | reports the end |
+//! | `snapshot`, `fit`, `score` | one command each |
+//! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
+//! | `publish` | reports the end |
 
 mod arguments;
 mod baselines;
