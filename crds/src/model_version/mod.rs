@@ -2,10 +2,10 @@
 //!
 //! | part | what it describes |
 //! |---|---|
-//! | [`spec`] | the whole, and where the version comes from |
-//! | [`training`], [`data`], [`columns`], [`validation`] | how it is trained |
-//! | [`serving`], [`monitoring`], [`retraining`] | what happens once it serves |
-//! | [`status`] | what the operator reports |
+//! | `spec` | the whole, and where the version comes from |
+//! | `training`, `data`, `columns`, `validation` | how it is trained |
+//! | `serving`, `monitoring`, `retraining` | what happens once it serves |
+//! | `status` | what the operator reports |
 
 mod columns;
 mod data;
