@@ -7,29 +7,13 @@
 //! ledger ◄──publish── bundle files ◄──bundle── Trained ◄──train── folds × (family, metrics)
 //! ```
 //!
-//! [`commands`] are the programs that people and Jobs run; everything below them is plain functions on data. Only
-//! [`source`], [`ledger`] and [`report`] talk to the world. No clock, no thread count and no address gets into what
-//! [`train`] and [`bundle`] make: the same snapshot and spec give the same bytes.
+//! [`command`] has the programs that users and Jobs run; everything below them is plain functions on data: the upper line is
+//! [`data`], the lower one [`fit`]. Only [`data::source`], [`ledger`] and [`report`] talk to the world.
 
-pub mod bundle;
-pub mod check;
-pub mod commands;
-pub mod compare;
-pub mod dataset;
-pub mod encode;
+pub mod command;
+pub mod data;
 pub mod family;
-pub mod folds;
-pub mod freeze;
+pub mod fit;
 pub mod ledger;
-pub mod metrics;
-pub mod near;
-pub mod number;
-pub mod reach;
-pub mod reference;
 pub mod report;
-pub mod snapshot;
-pub mod source;
 pub mod spec;
-pub mod table;
-pub mod train;
-pub mod violation;

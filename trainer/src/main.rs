@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use modelward_trainer::commands::{Cli, clean_up, run};
+use modelward_trainer::command::{Cli, clean_up, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

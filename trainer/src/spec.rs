@@ -356,7 +356,7 @@ pub fn source_name(dataset: &Dataset) -> String {
     dataset
         .uri
         .as_deref()
-        .map(crate::source::shown)
+        .map(crate::data::source::shown)
         .unwrap_or_default()
 }
 

@@ -12,12 +12,16 @@ use modelward_model::{
     files::{DirBuilder, json},
 };
 use modelward_trainer::{
-    bundle::{self, Extras},
-    check::Checked,
-    dataset::Dataset,
+    data::{
+        check::Checked,
+        dataset::Dataset,
+        snapshot::{self, Snapshot},
+    },
     family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily},
-    snapshot::{self, Snapshot},
-    train::{Plan, Trained, train},
+    fit::{
+        bundle::{self, Extras},
+        train::{Plan, Trained, train},
+    },
 };
 use modelward_wire::{Digest, ManifestKind};
 use serde::{Deserialize, Serialize};

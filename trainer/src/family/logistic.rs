@@ -17,7 +17,7 @@ use modelward_model::{
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::{FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily};
-use crate::encode;
+use crate::family::encode;
 
 /// Strength of the regularisation.
 const ALPHA: f64 = 1.0;

@@ -1,8 +1,9 @@
 //! Families of models, as they are trained. Each is one file here, and one in `modelward-model`.
 //!
-//! Learning how values are prepared belongs to the family: [`encode`](crate::encode) is there for linear families.
+//! Learning how values are prepared belongs to the family: [`encode`] is there for linear families.
 
 mod contract;
+pub mod encode;
 pub mod logistic;
 
 use modelward_crds::Family;

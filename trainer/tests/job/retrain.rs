@@ -8,14 +8,18 @@ use modelward_profile::{
     Bins, Counts, FeatureJudgement, Judgement, Observed, Reference, Rule, bins::BinKind, judge,
 };
 use modelward_trainer::{
-    compare::Opponent,
-    dataset::Dataset,
-    freeze::{Frozen, freeze},
-    reach::Reach,
-    reference::{self, Window},
-    snapshot::{self, Snapshot},
+    data::{
+        dataset::Dataset,
+        freeze::{Frozen, freeze},
+        reach::Reach,
+        snapshot::{self, Snapshot},
+    },
+    fit::{
+        compare::Opponent,
+        reference::{self, Window},
+        train::{Plan, Trained, train},
+    },
     spec::{self, Spec},
-    train::{Plan, Trained, train},
 };
 use modelward_wire::{Decimal, Digest, DriftVerdict, JobResult, SourceRecord, Verdict};
 

@@ -6,6 +6,7 @@ use modelward_core::{
     attempt::{JobRequester, StageJob},
     names::name_hash,
     results,
+    version::requester,
 };
 use modelward_crds::{ModelVersion, ModelVersionSpec, RemediationAction, TrainingSource, annotations};
 use modelward_wire::{Digest, JobStage};
@@ -102,39 +103,7 @@ pub(super) fn job(
 ) -> Result<Job, Error> {
     let stage = request.stage;
     let labels = owner.labels(Some(stage.stage));
-    let mut volumes = vec![
-        json!({"name": "spec", "configMap": {"name": spec}}),
-        json!({"name": "work", "emptyDir": {}}),
-        token_volume(),
-    ];
-    let mut mounts = vec![
-        json!({"name": "spec", "mountPath": "/etc/modelward/job", "readOnly": true}),
-        json!({"name": "work", "mountPath": "/work"}),
-        json!({"name": "ledger-token", "mountPath": TOKEN_DIR, "readOnly": true}),
-    ];
-    let mut arguments = vec![json!(stage.stage.command())];
-    arguments.extend([json!("--spec"), json!(SPEC_FILE)]);
-    match stage.stage {
-        JobStage::Snapshot => {
-            for source in sources(request.spec) {
-                arguments.extend([
-                    json!("--source"),
-                    json!(format!("{}/{}", source.folder, source.file)),
-                ]);
-                mounts.push(
-                    json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
-                );
-                volumes.push(source.volume);
-            }
-        }
-        // A fit reads the snapshot and nothing else.
-        JobStage::Fit => {
-            if let Some(snapshot) = request.snapshot {
-                arguments.extend([json!("--snapshot"), json!(snapshot)]);
-            }
-        }
-    }
-    arguments.push(json!("--publish"));
+    let inputs = inputs_of(request, spec);
     let training = request
         .spec
         .source
@@ -170,7 +139,7 @@ pub(super) fn job(
                             "name": CONTAINER,
                             "image": config.trainer_image,
                             "imagePullPolicy": config.image_pull_policy,
-                            "args": arguments,
+                            "args": inputs.arguments,
                             "env": [
                                 {"name": "MODELWARD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
                                 {"name": "MODELWARD_JOB_UID", "valueFrom": {"fieldRef": {
@@ -183,14 +152,63 @@ pub(super) fn job(
                             ],
                             "resources": config.trainer_resources,
                             "securityContext": container_security(),
-                            "volumeMounts": mounts,
+                            "volumeMounts": inputs.mounts,
                         }],
-                        "volumes": volumes,
+                        "volumes": inputs.volumes,
                     },
                 },
             },
         }),
     )
+}
+
+/// What a Job reads, and the arguments that say where it is.
+struct Inputs {
+    volumes: Vec<Value>,
+    mounts: Vec<Value>,
+    arguments: Vec<Value>,
+}
+
+/// A snapshot reads its sources, a fit the snapshot alone; `spec` names the `ConfigMap` of [`spec_map`].
+fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
+    let mut volumes = vec![
+        json!({"name": "spec", "configMap": {"name": spec}}),
+        json!({"name": "work", "emptyDir": {}}),
+        token_volume(),
+    ];
+    let mut mounts = vec![
+        json!({"name": "spec", "mountPath": "/etc/modelward/job", "readOnly": true}),
+        json!({"name": "work", "mountPath": "/work"}),
+        json!({"name": "ledger-token", "mountPath": TOKEN_DIR, "readOnly": true}),
+    ];
+    let mut arguments = vec![json!(request.stage.stage.command())];
+    arguments.extend([json!("--spec"), json!(SPEC_FILE)]);
+    match request.stage.stage {
+        JobStage::Snapshot => {
+            for source in sources(request.spec) {
+                arguments.extend([
+                    json!("--source"),
+                    json!(format!("{}/{}", source.folder, source.file)),
+                ]);
+                mounts.push(
+                    json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
+                );
+                volumes.push(source.volume);
+            }
+        }
+        // A fit reads the snapshot and nothing else.
+        JobStage::Fit => {
+            if let Some(snapshot) = request.snapshot {
+                arguments.extend([json!("--snapshot"), json!(snapshot)]);
+            }
+        }
+    }
+    arguments.push(json!("--publish"));
+    Inputs {
+        volumes,
+        mounts,
+        arguments,
+    }
 }
 
 /// A dataset as mounted in a Pod.
@@ -235,7 +253,7 @@ pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
         let attempts = [&status.snapshot_attempt, &status.fit_attempt];
         attempts.into_iter().flatten().any(|attempt| !attempt.finished)
     });
-    awaited && JobOwner::version(version).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.requester())))
+    awaited && version.metadata.uid.is_some() && map.starts_with(&spec_prefix(&requester(version)))
 }
 
 /// The same for an action.

@@ -5,8 +5,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Resource, ResourceExt as _, core::PartialObjectMeta};
-use modelward_core::attempt::{JobRequester, RequesterKind};
-use modelward_crds::{AttemptStatus, ModelVersion, RemediationAction, labels};
+use modelward_core::{
+    attempt::{JobRequester, RequesterKind},
+    version::Validated,
+};
+use modelward_crds::{AttemptStatus, RemediationAction, labels};
 use modelward_wire::JobStage;
 use serde_json::{Value, json};
 
@@ -48,13 +51,20 @@ pub(crate) fn is_of<'a>(
 
 impl JobOwner {
     /// A version, whose data is read and for which a model is fitted.
-    pub(crate) fn version(version: &ModelVersion) -> Result<Self, Error> {
-        Self::of(version, &version.spec.model, RequesterKind::Version)
+    pub(crate) fn version(valid: &Validated<'_>) -> Self {
+        let version = valid.version();
+        let reference = valid.owner().clone();
+        Self::of(version, &version.spec.model, RequesterKind::Version, reference)
     }
 
     /// An action, whose data is read before its plan is made.
     pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
-        Self::of(action, &action.spec.model, RequesterKind::Action)
+        let kind = RequesterKind::Action;
+        let reference = action.controller_owner_ref(&()).ok_or(Error::Incomplete {
+            what: kind.as_str(),
+            field: "metadata.uid",
+        })?;
+        Ok(Self::of(action, &action.spec.model, kind, reference))
     }
 
     /// The requester in decisions.
@@ -66,23 +76,19 @@ impl JobOwner {
         }
     }
 
-    pub(super) fn of<K>(object: &K, model: &str, kind: RequesterKind) -> Result<Self, Error>
+    fn of<K>(object: &K, model: &str, kind: RequesterKind, reference: OwnerReference) -> Self
     where
         K: Resource<DynamicType = ()>,
     {
-        let incomplete = Error::Incomplete {
-            what: kind.as_str(),
-            field: "metadata.uid",
-        };
-        Ok(Self {
+        Self {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
             model: model.to_owned(),
             kind,
-            reference: object.controller_owner_ref(&()).ok_or(incomplete)?,
+            reference,
             about: object.object_ref(&()),
-        })
+        }
     }
 
     /// Its name as a label value: 63 characters at most.

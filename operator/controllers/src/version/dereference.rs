@@ -6,7 +6,7 @@ use modelward_core::{
     attempt::{DatasetSeen, JobSeen},
     model::{awaits_promotion, promotion_seen, serving_seen},
     results::Asked,
-    version::{BundleSeen, SnapshotSeen, World},
+    version::{BundleSeen, SnapshotSeen, Validated, World},
 };
 use modelward_crds::{AttemptStatus, Model, ModelVersion};
 use modelward_ledger_client::{Corruption, Error as LedgerError, Optional as _};
@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Reads everything that a decision about this version needs.
-pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> Result<World, Error> {
+pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Result<World, Error> {
+    let version = valid.version();
     let namespace = version.namespace().unwrap_or_default();
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
     let name = &version.spec.model;
@@ -35,28 +36,29 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
     Ok(World {
-        dataset: dataset(ctx, &namespace, version).await?,
+        dataset: dataset(ctx, &namespace, valid).await?,
         job: match awaited(version) {
-            Some((stage, attempt)) => match asked(version) {
+            Some((stage, attempt)) => match asked(valid) {
                 Some(asked) => Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked, version)).await?,
                 None => JobSeen::Missing,
             },
             None => JobSeen::Missing,
         },
-        snapshot: snapshot(ctx, &namespace, version).await,
-        bundle: bundle(ctx, &namespace, version).await,
+        snapshot: snapshot(ctx, &namespace, valid).await,
+        bundle: bundle(ctx, &namespace, valid).await,
         serving,
         obstacle: None,
     })
 }
 
 /// The data, until it is frozen.
-async fn dataset(ctx: &Context, namespace: &str, version: &ModelVersion) -> Result<DatasetSeen, Error> {
-    let frozen = version
+async fn dataset(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Result<DatasetSeen, Error> {
+    let frozen = valid
+        .version()
         .status
         .as_ref()
         .is_some_and(|status| status.snapshot.is_some());
-    match &version.spec.source.training {
+    match valid.training() {
         Some(training) if training.snapshot.is_none() && !frozen => {
             jobs::dataset_seen(ctx, namespace, training).await
         }
@@ -65,13 +67,14 @@ async fn dataset(ctx: &Context, namespace: &str, version: &ModelVersion) -> Resu
 }
 
 /// The statement of the snapshot that the spec names, until the status has it.
-async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> SnapshotSeen {
-    let training = version.spec.source.training.as_ref();
-    let recorded = version
+async fn snapshot(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> SnapshotSeen {
+    let recorded = valid
+        .version()
         .status
         .as_ref()
         .is_some_and(|status| !status.sources.is_empty());
-    let Some(digest) = training
+    let Some(digest) = valid
+        .training()
         .and_then(|training| training.snapshot)
         .filter(|_| !recorded)
     else {
@@ -92,12 +95,13 @@ async fn snapshot(ctx: &Context, namespace: &str, version: &ModelVersion) -> Sna
 }
 
 /// The bundle that the spec names, until it is found.
-async fn bundle(ctx: &Context, namespace: &str, version: &ModelVersion) -> BundleSeen {
-    let found = version
+async fn bundle(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> BundleSeen {
+    let found = valid
+        .version()
         .status
         .as_ref()
         .is_some_and(|status| status.bundle.is_some());
-    let Some(artifact) = version.spec.source.artifact.as_ref().filter(|_| !found) else {
+    let Some(artifact) = valid.artifact().filter(|_| !found) else {
         return BundleSeen::NotAsked;
     };
     let digest = artifact.bundle;
@@ -124,15 +128,16 @@ async fn bundle(ctx: &Context, namespace: &str, version: &ModelVersion) -> Bundl
     }
 }
 
-/// The requests of the version's Jobs.
-fn asked(version: &ModelVersion) -> Option<Asked<'_>> {
+/// The requests of the version's Jobs, if it is trained.
+fn asked<'a>(valid: &Validated<'a>) -> Option<Asked<'a>> {
+    let version = valid.version();
     let snapshot = version
         .status
         .as_ref()
         .and_then(|status| status.snapshot.as_ref());
     Some(Asked {
         model: &version.spec.model,
-        training: version.spec.source.training.as_ref()?,
+        training: valid.training()?,
         snapshot: snapshot.map(|snapshot| snapshot.digest),
     })
 }

@@ -10,11 +10,11 @@ use kube::{
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
-    attempt::{Obstacle, StageJob},
+    attempt::{Obstacle, RequesterKind, StageJob},
     conditions,
     queue::Turn,
     reason::{Reason, StuckReason},
-    version::{self, Decision, ServingSeen},
+    version::{self, Decision, Invalid, ServingSeen, Validated},
 };
 use modelward_crds::{Model, ModelVersion, ModelVersionStatus, Role, annotations};
 use modelward_service::chain;
@@ -56,20 +56,24 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
         ctx.turns.leave(&version.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
-    let owner = JobOwner::version(&version)?;
-    let mut world = dereference::world(&ctx, &version, &owner).await?;
-    if let Some(refusal) = ensure_model(&ctx, &namespace, &version).await? {
+    let valid = match version::validate(&version) {
+        Ok(valid) => valid,
+        Err(why) => return report_invalid(&ctx, &version, why).await,
+    };
+    let owner = JobOwner::version(&valid);
+    let mut world = dereference::world(&ctx, &valid, &owner).await?;
+    if let Some(refusal) = ensure_model(&ctx, &namespace, &valid).await? {
         // Without the record the version cannot serve, so no Job is created before.
         world.serving = ServingSeen::Stuck(StuckReason::ChildRefused, refusal.clone());
         world.obstacle = Some(Obstacle::Refused(refusal));
     }
-    let mut decision = version::decide(&version, &world, ctx.now());
+    let mut decision = version::decide(&valid, &world, ctx.now());
 
     // A version whose Job could not be made has its place as it asked for it, or none: its status may name an earlier Job that
     // has ended, and that would keep others waiting.
     let mut refused = false;
     if let Some(job) = &decision.start {
-        match begin(&ctx, &version, &owner, job, &decision).await? {
+        match begin(&ctx, &valid, &owner, job, &decision).await? {
             Begun::Job(uid) => note_uid(&mut decision.status, job, uid),
             Begun::Going => return Ok(Action::requeue(SOON)),
             Begun::Not(obstacle) => {
@@ -80,7 +84,7 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     }
     if world.obstacle.is_some() {
         // The decision could not be carried out: an attempt that was not started is not counted.
-        decision = version::decide(&version, &world, ctx.now());
+        decision = version::decide(&valid, &world, ctx.now());
     }
     if !refused {
         ctx.turns.note(&version, &decision.status);
@@ -101,6 +105,22 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     Ok(Action::requeue(jittered(next)))
 }
 
+/// Reports why nothing can be decided about a version. Nothing is created for it.
+async fn report_invalid(ctx: &Context, version: &ModelVersion, why: Invalid) -> Result<Action, Error> {
+    match why {
+        Invalid::NoUid => Err(Error::Incomplete {
+            what: RequesterKind::Version.as_str(),
+            field: "metadata.uid",
+        }),
+        Invalid::NoSource => {
+            let decision = version::refuse(version, why, ctx.now());
+            ctx.turns.note(version, &decision.status);
+            write_status(ctx, version, &decision).await?;
+            Ok(Action::requeue(jittered(RESYNC)))
+        }
+    }
+}
+
 /// The result of starting a Job.
 enum Begun {
     /// It exists, with this uid.
@@ -114,11 +134,12 @@ enum Begun {
 /// Creates the Job of a version, if it is the version's turn.
 async fn begin(
     ctx: &Context,
-    version: &ModelVersion,
+    valid: &Validated<'_>,
     owner: &JobOwner,
     job: &StageJob,
     decision: &Decision,
 ) -> Result<Begun, Error> {
+    let version = valid.version();
     if let Turn::Later(wait) = ctx.turns.ask(version, ctx.now()) {
         // Versions whose Jobs are refused ask again and again. One that happens to ask while another one does is not in the
         // queue for that: its status would go to and fro.
@@ -158,9 +179,9 @@ fn was_refused(version: &ModelVersion) -> bool {
 async fn ensure_model(
     ctx: &Context,
     namespace: &str,
-    version: &ModelVersion,
+    valid: &Validated<'_>,
 ) -> Result<Option<String>, Error> {
-    let name = &version.spec.model;
+    let name = &valid.version().spec.model;
     let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
     if ctx
         .call(format!("read Model {name}"), api.get_opt(name))
@@ -169,7 +190,7 @@ async fn ensure_model(
     {
         return Ok(None);
     }
-    let model = build::model(version)?;
+    let model = build::model(valid)?;
     match create(ctx, namespace, &model).await {
         Ok(_) => Ok(None),
         Err(error) if error.hinders() => Ok(Some(error.words())),

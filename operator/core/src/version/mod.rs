@@ -19,11 +19,13 @@ mod gates;
 mod serving;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod world;
 
 pub use context::requester;
 use jiff::Timestamp;
-use modelward_crds::{ConditionType, ModelVersion, Role};
+use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role};
+pub use validate::{Invalid, Origin, Validated, validate};
 pub use world::{BundleSeen, Decision, ServingSeen, Settling, SnapshotSeen, World};
 
 use crate::{
@@ -38,13 +40,23 @@ use crate::{
     },
 };
 
+/// What was found about the parts of a version.
+struct Findings {
+    data: Stage,
+    trained: Stage,
+    gates: Verdict,
+    role: Role,
+    /// Serving, and the conditions that sum up.
+    rest: Vec<Verdict>,
+}
+
 /// Decides about a version. Pure: the same arguments give the same decision.
-pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision {
+pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decision {
+    let (origin, training, version) = (version.origin(), version.training(), version.version());
     let mut status = version.status.clone().unwrap_or_default();
     let mut step = Step::default();
-    let source = &version.spec.source;
-    let (data, trained) = match (&source.training, &source.artifact) {
-        (Some(training), _) => {
+    let (data, trained) = match origin {
+        Origin::Training(training) => {
             let data = data_stage(version, training, world, now, &mut status, &mut step);
             let trained = match &data {
                 Stage::Recorded => fit_stage(version, training, world, now, &mut status, &mut step),
@@ -52,24 +64,14 @@ pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision
             };
             (data, trained)
         }
-        (None, Some(artifact)) => {
+        Origin::Artifact(artifact) => {
             let given = given_stage(version, artifact, world, now, &mut status, &mut step);
             (Stage::Recorded, given)
         }
-        // The API server takes none of these.
-        (None, None) => {
-            let words = "the spec names neither a training nor an artifact";
-            let nothing = Verdict::fails(ConditionType::Trained, Reason::SpecInvalid, words);
-            (Stage::Recorded, Stage::Terminal(nothing))
-        }
     };
     let gates = match &trained {
-        Stage::Recorded => gates_verdict(source.training.as_ref(), &status),
-        _ => Verdict::unknown(
-            ConditionType::GatesPassed,
-            Reason::Waiting,
-            "no model is trained yet",
-        ),
+        Stage::Recorded => gates_verdict(training, &status),
+        _ => no_gates(),
     };
     let (role, rest) = match (&data, &trained) {
         (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => serving_verdicts(
@@ -79,19 +81,64 @@ pub fn decide(version: &ModelVersion, world: &World, now: Timestamp) -> Decision
         (Stage::Recorded, Stage::Recorded) => (Role::Rejected, rejected(&gates)),
         (Stage::Recorded, stage) | (stage, _) => before_serving(stage),
     };
-    let mut verdicts = vec![
-        data.verdict(|| data_verdict(version, &status)),
-        trained.verdict(|| trained_verdict(version, &status)),
+    let findings = Findings {
+        data,
+        trained,
         gates,
-    ];
-    verdicts.extend(rest);
-
-    status.role = Some(role);
-    status.observed_generation = version.metadata.generation;
-    status.conditions = conditions::merge(&status.conditions, &verdicts, version.metadata.generation, now);
+        role,
+        rest,
+    };
     Decision {
-        status,
+        status: describe(version, status, findings, now),
         start: step.start,
         again_after_seconds: step.again_after_seconds,
     }
+}
+
+/// The decision about a version that [`validate`] refused.
+pub fn refuse(version: &ModelVersion, why: Invalid, now: Timestamp) -> Decision {
+    let status = version.status.clone().unwrap_or_default();
+    let words = why.to_string();
+    let trained = Stage::Terminal(Verdict::fails(ConditionType::Trained, Reason::SpecInvalid, words));
+    let (role, rest) = before_serving(&trained);
+    let findings = Findings {
+        data: Stage::Recorded,
+        trained,
+        gates: no_gates(),
+        role,
+        rest,
+    };
+    Decision {
+        status: describe(version, status, findings, now),
+        start: None,
+        again_after_seconds: None,
+    }
+}
+
+fn no_gates() -> Verdict {
+    Verdict::unknown(
+        ConditionType::GatesPassed,
+        Reason::Waiting,
+        "no model is trained yet",
+    )
+}
+
+/// The status with the conditions that follow from the findings.
+fn describe(
+    version: &ModelVersion,
+    mut status: ModelVersionStatus,
+    findings: Findings,
+    now: Timestamp,
+) -> ModelVersionStatus {
+    let mut verdicts = vec![
+        findings.data.verdict(|| data_verdict(version, &status)),
+        findings.trained.verdict(|| trained_verdict(version, &status)),
+        findings.gates,
+    ];
+    verdicts.extend(findings.rest);
+
+    status.role = Some(findings.role);
+    status.observed_generation = version.metadata.generation;
+    status.conditions = conditions::merge(&status.conditions, &verdicts, version.metadata.generation, now);
+    status
 }

@@ -146,7 +146,7 @@ fn fit(f1: &str, passed: bool) -> JobSeen {
 
 /// Decides once and writes the status.
 fn step(version: &mut ModelVersion, world: &World, second: i64) -> Decision {
-    let decision = decide(version, world, at(second));
+    let decision = decide(&validate(version).unwrap(), world, at(second));
     version.status = Some(decision.status.clone());
     decision
 }
@@ -159,6 +159,35 @@ fn condition(version: &ModelVersion, kind: ConditionType) -> (&str, Reason, &str
 
 fn role(version: &ModelVersion) -> Role {
     version.status.as_ref().unwrap().role.unwrap()
+}
+
+#[test]
+fn a_version_without_a_source_is_refused_with_a_sentence() {
+    let mut version = version();
+    version.spec.source.training = None;
+    let why = validate(&version).unwrap_err();
+    assert_eq!(why, Invalid::NoSource);
+    let decision = refuse(&version, why, at(0));
+    assert_eq!(decision.start, None);
+    version.status = Some(decision.status);
+    let words = "the spec names neither a training nor an artifact";
+    assert_eq!(
+        condition(&version, ConditionType::Trained),
+        ("False", Reason::SpecInvalid, words)
+    );
+    assert_eq!(
+        condition(&version, ConditionType::Stalled),
+        ("True", Reason::SpecInvalid, words)
+    );
+    assert_eq!(role(&version), Role::Rejected);
+}
+
+#[test]
+fn nothing_can_belong_to_a_version_without_a_uid() {
+    let mut version = version();
+    assert!(validate(&version).is_ok());
+    version.metadata.uid = None;
+    assert_eq!(validate(&version).unwrap_err(), Invalid::NoUid);
 }
 
 /// A version with its snapshot and its bundle, whose gates passed.
@@ -1500,8 +1529,9 @@ proptest! {
         }
         prop_assert!(settled, "it does not come to rest");
         prop_assert!(started <= 2);
-        let rest = decide(&version, &world, at(second));
-        let after = decide(&version, &world, at(second + later));
+        let valid = validate(&version).unwrap();
+        let rest = decide(&valid, &world, at(second));
+        let after = decide(&valid, &world, at(second + later));
         if after.start.is_none() {
             prop_assert_eq!(&after.status, version.status.as_ref().unwrap(), "a later look changes nothing");
         } else {

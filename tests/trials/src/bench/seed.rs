@@ -265,7 +265,7 @@ impl Cluster<'_> {
             serving: serving_seen(Some(model), &version),
             obstacle: None,
         };
-        let status = version::decide(&version, &world, self.now).status;
+        let status = version::decide(&version::validate(&version)?, &world, self.now).status;
         self.write_status(&version, serde_json::to_value(status)?).await
     }
 

@@ -13,10 +13,12 @@ use modelward_model::Row;
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 
 use crate::{
-    dataset::Dataset,
+    data::dataset::Dataset,
     family::{self, FitError, FittedModel, Parameters, TrainableFamily},
-    folds,
-    metrics::{Estimate, Metrics, estimate, metrics, position},
+    fit::{
+        folds,
+        metrics::{Estimate, Metrics, estimate, metrics, position},
+    },
 };
 
 /// Probability from which the class is 1. Metrics and bundle have the same one.

@@ -27,7 +27,7 @@ use parquet::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use crate::data::{
     check::{Checked, ColumnReport},
     dataset::Dataset,
 };
@@ -378,7 +378,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::train::tests::data;
+    use crate::fit::train::tests::data;
 
     fn checked(data: Dataset) -> Checked {
         Checked {

@@ -8,14 +8,16 @@ use modelward_model::{DirBuilder, TargetInfo, sha256};
 use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 
 use crate::{
-    check::{self, Part},
-    near::did_you_mean,
-    reach::Reach,
-    snapshot,
-    source::{self, SourceError},
+    data::{
+        check::{self, Part},
+        near::did_you_mean,
+        reach::Reach,
+        snapshot,
+        source::{self, SourceError},
+        table::{self, Quote, Table},
+        violation::{cut, violation},
+    },
     spec::{self, Spec},
-    table::{self, Quote, Table},
-    violation::{cut, violation},
 };
 
 /// A result names this many violations at most: the ledger takes no more than a megabyte.
@@ -52,21 +54,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
     for ((dataset, name), file) in training.datasets().zip(names(training)).zip(files) {
         let content = match read(dataset, file, reach).await {
             Ok(content) => content,
-            Err(error @ SourceError::NotFound { .. }) => {
-                let message = format!("there is no data: {error}");
-                return Ok(Frozen::Ended(JobResult::new(
-                    JobStage::Snapshot,
-                    Verdict::DataNotFound,
-                    message,
-                )));
-            }
-            Err(error @ (SourceError::TooLarge { .. } | SourceError::Address { .. })) => {
-                let is_large = matches!(error, SourceError::TooLarge { .. });
-                let rule = if is_large { "Size" } else { "Address" };
-                let found = violation("", rule, error.to_string(), 1, None);
-                return Ok(Frozen::Ended(invalid(vec![found])));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Ok(Frozen::Ended(result_of(error)?)),
         };
         bytes += content.len() as u64;
         if bytes > source::MAX_BYTES {
@@ -111,24 +99,40 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
             return Ok(Frozen::Ended(invalid(violations)));
         }
     };
-    let mut labels = checked.dataset.labels.iter();
-    let sources: Vec<SourceRecord> = parts
-        .into_iter()
-        .map(
-            |Read {
-                 table, mut record, ..
-             }| {
-                let mine = labels.by_ref().take(table.rows.len());
-                record.rows = table.rows.len() as u64;
-                record.positive_rows = Some(mine.filter(|label| **label).count() as u64);
-                record
-            },
-        )
-        .collect();
+    let sources = records_of(parts, &checked.dataset.labels);
     let rows = checked.dataset.len() as u64;
     let target = target_info(training);
     let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
     Ok(Frozen::Built(builder, rows, sources))
+}
+
+/// What an error of a source says of the data; the error itself where it says nothing of them.
+fn result_of(error: SourceError) -> anyhow::Result<JobResult> {
+    let rule = match &error {
+        SourceError::NotFound { .. } => {
+            let message = format!("there is no data: {error}");
+            return Ok(JobResult::new(JobStage::Snapshot, Verdict::DataNotFound, message));
+        }
+        SourceError::TooLarge { .. } => "Size",
+        SourceError::Address { .. } => "Address",
+        _ => return Err(error.into()),
+    };
+    Ok(invalid(vec![violation("", rule, error.to_string(), 1, None)]))
+}
+
+/// The record of each file, with the number of its rows and of those of class 1.
+fn records_of(parts: Vec<Read>, labels: &[bool]) -> Vec<SourceRecord> {
+    let mut labels = labels.iter();
+    let record = |part: Read| {
+        let rows = part.table.rows.len();
+        let positives = labels.by_ref().take(rows).filter(|label| **label).count();
+        SourceRecord {
+            rows: rows as u64,
+            positive_rows: Some(positives as u64),
+            ..part.record
+        }
+    };
+    parts.into_iter().map(record).collect()
 }
 
 /// The file of each dataset, where it is not to be downloaded.

@@ -15,9 +15,8 @@ use modelward_profile::{
 };
 
 use crate::{
-    dataset::Dataset,
-    train::{Candidate, THRESHOLD},
-    violation::cut,
+    data::{dataset::Dataset, violation::cut},
+    fit::train::{Candidate, THRESHOLD},
 };
 
 /// Why the training data cannot be counted.
@@ -241,7 +240,7 @@ mod tests {
     use super::*;
     use crate::{
         family,
-        train::{Plan, train},
+        fit::train::{Plan, train},
     };
 
     fn data() -> Dataset {

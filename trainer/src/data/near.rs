@@ -17,7 +17,7 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<
 /// The question to ask, or nothing.
 pub fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     nearest(wrong, names).map_or_else(String::new, |name| {
-        format!("; did you mean {:?}?", crate::violation::cut(name, 60))
+        format!("; did you mean {:?}?", crate::data::violation::cut(name, 60))
     })
 }
 

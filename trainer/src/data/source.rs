@@ -16,7 +16,7 @@ use reqwest::{
     redirect,
 };
 
-use crate::reach::{OutOfReach, Reach};
+use crate::data::reach::{OutOfReach, Reach};
 
 /// No source is larger: the rows are held in memory.
 pub const MAX_BYTES: u64 = 512 << 20;

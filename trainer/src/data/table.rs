@@ -4,7 +4,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use modelward_crds::CsvFormat;
 use modelward_wire::Violation;
 
-use crate::violation::violation;
+use crate::data::violation::violation;
 
 /// A file may not have more columns: a missing line break makes millions.
 const MAX_COLUMNS: usize = 4096;
@@ -169,7 +169,7 @@ fn is_header(columns: &[String], rows: &[TableRow], missing: &[String]) -> bool 
         return true;
     }
     let is_missing = |cell: &str| cell.is_empty() || missing.iter().any(|text| text.trim() == cell);
-    let is_number = |cell: &str| crate::number::number(cell).is_some();
+    let is_number = |cell: &str| crate::data::number::number(cell).is_some();
     let is_numeric = |at: usize| {
         let mut cells = others
             .iter()

@@ -1,0 +1,100 @@
+//! The columns of a dataset: the target and the features.
+
+use kube::KubeSchema;
+use modelward_wire::{Decimal, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model_version::rules::{IS_SHARE, SHARE};
+
+/// The pattern of a number in a column, and the message for an invalid one.
+const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
+const NUMBER: &str =
+    "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
+
+/// The column to predict.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Name of the column.
+    #[schemars(length(min = 1, max = 128))]
+    pub column: String,
+    /// When a row belongs to class 1; every other row belongs to class 0. If absent, the column must contain 0 and 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive_when: Option<PositiveWhen>,
+}
+
+/// When a row belongs to class 1.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.greaterThan) != has(self.equals)").message("exactly one of greaterThan and equals must be set"))]
+pub struct PositiveWhen {
+    /// If the column, read as a number, is greater than this decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
+    pub greater_than: Option<Decimal>,
+    /// If the column equals this text. Numbers are compared as numbers: "1" equals "1.0".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub equals: Option<String>,
+}
+
+/// Properties of a feature.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.kind == 'Categorical' || !has(self.categories)").message("categories may be set for a Categorical feature only"))]
+#[x_kube(validation = Rule::new("self.kind == 'Numeric' || !has(self.range)").message("range may be set for a Numeric feature only"))]
+pub struct FeatureSpec {
+    /// Name of the column.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// How its values are read. Use Categorical for numeric category codes.
+    pub kind: FeatureKind,
+    /// The categories that may occur in the data. Inferred if absent. Numbers are compared as numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub categories: Option<Vec<String>>,
+    /// The range that values in the data must be in. If absent, it is inferred and used only for warnings when serving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<ValueRange>,
+    /// Whether a prediction without this feature is rejected. Otherwise the value is imputed.
+    #[serde(default)]
+    pub required: bool,
+    /// The largest share of rows with a missing value, a decimal number from 0 to 1. Unlimited if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
+    pub max_missing_ratio: Option<Decimal>,
+}
+
+/// An inclusive range of decimal numbers.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.min) || has(self.max)").message("at least one of min and max must be set"))]
+#[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || ![self.min, self.max].all(n, n.matches('^-?[0-9]+([.][0-9]+)?$')) || \
+    double(self.min) <= double(self.max)").message("min must be at most max"))]
+pub struct ValueRange {
+    /// Smallest value, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
+    pub min: Option<Decimal>,
+    /// Largest value, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
+    pub max: Option<Decimal>,
+}
+
+words! {
+    /// How a feature's values are read.
+    #[derive(JsonSchema)]
+    pub enum FeatureKind {
+        /// As numbers.
+        Numeric,
+        /// As names of categories.
+        Categorical,
+    }
+}

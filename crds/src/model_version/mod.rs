@@ -1,0 +1,32 @@
+//! `ModelVersion`: one immutable version of a model.
+//!
+//! | part | what it describes |
+//! |---|---|
+//! | `spec` | the whole, and where the version comes from |
+//! | `training`, `data`, `columns`, `validation` | how it is trained |
+//! | `serving`, `monitoring`, `retraining` | what happens once it serves |
+//! | `status` | what the operator reports |
+
+mod columns;
+mod data;
+mod monitoring;
+mod retraining;
+mod rules;
+mod serving;
+mod spec;
+mod status;
+mod training;
+mod validation;
+
+pub use columns::{FeatureKind, FeatureSpec, PositiveWhen, Target, ValueRange};
+pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
+pub use monitoring::{FeatureTolerance, MonitoringSpec};
+pub use retraining::RetrainingSpec;
+pub use serving::{Access, ReplicaBounds, ResourceAmounts, ResourceBounds, ServingSpec};
+pub use spec::{ArtifactSource, ModelVersion, ModelVersionSpec, Provenance, Source};
+pub use status::{
+    ArtifactStatus, AttemptStatus, GateStatus, MetricStatus, ModelVersionStatus, SourceStatus,
+    ViolationStatus,
+};
+pub use training::{AcceptedWindow, Champion, Family, TrainingSource};
+pub use validation::{Gate, MetricName, ValidationSpec};

@@ -1,0 +1,86 @@
+//! How the traffic of a version is monitored for drift.
+
+use kube::KubeSchema;
+use modelward_wire::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::model_version::rules::decimal;
+
+/// The message for an invalid tolerance.
+const DECIMAL_FRACTION: &str =
+    "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; percent signs are not allowed";
+
+/// How a version's traffic is monitored for drift: in windows of event time, each judged after it has closed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MonitoringSpec {
+    /// Length of a window in seconds. Windows are aligned to 1970-01-01T00:00:00Z; a row belongs to the window in which the
+    /// server received it. The version with the greatest weight sets it for its model; a change rolls the Pods.
+    #[serde(default = "default_window_seconds")]
+    #[schemars(range(min = 10, max = 604_800))]
+    pub window_seconds: i32,
+
+    /// Delay in seconds between the end of a window and its evaluation, in which Pods report their counts.
+    #[serde(default = "default_lateness_seconds")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub lateness_seconds: i32,
+
+    /// Rows that a window needs to be judged. With fewer rows the verdict is InsufficientData, never NoDrift.
+    #[serde(default = "default_minimum_rows")]
+    #[schemars(range(min = 100, max = 1_000_000_000))]
+    pub minimum_rows: i64,
+
+    /// How far a feature's values (total variation) or its missing rate may differ from the reference, a decimal number above
+    /// 0 and below 1. A feature drifts if the lower confidence bound of the difference is not below it.
+    #[serde(default = "default_tolerance")]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
+    pub tolerance: Decimal,
+
+    /// Tolerances of individual features, instead of the general one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["feature".into()]))]
+    pub tolerances: Vec<FeatureTolerance>,
+}
+
+/// A tolerance of one feature.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FeatureTolerance {
+    /// Name of the feature.
+    #[schemars(length(min = 1, max = 128))]
+    pub feature: String,
+    /// The tolerance, a decimal number above 0 and below 1.
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
+    pub tolerance: Decimal,
+}
+
+fn default_window_seconds() -> i32 {
+    3600
+}
+
+fn default_lateness_seconds() -> i32 {
+    30
+}
+
+fn default_minimum_rows() -> i64 {
+    100
+}
+
+fn default_tolerance() -> Decimal {
+    decimal("0.1")
+}
+
+impl Default for MonitoringSpec {
+    fn default() -> Self {
+        Self {
+            window_seconds: default_window_seconds(),
+            lateness_seconds: default_lateness_seconds(),
+            minimum_rows: default_minimum_rows(),
+            tolerance: default_tolerance(),
+            tolerances: Vec::new(),
+        }
+    }
+}

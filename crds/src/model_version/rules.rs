@@ -1,0 +1,27 @@
+//! Patterns and messages of rules, and defaults, that several parts of the spec have.
+
+use modelward_wire::Decimal;
+
+/// The pattern of a share, and the message for an invalid one.
+pub(super) const IS_SHARE: &str = "self.matches('^(0([.][0-9]{1,12})?|1([.]0{1,12})?)$')";
+pub(super) const SHARE: &str =
+    "write a decimal number from 0 to 1 in quotes, such as \"0.5\"; percent signs are not allowed";
+
+/// The pattern of a margin, and the message for an invalid one.
+pub(super) const IS_MARGIN: &str = "self.matches('^0([.][0-9]{1,12})?$')";
+pub(super) const MARGIN: &str =
+    "write a decimal number from 0 and below 1 in quotes, such as \"0.02\"; percent signs are not allowed";
+
+pub(super) fn default_true() -> bool {
+    true
+}
+
+pub(super) fn default_margin() -> Decimal {
+    decimal("0.03")
+}
+
+pub(super) fn decimal(text: &'static str) -> Decimal {
+    // A constant of this folder, and a test parses each.
+    text.parse()
+        .unwrap_or_else(|_| unreachable!("{text} is a decimal number"))
+}

@@ -1,0 +1,130 @@
+//! The spec of a version: where it comes from, and how it is served, monitored and retrained.
+
+use kube::{CustomResource, KubeSchema};
+use modelward_wire::{Decimal, Digest};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model_version::{
+        monitoring::MonitoringSpec,
+        retraining::RetrainingSpec,
+        rules::{IS_SHARE, SHARE, decimal},
+        serving::ServingSpec,
+        status::ModelVersionStatus,
+        training::TrainingSource,
+    },
+    reference::{ActionReference, VersionReference},
+};
+
+/// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
+///
+/// The fields `model`, `source` and `provenance` are immutable; create a new version instead. Settings for serving, monitoring and
+/// retraining may be changed at any time.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "modelward.io",
+    version = "v1alpha1",
+    kind = "ModelVersion",
+    plural = "modelversions",
+    singular = "modelversion",
+    shortname = "mv",
+    category = "modelward",
+    namespaced,
+    status = "ModelVersionStatus",
+    derive = "PartialEq",
+    selectable = ".spec.model",
+    doc = "One version of a tabular model: its data, its training, its gates, and how it is served.",
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", description = "The model that this is a version of"),
+    printcolumn(name = "Family", type_ = "string", json_path = ".status.family", description = "The family that was selected"),
+    printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "The selecting metric: mean over out-of-fold predictions"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "The role of the version in its model"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether nothing is left to do"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "In words", priority = 1),
+    printcolumn(name = "Bundle", type_ = "string", json_path = ".status.bundle.digest", description = "Digest of the bundle", priority = 1),
+    validation = Rule::new("self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name must be at most 45 lower-case letters, digits and '-', starting with a letter: names of Jobs are made from it"),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.provenance) == has(oldSelf.provenance)").message("provenance is immutable; create a new ModelVersion instead"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || self.monitoring.tolerances.all(t, t.feature != self.source.training.target.column)")
+    .message("monitoring.tolerances names the target column, which is predicted and is not a feature"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.exclude) || \
+    self.monitoring.tolerances.all(t, !(t.feature in self.source.training.exclude))")
+    .message("monitoring.tolerances names a column of source.training.exclude, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
+    self.source.training.dataset.csv.columns.size() == 0 || \
+    self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")
+    .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name exactly as it is there"))]
+pub struct ModelVersionSpec {
+    /// Name of the model that this is a version of. All versions of a model share one Service of this name. Immutable.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("write lower-case letters, digits and '-', starting with a letter: the model's Service has this name"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("model is immutable; create a new ModelVersion instead"))]
+    pub model: String,
+
+    /// How the version is obtained. Immutable, so that the version that serves is the one that was trained and approved.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("source is immutable; create a new ModelVersion instead"))]
+    pub source: Source,
+
+    /// How the version is served once it has passed its gates.
+    pub serving: ServingSpec,
+
+    /// How its traffic is monitored for drift.
+    #[serde(default)]
+    pub monitoring: MonitoringSpec,
+
+    /// The data that a new version is trained on when this one drifts. If absent, drift only raises an alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retraining: Option<RetrainingSpec>,
+
+    /// The action that created this version. Set by the operator; immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("provenance is immutable; create a new ModelVersion instead"))]
+    pub provenance: Option<Provenance>,
+}
+
+/// The action that created a version.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Provenance {
+    /// The RemediationAction.
+    pub action: ActionReference,
+    /// The version that it was derived from.
+    pub parent: VersionReference,
+}
+
+/// How a version is obtained: exactly one of these.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.training) != has(self.artifact)").message("exactly one of training and artifact must be set"))]
+pub struct Source {
+    /// Train a model on a dataset, in this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingSource>,
+
+    /// Serve a bundle that already exists in the artifact store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<ArtifactSource>,
+}
+
+/// A bundle in the artifact store of this namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactSource {
+    /// Digest of its manifest.
+    #[schemars(schema_with = "crate::schema::written_digest")]
+    pub bundle: Digest,
+    /// The class is 1 at or above this probability, a decimal number from 0 to 1.
+    #[serde(default = "default_threshold")]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
+    pub threshold: Decimal,
+}
+
+fn default_threshold() -> Decimal {
+    decimal("0.5")
+}

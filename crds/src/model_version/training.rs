@@ -1,0 +1,140 @@
+//! A training: its data, what is tried, and what the result is compared with.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use modelward_wire::{Decimal, Digest, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model_version::{
+    columns::{FeatureSpec, Target},
+    data::{Dataset, NamedDataset},
+    rules::{IS_MARGIN, MARGIN, default_margin},
+    validation::{Gate, MetricName, ValidationSpec},
+};
+
+/// A training: data, target, features, and how the result is selected and gated.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.exclude) || !(self.target.column in self.exclude)")
+    .message("exclude names the target column, which is predicted and is not a feature; leave it out"))]
+#[x_kube(validation = Rule::new("!has(self.features) || self.features.all(f, f.name != self.target.column)")
+    .message("features names the target column, which is predicted and is not a feature; leave it out"))]
+pub struct TrainingSource {
+    /// The rows to train on.
+    pub dataset: Dataset,
+
+    /// Further datasets to train on, with the same columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub additional_datasets: Vec<NamedDataset>,
+
+    /// The snapshot of these datasets, if they were already read and accepted: the datasets are not read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
+    pub snapshot: Option<Digest>,
+
+    /// The column to predict and when it counts as class 1.
+    pub target: Target,
+
+    /// Features that cannot be inferred completely. All other columns, except the target and excluded ones, are features
+    /// too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
+    /// at least half of them numbers, has to be listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub features: Vec<FeatureSpec>,
+
+    /// Columns that are not features, such as an identifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub exclude: Vec<String>,
+
+    /// Families to try. The best one by selectBy is selected.
+    #[serde(default = "default_families")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub families: Vec<Family>,
+
+    /// How candidates are evaluated: repeated stratified folds.
+    #[serde(default)]
+    pub validation: ValidationSpec,
+
+    /// The metric that selects among candidates.
+    #[serde(default)]
+    pub select_by: MetricName,
+
+    /// Bounds that the selected candidate must meet before it may serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub gates: Vec<Gate>,
+
+    /// A version (the champion) that this one must not be worse than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_worse_than: Option<Champion>,
+
+    /// The window that later traffic is compared with. If absent, traffic is compared with the training data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<AcceptedWindow>,
+}
+
+/// A version that another one is compared with, on the same rows.
+///
+/// The new version passes if the lower bound (5%) of the difference in selectBy, by a paired bootstrap, is at or above minus
+/// the margin: over all rows, and separately over the rows that the champion was not trained on.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Champion {
+    /// Name of its ModelVersion, for display.
+    #[schemars(length(min = 1, max = 45), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub version: String,
+    /// Its bundle.
+    #[schemars(schema_with = "crate::schema::digest")]
+    pub bundle: Digest,
+    /// The margin, a decimal number.
+    #[serde(default = "default_margin")]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_MARGIN).message(MARGIN))]
+    pub margin: Decimal,
+}
+
+/// A window of traffic that was accepted as the new normal.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AcceptedWindow {
+    /// Digest of its bins and counts in the ledger.
+    #[schemars(schema_with = "crate::schema::digest")]
+    pub counts: Digest,
+    /// Number of its rows.
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    pub rows: i64,
+    /// Start of the window.
+    #[schemars(regex(pattern = crate::TIME_PATTERN))]
+    pub start_time: Time,
+    /// End of the window.
+    #[schemars(regex(pattern = crate::TIME_PATTERN))]
+    pub end_time: Time,
+}
+
+words! {
+    /// A family of models.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum Family {
+        /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
+        LogisticRegression,
+    }
+}
+
+fn default_families() -> Vec<Family> {
+    vec![Family::LogisticRegression]
+}
+
+impl TrainingSource {
+    /// All datasets, in the order in which their rows are read: `dataset`, then the additional ones.
+    pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        std::iter::once(&self.dataset).chain(self.additional_datasets.iter().map(|named| &named.dataset))
+    }
+}

@@ -1,0 +1,98 @@
+//! How candidates are evaluated: folds, metrics and gates.
+
+use kube::KubeSchema;
+use modelward_wire::{Decimal, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The pattern of a bound on a metric, and the message for an invalid one.
+const IS_BOUND: &str = "self.matches('^[0-9]{1,12}([.][0-9]{1,12})?$')";
+const BOUND: &str =
+    "write a decimal number of at least 0 in quotes, such as \"0.75\"; percent signs are not allowed";
+
+/// Repeated stratified folds.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValidationSpec {
+    /// Folds per repeat. In each repeat every row is scored once, by a model that was not trained on it.
+    #[serde(default = "default_folds")]
+    #[schemars(range(min = 2, max = 20))]
+    pub folds: i32,
+    /// How many times the folds are drawn.
+    #[serde(default = "default_repeats")]
+    #[schemars(range(min = 1, max = 100))]
+    pub repeats: i32,
+    /// Seed of every random choice. The same data, spec and seed give the same bundle, byte for byte.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: i64,
+}
+
+words! {
+    /// A metric of a binary classifier. Class 1 is the positive class.
+    #[derive(Default, PartialOrd, Ord, JsonSchema)]
+    pub enum MetricName {
+        /// Share of correct classes at the decision threshold.
+        Accuracy,
+        /// Share of the rows classified as 1 that are 1.
+        Precision,
+        /// Share of the rows that are 1 that were classified as 1.
+        Recall,
+        /// Harmonic mean of precision and recall at the decision threshold.
+        #[default]
+        F1,
+        /// Area under the receiver operating characteristic.
+        RocAuc,
+        /// Mean negative log-likelihood, in nats. Lower is better.
+        LogLoss,
+        /// Mean squared difference between probability and class. Lower is better.
+        Brier,
+    }
+}
+
+/// A bound on a metric.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.atLeast) != has(self.atMost)").message("exactly one of atLeast and atMost must be set"))]
+#[x_kube(validation = Rule::new("self.metric == 'LogLoss' || [has(self.atLeast) ? self.atLeast : '0', has(self.atMost) ? self.atMost : '0']\
+    .all(bound, !bound.matches('^[0-9]+([.][0-9]+)?$') || bound.matches('^(0*|0*1([.]0*)?|0+[.][0-9]+)$'))")
+    .message("the bound of a metric other than LogLoss is between 0 and 1: write \"0.75\" for 75%"))]
+pub struct Gate {
+    /// The metric, as the mean over out-of-fold predictions.
+    pub metric: MetricName,
+    /// The smallest value that passes, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_BOUND).message(BOUND))]
+    pub at_least: Option<Decimal>,
+    /// The largest value that passes, a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_BOUND).message(BOUND))]
+    pub at_most: Option<Decimal>,
+}
+
+fn default_folds() -> i32 {
+    5
+}
+
+fn default_repeats() -> i32 {
+    10
+}
+
+impl Default for ValidationSpec {
+    fn default() -> Self {
+        Self {
+            folds: default_folds(),
+            repeats: default_repeats(),
+            seed: 0,
+        }
+    }
+}
+
+impl MetricName {
+    /// Whether a greater value is better.
+    pub const fn higher_is_better(self) -> bool {
+        !matches!(self, Self::LogLoss | Self::Brier)
+    }
+}

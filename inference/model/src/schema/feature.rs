@@ -1,0 +1,149 @@
+//! The features of a model.
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::category::canonical_category;
+
+/// The format that this code writes, and the only one that it reads.
+pub const SCHEMA_FORMAT: u32 = 1;
+
+/// The features of a model, in the order in which it takes them. The content of `schema.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FeatureSchema {
+    /// [`SCHEMA_FORMAT`].
+    pub format: u32,
+    /// The features; names are unique.
+    pub features: Vec<Feature>,
+}
+
+/// One input of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Feature {
+    /// Its name in requests.
+    pub name: String,
+    /// Whether a row without it is refused.
+    pub required: bool,
+    /// What it holds.
+    #[serde(flatten)]
+    pub kind: FeatureKind,
+}
+
+/// What a feature holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all_fields = "camelCase")]
+pub enum FeatureKind {
+    /// Numbers, read as `f32`.
+    Numeric {
+        /// Least value that training saw, or that the spec declares.
+        min: Option<f64>,
+        /// Greatest value, likewise.
+        max: Option<f64>,
+    },
+    /// One of a set of words.
+    Categorical {
+        /// The words in [canonical](canonical_category) form; their order is that of the model's columns.
+        categories: Vec<String>,
+    },
+}
+
+/// What is wrong with a schema itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// It has a format that this program does not know.
+    #[error("schema has format {0}, this program reads format {SCHEMA_FORMAT}")]
+    Format(u32),
+    /// It has no features.
+    #[error("schema has no features")]
+    Empty,
+    /// Two features of one name, or one without a name.
+    #[error("feature name {0:?} is empty or there twice")]
+    Name(String),
+    /// A range whose ends are not finite or not in order.
+    #[error("feature {0:?} has a range that is not finite or not in order")]
+    Range(String),
+    /// Categories that are not canonical or there twice.
+    #[error("feature {0:?} has category {1:?} twice or not in its canonical form")]
+    Category(String, String),
+}
+
+// === impl FeatureSchema ===
+
+impl FeatureSchema {
+    /// A checked schema of these features.
+    pub fn new(features: Vec<Feature>) -> Result<Self, SchemaError> {
+        let schema = Self {
+            format: SCHEMA_FORMAT,
+            features,
+        };
+        schema.check()?;
+        Ok(schema)
+    }
+
+    /// Checks what serde cannot. Call it on everything that was read.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        if self.format != SCHEMA_FORMAT {
+            return Err(SchemaError::Format(self.format));
+        }
+        if self.features.is_empty() {
+            return Err(SchemaError::Empty);
+        }
+        for (index, feature) in self.features.iter().enumerate() {
+            let name = &feature.name;
+            if name.is_empty() || self.features[..index].iter().any(|other| other.name == *name) {
+                return Err(SchemaError::Name(name.clone()));
+            }
+            match &feature.kind {
+                FeatureKind::Numeric { min, max } => {
+                    let finite = |end: &Option<f64>| end.is_none_or(f64::is_finite);
+                    let ordered = min.zip(*max).is_none_or(|(min, max)| min <= max);
+                    if !finite(min) || !finite(max) || !ordered {
+                        return Err(SchemaError::Range(name.clone()));
+                    }
+                }
+                FeatureKind::Categorical { categories } => {
+                    for (index, category) in categories.iter().enumerate() {
+                        if canonical_category(category) != *category || categories[..index].contains(category)
+                        {
+                            return Err(SchemaError::Category(name.clone(), category.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(|feature| feature.name.as_str())
+    }
+}
+
+// === impl Feature ===
+
+impl Feature {
+    /// A numeric feature without known range that may be missing.
+    pub fn numeric(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            required: false,
+            kind: FeatureKind::Numeric { min: None, max: None },
+        }
+    }
+
+    /// A categorical feature that may be missing; the words are made canonical.
+    pub fn categorical(name: &str, categories: &[&str]) -> Self {
+        let categories = categories
+            .iter()
+            .map(|word| canonical_category(word).into_owned())
+            .collect();
+        Self {
+            name: name.to_owned(),
+            required: false,
+            kind: FeatureKind::Categorical { categories },
+        }
+    }
+}

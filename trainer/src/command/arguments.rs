@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use modelward_crds::Networks;
+use modelward_wire::Digest;
+
+/// Trains a model and writes a bundle.
+#[derive(Debug, Parser)]
+#[command(name = "modelward-trainer", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Read and check the data, and freeze it as a snapshot.
+    Snapshot(SnapshotArgs),
+    /// Train on a snapshot and write a bundle.
+    Fit(FitArgs),
+    /// Score rows with a bundle, with one JSON line per row.
+    Score(ScoreArgs),
+}
+
+/// Arguments of `snapshot`.
+#[derive(Debug, Args)]
+pub struct SnapshotArgs {
+    /// The `ModelVersion`, YAML or JSON.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// A CSV file; once for each dataset of the spec that is not an address, in their order. Addresses in the spec are read
+    /// unless there is a file for every dataset.
+    #[arg(long)]
+    pub source: Vec<PathBuf>,
+    /// Directory to write the snapshot to; an existing snapshot there is replaced.
+    #[arg(long, required_unless_present = "publish")]
+    pub out: Option<PathBuf>,
+    /// Where and whether to report.
+    #[command(flatten)]
+    pub publish: PublishArgs,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("data").required(true).args(["snapshot", "snapshot_dir", "source"]))]
+pub struct FitArgs {
+    /// The `ModelVersion`, YAML or JSON.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// Digest of a snapshot in the ledger.
+    #[arg(long, requires = "publish")]
+    pub snapshot: Option<Digest>,
+    /// Directory of a snapshot.
+    #[arg(long)]
+    pub snapshot_dir: Option<PathBuf>,
+    /// A CSV file, which is checked and frozen first; once for each dataset, as in `snapshot`.
+    #[arg(long)]
+    pub source: Vec<PathBuf>,
+    /// Directory of the bundle that notWorseThan names. If absent, it is fetched from the ledger.
+    #[arg(long)]
+    pub champion: Option<PathBuf>,
+    /// File of the counts that reference names. If absent, they are fetched from the ledger.
+    #[arg(long)]
+    pub window: Option<PathBuf>,
+    /// Directory to write the bundle to; an existing bundle there is replaced.
+    #[arg(long, required_unless_present = "publish")]
+    pub out: Option<PathBuf>,
+    /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors.
+    #[arg(long, env = "MODELWARD_THREADS")]
+    pub threads: Option<usize>,
+    /// Where and whether to report.
+    #[command(flatten)]
+    pub publish: PublishArgs,
+}
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["rows", "csv"]))]
+pub struct ScoreArgs {
+    /// Directory of a bundle.
+    #[arg(long)]
+    pub bundle: PathBuf,
+    /// The digest that the bundle must have.
+    #[arg(long)]
+    pub digest: Option<Digest>,
+    /// JSON file with one object of named features or an array of them; `-` for standard input.
+    #[arg(long)]
+    pub rows: Option<String>,
+    /// CSV file in the format of the spec, or with a header and commas. Columns that are not features are ignored.
+    #[arg(long)]
+    pub csv: Option<PathBuf>,
+    /// The `ModelVersion` with the format of the CSV file.
+    #[arg(long, requires = "csv")]
+    pub spec: Option<PathBuf>,
+}
+
+/// How a Job reports; not needed outside of a cluster.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// Upload the artifact to the ledger, and record the result there and in the termination message.
+    #[arg(long)]
+    pub publish: bool,
+    /// The ledger's address.
+    #[arg(long, env = "MODELWARD_LEDGER_URL", hide_env_values = true)]
+    pub ledger_url: Option<String>,
+    /// File of the token for the ledger.
+    #[arg(
+        long,
+        env = "MODELWARD_LEDGER_TOKEN_FILE",
+        default_value = "/var/run/secrets/modelward/ledger/token"
+    )]
+    pub ledger_token_file: PathBuf,
+    /// Namespace of this Job.
+    #[arg(long, env = "MODELWARD_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Uid of this Job.
+    #[arg(long, env = "MODELWARD_JOB_UID")]
+    pub job_uid: Option<String>,
+    /// Ranges of addresses that a Job may read datasets from although they are loopback, link-local or a metadata service:
+    /// such as 127.0.0.0/8, separated by commas. Without `--publish` every address may be read.
+    #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
+    pub allow_sources: Networks,
+    /// Further ranges that a Job may not read datasets from, such as those of the cluster's Services and Pods. `--allow-sources`
+    /// takes precedence.
+    #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
+    pub deny_sources: Networks,
+    /// File of the termination message; written with `--publish` only.
+    #[arg(
+        long,
+        env = "MODELWARD_TERMINATION_LOG",
+        default_value = "/dev/termination-log"
+    )]
+    pub termination_log: PathBuf,
+}

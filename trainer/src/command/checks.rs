@@ -1,0 +1,90 @@
+//! What ends a command before it works: a spec that is not valid, and a snapshot that is not the spec's.
+
+use std::path::Path;
+
+use modelward_crds::{FeatureKind as SpecKind, TrainingSource};
+use modelward_model::FeatureKind;
+use modelward_wire::{Digest, JobResult, JobStage, Verdict};
+
+use crate::{
+    data::{freeze::target_info, near::did_you_mean, snapshot::Snapshot},
+    spec::{self, Spec, SpecError},
+};
+
+/// The spec, or in the inner result the verdict on one that is not valid.
+pub(super) fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<Spec, JobResult>> {
+    match spec::read(path) {
+        Ok(version) => Ok(Ok(version)),
+        Err(error @ SpecError::Read { .. }) => Err(error.into()),
+        Err(error) => Ok(Err(JobResult::new(
+            stage,
+            Verdict::SpecInvalid,
+            error.to_string(),
+        ))),
+    }
+}
+
+/// The end where the spec names a snapshot, and this is another one.
+pub(super) fn other_snapshot(
+    training: &TrainingSource,
+    found: &Digest,
+    stage: JobStage,
+) -> Option<JobResult> {
+    let named = training.snapshot.filter(|named| named != found)?;
+    let message = format!("the spec names the snapshot {named}, this is {found}");
+    Some(JobResult::new(stage, Verdict::SpecInvalid, message))
+}
+
+/// A snapshot of another spec, or one with too few rows for these folds.
+pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobResult> {
+    let training = &version.training;
+    let end = |message: String| Some(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message));
+    let target = target_info(training);
+    if snapshot.info.target != target {
+        return end(format!(
+            "the snapshot has the target {}, the spec asks for {}",
+            snapshot.info.target.positive_when, target.positive_when
+        ));
+    }
+    let features = &snapshot.data.schema.features;
+    for declared in &training.features {
+        let found = features.iter().find(|feature| feature.name == declared.name);
+        let same = found.is_some_and(|feature| {
+            matches!(
+                (&feature.kind, declared.kind),
+                (FeatureKind::Numeric { .. }, SpecKind::Numeric)
+                    | (FeatureKind::Categorical { .. }, SpecKind::Categorical)
+            )
+        });
+        if !same {
+            return end(format!(
+                "the snapshot has no {:?} feature {:?}, which the spec declares; take a new snapshot",
+                declared.kind, declared.name
+            ));
+        }
+    }
+    let schema = &snapshot.data.schema;
+    let is_absent = |name: &&String| !schema.names().any(|known| known == **name);
+    if let Some(name) = version.tolerances.iter().find(is_absent) {
+        return end(format!(
+            "monitoring.tolerances names the feature {name:?}, which the snapshot does not have{}; it has {}",
+            did_you_mean(name, schema.names()),
+            schema.list_names()
+        ));
+    }
+    let folds = usize::try_from(training.validation.folds).unwrap_or(0);
+    let least = smaller_class(snapshot);
+    if least < folds {
+        return end(format!(
+            "the smaller class has {least} rows, {folds} folds need at least {folds}: add rows of that class, or lower \
+             validation.folds"
+        ));
+    }
+    None
+}
+
+/// Rows of the class that has fewer.
+pub(super) fn smaller_class(snapshot: &Snapshot) -> usize {
+    let positives = snapshot.data.positives();
+    positives.min(snapshot.data.len() - positives)
+}

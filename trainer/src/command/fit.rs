@@ -1,0 +1,224 @@
+//! `fit`: a model is trained on a snapshot, compared, and written as a bundle.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, ensure};
+use modelward_model::Bundle;
+use modelward_service::chain;
+use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict};
+
+use crate::{
+    command::{
+        arguments::FitArgs,
+        baselines::{Baselines, load_baselines},
+        checks::{contradiction, other_snapshot, read_spec},
+        temporary::Temporary,
+        verdict::{Fitted, judge},
+    },
+    data::{
+        freeze::{Frozen, freeze, invalid},
+        snapshot::{self, Snapshot},
+        violation::violation,
+    },
+    fit::{
+        bundle::{self, Extras},
+        compare::{Comparison, Opponent},
+        train::{self, Plan, Step, TrainError, Trained},
+    },
+    ledger::Ledger,
+    report::Meter,
+    spec::{self, Spec},
+};
+
+pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobResult> {
+    let version = match read_spec(&args.spec, JobStage::Fit)? {
+        Ok(version) => version,
+        Err(result) => return Ok(result),
+    };
+    let training = &version.training;
+    let temporary = Temporary::new()?;
+    let snapshot = match open_snapshot(args, &version, ledger, &temporary).await? {
+        Ok(snapshot) => snapshot,
+        Err(mut result) => {
+            result.stage = JobStage::Fit;
+            return Ok(result);
+        }
+    };
+    let other = other_snapshot(training, &snapshot.digest, JobStage::Fit);
+    if let Some(result) = other.or_else(|| contradiction(&version, &snapshot)) {
+        return Ok(result);
+    }
+    let baselines = match load_baselines(args, training, &snapshot, ledger, &temporary).await? {
+        Ok(baselines) => baselines,
+        Err(message) => return Ok(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message)),
+    };
+
+    let plan = Plan::new(training);
+    let meter = Arc::new(Meter::new());
+    let publisher = ledger.map(|ledger| meter.publish_to(ledger.clone()));
+    let trained = match train_on(&snapshot, &plan, args.threads, &meter).await? {
+        Ok(trained) => trained,
+        Err(result) => return Ok(result),
+    };
+    let (trained, baselines, comparison) =
+        compare_with_champion(trained, baselines, &snapshot, &plan, &meter).await?;
+
+    meter.at("writing the bundle", 92);
+    let extras = Extras {
+        training: Some(spec::training_digest(training)?),
+        comparison: comparison.as_ref(),
+        window: baselines.window.as_ref(),
+        new_rows: baselines.champion.as_ref().map_or(&[], Opponent::new_rows),
+    };
+    let builder = bundle::build(
+        &version.model,
+        &snapshot,
+        &plan,
+        &training.gates,
+        &trained,
+        extras,
+    )?;
+    let mut dir = args.out.clone().unwrap_or_else(|| temporary.join("bundle"));
+    let (_, digest) = builder.write(&dir)?;
+    if let Some(ledger) = ledger {
+        meter.at("publishing the bundle", 94);
+        ledger.publish(&dir, ManifestKind::Bundle).await?;
+        meter.at("fetching the bundle again", 97);
+        dir = temporary.join("published");
+        ledger.fetch(&digest, &dir).await?;
+    }
+    verify(&dir, &digest, &snapshot, &trained)?;
+    meter.at("done", 100);
+    if let (Some(publisher), Some(ledger)) = (publisher, ledger) {
+        publisher.abort();
+        send_last_progress(ledger).await;
+    }
+    judge(&Fitted {
+        training,
+        snapshot: &snapshot,
+        select_by: plan.select_by,
+        candidate: &trained.candidates[trained.selected],
+        comparison: comparison.as_ref(),
+        digest,
+    })
+}
+
+/// The snapshot that the arguments name; `Err` in the inner result where the data cannot be used.
+async fn open_snapshot(
+    args: &FitArgs,
+    version: &Spec,
+    ledger: Option<&Ledger>,
+    temporary: &Temporary,
+) -> anyhow::Result<Result<Snapshot, JobResult>> {
+    let (dir, digest) = match (&args.snapshot, &args.snapshot_dir, &args.source) {
+        (Some(digest), _, _) => {
+            let ledger = ledger.context("--snapshot needs --publish and the ledger's address")?;
+            let dir = temporary.join("snapshot");
+            ledger.fetch(digest, &dir).await?;
+            (dir, Some(*digest))
+        }
+        (None, Some(dir), _) => (dir.clone(), None),
+        (None, None, files) => {
+            let dir = temporary.join("snapshot");
+            match freeze(version, files, &args.publish.reach()).await? {
+                Frozen::Built(builder, ..) => (dir.clone(), Some(builder.write(&dir)?.1)),
+                Frozen::Ended(result) => return Ok(Err(result)),
+            }
+        }
+    };
+    let name = dir.display().to_string();
+    Ok(Ok(
+        snapshot::open(&dir, digest.as_ref()).with_context(|| format!("cannot open the snapshot {name}"))?
+    ))
+}
+
+/// The candidates of this plan; in the inner result the verdict on data that no model can be trained on.
+async fn train_on(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    threads: Option<usize>,
+    meter: &Arc<Meter>,
+) -> anyhow::Result<Result<Trained, JobResult>> {
+    let threads = threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        .max(1);
+    let (data, plan, meter) = (snapshot.data.clone(), plan.clone(), Arc::clone(meter));
+    let work = move || train::train(&data, &plan, threads, &|step| show_step(&meter, step));
+    let trained = tokio::task::spawn_blocking(work)
+        .await
+        .context("the training thread ended")?;
+    match trained {
+        Ok(trained) => Ok(Ok(trained)),
+        // The same data would fail again: this is an answer, not an accident.
+        Err(error @ (TrainError::Fold { .. } | TrainError::Whole { .. } | TrainError::Metric { .. })) => {
+            let mut result = invalid(vec![violation("", "Fit", chain(&error), 1, None)]);
+            result.stage = JobStage::Fit;
+            Ok(Err(result))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The comparison of the selected candidate with the champion, if there is one.
+async fn compare_with_champion(
+    trained: Trained,
+    baselines: Baselines,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    meter: &Arc<Meter>,
+) -> anyhow::Result<(Trained, Baselines, Option<Comparison>)> {
+    let (labels, plan, meter) = (snapshot.data.labels.clone(), plan.clone(), Arc::clone(meter));
+    let work = move || {
+        let comparison = baselines.champion.as_ref().map(|champion| {
+            meter.at("comparing with the champion", 91);
+            let candidate = &trained.candidates[trained.selected];
+            champion.compare(&labels, candidate, plan.select_by, plan.seed)
+        });
+        (trained, baselines, comparison.transpose())
+    };
+    let ended = tokio::task::spawn_blocking(work).await;
+    let (trained, baselines, comparison) = ended.context("the comparing thread ended")?;
+    Ok((trained, baselines, comparison?))
+}
+
+/// Opens the bundle as the server would and scores every row of the snapshot.
+fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -> anyhow::Result<()> {
+    let bundle = Bundle::open(dir, digest).context("the bundle that was written cannot be opened")?;
+    bundle
+        .verify_warm_up()
+        .context("the bundle that was written does not score alike")?;
+    for (index, row) in snapshot.data.rows.iter().enumerate() {
+        let (found, expected) = (bundle.score(row), trained.fitted.scorer().score(row));
+        ensure!(
+            found.to_bits() == expected.to_bits(),
+            "the bundle scores row {} as {found:e}, the trainer as {expected:e}",
+            index + 1
+        );
+    }
+    Ok(())
+}
+
+/// The last one stays beside the result, so it is sent even where the one before is a moment old.
+async fn send_last_progress(ledger: &Ledger) {
+    let last = Progress {
+        step: "done".to_owned(),
+        percent: 100,
+        remaining_seconds: Some(0),
+    };
+    if let Err(error) = ledger.put_progress(&last).await {
+        tracing::debug!(%error, "progress was not recorded");
+    }
+}
+
+fn show_step(meter: &Meter, step: Step) {
+    let family = step.family;
+    let percent = (step.done * 90 / step.total.max(1)) as u8;
+    if step.done < step.total {
+        meter.at(
+            &format!("cross-validating {family}, fold {} of {}", step.done, step.total),
+            percent,
+        );
+    } else {
+        meter.at(&format!("fitting {family} on all rows"), percent);
+    }
+}

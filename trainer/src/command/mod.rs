@@ -1,0 +1,56 @@
+//! What people and Jobs run: `snapshot`, `fit`, `score`.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `snapshot`, `fit`, `score` | one command each |
+//! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
+//! | `publish` | reports the end |
+
+mod arguments;
+mod baselines;
+mod checks;
+mod fit;
+mod publish;
+mod score;
+mod snapshot;
+mod temporary;
+mod verdict;
+
+use std::process::ExitCode;
+
+use modelward_wire::JobStage;
+
+pub use self::{
+    arguments::{Cli, FitArgs, PublishArgs, ScoreArgs, SnapshotArgs},
+    temporary::clean_up,
+};
+use crate::command::{
+    arguments::Command, fit::fit_model, publish::report_result, score::score_rows, snapshot::take_snapshot,
+};
+
+/// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
+/// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
+/// row was refused. 1 is a failure that may pass.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Snapshot(args) => {
+            let ended = async {
+                let ledger = args.publish.ledger()?;
+                let result = take_snapshot(&args, ledger.as_ref()).await?;
+                report_result(&result, &args.publish, ledger.as_ref()).await
+            };
+            let note = |error: &_| args.publish.note_failure(JobStage::Snapshot, error);
+            ended.await.inspect_err(note)
+        }
+        Command::Fit(args) => {
+            let ended = async {
+                let ledger = args.publish.ledger()?;
+                let result = fit_model(&args, ledger.as_ref()).await?;
+                report_result(&result, &args.publish, ledger.as_ref()).await
+            };
+            let note = |error: &_| args.publish.note_failure(JobStage::Fit, error);
+            ended.await.inspect_err(note)
+        }
+        Command::Score(args) => score_rows(&args),
+    }
+}

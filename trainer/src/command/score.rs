@@ -1,0 +1,161 @@
+//! `score`: rows are scored with a bundle.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use modelward_crds::CsvFormat;
+use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::{
+    command::arguments::ScoreArgs,
+    data::{number::number, source, table},
+    spec,
+};
+
+/// One line of `score`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Scored {
+        class: u8,
+        probability: f64,
+        warnings: Vec<String>,
+    },
+    Refused {
+        errors: Vec<String>,
+    },
+}
+
+pub(super) fn score_rows(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
+    let bundle = match &args.digest {
+        Some(digest) => Bundle::open(&args.bundle, digest),
+        None => Bundle::open_any(&args.bundle),
+    }
+    .with_context(|| format!("cannot open the bundle {}", args.bundle.display()))?;
+    bundle.verify_warm_up()?;
+    let lines = match (&args.rows, &args.csv) {
+        (Some(rows), _) => score_json(&bundle, rows)?,
+        (None, Some(csv)) => score_csv(&bundle, csv, args.spec.as_deref())?,
+        (None, None) => bail!("one of --rows and --csv is needed"),
+    };
+    let refused = lines.iter().any(|line| matches!(line, Line::Refused { .. }));
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = lines.iter().try_for_each(|line| {
+        serde_json::to_writer(&mut out, line)?;
+        out.write_all(b"\n")
+    });
+    match written.and_then(|()| out.flush()) {
+        // The reader of the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other.context("cannot write to the standard output")?,
+    }
+    Ok(if refused {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
+    let text = if rows == "-" {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(rows).with_context(|| format!("cannot read {rows}"))?
+    };
+    let rows = match serde_json::from_str(&text).context("the rows are no JSON")? {
+        Json::Array(rows) => rows,
+        one => vec![one],
+    };
+    let read = |row: &Json| match row {
+        Json::Object(object) => match bundle.schema().read_json(object) {
+            Ok((row, warnings)) => line(bundle, &row, &warnings),
+            Err(errors) => Line::Refused {
+                errors: errors
+                    .iter()
+                    .map(|error| bundle.schema().describe_error(error))
+                    .collect(),
+            },
+        },
+        _ => Line::Refused {
+            errors: vec!["a row must be an object of named features".to_owned()],
+        },
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Result<Vec<Line>> {
+    let format = match spec {
+        Some(spec) => spec::read(spec)?.training.dataset.csv,
+        None => CsvFormat::default(),
+    };
+    let bytes = source::read_file(path)?;
+    let (table, violations) = table::read(&bytes, &format, table::Quote::Yes);
+    if let Some(violation) = violations.first() {
+        bail!("{}: {}", path.display(), violation.message);
+    }
+    let schema = bundle.schema();
+    let places: Vec<Option<usize>> = schema
+        .names()
+        .map(|name| table.columns.iter().position(|column| column == name))
+        .collect();
+    ensure!(
+        places.iter().any(Option::is_some),
+        "{} has no column of a feature; the model takes {}",
+        path.display(),
+        schema.names().collect::<Vec<_>>().join(", ")
+    );
+    let score = |row: &table::TableRow| {
+        let cells: Vec<Cell<'_>> = schema
+            .features
+            .iter()
+            .zip(&places)
+            .map(|(feature, place)| {
+                let text = place.and_then(|place| row.cells.get(place)).unwrap_or_default();
+                cell(&feature.kind, text, &format)
+            })
+            .collect();
+        match schema.read_cells(&cells) {
+            Ok((row, warnings)) => line(bundle, &row, &warnings),
+            Err(errors) => Line::Refused {
+                errors: errors
+                    .iter()
+                    .map(|error| format!("row {}: {error}", row.number))
+                    .collect(),
+            },
+        }
+    };
+    Ok(table.rows.iter().map(score).collect())
+}
+
+fn cell<'a>(kind: &FeatureKind, text: &'a str, format: &CsvFormat) -> Cell<'a> {
+    if text.is_empty() || format.missing.iter().any(|missing| missing.trim() == text) {
+        return Cell::Missing;
+    }
+    match kind {
+        FeatureKind::Numeric { .. } => number(text).map_or(Cell::Text(text), Cell::Number),
+        FeatureKind::Categorical { .. } => Cell::Text(text),
+    }
+}
+
+fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {
+    let probability = bundle.score(row);
+    let class = u8::from(probability >= bundle.threshold());
+    Line::Scored {
+        class,
+        probability,
+        warnings: warnings
+            .iter()
+            .map(|warning| bundle.schema().describe_warning(warning))
+            .collect(),
+    }
+}

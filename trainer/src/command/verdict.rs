@@ -1,0 +1,107 @@
+//! The verdict on a model that was fitted.
+
+use modelward_crds::{MetricName, TrainingSource};
+use modelward_wire::{Digest, GateBound, GateResult, JobResult, JobStage, Verdict};
+
+use crate::{
+    command::checks::smaller_class,
+    data::snapshot::Snapshot,
+    fit::{bundle, compare::Comparison, metrics, train::Candidate},
+};
+
+/// With fewer rows than this, a gate that failed says little about the model.
+const ENOUGH_ROWS: usize = 50;
+
+/// The same for rows of each class.
+const ENOUGH_OF_A_CLASS: usize = 10;
+
+/// A model that was fitted and whose bundle was written.
+pub(super) struct Fitted<'a> {
+    pub(super) training: &'a TrainingSource,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) select_by: MetricName,
+    /// The candidate that was selected.
+    pub(super) candidate: &'a Candidate,
+    /// With the champion, if there is one.
+    pub(super) comparison: Option<&'a Comparison>,
+    /// The digest of the bundle.
+    pub(super) digest: Digest,
+}
+
+/// `Succeeded` where every gate and every comparison passed, `GatesFailed` otherwise.
+pub(super) fn judge(fitted: &Fitted<'_>) -> anyhow::Result<JobResult> {
+    let Fitted {
+        training,
+        snapshot,
+        candidate,
+        comparison,
+        ..
+    } = *fitted;
+    let gates = bundle::outcomes(candidate, &training.gates, comparison);
+    let mut failed: Vec<String> = gates.iter().filter_map(failure_of).collect();
+    failed.extend(comparison.into_iter().flat_map(Comparison::failed));
+    let (verdict, message) = if failed.is_empty() {
+        (Verdict::Succeeded, success_message(fitted))
+    } else {
+        let folds = usize::try_from(training.validation.folds).unwrap_or(0);
+        failed.extend(too_few_rows(snapshot.data.len(), smaller_class(snapshot), folds));
+        (Verdict::GatesFailed, failed.join("; "))
+    };
+    let mut result = JobResult::new(JobStage::Fit, verdict, message);
+    result.digest = Some(fitted.digest);
+    result.rows = Some(snapshot.info.rows);
+    result.sources.clone_from(&snapshot.info.sources);
+    result.family = Some(candidate.family.to_owned());
+    result.threshold = Some(bundle::threshold()?);
+    result.metrics.clone_from(&candidate.reported);
+    result.gates = gates;
+    Ok(result)
+}
+
+/// What a gate that failed says. The comparison has words of its own.
+fn failure_of(gate: &GateResult) -> Option<String> {
+    let (side, bound) = match &gate.bound {
+        GateBound::AtLeast(bound) => ("under", bound),
+        GateBound::AtMost(bound) => ("over", bound),
+        GateBound::NotWorseThan { .. } | GateBound::Other(_) => return None,
+    };
+    (!gate.passed).then(|| {
+        let value = short(gate.value.as_str());
+        format!("{} {value} is {side} the gate {bound}", gate.metric)
+    })
+}
+
+fn success_message(fitted: &Fitted<'_>) -> String {
+    let candidate = fitted.candidate;
+    let score = &candidate.reported[metrics::position(fitted.select_by)];
+    let passed = fitted
+        .comparison
+        .map_or_else(String::new, |comparison| format!("; {}", comparison.passed()));
+    format!(
+        "trained {} on {} rows: {} {} (standard error {}){passed}",
+        candidate.family,
+        fitted.snapshot.info.rows,
+        score.name,
+        short(score.mean.as_str()),
+        short(score.standard_error.as_str())
+    )
+}
+
+/// That there are too few rows to judge a model by, where this is so. A metric of a handful of rows is 0 or 1 by chance.
+fn too_few_rows(rows: usize, least: usize, folds: usize) -> Option<String> {
+    (rows < ENOUGH_ROWS || least < ENOUGH_OF_A_CLASS).then(|| {
+        format!(
+            "{rows} rows, {least} of them of the smaller class, are too few to judge a model: each of {folds} folds is \
+             tested on about {}; add rows until there are {ENOUGH_ROWS} and {ENOUGH_OF_A_CLASS} of each class",
+            rows / folds.max(1)
+        )
+    })
+}
+
+/// Four places are enough for a sentence.
+fn short(number: &str) -> &str {
+    match number.find('.') {
+        Some(point) if number.len() > point + 5 => &number[..point + 5],
+        _ => number,
+    }
+}

@@ -1,0 +1,88 @@
+//! Columns of categories.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelward_model::{FeatureKind, Value, canonical_category};
+use modelward_wire::Violation;
+
+use crate::data::{
+    check::{broken::Broken, cells::Column},
+    number::number,
+    violation::{cut, violation},
+};
+
+/// More distinct words than this are an identifier, not a category.
+pub const MAX_CATEGORIES: usize = 256;
+
+/// The categories of a column, and each cell as the index of one.
+pub(super) fn read_categories(
+    column: &Column<'_>,
+    violations: &mut Vec<Violation>,
+) -> (FeatureKind, Vec<Value>) {
+    let words: Vec<_> = column
+        .cells
+        .iter()
+        .map(|(_, cell)| cell.map(canonical_category))
+        .collect();
+    let declared = column.spec.and_then(|spec| spec.categories.as_ref());
+    let categories: Vec<String> = if let Some(declared) = declared {
+        declared
+            .iter()
+            .map(|category| canonical_category(category).into_owned())
+            .collect()
+    } else {
+        let distinct: BTreeSet<&str> = words.iter().flatten().map(AsRef::as_ref).collect();
+        if distinct.len() > MAX_CATEGORIES {
+            let message = format!(
+                "{} different words, at most {MAX_CATEGORIES} are a category; exclude the column if it is an identifier",
+                distinct.len()
+            );
+            violations.push(violation(
+                column.name,
+                "TooManyCategories",
+                message,
+                distinct.len() as u64,
+                None,
+            ));
+        }
+        sort_categories(distinct)
+    };
+    let index: BTreeMap<&str, u32> = categories
+        .iter()
+        .enumerate()
+        .map(|(index, word)| (word.as_str(), index as u32))
+        .collect();
+    let mut unknown = Broken::default();
+    let mut values = Vec::with_capacity(words.len());
+    for ((row, cell), word) in column.cells.iter().zip(&words) {
+        values.push(match (word, cell) {
+            (Some(word), Some(cell)) => index.get(word.as_ref()).map_or_else(
+                || {
+                    unknown.add(*row, cell);
+                    Value::Unknown
+                },
+                |index| Value::Category(*index),
+            ),
+            _ => Value::Missing,
+        });
+    }
+    unknown.push(violations, column.parts, column.name, "Category", |cell, _| {
+        format!(
+            "{cell} is none of the declared categories {}",
+            cut(&categories.join(", "), 120)
+        )
+    });
+    (FeatureKind::Categorical { categories }, values)
+}
+
+/// Numbers in their own order, then words in that of their bytes.
+pub(super) fn sort_categories(words: BTreeSet<&str>) -> Vec<String> {
+    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    words.sort_by(|a, b| match (number(a), number(b)) {
+        (Some(x), Some(y)) => x.total_cmp(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => std::cmp::Ordering::Less,
+        (None, Some(_)) => std::cmp::Ordering::Greater,
+        (None, None) => a.cmp(b),
+    });
+    words
+}

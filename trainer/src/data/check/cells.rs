@@ -1,0 +1,23 @@
+//! The cells of one column.
+
+use modelward_crds::FeatureSpec;
+
+use crate::data::check::parts::{Cell, Parts, Place};
+
+/// One column while it is checked.
+pub(super) struct Column<'a> {
+    pub(super) parts: &'a Parts<'a>,
+    pub(super) name: &'a str,
+    pub(super) spec: Option<&'a FeatureSpec>,
+    pub(super) cells: Vec<Cell<'a>>,
+}
+
+// === impl Column ===
+
+impl<'a> Column<'a> {
+    pub(super) fn present(&self) -> impl Iterator<Item = (Place, &'a str)> + '_ {
+        self.cells
+            .iter()
+            .filter_map(|(row, cell)| cell.map(|cell| (*row, cell)))
+    }
+}

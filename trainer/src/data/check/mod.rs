@@ -1,0 +1,114 @@
+//! From text cells to typed rows, with every rule that the data breaks.
+//!
+//! | rule | what breaks it |
+//! |---|---|
+//! | `Sha256` | the source has not the digest that the spec pins |
+//! | `Encoding`, `Csv`, `Header`, `ColumnCount`, `TooManyColumns` | it is not the table that the spec describes |
+//! | `Empty` | no rows |
+//! | `UnknownColumn` | target, a feature or an excluded column that the table does not have |
+//! | `Columns` | a dataset that has other columns than the first one |
+//! | `NoFeatures` | nothing is left to learn from |
+//! | `Type` | a value that is no number in a numeric column; a column that mixes numbers and words without being declared |
+//! | `Range`, `Category` | a value outside what the spec declares |
+//! | `Required`, `MissingRatio`, `AllMissing` | too many rows without a value |
+//! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
+//! | `Target` | a row whose target is missing or cannot be read |
+//! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
+//!
+//! A column that the spec does not declare is `Numeric` where every value is a number, however few distinct ones
+//! there are: whether 0, 1, 2 are codes or amounts is not in the data. Declare codes `Categorical`.
+//!
+//! Several datasets are one table: their rows follow each other, and a column is inferred and checked over all of them.
+//! Only how a file is written (header, delimiter, what means missing) and the order of its columns is its own. Where
+//! there are several, a violation of values names the dataset that it is in.
+
+mod broken;
+mod categorical;
+mod cells;
+mod column;
+mod names;
+mod numeric;
+mod parts;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use modelward_crds::TrainingSource;
+use modelward_model::{FeatureSchema, Row};
+use modelward_wire::Violation;
+
+pub use self::{categorical::MAX_CATEGORIES, column::ColumnReport, parts::Part};
+use crate::data::{
+    check::{cells::Column, column::check_column, names::check_names, parts::Parts, target::check_target},
+    dataset::Dataset,
+    violation::violation,
+};
+
+/// What a check that found nothing wrong has made of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// The rows.
+    pub dataset: Dataset,
+    /// What is in each feature's column.
+    pub columns: Vec<ColumnReport>,
+}
+
+/// Checks tables against the spec, as one. All violations at once, or typed rows. `tolerances` are the features that
+/// `monitoring.tolerances` names.
+pub fn check(
+    parts: &[Part<'_>],
+    training: &TrainingSource,
+    tolerances: &[String],
+) -> Result<Checked, Vec<Violation>> {
+    let parts = Parts::new(parts);
+    let mut violations = Vec::new();
+    for part in parts.all.iter().filter(|part| part.table.rows.is_empty()) {
+        let message = parts.in_file(part.name, "the data has no rows");
+        violations.push(violation("", "Empty", message, 1, None));
+    }
+    check_names(&parts, training, tolerances, &mut violations);
+    if parts.are_foreign(training) {
+        // It is not what the spec describes, so nothing more of it is reported, not even names.
+        return Err(violations);
+    }
+
+    let names = parts.columns();
+    let mut features = Vec::new();
+    let mut columns = Vec::new();
+    let mut values = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        if *name == training.target.column || training.exclude.contains(name) || names[..index].contains(name)
+        {
+            continue;
+        }
+        let spec = training.features.iter().find(|feature| feature.name == *name);
+        let column = Column {
+            parts: &parts,
+            name,
+            spec,
+            cells: parts.cells(name),
+        };
+        let (feature, report, column) = check_column(&column, &mut violations);
+        features.push(feature);
+        columns.push(report);
+        values.push(column);
+    }
+    if features.is_empty() && !names.is_empty() {
+        let message = "no column is left to learn from: every one is the target or excluded";
+        violations.push(violation("", "NoFeatures", message, 1, None));
+    }
+    let labels = check_target(&parts, training, &mut violations);
+
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let schema = FeatureSchema::new(features)
+        .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
+    let rows = (0..labels.len())
+        .map(|row| Row::new(values.iter().map(|column| column[row]).collect()))
+        .collect();
+    Ok(Checked {
+        dataset: Dataset { schema, rows, labels },
+        columns,
+    })
+}

@@ -1,0 +1,18 @@
+//! From the source of a dataset to a snapshot.
+//!
+//! ```text
+//! source ──► bytes ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
+//! ```
+//!
+//! [`freeze`] drives it. [`source`] alone talks to the world, within the [`reach`] that a Job has.
+
+pub mod check;
+pub mod dataset;
+pub mod freeze;
+pub mod near;
+pub mod number;
+pub mod reach;
+pub mod snapshot;
+pub mod source;
+pub mod table;
+pub mod violation;

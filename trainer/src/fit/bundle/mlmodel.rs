@@ -1,0 +1,47 @@
+//! `MLmodel`: the description that MLflow reads.
+
+use std::fmt::Write as _;
+
+use modelward_model::{BUNDLE_FORMAT, BundleInfo, FeatureKind, bundle::file};
+
+use crate::data::snapshot::Snapshot;
+
+/// `MLflow`'s description without its clock, run id and uuid, which would make each digest new.
+pub(super) fn mlmodel<'a>(
+    snapshot: &Snapshot,
+    info: &BundleInfo,
+    of_family: impl Iterator<Item = &'a str>,
+) -> Result<String, serde_json::Error> {
+    let inputs: Vec<serde_json::Value> = snapshot
+        .data
+        .schema
+        .features
+        .iter()
+        .map(|feature| {
+            let kind = match feature.kind {
+                FeatureKind::Numeric { .. } => "float",
+                FeatureKind::Categorical { .. } => "string",
+            };
+            serde_json::json!({"name": feature.name, "type": kind, "required": feature.required})
+        })
+        .collect();
+    let outputs = serde_json::json!([{"name": "probability", "type": "double", "required": true}]);
+    // A JSON text is a YAML text: names from the data need no escaping of their own.
+    let text = |value: &serde_json::Value| serde_json::to_string(&value.to_string());
+    let quoted = |value: &str| serde_json::to_string(value);
+    let mut files = String::new();
+    for name in std::iter::once(file::SCHEMA).chain(of_family) {
+        let key = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let _ = writeln!(files, "    {key}: {}", quoted(name)?);
+    }
+    Ok(format!(
+        "flavors:\n  modelward:\n    bundle_format: {BUNDLE_FORMAT}\n    family: {}\n{files}    \
+         threshold: {}\nmetadata:\n  model: {}\n  snapshot: {}\nsignature:\n  inputs: {}\n  outputs: {}\n",
+        quoted(&info.family)?,
+        quoted(info.threshold.as_str())?,
+        quoted(&info.model)?,
+        quoted(&info.snapshot.to_string())?,
+        text(&inputs.into())?,
+        text(&outputs)?,
+    ))
+}

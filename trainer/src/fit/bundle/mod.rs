@@ -1,0 +1,149 @@
+//! Putting together the files of a bundle.
+
+mod card;
+mod error;
+mod extras;
+mod metrics;
+mod mlmodel;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use modelward_crds::Gate;
+use modelward_model::{BUNDLE_FORMAT, BundleInfo, DirBuilder, Row, Value, WarmUp, bundle::file, files::json};
+use modelward_wire::{Decimal, GateResult, ManifestKind};
+
+pub use self::{error::AssembleError, extras::Extras};
+use crate::{
+    data::snapshot::Snapshot,
+    fit::{
+        bundle::{card::card, metrics::metrics_file, mlmodel::mlmodel},
+        compare::Comparison,
+        reference,
+        train::{Candidate, Plan, THRESHOLD, Trained},
+    },
+};
+
+/// Rows of the warm-up sample, beside one in which everything that may be missing is.
+const WARM_UP_ROWS: usize = 32;
+
+/// The decision threshold as it is reported and served.
+pub fn threshold() -> Result<Decimal, AssembleError> {
+    Decimal::rounded(THRESHOLD, 1).ok_or(AssembleError::Threshold(THRESHOLD))
+}
+
+/// Every gate with its outcome, and that of the comparison with the champion.
+pub fn outcomes(candidate: &Candidate, gates: &[Gate], comparison: Option<&Comparison>) -> Vec<GateResult> {
+    let mut outcomes = candidate.gates(gates);
+    outcomes.extend(comparison.into_iter().flat_map(Comparison::gates));
+    outcomes
+}
+
+/// The files of a bundle. The same snapshot, plan, gates and extras give the same bytes.
+pub fn build(
+    model: &str,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    gates: &[Gate],
+    trained: &Trained,
+    extras: Extras<'_>,
+) -> Result<DirBuilder, AssembleError> {
+    let candidate = &trained.candidates[trained.selected];
+    let threshold = threshold()?;
+    let info = BundleInfo {
+        format: BUNDLE_FORMAT,
+        model: model.to_owned(),
+        family: candidate.family.to_owned(),
+        threshold,
+        snapshot: snapshot.digest,
+        rows: snapshot.info.rows,
+        positive_rows: snapshot.info.positive_rows,
+        target: snapshot.info.target.clone(),
+        selected_by: plan.select_by.as_str().to_owned(),
+        metrics: candidate.reported.clone(),
+        gates: outcomes(candidate, gates, extras.comparison),
+        training: extras.training,
+    };
+    let warm_up = WarmUp::record(
+        &snapshot.data.schema,
+        trained.fitted.scorer(),
+        &warm_up_rows(snapshot),
+    )?;
+    let reference = match extras.window {
+        Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
+        None => reference::reference(&snapshot.data, candidate)?,
+    };
+    let of_family = trained.fitted.files()?;
+    let mlmodel = mlmodel(snapshot, &info, of_family.iter().map(|(name, _)| *name))?;
+    let mut files = DirBuilder::new(ManifestKind::Bundle)
+        .with(file::INFO, json(&info)?)
+        .with(file::SCHEMA, json(&snapshot.data.schema)?)
+        .with(file::WARM_UP, json(&warm_up)?)
+        .with(
+            file::METRICS,
+            json(&metrics_file(
+                plan,
+                gates,
+                trained,
+                &info.threshold,
+                extras.comparison,
+            ))?,
+        )
+        .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
+        .with(file::REFERENCE, json(&reference)?)
+        .with(file::CARD, card(snapshot, plan, trained, &info, extras)?)
+        .with(file::MLMODEL, mlmodel);
+    for (name, bytes) in of_family {
+        files = files.with(name, bytes);
+    }
+    Ok(match extras.window {
+        Some(window) => files.with(file::ACCEPTED_WINDOW, json(&window.accepted)?),
+        None => files,
+    })
+}
+
+/// Rows at equal distances over the snapshot, and one that misses everything it may.
+fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
+    let rows = &snapshot.data.rows;
+    let count = WARM_UP_ROWS.min(rows.len());
+    let mut sample: Vec<Row> = (0..count)
+        .map(|at| rows[at * rows.len() / count].clone())
+        .collect();
+    if let Some(first) = sample.first() {
+        let features = &snapshot.data.schema.features;
+        let values = features.iter().zip(first.values());
+        sample.push(Row::new(
+            values
+                .map(|(f, v)| if f.required { *v } else { Value::Missing })
+                .collect(),
+        ));
+    }
+    sample
+}
+
+/// One line a row and repeat, in the order of repeats, then rows. 17 digits name a double exactly.
+fn out_of_fold(snapshot: &Snapshot, candidate: &Candidate) -> String {
+    let data = &snapshot.data;
+    let mut scores: Vec<(usize, usize, usize, f64)> = candidate
+        .folds
+        .iter()
+        .flat_map(|fold| {
+            let rows = fold.rows.iter().zip(&fold.scores);
+            rows.map(|(row, score)| (fold.repeat, *row, fold.fold, *score))
+        })
+        .collect();
+    scores.sort_by_key(|(repeat, row, ..)| (*repeat, *row));
+    let hashes: Vec<String> = (0..data.len()).map(|row| data.row_hash(row)).collect();
+    let mut text = "row,row_hash,repeat,fold,label,score\n".to_owned();
+    for (repeat, row, fold, score) in scores {
+        let label = u8::from(data.labels[row]);
+        let _ = writeln!(
+            text,
+            "{},{},{repeat},{fold},{label},{score:.16e}",
+            row + 1,
+            hashes[row]
+        );
+    }
+    text
+}

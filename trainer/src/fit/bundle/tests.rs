@@ -1,0 +1,170 @@
+use modelward_model::{Bundle, TargetInfo, encode::TRANSFORMS_FILE, family::logistic::MODEL_FILE, sha256};
+
+use super::*;
+use crate::{
+    data::{check::Checked, dataset::Dataset, snapshot},
+    fit::train::{
+        tests::{data, plan},
+        train,
+    },
+};
+
+fn frozen(data: Dataset) -> Snapshot {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("snapshot");
+    let target = TargetInfo {
+        column: "y".into(),
+        positive_when: "y is 1".into(),
+    };
+    let checked = Checked {
+        dataset: data,
+        columns: Vec::new(),
+    };
+    snapshot::build(&checked, vec![], target, vec![])
+        .unwrap()
+        .write(&dir)
+        .unwrap();
+    snapshot::open(&dir, None).unwrap()
+}
+
+fn built(threads: usize) -> DirBuilder {
+    let snapshot = frozen(data());
+    let trained = train(&snapshot.data, &plan(), threads, &|_| ()).unwrap();
+    build("heart", &snapshot, &plan(), &[], &trained, Extras::default()).unwrap()
+}
+
+#[test]
+fn the_server_opens_it_and_scores_as_the_trainer_did() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("bundle");
+    let (_, digest) = built(1).write(&dir).unwrap();
+    let bundle = Bundle::open(&dir, &digest).unwrap();
+    assert_eq!(bundle.verify_warm_up().unwrap(), WARM_UP_ROWS + 1);
+    let trained = train(&data(), &plan(), 1, &|_| ()).unwrap();
+    for row in &data().rows {
+        assert_eq!(
+            bundle.score(row).to_bits(),
+            trained.fitted.scorer().score(row).to_bits()
+        );
+    }
+}
+
+#[test]
+fn the_same_snapshot_and_plan_have_the_same_digest_whatever_the_threads() {
+    let digest = |threads| built(threads).manifest().unwrap().2;
+    assert_eq!(digest(1), digest(1));
+    assert_eq!(digest(1), digest(4));
+}
+
+/// Files of a bundle have these digests, the snapshot's being fixed.
+fn assert_digests<const N: usize>(expected: [(&str, &str); N]) {
+    let snapshot = Snapshot {
+        digest: sha256(b"snapshot"),
+        ..frozen(data())
+    };
+    let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+    let files = build("heart", &snapshot, &plan(), &[], &trained, Extras::default()).unwrap();
+    let (manifest, ..) = files.manifest().unwrap();
+    let found = expected.map(|(name, _)| (name, manifest.file(name).unwrap().sha256.to_string()));
+    assert_eq!(found, expected.map(|(name, hex)| (name, format!("sha256:{hex}"))));
+}
+
+#[test]
+fn files_without_the_last_digits_of_the_solver_are_pinned() {
+    assert_digests([
+        (
+            file::INFO,
+            "e7ee725c95fd2051d2c4d8aecdd5371b655449c48c3703a87acc6c1c5af3b173",
+        ),
+        (
+            file::SCHEMA,
+            "d1cc66db079384587d7309bca313acc04fdfeb56f1e7535458b2f4df0e8853d0",
+        ),
+        (
+            TRANSFORMS_FILE,
+            "b13f41865793862432286333b1db1b185d00570c33d743649e9d818d93a5cab1",
+        ),
+        (
+            file::CARD,
+            "1846a7e8ce1ad337a4462185037cb3e9a9caeab87d4d33011568f518dadf1af9",
+        ),
+        (
+            file::MLMODEL,
+            "9830392b8f3f7fd301efc58bdbebe2222fd701e53655581641605a0f4fa0990f",
+        ),
+    ]);
+}
+
+/// The solver uses the C library's `exp`, whose last bits differ between libraries and between processors.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+#[test]
+fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
+    if !std::arch::is_x86_feature_detected!("fma") {
+        return;
+    }
+    assert_digests([
+        (
+            MODEL_FILE,
+            "68f4290e90afbfe264200fa33581cf853afabdb057eb0da0e9dab6614d7c7ae6",
+        ),
+        (
+            file::WARM_UP,
+            "a286faa2d115e551551261917df8d31707f6d6c47a0b4a8d2a3e1a5fc08a26ea",
+        ),
+        (
+            file::METRICS,
+            "61fadbd34094e0b7fd2ca8e896d3d3cbfc355ee44c86164c097ae5e82a5e2235",
+        ),
+        (
+            file::OUT_OF_FOLD,
+            "f2a9b1dd118f73b6ab294056f5a13fb3373396bf65b9056faf18b9108c3c3e47",
+        ),
+        (
+            file::REFERENCE,
+            "3981c9d133eb45b1e34147c37a4f35b3f11ad761d3229f528a586df1ffe4ff0c",
+        ),
+    ]);
+}
+
+#[test]
+fn out_of_fold_scores_read_back_to_the_same_bits() {
+    let snapshot = frozen(data());
+    let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+    let text = out_of_fold(&snapshot, &trained.candidates[0]);
+    assert_eq!(text.lines().count(), 1 + 3 * 60);
+    let line: Vec<&str> = text.lines().nth(1).unwrap().split(',').collect();
+    let fold = trained.candidates[0]
+        .folds
+        .iter()
+        .find(|fold| fold.rows.contains(&0))
+        .unwrap();
+    let at = fold.rows.iter().position(|row| *row == 0).unwrap();
+    assert_eq!(
+        line[5].parse::<f64>().unwrap().to_bits(),
+        fold.scores[at].to_bits()
+    );
+}
+
+#[test]
+fn names_from_the_data_cannot_break_out_of_the_card_or_the_yaml() {
+    let mut evil = data();
+    evil.schema.features[0].name = "<script>alert(1)</script>\"\n- x: 'y".into();
+    let snapshot = frozen(evil);
+    let trained = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("bundle");
+    build("heart", &snapshot, &plan(), &[], &trained, Extras::default())
+        .unwrap()
+        .write(&dir)
+        .unwrap();
+    let card = std::fs::read_to_string(dir.join(file::CARD)).unwrap();
+    assert!(!card.contains("<script>"), "{card}");
+    let yaml = std::fs::read_to_string(dir.join(file::MLMODEL)).unwrap();
+    let parsed: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
+    let inputs: serde_json::Value =
+        serde_json::from_str(parsed["signature"]["inputs"].as_str().unwrap()).unwrap();
+    assert_eq!(inputs[0]["name"], snapshot.data.schema.features[0].name);
+    for word in ["utc_time", "run_id", "uuid"] {
+        assert!(!yaml.contains(word));
+    }
+}

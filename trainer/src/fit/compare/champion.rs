@@ -1,0 +1,97 @@
+//! What the bundle of the champion says of the rows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use modelward_model::{
+    Cell, FeatureKind, FeatureSchema, FilesError, Row, Value, VerifiedDir, bundle::file, math::shortest,
+};
+use modelward_wire::{Digest, ManifestKind};
+use serde::Deserialize;
+
+use crate::data::dataset::Dataset;
+
+/// One line of the champion's file.
+#[derive(Debug, Deserialize)]
+struct Line {
+    row: u64,
+    row_hash: String,
+    repeat: usize,
+    score: f64,
+}
+
+/// The champion's scores of each row by models that had not seen it: those of its first row of each hash, in the order of
+/// repeats.
+pub(super) fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Vec<f64>>, String> {
+    let text = |error: FilesError| error.to_string();
+    let bytes = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)
+        .and_then(|dir| dir.read(file::OUT_OF_FOLD))
+        .map_err(text)?;
+    let mut known: HashMap<String, (u64, Vec<f64>)> = HashMap::new();
+    for (index, line) in csv::Reader::from_reader(bytes.as_slice())
+        .deserialize()
+        .enumerate()
+    {
+        let line: Line = line.map_err(|error| error.to_string())?;
+        let place = index + 1;
+        if !(0.0..=1.0).contains(&line.score) {
+            return Err(format!("line {place} has the score {}", line.score));
+        }
+        let (row, scores) = known.entry(line.row_hash).or_insert((line.row, Vec::new()));
+        // A row that is there twice has two scores a repeat.
+        if *row == line.row {
+            if scores.len() != line.repeat {
+                return Err(format!("line {place} is out of order"));
+            }
+            scores.push(line.score);
+        }
+    }
+    let mut lengths = known.values().map(|(_, scores)| scores.len());
+    let repeats = lengths.next().ok_or("it holds no row")?;
+    if lengths.any(|length| length != repeats) {
+        return Err("some rows have fewer repeats than others".to_owned());
+    }
+    Ok(known
+        .into_iter()
+        .map(|(hash, (_, scores))| (hash, scores))
+        .collect())
+}
+
+/// A row of the data as the champion would read it in a request.
+pub(super) fn read_row(
+    schema: &FeatureSchema,
+    places: &BTreeMap<&str, usize>,
+    data: &Dataset,
+    row: usize,
+) -> Result<Row, String> {
+    let values = data.rows[row].values();
+    let cells: Vec<Cell<'_>> = schema
+        .features
+        .iter()
+        .map(|feature| {
+            places.get(feature.name.as_str()).map_or(Cell::Missing, |at| {
+                cell(values[*at], &data.schema.features[*at].kind, &feature.kind)
+            })
+        })
+        .collect();
+    schema
+        .read_cells(&cells)
+        .map(|(row, _)| row)
+        .map_err(|errors| errors.first().map(ToString::to_string).unwrap_or_default())
+}
+
+fn cell<'a>(value: Value, kind: &'a FeatureKind, wanted: &FeatureKind) -> Cell<'a> {
+    match (value, kind) {
+        (Value::Number(number), _) => Cell::Number(shortest(number)),
+        (Value::Category(index), FeatureKind::Categorical { categories }) => {
+            let word = categories.get(index as usize).map_or("", String::as_str);
+            match (crate::data::number::number(word), wanted) {
+                (Some(number), FeatureKind::Numeric { .. }) => Cell::Number(number),
+                _ => Cell::Text(word),
+            }
+        }
+        _ => Cell::Missing,
+    }
+}

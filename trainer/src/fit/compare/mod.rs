@@ -1,0 +1,32 @@
+//! Whether a new model is not worse than the one that serves, on the same rows.
+//!
+//! The challenger is judged by its out-of-fold scores. The champion is judged by its own out-of-fold scores on rows that it
+//! was trained on, which its bundle keeps by the rows' hashes, and by the score that it serves on every other row. (By what
+//! it serves on rows that it has seen, a champion that remembers them would beat every challenger.)
+//!
+//! ```text
+//!  d  = m(challenger) − m(champion)     on the rows; turned for LogLoss and Brier, so that more is better
+//!  d* = the same on as many rows, drawn with replacement; both models on the same draw; 2,000 draws
+//!  lower bound = the 100th smallest d*  the 5% percentile (Efron and Tibshirani 1993, chapter 13)
+//!  passed where the lower bound is at or above −margin
+//! ```
+//!
+//! A row has a score for each repeat of the folds, of one model each. Classes are counted, losses averaged and areas under
+//! the curve averaged over the repeats: the mean of the scores would be a model that neither of the two is.
+//!
+//! It is done once over all rows and once over those alone that the champion has not seen. Draws are whole numbers of a
+//! seeded generator and sums have one order: the same data and spec give the same bound, bit for bit.
+
+mod bootstrap;
+mod champion;
+mod error;
+mod opponent;
+mod outcome;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use bootstrap::RESAMPLES;
+pub use error::CompareError;
+pub use opponent::Opponent;
+pub use outcome::{Comparison, Outcome};
