@@ -1,16 +1,13 @@
 //! The owners of Jobs, and the Jobs and ConfigMaps that belong to them.
 
-use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::ObjectReference},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
-use kube::{Resource, ResourceExt as _, core::PartialObjectMeta};
-use modelward_core::attempt::{JobRequester, RequesterKind};
-use modelward_crds::{AttemptStatus, ModelVersion, RemediationAction, labels};
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Resource, ResourceExt as _};
+use modelward_core::attempt::RequesterKind;
+use modelward_crds::{ModelVersion, RemediationAction, labels};
 use modelward_wire::JobStage;
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::{Error, jobs::names::label_value};
 
 /// The object that Jobs belong to.
 #[derive(Clone, Debug)]
@@ -29,21 +26,6 @@ pub(crate) struct JobOwner {
     pub(super) about: ObjectReference,
 }
 
-/// Whether a Job belongs to an object: by its owner references, or by the uid in one of these attempts, because another client may
-/// change the owner references.
-pub(crate) fn is_of<'a>(
-    job: &PartialObjectMeta<Job>,
-    object: &impl Resource,
-    attempts: impl IntoIterator<Item = &'a AttemptStatus>,
-) -> bool {
-    let uid = job.uid();
-    let owned = object.meta().uid.as_deref().is_some_and(|uid| is_owned(job, uid));
-    owned
-        || attempts
-            .into_iter()
-            .any(|attempt| uid.is_some() && attempt.job_uid == uid)
-}
-
 // === impl JobOwner ===
 
 impl JobOwner {
@@ -55,15 +37,6 @@ impl JobOwner {
     /// An action, whose data is read before its plan is made.
     pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
         Self::of(action, &action.spec.model, RequesterKind::Action)
-    }
-
-    /// The requester in decisions.
-    pub(crate) fn requester(&self) -> JobRequester<'_> {
-        JobRequester {
-            name: &self.name,
-            uid: &self.uid,
-            kind: self.kind,
-        }
     }
 
     pub(super) fn of<K>(object: &K, model: &str, kind: RequesterKind) -> Result<Self, Error>
@@ -85,13 +58,9 @@ impl JobOwner {
         })
     }
 
-    /// Its name as a label value: 63 characters at most.
+    /// Its name as a label value.
     pub(super) fn label_value(&self) -> String {
-        if self.name.len() <= 63 {
-            self.name.clone()
-        } else {
-            self.requester().short_name()
-        }
+        label_value(&self.name)
     }
 
     pub(super) fn labels(&self, stage: Option<JobStage>) -> Value {

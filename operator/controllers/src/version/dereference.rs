@@ -18,8 +18,8 @@ use crate::{
     jobs::{self, JobOwner},
 };
 
-/// Reads everything that a decision about this version needs.
-pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> Result<World, Error> {
+/// Reads everything that a decision about this version needs, and whether its model exists.
+pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> Result<(World, bool), Error> {
     let namespace = version.namespace().unwrap_or_default();
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
     let name = &version.spec.model;
@@ -34,7 +34,7 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
         let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
-    Ok(World {
+    let world = World {
         dataset: dataset(ctx, &namespace, version).await?,
         job: match awaited(version) {
             Some((stage, attempt)) => match asked(version) {
@@ -47,7 +47,8 @@ pub async fn world(ctx: &Context, version: &ModelVersion, owner: &JobOwner) -> R
         bundle: bundle(ctx, &namespace, version).await,
         serving,
         obstacle: None,
-    })
+    };
+    Ok((world, model.is_some()))
 }
 
 /// The data, until it is frozen.
