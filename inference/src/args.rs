@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
+use modelward_service::LogFormat;
 use modelward_wire::Digest;
 
 use crate::{
@@ -100,15 +101,6 @@ pub struct Args {
     /// `json` or `text`.
     #[arg(long, env = "MODELWARD_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
-}
-
-/// Format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// JSON, one object per line.
-    Json,
-    /// Text, for terminals.
-    Text,
 }
 
 /// Bounds of what one client may take.

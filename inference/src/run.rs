@@ -1,20 +1,13 @@
 //! From settings to an exit code.
 
-use std::{
-    io, io::IsTerminal as _, net::SocketAddr, num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use modelward_service::chain;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tracing_subscriber::EnvFilter;
+use modelward_service::{Termination, chain, start_log};
+use tokio::net::TcpListener;
 
 use crate::{
     app::App,
-    args::{Args, KeyError, LogFormat},
+    args::{Args, KeyError},
     ledger::Ledger,
     loader::{Loader, VerificationError},
     routes::{RoutesError, read_routes},
@@ -77,8 +70,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
+    let termination = Termination::listen().map_err(RunError::Start)?;
     let (routes, digest) = read_routes(
         &args.routes_file,
         args.model.as_deref(),
@@ -125,31 +117,9 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
         serve_probes(Arc::clone(&app), listener).map_err(listen)?;
         tracing::info!(%addr, "probes and metrics are at {addr} too");
     }
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     let flush = Duration::from_secs(args.flush_seconds.max(1));
-    serve(app, loader, listener, flush, stop).await?;
+    serve(app, loader, listener, flush, termination.asked()).await?;
     Ok(())
-}
-
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    let started = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.try_init(),
-    };
-    if let Err(error) = started {
-        eprintln!("failed to start the log: {error}");
-    }
 }
 
 /// Leaves the reason for the kubelet. Only where the file exists: outside of a Pod there is none to write.

@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_controllers::{Config, Networks, ProberConfig};
 use modelward_core::{children::IgnoreRule, policy::Policy};
 use modelward_ledger::{MigrateConfig, Quotas};
+use modelward_service::LogFormat;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -26,15 +27,6 @@ pub struct Args {
     /// The program to run.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Format of log lines.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogFormat {
-    /// Text, for terminals.
-    Text,
-    /// JSON, one object per line.
-    Json,
 }
 
 /// The program to run.

@@ -2,16 +2,15 @@
 
 mod args;
 mod operator;
-mod telemetry;
-mod termination;
 
 use std::{process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use args::Command;
 use clap::Parser as _;
-use termination::Termination;
+use modelward_service::{Termination, start_log};
 
-/// What still runs when the work has ended has so long.
+/// How long tasks that still run may take once the work has ended.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 #[global_allocator]
@@ -21,7 +20,7 @@ fn main() -> ExitCode {
     // One provider for every client and server in this process, before the first of them is made.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let args = args::Args::parse();
-    telemetry::init(args.log_format);
+    start_log(args.log_format);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -42,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
-    let termination = Termination::listen()?;
+    let termination = Termination::listen().context("failed to listen for signals")?;
     match command {
         Command::Run(args) => Box::pin(operator::run(*args, termination)).await,
         Command::Ledger(args) => {

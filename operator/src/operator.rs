@@ -13,10 +13,10 @@ use axum::{
 use kube::{Client, Config as KubeConfig};
 use modelward_controllers::{Clock, Context, Health, Metrics, lease::Election, ledger_client};
 use modelward_ledger::listen::{self, Limits};
-use modelward_service::metrics::CONTENT_TYPE;
+use modelward_service::{Termination, metrics::CONTENT_TYPE};
 use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::{args::RunArgs, termination::Termination};
+use crate::args::RunArgs;
 
 #[derive(Clone)]
 struct Probes {

@@ -157,7 +157,10 @@ async fn every_scheduled_request_is_sent_once_and_answered() {
     let server = Server::start(|number| Deed::Answer(if number < 100 { "heart-1" } else { "heart-2" })).await;
     let (report, clean) = load(server.args()).await;
     assert!(clean, "{report:?}");
-    assert!((195..=201).contains(&(report.scheduled + report.in_flight)), "{report:?}");
+    assert!(
+        (195..=201).contains(&(report.scheduled + report.in_flight)),
+        "{report:?}"
+    );
     // One more: the first answer, before the schedule.
     assert_eq!(server.requests.load(Ordering::SeqCst), report.scheduled + 1);
     assert_eq!(

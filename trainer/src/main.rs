@@ -1,14 +1,10 @@
 //! The trainer's command line.
 
-use std::{
-    io::{self, IsTerminal as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Parser as _;
+use modelward_service::{LogFormat, Termination, start_log};
 use modelward_trainer::command::{Cli, clean_up, run};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,7 +14,7 @@ const TERMINATED: i32 = 143;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr();
+    start_log(log_format());
     // Two providers of TLS in one process would make the first use fail; this one is the only one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -33,13 +29,12 @@ fn main() -> ExitCode {
         }
     };
     runtime.block_on(async {
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+        match Termination::listen() {
+            Ok(termination) => tokio::select! {
                 ended = run(cli) => code(ended),
-                _ = terminate.recv() => stop(),
-                _ = interrupt.recv() => stop(),
+                () = termination.asked() => stop(),
             },
-            _ => code(run(cli).await),
+            Err(_) => code(run(cli).await),
         }
     })
 }
@@ -58,15 +53,11 @@ fn stop() -> ExitCode {
     std::process::exit(TERMINATED)
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+/// As the variable of the other programs says; the trainer has no flag for it.
+fn log_format() -> LogFormat {
     if std::env::var("MODELWARD_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        builder.json().init();
+        LogFormat::Json
     } else {
-        builder.with_target(false).init();
+        LogFormat::Text
     }
 }

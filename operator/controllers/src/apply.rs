@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use crate::{
     Context, Error,
+    cache::cached::NamespacedName,
     create::{self, Namespaced},
     events,
     metrics::Verb,
@@ -321,10 +322,10 @@ pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -
 
 /// The current object. A cache may be older than the operator's last write, and a decision from it would undo that write: a recorded
 /// attempt whose Job was deleted would look like one whose Job is lost.
-pub async fn fresh<K: Namespaced>(ctx: &Context, cached: &K) -> Result<Option<K>, Error> {
-    let name = cached.name_any();
-    let api = Api::<K>::namespaced(ctx.client.clone(), &cached.namespace().unwrap_or_default());
-    ctx.call(format!("read {} {name}", K::kind(&())), api.get_opt(&name))
+pub async fn fresh<K: Namespaced>(ctx: &Context, name: &NamespacedName) -> Result<Option<K>, Error> {
+    let NamespacedName { namespace, name } = name;
+    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
+    ctx.call(format!("read {} {name}", K::kind(&())), api.get_opt(name))
         .await
 }
 

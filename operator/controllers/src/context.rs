@@ -3,26 +3,32 @@
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::{Api, Client, ResourceExt as _, api::PostParams, runtime::reflector::Store};
+use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use modelward_core::{
     children::{Judgement, Memory},
-    conditions::{self, Status},
     drift::DriftingModels,
     upgrade::{ModelSeen, Turn, turn},
 };
-use modelward_crds::{ConditionType, DriftReport, Model};
+use modelward_crds::Model;
 use modelward_ledger_client::Client as LedgerClient;
 use tokio::sync::OnceCell;
 
 use crate::{
-    Config, Error, Metrics, backoff::Backoff, blocked::Blocked, guarded::Guarded, prober::Prober,
-    recorder::Recorder, turns::Turns, unreadable::Unreadable,
+    Config, Error, Metrics,
+    backoff::Backoff,
+    blocked::Blocked,
+    cache::{Cache, cached::Key, model::upgrade_key},
+    metrics::ControllerName,
+    prober::Prober,
+    recorder::Recorder,
+    turns::Turns,
+    unreadable::Unreadable,
 };
 
 /// A call to the API server that takes longer is aborted: the client would otherwise retry for minutes.
@@ -44,17 +50,17 @@ pub struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) unreadable: Unreadable,
     pub(crate) blocked: Blocked,
-    pub(crate) versions_backoff: Backoff,
-    pub(crate) models_backoff: Backoff,
-    pub(crate) reports_backoff: Backoff,
-    pub(crate) schedules_backoff: Backoff,
-    pub(crate) actions_backoff: Backoff,
+    versions_backoff: Backoff,
+    models_backoff: Backoff,
+    reports_backoff: Backoff,
+    schedules_backoff: Backoff,
+    actions_backoff: Backoff,
     /// The last record of each version in the ledger, by uid, to skip repeating it.
     pub(crate) recorded: Mutex<HashMap<String, String>>,
     /// Held while actions in progress are counted and another one begins.
     pub(crate) claims: tokio::sync::Mutex<()>,
-    /// All reports that the operator watches; set once the controllers run.
-    pub(crate) reports: OnceLock<Store<Guarded<DriftReport>>>,
+    /// The watched objects, as far as they are kept in memory.
+    pub(crate) cache: Cache,
     /// Which versions have a Job or wait for one.
     pub(crate) turns: Turns,
     /// Uids of Jobs that this process created and that are not recorded yet.
@@ -65,8 +71,6 @@ pub struct Context {
     key_names: Mutex<HashMap<String, String>>,
     /// Probes every model through its Service.
     pub(crate) prober: Prober,
-    /// All models, once they are watched.
-    pub(crate) models: OnceLock<Store<Guarded<Model>>>,
     /// Models that may take a new Pod template but whose record does not say so yet.
     upgrading: Mutex<Vec<String>>,
     /// The memory of each child, by namespace, kind and name.
@@ -87,7 +91,8 @@ impl Context {
         instance: &str,
         clock: Clock,
     ) -> Self {
-        let turns = Turns::new(config.jobs);
+        let cache = Cache::new();
+        let turns = Turns::new(config.jobs, cache.versions.clone());
         let prober = Prober::new(config.prober.clone());
         Self {
             client,
@@ -104,13 +109,12 @@ impl Context {
             actions_backoff: Backoff::default(),
             recorded: Mutex::default(),
             claims: tokio::sync::Mutex::default(),
-            reports: OnceLock::new(),
+            cache,
             turns,
             made_jobs: Mutex::default(),
             deleted_children: Mutex::default(),
             key_names: Mutex::default(),
             prober,
-            models: OnceLock::new(),
             upgrading: Mutex::default(),
             children: Mutex::default(),
             me: OnceCell::new(),
@@ -148,14 +152,25 @@ impl Context {
             action: "read the watched DriftReports".to_owned(),
             seconds: CALL_TIMEOUT.as_secs(),
         };
-        let store = self.reports.get().ok_or_else(late)?;
-        let ready = tokio::time::timeout(CALL_TIMEOUT, store.wait_until_ready()).await;
-        if !matches!(ready, Ok(Ok(()))) {
+        let ready = tokio::time::timeout(CALL_TIMEOUT, self.cache.reports.is_ready()).await;
+        if ready != Ok(true) {
             return Err(late());
         }
-        let state = store.state();
-        let readable = state.iter().filter_map(|report| report.0.as_ref().ok());
-        Ok(DriftingModels::of(readable, self.now()))
+        let reports = self.cache.reports.of(&Key::Drift);
+        let readable = reports.iter().filter_map(|report| report.0.as_ref().ok());
+        let drifts = readable.filter_map(|report| report.drift.as_ref());
+        Ok(DriftingModels::of(drifts, self.now()))
+    }
+
+    /// The failures in a row of a controller's objects.
+    pub(crate) fn backoff(&self, controller: ControllerName) -> &Backoff {
+        match controller {
+            ControllerName::ModelVersion => &self.versions_backoff,
+            ControllerName::Model => &self.models_backoff,
+            ControllerName::DriftReport => &self.reports_backoff,
+            ControllerName::DriftSchedule => &self.schedules_backoff,
+            ControllerName::Action => &self.actions_backoff,
+        }
     }
 
     /// The user name of this operator at the API server, which its proposals name as the proposer.
@@ -216,19 +231,11 @@ impl Context {
 
     /// Whether this model may take the Pod template of this configuration now. If so, it is counted from now on.
     pub(crate) fn turn(&self, model: &Model, configuration: &str) -> Turn {
-        let key = key_of(model);
+        let key = upgrade_key(&model.namespace().unwrap_or_default(), &model.name_any());
         let mut taken = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
-        let models: Vec<_> = self
-            .models
-            .get()
-            .map(|store| {
-                store
-                    .state()
-                    .iter()
-                    .filter_map(|model| seen(model.0.as_ref().ok()?))
-                    .collect()
-            })
-            .unwrap_or_default();
+        let models = self.cache.models.all();
+        let readable = models.iter().filter_map(|model| model.0.as_ref().ok());
+        let models: Vec<_> = readable.filter_map(|model| model.upgrade.clone()).collect();
         // Their records say so now.
         taken.retain(|taken| {
             models
@@ -326,21 +333,4 @@ impl Context {
         let mut made = self.made_jobs.lock().unwrap_or_else(PoisonError::into_inner);
         made.remove(uid);
     }
-}
-
-fn key_of(model: &Model) -> String {
-    format!("{}/{}", model.namespace().unwrap_or_default(), model.name_any())
-}
-
-fn seen(model: &Model) -> Option<ModelSeen> {
-    let status = model.status.as_ref()?;
-    let rollout = status.rollout.as_ref()?;
-    Some(ModelSeen {
-        key: key_of(model),
-        configuration: rollout.configuration.clone(),
-        settled: rollout.settled,
-        ready: conditions::find(&status.conditions, ConditionType::Ready)
-            .is_some_and(|ready| conditions::status(ready) != Status::False),
-        stalled: conditions::is_true(&status.conditions, ConditionType::Stalled),
-    })
 }

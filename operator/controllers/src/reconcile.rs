@@ -9,7 +9,7 @@ use std::{
 use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use modelward_service::chain;
 
-use crate::{Context, Error, backoff::Backoff, error::Category, guarded::Guarded, metrics::ControllerName};
+use crate::{Context, Error, error::Category, guarded::Guarded, metrics::ControllerName};
 
 /// A reconcile that takes longer is aborted and retried.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -19,7 +19,6 @@ pub(crate) async fn guarded<K, F>(
     object: &Guarded<K>,
     ctx: &Arc<Context>,
     controller: ControllerName,
-    backoff: &Backoff,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
 ) -> Result<Action, Error>
 where
@@ -30,7 +29,7 @@ where
     ctx.metrics.begun(controller);
     let outcome = match &object.0 {
         Ok(object) => {
-            let reconciled = reconcile(Arc::new(object.clone()), ctx.clone());
+            let reconciled = Box::pin(reconcile(Arc::new(object.clone()), ctx.clone()));
             let timeout = || Error::Timeout {
                 action: "reconcile".to_owned(),
                 seconds: RECONCILE_TIMEOUT.as_secs(),
@@ -57,6 +56,7 @@ where
         outcome.as_ref().err().map(Error::category),
     );
     if outcome.is_ok() {
+        let backoff = ctx.backoff(controller);
         backoff.succeeded(&key(object));
         ctx.metrics.failing(controller, backoff.failing());
     }
@@ -69,7 +69,6 @@ pub(crate) fn policy<K: Resource>(
     error: &Error,
     ctx: &Context,
     controller: ControllerName,
-    backoff: &Backoff,
 ) -> Action {
     let name = object.name_any();
     if error.category() == Category::Conflict {
@@ -79,6 +78,7 @@ pub(crate) fn policy<K: Resource>(
     if matches!(error, Error::Unreadable { .. }) {
         return Action::await_change();
     }
+    let backoff = ctx.backoff(controller);
     let delay = backoff.failed(&key(object));
     ctx.metrics.failing(controller, backoff.failing());
     tracing::warn!(

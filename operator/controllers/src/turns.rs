@@ -10,21 +10,22 @@ use std::{
 
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
-use kube::{
-    ResourceExt as _,
-    runtime::reflector::{ObjectRef, Store},
-};
-use modelward_core::{
-    order::Place,
-    queue::{self, Entry, Limits, State, Turn},
-};
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use modelward_core::queue::{self, Entry, Limits, State, Turn};
 use modelward_crds::{ModelVersion, ModelVersionStatus};
 use tokio::sync::{
     OnceCell,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use crate::guarded::{CONCURRENCY, Guarded};
+use crate::{
+    cache::{
+        cached::{Key, NamespacedName},
+        index::Index,
+        version::{CachedVersion, activity},
+    },
+    guarded::{CONCURRENCY, Guarded},
+};
 
 /// Limit on concurrent reconciles of one namespace; the rest are reserved for other namespaces.
 const OF_ONE_NAMESPACE: u16 = CONCURRENCY - 2;
@@ -37,14 +38,15 @@ const GONE: usize = 1024;
 /// newer one must not be trained first only because it was reconciled first. One that is never reconciled does not block others.
 const EXPECTED: SignedDuration = SignedDuration::from_mins(1);
 
-type Woken = ObjectRef<Guarded<ModelVersion>>;
+type Woken = ObjectRef<Guarded<CachedVersion>>;
 
 /// The queue for Jobs, and the shares of namespaces in the reconciles.
 pub(crate) struct Turns {
     limits: Limits,
     entries: Mutex<Entries>,
-    /// All versions, once the queue is filled from them.
-    versions: OnceCell<Store<Guarded<ModelVersion>>>,
+    versions: Index<CachedVersion>,
+    /// Set once the queue is filled from the versions.
+    seeded: OnceCell<()>,
     wake: UnboundedSender<Woken>,
     woken: Mutex<Option<UnboundedReceiver<Woken>>>,
     active: Mutex<BTreeMap<String, u16>>,
@@ -71,12 +73,13 @@ pub(crate) struct Share<'a> {
 // === impl Turns ===
 
 impl Turns {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, versions: Index<CachedVersion>) -> Self {
         let (wake, woken) = unbounded_channel();
         Self {
             limits,
             entries: Mutex::default(),
-            versions: OnceCell::new(),
+            versions,
+            seeded: OnceCell::new(),
             wake,
             woken: Mutex::new(Some(woken)),
             active: Mutex::default(),
@@ -84,26 +87,21 @@ impl Turns {
     }
 
     /// Fills the queue with the versions that have a Job, once. Until then no version gets a turn.
-    pub(crate) async fn seed(&self, versions: impl FnOnce() -> Store<Guarded<ModelVersion>>) {
+    pub(crate) async fn seed(&self) {
         let fill = async || {
-            let versions = versions();
-            // Ends with an error only where the watch ends, and the process with it.
-            let _ = versions.wait_until_ready().await;
+            // Ends with false only where the watch ends, and the process with it.
+            let _ = self.versions.is_ready().await;
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            for version in versions
-                .state()
-                .iter()
-                .filter_map(|version| version.0.as_ref().ok())
-            {
-                if let Some(state) = version.status.as_ref().and_then(state) {
-                    entries
-                        .present
-                        .insert(version.uid().unwrap_or_default(), entry(version, state));
+            for version in self.versions.all() {
+                if let Ok(version) = &version.0
+                    && let Some(state) = version.state
+                {
+                    let uid = version.uid().unwrap_or_default();
+                    entries.present.insert(uid, entry(version, state));
                 }
             }
-            versions
         };
-        self.versions.get_or_init(fill).await;
+        self.seeded.get_or_init(fill).await;
     }
 
     /// Requests a Job for a version. If it may have one, it holds its place from now on; otherwise it waits and is reconciled later.
@@ -114,14 +112,13 @@ impl Turns {
             // Its Job is deleted with it.
             return Turn::Now;
         }
-        if let Some(versions) = self.versions.get() {
-            entries.expect_older(version, versions, now);
+        let own = entry(&CachedVersion::of(version), State::Waits);
+        if self.seeded.initialized() {
+            entries.expect_older(&own, &self.versions, now);
         }
         entries.meet(&uid);
         let entries = &mut entries.present;
-        entries
-            .entry(uid.clone())
-            .or_insert_with(|| entry(version, State::Waits));
+        entries.entry(uid.clone()).or_insert(own);
         let turn = queue::turn(
             &uid,
             &entries.iter().map(|(uid, entry)| (uid.as_str(), entry)),
@@ -137,11 +134,8 @@ impl Turns {
 
     /// Records the status of a version, and wakes the versions whose turn it is then.
     pub(crate) fn note(&self, version: &ModelVersion, status: &ModelVersionStatus) {
-        let state = state(status);
-        self.set(
-            &version.uid().unwrap_or_default(),
-            state.map(|state| entry(version, state)),
-        );
+        let own = activity(status).map(|state| entry(&CachedVersion::of(version), state));
+        self.set(&version.uid().unwrap_or_default(), own);
     }
 
     /// Removes a version from the queue, and wakes the versions whose turn it is then.
@@ -242,28 +236,19 @@ impl Drop for Share<'_> {
 
 impl Entries {
     /// Reserves places for a while for older versions of the same model that have not been reconciled yet.
-    fn expect_older(
-        &mut self,
-        version: &ModelVersion,
-        versions: &Store<Guarded<ModelVersion>>,
-        now: Timestamp,
-    ) {
-        let own = entry(version, State::Waits);
-        for other in versions.state().iter().filter_map(|other| other.0.as_ref().ok()) {
-            let undecided = other.status.is_none()
-                && other.metadata.deletion_timestamp.is_none()
-                && other.spec.source.training.is_some();
-            let found = entry(other, State::Waits);
-            let is_older =
-                found.place < own.place && found.namespace == own.namespace && found.model == own.model;
+    fn expect_older(&mut self, own: &Entry, versions: &Index<CachedVersion>, now: Timestamp) {
+        let model = NamespacedName::new(&own.namespace, &own.model);
+        for other in versions.of(&Key::Model(model)) {
+            let Ok(other) = &other.0 else { continue };
             let uid = other.uid().unwrap_or_default();
-            if !undecided || !is_older || self.present.contains_key(&uid) || self.gone.contains(&uid) {
+            let is_older = other.place < own.place;
+            if !other.undecided || !is_older || self.present.contains_key(&uid) || self.gone.contains(&uid) {
                 continue;
             }
             if self.met.insert(uid.clone()) {
                 self.expected
                     .insert(uid.clone(), now.saturating_add(EXPECTED).unwrap_or(now));
-                self.present.insert(uid, found);
+                self.present.insert(uid, entry(other, State::Waits));
             }
         }
         let present = &mut self.present;
@@ -285,52 +270,37 @@ impl Entries {
     }
 }
 
-fn entry(version: &ModelVersion, state: State) -> Entry {
+fn entry(version: &CachedVersion, state: State) -> Entry {
     Entry {
         namespace: version.namespace().unwrap_or_default(),
-        model: version.spec.model.clone(),
-        place: Place::of_version(version),
+        model: version.model.clone(),
+        place: version.place.clone(),
         name: version.name_any(),
         state,
     }
 }
 
-/// The activity of a version with this status: none, if no Job of it is in progress.
-fn state(status: &ModelVersionStatus) -> Option<State> {
-    let attempts = [&status.snapshot_attempt, &status.fit_attempt];
-    let attempt = attempts
-        .into_iter()
-        .flatten()
-        .find(|attempt| !attempt.finished && attempt.retry_at.is_none())?;
-    Some(if attempt.reason.is_some() {
-        State::Hindered
-    } else {
-        State::Runs
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt as _, StreamExt as _};
-    use kube::{
-        core::DeserializeGuard,
-        runtime::{reflector::store, watcher},
-    };
+    use kube::{core::DeserializeGuard, runtime::watcher};
     use serde_json::{Value, json};
 
     use super::*;
 
     const NOW: Timestamp = Timestamp::constant(1_795_685_400, 0);
 
-    /// What the watch has seen.
-    fn watched(versions: Vec<ModelVersion>) -> impl FnOnce() -> Store<Guarded<ModelVersion>> {
-        let (reader, mut writer) = store();
-        writer.apply_watcher_event(&watcher::Event::Init);
+    /// A queue of versions that the watch has seen.
+    async fn turns(limits: Limits, versions: Vec<ModelVersion>) -> Turns {
+        let (index, mut writer) = Index::new();
+        writer.apply(&watcher::Event::Init);
         for version in versions {
-            writer.apply_watcher_event(&watcher::Event::InitApply(DeserializeGuard(Ok(version))));
+            writer.apply(&watcher::Event::InitApply(DeserializeGuard(Ok(version.into()))));
         }
-        writer.apply_watcher_event(&watcher::Event::InitDone);
-        move || reader
+        writer.apply(&watcher::Event::InitDone);
+        let turns = Turns::new(limits, index);
+        turns.seed().await;
+        turns
     }
 
     fn version(name: &str, status: &Value) -> ModelVersion {
@@ -353,17 +323,17 @@ mod tests {
         json!({"fitAttempt": {"attempt": 1, "job": "j", "jobUid": "u", "input": "i", "finished": false}})
     }
 
-    fn one_at_a_time() -> Turns {
-        Turns::new(Limits {
+    async fn one_at_a_time(versions: Vec<ModelVersion>) -> Turns {
+        let limits = Limits {
             per_namespace: 1,
             cluster: 9,
-        })
+        };
+        turns(limits, versions).await
     }
 
     #[tokio::test]
     async fn a_deleted_version_is_not_brought_back_by_a_reconcile_that_was_under_way() {
-        let turns = one_at_a_time();
-        turns.seed(watched(Vec::new())).await;
+        let turns = one_at_a_time(Vec::new()).await;
         let (first, second) = (version("a", &training()), version("b", &json!({})));
         assert_eq!(turns.ask(&first, NOW), Turn::Now);
         turns.bury("a");
@@ -373,9 +343,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_that_cannot_be_reconciled_does_not_take_the_turn_of_another() {
-        let turns = one_at_a_time();
+        let turns = one_at_a_time(Vec::new()).await;
         let mut woken = Box::pin(turns.woken());
-        turns.seed(watched(Vec::new())).await;
         let [first, second, third] = ["a", "b", "c"].map(|name| version(name, &json!({})));
         assert_eq!(turns.ask(&first, NOW), Turn::Now);
         assert!(matches!(turns.ask(&second, NOW), Turn::Later(_)));
@@ -394,9 +363,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_that_waits_is_woken_when_the_one_before_it_has_ended() {
-        let turns = one_at_a_time();
+        let turns = one_at_a_time(Vec::new()).await;
         let mut woken = Box::pin(turns.woken());
-        turns.seed(watched(Vec::new())).await;
         let (first, second) = (version("a", &json!({})), version("b", &json!({})));
         assert_eq!(turns.ask(&first, NOW), Turn::Now);
         assert!(matches!(turns.ask(&second, NOW), Turn::Later(_)));
@@ -411,15 +379,14 @@ mod tests {
 
     /// Two versions of one model, of which the younger one is reconciled first.
     async fn made_together() -> (Turns, ModelVersion, ModelVersion) {
-        let turns = Turns::new(Limits::default());
         let of_heart = |name: &str| {
             let mut version = version(name, &Value::Null);
             version.spec.model = "heart".to_owned();
             version
         };
         let (older, younger) = (of_heart("a"), of_heart("b"));
-        turns.seed(watched(vec![older.clone(), younger.clone()])).await;
-        (turns, older, younger)
+        let watched = vec![older.clone(), younger.clone()];
+        (turns(Limits::default(), watched).await, older, younger)
     }
 
     #[tokio::test]
@@ -460,8 +427,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_runs_already_at_the_start_has_its_place() {
-        let turns = one_at_a_time();
-        turns.seed(watched(vec![version("a", &training())])).await;
+        let turns = one_at_a_time(vec![version("a", &training())]).await;
         assert!(matches!(
             turns.ask(&version("b", &json!({})), NOW),
             Turn::Later(_)
@@ -470,9 +436,9 @@ mod tests {
         assert_eq!(turns.ask(&version("b", &json!({})), NOW), Turn::Now);
     }
 
-    #[test]
-    fn one_namespace_leaves_reconciles_to_the_others() {
-        let turns = one_at_a_time();
+    #[tokio::test]
+    async fn one_namespace_leaves_reconciles_to_the_others() {
+        let turns = one_at_a_time(Vec::new()).await;
         let shares: Vec<_> = std::iter::from_fn(|| turns.share("big")).take(100).collect();
         assert_eq!(shares.len(), usize::from(OF_ONE_NAMESPACE));
         assert!(turns.share("small").is_some());

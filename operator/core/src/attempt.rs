@@ -318,17 +318,17 @@ impl JobRequester<'_> {
         let hash = name_hash(parts);
         StageJob {
             stage,
-            name: format!("{}-{}-{hash}", self.short_name(), stage.command()),
+            name: format!("{}-{}-{hash}", short_name(self.name), stage.command()),
             attempt,
             input: input.to_owned(),
         }
     }
+}
 
-    /// As much of the name as names of Jobs and their Pods can begin with.
-    pub fn short_name(&self) -> String {
-        let short: String = self.name.chars().take(ASKER_NAME).collect();
-        short.replace('.', "-").trim_end_matches('-').to_owned()
-    }
+/// As much of an owner's name as names of Jobs and their Pods can begin with.
+pub fn short_name(owner: &str) -> String {
+    let short: String = owner.chars().take(ASKER_NAME).collect();
+    short.replace('.', "-").trim_end_matches('-').to_owned()
 }
 
 // === impl DatasetSeen ===

@@ -4,19 +4,12 @@
 
 mod dereference;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future::ready};
 use jiff::Timestamp;
-use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{
     Resource, ResourceExt as _,
-    runtime::{
-        Config as ControllerConfig, Controller,
-        controller::Action,
-        events::EventType,
-        reflector::{ObjectRef, Store},
-    },
+    runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
     action::{
@@ -26,24 +19,26 @@ use modelward_core::{
     },
     attempt::StageJob,
     conditions, objects,
+    policy::Policy,
     reason::Reason,
 };
 use modelward_crds::{
-    ActionType, ConditionType, DriftReport, Model, ModelStatus, ModelVersion, RemediationAction,
-    RemediationActionStatus, labels,
+    ActionType, ConditionType, ModelStatus, ModelVersion, RemediationAction, RemediationActionStatus,
 };
 use modelward_service::chain;
 
 use crate::{
     Context, Error, apply,
     backoff::jittered,
+    cache::{
+        Cache,
+        action::CachedAction,
+        cached::{Key, NamespacedName},
+    },
     create::{Created, Namespaced, create},
-    events, gate,
-    guarded::{CONCURRENCY, Guarded},
+    events,
     jobs::{self, JobOwner, JobRequest, Started},
-    metrics::ControllerName,
-    reconcile::{guarded, key, policy},
-    watch::Watching,
+    reconcile::key,
 };
 
 /// Without any event an open action is reconciled again after this long.
@@ -51,144 +46,20 @@ const RESYNC: Duration = Duration::from_mins(15);
 /// When an object of the operator is being deleted, its successor is created soon after.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Watches, and reconciles until `stopped`.
-pub(crate) async fn run(watching: &Watching, stopped: impl Future<Output = ()> + Send + Sync + 'static) {
-    let ctx = watching.ctx.clone();
-    let (reader, primary) = watching.primary::<RemediationAction, _>(|ctx, action| {
-        ctx.actions_backoff.succeeded(&key(action));
-        ctx.blocked.note(&ctx.metrics, &key(action), None);
-    });
-    let others = watching.objects::<RemediationAction>();
-    let models = watching.objects::<Model>();
-    let versions = watching.objects::<ModelVersion>();
-    let reports = watching.objects::<DriftReport>();
-    let action_jobs = watching.objects_metadata::<Job>(labels::ACTION);
-    let maps = watching.objects_metadata::<ConfigMap>(labels::ACTION);
-
-    let (of_action, of_model, of_version, of_report) =
-        (reader.clone(), reader.clone(), reader.clone(), reader.clone());
-    let (of_job, of_map) = (reader.clone(), reader.clone());
-    let (stop, others_stopped) = tokio::sync::watch::channel(false);
-    let trying = gate::run(ctx.clone(), async move {
-        let mut stopped = others_stopped;
-        let _ = stopped.wait_for(|stop| *stop).await;
-    });
-    let working = Controller::for_stream(primary, reader)
-        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-        .watches_stream(action_jobs, move |job| {
-            concerned(&of_job, job.namespace().as_deref(), |action| {
-                let status = action.status.as_ref();
-                let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
-                jobs::is_of(&job, action, attempt)
-            })
-        })
-        .watches_stream(maps, move |map| {
-            concerned(&of_map, map.namespace().as_deref(), |action| {
-                jobs::is_spec_of_action(action, &map.name_any())
-            })
-        })
-        // An action that ends or is deleted makes room for others of its model.
-        .watches_stream(others, move |other| {
-            let model = other.0.as_ref().ok().map(|other| other.spec.model.clone());
-            open(&of_action, other.namespace().as_deref(), model.as_deref())
-        })
-        .watches_stream(models, move |model| {
-            open(&of_model, model.namespace().as_deref(), Some(&model.name_any()))
-        })
-        .watches_stream(versions, move |version| {
-            let model = version.0.as_ref().ok().map(|version| version.spec.model.clone());
-            open(&of_version, version.namespace().as_deref(), model.as_deref())
-        })
-        .watches_stream(reports, move |report| {
-            let version = report.0.as_ref().ok().map(|report| report.spec.version.clone());
-            concerned(&of_report, report.namespace().as_deref(), |action| {
-                watches(action, version.as_deref(), &report.name_any())
-            })
-        })
-        .graceful_shutdown_on(stopped)
-        .run(
-            |object, ctx| async move {
-                Box::pin(guarded(
-                    &object,
-                    &ctx,
-                    ControllerName::Action,
-                    &ctx.actions_backoff,
-                    reconcile,
-                ))
-                .await
-            },
-            |object, error, ctx| {
-                policy(
-                    &*object,
-                    error,
-                    &ctx,
-                    ControllerName::Action,
-                    &ctx.actions_backoff,
-                )
-            },
-            ctx,
-        )
-        .for_each(|_| ready(()));
-    let working = async {
-        working.await;
-        let _ = stop.send(true);
-    };
-    tokio::join!(working, trying);
-}
-
-/// The actions of a model that have not ended.
-fn open(
-    actions: &Store<Guarded<RemediationAction>>,
-    namespace: Option<&str>,
-    model: Option<&str>,
-) -> Vec<ObjectRef<Guarded<RemediationAction>>> {
-    concerned(actions, namespace, |action| {
-        Some(action.spec.model.as_str()) == model && !objects::has_ended(action)
-    })
-}
-
-fn concerned(
-    actions: &Store<Guarded<RemediationAction>>,
-    namespace: Option<&str>,
-    concerns: impl Fn(&RemediationAction) -> bool,
-) -> Vec<ObjectRef<Guarded<RemediationAction>>> {
-    let state = actions.state();
-    state
-        .iter()
-        .filter_map(|action| action.0.as_ref().ok())
-        .filter(|action| action.namespace().as_deref() == namespace && concerns(action))
-        .map(|action| ObjectRef::new(&action.name_any()).within(namespace.unwrap_or_default()))
-        .collect()
-}
-
-/// Whether an action waits for this report: for its window, or for its verdict on the promoted version.
-fn watches(action: &RemediationAction, version: Option<&str>, report: &str) -> bool {
-    let accepts = action
-        .spec
-        .accept_window
-        .as_ref()
-        .is_some_and(|window| window.name == report);
-    let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
-    let serves = plan.is_some_and(|plan| {
-        plan.planned_routes
-            .iter()
-            .any(|route| Some(route.version.as_str()) == version)
-    });
-    !objects::has_ended(action) && (accepts || serves)
-}
-
-// === one action ===
-
 /// Advances one action.
-pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub(crate) async fn reconcile(cached: Arc<CachedAction>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if is_over(&ctx.cache, &cached, &ctx.config.policy) {
+        return Ok(Action::await_change());
+    }
+    let name = NamespacedName::of(&*cached);
     let mut cluster = Cluster {
         ctx: &ctx,
-        cached: &cached,
+        name: &name,
         counting: None,
     };
     match Box::pin(round(&mut cluster)).await? {
         Rest::Gone => {
-            ctx.blocked.note(&ctx.metrics, &key(&*cached), None);
+            ctx.blocked.note(&ctx.metrics, &name.to_string(), None);
             Ok(Action::await_change())
         }
         Rest::Busy => Ok(Action::requeue(SOON)),
@@ -196,10 +67,37 @@ pub async fn reconcile(cached: Arc<RemediationAction>, ctx: Arc<Context>) -> Res
     }
 }
 
+/// Whether an action has ended and nothing is left to do for it, so that it need not be read: no model has a claim for it, it has no
+/// Jobs, and either the ended actions of its model are within the limits or a later one deletes the surplus.
+fn is_over(cache: &Cache, cached: &CachedAction, policy: &Policy) -> bool {
+    let Some(ended_at) = cached.ended_at.filter(|_| cached.observed) else {
+        return false;
+    };
+    let uid = cached.uid().unwrap_or_default();
+    let model = NamespacedName::of(cached).beside(&cached.model);
+    let own_model = cache.models.get(&model);
+    let readable = own_model.as_ref().and_then(|model| model.0.as_ref().ok());
+    if readable.is_none_or(|model| model.claim.as_ref() == Some(&uid)) || cache.job_owners.may_have_jobs(&uid)
+    {
+        return false;
+    }
+    let (mut alerts, mut others, mut is_last) = (0_i32, 0_i32, true);
+    for action in cache.actions.of(&Key::Model(model)) {
+        let Some((ended, action)) =
+            (action.0.as_ref().ok()).and_then(|action| Some((action.ended_at?, action)))
+        else {
+            continue;
+        };
+        *(if action.alert { &mut alerts } else { &mut others }) += 1;
+        is_last &= ended <= ended_at;
+    }
+    !is_last || (alerts <= policy.alerts_kept && others <= policy.actions_kept)
+}
+
 /// The cluster, for one round of one action.
 struct Cluster<'a> {
     ctx: &'a Context,
-    cached: &'a RemediationAction,
+    name: &'a NamespacedName,
     /// Held from counting other actions to the claim, so that none begins in between.
     counting: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
@@ -210,7 +108,7 @@ impl Hands for Cluster<'_> {
     type Error = Error;
 
     async fn action(&mut self) -> Result<Option<RemediationAction>, Error> {
-        let action = apply::fresh(self.ctx, self.cached).await?;
+        let action = apply::fresh::<RemediationAction>(self.ctx, self.name).await?;
         Ok(action.filter(|action| action.metadata.deletion_timestamp.is_none()))
     }
 
@@ -293,8 +191,7 @@ impl Hands for Cluster<'_> {
 impl Cluster<'_> {
     async fn create<K: Namespaced>(&self, object: &K) -> Result<Tried, Error> {
         let what = format!("{} {}", K::kind(&()), object.name_any());
-        let namespace = self.cached.namespace().unwrap_or_default();
-        match create(self.ctx, &namespace, object).await {
+        match create(self.ctx, &self.name.namespace, object).await {
             Ok(Created::Made(made)) => Ok(Tried::Made(made.meta().uid.clone())),
             Ok(Created::Exists(_)) => Ok(Tried::Exists(what)),
             Err(error) => refused(what, error),
@@ -392,4 +289,97 @@ fn answer(error: &Error) -> String {
         return status.message.clone();
     }
     chain(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::{core::DeserializeGuard, runtime::watcher};
+    use modelward_crds::Model;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cache::{cached::Cached, index::IndexWriter, model::CachedModel};
+
+    fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value, status: &Value) -> K {
+        serde_json::from_value(json!({
+            "apiVersion": "modelward.io/v1alpha1", "kind": kind, "spec": spec, "status": status,
+            "metadata": {"name": name, "namespace": "hospital", "uid": name, "generation": 1},
+        }))
+        .unwrap()
+    }
+
+    /// A promotion of `heart` that ended at that second; an open one without a second.
+    fn promotion(name: &str, ended: Option<i64>) -> CachedAction {
+        let time = Timestamp::from_second(1_795_685_400 + ended.unwrap_or(0)).unwrap();
+        let status = if ended.is_some() { "True" } else { "Unknown" };
+        let action: RemediationAction = object(
+            "RemediationAction",
+            name,
+            &json!({"model": "heart", "type": "PromoteModel"}),
+            &json!({"observedGeneration": 1, "conditions": [{
+                "type": "Succeeded", "status": status, "reason": "Succeeded", "message": "",
+                "lastTransitionTime": time.to_string(),
+            }]}),
+        );
+        action.into()
+    }
+
+    /// `heart`, which this action has claimed.
+    fn heart(claim: Option<&str>) -> CachedModel {
+        let claim = claim.map(|uid| {
+            let digest = format!("sha256:{}", "0".repeat(64));
+            json!({
+                "name": uid, "uid": uid, "type": "PromoteModel", "digest": digest, "attempt": 1,
+                "claimedAt": "2026-11-23T09:30:00Z",
+            })
+        });
+        object::<Model>("Model", "heart", &json!({}), &json!({"activeAction": claim})).into()
+    }
+
+    fn apply<R: Cached>(writer: &mut IndexWriter<R>, object: R) {
+        writer.apply(&watcher::Event::Apply(DeserializeGuard(Ok(object))));
+    }
+
+    #[test]
+    fn an_ended_action_is_read_while_a_claim_or_jobs_of_it_may_be_left() {
+        let (cache, policy) = (Cache::new(), Policy::default());
+        let mut writers = cache.take_feeds().unwrap().writers;
+        let ended = promotion("promote", Some(0));
+        assert!(!is_over(&cache, &ended, &policy), "its model is not known");
+        apply(&mut writers.models, heart(None));
+        assert!(!is_over(&cache, &ended, &policy), "Jobs are not known");
+        cache.job_owners.follow(&watcher::Event::Init);
+        cache.job_owners.follow(&watcher::Event::InitDone);
+        assert!(is_over(&cache, &ended, &policy));
+        apply(&mut writers.models, heart(Some("promote")));
+        assert!(!is_over(&cache, &ended, &policy), "it holds the claim");
+        apply(&mut writers.models, heart(Some("another")));
+        assert!(is_over(&cache, &ended, &policy));
+        assert!(
+            !is_over(&cache, &promotion("promote", None), &policy),
+            "it is open"
+        );
+    }
+
+    #[test]
+    fn of_too_many_ended_actions_the_last_one_is_read_and_deletes_the_surplus() {
+        let cache = Cache::new();
+        let mut writers = cache.take_feeds().unwrap().writers;
+        apply(&mut writers.models, heart(None));
+        cache.job_owners.follow(&watcher::Event::Init);
+        cache.job_owners.follow(&watcher::Event::InitDone);
+        let policy = Policy {
+            actions_kept: 2,
+            ..Policy::default()
+        };
+        let actions = ["a", "b", "c"].map(|name| promotion(name, Some(i64::from(name.as_bytes()[0]))));
+        for action in &actions[..2] {
+            apply(&mut writers.actions, action.clone());
+        }
+        apply(&mut writers.actions, promotion("open", None));
+        assert!(actions[..2].iter().all(|action| is_over(&cache, action, &policy)));
+        apply(&mut writers.actions, actions[2].clone());
+        let over = actions.map(|action| is_over(&cache, &action, &policy));
+        assert_eq!(over, [true, true, false]);
+    }
 }

@@ -27,6 +27,7 @@ use super::reads::{RESYNC, reports_of, until, version_named};
 use crate::{
     Context, Error, apply,
     backoff::jittered,
+    cache::{cached::NamespacedName, report::CachedReport},
     create::{Created, create, refusal},
     events,
     ledger::JUDGE_TIMEOUT,
@@ -40,12 +41,17 @@ const MESSAGE: usize = 512;
 const LATER: Duration = Duration::from_mins(5);
 
 /// Advances one report: its verdict, then the response.
-pub async fn reconcile(cached: Arc<DriftReport>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let namespace = cached.namespace().unwrap_or_default();
-    let Some(mut report) = apply::fresh(&ctx, &*cached).await? else {
+pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> Result<Action, Error> {
+    // A complete report never changes again, so it need not be read.
+    if cached.complete {
+        return Ok(Action::await_change());
+    }
+    let name = NamespacedName::of(&*cached);
+    let Some(mut report) = apply::fresh::<DriftReport>(&ctx, &name).await? else {
         return Ok(Action::await_change());
     };
-    if report.metadata.deletion_timestamp.is_some() || is_done(&report) {
+    let NamespacedName { namespace, .. } = name;
+    if report.metadata.deletion_timestamp.is_some() || drift::is_complete(&report) {
         return Ok(Action::await_change());
     }
     let version = version_named(&ctx, &namespace, &report.spec.version).await?;
@@ -314,21 +320,6 @@ async fn close(
 }
 
 // === small ===
-
-/// Whether a report is complete.
-fn is_done(report: &DriftReport) -> bool {
-    let Some(status) = &report.status else {
-        return false;
-    };
-    match status.verdict {
-        Some(DriftVerdict::Drift) => status
-            .proposal
-            .as_ref()
-            .is_some_and(|proposal| Reason::of(&proposal.reason) != Some(Reason::ActionRefused)),
-        Some(_) => true,
-        None => false,
-    }
-}
 
 fn drifted(report: &DriftReport) -> bool {
     let verdict = report.status.as_ref().and_then(|status| status.verdict);

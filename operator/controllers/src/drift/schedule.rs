@@ -7,12 +7,18 @@ use modelward_core::drift::{self, DueWindow};
 use modelward_crds::{DriftReport, DriftReportSpec, Model, labels};
 
 use super::reads::{RESYNC, reports_of, until, version_named};
-use crate::{Context, Error, apply, backoff::jittered, create::create, guarded::Guarded};
+use crate::{
+    Context, Error, apply,
+    backoff::jittered,
+    cache::{cached::NamespacedName, model::CachedModel},
+    create::create,
+    guarded::Guarded,
+};
 
 /// Creates the reports that are due and deletes those beyond the limit.
-pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let namespace = cached.namespace().unwrap_or_default();
-    let Some(model) = apply::fresh(&ctx, &*cached).await? else {
+pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let NamespacedName { namespace, .. } = NamespacedName::of(&*cached);
+    let Some(model) = apply::fresh::<Model>(&ctx, &NamespacedName::of(&*cached)).await? else {
         return Ok(Action::await_change());
     };
     if model.metadata.deletion_timestamp.is_some() {

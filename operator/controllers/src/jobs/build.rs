@@ -2,20 +2,15 @@
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Resource as _, ResourceExt as _};
-use modelward_core::{
-    attempt::{JobRequester, StageJob},
-    names::name_hash,
-    results,
-    version::requester,
-};
-use modelward_crds::{ModelVersion, ModelVersionSpec, RemediationAction, TrainingSource, annotations};
+use modelward_core::{attempt::StageJob, names::name_hash, results};
+use modelward_crds::{ModelVersion, ModelVersionSpec, TrainingSource, annotations};
 use modelward_wire::{Digest, JobStage};
 use serde_json::{Value, json};
 
 use crate::{
     Config, Error,
     apply::build,
-    jobs::owner::JobOwner,
+    jobs::{names::spec_prefix, owner::JobOwner},
     pod_template::{TOKEN_DIR, container_security, pod_security, pull_secrets, token_volume},
 };
 
@@ -82,16 +77,11 @@ pub(super) fn spec_map(owner: &JobOwner, text: &str) -> Result<ConfigMap, Error>
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": format!("{}{hash}", spec_prefix(&owner.requester())), "labels": owner.labels(None)},
+            "metadata": {"name": format!("{}{hash}", spec_prefix(&owner.name)), "labels": owner.labels(None)},
             "immutable": true,
             "data": {SPEC_KEY: text},
         }),
     )
-}
-
-/// The prefix of the names of ConfigMaps with specs.
-fn spec_prefix(requester: &JobRequester<'_>) -> String {
-    format!("{}-job-", requester.short_name())
 }
 
 /// The Job; `spec` names the `ConfigMap` of [`spec_map`].
@@ -245,23 +235,6 @@ pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
             Some(SourceFile { volume, folder, file })
         })
         .collect()
-}
-
-/// Whether a `ConfigMap` of this name may hold the spec of one of this version's Jobs.
-pub(crate) fn is_spec_of(version: &ModelVersion, map: &str) -> bool {
-    let awaited = version.status.as_ref().is_some_and(|status| {
-        let attempts = [&status.snapshot_attempt, &status.fit_attempt];
-        attempts.into_iter().flatten().any(|attempt| !attempt.finished)
-    });
-    awaited && version.metadata.uid.is_some() && map.starts_with(&spec_prefix(&requester(version)))
-}
-
-/// The same for an action.
-pub(crate) fn is_spec_of_action(action: &RemediationAction, map: &str) -> bool {
-    let status = action.status.as_ref();
-    let attempt = status.and_then(|status| status.snapshot_attempt.as_ref());
-    attempt.is_some_and(|attempt| !attempt.finished)
-        && JobOwner::action(action).is_ok_and(|owner| map.starts_with(&spec_prefix(&owner.requester())))
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub(crate) async fn collect(
     owner: &JobOwner,
     attempts: &[Option<&AttemptStatus>],
 ) -> Result<(), Error> {
+    // A Job that the watch has not reported yet is collected when it reports it.
+    if !ctx.cache.job_owners.may_have_jobs(&owner.uid) {
+        return Ok(());
+    }
     let mut failed = Vec::new();
     for job in jobs(ctx, owner).await? {
         let awaited = attempts

@@ -11,13 +11,14 @@
 mod build;
 mod collect;
 mod dataset;
+pub(crate) mod names;
 mod owner;
 mod result;
 mod start;
 
-pub(crate) use build::{JobRequest, is_spec_of, is_spec_of_action};
+pub(crate) use build::JobRequest;
 pub(crate) use collect::collect;
 pub(crate) use dataset::dataset_seen;
-pub(crate) use owner::{JobOwner, is_of};
+pub(crate) use owner::JobOwner;
 pub(crate) use result::seen;
 pub(crate) use start::{Started, start};

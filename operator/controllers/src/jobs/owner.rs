@@ -1,19 +1,13 @@
 //! The owners of Jobs, and the Jobs and ConfigMaps that belong to them.
 
-use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::ObjectReference},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
-use kube::{Resource, ResourceExt as _, core::PartialObjectMeta};
-use modelward_core::{
-    attempt::{JobRequester, RequesterKind},
-    version::Validated,
-};
-use modelward_crds::{AttemptStatus, RemediationAction, labels};
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Resource, ResourceExt as _};
+use modelward_core::{attempt::RequesterKind, version::Validated};
+use modelward_crds::{RemediationAction, labels};
 use modelward_wire::JobStage;
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::{Error, jobs::names::label_value};
 
 /// The object that Jobs belong to.
 #[derive(Clone, Debug)]
@@ -30,21 +24,6 @@ pub(crate) struct JobOwner {
     pub(super) kind: RequesterKind,
     pub(super) reference: OwnerReference,
     pub(super) about: ObjectReference,
-}
-
-/// Whether a Job belongs to an object: by its owner references, or by the uid in one of these attempts, because another client may
-/// change the owner references.
-pub(crate) fn is_of<'a>(
-    job: &PartialObjectMeta<Job>,
-    object: &impl Resource,
-    attempts: impl IntoIterator<Item = &'a AttemptStatus>,
-) -> bool {
-    let uid = job.uid();
-    let owned = object.meta().uid.as_deref().is_some_and(|uid| is_owned(job, uid));
-    owned
-        || attempts
-            .into_iter()
-            .any(|attempt| uid.is_some() && attempt.job_uid == uid)
 }
 
 // === impl JobOwner ===
@@ -67,15 +46,6 @@ impl JobOwner {
         Ok(Self::of(action, &action.spec.model, kind, reference))
     }
 
-    /// The requester in decisions.
-    pub(crate) fn requester(&self) -> JobRequester<'_> {
-        JobRequester {
-            name: &self.name,
-            uid: &self.uid,
-            kind: self.kind,
-        }
-    }
-
     fn of<K>(object: &K, model: &str, kind: RequesterKind, reference: OwnerReference) -> Self
     where
         K: Resource<DynamicType = ()>,
@@ -91,13 +61,9 @@ impl JobOwner {
         }
     }
 
-    /// Its name as a label value: 63 characters at most.
+    /// Its name as a label value.
     pub(super) fn label_value(&self) -> String {
-        if self.name.len() <= 63 {
-            self.name.clone()
-        } else {
-            self.requester().short_name()
-        }
+        label_value(&self.name)
     }
 
     pub(super) fn labels(&self, stage: Option<JobStage>) -> Value {

@@ -11,13 +11,14 @@ mod status;
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{ResourceExt as _, runtime::controller::Action};
+use kube::runtime::controller::Action;
 use modelward_core::{children, conditions, model, upgrade::Turn};
 use modelward_crds::{ConditionType, Model};
 
 use crate::{
     Context, Error,
     backoff::jittered,
+    cache::{cached::NamespacedName, model::CachedModel},
     model::{
         apply::{Outcome, apply_children, collect_routes, delete_children},
         key::ensure_key,
@@ -36,10 +37,11 @@ const SOON: Duration = Duration::from_secs(2);
 const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// Reconciles one model.
-pub async fn reconcile(cached: Arc<Model>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let namespace = cached.namespace().unwrap_or_default();
-    let name = cached.name_any();
-    let Some(model) = crate::apply::fresh(&ctx, &*cached).await? else {
+pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let place = NamespacedName::of(&*cached);
+    let found = crate::apply::fresh::<Model>(&ctx, &place).await?;
+    let NamespacedName { namespace, name } = place;
+    let Some(model) = found else {
         ctx.prober.forget(&namespace, &name);
         return Ok(Action::await_change());
     };

@@ -18,8 +18,8 @@ use crate::{
     jobs::{self, JobOwner},
 };
 
-/// Reads everything that a decision about this version needs.
-pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Result<World, Error> {
+/// Reads everything that a decision about this version needs, and whether its model exists.
+pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Result<(World, bool), Error> {
     let version = valid.version();
     let namespace = version.namespace().unwrap_or_default();
     let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
@@ -35,7 +35,7 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
         let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
-    Ok(World {
+    let world = World {
         dataset: dataset(ctx, &namespace, valid).await?,
         job: match awaited(version) {
             Some((stage, attempt)) => match asked(valid) {
@@ -48,7 +48,8 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
         bundle: bundle(ctx, &namespace, valid).await,
         serving,
         obstacle: None,
-    })
+    };
+    Ok((world, model.is_some()))
 }
 
 /// The data, until it is frozen.

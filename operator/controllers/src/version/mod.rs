@@ -6,7 +6,7 @@ mod dereference;
 use std::{sync::Arc, time::Duration};
 
 use kube::{
-    Api, Resource as _, ResourceExt as _,
+    Resource as _, ResourceExt as _,
     runtime::{controller::Action, events::EventType},
 };
 use modelward_core::{
@@ -16,13 +16,14 @@ use modelward_core::{
     reason::{Reason, StuckReason},
     version::{self, Decision, Invalid, ServingSeen, Validated},
 };
-use modelward_crds::{Model, ModelVersion, ModelVersionStatus, Role, annotations};
+use modelward_crds::{ModelVersion, ModelVersionStatus, Role, annotations};
 use modelward_service::chain;
 use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
     Context, Error, apply,
     backoff::jittered,
+    cache::{cached::NamespacedName, version::CachedVersion},
     create::create,
     events,
     jobs::{self, JobOwner, JobRequest, Started},
@@ -36,9 +37,9 @@ const LEDGER_RETRY: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(2);
 
 /// Reconciles one version.
-pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub(crate) async fn reconcile(cached: Arc<CachedVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
     let uid = cached.uid().unwrap_or_default();
-    let action = Box::pin(reconcile_version(cached, ctx.clone())).await;
+    let action = Box::pin(reconcile_version(&cached, &ctx)).await;
     if action.is_err() {
         // It cannot use its turn while it cannot be reconciled, so others do not wait for it.
         ctx.turns.pass(&uid);
@@ -46,11 +47,12 @@ pub async fn reconcile(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<A
     action
 }
 
-async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let namespace = cached.namespace().unwrap_or_default();
-    let Some(version) = apply::fresh(&ctx, &*cached).await? else {
+async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Action, Error> {
+    let name = NamespacedName::of(cached);
+    let Some(version) = apply::fresh::<ModelVersion>(ctx, &name).await? else {
         return Ok(Action::await_change());
     };
+    let NamespacedName { namespace, .. } = name;
     if version.metadata.deletion_timestamp.is_some() {
         // Its dependents are deleted by owner references. A finalizer may keep the version, but not its place in the queue.
         ctx.turns.leave(&version.uid().unwrap_or_default());
@@ -58,11 +60,16 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     }
     let valid = match version::validate(&version) {
         Ok(valid) => valid,
-        Err(why) => return report_invalid(&ctx, &version, why).await,
+        Err(why) => return report_invalid(ctx, &version, why).await,
     };
     let owner = JobOwner::version(&valid);
-    let mut world = dereference::world(&ctx, &valid, &owner).await?;
-    if let Some(refusal) = ensure_model(&ctx, &namespace, &valid).await? {
+    let (mut world, has_model) = dereference::world(ctx, &valid, &owner).await?;
+    let refused_model = if has_model {
+        None
+    } else {
+        create_model(ctx, &namespace, &valid).await?
+    };
+    if let Some(refusal) = refused_model {
         // Without the record the version cannot serve, so no Job is created before.
         world.serving = ServingSeen::Stuck(StuckReason::ChildRefused, refusal.clone());
         world.obstacle = Some(Obstacle::Refused(refusal));
@@ -73,7 +80,7 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     // has ended, and that would keep others waiting.
     let mut refused = false;
     if let Some(job) = &decision.start {
-        match begin(&ctx, &valid, &owner, job, &decision).await? {
+        match begin(ctx, &valid, &owner, job, &decision).await? {
             Begun::Job(uid) => note_uid(&mut decision.status, job, uid),
             Begun::Going => return Ok(Action::requeue(SOON)),
             Begun::Not(obstacle) => {
@@ -89,13 +96,13 @@ async fn reconcile_version(cached: Arc<ModelVersion>, ctx: Arc<Context>) -> Resu
     if !refused {
         ctx.turns.note(&version, &decision.status);
     }
-    write_status(&ctx, &version, &decision).await?;
+    write_status(ctx, &version, &decision).await?;
     let attempts = [
         decision.status.snapshot_attempt.as_ref(),
         decision.status.fit_attempt.as_ref(),
     ];
-    jobs::collect(&ctx, &owner, &attempts).await?;
-    let recorded = record_in_ledger(&ctx, &namespace, &version, &decision.status).await;
+    jobs::collect(ctx, &owner, &attempts).await?;
+    let recorded = record_in_ledger(ctx, &namespace, &version, &decision.status).await;
 
     let next = match (decision.again_after_seconds, recorded) {
         (Some(seconds), _) => Duration::from_secs(seconds),
@@ -176,20 +183,11 @@ fn was_refused(version: &ModelVersion) -> bool {
 
 /// Creates the record of the model with its first version; the `Model` controller does the rest. Returns the API server's message
 /// if it rejects the record.
-async fn ensure_model(
+async fn create_model(
     ctx: &Context,
     namespace: &str,
     valid: &Validated<'_>,
 ) -> Result<Option<String>, Error> {
-    let name = &valid.version().spec.model;
-    let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
-    if ctx
-        .call(format!("read Model {name}"), api.get_opt(name))
-        .await?
-        .is_some()
-    {
-        return Ok(None);
-    }
     let model = build::model(valid)?;
     match create(ctx, namespace, &model).await {
         Ok(_) => Ok(None),

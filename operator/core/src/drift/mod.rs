@@ -13,14 +13,14 @@ mod verdict;
 use jiff::{Timestamp, tz::TimeZone};
 
 pub use propose::{
-    Decision, DriftingModels, MOST_RETRAINS, Proposed, World, has_enough_rows, propose,
+    Decision, DriftSeen, DriftingModels, MOST_RETRAINS, Proposed, World, has_enough_rows, propose,
     retrainings_within_a_day,
 };
 pub use schedule::{
     DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_report_on, is_scheduled, prunable, report_name, schedule,
     settled_at, settled_until,
 };
-pub use verdict::{Step, away_status, drift_words, refused_status, step, verdict_status};
+pub use verdict::{Step, away_status, drift_words, is_complete, refused_status, step, verdict_status};
 
 /// The largest integer that every JSON reader preserves.
 const LARGEST: u64 = 9_007_199_254_740_991;

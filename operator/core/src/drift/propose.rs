@@ -122,10 +122,38 @@ pub fn propose(world: &World<'_>, now: Timestamp) -> Decision {
         .unwrap_or_else(|| retraining(world))
 }
 
+/// A window of a model that drifted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftSeen {
+    /// The namespace.
+    pub namespace: String,
+    /// The model that the report names.
+    pub model: String,
+    /// Uid of the version that was judged.
+    pub version_uid: Option<String>,
+    /// End of the window.
+    pub end: Timestamp,
+}
+
 /// Models that have a window that ended within the last hour and drifted, by namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DriftingModels {
     by_namespace: BTreeMap<String, usize>,
+}
+
+// === impl DriftSeen ===
+
+impl DriftSeen {
+    /// The drift that this report found; `None` if its verdict is another one, or it names no model.
+    pub fn of(report: &DriftReport) -> Option<Self> {
+        let status = report.status.as_ref()?;
+        (status.verdict == Some(DriftVerdict::Drift)).then_some(Self {
+            namespace: report.namespace().unwrap_or_default(),
+            model: report.labels().get(labels::MODEL)?.clone(),
+            version_uid: status.version_uid.clone(),
+            end: report.spec.end_time.0,
+        })
+    }
 }
 
 // === impl DriftingModels ===
@@ -135,25 +163,19 @@ impl DriftingModels {
     ///
     /// The author of a report can write its label, only the operator the uid of what was judged: a version with five
     /// labels is one model, and a model with five versions too.
-    pub fn of<'a>(reports: impl IntoIterator<Item = &'a DriftReport>, now: Timestamp) -> Self {
-        let mut seen = BTreeMap::<String, (BTreeSet<String>, BTreeSet<Option<String>>)>::new();
-        for report in reports {
-            let status = report
-                .status
-                .as_ref()
-                .filter(|status| status.verdict == Some(DriftVerdict::Drift));
-            let age = now.as_second() - report.spec.end_time.0.as_second();
-            if let (Some(status), Some(model)) = (status, report.labels().get(labels::MODEL))
-                && age <= STORM_SECONDS
-            {
-                let (models, versions) = seen.entry(report.namespace().unwrap_or_default()).or_default();
-                models.insert(model.clone());
-                versions.insert(status.version_uid.clone());
+    pub fn of<'a>(drifts: impl IntoIterator<Item = &'a DriftSeen>, now: Timestamp) -> Self {
+        let mut seen = BTreeMap::<&str, (BTreeSet<&str>, BTreeSet<Option<&str>>)>::new();
+        for drift in drifts {
+            let age = now.as_second() - drift.end.as_second();
+            if age <= STORM_SECONDS {
+                let (models, versions) = seen.entry(&drift.namespace).or_default();
+                models.insert(&drift.model);
+                versions.insert(drift.version_uid.as_deref());
             }
         }
         let by_namespace = seen
             .into_iter()
-            .map(|(namespace, (models, versions))| (namespace, models.len().min(versions.len())))
+            .map(|(namespace, (models, versions))| (namespace.to_owned(), models.len().min(versions.len())))
             .collect();
         Self { by_namespace }
     }

@@ -76,6 +76,11 @@ fn made(end: i64) -> DriftReport {
     report
 }
 
+fn drifting(reports: &[DriftReport], now: Timestamp) -> DriftingModels {
+    let drifts: Vec<_> = reports.iter().filter_map(DriftSeen::of).collect();
+    DriftingModels::of(&drifts, now)
+}
+
 fn judged(mut report: DriftReport, verdict: DriftVerdict) -> DriftReport {
     report.status = Some(DriftReportStatus {
         verdict: Some(verdict),
@@ -678,7 +683,7 @@ fn a_storm_is_counted_by_models_and_not_by_reports_or_labels() {
         report.status.as_mut().unwrap().version_uid = Some(version.into());
         report
     };
-    let count = |reports: &[DriftReport]| DriftingModels::of(reports, at(3600)).total();
+    let count = |reports: &[DriftReport]| drifting(reports, at(3600)).total();
     assert_eq!(
         count(&[drift("a", "1", 3600), drift("b", "2", 0), drift("c", "3", -1)]),
         2
@@ -756,12 +761,12 @@ fn one_namespace_alone_makes_no_storm_for_another_and_three_do() {
     let many = |namespace: &str| (0..50).map(|model| drift(namespace, model)).collect::<Vec<_>>();
     let mut reports = many("noisy");
     reports.push(drift("quiet", 0));
-    let drifting = DriftingModels::of(&reports, at(3600));
-    assert_eq!(drifting.total(), 51);
-    assert!(drifting.counted_for("noisy", 5) >= 5);
-    assert!(drifting.counted_for("quiet", 5) < 5);
+    let storm = drifting(&reports, at(3600));
+    assert_eq!(storm.total(), 51);
+    assert!(storm.counted_for("noisy", 5) >= 5);
+    assert!(storm.counted_for("quiet", 5) < 5);
     reports.extend(many("other"));
-    assert!(DriftingModels::of(&reports, at(3600)).counted_for("quiet", 5) >= 5);
+    assert!(drifting(&reports, at(3600)).counted_for("quiet", 5) >= 5);
 }
 
 #[test]

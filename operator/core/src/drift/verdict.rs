@@ -49,6 +49,21 @@ struct Covered {
     end: i64,
 }
 
+/// Whether a report has its verdict and the response to it. Nothing changes such a report any more.
+pub fn is_complete(report: &DriftReport) -> bool {
+    let Some(status) = &report.status else {
+        return false;
+    };
+    match status.verdict {
+        Some(DriftVerdict::Drift) => status
+            .proposal
+            .as_ref()
+            .is_some_and(|proposal| Reason::of(&proposal.reason) != Some(Reason::ActionRefused)),
+        Some(_) => true,
+        None => false,
+    }
+}
+
 /// What to do about a report. A verdict is never requested twice.
 pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
     let old = report.status.as_ref();

@@ -27,7 +27,7 @@ mod world;
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, Model, ModelStatus};
 pub use rollout::PROGRESS_DEADLINE_SECONDS;
-pub use view::{awaits_promotion, promotion_seen, serving_seen};
+pub use view::{ModelView, awaits_promotion, promotion_seen, serving_seen};
 pub use world::{
     ActionSeen, Altered, Answer, Decision, DeploymentSeen, Made, Proposed, Refusal, Rival, Serve,
     VersionSeen, World,

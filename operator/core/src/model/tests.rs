@@ -1512,6 +1512,27 @@ fn a_model_that_waits_for_its_turn_says_for_which_one_and_stays_ready() {
     }
 }
 
+#[test]
+fn versions_that_do_not_serve_see_nothing_of_pods_and_all_see_the_routes() {
+    let (mut model, mut world) = (model(), world([seen(1), seen(2)]));
+    second_serves(&mut model, &mut world);
+    let before = ModelView::of(&model);
+    assert_eq!(before.live, ["uid-2".to_owned()].into());
+    let status = model.status.as_mut().unwrap();
+    status.ready_pods = Some(0);
+    status.children.clear();
+    status.observed_generation = Some(99);
+    let now = ModelView::of(&model);
+    assert_eq!(now.all, before.all);
+    assert_ne!(now.pods, before.pods);
+    model.status.as_mut().unwrap().routes.clear();
+    assert_ne!(ModelView::of(&model).all, before.all);
+    model.spec.paused = true;
+    let paused = ModelView::of(&model).all;
+    model.spec.paused = false;
+    assert_ne!(ModelView::of(&model).all, paused);
+}
+
 // === properties ===
 
 fn any_version() -> impl Strategy<Value = VersionSeen> {
@@ -1538,6 +1559,12 @@ fn any_world() -> impl Strategy<Value = (Vec<VersionSeen>, i32, i32, i32, bool, 
     )
 }
 
+/// Whether these views of a model are equal for the version of this number.
+fn sees_the_same(was: &ModelView, now: &ModelView, number: u8) -> bool {
+    let live = |view: &ModelView| view.live.contains(&format!("uid-{number}"));
+    was.all == now.all && (was.pods == now.pods || !(live(was) || live(now)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -1550,6 +1577,7 @@ proptest! {
         let mut second = 0;
         let mut current = world([]);
         let mut actions = Vec::new();
+        let mut former = model.clone();
         for ((mut versions, updated, available, wanted, broken, late, taken), paused, approved) in worlds {
             second += 10;
             versions.sort_by(|a, b| a.uid.cmp(&b.uid));
@@ -1565,6 +1593,11 @@ proptest! {
                 current.refusals.push(bad_file(&routes));
             }
             let decision = step(&mut model, &current, second);
+            let (was, now) = (ModelView::of(&former), ModelView::of(&model));
+            for number in (1..5).filter(|number| former.status.is_some() && sees_the_same(&was, &now, *number)) {
+                prop_assert_eq!(says(&former, number), says(&model, number));
+            }
+            former = model.clone();
             let truth = |kind| condition(&model, kind).0 == "True";
             let summary = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].map(truth);
             prop_assert!(summary.iter().filter(|holds| **holds).count() <= 1);

@@ -1,5 +1,10 @@
 //! A version's view of its model.
 
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
 use modelward_crds::{ConditionType, Model, ModelStatus, ModelVersion, RemediationAction};
 
 use crate::{
@@ -15,6 +20,79 @@ use crate::{
     record::{holds::hold, rollout::stuck_reason},
     version::{ServingSeen, Settling},
 };
+
+/// The parts of a model that the views of its versions depend on, as hashes that are valid in one process. Where they are equal,
+/// [`serving_seen`] and [`promotion_seen`] give the same answer for the same arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelView {
+    /// The parts that all its versions read.
+    pub all: u64,
+    /// The state of its Pods, which only the versions of `live` read.
+    pub pods: u64,
+    /// Uids of the versions that are routed or serve.
+    pub live: BTreeSet<String>,
+}
+
+// === impl ModelView ===
+
+impl ModelView {
+    /// The view of this model.
+    pub fn of(model: &Model) -> Self {
+        let Some(status) = &model.status else {
+            return Self {
+                all: hash_of(&(&model.metadata.uid, &model.spec)),
+                pods: 0,
+                live: BTreeSet::new(),
+            };
+        };
+        let condition = |type_| {
+            let found = conditions::find(&status.conditions, type_);
+            found.map(|found| (&found.status, &found.reason, &found.message))
+        };
+        let pods = (
+            &status.pods,
+            status.ready_pods,
+            condition(ConditionType::Ready),
+            condition(ConditionType::Stalled).map(|(status, ..)| status),
+        );
+        // Everything except what no view reads, so that a new field is part of it.
+        let rest = ModelStatus {
+            observed_generation: None,
+            pods: None,
+            ready_pods: None,
+            key_secret: None,
+            children: Vec::new(),
+            rollout: None,
+            serving_routes: None,
+            active_action: None,
+            plan_sequence: None,
+            rolled_back_at: None,
+            conditions: Vec::new(),
+            ..status.clone()
+        };
+        let refused = condition(ConditionType::ProposalRefused).map(|(_, _, message)| message);
+        let live = status.routes.iter().map(|route| &route.uid);
+        let serves = status.history.first().map(|record| &record.uid);
+        Self {
+            all: hash_of(&(
+                &model.metadata.uid,
+                &model.spec,
+                rest,
+                refused,
+                awaits_approval(status),
+            )),
+            pods: hash_of(&pods),
+            live: live.chain(serves).cloned().collect(),
+        }
+    }
+}
+
+fn hash_of(value: &impl serde::Serialize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // Types of the API always serialize.
+    serde_json::to_string(value).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
 
 /// The state of one of the model's versions in the record.
 pub fn serving_seen(model: Option<&Model>, version: &ModelVersion) -> ServingSeen {

@@ -1,12 +1,13 @@
-//! The one place that listens for the signals that ask the process to end.
+//! The signals that ask a process to end.
 
-use anyhow::Context as _;
+use std::io;
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-/// Whether the process was asked to end. Clones see the same: a listener that starts after the signal sees it too.
+/// Whether the process was asked to end. Clones see the same, and one that is awaited after the signal sees it too.
 #[derive(Clone, Debug)]
 pub struct Termination {
     asked: watch::Receiver<bool>,
@@ -15,17 +16,17 @@ pub struct Termination {
 // === impl Termination ===
 
 impl Termination {
-    /// Starts to listen for SIGTERM and SIGINT. Called first of all: a signal that comes before it ends the process at once.
-    pub fn listen() -> anyhow::Result<Self> {
-        let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    /// Starts to listen for SIGTERM and SIGINT, in a tokio runtime. A signal that comes before ends the process at once.
+    pub fn listen() -> io::Result<Self> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let (ask, asked) = watch::channel(false);
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM: the process ends"),
                 _ = interrupt.recv() => tracing::info!("SIGINT: the process ends"),
             }
-            // Keeps the sender: receivers of a channel without one would take its end for the signal.
+            // The task keeps the sender until then, because receivers would take its end for the signal.
             let _ = ask.send(true);
         });
         Ok(Self { asked })
