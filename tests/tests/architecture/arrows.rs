@@ -85,8 +85,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: SERVICE,
         ours: &[],
-        never: &[IO, OTHER_TLS],
-        only: Some(&["prometheus-client"]),
+        never: &[OTHER_TLS],
+        only: Some(&["clap", "prometheus-client", "tokio", "tracing", "tracing-subscriber"]),
     },
     Rule {
         name: CORE,
