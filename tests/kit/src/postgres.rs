@@ -11,10 +11,14 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::TcpListener,
-    os::unix::fs::{MetadataExt, chown},
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -67,7 +71,12 @@ struct Cluster {
     user: Option<(u32, u32)>,
     place: Place,
     server: Mutex<Option<Server>>,
+    _remover: Remover,
 }
+
+/// Removes the directory where this process ends without having done so, as one that is killed does: its pipe closes then.
+#[derive(Debug)]
+struct Remover(Child);
 
 #[derive(Debug)]
 struct Server {
@@ -210,6 +219,7 @@ impl Cluster {
         }
         let cluster = Self {
             bin,
+            _remover: Remover::spawn(directory.path())?,
             directory,
             user,
             place: Place {
@@ -371,6 +381,33 @@ impl Drop for Cluster {
         if self.server().is_some() {
             let _ = self.end("QUIT");
         }
+    }
+}
+
+// === impl Remover ===
+
+impl Remover {
+    fn spawn(directory: &Path) -> Result<Self> {
+        let child = Command::new("sh")
+            // What ends the group of the test leaves it to the pipe to end this.
+            .process_group(0)
+            .args(["-c", "read -r word || { sleep 1; rm -rf \"$1\"; }", "sh"])
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run sh")?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Remover {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.0.stdin.take() {
+            let _ = pipe.write_all(b"ends\n");
+        }
+        let _ = self.0.wait();
     }
 }
 

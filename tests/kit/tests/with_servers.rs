@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
 
 use std::{
+    env, fs,
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
@@ -18,6 +19,8 @@ use modelward_kit::{
 /// A command that ends with 7 once its standard input has a line.
 struct Running {
     wrapper: Child,
+    /// Apart, since waiting for a child closes what it still has.
+    input: ChildStdin,
     /// Process id of the command.
     command: u32,
     socket: PathBuf,
@@ -39,6 +42,7 @@ impl Running {
         output.read_line(&mut line).unwrap();
         let (command, socket) = line.trim().split_once(' ').unwrap();
         Self {
+            input: wrapper.stdin.take().unwrap(),
             wrapper,
             command: command.parse().unwrap(),
             socket: socket.into(),
@@ -93,6 +97,19 @@ impl Drop for Running {
 
 const SOON: Duration = Duration::from_secs(30);
 
+/// The directory of the PostgreSQL at this port.
+fn directory_of(port: u16) -> PathBuf {
+    // As root it is in /tmp.
+    let parents = [env::temp_dir(), "/tmp".into()];
+    let entries = parents.iter().flat_map(|parent| fs::read_dir(parent).unwrap());
+    let directories = entries.map(|entry| entry.unwrap().path());
+    let mut found = directories.filter(|directory| {
+        let file = fs::read_to_string(directory.join("data/postmaster.pid"));
+        file.is_ok_and(|file| file.lines().nth(3) == Some(&port.to_string()))
+    });
+    found.next().unwrap()
+}
+
 fn answers(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -105,8 +122,7 @@ async fn who_asks_gets_the_same_servers_which_end_with_the_command_whose_code_is
     let (api, directory) = running.api_server().await;
     assert_eq!(running.api_server().await.0, api);
     assert!(answers(port) && answers(api) && directory.exists());
-    let mut stdin = running.wrapper.stdin.take().unwrap();
-    stdin.write_all(b"\n").unwrap();
+    running.input.write_all(b"\n").unwrap();
     assert_eq!(running.code(), Some(7));
     assert!(!answers(port) && !answers(api), "the servers outlive the command");
     assert!(!directory.exists() && !running.socket.exists());
@@ -122,10 +138,11 @@ async fn the_end_of_with_servers_is_the_end_of_the_command_and_of_the_servers() 
 
     let running = Running::begin();
     let (port, (api, directory)) = (running.postgres().await, running.api_server().await);
+    let directories = [directory, directory_of(port)];
     running.signal("KILL");
     running.until_gone(&[port, api]).await;
-    until("the directory of the API server to be gone", SOON, async || {
-        Ok((!directory.exists()).then_some(()))
+    until("the directories of the servers to be gone", SOON, async || {
+        Ok((!directories.iter().any(|directory| directory.exists())).then_some(()))
     })
     .await
     .unwrap();
