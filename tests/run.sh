@@ -28,6 +28,7 @@ part_lints() {
   RUSTDOCFLAGS="-D warnings" cargo_counted doc doc --workspace --no-deps --locked
   # Its build takes longer than all lints together: a machine that has it uses it, and .github/workflows/ci.yml always does.
   if command -v cargo-deny >/dev/null; then cargo deny --log-level error --locked check bans licenses sources; fi
+  if command -v cargo-machete >/dev/null; then cargo machete; fi
 }
 
 # Unit tests, and tests against a real kube-apiserver and a real PostgreSQL.

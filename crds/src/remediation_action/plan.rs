@@ -1,0 +1,198 @@
+//! The plan of an action: what its approval covers.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use modelward_wire::{Decimal, Digest, words};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model_version::{ArtifactStatus, Champion, Gate, SourceStatus},
+    reference::{PlannedReference, VersionReference},
+};
+
+/// Exactly what would be done.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionPlan {
+    /// The sha256 of `content`. A decision names it and does not apply to any other plan.
+    #[schemars(schema_with = "crate::schema::digest")]
+    pub digest: Digest,
+    /// Format of `content`.
+    #[schemars(range(min = 1, max = 1000))]
+    pub plan_format: i32,
+    /// Increases with each plan of the model, so that returning to earlier routes does not restore earlier approvals.
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    pub plan_sequence: i64,
+    /// The risk, by the operator's configuration.
+    pub risk: Risk,
+    /// Number of different users who have to approve it.
+    #[schemars(range(min = 0, max = 8))]
+    pub approvals_required: i32,
+    /// Users whose approval does not count: those who created or changed the version that would be promoted or retrained. They
+    /// may reject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub excluded_approvers: Vec<String>,
+    /// When the plan expires.
+    pub not_after: Time,
+    /// What would be done, as text.
+    #[schemars(length(min = 1, max = 16384))]
+    pub summary: String,
+    /// The content that the digest is computed over: canonical JSON.
+    #[schemars(length(min = 2, max = 65536))]
+    pub content: String,
+    /// The routes that serve now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
+    pub present_routes: Vec<PlannedRoute>,
+    /// The routes that would serve afterwards. A version that has not been trained yet is not listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
+    pub planned_routes: Vec<PlannedRoute>,
+    /// The snapshot that a RetrainModel would train on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ArtifactStatus>,
+    /// The files that its rows were read from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub sources: Vec<SourceStatus>,
+    /// The reference that later traffic would be compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<PlannedReference>,
+    /// The training of a RetrainModel, and the gates that its result must pass before it may serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<PlannedTraining>,
+    /// Users who changed the spec of the version that would be promoted or retrained after it was created, in the order of
+    /// their first change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub changed_by: Vec<String>,
+    /// The version that would be promoted, returned to or retrained, as of the plan. Any change of its spec causes a new plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<PlannedVersion>,
+    /// The fields of the spec, and the files, in which the planned version differs from the version that serves. If no version
+    /// serves, every field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub differences: Vec<PlannedDifference>,
+}
+
+/// A field in which the planned version differs from the version that serves.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedDifference {
+    /// Path of the field within the spec, or the file whose bytes differ.
+    #[schemars(length(min = 1, max = 512))]
+    pub field: String,
+    /// The current value as JSON; a long value is cut and followed by its sha256. Absent if the field is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub before: Option<String>,
+    /// The planned value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub after: Option<String>,
+}
+
+/// A ModelVersion at one generation.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedVersion {
+    /// Its name.
+    #[schemars(length(min = 1, max = 45))]
+    pub name: String,
+    /// Its uid.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Its `metadata.generation`, which the API server increments with each change of its spec.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub generation: i64,
+}
+
+/// A training, as a plan lists it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedTraining {
+    /// The version that is retrained.
+    pub target: VersionReference,
+    /// The datasets, in the order in which they are read.
+    #[schemars(length(max = 17))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub datasets: Vec<PlannedDataset>,
+    /// Bounds that the result must meet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
+    pub gates: Vec<Gate>,
+    /// The version that the result must not be worse than, with its bundle and the margin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_worse_than: Option<Champion>,
+    /// Whether the approval of this plan also covers the promotion of the result once its gates pass.
+    pub serve_when_gates_pass: bool,
+}
+
+/// A dataset, as a plan lists it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedDataset {
+    /// Its name in the spec. The version's first dataset has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub name: Option<String>,
+    /// Its location: `ConfigMap heart-disease, key hungarian.csv`, or an address. An address of more than 1024 characters is
+    /// truncated; `locationSha256` covers all of it.
+    #[schemars(length(min = 1, max = 1600))]
+    pub location: String,
+    /// The sha256 of the full location.
+    #[schemars(schema_with = "crate::schema::digest")]
+    pub location_sha256: Digest,
+    /// The host of an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 260))]
+    pub host: Option<String>,
+    /// The sha256 that the spec requires of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::optional_digest")]
+    pub sha256: Option<Digest>,
+}
+
+words! {
+    /// The risk of an action.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum Risk {
+        /// No approval is needed.
+        Low,
+        /// One approval, unless the operator's configuration requires more.
+        Medium,
+        /// Two approvals, unless the operator's configuration requires more.
+        High,
+    }
+}
+
+/// One version that takes part in serving, before or after.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRoute {
+    /// Name of the ModelVersion.
+    #[schemars(length(max = 253))]
+    pub version: String,
+    /// Uid of the ModelVersion.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Its bundle.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: Digest,
+    /// Weight: its share of requests relative to the sum of all weights.
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: i32,
+    /// The class is 1 at or above this probability, a decimal number.
+    #[schemars(with = "String", length(max = 26))]
+    pub threshold: Decimal,
+}
