@@ -53,29 +53,17 @@ expect_words() { # WHAT TEXT WORDS…
   done
 }
 
-# === requests ===
-
-# Asks for predictions of the first rows and gives the version that answered.
-answering() { # MODEL
-  post "$NAMESPACE" "$1" /predict "$WORK/rows.json" | jq -er .version
-}
-
-answered_by() { # MODEL VERSION
-  expect "what answers for $1" "$(answering "$1")" "$2"
-}
-
 # The version of a model that its record says serves.
 serving() { field "$NAMESPACE" "model/$1" .status.serving; }
 
 # === the loop ===
 
-# Two models: `loop`, whose retraining is approved, and `refused`, whose is rejected.
 WINDOW=20
 FLUSH=5
 LOOP_RATE=500
 
-loop_version() { # NAME MODEL PODS
-  version "$1" ".spec.model = \"$2\" | .spec.serving.replicas = {min: $3, max: $3} | .spec.monitoring += {windowSeconds: $WINDOW, latenessSeconds: 10}"
+loop_version() { # NAME
+  version "$1" ".spec.model = \"loop\" | .spec.serving.replicas = {min: 2, max: 2} | .spec.monitoring += {windowSeconds: $WINDOW, latenessSeconds: 10}"
 }
 
 # A retry comes when the kubelet has seen what was killed: before that the Service gives new connections to a Pod whose
@@ -116,15 +104,12 @@ drifted() {
 the_loop_closes_and_no_request_is_lost() {
   local before action new report patients=0 half want reported aside
   before=$(counted_in_all "$NAMESPACE" loop)
-  { loop_version loop-1 loop 2 && loop_version refused-1 refused 1; } | jq -s '{apiVersion: "v1", kind: "List", items: .}' | apply "$NAMESPACE"
+  loop_version loop-1 | apply "$NAMESPACE"
   await_live "$NAMESPACE" loop-1
-  await_live "$NAMESPACE" refused-1
   load_begins 0
 
   begin_replay "$NAMESPACE" loop 0 147 "$WINDOW"
-  begin_replay "$NAMESPACE" refused 0 147 "$WINDOW"
   end_replay "$NAMESPACE" loop "$WORK/first.json" "$WINDOW"
-  end_replay "$NAMESPACE" refused "$WORK/refused.json" "$WINDOW"
   action=$(drifted loop loop-1 "$WORK/first.json")
   report=$(report_of loop-1 "$WORK/first.json")
   expect_words "what drifted" "$(field "$NAMESPACE" "driftreport/$report" '.status.features[*].name')" age restecg oldpeak slope ca thal
@@ -162,30 +147,6 @@ made_by() { # ACTION
   local version
   version=$(field "$NAMESPACE" "remediationaction/$1" .status.execution.version.name)
   [ -n "$version" ] && echo "$version"
-}
-
-a_rejection_changes_nothing() {
-  local action before words
-  action=$(drifted refused refused-1 "$WORK/refused.json")
-  await_condition "$NAMESPACE" "remediationaction/$action" Approved "False AwaitingApproval" 60
-  before=$(what_refused_is)
-  decide "$ALICE" "$NAMESPACE" "$action" reject "a study of one week"
-  await_condition "$NAMESPACE" "remediationaction/$action" Succeeded "False Rejected" 30
-  words=$(condition "$NAMESPACE" "remediationaction/$action" Succeeded)
-  say "$words"
-  expect_words "the message" "$words" alice "a study of one week"
-  # Longer than a retraining takes to begin.
-  sleep 8
-  expect "what there is of the model" "$(what_refused_is)" "$before"
-  answered_by refused refused-1
-  words=$(decide "$ALICE" "$NAMESPACE" "$action" approve) && die "a rejected action took an approval"
-  expect_words "the refusal" "$words" "it takes no more decisions"
-}
-
-what_refused_is() {
-  kubectl get --namespace "$NAMESPACE" modelversions,deployments,replicasets,jobs,services --selector modelward.io/model=refused -o json | jq -c '[.items[] | [.kind, .metadata.name, .metadata.uid, .metadata.generation]] | sort'
-  kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -c '[.items[] | select(.spec.model == "refused") | .metadata.name]'
-  field "$NAMESPACE" model/refused .status.routes
 }
 
 # only_near FILE SECOND…: whether each first try that failed was due near one of these moments.
@@ -274,26 +235,26 @@ the_loop_is_taken_away() {
   local name names
   # A person's report is that person's to delete.
   kubectl delete --namespace "$NAMESPACE" driftreport destroyed --ignore-not-found >/dev/null
-  names=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model | IN("loop", "refused")) | .metadata.name')
+  names=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model == "loop") | .metadata.name')
   for name in $names; do
     delete_version "$NAMESPACE" "$name" --wait=false
   done
-  await 120 "the children of loop and refused are gone" no_children_of_the_loop
-  # Their records stay until someone with the right to end a model deletes them.
-  kubectl delete --namespace "$NAMESPACE" model loop refused --wait=false >/dev/null
-  await 120 "nothing is left of loop and refused" nothing_left_of_the_loop
+  await 120 "the children of loop are gone" no_children_of_the_loop
+  # Its record stays until someone with the right to end a model deletes it.
+  kubectl delete --namespace "$NAMESPACE" model loop --wait=false >/dev/null
+  await 120 "nothing is left of loop" nothing_left_of_the_loop
 }
 
 no_children_of_the_loop() {
   local left
-  left=$(kubectl get --namespace "$NAMESPACE" deployments,services,pods --selector 'modelward.io/model in (loop,refused)' -o name) && [ -z "$left" ] &&
-    left=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model | IN("loop", "refused")) | .metadata.name') && [ -z "$left" ]
+  left=$(kubectl get --namespace "$NAMESPACE" deployments,services,pods --selector modelward.io/model=loop -o name) && [ -z "$left" ] &&
+    left=$(kubectl get --namespace "$NAMESPACE" modelversions -o json | jq -r '.items[] | select(.spec.model == "loop") | .metadata.name') && [ -z "$left" ]
 }
 
 nothing_left_of_the_loop() {
   local left
   left=$(kubectl get --namespace "$NAMESPACE" modelversions,models,driftreports,remediationactions -o json |
-    jq -r '.items[] | select(.metadata.name | test("(^|-)(loop|refused)(-|$)|^destroyed$")) | .metadata.name') && [ -z "$left" ]
+    jq -r '.items[] | select(.metadata.name | test("(^|-)loop(-|$)|^destroyed$")) | .metadata.name') && [ -z "$left" ]
 }
 
 # === the end ===
@@ -317,7 +278,7 @@ disruptions() {
 
 # === all ===
 
-need_packages jq:jq curl:curl openssl:openssl
+need_packages jq:jq openssl:openssl
 use_cluster
 step "charts" install_release
 [ "${1:-}" != install ] || exit 0
@@ -329,12 +290,10 @@ restricted_namespace "$NAMESPACE"
 ALICE=$WORK/alice.kubeconfig
 person alice "$ALICE"
 kubectl create rolebinding approvers --namespace "$NAMESPACE" --clusterrole modelward-approver --user alice >/dev/null
-rows_as_json 1 >"$WORK/rows.json"
 kubectl apply --namespace "$NAMESPACE" --server-side -k "$SAMPLES/heart-disease" >/dev/null
 
 [ "${1:-}" != disruptions ] || check "disruptions cost no request" disruptions
 check "drift, proposal, approval, retraining, promotion, no drift: 0 of 500 requests a second fail and each is counted once" the_loop_closes_and_no_request_is_lost
-check "a rejection changes nothing, and says by whom and why" a_rejection_changes_nothing
 check "containers crash: answered <= counted <= answered + in flight" containers_crash_and_what_they_counted_is_kept
 check "Pods are destroyed: what is lost is at most one interval of each, and the report says so" pods_are_destroyed_and_the_loss_is_bounded_and_reported
 check "a model goes with its actions and reports" the_loop_is_taken_away

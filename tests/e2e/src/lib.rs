@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod outage;
 pub mod people;
 pub mod pods;
+pub mod replay;
 pub mod sample;
 pub mod state;
 pub mod store;

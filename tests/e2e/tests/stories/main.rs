@@ -4,6 +4,7 @@
 mod alone;
 mod approval;
 mod deletion;
+mod drift;
 mod security;
 mod serving;
 mod training;
