@@ -52,6 +52,7 @@ part_scripts() { "$HERE/scripts.sh"; }
 part_story() {
   local environment code=0
   "$HERE/cluster/images.sh" build operator inference trainer postgres tests
+  cargo_counted stories-build test --workspace --locked --test stories --no-run
   "$HERE/cluster/cluster.sh" down
   at_exit "$HERE/cluster/cluster.sh" down
   "$HERE/cluster/cluster.sh" up
@@ -69,7 +70,6 @@ part_story() {
 # release, one by one.
 stories() {
   local code=0 log=$LOGS/stories.log
-  cargo_counted stories-build test --workspace --locked --test stories --no-run
   {
     cargo test --workspace --locked --test stories -- --show-output --test-threads 4 --skip alone:: &&
       cargo test --workspace --locked --test stories -- --show-output --test-threads 1 alone::
