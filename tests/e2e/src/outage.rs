@@ -5,9 +5,11 @@ use std::{process::Command as BlockingCommand, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, api::ListParams};
-use modelward_kit::wait::until;
 
-use crate::cluster::{Cluster, words};
+use crate::{
+    cluster::{Cluster, words},
+    wait::until,
+};
 
 /// For the Pods of a part to end.
 const ENDED: Duration = Duration::from_secs(90);

@@ -18,13 +18,13 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use modelward_crds::{DecisionKind, RemediationAction, annotations};
-use modelward_kit::wait::until;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
     cluster::{run, words},
     story::Story,
+    wait::until,
 };
 
 /// The first Kubernetes whose API server turns the short form of a decision into a decision.

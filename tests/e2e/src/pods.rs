@@ -9,9 +9,12 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt as _, api::ListParams};
 use modelward_crds::labels;
-use modelward_kit::wait::{until, until_so};
+use modelward_kit::wait::until_so;
 
-use crate::story::{SOON, Story};
+use crate::{
+    story::{SOON, Story},
+    wait::until,
+};
 
 /// For a container that was killed to run again.
 const RESTARTED: Duration = Duration::from_mins(2);

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, LogParams};
 use modelward_crds::{DriftReport, DriftVerdict, Model};
-use modelward_kit::wait::until;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -14,6 +13,7 @@ use tokio::process::Command;
 use crate::{
     cluster::{repository, run, words},
     story::{SOON, Story},
+    wait::until,
 };
 
 /// The columns of the Hungarian data, in the order of the file.

@@ -20,7 +20,6 @@ use modelward_crds::{
     ActionType, ConditionType, DecisionKind, Model, ModelVersion, ModelVersionSpec, RemediationAction, Role,
     annotations,
 };
-use modelward_kit::wait::until;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
@@ -28,7 +27,7 @@ use crate::{
     cluster::{Cluster, words},
     people::Person,
     sample, state,
-    wait::{Conditions, await_condition},
+    wait::{Conditions, await_condition, until},
 };
 
 /// For a training and the rollout after it.

@@ -1,4 +1,4 @@
-//! Waiting for conditions of Modelward's objects.
+//! Waiting for what comes by itself.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -6,8 +6,34 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Resource};
 use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction};
-use modelward_kit::wait::until_so;
+use modelward_kit::wait::{self, until_so};
 use serde::{Serialize, de::DeserializeOwned};
+
+/// Between two questions of [`until`].
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Asks until there is an answer. A question that fails is asked again; the last failure is in the error.
+pub async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let mut failure = None;
+    let answer = wait::until(what, patience, async || {
+        match ask().await {
+            Ok(Some(answer)) => return Ok(Some(answer)),
+            Ok(None) => failure = None,
+            Err(error) => failure = Some(error),
+        }
+        tokio::time::sleep(AGAIN).await;
+        Ok(None)
+    })
+    .await;
+    match failure {
+        Some(failure) => answer.with_context(|| format!("the last question failed: {failure:#}")),
+        None => answer,
+    }
+}
 
 /// What has conditions.
 pub trait Conditions:

@@ -12,8 +12,8 @@ use modelward_crds::{ConditionType, Model, ModelVersion, annotations};
 use modelward_e2e::{
     sample::{gated_too_high, one_pod_of, quick, seeded, training},
     story::{SOON, Story, TRAINED, story},
+    wait::until,
 };
-use modelward_kit::wait::until;
 
 /// For everything to be gone after the last deletion.
 const GONE: Duration = Duration::from_secs(150);

@@ -19,8 +19,8 @@ use modelward_crds::{
 use modelward_e2e::{
     sample::{self, one_pod_of, quick},
     story::{SOON, Story, TRAINED, story},
+    wait::until,
 };
-use modelward_kit::wait::until;
 use serde::de::DeserializeOwned;
 
 /// Seconds of a window of traffic.

@@ -2,7 +2,10 @@
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServicePort, ServiceSpec};
-use kube::api::{DeleteParams, ObjectMeta};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ObjectMeta},
+};
 use modelward_crds::{
     ConditionType, ConfigMapSource, FeatureKind, FeatureSpec, Model, ModelVersion, ModelVersionSpec, Role,
     wire::Digest,
@@ -10,9 +13,8 @@ use modelward_crds::{
 use modelward_e2e::{
     sample::{self, one_pod_of, quick, seeded, training},
     story::{SOON, Story, TRAINED, story},
-    wait::Conditions as _,
+    wait::{Conditions as _, until},
 };
-use modelward_kit::wait::until;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -205,7 +207,7 @@ async fn a_foreign_service_with_the_name_of_the_model_is_left_alone() -> Result<
             }),
             ..Service::default()
         };
-        let before = story.create(&foreign).await?.metadata;
+        let before = written(&story.create(&foreign).await?);
         story.create(&sample::data()?).await?;
         story
             .version("taken-1", |spec| {
@@ -217,10 +219,10 @@ async fn a_foreign_service_with_the_name_of_the_model_is_left_alone() -> Result<
             .awaits::<ModelVersion>("taken-1", ConditionType::Stalled, ("True", "NameTaken"), TRAINED)
             .await?;
         ensure!(message.contains("Service taken"), "the message reads {message:?}");
-        let after = story.all::<Service>().get("taken").await?.metadata;
+        let after = written(&story.all::<Service>().get("taken").await?);
         ensure!(
-            (&after.uid, &after.resource_version) == (&before.uid, &before.resource_version),
-            "the Service was written: {before:?} and then {after:?}"
+            after == before,
+            "the Service was {before:?} and is {after:?}: it was written"
         );
         story
             .all::<Service>()
@@ -229,6 +231,11 @@ async fn a_foreign_service_with_the_name_of_the_model_is_left_alone() -> Result<
         story.awaits_live("taken-1").await
     })
     .await
+}
+
+/// Uid and resource version.
+fn written(service: &Service) -> (Option<String>, Option<String>) {
+    (service.uid(), service.resource_version())
 }
 
 /// Where both have the same second of creation, the names decide which is newer. The first to pass its gates has nothing to

@@ -14,8 +14,9 @@ use modelward_e2e::{
     pods::is_ready,
     sample::{self, one_pod_of, training},
     story::{SOON, Story, TRAINED, story},
+    wait::until,
 };
-use modelward_kit::wait::{until, until_so};
+use modelward_kit::wait::until_so;
 
 /// The exit code of a container that SIGKILL ended.
 const KILLED: i32 = 137;

@@ -19,8 +19,8 @@ use modelward_crds::{ConditionType, DriftReport, Model, ModelVersion, Remediatio
 use modelward_e2e::{
     sample::{gated_too_high, one_pod_of, quick, seeded},
     story::{SOON, Story, TRAINED, story},
+    wait::until,
 };
-use modelward_kit::wait::until;
 use serde::de::DeserializeOwned;
 
 use crate::serving::promote_a_flipped_bundle;
@@ -102,7 +102,6 @@ async fn await_rest(story: &Story) -> Result<Objects> {
             last = changes(&before, &now);
             (before, since) = (now, tokio::time::Instant::now());
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
         Ok((since.elapsed() > WATCHED).then(|| before.clone()))
     })
     .await;
