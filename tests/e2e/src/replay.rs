@@ -156,3 +156,16 @@ impl Story {
         Ok(serde_json::from_value(pod)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Window;
+
+    #[test]
+    fn a_report_has_the_name_of_its_version_and_the_end_of_its_window() {
+        for end in ["2026-01-31T12:00:20Z", "2026-01-31T12:00:20.000Z"] {
+            let window = Window { end: end.into() };
+            assert_eq!(window.report("loop-1"), "loop-1-20260131-120020");
+        }
+    }
+}
