@@ -116,7 +116,7 @@ impl Drop for Away<'_> {
             // The stories after this one need it, and nothing can be awaited here.
             let _ = BlockingCommand::new("kubectl")
                 .args(self.arguments(&self.replicas))
-                .status();
+                .output();
         }
     }
 }
