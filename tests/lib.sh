@@ -201,13 +201,6 @@ promote() {
 
 # === requests ===
 
-# The first rows of the Cleveland data, as the array of named features that /predict takes, without the target.
-rows_as_json() { # COUNT
-  head -n "$1" "$SAMPLES/heart-disease/cleveland.csv" | jq -Rn '
-    ["age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"] as $names
-    | [inputs | split(",")[:13] | to_entries | map({key: $names[.key], value: (if .value == "?" then null else (.value | tonumber) end)}) | from_entries]'
-}
-
 # post NAMESPACE SERVICE PATH FILE: through the Service. The host of a bare cluster has a route to it; kind's node is
 # asked in its place.
 post() {

@@ -22,7 +22,7 @@ part_fetch() { # everything that comes from elsewhere, and the tools that are bu
 part_lints() {
   cargo fmt --all --check
   # A test with `test = false` is no part of all targets.
-  cargo_counted clippy clippy --workspace --all-targets --test restored --locked -- -D warnings
+  cargo_counted clippy clippy --workspace --all-targets --test restored --test stories --locked -- -D warnings
   cargo_counted crdgen build --locked -p modelward-crds --bin crdgen
   "$CARGO_TARGET_DIR/debug/crdgen" --check
   RUSTDOCFLAGS="-D warnings" cargo_counted doc doc --workspace --no-deps --locked
@@ -73,8 +73,9 @@ part_scripts() { "$HERE/scripts.sh"; }
 
 # The programs as images on a cluster of their own, which begins empty and ends with this script.
 part_story() {
-  local environment
+  local environment code=0
   "$HERE/cluster/images.sh" build operator inference trainer postgres tests
+  cargo_counted stories-build test --workspace --locked --test stories --no-run
   "$HERE/cluster/cluster.sh" down
   at_exit "$HERE/cluster/cluster.sh" down
   "$HERE/cluster/cluster.sh" up
@@ -82,7 +83,24 @@ part_story() {
   eval "$environment"
   "$HERE/cluster/images.sh" load operator inference trainer postgres tests
   "$HERE/cluster/charts.sh" dry-run
-  "$HERE/story.sh"
+  "$HERE/story.sh" || code=$?
+  # Also where a check of the script does not hold.
+  stories
+  return "$code"
+}
+
+# The stories of tests/e2e, on the cluster that is up: several beside each other, then those that take away a part of the
+# release, one by one.
+stories() {
+  local code=0 log=$LOGS/stories.log
+  {
+    cargo test --workspace --locked --test stories -- --show-output --test-threads 4 --skip alone:: &&
+      cargo test --workspace --locked --test stories -- --show-output --test-threads 1 alone::
+  } 2>&1 | tee "$log" | { grep -E '^(test |story |test result)' || true; } || code=$?
+  [ $code = 0 ] || {
+    { sed -n '/^failures:$/,/^test result/p' "$log" || true; } | sed -n 1,300p
+    die "stories failed; the whole output is in $log"
+  }
 }
 
 parts=("$@")
@@ -96,5 +114,5 @@ step_table
 if [[ " ${parts[*]} " == *" crates "* ]]; then
   printf '\ntests of the crates: %s passed' "$(tests_passed "$LOGS/crates.log")"
 fi
-if [[ " ${parts[*]} " == *" story "* ]]; then printf '\nchecks of the story: %s hold' "$(cat "$LOGS/story.count")"; fi
+if [[ " ${parts[*]} " == *" story "* ]]; then printf '\nchecks of the story: %s hold' "$(($(cat "$LOGS/story.count") + $(tests_passed "$LOGS/stories.log")))"; fi
 echo

@@ -142,6 +142,13 @@ const RULES: &[Rule] = &[
         never: &[OTHER_TLS],
         only: None,
     },
+    // Knows the programs by what a user of the cluster sees.
+    Rule {
+        name: "modelward-e2e",
+        ours: &[WIRE, CRDS, KIT],
+        never: &[OTHER_TLS],
+        only: None,
+    },
     // Drives the operator and the ledger in its own process.
     Rule {
         name: "modelward-trials",

@@ -1,0 +1,16 @@
+//! Stories on a cluster: a namespace each, with versions made from the sample, people with credentials of their own, requests
+//! through the Service, and access to the node.
+//!
+//! The cluster is the one that `tests/cluster/cluster.sh env` names, with the release that `tests/story.sh install` installs.
+
+pub mod answers;
+pub mod cluster;
+pub mod outage;
+pub mod people;
+pub mod pods;
+pub mod replay;
+pub mod sample;
+pub mod state;
+pub mod store;
+pub mod story;
+pub mod wait;

@@ -1,0 +1,10 @@
+//! Stories that run beside each other, but for those of `alone`: each has a namespace of its own and leaves the release as it
+//! is.
+
+mod alone;
+mod approval;
+mod deletion;
+mod drift;
+mod security;
+mod serving;
+mod training;

@@ -1,0 +1,66 @@
+//! What a person with the built-in role `edit` can do to what serves.
+
+use anyhow::{Result, ensure};
+use modelward_e2e::{
+    cluster::words,
+    story::{Story, story},
+};
+
+/// Each would change what answers.
+const ATTEMPTS: [&[&str]; 6] = [
+    &[
+        "set",
+        "image",
+        "deployment/heart",
+        "inference=localhost/another/image:1",
+    ],
+    &["rollout", "pause", "deployment/heart"],
+    &["scale", "deployment/heart", "--replicas", "0"],
+    &["delete", "service/heart"],
+    &["delete", "poddisruptionbudget/heart"],
+    &["delete", "model/heart"],
+];
+/// What an administrator does every day.
+const DAILY: [&[&str]; 2] = [
+    &["rollout", "restart", "deployment/heart"],
+    &[
+        "annotate",
+        "--overwrite",
+        "deployment/heart",
+        "example.com/owner=cardiology",
+    ],
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_the_role_edit_cannot_change_what_serves_and_daily_work_goes_on() -> Result<()> {
+    story("edit", async |story: &Story| {
+        story.live("heart-1").await?;
+        let eve = story.person("eve", "edit").await?;
+        let namespace = ["--namespace", &story.namespace];
+        for attempt in ATTEMPTS {
+            let arguments = [attempt, &namespace].concat();
+            let output = story.cluster.kubectl(Some(&eve.kubeconfig), &arguments).await?;
+            let (attempt, words) = (attempt.join(" "), words(&output));
+            ensure!(
+                !output.status.success(),
+                "kubectl {attempt} had its effect: {words}"
+            );
+            ensure!(
+                words.contains("modelward.io"),
+                "kubectl {attempt} was refused, and not by an admission policy: {words}"
+            );
+        }
+        for daily in DAILY {
+            let output = story.cluster.kubectl(None, &[daily, &namespace].concat()).await?;
+            ensure!(
+                output.status.success(),
+                "kubectl {}: {}",
+                daily.join(" "),
+                words(&output)
+            );
+            story.awaits_settled("heart", 2).await?;
+        }
+        story.answered_by("heart", "heart-1").await
+    })
+    .await
+}
