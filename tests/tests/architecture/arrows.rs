@@ -86,7 +86,13 @@ const RULES: &[Rule] = &[
         name: SERVICE,
         ours: &[],
         never: &[OTHER_TLS],
-        only: Some(&["clap", "prometheus-client", "tokio", "tracing", "tracing-subscriber"]),
+        only: Some(&[
+            "clap",
+            "prometheus-client",
+            "tokio",
+            "tracing",
+            "tracing-subscriber",
+        ]),
     },
     Rule {
         name: CORE,
