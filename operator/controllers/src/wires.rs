@@ -69,8 +69,8 @@ pub(crate) fn model(cache: &Cache, change: &Change<CachedModel>) -> Targets {
     targets
 }
 
-/// An action concerns itself, its model, the other open actions of its model, which it may make room for, and the version that it
-/// promotes, which names the action that decides on it.
+/// An action concerns itself, its model, the other open actions of its model, which it may make room for, and the versions that it
+/// promotes or made, which name the action that decides on them.
 pub(crate) fn action(cache: &Cache, change: &Change<CachedAction>) -> Targets {
     let mut targets = Targets::from([Target::Action(change.name.clone())]);
     for action in change.readable() {
@@ -79,6 +79,8 @@ pub(crate) fn action(cache: &Cache, change: &Change<CachedAction>) -> Targets {
         targets.insert(Target::Model(model));
         let candidate = action.candidate.as_ref();
         targets.extend(candidate.map(|candidate| Target::Version(change.name.beside(candidate))));
+        let key = Key::MadeBy(action.uid().unwrap_or_default());
+        targets.extend(named(&cache.versions, &key, Target::Version));
     }
     targets
 }
@@ -382,17 +384,26 @@ mod tests {
     }
 
     #[test]
-    fn an_action_wakes_its_model_the_others_on_it_and_its_candidate() {
+    fn an_action_wakes_its_model_the_others_on_it_and_the_versions_that_it_promotes_or_made() {
         let mut scene = Scene::new();
+        let mut made = version_of("heart", "heart-3", &json!({}));
+        made.spec.provenance = from(json!({
+            "action": {"name": "ended", "uid": "uid of ended"}, "parent": {"name": "heart-1"},
+        }));
+        apply(&mut scene.feeds.writers.versions, made.into());
         let change = apply(
             &mut scene.feeds.writers.actions,
             action_on("heart", "ended", true).into(),
         );
         let found = words(&action(&scene.cache, &change));
-        assert_eq!(
-            found,
-            ["version heart-2", "model heart", "action ended", "action open"]
-        );
+        let expected = [
+            "version heart-2",
+            "version heart-3",
+            "model heart",
+            "action ended",
+            "action open",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) enum Key {
     Report(NamespacedName),
     /// They have this uid, or their status has it.
     Uid(String),
+    /// The action of this uid made them.
+    MadeBy(String),
     /// They found drift.
     Drift,
 }

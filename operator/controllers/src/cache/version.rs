@@ -82,6 +82,8 @@ fn keys(version: &ModelVersion) -> Vec<Key> {
         let claim = dataset.persistent_volume_claim.as_ref();
         keys.extend(claim.map(|claim| Key::Claim(own.beside(&claim.claim_name))));
     }
+    let maker = version.spec.provenance.as_ref();
+    keys.extend(maker.map(|maker| Key::MadeBy(maker.action.uid.clone())));
     let status = version.status.as_ref();
     let attempts: Vec<_> = status.into_iter().flat_map(attempts).collect();
     let jobs = attempts.iter().filter_map(|attempt| attempt.job_uid.clone());
