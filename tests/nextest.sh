@@ -1,12 +1,10 @@
 #!/usr/bin/env bash
-# The tests of the crates under cargo-nextest, where they share API servers and a PostgreSQL, and the stories of tests/e2e on the cluster of
-# the environment. Its settings are in .config/nextest.toml. Doctests are no part of it.
+# The tests of the crates under cargo-nextest, where they share API servers and a PostgreSQL. Its settings are in
+# .config/nextest.toml. Doctests are no part of it.
 #
-#   nextest.sh                           all tests of the crates
-#   nextest.sh -E 'test(NAME)' …         with arguments of `cargo nextest run`
-#   nextest.sh stories [-E …]            the stories
-#   nextest.sh build                     builds them all
-#   nextest.sh fetch                     installs cargo-nextest alone
+#   nextest.sh                         all tests
+#   nextest.sh -E 'test(NAME)' …       with arguments of `cargo nextest run`
+#   nextest.sh fetch                   installs cargo-nextest alone
 set -Eeuo pipefail
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/cluster/lib.sh
@@ -41,11 +39,6 @@ need_nextest
 [ "${1:-}" != fetch ] || exit 0
 
 export PATH=$NEXTEST_AT:$PATH
-# All in one build, the stories and with-servers too: by themselves, with fewer features, all that they need would be built once more.
-targets=(--workspace --lib --bins --tests --test stories --locked)
-cargo_counted crates-build nextest run "${targets[@]}" --no-run
-case ${1:-} in
-build) ;;
-stories) exec cargo nextest run --profile cluster "${targets[@]}" "${@:2}" ;;
-*) exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run "${targets[@]}" "$@" ;;
-esac
+# with-servers is built with the tests: by itself, with fewer features, all that it needs would be built once more.
+cargo_counted crates-build nextest run --workspace --locked --no-run
+exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@"

@@ -34,6 +34,7 @@ part_lints() {
 # Unit tests, and tests against a real kube-apiserver and a real PostgreSQL.
 part_crates() {
   local code=0 log=$LOGS/crates.log junit=target/nextest/default/junit.xml
+  cargo_counted crates-build test --workspace --locked --no-run
   rm -f "$junit"
   # Of the tests that passed, each fiftieth: what is left is about those that did not.
   "$HERE/nextest.sh" --color never 2>&1 | tee "$log" | awk '/^ +PASS \[/ && ++passed % 50 { next } { print; fflush() }' || code=$?
@@ -74,7 +75,7 @@ part_scripts() { "$HERE/scripts.sh"; }
 part_story() {
   local environment code=0
   "$HERE/cluster/images.sh" build operator inference trainer postgres tests
-  "$HERE/nextest.sh" build
+  cargo_counted stories-build test --workspace --locked --test stories --no-run
   "$HERE/cluster/cluster.sh" down
   at_exit "$HERE/cluster/cluster.sh" down
   "$HERE/cluster/cluster.sh" up
@@ -91,11 +92,15 @@ part_story() {
 # The stories of tests/e2e, on the cluster that is up: several beside each other, then those that take away a part of the
 # release, one by one.
 stories() {
-  local code=0 log=$LOGS/stories.log junit=target/nextest/cluster/junit.xml
-  rm -f "$junit"
-  "$HERE/nextest.sh" stories --color never 2>&1 | tee "$log" || code=$?
-  if [ -s "$junit" ]; then cp "$junit" "$LOGS/stories.xml"; fi
-  [ $code = 0 ] || die "stories failed; the whole output is in $log"
+  local code=0 log=$LOGS/stories.log
+  {
+    cargo test --workspace --locked --test stories -- --show-output --test-threads 4 --skip alone:: &&
+      cargo test --workspace --locked --test stories -- --show-output --test-threads 1 alone::
+  } 2>&1 | tee "$log" | { grep -E '^(test |story |test result)' || true; } || code=$?
+  [ $code = 0 ] || {
+    { sed -n '/^failures:$/,/^test result/p' "$log" || true; } | sed -n 1,300p
+    die "stories failed; the whole output is in $log"
+  }
 }
 
 parts=("$@")
