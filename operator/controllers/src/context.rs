@@ -23,7 +23,10 @@ use crate::{
     Config, Error, Metrics,
     backoff::Backoff,
     blocked::Blocked,
-    cache::{Cache, cached::Key, model::upgrade_key},
+    cache::{
+        Cache,
+        cached::{Key, NamespacedName},
+    },
     metrics::ControllerName,
     prober::Prober,
     recorder::Recorder,
@@ -231,7 +234,7 @@ impl Context {
 
     /// Whether this model may take the Pod template of this configuration now. If so, it is counted from now on.
     pub(crate) fn turn(&self, model: &Model, configuration: &str) -> Turn {
-        let key = upgrade_key(&model.namespace().unwrap_or_default(), &model.name_any());
+        let key = NamespacedName::of(model).to_string();
         let mut taken = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
         let models = self.cache.models.all();
         let readable = models.iter().filter_map(|model| model.0.as_ref().ok());

@@ -9,7 +9,9 @@ use std::{
 use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use modelward_service::chain;
 
-use crate::{Context, Error, error::Category, guarded::Guarded, metrics::ControllerName};
+use crate::{
+    Context, Error, cache::cached::NamespacedName, error::Category, guarded::Guarded, metrics::ControllerName,
+};
 
 /// A reconcile that takes longer is aborted and retried.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -57,7 +59,7 @@ where
     );
     if outcome.is_ok() {
         let backoff = ctx.backoff(controller);
-        backoff.succeeded(&key(object));
+        backoff.succeeded(&NamespacedName::of(object).to_string());
         ctx.metrics.failing(controller, backoff.failing());
     }
     outcome
@@ -79,7 +81,7 @@ pub(crate) fn policy<K: Resource>(
         return Action::await_change();
     }
     let backoff = ctx.backoff(controller);
-    let delay = backoff.failed(&key(object));
+    let delay = backoff.failed(&NamespacedName::of(object).to_string());
     ctx.metrics.failing(controller, backoff.failing());
     tracing::warn!(
         object.namespace = object.namespace(),
@@ -90,8 +92,4 @@ pub(crate) fn policy<K: Resource>(
         chain(error)
     );
     Action::requeue(delay)
-}
-
-pub(crate) fn key<K: Resource>(object: &K) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }

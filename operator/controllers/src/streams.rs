@@ -44,8 +44,6 @@ use crate::{
 const WATCH_TIMEOUT: u32 = 60;
 /// The controllers start when every kind is listed, or after this long: a kind that cannot be listed does not stop them.
 const FIRST_LISTS: Duration = Duration::from_secs(10);
-/// How many watches there are.
-const WATCHES: usize = 12;
 
 /// How every kind is watched.
 #[derive(Clone)]
@@ -126,7 +124,8 @@ impl Watching {
                 .metadata::<HorizontalPodAutoscaler>(labels::MODEL, wires::child, |_| {}),
         );
         let mut listed = self.listed.subscribe();
-        let all = listed.wait_for(|listed| *listed >= WATCHES);
+        let watches = tasks.len();
+        let all = listed.wait_for(|listed| *listed >= watches);
         if tokio::time::timeout(FIRST_LISTS, all).await.is_err() {
             tracing::warn!(
                 "not every kind could be listed within {} s; starting without",

@@ -38,7 +38,6 @@ use crate::{
     create::{Created, Namespaced, create},
     events,
     jobs::{self, JobOwner, JobRequest, Started},
-    reconcile::key,
 };
 
 /// Without any event an open action is reconciled again after this long.
@@ -219,8 +218,11 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
         decision,
     } = settled;
     let owner = JobOwner::action(action)?;
-    ctx.blocked
-        .note(&ctx.metrics, &key(action), blocked(action, decision));
+    ctx.blocked.note(
+        &ctx.metrics,
+        &NamespacedName::of(action).to_string(),
+        blocked(action, decision),
+    );
     let attempt = decision.status.snapshot_attempt.as_ref();
     if attempt.is_some_and(|attempt| attempt.finished) {
         jobs::collect(ctx, &owner, &[attempt]).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::{ResourceExt as _, api::ObjectMeta};
+use kube::api::ObjectMeta;
 use modelward_core::{
     conditions::{self, Status},
     model::ModelView,
@@ -11,7 +11,7 @@ use modelward_core::{
 use modelward_crds::{ConditionType, Model};
 use serde::Deserialize;
 
-use super::cached::{Key, cached, slim};
+use super::cached::{Key, NamespacedName, cached, slim};
 
 /// A `Model` in memory.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,16 +45,11 @@ impl From<Model> for CachedModel {
     }
 }
 
-/// The key of a model among upgrades.
-pub(crate) fn upgrade_key(namespace: &str, name: &str) -> String {
-    format!("{namespace}/{name}")
-}
-
 fn seen(model: &Model) -> Option<ModelSeen> {
     let status = model.status.as_ref()?;
     let rollout = status.rollout.as_ref()?;
     Some(ModelSeen {
-        key: upgrade_key(&model.namespace().unwrap_or_default(), &model.name_any()),
+        key: NamespacedName::of(model).to_string(),
         configuration: rollout.configuration.clone(),
         settled: rollout.settled,
         ready: conditions::find(&status.conditions, ConditionType::Ready)
