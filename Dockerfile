@@ -1,4 +1,4 @@
-# The image of one of the programs: operator, inference, trainer, or tests (the client that the tests run in a cluster).
+# The image of one of the programs: operator, inference, trainer, or load (the client that the tests run in a cluster).
 #
 #   docker build --build-arg PROGRAM=operator .                            builds from source
 #   docker build -f Dockerfile --build-arg BINARY=prebuilt DIR             takes DIR/modelward and DIR/etc/ssl/certs

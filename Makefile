@@ -22,21 +22,21 @@ help: ## This table of contents
 .PHONY: demo demo-down cluster cluster-down cluster-soak
 
 demo: ## Builds, brings a cluster up, installs the charts, trains, serves, sees drift, waits for an approval, retrains, takes over
-	@tests/demo/demo.sh
+	@demo/demo.sh
 
 demo-down: ## Ends the demo and its cluster; nothing stays behind
-	@tests/demo/demo-down.sh
+	@demo/demo-down.sh
 
 cluster: ## A Kubernetes cluster: kind where Docker and kind are, otherwise one node on this machine
-	@tests/cluster/cluster.sh up
+	@hack/cluster/cluster.sh up
 
 cluster-down: ## Ends the cluster
-	@tests/cluster/cluster.sh down
+	@hack/cluster/cluster.sh down
 
 cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside busy loops; then late, and killed half-way
-	@tests/cluster/soak.sh $(or $(SOAK),30)
-	@tests/cluster/soak.sh late
-	@tests/cluster/soak.sh killed
+	@hack/cluster/soak.sh $(or $(SOAK),30)
+	@hack/cluster/soak.sh late
+	@hack/cluster/soak.sh killed
 
 ## Checks
 .PHONY: check check-crates test fresh attack trials bench-operator deny
@@ -97,7 +97,7 @@ fetch: ## Installs and fetches what the demo and the tests need from elsewhere, 
 	@tests/fetch.sh test
 
 images: ## Builds the images
-	@tests/cluster/images.sh build
+	@hack/cluster/images.sh build
 
 tools: ## Builds Kubernetes, CoreDNS and Helm into the cache, once
-	@tests/cluster/cluster.sh tools
+	@hack/cluster/cluster.sh tools

@@ -4,13 +4,13 @@
 #
 #   disruptions.sh           on the cluster that is up, where the demo (or story.sh) left a model
 #
-# An open-loop client (`modelward-tests load`, a Pod) sends requests at a fixed rate and counts each. Meanwhile operator,
+# An open-loop client (`modelward-load send`, a Pod) sends requests at a fixed rate and counts each. Meanwhile operator,
 # ledger and PostgreSQL are killed with SIGKILL, each inference Pod is evicted, and a new version is approved and rolled out.
 # Then, by itself: SIGKILL of one inference container, where a client may try once more, 2 seconds later: until the kubelet
 # has seen it, the Service gives new connections to the Pod whose container is starting again.
 #
 # MODELWARD_NAMESPACE (hospital), MODELWARD_MODEL (heart), MODELWARD_RATE (200 requests a second) and the parameters of
-# tests/cluster/cluster.sh apply. It can run again and again: new versions are counted up.
+# hack/cluster/cluster.sh apply. It can run again and again: new versions are counted up.
 set -Eeuo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

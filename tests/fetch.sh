@@ -9,8 +9,8 @@
 # What is there already costs a second or two. A later step that asks a registry is a fault of this script.
 set -Eeuo pipefail
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
-source "$TESTS/cluster/lib.sh"
+# shellcheck source=hack/cluster/lib.sh
+source "$TESTS/../hack/cluster/lib.sh"
 
 packages() {
   need_packages curl:curl /etc/ssl/certs/ca-certificates.crt:ca-certificates git:git gcc:gcc make:make musl-gcc:musl-tools \
@@ -36,7 +36,7 @@ case ${1:-} in
 esac
 step "fetch: Rust" need_rust
 step "fetch: crates" need_crates
-step "fetch: the cluster's packages and Go modules" "$TESTS/cluster/cluster.sh" fetch
+step "fetch: the cluster's packages and Go modules" "$TESTS/../hack/cluster/cluster.sh" fetch
 [ "$1" = demo ] || step "fetch: cargo-nextest" "$TESTS/nextest.sh" fetch
-[ "$1" = demo ] || step "fetch: Python packages" "$TESTS/python/compare.sh" fetch
-step "fetch: images" "$TESTS/cluster/images.sh" fetch
+[ "$1" = demo ] || step "fetch: Python packages" "$TESTS/differential/compare.sh" fetch
+step "fetch: images" "$TESTS/../hack/cluster/images.sh" fetch

@@ -13,8 +13,8 @@
 # Packages of the distribution are not taken away: what the machine has, it has. Changes that are not committed are not tested.
 set -Eeuo pipefail
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
-source "$TESTS/cluster/lib.sh"
+# shellcheck source=hack/cluster/lib.sh
+source "$TESTS/../hack/cluster/lib.sh"
 need_root "make fresh"
 need_packages git:git make:make
 read -ra KEPT <<<"${FRESH_KEEP-.gitconfig .pip .config/pip .config/go/env .cargo/config.toml}"
@@ -76,7 +76,7 @@ end_clusters() {
   local cluster
   for cluster in "$DEMO_CLUSTER" "$TEST_CLUSTER"; do
     [ "$RESULT" = passed ] || [ ! -d "/var/lib/modelward/$cluster/log" ] || cp -r "/var/lib/modelward/$cluster/log" "$FRESH/log-$cluster"
-    in_new_home env MODELWARD_CLUSTER="$cluster" "$TESTS/cluster/cluster.sh" down || true
+    in_new_home env MODELWARD_CLUSTER="$cluster" "$TESTS/../hack/cluster/cluster.sh" down || true
   done
 }
 

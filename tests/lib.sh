@@ -2,8 +2,8 @@
 # people with credentials of their own, traffic, killing and waiting.
 # shellcheck shell=bash
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-CLUSTER_SCRIPTS=$TESTS/cluster
-# shellcheck source=tests/cluster/lib.sh
+CLUSTER_SCRIPTS=$TESTS/../hack/cluster
+# shellcheck source=hack/cluster/lib.sh
 source "$CLUSTER_SCRIPTS/lib.sh"
 # Read by the scripts that source this.
 # shellcheck disable=SC2034
@@ -18,7 +18,7 @@ use_cluster() {
     environment=$("$CLUSTER_SCRIPTS/cluster.sh" env)
     eval "$environment"
   fi
-  kubectl version >/dev/null || die "the cluster ${MODELWARD_CLUSTER} does not answer: tests/cluster/cluster.sh up"
+  kubectl version >/dev/null || die "the cluster ${MODELWARD_CLUSTER} does not answer: hack/cluster/cluster.sh up"
 }
 
 on_node() { "$CLUSTER_SCRIPTS/cluster.sh" node "$@"; }
@@ -34,7 +34,7 @@ metadata:
 Y
 }
 
-# Both charts, with the images that tests/cluster/images.sh built. A release that stands already is brought up to them.
+# Both charts, with the images that hack/cluster/images.sh built. A release that stands already is brought up to them.
 install_release() {
   local images
   images=$(mktemp)
@@ -229,7 +229,7 @@ client() {
   shift 3
   await 60 "the keys of $model are made" keys_of "$namespace" "$model"
   secret=$(keys_of "$namespace" "$model")
-  image=$("$CLUSTER_SCRIPTS/images.sh" name tests)
+  image=$("$CLUSTER_SCRIPTS/images.sh" name load)
   arguments=$(jq -nc '$ARGS.positional' --args -- "$@")
   kubectl delete --namespace "$namespace" pod "$pod" --ignore-not-found --grace-period=1 >/dev/null
   apply "$namespace" <<Y
@@ -260,7 +260,7 @@ Y
 # `--synthetic-key /key/traffic.key`.
 start_load() {
   local pod=modelward-load-$2
-  client "$1" "$pod" "$2" load --url "http://$2.$1.svc/predict" --rate "$3" --retries "$4" --seconds 1800 "${@:5}"
+  client "$1" "$pod" "$2" send --url "http://$2.$1.svc/predict" --rate "$3" --retries "$4" --seconds 1800 "${@:5}"
   await 60 "the client of $2 counts its first requests" load_counts "$1" "$pod"
 }
 

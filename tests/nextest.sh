@@ -7,8 +7,8 @@
 #   nextest.sh fetch                   installs cargo-nextest alone
 set -Eeuo pipefail
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
-source "$TESTS/cluster/lib.sh"
+# shellcheck source=hack/cluster/lib.sh
+source "$TESTS/../hack/cluster/lib.sh"
 cd "$REPOSITORY"
 
 # The Python package has the program of the project's own release, and a registry serves it where a machine reaches nothing else.

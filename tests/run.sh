@@ -7,7 +7,7 @@
 # What it needs it installs, outside the checkout where that is possible. It leaves no cluster and no process behind.
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$HERE/cluster/lib.sh"
+source "$HERE/../hack/cluster/lib.sh"
 cd "$REPOSITORY"
 
 # A cluster of its own, so that a demo that runs on this machine is left alone.
@@ -16,7 +16,7 @@ export MODELWARD_CLUSTER_ON=${MODELWARD_CLUSTER_ON:-bare}
 
 part_fetch() { # everything that comes from elsewhere, and the tools that are built from it, before anything is timed as a test
   "$HERE/fetch.sh" test
-  "$HERE/cluster/cluster.sh" tools
+  "$HERE/../hack/cluster/cluster.sh" tools
 }
 
 part_lints() {
@@ -65,24 +65,24 @@ tests_passed() { # LOG
   awk '/^ +Summary \[/ && match($0, /[0-9]+ passed/) { sum += substr($0, RSTART, RLENGTH) } /^test result/ { sum += $4 } END { print sum + 0 }' "$1"
 }
 
-part_python() { "$HERE/python/compare.sh"; }
+part_python() { "$HERE/differential/compare.sh"; }
 
-part_charts() { "$HERE/cluster/charts.sh" lint; }
+part_charts() { "$HERE/../hack/cluster/charts.sh" lint; }
 
 part_scripts() { "$HERE/scripts.sh"; }
 
 # The programs as images on a cluster of their own, which begins empty and ends with this script.
 part_story() {
   local environment code=0
-  "$HERE/cluster/images.sh" build operator inference trainer postgres tests
+  "$HERE/../hack/cluster/images.sh" build operator inference trainer postgres load
   cargo_counted stories-build test --workspace --locked --test stories --no-run
-  "$HERE/cluster/cluster.sh" down
-  at_exit "$HERE/cluster/cluster.sh" down
-  "$HERE/cluster/cluster.sh" up
-  environment=$("$HERE/cluster/cluster.sh" env)
+  "$HERE/../hack/cluster/cluster.sh" down
+  at_exit "$HERE/../hack/cluster/cluster.sh" down
+  "$HERE/../hack/cluster/cluster.sh" up
+  environment=$("$HERE/../hack/cluster/cluster.sh" env)
   eval "$environment"
-  "$HERE/cluster/images.sh" load operator inference trainer postgres tests
-  "$HERE/cluster/charts.sh" dry-run
+  "$HERE/../hack/cluster/images.sh" load operator inference trainer postgres load
+  "$HERE/../hack/cluster/charts.sh" dry-run
   "$HERE/story.sh" || code=$?
   # Also where a check of the script does not hold.
   stories

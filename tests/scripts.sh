@@ -2,8 +2,8 @@
 # Checks of the scripts: shellcheck, what hides a failure, and that a command which fails in any of them is named.
 set -Eeuo pipefail
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
-source "$TESTS/cluster/lib.sh"
+# shellcheck source=hack/cluster/lib.sh
+source "$TESTS/../hack/cluster/lib.sh"
 need_packages shellcheck:shellcheck git:git
 cd "$REPOSITORY"
 WORK=$(mktemp -d)
@@ -49,21 +49,21 @@ check_each_script() {
   for script in "${SCRIPTS[@]}"; do
     rm -rf "$WORK/copy"
     mkdir -p "$WORK/copy"
-    cp -r --parents tests/*.sh tests/*/*.sh tests/cluster/postgres manifests/samples .ci rust-toolchain.toml Makefile "$WORK/copy"
+    cp -r --parents tests/*.sh tests/*/*.sh demo hack manifests/samples .ci rust-toolchain.toml Makefile "$WORK/copy"
     # The first line after the trap, or after the line that sources the file with the trap.
     line=$(awk '/^(source .*lib\.sh"|trap .* ERR)$/ { print FNR + 1; exit }' "$script")
     runs=$script
     case $script in
       # It only becomes another program.
       .ci/run) continue ;;
-      tests/cluster/lib.sh) runs=tests/demo/demo-down.sh ;;
+      hack/cluster/lib.sh) runs=demo/demo-down.sh ;;
       tests/lib.sh) runs=tests/story.sh ;;
-      tests/cluster/bare.sh | tests/cluster/kind.sh | tests/cluster/tools.sh)
-        runs=tests/cluster/cluster.sh
+      hack/cluster/bare.sh | hack/cluster/kind.sh | hack/cluster/tools.sh)
+        runs=hack/cluster/cluster.sh
         line=3
         ;;
     esac
-    [ -n "$line" ] || die "$script neither sources tests/cluster/lib.sh nor sets a trap on ERR"
+    [ -n "$line" ] || die "$script neither sources hack/cluster/lib.sh nor sets a trap on ERR"
     sed -i "${line}i false injected" "$WORK/copy/$script"
     output=$(run_copy "$runs" "$script" 2>&1) && die "$script succeeded although a command in it failed"
     printed "$script" "$output" "${script##*/} line $line: \`false injected\` ended with exit status 1"
@@ -74,7 +74,7 @@ check_each_script() {
 
 run_copy() { # SCRIPT INJECTED
   local place=bare
-  [ "$2" != tests/cluster/kind.sh ] || place=kind
+  [ "$2" != hack/cluster/kind.sh ] || place=kind
   mkdir -p "$WORK/node/log"
   # shellcheck disable=SC2016
   env LINK=192.0.2 CLUSTER=none POSTGRES_USER=none PGDATA="$WORK/none" MODELWARD_CLUSTER=none MODELWARD_CLUSTER_ON=$place MODELWARD_CACHE="$WORK/cache" \
@@ -91,7 +91,7 @@ run_copy() { # SCRIPT INJECTED
 prints() {
   local what=$1 status=$2 output code=0 script=$WORK/case.sh
   shift 2
-  { printf '#!/usr/bin/env bash\nset -Eeuo pipefail\nsource %q\n' "$TESTS/cluster/lib.sh" && cat; } >"$script"
+  { printf '#!/usr/bin/env bash\nset -Eeuo pipefail\nsource %q\n' "$TESTS/../hack/cluster/lib.sh" && cat; } >"$script"
   output=$(MODELWARD_CACHE=$WORK/cache bash "$script" 2>&1) || code=$?
   [ "$code" = "$status" ] || die "$what: exit status $code and not $status:"$'\n'"$output"
   printed "$what" "$output" "$@"
@@ -135,7 +135,7 @@ refuse() { die "no such thing"; }
 x=$(refuse)
 S
   prints "a script in a script" 1 "child.sh line 4: \`false\`" "case.sh line 5: \`bash" <<S
-printf 'set -Eeuo pipefail\nsource %q\n\nfalse\n' "$TESTS/cluster/lib.sh" >"$WORK/child.sh"
+printf 'set -Eeuo pipefail\nsource %q\n\nfalse\n' "$TESTS/../hack/cluster/lib.sh" >"$WORK/child.sh"
 bash "$WORK/child.sh"
 S
   prints "what runs at the end" 1 "\`false\`" "goodbye inner" "goodbye outer" <<'S'

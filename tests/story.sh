@@ -6,7 +6,7 @@
 #   story.sh disruptions     all checks, and disruptions.sh in the middle of them
 #   MODELWARD_STORY_ONLY='drift|crash' story.sh     the checks alone whose sentence matches; most need the first one
 #
-# The images must have been built (tests/cluster/images.sh build).
+# The images must have been built (hack/cluster/images.sh build).
 set -Eeuo pipefail
 # shellcheck source=tests/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

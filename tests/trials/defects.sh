@@ -10,8 +10,8 @@
 # A patch without such a line must be caught by the trials.
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
-source "$HERE/../cluster/lib.sh"
+# shellcheck source=hack/cluster/lib.sh
+source "$HERE/../../hack/cluster/lib.sh"
 # Always the same place, so that what was built there before is used again.
 COPY=$CACHE/defects
 # A build folder of its own: cargo knows what it built by paths within a workspace and by times, and would take what it made

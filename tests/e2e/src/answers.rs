@@ -136,7 +136,7 @@ impl Story {
     }
 }
 
-/// The trainer of the images, which `tests/cluster/images.sh build` leaves in its target folder.
+/// The trainer of the images, which `hack/cluster/images.sh build` leaves in its target folder.
 fn trainer() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = match target {
@@ -150,7 +150,7 @@ fn trainer() -> Result<PathBuf> {
     let trainer = target.join("x86_64-unknown-linux-musl/release/modelward-trainer");
     ensure!(
         trainer.is_file(),
-        "{} is missing; build it: tests/cluster/images.sh build",
+        "{} is missing; build it: hack/cluster/images.sh build",
         trainer.display()
     );
     Ok(trainer)

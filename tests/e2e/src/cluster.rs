@@ -1,4 +1,4 @@
-//! The cluster that is up, its node, and the commands of `tests/cluster`.
+//! The cluster that is up, its node, and the commands of `hack/cluster`.
 
 use std::{
     env,
@@ -16,8 +16,7 @@ use kube::{Api, Client};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 /// How to get a cluster that a story can use.
-const BRING_UP: &str =
-    "bring one up: tests/cluster/cluster.sh up && eval \"$(tests/cluster/cluster.sh env)\"";
+const BRING_UP: &str = "bring one up: hack/cluster/cluster.sh up && eval \"$(hack/cluster/cluster.sh env)\"";
 
 /// The cluster that is up.
 pub struct Cluster {
@@ -62,7 +61,7 @@ impl Cluster {
         command: impl IntoIterator<Item = A>,
         input: &[u8],
     ) -> Result<Vec<u8>> {
-        let mut script = Command::new(repository().join("tests/cluster/cluster.sh"));
+        let mut script = Command::new(repository().join("hack/cluster/cluster.sh"));
         script.arg("node").args(command);
         let output = run(&mut script, input).await?;
         ensure!(

@@ -1,7 +1,7 @@
 //! Stories on a cluster: a namespace each, with versions made from the sample, people with credentials of their own, requests
 //! through the Service, and access to the node.
 //!
-//! The cluster is the one that `tests/cluster/cluster.sh env` names, with the release that `tests/story.sh install` installs.
+//! The cluster is the one that `hack/cluster/cluster.sh env` names, with the release that `tests/story.sh install` installs.
 
 pub mod answers;
 pub mod cluster;

@@ -116,9 +116,9 @@ impl Story {
 
     /// A Pod of the load client with these arguments: the traffic key of the model is at /key, the data of the sample at /data.
     async fn client_pod(&self, name: &str, model: &str, arguments: &[&str]) -> Result<Pod> {
-        let mut script = Command::new(repository().join("tests/cluster/images.sh"));
-        let image = run(script.args(["name", "tests"]), &[]).await?;
-        ensure!(image.status.success(), "images.sh name tests: {}", words(&image));
+        let mut script = Command::new(repository().join("hack/cluster/images.sh"));
+        let image = run(script.args(["name", "load"]), &[]).await?;
+        ensure!(image.status.success(), "images.sh name load: {}", words(&image));
         let image = String::from_utf8(image.stdout)?.trim().to_owned();
         let models = self.all::<Model>();
         let secret = until(&format!("the keys of {model} are made"), SOON, async || {

@@ -386,12 +386,12 @@ fn write_audit_policy(dir: &Path) -> anyhow::Result<String> {
     Ok(path.display().to_string())
 }
 
-/// The Kubernetes components in one binary, as `tests/cluster/cluster.sh tools` builds them.
+/// The Kubernetes components in one binary, as `hack/cluster/cluster.sh tools` builds them.
 pub fn hyperkube() -> anyhow::Result<PathBuf> {
     tool(&format!("kubernetes-{KUBERNETES}/hyperkube"))
 }
 
-/// The helm that `tests/cluster/cluster.sh tools` builds.
+/// The helm that `hack/cluster/cluster.sh tools` builds.
 pub fn helm() -> anyhow::Result<PathBuf> {
     tool(&format!("helm-{HELM}/helm"))
 }

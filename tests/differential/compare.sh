@@ -7,8 +7,8 @@
 #   TRAINER=PATH          uses this trainer instead of building one
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
-source "$HERE/../cluster/lib.sh"
+# shellcheck source=hack/cluster/lib.sh
+source "$HERE/../../hack/cluster/lib.sh"
 VENV=$CACHE/venv/sklearn
 
 # The environment is whole when its mark holds these very requirements: an interrupted one is made again.

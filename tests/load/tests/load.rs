@@ -19,7 +19,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use modelward_tests::load::{
+use modelward_load::{
     LoadArgs, execute,
     figures::Report,
     replay::{self, ReplayArgs},

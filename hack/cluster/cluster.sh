@@ -7,7 +7,7 @@
 #   cluster.sh up                brings the cluster up; one that runs already is left as it is
 #   cluster.sh load IMAGE…       hands images to the cluster's container runtime
 #   cluster.sh volumes           makes the local volumes, and empties those that are not claimed any more
-#   cluster.sh env               prints the shell lines for its use:  eval "$(tests/cluster/cluster.sh env)"
+#   cluster.sh env               prints the shell lines for its use:  eval "$(hack/cluster/cluster.sh env)"
 #   cluster.sh node COMMAND…     runs a command on the node
 #   cluster.sh down              ends it; nothing stays behind
 #
@@ -19,7 +19,7 @@
 #   MODELWARD_CLUSTER_LINK, _PODS, _SERVICES   other addresses: the first three numbers of the link's /30 ("10.210.0"), the two CIDRs
 #   MODELWARD_CLUSTER_CGROUP     cgroup of its Pods on a bare machine (/modelward-NAME)
 #   MODELWARD_STATE              where its state is (/var/lib/modelward/NAME)
-#   MODELWARD_KUBERNETES         version, one of tests/cluster/tools/kubernetes-* (1.37.2)
+#   MODELWARD_KUBERNETES         version, one of hack/cluster/tools/kubernetes-* (1.37.2)
 #   MODELWARD_AUDIT_POLICY       file: the API server of a new bare cluster writes an audit log by this policy
 #   MODELWARD_APISERVER_FLAGS    further flags for it
 set -Eeuo pipefail

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Folders and files with pages.
-const ROOTS: [&str; 7] = [
+const ROOTS: [&str; 8] = [
     "docs",
+    "hack",
     "tests",
     "charts",
     "crds",

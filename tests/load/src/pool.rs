@@ -167,7 +167,7 @@ impl Pool {
             .header(header::CONTENT_TYPE, "application/json")
             .header(
                 header::USER_AGENT,
-                concat!("modelward-tests/", env!("CARGO_PKG_VERSION")),
+                concat!("modelward-load/", env!("CARGO_PKG_VERSION")),
             );
         if way == Way::Own {
             request = request.header(header::CONNECTION, "close");

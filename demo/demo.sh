@@ -8,11 +8,11 @@
 #   demo-down.sh                     ends all of it
 #
 # The namespace `hospital` is the story's own and is made anew each time. MODELWARD_CLUSTER and the other parameters of
-# tests/cluster/cluster.sh apply.
+# hack/cluster/cluster.sh apply.
 set -Eeuo pipefail
 DEMO=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../lib.sh
-source "$DEMO/../lib.sh"
+# shellcheck source=tests/lib.sh
+source "$DEMO/../tests/lib.sh"
 NAMESPACE=hospital
 DECISION=${DEMO_DECISION:-approve}
 # Seconds: a window of traffic, how long after its end it is judged, and how long a new version is watched.
@@ -27,7 +27,7 @@ WORK=$CACHE/demo
 mkdir -p "$WORK"
 case $DECISION in approve | reject) ;; *) die "DEMO_DECISION=$DECISION: must be approve or reject" ;; esac
 
-build_images() { "$CLUSTER_SCRIPTS/images.sh" build operator inference trainer postgres tests; }
+build_images() { "$CLUSTER_SCRIPTS/images.sh" build operator inference trainer postgres load; }
 
 bring_up() {
   "$CLUSTER_SCRIPTS/cluster.sh" up
@@ -36,7 +36,7 @@ bring_up() {
   eval "$environment"
 }
 
-load_images() { "$CLUSTER_SCRIPTS/images.sh" load operator inference trainer postgres tests; }
+load_images() { "$CLUSTER_SCRIPTS/images.sh" load operator inference trainer postgres load; }
 
 install_charts() {
   restricted_namespace "$SYSTEM"
@@ -322,7 +322,7 @@ step_table
 cat <<T
 
 Next:
-  eval "\$(tests/cluster/cluster.sh env)"
+  eval "\$(hack/cluster/cluster.sh env)"
   kubectl get modelward -A
   kubectl describe --namespace $NAMESPACE ra $ACTION
   kubectl get --namespace $NAMESPACE driftreport -o wide

@@ -9,10 +9,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 const PAGES: [&str; 3] = ["docs/serving.md", "docs/operations.md", "docs/ledger.md"];
 
 /// Where metrics are named.
-const READERS: [&str; 9] = [
+const READERS: [&str; 10] = [
     "README.md",
     "docs",
     "charts",
+    "demo",
     "manifests",
     "tests",
     "inference/tests",

@@ -40,7 +40,7 @@ use self::{
     target::Target,
 };
 
-/// Where `load` looks for its end and `stop` writes it.
+/// Where `send` looks for its end and `stop` writes it.
 pub const STOP_FILE: &str = "/tmp/stop";
 
 /// Real rows of the Cleveland data, one of them with a missing value.
@@ -49,7 +49,7 @@ const ROWS: &str = include_str!("rows.jsonl");
 /// Between two progress lines.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// How `load` is called.
+/// How `send` is called.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
     /// Where to: <http://MODEL.NAMESPACE.svc/predict>, a loopback address, or a private address inside

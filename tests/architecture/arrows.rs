@@ -163,7 +163,7 @@ const RULES: &[Rule] = &[
         only: None,
     },
     Rule {
-        name: "modelward-tests",
+        name: "modelward-load",
         ours: &[WIRE],
         never: &[OTHER_TLS],
         only: None,

@@ -2,7 +2,7 @@
 # The images of the demo and the tests, from binaries that cargo builds outside.
 #
 #   images.sh fetch              installs and fetches what the builds need, and makes the image of PostgreSQL
-#   images.sh build [NAME…]      operator, inference, trainer, postgres (the default) and tests
+#   images.sh build [NAME…]      operator, inference, trainer, postgres (the default) and load, the client of the tests
 #   images.sh load [NAME…]       hands them to the cluster (cluster.sh load)
 #   images.sh name NAME          prints the full name of one that was built
 #   images.sh values             prints Helm values that name what was built
@@ -69,7 +69,7 @@ build_binaries() {
   # compile everything again. From nothing this takes about 11 minutes on 2 cores.
   cd "$REPOSITORY"
   CC_x86_64_unknown_linux_musl=musl-gcc cargo_counted programs build --locked --release --target $TARGET \
-    -p modelward-operator -p modelward-inference -p modelward-trainer -p modelward-tests
+    -p modelward-operator -p modelward-inference -p modelward-trainer -p modelward-load
 }
 
 need_programs() {
@@ -165,9 +165,9 @@ build() {
   local name programs=()
   for name in "$@"; do
     case $name in
-      operator | inference | trainer | tests) programs+=("$name") ;;
+      operator | inference | trainer | load) programs+=("$name") ;;
       postgres) ;;
-      *) die "no image is called $name; there are operator, inference, trainer, tests and postgres" ;;
+      *) die "no image is called $name; there are operator, inference, trainer, load and postgres" ;;
     esac
   done
   choose_builder
@@ -183,13 +183,13 @@ build() {
 }
 
 image_name() {
-  [ -f "$IMAGES/$1.name" ] || die "the image $1 was not built: tests/cluster/images.sh build $1"
+  [ -f "$IMAGES/$1.name" ] || die "the image $1 was not built: hack/cluster/images.sh build $1"
   cat "$IMAGES/$1.name"
 }
 
 archive() { # IMAGE TAR
   choose_builder
-  exists "$1" || die "no image $1: tests/cluster/images.sh build makes them"
+  exists "$1" || die "no image $1: hack/cluster/images.sh build makes them"
   # An archive is appended to where the file exists.
   rm -f "$2"
   if [ "$BUILDER" = docker ]; then

@@ -1,11 +1,11 @@
-//! The client that the tests run inside a cluster: `modelward-tests load` and `modelward-tests stop`.
+//! The client that the tests run inside a cluster: `modelward-load send`, `replay` and `stop`.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use modelward_tests::load::{
-    self, LoadArgs,
+use modelward_load::{
+    LoadArgs, STOP_FILE,
     replay::{self, ReplayArgs},
 };
 
@@ -19,20 +19,20 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Sends requests at a fixed rate, whatever becomes of the earlier ones, and counts each.
-    Load(LoadArgs),
+    Send(LoadArgs),
     /// Sends rows of a CSV file in a seeded order, each once.
     Replay(ReplayArgs),
-    /// Ends a `load` in the same container: for `kubectl exec`, where the image has no shell.
+    /// Ends a `send` in the same container: for `kubectl exec`, where the image has no shell.
     Stop {
-        /// The file that `load --stop-file` looks for.
-        #[arg(long, default_value = load::STOP_FILE)]
+        /// The file that `send --stop-file` looks for.
+        #[arg(long, default_value = STOP_FILE)]
         stop_file: PathBuf,
     },
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Load(args) => load::run(args),
+        Command::Send(args) => modelward_load::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Stop { stop_file } => stop(&stop_file),
     };

@@ -7,7 +7,7 @@
 #
 # Its cluster is called soak. A failure ends it: its logs are in the state directory that it names.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/cluster/lib.sh
+# shellcheck source=hack/cluster/lib.sh
 source "$HERE/lib.sh"
 export MODELWARD_CLUSTER=${MODELWARD_SOAK_CLUSTER:-soak} MODELWARD_CLUSTER_ON=bare
 STATE=/var/lib/modelward/$MODELWARD_CLUSTER
