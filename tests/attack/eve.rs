@@ -15,8 +15,8 @@ use modelward_crds::{
     gate::{DECISIONS, ORIGINS, RECORDS, VERSIONS},
     labels::MODEL,
 };
-use modelward_kit::{apiserver::User, fields::differences, raw, wait};
-use modelward_trials::{stage, story, world::object};
+use modelward_kit::{apiserver::User, fields::differences, objects::object, raw, wait};
+use modelward_trials::{stage, story};
 use serde_json::{Value, json};
 
 use crate::{support::Case, tally::By};

@@ -16,11 +16,8 @@ use modelward_crds::{
     gate::{CHILDREN, IMITATIONS, NAMES, TOKENS},
     labels,
 };
-use modelward_kit::{fake_controllers::JobEnd, wait};
-use modelward_trials::{
-    stage, story,
-    world::{PATIENCE, object},
-};
+use modelward_kit::{fake_controllers::JobEnd, objects::object, wait};
+use modelward_trials::{stage, story, world::PATIENCE};
 use modelward_wire::{JobResult, JobStage, LEDGER_AUDIENCE};
 use serde_json::{Value, json};
 

@@ -16,10 +16,10 @@ use modelward_crds::{
     annotations::{APPROVE, CREATED_BY, DECISION_PREFIX},
     gate::{DECISIONS, STAMP_CHANGES, STAMP_DECISIONS, STAMP_MAKERS, STAMP_PROPOSERS, VERSIONS},
 };
-use modelward_kit::{chart::apply_gate, wait::until};
+use modelward_kit::{chart::apply_gate, objects::object, wait::until};
 use modelward_trials::{
     stage, story,
-    world::{PATIENCE, SYSTEM, object},
+    world::{PATIENCE, SYSTEM},
 };
 use serde_json::{Value, json};
 

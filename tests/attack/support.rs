@@ -8,12 +8,12 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use modelward_crds::{ActionType, ConditionType, Decision, ModelVersion, RemediationAction, annotations};
-use modelward_kit::apiserver::User;
+use modelward_kit::{apiserver::User, objects::object};
 use modelward_trials::{
     cluster::{Effects, TestCluster},
     judge::Log,
     stage, story,
-    world::{World, object},
+    world::World,
 };
 use serde_json::{Value, json};
 

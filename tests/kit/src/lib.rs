@@ -13,6 +13,7 @@ pub mod faults;
 pub mod fields;
 pub mod front;
 pub mod given;
+pub mod objects;
 pub mod postgres;
 pub mod raw;
 pub mod servers;

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use kube::{Api, Resource, runtime::wait::await_condition};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -53,4 +53,20 @@ where
         "{kind} {name}: not {what} within {patience:?}; it is {}",
         found.as_deref().unwrap_or("not there")
     )
+}
+
+/// Waits until there is no object of this name.
+pub async fn until_gone<K>(api: Api<K>, name: &str, patience: Duration) -> Result<()>
+where
+    K: Resource<DynamicType = ()>,
+    K: DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    let is_gone = |object: Option<&K>| object.is_none();
+    let waited = tokio::time::timeout(patience, await_condition(api, name, is_gone)).await;
+    ensure!(
+        waited.is_ok(),
+        "{} {name} is still there after {patience:?}",
+        K::kind(&())
+    );
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt::Debug,
     future::Future,
+    ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -30,6 +31,7 @@ use modelward_kit::{
     fake_controllers::FakeControllers,
     faults::{At, Cut, Faults},
     front::Front,
+    objects::Objects,
     wait,
 };
 use modelward_profile::{
@@ -42,7 +44,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     stage::{self, Heart, PLAN, Store, VERIFICATION, WINDOW},
-    world::{PATIENCE, World, object},
+    world::{PATIENCE, World},
 };
 
 /// Where the operator has asked for nothing for so long, the objects are touched: time does it in a cluster.
@@ -52,8 +54,8 @@ const NUDGE: Duration = Duration::from_millis(400);
 pub struct TestCluster {
     /// What it shares with the others.
     pub world: Arc<World>,
-    /// Its name.
-    pub namespace: String,
+    /// Its objects, with every right.
+    pub objects: Objects,
     /// Jobs, Pods, rollouts and garbage.
     pub fakes: FakeControllers,
     /// What the operator writes, and where it is cut.
@@ -66,7 +68,6 @@ pub struct TestCluster {
     front: Front,
     /// Whether its operator promises the policies on what it makes.
     pub children: bool,
-    kube: Client,
     /// Seconds that its clock is ahead.
     ahead: Arc<AtomicI64>,
     lives: Arc<AtomicUsize>,
@@ -85,6 +86,14 @@ pub struct Effects {
     pub templates: Vec<String>,
     /// Versions that actions made.
     pub made: Vec<String>,
+}
+
+impl Deref for TestCluster {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        &self.objects
+    }
 }
 
 // === impl TestCluster ===
@@ -110,10 +119,10 @@ impl TestCluster {
         fakes.jobs(move |job| trainer.trains(job));
         let cluster = Self {
             world: world.clone(),
-            namespace,
+            objects: Objects::new(kube.clone(), namespace, PATIENCE),
             fakes,
             faults: Faults::new(cuts),
-            front: Front::start(kube.clone()).await?,
+            front: Front::start(kube).await?,
             heart,
             policy: Policy {
                 verification_seconds: VERIFICATION,
@@ -121,7 +130,6 @@ impl TestCluster {
                 ..Policy::default()
             },
             children: false,
-            kube,
             ahead: Arc::new(AtomicI64::new(ahead)),
             lives: Arc::default(),
             touched: AtomicUsize::new(0),
@@ -235,78 +243,19 @@ impl TestCluster {
 
     /// Touches every object of ours by a label that means nothing.
     pub async fn nudge(&self) -> Result<()> {
-        self.touch::<ModelVersion>().await?;
-        self.touch::<Model>().await?;
-        self.touch::<DriftReport>().await?;
-        self.touch::<RemediationAction>().await
-    }
-
-    async fn touch<K>(&self) -> Result<()>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
-    {
         let number = self.touched.fetch_add(1, Ordering::Relaxed).to_string();
-        let patch = Patch::Merge(json!({"metadata": {"labels": {UNRELATED: number}}}));
-        for object in self.all::<K>().list_metadata(&ListParams::default()).await? {
-            let params = PatchParams::default();
-            match self
-                .all::<K>()
-                .patch_metadata(&object.name_any(), &params, &patch)
-                .await
-            {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                answer => drop(answer?),
-            }
-        }
-        Ok(())
+        self.touch_all(&number).await
     }
 
     // === the API server ===
 
-    /// The objects of a kind, with every right.
-    pub fn all<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(self.kube.clone(), &self.namespace)
-    }
-
-    /// The objects of a kind as another user sees them.
-    pub fn of<K>(&self, who: &Client) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(who.clone(), &self.namespace)
-    }
-
-    /// Makes an object from its content.
-    pub async fn create<K>(&self, content: Value) -> Result<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Serialize
-            + DeserializeOwned
-            + Clone
-            + Debug,
-    {
-        let object: K = object(content)?;
-        Ok(self.all::<K>().create(&PostParams::default(), &object).await?)
-    }
-
-    /// Every object of a kind.
-    pub async fn list<K>(&self) -> Result<Vec<K>>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
-    {
-        Ok(self.all::<K>().list(&ListParams::default()).await?.items)
-    }
-
-    /// Waits until the object is so. What it is instead is in the error.
+    /// Waits until the object is so, and touches what the operator does not ask for any more. The error has its status.
     pub async fn wait<K>(&self, name: &str, what: &str, is_so: impl Fn(&K) -> bool + Send) -> Result<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         K: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     {
-        let waiting = wait::until_so(self.all::<K>(), name, what, PATIENCE, is_so);
+        let waiting = self.objects.wait(name, what, is_so);
         self.nudged(Box::pin(waiting)).await?
     }
 
@@ -459,9 +408,6 @@ impl Drop for TestCluster {
         }
     }
 }
-
-/// The label that touching changes.
-pub const UNRELATED: &str = "unrelated";
 
 fn now_and(ahead: i64) -> Timestamp {
     let now = Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH);

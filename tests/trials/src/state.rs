@@ -19,9 +19,10 @@ use kube::{
     core::ApiResource,
 };
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
+use modelward_kit::objects::UNRELATED;
 use serde_json::Value;
 
-use crate::cluster::{TestCluster, UNRELATED};
+use crate::cluster::TestCluster;
 
 /// What two runs may differ in.
 pub const MASKED: [&str; 11] = [

@@ -14,6 +14,7 @@ use modelward_kit::{
     apiserver::{ApiServer, User},
     chart::{RELEASE, install_gate},
     faults::Life,
+    objects::object,
     postgres::Postgres,
     wait::until,
 };
@@ -258,16 +259,4 @@ pub async fn token(
         .create_token_request(account, &PostParams::default(), &request)
         .await?;
     Ok(made.status.context("a token request without a status")?.token)
-}
-
-// === small ===
-
-/// A typed object from its content.
-pub fn object<K>(mut content: Value) -> Result<K>
-where
-    K: Resource<DynamicType = ()> + DeserializeOwned,
-{
-    content["apiVersion"] = K::api_version(&()).into();
-    content["kind"] = K::kind(&()).into();
-    Ok(serde_json::from_value(content)?)
 }

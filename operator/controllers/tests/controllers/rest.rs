@@ -121,38 +121,8 @@ impl<'a> Held<'a> {
     }
 
     async fn touch_all(&self) -> Result<()> {
-        self.touch::<ModelVersion>().await?;
-        self.touch::<Model>().await?;
-        self.touch::<DriftReport>().await?;
-        self.touch::<RemediationAction>().await
-    }
-
-    /// Changes a label that means nothing.
-    async fn touch<K>(&self) -> Result<()>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
-    {
         let number = self.touched.fetch_add(1, Ordering::Relaxed).to_string();
-        let patch = Patch::Merge(json!({"metadata": {"labels": {"unrelated": number}}}));
-        for object in self
-            .cluster
-            .all::<K>()
-            .list_metadata(&ListParams::default())
-            .await?
-        {
-            let name = object.name_any();
-            let params = PatchParams::default();
-            match self
-                .cluster
-                .all::<K>()
-                .patch_metadata(&name, &params, &patch)
-                .await
-            {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                answer => drop(answer?),
-            }
-        }
-        Ok(())
+        self.cluster.touch_all(&number).await
     }
 }
 

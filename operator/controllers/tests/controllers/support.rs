@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Debug,
+    ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -41,6 +41,7 @@ use modelward_kit::{
     calls::{Calls, Recorder},
     fake_controllers::{FakeControllers, JobEnd},
     front::Front,
+    objects::Objects,
     postgres::Postgres,
     wait,
 };
@@ -60,9 +61,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// A namespace and all that works in it.
 pub struct TestCluster {
     pub api: &'static ApiServer,
-    /// May do everything.
-    pub kube: Client,
-    pub namespace: String,
+    /// Its objects, with every right.
+    pub objects: Objects,
     pub fakes: FakeControllers,
     /// What the operator asked of the API server.
     pub calls: Calls,
@@ -91,6 +91,14 @@ pub struct TestCluster {
 /// Where the ledger keeps artifacts.
 #[derive(Clone)]
 pub struct Store(PathBuf);
+
+impl Deref for TestCluster {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        &self.objects
+    }
+}
 
 type Running = (oneshot::Sender<()>, JoinHandle<()>);
 
@@ -214,8 +222,7 @@ impl TestCluster {
         fakes.jobs(move |job| trains(&trainer, job, "0.8151"));
         let mut cluster = Self {
             api,
-            kube,
-            namespace,
+            objects: Objects::new(kube, namespace, PATIENCE),
             fakes,
             calls: Calls::default(),
             ledger_url: String::new(),
@@ -405,13 +412,6 @@ impl TestCluster {
         Ok(made.status.context("a token request without a status")?.token)
     }
 
-    pub fn all<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(self.kube.clone(), &self.namespace)
-    }
-
     /// Objects of a kind of child, with every field that the API server has.
     pub fn untyped(&self, kind: &str) -> Result<Api<DynamicObject>> {
         let resource = match kind {
@@ -426,64 +426,6 @@ impl TestCluster {
             &self.namespace,
             &resource,
         ))
-    }
-
-    /// Makes an object from its content.
-    pub async fn create<K>(&self, mut content: Value) -> Result<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Serialize
-            + DeserializeOwned
-            + Clone
-            + Debug,
-    {
-        content["apiVersion"] = K::api_version(&()).into();
-        content["kind"] = K::kind(&()).into();
-        let object: K = serde_json::from_value(content)?;
-        Ok(self.all::<K>().create(&PostParams::default(), &object).await?)
-    }
-
-    pub async fn patch<K>(&self, name: &str, patch: Value) -> Result<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
-    {
-        let params = PatchParams {
-            field_manager: Some("another-writer".into()),
-            ..PatchParams::default()
-        };
-        Ok(self.all::<K>().patch(name, &params, &Patch::Merge(patch)).await?)
-    }
-
-    pub async fn delete<K>(&self, name: &str) -> Result<()>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
-    {
-        self.all::<K>().delete(name, &DeleteParams::background()).await?;
-        Ok(())
-    }
-
-    /// Waits until the object is so. What it is instead is in the error.
-    pub async fn wait<K>(&self, name: &str, what: &str, is_so: impl Fn(&K) -> bool + Send) -> Result<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        K: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-    {
-        wait::until_so(self.all::<K>(), name, what, PATIENCE, is_so).await
-    }
-
-    pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        K: DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-    {
-        let condition = |object: Option<&K>| object.is_none();
-        let waited = tokio::time::timeout(PATIENCE, await_condition(self.all::<K>(), name, condition)).await;
-        ensure!(
-            waited.is_ok(),
-            "{} {name} is still there after {PATIENCE:?}",
-            K::kind(&())
-        );
-        Ok(())
     }
 
     // === the story's words ===

@@ -36,8 +36,9 @@ use modelward_kit::{
     chart,
     fake_controllers::FakeControllers,
     front::Front,
+    objects::{label, object},
 };
-use modelward_trials::world::{OPERATOR, RunningLedger, SYSTEM, object, token};
+use modelward_trials::world::{OPERATOR, RunningLedger, SYSTEM, token};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
@@ -341,17 +342,13 @@ impl Site {
         let found = all.list_metadata(&ListParams::default()).await?.items;
         let count = found.len().min(most);
         let chosen = (0..count).map(|number| &found[number * found.len() / count]);
-        let patch = Patch::Merge(json!({"metadata": {"labels": {"unrelated": "touched"}}}));
         stream::iter(chosen)
             .map(|object| {
-                let namespace = object.namespace().unwrap_or_default();
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
                 let api = Api::<K>::namespaced(self.kube.clone(), &namespace);
-                let patch = &patch;
                 async move {
-                    let name = object.name_any();
-                    let written = api.patch_metadata(&name, &PatchParams::default(), patch).await;
-                    let what = || format!("cannot label {} {namespace}/{name}", K::kind(&()));
-                    written.map(|_| ()).with_context(what)
+                    let labelled = label(&api, &name, "touched").await;
+                    labelled.with_context(|| format!("cannot label {} {namespace}/{name}", K::kind(&())))
                 }
             })
             .buffer_unordered(8)

@@ -33,7 +33,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::report::Sizes;
-use modelward_trials::world::object;
+use modelward_kit::objects::{Objects, object};
+use modelward_trials::world::PATIENCE;
 
 /// Versions of each model.
 pub const VERSIONS: usize = 4;
@@ -422,11 +423,9 @@ impl Cluster<'_> {
             + Clone
             + Debug,
     {
-        let object: K = object(content)?;
-        let what = format!("{} {namespace}/{}", K::kind(&()), object.name_any());
-        let api = Api::<K>::namespaced(self.kube.clone(), &namespace);
-        let created = api.create(&PostParams::default(), &object).await;
-        created.with_context(|| format!("cannot create {what}"))
+        Objects::new(self.kube.clone(), namespace, PATIENCE)
+            .create(content)
+            .await
     }
 
     /// Writes a status as the operator does: what it leaves out later goes.
