@@ -28,7 +28,7 @@ where
     F: Future<Output = Result<Action, Error>>,
 {
     let begun = Instant::now();
-    ctx.metrics.begun(controller);
+    ctx.env.metrics.begun(controller);
     let outcome = match &object.0 {
         Ok(object) => {
             let reconciled = Box::pin(reconcile(Arc::new(object.clone()), ctx.clone()));
@@ -41,7 +41,7 @@ where
                 .unwrap_or_else(|_| Err(timeout()))
         }
         Err(invalid) => {
-            ctx.report_unreadable(object).await;
+            ctx.env.report_unreadable(object).await;
             Err(Error::Unreadable {
                 what: format!(
                     "{} {}",
@@ -52,15 +52,15 @@ where
             })
         }
     };
-    ctx.metrics.ended(
+    ctx.env.metrics.ended(
         controller,
         begun.elapsed(),
         outcome.as_ref().err().map(Error::category),
     );
     if outcome.is_ok() {
-        let backoff = ctx.backoff(controller);
+        let backoff = ctx.backoffs.of(controller);
         backoff.succeeded(&NamespacedName::of(object).to_string());
-        ctx.metrics.failing(controller, backoff.failing());
+        ctx.env.metrics.failing(controller, backoff.failing());
     }
     outcome
 }
@@ -80,9 +80,9 @@ pub(crate) fn policy<K: Resource>(
     if matches!(error, Error::Unreadable { .. }) {
         return Action::await_change();
     }
-    let backoff = ctx.backoff(controller);
+    let backoff = ctx.backoffs.of(controller);
     let delay = backoff.failed(&NamespacedName::of(object).to_string());
-    ctx.metrics.failing(controller, backoff.failing());
+    ctx.env.metrics.failing(controller, backoff.failing());
     tracing::warn!(
         object.namespace = object.namespace(),
         object.name = name,

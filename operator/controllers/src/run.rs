@@ -154,7 +154,7 @@ where
         |object, ctx| async move { guarded(&object, &ctx, ControllerName::Action, action::reconcile).await },
         stopped(),
     ));
-    controllers.spawn(gate::run(ctx.clone(), stopped()));
+    controllers.spawn(gate::run(ctx.env.clone(), stopped()));
     controllers
 }
 
@@ -203,7 +203,7 @@ async fn probe(ctx: Arc<Context>) {
             .wake(&Target::Model(NamespacedName::new(namespace, name)));
         ready(())
     });
-    tokio::join!(ctx.prober.run(&ctx.metrics, answers), wake);
+    tokio::join!(ctx.prober.run(&ctx.env.metrics, answers), wake);
 }
 
 async fn all_ended(tasks: &mut JoinSet<()>) {

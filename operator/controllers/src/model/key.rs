@@ -7,9 +7,10 @@ use modelward_crds::{ChildReference, ConditionType, Model};
 use modelward_wire::Digest;
 
 use crate::{
-    Context, Error, apply,
+    Error, apply,
     create::{Created, create},
-    model::{build, status::conditions_of},
+    env::Env,
+    model::{build, key_names::KeyNames, status::conditions_of},
 };
 
 /// The Secret that the operator created for this model.
@@ -26,7 +27,8 @@ pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
 /// Secrets but cannot read any, so it uses only Secrets that it created itself: the name is random, and is recorded with the uid
 /// before anything uses it.
 pub(super) async fn ensure_key(
-    ctx: &Context,
+    env: &Env,
+    names: &KeyNames,
     namespace: &str,
     model: Model,
 ) -> Result<Model, Box<(Model, Error)>> {
@@ -35,13 +37,13 @@ pub(super) async fn ensure_key(
     if recorded.is_some() && !may_lack_its_key(&model) {
         return Ok(model);
     }
-    let name = recorded.clone().unwrap_or_else(|| ctx.key_name(&model));
-    let made = match make_key(ctx, namespace, &model, &name).await {
+    let name = recorded.clone().unwrap_or_else(|| names.of(&model));
+    let made = match make_key(env, namespace, &model, &name).await {
         Ok(Created::Made(made)) => made,
         Ok(Created::Exists(_)) if recorded.is_some() => return Ok(model),
         Ok(Created::Exists(answer)) => {
             // An object of another owner has the generated name: the next reconcile draws another.
-            ctx.forget_key_name(&model);
+            names.forget(&model);
             return Err(Box::new((model, answer)));
         }
         Err(error) => return Err(Box::new((model, error))),
@@ -50,9 +52,9 @@ pub(super) async fn ensure_key(
     status.key_secret = Some(name);
     status.children.retain(|child| child.kind != "Secret");
     status.children.insert(0, made);
-    let written = apply::status(ctx, &model, model.status.as_ref(), &status).await;
+    let written = apply::status(env, &model, model.status.as_ref(), &status).await;
     // Created and not recorded: nothing uses it, and the next one has another name.
-    ctx.forget_key_name(&model);
+    names.forget(&model);
     match written {
         Ok(written) => Ok(written.unwrap_or(model)),
         Err(error) => Err(Box::new((model, error))),
@@ -61,7 +63,7 @@ pub(super) async fn ensure_key(
 
 /// Creates the Secret, and returns its reference for the status.
 async fn make_key(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     model: &Model,
     name: &str,
@@ -94,7 +96,7 @@ async fn make_key(
         ),
         ..Secret::default()
     };
-    Ok(match create(ctx, namespace, &secret).await? {
+    Ok(match create(env, namespace, &secret).await? {
         Created::Made(made) => Created::Made(ChildReference {
             kind: "Secret".to_owned(),
             name: name.to_owned(),

@@ -4,10 +4,12 @@ mod apply;
 mod build;
 mod dereference;
 mod key;
+mod key_names;
 mod owners;
 mod pods;
 mod propose;
 mod status;
+mod upgrades;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +30,9 @@ use crate::{
     },
 };
 
+pub(crate) use key_names::KeyNames;
+pub(crate) use upgrades::Upgrades;
+
 const RESYNC: Duration = Duration::from_mins(15);
 
 const SOON: Duration = Duration::from_secs(2);
@@ -39,7 +44,7 @@ const UNWATCHED: Duration = Duration::from_secs(10);
 /// Reconciles one model.
 pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Result<Action, Error> {
     let place = NamespacedName::of(&*cached);
-    let found = crate::apply::fresh::<Model>(&ctx, &place).await?;
+    let found = crate::apply::fresh::<Model>(&ctx.env, &place).await?;
     let NamespacedName { namespace, name } = place;
     let Some(model) = found else {
         ctx.prober.forget(&namespace, &name);
@@ -48,37 +53,39 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
     if model.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let versions = dereference::versions(&ctx, &model).await?;
-    let (mut world, pods) = dereference::world(&ctx, &model, &versions).await?;
+    let versions = dereference::versions(&ctx.env, &model).await?;
+    let (mut world, pods) = dereference::world(&ctx.env, &model, &versions).await?;
     world.answer = ctx.prober.answer(&namespace, &name);
-    let decision = model::decide(&model, &world, ctx.now());
+    let decision = model::decide(&model, &world, ctx.env.now());
     if decision.is_empty {
-        crate::apply::delete(&ctx, &namespace, &model).await?;
+        crate::apply::delete(&ctx.env, &namespace, &model).await?;
         return Ok(Action::await_change());
     }
-    let mut model = disown(&ctx, &namespace, model, &versions).await?;
+    let mut model = disown(&ctx.env, &namespace, model, &versions).await?;
     let settled = is_ready(&model) && !routes_changed(&model, &decision);
 
     // The record is written before its effects, so the serving objects are never newer than it.
     if routes_changed(&model, &decision) {
-        model = write_status(&ctx, model, &decision).await?;
+        model = write_status(&ctx.env, model, &decision).await?;
     }
     if decision.serve.is_some() {
-        model = ensure_key(&ctx, &namespace, model).await.or_else(|failure| {
-            let (model, error) = *failure;
-            let refused = error.refused() || error.failed();
-            if !refused {
-                return Err(error);
-            }
-            note_failure(&mut world, &error);
-            Ok(model)
-        })?;
+        model = ensure_key(&ctx.env, &ctx.key_names, &namespace, model)
+            .await
+            .or_else(|failure| {
+                let (model, error) = *failure;
+                let refused = error.refused() || error.failed();
+                if !refused {
+                    return Err(error);
+                }
+                note_failure(&mut world, &error);
+                Ok(model)
+            })?;
     }
     let keyless = world.refused.is_some() || world.failed.is_some();
     let made = match &decision.serve {
         Some(_) if keyless => Ok(Outcome::default()),
         Some(serve) => Box::pin(apply_children(&ctx, &namespace, &model, serve, settled, &pods)).await,
-        None => delete_children(&ctx, &namespace, &model).await,
+        None => delete_children(&ctx.env, &namespace, &model).await,
     };
     let (outcome, failure) = match made {
         Ok(outcome) => (outcome, None),
@@ -89,8 +96,8 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
         Err(error) => {
             // The decision is recorded although it could not be carried out. It is decided again, because the name of
             // the key may have been recorded since: without it the next reconcile would make another key, and another template.
-            let decision = model::decide(&model, &world, ctx.now());
-            write_status(&ctx, model, &decision).await?;
+            let decision = model::decide(&model, &world, ctx.env.now());
+            write_status(&ctx.env, model, &decision).await?;
             return Err(error);
         }
     };
@@ -108,15 +115,15 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
         _ => {}
     }
     world.made = outcome.made;
-    let decision = model::decide(&model, &world, ctx.now());
-    let model = write_status(&ctx, model, &decision).await?;
+    let decision = model::decide(&model, &world, ctx.env.now());
+    let model = write_status(&ctx.env, model, &decision).await?;
     if let Some(proposed) = &decision.propose
-        && let Err(error) = propose(&ctx, &namespace, &model, proposed).await
+        && let Err(error) = propose(&ctx.env, &namespace, &model, proposed).await
     {
         if error.hinders() {
             world.unproposed = Some(error.words());
-            let decision = model::decide(&model, &world, ctx.now());
-            write_status(&ctx, model, &decision).await?;
+            let decision = model::decide(&model, &world, ctx.env.now());
+            write_status(&ctx.env, model, &decision).await?;
         }
         return Err(error);
     }
@@ -132,7 +139,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
             .into_iter()
             .flatten()
             .collect();
-        collect_routes(&ctx, &namespace, &model, &outcome.sets, in_use).await?;
+        collect_routes(&ctx.env, &namespace, &model, &outcome.sets, in_use).await?;
     }
     let made = world.made.unwrap_or_default();
     let held = made.turn != Turn::Now || !made.rivals.is_empty();
@@ -145,7 +152,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
         // Admission's changes may be the reason why the model is not Ready.
         children::ADMITTED_FOR.unsigned_abs()
     } else {
-        let again = decision.again.map(|at| ctx.now().duration_until(at));
+        let again = decision.again.map(|at| ctx.env.now().duration_until(at));
         again
             .and_then(|wait| Duration::try_from(wait).ok())
             .map_or(RESYNC, |wait| wait.clamp(SOON, RESYNC))

@@ -6,11 +6,11 @@ use kube::{
 };
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
 
-use crate::{Context, Error, metrics::Verb};
+use crate::{Error, env::Env, metrics::Verb};
 
 /// Removes versions from the owners of the record, because it outlives them. Earlier releases made each version an owner.
 pub(super) async fn disown(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     model: Model,
     versions: &[ModelVersion],
@@ -36,16 +36,16 @@ pub(super) async fn disown(
         "resourceVersion": model.resource_version(),
         "ownerReferences": kept,
     }});
-    let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
+    let api = Api::<Model>::namespaced(env.client.clone(), namespace);
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
     let patch = Patch::Merge(&patch);
     let write = api.patch(&name, &params, &patch);
-    let disowned = ctx
+    let disowned = env
         .call(format!("take the owners from Model {name}"), write)
         .await?;
-    ctx.metrics.wrote("Model", Verb::Merge);
+    env.metrics.wrote("Model", Verb::Merge);
     Ok(disowned)
 }

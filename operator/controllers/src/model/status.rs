@@ -5,14 +5,14 @@ use kube::{Resource as _, runtime::events::EventType};
 use modelward_core::{model::Decision, reason::Reason};
 use modelward_crds::Model;
 
-use crate::{Context, Error, apply, events};
+use crate::{Error, apply, env::Env, events};
 
-pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Result<Model, Error> {
+pub(super) async fn write_status(env: &Env, model: Model, decision: &Decision) -> Result<Model, Error> {
     let old = model.status.as_ref();
-    let Some(written) = apply::status(ctx, &model, old, &decision.status).await? else {
+    let Some(written) = apply::status(env, &model, old, &decision.status).await? else {
         return Ok(model);
     };
-    events::conditions_changed(ctx, &model, conditions_of(&model), &decision.status.conditions).await;
+    events::conditions_changed(env, &model, conditions_of(&model), &decision.status.conditions).await;
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
         let note = format!(
@@ -21,7 +21,7 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
         );
         let reason = Reason::ClaimReleased;
         events::publish(
-            ctx,
+            env,
             &model.object_ref(&()),
             EventType::Warning,
             reason,
@@ -37,7 +37,7 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
             None => "no version serves any more".to_owned(),
         };
         let reason = Reason::RolloutInProgress;
-        events::publish(ctx, &about, EventType::Normal, reason, "Route", note).await;
+        events::publish(env, &about, EventType::Normal, reason, "Route", note).await;
     }
     Ok(written)
 }
