@@ -12,9 +12,9 @@ use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_wire::JobStage;
 
 use crate::{
-    Context, Error, drift,
-    env::Env,
-    gate,
+    Context, Error,
+    api::Env,
+    drift, gate,
     jobs::{self, JobOwner},
 };
 

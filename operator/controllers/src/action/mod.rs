@@ -29,17 +29,15 @@ use modelward_crds::{
 use modelward_service::chain;
 
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{
-        Cache,
-        action::CachedAction,
-        cached::{Key, NamespacedName},
+    Context, Error,
+    api::{
+        Env, NamespacedName, apply,
+        create::{Created, Namespaced, create},
+        events,
     },
-    create::{Created, Namespaced, create},
-    env::Env,
-    events,
+    cache::{Cache, action::CachedAction, cached::Key},
     jobs::{self, JobOwner, JobRequest, Started},
+    runtime::backoff::jittered,
 };
 
 pub(crate) use blocked::Blocked;

@@ -4,8 +4,8 @@ use modelward_core::drift::DriftingModels;
 
 use crate::{
     Error,
+    api::{Env, env::CALL_TIMEOUT},
     cache::{cached::Key, index::Index, report::CachedReport},
-    env::{CALL_TIMEOUT, Env},
 };
 
 /// The models that drift now in all watched namespaces, as they count for this one. From the watch of reports, without a call.

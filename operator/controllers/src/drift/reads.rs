@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::{Api, api::ListParams};
 use modelward_crds::{DriftReport, ModelVersion, labels};
 
-use crate::{Error, env::Env};
+use crate::{Error, api::Env};
 
 /// Without any event an object is reconciled again after this long: a lost event must not be lost forever.
 pub(super) const RESYNC: Duration = Duration::from_mins(15);

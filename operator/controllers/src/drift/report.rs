@@ -28,13 +28,15 @@ use super::{
     reads::{RESYNC, reports_of, until, version_named},
 };
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{cached::NamespacedName, report::CachedReport},
-    create::{Created, create, refusal},
-    env::Env,
-    events,
+    Context, Error,
+    api::{
+        Env, NamespacedName, apply,
+        create::{Created, create, refusal},
+        events,
+    },
+    cache::report::CachedReport,
     ledger::JUDGE_TIMEOUT,
+    runtime::backoff::jittered,
 };
 
 /// The delay before a ledger that did not answer is asked again, and before an expected verdict is looked up.

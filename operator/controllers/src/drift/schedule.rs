@@ -8,12 +8,10 @@ use modelward_crds::{DriftReport, DriftReportSpec, Model, labels};
 
 use super::reads::{RESYNC, reports_of, until, version_named};
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{cached::NamespacedName, model::CachedModel},
-    create::create,
-    env::Env,
-    guarded::Guarded,
+    Context, Error,
+    api::{Env, Guarded, NamespacedName, apply, create::create},
+    cache::model::CachedModel,
+    runtime::backoff::jittered,
 };
 
 /// Creates the reports that are due and deletes those beyond the limit.

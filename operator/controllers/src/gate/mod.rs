@@ -18,13 +18,13 @@ use modelward_service::chain;
 
 use crate::{
     Error,
-    backoff::jittered,
-    env::Env,
+    api::Env,
     gate::{
         policies::read_policies,
         probe::{probe_with_action, probe_with_new_action},
         refusal::{Gap, probe_outcome},
     },
+    runtime::backoff::jittered,
 };
 
 /// How often the policies are tested, in addition to each time that an action depends on them.

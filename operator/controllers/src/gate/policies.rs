@@ -20,7 +20,7 @@ use modelward_crds::{gate, labels};
 use modelward_service::chain;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, env::Env};
+use crate::{Error, api::Env};
 
 /// The parameters of namespaces that are not listed.
 const OTHERS: &str = "_others";

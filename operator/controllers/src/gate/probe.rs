@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Error,
-    env::Env,
+    api::Env,
     gate::refusal::{Gap, NEVER_MADE, gap_unless_refused, gap_unless_stamped, operators_in_refusal},
 };
 

@@ -5,9 +5,9 @@ use kube::{ResourceExt as _, api::ListParams};
 use modelward_crds::AttemptStatus;
 
 use crate::{
-    Error, apply,
+    Error,
+    api::{Env, apply},
     cache::job_owners::JobOwners,
-    env::Env,
     jobs::{
         owner::{JobOwner, is_owned, label_of},
         result::has_failed,

@@ -8,7 +8,7 @@ use kube::Api;
 use modelward_core::{attempt::DatasetSeen, names::name_hash};
 use modelward_crds::{Dataset, TrainingSource};
 
-use crate::{Error, env::Env};
+use crate::{Error, api::Env};
 
 /// Whether the data of a training exists. Only metadata is read: the operator may not read users' data.
 pub(crate) async fn dataset_seen(

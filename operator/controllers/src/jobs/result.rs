@@ -13,14 +13,13 @@ use modelward_service::chain;
 use modelward_wire::{JobResult, JobStage, Verdict};
 
 use crate::{
-    Error, apply,
-    env::Env,
+    Error,
+    api::{Env, OwnWrites, apply},
     jobs::{
         build::{CONTAINER, is_outdated},
         owner::JobOwner,
         start::keep_spec,
     },
-    own_writes::OwnWrites,
 };
 
 /// The state of the Job of an attempt, with its result. `asked` is its request, `version` the one that its spec names.
@@ -95,7 +94,7 @@ pub(crate) async fn seen(
     }
     let mut uids = vec![uid.as_str()];
     uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
-    let events = crate::pods::events(env, namespace, &uids).await;
+    let events = crate::api::pod_events::events(env, namespace, &uids).await;
     let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, env.now());
     if let Some(found) = &hindrance
         && is_outdated(&job, &env.config)

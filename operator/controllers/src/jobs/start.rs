@@ -6,14 +6,15 @@ use modelward_crds::ModelVersion;
 
 use crate::{
     Error,
-    apply::{self, Applied, Owner},
-    create::{Created, create},
-    env::Env,
+    api::{
+        Env, OwnWrites,
+        apply::{self, Applied, Owner},
+        create::{Created, create},
+    },
     jobs::{
         build::{JobRequest, SPEC_KEY, job, spec_map, spec_of, spec_text},
         owner::{JobOwner, is_owned},
     },
-    own_writes::OwnWrites,
 };
 
 /// The result of creating a Job.

@@ -23,9 +23,11 @@ use modelward_crds::{ChildReference, ConditionType, Model, RolloutStatus};
 
 use crate::{
     Context, Error,
-    apply::{self, Applied, Owner},
-    create::Namespaced,
-    env::Env,
+    api::{
+        Env,
+        apply::{self, Applied, Owner},
+        create::Namespaced,
+    },
     model::{build, dereference, key::recorded_key, pods, status::conditions_of},
 };
 

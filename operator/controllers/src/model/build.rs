@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Config, Error,
-    apply::build,
+    api::apply::build,
     pod_template::{container_security, pod_security, pull_secrets, token_volume},
 };
 

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::{
     Error,
-    env::Env,
+    api::Env,
     model::{
         build,
         pods::{deployment_seen, refusal_of, routes_of},

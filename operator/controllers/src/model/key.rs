@@ -7,9 +7,11 @@ use modelward_crds::{ChildReference, ConditionType, Model};
 use modelward_wire::Digest;
 
 use crate::{
-    Error, apply,
-    create::{Created, create},
-    env::Env,
+    Error,
+    api::{
+        Env, apply,
+        create::{Created, create},
+    },
     model::{build, key_names::KeyNames, status::conditions_of},
 };
 

@@ -7,6 +7,7 @@ mod key;
 mod key_names;
 mod owners;
 mod pods;
+mod prober;
 mod propose;
 mod status;
 mod upgrades;
@@ -19,8 +20,8 @@ use modelward_crds::{ConditionType, Model};
 
 use crate::{
     Context, Error,
-    backoff::jittered,
-    cache::{cached::NamespacedName, model::CachedModel},
+    api::NamespacedName,
+    cache::model::CachedModel,
     model::{
         apply::{Outcome, apply_children, collect_routes, delete_children},
         key::ensure_key,
@@ -28,9 +29,12 @@ use crate::{
         propose::propose,
         status::{conditions_of, routes_changed, write_status},
     },
+    runtime::backoff::jittered,
 };
 
 pub(crate) use key_names::KeyNames;
+pub(crate) use prober::Prober;
+pub use prober::ProberConfig;
 pub(crate) use upgrades::Upgrades;
 
 const RESYNC: Duration = Duration::from_mins(15);
@@ -44,7 +48,7 @@ const UNWATCHED: Duration = Duration::from_secs(10);
 /// Reconciles one model.
 pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Result<Action, Error> {
     let place = NamespacedName::of(&*cached);
-    let found = crate::apply::fresh::<Model>(&ctx.env, &place).await?;
+    let found = crate::api::apply::fresh::<Model>(&ctx.env, &place).await?;
     let NamespacedName { namespace, name } = place;
     let Some(model) = found else {
         ctx.prober.forget(&namespace, &name);
@@ -58,7 +62,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
     world.answer = ctx.prober.answer(&namespace, &name);
     let decision = model::decide(&model, &world, ctx.env.now());
     if decision.is_empty {
-        crate::apply::delete(&ctx.env, &namespace, &model).await?;
+        crate::api::apply::delete(&ctx.env, &namespace, &model).await?;
         return Ok(Action::await_change());
     }
     let mut model = disown(&ctx.env, &namespace, model, &versions).await?;

@@ -6,7 +6,7 @@ use kube::{
 };
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
 
-use crate::{Error, env::Env, metrics::Verb};
+use crate::{Error, api::Env, metrics::Verb};
 
 /// Removes versions from the owners of the record, because it outlives them. Earlier releases made each version an owner.
 pub(super) async fn disown(

@@ -4,7 +4,11 @@ use kube::{Resource as _, runtime::events::EventType};
 use modelward_core::{model::Proposed, reason::Reason};
 use modelward_crds::Model;
 
-use crate::{Error, create::create, env::Env, events, model::build};
+use crate::{
+    Error,
+    api::{Env, create::create, events},
+    model::build,
+};
 
 /// Creates the action that promotes another version. An existing one of its name is this action.
 pub(super) async fn propose(

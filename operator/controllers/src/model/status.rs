@@ -5,7 +5,10 @@ use kube::{Resource as _, runtime::events::EventType};
 use modelward_core::{model::Decision, reason::Reason};
 use modelward_crds::Model;
 
-use crate::{Error, apply, env::Env, events};
+use crate::{
+    Error,
+    api::{Env, apply, events},
+};
 
 pub(super) async fn write_status(env: &Env, model: Model, decision: &Decision) -> Result<Model, Error> {
     let old = model.status.as_ref();

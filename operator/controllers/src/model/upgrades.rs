@@ -6,8 +6,8 @@ use modelward_core::upgrade::{ModelSeen, Turn, turn};
 use modelward_crds::Model;
 
 use crate::{
-    cache::{cached::NamespacedName, index::Index, model::CachedModel},
-    env::Env,
+    api::{Env, NamespacedName},
+    cache::{index::Index, model::CachedModel},
 };
 
 /// Models that may take a new Pod template but whose record does not say so yet.

@@ -15,7 +15,7 @@ use modelward_wire::{JobStage, ManifestKind};
 
 use crate::{
     Context, Error,
-    env::Env,
+    api::Env,
     jobs::{self, JobOwner},
 };
 

@@ -22,13 +22,11 @@ use modelward_service::chain;
 use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{cached::NamespacedName, version::CachedVersion},
-    create::create,
-    env::Env,
-    events,
+    Context, Error,
+    api::{Env, NamespacedName, apply, create::create, events},
+    cache::version::CachedVersion,
     jobs::{self, JobOwner, JobRequest, Started},
+    runtime::backoff::jittered,
 };
 
 pub(crate) use recorded::Recorded;

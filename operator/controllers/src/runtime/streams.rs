@@ -29,15 +29,17 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     Context,
+    api::{Guarded, NamespacedName},
     cache::{
         Cache, Writers,
-        cached::{Cached, NamespacedName},
+        cached::Cached,
         index::{Change, IndexWriter},
     },
-    guarded::Guarded,
-    health::Health,
     metrics::ControllerName,
-    wires::{self, Targets},
+    runtime::{
+        health::Health,
+        wires::{self, Targets},
+    },
 };
 
 /// A watch without events for this long is restarted, because a dead connection behind a load balancer looks the same.

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::{Api, api::ListParams};
 use modelward_service::chain;
 
-use crate::env::Env;
+use crate::api::Env;
 
 /// Limit on the Events of an object. Objects have few; a Job that is rejected for hours has one with a count.
 const EVENTS: u32 = 50;

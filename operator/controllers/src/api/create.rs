@@ -7,7 +7,7 @@ use kube::{Api, Resource, ResourceExt as _, api::PostParams};
 use modelward_crds::FIELD_MANAGER;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, env::Env, metrics::Verb};
+use crate::{Error, api::Env, metrics::Verb};
 
 /// The HTTP status that says that an object of this name exists.
 const CONFLICT: u16 = 409;

@@ -8,7 +8,10 @@ use kube::{Api, Client, api::PostParams};
 use modelward_ledger_client::Client as LedgerClient;
 use tokio::sync::OnceCell;
 
-use crate::{Config, Error, Metrics, recorder::Recorder, unreadable::Unreadable};
+use crate::{
+    Config, Error, Metrics,
+    api::{recorder::Recorder, unreadable::Unreadable},
+};
 
 /// A call to the API server that takes longer is aborted: the client would otherwise retry for minutes.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);

@@ -10,7 +10,9 @@ use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use modelward_service::chain;
 
 use crate::{
-    Context, Error, cache::cached::NamespacedName, error::Category, guarded::Guarded, metrics::ControllerName,
+    Context, Error,
+    api::{Guarded, NamespacedName, error::Category},
+    metrics::ControllerName,
 };
 
 /// A reconcile that takes longer is aborted and retried.
@@ -74,7 +76,7 @@ pub(crate) fn policy<K: Resource>(
 ) -> Action {
     let name = object.name_any();
     if error.category() == Category::Conflict {
-        return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
+        return Action::requeue(crate::runtime::backoff::jittered(Duration::from_millis(200)));
     }
     // It was reported, and only a change of the object makes a difference.
     if matches!(error, Error::Unreadable { .. }) {

@@ -24,19 +24,22 @@ use tokio::task::JoinSet;
 
 use crate::{
     Context, Error, action,
-    backoff::jittered,
+    api::{Guarded, NamespacedName},
     cache::{
-        cached::{Cached, NamespacedName},
+        cached::Cached,
         version::CachedVersion,
         wake::{Queues, Target},
     },
     drift, gate,
-    guarded::{CONCURRENCY, Guarded},
-    health::Health,
     metrics::ControllerName,
     model,
-    reconcile::{guarded, policy},
-    streams::Watching,
+    runtime::{
+        backoff::jittered,
+        health::Health,
+        reconcile::{guarded, policy},
+        streams::Watching,
+        turns::CONCURRENCY,
+    },
     version,
 };
 

@@ -17,7 +17,10 @@ use modelward_core::{
 use modelward_crds::ConditionType;
 use modelward_service::chain;
 
-use crate::{Error, env::Env, recorder::Said};
+use crate::{
+    Error,
+    api::{Env, recorder::Said},
+};
 
 /// Who reports.
 const CONTROLLER: &str = "modelward-operator";

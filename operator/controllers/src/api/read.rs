@@ -16,7 +16,10 @@ use modelward_core::{objects::is_of_deleted_model, reason::Reason};
 use modelward_crds::RemediationAction;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, env::Env, events};
+use crate::{
+    Error,
+    api::{Env, events},
+};
 
 /// Number of objects per page.
 const PAGE: u32 = 500;

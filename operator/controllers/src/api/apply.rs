@@ -25,12 +25,12 @@ use serde_json::Value;
 
 use crate::{
     Error,
-    cache::cached::NamespacedName,
-    create::{self, Namespaced},
-    env::Env,
-    events,
+    api::{
+        Env, NamespacedName, OwnWrites,
+        create::{self, Namespaced},
+        events,
+    },
     metrics::Verb,
-    own_writes::OwnWrites,
 };
 
 /// The object that a child belongs to.

@@ -8,13 +8,10 @@ use modelward_ledger_client::Client as LedgerClient;
 use crate::{
     Clock, Config, Metrics,
     action::Blocked,
-    backoff::Backoffs,
+    api::{Env, OwnWrites},
     cache::Cache,
-    env::Env,
-    model::{KeyNames, Upgrades},
-    own_writes::OwnWrites,
-    prober::Prober,
-    turns::Turns,
+    model::{KeyNames, Prober, Upgrades},
+    runtime::{backoff::Backoffs, turns::Turns},
     version::Recorded,
 };
 
