@@ -14,7 +14,7 @@ use kube::{
 };
 use modelward_core::{
     action::{
-        self, Decision, World,
+        self, Decision, Validated, World,
         hands::{About, Announcement, Hands, Tried},
         round::{Rest, Settled, round},
     },
@@ -108,14 +108,15 @@ struct Cluster<'a> {
 impl Hands for Cluster<'_> {
     type Error = Error;
 
-    async fn action(&mut self) -> Result<Option<RemediationAction>, Error> {
+    async fn action(&mut self) -> Result<Option<Validated>, Error> {
         let action = apply::fresh::<RemediationAction>(&self.ctx.env, self.name).await?;
-        Ok(action.filter(|action| action.metadata.deletion_timestamp.is_none()))
+        let present = action.filter(|action| action.metadata.deletion_timestamp.is_none());
+        Ok(present.map(action::validate).transpose()?)
     }
 
-    async fn world(&mut self, action: &RemediationAction) -> Result<World, Error> {
-        let owner = JobOwner::action(action)?;
-        Box::pin(dereference::world(self.ctx, action, &owner)).await
+    async fn world(&mut self, action: &Validated) -> Result<World, Error> {
+        let owner = JobOwner::action(action);
+        Box::pin(dereference::world(self.ctx, action.action(), &owner)).await
     }
 
     fn now(&self) -> Timestamp {
@@ -159,11 +160,11 @@ impl Hands for Cluster<'_> {
 
     async fn start_job(
         &mut self,
-        action: &RemediationAction,
+        action: &Validated,
         job: &StageJob,
         version: &ModelVersion,
     ) -> Result<Tried, Error> {
-        let owner = JobOwner::action(action)?;
+        let owner = JobOwner::action(action);
         let name = version.name_any();
         let request = JobRequest {
             stage: job,
@@ -227,7 +228,8 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
         world,
         decision,
     } = settled;
-    let owner = JobOwner::action(action)?;
+    let owner = JobOwner::action(action);
+    let action = action.action();
     ctx.blocked.note(
         &ctx.env.metrics,
         &NamespacedName::of(action).to_string(),

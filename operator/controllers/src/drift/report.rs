@@ -13,7 +13,8 @@ use kube::{
 use modelward_core::{
     action::{build, kinds::facts},
     conditions,
-    drift::{self, Decision, Proposed, Step, World},
+    drift::{self, Decision, Proposed, Step, Validated, World},
+    model,
     reason::Reason,
     record::proposals,
 };
@@ -53,7 +54,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
         return Ok(Action::await_change());
     }
     let name = NamespacedName::of(&*cached);
-    let Some(mut report) = apply::fresh::<DriftReport>(&ctx.env, &name).await? else {
+    let Some(report) = apply::fresh::<DriftReport>(&ctx.env, &name).await? else {
         return Ok(Action::await_change());
     };
     let NamespacedName { namespace, .. } = name;
@@ -62,41 +63,42 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
     }
     let version = version_named(&ctx.env, &namespace, &report.spec.version).await?;
     let now = ctx.env.now();
-    match (drift::step(&report, version.as_ref(), now), &version) {
+    let mut valid = drift::validate(report)?;
+    match (drift::step(&valid, version.as_ref(), now), &version) {
         (Step::Wait { status, until: then }, _) => {
-            write(&ctx.env, report, *status).await?;
+            write(&ctx.env, valid, *status).await?;
             let wait = then.map_or(jittered(RESYNC), |then| until(then, now).min(jittered(RESYNC)));
             return Ok(Action::requeue(wait));
         }
         (Step::Ask(request), Some(version)) => {
-            let uid = report.uid().unwrap_or_default();
             let judging = ctx.env.ledger.within(JUDGE_TIMEOUT);
-            match judging.drift_report(&namespace, &uid, &request).await {
+            match judging.drift_report(&namespace, valid.uid(), &request).await {
                 Ok(result) => {
-                    let status = drift::verdict_status(&report, version, &result, now);
-                    report = write(&ctx.env, report, status).await?;
+                    let status = drift::verdict_status(valid.report(), version, &result, now);
+                    valid = write(&ctx.env, valid, status).await?;
                 }
                 Err(error) => {
                     ctx.env.metrics.ledger_failed();
+                    let report = valid.report();
                     let (status, wait) = match error.refusal() {
-                        Some((code, words)) => (drift::refused_status(&report, code, words, now), LATER),
-                        None => (drift::away_status(&report, &chain(&error), now), SOON),
+                        Some((code, words)) => (drift::refused_status(report, code, words, now), LATER),
+                        None => (drift::away_status(report, &chain(&error), now), SOON),
                     };
-                    write(&ctx.env, report, status).await?;
+                    write(&ctx.env, valid, status).await?;
                     return Ok(Action::requeue(jittered(wait)));
                 }
             }
         }
         (Step::Ask(_) | Step::Done, _) => {}
     }
-    if drifted(&report) {
+    if drifted(valid.report()) {
         let settled = version
             .as_ref()
-            .map(|version| drift::settled_at(&report, version));
+            .map(|version| drift::settled_at(valid.report(), version));
         if let Some(settled) = settled.filter(|settled| now < *settled) {
             return Ok(Action::requeue(until(settled, now)));
         }
-        if let Some(wait) = propose(&ctx, &namespace, report, version.as_ref()).await? {
+        if let Some(wait) = propose(&ctx, &namespace, &valid, version.as_ref()).await? {
             return Ok(Action::requeue(jittered(wait)));
         }
     }
@@ -104,10 +106,11 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
 }
 
 /// Writes the status and publishes Events about the changes.
-async fn write(env: &Env, report: DriftReport, status: DriftReportStatus) -> Result<DriftReport, Error> {
+async fn write(env: &Env, valid: Validated, status: DriftReportStatus) -> Result<Validated, Error> {
+    let report = valid.report();
     let old = report.status.as_ref();
-    let Some(written) = apply::status(env, &report, old, &status).await? else {
-        return Ok(report);
+    let Some(written) = apply::status(env, report, old, &status).await? else {
+        return Ok(valid);
     };
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let judged = old.is_none_or(|status| status.verdict.is_none());
@@ -127,9 +130,9 @@ async fn write(env: &Env, report: DriftReport, status: DriftReportStatus) -> Res
                 events::publish(env, &about, type_, reason, "Judge", note).await;
             }
         }
-        None => events::conditions_changed(env, &report, before, &status.conditions).await,
+        None => events::conditions_changed(env, report, before, &status.conditions).await,
     }
-    Ok(written)
+    Ok(valid.written(written))
 }
 
 // === proposals ===
@@ -139,10 +142,10 @@ async fn write(env: &Env, report: DriftReport, status: DriftReportStatus) -> Res
 async fn propose(
     ctx: &Context,
     namespace: &str,
-    report: DriftReport,
+    valid: &Validated,
     version: Option<&ModelVersion>,
 ) -> Result<Option<Duration>, Error> {
-    let env = &ctx.env;
+    let (env, report) = (&ctx.env, valid.report());
     let name = version.map_or_else(
         || report.labels().get(labels::MODEL).cloned(),
         |version| Some(version.spec.model.clone()),
@@ -154,19 +157,20 @@ async fn propose(
         }
         None => None,
     };
-    let Some(model) = model else {
+    let Some(about) = model.map(model::validate).transpose()? else {
         let message = format!("there is no model of {} any more", report.spec.version);
         close(env, report, Reason::NotServing, message, None, "None").await?;
         return Ok(None);
     };
-    let reports = reports_of(env, namespace, &model.name_any()).await?;
+    let model = about.model();
+    let reports = reports_of(env, namespace, about.name()).await?;
     let actions = env
-        .actions_of(namespace, &model.name_any(), model.metadata.uid.as_deref())
+        .actions_of(namespace, about.name(), model.metadata.uid.as_deref())
         .await?;
     let now = env.now();
     let world = World {
-        report: &report,
-        model: &model,
+        report: valid,
+        model,
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
         settled_until: drift::settled_until(version, now),
         reports: &reports,
@@ -180,14 +184,14 @@ async fn propose(
         Decision::Wait => return Ok(Some(SOON)),
         Decision::Kept { reason, message } => close(env, report, reason, message, None, "None").await?,
         Decision::Propose(proposed) => {
-            let action = action_of(env, &model, &proposed).await?;
+            let action = action_of(env, &about, &proposed).await?;
             // Before the proposal is recorded: a rejected action uses no budget.
             if let Some(why) = refusal(env, namespace, &action).await? {
                 refused(env, report, &proposed.name, &chain(&why)).await?;
                 return Ok(Some(LATER));
             }
-            remember(env, &model, &report, &proposed).await?;
-            let made = make(env, namespace, &model, &report, &proposed, &action).await?;
+            remember(env, model, valid, &proposed).await?;
+            let made = make(env, namespace, model, valid, &proposed, &action).await?;
             let type_ = proposed.spec.action.as_str();
             if made {
                 let Proposed {
@@ -216,9 +220,9 @@ async fn retrainings(env: &Env, namespace: &str) -> Result<usize, Error> {
 }
 
 /// Records the proposal in the model before the action is created, so that guard rails hold even if the action is deleted.
-async fn remember(env: &Env, model: &Model, report: &DriftReport, proposed: &Proposed) -> Result<(), Error> {
+async fn remember(env: &Env, model: &Model, report: &Validated, proposed: &Proposed) -> Result<(), Error> {
     let mut status = model.status.clone().unwrap_or_default();
-    let known = |one: &modelward_crds::Proposal| Some(&one.cause) == report.metadata.uid.as_ref();
+    let known = |one: &modelward_crds::Proposal| one.cause == report.uid();
     if status.proposals.iter().any(known) {
         return Ok(());
     }
@@ -235,16 +239,22 @@ async fn remember(env: &Env, model: &Model, report: &DriftReport, proposed: &Pro
 }
 
 /// The action to create.
-async fn action_of(env: &Env, model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
+async fn action_of(
+    env: &Env,
+    model: &model::Validated,
+    proposed: &Proposed,
+) -> Result<RemediationAction, Error> {
     let proposer = env.whoami().await?;
-    build::action(&proposed.name, model, proposer, proposed.spec.clone()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })
+    Ok(build::action(
+        &proposed.name,
+        model,
+        proposer,
+        proposed.spec.clone(),
+    ))
 }
 
 /// Writes to the report that its action is rejected.
-async fn refused(env: &Env, report: DriftReport, name: &str, why: &str) -> Result<(), Error> {
+async fn refused(env: &Env, report: &DriftReport, name: &str, why: &str) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
     let message = format!("RemediationAction {name} is rejected; retrying every few minutes: {why}");
     let message: String = message.chars().take(MESSAGE).collect();
@@ -253,7 +263,7 @@ async fn refused(env: &Env, report: DriftReport, name: &str, why: &str) -> Resul
         message: message.clone(),
         action: None,
     });
-    if apply::status(env, &report, report.status.as_ref(), &status)
+    if apply::status(env, report, report.status.as_ref(), &status)
         .await?
         .is_some()
     {
@@ -269,7 +279,7 @@ async fn make(
     env: &Env,
     namespace: &str,
     model: &Model,
-    report: &DriftReport,
+    report: &Validated,
     proposed: &Proposed,
     action: &RemediationAction,
 ) -> Result<bool, Error> {
@@ -285,11 +295,10 @@ async fn make(
             let api = Api::<RemediationAction>::namespaced(env.client.clone(), namespace);
             let read = api.get_opt(name);
             let found = env.call(format!("read RemediationAction {name}"), read).await?;
-            let uid = report.metadata.uid.as_ref();
             // It existed and was deleted in the meantime.
             Ok(found.is_none_or(|found| {
                 let mut evidence = found.spec.evidence.iter();
-                evidence.any(|evidence| Some(&evidence.uid) == uid)
+                evidence.any(|evidence| evidence.uid == report.uid())
             }))
         }
     }
@@ -298,7 +307,7 @@ async fn make(
 /// Writes the result to the report, which completes it.
 async fn close(
     env: &Env,
-    report: DriftReport,
+    report: &DriftReport,
     reason: Reason,
     message: String,
     action: Option<String>,
@@ -310,7 +319,7 @@ async fn close(
         message,
         action,
     });
-    apply::status(env, &report, report.status.as_ref(), &status).await?;
+    apply::status(env, report, report.status.as_ref(), &status).await?;
     env.metrics.proposed(type_, reason);
     Ok(())
 }

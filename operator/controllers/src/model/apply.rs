@@ -15,11 +15,11 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use modelward_core::{
     children::{self, Bounds, Judgement},
     conditions::{self, Status},
-    model::{Altered, DeploymentSeen, Made, Serve},
+    model::{Altered, DeploymentSeen, Made, Serve, Validated},
     names::name_hash,
     upgrade::Turn,
 };
-use modelward_crds::{ChildReference, ConditionType, Model, RolloutStatus};
+use modelward_crds::{ConditionType, Model, RolloutStatus};
 
 use crate::{
     Context, Error,
@@ -96,14 +96,21 @@ impl Making<'_> {
 pub(super) async fn apply_children(
     ctx: &Context,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     serve: &Serve,
     settled: bool,
     pods: &[Pod],
 ) -> Result<Outcome, Error> {
+    let model = valid.model();
     let about = model.object_ref(&());
     let status = model.status.clone().unwrap_or_default();
-    let owner = owner_of(model, &about, settled, &status.children)?;
+    let owner = Owner {
+        reference: valid.owner().clone(),
+        about: &about,
+        settled,
+        recorded: &status.children,
+        by_content: false,
+    };
     let name = model.name_any();
     let key = recorded_key(model);
     let mut making = Making {
@@ -157,25 +164,6 @@ pub(super) async fn apply_children(
     making.made.altered.extend(altered);
     making.outcome.made = Some(making.made);
     Ok(making.outcome)
-}
-
-fn owner_of<'a>(
-    model: &Model,
-    about: &'a k8s_openapi::api::core::v1::ObjectReference,
-    settled: bool,
-    recorded: &'a [ChildReference],
-) -> Result<Owner<'a>, Error> {
-    let reference = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })?;
-    Ok(Owner {
-        reference,
-        about,
-        settled,
-        recorded,
-        by_content: false,
-    })
 }
 
 /// The desired Deployment: a change of the operator's configuration reaches the models in turn, and a waiting one keeps its template,

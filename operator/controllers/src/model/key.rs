@@ -1,8 +1,8 @@
 //! The Secret with the key of a model.
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Resource as _, ResourceExt as _};
-use modelward_core::{conditions, names::name_hash, reason::Reason};
+use kube::ResourceExt as _;
+use modelward_core::{conditions, model::Validated, names::name_hash, reason::Reason};
 use modelward_crds::{ChildReference, ConditionType, Model};
 use modelward_wire::Digest;
 
@@ -32,34 +32,36 @@ pub(super) async fn ensure_key(
     env: &Env,
     names: &KeyNames,
     namespace: &str,
-    model: Model,
-) -> Result<Model, Box<(Model, Error)>> {
-    let recorded = recorded_key(&model).map(|recorded| recorded.name.clone());
+    valid: Validated,
+) -> Result<Validated, Box<(Validated, Error)>> {
+    let model = valid.model();
+    let recorded = recorded_key(model).map(|recorded| recorded.name.clone());
     // The Secret cannot be read, only created: it is assumed to exist while all is well, or while another problem is known.
-    if recorded.is_some() && !may_lack_its_key(&model) {
-        return Ok(model);
+    if recorded.is_some() && !may_lack_its_key(model) {
+        return Ok(valid);
     }
-    let name = recorded.clone().unwrap_or_else(|| names.of(&model));
-    let made = match make_key(env, namespace, &model, &name).await {
+    let name = recorded.clone().unwrap_or_else(|| names.of(model));
+    let made = match make_key(env, namespace, &valid, &name).await {
         Ok(Created::Made(made)) => made,
-        Ok(Created::Exists(_)) if recorded.is_some() => return Ok(model),
+        Ok(Created::Exists(_)) if recorded.is_some() => return Ok(valid),
         Ok(Created::Exists(answer)) => {
             // An object of another owner has the generated name: the next reconcile draws another.
-            names.forget(&model);
-            return Err(Box::new((model, answer)));
+            names.forget(model);
+            return Err(Box::new((valid, answer)));
         }
-        Err(error) => return Err(Box::new((model, error))),
+        Err(error) => return Err(Box::new((valid, error))),
     };
     let mut status = model.status.clone().unwrap_or_default();
     status.key_secret = Some(name);
     status.children.retain(|child| child.kind != "Secret");
     status.children.insert(0, made);
-    let written = apply::status(env, &model, model.status.as_ref(), &status).await;
+    let written = apply::status(env, model, model.status.as_ref(), &status).await;
     // Created and not recorded: nothing uses it, and the next one has another name.
-    names.forget(&model);
+    names.forget(model);
     match written {
-        Ok(written) => Ok(written.unwrap_or(model)),
-        Err(error) => Err(Box::new((model, error))),
+        Ok(Some(written)) => Ok(valid.written(written)),
+        Ok(None) => Ok(valid),
+        Err(error) => Err(Box::new((valid, error))),
     }
 }
 
@@ -67,20 +69,16 @@ pub(super) async fn ensure_key(
 async fn make_key(
     env: &Env,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     name: &str,
 ) -> Result<Created<ChildReference>, Error> {
-    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })?;
     let key = rand::random::<[u8; 32]>().to_vec();
     let applied = name_hash([key.as_slice()]);
     let secret = Secret {
         metadata: kube::api::ObjectMeta {
             name: Some(name.to_owned()),
-            labels: Some(build::label_map(model)),
-            owner_references: Some(vec![owner]),
+            labels: Some(build::label_map(valid.model())),
+            owner_references: Some(vec![valid.owner().clone()]),
             ..kube::api::ObjectMeta::default()
         },
         immutable: Some(true),

@@ -4,6 +4,7 @@ use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{Patch, PatchParams},
 };
+use modelward_core::model::Validated;
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
 
 use crate::{Error, api::Env, metrics::Verb};
@@ -12,9 +13,10 @@ use crate::{Error, api::Env, metrics::Verb};
 pub(super) async fn disown(
     env: &Env,
     namespace: &str,
-    model: Model,
+    valid: Validated,
     versions: &[ModelVersion],
-) -> Result<Model, Error> {
+) -> Result<Validated, Error> {
+    let model = valid.model();
     let kind = ModelVersion::kind(&());
     let is_version = |uid: &str| {
         versions
@@ -28,7 +30,7 @@ pub(super) async fn disown(
         .cloned()
         .collect();
     if kept.len() == model.owner_references().len() {
-        return Ok(model);
+        return Ok(valid);
     }
     let name = model.name_any();
     let patch = serde_json::json!({"metadata": {
@@ -47,5 +49,5 @@ pub(super) async fn disown(
         .call(format!("take the owners from Model {name}"), write)
         .await?;
     env.metrics.wrote("Model", Verb::Merge);
-    Ok(disowned)
+    Ok(valid.written(disowned))
 }

@@ -1,8 +1,10 @@
 //! Proposes the promotion of another version.
 
 use kube::{Resource as _, runtime::events::EventType};
-use modelward_core::{model::Proposed, reason::Reason};
-use modelward_crds::Model;
+use modelward_core::{
+    model::{Proposed, Validated},
+    reason::Reason,
+};
 
 use crate::{
     Error,
@@ -14,15 +16,15 @@ use crate::{
 pub(super) async fn propose(
     env: &Env,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     proposed: &Proposed,
 ) -> Result<(), Error> {
-    let action = build::proposal(model, proposed, env.whoami().await?)?;
+    let action = build::proposal(valid, proposed, env.whoami().await?);
     let name = &proposed.name;
     if !create(env, namespace, &action).await?.is_made() {
         return Ok(());
     }
-    let about = model.object_ref(&());
+    let about = valid.model().object_ref(&());
     let note = format!("{name} is proposed: {}", proposed.message);
     let reason = Reason::AwaitingPromotion;
     events::publish(env, &about, EventType::Normal, reason, "Propose", note).await;

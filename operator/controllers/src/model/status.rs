@@ -2,7 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource as _, runtime::events::EventType};
-use modelward_core::{model::Decision, reason::Reason};
+use modelward_core::{
+    model::{Decision, Validated},
+    reason::Reason,
+};
 use modelward_crds::Model;
 
 use crate::{
@@ -10,12 +13,17 @@ use crate::{
     api::{Env, apply, events},
 };
 
-pub(super) async fn write_status(env: &Env, model: Model, decision: &Decision) -> Result<Model, Error> {
+pub(super) async fn write_status(
+    env: &Env,
+    valid: Validated,
+    decision: &Decision,
+) -> Result<Validated, Error> {
+    let model = valid.model();
     let old = model.status.as_ref();
-    let Some(written) = apply::status(env, &model, old, &decision.status).await? else {
-        return Ok(model);
+    let Some(written) = apply::status(env, model, old, &decision.status).await? else {
+        return Ok(valid);
     };
-    events::conditions_changed(env, &model, conditions_of(&model), &decision.status.conditions).await;
+    events::conditions_changed(env, model, conditions_of(model), &decision.status.conditions).await;
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
         let note = format!(
@@ -33,7 +41,7 @@ pub(super) async fn write_status(env: &Env, model: Model, decision: &Decision) -
         )
         .await;
     }
-    if routes_changed(&model, decision) {
+    if routes_changed(model, decision) {
         let about = model.object_ref(&());
         let note = match decision.status.routes.first() {
             Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
@@ -42,7 +50,7 @@ pub(super) async fn write_status(env: &Env, model: Model, decision: &Decision) -
         let reason = Reason::RolloutInProgress;
         events::publish(env, &about, EventType::Normal, reason, "Route", note).await;
     }
-    Ok(written)
+    Ok(valid.written(written))
 }
 
 pub(super) fn routes_changed(model: &Model, decision: &Decision) -> bool {

@@ -117,10 +117,7 @@ async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Acti
 /// Reports why nothing can be decided about a version. Nothing is created for it.
 async fn report_invalid(ctx: &Context, version: &ModelVersion, why: Invalid) -> Result<Action, Error> {
     match why {
-        Invalid::NoUid => Err(Error::Incomplete {
-            what: RequesterKind::Version.as_str(),
-            field: "metadata.uid",
-        }),
+        Invalid::NoUid => Err(Error::no_uid(RequesterKind::Version.as_str())),
         Invalid::NoSource => {
             let decision = version::refuse(version, why, ctx.env.now());
             ctx.turns.note(version, &decision.status);
