@@ -110,7 +110,7 @@ const ALLOWED: &[Allowed] = &[
 const KUBERNETES: &[&str] = &[
     "operator/core/src/children.rs",
     "operator/core/src/pods.rs",
-    "operator/controllers/src/apply.rs",
+    "operator/controllers/src/api/apply.rs",
     "operator/controllers/src/gate/policies.rs",
     "operator/controllers/src/jobs/result.rs",
     "operator/controllers/src/model/dereference.rs",

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_core::{children::IgnoreRule, policy::Policy, queue::Limits};
 use modelward_crds::Networks;
 
-use crate::prober::ProberConfig;
+use crate::model::ProberConfig;
 
 /// Everything that the reconcilers need besides the state of the cluster.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use modelward_core::reason::Reason;
 use modelward_crds::{ActionType, DriftVerdict};
 use modelward_wire::words;
 
-use crate::error::Category;
+use crate::api::error::Category;
 
 /// Upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 13] = [

@@ -12,7 +12,9 @@ use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_wire::JobStage;
 
 use crate::{
-    Context, Error, drift, gate,
+    Context, Error,
+    api::Env,
+    drift, gate,
     jobs::{self, JobOwner},
 };
 
@@ -21,38 +23,42 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
     let namespace = action.namespace().unwrap_or_default();
     let name = &action.spec.model;
     let of_model = ListParams::default().fields(&format!("spec.model={name}"));
-    let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
+    let models = Api::<Model>::namespaced(ctx.env.client.clone(), &namespace);
     // The record is read last: its resourceVersion guards the decision.
-    let actions = ctx.list::<RemediationAction>(Some(&namespace), &of_model).await?;
-    let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
+    let actions = ctx
+        .env
+        .list::<RemediationAction>(Some(&namespace), &of_model)
+        .await?;
+    let versions = ctx.env.list::<ModelVersion>(Some(&namespace), &of_model).await?;
     let ended = objects::has_ended(action);
     let status = action.status.clone().unwrap_or_default();
     let gate = if ended || status.execution.is_some() {
         GateSeen::default()
     } else {
-        gate::seen(ctx, action).await?
+        gate::seen(&ctx.env, action).await?
     };
-    let in_flight = if action::counts_others(action, ctx.now()) {
-        Some(in_flight(ctx, action).await?)
+    let in_flight = if action::counts_others(action, ctx.env.now()) {
+        Some(in_flight(&ctx.env, action).await?)
     } else {
         None
     };
     let drifting = if action::asks_for_drift(action) {
-        Some(drift::drifting(ctx, &namespace).await?)
+        Some(drift::drifting(&ctx.env, &ctx.cache.reports, &namespace).await?)
     } else {
         None
     };
     let reports = if ended {
         Vec::new()
     } else {
-        reports(ctx, &namespace, action).await?
+        reports(&ctx.env, &namespace, action).await?
     };
     let window = if ended {
         None
     } else {
-        window(ctx, &namespace, action).await?
+        window(&ctx.env, &namespace, action).await?
     };
     let model = ctx
+        .env
         .call(format!("read Model {name}"), models.get_opt(name))
         .await?;
     let reading = kinds::facts(action.spec.action).reads_data && !ended && status.snapshot.is_none();
@@ -61,7 +67,7 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
         _ => (DatasetSeen::Present(String::new()), JobSeen::Missing),
     };
     Ok(World {
-        policy: ctx.config.policy.clone(),
+        policy: ctx.env.config.policy.clone(),
         model,
         versions,
         actions,
@@ -75,7 +81,7 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
         gate,
         in_flight,
         drifting,
-        operator: ctx.whoami().await?.to_owned(),
+        operator: ctx.env.whoami().await?.to_owned(),
         number: None,
         delivered: false,
     })
@@ -96,7 +102,7 @@ async fn data(
     {
         Some(training) => {
             let read = serde_json::to_string(training).unwrap_or_default();
-            jobs::dataset_seen(ctx, &owner.namespace, training)
+            jobs::dataset_seen(&ctx.env, &owner.namespace, training)
                 .await?
                 .read_as(&read)
         }
@@ -118,7 +124,16 @@ async fn data(
     let job = match (attempt, asked) {
         (Some(attempt), Some((asked, version))) => {
             let stage = JobStage::Snapshot;
-            Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked, version)).await?
+            Box::pin(jobs::seen(
+                &ctx.env,
+                &ctx.writes,
+                owner,
+                stage,
+                attempt,
+                &asked,
+                version,
+            ))
+            .await?
         }
         _ => JobSeen::Missing,
     };
@@ -127,7 +142,7 @@ async fn data(
 
 /// The report whose window would become the reference, until a plan contains it.
 async fn window(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     action: &RemediationAction,
 ) -> Result<Option<DriftReport>, Error> {
@@ -138,8 +153,8 @@ async fn window(
     if plan.is_some_and(|plan| plan.reference.is_some()) {
         return Ok(None);
     }
-    let api = Api::<DriftReport>::namespaced(ctx.client.clone(), namespace);
-    ctx.call(
+    let api = Api::<DriftReport>::namespaced(env.client.clone(), namespace);
+    env.call(
         format!("read DriftReport {}", report.name),
         api.get_opt(&report.name),
     )
@@ -147,11 +162,7 @@ async fn window(
 }
 
 /// Reports of the promoted version, while it is monitored.
-async fn reports(
-    ctx: &Context,
-    namespace: &str,
-    action: &RemediationAction,
-) -> Result<Vec<DriftReport>, Error> {
+async fn reports(env: &Env, namespace: &str, action: &RemediationAction) -> Result<Vec<DriftReport>, Error> {
     let status = action.status.clone().unwrap_or_default();
     let watched = status
         .execution
@@ -160,13 +171,13 @@ async fn reports(
     let mut reports = Vec::new();
     for route in routes.iter().filter(|_| watched) {
         let of_version = ListParams::default().fields(&format!("spec.version={}", route.version));
-        reports.extend(ctx.list::<DriftReport>(Some(namespace), &of_version).await?);
+        reports.extend(env.list::<DriftReport>(Some(namespace), &of_version).await?);
     }
     Ok(reports)
 }
 
 /// Other models that actions are changing now.
-async fn in_flight(ctx: &Context, action: &RemediationAction) -> Result<InFlight, Error> {
-    let models = ctx.list::<Model>(None, &ListParams::default()).await?;
-    Ok(action::in_flight(&models, action, &ctx.config.policy, ctx.now()))
+async fn in_flight(env: &Env, action: &RemediationAction) -> Result<InFlight, Error> {
+    let models = env.list::<Model>(None, &ListParams::default()).await?;
+    Ok(action::in_flight(&models, action, &env.config.policy, env.now()))
 }

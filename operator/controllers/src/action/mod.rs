@@ -2,6 +2,7 @@
 //!
 //! [`round`] makes one write at a time, in its order, through this implementation of its reads and writes.
 
+mod blocked;
 mod dereference;
 
 use std::{sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use kube::{
 };
 use modelward_core::{
     action::{
-        self, Decision, World,
+        self, Decision, Validated, World,
         hands::{About, Announcement, Hands, Tried},
         round::{Rest, Settled, round},
     },
@@ -28,17 +29,18 @@ use modelward_crds::{
 use modelward_service::chain;
 
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{
-        Cache,
-        action::CachedAction,
-        cached::{Key, NamespacedName},
+    Context, Error,
+    api::{
+        Env, NamespacedName, apply,
+        create::{Created, Namespaced, create},
+        events,
     },
-    create::{Created, Namespaced, create},
-    events,
+    cache::{Cache, action::CachedAction, cached::Key},
     jobs::{self, JobOwner, JobRequest, Started},
+    runtime::backoff::jittered,
 };
+
+pub(crate) use blocked::Blocked;
 
 /// Without any event an open action is reconciled again after this long.
 const RESYNC: Duration = Duration::from_mins(15);
@@ -47,7 +49,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Advances one action.
 pub(crate) async fn reconcile(cached: Arc<CachedAction>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if is_over(&ctx.cache, &cached, &ctx.config.policy) {
+    if is_over(&ctx.cache, &cached, &ctx.env.config.policy) {
         return Ok(Action::await_change());
     }
     let name = NamespacedName::of(&*cached);
@@ -58,7 +60,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedAction>, ctx: Arc<Context>) -> R
     };
     match Box::pin(round(&mut cluster)).await? {
         Rest::Gone => {
-            ctx.blocked.note(&ctx.metrics, &name.to_string(), None);
+            ctx.blocked.note(&ctx.env.metrics, &name.to_string(), None);
             Ok(Action::await_change())
         }
         Rest::Busy => Ok(Action::requeue(SOON)),
@@ -106,18 +108,19 @@ struct Cluster<'a> {
 impl Hands for Cluster<'_> {
     type Error = Error;
 
-    async fn action(&mut self) -> Result<Option<RemediationAction>, Error> {
-        let action = apply::fresh::<RemediationAction>(self.ctx, self.name).await?;
-        Ok(action.filter(|action| action.metadata.deletion_timestamp.is_none()))
+    async fn action(&mut self) -> Result<Option<Validated>, Error> {
+        let action = apply::fresh::<RemediationAction>(&self.ctx.env, self.name).await?;
+        let present = action.filter(|action| action.metadata.deletion_timestamp.is_none());
+        Ok(present.map(action::validate).transpose()?)
     }
 
-    async fn world(&mut self, action: &RemediationAction) -> Result<World, Error> {
-        let owner = JobOwner::action(action)?;
-        Box::pin(dereference::world(self.ctx, action, &owner)).await
+    async fn world(&mut self, action: &Validated) -> Result<World, Error> {
+        let owner = JobOwner::action(action);
+        Box::pin(dereference::world(self.ctx, action.action(), &owner)).await
     }
 
     fn now(&self) -> Timestamp {
-        self.ctx.now()
+        self.ctx.env.now()
     }
 
     async fn write(
@@ -125,7 +128,7 @@ impl Hands for Cluster<'_> {
         action: &RemediationAction,
         status: &RemediationActionStatus,
     ) -> Result<bool, Error> {
-        write_status(self.ctx, action, status).await
+        write_status(&self.ctx.env, action, status).await
     }
 
     async fn hold_claims(&mut self) -> bool {
@@ -142,7 +145,7 @@ impl Hands for Cluster<'_> {
 
     async fn write_record(&mut self, world: &World, record: &ModelStatus) -> Result<(), Error> {
         if let Some(model) = &world.model {
-            apply::status(self.ctx, model, model.status.as_ref(), record).await?;
+            apply::status(&self.ctx.env, model, model.status.as_ref(), record).await?;
         }
         Ok(())
     }
@@ -157,11 +160,11 @@ impl Hands for Cluster<'_> {
 
     async fn start_job(
         &mut self,
-        action: &RemediationAction,
+        action: &Validated,
         job: &StageJob,
         version: &ModelVersion,
     ) -> Result<Tried, Error> {
-        let owner = JobOwner::action(action)?;
+        let owner = JobOwner::action(action);
         let name = version.name_any();
         let request = JobRequest {
             stage: job,
@@ -169,7 +172,7 @@ impl Hands for Cluster<'_> {
             spec: &version.spec,
             snapshot: None,
         };
-        match Box::pin(jobs::start(self.ctx, &owner, &request)).await {
+        match Box::pin(jobs::start(&self.ctx.env, &self.ctx.writes, &owner, &request)).await {
             Ok(Started::Made(uid)) => Ok(Tried::Made(Some(uid))),
             Ok(Started::Going) => Ok(Tried::Going),
             Ok(Started::Taken(what)) => Ok(Tried::Exists(what)),
@@ -183,14 +186,22 @@ impl Hands for Cluster<'_> {
             (About::Model, Some(model)) => (model.object_ref(&()), EventType::Normal),
             (About::Model, None) => return false,
         };
-        events::publish(self.ctx, &about, severity, event.reason, event.verb, event.text).await
+        events::publish(
+            &self.ctx.env,
+            &about,
+            severity,
+            event.reason,
+            event.verb,
+            event.text,
+        )
+        .await
     }
 }
 
 impl Cluster<'_> {
     async fn create<K: Namespaced>(&self, object: &K) -> Result<Tried, Error> {
         let what = format!("{} {}", K::kind(&()), object.name_any());
-        match create(self.ctx, &self.name.namespace, object).await {
+        match create(&self.ctx.env, &self.name.namespace, object).await {
             Ok(Created::Made(made)) => Ok(Tried::Made(made.meta().uid.clone())),
             Ok(Created::Exists(_)) => Ok(Tried::Exists(what)),
             Err(error) => refused(what, error),
@@ -217,24 +228,25 @@ async fn rest(ctx: &Context, settled: &Settled) -> Result<Action, Error> {
         world,
         decision,
     } = settled;
-    let owner = JobOwner::action(action)?;
+    let owner = JobOwner::action(action);
+    let action = action.action();
     ctx.blocked.note(
-        &ctx.metrics,
+        &ctx.env.metrics,
         &NamespacedName::of(action).to_string(),
         blocked(action, decision),
     );
     let attempt = decision.status.snapshot_attempt.as_ref();
     if attempt.is_some_and(|attempt| attempt.finished) {
-        jobs::collect(ctx, &owner, &[attempt]).await?;
+        jobs::collect(&ctx.env, &ctx.cache.job_owners, &owner, &[attempt]).await?;
     }
     if objects::has_ended(action) {
-        let policy = &ctx.config.policy;
-        for old in action::surplus(&world.actions, world.model.as_ref(), policy, ctx.now()) {
-            apply::delete(ctx, &owner.namespace, old).await?;
+        let policy = &ctx.env.config.policy;
+        for old in action::surplus(&world.actions, world.model.as_ref(), policy, ctx.env.now()) {
+            apply::delete(&ctx.env, &owner.namespace, old).await?;
         }
         return Ok(Action::await_change());
     }
-    let now = ctx.now();
+    let now = ctx.env.now();
     let again = decision.again.map(|again| {
         // Rounded up to a whole second, so that the deadline has passed by then.
         let seconds = again
@@ -264,20 +276,20 @@ fn blocked(action: &RemediationAction, decision: &Decision) -> Option<(ActionTyp
 
 /// Writes the status if it differs, and publishes Events about the changes.
 async fn write_status(
-    ctx: &Context,
+    env: &Env,
     action: &RemediationAction,
     status: &RemediationActionStatus,
 ) -> Result<bool, Error> {
     let old = action.status.as_ref();
-    let Some(written) = apply::status(ctx, action, old, status).await? else {
+    let Some(written) = apply::status(env, action, old, status).await? else {
         return Ok(false);
     };
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    events::conditions_changed(ctx, action, before, &status.conditions).await;
+    events::conditions_changed(env, action, before, &status.conditions).await;
     if objects::has_ended(&written) && !objects::has_ended(action) {
         let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded);
         if let Some(reason) = succeeded.and_then(conditions::reason) {
-            ctx.metrics.action_ended(action.spec.action, reason);
+            env.metrics.action_ended(action.spec.action, reason);
         }
     }
     Ok(true)

@@ -11,8 +11,11 @@ use modelward_core::{
 use modelward_crds::{ConditionType, RemediationAction};
 use serde::Deserialize;
 
-use super::cached::{Key, NamespacedName, cached, slim};
-use crate::jobs::names::{label_value, spec_prefix};
+use super::cached::{Key, cached, slim};
+use crate::{
+    api::NamespacedName,
+    jobs::names::{label_value, spec_prefix},
+};
 
 /// A `RemediationAction` in memory.
 #[derive(Clone, Debug, Deserialize)]

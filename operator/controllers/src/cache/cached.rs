@@ -3,21 +3,13 @@
 //! A cached object is made from the whole object as soon as that is deserialized, so an object that cannot be read is noticed, and
 //! only the cached part stays. Decisions are not made from it: a cache may be behind the operator's own last write.
 
-use std::{
-    fmt::{self, Debug, Display},
-    sync::Arc,
-};
+use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use kube::{Resource, api::ObjectMeta};
 use serde::de::DeserializeOwned;
 
-/// A namespace and the name of an object in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NamespacedName {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
+use crate::api::NamespacedName;
 
 /// A reference by which an index finds objects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,34 +92,6 @@ macro_rules! cached {
     };
 }
 pub(super) use cached;
-
-// === impl NamespacedName ===
-
-impl NamespacedName {
-    /// The name of an object in this namespace.
-    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-
-    /// The name of this object.
-    pub(crate) fn of(object: &impl Resource) -> Self {
-        Self::new(object.namespace().unwrap_or_default(), object.name_any())
-    }
-
-    /// Another object in the same namespace.
-    pub(crate) fn beside(&self, name: impl Into<String>) -> Self {
-        Self::new(self.namespace.clone(), name)
-    }
-}
-
-impl Display for NamespacedName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// The metadata that records keep.
 pub(super) fn slim(metadata: ObjectMeta) -> ObjectMeta {

@@ -17,8 +17,8 @@ use kube::{
     },
 };
 
-use super::cached::{Cached, Key, NamespacedName};
-use crate::guarded::Guarded;
+use super::cached::{Cached, Key};
+use crate::api::{Guarded, NamespacedName};
 
 /// The cached objects of one kind. Clones share them.
 #[derive(Clone)]

@@ -11,7 +11,8 @@ use modelward_core::{
 use modelward_crds::{ConditionType, Model};
 use serde::Deserialize;
 
-use super::cached::{Key, NamespacedName, cached, slim};
+use super::cached::{Key, cached, slim};
+use crate::api::NamespacedName;
 
 /// A `Model` in memory.
 #[derive(Clone, Debug, Deserialize)]

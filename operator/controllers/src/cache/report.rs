@@ -7,7 +7,8 @@ use modelward_core::drift::{DriftSeen, is_complete};
 use modelward_crds::{DriftReport, labels};
 use serde::Deserialize;
 
-use super::cached::{Key, NamespacedName, cached, slim};
+use super::cached::{Key, cached, slim};
+use crate::api::NamespacedName;
 
 /// A `DriftReport` in memory.
 #[derive(Clone, Debug, Deserialize)]

@@ -7,8 +7,11 @@ use modelward_core::{order::Place, queue::State};
 use modelward_crds::{AttemptStatus, ModelVersion, ModelVersionStatus, TrainingSource};
 use serde::Deserialize;
 
-use super::cached::{Key, NamespacedName, cached, slim};
-use crate::jobs::names::{label_value, spec_prefix};
+use super::cached::{Key, cached, slim};
+use crate::{
+    api::NamespacedName,
+    jobs::names::{label_value, spec_prefix},
+};
 
 /// A `ModelVersion` in memory.
 #[derive(Clone, Debug, Deserialize)]

@@ -4,10 +4,9 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::ObjectRef;
 
 use super::{
-    action::CachedAction, cached::NamespacedName, index::reference, model::CachedModel, report::CachedReport,
-    version::CachedVersion,
+    action::CachedAction, index::reference, model::CachedModel, report::CachedReport, version::CachedVersion,
 };
-use crate::guarded::Guarded;
+use crate::api::{Guarded, NamespacedName};
 
 /// An object to reconcile, and the controller that does it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

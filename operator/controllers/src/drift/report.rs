@@ -13,7 +13,8 @@ use kube::{
 use modelward_core::{
     action::{build, kinds::facts},
     conditions,
-    drift::{self, Decision, Proposed, Step, World},
+    drift::{self, Decision, Proposed, Step, Validated, World},
+    model,
     reason::Reason,
     record::proposals,
 };
@@ -23,14 +24,20 @@ use modelward_crds::{
 };
 use modelward_service::chain;
 
-use super::reads::{RESYNC, reports_of, until, version_named};
+use super::{
+    models::drifting,
+    reads::{RESYNC, reports_of, until, version_named},
+};
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{cached::NamespacedName, report::CachedReport},
-    create::{Created, create, refusal},
-    events,
+    Context, Error,
+    api::{
+        Env, NamespacedName, apply,
+        create::{Created, create, refusal},
+        events,
+    },
+    cache::report::CachedReport,
     ledger::JUDGE_TIMEOUT,
+    runtime::backoff::jittered,
 };
 
 /// The delay before a ledger that did not answer is asked again, and before an expected verdict is looked up.
@@ -47,50 +54,51 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
         return Ok(Action::await_change());
     }
     let name = NamespacedName::of(&*cached);
-    let Some(mut report) = apply::fresh::<DriftReport>(&ctx, &name).await? else {
+    let Some(report) = apply::fresh::<DriftReport>(&ctx.env, &name).await? else {
         return Ok(Action::await_change());
     };
     let NamespacedName { namespace, .. } = name;
     if report.metadata.deletion_timestamp.is_some() || drift::is_complete(&report) {
         return Ok(Action::await_change());
     }
-    let version = version_named(&ctx, &namespace, &report.spec.version).await?;
-    let now = ctx.now();
-    match (drift::step(&report, version.as_ref(), now), &version) {
+    let version = version_named(&ctx.env, &namespace, &report.spec.version).await?;
+    let now = ctx.env.now();
+    let mut valid = drift::validate(report)?;
+    match (drift::step(&valid, version.as_ref(), now), &version) {
         (Step::Wait { status, until: then }, _) => {
-            write(&ctx, report, *status).await?;
+            write(&ctx.env, valid, *status).await?;
             let wait = then.map_or(jittered(RESYNC), |then| until(then, now).min(jittered(RESYNC)));
             return Ok(Action::requeue(wait));
         }
         (Step::Ask(request), Some(version)) => {
-            let uid = report.uid().unwrap_or_default();
-            let judging = ctx.ledger.within(JUDGE_TIMEOUT);
-            match judging.drift_report(&namespace, &uid, &request).await {
+            let judging = ctx.env.ledger.within(JUDGE_TIMEOUT);
+            match judging.drift_report(&namespace, valid.uid(), &request).await {
                 Ok(result) => {
-                    let status = drift::verdict_status(&report, version, &result, now);
-                    report = write(&ctx, report, status).await?;
+                    let status = drift::verdict_status(valid.report(), version, &result, now);
+                    valid = write(&ctx.env, valid, status).await?;
                 }
                 Err(error) => {
-                    ctx.metrics.ledger_failed();
+                    ctx.env.metrics.ledger_failed();
+                    let report = valid.report();
                     let (status, wait) = match error.refusal() {
-                        Some((code, words)) => (drift::refused_status(&report, code, words, now), LATER),
-                        None => (drift::away_status(&report, &chain(&error), now), SOON),
+                        Some((code, words)) => (drift::refused_status(report, code, words, now), LATER),
+                        None => (drift::away_status(report, &chain(&error), now), SOON),
                     };
-                    write(&ctx, report, status).await?;
+                    write(&ctx.env, valid, status).await?;
                     return Ok(Action::requeue(jittered(wait)));
                 }
             }
         }
         (Step::Ask(_) | Step::Done, _) => {}
     }
-    if drifted(&report) {
+    if drifted(valid.report()) {
         let settled = version
             .as_ref()
-            .map(|version| drift::settled_at(&report, version));
+            .map(|version| drift::settled_at(valid.report(), version));
         if let Some(settled) = settled.filter(|settled| now < *settled) {
             return Ok(Action::requeue(until(settled, now)));
         }
-        if let Some(wait) = propose(&ctx, &namespace, report, version.as_ref()).await? {
+        if let Some(wait) = propose(&ctx, &namespace, &valid, version.as_ref()).await? {
             return Ok(Action::requeue(jittered(wait)));
         }
     }
@@ -98,16 +106,17 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
 }
 
 /// Writes the status and publishes Events about the changes.
-async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) -> Result<DriftReport, Error> {
+async fn write(env: &Env, valid: Validated, status: DriftReportStatus) -> Result<Validated, Error> {
+    let report = valid.report();
     let old = report.status.as_ref();
-    let Some(written) = apply::status(ctx, &report, old, &status).await? else {
-        return Ok(report);
+    let Some(written) = apply::status(env, report, old, &status).await? else {
+        return Ok(valid);
     };
     let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let judged = old.is_none_or(|status| status.verdict.is_none());
     match status.verdict.filter(|_| judged) {
         Some(verdict) => {
-            ctx.metrics.judged(verdict);
+            env.metrics.judged(verdict);
             let type_ = if verdict == DriftVerdict::Drift {
                 EventType::Warning
             } else {
@@ -118,12 +127,12 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
                 succeeded.and_then(|found| Some((found, conditions::reason(found)?)))
             {
                 let (about, note) = (report.object_ref(&()), succeeded.message.clone());
-                events::publish(ctx, &about, type_, reason, "Judge", note).await;
+                events::publish(env, &about, type_, reason, "Judge", note).await;
             }
         }
-        None => events::conditions_changed(ctx, &report, before, &status.conditions).await,
+        None => events::conditions_changed(env, report, before, &status.conditions).await,
     }
-    Ok(written)
+    Ok(valid.written(written))
 }
 
 // === proposals ===
@@ -133,54 +142,56 @@ async fn write(ctx: &Context, report: DriftReport, status: DriftReportStatus) ->
 async fn propose(
     ctx: &Context,
     namespace: &str,
-    report: DriftReport,
+    valid: &Validated,
     version: Option<&ModelVersion>,
 ) -> Result<Option<Duration>, Error> {
+    let (env, report) = (&ctx.env, valid.report());
     let name = version.map_or_else(
         || report.labels().get(labels::MODEL).cloned(),
         |version| Some(version.spec.model.clone()),
     );
     let model = match &name {
         Some(name) => {
-            let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
-            ctx.call(format!("read Model {name}"), api.get_opt(name)).await?
+            let api = Api::<Model>::namespaced(env.client.clone(), namespace);
+            env.call(format!("read Model {name}"), api.get_opt(name)).await?
         }
         None => None,
     };
-    let Some(model) = model else {
+    let Some(about) = model.map(model::validate).transpose()? else {
         let message = format!("there is no model of {} any more", report.spec.version);
-        close(ctx, report, Reason::NotServing, message, None, "None").await?;
+        close(env, report, Reason::NotServing, message, None, "None").await?;
         return Ok(None);
     };
-    let reports = reports_of(ctx, namespace, &model.name_any()).await?;
-    let actions = ctx
-        .actions_of(namespace, &model.name_any(), model.metadata.uid.as_deref())
+    let model = about.model();
+    let reports = reports_of(env, namespace, about.name()).await?;
+    let actions = env
+        .actions_of(namespace, about.name(), model.metadata.uid.as_deref())
         .await?;
-    let now = ctx.now();
+    let now = env.now();
     let world = World {
-        report: &report,
-        model: &model,
+        report: valid,
+        model,
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
         settled_until: drift::settled_until(version, now),
         reports: &reports,
         actions: &actions,
-        drifting: drifting(ctx, namespace).await?,
-        retrainings: retrainings(ctx, namespace).await?,
-        policy: &ctx.config.policy,
+        drifting: drifting(env, &ctx.cache.reports, namespace).await?,
+        retrainings: retrainings(env, namespace).await?,
+        policy: &env.config.policy,
     };
     match drift::propose(&world, now) {
         Decision::Nothing => {}
         Decision::Wait => return Ok(Some(SOON)),
-        Decision::Kept { reason, message } => close(ctx, report, reason, message, None, "None").await?,
+        Decision::Kept { reason, message } => close(env, report, reason, message, None, "None").await?,
         Decision::Propose(proposed) => {
-            let action = action_of(ctx, &model, &proposed).await?;
+            let action = action_of(env, &about, &proposed).await?;
             // Before the proposal is recorded: a rejected action uses no budget.
-            if let Some(why) = refusal(ctx, namespace, &action).await? {
-                refused(ctx, report, &proposed.name, &chain(&why)).await?;
+            if let Some(why) = refusal(env, namespace, &action).await? {
+                refused(env, report, &proposed.name, &chain(&why)).await?;
                 return Ok(Some(LATER));
             }
-            remember(ctx, &model, &report, &proposed).await?;
-            let made = make(ctx, namespace, &model, &report, &proposed, &action).await?;
+            remember(env, model, valid, &proposed).await?;
+            let made = make(env, namespace, model, valid, &proposed, &action).await?;
             let type_ = proposed.spec.action.as_str();
             if made {
                 let Proposed {
@@ -189,44 +200,33 @@ async fn propose(
                     message,
                     ..
                 } = *proposed;
-                close(ctx, report, reason, message, Some(name), type_).await?;
+                close(env, report, reason, message, Some(name), type_).await?;
                 return Ok(None);
             }
             let message = format!(
                 "RemediationAction {} already exists with a different cause",
                 proposed.name
             );
-            close(ctx, report, Reason::NameTaken, message, None, "None").await?;
+            close(env, report, Reason::NameTaken, message, None, "None").await?;
         }
     }
     Ok(None)
 }
 
-/// Models that drift now, as they count for the namespace.
-pub(crate) async fn drifting(ctx: &Context, namespace: &str) -> Result<usize, Error> {
-    let models = ctx.drifting().await?;
-    Ok(models.counted_for(namespace, ctx.config.policy.storm_models()))
-}
-
 /// Retrainings that were proposed within a day for the models of the namespace.
-async fn retrainings(ctx: &Context, namespace: &str) -> Result<usize, Error> {
-    let models = ctx.list::<Model>(Some(namespace), &ListParams::default()).await?;
-    Ok(drift::retrainings_within_a_day(&models, ctx.now()))
+async fn retrainings(env: &Env, namespace: &str) -> Result<usize, Error> {
+    let models = env.list::<Model>(Some(namespace), &ListParams::default()).await?;
+    Ok(drift::retrainings_within_a_day(&models, env.now()))
 }
 
 /// Records the proposal in the model before the action is created, so that guard rails hold even if the action is deleted.
-async fn remember(
-    ctx: &Context,
-    model: &Model,
-    report: &DriftReport,
-    proposed: &Proposed,
-) -> Result<(), Error> {
+async fn remember(env: &Env, model: &Model, report: &Validated, proposed: &Proposed) -> Result<(), Error> {
     let mut status = model.status.clone().unwrap_or_default();
-    let known = |one: &modelward_crds::Proposal| Some(&one.cause) == report.metadata.uid.as_ref();
+    let known = |one: &modelward_crds::Proposal| one.cause == report.uid();
     if status.proposals.iter().any(known) {
         return Ok(());
     }
-    let now = ctx.now();
+    let now = env.now();
     status.proposals = proposals::remember(
         &status.proposals,
         proposed.remembered(report, now),
@@ -234,21 +234,27 @@ async fn remember(
         |action| facts(action).budgeted,
     );
     // With the resourceVersion of the decision: of two reports that decide at the same time, one has to decide again.
-    apply::status(ctx, model, model.status.as_ref(), &status).await?;
+    apply::status(env, model, model.status.as_ref(), &status).await?;
     Ok(())
 }
 
 /// The action to create.
-async fn action_of(ctx: &Context, model: &Model, proposed: &Proposed) -> Result<RemediationAction, Error> {
-    let proposer = ctx.whoami().await?;
-    build::action(&proposed.name, model, proposer, proposed.spec.clone()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })
+async fn action_of(
+    env: &Env,
+    model: &model::Validated,
+    proposed: &Proposed,
+) -> Result<RemediationAction, Error> {
+    let proposer = env.whoami().await?;
+    Ok(build::action(
+        &proposed.name,
+        model,
+        proposer,
+        proposed.spec.clone(),
+    ))
 }
 
 /// Writes to the report that its action is rejected.
-async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> Result<(), Error> {
+async fn refused(env: &Env, report: &DriftReport, name: &str, why: &str) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
     let message = format!("RemediationAction {name} is rejected; retrying every few minutes: {why}");
     let message: String = message.chars().take(MESSAGE).collect();
@@ -257,43 +263,42 @@ async fn refused(ctx: &Context, report: DriftReport, name: &str, why: &str) -> R
         message: message.clone(),
         action: None,
     });
-    if apply::status(ctx, &report, report.status.as_ref(), &status)
+    if apply::status(env, report, report.status.as_ref(), &status)
         .await?
         .is_some()
     {
-        ctx.metrics.proposed("None", Reason::ActionRefused);
+        env.metrics.proposed("None", Reason::ActionRefused);
         let (about, reason) = (report.object_ref(&()), Reason::ActionRefused);
-        events::publish(ctx, &about, EventType::Warning, reason, "Propose", message).await;
+        events::publish(env, &about, EventType::Warning, reason, "Propose", message).await;
     }
     Ok(())
 }
 
 /// Creates the action, and returns whether the action of that name is this one.
 async fn make(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     model: &Model,
-    report: &DriftReport,
+    report: &Validated,
     proposed: &Proposed,
     action: &RemediationAction,
 ) -> Result<bool, Error> {
     let name = &proposed.name;
-    match create(ctx, namespace, action).await? {
+    match create(env, namespace, action).await? {
         Created::Made(_) => {
             let note = format!("{}: {}", proposed.spec.action.as_str(), proposed.message);
             let about = model.object_ref(&());
-            events::publish(ctx, &about, EventType::Warning, proposed.reason, "Propose", note).await;
+            events::publish(env, &about, EventType::Warning, proposed.reason, "Propose", note).await;
             Ok(true)
         }
         Created::Exists(_) => {
-            let api = Api::<RemediationAction>::namespaced(ctx.client.clone(), namespace);
+            let api = Api::<RemediationAction>::namespaced(env.client.clone(), namespace);
             let read = api.get_opt(name);
-            let found = ctx.call(format!("read RemediationAction {name}"), read).await?;
-            let uid = report.metadata.uid.as_ref();
+            let found = env.call(format!("read RemediationAction {name}"), read).await?;
             // It existed and was deleted in the meantime.
             Ok(found.is_none_or(|found| {
                 let mut evidence = found.spec.evidence.iter();
-                evidence.any(|evidence| Some(&evidence.uid) == uid)
+                evidence.any(|evidence| evidence.uid == report.uid())
             }))
         }
     }
@@ -301,8 +306,8 @@ async fn make(
 
 /// Writes the result to the report, which completes it.
 async fn close(
-    ctx: &Context,
-    report: DriftReport,
+    env: &Env,
+    report: &DriftReport,
     reason: Reason,
     message: String,
     action: Option<String>,
@@ -314,8 +319,8 @@ async fn close(
         message,
         action,
     });
-    apply::status(ctx, &report, report.status.as_ref(), &status).await?;
-    ctx.metrics.proposed(type_, reason);
+    apply::status(env, report, report.status.as_ref(), &status).await?;
+    env.metrics.proposed(type_, reason);
     Ok(())
 }
 

@@ -2,42 +2,47 @@
 
 use std::sync::Arc;
 
-use kube::{Api, Resource as _, ResourceExt as _, runtime::controller::Action};
-use modelward_core::drift::{self, DueWindow};
+use kube::{Api, ResourceExt as _, runtime::controller::Action};
+use modelward_core::{
+    drift::{self, DueWindow},
+    model::{self, Validated},
+};
 use modelward_crds::{DriftReport, DriftReportSpec, Model, labels};
 
 use super::reads::{RESYNC, reports_of, until, version_named};
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{cached::NamespacedName, model::CachedModel},
-    create::create,
-    guarded::Guarded,
+    Context, Error,
+    api::{Env, Guarded, NamespacedName, apply, create::create},
+    cache::model::CachedModel,
+    runtime::backoff::jittered,
 };
 
 /// Creates the reports that are due and deletes those beyond the limit.
 pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Result<Action, Error> {
     let NamespacedName { namespace, .. } = NamespacedName::of(&*cached);
-    let Some(model) = apply::fresh::<Model>(&ctx, &NamespacedName::of(&*cached)).await? else {
+    let Some(model) = apply::fresh::<Model>(&ctx.env, &NamespacedName::of(&*cached)).await? else {
         return Ok(Action::await_change());
     };
     if model.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let name = model.name_any();
-    let reports = reports_of(&ctx, &namespace, &name).await?;
+    let valid = model::validate(model)?;
+    let (model, name) = (valid.model(), valid.name());
+    let reports = reports_of(&ctx.env, &namespace, name).await?;
     let served = model.status.as_ref().and_then(|status| status.history.first());
     let version = match served {
-        Some(record) => version_named(&ctx, &namespace, &record.version).await?,
+        Some(record) => version_named(&ctx.env, &namespace, &record.version).await?,
         None => None,
     };
-    let now = ctx.now();
-    let schedule = drift::schedule(&model, version.as_slice(), &reports, now);
+    let now = ctx.env.now();
+    let schedule = drift::schedule(model, version.as_slice(), &reports, now);
     for window in &schedule.due {
-        make(&ctx, &namespace, &model, window).await?;
+        make(&ctx.env, &namespace, &valid, window).await?;
     }
-    prune(&ctx, &namespace, &model, &reports).await?;
-    ctx.metrics.drifted(&namespace, &name, drifted(&model, &reports));
+    prune(&ctx.env, &namespace, model, &reports).await?;
+    ctx.env
+        .metrics
+        .drifted(&namespace, name, drifted(model, &reports));
 
     // Exactly then: an earlier reconcile finds nothing, and a later one is late.
     let next = schedule.next.map(|next| until(next, now));
@@ -46,16 +51,16 @@ pub(crate) async fn reconcile(cached: Arc<CachedModel>, ctx: Arc<Context>) -> Re
     ))
 }
 
-async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow) -> Result<(), Error> {
-    if create_report(ctx, namespace, model, window, &window.name).await? {
+async fn make(env: &Env, namespace: &str, valid: &Validated, window: &DueWindow) -> Result<(), Error> {
+    if create_report(env, namespace, valid, window, &window.name).await? {
         return Ok(());
     }
     // Created by a reconcile that the list does not include yet, or by a user who knew the name.
-    let api = Api::<Guarded<DriftReport>>::namespaced(ctx.client.clone(), namespace);
+    let api = Api::<Guarded<DriftReport>>::namespaced(env.client.clone(), namespace);
     let what = format!("read DriftReport {}", window.name);
-    let found = ctx.call(what, api.get_opt(&window.name)).await?;
+    let found = env.call(what, api.get_opt(&window.name)).await?;
     let readable = found.and_then(|found| found.0.ok());
-    if readable.is_some_and(|found| drift::is_report_on(&found, model, window)) {
+    if readable.is_some_and(|found| drift::is_report_on(&found, valid.model(), window)) {
         return Ok(());
     }
     let name = format!("{}-{:08x}", window.name, rand::random::<u32>());
@@ -65,48 +70,44 @@ async fn make(ctx: &Context, namespace: &str, model: &Model, window: &DueWindow)
         "DriftReport {} already exists and was not created by the operator; using {name} for this window",
         window.name
     );
-    create_report(ctx, namespace, model, window, &name).await?;
+    create_report(env, namespace, valid, window, &name).await?;
     Ok(())
 }
 
 /// Creates the report of a window, and returns whether the name was free.
 async fn create_report(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     window: &DueWindow,
     name: &str,
 ) -> Result<bool, Error> {
-    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })?;
     let spec = DriftReportSpec {
         version: window.version.clone(),
         start_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(window.start),
         end_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(window.end),
     };
     let mut report = DriftReport::new(name, spec);
-    report.owner_references_mut().push(owner);
+    report.owner_references_mut().push(valid.owner().clone());
     let labelled = [
-        (labels::MODEL.to_owned(), model.name_any()),
+        (labels::MODEL.to_owned(), valid.name().to_owned()),
         (labels::VERSION.to_owned(), window.version.clone()),
     ];
     report.labels_mut().extend(labelled);
-    Ok(create(ctx, namespace, &report).await?.is_made())
+    Ok(create(env, namespace, &report).await?.is_made())
 }
 
 /// Deletes reports beyond the limit. Actions are read only if a report may be deleted.
-async fn prune(ctx: &Context, namespace: &str, model: &Model, reports: &[DriftReport]) -> Result<(), Error> {
-    let kept = ctx.config.policy.reports_kept;
+async fn prune(env: &Env, namespace: &str, model: &Model, reports: &[DriftReport]) -> Result<(), Error> {
+    let kept = env.config.policy.reports_kept;
     if drift::prunable(model, reports, &[], kept).is_empty() {
         return Ok(());
     }
-    let actions = ctx
+    let actions = env
         .actions_of(namespace, &model.name_any(), model.metadata.uid.as_deref())
         .await?;
     for report in drift::prunable(model, reports, &actions, kept) {
-        apply::delete(ctx, namespace, report).await?;
+        apply::delete(env, namespace, report).await?;
     }
     Ok(())
 }

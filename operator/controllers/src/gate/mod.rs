@@ -17,25 +17,26 @@ use modelward_crds::RemediationAction;
 use modelward_service::chain;
 
 use crate::{
-    Context, Error,
-    backoff::jittered,
+    Error,
+    api::Env,
     gate::{
         policies::read_policies,
         probe::{probe_with_action, probe_with_new_action},
         refusal::{Gap, probe_outcome},
     },
+    runtime::backoff::jittered,
 };
 
 /// How often the policies are tested, in addition to each time that an action depends on them.
 const EVERY: Duration = Duration::from_mins(3);
 
 /// Reads the policies, and tests them once this action has a plan that users can decide on.
-pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<GateSeen, Error> {
+pub(crate) async fn seen(env: &Env, action: &RemediationAction) -> Result<GateSeen, Error> {
     let namespace = action.namespace().unwrap_or_default();
-    let (ids, operators) = match read_policies(ctx, &namespace).await? {
+    let (ids, operators) = match read_policies(env, &namespace).await? {
         Ok(found) => found,
         Err(gap) => {
-            ctx.metrics.approval_enforced(false);
+            env.metrics.approval_enforced(false);
             return Ok(GateSeen {
                 ids: None,
                 probe: Probe::NotRefused(gap),
@@ -45,13 +46,13 @@ pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<Ga
     let plan = action.status.as_ref().and_then(|status| status.plan.as_ref());
     let probe = match plan {
         Some(plan) => {
-            probe_outcome(probe_with_action(ctx, action, &plan.digest.to_string(), &operators).await?)
+            probe_outcome(probe_with_action(env, action, &plan.digest.to_string(), &operators).await?)
         }
         None => Probe::NotTried,
     };
     match &probe {
         Probe::NotTried => {}
-        probe => ctx.metrics.approval_enforced(*probe == Probe::Refused),
+        probe => env.metrics.approval_enforced(*probe == Probe::Refused),
     }
     Ok(GateSeen {
         ids: Some(ids),
@@ -60,12 +61,12 @@ pub(crate) async fn seen(ctx: &Context, action: &RemediationAction) -> Result<Ga
 }
 
 /// Tests the policies at startup and every few minutes, until `stopped`.
-pub(crate) async fn run(ctx: Arc<Context>, stopped: impl Future<Output = ()> + Send) {
+pub(crate) async fn run(env: Arc<Env>, stopped: impl Future<Output = ()> + Send) {
     let watch = async {
         let mut before = None;
         loop {
-            let found = probe_with_new_action(&ctx).await;
-            ctx.metrics.approval_enforced(matches!(found, Ok(None)));
+            let found = probe_with_new_action(&env).await;
+            env.metrics.approval_enforced(matches!(found, Ok(None)));
             let (enforced, words) = match &found {
                 Ok(None) => (Some(true), String::new()),
                 Ok(Some(Gap::NotEnforced(gap))) => (Some(false), gap.clone()),

@@ -20,7 +20,7 @@ use modelward_crds::{gate, labels};
 use modelward_service::chain;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Context, Error};
+use crate::{Error, api::Env};
 
 /// The parameters of namespaces that are not listed.
 const OTHERS: &str = "_others";
@@ -34,16 +34,16 @@ pub(super) struct Policies {
 
 /// The policies and the operators of this namespace, or the first gap.
 pub(super) async fn read_policies(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
 ) -> Result<Result<(GateIds, String), String>, Error> {
     let all = ListParams::default();
-    let policies = Api::<ValidatingAdmissionPolicy>::all(ctx.client.clone());
-    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(ctx.client.clone());
-    let policies = ctx
+    let policies = Api::<ValidatingAdmissionPolicy>::all(env.client.clone());
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(env.client.clone());
+    let policies = env
         .call("list ValidatingAdmissionPolicies", policies.list(&all))
         .await;
-    let bindings = ctx
+    let bindings = env
         .call("list ValidatingAdmissionPolicyBindings", bindings.list(&all))
         .await;
     let found = match (readable(policies)?, readable(bindings)?) {
@@ -61,11 +61,11 @@ pub(super) async fn read_policies(
         },
         (Err(gap), _) | (_, Err(gap)) => return Ok(Err(gap)),
     };
-    let mut ids = match identify_policies(&found, ctx.config.gate_children) {
+    let mut ids = match identify_policies(&found, env.config.gate_children) {
         Ok(ids) => ids,
         Err(gap) => return Ok(Err(gap)),
     };
-    match read_stamps(ctx).await? {
+    match read_stamps(env).await? {
         Ok(stamps) => ids.extend(stamps),
         Err(gap) => return Ok(Err(gap)),
     }
@@ -75,8 +75,8 @@ pub(super) async fn read_policies(
             gate::DECISIONS
         )));
     };
-    let api = Api::<ConfigMap>::namespaced(ctx.client.clone(), &of);
-    let read = ctx
+    let api = Api::<ConfigMap>::namespaced(env.client.clone(), &of);
+    let read = env
         .call(format!("read ConfigMap {of}/{map}"), api.get_opt(&map))
         .await;
     let data = match readable(read)? {
@@ -93,7 +93,7 @@ pub(super) async fn read_policies(
         .or_else(|| data.get(OTHERS))
         .cloned()
         .unwrap_or_default();
-    let me = ctx.whoami().await?;
+    let me = env.whoami().await?;
     if !operators.split(',').any(|operator| operator == me) {
         return Ok(Err(format!(
             "{me} is not among the operators of namespace {namespace} in the ConfigMap {of}/{map}"
@@ -159,7 +159,7 @@ pub(super) fn parameters(
 }
 
 /// The mutating policies that exist in the cluster. The validating policies check their results.
-async fn read_stamps(ctx: &Context) -> Result<Result<Vec<PolicyId>, String>, Error> {
+async fn read_stamps(env: &Env) -> Result<Result<Vec<PolicyId>, String>, Error> {
     let mut listed = Vec::new();
     for (kind, plural) in [
         ("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
@@ -175,8 +175,8 @@ async fn read_stamps(ctx: &Context) -> Result<Result<Vec<PolicyId>, String>, Err
             kind: kind.to_owned(),
             plural: plural.to_owned(),
         };
-        let api = Api::<DynamicObject>::all_with(ctx.client.clone(), &resource);
-        let read = ctx
+        let api = Api::<DynamicObject>::all_with(env.client.clone(), &resource);
+        let read = env
             .call(
                 format!("list {plural}"),
                 api.list_metadata(&ListParams::default()),

@@ -9,7 +9,8 @@ use modelward_crds::{FIELD_MANAGER, Model, ModelVersion, RemediationAction, anno
 use serde_json::{Value, json};
 
 use crate::{
-    Context, Error,
+    Error,
+    api::Env,
     gate::refusal::{Gap, NEVER_MADE, gap_unless_refused, gap_unless_stamped, operators_in_refusal},
 };
 
@@ -18,24 +19,24 @@ const NO_PLAN: &str = "sha256:00000000000000000000000000000000000000000000000000
 
 /// Tests every policy within the operator's permissions, on the waiting action: the first gap.
 pub(super) async fn probe_with_action(
-    ctx: &Context,
+    env: &Env,
     action: &RemediationAction,
     digest: &str,
     operators: &str,
 ) -> Result<Option<Gap>, Error> {
     let namespace = action.namespace().unwrap_or_default();
     let name = action.name_any();
-    let actions = Api::<RemediationAction>::namespaced(ctx.client.clone(), &namespace);
+    let actions = Api::<RemediationAction>::namespaced(env.client.clone(), &namespace);
     let made = action
         .annotations()
         .keys()
         .filter(|key| key.starts_with(annotations::DECISION_PREFIX))
         .count();
     let key = format!("{}{}", annotations::DECISION_PREFIX, made + 1);
-    let me = ctx.whoami().await?;
+    let me = env.whoami().await?;
     let forged = Patch::Merge(json!({"metadata": {"annotations": {key: format!("approve {digest} {me}")}}}));
     let params = dry_patch(FIELD_MANAGER.to_owned());
-    let tried = ctx
+    let tried = env
         .call(
             format!("test a forged decision on {name}"),
             actions.patch(&name, &params, &forged),
@@ -46,7 +47,7 @@ pub(super) async fn probe_with_action(
     }
     let params = dry_patch(probe_manager(gate::STATUS));
     let same = Patch::Merge(json!({"status": {}}));
-    let tried = ctx
+    let tried = env
         .call(
             format!("test the status of {name}"),
             actions.patch_status(&name, &params, &same),
@@ -55,38 +56,38 @@ pub(super) async fn probe_with_action(
     if let Some(gap) = gap_unless_refused(gate::STATUS, TRIAL, tried)? {
         return Ok(Some(gap));
     }
-    if let Some(gap) = probe_namespace(ctx, &namespace, Some(operators)).await? {
+    if let Some(gap) = probe_namespace(env, &namespace, Some(operators)).await? {
         return Ok(Some(gap));
     }
-    if !ctx.config.gate_children {
+    if !env.config.gate_children {
         return Ok(None);
     }
     // This policy is evaluated once for each Model, and not at all without one.
-    let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
+    let models = Api::<Model>::namespaced(env.client.clone(), &namespace);
     let model = &action.spec.model;
-    let model = ctx
+    let model = env
         .call(format!("read Model {model}"), models.get_opt(model))
         .await?;
     if model.is_none() {
         return Ok(None);
     }
     let service = json!({"metadata": {"name": NEVER_MADE}, "spec": {"ports": [{"port": 80}]}});
-    let tried = create_dry::<Service>(ctx, &namespace, probe_manager(gate::NAMES), service).await;
+    let tried = create_dry::<Service>(env, &namespace, probe_manager(gate::NAMES), service).await;
     gap_unless_refused(gate::NAMES, TRIAL, tried)
 }
 
 /// Tests every policy within the operator's permissions without an action: the first gap.
-pub(super) async fn probe_with_new_action(ctx: &Context) -> Result<Option<Gap>, Error> {
-    let namespace = ctx.config.watch_namespace.as_deref().unwrap_or("default");
-    let me = ctx.whoami().await?;
+pub(super) async fn probe_with_new_action(env: &Env) -> Result<Option<Gap>, Error> {
+    let namespace = env.config.watch_namespace.as_deref().unwrap_or("default");
+    let me = env.whoami().await?;
     let forged = action_body(&json!({
         annotations::PROPOSED_BY: me,
         format!("{}1", annotations::DECISION_PREFIX): format!("approve {NO_PLAN} {me}"),
     }));
-    let tried = create_dry::<RemediationAction>(ctx, namespace, FIELD_MANAGER.to_owned(), forged).await;
+    let tried = create_dry::<RemediationAction>(env, namespace, FIELD_MANAGER.to_owned(), forged).await;
     match gap_unless_refused(gate::DECISIONS, "an action with a forged decision", tried)? {
         Some(gap) => Ok(Some(gap)),
-        None => probe_namespace(ctx, namespace, None).await,
+        None => probe_namespace(env, namespace, None).await,
     }
 }
 
@@ -94,28 +95,24 @@ pub(super) async fn probe_with_new_action(ctx: &Context) -> Result<Option<Gap>, 
 pub(super) const TRIAL: &str = "a trial";
 
 /// Tests the policies that need no object in the namespace. `operators` are those of the ConfigMap.
-async fn probe_namespace(
-    ctx: &Context,
-    namespace: &str,
-    operators: Option<&str>,
-) -> Result<Option<Gap>, Error> {
-    if let Some(gap) = probe_stamps(ctx, namespace).await? {
+async fn probe_namespace(env: &Env, namespace: &str, operators: Option<&str>) -> Result<Option<Gap>, Error> {
+    if let Some(gap) = probe_stamps(env, namespace).await? {
         return Ok(Some(gap));
     }
     for policy in [gate::VERSIONS, gate::RECORDS] {
         let tried =
-            create_dry::<ModelVersion>(ctx, namespace, probe_manager(policy), version_body(&json!({}))).await;
+            create_dry::<ModelVersion>(env, namespace, probe_manager(policy), version_body(&json!({}))).await;
         if let Some(gap) = gap_unless_refused(policy, TRIAL, tried)? {
             return Ok(Some(gap));
         }
     }
     let model = json!({"metadata": {"name": NEVER_MADE}, "spec": {}});
-    let tried = create_dry::<Model>(ctx, namespace, probe_manager(gate::MODELS), model).await;
+    let tried = create_dry::<Model>(env, namespace, probe_manager(gate::MODELS), model).await;
     if let Some(gap) = gap_unless_refused(gate::MODELS, TRIAL, tried)? {
         return Ok(Some(gap));
     }
     let manager = probe_manager(gate::ORIGINS);
-    let tried = create_dry::<ModelVersion>(ctx, namespace, manager, version_body(&json!({}))).await;
+    let tried = create_dry::<ModelVersion>(env, namespace, manager, version_body(&json!({}))).await;
     let judged_by = tried.as_ref().err().and_then(operators_in_refusal);
     if let Some(gap) = gap_unless_refused(gate::ORIGINS, TRIAL, tried)? {
         return Ok(Some(gap));
@@ -129,30 +126,30 @@ async fn probe_namespace(
             judged_by.as_deref().unwrap_or("none"),
         ))));
     }
-    if !ctx.config.gate_children {
+    if !env.config.gate_children {
         return Ok(None);
     }
     let child = json!({"metadata": {"name": NEVER_MADE, "labels": {labels::MODEL: NEVER_MADE}}});
-    let tried = create_dry::<ConfigMap>(ctx, namespace, probe_manager(gate::CHILDREN), child).await;
+    let tried = create_dry::<ConfigMap>(env, namespace, probe_manager(gate::CHILDREN), child).await;
     if let Some(gap) = gap_unless_refused(gate::CHILDREN, TRIAL, tried)? {
         return Ok(Some(gap));
     }
     let other = json!({"metadata": {"name": NEVER_MADE}});
-    let tried = create_dry::<ConfigMap>(ctx, namespace, probe_manager(gate::IMITATIONS), other).await;
+    let tried = create_dry::<ConfigMap>(env, namespace, probe_manager(gate::IMITATIONS), other).await;
     gap_unless_refused(gate::IMITATIONS, TRIAL, tried)
 }
 
 /// A creator and a proposer other than the caller must be corrected or rejected.
-async fn probe_stamps(ctx: &Context, namespace: &str) -> Result<Option<Gap>, Error> {
-    let me = ctx.whoami().await?;
+async fn probe_stamps(env: &Env, namespace: &str) -> Result<Option<Gap>, Error> {
+    let me = env.whoami().await?;
     let manager = FIELD_MANAGER.to_owned();
     let forged = version_body(&json!({annotations::CREATED_BY: NEVER_MADE}));
-    let made = create_dry::<ModelVersion>(ctx, namespace, manager.clone(), forged).await;
+    let made = create_dry::<ModelVersion>(env, namespace, manager.clone(), forged).await;
     if let Some(gap) = gap_unless_stamped(gate::VERSIONS, annotations::CREATED_BY, me, made)? {
         return Ok(Some(gap));
     }
     let forged = action_body(&json!({annotations::PROPOSED_BY: NEVER_MADE}));
-    let made = create_dry::<RemediationAction>(ctx, namespace, manager, forged).await;
+    let made = create_dry::<RemediationAction>(env, namespace, manager, forged).await;
     gap_unless_stamped(gate::DECISIONS, annotations::PROPOSED_BY, me, made)
 }
 
@@ -189,7 +186,7 @@ fn dry_patch(manager: String) -> PatchParams {
 }
 
 async fn create_dry<K>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     manager: String,
     body: Value,
@@ -208,12 +205,12 @@ where
     {
         object.metadata = metadata;
     }
-    let api = Api::<DynamicObject>::namespaced_with(ctx.client.clone(), namespace, &resource);
+    let api = Api::<DynamicObject>::namespaced_with(env.client.clone(), namespace, &resource);
     let params = PostParams {
         dry_run: true,
         field_manager: Some(manager),
     };
-    ctx.call(
+    env.call(
         format!("try a {} in namespace {namespace}", resource.kind),
         api.create(&params, &object),
     )

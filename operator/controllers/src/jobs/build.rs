@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Config, Error,
-    apply::build,
+    api::apply::build,
     jobs::{names::spec_prefix, owner::JobOwner},
     pod_template::{TOKEN_DIR, container_security, pod_security, pull_secrets, token_volume},
 };

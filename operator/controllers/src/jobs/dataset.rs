@@ -8,18 +8,18 @@ use kube::Api;
 use modelward_core::{attempt::DatasetSeen, names::name_hash};
 use modelward_crds::{Dataset, TrainingSource};
 
-use crate::{Context, Error};
+use crate::{Error, api::Env};
 
 /// Whether the data of a training exists. Only metadata is read: the operator may not read users' data.
 pub(crate) async fn dataset_seen(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     training: &TrainingSource,
 ) -> Result<DatasetSeen, Error> {
     let mut fingerprints = Vec::new();
     let mut absent = Vec::new();
     for dataset in training.datasets() {
-        match fingerprint(ctx, namespace, dataset).await? {
+        match fingerprint(env, namespace, dataset).await? {
             Ok(fingerprint) => fingerprints.push(fingerprint),
             Err(what) if absent.contains(&what) => {}
             Err(what) => absent.push(what),
@@ -35,17 +35,13 @@ pub(crate) async fn dataset_seen(
 }
 
 /// A text that changes whenever the content of the dataset may have changed, or what is missing.
-async fn fingerprint(
-    ctx: &Context,
-    namespace: &str,
-    dataset: &Dataset,
-) -> Result<Result<String, String>, Error> {
+async fn fingerprint(env: &Env, namespace: &str, dataset: &Dataset) -> Result<Result<String, String>, Error> {
     let (what, found) = if let Some(source) = &dataset.config_map {
-        let api = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace);
+        let api = Api::<ConfigMap>::namespaced(env.client.clone(), namespace);
         let (name, key) = (&source.name, &source.key);
         let what =
             format!("ConfigMap {name} (kubectl create configmap {name} --from-file={key}=FILE makes it)");
-        let found = ctx
+        let found = env
             .call(format!("read ConfigMap {name}"), api.get_metadata_opt(name))
             .await?;
         (
@@ -56,9 +52,9 @@ async fn fingerprint(
             }),
         )
     } else if let Some(source) = &dataset.persistent_volume_claim {
-        let api = Api::<PersistentVolumeClaim>::namespaced(ctx.client.clone(), namespace);
+        let api = Api::<PersistentVolumeClaim>::namespaced(env.client.clone(), namespace);
         let what = format!("PersistentVolumeClaim {}", source.claim_name);
-        let found = ctx
+        let found = env
             .call(format!("read {what}"), api.get_metadata_opt(&source.claim_name))
             .await?;
         (what, found.map(|object| [object.metadata.uid, None]))

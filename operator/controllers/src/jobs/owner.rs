@@ -2,12 +2,12 @@
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt as _};
-use modelward_core::{attempt::RequesterKind, version::Validated};
-use modelward_crds::{RemediationAction, labels};
+use modelward_core::{action, attempt::RequesterKind, version};
+use modelward_crds::labels;
 use modelward_wire::JobStage;
 use serde_json::{Value, json};
 
-use crate::{Error, jobs::names::label_value};
+use crate::jobs::names::label_value;
 
 /// The object that Jobs belong to.
 #[derive(Clone, Debug)]
@@ -30,20 +30,16 @@ pub(crate) struct JobOwner {
 
 impl JobOwner {
     /// A version, whose data is read and for which a model is fitted.
-    pub(crate) fn version(valid: &Validated<'_>) -> Self {
+    pub(crate) fn version(valid: &version::Validated<'_>) -> Self {
         let version = valid.version();
         let reference = valid.owner().clone();
         Self::of(version, &version.spec.model, RequesterKind::Version, reference)
     }
 
     /// An action, whose data is read before its plan is made.
-    pub(crate) fn action(action: &RemediationAction) -> Result<Self, Error> {
-        let kind = RequesterKind::Action;
-        let reference = action.controller_owner_ref(&()).ok_or(Error::Incomplete {
-            what: kind.as_str(),
-            field: "metadata.uid",
-        })?;
-        Ok(Self::of(action, &action.spec.model, kind, reference))
+    pub(crate) fn action(valid: &action::Validated) -> Self {
+        let (action, kind) = (valid.action(), RequesterKind::Action);
+        Self::of(action, &action.spec.model, kind, valid.owner().clone())
     }
 
     fn of<K>(object: &K, model: &str, kind: RequesterKind, reference: OwnerReference) -> Self

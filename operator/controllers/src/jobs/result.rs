@@ -13,7 +13,8 @@ use modelward_service::chain;
 use modelward_wire::{JobResult, JobStage, Verdict};
 
 use crate::{
-    Context, Error, apply,
+    Error,
+    api::{Env, OwnWrites, apply},
     jobs::{
         build::{CONTAINER, is_outdated},
         owner::JobOwner,
@@ -23,7 +24,8 @@ use crate::{
 
 /// The state of the Job of an attempt, with its result. `asked` is its request, `version` the one that its spec names.
 pub(crate) async fn seen(
-    ctx: &Context,
+    env: &Env,
+    writes: &OwnWrites,
     owner: &JobOwner,
     stage: JobStage,
     attempt: &AttemptStatus,
@@ -34,23 +36,23 @@ pub(crate) async fn seen(
         return Ok(JobSeen::Missing);
     }
     let namespace = &owner.namespace;
-    let api = Api::<Job>::namespaced(ctx.client.clone(), namespace);
+    let api = Api::<Job>::namespaced(env.client.clone(), namespace);
     let name = &attempt.job;
     let Some(uid) = attempt.job_uid.clone() else {
         return Ok(JobSeen::Missing);
     };
     // It is recorded, so this process no longer has to remember it.
-    ctx.forget_made_job(&uid);
-    let job = ctx.call(format!("read Job {name}"), api.get_opt(name)).await?;
+    writes.forget_job(&uid);
+    let job = env.call(format!("read Job {name}"), api.get_opt(name)).await?;
     let Some(job) = job.filter(|job| job.uid().as_deref() == Some(uid.as_str())) else {
         // Deleted before its result was recorded; the ledger may have it.
-        return match result_in_ledger(ctx, namespace, &uid).await {
-            Ok(Some(result)) => checked(ctx, namespace, result, asked).await,
+        return match result_in_ledger(env, namespace, &uid).await {
+            Ok(Some(result)) => checked(env, namespace, result, asked).await,
             Ok(None) => Ok(JobSeen::Missing),
             Err(away) => Ok(away),
         };
     };
-    let pods = pods_of(ctx, namespace, &job).await?;
+    let pods = pods_of(env, namespace, &job).await?;
     let succeeded = pods
         .iter()
         .filter_map(|pod| pods::end_of(pod, CONTAINER))
@@ -60,13 +62,13 @@ pub(crate) async fn seen(
         let said = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
         let result = match said {
             Some(result) => Some(result),
-            None => match result_in_ledger(ctx, namespace, &uid).await {
+            None => match result_in_ledger(env, namespace, &uid).await {
                 Ok(result) => result,
                 Err(away) => return Ok(away),
             },
         };
         return match result {
-            Some(result) => checked(ctx, namespace, result, asked).await,
+            Some(result) => checked(env, namespace, result, asked).await,
             None => Ok(JobSeen::ResultLost),
         };
     }
@@ -85,20 +87,20 @@ pub(crate) async fn seen(
     if let Some(failed) = held {
         return Ok(ended(&pods, stage, || failed));
     }
-    Box::pin(keep_spec(ctx, owner, &job, version)).await?;
+    Box::pin(keep_spec(env, writes, owner, &job, version)).await?;
     if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
         // While the next Pod retries, only the problem of the last one is known.
         return Ok(unreachable(&pods, stage).map_or(JobSeen::Running, JobSeen::Hindered));
     }
     let mut uids = vec![uid.as_str()];
     uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
-    let events = crate::pods::events(ctx, namespace, &uids).await;
-    let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, ctx.now());
+    let events = crate::api::pod_events::events(env, namespace, &uids).await;
+    let hindrance = pods::of_job(&job, &pods, CONTAINER, &events, env.now());
     if let Some(found) = &hindrance
-        && is_outdated(&job, &ctx.config)
+        && is_outdated(&job, &env.config)
     {
         // An administrator has set another image or other resources, perhaps because of this hindrance.
-        apply::delete(ctx, namespace, &job).await?;
+        apply::delete(env, namespace, &job).await?;
         let words = format!(
             "{}; the operator's settings changed, creating a new Job",
             found.message
@@ -116,26 +118,21 @@ pub(crate) async fn seen(
 }
 
 /// The result that the Job of this uid wrote to the ledger; the error says that the ledger is unavailable.
-async fn result_in_ledger(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
-    let result = ctx.ledger.job_result(namespace, uid).await;
+async fn result_in_ledger(env: &Env, namespace: &str, uid: &str) -> Result<Option<JobResult>, JobSeen> {
+    let result = env.ledger.job_result(namespace, uid).await;
     result.optional().map_err(|error| {
-        ctx.metrics.ledger_failed();
+        env.metrics.ledger_failed();
         JobSeen::LedgerUnavailable(chain(&error))
     })
 }
 
 /// A result that names an artifact is accepted only if the store has that artifact and it states the same.
-async fn checked(
-    ctx: &Context,
-    namespace: &str,
-    result: JobResult,
-    asked: &Asked<'_>,
-) -> Result<JobSeen, Error> {
+async fn checked(env: &Env, namespace: &str, result: JobResult, asked: &Asked<'_>) -> Result<JobSeen, Error> {
     let Some(digest) = result.digest else {
         return Ok(JobSeen::Finished(Box::new(result)));
     };
     let kind = result.stage.publishes().noun();
-    match ctx.ledger.statement(namespace, &digest).await.optional() {
+    match env.ledger.statement(namespace, &digest).await.optional() {
         Ok(Some(statement)) => Ok(match results::believe(asked, &result, &statement) {
             Ok(believed) => JobSeen::Finished(Box::new(believed)),
             Err(why) => JobSeen::Mismatch(why),
@@ -148,7 +145,7 @@ async fn checked(
             if let Some((_, words)) = error.refusal() {
                 return Ok(JobSeen::Mismatch(words.to_owned()));
             }
-            ctx.metrics.ledger_failed();
+            env.metrics.ledger_failed();
             Ok(JobSeen::LedgerUnavailable(chain(&error)))
         }
     }
@@ -184,10 +181,10 @@ fn explained(hindrance: Hindrance) -> Hindrance {
 }
 
 /// The Pods that the Job controller made for this Job, newest first.
-async fn pods_of(ctx: &Context, namespace: &str, job: &Job) -> Result<Vec<Pod>, Error> {
+async fn pods_of(env: &Env, namespace: &str, job: &Job) -> Result<Vec<Pod>, Error> {
     let uid = job.uid().unwrap_or_default();
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/controller-uid={uid}"));
-    let mut pods = ctx.list::<Pod>(Some(namespace), &of_job).await?;
+    let mut pods = env.list::<Pod>(Some(namespace), &of_job).await?;
     // A label can be copied; the Job controller identifies its Pods by their controller reference.
     pods.retain(|pod| {
         let owners = pod.owner_references();

@@ -5,9 +5,12 @@ use kube::{Api, ResourceExt as _};
 use modelward_crds::ModelVersion;
 
 use crate::{
-    Context, Error,
-    apply::{self, Applied, Owner},
-    create::{Created, create},
+    Error,
+    api::{
+        Env, OwnWrites,
+        apply::{self, Applied, Owner},
+        create::{Created, create},
+    },
     jobs::{
         build::{JobRequest, SPEC_KEY, job, spec_map, spec_of, spec_text},
         owner::{JobOwner, is_owned},
@@ -27,7 +30,8 @@ pub(crate) enum Started {
 
 /// Creates the Job and the `ConfigMap` with its spec, unless they exist.
 pub(crate) async fn start(
-    ctx: &Context,
+    env: &Env,
+    writes: &OwnWrites,
     owner: &JobOwner,
     request: &JobRequest<'_>,
 ) -> Result<Started, Error> {
@@ -40,16 +44,26 @@ pub(crate) async fn start(
     };
     let spec = spec_map(owner, &spec_text(owner, request.version, request.spec))?;
     let spec_name = spec.name_any();
-    let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &spec_name).await?;
-    match Box::pin(apply::child(ctx, &owner.namespace, &children, live, &spec, None)).await? {
+    let live = apply::live::<ConfigMap>(env, &owner.namespace, &spec_name).await?;
+    match Box::pin(apply::child(
+        env,
+        writes,
+        &owner.namespace,
+        &children,
+        live,
+        &spec,
+        None,
+    ))
+    .await?
+    {
         Applied::Going => return Ok(Started::Going),
         Applied::Taken => return Ok(Started::Taken(format!("ConfigMap {spec_name}"))),
         Applied::There(_) => {}
     }
-    let job = job(&ctx.config, owner, request, &spec_name)?;
+    let job = job(&env.config, owner, request, &spec_name)?;
     let name = job.name_any();
-    let api = Api::<Job>::namespaced(ctx.client.clone(), &owner.namespace);
-    if let Some(job) = ctx.call(format!("read Job {name}"), api.get_opt(&name)).await? {
+    let api = Api::<Job>::namespaced(env.client.clone(), &owner.namespace);
+    if let Some(job) = env.call(format!("read Job {name}"), api.get_opt(&name)).await? {
         let uid = job.uid().unwrap_or_default();
         if !is_owned(&job, &owner.uid) {
             return Ok(Started::Taken(format!("Job {name}")));
@@ -57,7 +71,7 @@ pub(crate) async fn start(
         if job.metadata.deletion_timestamp.is_some() {
             return Ok(Started::Going);
         }
-        if ctx.made_job(&uid) {
+        if writes.made_job(&uid) {
             return Ok(Started::Made(uid));
         }
         tracing::warn!(
@@ -65,22 +79,23 @@ pub(crate) async fn start(
             object.name = name,
             "Job {name} has no recorded UID and was not created by this process; deleting and recreating it"
         );
-        apply::delete(ctx, &owner.namespace, &job).await?;
+        apply::delete(env, &owner.namespace, &job).await?;
         return Ok(Started::Going);
     }
-    let made = match create(ctx, &owner.namespace, &job).await? {
+    let made = match create(env, &owner.namespace, &job).await? {
         Created::Made(made) => made,
         // Created since it was read: the next reconcile finds out whether it is the operator's.
         Created::Exists(answer) => return Err(answer),
     };
     let uid = made.uid().unwrap_or_default();
-    ctx.note_made_job(&uid);
+    writes.note_job(&uid);
     Ok(Started::Made(uid))
 }
 
 /// Restores the `ConfigMap` that a running Job reads if another client changed or deleted it, because its Pod may be restarted.
 pub(super) async fn keep_spec(
-    ctx: &Context,
+    env: &Env,
+    writes: &OwnWrites,
     owner: &JobOwner,
     job: &Job,
     version: &ModelVersion,
@@ -88,7 +103,7 @@ pub(super) async fn keep_spec(
     let Some(name) = spec_of(job) else {
         return Ok(());
     };
-    let live = apply::live::<ConfigMap>(ctx, &owner.namespace, &name).await?;
+    let live = apply::live::<ConfigMap>(env, &owner.namespace, &name).await?;
     // The spec may have changed since; the name has the hash of the original.
     let found = live
         .as_ref()
@@ -107,7 +122,10 @@ pub(super) async fn keep_spec(
             by_content: true,
         };
         let namespace = &owner.namespace;
-        let kept = Box::pin(apply::child(ctx, namespace, &children, live, &wanted, None)).await;
+        let kept = Box::pin(apply::child(
+            env, writes, namespace, &children, live, &wanted, None,
+        ))
+        .await;
         return match kept {
             // The Job may succeed without it.
             Err(error) if error.hinders() => {

@@ -15,16 +15,19 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use modelward_core::{
     children::{self, Bounds, Judgement},
     conditions::{self, Status},
-    model::{Altered, DeploymentSeen, Made, Serve},
+    model::{Altered, DeploymentSeen, Made, Serve, Validated},
     names::name_hash,
     upgrade::Turn,
 };
-use modelward_crds::{ChildReference, ConditionType, Model, RolloutStatus};
+use modelward_crds::{ConditionType, Model, RolloutStatus};
 
 use crate::{
     Context, Error,
-    apply::{self, Applied, Owner},
-    create::Namespaced,
+    api::{
+        Env,
+        apply::{self, Applied, Owner},
+        create::Namespaced,
+    },
     model::{build, dereference, key::recorded_key, pods, status::conditions_of},
 };
 
@@ -58,7 +61,7 @@ struct Making<'a> {
 
 impl Making<'_> {
     async fn child<K: Namespaced>(&mut self, desired: K) -> Result<Option<serde_json::Value>, Error> {
-        let live = apply::live::<K>(self.ctx, self.namespace, &desired.name_any()).await?;
+        let live = apply::live::<K>(&self.ctx.env, self.namespace, &desired.name_any()).await?;
         self.compared(live, desired, None).await
     }
 
@@ -69,7 +72,12 @@ impl Making<'_> {
         bounds: Option<Bounds>,
     ) -> Result<Option<serde_json::Value>, Error> {
         let (ctx, owner) = (self.ctx, &self.owner);
-        match Box::pin(apply::child(ctx, self.namespace, owner, live, &desired, bounds)).await? {
+        let (env, writes, namespace) = (&ctx.env, &ctx.writes, self.namespace);
+        match Box::pin(apply::child(
+            env, writes, namespace, owner, live, &desired, bounds,
+        ))
+        .await?
+        {
             Applied::Going => self.outcome.going = true,
             Applied::Taken => {
                 let taken = format!("{} {}", K::kind(&()), desired.name_any());
@@ -88,14 +96,21 @@ impl Making<'_> {
 pub(super) async fn apply_children(
     ctx: &Context,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     serve: &Serve,
     settled: bool,
     pods: &[Pod],
 ) -> Result<Outcome, Error> {
+    let model = valid.model();
     let about = model.object_ref(&());
     let status = model.status.clone().unwrap_or_default();
-    let owner = owner_of(model, &about, settled, &status.children)?;
+    let owner = Owner {
+        reference: valid.owner().clone(),
+        about: &about,
+        settled,
+        recorded: &status.children,
+        by_content: false,
+    };
     let name = model.name_any();
     let key = recorded_key(model);
     let mut making = Making {
@@ -118,9 +133,9 @@ pub(super) async fn apply_children(
     if making.outcome.going || making.outcome.taken.is_some() {
         return Ok(making.outcome);
     }
-    let live = apply::live::<Deployment>(ctx, namespace, &name).await?;
+    let live = apply::live::<Deployment>(&ctx.env, namespace, &name).await?;
     let secret = status.key_secret.as_deref().unwrap_or_default();
-    let wanted = build::deployment(&ctx.config, model, serve, secret)?;
+    let wanted = build::deployment(&ctx.env.config, model, serve, secret)?;
     let (wanted, configuration, turn) = in_turn(ctx, model, live.as_ref(), wanted)?;
     let bounds = serve.serving.replicas.clone();
     let bounds = Bounds {
@@ -130,44 +145,25 @@ pub(super) async fn apply_children(
     let deployment = making.compared(live, wanted, Some(bounds)).await?;
     if making.outcome.taken.is_some() {
         // An autoscaler selects its target by name: the operator's would scale an object of another owner.
-        delete_child::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
+        delete_child::<HorizontalPodAutoscaler>(&ctx.env, namespace, model, &name).await?;
         return Ok(making.outcome);
     }
     making.child(build::autoscaler(model, serve)?).await?;
     making.child(build::budget(model)?).await?;
-    let rivals = dereference::rivals(ctx, namespace, model).await?;
+    let rivals = dereference::rivals(&ctx.env, namespace, model).await?;
     making.made.set_rivals(rivals);
     let (Some(deployment), None, false) = (deployment, &making.outcome.taken, making.outcome.going) else {
         return Ok(making.outcome);
     };
-    making.made.rollout = Some(rollout(ctx, model, &deployment, configuration));
+    making.made.rollout = Some(rollout(&ctx.env, model, &deployment, configuration));
     making.made.turn = turn;
     let typed: Deployment = apply::build("Deployment", deployment)?;
     making.outcome.deployment = Some(pods::deployment_seen(&typed));
-    making.outcome.sets = dereference::sets(ctx, namespace, model).await?;
-    let altered = replace_strays(&making.owner, ctx, namespace, model, pods, &making.outcome.sets).await?;
+    making.outcome.sets = dereference::sets(&ctx.env, namespace, model).await?;
+    let altered = replace_strays(ctx, &making.owner, namespace, model, pods, &making.outcome.sets).await?;
     making.made.altered.extend(altered);
     making.outcome.made = Some(making.made);
     Ok(making.outcome)
-}
-
-fn owner_of<'a>(
-    model: &Model,
-    about: &'a k8s_openapi::api::core::v1::ObjectReference,
-    settled: bool,
-    recorded: &'a [ChildReference],
-) -> Result<Owner<'a>, Error> {
-    let reference = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })?;
-    Ok(Owner {
-        reference,
-        about,
-        settled,
-        recorded,
-        by_content: false,
-    })
 }
 
 /// The desired Deployment: a change of the operator's configuration reaches the models in turn, and a waiting one keeps its template,
@@ -178,7 +174,7 @@ fn in_turn(
     live: Option<&kube::api::DynamicObject>,
     wanted: Deployment,
 ) -> Result<(Deployment, String, Turn), Error> {
-    let configuration = build::configuration(&ctx.config);
+    let configuration = build::configuration(&ctx.env.config);
     let recorded = model.status.as_ref().and_then(|status| status.rollout.as_ref());
     let ours = |live: &&kube::api::DynamicObject| {
         live.owner_references()
@@ -201,7 +197,9 @@ fn in_turn(
     if !held {
         return Ok((wanted, configuration, Turn::Now));
     }
-    let turn = ctx.turn(model, &configuration);
+    let turn = ctx
+        .upgrades
+        .turn(&ctx.env, &ctx.cache.models, model, &configuration);
     if turn == Turn::Now {
         return Ok((wanted, configuration, turn));
     }
@@ -210,12 +208,7 @@ fn in_turn(
 }
 
 /// The entry of the current Pod template in the record.
-fn rollout(
-    ctx: &Context,
-    model: &Model,
-    deployment: &serde_json::Value,
-    configuration: String,
-) -> RolloutStatus {
+fn rollout(env: &Env, model: &Model, deployment: &serde_json::Value, configuration: String) -> RolloutStatus {
     let template = children::template_hash(deployment);
     let status = model.status.as_ref();
     let before = status.and_then(|status| status.rollout.as_ref());
@@ -228,7 +221,7 @@ fn rollout(
     RolloutStatus {
         since: match before {
             Some(before) if before.template == template => before.since.clone(),
-            _ => Time(conditions::whole_seconds(ctx.now())),
+            _ => Time(conditions::whole_seconds(env.now())),
         },
         template,
         configuration,
@@ -238,8 +231,8 @@ fn rollout(
 
 /// Deletes Pods behind the Service that do not come from the Deployment. Their ReplicaSet creates new ones.
 async fn replace_strays(
-    owner: &Owner<'_>,
     ctx: &Context,
+    owner: &Owner<'_>,
     namespace: &str,
     model: &Model,
     pods: &[Pod],
@@ -254,7 +247,7 @@ async fn replace_strays(
             name_hash([why.as_bytes()]),
         );
         let alike = strays.iter().filter(|stray| stray.why == why);
-        if ctx.judge_child(&key, "", &found) != Judgement::Restore {
+        if ctx.writes.judge_child(&key, "", &found, ctx.env.now()) != Judgement::Restore {
             left.extend(alike.map(|stray| Altered {
                 child: format!("Pod {}", stray.pod.name_any()),
                 fields: vec!["/spec/containers/inference/image".to_owned()],
@@ -264,25 +257,25 @@ async fn replace_strays(
         }
         for stray in alike {
             let name = stray.pod.name_any();
-            apply::delete(ctx, namespace, &stray.pod).await?;
+            apply::delete(&ctx.env, namespace, &stray.pod).await?;
             let note = format!("Pod {name} is deleted: {why}");
-            apply::tampered::<Pod>(ctx, namespace, &name, owner, note).await;
+            apply::tampered::<Pod>(&ctx.env, namespace, &name, owner, note).await;
         }
-        ctx.child_written(&key, "", Some(&found), None);
+        ctx.writes.note_child(&key, "", Some(&found), None, ctx.env.now());
     }
     Ok(left)
 }
 
 /// Deletes the serving objects, because no version should serve. The Secret is kept, because its key signed the ids of earlier
 /// predictions.
-pub(super) async fn delete_children(ctx: &Context, namespace: &str, model: &Model) -> Result<Outcome, Error> {
+pub(super) async fn delete_children(env: &Env, namespace: &str, model: &Model) -> Result<Outcome, Error> {
     let name = model.name_any();
-    delete_child::<HorizontalPodAutoscaler>(ctx, namespace, model, &name).await?;
-    delete_child::<Deployment>(ctx, namespace, model, &name).await?;
-    delete_child::<PodDisruptionBudget>(ctx, namespace, model, &name).await?;
-    delete_child::<Service>(ctx, namespace, model, &name).await?;
-    let sets = dereference::sets(ctx, namespace, model).await?;
-    collect_routes(ctx, namespace, model, &sets, BTreeSet::new()).await?;
+    delete_child::<HorizontalPodAutoscaler>(env, namespace, model, &name).await?;
+    delete_child::<Deployment>(env, namespace, model, &name).await?;
+    delete_child::<PodDisruptionBudget>(env, namespace, model, &name).await?;
+    delete_child::<Service>(env, namespace, model, &name).await?;
+    let sets = dereference::sets(env, namespace, model).await?;
+    collect_routes(env, namespace, model, &sets, BTreeSet::new()).await?;
     Ok(Outcome {
         made: Some(Made {
             children: recorded_key(model).cloned().into_iter().collect(),
@@ -293,14 +286,14 @@ pub(super) async fn delete_children(ctx: &Context, namespace: &str, model: &Mode
 }
 
 async fn delete_child<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     model: &Model,
     name: &str,
 ) -> Result<(), Error> {
-    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
+    let api = Api::<K>::namespaced(env.client.clone(), namespace);
     let kind = K::kind(&());
-    let Some(found) = ctx.call(format!("read {kind} {name}"), api.get_opt(name)).await? else {
+    let Some(found) = env.call(format!("read {kind} {name}"), api.get_opt(name)).await? else {
         return Ok(());
     };
     let recorded = model.status.iter().flat_map(|status| &status.children);
@@ -313,23 +306,23 @@ async fn delete_child<K: Namespaced>(
             .iter()
             .any(|reference| Some(&reference.uid) == model.uid().as_ref());
     if ours && found.meta().deletion_timestamp.is_none() {
-        apply::delete(ctx, namespace, &found).await?;
+        apply::delete(env, namespace, &found).await?;
     }
     Ok(())
 }
 
 /// Deletes routes that no `ReplicaSet` names any more. A Pod of a ReplicaSet that names them needs them to restart.
 pub(super) async fn collect_routes(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     model: &Model,
     sets: &[ReplicaSet],
     mut in_use: BTreeSet<String>,
 ) -> Result<(), Error> {
     in_use.extend(dereference::named_routes(sets));
-    for routes in dereference::routes(ctx, namespace, model).await? {
+    for routes in dereference::routes(env, namespace, model).await? {
         if !in_use.contains(&routes.name_any()) {
-            apply::delete(ctx, namespace, &routes).await?;
+            apply::delete(env, namespace, &routes).await?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use modelward_core::{
     action::build::{action, serving_spec},
-    model::{PROGRESS_DEADLINE_SECONDS, Proposed, Serve},
+    model::{PROGRESS_DEADLINE_SECONDS, Proposed, Serve, Validated},
     names::name_hash,
     routes::RoutesFile,
 };
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Config, Error,
-    apply::build,
+    api::apply::build,
     pod_template::{container_security, pod_security, pull_secrets, token_volume},
 };
 
@@ -227,16 +227,13 @@ pub fn budget(model: &Model) -> Result<PodDisruptionBudget, Error> {
 }
 
 /// The action that promotes another version once it is approved.
-pub fn proposal(model: &Model, proposed: &Proposed, proposer: &str) -> Result<RemediationAction, Error> {
+pub fn proposal(valid: &Validated, proposed: &Proposed, proposer: &str) -> RemediationAction {
     let candidate = VersionReference {
         name: proposed.version.clone(),
         uid: Some(proposed.uid.clone()),
     };
     let spec = serving_spec(proposed.action, &candidate, proposed.message.clone(), None, None);
-    action(&proposed.name, model, proposer, spec).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })
+    action(&proposed.name, valid, proposer, spec)
 }
 
 fn pod(config: &Config, model: &str, serve: &Serve, selector: &Value, key_secret: &str) -> Value {

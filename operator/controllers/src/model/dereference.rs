@@ -25,7 +25,8 @@ use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction, labe
 use serde_json::Value;
 
 use crate::{
-    Context, Error,
+    Error,
+    api::Env,
     model::{
         build,
         pods::{deployment_seen, refusal_of, routes_of},
@@ -33,31 +34,27 @@ use crate::{
 };
 
 /// The versions of this model.
-pub async fn versions(ctx: &Context, model: &Model) -> Result<Vec<ModelVersion>, Error> {
+pub async fn versions(env: &Env, model: &Model) -> Result<Vec<ModelVersion>, Error> {
     let of_model = ListParams::default().fields(&format!("spec.model={}", model.name_any()));
-    ctx.list(Some(&model.namespace().unwrap_or_default()), &of_model)
+    env.list(Some(&model.namespace().unwrap_or_default()), &of_model)
         .await
 }
 
 /// Reads everything that a decision about this model needs.
-pub async fn world(
-    ctx: &Context,
-    model: &Model,
-    versions: &[ModelVersion],
-) -> Result<(World, Vec<Pod>), Error> {
+pub async fn world(env: &Env, model: &Model, versions: &[ModelVersion]) -> Result<(World, Vec<Pod>), Error> {
     let namespace = model.namespace().unwrap_or_default();
-    let deployment = deployment(ctx, &namespace, model).await?;
+    let deployment = deployment(env, &namespace, model).await?;
     let rolled_out = deployment
         .as_ref()
         .is_some_and(|seen| seen.observed && seen.updated == seen.total && seen.available >= seen.wanted);
-    let pods = pods(ctx, &namespace, model).await?;
+    let pods = pods(env, &namespace, model).await?;
     // The state of Pods is needed only while they may have a problem.
     let refusals = if rolled_out {
         Vec::new()
     } else {
         pods.iter().filter_map(refusal_of).collect()
     };
-    let actions = ctx
+    let actions = env
         .actions_of(&namespace, &model.name_any(), model.metadata.uid.as_deref())
         .await?;
     let world = World {
@@ -65,15 +62,15 @@ pub async fn world(
         actions: actions.iter().map(action_seen).collect(),
         deployment,
         refusals,
-        approve_first: ctx.config.policy.first_version.approval == Approval::Required,
+        approve_first: env.config.policy.first_version.approval == Approval::Required,
         ..World::default()
     };
     Ok((world, pods))
 }
 
 /// The Pods that the model's Service selects.
-pub(super) async fn pods(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Pod>, Error> {
-    ctx.list::<Pod>(Some(namespace), &of_model(model)).await
+pub(super) async fn pods(env: &Env, namespace: &str, model: &Model) -> Result<Vec<Pod>, Error> {
+    env.list::<Pod>(Some(namespace), &of_model(model)).await
 }
 
 /// The address of the model's Service.
@@ -83,23 +80,23 @@ pub fn address(service: &Value) -> Option<&str> {
 }
 
 /// The `ReplicaSets` of the model's Deployment.
-pub async fn sets(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<ReplicaSet>, Error> {
-    ctx.list::<ReplicaSet>(Some(namespace), &of_model(model)).await
+pub async fn sets(env: &Env, namespace: &str, model: &Model) -> Result<Vec<ReplicaSet>, Error> {
+    env.list::<ReplicaSet>(Some(namespace), &of_model(model)).await
 }
 
 /// Autoscalers and disruption budgets that act on the model's Pods and are not the operator's. The admission policies reject
 /// them once the Model exists; these were created before it.
-pub async fn rivals(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<Rival>, Error> {
+pub async fn rivals(env: &Env, namespace: &str, model: &Model) -> Result<Vec<Rival>, Error> {
     let name = model.name_any();
     let everything = ListParams::default();
-    let scalers = ctx
+    let scalers = env
         .list::<HorizontalPodAutoscaler>(Some(namespace), &everything)
         .await?;
     let scales = |scaler: &HorizontalPodAutoscaler| {
         let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
         target.is_some_and(|target| target.kind == "Deployment" && target.name == name)
     };
-    let budgets = ctx
+    let budgets = env
         .list::<PodDisruptionBudget>(Some(namespace), &everything)
         .await?;
     let pods = build::label_map(model);
@@ -134,8 +131,8 @@ pub fn named_routes(sets: &[ReplicaSet]) -> BTreeSet<String> {
 }
 
 /// The routes that belong to the model.
-pub async fn routes(ctx: &Context, namespace: &str, model: &Model) -> Result<Vec<ConfigMap>, Error> {
-    let mut maps = ctx.list::<ConfigMap>(Some(namespace), &of_model(model)).await?;
+pub async fn routes(env: &Env, namespace: &str, model: &Model) -> Result<Vec<ConfigMap>, Error> {
+    let mut maps = env.list::<ConfigMap>(Some(namespace), &of_model(model)).await?;
     let uid = model.uid();
     maps.retain(|map| {
         map.owner_references()
@@ -202,10 +199,10 @@ fn action_seen(action: &RemediationAction) -> ActionSeen {
     }
 }
 
-async fn deployment(ctx: &Context, namespace: &str, model: &Model) -> Result<Option<DeploymentSeen>, Error> {
+async fn deployment(env: &Env, namespace: &str, model: &Model) -> Result<Option<DeploymentSeen>, Error> {
     let name = model.name_any();
-    let api = Api::<Deployment>::namespaced(ctx.client.clone(), namespace);
-    let found = ctx
+    let api = Api::<Deployment>::namespaced(env.client.clone(), namespace);
+    let found = env
         .call(format!("read Deployment {name}"), api.get_opt(&name))
         .await?;
     let ours = |found: &Deployment| {

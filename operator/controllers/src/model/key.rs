@@ -1,15 +1,18 @@
 //! The Secret with the key of a model.
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Resource as _, ResourceExt as _};
-use modelward_core::{conditions, names::name_hash, reason::Reason};
+use kube::ResourceExt as _;
+use modelward_core::{conditions, model::Validated, names::name_hash, reason::Reason};
 use modelward_crds::{ChildReference, ConditionType, Model};
 use modelward_wire::Digest;
 
 use crate::{
-    Context, Error, apply,
-    create::{Created, create},
-    model::{build, status::conditions_of},
+    Error,
+    api::{
+        Env, apply,
+        create::{Created, create},
+    },
+    model::{build, key_names::KeyNames, status::conditions_of},
 };
 
 /// The Secret that the operator created for this model.
@@ -26,57 +29,56 @@ pub(super) fn recorded_key(model: &Model) -> Option<&ChildReference> {
 /// Secrets but cannot read any, so it uses only Secrets that it created itself: the name is random, and is recorded with the uid
 /// before anything uses it.
 pub(super) async fn ensure_key(
-    ctx: &Context,
+    env: &Env,
+    names: &KeyNames,
     namespace: &str,
-    model: Model,
-) -> Result<Model, Box<(Model, Error)>> {
-    let recorded = recorded_key(&model).map(|recorded| recorded.name.clone());
+    valid: Validated,
+) -> Result<Validated, Box<(Validated, Error)>> {
+    let model = valid.model();
+    let recorded = recorded_key(model).map(|recorded| recorded.name.clone());
     // The Secret cannot be read, only created: it is assumed to exist while all is well, or while another problem is known.
-    if recorded.is_some() && !may_lack_its_key(&model) {
-        return Ok(model);
+    if recorded.is_some() && !may_lack_its_key(model) {
+        return Ok(valid);
     }
-    let name = recorded.clone().unwrap_or_else(|| ctx.key_name(&model));
-    let made = match make_key(ctx, namespace, &model, &name).await {
+    let name = recorded.clone().unwrap_or_else(|| names.of(model));
+    let made = match make_key(env, namespace, &valid, &name).await {
         Ok(Created::Made(made)) => made,
-        Ok(Created::Exists(_)) if recorded.is_some() => return Ok(model),
+        Ok(Created::Exists(_)) if recorded.is_some() => return Ok(valid),
         Ok(Created::Exists(answer)) => {
             // An object of another owner has the generated name: the next reconcile draws another.
-            ctx.forget_key_name(&model);
-            return Err(Box::new((model, answer)));
+            names.forget(model);
+            return Err(Box::new((valid, answer)));
         }
-        Err(error) => return Err(Box::new((model, error))),
+        Err(error) => return Err(Box::new((valid, error))),
     };
     let mut status = model.status.clone().unwrap_or_default();
     status.key_secret = Some(name);
     status.children.retain(|child| child.kind != "Secret");
     status.children.insert(0, made);
-    let written = apply::status(ctx, &model, model.status.as_ref(), &status).await;
+    let written = apply::status(env, model, model.status.as_ref(), &status).await;
     // Created and not recorded: nothing uses it, and the next one has another name.
-    ctx.forget_key_name(&model);
+    names.forget(model);
     match written {
-        Ok(written) => Ok(written.unwrap_or(model)),
-        Err(error) => Err(Box::new((model, error))),
+        Ok(Some(written)) => Ok(valid.written(written)),
+        Ok(None) => Ok(valid),
+        Err(error) => Err(Box::new((valid, error))),
     }
 }
 
 /// Creates the Secret, and returns its reference for the status.
 async fn make_key(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     name: &str,
 ) -> Result<Created<ChildReference>, Error> {
-    let owner = model.controller_owner_ref(&()).ok_or(Error::Incomplete {
-        what: "Model",
-        field: "metadata.uid",
-    })?;
     let key = rand::random::<[u8; 32]>().to_vec();
     let applied = name_hash([key.as_slice()]);
     let secret = Secret {
         metadata: kube::api::ObjectMeta {
             name: Some(name.to_owned()),
-            labels: Some(build::label_map(model)),
-            owner_references: Some(vec![owner]),
+            labels: Some(build::label_map(valid.model())),
+            owner_references: Some(vec![valid.owner().clone()]),
             ..kube::api::ObjectMeta::default()
         },
         immutable: Some(true),
@@ -94,7 +96,7 @@ async fn make_key(
         ),
         ..Secret::default()
     };
-    Ok(match create(ctx, namespace, &secret).await? {
+    Ok(match create(env, namespace, &secret).await? {
         Created::Made(made) => Created::Made(ChildReference {
             kind: "Secret".to_owned(),
             name: name.to_owned(),

@@ -4,17 +4,19 @@ use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{Patch, PatchParams},
 };
+use modelward_core::model::Validated;
 use modelward_crds::{FIELD_MANAGER, Model, ModelVersion};
 
-use crate::{Context, Error, metrics::Verb};
+use crate::{Error, api::Env, metrics::Verb};
 
 /// Removes versions from the owners of the record, because it outlives them. Earlier releases made each version an owner.
 pub(super) async fn disown(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
-    model: Model,
+    valid: Validated,
     versions: &[ModelVersion],
-) -> Result<Model, Error> {
+) -> Result<Validated, Error> {
+    let model = valid.model();
     let kind = ModelVersion::kind(&());
     let is_version = |uid: &str| {
         versions
@@ -28,7 +30,7 @@ pub(super) async fn disown(
         .cloned()
         .collect();
     if kept.len() == model.owner_references().len() {
-        return Ok(model);
+        return Ok(valid);
     }
     let name = model.name_any();
     let patch = serde_json::json!({"metadata": {
@@ -36,16 +38,16 @@ pub(super) async fn disown(
         "resourceVersion": model.resource_version(),
         "ownerReferences": kept,
     }});
-    let api = Api::<Model>::namespaced(ctx.client.clone(), namespace);
+    let api = Api::<Model>::namespaced(env.client.clone(), namespace);
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
     let patch = Patch::Merge(&patch);
     let write = api.patch(&name, &params, &patch);
-    let disowned = ctx
+    let disowned = env
         .call(format!("take the owners from Model {name}"), write)
         .await?;
-    ctx.metrics.wrote("Model", Verb::Merge);
-    Ok(disowned)
+    env.metrics.wrote("Model", Verb::Merge);
+    Ok(valid.written(disowned))
 }

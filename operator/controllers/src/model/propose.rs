@@ -1,26 +1,32 @@
 //! Proposes the promotion of another version.
 
 use kube::{Resource as _, runtime::events::EventType};
-use modelward_core::{model::Proposed, reason::Reason};
-use modelward_crds::Model;
+use modelward_core::{
+    model::{Proposed, Validated},
+    reason::Reason,
+};
 
-use crate::{Context, Error, create::create, events, model::build};
+use crate::{
+    Error,
+    api::{Env, create::create, events},
+    model::build,
+};
 
 /// Creates the action that promotes another version. An existing one of its name is this action.
 pub(super) async fn propose(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
-    model: &Model,
+    valid: &Validated,
     proposed: &Proposed,
 ) -> Result<(), Error> {
-    let action = build::proposal(model, proposed, ctx.whoami().await?)?;
+    let action = build::proposal(valid, proposed, env.whoami().await?);
     let name = &proposed.name;
-    if !create(ctx, namespace, &action).await?.is_made() {
+    if !create(env, namespace, &action).await?.is_made() {
         return Ok(());
     }
-    let about = model.object_ref(&());
+    let about = valid.model().object_ref(&());
     let note = format!("{name} is proposed: {}", proposed.message);
     let reason = Reason::AwaitingPromotion;
-    events::publish(ctx, &about, EventType::Normal, reason, "Propose", note).await;
+    events::publish(env, &about, EventType::Normal, reason, "Propose", note).await;
     Ok(())
 }

@@ -2,17 +2,28 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource as _, runtime::events::EventType};
-use modelward_core::{model::Decision, reason::Reason};
+use modelward_core::{
+    model::{Decision, Validated},
+    reason::Reason,
+};
 use modelward_crds::Model;
 
-use crate::{Context, Error, apply, events};
+use crate::{
+    Error,
+    api::{Env, apply, events},
+};
 
-pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decision) -> Result<Model, Error> {
+pub(super) async fn write_status(
+    env: &Env,
+    valid: Validated,
+    decision: &Decision,
+) -> Result<Validated, Error> {
+    let model = valid.model();
     let old = model.status.as_ref();
-    let Some(written) = apply::status(ctx, &model, old, &decision.status).await? else {
-        return Ok(model);
+    let Some(written) = apply::status(env, model, old, &decision.status).await? else {
+        return Ok(valid);
     };
-    events::conditions_changed(ctx, &model, conditions_of(&model), &decision.status.conditions).await;
+    events::conditions_changed(env, model, conditions_of(model), &decision.status.conditions).await;
     let claim = old.and_then(|status| status.active_action.as_ref());
     if let (Some(claim), None) = (claim, &decision.status.active_action) {
         let note = format!(
@@ -21,7 +32,7 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
         );
         let reason = Reason::ClaimReleased;
         events::publish(
-            ctx,
+            env,
             &model.object_ref(&()),
             EventType::Warning,
             reason,
@@ -30,16 +41,16 @@ pub(super) async fn write_status(ctx: &Context, model: Model, decision: &Decisio
         )
         .await;
     }
-    if routes_changed(&model, decision) {
+    if routes_changed(model, decision) {
         let about = model.object_ref(&());
         let note = match decision.status.routes.first() {
             Some(route) => format!("{} takes over, bundle {}", route.version, route.digest),
             None => "no version serves any more".to_owned(),
         };
         let reason = Reason::RolloutInProgress;
-        events::publish(ctx, &about, EventType::Normal, reason, "Route", note).await;
+        events::publish(env, &about, EventType::Normal, reason, "Route", note).await;
     }
-    Ok(written)
+    Ok(valid.written(written))
 }
 
 pub(super) fn routes_changed(model: &Model, decision: &Decision) -> bool {

@@ -5,7 +5,7 @@ use modelward_core::version::Validated;
 use modelward_crds::Model;
 use serde_json::json;
 
-use crate::{Error, apply::build};
+use crate::{Error, api::apply::build};
 
 /// The record of the version's model. No version owns it, because it outlives them.
 pub fn model(valid: &Validated<'_>) -> Result<Model, Error> {

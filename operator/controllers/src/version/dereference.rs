@@ -15,6 +15,7 @@ use modelward_wire::{JobStage, ManifestKind};
 
 use crate::{
     Context, Error,
+    api::Env,
     jobs::{self, JobOwner},
 };
 
@@ -22,30 +23,42 @@ use crate::{
 pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Result<(World, bool), Error> {
     let version = valid.version();
     let namespace = version.namespace().unwrap_or_default();
-    let models = Api::<Model>::namespaced(ctx.client.clone(), &namespace);
+    let models = Api::<Model>::namespaced(ctx.env.client.clone(), &namespace);
     let name = &version.spec.model;
     let model = ctx
+        .env
         .call(format!("read Model {name}"), models.get_opt(name))
         .await?;
     let mut serving = serving_seen(model.as_ref(), version);
     if awaits_promotion(&serving) {
         let of_model = ListParams::default().fields(&format!("spec.model={name}"));
         let uid = model.as_ref().and_then(|model| model.metadata.uid.as_deref());
-        let actions = ctx.actions_of(&namespace, name, uid).await?;
-        let versions = ctx.list::<ModelVersion>(Some(&namespace), &of_model).await?;
+        let actions = ctx.env.actions_of(&namespace, name, uid).await?;
+        let versions = ctx.env.list::<ModelVersion>(Some(&namespace), &of_model).await?;
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
     let world = World {
-        dataset: dataset(ctx, &namespace, valid).await?,
+        dataset: dataset(&ctx.env, &namespace, valid).await?,
         job: match awaited(version) {
             Some((stage, attempt)) => match asked(valid) {
-                Some(asked) => Box::pin(jobs::seen(ctx, owner, stage, attempt, &asked, version)).await?,
+                Some(asked) => {
+                    Box::pin(jobs::seen(
+                        &ctx.env,
+                        &ctx.writes,
+                        owner,
+                        stage,
+                        attempt,
+                        &asked,
+                        version,
+                    ))
+                    .await?
+                }
                 None => JobSeen::Missing,
             },
             None => JobSeen::Missing,
         },
-        snapshot: snapshot(ctx, &namespace, valid).await,
-        bundle: bundle(ctx, &namespace, valid).await,
+        snapshot: snapshot(&ctx.env, &namespace, valid).await,
+        bundle: bundle(&ctx.env, &namespace, valid).await,
         serving,
         obstacle: None,
     };
@@ -53,7 +66,7 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
 }
 
 /// The data, until it is frozen.
-async fn dataset(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Result<DatasetSeen, Error> {
+async fn dataset(env: &Env, namespace: &str, valid: &Validated<'_>) -> Result<DatasetSeen, Error> {
     let frozen = valid
         .version()
         .status
@@ -61,14 +74,14 @@ async fn dataset(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Resul
         .is_some_and(|status| status.snapshot.is_some());
     match valid.training() {
         Some(training) if training.snapshot.is_none() && !frozen => {
-            jobs::dataset_seen(ctx, namespace, training).await
+            jobs::dataset_seen(env, namespace, training).await
         }
         _ => Ok(DatasetSeen::Present(String::new())),
     }
 }
 
 /// The statement of the snapshot that the spec names, until the status has it.
-async fn snapshot(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> SnapshotSeen {
+async fn snapshot(env: &Env, namespace: &str, valid: &Validated<'_>) -> SnapshotSeen {
     let recorded = valid
         .version()
         .status
@@ -81,7 +94,7 @@ async fn snapshot(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Snap
     else {
         return SnapshotSeen::NotAsked;
     };
-    match ctx.ledger.statement(namespace, &digest).await.optional() {
+    match env.ledger.statement(namespace, &digest).await.optional() {
         Ok(Some(statement)) if statement.kind == ManifestKind::Snapshot => SnapshotSeen::Present {
             rows: statement.stated.rows,
             sources: statement.stated.sources,
@@ -89,14 +102,14 @@ async fn snapshot(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Snap
         Ok(_) => SnapshotSeen::Absent,
         Err(error) if error.refusal().is_some() => SnapshotSeen::Absent,
         Err(error) => {
-            ctx.metrics.ledger_failed();
+            env.metrics.ledger_failed();
             SnapshotSeen::LedgerUnavailable(chain(&error))
         }
     }
 }
 
 /// The bundle that the spec names, until it is found.
-async fn bundle(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> BundleSeen {
+async fn bundle(env: &Env, namespace: &str, valid: &Validated<'_>) -> BundleSeen {
     let found = valid
         .version()
         .status
@@ -106,7 +119,7 @@ async fn bundle(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Bundle
         return BundleSeen::NotAsked;
     };
     let digest = artifact.bundle;
-    match ctx.ledger.manifest(namespace, &digest).await {
+    match env.ledger.manifest(namespace, &digest).await {
         Ok((manifest, _)) if manifest.kind == ManifestKind::Bundle => BundleSeen::Present,
         Ok((manifest, _)) => BundleSeen::Absent(format!(
             "{digest} in the store is a {:?} and no bundle that can be served",
@@ -123,7 +136,7 @@ async fn bundle(ctx: &Context, namespace: &str, valid: &Validated<'_>) -> Bundle
             ))
         }
         Err(error) => {
-            ctx.metrics.ledger_failed();
+            env.metrics.ledger_failed();
             BundleSeen::LedgerUnavailable(chain(&error))
         }
     }

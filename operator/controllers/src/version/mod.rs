@@ -2,6 +2,7 @@
 
 mod build;
 mod dereference;
+mod recorded;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,13 +22,14 @@ use modelward_service::chain;
 use modelward_wire::{MetricValue, VersionRecord};
 
 use crate::{
-    Context, Error, apply,
-    backoff::jittered,
-    cache::{cached::NamespacedName, version::CachedVersion},
-    create::create,
-    events,
+    Context, Error,
+    api::{Env, NamespacedName, apply, create::create, events},
+    cache::version::CachedVersion,
     jobs::{self, JobOwner, JobRequest, Started},
+    runtime::backoff::jittered,
 };
+
+pub(crate) use recorded::Recorded;
 
 /// Without any event an object is reconciled again after this long: a lost event must not be lost forever.
 const RESYNC: Duration = Duration::from_mins(15);
@@ -49,7 +51,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedVersion>, ctx: Arc<Context>) -> 
 
 async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Action, Error> {
     let name = NamespacedName::of(cached);
-    let Some(version) = apply::fresh::<ModelVersion>(ctx, &name).await? else {
+    let Some(version) = apply::fresh::<ModelVersion>(&ctx.env, &name).await? else {
         return Ok(Action::await_change());
     };
     let NamespacedName { namespace, .. } = name;
@@ -67,14 +69,14 @@ async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Acti
     let refused_model = if has_model {
         None
     } else {
-        create_model(ctx, &namespace, &valid).await?
+        create_model(&ctx.env, &namespace, &valid).await?
     };
     if let Some(refusal) = refused_model {
         // Without the record the version cannot serve, so no Job is created before.
         world.serving = ServingSeen::Stuck(StuckReason::ChildRefused, refusal.clone());
         world.obstacle = Some(Obstacle::Refused(refusal));
     }
-    let mut decision = version::decide(&valid, &world, ctx.now());
+    let mut decision = version::decide(&valid, &world, ctx.env.now());
 
     // A version whose Job could not be made has its place as it asked for it, or none: its status may name an earlier Job that
     // has ended, and that would keep others waiting.
@@ -91,17 +93,17 @@ async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Acti
     }
     if world.obstacle.is_some() {
         // The decision could not be carried out: an attempt that was not started is not counted.
-        decision = version::decide(&valid, &world, ctx.now());
+        decision = version::decide(&valid, &world, ctx.env.now());
     }
     if !refused {
         ctx.turns.note(&version, &decision.status);
     }
-    write_status(ctx, &version, &decision).await?;
+    write_status(&ctx.env, &version, &decision).await?;
     let attempts = [
         decision.status.snapshot_attempt.as_ref(),
         decision.status.fit_attempt.as_ref(),
     ];
-    jobs::collect(ctx, &owner, &attempts).await?;
+    jobs::collect(&ctx.env, &ctx.cache.job_owners, &owner, &attempts).await?;
     let recorded = record_in_ledger(ctx, &namespace, &version, &decision.status).await;
 
     let next = match (decision.again_after_seconds, recorded) {
@@ -115,14 +117,11 @@ async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Acti
 /// Reports why nothing can be decided about a version. Nothing is created for it.
 async fn report_invalid(ctx: &Context, version: &ModelVersion, why: Invalid) -> Result<Action, Error> {
     match why {
-        Invalid::NoUid => Err(Error::Incomplete {
-            what: RequesterKind::Version.as_str(),
-            field: "metadata.uid",
-        }),
+        Invalid::NoUid => Err(Error::no_uid(RequesterKind::Version.as_str())),
         Invalid::NoSource => {
-            let decision = version::refuse(version, why, ctx.now());
+            let decision = version::refuse(version, why, ctx.env.now());
             ctx.turns.note(version, &decision.status);
-            write_status(ctx, version, &decision).await?;
+            write_status(&ctx.env, version, &decision).await?;
             Ok(Action::requeue(jittered(RESYNC)))
         }
     }
@@ -147,7 +146,7 @@ async fn begin(
     decision: &Decision,
 ) -> Result<Begun, Error> {
     let version = valid.version();
-    if let Turn::Later(wait) = ctx.turns.ask(version, ctx.now()) {
+    if let Turn::Later(wait) = ctx.turns.ask(version, ctx.env.now()) {
         // Versions whose Jobs are refused ask again and again. One that happens to ask while another one does is not in the
         // queue for that: its status would go to and fro.
         if wait.soon && was_refused(version) {
@@ -161,7 +160,7 @@ async fn begin(
         spec: &version.spec,
         snapshot: decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest),
     };
-    let begun = match Box::pin(jobs::start(ctx, owner, &request)).await {
+    let begun = match Box::pin(jobs::start(&ctx.env, &ctx.writes, owner, &request)).await {
         Ok(Started::Made(uid)) => return Ok(Begun::Job(uid)),
         Ok(Started::Going) => Ok(Begun::Going),
         Ok(Started::Taken(what)) => Ok(Begun::Not(Obstacle::Taken(what))),
@@ -183,13 +182,9 @@ fn was_refused(version: &ModelVersion) -> bool {
 
 /// Creates the record of the model with its first version; the `Model` controller does the rest. Returns the API server's message
 /// if it rejects the record.
-async fn create_model(
-    ctx: &Context,
-    namespace: &str,
-    valid: &Validated<'_>,
-) -> Result<Option<String>, Error> {
+async fn create_model(env: &Env, namespace: &str, valid: &Validated<'_>) -> Result<Option<String>, Error> {
     let model = build::model(valid)?;
-    match create(ctx, namespace, &model).await {
+    match create(env, namespace, &model).await {
         Ok(_) => Ok(None),
         Err(error) if error.hinders() => Ok(Some(error.words())),
         Err(error) => Err(error),
@@ -207,21 +202,21 @@ fn note_uid(status: &mut ModelVersionStatus, job: &StageJob, uid: String) {
     }
 }
 
-async fn write_status(ctx: &Context, version: &ModelVersion, decision: &Decision) -> Result<(), Error> {
+async fn write_status(env: &Env, version: &ModelVersion, decision: &Decision) -> Result<(), Error> {
     let old = version.status.as_ref();
-    if apply::status(ctx, version, old, &decision.status)
+    if apply::status(env, version, old, &decision.status)
         .await?
         .is_some()
     {
         let before = old.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        events::conditions_changed(ctx, version, before, &decision.status.conditions).await;
-        report_change(ctx, version).await;
+        events::conditions_changed(env, version, before, &decision.status.conditions).await;
+        report_change(env, version).await;
     }
     Ok(())
 }
 
 /// Reports changes of monitoring, retraining and replicas, which need no approval.
-async fn report_change(ctx: &Context, version: &ModelVersion) {
+async fn report_change(env: &Env, version: &ModelVersion) {
     let seen = version
         .status
         .as_ref()
@@ -242,7 +237,7 @@ async fn report_change(ctx: &Context, version: &ModelVersion) {
     );
     let about = version.object_ref(&());
     events::publish(
-        ctx,
+        env,
         &about,
         EventType::Normal,
         Reason::SpecChanged,
@@ -281,17 +276,17 @@ async fn record_in_ledger(
     let Ok(what) = serde_json::to_string(&record) else {
         return true;
     };
-    if ctx.is_recorded(&uid, &what) {
+    if ctx.recorded.has(&uid, &what) {
         return true;
     }
-    record.observed_at = ctx.now().to_string();
-    match ctx.ledger.put_version(namespace, &uid, &record).await {
+    record.observed_at = ctx.env.now().to_string();
+    match ctx.env.ledger.put_version(namespace, &uid, &record).await {
         Ok(()) => {
-            ctx.note_recorded(&uid, what);
+            ctx.recorded.note(&uid, what);
             true
         }
         Err(error) => {
-            ctx.metrics.ledger_failed();
+            ctx.env.metrics.ledger_failed();
             tracing::info!(
                 version.namespace = namespace,
                 version.name = record.name,

@@ -1,42 +1,45 @@
 //! Actions that the operator creates.
 
-use kube::{Resource as _, ResourceExt as _};
 use modelward_crds::{
-    ActionReference, ActionType, Diagnosis, EvidenceKind, EvidenceReference, Model, RemediationAction,
+    ActionReference, ActionType, Diagnosis, EvidenceKind, EvidenceReference, RemediationAction,
     RemediationActionSpec, VersionReference, annotations, labels,
 };
+
+use crate::model::Validated;
 
 /// The longest message that the schema accepts, in characters.
 const MESSAGE: usize = 1024;
 
 /// An action of this model: in its namespace, with its label, and owned by it. `proposer` is the user name of the operator,
-/// which newer API servers set and the admission policies of older ones require. None if the model has no uid.
+/// which newer API servers set and the admission policies of older ones require.
 pub fn action(
     name: &str,
-    model: &Model,
+    model: &Validated,
     proposer: &str,
     mut spec: RemediationActionSpec,
-) -> Option<RemediationAction> {
-    let owner = model.controller_owner_ref(&())?;
-    spec.model = model.name_any();
+) -> RemediationAction {
+    model.name().clone_into(&mut spec.model);
     spec.message = spec
         .message
         .map(|message| message.chars().take(MESSAGE).collect());
     let mut action = RemediationAction::new(name, spec);
-    action.metadata.namespace.clone_from(&model.metadata.namespace);
-    action.metadata.owner_references = Some(vec![owner]);
+    action
+        .metadata
+        .namespace
+        .clone_from(&model.model().metadata.namespace);
+    action.metadata.owner_references = Some(vec![model.owner().clone()]);
     action.metadata.labels = Some(
         [
             (
                 "app.kubernetes.io/managed-by".to_owned(),
                 "modelward-operator".to_owned(),
             ),
-            (labels::MODEL.to_owned(), model.name_any()),
+            (labels::MODEL.to_owned(), model.name().to_owned()),
         ]
         .into(),
     );
     action.metadata.annotations = Some([(annotations::PROPOSED_BY.to_owned(), proposer.to_owned())].into());
-    Some(action)
+    action
 }
 
 /// The spec of an action that lets a version serve.

@@ -19,6 +19,7 @@ pub(super) const LOOK_AGAIN_SECONDS: i64 = 60;
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) action: &'a RemediationAction,
+    pub(super) uid: &'a str,
     pub(super) world: &'a World,
     pub(super) model: &'a Model,
     pub(super) now: Timestamp,
@@ -28,7 +29,7 @@ pub(super) struct Case<'a> {
 
 impl<'a> Case<'a> {
     pub(super) fn uid(&self) -> &'a str {
-        uid_of(self.action)
+        self.uid
     }
 
     pub(super) fn kind(&self) -> ActionType {

@@ -3,7 +3,7 @@
 use modelward_crds::{BlockedStep, ModelStatus, ObstacleReason, RemediationAction, VersionReference};
 
 use super::{
-    Obstacle, Step, World,
+    Obstacle, Step, Validated, World,
     hands::{About, Announcement, Hands, Tried},
     snapshot_version, target,
 };
@@ -34,9 +34,10 @@ pub(super) enum Effect {
 pub(super) async fn take<H: Hands>(
     hands: &mut H,
     step: Step,
-    action: &RemediationAction,
+    valid: &Validated,
     world: &World,
 ) -> Result<Effect, H::Error> {
+    let action = valid.action();
     Ok(match step {
         Step::TakeNumber(record) => {
             hands.write_record(world, &record).await?;
@@ -65,7 +66,7 @@ pub(super) async fn take<H: Hands>(
             let Some(version) = version else {
                 return Ok(Effect::Later);
             };
-            let tried = hands.start_job(action, &job, &version).await?;
+            let tried = hands.start_job(valid, &job, &version).await?;
             made(tried, BlockedStep::StartSnapshot, Effect::Job)
         }
         Step::CreateVersion(version) => {

@@ -6,7 +6,7 @@ use std::future::Future;
 use jiff::Timestamp;
 use modelward_crds::{ModelStatus, ModelVersion, RemediationAction, RemediationActionStatus};
 
-use super::World;
+use super::{Validated, World};
 use crate::{attempt::StageJob, reason::Reason};
 
 /// Reads and single writes for one action. `round` and `effects` decide their order.
@@ -15,13 +15,10 @@ pub trait Hands: Send {
     type Error: Send;
 
     /// The current action. None if it was deleted or is being deleted.
-    fn action(&mut self) -> impl Future<Output = Result<Option<RemediationAction>, Self::Error>> + Send;
+    fn action(&mut self) -> impl Future<Output = Result<Option<Validated>, Self::Error>> + Send;
 
     /// The current world of the action.
-    fn world(
-        &mut self,
-        action: &RemediationAction,
-    ) -> impl Future<Output = Result<World, Self::Error>> + Send;
+    fn world(&mut self, action: &Validated) -> impl Future<Output = Result<World, Self::Error>> + Send;
 
     /// The current time.
     fn now(&self) -> Timestamp;
@@ -62,7 +59,7 @@ pub trait Hands: Send {
     /// Creates the Job that reads the data of this version for the action.
     fn start_job(
         &mut self,
-        action: &RemediationAction,
+        action: &Validated,
         job: &StageJob,
         version: &ModelVersion,
     ) -> impl Future<Output = Result<Tried, Self::Error>> + Send;

@@ -40,6 +40,7 @@ mod precedence;
 mod records;
 pub mod round;
 mod training_spec;
+mod validate;
 mod world;
 
 use jiff::Timestamp;
@@ -54,24 +55,27 @@ pub use self::{
     kinds::{snapshot_version, target},
     precedence::{asks_for_drift, counts_others, in_flight},
     records::surplus,
+    validate::{Invalid, Validated, validate},
     world::{GateIds, GateSeen, Hindered, InFlight, Obstacle, PolicyId, Probe, World},
 };
 use crate::{
     conditions::Verdict,
-    objects::{active, has_ended, parent_uid, uid_of},
+    objects::{active, has_ended, parent_uid},
     reason::Reason,
 };
 
 /// Decides about an action. Pure: the same arguments give the same decision.
-pub fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Decision {
+pub fn decide(valid: &Validated, world: &World, now: Timestamp) -> Decision {
+    let action = valid.action();
     if has_ended(action) {
-        return ended(action, world);
+        return ended(valid, world);
     }
     let mut draft = Draft::of(action);
     let outcome = match &world.model {
         Some(model) => {
             let case = Case {
                 action,
+                uid: valid.uid(),
                 world,
                 model,
                 now,
@@ -179,15 +183,15 @@ fn planned_in_time(
 }
 
 /// The status of an ended action does not change; only its claim has to be released.
-fn ended(action: &RemediationAction, world: &World) -> Decision {
-    let own = |model: &&Model| active(model).is_some_and(|active| active.uid == uid_of(action));
+fn ended(valid: &Validated, world: &World) -> Decision {
+    let own = |model: &&Model| active(model).is_some_and(|active| active.uid == valid.uid());
     let release = world.model.as_ref().filter(own).map(|model| {
         let mut status = model.status.clone().unwrap_or_default();
         status.active_action = None;
         Step::Release(Box::new(status))
     });
     Decision {
-        status: action.status.clone().unwrap_or_default(),
+        status: valid.action().status.clone().unwrap_or_default(),
         step: release,
         again: None,
     }

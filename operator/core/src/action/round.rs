@@ -1,9 +1,7 @@
 //! One round: read, decide and write, one write at a time, until nothing is left to write.
 
-use modelward_crds::RemediationAction;
-
 use super::{
-    Decision, Obstacle, Step, World, decide,
+    Decision, Obstacle, Step, Validated, World, decide,
     effects::{Effect, take},
     hands::Hands,
 };
@@ -26,7 +24,7 @@ pub enum Rest {
 #[derive(Clone, Debug)]
 pub struct Settled {
     /// The action.
-    pub action: RemediationAction,
+    pub action: Validated,
     /// Its world.
     pub world: World,
     /// The decision, which requires no further write.
@@ -49,7 +47,7 @@ pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
         let mut decision = decide(&action, &world, hands.now());
 
         let recorded_first = decision.step.as_ref().is_none_or(Step::is_recorded_first);
-        if recorded_first && hands.write(&action, &decision.status).await? {
+        if recorded_first && hands.write(action.action(), &decision.status).await? {
             continue;
         }
         let Some(step) = decision.step.take() else {
@@ -90,7 +88,7 @@ pub async fn round<H: Hands>(hands: &mut H) -> Result<Rest, H::Error> {
         }
         // A created object is recorded immediately.
         status.obstacle = None;
-        hands.write(&action, &decision.status).await?;
+        hands.write(action.action(), &decision.status).await?;
     }
     Ok(Rest::Busy)
 }

@@ -21,7 +21,7 @@ use crate::{
     attempt::{DatasetSeen, JobSeen, StageJob},
     conditions,
     names::{promotion_name, retrained_version_name, rollback_name},
-    objects::{is_of_deleted_model, is_waiting_for_a_plan, name_of},
+    objects::{is_of_deleted_model, is_waiting_for_a_plan, name_of, uid_of},
     policy::Policy,
 };
 
@@ -37,6 +37,10 @@ const FIRST: i64 = 1_000;
 const RESTART_SECONDS: i64 = 10;
 /// The user name of the operator.
 const OPERATOR: &str = "system:serviceaccount:modelward-system:modelward-operator";
+
+fn decide(action: &RemediationAction, world: &World, now: Timestamp) -> Decision {
+    super::decide(&validate(action.clone()).unwrap(), world, now)
+}
 
 /// Everything that the controller would see.
 struct Simulation {
@@ -404,15 +408,16 @@ struct InMemory<'a> {
 impl Hands for InMemory<'_> {
     type Error = Crashed;
 
-    async fn action(&mut self) -> Result<Option<RemediationAction>, Crashed> {
+    async fn action(&mut self) -> Result<Option<Validated>, Crashed> {
         if self.crashed {
             return Err(Crashed);
         }
-        Ok(self.simulation.actions.get(&self.name).cloned())
+        let action = self.simulation.actions.get(&self.name).cloned();
+        Ok(action.map(|action| validate(action).unwrap()))
     }
 
-    async fn world(&mut self, action: &RemediationAction) -> Result<World, Crashed> {
-        Ok(self.simulation.world(action))
+    async fn world(&mut self, action: &Validated) -> Result<World, Crashed> {
+        Ok(self.simulation.world(action.action()))
     }
 
     fn now(&self) -> Timestamp {
@@ -488,12 +493,7 @@ impl Hands for InMemory<'_> {
         Ok(Tried::Made(Some(uid)))
     }
 
-    async fn start_job(
-        &mut self,
-        _: &RemediationAction,
-        _: &StageJob,
-        _: &ModelVersion,
-    ) -> Result<Tried, Crashed> {
+    async fn start_job(&mut self, _: &Validated, _: &StageJob, _: &ModelVersion) -> Result<Tried, Crashed> {
         if let Some(refused) = self.simulation.refuse(BlockedStep::StartSnapshot) {
             return Ok(refused);
         }

@@ -8,6 +8,7 @@
 
 mod propose;
 mod schedule;
+mod validate;
 mod verdict;
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -20,6 +21,7 @@ pub use schedule::{
     DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_report_on, is_scheduled, prunable, report_name, schedule,
     settled_at, settled_until,
 };
+pub use validate::{Invalid, Validated, validate};
 pub use verdict::{Step, away_status, drift_words, is_complete, refused_status, step, verdict_status};
 
 /// The largest integer that every JSON reader preserves.

@@ -15,6 +15,7 @@ use modelward_crds::{
 use super::{
     drift_words,
     schedule::{is_open, is_scheduled, rests_on},
+    validate::Validated,
     window_words,
 };
 use crate::{
@@ -40,7 +41,7 @@ const ACTION_MESSAGE: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct World<'a> {
     /// The report, with its verdict.
-    pub report: &'a DriftReport,
+    pub report: &'a Validated,
     /// The model of its version.
     pub model: &'a Model,
     /// Whether the version specifies the data to retrain on.
@@ -205,13 +206,18 @@ impl DriftingModels {
 // === the chain, in its order ===
 
 fn no_drift(world: &World<'_>, _: Timestamp) -> Option<Decision> {
-    let verdict = world.report.status.as_ref().and_then(|status| status.verdict);
+    let verdict = world
+        .report
+        .report()
+        .status
+        .as_ref()
+        .and_then(|status| status.verdict);
     (verdict != Some(DriftVerdict::Drift)).then_some(Decision::Nothing)
 }
 
 /// The proposal was recorded before the work was interrupted: continue from there.
 fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
-    let uid = world.report.metadata.uid.as_deref()?;
+    let uid = world.report.uid();
     let before = proposals(world.model).iter().find(|one| one.cause == uid)?;
     Some(match Answer::of(before.action) {
         Some(Answer::Alert) if is_storm(world) => storm_alert(world),
@@ -222,8 +228,8 @@ fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
 }
 
 fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
-    let (version, model) = (&world.report.spec.version, world.model.name_any());
-    let status = world.report.status.as_ref();
+    let (version, model) = (&world.report.report().spec.version, world.model.name_any());
+    let status = world.report.report().status.as_ref();
     let uid = status.and_then(|status| status.version_uid.as_ref());
     if uid.is_none() || serving(world.model) != uid {
         let message = format!("{model} does not serve {version}");
@@ -236,7 +242,7 @@ fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
 /// few rows does not, and one that has not settled yet leaves the decision to this one: otherwise windows that are shorter than
 /// the time to settle would wait for each other forever.
 fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
-    let spec = &world.report.spec;
+    let spec = &world.report.report().spec;
     let newer = || {
         world
             .reports
@@ -266,7 +272,7 @@ fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
         let message = format!("{} is changing {}", active.name, world.model.name_any());
         return Some(kept(Reason::ActionOpen, &message));
     }
-    let uid = world.report.metadata.uid.as_deref().unwrap_or_default();
+    let uid = world.report.uid();
     // A dry run carries nothing out, so it does not cover the drift.
     let open = world.actions.iter().find(|action| {
         let answers = facts(action.spec.action).answers_drift || rests_on(action, uid);
@@ -354,7 +360,7 @@ fn alert(world: &World<'_>, alert: Decision, now: Timestamp) -> Decision {
 }
 
 fn retraining(world: &World<'_>) -> Decision {
-    let words = drift_words(features(world.report));
+    let words = drift_words(features(world.report.report()));
     propose_as(world, Answer::Retrain, Reason::Proposed, &words)
 }
 
@@ -362,7 +368,7 @@ fn storm_alert(world: &World<'_>) -> Decision {
     let words = format!(
         "{} models drifted within an hour: check their input data; nothing is retrained; {}",
         world.drifting,
-        drift_words(features(world.report)),
+        drift_words(features(world.report.report())),
     );
     propose_as(world, Answer::Alert, Reason::StormBreaker, &words)
 }
@@ -370,8 +376,8 @@ fn storm_alert(world: &World<'_>) -> Decision {
 fn no_retraining_alert(world: &World<'_>) -> Decision {
     let words = format!(
         "{}; {} does not specify the data to retrain on; set spec.retraining",
-        drift_words(features(world.report)),
-        world.report.spec.version,
+        drift_words(features(world.report.report())),
+        world.report.report().spec.version,
     );
     propose_as(world, Answer::Alert, Reason::NoRetraining, &words)
 }
@@ -387,8 +393,7 @@ fn cooling(world: &World<'_>, answer: Answer, now: Timestamp) -> Option<Decision
 }
 
 fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) -> Decision {
-    let report = world.report;
-    let uid = report.uid().unwrap_or_default();
+    let (report, uid) = (world.report.report(), world.report.uid());
     let model = world.model.name_any();
     let action = answer.action();
     let verb = facts(action).verb;
@@ -396,7 +401,7 @@ fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) ->
     let evidence = EvidenceReference {
         kind: EvidenceKind::DriftReport,
         name: report.name_any(),
-        uid,
+        uid: uid.to_owned(),
     };
     let status = report.status.as_ref();
     let rows = status.and_then(|status| status.rows).unwrap_or(0);
@@ -449,11 +454,11 @@ impl Answer {
 
 impl Proposed {
     /// The entry in the model's record.
-    pub fn remembered(&self, report: &DriftReport, now: Timestamp) -> Proposal {
+    pub fn remembered(&self, report: &Validated, now: Timestamp) -> Proposal {
         Proposal {
             name: self.name.clone(),
             action: self.spec.action,
-            cause: report.uid().unwrap_or_default(),
+            cause: report.uid().to_owned(),
             at: Time(whole_seconds(now)),
         }
     }

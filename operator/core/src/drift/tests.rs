@@ -20,6 +20,10 @@ fn from<K: serde::de::DeserializeOwned>(value: Value) -> K {
     serde_json::from_value(value).unwrap()
 }
 
+fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
+    super::step(&validate(report.clone()).unwrap(), version, now)
+}
+
 fn digest(byte: u8) -> Digest {
     Digest::from_bytes([byte; 32])
 }
@@ -472,6 +476,14 @@ fn a_verdict_is_asked_for_once_and_a_refusal_again_where_it_can_change() {
     );
 }
 
+#[test]
+fn nothing_can_name_a_report_without_a_uid() {
+    let mut report = asked("mine", 0, 3600);
+    assert_eq!(validate(report.clone()).unwrap().uid(), "uid of mine");
+    report.metadata.uid = None;
+    assert_eq!(validate(report), Err(Invalid::NoUid));
+}
+
 // === proposals ===
 
 struct Scene {
@@ -502,8 +514,9 @@ impl Scene {
     }
 
     fn decide(&self, now: i64) -> Decision {
+        let report = validate(self.report.clone()).unwrap();
         let world = World {
-            report: &self.report,
+            report: &report,
             model: &self.model,
             retrains: self.retrains,
             settled_until: at(self.settled_until),
@@ -831,7 +844,7 @@ fn cool_down_and_budget_are_counted_over_what_the_model_remembers() {
 fn a_proposal_that_was_remembered_is_gone_on_with_whatever_else_is_the_case() {
     let mut scene = Scene::new();
     let first = scene.proposed(3640);
-    let remembered = first.remembered(&scene.report, at(3640));
+    let remembered = first.remembered(&validate(scene.report.clone()).unwrap(), at(3640));
     scene.model.status.as_mut().unwrap().proposals = vec![remembered];
     scene.model.spec.paused = true;
     scene.reports = vec![made(7200)];
@@ -840,7 +853,7 @@ fn a_proposal_that_was_remembered_is_gone_on_with_whatever_else_is_the_case() {
     let mut scene = Scene::new();
     scene.retrains = false;
     let alert = scene.proposed(3640);
-    let remembered = alert.remembered(&scene.report, at(3640));
+    let remembered = alert.remembered(&validate(scene.report.clone()).unwrap(), at(3640));
     scene.model.status.as_mut().unwrap().proposals = vec![remembered];
     assert_eq!(scene.proposed(3650), alert);
 }
@@ -901,7 +914,7 @@ proptest! {
                     let status = scene.model.status.as_mut().unwrap();
                     status.proposals = remember(
                         &status.proposals,
-                        proposed.remembered(&scene.report, at(now)),
+                        proposed.remembered(&validate(scene.report.clone()).unwrap(), at(now)),
                         at(now),
                         |action| facts(action).budgeted,
                     );

@@ -10,7 +10,7 @@ use modelward_crds::{
 };
 use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult};
 
-use super::{at, count, listed, schedule::bounds, window_words};
+use super::{at, count, listed, schedule::bounds, validate::Validated, window_words};
 use crate::{
     conditions::{self, Verdict},
     reason::Reason,
@@ -65,7 +65,8 @@ pub fn is_complete(report: &DriftReport) -> bool {
 }
 
 /// What to do about a report. A verdict is never requested twice.
-pub fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
+pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -> Step {
+    let report = valid.report();
     let old = report.status.as_ref();
     let ended = |status: &DriftReportStatus| {
         let succeeded = conditions::find(&status.conditions, ConditionType::Succeeded);

@@ -20,6 +20,7 @@ mod rollout;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod verdicts;
 mod view;
 mod world;
@@ -27,6 +28,7 @@ mod world;
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, Model, ModelStatus};
 pub use rollout::PROGRESS_DEADLINE_SECONDS;
+pub use validate::{Invalid, Validated, validate};
 pub use view::{ModelView, awaits_promotion, promotion_seen, serving_seen};
 pub use world::{
     ActionSeen, Altered, Answer, Decision, DeploymentSeen, Made, Proposed, Refusal, Rival, Serve,
@@ -46,8 +48,8 @@ use crate::{
 };
 
 /// Decides what a model serves. Pure: the same arguments give the same decision.
-pub fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
-    let name = model.metadata.name.as_deref().unwrap_or_default();
+pub fn decide(valid: &Validated, world: &World, now: Timestamp) -> Decision {
+    let (model, name) = (valid.model(), valid.name());
     let mut status = model.status.clone().unwrap_or_default();
     let generation = model.metadata.generation;
 

@@ -25,7 +25,12 @@ fn at(second: i64) -> Timestamp {
 fn model() -> Model {
     let mut model = Model::new("heart", modelward_crds::ModelSpec::default());
     model.metadata.generation = Some(1);
+    model.metadata.uid = Some("uid of heart".into());
     model
+}
+
+fn decide(model: &Model, world: &World, now: Timestamp) -> Decision {
+    super::decide(&validate(model.clone()).unwrap(), world, now)
 }
 
 fn serving(min: i32, max: i32) -> ServingSpec {

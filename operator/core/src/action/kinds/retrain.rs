@@ -35,6 +35,7 @@ use crate::{
         world::World,
     },
     conditions::{self, Status, Verdict},
+    model::validate,
     names::promotion_name,
     objects::{has_ended, is_waiting_for_a_plan, name_of, uid_of},
     pods::Cause,
@@ -393,8 +394,9 @@ fn promote(
     };
     let diagnosis = case.action.spec.diagnosis;
     let spec = build::serving_spec(ActionType::PromoteModel, version, why, Some(parent), diagnosis);
-    let child = build::action(&name, case.model, &case.world.operator, spec)
-        .ok_or_else(|| Outcome::works(Reason::Promoting, "the model has no uid yet"))?;
+    let model = validate(case.model.clone())
+        .map_err(|_| Outcome::works(Reason::Promoting, "the model has no uid yet"))?;
+    let child = build::action(&name, &model, &case.world.operator, spec);
     let outcome = Outcome::works(
         Reason::Promoting,
         format!("{} passed its gates and is being promoted", version.name),

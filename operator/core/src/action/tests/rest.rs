@@ -263,11 +263,28 @@ fn every_action_that_the_operator_makes_has_the_label_and_the_owner_of_its_model
         None,
         None,
     );
-    let made = build::action("promote", &simulation.model, OPERATOR, long.clone()).unwrap();
+    let made = build::action(
+        "promote",
+        &crate::model::validate(simulation.model.clone()).unwrap(),
+        OPERATOR,
+        long,
+    );
     assert_eq!(made.spec.message.unwrap().len(), 1024);
     assert_eq!(made.spec.model, "heart");
     assert_eq!(made.metadata.namespace, simulation.model.metadata.namespace);
     let mut unborn = simulation.model.clone();
     unborn.metadata.uid = None;
-    assert_eq!(build::action("promote", &unborn, OPERATOR, long), None);
+    assert_eq!(crate::model::validate(unborn), Err(crate::model::Invalid::NoUid));
+}
+
+#[test]
+fn nothing_can_belong_to_an_action_without_a_uid() {
+    let mut action: RemediationAction = object(json!({
+        "apiVersion": "modelward.io/v1alpha1", "kind": "RemediationAction",
+        "metadata": {"name": "alert", "namespace": "hospital", "uid": "u"},
+        "spec": {"model": "heart", "type": "SendAlert", "message": "look"},
+    }));
+    assert_eq!(validate(action.clone()).unwrap().uid(), "u");
+    action.metadata.uid = None;
+    assert_eq!(validate(action), Err(Invalid::NoUid));
 }

@@ -29,15 +29,17 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     Context,
+    api::{Guarded, NamespacedName},
     cache::{
         Cache, Writers,
-        cached::{Cached, NamespacedName},
+        cached::Cached,
         index::{Change, IndexWriter},
     },
-    guarded::Guarded,
-    health::Health,
     metrics::ControllerName,
-    wires::{self, Targets},
+    runtime::{
+        health::Health,
+        wires::{self, Targets},
+    },
 };
 
 /// A watch without events for this long is restarted, because a dead connection behind a load balancer looks the same.
@@ -71,28 +73,31 @@ impl Watching {
             self.clone()
                 .objects(writers.versions, wires::version, |ctx, gone| {
                     let uid = gone.uid.as_deref().unwrap_or_default();
-                    ctx.backoff(ControllerName::ModelVersion)
+                    ctx.backoffs
+                        .of(ControllerName::ModelVersion)
                         .succeeded(&name_of(gone).to_string());
-                    ctx.forget_recorded(uid);
+                    ctx.recorded.forget(uid);
                     ctx.turns.bury(uid);
                 }),
         );
         tasks.spawn(self.clone().objects(writers.models, wires::model, |ctx, gone| {
             let name = name_of(gone);
             for controller in [ControllerName::Model, ControllerName::DriftSchedule] {
-                ctx.backoff(controller).succeeded(&name.to_string());
+                ctx.backoffs.of(controller).succeeded(&name.to_string());
             }
             ctx.prober.forget(&name.namespace, &name.name);
-            ctx.forget_children(&name.namespace, |child| child == name.name);
-            ctx.metrics.drifted(&name.namespace, &name.name, None);
+            ctx.writes
+                .forget_children(&name.namespace, |child| child == name.name);
+            ctx.env.metrics.drifted(&name.namespace, &name.name, None);
         }));
         tasks.spawn(self.clone().objects(writers.actions, wires::action, |ctx, gone| {
             let name = name_of(gone).to_string();
-            ctx.backoff(ControllerName::Action).succeeded(&name);
-            ctx.blocked.note(&ctx.metrics, &name, None);
+            ctx.backoffs.of(ControllerName::Action).succeeded(&name);
+            ctx.blocked.note(&ctx.env.metrics, &name, None);
         }));
         tasks.spawn(self.clone().objects(writers.reports, wires::report, |ctx, gone| {
-            ctx.backoff(ControllerName::DriftReport)
+            ctx.backoffs
+                .of(ControllerName::DriftReport)
                 .succeeded(&name_of(gone).to_string());
         }));
         let watching = self.clone();
@@ -151,12 +156,12 @@ impl Watching {
             for change in writer.apply(&event) {
                 if let Some(metadata) = change.deleted() {
                     let uid = metadata.uid.as_deref().unwrap_or_default();
-                    self.ctx.unreadable.forget(uid);
+                    self.ctx.env.unreadable.forget(uid);
                     gone(&self.ctx, metadata);
                 }
                 self.wake(&wires(&self.ctx.cache, &change));
             }
-            self.ctx.metrics.unreadable(&kind, index.unreadable());
+            self.ctx.env.metrics.unreadable(&kind, index.unreadable());
             self.note_listed(&event, &mut unlisted);
         }
     }
@@ -207,9 +212,9 @@ impl Watching {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        match &self.ctx.config.watch_namespace {
-            Some(namespace) => Api::namespaced(self.ctx.client.clone(), namespace),
-            None => Api::all(self.ctx.client.clone()),
+        match &self.ctx.env.config.watch_namespace {
+            Some(namespace) => Api::namespaced(self.ctx.env.client.clone(), namespace),
+            None => Api::all(self.ctx.env.client.clone()),
         }
     }
 
@@ -218,7 +223,7 @@ impl Watching {
     where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
     {
-        let (metrics, health) = (self.ctx.metrics.clone(), self.health.clone());
+        let (metrics, health) = (self.ctx.env.metrics.clone(), self.health.clone());
         let kind = K::kind(&()).into_owned();
         let config = watcher::Config::default().timeout(WATCH_TIMEOUT).labels(label);
         watcher(api, config).default_backoff().filter_map(move |item| {

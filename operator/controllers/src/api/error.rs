@@ -1,5 +1,6 @@
 //! Errors of reconciles, in categories that metrics and logs share.
 
+use modelward_core::{action, attempt::RequesterKind, drift, model};
 use modelward_wire::words;
 
 /// A reconcile that failed and is retried.
@@ -81,7 +82,39 @@ words! {
 
 // === impl Error ===
 
+impl From<model::Invalid> for Error {
+    fn from(why: model::Invalid) -> Self {
+        match why {
+            model::Invalid::NoUid => Self::no_uid("Model"),
+        }
+    }
+}
+
+impl From<action::Invalid> for Error {
+    fn from(why: action::Invalid) -> Self {
+        match why {
+            action::Invalid::NoUid => Self::no_uid(RequesterKind::Action.as_str()),
+        }
+    }
+}
+
+impl From<drift::Invalid> for Error {
+    fn from(why: drift::Invalid) -> Self {
+        match why {
+            drift::Invalid::NoUid => Self::no_uid("DriftReport"),
+        }
+    }
+}
+
 impl Error {
+    /// The error about an object without a uid.
+    pub(crate) const fn no_uid(what: &'static str) -> Self {
+        Self::Incomplete {
+            what,
+            field: "metadata.uid",
+        }
+    }
+
     /// The category, for metrics: one of a fixed set of words, never text of an object.
     pub fn category(&self) -> Category {
         match self {

@@ -19,13 +19,16 @@ use tokio::sync::{
 };
 
 use crate::{
+    api::{Guarded, NamespacedName},
     cache::{
-        cached::{Key, NamespacedName},
+        cached::Key,
         index::Index,
         version::{CachedVersion, activity},
     },
-    guarded::{CONCURRENCY, Guarded},
 };
+
+/// Reconciles that may run at the same time, by controller.
+pub(super) const CONCURRENCY: u16 = 8;
 
 /// Limit on concurrent reconciles of one namespace; the rest are reserved for other namespaces.
 const OF_ONE_NAMESPACE: u16 = CONCURRENCY - 2;

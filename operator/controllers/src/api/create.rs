@@ -7,7 +7,7 @@ use kube::{Api, Resource, ResourceExt as _, api::PostParams};
 use modelward_crds::FIELD_MANAGER;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Context, Error, metrics::Verb};
+use crate::{Error, api::Env, metrics::Verb};
 
 /// The HTTP status that says that an object of this name exists.
 const CONFLICT: u16 = 409;
@@ -47,12 +47,12 @@ impl<K> Namespaced for K where
 
 /// Creates an object in a namespace.
 pub(crate) async fn create<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     object: &K,
 ) -> Result<Created<K>, Error> {
-    let api = Api::namespaced(ctx.client.clone(), namespace);
-    match post(ctx, &api, &K::kind(&()), object, false).await {
+    let api = Api::namespaced(env.client.clone(), namespace);
+    match post(env, &api, &K::kind(&()), object, false).await {
         Ok(made) => Ok(Created::Made(made)),
         Err(error) if error.code() == Some(CONFLICT) => Ok(Created::Exists(error)),
         Err(error) => Err(error),
@@ -61,12 +61,12 @@ pub(crate) async fn create<K: Namespaced>(
 
 /// Why the API server would not create an object now: a quota, a webhook, a policy. Determined by a dry run.
 pub(crate) async fn refusal<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     object: &K,
 ) -> Result<Option<Error>, Error> {
-    let api = Api::namespaced(ctx.client.clone(), namespace);
-    match post(ctx, &api, &K::kind(&()), object, true).await {
+    let api = Api::namespaced(env.client.clone(), namespace);
+    match post(env, &api, &K::kind(&()), object, true).await {
         Ok(_) => Ok(None),
         Err(error) if error.code() == Some(CONFLICT) => Ok(None),
         // A webhook that does not answer causes a 500.
@@ -77,7 +77,7 @@ pub(crate) async fn refusal<K: Namespaced>(
 
 /// Asks the API server to create an object of this kind, and counts the write.
 pub(crate) async fn post<K>(
-    ctx: &Context,
+    env: &Env,
     api: &Api<K>,
     kind: &str,
     object: &K,
@@ -88,11 +88,11 @@ where
 {
     let name = object.name_any();
     let params = params(dry_run);
-    let made = ctx
+    let made = env
         .call(format!("create {kind} {name}"), api.create(&params, object))
         .await?;
     if !dry_run {
-        ctx.metrics.wrote(kind, Verb::Create);
+        env.metrics.wrote(kind, Verb::Create);
     }
     Ok(made)
 }

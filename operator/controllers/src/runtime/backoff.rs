@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
+use crate::metrics::ControllerName;
+
 /// First delay after a failure.
 const FIRST: Duration = Duration::from_millis(500);
 /// Longest delay.
@@ -11,6 +13,31 @@ const LONGEST: Duration = Duration::from_mins(5);
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: Mutex<HashMap<String, u32>>,
+}
+
+/// The failures of each controller's objects.
+#[derive(Debug, Default)]
+pub(crate) struct Backoffs {
+    versions: Backoff,
+    models: Backoff,
+    reports: Backoff,
+    schedules: Backoff,
+    actions: Backoff,
+}
+
+// === impl Backoffs ===
+
+impl Backoffs {
+    /// The failures in a row of a controller's objects.
+    pub(crate) fn of(&self, controller: ControllerName) -> &Backoff {
+        match controller {
+            ControllerName::ModelVersion => &self.versions,
+            ControllerName::Model => &self.models,
+            ControllerName::DriftReport => &self.reports,
+            ControllerName::DriftSchedule => &self.schedules,
+            ControllerName::Action => &self.actions,
+        }
+    }
 }
 
 // === impl Backoff ===

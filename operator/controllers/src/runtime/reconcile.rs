@@ -10,7 +10,9 @@ use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use modelward_service::chain;
 
 use crate::{
-    Context, Error, cache::cached::NamespacedName, error::Category, guarded::Guarded, metrics::ControllerName,
+    Context, Error,
+    api::{Guarded, NamespacedName, error::Category},
+    metrics::ControllerName,
 };
 
 /// A reconcile that takes longer is aborted and retried.
@@ -28,7 +30,7 @@ where
     F: Future<Output = Result<Action, Error>>,
 {
     let begun = Instant::now();
-    ctx.metrics.begun(controller);
+    ctx.env.metrics.begun(controller);
     let outcome = match &object.0 {
         Ok(object) => {
             let reconciled = Box::pin(reconcile(Arc::new(object.clone()), ctx.clone()));
@@ -41,7 +43,7 @@ where
                 .unwrap_or_else(|_| Err(timeout()))
         }
         Err(invalid) => {
-            ctx.report_unreadable(object).await;
+            ctx.env.report_unreadable(object).await;
             Err(Error::Unreadable {
                 what: format!(
                     "{} {}",
@@ -52,15 +54,15 @@ where
             })
         }
     };
-    ctx.metrics.ended(
+    ctx.env.metrics.ended(
         controller,
         begun.elapsed(),
         outcome.as_ref().err().map(Error::category),
     );
     if outcome.is_ok() {
-        let backoff = ctx.backoff(controller);
+        let backoff = ctx.backoffs.of(controller);
         backoff.succeeded(&NamespacedName::of(object).to_string());
-        ctx.metrics.failing(controller, backoff.failing());
+        ctx.env.metrics.failing(controller, backoff.failing());
     }
     outcome
 }
@@ -74,15 +76,15 @@ pub(crate) fn policy<K: Resource>(
 ) -> Action {
     let name = object.name_any();
     if error.category() == Category::Conflict {
-        return Action::requeue(crate::backoff::jittered(Duration::from_millis(200)));
+        return Action::requeue(crate::runtime::backoff::jittered(Duration::from_millis(200)));
     }
     // It was reported, and only a change of the object makes a difference.
     if matches!(error, Error::Unreadable { .. }) {
         return Action::await_change();
     }
-    let backoff = ctx.backoff(controller);
+    let backoff = ctx.backoffs.of(controller);
     let delay = backoff.failed(&NamespacedName::of(object).to_string());
-    ctx.metrics.failing(controller, backoff.failing());
+    ctx.env.metrics.failing(controller, backoff.failing());
     tracing::warn!(
         object.namespace = object.namespace(),
         object.name = name,

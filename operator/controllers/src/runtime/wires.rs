@@ -10,10 +10,11 @@ use kube::{Resource, ResourceExt as _, core::PartialObjectMeta};
 use modelward_crds::{Model, labels};
 
 use crate::{
+    api::NamespacedName,
     cache::{
         Cache,
         action::CachedAction,
-        cached::{Cached, Key, NamespacedName},
+        cached::{Cached, Key},
         index::{Change, Index},
         model::CachedModel,
         report::CachedReport,

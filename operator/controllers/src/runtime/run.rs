@@ -24,19 +24,22 @@ use tokio::task::JoinSet;
 
 use crate::{
     Context, Error, action,
-    backoff::jittered,
+    api::{Guarded, NamespacedName},
     cache::{
-        cached::{Cached, NamespacedName},
+        cached::Cached,
         version::CachedVersion,
         wake::{Queues, Target},
     },
     drift, gate,
-    guarded::{CONCURRENCY, Guarded},
-    health::Health,
     metrics::ControllerName,
     model,
-    reconcile::{guarded, policy},
-    streams::Watching,
+    runtime::{
+        backoff::jittered,
+        health::Health,
+        reconcile::{guarded, policy},
+        streams::Watching,
+        turns::CONCURRENCY,
+    },
     version,
 };
 
@@ -154,7 +157,7 @@ where
         |object, ctx| async move { guarded(&object, &ctx, ControllerName::Action, action::reconcile).await },
         stopped(),
     ));
-    controllers.spawn(gate::run(ctx.clone(), stopped()));
+    controllers.spawn(gate::run(ctx.env.clone(), stopped()));
     controllers
 }
 
@@ -203,7 +206,7 @@ async fn probe(ctx: Arc<Context>) {
             .wake(&Target::Model(NamespacedName::new(namespace, name)));
         ready(())
     });
-    tokio::join!(ctx.prober.run(&ctx.metrics, answers), wake);
+    tokio::join!(ctx.prober.run(&ctx.env.metrics, answers), wake);
 }
 
 async fn all_ended(tasks: &mut JoinSet<()>) {

@@ -17,7 +17,10 @@ use modelward_core::{
 use modelward_crds::ConditionType;
 use modelward_service::chain;
 
-use crate::{Context, Error, recorder::Said};
+use crate::{
+    Error,
+    api::{Env, recorder::Said},
+};
 
 /// Who reports.
 const CONTROLLER: &str = "modelward-operator";
@@ -27,7 +30,7 @@ const NOTE_LIMIT: usize = 900;
 const NAME_LIMIT: usize = 236;
 /// Publishes an Event for each condition with a notable change.
 pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
-    ctx: &Context,
+    env: &Env,
     object: &K,
     old: &[Condition],
     new: &[Condition],
@@ -57,7 +60,7 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
             "{} is {}: {}",
             condition.type_, condition.status, condition.message
         );
-        publish(ctx, &about, type_, reason, &condition.type_, note).await;
+        publish(env, &about, type_, reason, &condition.type_, note).await;
     }
 }
 
@@ -66,7 +69,7 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
 /// The same Event about the same object is sent once in ten minutes; true then means that it was accepted before. A rejected Event
 /// is counted and logged, and is no error.
 pub async fn publish(
-    ctx: &Context,
+    env: &Env,
     about: &ObjectReference,
     type_: EventType,
     reason: Reason,
@@ -83,17 +86,17 @@ pub async fn publish(
         action: action.to_owned(),
         note: note.chars().take(NOTE_LIMIT).collect(),
     };
-    let now = ctx.now();
-    if ctx.recorder.knows(&said, now) {
+    let now = env.now();
+    if env.recorder.knows(&said, now) {
         return true;
     }
-    match create(ctx, about, type_, &said, now).await {
+    match create(env, about, type_, &said, now).await {
         Ok(()) => {
-            ctx.recorder.note(said, now);
+            env.recorder.note(said, now);
             true
         }
         Err(error) => {
-            ctx.metrics.event_failed();
+            env.metrics.event_failed();
             let name = about.name.as_deref().unwrap_or_default();
             tracing::warn!(
                 object.name = name,
@@ -107,7 +110,7 @@ pub async fn publish(
 }
 
 async fn create(
-    ctx: &Context,
+    env: &Env,
     about: &ObjectReference,
     type_: EventType,
     said: &Said,
@@ -140,13 +143,13 @@ async fn create(
         event_time: Some(MicroTime(now)),
         regarding: Some(about.clone()),
         reporting_controller: Some(CONTROLLER.to_owned()),
-        reporting_instance: Some(ctx.recorder.instance.clone()),
+        reporting_instance: Some(env.recorder.instance.clone()),
         ..Event::default()
     };
     // Events live in the namespace of the object, those about cluster-wide objects in `default`.
     let namespace = about.namespace.as_deref().unwrap_or("default");
-    let api = Api::<Event>::namespaced(ctx.client.clone(), namespace);
+    let api = Api::<Event>::namespaced(env.client.clone(), namespace);
     let params = PostParams::default();
-    ctx.call("write an Event", api.create(&params, &event)).await?;
+    env.call("write an Event", api.create(&params, &event)).await?;
     Ok(())
 }

@@ -16,16 +16,19 @@ use modelward_core::{objects::is_of_deleted_model, reason::Reason};
 use modelward_crds::RemediationAction;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Error, events};
+use crate::{
+    Error,
+    api::{Env, events},
+};
 
 /// Number of objects per page.
 const PAGE: u32 = 500;
 /// A list whose continue token expires between two pages is started again, at most this many times.
 const RESTARTS: usize = 3;
 
-// === impl Context ===
+// === impl Env ===
 
-impl Context {
+impl Env {
     /// Lists objects of one namespace, or of all watched namespaces if `namespace` is `None`.
     ///
     /// Reads pages of 500, each within the time limit of a call. An object that cannot be deserialized is left out: it is

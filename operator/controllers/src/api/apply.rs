@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Resource, ResourceExt as _,
@@ -23,10 +24,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Context, Error,
-    cache::cached::NamespacedName,
-    create::{self, Namespaced},
-    events,
+    Error,
+    api::{
+        Env, NamespacedName, OwnWrites,
+        create::{self, Namespaced},
+        events,
+    },
     metrics::Verb,
 };
 
@@ -69,20 +72,21 @@ pub struct There {
 
 /// The child of this name in the API server, including fields that this build does not know.
 pub async fn live<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     name: &str,
 ) -> Result<Option<DynamicObject>, Error> {
-    ctx.call(
+    env.call(
         format!("read {} {name}", K::kind(&())),
-        untyped::<K>(ctx, namespace).get_opt(name),
+        untyped::<K>(env, namespace).get_opt(name),
     )
     .await
 }
 
 /// Brings the child to the desired state, in every field except those that others may set.
 pub async fn child<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
+    writes: &OwnWrites,
     namespace: &str,
     owner: &Owner<'_>,
     live: Option<DynamicObject>,
@@ -110,18 +114,21 @@ pub async fn child<K: Namespaced>(
         .iter()
         .find(|child| child.kind == kind && child.name == name);
 
+    let ignored = &env.config.ignore_differences;
+    let target = |found: &Value, wanted: &Value| children::target(&kind, found, wanted, bounds, ignored);
     let Some(live) = live else {
         // Another client deleted a recorded child, unless this process did.
-        let was_there = recorded.is_some_and(|recorded| !ctx.deleted_child(&recorded.uid));
+        let was_there = recorded.is_some_and(|recorded| !writes.deleted_child(&recorded.uid));
         if owner.settled || was_there {
             let note = format!("{what} was deleted by another client; recreating it");
-            tampered::<K>(ctx, namespace, &name, owner, note).await;
+            tampered::<K>(env, namespace, &name, owner, note).await;
         }
         if let Some(bounds) = bounds {
             wanted["spec"]["replicas"] = bounds.min.max(1).into();
         }
-        let made = create::<K>(ctx, namespace, wanted.clone()).await?;
-        let altered = written(ctx, &what, namespace, &made, (&wanted, &applied), bounds, None);
+        let made = create::<K>(env, namespace, wanted.clone()).await?;
+        let wanted = (applied.as_str(), &target(&made, &wanted));
+        let altered = written(writes, (namespace, &what), wanted, &made, None, env.now());
         return there(&what, &applied, made, altered);
     };
     match ownership(&live, owner, recorded) {
@@ -131,14 +138,14 @@ pub async fn child<K: Namespaced>(
         Ownership::Foreign => return Ok(Applied::Taken),
     }
     let found = serde_json::to_value(&live).map_err(build)?;
-    let target = children::target(&kind, &found, &wanted, bounds, &ctx.config.ignore_differences);
-    let different = children::differences(&found, &target);
+    let desired = target(&found, &wanted);
+    let different = children::differences(&found, &desired);
     if different.is_empty() {
         return there(&what, &applied, found, None);
     }
     let fingerprint = children::fingerprint(&found, &different);
     let key = format!("{namespace}/{what}");
-    let by_admission = match ctx.judge_child(&key, &applied, &fingerprint) {
+    let by_admission = match writes.judge_child(&key, &applied, &fingerprint, env.now()) {
         Judgement::Restore => None,
         Judgement::Admitted => Some(true),
         Judgement::LeftAlone => Some(false),
@@ -159,43 +166,37 @@ pub async fn child<K: Namespaced>(
             kind == "ConfigMap" && (owner.settled || different.iter().any(|field| field.starts_with("/data")))
         }
     };
-    if children::must_be_made_again(&kind, &found, &target) {
+    if children::must_be_made_again(&kind, &found, &desired) {
         if by_another {
             let note = format!(
                 "{what} was changed at {} by another client; recreating it",
                 children::in_words(&different)
             );
-            tampered::<K>(ctx, namespace, &name, owner, note).await;
+            tampered::<K>(env, namespace, &name, owner, note).await;
         }
         let typed: K = serde_json::from_value(found).map_err(build)?;
-        delete(ctx, namespace, &typed).await?;
-        ctx.note_deleted_child(&typed.uid().unwrap_or_default());
+        delete(env, namespace, &typed).await?;
+        writes.note_deleted_child(&typed.uid().unwrap_or_default());
         return Ok(Applied::Going);
     }
-    let made = replace::<K>(ctx, namespace, &name, target).await?;
-    let altered = written(
-        ctx,
-        &what,
-        namespace,
-        &made,
-        (&wanted, &applied),
-        bounds,
-        Some(&fingerprint),
-    );
+    let made = replace::<K>(env, namespace, &name, desired).await?;
+    let wanted = (applied.as_str(), &target(&made, &wanted));
+    let found_before = Some(fingerprint.as_str());
+    let altered = written(writes, (namespace, &what), wanted, &made, found_before, env.now());
     if by_another && made["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"] {
         let note = format!(
             "{what} was changed at {} by another client; restoring it",
             children::in_words(&different)
         );
-        tampered::<K>(ctx, namespace, &name, owner, note).await;
+        tampered::<K>(env, namespace, &name, owner, note).await;
     }
     there(&what, &applied, made, altered)
 }
 
-async fn create<K: Namespaced>(ctx: &Context, namespace: &str, wanted: Value) -> Result<Value, Error> {
+async fn create<K: Namespaced>(env: &Env, namespace: &str, wanted: Value) -> Result<Value, Error> {
     let kind = K::kind(&());
     let object: DynamicObject = build(&kind, wanted)?;
-    let made = create::post(ctx, &untyped::<K>(ctx, namespace), &kind, &object, false).await?;
+    let made = create::post(env, &untyped::<K>(env, namespace), &kind, &object, false).await?;
     serde_json::to_value(made).map_err(|source| Error::Build {
         what: format!("{kind} {}", object.name_any()),
         source,
@@ -203,22 +204,22 @@ async fn create<K: Namespaced>(ctx: &Context, namespace: &str, wanted: Value) ->
 }
 
 async fn replace<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     name: &str,
     target: Value,
 ) -> Result<Value, Error> {
     let kind = K::kind(&());
     let object: DynamicObject = build(&kind, target)?;
-    let api = untyped::<K>(ctx, namespace);
+    let api = untyped::<K>(env, namespace);
     let params = create::params(false);
-    let made = ctx
+    let made = env
         .call(
             format!("replace {kind} {name}"),
             api.replace(name, &params, &object),
         )
         .await?;
-    ctx.metrics.wrote(&kind, Verb::Update);
+    env.metrics.wrote(&kind, Verb::Update);
     serde_json::to_value(made).map_err(|source| Error::Build {
         what: format!("{kind} {name}"),
         source,
@@ -228,19 +229,16 @@ async fn replace<K: Namespaced>(
 /// Records how the API server changed a write. Such a change comes from admission, or is a default that this build does not know; no
 /// other client wrote in between.
 fn written(
-    ctx: &Context,
-    what: &str,
-    namespace: &str,
+    writes: &OwnWrites,
+    (namespace, what): (&str, &str),
+    (applied, target): (&str, &Value),
     made: &Value,
-    (wanted, applied): (&Value, &str),
-    bounds: Option<Bounds>,
     found: Option<&str>,
+    now: Timestamp,
 ) -> Option<Altered> {
-    let kind = what.split_once(' ').map_or(what, |(kind, _)| kind);
-    let target = children::target(kind, made, wanted, bounds, &ctx.config.ignore_differences);
-    let fields = children::differences(made, &target);
+    let fields = children::differences(made, target);
     let left = (!fields.is_empty()).then(|| (children::fingerprint(made, &fields), fields.clone()));
-    ctx.child_written(&format!("{namespace}/{what}"), applied, found, left);
+    writes.note_child(&format!("{namespace}/{what}"), applied, found, left, now);
     (!fields.is_empty()).then(|| Altered {
         child: what.to_owned(),
         fields,
@@ -266,22 +264,22 @@ fn there(what: &str, applied: &str, object: Value, altered: Option<Altered>) -> 
     })))
 }
 
-fn untyped<K: Namespaced>(ctx: &Context, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(ctx.client.clone(), namespace, &ApiResource::erase::<K>(&()))
+fn untyped<K: Namespaced>(env: &Env, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(env.client.clone(), namespace, &ApiResource::erase::<K>(&()))
 }
 
 /// Reports that another client changed a child.
 pub async fn tampered<K: Namespaced>(
-    ctx: &Context,
+    env: &Env,
     namespace: &str,
     name: &str,
     owner: &Owner<'_>,
     note: String,
 ) {
-    ctx.metrics.tampered(&K::kind(&()));
+    env.metrics.tampered(&K::kind(&()));
     tracing::warn!(object.namespace = namespace, object.name = name, "{note}");
     events::publish(
-        ctx,
+        env,
         owner.about,
         EventType::Warning,
         Reason::RoutesTampered,
@@ -292,7 +290,7 @@ pub async fn tampered<K: Namespaced>(
 }
 
 /// Deletes this object, and its dependents in the background. It is no error if it does not exist.
-pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -> Result<(), Error> {
+pub async fn delete<K: Namespaced>(env: &Env, namespace: &str, object: &K) -> Result<(), Error> {
     let name = object.name_any();
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Background),
@@ -302,8 +300,8 @@ pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -
         }),
         ..DeleteParams::default()
     };
-    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
-    match ctx
+    let api = Api::<K>::namespaced(env.client.clone(), namespace);
+    match env
         .call(
             format!("delete {} {name}", K::kind(&())),
             api.delete(&name, &params),
@@ -311,7 +309,7 @@ pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -
         .await
     {
         Ok(_) => {
-            ctx.metrics.wrote(&K::kind(&()), Verb::Delete);
+            env.metrics.wrote(&K::kind(&()), Verb::Delete);
             Ok(())
         }
         // 409: another object has the name now, and is kept.
@@ -322,15 +320,15 @@ pub async fn delete<K: Namespaced>(ctx: &Context, namespace: &str, object: &K) -
 
 /// The current object. A cache may be older than the operator's last write, and a decision from it would undo that write: a recorded
 /// attempt whose Job was deleted would look like one whose Job is lost.
-pub async fn fresh<K: Namespaced>(ctx: &Context, name: &NamespacedName) -> Result<Option<K>, Error> {
+pub async fn fresh<K: Namespaced>(env: &Env, name: &NamespacedName) -> Result<Option<K>, Error> {
     let NamespacedName { namespace, name } = name;
-    let api = Api::<K>::namespaced(ctx.client.clone(), namespace);
-    ctx.call(format!("read {} {name}", K::kind(&())), api.get_opt(name))
+    let api = Api::<K>::namespaced(env.client.clone(), namespace);
+    env.call(format!("read {} {name}", K::kind(&())), api.get_opt(name))
         .await
 }
 
 /// Writes a status if it differs, and returns the current object.
-pub async fn status<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
+pub async fn status<K, S>(env: &Env, object: &K, old: Option<&S>, new: &S) -> Result<Option<K>, Error>
 where
     K: Namespaced,
     S: Serialize,
@@ -354,14 +352,14 @@ where
         "metadata": {"name": name, "uid": object.uid(), "resourceVersion": object.resource_version()},
         "status": content,
     });
-    let api = Api::<K>::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let api = Api::<K>::namespaced(env.client.clone(), &object.namespace().unwrap_or_default());
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(&body);
     let write = api.patch_status(&name, &params, &patch);
-    let written = ctx
+    let written = env
         .call(format!("write the status of {kind} {name}"), write)
         .await?;
-    ctx.metrics.wrote(&kind, Verb::Status);
+    env.metrics.wrote(&kind, Verb::Status);
     Ok(Some(written))
 }
 
