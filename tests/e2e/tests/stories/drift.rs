@@ -33,6 +33,7 @@ const WATCHED: Duration = Duration::from_secs(10);
 const PATIENTS: u32 = 147;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn a_rejection_changes_nothing_says_by_whom_and_why_and_goes_with_its_model() -> Result<()> {
     story("rejection", async |story: &Story| {
         let alice = story.person("alice", "modelward-approver").await?;

@@ -32,6 +32,7 @@ const DAILY: [&[&str]; 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn a_person_with_the_role_edit_cannot_change_what_serves_and_daily_work_goes_on() -> Result<()> {
     story("edit", async |story: &Story| {
         story.live("heart-1").await?;
