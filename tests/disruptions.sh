@@ -2,7 +2,8 @@
 # A stream of requests through the Service from inside the cluster, while everything around it is killed, evicted and
 # replaced: no request may fail.
 #
-#   disruptions.sh           on the cluster that is up, where the demo (or story.sh) left a model
+#   disruptions.sh           on the cluster that is up, where the demo left a model
+#   disruptions.sh sample    where the release is (install.sh): with a model of its own, which is deleted at the end
 #
 # An open-loop client (`modelward-load send`, a Pod) sends requests at a fixed rate and counts each. Meanwhile operator,
 # ledger and PostgreSQL are killed with SIGKILL, each inference Pod is evicted, and a new version is approved and rolled out.
@@ -31,6 +32,16 @@ event() { # WORDS…
 # === the client ===
 
 end_client() { kubectl delete --namespace "$NAMESPACE" pod "modelward-load-$MODEL" --ignore-not-found --wait=false >/dev/null 2>&1; }
+
+# === the model of the sample ===
+
+make_sample() {
+  kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout=180s >/dev/null
+  restricted_namespace "$NAMESPACE"
+  kubectl apply --namespace "$NAMESPACE" --server-side -k "$SAMPLES/heart-disease" >/dev/null
+  version heart-1 '.spec.source.training.validation += {folds: 2, repeats: 1}' | apply "$NAMESPACE"
+  await_live "$NAMESPACE" heart-1
+}
 
 # === disruptions ===
 
@@ -133,8 +144,13 @@ judge_all() { # FIGURES
 need_packages jq:jq openssl:openssl
 use_cluster
 at_exit end_client
-"$CLUSTER_SCRIPTS/images.sh" name tests >/dev/null 2>&1 || step "client image" "$CLUSTER_SCRIPTS/images.sh" build tests
-step "client image into the cluster" "$CLUSTER_SCRIPTS/images.sh" load tests
+"$CLUSTER_SCRIPTS/images.sh" name load >/dev/null 2>&1 || step "client image" "$CLUSTER_SCRIPTS/images.sh" build load
+step "client image into the cluster" "$CLUSTER_SCRIPTS/images.sh" load load
+if [ "${1:-}" = sample ]; then
+  NAMESPACE=modelward-disruptions
+  MODEL=heart
+  step "the model of the sample" make_sample
+fi
 kubectl get --namespace "$NAMESPACE" model "$MODEL" >/dev/null || die "no model $MODEL in the namespace $NAMESPACE: run the demo first"
 person alice "$WORK/alice.kubeconfig"
 kubectl create rolebinding modelward-disruptions --namespace "$NAMESPACE" --clusterrole modelward-approver --user alice --dry-run=client -o yaml | apply "$NAMESPACE"
@@ -177,3 +193,4 @@ echo
 [ $VIOLATIONS = 0 ] || die "$VIOLATIONS of the things that must hold do not"
 printf 'all hold: 0 of %s requests failed; after SIGKILL of an inference container 0 of %s failed with one retry, %s first tries did\n' \
   "$(jq .scheduled "$WORK/undisturbed.json")" "$(jq .scheduled "$WORK/killed.json")" "$(jq .firstTryFailed "$WORK/killed.json")"
+[ "${1:-}" != sample ] || kubectl delete namespace "$NAMESPACE" --timeout=180s >/dev/null

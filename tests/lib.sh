@@ -1,4 +1,4 @@
-# What demo.sh, story.sh and disruptions.sh stand on: the cluster that is up, the release in it, versions made from the sample,
+# What demo.sh, install.sh and disruptions.sh stand on: the cluster that is up, the release in it, versions made from the sample,
 # people with credentials of their own, traffic, killing and waiting.
 # shellcheck shell=bash
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -111,14 +111,6 @@ version() {
 }
 
 apply() { kubectl apply --namespace "$1" -f - >/dev/null; }
-
-# delete_version NAMESPACE NAME [FLAG…]: also one that answers requests, whose deletion the gate asks to confirm by its uid.
-delete_version() {
-  local uid
-  uid=$(field "$1" "modelversion/$2" .metadata.uid)
-  kubectl annotate --overwrite --namespace "$1" "modelversion/$2" "modelward.io/confirm-delete=$uid" >/dev/null
-  kubectl delete --namespace "$1" modelversion "$2" "${@:3}" >/dev/null
-}
 
 # await_live NAMESPACE NAME [SECONDS]: served by all of its Pods.
 await_live() {
@@ -337,19 +329,6 @@ await_count() {
   done
 }
 
-# settled_count NAMESPACE MODEL: the sum, once it has not grown for longer than Pods take to report it.
-settled_count() {
-  local former now since=$SECONDS
-  former=$(counted_in_all "$1" "$2")
-  while sleep 7; do
-    now=$(counted_in_all "$1" "$2")
-    [ "$now" != "$former" ] || break
-    [ $((SECONDS - since)) -lt 60 ] || die "the counts of $2 go on growing: $former, $now"
-    former=$now
-  done
-  echo "$now"
-}
-
 pods_of() { # NAMESPACE SELECTOR
   kubectl get --namespace "$1" pods --selector "$2" --field-selector status.phase=Running -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'
 }
@@ -367,26 +346,7 @@ settled() { # NAMESPACE MODEL
   [ "$state" = true ] && [ "$(inference_pods "$1" "$2" | wc -l)" = "$(field "$1" "deployment/$2" .spec.replicas)" ]
 }
 
-# === artifacts ===
-
-# Where the ledger keeps the artifacts of a namespace, on the node.
-artifacts() { # NAMESPACE
-  local volume
-  volume=$(kubectl get --namespace "$SYSTEM" pvc modelward-ledger-artifacts -o jsonpath='{.spec.volumeName}')
-  echo "$(kubectl get pv "$volume" -o jsonpath='{.spec.local.path}')/$1"
-}
-
-# fetch_bundle NAMESPACE DIGEST DIRECTORY: the very files that the ledger keeps.
-fetch_bundle() {
-  local from file sha256
-  from=$(artifacts "$1")
-  rm -rf "$3"
-  mkdir -p "$3"
-  on_node cat "$from/manifests/sha256/${2#sha256:}" </dev/null >"$3/manifest.json"
-  while read -r file sha256; do
-    on_node cat "$from/blobs/sha256/${sha256#sha256:}" </dev/null >"$3/$file"
-  done < <(jq -r '.files[] | "\(.path) \(.sha256)"' "$3/manifest.json")
-}
+# === the trainer ===
 
 trainer() { "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/modelward-trainer" "$@"; }
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The tests of the crates under cargo-nextest, where they share API servers and a PostgreSQL. Its settings are in
-# .config/nextest.toml. Doctests are no part of it.
+# The tests of the crates under cargo-nextest, where they share API servers and a PostgreSQL, and the stories of tests/e2e on
+# the cluster of the environment. Its settings are in .config/nextest.toml. Doctests are no part of it.
 #
-#   nextest.sh                         all tests
-#   nextest.sh -E 'test(NAME)' …       with arguments of `cargo nextest run`
-#   nextest.sh fetch                   installs cargo-nextest alone
+#   nextest.sh                           all tests of the crates
+#   nextest.sh -E 'test(NAME)' …         with arguments of `cargo nextest run`
+#   nextest.sh stories [-E …]            the stories
+#   nextest.sh build                     builds them all
+#   nextest.sh fetch                     installs cargo-nextest alone
 set -Eeuo pipefail
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/lib.sh
@@ -41,4 +43,8 @@ need_nextest
 export PATH=$NEXTEST_AT:$PATH
 # with-servers is built with the tests: by itself, with fewer features, all that it needs would be built once more.
 cargo_counted crates-build nextest run --workspace --locked --no-run
-exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@"
+case ${1:-} in
+  build) ;;
+  stories) exec cargo nextest run --profile cluster --run-ignored only --workspace --locked "${@:2}" ;;
+  *) exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@" ;;
+esac

@@ -22,7 +22,7 @@ part_fetch() { # everything that comes from elsewhere, and the tools that are bu
 part_lints() {
   cargo fmt --all --check
   # A test with `test = false` is no part of all targets.
-  cargo_counted clippy clippy --workspace --all-targets --test restored --test stories --locked -- -D warnings
+  cargo_counted clippy clippy --workspace --all-targets --test restored --locked -- -D warnings
   cargo_counted crdgen build --locked -p modelward-crds --bin crdgen
   "$CARGO_TARGET_DIR/debug/crdgen" --check
   RUSTDOCFLAGS="-D warnings" cargo_counted doc doc --workspace --no-deps --locked
@@ -34,7 +34,6 @@ part_lints() {
 # Unit tests, and tests against a real kube-apiserver and a real PostgreSQL.
 part_crates() {
   local code=0 log=$LOGS/crates.log junit=target/nextest/default/junit.xml
-  cargo_counted crates-build test --workspace --locked --no-run
   rm -f "$junit"
   # Of the tests that passed, each fiftieth: what is left is about those that did not.
   "$HERE/nextest.sh" --color never 2>&1 | tee "$log" | awk '/^ +PASS \[/ && ++passed % 50 { next } { print; fflush() }' || code=$?
@@ -73,9 +72,9 @@ part_scripts() { "$HERE/scripts.sh"; }
 
 # The programs as images on a cluster of their own, which begins empty and ends with this script.
 part_story() {
-  local environment code=0
+  local environment
   "$HERE/../hack/cluster/images.sh" build operator inference trainer postgres load
-  cargo_counted stories-build test --workspace --locked --test stories --no-run
+  "$HERE/nextest.sh" build
   "$HERE/../hack/cluster/cluster.sh" down
   at_exit "$HERE/../hack/cluster/cluster.sh" down
   "$HERE/../hack/cluster/cluster.sh" up
@@ -83,24 +82,17 @@ part_story() {
   eval "$environment"
   "$HERE/../hack/cluster/images.sh" load operator inference trainer postgres load
   "$HERE/../hack/cluster/charts.sh" dry-run
-  "$HERE/story.sh" || code=$?
-  # Also where a check of the script does not hold.
+  "$HERE/install.sh"
   stories
-  return "$code"
 }
 
-# The stories of tests/e2e, on the cluster that is up: several beside each other, then those that take away a part of the
-# release, one by one.
+# The stories of tests/e2e, on the cluster that is up.
 stories() {
-  local code=0 log=$LOGS/stories.log
-  {
-    cargo test --workspace --locked --test stories -- --show-output --test-threads 4 --skip alone:: &&
-      cargo test --workspace --locked --test stories -- --show-output --test-threads 1 alone::
-  } 2>&1 | tee "$log" | { grep -E '^(test |story |test result)' || true; } || code=$?
-  [ $code = 0 ] || {
-    { sed -n '/^failures:$/,/^test result/p' "$log" || true; } | sed -n 1,300p
-    die "stories failed; the whole output is in $log"
-  }
+  local code=0 log=$LOGS/stories.log junit=target/nextest/cluster/junit.xml
+  rm -f "$junit"
+  "$HERE/nextest.sh" stories --color never 2>&1 | tee "$log" || code=$?
+  if [ -s "$junit" ]; then cp "$junit" "$LOGS/stories.xml"; fi
+  [ $code = 0 ] || die "stories failed; the whole output is in $log"
 }
 
 parts=("$@")
@@ -114,5 +106,5 @@ step_table
 if [[ " ${parts[*]} " == *" crates "* ]]; then
   printf '\ntests of the crates: %s passed' "$(tests_passed "$LOGS/crates.log")"
 fi
-if [[ " ${parts[*]} " == *" story "* ]]; then printf '\nchecks of the story: %s hold' "$(($(cat "$LOGS/story.count") + $(tests_passed "$LOGS/stories.log")))"; fi
+if [[ " ${parts[*]} " == *" story "* ]]; then printf '\nstories: %s hold' "$(tests_passed "$LOGS/stories.log")"; fi
 echo

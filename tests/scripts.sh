@@ -57,7 +57,7 @@ check_each_script() {
       # It only becomes another program.
       .ci/run) continue ;;
       hack/cluster/lib.sh) runs=demo/demo-down.sh ;;
-      tests/lib.sh) runs=tests/story.sh ;;
+      tests/lib.sh) runs=tests/install.sh ;;
       hack/cluster/bare.sh | hack/cluster/kind.sh | hack/cluster/tools.sh)
         runs=hack/cluster/cluster.sh
         line=3

@@ -50,7 +50,7 @@ impl Cluster {
             .await?;
         ensure!(
             operator.is_some(),
-            "there is no release in the namespace {system}; install it: tests/story.sh install"
+            "there is no release in the namespace {system}; install it: tests/install.sh"
         );
         Ok(Self { client, system })
     }

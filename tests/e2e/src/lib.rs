@@ -1,10 +1,13 @@
 //! Stories on a cluster: a namespace each, with versions made from the sample, people with credentials of their own, requests
 //! through the Service, and access to the node.
 //!
-//! The cluster is the one that `hack/cluster/cluster.sh env` names, with the release that `tests/story.sh install` installs.
+//! The cluster is the one that `hack/cluster/cluster.sh env` names, with the release that `tests/install.sh` installs.
 
 pub mod answers;
+pub mod client;
 pub mod cluster;
+pub mod counts;
+pub mod load;
 pub mod outage;
 pub mod people;
 pub mod pods;

@@ -7,7 +7,10 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ContainerStatus, Pod},
 };
-use kube::{ResourceExt as _, api::ListParams};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
 use modelward_crds::labels;
 use modelward_kit::wait::until_so;
 
@@ -61,6 +64,13 @@ impl Story {
         let kill = ["task", "kill", "--signal", "SIGKILL", &id];
         self.cluster.on_node(ctr.iter().chain(&kill), &[]).await?;
         Ok(())
+    }
+
+    /// Destroys a Pod with its directory before the process of this container can report anything.
+    pub async fn destroy(&self, pod: &Pod, container: &str) -> Result<()> {
+        let at_once = DeleteParams::default().grace_period(0);
+        self.all::<Pod>().delete(&pod.name_any(), &at_once).await?;
+        self.kill(pod, container).await
     }
 
     /// Kills a container and waits until another one runs in its place and is ready.

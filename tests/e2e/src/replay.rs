@@ -1,17 +1,13 @@
-//! Other patients as requests, from a Pod of the load client.
+//! Other patients as requests, and the verdict on them.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, LogParams};
-use modelward_crds::{DriftReport, DriftVerdict, Model};
+use anyhow::{Result, ensure};
+use modelward_crds::{DriftReport, DriftReportStatus, DriftVerdict};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::{
-    cluster::{repository, run, words},
+    client::DATA,
     story::{SOON, Story},
     wait::until,
 };
@@ -53,17 +49,18 @@ impl Window {
 // === impl Story ===
 
 impl Story {
-    /// Sends this many patients of the Hungarian data to a model, each once and all in one window of this many seconds. Every one
-    /// has to be answered.
-    pub async fn replay(&self, model: &str, count: u32, window_seconds: i32) -> Result<Figures> {
+    /// Sends these patients of the Hungarian data, in the order of seed 7, to a model: each once, and all in one window of this
+    /// many seconds. Every one has to be answered.
+    pub async fn replay(&self, model: &str, patients: Range<u32>, window_seconds: i32) -> Result<Figures> {
         let url = format!("http://{model}.{}.svc/predict", self.namespace);
-        let (count, window) = (count.to_string(), window_seconds.to_string());
+        let (from, count) = (patients.start.to_string(), patients.len().to_string());
+        let (csv, window) = (format!("{DATA}/hungarian.csv"), window_seconds.to_string());
         let arguments = [
             "replay",
             "--url",
             &url,
             "--csv",
-            "/data/hungarian.csv",
+            &csv,
             "--columns",
             COLUMNS,
             "--leave-out",
@@ -71,7 +68,7 @@ impl Story {
             "--seed",
             "7",
             "--from",
-            "0",
+            &from,
             "--count",
             &count,
             "--entity-prefix",
@@ -79,81 +76,39 @@ impl Story {
             "--window-seconds",
             &window,
         ];
-        let name = format!("replay-{model}");
-        self.create(&self.client_pod(&name, model, &arguments).await?)
-            .await?;
-        let pods = self.all::<Pod>();
+        let name = format!("replay-{model}-{from}");
+        self.start_client(&name, model, &arguments).await?;
         let patience = SOON + Duration::from_secs(2 * u64::try_from(window_seconds)?);
-        let mut phase = String::new();
-        let ended = until("the client ends", patience, async || {
-            let status = pods.get(&name).await?.status;
-            phase = status.and_then(|status| status.phase).unwrap_or_default();
-            Ok(["Succeeded", "Failed"].contains(&phase.as_str()).then_some(()))
-        })
-        .await;
-        ended.with_context(|| format!("the Pod {name} is {phase}"))?;
-        let log = pods.logs(&name, &LogParams::default()).await?;
-        let figures = log.lines().rfind(|line| line.starts_with('{'));
-        let figures = figures.with_context(|| format!("{name} printed no figures:\n{log}"))?;
-        let figures: Figures = serde_json::from_str(figures)?;
+        let (figures, log) = self.figures_of::<Figures>(&name, patience).await?;
         ensure!(
             figures.failed == 0 && figures.lost == 0,
             "not every patient was answered: {figures:?}\n{log}"
         );
-        pods.delete(&name, &DeleteParams::default()).await?;
         Ok(figures)
     }
 
     /// Waits for the verdict of a report.
     pub async fn awaits_verdict(&self, report: &str, patience: Duration) -> Result<DriftVerdict> {
-        let reports = self.all::<DriftReport>();
         until(&format!("a verdict of {report}"), patience, async || {
-            let status = reports.get_opt(report).await?.and_then(|report| report.status);
-            Ok(status.and_then(|status| status.verdict))
+            let status = self.report_status(report).await?;
+            Ok(status.verdict)
         })
         .await
     }
 
-    /// A Pod of the load client with these arguments: the traffic key of the model is at /key, the data of the sample at /data.
-    async fn client_pod(&self, name: &str, model: &str, arguments: &[&str]) -> Result<Pod> {
-        let mut script = Command::new(repository().join("hack/cluster/images.sh"));
-        let image = run(script.args(["name", "load"]), &[]).await?;
-        ensure!(image.status.success(), "images.sh name load: {}", words(&image));
-        let image = String::from_utf8(image.stdout)?.trim().to_owned();
-        let models = self.all::<Model>();
-        let secret = until(&format!("the keys of {model} are made"), SOON, async || {
-            let status = models.get_opt(model).await?.and_then(|model| model.status);
-            Ok(status.and_then(|status| status.key_secret))
+    /// Waits for the action that a report leads to; gives its name.
+    pub async fn awaits_proposal(&self, report: &str) -> Result<String> {
+        until(&format!("{report} leads to an action"), SOON, async || {
+            let proposal = self.report_status(report).await?.proposal;
+            Ok(proposal.and_then(|proposal| proposal.action))
         })
-        .await?;
-        let pod: Value = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "modelward-load"}},
-            "spec": {
-                "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
-                "securityContext": {
-                    "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [{
-                    "name": "load", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments,
-                    "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-                    },
-                    "volumeMounts": [
-                        {"name": "tmp", "mountPath": "/tmp"},
-                        {"name": "key", "mountPath": "/key", "readOnly": true},
-                        {"name": "data", "mountPath": "/data", "readOnly": true},
-                    ],
-                }],
-                "volumes": [
-                    {"name": "tmp", "emptyDir": {}},
-                    {"name": "key", "secret": {"secretName": secret, "items": [{"key": "traffic.key", "path": "traffic.key"}]}},
-                    {"name": "data", "configMap": {"name": "heart-disease", "optional": true}},
-                ],
-            },
-        });
-        Ok(serde_json::from_value(pod)?)
+        .await
+    }
+
+    /// The status of a report, empty where there is none yet.
+    pub async fn report_status(&self, report: &str) -> Result<DriftReportStatus> {
+        let report = self.all::<DriftReport>().get_opt(report).await?;
+        Ok(report.and_then(|report| report.status).unwrap_or_default())
     }
 }
 

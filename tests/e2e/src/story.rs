@@ -56,7 +56,7 @@ pub struct Story {
 pub async fn story(name: &str, play: impl AsyncFnOnce(&Story) -> Result<()>) -> Result<()> {
     let begun = Instant::now();
     let story = Story::begin(name).await?;
-    let played = AssertUnwindSafe(play(&story)).catch_unwind().await;
+    let played = AssertUnwindSafe(Box::pin(play(&story))).catch_unwind().await;
     let mut played = played.unwrap_or_else(|_| Err(anyhow!("it panicked")));
     if played.is_ok() {
         played = story.pods_are_restricted(&story.namespace).await;

@@ -8,6 +8,7 @@ use modelward_e2e::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn a_second_version_waits_for_an_approval_takes_over_and_the_first_is_retired() -> Result<()> {
     story("promotion", async |story: &Story| {
         story.live("heart-1").await?;

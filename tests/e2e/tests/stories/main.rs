@@ -1,10 +1,11 @@
-//! Stories that run beside each other, but for those of `alone`: each has a namespace of its own and leaves the release as it
-//! is.
+//! Stories that run beside each other, but for those of `alone` and `loaded`: each has a namespace of its own and leaves the
+//! release as it is.
 
 mod alone;
 mod approval;
 mod deletion;
 mod drift;
+mod loaded;
 mod security;
 mod serving;
 mod training;

@@ -1,6 +1,8 @@
-//! What a person with the built-in role `edit` can do to what serves.
+//! What a person with the built-in role `edit` can do to what serves, and what Pods may do.
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
 use modelward_e2e::{
     cluster::words,
     story::{Story, story},
@@ -32,6 +34,7 @@ const DAILY: [&[&str]; 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn a_person_with_the_role_edit_cannot_change_what_serves_and_daily_work_goes_on() -> Result<()> {
     story("edit", async |story: &Story| {
         story.live("heart-1").await?;
@@ -61,6 +64,26 @@ async fn a_person_with_the_role_edit_cannot_change_what_serves_and_daily_work_go
             story.awaits_settled("heart", 2).await?;
         }
         story.answered_by("heart", "heart-1").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
+async fn every_pod_keeps_the_restricted_pod_security_standard() -> Result<()> {
+    // Each story checks the Pods of its own namespace at its end; these are those of the release.
+    story("restricted", async |story: &Story| {
+        story.live("heart-1").await?;
+        for (namespace, fewest) in [(&story.namespace, 2), (&story.cluster.system, 3)] {
+            let pods = Api::<Pod>::namespaced(story.cluster.client.clone(), namespace);
+            let pods = pods.list(&ListParams::default()).await?.items.len();
+            ensure!(
+                pods >= fewest,
+                "{namespace} has {pods} Pods and should have {fewest} or more"
+            );
+            story.pods_are_restricted(namespace).await?;
+        }
+        Ok(())
     })
     .await
 }

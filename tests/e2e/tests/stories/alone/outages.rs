@@ -22,6 +22,7 @@ use modelward_kit::wait::until_so;
 const KILLED: i32 = 137;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn a_killed_training_is_repeated_and_a_result_whose_pod_is_gone_is_not_lost() -> Result<()> {
     story("killed", async |story: &Story| {
         let long = ConfigMap {
@@ -131,6 +132,7 @@ fn exit_code(pod: &Pod) -> Option<i32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn without_postgresql_predictions_and_new_pods_go_on_and_the_ledger_says_so_and_recovers() -> Result<()>
 {
     story("postgresql", async |story: &Story| {
@@ -161,6 +163,7 @@ async fn without_postgresql_predictions_and_new_pods_go_on_and_the_ledger_says_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn without_the_ledger_predictions_go_on_and_a_container_starts_again_from_its_cache() -> Result<()> {
     story("ledger", async |story: &Story| {
         story.live("heart-1").await?;

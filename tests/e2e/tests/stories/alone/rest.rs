@@ -32,6 +32,7 @@ const WATCHED: Duration = Duration::from_secs(15);
 type Objects = BTreeMap<String, (Option<String>, Option<String>)>;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
 async fn at_rest_nothing_is_written_also_not_by_a_new_leader() -> Result<()> {
     story("rest", async |story: &Story| {
         let alice = story.person("alice", "modelward-approver").await?;
