@@ -270,7 +270,7 @@ async fn created(object: &Value, validation: &str) -> (Result<Value, String>, Ve
     let server = ApiServer::shared().await;
     let namespace = server.namespace().await;
     let path = format!("/apis/modelward.io/v1alpha1/namespaces/{namespace}/modelversions{validation}");
-    let request = hyper::http::Request::post(path)
+    let request = http::Request::post(path)
         .header("content-type", "application/json")
         .body(object.to_string().into_bytes().into())
         .unwrap();

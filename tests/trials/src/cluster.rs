@@ -19,13 +19,10 @@ use k8s_openapi::{
         core::v1::{ConfigMap, Pod, ResourceRequirements, ServiceAccount},
     },
 };
-use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams, PostParams},
-};
+use kube::{Resource, ResourceExt as _, api::ListParams};
 use modelward_controllers::{Config, Context, Health, Metrics, ProberConfig, Timestamp, ledger_client, run};
 use modelward_core::policy::Policy;
-use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
+use modelward_crds::{Model, ModelVersion};
 use modelward_kit::{
     apiserver::User,
     fake_controllers::FakeControllers,

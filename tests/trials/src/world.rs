@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, ServiceAccount},
     rbac::v1::ClusterRoleBinding,
 };
-use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams, client::ClientBuilder};
+use kube::{Api, Client, ResourceExt as _, api::PostParams, client::ClientBuilder};
 use modelward_crds::{ModelVersion, RemediationAction, annotations, gate};
 use modelward_kit::{
     apiserver::{ApiServer, User},
@@ -20,8 +20,7 @@ use modelward_kit::{
 };
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::LEDGER_AUDIENCE;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::stage;
