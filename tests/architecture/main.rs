@@ -6,6 +6,7 @@
     reason = "what a test needs and cannot have ends it"
 )]
 
+mod actions;
 mod arrows;
 mod circles;
 mod metrics;

@@ -47,7 +47,12 @@ impl<'a> Case<'a> {
 
     /// Whether this action holds the claim now.
     pub(super) fn is_claimed_now(&self) -> bool {
-        self.holder().is_some_and(|holder| holder.uid == self.uid())
+        self.is_held_by(self.uid())
+    }
+
+    /// Whether the action with this uid holds the claim now.
+    pub(super) fn is_held_by(&self, uid: &str) -> bool {
+        self.holder().is_some_and(|holder| holder.uid == uid)
     }
 
     /// When a claim of that time ends unless the planned routes serve by then.

@@ -151,7 +151,16 @@ fn carry_out(case: &Case<'_>, draft: &mut Draft) -> Result<Outcome, Outcome> {
             "it needs no approval",
         )
     };
-    kinds::of(case.kind()).carry_out(case, draft, &plan)
+    let kind = kinds::of(case.kind());
+    if !kind.holds_claim(case) {
+        return Err(claim::lost(case));
+    }
+    if kind.has_begun(case, draft, &plan) {
+        approval::void_late_rejections(draft);
+    } else {
+        approval::not_rejected(draft)?;
+    }
+    kind.carry_out(case, draft, &plan)
 }
 
 /// Users cannot decide on an action without a plan, so it ends after a time limit.

@@ -55,21 +55,36 @@ impl ModelView {
             condition(ConditionType::Ready),
             condition(ConditionType::Stalled).map(|(status, ..)| status),
         );
-        // Everything except what no view reads, so that a new field is part of it.
-        let rest = ModelStatus {
-            observed_generation: None,
-            pods: None,
-            ready_pods: None,
-            key_secret: None,
-            children: Vec::new(),
-            rollout: None,
-            serving_routes: None,
-            active_action: None,
-            plan_sequence: None,
-            rolled_back_at: None,
-            conditions: Vec::new(),
-            ..status.clone()
-        };
+        // A new field does not compile until it is read or named among those that no view reads.
+        let ModelStatus {
+            serving,
+            serving_digest,
+            newest_routed,
+            routes,
+            history,
+            holds,
+            proposals,
+            observed_generation: _,
+            pods: _,
+            ready_pods: _,
+            key_secret: _,
+            children: _,
+            rollout: _,
+            serving_routes: _,
+            active_action: _,
+            plan_sequence: _,
+            rolled_back_at: _,
+            conditions: _,
+        } = status;
+        let rest = (
+            serving,
+            serving_digest,
+            newest_routed,
+            routes,
+            history,
+            holds,
+            proposals,
+        );
         let refused = condition(ConditionType::ProposalRefused).map(|(_, _, message)| message);
         let live = status.routes.iter().map(|route| &route.uid);
         let serves = status.history.first().map(|record| &record.uid);

@@ -48,6 +48,15 @@ impl Kind for Alert {
         Some(sent(case, draft))
     }
 
+    fn holds_claim(&self, _: &Case<'_>) -> bool {
+        false
+    }
+
+    fn has_begun(&self, _: &Case<'_>, _: &Draft, _: &ActionPlan) -> bool {
+        false
+    }
+
+    /// Never reached: an alert has no claim.
     fn carry_out(&self, _: &Case<'_>, _: &mut Draft, _: &ActionPlan) -> Result<Outcome, Outcome> {
         Ok(Outcome::succeeds(Reason::Alerted, "the alert was delivered"))
     }

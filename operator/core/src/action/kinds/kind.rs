@@ -20,7 +20,13 @@ pub(in crate::action) trait Kind: Sync {
     /// The whole effect of a kind without a claim. None passes on to the claim.
     fn without_claim(&self, case: &Case<'_>, draft: &mut Draft) -> Option<Outcome>;
 
-    /// The effects from the claim to the end.
+    /// Whether this action still holds the claim on the model, by itself or through an action that it created. Otherwise it ends.
+    fn holds_claim(&self, case: &Case<'_>) -> bool;
+
+    /// Whether the plan has begun to change what serves. A rejection ends the action before that, and is void afterwards.
+    fn has_begun(&self, case: &Case<'_>, draft: &Draft, plan: &ActionPlan) -> bool;
+
+    /// The effects from the claim to the end, while the claim is held and the plan was not rejected in time.
     fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome>;
 
     /// Name of the action of this kind that the operator proposes for a version. None if it does not propose this kind.

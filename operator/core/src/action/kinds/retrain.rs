@@ -12,10 +12,8 @@ use super::{
 };
 use crate::{
     action::{
-        approval::{not_rejected, void_late_rejections},
         build,
         case::Case,
-        claim::lost,
         cover::{planned_training, promotion_of},
         draft::{At, Draft, Outcome, Step},
         guards::no_storm,
@@ -71,6 +69,16 @@ impl Kind for Retrain {
 
     fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Outcome> {
         None
+    }
+
+    fn holds_claim(&self, case: &Case<'_>) -> bool {
+        let child = promotion_of(case);
+        // An ended promotion has released the claim that it took over.
+        case.is_claimed_now() || child.is_some_and(|child| has_ended(child) || case.is_held_by(uid_of(child)))
+    }
+
+    fn has_begun(&self, case: &Case<'_>, _: &Draft, _: &ActionPlan) -> bool {
+        promotion_of(case).is_some_and(|child| has_ended(child) || has_routed(case, child))
     }
 
     fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome> {
@@ -239,15 +247,6 @@ fn retrain(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outc
     if let Some(child) = child.filter(|child| has_ended(child)) {
         return Ok(as_its_promotion(case, draft, child));
     }
-    let holds = |uid: &str| case.holder().is_some_and(|holder| holder.uid == uid);
-    if !holds(case.uid()) && !child.is_some_and(|child| holds(uid_of(child))) {
-        return Err(lost(case));
-    }
-    if child.is_some_and(|child| has_routed(case, child)) {
-        void_late_rejections(draft);
-    } else {
-        not_rejected(draft)?;
-    }
     let version = made(case, draft, plan)?;
     let name = name_of(version);
     let reference = VersionReference {
@@ -407,7 +406,6 @@ fn promote(
 
 /// A retraining ends with the result of its promotion.
 fn as_its_promotion(case: &Case<'_>, draft: &mut Draft, child: &RemediationAction) -> Outcome {
-    void_late_rejections(draft);
     let status = child.status.clone().unwrap_or_default();
     let of = |kind| conditions::find(&status.conditions, kind);
     let succeeded = of(ConditionType::Succeeded);

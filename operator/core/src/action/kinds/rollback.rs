@@ -6,7 +6,7 @@ use modelward_wire::Digest;
 use super::{
     facts::{Claims, Facts, Shelf},
     kind::Kind,
-    switch::{Switch, switch},
+    switch::{Switch, has_begun, switch},
 };
 use crate::{
     action::{
@@ -63,6 +63,14 @@ impl Kind for Rollback {
 
     fn without_claim(&self, _: &Case<'_>, _: &mut Draft) -> Option<Outcome> {
         None
+    }
+
+    fn holds_claim(&self, case: &Case<'_>) -> bool {
+        case.is_claimed_now()
+    }
+
+    fn has_begun(&self, case: &Case<'_>, draft: &Draft, plan: &ActionPlan) -> bool {
+        has_begun(case, draft, plan)
     }
 
     fn carry_out(&self, case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan) -> Result<Outcome, Outcome> {

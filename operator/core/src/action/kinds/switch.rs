@@ -9,7 +9,6 @@ use modelward_crds::{
 
 use crate::{
     action::{
-        approval::{not_rejected, void_late_rejections},
         case::{Case, now},
         claim::{due, lost},
         cover::covered,
@@ -42,15 +41,7 @@ pub(super) fn switch(
     plan: &ActionPlan,
     way: &Switch,
 ) -> Result<Outcome, Outcome> {
-    if case.holder().is_none_or(|holder| holder.uid != case.uid()) {
-        return Err(lost(case));
-    }
-    let ours = |hold: &&Hold| {
-        hold.action.uid == case.uid() && plan.planned_routes.iter().any(|route| route.uid == hold.uid)
-    };
-    let record = case.record();
-    if let Some(hold) = record.holds.iter().find(ours) {
-        void_late_rejections(draft);
+    if let Some(hold) = own_hold(case, plan) {
         return Ok(gone_back(case, draft, plan, &hold.reason));
     }
     let routed_at = draft
@@ -64,7 +55,6 @@ pub(super) fn switch(
     if seen == RolloutSeen::OtherRoutes {
         if executed_says(draft, Reason::RolledBack) {
             // The hold has been lifted.
-            void_late_rejections(draft);
             return Ok(gone_back(case, draft, plan, "its Pods did not become ready"));
         }
         if routed_at.is_some() || executed_says(draft, Reason::RollingOut) {
@@ -75,7 +65,6 @@ pub(super) fn switch(
         }
         return begin(case, draft, plan, way);
     }
-    void_late_rejections(draft);
     let end = due(case, draft);
     let routed_at = match (seen, routed_at) {
         // A quota or a policy: it is retried, and the rollout continues once there is room.
@@ -117,9 +106,28 @@ pub(super) fn switch(
     Ok(verify(case, draft, plan, &routed_at))
 }
 
-/// Changes the routes. A rejection counts only until now.
+/// Whether the routes were changed by this action.
+pub(super) fn has_begun(case: &Case<'_>, draft: &Draft, plan: &ActionPlan) -> bool {
+    let was_routed = (draft.status.execution.as_ref()).is_some_and(|execution| execution.routed_at.is_some());
+    let routes: Vec<RouteStatus> = plan.planned_routes.iter().map(routes::recorded).collect();
+    was_routed
+        || own_hold(case, plan).is_some()
+        || executed_says(draft, Reason::RolledBack)
+        || executed_says(draft, Reason::RollingOut)
+        || rollout::rollout_seen(case.model, &routes) != RolloutSeen::OtherRoutes
+}
+
+/// The hold of this action on a version of its plan: the routes were changed back.
+fn own_hold<'a>(case: &Case<'a>, plan: &ActionPlan) -> Option<&'a Hold> {
+    let is_own = |hold: &&Hold| {
+        hold.action.uid == case.uid() && plan.planned_routes.iter().any(|route| route.uid == hold.uid)
+    };
+    let record = case.model.status.as_ref()?;
+    record.holds.iter().find(is_own)
+}
+
+/// Changes the routes.
 fn begin(case: &Case<'_>, draft: &mut Draft, plan: &ActionPlan, way: &Switch) -> Result<Outcome, Outcome> {
-    not_rejected(draft)?;
     let mut newest: Option<RoutedVersion> = None;
     for route in &plan.planned_routes {
         let version = routes::by_uid(&case.world.versions, &route.uid)

@@ -228,7 +228,7 @@ pub struct ActionPart {
     pub dry_run: bool,
     /// Uid of the action whose approval covers this one.
     pub parent: Option<String>,
-    /// The sha256 of the spec that its creator wrote.
+    /// The sha256 of `spec.message`. The rest of the spec cannot change, and the uid stands for it.
     pub message: Option<Digest>,
 }
 
@@ -389,7 +389,20 @@ fn text_of(number: &Decimal) -> String {
     number.as_str().to_owned()
 }
 
+/// The types whose risk is in the content of format 2. A later type is not added: its own plan has its risk, and an entry more would
+/// change the digest of every plan that waits for an approval.
+const RISKS: [ActionType; 4] = [
+    ActionType::SendAlert,
+    ActionType::RetrainModel,
+    ActionType::PromoteModel,
+    ActionType::RollbackModel,
+];
+
 fn policy_part(policy: &Policy, risks: &BTreeMap<ActionType, Risk>) -> Value {
+    let risks: BTreeMap<_, _> = risks
+        .iter()
+        .filter(|(action, _)| RISKS.contains(action))
+        .collect();
     json!({
         "risks": risks,
         "mediumApprovals": policy.medium_approvals,

@@ -97,12 +97,37 @@ fn every_plan() -> Vec<(&'static str, modelward_crds::ActionPlan)> {
 
 #[test]
 fn contents_and_digests_of_format_2_are_the_golden_ones() {
-    let lines: Vec<String> = every_plan()
-        .into_iter()
+    let plans = every_plan();
+    let lines: Vec<String> = plans
+        .iter()
         .map(|(name, plan)| format!("{name}\t{}\t{}", plan.digest, plan.content))
         .collect();
-    let golden: Vec<&str> = FORMAT_2.lines().collect();
-    assert_eq!(lines, golden, "\n{}\n", lines.join("\n"));
+    for line in &lines {
+        let name = line.split('\t').next().unwrap();
+        let golden = FORMAT_2
+            .lines()
+            .find(|golden| golden.split('\t').next() == Some(name));
+        assert_eq!(
+            Some(line.as_str()),
+            golden,
+            "the line of this plan in golden/format-2.tsv"
+        );
+    }
+    assert_eq!(
+        lines.len(),
+        FORMAT_2.lines().count(),
+        "golden plans that are not made any more"
+    );
+    for action in modelward_crds::ActionType::ALL {
+        let is_of_type = |plan: &modelward_crds::ActionPlan| {
+            let content: Value = serde_json::from_str(&plan.content).unwrap();
+            content["action"]["type"] == json!(action)
+        };
+        assert!(
+            plans.iter().any(|(_, plan)| is_of_type(plan)),
+            "{action} has no golden plan"
+        );
+    }
 }
 
 #[test]
