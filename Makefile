@@ -41,11 +41,12 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 ## Checks
 .PHONY: check check-crates test fresh attack trials bench-operator deny
 
-check: ## The inner loop: format, lints, unit tests of the pure crates
+check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
 	cargo test --locked --quiet -p modelward-wire -p modelward-crds -p modelward-core -p modelward-model -p modelward-service
+	cargo test --locked --quiet --lib -p modelward-profile -p modelward-trainer -p modelward-inference
 
 check-crates: ## Each crate by itself, so that no other crate's features hide one that it lacks
 	@set -o pipefail; cargo metadata --locked --no-deps --format-version 1 | jq -r '.packages[].name' | while read -r crate; do \
@@ -87,11 +88,15 @@ disruptions: ## 200 requests a second while programs are killed, Pods evicted an
 	@tests/disruptions.sh
 
 ## Making things
-.PHONY: generate fetch images tools
+.PHONY: generate generate-crds generate-metrics fetch images tools
 
-generate: ## Writes what is generated from the Rust types: CRDs, the API reference and the tables of metrics
+generate: generate-crds generate-metrics ## Writes what is generated from the Rust types: both of the following
+
+generate-crds: ## The CRDs and the API reference, after a change of crds/src; it builds two crates
 	cargo run --locked --quiet -p modelward-crds --bin crdgen
-	MODELWARD_GENERATE=1 cargo test --locked --quiet --workspace --lib the_table_of_metrics
+
+generate-metrics: ## The tables of metrics, after a change of a metric or of the values of its labels
+	MODELWARD_GENERATE=1 cargo test --locked --quiet --lib -p modelward-controllers -p modelward-ledger -p modelward-inference the_table_of_metrics
 
 fetch: ## Installs and fetches what the demo and the tests need from elsewhere, so that both can run without a network
 	@tests/fetch.sh test

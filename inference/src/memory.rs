@@ -3,11 +3,11 @@
 //! ```text
 //! body arrives ─► small_bodies (up to 64 KiB) ─► large_bodies (the rest of it) ─► complete
 //!              ─► small_work or large_work: parsing, rows and the answer at their worst ─► scored
-//!              ─► the same place, cut down to the answer's size ─► written to the socket ─► free
+//!              ─► the same reservation, cut down to the answer's size ─► written to the socket ─► free
 //! ```
 //!
-//! A request takes places in this order only, so requests cannot wait for each other in a circle. Nothing waits for a
-//! client while it holds a place of work, except for the answer that the client has to read.
+//! A request makes its reservations in this order only, so requests cannot wait for each other in a circle. Nothing waits for a
+//! client while it holds a reservation of work, except for the answer that the client has to read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
     http::problem::Problem,
 };
 
-/// Places are counted in units of this many bytes.
+/// Reservations are counted in units of this many bytes.
 const UNIT: usize = 1 << 10;
 
 /// What the program, its threads and the bundles take.
@@ -35,7 +35,7 @@ pub const CONNECTION: usize = 40 << 10;
 /// Work up to this is done where it arrives; more goes to a thread of its own, for it keeps a core busy.
 const SMALL_WORK: usize = 1 << 20;
 
-/// A request waits this long for its place before it is refused.
+/// A request waits this long for its reservation before it is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of one answered row of `/predict`, beside the names of the model and its version.
@@ -61,9 +61,9 @@ pub struct Memory {
     total: usize,
 }
 
-/// Bytes that are held until this is dropped.
+/// Bytes of the budget that are reserved until this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Reservation {
     permit: OwnedSemaphorePermit,
     /// Whether the work should be done away from the threads that serve connections.
     pub heavy: bool,
@@ -89,10 +89,10 @@ pub struct Weight {
     copied: bool,
 }
 
-/// An answer and its place: the memory is free again when the last byte is written.
+/// An answer and its reservation: the memory is free again when the last byte is written.
 struct Held {
     answer: Vec<u8>,
-    _place: Place,
+    _reservation: Reservation,
 }
 
 // === impl Memory ===
@@ -118,17 +118,17 @@ impl Memory {
     }
 
     /// Room for more bytes of a small body.
-    pub async fn small_body(&self, bytes: usize) -> Result<Place, Problem> {
+    pub async fn small_body(&self, bytes: usize) -> Result<Reservation, Problem> {
         self.small_bodies.take(bytes, false).await
     }
 
     /// Room for a whole large body.
-    pub async fn large_body(&self, bytes: usize) -> Result<Place, Problem> {
+    pub async fn large_body(&self, bytes: usize) -> Result<Reservation, Problem> {
         self.large_bodies.take(bytes, true).await
     }
 
     /// Room for so much work and its answer.
-    pub async fn work(&self, bytes: usize) -> Result<Place, Problem> {
+    pub async fn work(&self, bytes: usize) -> Result<Reservation, Problem> {
         if bytes <= SMALL_WORK.min(self.small_work.units * UNIT) {
             return self.small_work.take(bytes, false).await;
         }
@@ -144,12 +144,12 @@ impl Memory {
     }
 
     /// Room for work that is left out where there is none at once.
-    pub fn spare_work(&self, bytes: usize) -> Option<Place> {
+    pub fn spare_work(&self, bytes: usize) -> Option<Reservation> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         let permit = Arc::clone(&self.large_work.free)
             .try_acquire_many_owned(units)
             .ok()?;
-        Some(Place { permit, heavy: true })
+        Some(Reservation { permit, heavy: true })
     }
 }
 
@@ -165,14 +165,14 @@ impl Pool {
         }
     }
 
-    async fn take(&self, bytes: usize, heavy: bool) -> Result<Place, Problem> {
+    async fn take(&self, bytes: usize, heavy: bool) -> Result<Reservation, Problem> {
         let units = bytes.div_ceil(UNIT).clamp(1, self.units) as u32;
         // The usual case costs no timer.
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(units) {
-            return Ok(Place { permit, heavy });
+            return Ok(Reservation { permit, heavy });
         }
         match timeout(self.patience, Arc::clone(&self.free).acquire_many_owned(units)).await {
-            Ok(Ok(permit)) => Ok(Place { permit, heavy }),
+            Ok(Ok(permit)) => Ok(Reservation { permit, heavy }),
             _ => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many requests at once for this server's memory; send again later, or fewer rows at a time",
@@ -181,10 +181,10 @@ impl Pool {
     }
 }
 
-// === impl Place ===
+// === impl Reservation ===
 
-impl Place {
-    /// Adds another place of the same kind.
+impl Reservation {
+    /// Adds another reservation of the same kind.
     pub fn merge(&mut self, other: Self) {
         self.permit.merge(other.permit);
     }
@@ -196,13 +196,16 @@ impl Place {
         drop(self.permit.split(extra));
     }
 
-    /// The answer as a body that holds this place until it is written.
+    /// The answer as a body that holds this reservation until it is written.
     pub fn hold(mut self, mut answer: Vec<u8>) -> Bytes {
         if answer.capacity() > 2 * answer.len() {
             answer.shrink_to_fit();
         }
         self.shrink_to(answer.capacity());
-        Bytes::from_owner(Held { answer, _place: self })
+        Bytes::from_owner(Held {
+            answer,
+            _reservation: self,
+        })
     }
 }
 
@@ -309,14 +312,14 @@ mod tests {
         let mut memory = Memory::new(512 << 20, 2048);
         memory.large_work.patience = Duration::from_millis(20);
         let all = memory.large_work.units * UNIT;
-        let place = memory.work(all).await.unwrap();
-        assert!(place.heavy);
+        let reservation = memory.work(all).await.unwrap();
+        assert!(reservation.heavy);
         let refused = memory.work(2 << 20).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(memory.spare_work(1).is_none());
-        // Small requests have a place of their own.
+        // Small requests have a budget of their own.
         assert!(!memory.work(1_000).await.unwrap().heavy);
-        let answer = place.hold(vec![b'x'; 5 << 20]);
+        let answer = reservation.hold(vec![b'x'; 5 << 20]);
         assert_eq!(memory.large_work.free.available_permits() * UNIT, all - (5 << 20));
         drop(answer);
         assert_eq!(memory.large_work.free.available_permits() * UNIT, all);

@@ -1,6 +1,6 @@
 //! What Prometheus can ask this process.
 //!
-//! Every label is bounded: routes are the patterns of this program, codes are HTTP's, versions are those of the
+//! Every label is bounded: `route` is the pattern of a path of this program, codes are HTTP's, versions are those of the
 //! routes file, features those of the bundles' schemas, reasons and kinds are words of this program.
 
 use modelward_wire::{RouteMode, words};

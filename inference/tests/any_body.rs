@@ -1,4 +1,4 @@
-//! No body makes a route answer 5xx, or anything but JSON with a sentence.
+//! No body makes a path answer 5xx, or anything but JSON with a sentence.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

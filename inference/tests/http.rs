@@ -1,4 +1,4 @@
-//! The routes, asked as a client asks them, over a real bundle.
+//! The paths, asked as a client asks them, over a real bundle.
 
 #![expect(
     clippy::unwrap_used,

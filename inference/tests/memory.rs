@@ -18,7 +18,10 @@ use modelward_model::{
     Value as ModelValue, WarmUp,
     bundle::file,
     encode::TRANSFORMS_FILE,
-    family::logistic::{LogisticModel, LogisticScorer, MODEL_FILE},
+    family::{
+        columns::MODEL_FILE,
+        logistic::{LogisticModel, LogisticScorer},
+    },
     files::json,
 };
 use modelward_wire::{Digest, ManifestKind, RouteMode};

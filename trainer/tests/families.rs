@@ -191,9 +191,9 @@ impl FittedModel for FittedRates {
         let rows = self.rates.categories.iter().zip(&self.rates.by_category);
         ModelReport {
             sentence: format!("Rates of class 1 by <{}>.", self.rates.feature),
-            headings: ["Category", "Rate"],
+            headings: vec!["Category", "Rate"],
             rows: rows
-                .map(|(category, rate)| [category.clone(), format!("{rate:.3}")])
+                .map(|(category, rate)| vec![category.clone(), format!("{rate:.3}")])
                 .collect(),
             imputed: BTreeMap::new(),
         }
@@ -373,8 +373,11 @@ fn a_program_without_the_family_refuses_its_bundle_and_names_those_that_it_has()
     assert_eq!(error.file(), Some(file::INFO));
     assert_eq!(
         error.to_string(),
-        "bundle.json: unknown family \"CategoryRate\", this program has LogisticRegression; serve the bundle with a \
-         release that has its family"
+        format!(
+            "bundle.json: unknown family \"CategoryRate\", this program has {}; serve the bundle with a release that has \
+             its family",
+            crds::Family::NAMES.join(", ")
+        )
     );
 }
 
@@ -432,5 +435,9 @@ fn every_family_does_what_is_asked_of_it() {
         let fitted = family.fit(schema, &rows, &snapshot.data.labels).unwrap();
         conformance::check(family.served(), schema, &fitted.files().unwrap())
             .unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        let report = fitted.report();
+        for row in &report.rows {
+            assert_eq!(row.len(), report.headings.len(), "{family:?}: {row:?}");
+        }
     }
 }

@@ -398,7 +398,10 @@ mod tests {
     use super::*;
     use crate::{
         encode::{FeatureTransform, TRANSFORMS_FILE, TRANSFORMS_FORMAT, Transforms},
-        family::logistic::{LogisticModel, LogisticScorer, MODEL_FILE},
+        family::{
+            columns::MODEL_FILE,
+            logistic::{LogisticModel, LogisticScorer},
+        },
         files::{DirBuilder, MANIFEST, json, sha256, sha256_file},
         schema::{Feature, Value},
     };
@@ -586,8 +589,11 @@ mod tests {
         assert_eq!(unknown.file(), Some(file::INFO));
         assert_eq!(
             unknown.to_string(),
-            "bundle.json: unknown family \"Oracle\", this program has LogisticRegression; serve the bundle with a \
-             release that has its family"
+            format!(
+                "bundle.json: unknown family \"Oracle\", this program has {}; serve the bundle with a release that has \
+                 its family",
+                BUILT_IN.names().join(", ")
+            )
         );
         let mixed = refuse(|p| p.model.family = "Oracle".into());
         assert_eq!(mixed.file(), Some(MODEL_FILE));

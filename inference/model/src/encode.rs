@@ -1,6 +1,6 @@
-//! From a row to the columns of a linear model: impute, then standardise numbers and one-hot encode categories.
+//! From a row to columns: impute, then standardise numbers and one-hot encode categories.
 //!
-//! Linear families share it; a family that takes values as they are does without.
+//! Families that compute with columns share it; a family that takes values as they are does without.
 //!
 //! The steps are those of scikit-learn, so that the numbers of `transforms.json` can be put into it:
 //! `SimpleImputer(strategy="median")` and `StandardScaler()` for numbers,
@@ -163,7 +163,11 @@ impl Encoder {
         self.width
     }
 
-    /// Calls `visit(column, value)` for each column that is not 0, in ascending order.
+    /// Calls `visit(column, value)` in ascending order: for each number, also where its standardised value is 0, and for
+    /// each category the one column of it, with 1.
+    ///
+    /// **The other columns of a category are skipped**, and of an unknown category all of them: their value is 0, so a sum
+    /// of products is complete without them. A family in which a 0 contributes needs [`Self::visit_all`].
     ///
     /// A row that is too short counts as missing at its end, an index out of range as an unknown category: a row of
     /// another schema gives a wrong score, never a crash.
@@ -200,10 +204,21 @@ impl Encoder {
         }
     }
 
+    /// Calls `visit(column, value)` for every column, in ascending order. See [`Self::visit`].
+    #[inline]
+    pub fn visit_all(&self, row: &Row, mut visit: impl FnMut(usize, f64)) {
+        let mut next = 0;
+        self.visit(row, |column, value| {
+            (next..column).for_each(|skipped| visit(skipped, 0.0));
+            visit(column, value);
+            next = column + 1;
+        });
+        (next..self.width).for_each(|skipped| visit(skipped, 0.0));
+    }
+
     /// Writes every column of a row; `out` has [`Self::width`] places, what is beyond stays as it is.
     pub fn encode(&self, row: &Row, out: &mut [f64]) {
-        out.iter_mut().take(self.width).for_each(|place| *place = 0.0);
-        self.visit(row, |column, value| {
+        self.visit_all(row, |column, value| {
             if let Some(place) = out.get_mut(column) {
                 *place = value;
             }
@@ -293,6 +308,35 @@ pub(crate) mod tests {
             encoded(vec![Value::Number(40.0), Value::Unknown]),
             [0.0, 0.0, 0.0]
         );
+    }
+
+    #[test]
+    fn a_visit_skips_the_absent_categories_alone_and_a_visit_of_all_skips_nothing() {
+        let encoder = Encoder::new(&schema(), &transforms()).unwrap();
+        for (values, present, all) in [
+            // A number that is the mean is visited.
+            (
+                vec![Value::Number(40.0), Value::Category(1)],
+                vec![(0, 0.0), (2, 1.0)],
+                [(0, 0.0), (1, 0.0), (2, 1.0)],
+            ),
+            (
+                vec![Value::Number(45.0), Value::Category(0)],
+                vec![(0, 1.0), (1, 1.0)],
+                [(0, 1.0), (1, 1.0), (2, 0.0)],
+            ),
+            (
+                vec![Value::Missing, Value::Unknown],
+                vec![(0, 2.0)],
+                [(0, 2.0), (1, 0.0), (2, 0.0)],
+            ),
+        ] {
+            let row = Row::new(values);
+            let (mut some, mut every) = (Vec::new(), Vec::new());
+            encoder.visit(&row, |column, value| some.push((column, value)));
+            encoder.visit_all(&row, |column, value| every.push((column, value)));
+            assert_eq!((some, every), (present, all.to_vec()), "{row:?}");
+        }
     }
 
     #[test]

@@ -119,14 +119,14 @@ fn undecided(counts: Sides, tolerance: Exact<f64>, found: Option<Estimate>) -> C
     }
 }
 
-/// Decides a family of comparisons together.
-fn decide(family: Vec<&mut Comparison>, rule: &Rule) {
-    let p_values: Vec<f64> = family
+/// Decides these comparisons together: the false discovery rate is over all of them.
+fn decide(comparisons: Vec<&mut Comparison>, rule: &Rule) {
+    let p_values: Vec<f64> = comparisons
         .iter()
         .filter_map(|comparison| Some(comparison.effect?.p_value.get()))
         .collect();
     let mut q_values = q_values(&p_values).into_iter();
-    for comparison in family {
+    for comparison in comparisons {
         let Some(effect) = &mut comparison.effect else {
             continue;
         };

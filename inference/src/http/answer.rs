@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::{App, SHADOW_UNIT},
-    memory::{Place, Weight},
+    memory::{Reservation, Weight},
     metrics::Metrics,
     score::{self, Caller, Refusal, Scoring},
     serving::{LoadedRoute, Serving},
@@ -81,9 +81,9 @@ pub(super) async fn answer<P: Protocol>(
     let received = receive(headers, body, limits.max_body, limits.body_timeout, &app.memory).await?;
     let call = serving.call(headers.get(&KEY_HEADER).map(HeaderValue::as_bytes));
     let bytes = bound_work(&serving, protocol.weight(&received.bytes));
-    let place = app.memory.work(bytes).await?;
+    let reservation = app.memory.work(bytes).await?;
     let caller = Caller { call, origin };
-    let response = work(place, received, move |body| {
+    let response = work(reservation, received, move |body| {
         let route = score::pick(&serving, protocol.version(), call)
             .map_err(|refusal| refused(refusal, P::UNFIT, true))?;
         let scoring = Scoring::answering(route, &serving.signer, &caller, P::DESCRIBED);
@@ -127,19 +127,19 @@ fn bound_work(serving: &Serving, weight: Weight) -> usize {
     serving.live.iter().map(of).max().unwrap_or_default()
 }
 
-/// Runs what keeps a core busy where it hurts no other request. The answer holds the place until it is written.
+/// Runs what keeps a core busy where it hurts no other request. The answer holds the reservation until it is written.
 async fn work(
-    place: Place,
+    reservation: Reservation,
     received: Received,
     work: impl FnOnce(&bytes::Bytes) -> Result<(Answer, Arc<LoadedRoute>), Problem> + Send + 'static,
 ) -> Response {
-    let heavy = place.heavy;
+    let heavy = reservation.heavy;
     let run = move || {
         let outcome = work(&received.bytes);
         drop(received);
         match outcome {
-            Ok((answer, route)) => respond(answer, &route, place),
-            Err(problem) => problem.held(|body| place.hold(body)),
+            Ok((answer, route)) => respond(answer, &route, reservation),
+            Err(problem) => problem.held(|body| reservation.hold(body)),
         }
     };
     if !heavy {
@@ -154,8 +154,8 @@ async fn work(
     }
 }
 
-fn respond(answer: Answer, route: &LoadedRoute, place: Place) -> Response {
-    let mut response = problem::json_bytes(StatusCode::OK, place.hold(answer.body));
+fn respond(answer: Answer, route: &LoadedRoute, reservation: Reservation) -> Response {
+    let mut response = problem::json_bytes(StatusCode::OK, reservation.hold(answer.body));
     let headers = response.headers_mut();
     for (name, value) in answer.headers {
         headers.insert(name, value);
@@ -180,13 +180,13 @@ fn shadow<P: Protocol>(app: &Arc<App>, body: &bytes::Bytes, work: usize, protoco
         app.metrics.shadow_dropped.inc();
         return;
     };
-    let Some(place) = app.memory.spare_work(work + body.len()) else {
+    let Some(reservation) = app.memory.spare_work(work + body.len()) else {
         app.metrics.shadow_dropped.inc();
         return;
     };
     let (app, body) = (Arc::clone(app), body.clone());
     tokio::task::spawn_blocking(move || {
-        let _held = (slots, place);
+        let _held = (slots, reservation);
         for route in shadows.iter() {
             let mut scoring = Scoring::shadowing(route);
             // What this version cannot read is no error of the client, whom another version answered.

@@ -10,9 +10,9 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::problem::Problem;
-use crate::memory::{Memory, Place};
+use crate::memory::{Memory, Reservation};
 
-/// Bodies over this take a place for all of their bytes before the rest of them is read.
+/// Bodies over this make a reservation for all of their bytes before the rest of them is read.
 const SMALL_BYTES: usize = 64 << 10;
 
 /// A received body, as the client meant it.
@@ -21,7 +21,7 @@ pub struct Received {
     /// Its bytes, unpacked.
     pub bytes: Bytes,
     /// Held for as long as the bytes are.
-    _places: [Option<Place>; 2],
+    _reservations: [Option<Reservation>; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +55,13 @@ pub async fn receive(
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
         })?;
     if coding == Coding::Identity {
-        // A body without a declared length took the place of the largest one.
-        if let Some(place) = &mut large {
-            place.shrink_to(bytes.len());
+        // A body without a declared length reserved as much as the largest one.
+        if let Some(reservation) = &mut large {
+            reservation.shrink_to(bytes.len());
         }
         return Ok(Received {
             bytes,
-            _places: [small, large],
+            _reservations: [small, large],
         });
     }
     if large.is_none() {
@@ -73,23 +73,23 @@ pub async fn receive(
         tracing::error!(%error, "failed to unpack a body");
         Problem::internal()
     })??;
-    if let Some(place) = &mut large {
-        place.shrink_to(unpacked.capacity());
+    if let Some(reservation) = &mut large {
+        reservation.shrink_to(unpacked.capacity());
     }
     Ok(Received {
         bytes: unpacked.into(),
-        _places: [large, None],
+        _reservations: [large, None],
     })
 }
 
-/// The bytes as they come, and the places that hold them: at first small ones, then one for all.
+/// The bytes as they come, and their reservations: at first small ones, then one for all.
 async fn read(
     mut body: Body,
     max: usize,
     declared: Option<u64>,
     coding: Coding,
     memory: &Memory,
-) -> Result<(Bytes, Option<Place>, Option<Place>), Problem> {
+) -> Result<(Bytes, Option<Reservation>, Option<Reservation>), Problem> {
     let sent = declared.map_or(max, |length| usize::try_from(length).unwrap_or(max).min(max));
     // All of it at once: two bodies that each hold half of what they need would wait for each other.
     let most = if coding == Coding::Identity {
@@ -98,7 +98,7 @@ async fn read(
         sent + max
     };
     let mut received = BytesMut::with_capacity(declared.map_or(1024, |_| sent.min(SMALL_BYTES)));
-    let (mut small, mut large): (Option<Place>, Option<Place>) = (None, None);
+    let (mut small, mut large): (Option<Reservation>, Option<Reservation>) = (None, None);
     let mut discarded = 0_usize;
     let mut refused = None;
     while let Some(frame) = body.frame().await {
@@ -118,8 +118,8 @@ async fn read(
         let room = if large.is_some() {
             Ok(())
         } else if received.len() + data.len() > SMALL_BYTES {
-            memory.large_body(most).await.map(|place| {
-                large = Some(place);
+            memory.large_body(most).await.map(|reservation| {
+                large = Some(reservation);
                 // Growing step by step would hold it twice.
                 received.reserve(sent.saturating_sub(received.len()));
                 small = None;
@@ -127,7 +127,7 @@ async fn read(
         } else {
             memory.small_body(data.len()).await.map(|more| match &mut small {
                 None => small = Some(more),
-                Some(place) => place.merge(more),
+                Some(reservation) => reservation.merge(more),
             })
         };
         if let Err(problem) = room {

@@ -15,15 +15,17 @@ use super::{
 };
 use crate::{
     app::{App, State as RouteState},
-    memory::Place,
+    memory::Reservation,
     metrics,
     serving::LoadedRoute,
 };
 
-/// Bytes that a report of this process takes, beside those of each feature.
+/// Bytes of a report of this process, beside those of each feature.
 const REPORT: usize = 64 << 10;
 
-/// Bytes of a report for each feature of each version, at most.
+/// Bytes of a report for each feature of each version: its name, in lines of metrics or as an element of metadata.
+///
+/// No report lists categories. A path that answers with them reserves by their lengths, because 256 of them take more.
 const REPORT_FEATURE: usize = 1 << 10;
 
 pub(super) async fn healthz() -> Response {
@@ -38,8 +40,8 @@ pub(super) async fn readyz(State(app): Shared) -> Response {
 }
 
 pub(super) async fn health(State(app): Shared) -> Result<Response, Problem> {
-    let place = report_place(&app).await?;
-    Ok(held(&health_report(&app), place))
+    let reservation = reserve_report(&app).await?;
+    Ok(held(&health_report(&app), reservation))
 }
 
 pub(super) async fn health_of_probes(State(app): Shared) -> Response {
@@ -92,9 +94,9 @@ fn health_report(app: &App) -> Value {
 }
 
 pub(super) async fn prometheus(State(app): Shared) -> Result<Response, Problem> {
-    let place = report_place(&app).await?;
+    let reservation = reserve_report(&app).await?;
     let text = metrics_text(&app)?;
-    let body = place.hold(text.into_bytes());
+    let body = reservation.hold(text.into_bytes());
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], body).into_response())
 }
 
@@ -110,8 +112,8 @@ fn metrics_text(app: &App) -> Result<String, Problem> {
     })
 }
 
-/// Room for a report about this process: clients that never read theirs must not fill the memory either.
-pub(super) async fn report_place(app: &App) -> Result<Place, Problem> {
+/// Reserves memory for a report about this process: clients that never read theirs must not fill the memory either.
+pub(super) async fn reserve_report(app: &App) -> Result<Reservation, Problem> {
     let features = app.serving().map_or(0, |serving| {
         let features = |route: &Arc<LoadedRoute>| route.bundle.schema().features.len();
         serving.live.iter().map(features).sum()
@@ -119,7 +121,7 @@ pub(super) async fn report_place(app: &App) -> Result<Place, Problem> {
     app.memory.work(REPORT + features * REPORT_FEATURE).await
 }
 
-/// A report that holds its place until it is written.
-pub(super) fn held(report: &Value, place: Place) -> Response {
-    problem::json_bytes(StatusCode::OK, place.hold(report.to_string().into_bytes()))
+/// A report that holds its reservation until it is written.
+pub(super) fn held(report: &Value, reservation: Reservation) -> Response {
+    problem::json_bytes(StatusCode::OK, reservation.hold(report.to_string().into_bytes()))
 }

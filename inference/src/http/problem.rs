@@ -1,4 +1,4 @@
-//! What a client reads when it asked for something that cannot be done: one JSON shape for every route.
+//! What a client reads when it asked for something that cannot be done: one JSON shape for every path.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -59,7 +59,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The body is JSON of another shape than the route takes: 422.
+    /// The body is JSON of another shape than the path takes: 422.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }

@@ -1,4 +1,4 @@
-//! The routes of the server, and what goes over the wire.
+//! The paths of the server, and what every request and answer passes.
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
@@ -331,21 +331,31 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_path_is_answered_with_those_that_there_are() {
-        for (router, sentence) in [
-            (
-                router(app()),
-                "no such path \"/x\"; there are /predict, /v2, /feedback, /healthz, /readyz, /health and /metrics",
-            ),
-            (
-                probe_router(app()),
-                "no such path \"/x\" on the port of probes; it has /healthz, /readyz, /health and /metrics",
-            ),
+        let there_are = "no such path \"/x\"; there are ";
+        let of_probes = "no such path \"/x\" on the port of probes; it has ";
+        for (router, beginning, paths) in [
+            (router(app()), there_are, paths()),
+            (probe_router(app()), of_probes, probe_paths()),
         ] {
+            let parts = paths.first_parts();
+            assert!(parts.contains(&"/healthz"), "{parts:?}");
+            let sentence = format!("{beginning}{}", list(&parts));
             let request = Request::builder().uri("/x").body(Body::empty()).unwrap();
             let body = router.oneshot(request).await.unwrap().into_body();
             let body = axum::body::to_bytes(body, 1 << 10).await.unwrap();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["error"], sentence);
         }
+    }
+
+    #[test]
+    fn the_first_parts_of_paths_are_listed_once_each() {
+        let paths = Paths::default()
+            .at("/a/b", get(healthz))
+            .at_slash("/c", get(healthz))
+            .at("/a/{d}", get(healthz))
+            .at("/e", get(healthz));
+        assert_eq!(list(&paths.first_parts()), "/a, /c and /e");
+        assert_eq!(list(&["/a"]), "/a");
     }
 }

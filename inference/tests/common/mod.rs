@@ -29,7 +29,10 @@ use modelward_model::{
     Transforms, Value as ModelValue, WarmUp,
     bundle::file,
     encode::TRANSFORMS_FILE,
-    family::logistic::{LogisticModel, LogisticScorer, MODEL_FILE},
+    family::{
+        columns::MODEL_FILE,
+        logistic::{LogisticModel, LogisticScorer},
+    },
     files::json,
 };
 use modelward_profile::{

@@ -42,10 +42,10 @@ pub type FitError = Box<dyn Error + Send + Sync>;
 pub struct ModelReport {
     /// What the table shows, and what it was fitted with.
     pub sentence: String,
-    /// The headings of the table.
-    pub headings: [&'static str; 2],
-    /// Its rows.
-    pub rows: Vec<[String; 2]>,
+    /// The headings of the table: of the names of its rows, then of numbers.
+    pub headings: Vec<&'static str>,
+    /// Its rows, each as long as the headings.
+    pub rows: Vec<Vec<String>>,
     /// What stands for a missing value, by the name of the feature. Of one that is not here, nothing does.
     pub imputed: BTreeMap<String, String>,
 }

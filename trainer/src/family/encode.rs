@@ -1,4 +1,6 @@
-//! Learning the transforms of a linear model from the rows of one training fold, and applying them.
+//! Learning the transforms of a model that computes with columns from the rows of one training fold, and applying them.
+
+use std::collections::BTreeMap;
 
 use modelward_model::{
     Encoder, FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, encode::TRANSFORMS_FORMAT,
@@ -30,6 +32,15 @@ pub fn columns(encoder: &Encoder, rows: &[&Row]) -> Array2<f64> {
         encoder.visit(row, |column, value| out[column] = value);
     }
     columns
+}
+
+/// What stands for a missing value, by the name of the feature.
+pub fn imputed(transforms: &Transforms) -> BTreeMap<String, String> {
+    let features = transforms.features.iter().map(|transform| match transform {
+        FeatureTransform::Standardise { feature, impute, .. } => (feature.clone(), impute.to_string()),
+        FeatureTransform::OneHot { feature, impute } => (feature.clone(), impute.clone()),
+    });
+    features.collect()
 }
 
 fn standardise(name: &str, index: usize, rows: &[&Row]) -> FeatureTransform {

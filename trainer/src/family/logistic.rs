@@ -8,9 +8,12 @@
 use linfa::{DatasetBase, traits::Fit as _};
 use linfa_logistic::LogisticRegression as Solver;
 use modelward_model::{
-    Encoder, Family, FeatureSchema, FeatureTransform, Row, Scorer, Transforms,
+    Encoder, Family, FeatureSchema, Row, Scorer, Transforms,
     encode::TRANSFORMS_FILE,
-    family::logistic::{self as served, LogisticModel, LogisticScorer, MODEL_FILE, ModelError},
+    family::{
+        columns::{HeadError, MODEL_FILE},
+        logistic::{self as served, LogisticModel, LogisticScorer, ModelError},
+    },
     files::json,
     math::sigmoid,
 };
@@ -101,7 +104,9 @@ impl TrainableFamily for LogisticRegression {
 impl FittedLogistic {
     fn new(schema: &FeatureSchema, rows: &[&Row], labels: &[bool]) -> Result<Self, LogisticError> {
         let transforms = encode::fit(schema, rows);
-        let encoder = Encoder::new(schema, &transforms).map_err(ModelError::from)?;
+        let encoder = Encoder::new(schema, &transforms)
+            .map_err(HeadError::from)
+            .map_err(ModelError::from)?;
         let found = solve(encode::columns(&encoder, rows), labels)?;
         let model = LogisticModel::new(schema, found.coef, found.intercept, C);
         let scorer = LogisticScorer::new(schema, &transforms, &model)?;
@@ -136,19 +141,15 @@ impl FittedModel for FittedLogistic {
         let rows = columns
             .iter()
             .zip(coef)
-            .map(|(column, coefficient)| [column.clone(), format!("{coefficient:.4}")]);
-        let imputed = self.transforms.features.iter().map(|transform| match transform {
-            FeatureTransform::Standardise { feature, impute, .. } => (feature.clone(), impute.to_string()),
-            FeatureTransform::OneHot { feature, impute } => (feature.clone(), impute.clone()),
-        });
+            .map(|(column, coefficient)| vec![column.clone(), format!("{coefficient:.4}")]);
         ModelReport {
             sentence: format!(
                 "Coefficients of the log-odds, intercept {intercept:.4}. Numbers are standardised, so that their coefficients are \
                  per standard deviation; categories have an indicator each. L2-regularised with C = {c}."
             ),
-            headings: ["Column", "Coefficient"],
+            headings: vec!["Column", "Coefficient"],
             rows: rows.collect(),
-            imputed: imputed.collect(),
+            imputed: encode::imputed(&self.transforms),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Families of models, as they are trained. Each is one file here, and one in `modelward-model`.
 //!
-//! Learning how values are prepared belongs to the family: [`encode`] is there for linear families.
+//! Learning how values are prepared belongs to the family: [`encode`] is there for families that compute with columns.
 
 mod contract;
 pub mod encode;
@@ -19,6 +19,8 @@ pub fn of(family: Family) -> &'static dyn TrainableFamily {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use modelward_model::family::BUILT_IN;
 
     use super::*;
@@ -29,5 +31,40 @@ mod tests {
             assert_eq!(of(family).served().name(), family.as_str());
         }
         assert_eq!(BUILT_IN.names(), Family::NAMES);
+    }
+
+    /// Rows of the table of docs/training.md that begins with these columns, without their spaces.
+    fn table(columns: [&str; 3]) -> Vec<[String; 3]> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/training.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let cells = |line: &str| {
+            let cells = line.split('|').skip(1).take(3).map(|cell| cell.trim().to_owned());
+            <[String; 3]>::try_from(cells.collect::<Vec<_>>()).ok()
+        };
+        let rows = text.lines().map(cells);
+        let rows = rows.skip_while(|row| row.as_ref().is_none_or(|row| *row != columns));
+        rows.skip(2).map_while(|row| row).collect()
+    }
+
+    #[test]
+    fn the_documentation_has_each_family_with_its_files() {
+        let prepared = table(["family", "preparation", "parameters"]);
+        let prepared: Vec<&str> = prepared.iter().map(|[family, ..]| family.as_str()).collect();
+        assert_eq!(prepared, Family::NAMES);
+
+        let (mut documented, mut family) = (Vec::new(), String::new());
+        for [name, file, _] in table(["family", "file", "what"]) {
+            // A further file of the same family has no name beside it.
+            if !name.is_empty() {
+                family = name;
+            }
+            documented.push((family.clone(), file));
+        }
+        let files = |family: Family| {
+            let files = of(family).served().files().iter();
+            files.map(move |file| (family.to_string(), (*file).to_owned()))
+        };
+        let known: Vec<(String, String)> = Family::ALL.into_iter().flat_map(files).collect();
+        assert_eq!(documented, known);
     }
 }

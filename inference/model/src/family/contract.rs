@@ -17,7 +17,8 @@ pub trait Family: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The files of a bundle that are its own, in the order in which they are described. At least one of them is a JSON
-    /// object with `format` and `family`; none has the name of a file that every bundle has.
+    /// object with `format` and `family`; none has the name of a file that every bundle has. Two families may use the same
+    /// name, because a bundle has the files of one.
     fn files(&self) -> &'static [&'static str];
 
     /// Reads the files and checks every index and number in them, so that scoring cannot fail.

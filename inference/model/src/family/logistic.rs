@@ -13,15 +13,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, FamilyError, FamilyFiles, Scorer};
+use super::{
+    Family, FamilyError, FamilyFiles, Scorer,
+    columns::{CLASSES, Head, HeadError, MODEL_FILE},
+};
 use crate::{
-    encode::{Encoder, TRANSFORMS_FILE, TransformError, Transforms, column_names},
+    encode::{Encoder, TRANSFORMS_FILE, Transforms, column_names},
     math::sigmoid,
     schema::{FeatureSchema, Row},
 };
-
-/// The name of the file of coefficients.
-pub const MODEL_FILE: &str = "model.json";
 
 /// The format that this code writes, and the only one that it reads.
 pub const MODEL_FORMAT: u32 = 1;
@@ -62,22 +62,9 @@ pub struct LogisticModel {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// A format or family that this program does not know.
-    #[error(
-        "model has format {0} and family {1:?}, this program reads format {MODEL_FORMAT} and {LOGISTIC_REGRESSION:?}"
-    )]
-    Format(u32, String),
-    /// The classes are not 0 and 1, in this order.
-    #[error("model has classes {0:?}, expected [0, 1]")]
-    Classes([u8; 2]),
-    /// Columns are not those that schema and transforms make.
-    #[error("model has columns {found:?}, the schema makes {expected:?}")]
-    Columns {
-        /// In the model.
-        found: Vec<String>,
-        /// From the schema.
-        expected: Vec<String>,
-    },
+    /// What every model file states, or the transforms, do not fit.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// Not one coefficient a column.
     #[error("model has {found} coefficients for {expected} columns")]
     Count {
@@ -89,9 +76,6 @@ pub enum ModelError {
     /// A coefficient that is not finite or beyond all measure.
     #[error("the coefficient of {0:?} is not finite or larger than 1e100")]
     Coefficient(String),
-    /// The transforms do not fit the schema.
-    #[error(transparent)]
-    Transforms(#[from] TransformError),
 }
 
 /// Everything between a row and its probability.
@@ -131,7 +115,7 @@ impl LogisticModel {
         Self {
             format: MODEL_FORMAT,
             family: LOGISTIC_REGRESSION.into(),
-            classes: [0, 1],
+            classes: CLASSES,
             columns: column_names(schema),
             coef: [coef],
             intercept: [intercept],
@@ -146,10 +130,9 @@ impl LogisticModel {
 impl ModelError {
     /// The file that is at fault.
     fn file(&self) -> &'static str {
-        if let Self::Transforms(_) = self {
-            TRANSFORMS_FILE
-        } else {
-            MODEL_FILE
+        match self {
+            Self::Head(error) => error.file(),
+            _ => MODEL_FILE,
         }
     }
 }
@@ -163,31 +146,24 @@ impl LogisticScorer {
         transforms: &Transforms,
         model: &LogisticModel,
     ) -> Result<Self, ModelError> {
-        if model.format != MODEL_FORMAT || model.family != LOGISTIC_REGRESSION {
-            return Err(ModelError::Format(model.format, model.family.clone()));
-        }
-        if model.classes != [0, 1] {
-            return Err(ModelError::Classes(model.classes));
-        }
-        let encoder = Encoder::new(schema, transforms)?;
-        let expected = column_names(schema);
-        if model.columns != expected {
-            return Err(ModelError::Columns {
-                found: model.columns.clone(),
-                expected,
-            });
-        }
+        let head = Head {
+            format: model.format,
+            family: &model.family,
+            classes: model.classes,
+            columns: &model.columns,
+        };
+        let encoder = head.check(LOGISTIC_REGRESSION, MODEL_FORMAT, schema, transforms)?;
         let [coef] = &model.coef;
         let [intercept] = model.intercept;
-        if coef.len() != expected.len() {
+        if coef.len() != encoder.width() {
             return Err(ModelError::Count {
                 found: coef.len(),
-                expected: expected.len(),
+                expected: encoder.width(),
             });
         }
         let bad = |number: &f64| !number.is_finite() || number.abs() > MAX_COEFFICIENT;
         if let Some(index) = coef.iter().position(bad) {
-            return Err(ModelError::Coefficient(expected[index].clone()));
+            return Err(ModelError::Coefficient(model.columns[index].clone()));
         }
         if bad(&intercept) {
             return Err(ModelError::Coefficient("intercept".into()));
@@ -248,11 +224,17 @@ mod tests {
             change(&mut model);
             LogisticScorer::new(&schema(), &transforms(), &model).unwrap_err()
         };
-        assert!(matches!(refuse(|m| m.format = 2), ModelError::Format(2, _)));
-        assert!(matches!(refuse(|m| m.classes = [1, 0]), ModelError::Classes(_)));
+        assert!(matches!(
+            refuse(|m| m.format = 2),
+            ModelError::Head(HeadError::Format { found: 2, .. })
+        ));
+        assert!(matches!(
+            refuse(|m| m.classes = [1, 0]),
+            ModelError::Head(HeadError::Classes(_))
+        ));
         assert!(matches!(
             refuse(|m| m.columns.swap(1, 2)),
-            ModelError::Columns { .. }
+            ModelError::Head(HeadError::Columns { .. })
         ));
         assert!(matches!(
             refuse(|m| m.coef[0].truncate(2)),

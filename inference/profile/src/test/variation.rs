@@ -32,10 +32,8 @@
 //! **Upper bound.** With A the event where p and q differ most, T ≥ p̂(A) − q̂(A), which is normal around TV with
 //! a standard deviation of at most ½ √(1/N + 1/n): upper = T + z ½ √(1/N + 1/n), with T over all bins.
 //!
-//! **Groups.** More bins than the rows can fill only add noise: with n₀ = Nn/(N + n), bins are joined to at most
-//! max(4, n₀/10) groups: ordered bins with their neighbours, of categories the rarest. Joining looks at the pooled
-//! counts alone, of which the split into two samples is independent where there is no drift; and it can only shrink TV,
-//! so a lower bound stays one.
+//! **Groups.** Bins are joined to as many groups as the rows can fill (see [`groups`](super::groups)). Joining can only
+//! shrink TV, so a lower bound stays one.
 //!
 //! **Three looks at ordered bins.** Ten bins see what five do not, but a shift or a stretch as a whole shows in five with
 //! much less noise, and a shift most clearly in one half-line. So where ordered bins are in more than five groups the
@@ -44,9 +42,8 @@
 //! functions at the bins' edges (no event can differ by less than a half-line does; Dvoretzky, Kiefer and Wolfowitz
 //! with Massart's constant, Annals of Probability 18, 1990).
 //!
-//! **p-value.** Pearson's chi-square of the table of two rows, one column a group. Its law is only right where each cell
-//! is expected to hold five values (Cochran, Biometrics 10, 1954), so groups are joined further until each is expected
-//! to hold five of the smaller sample. What is rare in both is lost in that, such as a word that a large reference
+//! **p-value.** Pearson's chi-square of the table of two rows, one column a group, with groups joined further until each
+//! is expected to hold five values of the smaller sample. What is rare in both is lost in that, such as a word that a large reference
 //! never saw. So where there are rare groups, all of them together are compared with the rest by Fisher's exact test
 //! too, and the p-value is twice the smaller of the two, at most 1 (Bonferroni).
 
@@ -56,6 +53,7 @@ use modelward_wire::DriftAspect;
 
 use super::{
     contract::{DriftTest, Estimate, Samples},
+    groups::{Cell, cells, coarse, dense, full, most_groups, present, total},
     rates::{Rate, fisher},
 };
 use crate::{
@@ -64,16 +62,8 @@ use crate::{
     stats::special::{gamma_quantile, gamma_upper, normal_quantile},
 };
 
-/// Groups are compared pair by pair: more of them than this would take long, and would tell no more.
-const MOST_GROUPS: usize = 256;
-/// So few groups can always be distinguished.
-const FEWEST_GROUPS: usize = 4;
 /// Groups of the second look at ordered bins.
 const FIFTHS: usize = 5;
-/// Rows (as n₀) for each group beyond these.
-const ROWS_A_GROUP: f64 = 10.0;
-/// Values of the smaller sample expected in each cell of a chi-square.
-const EXPECTED_IN_CELL: u64 = 5;
 
 /// The test of present values. It needs [`Rule::min_present`] of them on each side.
 #[derive(Clone, Copy, Debug)]
@@ -102,11 +92,6 @@ impl DriftTest for Variation {
         } = samples;
         compare_present(&reference.values, &window.values, bins.is_ordered(), rule)
     }
-}
-
-/// All values in these slots.
-pub(super) fn present(slots: &[u64]) -> u64 {
-    slots.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
 }
 
 /// Compares values by slot, where there are enough on each side.
@@ -168,54 +153,6 @@ pub fn compare_counts(reference: &[u64], window: &[u64], ordered: bool, confiden
         upper: (whole + spread).min(1.0),
         p_value: p_value(groups, ordered),
     })
-}
-
-/// Counts of one group in both samples. Wide, because groups are sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cell {
-    reference: u128,
-    window: u128,
-}
-
-impl Cell {
-    fn pooled(self) -> u128 {
-        self.reference + self.window
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            reference: self.reference + other.reference,
-            window: self.window + other.window,
-        }
-    }
-}
-
-/// The cells that hold anything.
-fn cells(reference: &[u64], window: &[u64]) -> Vec<Cell> {
-    reference
-        .iter()
-        .zip(window)
-        .map(|(reference, window)| Cell {
-            reference: u128::from(*reference),
-            window: u128::from(*window),
-        })
-        .filter(|cell| cell.pooled() > 0)
-        .collect()
-}
-
-/// Groups that samples of these sizes can fill; `inverse` is 1/n₀.
-fn most_groups(inverse: f64) -> usize {
-    ((1.0 / inverse / ROWS_A_GROUP) as usize).clamp(FEWEST_GROUPS, MOST_GROUPS)
-}
-
-fn total(cells: &[Cell]) -> Cell {
-    cells.iter().copied().fold(
-        Cell {
-            reference: 0,
-            window: 0,
-        },
-        Cell::and,
-    )
 }
 
 /// The lower bound from half-lines: see above. `inverse` is 1/n₀.
@@ -292,12 +229,6 @@ fn p_value(groups: Vec<Cell>, ordered: bool) -> f64 {
     (2.0 * in_cells.min(of_rare)).min(1.0)
 }
 
-/// Whether a cell is expected to hold enough values of the smaller sample.
-fn full(all: Cell) -> impl Fn(Cell) -> bool {
-    let smaller = all.reference.min(all.window) as f64 / all.pooled() as f64;
-    move |cell| cell.pooled() as f64 * smaller >= EXPECTED_IN_CELL as f64
-}
-
 /// Pearson's chi-square of two rows; its p-value.
 fn chi_square(cells: &[Cell]) -> f64 {
     if cells.len() < 2 {
@@ -313,80 +244,6 @@ fn chi_square(cells: &[Cell]) -> f64 {
         })
         .sum();
     gamma_upper(0.5 * (cells.len() - 1) as f64, 0.5 * statistic)
-}
-
-/// The cells joined to at most `most` groups.
-fn coarse(cells: Vec<Cell>, ordered: bool, most: usize) -> Vec<Cell> {
-    if cells.len() <= most {
-        return cells;
-    }
-    if !ordered {
-        return lump(cells, |kept, _| kept < most - 1);
-    }
-    // Each cell goes where its middle lies among `most` equal shares of the pooled counts.
-    let twice = 2 * total(&cells).pooled();
-    let mut before = 0;
-    let mut groups: Vec<(u128, Cell)> = Vec::with_capacity(most);
-    for cell in cells {
-        let middle = 2 * before + cell.pooled();
-        before += cell.pooled();
-        let at = (middle as f64 / twice as f64 * most as f64) as u128;
-        match groups.last_mut() {
-            Some((last, group)) if *last == at => *group = group.and(cell),
-            _ => groups.push((at, cell)),
-        }
-    }
-    groups.into_iter().map(|(_, cell)| cell).collect()
-}
-
-/// The cells joined until each is expected to hold enough values of the smaller sample.
-fn dense(cells: Vec<Cell>, ordered: bool) -> Vec<Cell> {
-    let is_full = full(total(&cells));
-    if !ordered {
-        return lump(cells, |_, cell| is_full(cell));
-    }
-    let mut groups: Vec<Cell> = Vec::with_capacity(cells.len());
-    let mut open: Option<Cell> = None;
-    for cell in cells {
-        let joined = open.map_or(cell, |open| open.and(cell));
-        open = if is_full(joined) {
-            groups.push(joined);
-            None
-        } else {
-            Some(joined)
-        };
-    }
-    if let Some(rest) = open {
-        match groups.last_mut() {
-            Some(last) => *last = last.and(rest),
-            None => groups.push(rest),
-        }
-    }
-    groups
-}
-
-/// Keeps the largest cells, as long as `keep` (how many are kept, the next) says so, and joins the others to one.
-///
-/// Where the joined one would not be kept itself, the smallest kept one goes into it.
-fn lump(mut cells: Vec<Cell>, keep: impl Fn(usize, Cell) -> bool) -> Vec<Cell> {
-    // Among equally large cells the order of the bins decides (the sort is stable).
-    cells.sort_by_key(|cell| std::cmp::Reverse(cell.pooled()));
-    let kept = cells
-        .iter()
-        .enumerate()
-        .take_while(|(index, cell)| keep(*index, **cell))
-        .count();
-    let mut groups = cells;
-    let rest = groups.split_off(kept);
-    if !rest.is_empty() {
-        let joined = total(&rest);
-        match groups.last_mut() {
-            // `kept - 1` others stay: what is joined is asked for its size, not for its number.
-            Some(last) if !keep(kept.saturating_sub(1), joined) => *last = last.and(joined),
-            _ => groups.push(joined),
-        }
-    }
-    groups
 }
 
 #[cfg(test)]
@@ -429,30 +286,6 @@ mod tests {
         );
         let many = compare_counts(&reference, &[20, 20, 20, 15, 25], false, 0.95).unwrap();
         assert!(many.p_value < 1e-30 && many.lower > 0.1, "{many:?}");
-    }
-
-    #[test]
-    fn few_rows_are_compared_in_few_groups() {
-        let reference = vec![40; 64];
-        let groups = |window: u64| {
-            let window: Vec<u64> = vec![window; 64];
-            let cells = cells(&reference, &window);
-            let all = total(&cells);
-            let most = most_groups(1.0 / all.reference as f64 + 1.0 / all.window as f64);
-            coarse(cells, true, most).len()
-        };
-        assert_eq!([1, 10, 40].map(groups), [6, 51, 64]);
-    }
-
-    #[test]
-    fn groups_of_ordered_bins_are_neighbours_and_of_words_the_rarest() {
-        let cell = |reference, window| Cell { reference, window };
-        let ordered = coarse(vec![cell(5, 0), cell(5, 0), cell(0, 5), cell(5, 0)], true, 2);
-        assert_eq!(ordered, [cell(10, 0), cell(5, 5)]);
-        let words = coarse(vec![cell(1, 0), cell(9, 0), cell(0, 2), cell(5, 0)], false, 3);
-        assert_eq!(words, [cell(9, 0), cell(5, 0), cell(1, 2)]);
-        let dense_words = dense(vec![cell(50, 50), cell(20, 20), cell(1, 1), cell(0, 1)], false);
-        assert_eq!(dense_words, [cell(50, 50), cell(21, 22)]);
     }
 
     proptest! {

@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     answer::{self, Answer, Protocol, Shared, refused, serving},
-    health::{held, report_place},
+    health::{held, reserve_report},
     json::Text,
     problem::{self, Problem, quoted},
 };
@@ -215,8 +215,8 @@ pub(super) async fn model_metadata(State(app): Shared, path: ModelPath) -> Resul
     let serving = serving(&app)?;
     let heaviest = serving.live.iter().max_by_key(|route| route.route.weight);
     let route = heaviest.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no version answers"))?;
-    let place = report_place(&app).await?;
-    Ok(held(&metadata(&app, serving, route), place))
+    let reservation = reserve_report(&app).await?;
+    Ok(held(&metadata(&app, serving, route), reservation))
 }
 
 pub(super) async fn version_metadata(State(app): Shared, path: VersionPath) -> Result<Response, Problem> {
@@ -224,8 +224,8 @@ pub(super) async fn version_metadata(State(app): Shared, path: VersionPath) -> R
     known_model(&app, &model)?;
     let serving = serving(&app)?;
     let route = known_version(serving, &version)?;
-    let place = report_place(&app).await?;
-    Ok(held(&metadata(&app, serving, route), place))
+    let reservation = reserve_report(&app).await?;
+    Ok(held(&metadata(&app, serving, route), reservation))
 }
 
 fn known_version<'s>(serving: &'s Serving, version: &str) -> Result<&'s Arc<LoadedRoute>, Problem> {

@@ -1,4 +1,4 @@
-use modelward_model::{Bundle, TargetInfo, encode::TRANSFORMS_FILE, family::logistic::MODEL_FILE, sha256};
+use modelward_model::{Bundle, TargetInfo, encode::TRANSFORMS_FILE, family::columns::MODEL_FILE, sha256};
 
 use super::*;
 use crate::{
