@@ -168,6 +168,13 @@ const RULES: &[Rule] = &[
         never: &[OTHER_TLS],
         only: None,
     },
+    // Has tests alone, whose dependencies are left out here.
+    Rule {
+        name: "modelward-tests",
+        ours: &[],
+        never: &[OTHER_TLS],
+        only: None,
+    },
 ];
 
 /// Calls that read the clock.
