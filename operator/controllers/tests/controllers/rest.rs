@@ -19,12 +19,12 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Resource, ResourceExt as _,
+    Api, Resource,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use modelward_controllers::Timestamp;
 use modelward_core::{pods::PATIENCE_SECONDS, policy::Policy};
-use modelward_crds::{ConditionType, DriftReport, Model, ModelVersion, RemediationAction};
+use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction};
 use modelward_kit::{
     apiserver::User,
     calls::Call,

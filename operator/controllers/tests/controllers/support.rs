@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::{
-    NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, ReplicaSet},
         authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
@@ -25,10 +24,9 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     client::ClientBuilder,
     core::ApiResource,
-    runtime::wait::await_condition,
 };
 use modelward_controllers::{Config, Context, Health, Metrics, ProberConfig, Timestamp, ledger_client, run};
 use modelward_core::{children::IgnoreRule, policy::Policy, record::rollout::reroute};
@@ -50,7 +48,6 @@ use modelward_wire::{
     BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest,
     ManifestKind, MetricValue, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle};
