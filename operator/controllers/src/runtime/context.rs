@@ -15,7 +15,7 @@ use crate::{
     version::Recorded,
 };
 
-/// The state that the controllers share. What reads and writes a single object takes the [`Env`] alone.
+/// The state that the controllers share. What reads and writes a single object takes the `Env` alone.
 pub struct Context {
     pub(crate) env: Arc<Env>,
     /// The watched objects, as far as they are kept in memory.
