@@ -32,7 +32,7 @@
 //! **Upper bound.** With A the event where p and q differ most, T ≥ p̂(A) − q̂(A), which is normal around TV with
 //! a standard deviation of at most ½ √(1/N + 1/n): upper = T + z ½ √(1/N + 1/n), with T over all bins.
 //!
-//! **Groups.** Bins are joined to as many groups as the rows can fill (see [`groups`](super::groups)). Joining can only
+//! **Groups.** Bins are joined to as many groups as the rows can fill (see `groups.rs`). Joining can only
 //! shrink TV, so a lower bound stays one.
 //!
 //! **Three looks at ordered bins.** Ten bins see what five do not, but a shift or a stretch as a whole shows in five with
