@@ -57,17 +57,23 @@ impl Story {
 
     /// Ends the first process of a container with SIGKILL, by the runtime of the node.
     pub async fn kill(&self, pod: &Pod, container: &str) -> Result<()> {
+        self.signal(pod, container, "SIGKILL").await
+    }
+
+    async fn signal(&self, pod: &Pod, container: &str, signal: &str) -> Result<()> {
         let id = container_of(pod, container).and_then(|status| status.container_id.clone());
         let id = id.and_then(|id| id.strip_prefix("containerd://").map(str::to_owned));
         let id = id.with_context(|| format!("{} has no running container {container}", pod.name_any()))?;
         let ctr = ["ctr", "--namespace", "k8s.io"];
-        let kill = ["task", "kill", "--signal", "SIGKILL", &id];
+        let kill = ["task", "kill", "--signal", signal, &id];
         self.cluster.on_node(ctr.iter().chain(&kill), &[]).await?;
         Ok(())
     }
 
-    /// Destroys a Pod with its directory before the process of this container can report anything.
+    /// Destroys a Pod with its directory before the process of this container can report anything. It is stopped first: the kubelet
+    /// may send it SIGTERM as soon as the Pod is deleted.
     pub async fn destroy(&self, pod: &Pod, container: &str) -> Result<()> {
+        self.signal(pod, container, "SIGSTOP").await?;
         let at_once = DeleteParams::default().grace_period(0);
         self.all::<Pod>().delete(&pod.name_any(), &at_once).await?;
         self.kill(pod, container).await
