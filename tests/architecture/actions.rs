@@ -1,11 +1,13 @@
 //! Every type of action is in the chart and in the pages that list them.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use modelward_crds::ActionType;
 use serde_json::Value;
 
-/// Pages and files whose readers look for a type of action.
+use crate::root;
+
+/// Pages and files that list the types of action.
 const LISTS: [&str; 4] = [
     "docs/approval.md",
     "docs/glossary.md",
@@ -14,8 +16,7 @@ const LISTS: [&str; 4] = [
 ];
 
 fn read(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    fs::read_to_string(root.join(path)).unwrap()
+    fs::read_to_string(root().join(path)).unwrap()
 }
 
 #[test]

@@ -168,7 +168,7 @@ const RULES: &[Rule] = &[
         never: &[OTHER_TLS],
         only: None,
     },
-    // Has tests alone, whose dependencies are left out here.
+    // It has only tests, and dependencies of tests are not checked.
     Rule {
         name: "modelward-tests",
         ours: &[],
@@ -252,16 +252,9 @@ fn run_cargo(arguments: &[&str], flags: &[&str]) -> Output {
     Command::new(env!("CARGO"))
         .args(arguments)
         .args(flags)
-        .current_dir(repository())
+        .current_dir(crate::root())
         .output()
         .expect("cargo runs")
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ has a parent")
-        .to_owned()
 }
 
 fn workspace() -> Graph {
@@ -349,7 +342,7 @@ fn crates_that_decide_and_score_never_read_the_clock() {
         "inference/model/src",
         "inference/profile/src",
     ] {
-        let directory = repository().join(crate_path);
+        let directory = crate::root().join(crate_path);
         if !directory.exists() {
             continue;
         }

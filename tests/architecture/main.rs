@@ -14,3 +14,10 @@ mod pages;
 mod prose;
 mod sources;
 mod words;
+
+use std::path::Path;
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use crate::root;
+
 /// The pages with a table.
 const PAGES: [&str; 3] = ["docs/serving.md", "docs/operations.md", "docs/ledger.md"];
 
@@ -27,10 +29,6 @@ const OTHERS: [&str; 1] = ["modelward_io_model"];
 
 /// What the series of a histogram end with.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
 
 /// The names in the tables, and those of them that are histograms.
 fn known() -> (BTreeSet<String>, BTreeSet<String>) {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::root;
+
 /// Folders and files with pages.
 const ROOTS: [&str; 8] = [
     "docs",
@@ -124,10 +126,6 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
         code ^= fence;
         !code && !fence
     })
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 fn collect(path: &Path, pages: &mut Vec<PathBuf>) {

@@ -22,7 +22,7 @@ pub const PACKAGES: [&str; 12] = [
 
 /// The sources of a package: the path within the repository, and the text.
 pub fn sources(package: &str) -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = crate::root();
     let mut files = Vec::new();
     collect(&root.join(package).join("src"), &mut files);
     files.sort();

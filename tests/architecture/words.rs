@@ -99,7 +99,7 @@ fn refused(line: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 fn texts() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = crate::root();
     let mut files = Vec::new();
     for start in ROOTS {
         collect(&root.join(start), &mut files);

@@ -389,8 +389,8 @@ fn text_of(number: &Decimal) -> String {
     number.as_str().to_owned()
 }
 
-/// The types whose risk is in the content of format 2. A later type is not added: its own plan has its risk, and an entry more would
-/// change the digest of every plan that waits for an approval.
+/// The types whose risk the content of format 2 contains. Do not add a later type: its plans contain its own risk, and one more entry
+/// here would change the digest of every plan that waits for an approval.
 const RISKS: [ActionType; 4] = [
     ActionType::SendAlert,
     ActionType::RetrainModel,
