@@ -150,17 +150,20 @@ impl Draft {
             Some(_) => (Reason::Waiting, "not evaluated yet"),
             None => (Reason::Planning, "there is no plan yet"),
         };
+        let executed = already_executed(&status.conditions).unwrap_or_else(|| {
+            Verdict::fails(
+                ConditionType::Executed,
+                Reason::Waiting,
+                "nothing has been done yet",
+            )
+        });
         Self {
             before: status.conditions.clone(),
             blocked_before: status.obstacle.take(),
             status,
             approved: Verdict::unknown(ConditionType::Approved, reason, words),
             enforced: Verdict::unknown(ConditionType::ApprovalEnforced, reason, words),
-            executed: Verdict::fails(
-                ConditionType::Executed,
-                Reason::Waiting,
-                "nothing has been done yet",
-            ),
+            executed,
             verified: Verdict::unknown(
                 ConditionType::Verified,
                 Reason::Waiting,
@@ -240,6 +243,30 @@ impl Draft {
         )
     }
 
+    /// Says of the conditions that this round did not evaluate what they are in the end, or until there is more to say.
+    fn say_what_was_not_done(&mut self, at: &At, reason: Reason, message: &str) {
+        let has_ended = matches!(at, At::Ended(_));
+        if has_ended && self.status.plan.is_none() {
+            for verdict in [&mut self.approved, &mut self.enforced] {
+                let words = format!("it ended without a plan: {message}");
+                *verdict = Verdict::unknown(verdict.kind, reason, words);
+            }
+        }
+        if has_ended && self.executed.reason == Reason::Waiting {
+            let words = format!("nothing was done: {message}");
+            self.executed = Verdict::fails(ConditionType::Executed, reason, words);
+        }
+        if self.verified.reason != Reason::Waiting {
+            return;
+        }
+        let verified = |reason, words: &str| Verdict::unknown(ConditionType::Verified, reason, words.to_owned());
+        if has_ended {
+            self.verified = verified(reason, &format!("it was not verified: {message}"));
+        } else if self.executed.status == Status::True {
+            self.verified = verified(Reason::Waiting, "the new version does not serve yet");
+        }
+    }
+
     pub(super) fn close(mut self, action: &RemediationAction, outcome: Outcome, now: Timestamp) -> Decision {
         let Outcome {
             at,
@@ -270,6 +297,7 @@ impl Draft {
         if let (At::Ended(_), Some(execution)) = (&at, &mut self.status.execution) {
             execution.ended_at = Some(Time(conditions::whole_seconds(now)));
         }
+        self.say_what_was_not_done(&at, reason, &message);
         let verdicts: Vec<Verdict> = [self.approved, self.enforced, self.executed, self.verified]
             .into_iter()
             .chain(last)
@@ -283,6 +311,15 @@ impl Draft {
             again,
         }
     }
+}
+
+/// What was executed stays so, whatever comes after it.
+fn already_executed(before: &[Condition]) -> Option<Verdict> {
+    let executed = conditions::find(before, ConditionType::Executed)?;
+    (conditions::status(executed) == Status::True).then(|| {
+        let reason = conditions::reason(executed).unwrap_or(Reason::Executed);
+        Verdict::holds(ConditionType::Executed, reason, executed.message.clone())
+    })
 }
 
 /// The record of an obstacle. The same obstacle keeps its text, because numbers in messages of the API server, such as the usage of

@@ -1148,6 +1148,43 @@ fn an_approved_rollback_takes_over_the_claim_of_another_action_which_goes_no_fur
     assert_eq!(simulation.serves(), ["heart-1"]);
 }
 
+#[test]
+fn a_version_that_served_is_recorded_so_after_a_rollback_while_it_was_watched() {
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.roll_out();
+    simulation.settle();
+    let executed = |simulation: &Simulation| simulation.says("promote", ConditionType::Executed);
+    assert_eq!(executed(&simulation), ("True".to_owned(), "Executed".to_owned()));
+    simulation
+        .actions
+        .insert("back".into(), action("back", "RollbackModel", json!({})));
+    simulation.settle().approve("back", "alice");
+    simulation.approve("back", "bob");
+    simulation.succeeded("promote", "False", "Superseded");
+    assert_eq!(executed(&simulation), ("True".to_owned(), "Executed".to_owned()));
+    assert_eq!(
+        simulation.says("promote", ConditionType::Verified),
+        ("Unknown".to_owned(), "Superseded".to_owned())
+    );
+}
+
+#[test]
+fn an_action_that_ended_without_a_plan_waits_for_none() {
+    let mut simulation = Simulation::new([promotion(1)]);
+    simulation.settle().succeeded("promote", "False", "Superseded");
+    for kind in [ConditionType::Approved, ConditionType::Verified] {
+        assert_eq!(
+            simulation.says("promote", kind),
+            ("Unknown".to_owned(), "Superseded".to_owned())
+        );
+    }
+    assert_eq!(
+        simulation.says("promote", ConditionType::Executed),
+        ("False".to_owned(), "Superseded".to_owned())
+    );
+}
+
 // === RetrainModel ===
 
 fn snapshot(new_rows: u64, positive: Option<u64>) -> JobSeen {

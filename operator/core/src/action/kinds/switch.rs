@@ -98,7 +98,7 @@ pub(super) fn switch(
     draft.executed = Verdict::holds(
         ConditionType::Executed,
         Reason::Executed,
-        format!("{words} serves since {}", routed_at.0),
+        format!("{words} took over at {}", routed_at.0),
     );
     if let Some(execution) = &mut draft.status.execution {
         execution.routed_at = Some(routed_at.clone());
