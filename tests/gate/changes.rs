@@ -187,6 +187,21 @@ async fn behind_service_accounts(gate: &Gate, tally: &mut Tally) {
         "who may, rejects",
         gate.annotate(&gate.admin, "by-ci", &[(REJECT, "true")]).await,
     );
+    // A Pod of her own, or a Secret of that type, has a token of the account too.
+    for (name, resource) in [("pat", "pods"), ("quinn", "secrets")] {
+        let person = Person::impersonated(gate.api, name, &[]);
+        let namespace = account.split(':').nth(2).unwrap_or_default();
+        assert_eq!(namespace, gate.namespace, "the account is one of this namespace");
+        let rules = json!([
+            {"apiGroups": ["modelward.io"], "resources": ["*"], "verbs": ["*"]},
+            {"apiGroups": [""], "resources": [resource], "verbs": ["create"]},
+        ]);
+        gate.bind_rules(&person, rules).await;
+        let outcome = gate.annotate(&person, "by-ci", &[(APPROVE, "true")]).await;
+        let words = format!("{name} may act as that service account");
+        let attack = format!("who may create {resource} beside the maker approves");
+        tally.refused(&attack, By::Policy(DECISIONS), &words, outcome);
+    }
 }
 
 /// Annotations, labels, their room, and user names that look like others.

@@ -1015,6 +1015,24 @@ async fn created(served: &Served, tally: &mut Tally) {
         .patch(&served.eve, ns, "mine", json!({"data": {"a": "c"}}))
         .await;
     tally.allowed("eve changes her own ConfigMap", outcome);
+
+    let balanced = json!({"metadata": {"name": "balanced"}, "spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false, "ports": [{"port": 80}]}});
+    let outcome = SERVICE.create(&served.eve, ns, &balanced).await;
+    tally.allowed("eve makes a Service with a load balancer", outcome);
+    let ingress = || {
+        (
+            "status",
+            json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.96.0.10"}]}}}),
+        )
+    };
+    let outcome = SERVICE.patch_sub(&served.eve, ns, "balanced", ingress()).await;
+    let words = "status.loadBalancer.ingress of a Service takes the traffic of any address";
+    tally.refused("eve gives her load balancer the address of another Service", IMITATION, words, outcome);
+    let outcome = SERVICE.patch_sub(&served.shared, ns, "balanced", ingress()).await;
+    tally.allowed("a controller of load balancers gives it an address", outcome);
+    let patch = ("status", json!({"metadata": {"annotations": {"a": "b"}}}));
+    let outcome = SERVICE.patch_sub(&served.eve, ns, "balanced", patch).await;
+    tally.allowed("eve changes its status and leaves the address", outcome);
 }
 
 async fn named(served: &Served, tally: &mut Tally) {

@@ -49,16 +49,18 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome
         name_of(case.action)
     );
     let missing = needed - approvers;
-    let people = if missing == 1 { "person" } else { "people" };
+    let approvals = if missing == 1 { "approval" } else { "approvals" };
     // The command comes first: a long summary is truncated in a condition, and complete in status.plan.summary.
     let words = format!(
-        "waits for {missing} {people} to approve until {}",
+        "waits for {missing} {approvals} until {}",
         plan.not_after.0
     );
     // The condition says that the plan changed until a user decides on the new one.
     let changed = conditions::find(&draft.before, ConditionType::Approved)
         .filter(|before| conditions::reason(before) == Some(Reason::PlanChanged) && approvers == 0);
-    if draft.approved.reason != Reason::PlanChanged {
+    if draft.approved.reason == Reason::PlanChanged {
+        draft.approved.message = format!("{}. Approve with: {how}", draft.approved.message);
+    } else {
         draft.approved = match changed {
             Some(before) => Verdict::fails(
                 ConditionType::Approved,
@@ -72,10 +74,7 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome
             ),
         };
     }
-    Err(Outcome::waits(
-        draft.approved.reason,
-        format!("{words}: {}", plan.summary),
-    ))
+    Err(Outcome::waits(draft.approved.reason, words))
 }
 
 /// Whether decisions on this action are proven by the admission policies.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    Champion, Gate, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus, TrainingSource,
+    Champion, Gate, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus, TrainingSource, annotations,
 };
 use modelward_wire::Digest;
 
@@ -24,15 +24,25 @@ pub(in crate::action) fn summary(
         (1, _) => "1 approval".to_owned(),
         (several, _) => format!("{several} approvals"),
     };
-    let excluded = if proposal.approvals == 0 || proposal.excluded.is_empty() {
+    let excluded = who_may_not_approve(proposal, action);
+    let excluded = if proposal.approvals == 0 || excluded.is_empty() {
         String::new()
     } else {
-        format!(", not by {}", listed(&proposal.excluded))
+        format!(", not by {}", listed(&excluded))
     };
     cut(&format!(
         "{}; risk {}, {people}{excluded}, until {not_after}",
         proposal.summary, proposal.risk,
     ))
+}
+
+/// The users who may not approve: those who made or changed the version, and who proposed the action. System users may not anyway.
+fn who_may_not_approve(proposal: &Proposal, action: &RemediationAction) -> Vec<String> {
+    let annotated = action.metadata.annotations.as_ref();
+    let proposer = annotated.and_then(|all| all.get(annotations::PROPOSED_BY));
+    let is_new = |proposer: &&String| !proposer.starts_with("system:") && !proposal.excluded.contains(proposer);
+    let proposer = proposer.filter(is_new).cloned();
+    proposal.excluded.iter().cloned().chain(proposer).collect()
 }
 
 /// The data that a version was trained on, and its gates.

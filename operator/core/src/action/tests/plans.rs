@@ -186,7 +186,7 @@ fn the_plan_of_a_retraining_shows_hosts_margin_champion_and_who_changed_the_vers
         "at most 0.99 worse than that of heart-1",
         &digest(1).short(),
         "spec of heart-1 changed since it was created, by eve",
-        "risk Medium, 1 approval, not by maker, eve, until ",
+        "risk Medium, 1 approval, not by maker, eve, proposer, until ",
     ] {
         assert!(plan.summary.contains(shown), "{shown} is not in {}", plan.summary);
     }
