@@ -548,7 +548,7 @@ fn a_promotion_waits_for_a_person_and_then_what_serves_is_changed_watched_and_re
     assert!(
         simulation
             .message("promote")
-            .contains("waits for 1 person to approve until")
+            .contains("waits for 1 approval until")
     );
 
     simulation.approve("promote", "alice");
