@@ -16,11 +16,16 @@ pub fn shorten(text: &str, most: usize) -> String {
     let head = &text[..end];
     let word = head.rfind(char::is_whitespace).filter(|at| {
         let tail = head[*at..].chars().count();
-        !next.is_whitespace() && tail <= LONGEST_WORD && tail < most / 2
+        !next.is_whitespace() && !is_joint(next) && tail <= LONGEST_WORD && tail < most / 2
     });
     let head = word.map_or(head, |at| &head[..at]);
-    let head = head.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':'));
+    let head = head.trim_end_matches(|letter: char| letter.is_whitespace() || is_joint(letter));
     format!("{head}…")
+}
+
+/// Marks that join the parts of a sentence.
+fn is_joint(letter: char) -> bool {
+    matches!(letter, ',' | ';' | ':')
 }
 
 #[cfg(test)]
