@@ -204,7 +204,7 @@ async fn what_is_no_row_is_refused_with_a_sentence() {
         (
             "{\"age\": 1,\n \"chol\" 2}",
             400,
-            "expected `:` at line 2 column 9",
+            "the body cannot be read as JSON: expected `:` at line 2 column 9",
         ),
         (
             "{\"age\": Infinity}",
@@ -551,7 +551,10 @@ async fn tensors_that_cannot_be_read_are_refused_with_400_and_a_sentence() {
     let again = twice["inputs"][0].clone();
     twice["inputs"].as_array_mut().unwrap().push(again);
     for (body, error) in [
-        ("{".to_owned(), "EOF while parsing an object at line 1 column 1"),
+        (
+            "{".to_owned(),
+            "the body cannot be read as JSON: EOF while parsing an object at line 1 column 1",
+        ),
         (
             "[]".to_owned(),
             "invalid type: sequence, expected an object with \"inputs\" at line 1 column 0",
@@ -575,11 +578,11 @@ async fn tensors_that_cannot_be_read_are_refused_with_400_and_a_sentence() {
         ),
         (
             with("/inputs/0/data", json!([1])),
-            "input \"age\" has 1 elements, its shape 2",
+            "input \"age\" has 1 value, but its shape is [2]",
         ),
         (
             with("/inputs/0/data", json!([1, 2, 3])),
-            "input \"age\" has 3 elements, its shape 2",
+            "input \"age\" has 3 values, but its shape is [2]",
         ),
         (
             with("/inputs/0/data", json!([1, "x"])),
@@ -599,7 +602,7 @@ async fn tensors_that_cannot_be_read_are_refused_with_400_and_a_sentence() {
         ),
         (
             with("/inputs/0/shape", json!([0])),
-            "input \"age\" has 2 elements, its shape 0",
+            "input \"age\" has 2 values, but its shape is [0]",
         ),
         (
             with("/inputs/0", json!({"name": "age"})),
@@ -708,7 +711,11 @@ async fn unknown_paths_and_methods_are_answered_in_json() {
     let answer = get(&server, "/predict").await;
     assert_eq!(answer.status, 405);
     assert_eq!(answer.headers["allow"], "POST");
-    assert!(answer.error().contains("GET is not allowed"));
+    assert!(
+        answer
+            .error()
+            .contains("GET is not allowed for \"/predict\": use POST")
+    );
     assert_eq!(post(&server, "/metrics", "").await.status, 405);
     assert_eq!(get(&server, "/v2/models/%FF").await.status, 400);
 }

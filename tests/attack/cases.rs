@@ -62,14 +62,14 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "replay on a recreated object, by who had approved",
         DECIDES,
-        "a decision of yours on the present plan reads",
+        "then run: kubectl annotate",
         outcome,
     );
     let outcome = case.annotates(&case.carol, "again", &line, &approval).await;
     case.tally.refused(
         "replay on a recreated object, by another approver",
         DECIDES,
-        "a decision of yours on the present plan reads",
+        "then run: kubectl annotate",
         outcome,
     );
     let outcome = case.annotates(&case.bob, "again", &line, &approval).await;
@@ -375,7 +375,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "alice's approval, written by carol, who may approve",
         DECIDES,
-        "a decision of yours on the present plan reads",
+        "then run: kubectl annotate",
         outcome,
     );
     case.without_effect("a forged status of each kind", &before)

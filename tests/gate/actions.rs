@@ -47,12 +47,12 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
     tally.allowed("operator plans", gate.plan("r1", &planned).await);
 
     // --- whose word it is, and on what
-    let not_bob = "user bob may not decide on RetrainModel: that takes the verb approve on actions.modelward.io/RetrainModel";
+    let not_bob = "user bob may not decide on RetrainModel: this requires the verb approve on actions.modelward.io/RetrainModel";
     let reads = format!(
-        "a decision of yours on the present plan reads: kubectl annotate --namespace {} ra/r1 {first}=\"approve {planned} ",
+        "run: kubectl annotate --namespace {} ra/r1 {first}=\"approve {planned} ",
         gate.namespace
     );
-    let word = "type modelward.io/approve=true or modelward.io/reject=true, one of them";
+    let word = "set either modelward.io/approve or modelward.io/reject, to true";
     for (attack, who, annotations, sentence) in [
         (
             "bob without approve verb",
@@ -112,13 +112,13 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
             "an unset variable in place of the digest",
             alice,
             vec![(APPROVE, "")],
-            "the value is empty, as that of an unset variable is: type modelward.io/approve=true",
+            "the value is empty, as that of an unset variable is: set either modelward.io/approve",
         ),
         (
             "an unset variable in place of the digest, rejecting",
             alice,
             vec![(REJECT, "")],
-            "the value is empty, as that of an unset variable is: type modelward.io/approve=true",
+            "the value is empty, as that of an unset variable is: set either modelward.io/approve",
         ),
         (
             "digest in capitals",
@@ -247,7 +247,7 @@ pub async fn deciding(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "bob creates",
         DECIDES,
-        "user bob may not propose RetrainModel: that takes the verb propose",
+        "user bob may not propose RetrainModel: this requires the verb propose",
         outcome,
     );
     let outcome = gate
@@ -607,7 +607,7 @@ pub async fn proposing_and_keeping(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "risk lowered by a tenant, in an annotation",
         By::Policy(RECORDS),
-        "the annotation modelward.io/risk has no effect on remediationactions; known there are modelward.io/approve",
+        "modelward.io/risk is not an annotation of remediationactions. Known: modelward.io/approve",
         outcome,
     );
     let mut bold = action("p3", RetrainModel, &[]);
@@ -671,14 +671,14 @@ pub async fn deciding_again(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "an approval of the former plan",
         DECIDES,
-        "a decision of yours on the present plan reads",
+        "then run: kubectl annotate",
         outcome,
     );
     let outcome = gate.annotate(alice, "again", &[(APPROVE, &digest(0x10))]).await;
     tally.refused(
         "an approval of the former plan, shorthand",
         DECIDES,
-        "a decision of yours on the present plan reads",
+        "then run: kubectl annotate",
         outcome,
     );
     tally.allowed(
@@ -705,7 +705,7 @@ pub async fn deciding_again(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "replay on a recreated object",
         DECIDES,
-        "a decision of yours on the present plan reads",
+        "then run: kubectl annotate",
         outcome,
     );
     let outcome = gate
@@ -803,7 +803,7 @@ pub async fn with_kubectl(gate: &Gate, tally: &mut Tally) {
     let (done, said) = annotate(User::Alice, "modelward.io/approve=yes");
     tally.holds(
         "alice types another word",
-        !done && said.contains("type modelward.io/approve=true"),
+        !done && said.contains("set either modelward.io/approve"),
         &said,
     );
     let long = format!("{}=approve {} alice # read it", decision(1), digest(0x30));

@@ -224,7 +224,10 @@ pub async fn records(gate: &Gate, tally: &mut Tally) {
         ("modelward-io/approve", "did you mean modelward.io/approve?"),
         ("modelward.io.approve", "did you mean modelward.io/approve?"),
         ("modelward-approve", "did you mean modelward.io/approve?"),
-        ("approvals.modelward.io/1", "has no effect on remediationactions"),
+        (
+            "approvals.modelward.io/1",
+            "is not an annotation of remediationactions",
+        ),
         ("approve", "did you mean modelward.io/approve?"),
         (
             "modelward.io/confirm-delete",
@@ -232,7 +235,7 @@ pub async fn records(gate: &Gate, tally: &mut Tally) {
         ),
         (
             "modelward.io/priority",
-            "known there are modelward.io/approve, modelward.io/reject",
+            "Known: modelward.io/approve, modelward.io/reject",
         ),
     ] {
         let outcome = gate.annotate(&gate.bob, "noted", &[(key, "true")]).await;
@@ -268,7 +271,7 @@ pub async fn records(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "bob approves a Model",
         by,
-        "none of modelward.io is known there",
+        "No annotation of modelward.io is known there",
         outcome,
     );
     let outcome = gate
@@ -649,7 +652,7 @@ pub async fn where_nothing_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "bob takes the maker away",
         by,
-        "cannot be changed: leave it as it is, bob",
+        "modelward.io/created-by says who made this version and cannot be changed",
         removed,
     );
     let born = action("born-2", RetrainModel, &[]);

@@ -145,7 +145,12 @@ pub async fn versions(gate: &Gate, tally: &mut Tally) {
         let forged = json!({"metadata": {"annotations": {CREATED_BY: "alice"}}});
         let outcome = gate.patch::<ModelVersion>(who, "heart-2", forged, false).await;
         let attack = format!("{} makes alice the maker", who.name);
-        tally.refused(&attack, by, "modelward.io/created-by says who made this version and cannot be changed: leave it as it is, bob", outcome);
+        tally.refused(
+            &attack,
+            by,
+            "modelward.io/created-by says who made this version and cannot be changed",
+            outcome,
+        );
     }
     let removed = json!({"metadata": {"annotations": {CREATED_BY: null}}});
     gate.patch::<ModelVersion>(&gate.bob, "heart-2", removed, false)

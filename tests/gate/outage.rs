@@ -186,13 +186,13 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "the short form where nothing stamps it",
         by,
-        "where the cluster does not stamp it, type it in full: kubectl annotate",
+        "before Kubernetes 1.36 the value must be written in full: kubectl annotate",
         short().await,
     );
 
     let error = short().await.unwrap_err().to_string();
     let typed = error
-        .split_once("type it in full: kubectl ")
+        .split_once("written in full: kubectl ")
         .map(|(_, line)| line.to_owned())
         .unwrap_or_default();
     let (arguments, rest) = typed.split_once("=\"").unwrap_or_default();
@@ -245,7 +245,7 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "the short form before there is a plan",
         by,
-        "type modelward.io/approve=true",
+        "set either modelward.io/approve",
         outcome,
     );
     let born = action("born", RetrainModel, &[(PROPOSED_BY, "dave"), (APPROVE, "true")]);
@@ -289,7 +289,7 @@ pub async fn without_stamps(gate: &Gate, tally: &mut Tally) {
     tally.refused(
         "a maker that is claimed later",
         By::Policy(VERSIONS),
-        "cannot be changed: leave it as it is, bob",
+        "modelward.io/created-by says who made this version and cannot be changed",
         outcome,
     );
     changes::where_nothing_stamps(gate, tally).await;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use modelward_ledger_client::{self as client, Client, Corruption, Retry, Settings, Timeouts, Tls, Token};
 use modelward_model::{FilesError, VerifiedDir, files::MANIFEST};
 use modelward_service::chain;
-use modelward_wire::{Digest, JobResult, ManifestKind, Progress};
+use modelward_wire::{Digest, JobResult, ManifestKind, Progress, shorten};
 use reqwest::StatusCode;
 
 /// How often and for how long a call is repeated before it is given up.
@@ -115,7 +115,7 @@ impl LedgerError {
             client::Error::Refused { status, message, .. } => Self::Refused {
                 what,
                 status,
-                message: message.chars().take(MAX_REFUSAL).collect(),
+                message: shorten(&message, MAX_REFUSAL),
             },
             client::Error::Corrupt { what: file, problem } => Self::Files(damage(file, problem)),
             client::Error::Write { path, source } => Self::Write { path, source },

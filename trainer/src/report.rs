@@ -144,10 +144,7 @@ fn fitting(result: &JobResult) -> Option<Vec<u8>> {
 
 fn shorten(result: &mut JobResult, limit: usize) {
     let cut = |text: &mut String| {
-        if let Some((end, _)) = text.char_indices().nth(limit) {
-            text.truncate(end);
-            text.push('…');
-        }
+        *text = modelward_wire::shorten(text, limit);
     };
     cut(&mut result.message);
     result.family.iter_mut().for_each(cut);

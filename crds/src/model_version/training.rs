@@ -62,7 +62,7 @@ pub struct TrainingSource {
     #[serde(default)]
     pub validation: ValidationSpec,
 
-    /// The metric that selects among candidates.
+    /// The metric that selects among candidates: Accuracy, Precision, Recall, F1, RocAuc, LogLoss or Brier.
     #[serde(default)]
     pub select_by: MetricName,
 

@@ -20,6 +20,7 @@ mod report;
 mod result;
 mod routes;
 mod statement;
+mod text;
 mod version;
 mod words;
 
@@ -37,6 +38,7 @@ pub use result::{
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use statement::{ArtifactStatement, BUNDLE_STATEMENT, SNAPSHOT_STATEMENT, Stated};
+pub use text::shorten;
 pub use version::{Role, VersionRecord};
 #[doc(hidden)]
 pub use words::__words;

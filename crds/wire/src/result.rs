@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Digest, GateBound, ManifestKind, words};
+use crate::{Decimal, Digest, GateBound, ManifestKind, shorten, words};
 
 /// The format that this code writes.
 pub const RESULT_FORMAT: u32 = 1;
@@ -217,8 +217,5 @@ pub fn abridged_sources(sources: &[SourceRecord]) -> Vec<SourceRecord> {
 }
 
 fn cut(text: &str) -> String {
-    if text.chars().count() <= 240 {
-        return text.to_owned();
-    }
-    text.chars().take(239).chain(std::iter::once('…')).collect()
+    shorten(text, 240)
 }

@@ -156,7 +156,7 @@ fn status(outcome: FeedbackOutcome) -> Status {
 /// The labels of a body, and whether they came in an array.
 fn read(signer: &Signer, body: &[u8]) -> Result<(Vec<FeedbackRecord>, bool), Problem> {
     let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))?;
+        .map_err(|error| Problem::malformed(format!("the body cannot be read as JSON: {error}")))?;
     match &value {
         Value::Array(items) if items.is_empty() => Err(Problem::unprocessable(
             "the array has no labels; send at least one",

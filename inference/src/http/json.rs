@@ -110,11 +110,16 @@ impl<'a> Text<'a> {
         }
         let message = error.to_string();
         let (line, column) = (error.line(), error.column());
+        let about = if error.is_data() {
+            ""
+        } else {
+            "the body cannot be read as JSON: "
+        };
         let reason = message
             .strip_suffix(&format!(" at line {line} column {column}"))
             .unwrap_or(&message);
         if line == 0 {
-            return Problem::malformed(reason.to_owned());
+            return Problem::malformed(format!("{about}{reason}"));
         }
         let line_start = self
             .bytes
@@ -128,7 +133,7 @@ impl<'a> Text<'a> {
             .filter(|end| (line_start..line_start + column).contains(end))
             .count();
         Problem::malformed(format!(
-            "{reason} at line {line} column {}",
+            "{about}{reason} at line {line} column {}",
             column.saturating_sub(shift)
         ))
     }
@@ -421,23 +426,28 @@ mod tests {
 
     #[test]
     fn a_syntax_error_has_the_line_and_column_that_the_sender_counts() {
-        assert_eq!(error("{\"a\": 1,}"), "trailing comma at line 1 column 9");
+        assert_eq!(
+            error("{\"a\": 1,}"),
+            "the body cannot be read as JSON: trailing comma at line 1 column 9"
+        );
         assert_eq!(
             error("{\"a\": NaN, \"b\": NaN,}"),
-            "trailing comma at line 1 column 21"
+            "the body cannot be read as JSON: trailing comma at line 1 column 21"
         );
         assert_eq!(
             error("{\"a\": NaN,\n\"b\": NaN,}"),
-            "trailing comma at line 2 column 10"
+            "the body cannot be read as JSON: trailing comma at line 2 column 10"
         );
         assert_eq!(error(" \n"), "the body is empty; send JSON");
-        assert!(error("{} {}").starts_with("trailing characters at line 1"));
+        assert!(error("{} {}").starts_with("the body cannot be read as JSON: trailing characters at line 1"));
         // Skipped content is read without recursion, however deep it is.
-        assert!(error(&"[".repeat(100_000)).starts_with("EOF while parsing"));
+        assert!(
+            error(&"[".repeat(100_000)).starts_with("the body cannot be read as JSON: EOF while parsing")
+        );
     }
 
     #[test]
     fn a_number_that_no_double_holds_is_refused() {
-        assert!(error(r#"{"a": 1e999}"#).starts_with("number out of range"));
+        assert!(error(r#"{"a": 1e999}"#).starts_with("the body cannot be read as JSON: number out of range"));
     }
 }

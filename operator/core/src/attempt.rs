@@ -16,7 +16,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use modelward_crds::{ArtifactStatus, AttemptStatus, ConditionType, SourceStatus, ViolationStatus};
-use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict, words};
+use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict, shorten, words};
 
 use crate::{
     conditions::{self, Status, Verdict},
@@ -85,8 +85,17 @@ words! {
 pub enum DatasetSeen {
     /// All of it exists; the text changes whenever the content may have changed.
     Present(String),
-    /// Some of it is missing; the texts name what is missing.
-    Absent(Vec<String>),
+    /// Some of it is missing.
+    Absent(Vec<AbsentDataset>),
+}
+
+/// Data that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentDataset {
+    /// What it is: `ConfigMap loans`.
+    pub name: String,
+    /// The command that creates it, where there is one.
+    pub create: Option<String>,
 }
 
 /// The Job that the status names.
@@ -292,7 +301,7 @@ pub fn note_end(attempt: &mut Option<AttemptStatus>, stage: &Stage) {
         return;
     };
     attempt.reason = Some(verdict.reason.to_string());
-    attempt.message = Some(cut(&verdict.message, 1024));
+    attempt.message = Some(shorten(&verdict.message, 1024));
 }
 
 // === impl JobRequester ===
@@ -548,7 +557,7 @@ impl StageContext<'_> {
             interruptions: count,
             retry_at: Some(Time(at)),
             reason: Some(hindrance.cause.to_string()),
-            message: Some(cut(&hindrance.message, 1024)),
+            message: Some(shorten(&hindrance.message, 1024)),
             ..attempt.clone()
         };
         *slot = Some(waiting.clone());
@@ -666,7 +675,7 @@ fn failure(reason: &str) -> Option<AttemptFailure> {
 fn note_hindrance(slot: &mut Option<AttemptStatus>, hindrance: Option<&Hindrance>) {
     if let Some(attempt) = slot {
         attempt.reason = hindrance.map(|hindrance| hindrance.cause.to_string());
-        attempt.message = hindrance.map(|hindrance| cut(&hindrance.message, 1024));
+        attempt.message = hindrance.map(|hindrance| shorten(&hindrance.message, 1024));
     }
 }
 
@@ -675,21 +684,37 @@ fn tries(attempt: &AttemptStatus) -> i32 {
     (attempt.attempt - 1) % MAX_ATTEMPTS + 1
 }
 
-fn absent_words(what: &[String], requester: RequesterKind) -> String {
-    match what {
+fn absent_words(what: &[AbsentDataset], requester: RequesterKind) -> String {
+    let names: Vec<&str> = what.iter().map(|one| one.name.as_str()).collect();
+    let commands: Vec<&str> = what.iter().filter_map(|one| one.create.as_deref()).collect();
+    let words = match names[..] {
         [one] => format!("{one} does not exist; the {requester} waits for it"),
-        several => format!(
+        _ => format!(
             "{} do not exist; the {requester} waits for them",
-            several.join(" and ")
+            names.join(" and ")
         ),
+    };
+    match (commands.is_empty(), &names[..]) {
+        (true, _) => words,
+        (false, [_]) => format!("{words}. Create it with: {}", commands.concat()),
+        (false, _) => format!("{words}. Create with: {}", commands.join("; ")),
+    }
+}
+
+impl<T: Into<String>> From<T> for AbsentDataset {
+    fn from(name: T) -> Self {
+        Self {
+            name: name.into(),
+            create: None,
+        }
     }
 }
 
 fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
     ViolationStatus {
-        column: cut(&violation.column, 256),
-        rule: cut(&violation.rule, 64),
-        message: cut(&violation.message, 256),
+        column: shorten(&violation.column, 256),
+        rule: shorten(&violation.rule, 64),
+        message: shorten(&violation.message, 256),
         count: bounded(violation.count),
         example_row: violation.example_row.map(bounded),
     }
@@ -707,16 +732,12 @@ pub(crate) fn snapshot_status(digest: Digest, rows: Option<u64>, sources: &[Sour
 /// The files that rows came from, as a status has them.
 pub(crate) fn source_statuses(sources: &[SourceRecord]) -> Vec<SourceStatus> {
     let status = |source: &SourceRecord| SourceStatus {
-        name: cut(&source.name, 256),
+        name: shorten(&source.name, 256),
         sha256: source.sha256,
         rows: bounded(source.rows),
         positive_rows: source.positive_rows.map(bounded),
     };
     sources.iter().take(SOURCES).map(status).collect()
-}
-
-fn cut(text: &str, length: usize) -> String {
-    text.chars().take(length).collect()
 }
 
 /// The greatest number that JSON readers agree on is the greatest that the API takes.
@@ -752,7 +773,7 @@ mod tests {
     #[test]
     fn everything_that_is_missing_is_named() {
         let words = |what: &[&str]| {
-            let what: Vec<_> = what.iter().map(ToString::to_string).collect();
+            let what: Vec<_> = what.iter().map(|one| AbsentDataset::from(*one)).collect();
             absent_words(&what, RequesterKind::Version)
         };
         assert_eq!(

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use modelward_crds::{ConditionType, wire::words};
+use modelward_wire::shorten;
 
 use crate::reason::Reason;
 
@@ -84,7 +85,7 @@ pub fn merge(
             type_: verdict.kind.to_string(),
             status: verdict.status.as_str().to_owned(),
             reason: verdict.reason.as_str().to_owned(),
-            message: verdict.message.chars().take(MESSAGE_LIMIT).collect(),
+            message: shorten(&verdict.message, MESSAGE_LIMIT),
             observed_generation: generation,
             last_transition_time: before.map_or_else(
                 || Time(whole_seconds(now)),

@@ -13,6 +13,7 @@ use k8s_openapi::api::{
 };
 
 use modelward_crds::{AttemptStatus, wire::words};
+use modelward_wire::shorten;
 
 use crate::reason::Reason;
 
@@ -128,9 +129,8 @@ impl Cause {
 impl Hindrance {
     /// A hindrance with its message truncated to the limit of a condition.
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
-        let message = message.as_ref().trim();
-        let cut: String = message.chars().take(MESSAGE_LIMIT).collect();
-        Self { cause, message: cut }
+        let message = shorten(message.as_ref().trim(), MESSAGE_LIMIT);
+        Self { cause, message }
     }
 
     /// The same with the recorded message of the attempt, if only the order of its words differs: the API server lists the violated

@@ -7,7 +7,7 @@ use modelward_model::FeatureKind;
 use modelward_wire::{Digest, JobResult, JobStage, Verdict};
 
 use crate::{
-    data::{freeze::target_info, near::did_you_mean, snapshot::Snapshot},
+    data::{check::too_few_rows, freeze::target_info, near::did_you_mean, snapshot::Snapshot},
     spec::{self, Spec, SpecError},
 };
 
@@ -75,10 +75,7 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
     let folds = usize::try_from(training.validation.folds).unwrap_or(0);
     let least = smaller_class(snapshot);
     if least < folds {
-        return end(format!(
-            "the smaller class has {least} rows, {folds} folds need at least {folds}: add rows of that class, or lower \
-             validation.folds"
-        ));
+        return end(format!("the smaller class has {}", too_few_rows(least, folds)));
     }
     None
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use modelward_service::chain;
-use modelward_wire::{JobResult, JobStage, Verdict, Violation};
+use modelward_wire::{JobResult, JobStage, Verdict, Violation, shorten};
 
 use crate::{
     command::arguments::PublishArgs,
@@ -111,7 +111,7 @@ impl PublishArgs {
         if !self.publish {
             return;
         }
-        let reason: String = format!("{error:#}").chars().take(900).collect();
+        let reason = shorten(&format!("{error:#}"), 900);
         // A program reads whether it failed or could not reach what it needs; people read why.
         let unreachable = is_unreachable(error).then(|| {
             let result = JobResult::new(stage, Verdict::Unreachable, reason.clone()).abridged();

@@ -15,7 +15,7 @@ use crate::{
         snapshot,
         source::{self, SourceError},
         table::{self, Quote, Table},
-        violation::{cut, violation},
+        violation::{UNKNOWN_COLUMN, cut, violation},
     },
     spec::{self, Spec},
 };
@@ -113,6 +113,13 @@ fn result_of(error: SourceError) -> anyhow::Result<JobResult> {
             let message = format!("there is no data: {error}");
             return Ok(JobResult::new(JobStage::Snapshot, Verdict::DataNotFound, message));
         }
+        SourceError::NoKey { .. } => {
+            return Ok(JobResult::new(
+                JobStage::Snapshot,
+                Verdict::DataNotFound,
+                error.to_string(),
+            ));
+        }
         SourceError::TooLarge { .. } => "Size",
         SourceError::Address { .. } => "Address",
         _ => return Err(error.into()),
@@ -182,13 +189,9 @@ async fn read(dataset: &Dataset, file: Option<&Path>, reach: &Reach) -> Result<V
 /// What a mounted dataset lacks, in the words of the spec.
 fn absent(dataset: &Dataset, path: &Path) -> SourceError {
     if let Some(source) = &dataset.config_map {
-        let (name, key) = (&source.name, &source.key);
-        return SourceError::NotFound {
-            name: format!("ConfigMap {name}, key {key}"),
-            reason: format!(
-                "no such key in this ConfigMap, or no such ConfigMap: kubectl create configmap {name} --from-file={key}=FILE makes one, \
-                 and kubectl describe configmap {name} lists the keys of one that exists"
-            ),
+        return SourceError::NoKey {
+            config_map: source.name.clone(),
+            key: source.key.clone(),
         };
     }
     let (claim, wanted) = dataset
@@ -256,12 +259,19 @@ fn parse(
 /// The end of a step whose data break these rules.
 pub fn invalid(violations: Vec<Violation>) -> JobResult {
     let first = violations.first().map(|violation| {
-        let column = if violation.column.is_empty() { "" } else { ": " };
-        format!("{}{column}{}", violation.column, violation.message)
+        // These messages name their column themselves.
+        if violation.column.is_empty() || violation.rule == UNKNOWN_COLUMN {
+            violation.message.clone()
+        } else {
+            format!("{}: {}", violation.column, violation.message)
+        }
     });
     let message = match violations.len() {
         1 => format!("the data cannot be used: {}", first.unwrap_or_default()),
-        n => format!("the data breaks {n} rules, first {}", first.unwrap_or_default()),
+        n => format!(
+            "{n} problems with the data, the first: {}",
+            first.unwrap_or_default()
+        ),
     };
     let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, message);
     result.violations_total = violations.len() as u64;
@@ -308,11 +318,7 @@ mod tests {
         let version = spec::parse(HEART).unwrap();
         let message = not_found(freeze(&version, &[path("cleveland.csv")], &job).await);
         assert!(
-            message.contains("ConfigMap heart-disease, key cleveland.csv"),
-            "{message}"
-        );
-        assert!(
-            message.contains("kubectl create configmap heart-disease --from-file=cleveland.csv=FILE"),
+            message.starts_with("ConfigMap heart-disease has no key cleveland.csv, or does not exist"),
             "{message}"
         );
         assert!(

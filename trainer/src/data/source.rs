@@ -45,6 +45,16 @@ pub enum SourceError {
         /// What the answer was.
         reason: String,
     },
+    /// A `ConfigMap` that is absent, or has no such key.
+    #[error(
+        "ConfigMap {config_map} has no key {key}, or does not exist: kubectl describe configmap {config_map} lists its keys"
+    )]
+    NoKey {
+        /// Its name.
+        config_map: String,
+        /// The key.
+        key: String,
+    },
     /// More bytes than are read.
     #[error("{name} is larger than {MAX_BYTES} bytes")]
     TooLarge {

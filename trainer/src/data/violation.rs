@@ -2,6 +2,11 @@
 
 use modelward_wire::Violation;
 
+pub use modelward_wire::shorten as cut;
+
+/// The rule that a name of the spec breaks which the data does not have.
+pub const UNKNOWN_COLUMN: &str = "UnknownColumn";
+
 /// A violation of `column`, or of the whole table where that is empty.
 pub fn violation(
     column: &str,
@@ -16,13 +21,5 @@ pub fn violation(
         message: cut(&message.into(), 240),
         count,
         example_row,
-    }
-}
-
-/// The text, or its first characters and an ellipsis where it has more than `most`.
-pub fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }

@@ -398,7 +398,8 @@ fn a_challenger_that_learned_from_shuffled_labels_is_worse_and_the_same_data_aga
     let result = trained(&ledger, &worse, &[&sample_data(), &file]);
     assert_eq!(result.verdict, Verdict::GatesFailed, "{}", result.message);
     assert!(
-        result.message.contains("on 294 new rows F1 0.2") && result.message.contains("is under -0.03"),
+        result.message.contains("on 294 new rows F1 0.2")
+            && result.message.contains("the margin allows 0.03"),
         "{}",
         result.message
     );

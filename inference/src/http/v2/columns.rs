@@ -130,8 +130,9 @@ fn read_elements<'a>(
         (Some(data), None) => {
             if data.total != count {
                 return Err(Problem::malformed(format!(
-                    "input {shown} has {} elements, its shape {count}",
-                    data.total
+                    "input {shown} has {} {}, but its shape is [{count}]",
+                    data.total,
+                    if data.total == 1 { "value" } else { "values" }
                 )));
             }
             data.kept

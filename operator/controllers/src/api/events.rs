@@ -16,6 +16,7 @@ use modelward_core::{
 };
 use modelward_crds::ConditionType;
 use modelward_service::chain;
+use modelward_wire::shorten;
 
 use crate::{
     Error,
@@ -84,7 +85,7 @@ pub async fn publish(
             .unwrap_or_default(),
         reason: reason.to_string(),
         action: action.to_owned(),
-        note: note.chars().take(NOTE_LIMIT).collect(),
+        note: shorten(&note, NOTE_LIMIT),
     };
     let now = env.now();
     if env.recorder.knows(&said, now) {

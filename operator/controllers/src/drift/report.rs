@@ -23,6 +23,7 @@ use modelward_crds::{
     ReportProposal, labels,
 };
 use modelward_service::chain;
+use modelward_wire::shorten;
 
 use super::{
     models::drifting,
@@ -257,7 +258,7 @@ async fn action_of(
 async fn refused(env: &Env, report: &DriftReport, name: &str, why: &str) -> Result<(), Error> {
     let mut status = report.status.clone().unwrap_or_default();
     let message = format!("RemediationAction {name} is rejected; retrying every few minutes: {why}");
-    let message: String = message.chars().take(MESSAGE).collect();
+    let message = shorten(&message, MESSAGE);
     status.proposal = Some(ReportProposal {
         reason: Reason::ActionRefused.to_string(),
         message: message.clone(),

@@ -5,7 +5,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::Api;
-use modelward_core::{attempt::DatasetSeen, names::name_hash};
+use modelward_core::{
+    attempt::{AbsentDataset, DatasetSeen},
+    names::name_hash,
+};
 use modelward_crds::{Dataset, TrainingSource};
 
 use crate::{Error, api::Env};
@@ -35,12 +38,18 @@ pub(crate) async fn dataset_seen(
 }
 
 /// A text that changes whenever the content of the dataset may have changed, or what is missing.
-async fn fingerprint(env: &Env, namespace: &str, dataset: &Dataset) -> Result<Result<String, String>, Error> {
+async fn fingerprint(
+    env: &Env,
+    namespace: &str,
+    dataset: &Dataset,
+) -> Result<Result<String, AbsentDataset>, Error> {
     let (what, found) = if let Some(source) = &dataset.config_map {
         let api = Api::<ConfigMap>::namespaced(env.client.clone(), namespace);
         let (name, key) = (&source.name, &source.key);
-        let what =
-            format!("ConfigMap {name} (kubectl create configmap {name} --from-file={key}=FILE makes it)");
+        let what = AbsentDataset {
+            name: format!("ConfigMap {name}"),
+            create: Some(format!("kubectl create configmap {name} --from-file={key}=FILE")),
+        };
         let found = env
             .call(format!("read ConfigMap {name}"), api.get_metadata_opt(name))
             .await?;
@@ -57,10 +66,10 @@ async fn fingerprint(env: &Env, namespace: &str, dataset: &Dataset) -> Result<Re
         let found = env
             .call(format!("read {what}"), api.get_metadata_opt(&source.claim_name))
             .await?;
-        (what, found.map(|object| [object.metadata.uid, None]))
+        (what.into(), found.map(|object| [object.metadata.uid, None]))
     } else {
         let uri = dataset.uri.clone().unwrap_or_default();
-        (uri.clone(), Some([Some(uri), None]))
+        (uri.clone().into(), Some([Some(uri), None]))
     };
     Ok(found
         .map(|parts| name_hash(parts.iter().flatten().map(String::as_bytes)))

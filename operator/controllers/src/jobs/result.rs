@@ -174,7 +174,9 @@ fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
 fn explained(hindrance: Hindrance) -> Hindrance {
     let remedy = match hindrance.cause {
         Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",
-        Cause::PodRefused => "where its size is refused, the Helm value trainer.resources changes it",
+        Cause::PodRefused => {
+            "if a quota refuses it, raise the quota; if the Pod is too large, lower the Helm value trainer.resources"
+        }
         _ => return hindrance,
     };
     Hindrance::new(hindrance.cause, format!("{}; {remedy}", hindrance.message))

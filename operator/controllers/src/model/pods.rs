@@ -98,7 +98,8 @@ pub fn deployment_seen(found: &Deployment) -> DeploymentSeen {
             let words = condition.message.clone().unwrap_or_default();
             if condition.reason.as_deref() == Some("FailedCreate") {
                 format!(
-                    "{words}; where its size is refused, spec.serving.resources of the version changes it"
+                    "{words}; if a quota refuses it, raise the quota; if the Pod is too large, lower spec.serving.resources of the \
+                     version"
                 )
             } else {
                 words

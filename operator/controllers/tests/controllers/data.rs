@@ -30,8 +30,8 @@ async fn a_dataset_that_is_absent_is_waited_for_and_begun_with_when_it_is_there(
         .await?;
     assert_eq!(
         message(&waiting, ConditionType::Ready),
-        "ConfigMap heart-disease (kubectl create configmap heart-disease --from-file=cleveland.csv=FILE makes it) does not \
-         exist; the version waits for it"
+        "ConfigMap heart-disease does not exist; the version waits for it. Create it with: kubectl create configmap \
+         heart-disease --from-file=cleveland.csv=FILE"
     );
     assert_eq!(cluster.jobs("heart-1", "snapshot").await?.len(), 0);
     cluster.create::<ConfigMap>(dataset("rows")).await?;
@@ -271,16 +271,18 @@ async fn every_dataset_is_waited_for_by_name_and_read_in_order() -> Result<()> {
     ]);
     cluster.create::<ModelVersion>(version).await?;
     let words = |text: String| move |version: &ModelVersion| message(version, ConditionType::Ready) == text;
-    let map =
-        "ConfigMap hungarian (kubectl create configmap hungarian --from-file=hungarian.csv=FILE makes it)";
-    let both = format!("{map} and PersistentVolumeClaim data do not exist; the version waits for them");
+    let create = "kubectl create configmap hungarian --from-file=hungarian.csv=FILE";
+    let both = format!(
+        "ConfigMap hungarian and PersistentVolumeClaim data do not exist; the version waits for them. Create with: {create}"
+    );
     cluster.wait("heart-1", "waiting for both", words(both)).await?;
     let claim = json!({
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Mi"}}},
     });
     cluster.create::<PersistentVolumeClaim>(claim).await?;
-    let one = format!("{map} does not exist; the version waits for it");
+    let one =
+        format!("ConfigMap hungarian does not exist; the version waits for it. Create it with: {create}");
     cluster.wait("heart-1", "waiting for one", words(one)).await?;
     assert_eq!(cluster.jobs("heart-1", "snapshot").await?.len(), 0);
     let map = json!({"metadata": {"name": "hungarian"}, "data": {"hungarian.csv": "rows"}});

@@ -406,7 +406,8 @@ async fn the_promotion_of_a_deleted_record_is_not_the_one_of_the_record_that_rep
         .await?;
     cluster
         .wait("heart-2", "about its promotion", |version: &ModelVersion| {
-            message(version, ConditionType::Ready) == format!("{name} decides whether it takes over")
+            message(version, ConditionType::Ready)
+                == format!("waits until {name} is approved and carried out")
         })
         .await?;
     Ok(())

@@ -372,7 +372,7 @@ async fn a_second_version_takes_over_and_the_first_stays_as_retired() -> Result<
             "heart-2",
             "waiting for its promotion",
             |version: &ModelVersion| {
-                message(version, ConditionType::Ready).ends_with("decides whether it takes over")
+                message(version, ConditionType::Ready).ends_with("is approved and carried out")
             },
         )
         .await?;

@@ -453,7 +453,7 @@ impl TestCluster {
         let version = self
             .wait(name, "waiting for its promotion", |version: &ModelVersion| {
                 says(version, ConditionType::Ready, "True", "AwaitingPromotion")
-                    && message(version, ConditionType::Ready).ends_with("decides whether it takes over")
+                    && message(version, ConditionType::Ready).ends_with("is approved and carried out")
             })
             .await?;
         let status = version.status.clone().context("a status")?;

@@ -51,10 +51,7 @@ pub(super) fn approved(case: &Case<'_>, draft: &mut Draft) -> Result<(), Outcome
     let missing = needed - approvers;
     let approvals = if missing == 1 { "approval" } else { "approvals" };
     // The command comes first: a long summary is truncated in a condition, and complete in status.plan.summary.
-    let words = format!(
-        "waits for {missing} {approvals} until {}",
-        plan.not_after.0
-    );
+    let words = format!("waits for {missing} {approvals} until {}", plan.not_after.0);
     // The condition says that the plan changed until a user decides on the new one.
     let changed = conditions::find(&draft.before, ConditionType::Approved)
         .filter(|before| conditions::reason(before) == Some(Reason::PlanChanged) && approvers == 0);

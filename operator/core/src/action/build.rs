@@ -4,6 +4,7 @@ use modelward_crds::{
     ActionReference, ActionType, Diagnosis, EvidenceKind, EvidenceReference, RemediationAction,
     RemediationActionSpec, VersionReference, annotations, labels,
 };
+use modelward_wire::shorten;
 
 use crate::model::Validated;
 
@@ -19,9 +20,7 @@ pub fn action(
     mut spec: RemediationActionSpec,
 ) -> RemediationAction {
     model.name().clone_into(&mut spec.model);
-    spec.message = spec
-        .message
-        .map(|message| message.chars().take(MESSAGE).collect());
+    spec.message = spec.message.map(|message| shorten(&message, MESSAGE));
     let mut action = RemediationAction::new(name, spec);
     action
         .metadata

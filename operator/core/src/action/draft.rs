@@ -6,6 +6,7 @@ use modelward_crds::{
     BlockedStep, ConditionType, ModelStatus, ModelVersion, ObstacleReason, RemediationAction,
     RemediationActionStatus, StepObstacle,
 };
+use modelward_wire::shorten;
 
 use crate::{
     action::{case::Case, decisions, world::Obstacle},
@@ -328,7 +329,7 @@ fn remember(found: &Obstacle, known: Option<StepObstacle>, now: Timestamp) -> St
     let same = |known: &StepObstacle| {
         known.reason == found.reason
             && known.object == found.object
-            && without_numbers(&known.message) == without_numbers(&cut(&found.message, ANSWER))
+            && without_numbers(&known.message) == without_numbers(&shorten(&found.message, ANSWER))
     };
     let since = match known {
         Some(known) if same(&known) => return known,
@@ -339,7 +340,7 @@ fn remember(found: &Obstacle, known: Option<StepObstacle>, now: Timestamp) -> St
         step: found.step,
         reason: found.reason,
         object: found.object.clone(),
-        message: cut(&found.message, ANSWER),
+        message: shorten(&found.message, ANSWER),
         since,
     }
 }
@@ -370,10 +371,6 @@ fn obstacle_words(obstacle: &StepObstacle) -> (Reason, String) {
 
 fn without_numbers(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_ascii_digit()).collect()
-}
-
-fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
 }
 
 /// Whether this is what was recorded of the effects.

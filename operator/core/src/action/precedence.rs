@@ -173,7 +173,7 @@ pub(super) fn not_held(case: &Case<'_>, draft: &Draft) -> Result<(), Outcome> {
         let name = name_of(case.model);
         return Err(Outcome::waits(
             Reason::Paused,
-            format!("{name} is paused: spec.paused of the Model is true"),
+            format!("{name} is paused: spec.paused of the Model is true; set it to false to continue"),
         ));
     }
     Ok(())

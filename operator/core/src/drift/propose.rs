@@ -11,6 +11,7 @@ use modelward_crds::{
     ActionType, ConditionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model,
     Proposal, RemediationAction, RemediationActionSpec, Use, VersionReference, labels,
 };
+use modelward_wire::shorten;
 
 use super::{
     drift_words,
@@ -262,7 +263,10 @@ fn newer_window(world: &World<'_>, _: Timestamp) -> Option<Decision> {
 }
 
 fn paused(world: &World<'_>, _: Timestamp) -> Option<Decision> {
-    let message = format!("{} is paused: spec.paused is true", world.model.name_any());
+    let message = format!(
+        "{} is paused: spec.paused is true; set it to false to continue",
+        world.model.name_any()
+    );
     (world.model.spec.paused).then(|| kept(Reason::Paused, &message))
 }
 
@@ -336,7 +340,7 @@ fn is_being_judged(report: &DriftReport) -> bool {
 fn kept(reason: Reason, message: &str) -> Decision {
     Decision::Kept {
         reason,
-        message: cut(message, MESSAGE),
+        message: shorten(message, MESSAGE),
     }
 }
 
@@ -421,12 +425,12 @@ fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) ->
             .map(|_| evidence.clone()),
         diagnosis: Some(Diagnosis::DataDrift),
         evidence: vec![evidence],
-        message: Some(cut(&message, ACTION_MESSAGE)),
+        message: Some(shorten(&message, ACTION_MESSAGE)),
         dry_run: false,
         parent_ref: None,
     };
     Decision::Propose(Box::new(Proposed {
-        message: cut(&format!("{name}: {words}"), MESSAGE),
+        message: shorten(&format!("{name}: {words}"), MESSAGE),
         name,
         spec,
         reason,
@@ -482,11 +486,4 @@ fn features(report: &DriftReport) -> &[modelward_crds::DriftedFeature] {
 /// Proposals that count towards the daily budget.
 fn budgeted(model: &Model) -> impl Iterator<Item = &Proposal> {
     proposals(model).iter().filter(|one| facts(one.action).budgeted)
-}
-
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
 }

@@ -103,10 +103,9 @@ pub(super) fn rollout(serve: &Serve, status: &ModelStatus, world: &World, now: T
     // Pods of the previous template stay ready: none is removed before its replacement answers.
     let former = seen.total - seen.updated;
     let words = format!(
-        "{} of {} Pods serve {}",
+        "{} of {} Pods serve the new routes",
         (available - former).clamp(0, seen.updated.max(0)),
-        wanted.max(least),
-        serve.routes.name
+        wanted.max(least)
     );
     let late = seen
         .deadline_exceeded

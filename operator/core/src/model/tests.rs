@@ -710,7 +710,7 @@ fn a_version_says_which_action_decides_on_it_and_how_that_ended() {
     );
     assert_eq!(
         seen_with(&[promotion(&json!({}))]),
-        ServingSeen::AwaitingPromotion(format!("{name} decides whether it takes over"))
+        ServingSeen::AwaitingPromotion(format!("waits until {name} is approved and carried out"))
     );
     let mut third = version(&seen(3));
     let passed = json!({"conditions": [{"type": "GatesPassed", "status": "True", "reason": "AllGatesPassed", "message": "",
@@ -1363,7 +1363,7 @@ fn why_pods_cannot_be_made_is_reported_while_the_rollout_is_under_way() {
     step(&mut model, &world, 20);
     assert_eq!(
         condition(&model, ConditionType::Ready).2,
-        format!("0 of 2 Pods serve {routes}; {quota}")
+        format!("0 of 2 Pods serve the new routes; {quota}")
     );
     // The former Pod is ready, and the one with the new image is not.
     world.deployment = Some(DeploymentSeen {
@@ -1379,7 +1379,7 @@ fn why_pods_cannot_be_made_is_reported_while_the_rollout_is_under_way() {
     step(&mut model, &world, 30);
     assert_eq!(
         condition(&model, ConditionType::Ready).2,
-        format!("0 of 2 Pods serve {routes}; Pod heart-y: ImagePullBackOff not found")
+        format!("0 of 2 Pods serve the new routes; Pod heart-y: ImagePullBackOff not found")
     );
 }
 

@@ -108,6 +108,7 @@ fn answering(status: &ModelStatus, rollout: &Rollout, world: &World, serve: Opti
     let holds = || {
         let words = match available {
             0 => format!("{version} serves requests, from Pods that are terminating or not counted yet"),
+            1 => format!("1 Pod answers with {version}"),
             _ => format!("{available} Pods answer with {version}"),
         };
         Verdict::holds(kind, Reason::Serving, words)

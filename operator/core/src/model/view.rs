@@ -175,7 +175,7 @@ pub fn promotion_seen(
         .filter(|action| promotes(action, uid, version.metadata.name.as_deref()))
         .collect();
     if let Some(open) = own.iter().find(|action| !has_ended(action)) {
-        let message = format!("{} decides whether it takes over", name(open));
+        let message = format!("waits until {} is approved and carried out", name(open));
         return ServingSeen::AwaitingPromotion(message);
     }
     let maker = actions
@@ -264,7 +264,7 @@ fn unrouted(model: &Model, status: &ModelStatus, version: &ModelVersion) -> Serv
     } else if model.spec.paused {
         ServingSeen::Paused
     } else if status.newest_routed.is_some() || awaits_approval(status) {
-        ServingSeen::AwaitingPromotion("an action decides whether it takes over".to_owned())
+        ServingSeen::AwaitingPromotion("waits until an action is approved and carried out".to_owned())
     } else {
         ServingSeen::NotYet
     }

@@ -10,7 +10,11 @@ pub(super) const GATES: usize = 10;
 
 /// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate or a comparison of the spec without
 /// an outcome has not passed.
-pub(super) fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVersionStatus) -> Verdict {
+pub(super) fn gates_verdict(
+    name: &str,
+    training: Option<&TrainingSource>,
+    status: &ModelVersionStatus,
+) -> Verdict {
     let Some(training) = training else {
         let words = "a version of a given bundle has no gates of its own";
         return Verdict::holds(ConditionType::GatesPassed, Reason::NoGates, words);
@@ -34,7 +38,7 @@ pub(super) fn gates_verdict(training: Option<&TrainingSource>, status: &ModelVer
         .gates
         .iter()
         .filter(|gate| !gate.passed)
-        .map(gate_words)
+        .map(|gate| gate_words(name, gate))
         .chain(silent)
         .chain(uncompared)
         .collect();
@@ -59,7 +63,8 @@ fn is_comparison(gate: &GateStatus) -> bool {
     GateBound::from(gate.bound.as_str()).is_comparison()
 }
 
-fn gate_words(gate: &GateStatus) -> String {
+/// What failed, of the version of this name.
+fn gate_words(name: &str, gate: &GateStatus) -> String {
     let metric = gate.metric.as_str();
     let value = &gate.value;
     match GateBound::from(gate.bound.as_str()) {
@@ -70,8 +75,10 @@ fn gate_words(gate: &GateStatus) -> String {
             margin,
             rows,
         } => format!(
-            "{metric} may be worse than {version} by {margin} on {}: the lower bound of the difference is {value}",
-            rows.phrase()
+            "on {}, {name} may be up to {} worse in {metric} than {version}; the margin allows {margin}: add rows, or raise \
+             spec.retraining.margin",
+            rows.phrase(),
+            value.as_str().trim_start_matches('-')
         ),
         GateBound::Other(bound) => format!("{metric} {value} is outside the gate {bound}"),
     }

@@ -31,6 +31,7 @@ pub use world::{BundleSeen, Decision, ServingSeen, Settling, SnapshotSeen, World
 use crate::{
     attempt::{Stage, Step},
     conditions::{self, Verdict},
+    objects::name_of,
     reason::Reason,
     version::{
         data::{data_stage, data_verdict},
@@ -70,7 +71,7 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
         }
     };
     let gates = match &trained {
-        Stage::Recorded => gates_verdict(training, &status),
+        Stage::Recorded => gates_verdict(name_of(version), training, &status),
         _ => no_gates(),
     };
     let (role, rest) = match (&data, &trained) {

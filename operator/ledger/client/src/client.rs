@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use modelward_service::chain;
+use modelward_wire::shorten;
 use reqwest::{
     Method, Proxy, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -296,7 +297,7 @@ async fn read_refusal(mut response: Response) -> String {
         Ok(refusal) => refusal.error,
         Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
     };
-    message.chars().take(MAX_REFUSAL).collect()
+    shorten(&message, MAX_REFUSAL)
 }
 
 /// The error of a call without an answer. Its address is left out: it names one object, and others may get the same error.

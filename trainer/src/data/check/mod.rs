@@ -37,7 +37,7 @@ use modelward_crds::TrainingSource;
 use modelward_model::{FeatureSchema, Row};
 use modelward_wire::Violation;
 
-pub use self::{categorical::MAX_CATEGORIES, column::ColumnReport, parts::Part};
+pub use self::{categorical::MAX_CATEGORIES, column::ColumnReport, parts::Part, target::too_few_rows};
 use crate::data::{
     check::{cells::Column, column::check_column, names::check_names, parts::Parts, target::check_target},
     dataset::Dataset,

@@ -7,7 +7,7 @@ use crate::data::{
     check::parts::{MAX_NAME, Parts},
     near::did_you_mean,
     number::number,
-    violation::{cut, violation},
+    violation::{UNKNOWN_COLUMN, cut, violation},
 };
 
 /// Checks that the data has every column that the spec names, and that every part has the same.
@@ -55,24 +55,33 @@ fn check_named_columns(
         .chain(tolerated)
     {
         let (meant, known) = if is_foreign {
-            (String::new(), format!("it has {} columns", first.len()))
+            (String::new(), format!("The data has {} columns", first.len()))
         } else {
             let meant = did_you_mean(name, first.iter().map(String::as_str));
-            (meant, format!("it has {}", cut(&first.join(", "), 120)))
+            (
+                meant,
+                format!("Columns of the data: {}", cut(&first.join(", "), 120)),
+            )
         };
-        let what = if place == "monitoring.tolerances" {
-            "a feature that the model does not have"
+        let (what, owner) = if place == "monitoring.tolerances" {
+            ("feature", "model")
         } else {
-            "a column that the data does not have"
+            ("column", "data")
         };
+        let absent = format!(
+            "{place} names the {what} {:?}, which the {owner} does not have",
+            cut(name, 60)
+        );
         let message = if place == "target" && looks_like_values {
-            "target names a column that the data does not have; the first line looks like values, not names: set \
-             csv.header: false and name the columns in csv.columns"
-                .to_owned()
+            format!(
+                "{absent}; the first line looks like values, not names: set csv.header: false and name the columns in \
+                 csv.columns"
+            )
         } else {
-            format!("{place} names {what}{meant}; {known}")
+            let end = if meant.is_empty() { "." } else { "" };
+            format!("{absent}{meant}{end} {known}")
         };
-        violations.push(violation(name, "UnknownColumn", message, 1, None));
+        violations.push(violation(name, UNKNOWN_COLUMN, message, 1, None));
     }
 }
 

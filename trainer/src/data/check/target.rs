@@ -49,8 +49,8 @@ pub(super) fn check_target(
                  target.positiveWhen.equals, or remove these rows"
             ),
             None => format!(
-                "{cell} is neither 0 nor 1; name the value of class 1 in target.positiveWhen.equals, or the number that it is \
-                 above in target.positiveWhen.greaterThan"
+                "{cell} is neither 0 nor 1; name the value of class 1 in target.positiveWhen.equals, or the number it must \
+                 exceed in target.positiveWhen.greaterThan"
             ),
         },
     );
@@ -76,10 +76,7 @@ pub(super) fn check_target(
                 None,
             ));
         } else if count < folds {
-            let message = format!(
-                "class {class} has {count} rows, {folds} folds need at least {folds}: add rows of that class, or lower \
-                 validation.folds"
-            );
+            let message = format!("class {class} has {}", too_few_rows(count, folds));
             violations.push(violation(
                 &target.column,
                 "ClassCount",
@@ -90,6 +87,17 @@ pub(super) fn check_target(
         }
     }
     labels
+}
+
+/// How many rows a class has, how many it needs, and what helps; at least two folds are needed.
+pub fn too_few_rows(count: usize, folds: usize) -> String {
+    let rows = if count == 1 { "row" } else { "rows" };
+    let or = if count < 2 {
+        ""
+    } else {
+        ", or lower validation.folds"
+    };
+    format!("{count} {rows}, but {folds} folds need at least {folds}: add rows of that class{or}")
 }
 
 /// The values of a column, where they may be quoted and are few.

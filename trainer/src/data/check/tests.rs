@@ -59,7 +59,10 @@ fn a_name_that_is_not_there_comes_with_the_one_that_was_meant() {
     );
     assert!(message.contains(r#"did you mean "chol"?"#), "{message}");
     assert!(message.contains(r#"did you mean "patient-id"?"#), "{message}");
-    assert!(message.contains("it has chol, patient-id, y"), "{message}");
+    assert!(
+        message.contains("Columns of the data: chol, patient-id, y"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -68,10 +71,10 @@ fn a_tolerance_of_a_feature_that_does_not_exist_is_refused_with_the_names_that_d
     let csv = "age,chol,y\n1,2,0\n2,3,1\n3,4,0\n4,5,1\n";
     let message = message_of(csv, &spec, &["age", "cholesterol", "y"], Quote::Yes);
     assert!(
-        message.starts_with("cholesterol: monitoring.tolerances names a feature"),
+        message.starts_with("cholesterol: monitoring.tolerances names the feature \"cholesterol\""),
         "{message}"
     );
-    assert!(message.contains("it has age, chol, y"), "{message}");
+    assert!(message.contains("Columns of the data: age, chol, y"), "{message}");
     // The target is no feature.
     assert!(message.contains("\ny: monitoring.tolerances"), "{message}");
 }
@@ -86,7 +89,7 @@ fn a_first_line_of_values_is_no_header_and_the_message_says_what_to_set() {
 fn nothing_of_an_address_is_quoted_neither_names_nor_values() {
     let spec = training(&json!([{"name": "secrets", "kind": "Numeric"}]));
     let message = message_of("secret-a,secret-b\nsecret-c,secret-d\n", &spec, &[], Quote::No);
-    assert!(message.contains("it has 2 columns"), "{message}");
+    assert!(message.contains("The data has 2 columns"), "{message}");
     assert!(!message.contains("secret-"), "{message}");
     // With the target it is the dataset: its columns are named, its values are not quoted.
     let message = message_of(

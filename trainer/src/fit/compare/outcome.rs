@@ -68,12 +68,13 @@ impl Comparison {
                 ComparedRows::New => format!("{count} new rows"),
             };
             format!(
-                "on {rows} {} {:.4} against {}'s {:.4}: the lower bound of the difference, {:.4}, is under -{}",
+                "on {rows} {} {:.4} against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}: add rows, or \
+                 raise the margin",
                 self.metric,
                 outcome.challenger,
                 self.version,
                 outcome.champion,
-                outcome.lower_bound.to_f64(),
+                -outcome.lower_bound.to_f64(),
                 self.margin
             )
         })

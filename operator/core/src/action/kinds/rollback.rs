@@ -92,7 +92,7 @@ fn propose(case: &Case<'_>) -> Result<Proposal, Outcome> {
         Some(candidate) => not_passed(candidate),
         None => Outcome::fails(
             Reason::NothingToReturnTo,
-            "no version that served before still exists without a hold: name one in spec.candidate",
+            "every earlier version was deleted or is on hold: lift a hold, or name a version in spec.candidate",
         ),
     })?;
     not_serving(proposal)

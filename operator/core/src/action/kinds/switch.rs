@@ -6,6 +6,7 @@ use modelward_crds::{
     ActionPlan, ActionReference, ConditionType, DriftReport, DriftVerdict, Hold, ModelStatus, PlannedRoute,
     RemediationAction, RouteStatus, RoutedVersion,
 };
+use modelward_wire::shorten;
 
 use crate::{
     action::{
@@ -198,7 +199,7 @@ fn go_back(
         .collect();
     let mut record = rollout::reroute(case.model, routes, None, case.now);
     record.rolled_back_at = Some(now(case));
-    let why: String = format!("{reason}: {words}").chars().take(256).collect();
+    let why = shorten(&format!("{reason}: {words}"), 256);
     for route in &plan.planned_routes {
         hold(&mut record, case, route, &why);
     }
@@ -322,7 +323,7 @@ fn hold(record: &mut ModelStatus, case: &Case<'_>, route: &PlannedRoute, reason:
             name: name_of(case.action).to_owned(),
             uid: case.uid().to_owned(),
         },
-        reason: reason.chars().take(256).collect(),
+        reason: shorten(reason, 256),
     });
     let surplus = record.holds.len().saturating_sub(HOLDS);
     record.holds.drain(..surplus);

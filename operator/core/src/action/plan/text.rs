@@ -1,6 +1,6 @@
 //! Texts of users within a plan.
 
-use modelward_wire::Decimal;
+use modelward_wire::{Decimal, shorten};
 
 /// Limit on a summary in characters: more than the longest one has.
 const SUMMARY: usize = 16_384;
@@ -62,5 +62,5 @@ pub(in crate::action) fn text(decimal: &Decimal) -> &str {
 }
 
 pub(in crate::action) fn cut(text: &str) -> String {
-    text.chars().take(SUMMARY).collect()
+    shorten(text, SUMMARY)
 }

@@ -269,7 +269,7 @@ fn every_action_that_the_operator_makes_has_the_label_and_the_owner_of_its_model
         OPERATOR,
         long,
     );
-    assert_eq!(made.spec.message.unwrap().len(), 1024);
+    assert_eq!(made.spec.message.unwrap().chars().count(), 1024);
     assert_eq!(made.spec.model, "heart");
     assert_eq!(made.metadata.namespace, simulation.model.metadata.namespace);
     let mut unborn = simulation.model.clone();
