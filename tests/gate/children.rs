@@ -1027,7 +1027,12 @@ async fn created(served: &Served, tally: &mut Tally) {
     };
     let outcome = SERVICE.patch_sub(&served.eve, ns, "balanced", ingress()).await;
     let words = "status.loadBalancer.ingress of a Service takes the traffic of any address";
-    tally.refused("eve gives her load balancer the address of another Service", IMITATION, words, outcome);
+    tally.refused(
+        "eve gives her load balancer the address of another Service",
+        IMITATION,
+        words,
+        outcome,
+    );
     let outcome = SERVICE.patch_sub(&served.shared, ns, "balanced", ingress()).await;
     tally.allowed("a controller of load balancers gives it an address", outcome);
     let patch = ("status", json!({"metadata": {"annotations": {"a": "b"}}}));

@@ -260,7 +260,8 @@ impl Draft {
         if self.verified.reason != Reason::Waiting {
             return;
         }
-        let verified = |reason, words: &str| Verdict::unknown(ConditionType::Verified, reason, words.to_owned());
+        let verified =
+            |reason, words: &str| Verdict::unknown(ConditionType::Verified, reason, words.to_owned());
         if has_ended {
             self.verified = verified(reason, &format!("it was not verified: {message}"));
         } else if self.executed.status == Status::True {

@@ -71,11 +71,14 @@ pub(super) fn planned(case: &Case<'_>, draft: &mut Draft, proposal: Proposal) ->
         not_after,
     ));
     if let Some(changes) = changes {
-        let changes: Vec<_> = changes.into_iter().map(Input::as_str).collect();
-        let message = format!(
-            "{} changed, so this is a new plan; approvals of the previous plan are void",
-            changes.join(" and ")
-        );
+        let mut changes: Vec<_> = changes.into_iter().map(Input::as_str).collect();
+        let last = changes.pop().unwrap_or_default();
+        let changed = match changes.as_slice() {
+            [] => last.to_owned(),
+            others => format!("{} and {last}", others.join(", ")),
+        };
+        let message =
+            format!("{changed} changed, so this is a new plan; approvals of the previous plan are void");
         draft.approved = Verdict::fails(ConditionType::Approved, Reason::PlanChanged, message);
     }
     Ok(())

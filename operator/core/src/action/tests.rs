@@ -1229,7 +1229,7 @@ fn a_retraining_reads_its_data_is_approved_trains_and_its_promotion_is_covered()
         "retrain heart with the training spec of heart-1, on 597 rows ({}): ConfigMap heart-disease, key cleveland.csv, 303 rows + ConfigMap \
          heart-disease, key hungarian.csv, 294 rows; serve it if F1 is at least 0.75 and F1 is at most 0.03 worse than that of \
          heart-1 (bundle {}); the window from 1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z (147 rows) becomes the reference; otherwise as heart-1; risk \
-         Medium, 1 approval, not by maker, until 1970-01-04T00:20:00Z",
+         Medium, 1 approval, not by maker, proposer, until 1970-01-04T00:20:00Z",
         digest(77).short(),
         digest(1).short()
     );

@@ -10,7 +10,7 @@ use crate::{
     action::{
         case::Case,
         draft::{Draft, Outcome, Step},
-        plan::{parts::present, proposal::Proposal},
+        plan::{parts::present, proposal::Proposal, text::plain},
         world::World,
     },
     conditions::Verdict,
@@ -81,7 +81,7 @@ fn proposal(action: &RemediationAction, world: &World, model: &Model) -> Proposa
         summary: format!(
             "send an alert about {}: {}",
             action.spec.model,
-            action.spec.message.as_deref().unwrap_or_default()
+            plain(action.spec.message.as_deref().unwrap_or_default())
         ),
     }
 }

@@ -5,7 +5,7 @@ pub mod differences;
 pub mod parts;
 pub mod proposal;
 pub mod routes;
-mod text;
+pub(in crate::action) mod text;
 pub(in crate::action) mod words;
 
 use std::collections::BTreeMap;

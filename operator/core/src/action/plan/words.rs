@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    Champion, Gate, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus, TrainingSource, annotations,
+    Champion, Gate, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus, TrainingSource,
+    annotations,
 };
 use modelward_wire::Digest;
 
@@ -40,7 +41,8 @@ pub(in crate::action) fn summary(
 fn who_may_not_approve(proposal: &Proposal, action: &RemediationAction) -> Vec<String> {
     let annotated = action.metadata.annotations.as_ref();
     let proposer = annotated.and_then(|all| all.get(annotations::PROPOSED_BY));
-    let is_new = |proposer: &&String| !proposer.starts_with("system:") && !proposal.excluded.contains(proposer);
+    let is_new =
+        |proposer: &&String| !proposer.starts_with("system:") && !proposal.excluded.contains(proposer);
     let proposer = proposer.filter(is_new).cloned();
     proposal.excluded.iter().cloned().chain(proposer).collect()
 }
