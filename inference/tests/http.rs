@@ -714,7 +714,7 @@ async fn unknown_paths_and_methods_are_answered_in_json() {
     assert!(
         answer
             .error()
-            .contains("GET is not allowed for \"/predict\": use POST")
+            .contains("GET is not allowed for \"/predict\"; see the header Allow")
     );
     assert_eq!(post(&server, "/metrics", "").await.status, 405);
     assert_eq!(get(&server, "/v2/models/%FF").await.status, 400);

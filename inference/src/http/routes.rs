@@ -39,41 +39,35 @@ pub fn probe_router(app: Arc<App>) -> Router {
 
 fn paths() -> Paths {
     Paths::default()
-        .at_slash("/predict", "POST", post(predict_rows))
-        .at_slash("/v2", "GET", get(v2::server_metadata))
-        .at_slash("/v2/health/live", "GET", get(v2::server_live))
-        .at_slash("/v2/health/ready", "GET", get(v2::server_ready))
-        .at_slash("/v2/models/{model}", "GET", get(v2::model_metadata))
-        .at("/v2/models/{model}/ready", "GET", get(v2::model_ready))
-        .at("/v2/models/{model}/infer", "POST", post(v2::model_infer))
-        .at(
-            "/v2/models/{model}/versions/{version}",
-            "GET",
-            get(v2::version_metadata),
-        )
+        .at_slash("/predict", post(predict_rows))
+        .at_slash("/v2", get(v2::server_metadata))
+        .at_slash("/v2/health/live", get(v2::server_live))
+        .at_slash("/v2/health/ready", get(v2::server_ready))
+        .at_slash("/v2/models/{model}", get(v2::model_metadata))
+        .at("/v2/models/{model}/ready", get(v2::model_ready))
+        .at("/v2/models/{model}/infer", post(v2::model_infer))
+        .at("/v2/models/{model}/versions/{version}", get(v2::version_metadata))
         .at(
             "/v2/models/{model}/versions/{version}/ready",
-            "GET",
             get(v2::version_ready),
         )
         .at(
             "/v2/models/{model}/versions/{version}/infer",
-            "POST",
             post(v2::version_infer),
         )
-        .at_slash("/feedback", "POST", post(take_feedback))
-        .at("/healthz", "GET", get(healthz))
-        .at("/readyz", "GET", get(readyz))
-        .at("/health", "GET", get(health))
-        .at("/metrics", "GET", get(prometheus))
+        .at_slash("/feedback", post(take_feedback))
+        .at("/healthz", get(healthz))
+        .at("/readyz", get(readyz))
+        .at("/health", get(health))
+        .at("/metrics", get(prometheus))
 }
 
 fn probe_paths() -> Paths {
     Paths::default()
-        .at("/healthz", "GET", get(healthz))
-        .at("/readyz", "GET", get(readyz))
-        .at("/health", "GET", get(health_of_probes))
-        .at("/metrics", "GET", get(metrics_of_probes))
+        .at("/healthz", get(healthz))
+        .at("/readyz", get(readyz))
+        .at("/health", get(health_of_probes))
+        .at("/metrics", get(metrics_of_probes))
 }
 
 /// The paths of a port. Metrics, the answer to unknown paths and the documentation follow from them.
@@ -93,23 +87,19 @@ struct Observer {
 // === impl Paths ===
 
 impl Paths {
-    /// Adds a path. Other methods than this one are answered with its name.
-    fn at(mut self, path: &'static str, method: &'static str, methods: MethodRouter<Arc<App>>) -> Self {
-        let methods = methods.fallback(move |request| wrong_method(request, method));
+    /// Adds a path.
+    fn at(mut self, path: &'static str, methods: MethodRouter<Arc<App>>) -> Self {
         self.router = self.router.route(path, methods);
         self.labels.push((path.into(), path));
         self
     }
 
     /// Adds a path that may also come with a slash at its end.
-    fn at_slash(mut self, path: &'static str, method: &'static str, methods: MethodRouter<Arc<App>>) -> Self {
+    fn at_slash(mut self, path: &'static str, methods: MethodRouter<Arc<App>>) -> Self {
         let slashed = format!("{path}/");
-        let with_slash = methods
-            .clone()
-            .fallback(move |request| wrong_method(request, method));
-        self.router = self.router.route(&slashed, with_slash);
+        self.router = self.router.route(&slashed, methods.clone());
         self.labels.push((slashed.into(), path));
-        self.at(path, method, methods)
+        self.at(path, methods)
     }
 
     /// The first parts of all paths, each once: `/predict`, `/v2`, ….
@@ -137,6 +127,7 @@ impl Paths {
                 let there_are = Arc::clone(&there_are);
                 async move { unknown_path(&uri, &there_are) }
             })
+            .method_not_allowed_fallback(wrong_method)
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn_with_state(observer, observe))
             .with_state(app)
@@ -158,12 +149,12 @@ fn unknown_path(uri: &Uri, there_are: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("no such path {path:?}{there_are}"))
 }
 
-async fn wrong_method(request: Request, allowed: &str) -> Problem {
+async fn wrong_method(request: Request) -> Problem {
     let method = request.method().as_str().chars().take(20).collect::<String>();
     let path: String = request.uri().path().chars().take(120).collect();
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not allowed for {path:?}: use {allowed}"),
+        format!("{method} is not allowed for {path:?}; see the header Allow"),
     )
 }
 
@@ -360,10 +351,10 @@ mod tests {
     #[test]
     fn the_first_parts_of_paths_are_listed_once_each() {
         let paths = Paths::default()
-            .at("/a/b", "GET", get(healthz))
-            .at_slash("/c", "GET", get(healthz))
-            .at("/a/{d}", "GET", get(healthz))
-            .at("/e", "GET", get(healthz));
+            .at("/a/b", get(healthz))
+            .at_slash("/c", get(healthz))
+            .at("/a/{d}", get(healthz))
+            .at("/e", get(healthz));
         assert_eq!(list(&paths.first_parts()), "/a, /c and /e");
         assert_eq!(list(&["/a"]), "/a");
     }
