@@ -68,8 +68,7 @@ impl Comparison {
                 ComparedRows::New => format!("{count} new rows"),
             };
             format!(
-                "on {rows} {} {:.4} against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}: add rows, or \
-                 raise the margin",
+                "on {rows} {} {:.4} against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}",
                 self.metric,
                 outcome.challenger,
                 self.version,
