@@ -234,7 +234,7 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "approve and reject at once, in one request",
         DECIDES,
-        "one of them",
+        "set either modelward.io/approve or modelward.io/reject",
         outcome,
     );
     // Both are there before the operator looks.
@@ -375,7 +375,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.tally.refused(
         "alice's approval, written by carol, who may approve",
         DECIDES,
-        "then run: kubectl annotate",
+        "this is not a decision of carol@example.com: run: kubectl annotate",
         outcome,
     );
     case.without_effect("a forged status of each kind", &before)
