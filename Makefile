@@ -39,7 +39,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@hack/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check check-crates test fresh attack trials bench-operator deny
+.PHONY: check check-crates test fresh attack trials verdicts bench-operator deny
 
 check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
 	cargo fmt --all --check
@@ -77,6 +77,10 @@ bench-operator: ## What the operator costs with thousands of objects: memory, CP
 	@cargo build --locked --profile $(BENCH_PROFILE) -p modelward-trials --bin bench-operator
 	@"$(CARGO_TARGET_DIR)/$(if $(filter dev,$(BENCH_PROFILE)),debug,$(BENCH_PROFILE))/bench-operator" \
 	  --output "$(CARGO_TARGET_DIR)/bench-operator.json" $(if $(BASE),--base "$(BASE)")
+
+verdicts: ## The tables of docs/verdicts.md: false alarms where nothing changes, and how soon a shift is found (VERSIONS=200 a row; a quarter of an hour)
+	@cargo build --locked --release -p modelward-verdicts
+	@"$(CARGO_TARGET_DIR)/release/verdicts" $(if $(VERSIONS),--versions $(VERSIONS))
 
 deny: ## Licences, sources and banned crates of the dependency graph (needs cargo-deny)
 	cargo deny --locked check bans licenses sources

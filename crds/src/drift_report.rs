@@ -143,7 +143,8 @@ pub struct DriftedFeature {
     /// Name of the feature.
     #[schemars(length(max = 128))]
     pub name: String,
-    /// The aspect that drifted: its values or its missing rate.
+    /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, or Scores,
+    /// whose name is score.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
     /// Name of the test that found the drift; with several tests of one aspect, the one with the largest effect. Reports of
@@ -151,7 +152,7 @@ pub struct DriftedFeature {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub test: Option<String>,
-    /// The effect size, a decimal number: total variation distance of values, or difference of missing rates.
+    /// The effect size, a decimal number: total variation distance of values or scores, or difference of rates.
     #[schemars(with = "String", length(max = 26))]
     pub effect: Decimal,
     /// Its lower confidence bound, a decimal number.
@@ -163,14 +164,15 @@ pub struct DriftedFeature {
     /// The tolerance that the lower bound was compared with, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub tolerance: Decimal,
-    /// The q-value: the lowest false discovery rate at which it is a discovery, a decimal number.
-    #[schemars(with = "String", length(max = 26))]
-    pub q_value: Decimal,
-    /// Natural logarithm of the evidence, over this and earlier windows, that the feature has changed since the reference,
-    /// a decimal number.
+    /// How many of the newest windows were compared with the reference together.
+    #[serde(default = "one_window")]
+    #[schemars(range(min = 1, max = 24))]
+    pub windows: u32,
+    /// The evidence that the feature has changed since the reference: the negative natural logarithm of a p-value, a decimal
+    /// number.
     #[schemars(with = "String", length(max = 26))]
     pub log_evidence: Decimal,
-    /// The threshold that logEvidence of a drifted feature must reach for the verdict Drift, a decimal number.
+    /// The threshold that logEvidence must reach, a decimal number. It rises with the age of the version.
     #[schemars(with = "String", length(max = 26))]
     pub log_threshold: Decimal,
 }
@@ -217,4 +219,8 @@ pub struct ReportProposal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub action: Option<String>,
+}
+
+fn one_window() -> u32 {
+    1
 }

@@ -162,6 +162,13 @@ const RULES: &[Rule] = &[
         never: &[OTHER_TLS],
         only: None,
     },
+    // Judges as the ledger does, by the library alone.
+    Rule {
+        name: "modelward-verdicts",
+        ours: &[WIRE, PROFILE],
+        never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
+        only: None,
+    },
     Rule {
         name: "modelward-load",
         ours: &[WIRE],

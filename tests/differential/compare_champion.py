@@ -9,6 +9,7 @@ are NumPy's own, so that the two bounds differ by chance: by less than 0.003 for
 """
 
 import csv
+import collections
 import json
 import pathlib
 import sys
@@ -104,7 +105,14 @@ def main(snapshot, bundle, champion):
     count = info["sources"][0]["rows"]
     assert known.shape[1] == count, "the champion was trained on the first source"
     text = [json.dumps(row, sort_keys=True) for row in table]
-    new_rows = np.array([row for row in range(count, len(table)) if text[row] not in set(text[:count])])
+    # Of equal rows, as many as the champion was trained on are known, the first ones.
+    left = collections.Counter(text[:count])
+    new_rows = []
+    for row, content in enumerate(text):
+        left[content] -= 1
+        if left[content] < 0:
+            new_rows.append(row)
+    new_rows = np.array(new_rows)
     print(f"{len(table)} rows, {len(new_rows)} of them new; {recorded['metric']}, {DRAWS} draws")
     scores = np.empty((len(known), len(table)))
     scores[:, :count] = known

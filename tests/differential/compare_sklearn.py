@@ -92,7 +92,9 @@ class Data:
         if categorical:
             # Codes are in the order of the categories, so that ties go to the first of them.
             encoder = OneHotEncoder(categories=words, handle_unknown="ignore", sparse_output=False)
-            steps = [("impute", SimpleImputer(strategy="most_frequent")), ("encode", encoder)]
+            # Of a column that is missing in all rows of a fold, every value is the first category.
+            imputer = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
+            steps = [("impute", imputer), ("encode", encoder)]
             parts.append(("categorical", Pipeline(steps), categorical))
         model = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-12, max_iter=10_000)
         return Pipeline([("columns", ColumnTransformer(parts)), ("model", model)])

@@ -1,7 +1,7 @@
 //! How the traffic of a version is monitored for drift.
 
 use kube::KubeSchema;
-use modelward_wire::Decimal;
+use modelward_wire::{Decimal, default_rate_tolerance};
 use serde::{Deserialize, Serialize};
 
 use crate::model_version::rules::decimal;
@@ -30,14 +30,21 @@ pub struct MonitoringSpec {
     #[schemars(range(min = 100, max = 1_000_000_000))]
     pub minimum_rows: i64,
 
-    /// How far a feature's values (total variation) or its missing rate may differ from the reference, a decimal number above
-    /// 0 and below 1. A feature drifts if the lower confidence bound of the difference is not below it.
+    /// How far the values of a feature (total variation distance) or the scores may differ from the reference, a decimal number
+    /// above 0 and below 1. A feature drifts if the lower confidence bound of the difference is not below it.
     #[serde(default = "default_tolerance")]
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
     pub tolerance: Decimal,
 
-    /// Tolerances of individual features, instead of the general one.
+    /// How far the rates of a feature may differ from the reference, a decimal number above 0 and below 1: how often its value
+    /// is missing, outside of what training saw, or of a wrong type.
+    #[serde(default = "default_rate_tolerance")]
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.][0-9]{1,12}$') && !self.matches('^0[.]0+$')").message(DECIMAL_FRACTION))]
+    pub rate_tolerance: Decimal,
+
+    /// Tolerances of individual features, in place of tolerance and rateTolerance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["feature".into()]))]
@@ -80,6 +87,7 @@ impl Default for MonitoringSpec {
             lateness_seconds: default_lateness_seconds(),
             minimum_rows: default_minimum_rows(),
             tolerance: default_tolerance(),
+            rate_tolerance: default_rate_tolerance(),
             tolerances: Vec::new(),
         }
     }

@@ -30,7 +30,7 @@ pub use gate::{ComparedRows, GateBound};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
 pub use report::{
     DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT,
-    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
+    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation, default_rate_tolerance,
 };
 pub use result::{
     GateResult, JobResult, JobStage, MetricValue, Progress, RESULT_FORMAT, SourceRecord,

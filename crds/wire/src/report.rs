@@ -30,9 +30,12 @@ pub struct ReportRequest {
     pub evidence_from: i64,
     /// Rows that the window needs.
     pub minimum_rows: u64,
-    /// The tolerance of every feature that is not in `tolerances`.
+    /// The tolerance of the values of every feature that is not in `tolerances`, and of the scores.
     pub tolerance: Decimal,
-    /// Tolerances of individual features.
+    /// The tolerance of the rates of every feature that is not in `tolerances`: missing, outside and of a wrong type.
+    #[serde(default = "default_rate_tolerance")]
+    pub rate_tolerance: Decimal,
+    /// Tolerances of individual features, in place of both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerances: Vec<(String, Decimal)>,
 }
@@ -66,8 +69,7 @@ pub struct ReportResult {
     pub counts: Option<Digest>,
     /// The reference that the window was compared with.
     pub reference: ReportReference,
-    /// The comparisons that drifted in the window, largest effect first. If the verdict is not `Drift`, none of these features has
-    /// enough evidence over time.
+    /// The comparisons that drifted, largest effect first.
     pub drifted: Vec<DriftedComparison>,
 }
 
@@ -78,7 +80,7 @@ words! {
         Drift,
         /// Enough rows, and no such feature.
         NoDrift,
-        /// Not enough rows, in this window or over time. Must not be read as "no drift".
+        /// Not enough rows. Must not be read as "no drift".
         InsufficientData,
     }
 
@@ -87,8 +89,14 @@ words! {
     pub enum DriftAspect {
         /// The distribution of its values.
         Values,
+        /// Values that training never saw the like of: outside of its range, or unseen categories.
+        Outside,
         /// Its missing rate.
         MissingRate,
+        /// Rows that were refused because of a wrong type.
+        TypeErrors,
+        /// The distribution of the scores, which are no feature: `feature` is `score`.
+        Scores,
     }
 }
 
@@ -146,11 +154,12 @@ pub struct DriftedComparison {
     pub upper: Decimal,
     /// The tolerance that `lower` was compared with.
     pub tolerance: Decimal,
-    /// The q-value: the lowest false discovery rate at which it is a discovery, 12 places.
-    pub q_value: Decimal,
-    /// Natural logarithm of the evidence over time that the feature has changed, 6 places.
+    /// How many of the newest windows were compared together. Reports of former releases compared one.
+    #[serde(default = "one_window")]
+    pub windows: u32,
+    /// Negative natural logarithm of the p-value of "no change", 6 places.
     pub log_evidence: Decimal,
-    /// The threshold that it must reach.
+    /// The threshold that it reached.
     pub log_threshold: Decimal,
 }
 
@@ -182,6 +191,15 @@ words! {
         /// A different label was already stored: both are kept, and neither is counted.
         Contradicted,
     }
+}
+
+/// 0.02.
+pub fn default_rate_tolerance() -> Decimal {
+    Decimal::rounded(0.02, 2).unwrap_or_else(|| unreachable!("it is finite"))
+}
+
+fn one_window() -> u32 {
+    1
 }
 
 /// An aspect, or whether it is [`DriftAspect::Values`].

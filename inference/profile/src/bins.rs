@@ -231,18 +231,29 @@ impl Bins {
 impl FeatureBins {
     /// Bins of a numeric column of the training data, NaN being missing.
     ///
-    /// With N present values there are at most B = clamp(N/30, 4, 64) bins of about N/B values each. A value that
-    /// alone fills a bin has it to itself; equal values are never in two bins. A column of at most max(B, 10) distinct
-    /// values has one bin a value, a constant one has one bin, one without any value has none.
+    /// [`Self::chosen_by`] all of them.
     pub fn numeric(name: &str, values: &[f32]) -> Result<Self, BinsError> {
-        let mut present: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-        present.sort_unstable_by(f32::total_cmp);
+        Self::chosen_by(name, values, values)
+    }
+
+    /// Bins of a numeric column that ends where `values` end, cut at the quantiles of `choosing`, some of them.
+    ///
+    /// With N present values there are at most B = clamp(N/30, 4, 64) bins of about N/B values each. A value that alone fills a
+    /// bin has it to itself; equal values are never in two bins. A column of at most max(B, 10) distinct choosing values has one
+    /// bin for each, a constant one has one bin, one without any value has none.
+    pub fn chosen_by(name: &str, values: &[f32], choosing: &[f32]) -> Result<Self, BinsError> {
+        let sorted = |values: &[f32]| {
+            let mut present: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+            present.sort_unstable_by(f32::total_cmp);
+            present
+        };
+        let (present, choosing) = (sorted(values), sorted(choosing));
         let number = |value: f32| Exact::new(value).ok_or_else(|| BinsError::Infinite(name.to_owned()));
         let range = match (present.first(), present.last()) {
             (Some(min), Some(max)) => Some((number(*min)?, number(*max)?)),
             _ => None,
         };
-        let cuts = quantile_cuts(&present)
+        let cuts = quantile_cuts(&choosing, present.len())
             .into_iter()
             .map(number)
             .collect::<Result<_, _>>()?;
@@ -364,7 +375,7 @@ impl ScoreBins {
         let mut sorted = scores.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         // All scores are finite: nothing is filtered away.
-        let cuts = quantile_cuts(&sorted)
+        let cuts = quantile_cuts(&sorted, sorted.len())
             .into_iter()
             .filter_map(Exact::new)
             .collect();
@@ -387,16 +398,26 @@ fn rising<T: PartialOrd>(cuts: &[T]) -> bool {
     cuts.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Cuts of sorted values: values at which a new bin begins, the first value never among them.
+/// Whether the bins of a numeric feature are cut by this row of the training data, counted from 0, and the categories of a
+/// categorical one known by it: every second row, in an order that no other order goes along with (SplitMix64, Steele, Lea and
+/// Flood 2014). The other rows say how full the bins are.
+pub fn chooses_bins(row: usize) -> bool {
+    let mut bits = (row as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) & 1 == 0
+}
+
+/// Cuts of sorted values, as many as fit so many `rows`: values at which a new bin begins, the first value never among them.
 ///
 /// It walks over the distinct values and closes a bin where that brings it nearest to an equal share of what is left,
 /// so that a heavy value does not starve the bins after it. All in integers: no rounding decides.
-fn quantile_cuts<T: Copy + PartialOrd>(sorted: &[T]) -> Vec<T> {
+fn quantile_cuts<T: Copy + PartialOrd>(sorted: &[T], rows: usize) -> Vec<T> {
     let runs: Vec<(T, usize)> = sorted
         .chunk_by(|a, b| a == b)
         .map(|run| (run[0], run.len()))
         .collect();
-    let most = (sorted.len() / ROWS_A_BIN).clamp(MIN_BINS, MAX_BINS);
+    let most = (rows / ROWS_A_BIN).clamp(MIN_BINS, MAX_BINS);
     if runs.len() <= most.max(FEW_VALUES) {
         return runs.iter().skip(1).map(|(value, _)| *value).collect();
     }

@@ -1,86 +1,83 @@
-//! The default verdict on one window of counts beside its reference.
+//! The verdict on the newest window of a version, by what was counted since its reference.
 //!
-//! A feature drifted where, for one of the tests ([`test::ALL`]), all of this holds:
+//! Each feature is compared by each test ([`test::ALL`]) over each span ([`SPANS`]: the newest window, the last 4 and the last
+//! 24 together), and the span with most evidence counts. The feature drifted where, for one of the tests, all of this holds:
 //!
-//! 1. there are enough rows: [`Rule::min_rows`] on each side, and for values [`Rule::min_present`] present ones;
-//! 2. the lower confidence bound of the effect is at or over the tolerance (both sides' sampling noise counted);
-//! 3. it is a discovery: its q-value over all tests of all features together is at most [`Rule::discoveries`].
+//! 1. the reference and the newest window have [`Rule::min_rows`] each;
+//! 2. **it has changed**: the p-value of "both are samples of one law" is at most the comparison's level. All levels of a
+//!    version's life add up to [`Rule::ever`] ([`crate::lifetime`]);
+//! 3. **the change is large**: its lower bound over the same span, which holds with [`Rule::confidence`], is at or over the tolerance.
 //!
-//! Over all windows of a version together, evidence is asked for beside that ([`Judgement::confirmed`]).
-//!
-//! Too few rows is `InsufficientData`, never "no drift". Everything is decided on the rounded numbers that are
-//! written down, so a reader can decide again. The same counts give the same bytes: there is no chance in it.
+//! Too few rows is `InsufficientData`, never "no drift". Everything is decided on the rounded numbers that are written down, so
+//! a reader can decide again. The same counts give the same bytes: there is no chance in it.
 
-use modelward_wire::DriftVerdict;
+use modelward_wire::{DriftAspect, DriftVerdict};
 
 use crate::{
-    bins::Bins,
-    counts::{Counts, FeatureCount},
+    counts::FeatureCount,
     error::JudgeError,
     judgement::{Comparison, Effect, FeatureJudgement, JUDGEMENT_FORMAT, Judgement, TestJudgement},
+    lifetime::{SPANS, WindowCounts, log_weight, spans, sum},
     number::Exact,
+    reference::Reference,
     rule::Rule,
     sides::Sides,
-    stats::discovery::q_values,
-    test::{self, DriftTest, Estimate, Samples},
+    test::{self, DriftTest, Samples, Size},
 };
 
-/// Effects are rounded to 6 places.
-const EFFECT_PLACES: f64 = 1e6;
-/// p- and q-values are rounded to 12 places.
-const P_PLACES: f64 = 1e12;
+/// Effects are rounded to 6 places, and so is evidence.
+const PLACES: f64 = 1e6;
+/// The logarithm of evidence that is as good as certain.
+const MOST_EVIDENCE: f64 = 1e6;
+/// −log of the p-value from which on a size is worth computing: one in twenty.
+const WORTH_A_SIZE: f64 = 3.0;
 
-/// Judges a window by its counts and the reference's, both made in `bins`.
-pub fn judge(bins: &Bins, reference: &Counts, window: &Counts, rule: &Rule) -> Result<Judgement, JudgeError> {
-    judge_with(test::ALL, bins, reference, window, rule)
+/// Judges the last of `windows` by all of them. They come in the order of time and do not overlap; any number of old ones, and those
+/// without rows, may be left out.
+pub fn judge(
+    reference: &Reference,
+    windows: &[WindowCounts<'_>],
+    rule: &Rule,
+) -> Result<Judgement, JudgeError> {
+    judge_with(test::ALL, reference, windows, rule)
 }
 
 /// [`judge`] by other tests than those of the release. Each has a name of its own.
 pub fn judge_with(
     tests: &[&dyn DriftTest],
-    bins: &Bins,
-    reference: &Counts,
-    window: &Counts,
+    reference: &Reference,
+    windows: &[WindowCounts<'_>],
     rule: &Rule,
 ) -> Result<Judgement, JudgeError> {
+    let bins = &reference.bins;
     rule.check(bins)?;
-    reference.check(bins).map_err(JudgeError::Reference)?;
-    window.check(bins).map_err(JudgeError::Window)?;
-    let rows = Sides::of(&reference.features, &window.features, |side| side.rows);
-    let mut features: Vec<FeatureJudgement> = bins
-        .features
-        .iter()
-        .zip(reference.features.features.iter().zip(&window.features.features))
-        .map(|(bins, (reference, window))| {
-            let samples = Samples {
-                bins,
-                reference,
-                window,
-            };
-            let tests = tests.iter().map(|test| open(*test, &samples, rows, rule));
-            let outside = |side: &FeatureCount| {
-                let slots = bins.outside().map(|slot| side.values[slot]);
-                slots.fold(0, u64::saturating_add)
-            };
-            FeatureJudgement {
-                name: bins.name.clone(),
-                tests: tests.collect(),
-                outside: Sides::of(reference, window, outside),
-                type_errors: Sides::of(reference, window, |side| side.type_errors),
-            }
+    reference.counts.check(bins).map_err(JudgeError::Reference)?;
+    for window in windows {
+        window.counts.check(bins).map_err(JudgeError::Window)?;
+    }
+    if windows.is_empty() {
+        return Err(JudgeError::Order);
+    }
+    let spans: Vec<Span<'_>> = spans(windows)
+        .map(|windows| Span {
+            windows,
+            rows: rows(reference, windows),
         })
         .collect();
-    let all = features.iter_mut().flat_map(|feature| &mut feature.tests);
-    decide(all.map(|test| &mut test.comparison).collect(), rule);
-    let (scores, found) = test::compare_scores(&reference.score, &window.score, rule);
-    let mut score = undecided(scores, rule.tolerance, found);
-    decide(vec![&mut score], rule);
-    let verdict = if !rule.has_rows(rows) {
-        DriftVerdict::InsufficientData
-    } else if features.iter().any(FeatureJudgement::drifted) {
+    let parts = (bins.features.len() + 1) * SPANS.len();
+    let log_level = libm::log(rule.ever.get() / parts as f64) + log_weight(windows)?;
+    let features: Vec<FeatureJudgement> = (0..bins.features.len())
+        .map(|feature| judge_feature(tests, reference, feature, &spans, log_level, rule))
+        .collect();
+    let score = judge_scores(reference, &spans, log_level, rule);
+    let rows = spans[0].rows;
+    let has_drifted = features.iter().any(FeatureJudgement::drifted) || score.verdict == DriftVerdict::Drift;
+    let verdict = if has_drifted {
         DriftVerdict::Drift
-    } else {
+    } else if rule.has_rows(rows) {
         DriftVerdict::NoDrift
+    } else {
+        DriftVerdict::InsufficientData
     };
     Ok(Judgement {
         format: JUDGEMENT_FORMAT,
@@ -88,70 +85,165 @@ pub fn judge_with(
         rows,
         features,
         score,
-        evidence: Vec::new(),
         rule: rule.clone(),
     })
 }
 
-/// One test of one feature. The verdict is open until [`decide`].
-fn open(test: &dyn DriftTest, samples: &Samples<'_>, rows: Sides, rule: &Rule) -> TestJudgement {
-    let found = rule.has_rows(rows).then(|| test.compare(samples, rule)).flatten();
-    TestJudgement {
-        test: test.name().to_owned(),
-        aspect: test.aspect(),
-        comparison: undecided(test.counts(samples), rule.tolerance_of(&samples.bins.name), found),
+/// The newest windows, as many as are compared together.
+struct Span<'a> {
+    windows: &'a [WindowCounts<'a>],
+    rows: Sides,
+}
+
+fn rows(reference: &Reference, windows: &[WindowCounts<'_>]) -> Sides {
+    let counted = windows.iter().map(|window| window.counts.features.rows);
+    Sides {
+        reference: reference.counts.features.rows,
+        window: counted.fold(0, u64::saturating_add),
     }
 }
 
-/// A comparison whose verdict is open until [`decide`].
-fn undecided(counts: Sides, tolerance: Exact<f64>, found: Option<Estimate>) -> Comparison {
-    Comparison {
-        verdict: DriftVerdict::InsufficientData,
+fn judge_feature(
+    tests: &[&dyn DriftTest],
+    reference: &Reference,
+    feature: usize,
+    spans: &[Span<'_>],
+    log_level: f64,
+    rule: &Rule,
+) -> FeatureJudgement {
+    let bins = &reference.bins.features[feature];
+    let counted: Vec<FeatureCount> = spans.iter().map(|span| sum(span.windows, feature)).collect();
+    let all: f64 = tests.iter().map(|test| test.weight(bins)).sum();
+    let applies = tests.iter().filter(|test| test.weight(bins) > 0.0);
+    let judged = applies.map(|test| {
+        let has_rows = rule.has_rows(Sides {
+            window: match test.aspect() {
+                // Refused rows are rows too, and a window may have no others.
+                DriftAspect::TypeErrors => spans[0].rows.window.saturating_add(counted[0].type_errors),
+                _ => spans[0].rows.window,
+            },
+            ..spans[0].rows
+        });
+        let tolerance = rule.tolerance_of(&bins.name, test.aspect());
+        let log_level = log_level + libm::log(test.weight(bins) / all);
+        let compare = |(span, window): (&Span<'_>, &FeatureCount)| {
+            let samples = Samples {
+                bins,
+                reference: &reference.counts.features.features[feature],
+                unchosen: reference.unchosen(feature),
+                window,
+            };
+            let found = has_rows.then(|| test.log_p(&samples, log_level)).flatten();
+            let size = |confidence| test.size(&samples, confidence);
+            comparison(
+                span,
+                test.counts(&samples),
+                tolerance,
+                found,
+                log_level,
+                size,
+                rule,
+            )
+        };
+        TestJudgement {
+            test: test.name().to_owned(),
+            aspect: test.aspect(),
+            comparison: most_telling(spans.iter().zip(&counted).map(compare)),
+        }
+    });
+    FeatureJudgement {
+        name: bins.name.clone(),
+        tests: judged.collect(),
+    }
+}
+
+fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule: &Rule) -> Comparison {
+    let before: Vec<u64> = reference.counts.score.by_slot().collect();
+    let has_rows = rule.has_rows(spans[0].rows);
+    most_telling(spans.iter().map(|span| {
+        let mut now = vec![0_u64; before.len()];
+        for window in span.windows {
+            for (slot, scores) in now.iter_mut().zip(window.counts.score.by_slot()) {
+                *slot = slot.saturating_add(scores);
+            }
+        }
+        let counts = Sides::of(&*before, &*now, |side| {
+            side.iter()
+                .fold(0, |sum: u64, scores| sum.saturating_add(*scores))
+        });
+        let found = has_rows
+            .then(|| test::scores_log_p(&before, &now, log_level))
+            .flatten();
+        let size = |confidence| test::variation::compare_counts(&before, &now, true, confidence);
+        comparison(span, counts, rule.tolerance, found, log_level, size, rule)
+    }))
+}
+
+/// What one test found over one span; `log_p` is `None` where it cannot tell.
+fn comparison(
+    span: &Span<'_>,
+    counts: Sides,
+    tolerance: Exact<f64>,
+    log_p: Option<f64>,
+    log_level: f64,
+    size: impl Fn(f64) -> Option<Size>,
+    rule: &Rule,
+) -> Comparison {
+    let log_threshold = Exact::of(rounded(-log_level));
+    let log_evidence = log_p.map(|log_p| Exact::of(rounded((-log_p).clamp(0.0, MOST_EVIDENCE))));
+    let is_worth_it = log_evidence.is_some_and(|evidence| evidence.get() >= WORTH_A_SIZE);
+    let effect = is_worth_it
+        .then(|| size(rule.confidence.get()))
+        .flatten()
+        .map(|size| Effect {
+            estimate: Exact::of(rounded(size.estimate)),
+            lower: Exact::of(rounded(size.lower)),
+            upper: Exact::of(rounded(size.upper)),
+        });
+    let mut comparison = Comparison {
+        verdict: DriftVerdict::NoDrift,
+        windows: span.windows.len() as u64,
         counts,
         tolerance,
-        effect: found.map(|found| Effect {
-            estimate: Exact::of(rounded(found.estimate, EFFECT_PLACES)),
-            lower: Exact::of(rounded(found.lower, EFFECT_PLACES)),
-            upper: Exact::of(rounded(found.upper, EFFECT_PLACES)),
-            p_value: Exact::of(rounded(found.p_value, P_PLACES)),
-            q_value: Exact::of(1.0),
-        }),
+        log_evidence,
+        log_threshold,
+        effect,
+    };
+    if log_evidence.is_none() {
+        comparison.verdict = DriftVerdict::InsufficientData;
+    } else if comparison.has_changed() && effect.is_some_and(|effect| effect.lower >= tolerance) {
+        comparison.verdict = DriftVerdict::Drift;
     }
+    comparison
 }
 
-/// Decides these comparisons together: the false discovery rate is over all of them.
-fn decide(comparisons: Vec<&mut Comparison>, rule: &Rule) {
-    let p_values: Vec<f64> = comparisons
-        .iter()
-        .filter_map(|comparison| Some(comparison.effect?.p_value.get()))
-        .collect();
-    let mut q_values = q_values(&p_values).into_iter();
-    for comparison in comparisons {
-        let Some(effect) = &mut comparison.effect else {
-            continue;
-        };
-        effect.q_value = Exact::of(rounded(q_values.next().unwrap_or(1.0), P_PLACES));
-        let is_large = effect.lower >= comparison.tolerance;
-        let is_discovery = effect.q_value <= rule.discoveries;
-        comparison.verdict = if is_large && is_discovery {
-            DriftVerdict::Drift
-        } else {
-            DriftVerdict::NoDrift
-        };
-    }
+/// The comparison with most evidence; the shortest span among equals.
+fn most_telling(comparisons: impl Iterator<Item = Comparison>) -> Comparison {
+    let evidence = |comparison: &Comparison| comparison.log_evidence.map_or(-1.0, Exact::get);
+    comparisons
+        .reduce(|best, next| {
+            if evidence(&next) > evidence(&best) {
+                next
+            } else {
+                best
+            }
+        })
+        .unwrap_or_else(|| unreachable!("there is one span at least"))
 }
 
-/// The nearest decimal number of so many places; halves away from zero.
-fn rounded(value: f64, places: f64) -> f64 {
-    (value * places).round() / places
+/// The nearest decimal number of 6 places; halves away from zero.
+fn rounded(value: f64) -> f64 {
+    // Not a negative zero, which has another text.
+    (value * PLACES).round() / PLACES + 0.0
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::{
+        Bins, Counts,
         bins::{FeatureBins, Observed, ScoreBins},
-        evidence::FeatureEvidence,
+        reference::ChosenBy,
     };
 
     pub(crate) fn bins() -> Bins {
@@ -182,12 +274,31 @@ pub(crate) mod tests {
         counts
     }
 
-    fn judged(reference: &Counts, window: &Counts) -> Judgement {
-        judge(&bins(), reference, window, &Rule::default()).unwrap()
+    /// A reference whose bins were there before.
+    fn reference(counts: &Counts) -> Reference {
+        Reference {
+            bins: bins(),
+            counts: counts.clone(),
+            chosen_by: ChosenBy::None,
+        }
+    }
+
+    /// The judgement on the first hour.
+    fn judge_by(before: &Counts, window: &Counts, rule: &Rule) -> Result<Judgement, JudgeError> {
+        let windows = [WindowCounts {
+            from: 0,
+            to: 3600,
+            counts: window,
+        }];
+        judge(&reference(before), &windows, rule)
+    }
+
+    fn judged(before: &Counts, window: &Counts) -> Judgement {
+        judge_by(before, window, &Rule::default()).unwrap()
     }
 
     fn values(feature: &FeatureJudgement) -> &Comparison {
-        feature.comparison("variation").unwrap()
+        feature.comparison("kolmogorov-smirnov").unwrap()
     }
 
     fn missing(feature: &FeatureJudgement) -> &Comparison {
@@ -202,13 +313,15 @@ pub(crate) mod tests {
         assert_eq!(shifted.verdict, DriftVerdict::Drift);
         let names: Vec<_> = shifted.drifted().map(|feature| feature.name.as_str()).collect();
         assert_eq!(names, ["x"]);
+        let outside = shifted.features[0].comparison("outside").unwrap();
         assert_eq!(
-            shifted.features[0].outside,
+            outside.counts,
             Sides {
                 reference: 0,
                 window: 120
             }
         );
+        assert_eq!(outside.verdict, DriftVerdict::Drift);
         assert_eq!(shifted.score.verdict, DriftVerdict::NoDrift);
     }
 
@@ -222,13 +335,14 @@ pub(crate) mod tests {
                 judgement
                     .features
                     .iter()
-                    .all(|feature| values(feature).effect.is_none())
+                    .flat_map(|feature| &feature.tests)
+                    .all(|test| test.comparison.log_evidence.is_none() && test.comparison.effect.is_none())
             );
         }
     }
 
     #[test]
-    fn a_feature_with_few_values_is_judged_by_its_missing_rate_alone() {
+    fn the_values_of_a_feature_with_few_of_them_have_no_size() {
         let reference = counts(300, 0.0, 0);
         let mut window = counts(100, 0.0, 0);
         let x = &mut window.features.features[0];
@@ -236,7 +350,8 @@ pub(crate) mod tests {
         (x.values[1], x.missing) = (29, 71);
         let judgement = judged(&reference, &window);
         let x = &judgement.features[0];
-        assert_eq!(values(x).verdict, DriftVerdict::InsufficientData);
+        assert!(values(x).has_changed() && values(x).effect.is_none());
+        assert_eq!(values(x).verdict, DriftVerdict::NoDrift);
         assert_eq!(missing(x).verdict, DriftVerdict::Drift);
         assert_eq!(judgement.verdict, DriftVerdict::Drift);
     }
@@ -245,10 +360,14 @@ pub(crate) mod tests {
     fn a_large_window_with_a_small_effect_is_tolerated() {
         // A shift by 5 of 100 is a total variation of about 0.05: certain, and below the tolerance.
         let (reference, window) = (counts(100_000, 0.0, 0), counts(100_000, 5.0, 0));
-        let judgement = judged(&reference, &window);
+        let loose = Rule {
+            rate_tolerance: Exact::of(0.1),
+            ..Rule::default()
+        };
+        let judgement = judge_by(&reference, &window, &loose).unwrap();
         let effect = values(&judgement.features[0]).effect.unwrap();
         assert!(
-            effect.q_value.get() < 1e-6 && effect.lower.get() > 0.02,
+            values(&judgement.features[0]).has_changed() && effect.lower.get() > 0.02,
             "{effect:?}"
         );
         assert_eq!(judgement.verdict, DriftVerdict::NoDrift);
@@ -256,32 +375,74 @@ pub(crate) mod tests {
             tolerances: [("x".to_owned(), Exact::of(0.02))].into(),
             ..Rule::default()
         };
-        let judgement = judge(&bins(), &reference, &window, &strict).unwrap();
+        let judgement = judge_by(&reference, &window, &strict).unwrap();
         assert_eq!(judgement.verdict, DriftVerdict::Drift);
     }
 
     #[test]
-    fn drift_of_one_window_is_confirmed_by_what_has_gathered_since_the_reference() {
-        let found = |feature: &str, alarm: bool| FeatureEvidence {
-            name: feature.to_owned(),
-            log_evidence: Exact::of(if alarm { 9.0 } else { 2.0 }),
-            log_threshold: Exact::of(5.0),
-            alarm,
+    fn a_small_change_is_found_by_several_windows_together() {
+        let (before, window) = (counts(3000, 0.0, 0), counts(200, 14.0, 0));
+        let windows: Vec<_> = (0..24_u64)
+            .map(|hour| WindowCounts {
+                from: hour * 3600,
+                to: (hour + 1) * 3600,
+                counts: &window,
+            })
+            .collect();
+        // What lies outside would be found at once.
+        let rule = Rule {
+            rate_tolerance: Exact::of(0.5),
+            ..Rule::default()
         };
-        let shifted = judged(&counts(300, 0.0, 0), &counts(300, 40.0, 0));
-        for (x, c, verdict) in [
-            (true, false, DriftVerdict::Drift),
-            (false, false, DriftVerdict::InsufficientData),
-            // c has changed somewhat, and is not what differs in this window.
-            (false, true, DriftVerdict::InsufficientData),
-        ] {
-            let confirmed = shifted.clone().confirmed(vec![found("x", x), found("c", c)]);
-            assert_eq!(confirmed.verdict, verdict, "x {x}, c {c}");
-            assert_eq!(confirmed.drifted().count(), 1, "the window's own numbers stay");
-        }
-        let quiet = judged(&counts(300, 0.0, 0), &counts(300, 0.0, 0));
-        let confirmed = quiet.confirmed(vec![found("x", true), found("c", true)]);
-        assert_eq!(confirmed.verdict, DriftVerdict::NoDrift);
+        let first = judge(&reference(&before), &windows[..1], &rule).unwrap();
+        assert_eq!(first.verdict, DriftVerdict::NoDrift);
+        let last = judge(&reference(&before), &windows, &rule).unwrap();
+        assert_eq!(last.verdict, DriftVerdict::Drift);
+        assert_eq!(values(&last.features[0]).windows, 24);
+    }
+
+    #[test]
+    fn a_window_with_too_few_rows_is_not_judged_by_those_before_it() {
+        let (before, drifted, small) = (counts(300, 0.0, 0), counts(300, 40.0, 0), counts(99, 40.0, 0));
+        let windows = [&drifted, &small].into_iter().zip(0..);
+        let windows: Vec<_> = windows
+            .map(|(counts, hour)| WindowCounts {
+                from: hour * 3600,
+                to: (hour + 1) * 3600,
+                counts,
+            })
+            .collect();
+        let judgement = judge(&reference(&before), &windows, &Rule::default()).unwrap();
+        assert_eq!(judgement.verdict, DriftVerdict::InsufficientData);
+    }
+
+    #[test]
+    fn a_window_of_which_every_row_was_refused_drifted() {
+        let mut window = Counts::new(&bins());
+        window.features.features[0].type_errors = 200;
+        let judgement = judged(&counts(300, 0.0, 0), &window);
+        assert_eq!(judgement.verdict, DriftVerdict::Drift);
+        let refused = judgement.features[0].comparison("type-errors").unwrap();
+        assert_eq!(refused.verdict, DriftVerdict::Drift);
+    }
+
+    #[test]
+    fn the_same_window_takes_more_evidence_after_a_month_than_in_the_first_hour() {
+        let (before, window) = (counts(300, 0.0, 0), counts(100, 0.0, 0));
+        let threshold = |hour: u64| {
+            let windows = [WindowCounts {
+                from: hour * 3600,
+                to: (hour + 1) * 3600,
+                counts: &window,
+            }];
+            let judgement = judge(&reference(&before), &windows, &Rule::default()).unwrap();
+            values(&judgement.features[0]).log_threshold.get()
+        };
+        let (first, later) = (threshold(0), threshold(720));
+        assert!(
+            (first - 6.7).abs() < 1.5 && (later - 17.0).abs() < 1.5,
+            "{first} {later}"
+        );
     }
 
     #[test]
@@ -295,24 +456,34 @@ pub(crate) mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_and_says_what() {
-        let reference = counts(300, 0.0, 0);
+        let before = counts(300, 0.0, 0);
         let mut other = bins();
         other.features.pop();
         let rule = Rule::default();
+        let windows = [WindowCounts {
+            from: 0,
+            to: 3600,
+            counts: &before,
+        }];
+        let bad = Reference {
+            bins: other.clone(),
+            ..reference(&before)
+        };
         assert!(matches!(
-            judge(&other, &reference, &reference, &rule),
+            judge(&bad, &windows, &rule),
             Err(JudgeError::Reference(_))
         ));
         let window = Counts::new(&other);
         assert!(matches!(
-            judge(&bins(), &reference, &window, &rule),
+            judge_by(&before, &window, &rule),
             Err(JudgeError::Window(_))
         ));
+        assert_eq!(judge(&reference(&before), &[], &rule), Err(JudgeError::Order));
         let bad = Rule {
             confidence: Exact::of(1.0),
             ..Rule::default()
         };
-        let error = judge(&bins(), &reference, &reference, &bad).unwrap_err();
+        let error = judge_by(&before, &before, &bad).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the rule's confidence is 1, it must be above 0 and below 1"
@@ -321,14 +492,14 @@ pub(crate) mod tests {
             tolerances: [("y".to_owned(), Exact::of(0.2))].into(),
             ..Rule::default()
         };
-        assert!(judge(&bins(), &reference, &reference, &unknown).is_err());
+        assert!(judge_by(&before, &before, &unknown).is_err());
     }
 
     #[test]
     fn counts_that_say_nonsense_are_judged_without_a_panic() {
         let mut window = counts(300, 0.0, 0);
         window.features.features[0].missing = u64::MAX;
-        assert!(judge(&bins(), &counts(300, 0.0, 0), &window, &Rule::default()).is_err());
+        assert!(judge_by(&counts(300, 0.0, 0), &window, &Rule::default()).is_err());
         let mut huge = counts(300, 0.0, 0);
         huge.features.features[0].values.fill(u64::MAX / 20);
         huge.features.features[0].missing = u64::MAX / 3;

@@ -3,10 +3,10 @@
 use modelward_wire::{DriftAspect, DriftVerdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::FeatureEvidence, number::Exact, rule::Rule, sides::Sides};
+use crate::{number::Exact, rule::Rule, sides::Sides};
 
-/// The format that this code writes. It reads format 1 too.
-pub const JUDGEMENT_FORMAT: u32 = 2;
+/// The format that this code writes.
+pub const JUDGEMENT_FORMAT: u32 = 3;
 
 /// A verdict with all the numbers behind it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,33 +14,26 @@ pub const JUDGEMENT_FORMAT: u32 = 2;
 pub struct Judgement {
     /// [`JUDGEMENT_FORMAT`].
     pub format: u32,
-    /// `Drift` where any feature drifted, and its evidence over time says so too where there is `evidence`.
+    /// `Drift` where any comparison of a feature or of the score is.
     pub verdict: DriftVerdict,
-    /// Rows of features.
+    /// Rows of the reference and of the newest window.
     pub rows: Sides,
     /// One entry a feature, in the order of the bins.
     pub features: Vec<FeatureJudgement>,
-    /// The scores, by themselves: they have no say in `verdict`, which is about what came in.
+    /// The scores.
     pub score: Comparison,
-    /// What was gathered over time, one entry a feature in the order of the bins; empty where one window is judged by itself.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub evidence: Vec<FeatureEvidence>,
     /// The rule that was followed.
     pub rule: Rule,
 }
 
 /// The judgement of one feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", try_from = "Written")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FeatureJudgement {
     /// Its name.
     pub name: String,
-    /// One entry a test, in the order of [`crate::test::ALL`].
+    /// One entry for each test that says something about the feature, in the order of [`crate::test::ALL`].
     pub tests: Vec<TestJudgement>,
-    /// Values outside the range of training, or of categories that it never saw. They are values like others too.
-    pub outside: Sides,
-    /// Rows that were refused because of a wrong type here.
-    pub type_errors: Sides,
 }
 
 /// What one test says of one feature.
@@ -55,17 +48,24 @@ pub struct TestJudgement {
     pub comparison: Comparison,
 }
 
-/// What came of comparing two sides.
+/// What came of comparing the reference with the span of windows that has most evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Comparison {
-    /// What was found here.
+    /// `Drift` where the change is past chance and its lower bound is at or over the tolerance.
     pub verdict: DriftVerdict,
-    /// What was compared: present values, missing values or scores.
+    /// How many of the newest windows are compared together.
+    pub windows: u64,
+    /// What was compared: present values, values outside, missing values, refused rows or scores.
     pub counts: Sides,
     /// The tolerance that the lower bound was held against.
     pub tolerance: Exact<f64>,
-    /// The effect; absent where there are too few rows.
+    /// −log of the p-value of "no change", or a lower bound of it; absent where there is too little to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_evidence: Option<Exact<f64>>,
+    /// −log of the level: what `log_evidence` must reach.
+    pub log_threshold: Exact<f64>,
+    /// How large the change is; absent where it is not past chance even by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
 }
@@ -80,44 +80,12 @@ pub struct Effect {
     pub lower: Exact<f64>,
     /// Its upper confidence bound.
     pub upper: Exact<f64>,
-    /// The p-value of "no difference", to 12 places: 0 stands for less than 5e-13.
-    pub p_value: Exact<f64>,
-    /// The share of false discoveries at which it would be one.
-    pub q_value: Exact<f64>,
-}
-
-/// A [`FeatureJudgement`] in any format.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Written {
-    name: String,
-    tests: Option<Vec<TestJudgement>>,
-    /// Of format 1, which had two tests.
-    values: Option<Comparison>,
-    /// Of format 1.
-    missing: Option<Comparison>,
-    outside: Sides,
-    type_errors: Sides,
 }
 
 // === impl Judgement ===
 
 impl Judgement {
-    /// The judgement with what was gathered over time, from [`crate::evidence()`] at [`Rule::ever`]. Drift that is found in the
-    /// window, and of which no feature has evidence enough, may be chance: there are too few rows to tell.
-    #[must_use]
-    pub fn confirmed(mut self, evidence: Vec<FeatureEvidence>) -> Self {
-        let has_evidence = |(feature, evidence): (&FeatureJudgement, &FeatureEvidence)| {
-            feature.drifted() && feature.name == evidence.name && evidence.alarm
-        };
-        if self.verdict == DriftVerdict::Drift && !self.features.iter().zip(&evidence).any(has_evidence) {
-            self.verdict = DriftVerdict::InsufficientData;
-        }
-        self.evidence = evidence;
-        self
-    }
-
-    /// The features that drifted in the window, in the order of the bins.
+    /// The features that drifted, in the order of the bins.
     pub fn drifted(&self) -> impl Iterator<Item = &FeatureJudgement> {
         self.features.iter().filter(|feature| feature.drifted())
     }
@@ -140,28 +108,12 @@ impl FeatureJudgement {
     }
 }
 
-impl TryFrom<Written> for FeatureJudgement {
-    type Error = &'static str;
+// === impl Comparison ===
 
-    fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let former = |test: &str, aspect, comparison| TestJudgement {
-            test: test.to_owned(),
-            aspect,
-            comparison,
-        };
-        let tests = match (written.tests, written.values, written.missing) {
-            (Some(tests), None, None) => tests,
-            (None, Some(values), Some(missing)) => vec![
-                former("variation", DriftAspect::Values, values),
-                former("missing-rate", DriftAspect::MissingRate, missing),
-            ],
-            _ => return Err("a feature has either `tests` or, in format 1, both `values` and `missing`"),
-        };
-        Ok(Self {
-            name: written.name,
-            tests,
-            outside: written.outside,
-            type_errors: written.type_errors,
-        })
+impl Comparison {
+    /// Whether the change is past chance, however small it is.
+    pub fn has_changed(&self) -> bool {
+        self.log_evidence
+            .is_some_and(|evidence| evidence >= self.log_threshold)
     }
 }

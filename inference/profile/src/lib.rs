@@ -28,24 +28,19 @@
 //! * **Totals are cumulative.** A message may come twice, late or never; the next one makes up for it.
 //! * **A verdict is a function of counts.** No clock, no chance, no platform's mathematics: the same counts have the
 //!   same bytes. Too few rows is [`DriftVerdict::InsufficientData`](modelward_wire::DriftVerdict), never "no drift".
-//! * **Its promises are measured.** The lower bound of an effect is above the truth in at most 5% of samples, and a
-//!   window of a model of twelve features that did not drift raised an alarm in 3 to 6 of 1,000 cases where reference
-//!   and window have the least rows allowed (100 and 100), in 2 to 3 with 303 and 100, in under 1 with 303 and 147 rows,
-//!   in none of 800 with more than 2,000 in sum, and in none of 2,000 halves of real data (`tests/verdict/simulation.rs`). The false discovery rate alone would promise 50 of 1,000.
+//! * **Its promises are proved** in docs/verdicts.md: a version on whose traffic nothing changes raises an alarm with probability
+//!   at most 5% over its whole life, and simulations that could refute it are in `tests/verdicts`.
 //!
-//! * **It is kept over time.** [`evidence()`] adds what one window cannot say: an alarm level that holds over all windows of
-//!   a version together, which [`Judgement::confirmed`] asks for beside the verdict on the window.
-//!
-//! The formulas and their sources are in the files of [`test`](mod@test) and in [`stats::discovery`].
+//! The formulas and their sources are in the files of [`test`](mod@test), of [`stats`] and in [`lifetime`].
 //! Nothing here does IO, waits, or reads a clock.
 
 pub mod atomic;
 pub mod bins;
 pub mod counts;
 pub mod error;
-mod evidence;
 pub mod judge;
 pub mod judgement;
+pub mod lifetime;
 pub mod number;
 pub mod reference;
 pub mod rule;
@@ -58,11 +53,11 @@ pub use atomic::{AtomicCounts, Counted};
 pub use bins::{Bins, BinsError, FeatureBins, Fingerprint, Observed, ScoreBins};
 pub use counts::{Counts, CountsError, RowError};
 pub use error::JudgeError;
-pub use evidence::{FeatureEvidence, WindowCounts, evidence};
 pub use judge::{judge, judge_with};
 pub use judgement::{Comparison, Effect, FeatureJudgement, Judgement, TestJudgement};
+pub use lifetime::WindowCounts;
 pub use number::{Exact, FixedSum};
-pub use reference::{Reference, ReferenceError};
+pub use reference::{ChosenBy, Reference, ReferenceError};
 pub use rule::Rule;
 pub use sides::Sides;
 pub use totals::{

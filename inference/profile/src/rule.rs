@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use modelward_wire::DriftAspect;
 use serde::{Deserialize, Serialize};
 
 use crate::{bins::Bins, error::JudgeError, number::Exact, sides::Sides};
@@ -10,19 +11,17 @@ use crate::{bins::Bins, error::JudgeError, number::Exact, sides::Sides};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rule {
-    /// An effect below this is tolerated: total variation of values, change of a missing rate. 0.1.
+    /// A total variation of values below this is tolerated. 0.1.
     pub tolerance: Exact<f64>,
-    /// Other tolerances of single features, by name.
+    /// A change below this of how often values are missing, outside of what training saw, or of a wrong type is tolerated. 0.02.
+    pub rate_tolerance: Exact<f64>,
+    /// Tolerances of single features in place of both, by name.
     pub tolerances: BTreeMap<String, Exact<f64>>,
-    /// Probability with which a lower bound holds. 0.95.
+    /// Probability with which the lower bound of a size holds. 0.95.
     pub confidence: Exact<f64>,
-    /// Share of discoveries that may be false. 0.05.
-    pub discoveries: Exact<f64>,
     /// Rows that a window and a reference need. 100.
     pub min_rows: u64,
-    /// Present values that a feature needs on each side; below that its missing rate alone is judged. 30.
-    pub min_present: u64,
-    /// Probability that a version ever raises an alarm, over all its windows, while nothing drifts. 0.05.
+    /// Probability that a version ever raises an alarm, over all its windows, while nothing changes. 0.05.
     pub ever: Exact<f64>,
 }
 
@@ -32,11 +31,10 @@ impl Default for Rule {
     fn default() -> Self {
         Self {
             tolerance: Exact::of(0.1),
+            rate_tolerance: Exact::of(0.02),
             tolerances: BTreeMap::new(),
             confidence: Exact::of(0.95),
-            discoveries: Exact::of(0.05),
             min_rows: 100,
-            min_present: 30,
             ever: Exact::of(0.05),
         }
     }
@@ -51,8 +49,8 @@ impl Rule {
             .map(|(name, value)| (format!("tolerance of {name}"), *value, true));
         let numbers = [
             ("tolerance".to_owned(), self.tolerance, true),
+            ("rateTolerance".to_owned(), self.rate_tolerance, true),
             ("confidence".to_owned(), self.confidence, false),
-            ("discoveries".to_owned(), self.discoveries, false),
             ("ever".to_owned(), self.ever, false),
         ];
         for (field, value, at_most_one) in numbers.into_iter().chain(tolerances) {
@@ -72,9 +70,13 @@ impl Rule {
         }
     }
 
-    /// The tolerance of one feature.
-    pub fn tolerance_of(&self, feature: &str) -> Exact<f64> {
-        *self.tolerances.get(feature).unwrap_or(&self.tolerance)
+    /// The tolerance of an aspect of one feature.
+    pub fn tolerance_of(&self, feature: &str, aspect: DriftAspect) -> Exact<f64> {
+        let of_aspect = match aspect {
+            DriftAspect::Values | DriftAspect::Scores => self.tolerance,
+            DriftAspect::Outside | DriftAspect::MissingRate | DriftAspect::TypeErrors => self.rate_tolerance,
+        };
+        self.tolerances.get(feature).copied().unwrap_or(of_aspect)
     }
 
     /// Whether both sides have rows enough to be compared.

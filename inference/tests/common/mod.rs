@@ -36,7 +36,8 @@ use modelward_model::{
     files::json,
 };
 use modelward_profile::{
-    Bins, Counts, CountsBatch, CumulativeTotals, Envelope, FeatureBins, Observed, Reference, ScoreBins,
+    Bins, ChosenBy, Counts, CountsBatch, CumulativeTotals, Envelope, FeatureBins, Observed, Reference,
+    ScoreBins,
 };
 use modelward_wire::{Digest, FeedbackRecord, ManifestKind, Route, RouteMode, Routes};
 use serde_json::{Value, json};
@@ -112,7 +113,11 @@ pub fn reference() -> Reference {
             .add_row(&bins, row, *score, u8::from(*score >= 0.5))
             .unwrap();
     }
-    Reference { bins, counts }
+    Reference {
+        bins,
+        counts,
+        chosen_by: ChosenBy::All,
+    }
 }
 
 fn bundle_files(tilt: f64) -> DirBuilder {

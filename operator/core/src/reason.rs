@@ -144,6 +144,8 @@ words! {
         StormBreaker,
         /// The version does not specify the data to retrain on.
         NoRetraining,
+        /// Rows are refused because of a wrong type, which no retraining changes.
+        RefusedRows,
         /// The last proposal for the model is too recent.
         CoolDown,
         /// The daily budget of proposals is used up.

@@ -136,7 +136,7 @@ fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
     }
 }
 
-/// A comparison passed if its lower bound is at or above minus the margin.
+/// A comparison that passed has a lower bound at or above minus the margin. One that did not may lack evidence instead.
 fn check_champion(champion: &Champion, gates: &[GateResult]) -> Result<(), String> {
     let compares = |gate: &&GateResult| match &gate.bound {
         GateBound::NotWorseThan { version, margin, .. } => {
@@ -155,7 +155,7 @@ fn check_champion(champion: &Champion, gates: &[GateResult]) -> Result<(), Strin
     let right = |gate: &&GateResult| {
         least
             .as_ref()
-            .is_some_and(|least| gate.passed == (gate.value >= *least))
+            .is_some_and(|least| !gate.passed || gate.value >= *least)
     };
     if of_champion.iter().all(right) {
         Ok(())

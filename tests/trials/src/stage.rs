@@ -10,7 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use modelward_crds::{annotations, labels};
 use modelward_kit::fake_controllers::JobEnd;
-use modelward_profile::{Bins, Counts, FeatureBins, Observed, Reference, ScoreBins};
+use modelward_profile::{Bins, ChosenBy, Counts, FeatureBins, Observed, Reference, ScoreBins};
 use modelward_wire::{
     BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, Manifest, ManifestKind,
     MetricValue, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
@@ -205,6 +205,7 @@ impl Training {
         let reference = Reference {
             bins: bins.clone(),
             counts,
+            chosen_by: ChosenBy::None,
         };
         let stated = Stated {
             rows: sources.iter().map(|source| source.rows).sum(),

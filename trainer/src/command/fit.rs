@@ -64,7 +64,14 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         compare_with_champion(trained, baselines, &snapshot, &plan, &meter).await?;
 
     meter.at("writing the bundle", 92);
+    let declared: Vec<String> = training
+        .features
+        .iter()
+        .filter(|feature| feature.categories.is_some())
+        .map(|feature| feature.name.clone())
+        .collect();
     let extras = Extras {
+        declared: &declared,
         training: Some(spec::training_digest(training)?),
         comparison: comparison.as_ref(),
         window: baselines.window.as_ref(),

@@ -1,6 +1,6 @@
 //! Rows that passed every check, typed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
@@ -32,6 +32,25 @@ impl Dataset {
     /// Rows of class 1.
     pub fn positives(&self) -> usize {
         self.labels.iter().filter(|label| **label).count()
+    }
+
+    /// For each row, the index of the first row with the same values; its own where it is the first. Classes may differ.
+    pub fn first_of_its_values(&self) -> Vec<usize> {
+        let mut first: HashMap<Vec<(u8, u32)>, usize> = HashMap::with_capacity(self.len());
+        let key = |value: &Value| match value {
+            // Zero has two signs and one value.
+            Value::Number(number) => (0, (number + 0.0).to_bits()),
+            Value::Category(index) => (1, *index),
+            Value::Unknown => (2, 0),
+            Value::Missing => (3, 0),
+        };
+        let rows = self.rows.iter().enumerate();
+        rows.map(|(index, row)| {
+            *first
+                .entry(row.values().iter().map(key).collect())
+                .or_insert(index)
+        })
+        .collect()
     }
 
     /// 32 hexadecimal digits that name a row by its content: the first half of the sha256 of `name`, unit separator,

@@ -4,6 +4,10 @@
 //! shuffled (Fisher-Yates from the end), then those of class 1, by the same generator; the shuffled rows, class 0
 //! first, are dealt to the folds in turn like cards. So each fold has its share of each class, give or take one row.
 //!
+//! Rows with the same values go together, the largest groups first: the first row of a group is dealt, to the next fold in turn of those
+//! with the fewest rows, and the others follow it. Otherwise a model would be tested on rows that it was fitted on. Where a class has fewer different rows than there
+//! are folds, its rows are dealt one by one.
+//!
 //! The generator is `SplitMix64`, a number below n is the high half of the 128-bit product with n, with rejection.
 //! It is written out here because its numbers are part of every bundle's digest: no release of a crate may change them.
 
@@ -11,26 +15,62 @@
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix64(u64);
 
-/// The fold, from 0, in which each row is tested; one list a repeat.
-pub fn assign(labels: &[bool], folds: usize, repeats: usize, seed: u64) -> Vec<Vec<usize>> {
+/// The fold, from 0, in which each row is tested; one list a repeat. `first` has for each row the first one with the same values.
+pub fn assign(labels: &[bool], first: &[usize], folds: usize, repeats: usize, seed: u64) -> Vec<Vec<usize>> {
+    let leader = leaders(labels, first, folds);
     (0..repeats)
-        .map(|repeat| assign_once(labels, folds, seed, repeat as u64))
+        .map(|repeat| assign_once(labels, &leader, folds.max(1), seed, repeat as u64))
         .collect()
 }
 
-fn assign_once(labels: &[bool], folds: usize, seed: u64, repeat: u64) -> Vec<usize> {
+/// The row that each row goes with: the first of its values, or itself where its class has too few different rows.
+fn leaders(labels: &[bool], first: &[usize], folds: usize) -> Vec<usize> {
+    let different = |class: bool| {
+        let leads = |row: &usize| first[*row] == *row && labels[*row] == class;
+        (0..labels.len()).filter(leads).count()
+    };
+    let goes_together = [different(false) >= folds, different(true) >= folds];
+    let leader = |row: usize| {
+        let leads = first[row];
+        if goes_together[usize::from(labels[leads])] {
+            leads
+        } else {
+            row
+        }
+    };
+    (0..labels.len()).map(leader).collect()
+}
+
+fn assign_once(labels: &[bool], leader: &[usize], folds: usize, seed: u64, repeat: u64) -> Vec<usize> {
     let mut random = SplitMix64(mix(seed) ^ mix(repeat + 1));
-    let mut dealt = Vec::with_capacity(labels.len());
+    let mut members = vec![0_usize; labels.len()];
+    for leads in leader {
+        members[*leads] += 1;
+    }
+    let mut fold = vec![0; labels.len()];
+    let (mut filled, mut turn) = (vec![0_usize; folds], 0);
     for class in [false, true] {
-        let mut rows: Vec<usize> = (0..labels.len()).filter(|row| labels[*row] == class).collect();
+        let mut rows: Vec<usize> = (0..labels.len())
+            .filter(|row| leader[*row] == *row && labels[*row] == class)
+            .collect();
         for last in (1..rows.len()).rev() {
             rows.swap(last, random.below(last as u64 + 1) as usize);
         }
-        dealt.extend(rows);
+        // Stable: where all rows differ, the order is the shuffled one.
+        rows.sort_by_key(|row| std::cmp::Reverse(members[*row]));
+        for row in rows {
+            let in_turn = |step: usize| (turn + step) % folds;
+            let next = (0..folds)
+                .map(in_turn)
+                .min_by_key(|fold| filled[*fold])
+                .unwrap_or(0);
+            fold[row] = next;
+            filled[next] += members[row];
+            turn = next + 1;
+        }
     }
-    let mut fold = vec![0; labels.len()];
-    for (position, row) in dealt.into_iter().enumerate() {
-        fold[row] = position % folds.max(1);
+    for (row, leads) in leader.iter().enumerate() {
+        fold[row] = fold[*leads];
     }
     fold
 }
@@ -73,6 +113,36 @@ mod tests {
 
     use super::*;
 
+    /// Rows of which no two have the same values.
+    fn apart(labels: &[bool]) -> Vec<usize> {
+        (0..labels.len()).collect()
+    }
+
+    #[test]
+    fn rows_with_the_same_values_are_in_one_fold() {
+        // Each row is there twice, and one ten times.
+        let first: Vec<usize> = (0..60)
+            .map(|row| if row >= 50 { 0 } else { row / 2 * 2 })
+            .collect();
+        let labels: Vec<bool> = (0..60).map(|row| first[row].is_multiple_of(4)).collect();
+        for fold in assign(&labels, &first, 5, 3, 7) {
+            assert!((0..60).all(|row| fold[row] == fold[first[row]]), "{fold:?}");
+            let sizes: Vec<usize> = (0..5).map(|k| fold.iter().filter(|f| **f == k).count()).collect();
+            // The ten of class 1 come to a fold that has its share of class 0.
+            assert!(sizes.iter().all(|size| (10..=18).contains(size)), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_class_with_fewer_different_rows_than_folds_is_dealt_row_by_row() {
+        let labels: Vec<bool> = (0..40).map(|row| row >= 20).collect();
+        let first: Vec<usize> = (0..40).map(|row| if row >= 20 { 20 } else { row }).collect();
+        for fold in assign(&labels, &first, 5, 1, 7) {
+            let positives = |k: usize| (20..40).filter(|row| fold[*row] == k).count();
+            assert_eq!((0..5).map(positives).collect::<Vec<_>>(), [4; 5]);
+        }
+    }
+
     #[test]
     fn the_generator_gives_the_published_numbers() {
         let mut random = SplitMix64(1_234_567);
@@ -90,7 +160,7 @@ mod tests {
     #[test]
     fn folds_are_pinned_because_digests_depend_on_them() {
         let labels = [false, true, false, true, false, true, false, true, false, false];
-        let folds = assign(&labels, 2, 2, 7);
+        let folds = assign(&labels, &apart(&labels), 2, 2, 7);
         assert_eq!(
             folds,
             [[1, 0, 1, 1, 0, 0, 0, 1, 0, 1], [1, 1, 0, 0, 0, 0, 1, 1, 0, 1]]
@@ -102,7 +172,7 @@ mod tests {
         fn every_fold_has_its_share_of_each_class(
             labels in prop::collection::vec(any::<bool>(), 1..200), folds in 2_usize..10, seed: u64
         ) {
-            for fold in assign(&labels, folds, 3, seed) {
+            for fold in assign(&labels, &apart(&labels), folds, 3, seed) {
                 for class in [false, true] {
                     let count = |k| fold.iter().zip(&labels).filter(|(f, l)| **f == k && **l == class).count();
                     let counts: Vec<_> = (0..folds).map(count).collect();

@@ -11,7 +11,8 @@
 use modelward_crds::AcceptedWindow;
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, sha256};
 use modelward_profile::{
-    Bins, BinsError, Counts, FeatureBins, Observed, Reference, RowError, ScoreBins, bins::BinKind,
+    Bins, BinsError, Counts, FeatureBins, Observed, Reference, RowError, ScoreBins,
+    bins::{BinKind, chooses_bins},
 };
 
 use crate::{
@@ -83,19 +84,25 @@ pub struct Window {
 /// The bins of these rows, and their counts in them.
 ///
 /// Each row has the score that the first repeat's folds gave it: out of fold, and of one model. A mean over repeats
-/// would have a narrower distribution than the scores that a server gives.
-pub fn reference(data: &Dataset, candidate: &Candidate) -> Result<Reference, ReferenceError> {
+/// would have a narrower distribution than the scores that a server gives. The categories of `declared` features are the user's
+/// own; all other bins are chosen by half of the rows.
+pub fn reference(
+    data: &Dataset,
+    candidate: &Candidate,
+    declared: &[String],
+) -> Result<Reference, ReferenceError> {
     let scores = out_of_fold_scores(data.len(), candidate);
     let bins = Bins::new(
         feature_bins(&data.schema, &data.rows)?,
         ScoreBins::from_out_of_fold(&scores)?,
     )?;
-    let mut counts = Counts::new(&bins);
-    for (row, score) in data.rows.iter().zip(&scores) {
-        let observed = row.values().iter().map(|value| observed(*value));
-        counts.add_row(&bins, observed, *score, u8::from(*score >= THRESHOLD))?;
-    }
-    Ok(Reference { bins, counts })
+    let names = data.schema.features.iter().map(|feature| &feature.name);
+    let declared: Vec<bool> = names.map(|name| declared.contains(name)).collect();
+    let rows = data.rows.iter().zip(&scores).map(|(row, score)| {
+        let values = row.values().iter().map(|value| observed(*value));
+        (values, *score, u8::from(*score >= THRESHOLD))
+    });
+    Ok(Reference::of_rows(bins, &declared, rows)?)
 }
 
 impl Window {
@@ -182,7 +189,11 @@ impl Window {
             )?;
         }
         counts.features = self.reference.counts.features.clone();
-        Ok(Reference { bins, counts })
+        Ok(Reference {
+            bins,
+            counts,
+            chosen_by: self.reference.chosen_by.clone(),
+        })
     }
 }
 
@@ -194,7 +205,9 @@ fn feature_bins(schema: &FeatureSchema, rows: &[Row]) -> Result<Vec<FeatureBins>
         .map(|(index, feature)| match &feature.kind {
             FeatureKind::Numeric { .. } => {
                 let column: Vec<f32> = rows.iter().map(|row| number(row.values().get(index))).collect();
-                FeatureBins::numeric(&feature.name, &column)
+                let choosing = column.iter().enumerate().filter(|(row, _)| chooses_bins(*row));
+                let choosing: Vec<f32> = choosing.map(|(_, value)| *value).collect();
+                FeatureBins::chosen_by(&feature.name, &column, &choosing)
             }
             FeatureKind::Categorical { categories } => {
                 Ok(FeatureBins::categorical(&feature.name, categories))
@@ -234,7 +247,7 @@ fn observed(value: Value) -> Observed {
 mod tests {
     use modelward_crds::{Family, MetricName};
     use modelward_model::Feature;
-    use modelward_profile::{Rule, judge};
+    use modelward_profile::{Rule, WindowCounts, judge};
     use modelward_wire::DriftVerdict;
 
     use super::*;
@@ -273,7 +286,7 @@ mod tests {
             select_by: MetricName::F1,
         };
         let trained = train(&data, &plan, 1, &|_| ()).unwrap();
-        reference(&data, &trained.candidates[0]).unwrap()
+        reference(&data, &trained.candidates[0], &[]).unwrap()
     }
 
     #[test]
@@ -287,7 +300,12 @@ mod tests {
     #[test]
     fn training_data_do_not_drift_from_themselves() {
         let made = made();
-        let judged = judge(&made.bins, &made.counts, &made.counts, &Rule::default()).unwrap();
+        let windows = [WindowCounts {
+            from: 0,
+            to: 3600,
+            counts: &made.counts,
+        }];
+        let judged = judge(&made, &windows, &Rule::default()).unwrap();
         assert_eq!(judged.verdict, DriftVerdict::NoDrift);
     }
 

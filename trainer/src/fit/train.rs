@@ -142,7 +142,13 @@ pub fn train(
     threads: usize,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Trained, TrainError> {
-    let assignment = folds::assign(&data.labels, plan.folds, plan.repeats, plan.seed);
+    let assignment = folds::assign(
+        &data.labels,
+        &data.first_of_its_values(),
+        plan.folds,
+        plan.repeats,
+        plan.seed,
+    );
     let each = plan.folds * plan.repeats;
     let total = each * plan.families.len();
     let mut candidates = Vec::new();

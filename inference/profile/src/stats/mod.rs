@@ -1,4 +1,5 @@
 //! The mathematics that tests and evidence share. Only `+ - * / sqrt` and `libm`: the same on any machine.
 
-pub mod discovery;
+pub mod hypergeometric;
+pub mod kolmogorov;
 pub mod special;

@@ -59,6 +59,26 @@ pub fn gamma_upper(a: f64, x: f64) -> f64 {
     }
 }
 
+/// log Q(k, x) for a whole k ≥ 1, also where Q itself is too small to be a number; 0 for k = 0, whose variable is always 0.
+///
+/// Q(k, x) = exp(−x) Σ xⁱ/i! over i < k.
+pub fn log_gamma_upper(k: u32, x: f64) -> f64 {
+    let a = f64::from(k);
+    if k == 0 || x <= 0.0 {
+        return 0.0;
+    }
+    if x < a + 1.0 {
+        return libm::log(gamma_upper(a, x));
+    }
+    // Relative to the last term, which is the largest.
+    let (mut sum, mut term) = (1.0, 1.0);
+    for i in (1..k).rev() {
+        term *= f64::from(i) / x;
+        sum += term;
+    }
+    (a - 1.0) * libm::log(x) - x - libm::lgamma(a) + libm::log(sum)
+}
+
 /// The x that a gamma variable of shape a and scale 1 is under with probability p, 0 < p < 1; NaN outside.
 ///
 /// Newton's method from Wilson and Hilferty's approximation (1931), kept inside a bracket.

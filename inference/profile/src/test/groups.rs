@@ -7,7 +7,7 @@
 //! into two samples is independent where there is no drift.
 
 /// Groups are compared pair by pair: more of them than this would take long, and would tell no more.
-const MOST_GROUPS: usize = 256;
+const MOST_GROUPS: usize = 64;
 /// So few groups can always be distinguished.
 const FEWEST_GROUPS: usize = 4;
 /// Rows (as n₀) for each group beyond these.

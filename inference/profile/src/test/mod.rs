@@ -1,34 +1,32 @@
 //! The tests that a judgement is made of. Each is one file, and one entry of [`ALL`].
 
+mod category;
 mod contract;
+mod distribution;
 mod groups;
+mod outside;
 pub mod rates;
+mod shares;
+mod type_errors;
 pub mod variation;
 
-pub use contract::{DriftTest, Estimate, Samples};
-
-use crate::{counts::ScoreCounts, rule::Rule, sides::Sides};
+pub use contract::{DriftTest, Samples, Size};
 
 /// The tests of this release, in the order in which judgements list them.
 ///
-/// Each one is a further p-value of every feature, so each makes every q-value larger.
-pub const ALL: &[&dyn DriftTest] = &[&variation::Variation, &rates::MissingRate];
+/// They share the level of a feature by their weights, so each further one makes the others' levels smaller.
+pub const ALL: &[&dyn DriftTest] = &[
+    &distribution::Distribution,
+    &category::Category,
+    &shares::Shares,
+    &outside::Outside,
+    &rates::MissingRate,
+    &type_errors::TypeErrors,
+];
 
-/// How many scores there are on each side, and how far they are apart in total variation; `None` where there are too few.
-///
-/// Scores are no feature: no test of [`ALL`] sees them.
-pub fn compare_scores(
-    reference: &ScoreCounts,
-    window: &ScoreCounts,
-    rule: &Rule,
-) -> (Sides, Option<Estimate>) {
-    let rows = Sides::of(reference, window, |side| side.rows);
-    let [reference, window] = [reference, window].map(|side| side.by_slot().collect::<Vec<_>>());
-    let found = rule
-        .has_rows(rows)
-        .then(|| variation::compare_present(&reference, &window, true, rule))
-        .flatten();
-    (Sides::of(&*reference, &*window, groups::present), found)
+/// log p of two rows of scores by slot. Scores are no feature: no test of [`ALL`] sees them.
+pub(crate) fn scores_log_p(reference: &[u64], window: &[u64], log_level: f64) -> Option<f64> {
+    distribution::log_p(reference, window, log_level)
 }
 
 #[cfg(test)]
@@ -72,21 +70,34 @@ mod tests {
             };
             prop_assert_eq!(bins.slots(), 4);
             let (reference, window) = (count(before, missing.0), count(now, missing.1));
-            let rule = Rule::default();
-            for test in ALL {
-                let compare = |window| {
-                    let samples = Samples { bins: &bins, reference: &reference, window };
-                    test.compare(&samples, &rule)
-                };
+            let half = |count: &FeatureCount| FeatureCount {
+                values: count.values.iter().map(|rows| rows / 2).collect(),
+                missing: count.missing / 2,
+                type_errors: 0,
+            };
+            let unchosen = half(&reference);
+            for (test, unchosen) in ALL.iter().flat_map(|test| [None, Some(&unchosen), Some(&reference)].map(|some| (test, some))) {
+                let samples = |window| Samples { bins: &bins, reference: &reference, unchosen, window };
                 let name = test.name();
-                if let Some(found) = compare(&window) {
-                    let Estimate { estimate, lower, upper, p_value } = found;
+                if test.weight(&bins) == 0.0 {
+                    continue;
+                }
+                if let Some(log_p) = test.log_p(&samples(&window), -20.0) {
+                    prop_assert!(log_p <= 0.0 && log_p.is_finite(), "{name}: {log_p}");
+                }
+                if let Some(found) = test.size(&samples(&window), 0.95) {
+                    let Size { estimate, lower, upper } = found;
                     // Wilson's limits at 0 are off by rounding.
                     let rising = 0.0 <= lower && lower <= estimate + 1e-12 && estimate <= upper + 1e-12 && upper <= 1.0;
-                    prop_assert!(rising && (0.0..=1.0).contains(&p_value), "{name}: {found:?}");
+                    prop_assert!(rising, "{name}: {found:?}");
                 }
-                if let Some(same) = compare(&reference) {
-                    prop_assert!(same.lower == 0.0 && same.p_value > 0.99, "{name}: {same:?}");
+                if unchosen != Some(&half(&reference)) {
+                    if let Some(log_p) = test.log_p(&samples(&reference), -20.0) {
+                        prop_assert!(log_p > -0.02, "{name}: {log_p}");
+                    }
+                    if let Some(same) = test.size(&samples(&reference), 0.95) {
+                        prop_assert!(same.lower == 0.0, "{name}: {same:?}");
+                    }
                 }
             }
         }

@@ -1,60 +1,68 @@
 //! A test that the release does not have, over the public API alone: what one has to write, and that it is enough.
 
 use modelward_profile::{
-    Bins, Counts, FeatureBins, FeatureEvidence, FeatureJudgement, Judgement, Observed, Rule, ScoreBins,
-    Sides, WindowCounts,
+    Bins, ChosenBy, Counts, Exact, FeatureBins, FeatureJudgement, Judgement, Observed, Reference, Rule,
+    ScoreBins, Sides, WindowCounts,
     counts::FeatureCount,
-    evidence, judge, judge_with,
+    judge, judge_with,
+    stats::hypergeometric::Split,
     test::{
-        self, DriftTest, Estimate, Samples,
+        self, DriftTest, Samples, Size,
         rates::{Rate, compare_rates},
     },
 };
 use modelward_wire::{DriftAspect, DriftVerdict};
 
-/// The share of values that training never saw the like of.
+/// The share of values in the lowest bin, where sensors fall back to when they fail.
 #[derive(Debug)]
-struct OutsideRate;
+struct LowestBin;
 
-// === impl OutsideRate ===
+// === impl LowestBin ===
 
-impl DriftTest for OutsideRate {
+impl DriftTest for LowestBin {
     fn name(&self) -> &'static str {
-        "outside-rate"
+        "lowest-bin"
     }
 
     fn aspect(&self) -> DriftAspect {
         DriftAspect::Values
     }
 
-    fn counts(&self, samples: &Samples<'_>) -> Sides {
-        Sides::of(samples.reference, samples.window, |side| {
-            outside(samples.bins, side)
-        })
+    fn weight(&self, bins: &FeatureBins) -> f64 {
+        if bins.is_ordered() { 4.0 } else { 0.0 }
     }
 
-    fn compare(&self, samples: &Samples<'_>, rule: &Rule) -> Option<Estimate> {
-        let rate = |side: &FeatureCount| Rate {
-            hits: outside(samples.bins, side),
-            of: side.present().unwrap_or(u64::MAX),
-        };
-        compare_rates(
-            rate(samples.reference),
-            rate(samples.window),
-            rule.confidence.get(),
-        )
+    fn counts(&self, samples: &Samples<'_>) -> Sides {
+        Sides::of(samples.reference, samples.window, |side| side.values[1])
+    }
+
+    fn log_p(&self, samples: &Samples<'_>, _log_level: f64) -> Option<f64> {
+        // Rows by which the bins were cut are no sample of how full they are.
+        let [before, now] = [samples.unchosen?, samples.window].map(lowest);
+        let split = Split::new(
+            before.hits.into(),
+            before.of.into(),
+            now.hits.into(),
+            now.of.into(),
+        );
+        Some(split.log_two_sided())
+    }
+
+    fn size(&self, samples: &Samples<'_>, confidence: f64) -> Option<Size> {
+        compare_rates(lowest(samples.reference), lowest(samples.window), confidence)
     }
 }
 
-fn outside(bins: &FeatureBins, side: &FeatureCount) -> u64 {
-    bins.outside()
-        .map(|slot| side.values[slot])
-        .fold(0, u64::saturating_add)
+fn lowest(side: &FeatureCount) -> Rate {
+    Rate {
+        hits: side.values[1],
+        of: side.present().unwrap_or(u64::MAX),
+    }
 }
 
 /// The tests of the release, and this one.
-fn three() -> Vec<&'static dyn DriftTest> {
-    [test::ALL, &[&OutsideRate]].concat()
+fn all_and_this() -> Vec<&'static dyn DriftTest> {
+    [test::ALL, &[&LowestBin]].concat()
 }
 
 fn bins() -> Bins {
@@ -66,103 +74,121 @@ fn bins() -> Bins {
     Bins::new(features, ScoreBins::from_out_of_fold(&[0.5]).unwrap()).unwrap()
 }
 
-/// 300 rows: x goes through 0 to 99, and every `beyond`-th is 200, which training never saw.
-fn counts(beyond: Option<u16>) -> Counts {
+/// 300 rows: x goes through 0 to 99, and every `failing`-th is 0.
+fn counts(failing: Option<u16>) -> Counts {
     let bins = bins();
     let mut counts = Counts::new(&bins);
     for row in 0..300_u16 {
-        let is_beyond = beyond.is_some_and(|beyond| row % beyond == 0);
-        let x = if is_beyond { 200.0 } else { f32::from(row % 100) };
+        let fails = failing.is_some_and(|failing| row % failing == 0);
+        let x = if fails { 0.0 } else { f32::from(row % 100) };
         let values = [Observed::Number(x), Observed::Category(u32::from(row % 2))];
         counts.add_row(&bins, values, 0.5, 0).unwrap();
     }
     counts
 }
 
+/// The judgement on the first hour.
+fn judged(tests: &[&dyn DriftTest], window: &Counts, rule: &Rule) -> Judgement {
+    let reference = Reference {
+        bins: bins(),
+        counts: counts(None),
+        chosen_by: ChosenBy::None,
+    };
+    let windows = [WindowCounts {
+        from: 0,
+        to: 3600,
+        counts: window,
+    }];
+    judge_with(tests, &reference, &windows, rule).unwrap()
+}
+
 /// What drifted of x, by name of the test.
-fn drifted(x: &FeatureJudgement) -> Vec<(&str, DriftAspect)> {
+fn drifted(x: &FeatureJudgement) -> Vec<&str> {
     let found = x
         .tests
         .iter()
         .filter(|found| found.comparison.verdict == DriftVerdict::Drift);
-    found.map(|found| (found.test.as_str(), found.aspect)).collect()
+    found.map(|found| found.test.as_str()).collect()
+}
+
+/// Half of what the failing rows change.
+fn rule() -> Rule {
+    Rule {
+        tolerance: Exact::new(0.08).unwrap(),
+        ..Rule::default()
+    }
 }
 
 #[test]
 fn a_test_of_its_own_decides_beside_the_others() {
-    let (bins, rule) = (bins(), Rule::default());
-    let (reference, window) = (counts(None), counts(Some(6)));
-    let quiet = judge(&bins, &reference, &window, &rule).unwrap();
+    let (rule, window) = (rule(), counts(Some(6)));
+    let quiet = judged(test::ALL, &window, &rule);
     assert_eq!(quiet.verdict, DriftVerdict::NoDrift, "{:?}", quiet.features[0]);
 
-    let judgement = judge_with(&three(), &bins, &reference, &window, &rule).unwrap();
-    assert_eq!(judgement.verdict, DriftVerdict::Drift);
+    let judgement = judged(&all_and_this(), &window, &rule);
+    assert_eq!(
+        judgement.verdict,
+        DriftVerdict::Drift,
+        "{:?}",
+        judgement.features[0]
+    );
     let x = &judgement.features[0];
-    assert_eq!(drifted(x), [("outside-rate", DriftAspect::Values)]);
-    let found = x.comparison("outside-rate").unwrap();
-    let counts = Sides {
-        reference: 0,
-        window: 50,
-    };
-    assert_eq!(found.counts, counts);
-    assert_eq!(found.tolerance, rule.tolerance);
+    assert_eq!(drifted(x), ["lowest-bin"]);
+    assert_eq!(x.comparison("lowest-bin").unwrap().tolerance, rule.tolerance);
     let names: Vec<_> = judgement.drifted().map(|feature| &feature.name).collect();
     assert_eq!(names, ["x"]);
 
-    // The others find what they found without it; only q-values, which are over all tests together, may differ.
-    for (with, without) in judgement.features.iter().zip(&quiet.features) {
-        assert_eq!((with.tests.len(), without.tests.len()), (3, 2));
-        for former in &without.tests {
-            let (now, former) = (with.comparison(&former.test).unwrap(), &former.comparison);
-            let (mut now, former) = (now.clone(), former.clone());
-            if let (Some(now), Some(former)) = (&mut now.effect, former.effect) {
-                now.q_value = former.q_value;
-            }
-            assert_eq!(now, former);
-        }
+    // It takes a share of the level of each feature that it looks at, and of no other.
+    for (name, costs) in [("x", true), ("c", false)] {
+        let threshold = |judgement: &Judgement| {
+            let feature = judgement
+                .features
+                .iter()
+                .find(|feature| feature.name == name)
+                .unwrap();
+            feature.comparison("missing-rate").unwrap().log_threshold
+        };
+        assert_eq!(threshold(&judgement) > threshold(&quiet), costs, "{name}");
     }
     assert_eq!(judgement.score, quiet.score);
 }
 
 #[test]
-fn its_judgement_is_written_read_and_confirmed_as_any_other() {
-    let (bins, rule) = (bins(), Rule::default());
-    let (reference, window) = (counts(None), counts(Some(6)));
-    let windows = [WindowCounts {
-        from: 0,
-        to: 3600,
-        counts: &window,
-    }];
-    let gathered: Vec<FeatureEvidence> = evidence(&bins, &reference, &windows, rule.ever).unwrap();
-    let judgement = judge_with(&three(), &bins, &reference, &window, &rule)
-        .unwrap()
-        .confirmed(gathered);
-    assert_eq!(judgement.verdict, DriftVerdict::Drift);
+fn its_judgement_is_written_and_read_as_any_other() {
+    let judgement = judged(&all_and_this(), &counts(Some(6)), &rule());
     let text = serde_json::to_string(&judgement).unwrap();
     let read: Judgement = serde_json::from_str(&text).unwrap();
     assert_eq!(read, judgement);
 
     // A release without the test reads it too.
-    assert!(test::ALL.iter().all(|test| test.name() != "outside-rate"));
-    assert_eq!(
-        drifted(&read.features[0]),
-        [("outside-rate", DriftAspect::Values)]
-    );
+    assert!(test::ALL.iter().all(|test| test.name() != "lowest-bin"));
+    assert_eq!(drifted(&read.features[0]), ["lowest-bin"]);
 }
 
 #[test]
 fn it_has_no_say_where_there_are_too_few_rows() {
-    let (bins, rule) = (bins(), Rule::default());
     let rule = Rule {
         min_rows: 301,
-        ..rule
+        ..Rule::default()
     };
-    let judgement = judge_with(&three(), &bins, &counts(None), &counts(Some(2)), &rule).unwrap();
+    let judgement = judged(&all_and_this(), &counts(Some(2)), &rule);
     assert_eq!(judgement.verdict, DriftVerdict::InsufficientData);
     let tests = judgement.features.iter().flat_map(|feature| &feature.tests);
     assert!(
         tests
-            .map(|found| found.comparison.effect)
-            .all(|effect| effect.is_none())
+            .map(|found| &found.comparison)
+            .all(|found| found.effect.is_none())
     );
+}
+
+#[test]
+fn without_a_test_nothing_drifts() {
+    let judgement = judged(&[], &counts(Some(2)), &Rule::default());
+    assert_eq!(judgement.verdict, DriftVerdict::NoDrift);
+    let reference = Reference {
+        bins: bins(),
+        counts: counts(None),
+        chosen_by: ChosenBy::None,
+    };
+    assert!(judge(&reference, &[], &Rule::default()).is_err());
 }

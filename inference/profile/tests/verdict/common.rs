@@ -1,6 +1,10 @@
 //! What the tests share: seeded randomness, and the heart disease data of the samples.
 
-use modelward_profile::{Bins, Counts, FeatureBins, Observed, ScoreBins, bins::BinKind};
+use modelward_profile::{
+    Bins, Counts, FeatureBins, Judgement, Observed, Reference, Rule, ScoreBins, WindowCounts,
+    bins::{BinKind, chooses_bins},
+    judge,
+};
 
 /// The columns of the files, without the label at their end.
 pub const FEATURES: [&str; 13] = [
@@ -31,8 +35,8 @@ pub fn patients(file: &str) -> Vec<Patient> {
         .collect()
 }
 
-/// Bins as training on these patients freezes them.
-pub fn heart_bins(trained_on: &[Patient]) -> Bins {
+/// The reference as training on these patients makes it.
+pub fn trained(trained_on: &[Patient]) -> Reference {
     let features = FEATURES.iter().enumerate().map(|(index, name)| {
         let column: Vec<f32> = trained_on.iter().map(|patient| patient[index]).collect();
         if CATEGORICAL.contains(name) {
@@ -41,32 +45,51 @@ pub fn heart_bins(trained_on: &[Patient]) -> Bins {
             codes.dedup();
             FeatureBins::categorical(name, codes.iter().map(u32::to_string))
         } else {
-            FeatureBins::numeric(name, &column).unwrap()
+            let choosing = column.iter().enumerate().filter(|(row, _)| chooses_bins(*row));
+            let choosing: Vec<f32> = choosing.map(|(_, value)| *value).collect();
+            FeatureBins::chosen_by(name, &column, &choosing).unwrap()
         }
     });
-    Bins::new(features.collect(), ScoreBins::from_out_of_fold(&[0.5]).unwrap()).unwrap()
+    let bins = Bins::new(features.collect(), ScoreBins::from_out_of_fold(&[0.5]).unwrap()).unwrap();
+    let rows: Vec<_> = trained_on
+        .iter()
+        .map(|patient| (observed(&bins, patient), 0.5, 1))
+        .collect();
+    Reference::of_rows(bins, &[false; FEATURES.len()], rows).unwrap()
+}
+
+fn observed(bins: &Bins, patient: &Patient) -> Vec<Observed> {
+    bins.features
+        .iter()
+        .zip(patient)
+        .map(|(feature, value)| match &feature.bins {
+            _ if value.is_nan() => Observed::Missing,
+            BinKind::Numeric { .. } => Observed::Number(*value),
+            BinKind::Categorical { categories } => categories
+                .iter()
+                .position(|known| *known == value.to_string())
+                .map_or(Observed::NewCategory, |index| Observed::Category(index as u32)),
+        })
+        .collect()
 }
 
 /// Counts of these patients.
 pub fn heart_counts(bins: &Bins, patients: &[Patient]) -> Counts {
     let mut counts = Counts::new(bins);
     for patient in patients {
-        let row: Vec<Observed> = bins
-            .features
-            .iter()
-            .zip(patient)
-            .map(|(feature, value)| match &feature.bins {
-                _ if value.is_nan() => Observed::Missing,
-                BinKind::Numeric { .. } => Observed::Number(*value),
-                BinKind::Categorical { categories } => categories
-                    .iter()
-                    .position(|known| *known == value.to_string())
-                    .map_or(Observed::NewCategory, |index| Observed::Category(index as u32)),
-            })
-            .collect();
-        counts.add_row(bins, row, 0.5, 1).unwrap();
+        counts.add_row(bins, observed(bins, patient), 0.5, 1).unwrap();
     }
     counts
+}
+
+/// The judgement on one window that began so many hours after the reference; of windows before it nothing is known.
+pub fn judged(reference: &Reference, window: &Counts, hour: u64) -> Judgement {
+    let windows = [WindowCounts {
+        from: hour * 3600,
+        to: (hour + 1) * 3600,
+        counts: window,
+    }];
+    judge(reference, &windows, &Rule::default()).unwrap()
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): small, seeded, the same everywhere.
@@ -88,12 +111,6 @@ impl Random {
 
     pub fn below(&mut self, end: usize) -> usize {
         (self.unit() * end as f64) as usize
-    }
-
-    /// Box and Muller.
-    pub fn normal(&mut self) -> f64 {
-        let (u, v) = (1.0 - self.unit(), self.unit());
-        (-2.0 * libm::log(u)).sqrt() * libm::cos(2.0 * std::f64::consts::PI * v)
     }
 
     /// Fisher and Yates.

@@ -14,8 +14,8 @@ use modelward_crds::{
 };
 use modelward_kit::{calls::Freeze, fake_controllers::JobEnd};
 use modelward_profile::{
-    Bins, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins, TotalKey,
-    route_digest, totals::ENVELOPE_FORMAT,
+    Bins, ChosenBy, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins,
+    TotalKey, route_digest, totals::ENVELOPE_FORMAT,
 };
 use modelward_wire::{Digest, LEDGER_AUDIENCE, ManifestKind, REPORT_FORMAT, ReportRequest, Route, RouteMode};
 use serde_json::{Value, json};
@@ -85,6 +85,7 @@ impl Watched {
         let reference = Reference {
             bins: bins(),
             counts: counted(303, 0),
+            chosen_by: ChosenBy::None,
         };
         let reference = serde_json::to_vec(&reference)?;
         watched.cluster.fakes.jobs(move |job| {
@@ -144,7 +145,7 @@ impl Watched {
         let counts = match traffic {
             Traffic::Usual => counted(192, 0),
             Traffic::Older => counted(147, 24),
-            Traffic::Scarce => counted(40, 24),
+            Traffic::Scarce => counted(40, 0),
         };
         let start = self.at(window * HOUR).as_second();
         let batch = CountsBatch {
@@ -309,7 +310,10 @@ async fn a_window_that_drifted_is_judged_once_and_answered_by_one_retraining() -
     );
     assert_eq!(status.coverage.context("coverage")?.as_str(), "1");
     let window = modelward_core::drift::window_words(watched.at(0), watched.at(HOUR));
-    assert_eq!(words(&report), format!("age differs (147 rows of {window})"));
+    assert_eq!(
+        words(&report),
+        format!("age differs; age has values that training never saw (147 rows of {window})")
+    );
     assert_eq!(
         (report.spec.start_time.0, report.spec.end_time.0),
         (watched.at(0), watched.at(HOUR))
@@ -562,6 +566,7 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         evidence_from: report.spec.start_time.0.as_second(),
         minimum_rows: 100_000,
         tolerance: "0.001".parse()?,
+        rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),
     };
     let uid = report.uid().context("a uid")?;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
-    ActionType, ConditionType, Diagnosis, DriftReport, DriftVerdict, EvidenceKind, EvidenceReference, Model,
-    Proposal, RemediationAction, RemediationActionSpec, Use, VersionReference, labels,
+    ActionType, ConditionType, Diagnosis, DriftAspect, DriftReport, DriftVerdict, DriftedFeature,
+    EvidenceKind, EvidenceReference, Model, Proposal, RemediationAction, RemediationActionSpec, Use,
+    VersionReference, labels,
 };
 use modelward_wire::shorten;
 
@@ -103,7 +104,7 @@ enum Answer {
 type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
 
 /// The chain. The first link that decides is final; if none does, a retraining is proposed.
-const CHAIN: [Link; 10] = [
+const CHAIN: [Link; 11] = [
     no_drift,
     proposed_already,
     not_serving,
@@ -111,6 +112,7 @@ const CHAIN: [Link; 10] = [
     paused,
     action_open,
     storm,
+    refused_rows,
     no_retraining,
     cool_down,
     budget_spent,
@@ -222,6 +224,7 @@ fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let before = proposals(world.model).iter().find(|one| one.cause == uid)?;
     Some(match Answer::of(before.action) {
         Some(Answer::Alert) if is_storm(world) => storm_alert(world),
+        Some(Answer::Alert) if only_refused_rows(world) => refused_rows_alert(world),
         Some(Answer::Alert) => no_retraining_alert(world),
         Some(Answer::Retrain) => retraining(world),
         None => Decision::Nothing,
@@ -288,6 +291,17 @@ fn action_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
 
 fn storm(world: &World<'_>, now: Timestamp) -> Option<Decision> {
     is_storm(world).then(|| alert(world, storm_alert(world), now))
+}
+
+/// Requests of a wrong type are the client's fault: another model would refuse them too.
+fn refused_rows(world: &World<'_>, now: Timestamp) -> Option<Decision> {
+    only_refused_rows(world).then(|| alert(world, refused_rows_alert(world), now))
+}
+
+fn only_refused_rows(world: &World<'_>) -> bool {
+    let drifted = features(world.report.report());
+    let is_client_fault = |feature: &DriftedFeature| feature.aspect == DriftAspect::TypeErrors;
+    !drifted.is_empty() && drifted.iter().all(is_client_fault)
 }
 
 fn no_retraining(world: &World<'_>, now: Timestamp) -> Option<Decision> {
@@ -375,6 +389,14 @@ fn storm_alert(world: &World<'_>) -> Decision {
         drift_words(features(world.report.report())),
     );
     propose_as(world, Answer::Alert, Reason::StormBreaker, &words)
+}
+
+fn refused_rows_alert(world: &World<'_>) -> Decision {
+    let words = format!(
+        "{}; correct the clients that send them",
+        drift_words(features(world.report.report()))
+    );
+    propose_as(world, Answer::Alert, Reason::RefusedRows, &words)
 }
 
 fn no_retraining_alert(world: &World<'_>) -> Decision {

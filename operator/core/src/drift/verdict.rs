@@ -122,6 +122,7 @@ pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -
         evidence_from,
         minimum_rows: u64::try_from(monitoring.minimum_rows).unwrap_or(0),
         tolerance: monitoring.tolerance.clone(),
+        rate_tolerance: monitoring.rate_tolerance.clone(),
         tolerances: tolerances
             .map(|one| (one.feature.clone(), one.tolerance.clone()))
             .collect(),
@@ -170,11 +171,8 @@ pub fn verdict_status(
             let needed = version.spec.monitoring.minimum_rows;
             if count(result.rows) < needed {
                 format!("not enough rows: {needed} required ({rows})")
-            } else if !status.features.is_empty() {
-                let words = drift_words(&status.features);
-                format!("{words} in this window, not yet enough rows to rule out chance ({rows})")
             } else {
-                format!("not enough values of each feature ({rows})")
+                format!("the reference has too few rows ({rows})")
             }
         }
     };
@@ -253,6 +251,14 @@ pub fn drift_words(features: &[DriftedFeature]) -> String {
 fn aspect_words(aspect: DriftAspect, names: &[&str]) -> String {
     let is_one = names.len() == 1;
     let what = match aspect {
+        DriftAspect::Scores => return "the scores differ".to_owned(),
+        DriftAspect::Outside => {
+            let verb = if is_one { "has" } else { "have" };
+            return format!("{} {verb} values that training never saw", listed(names, NAMED));
+        }
+        DriftAspect::TypeErrors => {
+            return format!("rows are refused because of the type of {}", listed(names, NAMED));
+        }
         DriftAspect::Values => "",
         DriftAspect::MissingRate if is_one => "the missing rate of ",
         DriftAspect::MissingRate => "missing rates of ",
@@ -340,7 +346,7 @@ fn features(result: &ReportResult) -> Vec<DriftedFeature> {
         lower: found.lower.clone(),
         upper: found.upper.clone(),
         tolerance: found.tolerance.clone(),
-        q_value: found.q_value.clone(),
+        windows: found.windows,
         log_evidence: found.log_evidence.clone(),
         log_threshold: found.log_threshold.clone(),
     });

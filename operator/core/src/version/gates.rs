@@ -1,7 +1,7 @@
 //! Whether a model passed its gates, with a message.
 
 use modelward_crds::{ConditionType, Gate, GateStatus, ModelVersionStatus, TrainingSource};
-use modelward_wire::GateBound;
+use modelward_wire::{Decimal, GateBound};
 
 use crate::{conditions::Verdict, reason::Reason};
 
@@ -74,12 +74,21 @@ fn gate_words(name: &str, gate: &GateStatus) -> String {
             version,
             margin,
             rows,
-        } => format!(
+        } if !lacks_evidence(value, &margin) => format!(
             "on {}, {name} may be up to {} worse in {metric} than {version}; the margin allows {margin}: add rows, or raise \
              spec.retraining.margin",
             rows.phrase(),
             value.as_str().trim_start_matches('-')
         ),
+        GateBound::NotWorseThan { version, .. } => format!(
+            "there are not enough new rows to compare {name} with {version}, or the two differ on too few of them: add new rows"
+        ),
         GateBound::Other(bound) => format!("{metric} {value} is outside the gate {bound}"),
     }
+}
+
+/// Whether a failed comparison is within its margin, so that it failed for lack of evidence.
+fn lacks_evidence(lower_bound: &Decimal, margin: &Decimal) -> bool {
+    let least = format!("-{margin}").parse::<Decimal>();
+    least.is_ok_and(|least| *lower_bound >= least)
 }

@@ -18,13 +18,12 @@ use axum::{
 };
 use bytes::Bytes;
 use modelward_profile::{
-    Comparison, Counts, Effect, Exact, FeatureEvidence, Judgement, Reference, Rule, WindowCounts, evidence,
-    judge,
+    ChosenBy, Comparison, Counts, Exact, Judgement, Reference, Rule, WindowCounts, judge,
 };
 use modelward_service::chain;
 use modelward_wire::{
-    Decimal, Digest, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT, ReportReference,
-    ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
+    Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT,
+    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -58,6 +57,8 @@ const MAX_REPORT_BYTES: u64 = 256 * 1024;
 const MAX_REFERENCE_BYTES: u64 = 32 * 1024 * 1024;
 const MAX_TOLERANCES: usize = 512;
 const REFERENCE: &str = "reference.json";
+/// Name of what is compared besides the features.
+const SCORES: &str = "score";
 const ACCEPTED_WINDOW: &str = "accepted-window.json";
 
 pub(super) async fn put_report(
@@ -284,7 +285,6 @@ fn verdict(
     summed: Summed,
 ) -> Result<(NewReport, Option<Bytes>), ApiError> {
     let Compared { reference, named } = compared;
-    let Reference { bins, counts: before } = reference;
     let counts = summed.counts(request.start, request.end).map_err(|error| {
         ApiError::Unprocessable(format!(
             "the counts of the window do not add up: {}",
@@ -292,16 +292,20 @@ fn verdict(
         ))
     })?;
     let counted = counts.is_some();
-    let counts = counts.unwrap_or_else(|| Counts::new(&bins));
+    let counts = counts.unwrap_or_else(|| Counts::new(&reference.bins));
     let rule = rule(request, counts.features.rows)?;
     let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
-    let judgement = judge(&bins, &before, &counts, &rule).map_err(cannot)?;
-    let windows = since(request.since, &summed.windows);
-    let gathered = evidence(&bins, &before, &windows, rule.ever).map_err(cannot)?;
-    let judgement = judgement.confirmed(gathered);
+    let judgement = judge(&reference, &windows(request, &summed.windows, &counts), &rule).map_err(cannot)?;
     let (rows, aside) = (counts.features.rows, counts.aside);
     let window = counted
-        .then(|| serde_json::to_vec(&Reference { bins, counts }).map(Bytes::from))
+        .then(|| {
+            let accepted = Reference {
+                bins: reference.bins,
+                counts,
+                chosen_by: ChosenBy::None,
+            };
+            serde_json::to_vec(&accepted).map(Bytes::from)
+        })
         .transpose()
         .map_err(|error| ApiError::Internal(Box::new(error)))?;
     let result = ReportResult {
@@ -344,6 +348,27 @@ fn verdict(
     Ok((report, window))
 }
 
+/// The windows before the one that is judged, and that one, which may be several windows together.
+fn windows<'a>(
+    request: &ReportRequest,
+    summed: &'a BTreeMap<i64, SummedWindow>,
+    judged: &'a Counts,
+) -> Vec<WindowCounts<'a>> {
+    let after = |second: i64| u64::try_from(second - request.since).unwrap_or_default();
+    let mut windows = since(request.since, summed);
+    windows.retain(|window| window.from < after(request.start));
+    // A report on an interval of a user's own may begin within a window.
+    if let Some(last) = windows.last_mut() {
+        last.to = last.to.min(after(request.start));
+    }
+    windows.push(WindowCounts {
+        from: after(request.start),
+        to: after(request.end),
+        counts: judged,
+    });
+    windows
+}
+
 /// The windows in the order of time, by their distance from the beginning. One that began before another was over ends there:
 /// their length can be changed while a version serves.
 fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCounts<'_>> {
@@ -374,6 +399,7 @@ fn rule(request: &ReportRequest, rows: u64) -> Result<Rule, ApiError> {
         .collect::<Result<BTreeMap<_, _>, ApiError>>()?;
     Ok(Rule {
         tolerance: exact(&request.tolerance)?,
+        rate_tolerance: exact(&request.rate_tolerance)?,
         tolerances,
         min_rows: if rows >= request.minimum_rows {
             request.minimum_rows.min(default.min_rows)
@@ -384,46 +410,47 @@ fn rule(request: &ReportRequest, rows: u64) -> Result<Rule, ApiError> {
     })
 }
 
-/// The comparisons that drifted in the window, the largest effect first.
+/// The comparisons that drifted, the largest effect first.
 fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
+    let of_features = judgement.features.iter().flat_map(|feature| {
+        let tests = feature.tests.iter();
+        tests.map(|judged| {
+            (
+                feature.name.as_str(),
+                judged.aspect,
+                Some(judged.test.as_str()),
+                &judged.comparison,
+            )
+        })
+    });
+    let of_scores = [(SCORES, DriftAspect::Scores, None, &judgement.score)];
     let mut found: Vec<(f64, DriftedComparison)> = Vec::new();
-    for (feature, gathered) in judgement.features.iter().zip(&judgement.evidence) {
-        let FeatureEvidence {
-            log_evidence,
+    for (feature, aspect, test, comparison) in of_features.chain(of_scores) {
+        let Comparison {
+            verdict: DriftVerdict::Drift,
+            windows,
+            tolerance,
+            log_evidence: Some(log_evidence),
             log_threshold,
+            effect: Some(effect),
             ..
-        } = gathered;
-        for judged in &feature.tests {
-            let Comparison {
-                verdict: DriftVerdict::Drift,
-                tolerance,
-                effect: Some(effect),
-                ..
-            } = &judged.comparison
-            else {
-                continue;
-            };
-            let Effect {
-                estimate,
-                lower,
-                upper,
-                q_value,
-                ..
-            } = effect;
-            let row = DriftedComparison {
-                feature: feature.name.clone(),
-                aspect: judged.aspect,
-                test: Some(judged.test.clone()),
-                effect: decimal(*estimate, 6)?,
-                lower: decimal(*lower, 6)?,
-                upper: decimal(*upper, 6)?,
-                tolerance: decimal(*tolerance, 6)?,
-                q_value: decimal(*q_value, 12)?,
-                log_evidence: decimal(*log_evidence, 6)?,
-                log_threshold: decimal(*log_threshold, 6)?,
-            };
-            found.push((estimate.get(), row));
-        }
+        } = comparison
+        else {
+            continue;
+        };
+        let row = DriftedComparison {
+            feature: feature.to_owned(),
+            aspect,
+            test: test.map(str::to_owned),
+            effect: decimal(effect.estimate, 6)?,
+            lower: decimal(effect.lower, 6)?,
+            upper: decimal(effect.upper, 6)?,
+            tolerance: decimal(*tolerance, 6)?,
+            windows: u32::try_from(*windows).unwrap_or(u32::MAX),
+            log_evidence: decimal(*log_evidence, 6)?,
+            log_threshold: decimal(*log_threshold, 6)?,
+        };
+        found.push((effect.estimate.get(), row));
     }
     // The sort is stable: equal effects stay in the order of the features.
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -463,10 +490,14 @@ mod tests {
             to: 3600,
             counts: &now,
         }];
-        let rule = Rule::default();
-        let gathered = evidence(&bins, &before, &windows, rule.ever).unwrap();
-        let mut judgement = judge(&bins, &before, &now, &rule).unwrap().confirmed(gathered);
+        let reference = Reference {
+            bins: bins.clone(),
+            counts: before,
+            chosen_by: ChosenBy::None,
+        };
+        let mut judgement = judge(&reference, &windows, &Rule::default()).unwrap();
         let tests = &mut judgement.features[0].tests;
+        tests.truncate(1);
         let mut further = tests[0].clone();
         further.test = "shape".into();
         tests[0].comparison.effect.as_mut().unwrap().estimate = Exact::new(0.4).unwrap();
@@ -481,7 +512,7 @@ mod tests {
             listed,
             [
                 ("c", DriftAspect::Values, Some("shape")),
-                ("c", DriftAspect::Values, Some("variation")),
+                ("c", DriftAspect::Values, Some("category")),
             ]
         );
         assert_eq!(

@@ -106,6 +106,7 @@ async fn each_call_of_the_client_is_a_route_of_the_ledger() -> Result<()> {
         evidence_from: 0,
         minimum_rows: 100,
         tolerance: "0.1".parse()?,
+        rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),
     };
     let body = || b"x".to_vec().into();

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use modelward_kit::postgres::Postgres;
-use modelward_profile::{Counts, Envelope, Reference};
+use modelward_profile::{ChosenBy, Counts, Envelope, Reference};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -126,6 +126,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
     let window = serde_json::to_vec(&Reference {
         bins: reference.bins,
         counts: whole,
+        chosen_by: ChosenBy::None,
     })?;
     assert_eq!(result.counts, Some(digest_of(&window)));
     assert_eq!(

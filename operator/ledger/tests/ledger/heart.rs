@@ -15,8 +15,8 @@ use std::{
 };
 
 use modelward_profile::{
-    Bins, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins, TotalKey,
-    bins::BinKind, route_digest, totals::ENVELOPE_FORMAT,
+    Bins, ChosenBy, Counts, CountsBatch, Envelope, FeatureBins, Incarnation, Observed, Reference, ScoreBins,
+    TotalKey, bins::BinKind, route_digest, totals::ENVELOPE_FORMAT,
 };
 use modelward_wire::{Digest, Route, RouteMode};
 
@@ -100,7 +100,11 @@ pub fn reference() -> Reference {
     let cleveland = patients("cleveland.csv");
     let bins = bins(&cleveland);
     let counts = counts(&bins, &cleveland);
-    Reference { bins, counts }
+    Reference {
+        bins,
+        counts,
+        chosen_by: ChosenBy::All,
+    }
 }
 
 /// A route of this bundle.

@@ -376,7 +376,7 @@ impl Cluster<'_> {
         let features = ["age", "oldpeak", "thalach"].map(|name| {
             json!({
                 "name": name, "aspect": "Values", "effect": "0.11", "lower": "0.08", "upper": "0.14",
-                "tolerance": "0.1", "qValue": "0.2", "logEvidence": "0.7", "logThreshold": "3.91",
+                "tolerance": "0.1", "windows": 1, "logEvidence": "0.7", "logThreshold": "3.91",
             })
         });
         let status = json!({

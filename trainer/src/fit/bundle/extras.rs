@@ -15,4 +15,6 @@ pub struct Extras<'a> {
     pub window: Option<&'a Window>,
     /// The rows that the champion was not trained on.
     pub new_rows: &'a [usize],
+    /// The features whose categories the spec names.
+    pub declared: &'a [String],
 }

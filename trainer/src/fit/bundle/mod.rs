@@ -72,7 +72,7 @@ pub fn build(
     )?;
     let reference = match extras.window {
         Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
-        None => reference::reference(&snapshot.data, candidate)?,
+        None => reference::reference(&snapshot.data, candidate, extras.declared)?,
     };
     let of_family = trained.fitted.files()?;
     let mlmodel = mlmodel(snapshot, &info, of_family.iter().map(|(name, _)| *name))?;

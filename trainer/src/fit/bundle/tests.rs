@@ -74,7 +74,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
     assert_digests([
         (
             file::INFO,
-            "e7ee725c95fd2051d2c4d8aecdd5371b655449c48c3703a87acc6c1c5af3b173",
+            "d09cce142147d0b857c566979df4b7465fabd91328c8ab8980dd524bbdeb9412",
         ),
         (
             file::SCHEMA,
@@ -86,7 +86,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "1846a7e8ce1ad337a4462185037cb3e9a9caeab87d4d33011568f518dadf1af9",
+            "64265b174c1e35c6e16149fde7e0a4d35d810df9f0dd4a3f3c99bb164c5780a5",
         ),
         (
             file::MLMODEL,
@@ -113,15 +113,15 @@ fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
         ),
         (
             file::METRICS,
-            "61fadbd34094e0b7fd2ca8e896d3d3cbfc355ee44c86164c097ae5e82a5e2235",
+            "bd28a8a5b7dbd41b3a4bdfe5e05ecfad092c06dc017b8ccc5a5520d7c101b7ab",
         ),
         (
             file::OUT_OF_FOLD,
-            "f2a9b1dd118f73b6ab294056f5a13fb3373396bf65b9056faf18b9108c3c3e47",
+            "f835d680460f2cc24523fb86ba01d2a12a6305ce1b30339bd9c8580830415b97",
         ),
         (
             file::REFERENCE,
-            "3981c9d133eb45b1e34147c37a4f35b3f11ad761d3229f528a586df1ffe4ff0c",
+            "7cae208b25a2619a9b2fb59059365e434a4f6eb309c2e93c37d74a3fb17aa0f3",
         ),
     ]);
 }

@@ -22,14 +22,23 @@ struct Line {
     score: f64,
 }
 
-/// The champion's scores of each row by models that had not seen it: those of its first row of each hash, in the order of
-/// repeats.
-pub(super) fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Vec<f64>>, String> {
+/// What the champion's bundle keeps of the rows of one hash that it was trained on.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// How many rows they are.
+    pub(super) rows: usize,
+    /// The scores of the first of them by models that had not seen it, in the order of repeats.
+    pub(super) scores: Vec<f64>,
+    first: u64,
+}
+
+/// What the champion's bundle keeps of each row that it was trained on, by hash.
+pub(super) fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, String> {
     let text = |error: FilesError| error.to_string();
     let bytes = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)
         .and_then(|dir| dir.read(file::OUT_OF_FOLD))
         .map_err(text)?;
-    let mut known: HashMap<String, (u64, Vec<f64>)> = HashMap::new();
+    let mut known: HashMap<String, Known> = HashMap::new();
     for (index, line) in csv::Reader::from_reader(bytes.as_slice())
         .deserialize()
         .enumerate()
@@ -39,24 +48,27 @@ pub(super) fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String,
         if !(0.0..=1.0).contains(&line.score) {
             return Err(format!("line {place} has the score {}", line.score));
         }
-        let (row, scores) = known.entry(line.row_hash).or_insert((line.row, Vec::new()));
-        // A row that is there twice has two scores a repeat.
-        if *row == line.row {
-            if scores.len() != line.repeat {
+        let of_hash = known.entry(line.row_hash).or_insert_with(|| Known {
+            first: line.row,
+            ..Known::default()
+        });
+        // Each row has one line a repeat.
+        if line.repeat == 0 {
+            of_hash.rows += 1;
+        }
+        if of_hash.first == line.row {
+            if of_hash.scores.len() != line.repeat {
                 return Err(format!("line {place} is out of order"));
             }
-            scores.push(line.score);
+            of_hash.scores.push(line.score);
         }
     }
-    let mut lengths = known.values().map(|(_, scores)| scores.len());
+    let mut lengths = known.values().map(|known| known.scores.len());
     let repeats = lengths.next().ok_or("it holds no row")?;
     if lengths.any(|length| length != repeats) {
         return Err("some rows have fewer repeats than others".to_owned());
     }
-    Ok(known
-        .into_iter()
-        .map(|(hash, (_, scores))| (hash, scores))
-        .collect())
+    Ok(known)
 }
 
 /// A row of the data as the champion would read it in a request.

@@ -14,7 +14,9 @@
 //! A row has a score for each repeat of the folds, of one model each. Classes are counted, losses averaged and areas under
 //! the curve averaged over the repeats: the mean of the scores would be a model that neither of the two is.
 //!
-//! It is done once over all rows and once over those alone that the champion has not seen. Draws are whole numbers of a
+//! It is done once over all rows and once over those alone that the champion has not seen: of each row as many as there are more
+//! than the champion was trained on, wherever they come from. These must be 30 at least, and the two must answer with different
+//! classes on 10 of them; otherwise there is not enough evidence, which is no pass. Draws are whole numbers of a
 //! seeded generator and sums have one order: the same data and spec give the same bound, bit for bit.
 
 mod bootstrap;
@@ -29,4 +31,4 @@ mod tests;
 pub use bootstrap::RESAMPLES;
 pub use error::CompareError;
 pub use opponent::Opponent;
-pub use outcome::{Comparison, Outcome};
+pub use outcome::{Comparison, Evidence, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};

@@ -1,7 +1,7 @@
 //! The champion, and the comparison with it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
@@ -16,7 +16,7 @@ use crate::{
             bootstrap::{RESAMPLES, lower_bound},
             champion::{out_of_fold, read_row},
             error::CompareError,
-            outcome::{Comparison, Outcome},
+            outcome::{Comparison, Evidence, Outcome},
             tally::{Scores, Tally},
         },
         folds::mix,
@@ -69,14 +69,21 @@ impl Opponent {
             version: version(),
             reason,
         })?;
-        let repeats = known.values().next().map_or(1, Vec::len);
+        let repeats = known.values().next().map_or(1, |known| known.scores.len());
         let mut scores = vec![Vec::with_capacity(data.len()); repeats];
         let mut new_rows = Vec::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         for row in 0..data.len() {
             let hash = data.row_hash_of(row, &taken);
             if let Some(known) = known.get(&hash) {
-                for (scores, score) in scores.iter_mut().zip(known) {
+                for (scores, score) in scores.iter_mut().zip(&known.scores) {
                     scores.push(*score);
+                }
+                // A further patient with the same values is new, and the champion has learnt from one of them.
+                let seen = seen.entry(hash).or_default();
+                *seen += 1;
+                if *seen > known.rows {
+                    new_rows.push(row);
                 }
                 continue;
             }
@@ -117,17 +124,17 @@ impl Opponent {
     ) -> Result<Comparison, CompareError> {
         let challenger = Scores::out_of_fold(labels.len(), challenger);
         let all: Vec<usize> = (0..labels.len()).collect();
-        let mut on = vec![self.outcome(ComparedRows::All, &all, labels, &challenger, metric, seed)?];
-        if !self.new_rows.is_empty() {
-            on.push(self.outcome(
+        let on = vec![
+            self.outcome(ComparedRows::All, &all, labels, &challenger, metric, seed)?,
+            self.outcome(
                 ComparedRows::New,
                 &self.new_rows,
                 labels,
                 &challenger,
                 metric,
                 seed,
-            )?);
-        }
+            )?,
+        ];
         Ok(Comparison {
             version: self.champion.version.clone(),
             bundle: self.champion.bundle,
@@ -150,6 +157,8 @@ impl Opponent {
     ) -> Result<Outcome, CompareError> {
         let labels: Vec<bool> = rows.iter().map(|row| labels[*row]).collect();
         let tallies = [&self.scores, challenger].map(|scores| Tally::new(scores, rows, &labels, metric));
+        let differing = differing_rows(&self.scores, challenger, rows);
+        let evidence = Evidence::of(which, rows.len(), differing);
         let once = vec![1; rows.len()];
         let [champion, challenger] =
             [&tallies[0], &tallies[1]].map(|tally| tally.value(metric, &labels, &once));
@@ -163,10 +172,23 @@ impl Opponent {
             count: rows.len(),
             champion,
             challenger,
-            passed: reaches(&lower_bound, &self.champion.margin),
+            differing,
+            evidence,
+            passed: evidence == Evidence::Enough && reaches(&lower_bound, &self.champion.margin),
             lower_bound,
         })
     }
+}
+
+/// On how many of these rows the two models answer with different classes: the mean over the repeats, rounded down.
+fn differing_rows(champion: &Scores, challenger: &Scores, rows: &[usize]) -> usize {
+    let pairs = champion.repeats.iter().cycle().zip(&challenger.repeats);
+    let differ = |(one, other): (&Vec<f64>, &Vec<f64>)| {
+        let differs =
+            |row: &&usize| (one[**row] >= champion.threshold) != (other[**row] >= challenger.threshold);
+        rows.iter().filter(differs).count()
+    };
+    pairs.map(differ).sum::<usize>() / challenger.repeats.len().max(1)
 }
 
 /// Whether a difference is at or above minus the margin, both as they are written.

@@ -19,7 +19,7 @@ pub struct Comparison {
     pub resamples: usize,
     /// Seed of the draws.
     pub seed: u64,
-    /// All rows, then the new ones where there are any.
+    /// All rows, then the new ones.
     pub on: Vec<Outcome>,
 }
 
@@ -35,10 +35,41 @@ pub struct Outcome {
     pub champion: f64,
     /// The challenger's.
     pub challenger: f64,
+    /// On how many of them the two answer with different classes; the mean over the repeats, rounded down.
+    pub differing: usize,
+    /// Whether they can tell.
+    pub evidence: Evidence,
     /// The lower bound of the difference, more being better; rounded as it is gated.
     pub lower_bound: Decimal,
-    /// Whether it is at or above minus the margin.
+    /// Whether they can tell, and the bound is at or above minus the margin.
     pub passed: bool,
+}
+
+/// Whether rows can tell that a challenger is not worse. By one row, or by rows on which both answer alike, every challenger is as
+/// good: the bootstrap of them has no spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Evidence {
+    /// They can.
+    Enough,
+    /// There are too few of them, or too few on which the two differ.
+    NotEnough,
+}
+
+/// New rows that a comparison needs.
+pub const LEAST_NEW_ROWS: usize = 30;
+/// Rows among them on which the two answer with different classes.
+pub const LEAST_DIFFERING: usize = 10;
+
+// === impl Evidence ===
+
+impl Evidence {
+    /// All rows together have no least number: the new ones among them have.
+    pub(super) const fn of(rows: ComparedRows, count: usize, differing: usize) -> Self {
+        match rows {
+            ComparedRows::New if count < LEAST_NEW_ROWS || differing < LEAST_DIFFERING => Self::NotEnough,
+            ComparedRows::New | ComparedRows::All => Self::Enough,
+        }
+    }
 }
 
 // === impl Comparison ===
@@ -67,6 +98,13 @@ impl Comparison {
                 ComparedRows::All => format!("all {count} rows"),
                 ComparedRows::New => format!("{count} new rows"),
             };
+            if outcome.evidence == Evidence::NotEnough {
+                return format!(
+                    "there is not enough to compare with {} on: {count} new rows, and the two differ on {} of them; it takes \
+                     {LEAST_NEW_ROWS} and {LEAST_DIFFERING}: add new rows",
+                    self.version, outcome.differing
+                );
+            }
             format!(
                 "on {rows} {} {:.4} against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}",
                 self.metric,
@@ -86,17 +124,8 @@ impl Comparison {
             format!("{bound:.4} on {}", outcome.rows.phrase())
         });
         let bounds = bounds.collect::<Vec<_>>().join(", ");
-        let has_new_rows = self.on.iter().any(|outcome| outcome.rows == ComparedRows::New);
-        let skipped = if has_new_rows {
-            String::new()
-        } else {
-            format!(
-                "; {} was trained on every row, so new rows were not compared",
-                self.version
-            )
-        };
         format!(
-            "not worse than {} (lower bound of the difference {bounds}){skipped}",
+            "not worse than {} (lower bound of the difference {bounds})",
             self.version
         )
     }

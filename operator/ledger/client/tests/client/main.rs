@@ -601,6 +601,7 @@ async fn a_verdict_that_was_given_is_given_again() {
         evidence_from: 0,
         minimum_rows: 100,
         tolerance: "0.1".parse().unwrap(),
+        rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),
     };
     let result = ledger

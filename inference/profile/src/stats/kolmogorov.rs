@@ -1,0 +1,161 @@
+//! How far two samples' distribution functions are apart by chance (Kolmogorov, Smirnov).
+//!
+//! D is the largest difference of both sides' shares of values under any threshold. Where both are samples of one law, every
+//! order of the N + n values is as likely as any other, so the share of orders in which D is reached is its p-value. Equal
+//! values, or thresholds at the edges of bins alone, can only make D smaller, so the p-value holds for any law, and for
+//! thresholds that are chosen by looking at the data.
+
+/// Where the logarithm of the bound is further above the level than this, the exact tail is taken to be above it too: it is not counted.
+const SLACK: f64 = 5.0;
+/// Steps that the exact p-value may take.
+const MOST_STEPS: u128 = 4_000_000;
+/// Parts of the integral that bounds it where there would be more.
+const PARTS: u32 = 400;
+
+/// log P(D is at least `distance`/(Nn)) for samples of N = `many` and n = `few` values, where `distance` is a whole number:
+/// the largest |n R − N W|, R and W being the values of each side under a threshold.
+///
+/// Exact up to 4,000,000 steps if the p-value can be under exp(`log_level`), an upper bound otherwise.
+pub fn log_tail(many: u64, few: u64, distance: u128, log_level: f64) -> f64 {
+    if many == 0 || few == 0 || distance == 0 {
+        return 0.0;
+    }
+    let (large, small) = (u128::from(many), u128::from(few));
+    let d = distance as f64 / (large * small) as f64;
+    let bound = log_bound(many as f64, few as f64, d);
+    let steps = 2.0 * d * (large * small) as f64;
+    if bound <= log_level || bound > log_level + SLACK || steps > MOST_STEPS as f64 {
+        return bound;
+    }
+    libm::log(share_of_orders(many.max(few), many.min(few), distance)).min(bound)
+}
+
+/// log P(A + B ≥ d), where A and B are how far each side is from the law: P(A ≥ a) ≤ 2 exp(−2Na²), and B likewise
+/// (Dvoretzky, Kiefer, Wolfowitz; Massart, Annals of Probability 18, 1990), and they are independent.
+fn log_bound(many: f64, few: f64, d: f64) -> f64 {
+    let log_survival = |rows: f64, a: f64| (std::f64::consts::LN_2 - 2.0 * rows * a * a).min(0.0);
+    let step = d / f64::from(PARTS);
+    // Σ P(A in the part) P(B ≥ d − the part's end), each relative to the largest term.
+    let terms = (0..PARTS).map(|part| {
+        let (from, to) = (f64::from(part) * step, f64::from(part + 1) * step);
+        let (high, low) = (log_survival(many, from), log_survival(many, to));
+        let in_part = if high > low {
+            high + libm::log(-libm::expm1(low - high))
+        } else {
+            f64::NEG_INFINITY
+        };
+        in_part + log_survival(few, d - to)
+    });
+    let terms: Vec<f64> = terms.chain([log_survival(many, d)]).collect();
+    log_sum(&terms).min(0.0)
+}
+
+/// log Σ exp.
+pub fn log_sum(terms: &[f64]) -> f64 {
+    let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY {
+        return most;
+    }
+    most + libm::log(terms.iter().map(|term| libm::exp(term - most)).sum())
+}
+
+/// The share of the orders of `large` and `small` values in which |small·i − large·j| reaches `distance`, i and j being the values
+/// of each side that have come so far (Hodges, Arkiv för Matematik 3, 1957). Only sums of what is not negative: no digits are lost.
+fn share_of_orders(large: u64, small: u64, distance: u128) -> f64 {
+    let distance = i128::try_from(distance).unwrap_or(i128::MAX);
+    let (rows, columns) = (i128::from(large), i128::from(small));
+    let last = small as usize;
+    // outside[j]: of the orders of i and j values, the share that has reached the distance.
+    let mut outside = vec![0.0; last + 1];
+    let is_outside = |i: i128, j: i128| (columns * i - rows * j).abs() >= distance;
+    for (j, share) in outside.iter_mut().enumerate() {
+        *share = f64::from(u8::from(is_outside(0, j as i128)));
+    }
+    // Reached once is reached for good along an edge: |rows·j| rises with j.
+    for i in 1..=rows {
+        let inside_from = ((columns * i - distance) / rows).max(0) as usize;
+        let inside_to = (((columns * i + distance) / rows) as usize + 1).min(last);
+        // Left of the band everything is outside.
+        if inside_from > 0 {
+            outside[inside_from - 1] = 1.0;
+        }
+        let row = i as f64;
+        for j in inside_from..=inside_to {
+            outside[j] = if is_outside(i, j as i128) {
+                1.0
+            } else if j == 0 {
+                outside[0]
+            } else {
+                let column = j as f64;
+                // An order of i and j values ends with one of either side.
+                (row * outside[j] + column * outside[j - 1]) / (row + column)
+            };
+        }
+        for share in outside.iter_mut().skip(inside_to + 1) {
+            *share = 1.0;
+        }
+    }
+    outside[last]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The share of all orders, by walking through them.
+    fn by_walking(i: i128, j: i128, many: i128, few: i128, distance: i128) -> f64 {
+        if (few * i - many * j).abs() >= distance {
+            return 1.0;
+        }
+        if i == many && j == few {
+            return 0.0;
+        }
+        let left = (many - i + few - j) as f64;
+        let mut share = 0.0;
+        if i < many {
+            share += (many - i) as f64 / left * by_walking(i + 1, j, many, few, distance);
+        }
+        if j < few {
+            share += (few - j) as f64 / left * by_walking(i, j + 1, many, few, distance);
+        }
+        share
+    }
+
+    #[test]
+    fn the_exact_tail_is_the_share_of_all_orders() {
+        for (many, few) in [(1, 1), (5, 4), (7, 3), (3, 7), (8, 8), (9, 2)] {
+            for distance in 1..=(many * few) {
+                let walked = by_walking(0, 0, many, few, distance);
+                let (large, small) = (many.max(few) as u64, many.min(few) as u64);
+                let found = share_of_orders(large, small, distance as u128);
+                assert!(
+                    (found - walked).abs() < 1e-12,
+                    "{many} {few} {distance}: {found} {walked}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_bound_is_above_the_exact_tail_by_a_few_units_at_most() {
+        for (many, few) in [
+            (100_u64, 100_u64),
+            (303, 100),
+            (303, 147),
+            (3000, 300),
+            (303, 3000),
+        ] {
+            let product = many * few;
+            for share in [0.05, 0.1, 0.2, 0.3] {
+                let distance = u128::from(product) * (share * 1000.0) as u128 / 1000;
+                let exact = libm::log(share_of_orders(many.max(few), many.min(few), distance));
+                let bound = log_bound(many as f64, few as f64, distance as f64 / product as f64);
+                assert!(bound >= exact - 1e-9, "{many} {few} {share}: {bound} {exact}");
+                println!(
+                    "{many} {few} {share}: exact {exact:.3}, bound {bound:.3}, asymptotic {:.3}",
+                    std::f64::consts::LN_2 - 2.0 * share * share * product as f64 / (many + few) as f64
+                );
+            }
+        }
+    }
+}
