@@ -114,7 +114,6 @@ fn split(groups: &[Cell]) -> (f64, u32) {
         return (0.0, 0);
     }
     let all = total(groups);
-    let mut before = 0;
     // The split that is nearest to the middle of what both have together.
     let at = (1..groups.len())
         .min_by_key(|at| {
@@ -126,6 +125,5 @@ fn split(groups: &[Cell]) -> (f64, u32) {
     let hits = total(left);
     let own = Split::new(hits.reference, all.reference, hits.window, all.window).log_two_sided();
     let ((a, many), (b, more)) = (split(left), split(right));
-    before += many + more;
-    (own + a + b, before + 1)
+    (own + a + b, many + more + 1)
 }
