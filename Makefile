@@ -78,7 +78,7 @@ bench-operator: ## What the operator costs with thousands of objects: memory, CP
 	@"$(CARGO_TARGET_DIR)/$(if $(filter dev,$(BENCH_PROFILE)),debug,$(BENCH_PROFILE))/bench-operator" \
 	  --output "$(CARGO_TARGET_DIR)/bench-operator.json" $(if $(BASE),--base "$(BASE)")
 
-verdicts: ## The tables of docs/verdicts.md: false alarms where nothing changes, and how soon a shift is found (VERSIONS=200 a row; a quarter of an hour)
+verdicts: ## The tables of docs/verdicts.md: false alarms where nothing changes, how soon a shift is found, and whether a worse model passes (VERSIONS=200 a row; a quarter of an hour)
 	@cargo build --locked --release -p modelward-verdicts
 	@"$(CARGO_TARGET_DIR)/release/verdicts" $(if $(VERSIONS),--versions $(VERSIONS))
 

@@ -63,7 +63,7 @@ apply_sample() {
   COUNTED_BEFORE=$(counted_in_all "$NAMESPACE" heart)
   kubectl apply --namespace "$NAMESPACE" -k "$SAMPLES/heart-disease"
   # An hour of traffic has to pass in seconds.
-  version heart-1 ".spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
+  version heart-1 ".spec.monitoring.season = \"None\" | .spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
   kubectl apply --namespace "$NAMESPACE" -f "$WORK/heart-1.json"
 }
 

@@ -115,10 +115,22 @@ pub struct DriftReportStatus {
     /// Answered rows that were excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<AsideRows>,
-    /// Digest of the window's counts, to which an AcceptedWindow refers.
+    /// Digest of the counts of the window, or of the season, to which an AcceptedWindow refers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub counts: Option<Digest>,
+    /// Features of which more than half of the rows have a value outside of what training saw. Later changes of such values would not
+    /// be detected, so the window cannot become a reference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub outside_bins: Vec<String>,
+    /// The whole day or week up to the end of the window, if traffic repeats and it drifted: the counts are of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<SeasonRows>,
+    /// Start of the first of the windows that drifted without a window that did not in between; only if traffic repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drifting_since: Option<Time>,
     /// The reference that the window was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
@@ -134,6 +146,17 @@ pub struct DriftReportStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A season of traffic that can become the reference. It ends with the window.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeasonRows {
+    /// Its start.
+    pub start_time: Time,
+    /// Its rows.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: i64,
 }
 
 /// One feature that drifted.
@@ -166,7 +189,7 @@ pub struct DriftedFeature {
     pub tolerance: Decimal,
     /// How many of the newest windows were compared with the reference together.
     #[serde(default = "one_window")]
-    #[schemars(range(min = 1, max = 24))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub windows: u32,
     /// The evidence that the feature has changed since the reference: the negative natural logarithm of a p-value, a decimal
     /// number.

@@ -31,7 +31,7 @@ mod schema;
 pub use conditions::ConditionType;
 pub use drift_report::{
     AsideRows, DriftReport, DriftReportSpec, DriftReportStatus, DriftedFeature, IncarnationCounts,
-    ReportProposal,
+    ReportProposal, SeasonRows,
 };
 pub use fields::{Fields, Use};
 pub use model::{
@@ -43,8 +43,8 @@ pub use model_version::{
     CsvFormat, Dataset, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus, MetricName,
     MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, NamedDataset,
     PersistentVolumeClaimSource, PositiveWhen, Provenance, ReplicaBounds, ResourceAmounts, ResourceBounds,
-    RetrainingSpec, ServingSpec, Source, SourceStatus, Target, TrainingSource, ValidationSpec, ValueRange,
-    ViolationStatus,
+    RetrainingSpec, Season, ServingSpec, Source, SourceStatus, Target, TrainingSource, ValidationSpec,
+    ValueRange, ViolationStatus,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};
@@ -52,9 +52,9 @@ pub use reference::{
     ActionReference, EvidenceKind, EvidenceReference, PlannedReference, ReferenceKind, VersionReference,
 };
 pub use remediation_action::{
-    ActionPlan, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, Execution, ObstacleReason,
-    PlannedDataset, PlannedDifference, PlannedRoute, PlannedTraining, PlannedVersion, RemediationAction,
-    RemediationActionSpec, RemediationActionStatus, Risk, StepObstacle,
+    ActionPlan, ActionType, BlockedStep, Decision, DecisionKind, Diagnosis, Execution, NewRowsStatus,
+    ObstacleReason, PlannedDataset, PlannedDifference, PlannedRoute, PlannedTraining, PlannedVersion,
+    RemediationAction, RemediationActionSpec, RemediationActionStatus, Risk, StepObstacle,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

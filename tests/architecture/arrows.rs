@@ -162,10 +162,10 @@ const RULES: &[Rule] = &[
         never: &[OTHER_TLS],
         only: None,
     },
-    // Judges as the ledger does, by the library alone.
+    // Judges as the ledger does and compares as the trainer does, by their libraries alone.
     Rule {
         name: "modelward-verdicts",
-        ours: &[WIRE, PROFILE],
+        ours: &[WIRE, PROFILE, CRDS, "modelward-trainer"],
         never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
         only: None,
     },

@@ -127,6 +127,7 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
     let mut least = JobResult::new(result.stage, result.verdict, "");
     least.digest = result.digest;
     least.rows = result.rows;
+    least.new_rows = result.new_rows;
     least.violations_total = result.violations_total;
     fitting(&least).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, PositiveWhen, Target, ValueRange};
 pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
-pub use monitoring::{FeatureTolerance, MonitoringSpec};
+pub use monitoring::{FeatureTolerance, MonitoringSpec, Season};
 pub use retraining::RetrainingSpec;
 pub use serving::{Access, ReplicaBounds, ResourceAmounts, ResourceBounds, ServingSpec};
 pub use spec::{ArtifactSource, ModelVersion, ModelVersionSpec, Provenance, Source};

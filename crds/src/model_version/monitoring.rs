@@ -1,7 +1,8 @@
 //! How the traffic of a version is monitored for drift.
 
 use kube::KubeSchema;
-use modelward_wire::{Decimal, default_rate_tolerance};
+use modelward_wire::{Decimal, default_rate_tolerance, words};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model_version::rules::decimal;
@@ -10,8 +11,14 @@ use crate::model_version::rules::decimal;
 const DECIMAL_FRACTION: &str =
     "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; percent signs are not allowed";
 
+/// Windows that a season is not made of would have hours of the next one.
+const WINDOWS_FILL_THE_SEASON: &str =
+    "self.season == 'None' || (self.season == 'Day' ? 86400 : 604800) % self.windowSeconds == 0";
+const SEASON: &str = "windowSeconds must divide the season: a Day has 86400 seconds, a Week 604800; if traffic does not repeat, set season to None";
+
 /// How a version's traffic is monitored for drift: in windows of event time, each judged after it has closed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = Rule::new(WINDOWS_FILL_THE_SEASON).message(SEASON))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MonitoringSpec {
     /// Length of a window in seconds. Windows are aligned to 1970-01-01T00:00:00Z; a row belongs to the window in which the
@@ -20,12 +27,19 @@ pub struct MonitoringSpec {
     #[schemars(range(min = 10, max = 604_800))]
     pub window_seconds: i32,
 
+    /// How traffic repeats. Day, Week: the training data represents traffic of all hours of a day, or of a week. It is compared with the
+    /// windows of a whole day or week together; after a retraining that accepted one, each window is compared with the same hour of it
+    /// too. The first verdict needs a whole day or week of traffic. None: each window is compared with all of the reference.
+    /// Hours and weekdays are in UTC.
+    #[serde(default = "default_season")]
+    pub season: Season,
+
     /// Delay in seconds between the end of a window and its evaluation, in which Pods report their counts.
     #[serde(default = "default_lateness_seconds")]
     #[schemars(range(min = 5, max = 3600))]
     pub lateness_seconds: i32,
 
-    /// Rows that a window needs to be judged. With fewer rows the verdict is InsufficientData, never NoDrift.
+    /// Rows that a window, or a whole season, needs to be judged. With fewer rows the verdict is InsufficientData, never NoDrift.
     #[serde(default = "default_minimum_rows")]
     #[schemars(range(min = 100, max = 1_000_000_000))]
     pub minimum_rows: i64,
@@ -51,6 +65,19 @@ pub struct MonitoringSpec {
     pub tolerances: Vec<FeatureTolerance>,
 }
 
+words! {
+    /// How traffic repeats.
+    #[derive(PartialOrd, Ord, JsonSchema)]
+    pub enum Season {
+        /// It does not.
+        None,
+        /// The hours of a day differ.
+        Day,
+        /// The days of a week differ.
+        Week,
+    }
+}
+
 /// A tolerance of one feature.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -66,6 +93,10 @@ pub struct FeatureTolerance {
 
 fn default_window_seconds() -> i32 {
     3600
+}
+
+fn default_season() -> Season {
+    Season::Day
 }
 
 fn default_lateness_seconds() -> i32 {
@@ -84,11 +115,34 @@ impl Default for MonitoringSpec {
     fn default() -> Self {
         Self {
             window_seconds: default_window_seconds(),
+            season: default_season(),
             lateness_seconds: default_lateness_seconds(),
             minimum_rows: default_minimum_rows(),
             tolerance: default_tolerance(),
             rate_tolerance: default_rate_tolerance(),
             tolerances: Vec::new(),
+        }
+    }
+}
+
+// === impl Season ===
+
+impl Season {
+    /// Its length in seconds.
+    pub const fn seconds(self) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::Day => Some(86_400),
+            Self::Week => Some(604_800),
+        }
+    }
+
+    /// The word for one of it in a sentence.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::None => "window",
+            Self::Day => "day",
+            Self::Week => "week",
         }
     }
 }

@@ -22,7 +22,8 @@ pub struct RetrainingSpec {
     #[serde(default = "default_true")]
     pub include_training_data: bool,
 
-    /// Minimum number of rows that this version was not trained on. With fewer, an alert is raised instead.
+    /// Minimum number of rows that this version was not trained on: rows of the new data that repeat known ones do not count. With
+    /// fewer, an alert is raised instead.
     #[serde(default = "default_minimum_new_rows")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_new_rows: i64,

@@ -37,7 +37,7 @@ use crate::{
     doc = "One version of a tabular model: its data, its training, its gates, and how it is served.",
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", description = "The model that this is a version of"),
     printcolumn(name = "Family", type_ = "string", json_path = ".status.family", description = "The family that was selected"),
-    printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "The selecting metric: mean over out-of-fold predictions"),
+    printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "The selecting metric: mean over the folds"),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "The role of the version in its model"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether nothing is left to do"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),

@@ -23,7 +23,7 @@ pub struct ModelVersionStatus {
     /// The family that was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
-    /// The selecting metric, for display: "F1 0.8151".
+    /// The selecting metric, mean over the folds, for display: "F1 0.8151".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub score: Option<String>,
@@ -42,7 +42,7 @@ pub struct ModelVersionStatus {
     /// The bundle of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<ArtifactStatus>,
-    /// Out-of-fold metrics of the selected candidate.
+    /// Metrics of the selected candidate, means over the folds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -112,7 +112,7 @@ pub struct SourceStatus {
 pub struct MetricStatus {
     /// Name of the metric.
     pub name: MetricName,
-    /// Mean, a decimal number.
+    /// Mean over the folds of all repeats, a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub mean: Decimal,
     /// Standard error of the mean, a decimal number, corrected for folds that share training rows.
@@ -129,7 +129,8 @@ pub struct GateStatus {
     /// The bound and its direction: "atLeast 0.75", "notWorseThan heart-1 by 0.03 on all rows".
     #[schemars(length(max = 128))]
     pub bound: String,
-    /// The value that was compared, a decimal number.
+    /// The value that was compared, a decimal number: the mean over the folds; for notWorseThan the lower bound of the difference, pooled
+    /// over the folds.
     #[schemars(with = "String", length(max = 26))]
     pub value: Decimal,
     /// Whether it passed.

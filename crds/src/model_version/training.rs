@@ -83,7 +83,7 @@ pub struct TrainingSource {
 
 /// A version that another one is compared with, on the same rows.
 ///
-/// The new version passes if the lower bound (5%) of the difference in selectBy, by a paired bootstrap, is at or above minus
+/// The new version passes if the lower bound (5%) of the difference in selectBy, pooled over the folds, by a paired bootstrap, is at or above minus
 /// the margin: over all rows, and separately over the rows that the champion was not trained on.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

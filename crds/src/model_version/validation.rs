@@ -58,7 +58,7 @@ words! {
     .all(bound, !bound.matches('^[0-9]+([.][0-9]+)?$') || bound.matches('^(0*|0*1([.]0*)?|0+[.][0-9]+)$'))")
     .message("the bound of a metric other than LogLoss is between 0 and 1: write \"0.75\" for 75%"))]
 pub struct Gate {
-    /// The metric, as the mean over out-of-fold predictions: Accuracy, Precision, Recall, F1, RocAuc, LogLoss or Brier.
+    /// The metric, as the mean over the folds: Accuracy, Precision, Recall, F1, RocAuc, LogLoss or Brier.
     pub metric: MetricName,
     /// The smallest value that passes, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,4 +10,6 @@ pub use plan::{
     ActionPlan, PlannedDataset, PlannedDifference, PlannedRoute, PlannedTraining, PlannedVersion, Risk,
 };
 pub use spec::{ActionType, Diagnosis, RemediationAction, RemediationActionSpec};
-pub use status::{BlockedStep, Execution, ObstacleReason, RemediationActionStatus, StepObstacle};
+pub use status::{
+    BlockedStep, Execution, NewRowsStatus, ObstacleReason, RemediationActionStatus, StepObstacle,
+};

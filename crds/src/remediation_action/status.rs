@@ -51,6 +51,11 @@ pub struct RemediationActionStatus {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sources: Vec<SourceStatus>,
 
+    /// How many of its rows are new, which retraining.minimumNewRows is compared with. Absent if the rows that the version was
+    /// trained on cannot be distinguished: then all rows of new files count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_rows: Option<NewRowsStatus>,
+
     /// The progress of the execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Execution>,
@@ -65,6 +70,22 @@ pub struct RemediationActionStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// The rows of a snapshot that the version to retrain was not trained on. Of equal rows in one file, as many are new as the file has
+/// more than the version was trained on.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewRowsStatus {
+    /// Number of new rows.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: i64,
+    /// Number of new rows of class 1.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub positive_rows: i64,
+    /// Number of other rows in the files that have new ones: the version was trained on equal rows, or a file before has them.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub repeated_rows: i64,
 }
 
 /// Why a step could not be taken.

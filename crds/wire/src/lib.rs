@@ -29,11 +29,12 @@ pub use digest::{Digest, DigestError};
 pub use gate::{ComparedRows, GateBound};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
 pub use report::{
-    DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord, REPORT_FORMAT,
-    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation, default_rate_tolerance,
+    CountedSeason, DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord,
+    LEAST_REFERENCE_ROWS, REPORT_FORMAT, ReportReference, ReportRequest, ReportResult, SetAside,
+    UnclosedIncarnation, default_rate_tolerance, small_reference,
 };
 pub use result::{
-    GateResult, JobResult, JobStage, MetricValue, Progress, RESULT_FORMAT, SourceRecord,
+    GateResult, JobResult, JobStage, MetricValue, NewRows, Progress, RESULT_FORMAT, SourceRecord,
     TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};

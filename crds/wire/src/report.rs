@@ -7,6 +7,19 @@ use crate::{Decimal, Digest, words};
 /// The format that this code writes.
 pub const REPORT_FORMAT: u32 = 1;
 
+/// Rows that a reference needs: with fewer there is no verdict on drift.
+pub const LEAST_REFERENCE_ROWS: u64 = 100;
+
+/// That a reference of so many rows is too small, where it is.
+pub fn small_reference(rows: u64) -> Option<String> {
+    (rows < LEAST_REFERENCE_ROWS).then(|| {
+        format!(
+            "The reference has {rows} rows and drift is judged from {LEAST_REFERENCE_ROWS} on: no drift verdict will be given. Train on \
+             more rows."
+        )
+    })
+}
+
 /// One window of one version's traffic, to be judged. The same request again has the same answer: the first verdict is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,8 +41,14 @@ pub struct ReportRequest {
     pub since: i64,
     /// Evidence is gathered over the windows that start here or later, and before `end`. At or before `start`.
     pub evidence_from: i64,
-    /// Rows that the window needs.
+    /// Rows that the window needs; or the season, if traffic repeats.
     pub minimum_rows: u64,
+    /// Length of the version's windows in seconds. Absent: the amount of traffic is not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<u32>,
+    /// Length in seconds of the season after which traffic repeats: a day or a week, filled by whole windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season_seconds: Option<u32>,
     /// The tolerance of the values of every feature that is not in `tolerances`, and of the scores.
     pub tolerance: Decimal,
     /// The tolerance of the rates of every feature that is not in `tolerances`: missing, outside and of a wrong type.
@@ -63,10 +82,17 @@ pub struct ReportResult {
     /// Pods with totals that do not fit the bundle's reference: these were not added, and the verdict is on all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
-    /// Digest of the window's bins and counts, a blob in the artifact store that identifies an accepted window. Absent if
-    /// nothing was counted.
+    /// Digest of the bins and counts of what can become the reference, a blob in the artifact store: the window, or the season up to
+    /// its end. Absent if nothing was counted; where traffic repeats, also unless a whole season drifted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Digest>,
+    /// Features of which more than half of the rows have a value outside the bins: later changes of these would not be seen in such
+    /// bins, so the window cannot become a reference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside_bins: Vec<String>,
+    /// The season that `counts` are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<CountedSeason>,
     /// The reference that the window was compared with.
     pub reference: ReportReference,
     /// The comparisons that drifted, largest effect first.
@@ -97,7 +123,19 @@ words! {
         TypeErrors,
         /// The distribution of the scores, which are no feature: `feature` is `score`.
         Scores,
+        /// The amount of the model's traffic, which is no feature either: `feature` is `traffic`.
+        Traffic,
     }
+}
+
+/// A season of traffic that can become the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CountedSeason {
+    /// Its start, seconds since 1970. It ends with the window.
+    pub start: i64,
+    /// Its rows.
+    pub rows: u64,
 }
 
 /// A process that counted and did not close the window.

@@ -31,13 +31,16 @@ pub struct JobResult {
     /// Where the rows came from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceRecord>,
+    /// The rows that the named champion was not trained on (snapshot of a retraining); absent if they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_rows: Option<NewRows>,
     /// Family of the selected candidate (fit), such as `LogisticRegression`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
     /// Decision threshold of the bundle (fit).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Decimal>,
-    /// Out-of-fold metrics of the selected candidate (fit).
+    /// Metrics of the selected candidate, means over the folds (fit).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,
     /// Every gate of the spec with its outcome (fit).
@@ -113,6 +116,21 @@ pub struct SourceRecord {
     pub positive_rows: Option<u64>,
 }
 
+/// How many rows of a snapshot the champion was not trained on.
+///
+/// Rows are equal if they have the same values of the champion's features and the same class. Of equal rows in one file, as many are
+/// new as the file has more than the champion was trained on; what two files have is new once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewRows {
+    /// New rows.
+    pub rows: u64,
+    /// New rows of class 1.
+    pub positive_rows: u64,
+    /// All other rows of the files that have new ones: the champion was trained on equal rows, or a file before has them.
+    pub repeated_rows: u64,
+}
+
 /// A metric over repeated folds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -133,7 +151,8 @@ pub struct GateResult {
     pub metric: String,
     /// The bound that the spec sets.
     pub bound: GateBound,
-    /// The mean that was compared; for `notWorseThan` the lower bound of the difference, more being better.
+    /// The mean over the folds that was compared; for `notWorseThan` the lower bound of the difference pooled over the folds, more
+    /// being better.
     pub value: Decimal,
     /// Whether it passed.
     pub passed: bool,
@@ -182,6 +201,7 @@ impl JobResult {
             digest: None,
             rows: None,
             sources: Vec::new(),
+            new_rows: None,
             family: None,
             threshold: None,
             metrics: Vec::new(),

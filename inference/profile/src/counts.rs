@@ -282,18 +282,29 @@ impl Counts {
 
     /// Checks what serde cannot: that these are counts of these bins. Call it on everything that was read.
     pub fn check(&self, bins: &Bins) -> Result<(), CountsError> {
+        self.check_in(bins, (bins.feature_fingerprint(), bins.score_fingerprint()))
+    }
+
+    /// [`Counts::check`] where the fingerprints of the features' and the score's bins are known: they take as long as the rest of a
+    /// judgement.
+    pub(crate) fn check_in(
+        &self,
+        bins: &Bins,
+        (features, score): (Fingerprint, Fingerprint),
+    ) -> Result<(), CountsError> {
         if self.format != COUNTS_FORMAT {
             return Err(CountsError::Format(self.format));
         }
-        self.features.check(bins)?;
-        self.score.check(bins)
+        self.features.check(bins, features)?;
+        self.score.check(bins, score)
     }
 }
 
 // === impl FeatureCounts ===
 
 impl FeatureCounts {
-    fn merge(&mut self, other: &Self) -> Result<(), CountsError> {
+    /// Adds counts of the same bins. On an error they may be added in part.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<(), CountsError> {
         if self.bins != other.bins || self.features.len() != other.features.len() {
             return Err(CountsError::OtherBins("the features"));
         }
@@ -306,8 +317,8 @@ impl FeatureCounts {
         Ok(())
     }
 
-    fn check(&self, bins: &Bins) -> Result<(), CountsError> {
-        if self.bins != bins.feature_fingerprint() {
+    pub(crate) fn check(&self, bins: &Bins, fingerprint: Fingerprint) -> Result<(), CountsError> {
+        if self.bins != fingerprint {
             return Err(CountsError::OtherBins("the features"));
         }
         if self.features.len() != bins.features.len() {
@@ -382,8 +393,8 @@ impl ScoreCounts {
         Ok(())
     }
 
-    fn check(&self, bins: &Bins) -> Result<(), CountsError> {
-        if self.bins != bins.score_fingerprint() {
+    fn check(&self, bins: &Bins, fingerprint: Fingerprint) -> Result<(), CountsError> {
+        if self.bins != fingerprint {
             return Err(CountsError::OtherBins("the scores"));
         }
         let slots = bins.score.slots();

@@ -25,6 +25,9 @@ pub enum JudgeError {
     /// Windows are not in the order of time, or one is there twice.
     #[error("the windows are not in the order of time, each once and before the end")]
     Order,
+    /// The rule's season has no length.
+    #[error("the rule's season has a length of 0 seconds")]
+    Season,
     /// The rule sets a tolerance for a feature that is not there.
     #[error("the rule sets a tolerance for {0:?}, which is not a feature of the model")]
     UnknownFeature(String),

@@ -1,9 +1,10 @@
 //! The verdict on the newest window of a version, by what was counted since its reference.
 //!
-//! Each feature is compared by each test ([`test::ALL`]) over each span ([`SPANS`]: the newest window, the last 4 and the last
-//! 24 together), and the span with most evidence counts. The feature drifted where, for one of the tests, all of this holds:
+//! Each feature is compared by each test ([`test::ALL`]) over each span (the newest window, the last 4 and the last 24 together; where
+//! traffic repeats, whole seasons), and the span with most evidence counts. The feature drifted where, for one of the tests, all of
+//! this holds:
 //!
-//! 1. the reference and the newest window have [`Rule::min_rows`] each;
+//! 1. the reference and the newest window, or the newest season, have [`Rule::min_rows`] each;
 //! 2. **it has changed**: the p-value of "both are samples of one law" is at most the comparison's level. All levels of a
 //!    version's life add up to [`Rule::ever`] ([`crate::lifetime`]);
 //! 3. **the change is large**: its lower bound over the same span, which holds with [`Rule::confidence`], is at or over the tolerance.
@@ -14,23 +15,25 @@
 use modelward_wire::{DriftAspect, DriftVerdict};
 
 use crate::{
-    counts::FeatureCount,
+    bins::FeatureBins,
+    compare::{comparison, rounded},
+    counts::{Counts, FeatureCount},
     error::JudgeError,
-    judgement::{Comparison, Effect, FeatureJudgement, JUDGEMENT_FORMAT, Judgement, TestJudgement},
-    lifetime::{SPANS, WindowCounts, log_weight, spans, sum},
+    judgement::{Comparison, FeatureJudgement, JUDGEMENT_FORMAT, Judgement, TestJudgement},
+    lifetime::{WindowCounts, log_weight},
     number::Exact,
     reference::Reference,
     rule::Rule,
     sides::Sides,
-    test::{self, DriftTest, Samples, Size},
+    span::{Span, most_spans, spans},
+    stats::special::log_gamma_upper,
+    test::{self, DriftTest, Samples},
+    traffic::{Traffic, judge_traffic},
 };
 
-/// Effects are rounded to 6 places, and so is evidence.
-const PLACES: f64 = 1e6;
-/// The logarithm of evidence that is as good as certain.
-const MOST_EVIDENCE: f64 = 1e6;
-/// −log of the p-value from which on a size is worth computing: one in twenty.
-const WORTH_A_SIZE: f64 = 3.0;
+/// How far a p-value is overstated at most where it cannot matter by itself, in natural logarithms; if it is more, a change of several
+/// phases is found later.
+const INEXACT: f64 = 3.0;
 
 /// Judges the last of `windows` by all of them. They come in the order of time and do not overlap; any number of old ones, and those
 /// without rows, may be left out.
@@ -42,6 +45,16 @@ pub fn judge(
     judge_with(test::ALL, reference, windows, rule)
 }
 
+/// [`judge`], and whether the amount of traffic has changed.
+pub fn judge_with_traffic(
+    reference: &Reference,
+    windows: &[WindowCounts<'_>],
+    traffic: Option<&Traffic<'_>>,
+    rule: &Rule,
+) -> Result<Judgement, JudgeError> {
+    judge_all(test::ALL, reference, windows, traffic, rule)
+}
+
 /// [`judge`] by other tests than those of the release. Each has a name of its own.
 pub fn judge_with(
     tests: &[&dyn DriftTest],
@@ -49,32 +62,47 @@ pub fn judge_with(
     windows: &[WindowCounts<'_>],
     rule: &Rule,
 ) -> Result<Judgement, JudgeError> {
+    judge_all(tests, reference, windows, None, rule)
+}
+
+fn judge_all(
+    tests: &[&dyn DriftTest],
+    reference: &Reference,
+    windows: &[WindowCounts<'_>],
+    traffic: Option<&Traffic<'_>>,
+    rule: &Rule,
+) -> Result<Judgement, JudgeError> {
     let bins = &reference.bins;
     rule.check(bins)?;
-    reference.counts.check(bins).map_err(JudgeError::Reference)?;
+    let fingerprints = (bins.feature_fingerprint(), bins.score_fingerprint());
+    let check = |counts: &Counts| counts.check_in(bins, fingerprints);
+    check(&reference.counts).map_err(JudgeError::Reference)?;
     for window in windows {
-        window.counts.check(bins).map_err(JudgeError::Window)?;
+        check(window.counts).map_err(JudgeError::Window)?;
     }
-    if windows.is_empty() {
+    let Some(newest) = windows.last() else {
         return Err(JudgeError::Order);
-    }
-    let spans: Vec<Span<'_>> = spans(windows)
-        .map(|windows| Span {
-            windows,
-            rows: rows(reference, windows),
-        })
-        .collect();
-    let parts = (bins.features.len() + 1) * SPANS.len();
-    let log_level = libm::log(rule.ever.get() / parts as f64) + log_weight(windows)?;
+    };
+    let log_weight = log_weight(windows)?;
+    let season = rule.season.as_ref();
+    let spans = spans(reference, windows, season);
+    let compared = bins.features.len() + 1 + usize::from(traffic.is_some());
+    let level_of_each = libm::log(rule.ever.get() / compared as f64) + log_weight;
+    let log_level = level_of_each - libm::log(most_spans(season) as f64);
     let features: Vec<FeatureJudgement> = (0..bins.features.len())
         .map(|feature| judge_feature(tests, reference, feature, &spans, log_level, rule))
         .collect();
     let score = judge_scores(reference, &spans, log_level, rule);
-    let rows = spans[0].rows;
-    let has_drifted = features.iter().any(FeatureJudgement::drifted) || score.verdict == DriftVerdict::Drift;
+    let traffic = traffic.map(|traffic| judge_traffic(traffic, level_of_each, rule));
+    let has_drifted = features.iter().any(FeatureJudgement::drifted)
+        || score.verdict == DriftVerdict::Drift
+        || traffic
+            .as_ref()
+            .is_some_and(|traffic| traffic.verdict == DriftVerdict::Drift);
+    let has_rows = |span: &Span<'_>| rule.has_rows(span.rows(reference, None));
     let verdict = if has_drifted {
         DriftVerdict::Drift
-    } else if rule.has_rows(rows) {
+    } else if spans.iter().any(has_rows) {
         DriftVerdict::NoDrift
     } else {
         DriftVerdict::InsufficientData
@@ -82,25 +110,12 @@ pub fn judge_with(
     Ok(Judgement {
         format: JUDGEMENT_FORMAT,
         verdict,
-        rows,
+        rows: Sides::of(&reference.counts, newest.counts, |side| side.features.rows),
         features,
         score,
+        traffic,
         rule: rule.clone(),
     })
-}
-
-/// The newest windows, as many as are compared together.
-struct Span<'a> {
-    windows: &'a [WindowCounts<'a>],
-    rows: Sides,
-}
-
-fn rows(reference: &Reference, windows: &[WindowCounts<'_>]) -> Sides {
-    let counted = windows.iter().map(|window| window.counts.features.rows);
-    Sides {
-        reference: reference.counts.features.rows,
-        window: counted.fold(0, u64::saturating_add),
-    }
 }
 
 fn judge_feature(
@@ -112,43 +127,48 @@ fn judge_feature(
     rule: &Rule,
 ) -> FeatureJudgement {
     let bins = &reference.bins.features[feature];
-    let counted: Vec<FeatureCount> = spans.iter().map(|span| sum(span.windows, feature)).collect();
-    let all: f64 = tests.iter().map(|test| test.weight(bins)).sum();
+    let all = &reference.counts.features.features[feature];
+    let compared: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let pairs: Vec<_> = span.pairs(feature).collect();
+            (span, span.same_phases(feature), span.window(feature), pairs)
+        })
+        .collect();
+    let weights: f64 = tests.iter().map(|test| test.weight(bins)).sum();
     let applies = tests.iter().filter(|test| test.weight(bins) > 0.0);
     let judged = applies.map(|test| {
-        let has_rows = rule.has_rows(Sides {
-            window: match test.aspect() {
-                // Refused rows are rows too, and a window may have no others.
-                DriftAspect::TypeErrors => spans[0].rows.window.saturating_add(counted[0].type_errors),
-                _ => spans[0].rows.window,
-            },
-            ..spans[0].rows
-        });
         let tolerance = rule.tolerance_of(&bins.name, test.aspect());
-        let log_level = log_level + libm::log(test.weight(bins) / all);
-        let compare = |(span, window): (&Span<'_>, &FeatureCount)| {
+        let log_level = log_level + libm::log(test.weight(bins) / weights);
+        // Refused rows are rows too, and a window may have no others.
+        let refused = (test.aspect() == DriftAspect::TypeErrors).then_some(feature);
+        let comparisons = compared.iter().map(|(span, same_phases, window, pairs)| {
             let samples = Samples {
                 bins,
-                reference: &reference.counts.features.features[feature],
-                unchosen: reference.unchosen(feature),
+                reference: same_phases.as_ref().unwrap_or(all),
+                unchosen: match same_phases {
+                    Some(same) => Some(same),
+                    None => reference.unchosen(feature),
+                },
                 window,
             };
-            let found = has_rows.then(|| test.log_p(&samples, log_level)).flatten();
+            let log_p = || {
+                if span.is_by_phase() {
+                    log_p_by_phase(*test, bins, pairs, log_level)
+                } else {
+                    test.log_p(&samples, log_level)
+                }
+            };
+            let has_rows = rule.has_rows(span.rows(reference, refused));
+            let found = has_rows.then(log_p).flatten();
             let size = |confidence| test.size(&samples, confidence);
-            comparison(
-                span,
-                test.counts(&samples),
-                tolerance,
-                found,
-                log_level,
-                size,
-                rule,
-            )
-        };
+            let counts = test.counts(&samples);
+            comparison(span.length, counts, tolerance, found, log_level, size, rule)
+        });
         TestJudgement {
             test: test.name().to_owned(),
             aspect: test.aspect(),
-            comparison: most_telling(spans.iter().zip(&counted).map(compare)),
+            comparison: most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(tolerance, log_level)),
         }
     });
     FeatureJudgement {
@@ -157,84 +177,83 @@ fn judge_feature(
     }
 }
 
+/// log p of "each window has the law of its phase". No row is in two of the pairs, so their p-values are independent, and by Fisher's
+/// method −Σ log p is at most a Gamma variable.
+fn log_p_by_phase(
+    test: &dyn DriftTest,
+    bins: &FeatureBins,
+    pairs: &[(&FeatureCount, &FeatureCount)],
+    log_level: f64,
+) -> Option<f64> {
+    let fisher = |log_level: f64| {
+        let found = pairs.iter().filter_map(|(phase, window)| {
+            let samples = Samples {
+                bins,
+                reference: phase,
+                unchosen: Some(phase),
+                window,
+            };
+            test.log_p(&samples, log_level)
+        });
+        found.fold((0, 0.0), |(many, sum), log_p| (many + 1, sum - log_p))
+    };
+    let (many, sum) = fisher(log_level);
+    if many == 0 {
+        return None;
+    }
+    let found = log_gamma_upper(many, sum);
+    let most = log_gamma_upper(many, sum + INEXACT * f64::from(many));
+    if many == 1 || found <= log_level || most > log_level {
+        return Some(found);
+    }
+    // Each has to be exact where together they can reach the level.
+    let (many, sum) = fisher(log_level / f64::from(many));
+    Some(log_gamma_upper(many, sum))
+}
+
 fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule: &Rule) -> Comparison {
     let before: Vec<u64> = reference.counts.score.by_slot().collect();
-    let has_rows = rule.has_rows(spans[0].rows);
-    most_telling(spans.iter().map(|span| {
-        let mut now = vec![0_u64; before.len()];
-        for window in span.windows {
-            for (slot, scores) in now.iter_mut().zip(window.counts.score.by_slot()) {
-                *slot = slot.saturating_add(scores);
-            }
-        }
+    // Scores of the reference are those of its training, of no phase.
+    let spans = spans.iter().filter(|span| !span.is_by_phase());
+    let comparisons = spans.map(|span| {
+        let now = span.scores();
         let counts = Sides::of(&*before, &*now, |side| {
             side.iter()
                 .fold(0, |sum: u64, scores| sum.saturating_add(*scores))
         });
+        let has_rows = rule.has_rows(span.rows(reference, None));
         let found = has_rows
             .then(|| test::scores_log_p(&before, &now, log_level))
             .flatten();
         let size = |confidence| test::variation::compare_counts(&before, &now, true, confidence);
-        comparison(span, counts, rule.tolerance, found, log_level, size, rule)
-    }))
+        comparison(span.length, counts, rule.tolerance, found, log_level, size, rule)
+    });
+    most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(rule.tolerance, log_level))
 }
 
-/// What one test found over one span; `log_p` is `None` where it cannot tell.
-fn comparison(
-    span: &Span<'_>,
-    counts: Sides,
-    tolerance: Exact<f64>,
-    log_p: Option<f64>,
-    log_level: f64,
-    size: impl Fn(f64) -> Option<Size>,
-    rule: &Rule,
-) -> Comparison {
-    let log_threshold = Exact::of(rounded(-log_level));
-    let log_evidence = log_p.map(|log_p| Exact::of(rounded((-log_p).clamp(0.0, MOST_EVIDENCE))));
-    let is_worth_it = log_evidence.is_some_and(|evidence| evidence.get() >= WORTH_A_SIZE);
-    let effect = is_worth_it
-        .then(|| size(rule.confidence.get()))
-        .flatten()
-        .map(|size| Effect {
-            estimate: Exact::of(rounded(size.estimate)),
-            lower: Exact::of(rounded(size.lower)),
-            upper: Exact::of(rounded(size.upper)),
-        });
-    let mut comparison = Comparison {
-        verdict: DriftVerdict::NoDrift,
-        windows: span.windows.len() as u64,
-        counts,
+/// A comparison of no span: a season is not over yet.
+fn nothing_to_compare(tolerance: Exact<f64>, log_level: f64) -> Comparison {
+    Comparison {
+        verdict: DriftVerdict::InsufficientData,
+        windows: 0,
+        counts: Sides::default(),
         tolerance,
-        log_evidence,
-        log_threshold,
-        effect,
-    };
-    if log_evidence.is_none() {
-        comparison.verdict = DriftVerdict::InsufficientData;
-    } else if comparison.has_changed() && effect.is_some_and(|effect| effect.lower >= tolerance) {
-        comparison.verdict = DriftVerdict::Drift;
+        log_evidence: None,
+        log_threshold: Exact::of(rounded(-log_level)),
+        effect: None,
     }
-    comparison
 }
 
 /// The comparison with most evidence; the shortest span among equals.
-fn most_telling(comparisons: impl Iterator<Item = Comparison>) -> Comparison {
+fn most_telling(comparisons: impl Iterator<Item = Comparison>) -> Option<Comparison> {
     let evidence = |comparison: &Comparison| comparison.log_evidence.map_or(-1.0, Exact::get);
-    comparisons
-        .reduce(|best, next| {
-            if evidence(&next) > evidence(&best) {
-                next
-            } else {
-                best
-            }
-        })
-        .unwrap_or_else(|| unreachable!("there is one span at least"))
-}
-
-/// The nearest decimal number of 6 places; halves away from zero.
-fn rounded(value: f64) -> f64 {
-    // Not a negative zero, which has another text.
-    (value * PLACES).round() / PLACES + 0.0
+    comparisons.reduce(|best, next| {
+        if evidence(&next) > evidence(&best) {
+            next
+        } else {
+            best
+        }
+    })
 }
 
 #[cfg(test)]
@@ -242,7 +261,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         Bins, Counts,
-        bins::{FeatureBins, Observed, ScoreBins},
+        bins::{Observed, ScoreBins},
         reference::ChosenBy,
     };
 
@@ -280,6 +299,7 @@ pub(crate) mod tests {
             bins: bins(),
             counts: counts.clone(),
             chosen_by: ChosenBy::None,
+            phases: None,
         }
     }
 

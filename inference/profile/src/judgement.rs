@@ -22,6 +22,9 @@ pub struct Judgement {
     pub features: Vec<FeatureJudgement>,
     /// The scores.
     pub score: Comparison,
+    /// The amount of traffic, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Comparison>,
     /// The rule that was followed.
     pub rule: Rule,
 }

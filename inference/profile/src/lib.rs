@@ -36,6 +36,7 @@
 
 pub mod atomic;
 pub mod bins;
+mod compare;
 pub mod counts;
 pub mod error;
 pub mod judge;
@@ -44,23 +45,28 @@ pub mod lifetime;
 pub mod number;
 pub mod reference;
 pub mod rule;
+pub mod season;
 pub mod sides;
+mod span;
 pub mod stats;
 pub mod test;
 pub mod totals;
+pub mod traffic;
 
 pub use atomic::{AtomicCounts, Counted};
 pub use bins::{Bins, BinsError, FeatureBins, Fingerprint, Observed, ScoreBins};
 pub use counts::{Counts, CountsError, RowError};
 pub use error::JudgeError;
-pub use judge::{judge, judge_with};
+pub use judge::{judge, judge_with, judge_with_traffic};
 pub use judgement::{Comparison, Effect, FeatureJudgement, Judgement, TestJudgement};
 pub use lifetime::WindowCounts;
 pub use number::{Exact, FixedSum};
 pub use reference::{ChosenBy, Reference, ReferenceError};
 pub use rule::Rule;
+pub use season::{Phases, Season};
 pub use sides::Sides;
 pub use totals::{
     Absorbed, CountsBatch, CumulativeTotals, Envelope, Incarnation, Sum, TotalKey, TotalsError, route_digest,
     window_start,
 };
+pub use traffic::Traffic;

@@ -12,16 +12,10 @@
 //! any alarm at any time is at most the sum of the levels (Bonferroni), however the comparisons depend on each other, and
 //! they do: all share one reference, spans overlap, features go together.
 
-use crate::{
-    counts::{Counts, FeatureCount},
-    error::JudgeError,
-};
+use crate::{counts::Counts, error::JudgeError};
 
 /// The scale of wₜ, in seconds: it falls a little faster than one over the time since the reference.
 pub const HOUR: u64 = 3600;
-
-/// How many of the newest windows are compared together.
-pub const SPANS: [usize; 3] = [1, 4, 24];
 
 /// The counts of one window since the reference was taken.
 #[derive(Clone, Copy, Debug)]
@@ -52,35 +46,14 @@ pub(crate) fn log_weight(windows: &[WindowCounts<'_>]) -> Result<f64, JudgeError
     Ok(libm::log(libm::log1p(between)) - libm::log(rarity(since)) - libm::log(rarity(before)))
 }
 
-/// The windows of each span, newest last, and how many they are. A span that has no window more than the one before it is left out.
-pub(crate) fn spans<'a, 'b>(windows: &'a [WindowCounts<'b>]) -> impl Iterator<Item = &'a [WindowCounts<'b>]> {
-    let mut longest = 0;
-    SPANS.into_iter().filter_map(move |most| {
-        let many = most.min(windows.len());
-        let is_longer = many > longest;
-        longest = longest.max(many);
-        is_longer.then(|| &windows[windows.len() - many..])
-    })
-}
+// === impl WindowCounts ===
 
-/// What was counted of one feature in these windows.
-pub(crate) fn sum(windows: &[WindowCounts<'_>], feature: usize) -> FeatureCount {
-    let mut counted = windows
-        .iter()
-        .map(|window| &window.counts.features.features[feature]);
-    let mut sum = counted.next().cloned().unwrap_or(FeatureCount {
-        values: Vec::new(),
-        missing: 0,
-        type_errors: 0,
-    });
-    for more in counted {
-        for (slot, rows) in sum.values.iter_mut().zip(&more.values) {
-            *slot = slot.saturating_add(*rows);
-        }
-        sum.missing = sum.missing.saturating_add(more.missing);
-        sum.type_errors = sum.type_errors.saturating_add(more.type_errors);
+impl WindowCounts<'_> {
+    /// Whether no row was answered in it, nor refused.
+    pub(crate) fn is_empty(&self) -> bool {
+        let features = &self.counts.features;
+        features.rows == 0 && features.features.iter().all(|feature| feature.type_errors == 0)
     }
-    sum
 }
 
 #[cfg(test)]

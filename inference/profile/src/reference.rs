@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Bins, BinsError, Counts, CountsError, Observed, RowError, bins::chooses_bins, counts::FeatureCount,
+    season::Phases,
 };
 
 /// Where a model's features and score are cut, and what was counted there in the data that it was trained on. The
@@ -21,6 +22,9 @@ pub struct Reference {
     /// Which of the counted rows the bins were chosen by.
     #[serde(default)]
     pub chosen_by: ChosenBy,
+    /// The counts by phase, if they are those of a season of traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Phases>,
 }
 
 /// Which of a reference's rows its bins were chosen by. Rows by which cells were chosen are no sample of how full they are.
@@ -78,6 +82,7 @@ impl Reference {
                     .map(|(others, declared)| (!declared).then_some(others))
                     .collect(),
             ),
+            phases: None,
         })
     }
 
@@ -85,6 +90,9 @@ impl Reference {
     pub fn check(&self) -> Result<(), ReferenceError> {
         self.bins.check()?;
         self.counts.check(&self.bins)?;
+        if let Some(phases) = &self.phases {
+            phases.check(&self.bins, &self.counts.features)?;
+        }
         if let ChosenBy::Half(others) = &self.chosen_by {
             let fits = others.len() == self.bins.features.len()
                 && others

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use modelward_wire::DriftAspect;
+use modelward_wire::{DriftAspect, LEAST_REFERENCE_ROWS};
 use serde::{Deserialize, Serialize};
 
-use crate::{bins::Bins, error::JudgeError, number::Exact, sides::Sides};
+use crate::{bins::Bins, error::JudgeError, number::Exact, season::Season, sides::Sides};
 
 /// What counts as drift.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Rule {
     pub min_rows: u64,
     /// Probability that a version ever raises an alarm, over all its windows, while nothing changes. 0.05.
     pub ever: Exact<f64>,
+    /// How traffic repeats. Nothing: each window is compared with the whole reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub season: Option<Season>,
 }
 
 // === impl Rule ===
@@ -34,8 +37,9 @@ impl Default for Rule {
             rate_tolerance: Exact::of(0.02),
             tolerances: BTreeMap::new(),
             confidence: Exact::of(0.95),
-            min_rows: 100,
+            min_rows: LEAST_REFERENCE_ROWS,
             ever: Exact::of(0.05),
+            season: None,
         }
     }
 }
@@ -63,6 +67,9 @@ impl Rule {
                 });
             }
         }
+        if self.season.is_some_and(|season| season.seconds == 0) {
+            return Err(JudgeError::Season);
+        }
         let is_feature = |name: &str| bins.features.iter().any(|feature| feature.name == name);
         match self.tolerances.keys().find(|name| !is_feature(name)) {
             Some(unknown) => Err(JudgeError::UnknownFeature(unknown.clone())),
@@ -73,7 +80,7 @@ impl Rule {
     /// The tolerance of an aspect of one feature.
     pub fn tolerance_of(&self, feature: &str, aspect: DriftAspect) -> Exact<f64> {
         let of_aspect = match aspect {
-            DriftAspect::Values | DriftAspect::Scores => self.tolerance,
+            DriftAspect::Values | DriftAspect::Scores | DriftAspect::Traffic => self.tolerance,
             DriftAspect::Outside | DriftAspect::MissingRate | DriftAspect::TypeErrors => self.rate_tolerance,
         };
         self.tolerances.get(feature).copied().unwrap_or(of_aspect)

@@ -117,6 +117,7 @@ pub fn reference() -> Reference {
         bins,
         counts,
         chosen_by: ChosenBy::All,
+        phases: None,
     }
 }
 

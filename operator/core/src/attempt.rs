@@ -15,8 +15,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use modelward_crds::{ArtifactStatus, AttemptStatus, ConditionType, SourceStatus, ViolationStatus};
-use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict, shorten, words};
+use modelward_crds::{
+    ArtifactStatus, AttemptStatus, ConditionType, NewRowsStatus, SourceStatus, ViolationStatus,
+};
+use modelward_wire::{
+    Digest, JobResult, JobStage, NewRows, SourceRecord, Verdict as JobVerdict, shorten, words,
+};
 
 use crate::{
     conditions::{self, Status, Verdict},
@@ -199,6 +203,8 @@ pub struct Frozen {
     pub snapshot: Option<ArtifactStatus>,
     /// The files that the rows were read from.
     pub sources: Vec<SourceStatus>,
+    /// How many of the rows are new, if they were counted.
+    pub new_rows: Option<NewRowsStatus>,
     /// The first five violations.
     pub violations: Vec<ViolationStatus>,
 }
@@ -262,6 +268,7 @@ pub fn snapshot(
         (JobVerdict::Succeeded, Some(digest)) => {
             frozen.snapshot = Some(snapshot_status(digest, result.rows, &result.sources));
             frozen.sources = source_statuses(&result.sources);
+            frozen.new_rows = result.new_rows.map(new_rows_status);
             Stage::Recorded
         }
         (JobVerdict::DataNotFound, _) => {
@@ -738,6 +745,14 @@ pub(crate) fn source_statuses(sources: &[SourceRecord]) -> Vec<SourceStatus> {
         positive_rows: source.positive_rows.map(bounded),
     };
     sources.iter().take(SOURCES).map(status).collect()
+}
+
+fn new_rows_status(counted: NewRows) -> NewRowsStatus {
+    NewRowsStatus {
+        rows: bounded(counted.rows),
+        positive_rows: bounded(counted.positive_rows),
+        repeated_rows: bounded(counted.repeated_rows),
+    }
 }
 
 /// The greatest number that JSON readers agree on is the greatest that the API takes.

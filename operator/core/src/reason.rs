@@ -146,6 +146,12 @@ words! {
         NoRetraining,
         /// Rows are refused because of a wrong type, which no retraining changes.
         RefusedRows,
+        /// The amount of traffic has changed, which no retraining changes.
+        TrafficChanged,
+        /// The window that a retraining accepts cannot become a reference.
+        WindowNotAcceptable,
+        /// A whole season has not passed since drift was first found.
+        SeasonOpen,
         /// The last proposal for the model is too recent.
         CoolDown,
         /// The daily budget of proposals is used up.

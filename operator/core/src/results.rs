@@ -11,8 +11,8 @@
 
 use modelward_crds::{Champion, Gate, TrainingSource};
 use modelward_wire::{
-    ArtifactStatement, Digest, GateBound, GateResult, JobResult, JobStage, ManifestKind, Stated, Verdict,
-    abridged_sources,
+    ArtifactStatement, Digest, GateBound, GateResult, JobResult, JobStage, ManifestKind, NewRows, Stated,
+    Verdict, abridged_sources,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -60,11 +60,40 @@ fn snapshot(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<
             stated.sources.len()
         ));
     }
+    if let Some(counted) = &reported.new_rows {
+        check_new_rows(asked, counted, stated)?;
+    }
     Ok(JobResult {
         rows: Some(stated.rows),
         sources: stated.sources.clone(),
         ..reported.clone()
     })
+}
+
+/// The snapshot does not state how many of its rows are new, so the count is only bounded by its rows.
+fn check_new_rows(asked: &Asked<'_>, counted: &NewRows, stated: &Stated) -> Result<(), String> {
+    if asked.training.not_worse_than.is_none() {
+        return Err(
+            "the result counts new rows, but the spec names no version to count them against".to_owned(),
+        );
+    }
+    let positive = stated
+        .sources
+        .iter()
+        .map(|source| source.positive_rows)
+        .sum::<Option<u64>>();
+    let all = counted.rows.checked_add(counted.repeated_rows);
+    let fits = all.is_some_and(|all| all <= stated.rows)
+        && counted.positive_rows <= counted.rows
+        && positive.is_none_or(|positive| counted.positive_rows <= positive);
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "the result counts {} new rows, {} of them of class 1, and {} repeated ones, which the snapshot of {} rows cannot have",
+            counted.rows, counted.positive_rows, counted.repeated_rows, stated.rows
+        ))
+    }
 }
 
 fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobResult, String> {
@@ -368,6 +397,77 @@ mod tests {
         };
         result.sources.clear();
         assert!(judge(&result, none).unwrap_err().contains("the spec names 1"));
+    }
+
+    #[test]
+    fn more_new_rows_than_the_snapshot_has_are_not_believed() {
+        let stated = Stated {
+            rows: 611,
+            sources: vec![SourceRecord {
+                name: "cleveland.csv".into(),
+                sha256: Digest::from_bytes([3; 32]),
+                rows: 611,
+                positive_rows: Some(141),
+            }],
+            ..Stated::default()
+        };
+        let believed = |rows, positive_rows, repeated_rows| {
+            let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, "froze");
+            result.rows = Some(611);
+            result.sources.clone_from(&stated.sources);
+            result.new_rows = Some(NewRows {
+                rows,
+                positive_rows,
+                repeated_rows,
+            });
+            judge(&result, stated.clone())
+        };
+        assert!(believed(5, 2, 303).unwrap().new_rows.is_some());
+        for (rows, positive, repeated) in [
+            (612, 5, 0),
+            (5, 6, 0),
+            (600, 142, 0),
+            (308, 5, 304),
+            (1, 1, u64::MAX),
+        ] {
+            let words = believed(rows, positive, repeated).unwrap_err();
+            assert!(
+                words.contains("which the snapshot of 611 rows cannot have"),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn new_rows_are_not_believed_where_no_version_was_named() {
+        let mut training = training();
+        training.not_worse_than = None;
+        let stated = Stated {
+            rows: 1,
+            sources: vec![SourceRecord {
+                name: "cleveland.csv".into(),
+                sha256: Digest::from_bytes([3; 32]),
+                rows: 1,
+                positive_rows: None,
+            }],
+            ..Stated::default()
+        };
+        let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, "froze");
+        result.rows = Some(1);
+        result.sources.clone_from(&stated.sources);
+        result.new_rows = Some(NewRows {
+            rows: 1,
+            positive_rows: 0,
+            repeated_rows: 0,
+        });
+        let asked = Asked {
+            model: "heart",
+            training: &training,
+            snapshot: None,
+        };
+        let kind = ManifestKind::Snapshot;
+        let words = believe(&asked, &result, &ArtifactStatement { kind, stated }).unwrap_err();
+        assert!(words.contains("names no version"), "{words}");
     }
 
     /// Names of a ConfigMap and of its key may have 253 letters each.

@@ -4,6 +4,7 @@ mod artifacts;
 mod counts;
 mod extract;
 mod feedback;
+mod judging;
 mod records;
 mod reports;
 mod state;

@@ -31,7 +31,7 @@ use crate::{
     health::{Health, State},
 };
 
-pub(crate) use counts::{Interval, Summed, SummedWindow, Tally, Total};
+pub(crate) use counts::{Interval, Joined, Summed, SummedWindow, Tally, Total, TrafficInterval};
 pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.

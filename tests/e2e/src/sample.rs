@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 use modelward_crds::{
-    Gate, MetricName, ModelVersion, ModelVersionSpec, ReplicaBounds, TrainingSource, ValidationSpec,
+    Gate, MetricName, ModelVersion, ModelVersionSpec, ReplicaBounds, Season, TrainingSource, ValidationSpec,
 };
 use serde_json::{Map, Value};
 
@@ -30,6 +30,7 @@ pub fn version(name: &str) -> Result<ModelVersion> {
         ..ObjectMeta::default()
     };
     version.spec.monitoring.window_seconds = WEEK;
+    version.spec.monitoring.season = Season::None;
     Ok(version)
 }
 

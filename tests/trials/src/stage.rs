@@ -39,7 +39,7 @@ pub fn version(name: &str) -> Value {
                 "gates": [{"metric": "F1", "atLeast": "0.75"}],
             }},
             "serving": {"access": "Open", "replicas": {"min": 1, "max": 2}},
-            "monitoring": {"windowSeconds": WINDOW, "latenessSeconds": LATENESS},
+            "monitoring": {"season": "None", "windowSeconds": WINDOW, "latenessSeconds": LATENESS},
             "retraining": {
                 "datasets": [{"name": "hungarian", "dataset": {"configMap": {"name": "heart-disease", "key": "hungarian.csv"}}}],
             },
@@ -206,6 +206,7 @@ impl Training {
             bins: bins.clone(),
             counts,
             chosen_by: ChosenBy::None,
+            phases: None,
         };
         let stated = Stated {
             rows: sources.iter().map(|source| source.rows).sum(),

@@ -59,7 +59,7 @@ impl Column {
     }
 
     /// One value: a number, or the index of a word; NaN is missing.
-    fn draw(&self, random: &mut impl Rng) -> f32 {
+    pub fn draw(&self, random: &mut impl Rng) -> f32 {
         if self.missing > 0.0 && random.random::<f64>() < self.missing {
             return f32::NAN;
         }

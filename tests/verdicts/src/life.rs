@@ -5,7 +5,10 @@ use modelward_wire::DriftVerdict;
 
 /// The windows that the ledger reads for a report.
 const KEPT: usize = 24;
-const HOUR: u64 = 3600;
+/// The seasons that it reads where traffic repeats.
+const KEPT_SEASONS: u64 = 4;
+/// The length of a window in seconds.
+pub const HOUR: u64 = 3600;
 
 /// Judges hourly windows one after the other, as the ledger does.
 pub struct Life {
@@ -33,7 +36,11 @@ impl Life {
 
     /// Takes in a window without judging it.
     pub fn pass(&mut self, window: Counts) {
-        if self.windows.len() == KEPT {
+        let kept = self
+            .rule
+            .season
+            .map_or(KEPT, |season| (KEPT_SEASONS * season.seconds / HOUR) as usize);
+        if self.windows.len() == kept {
             self.windows.remove(0);
         }
         self.windows.push(window);

@@ -3,7 +3,11 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use modelward_verdicts::tables::{self, Row};
+use modelward_verdicts::{
+    seasons,
+    tables::{self, LOOKS, Row},
+    traffic,
+};
 
 /// Simulates lives of versions.
 #[derive(Parser)]
@@ -14,16 +18,23 @@ struct Arguments {
     /// Windows of a life, at most.
     #[arg(long, default_value_t = 720)]
     windows: usize,
-    /// Only false alarms, and of these the rows whose names contain this.
+    /// Of the false alarms, and of the changes of traffic that repeats and of its amount, only the rows whose names contain this.
     #[arg(long)]
     only: Option<String>,
+    /// Only the comparison with a champion.
+    #[arg(long, conflicts_with = "only")]
+    comparisons: bool,
 }
+
+/// Comparisons for each version: they are quick.
+const RUNS_A_VERSION: u64 = 5;
 
 fn main() -> ExitCode {
     let Arguments {
         versions,
         windows,
         only,
+        comparisons,
     } = Arguments::parse();
     let started = Instant::now();
     let (mut rows, mut over) = (0, 0);
@@ -32,15 +43,26 @@ fn main() -> ExitCode {
         over += usize::from(row.is_over());
         println!("{row} | {:.0} s", started.elapsed().as_secs_f64());
     };
-    println!("# False alarms of versions on whose traffic nothing changes");
-    tables::false_alarms(only.as_deref().unwrap_or_default(), versions, windows, &mut print);
-    if only.is_some() {
-        return ExitCode::SUCCESS;
+    if comparisons {
+        tables::comparisons(versions * RUNS_A_VERSION, &mut print);
+        return ExitCode::from(u8::from(over > 0));
     }
-    println!("# How soon a shift is reported, after a quiet month");
+    println!("# False alarms of versions on whose traffic nothing changes");
+    let name = only.as_deref().unwrap_or_default();
+    tables::false_alarms(name, versions, windows, &mut print);
+    seasons::false_alarms(name, versions, windows, &mut print);
+    traffic::false_alarms(name, versions, windows, &mut print);
+    println!("# How soon a change is reported");
+    seasons::power(name, versions, &LOOKS, &mut print);
+    traffic::power(name, versions, &LOOKS, &mut print);
+    if only.is_some() {
+        return ExitCode::from(u8::from(over > 0));
+    }
     tables::power(versions, &mut print);
     println!("# Changes under the tolerance");
     tables::tolerated(versions.div_ceil(10), windows.min(168), &mut print);
+    println!("# Challengers that pass notWorseThan");
+    tables::comparisons(versions * RUNS_A_VERSION, &mut print);
     println!("# How long a judgement takes");
     tables::speed(|name, milliseconds| println!("{name} | {milliseconds:.1} ms"));
     println!("{over} of {rows} rows are over nominal");

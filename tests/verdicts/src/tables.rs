@@ -1,4 +1,4 @@
-//! The tables of docs/verdicts.md: false alarms where nothing changes, and how soon a change is found.
+//! The tables of docs/verdicts.md: false alarms where nothing changes, how soon a change is found, and whether a worse model passes.
 
 use std::{fmt, time::Instant};
 
@@ -7,6 +7,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
+    comparison::{Pair, passes},
     law::{Column, Law, Traffic, count, even, gamma, reference_of, train, zipf},
     life::Life,
 };
@@ -316,7 +317,8 @@ const SHIFTS: [Shift; 4] = [
         least: [0.0, 0.05, 0.23, 0.45, 0.80],
     },
 ];
-const LOOKS: [usize; 5] = [1, 3, 6, 12, 24];
+/// By which windows a shift is to be reported.
+pub const LOOKS: [usize; 5] = [1, 3, 6, 12, 24];
 /// Hours of a quiet month.
 const MONTH: u64 = 720;
 
@@ -388,6 +390,32 @@ pub fn tolerated(versions: u64, windows: usize, mut print: impl FnMut(Row)) {
             hits: alarms,
             bound: Bound::AtMost(0.05),
         });
+    }
+}
+
+/// Challengers that pass `notWorseThan` by so many new rows: of `runs` that are ten points worse, then of as many that are as good.
+pub fn comparisons(runs: u64, mut print: impl FnMut(Row)) {
+    let worse = Pair {
+        champion: 0.15,
+        challenger: 0.05,
+    };
+    let equal = Pair {
+        champion: 0.1,
+        challenger: 0.1,
+    };
+    for (name, pair, bound) in [
+        ("ten points worse", worse, NOMINAL),
+        ("as good", equal, Bound::Nothing),
+    ] {
+        for rows in [1, 3, 5, 10, 20, 30, 50, 100, 200] {
+            let passed = (0..runs).filter(|run| passes(pair, rows, *run)).count();
+            print(Row {
+                name: format!("a challenger {name}, {rows} new rows: passes"),
+                of: runs,
+                hits: passed as u64,
+                bound,
+            });
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use modelward_profile::{
     Bins, ChosenBy, Counts, FeatureBins, Reference, Rule, ScoreBins, WindowCounts, judge,
 };
-use modelward_verdicts::tables;
+use modelward_verdicts::{seasons, tables, traffic};
 use modelward_wire::DriftVerdict;
 
 #[test]
@@ -18,7 +18,10 @@ fn no_row_is_over_its_bound() {
         }
     };
     tables::false_alarms("", 3, 12, &mut keep);
+    seasons::false_alarms("", 3, 30, &mut keep);
+    traffic::false_alarms("", 3, 48, &mut keep);
     tables::power(40, &mut keep);
+    tables::comparisons(100, &mut keep);
     assert!(over.is_empty(), "{over:#?}");
 }
 
@@ -46,6 +49,7 @@ fn verdicts(levels: &[(u64, usize)], each: u64, unseen: u64) -> Vec<DriftVerdict
         chosen_by: ChosenBy::Half(others.features.features.into_iter().map(Some).collect()),
         counts: before,
         bins: bins.clone(),
+        phases: None,
     };
     let window = counts(vec![each; many].into_iter().chain([unseen]).collect());
     let windows: Vec<_> = (0..24)

@@ -37,6 +37,9 @@ pub struct SnapshotArgs {
     /// Directory to write the snapshot to; an existing snapshot there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
+    /// Count the rows that the version in notWorseThan was not trained on, by its bundle in the ledger.
+    #[arg(long, requires = "publish")]
+    pub count_new_rows: bool,
     /// Where and whether to report.
     #[command(flatten)]
     pub publish: PublishArgs,

@@ -1,6 +1,10 @@
-//! `snapshot`: datasets are read, checked and frozen.
+//! `snapshot`: datasets are read, checked and frozen, and for a retraining its new rows are counted.
 
-use modelward_wire::{JobResult, JobStage, ManifestKind, Verdict};
+use std::path::Path;
+
+use modelward_crds::Champion;
+use modelward_service::chain;
+use modelward_wire::{JobResult, JobStage, ManifestKind, NewRows, Verdict};
 
 use crate::{
     command::{
@@ -8,7 +12,11 @@ use crate::{
         checks::{other_snapshot, read_spec},
         temporary::Temporary,
     },
-    data::freeze::{Frozen, freeze},
+    data::{
+        freeze::{Frozen, freeze},
+        snapshot,
+    },
+    fit::compare::count_new_rows,
     ledger::Ledger,
     spec,
 };
@@ -33,11 +41,48 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
     if let Some(ledger) = ledger {
         ledger.publish(&dir, ManifestKind::Snapshot).await?;
     }
+    let counted = match (&training.not_worse_than, ledger) {
+        (Some(champion), Some(ledger)) if args.count_new_rows => {
+            Some(new_rows(&dir, champion, ledger, &temporary).await?)
+        }
+        _ => None,
+    };
     let names: Vec<String> = training.datasets().map(spec::source_name).collect();
-    let message = format!("froze {rows} rows of {} as {}", names.join(" + "), digest.short());
+    let mut message = format!("froze {rows} rows of {} as {}", names.join(" + "), digest.short());
+    match &counted {
+        Some(Ok(counted)) => message = format!("{message}; {} rows are new", counted.rows),
+        Some(Err(why)) => message = format!("{message}; new rows were not counted: {why}"),
+        None => {}
+    }
     let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, message);
     result.digest = Some(digest);
     result.rows = Some(rows);
     result.sources = sources;
+    result.new_rows = counted.and_then(Result::ok);
     Ok(result)
+}
+
+/// How many rows of the snapshot in `dir` the champion was not trained on; in the inner result why they cannot be counted. That is no
+/// fault of the data: whether the two can be compared is decided when the model is fitted.
+async fn new_rows(
+    dir: &Path,
+    champion: &Champion,
+    ledger: &Ledger,
+    temporary: &Temporary,
+) -> anyhow::Result<Result<NewRows, String>> {
+    let bundle = temporary.join("champion");
+    if let Err(error) = ledger.fetch(&champion.bundle, &bundle).await {
+        if error.is_not_found() {
+            return Ok(Err(format!(
+                "the bundle {} of {} is not in the artifact store",
+                champion.bundle.short(),
+                champion.version
+            )));
+        }
+        return Err(error.into());
+    }
+    let snapshot = snapshot::open(dir, None)?;
+    let files = snapshot.info.sources.iter().map(|source| source.rows as usize);
+    let counted = count_new_rows(&bundle, champion, &snapshot.info.target, &snapshot.data, files);
+    Ok(counted.map_err(|error| chain(&error)))
 }

@@ -1,7 +1,7 @@
 //! The verdict on a model that was fitted.
 
 use modelward_crds::{MetricName, TrainingSource};
-use modelward_wire::{Digest, GateBound, GateResult, JobResult, JobStage, Verdict};
+use modelward_wire::{Digest, GateBound, GateResult, JobResult, JobStage, Verdict, small_reference};
 
 use crate::{
     command::checks::smaller_class,
@@ -38,7 +38,8 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> anyhow::Result<JobResult> {
         ..
     } = *fitted;
     let gates = bundle::outcomes(candidate, &training.gates, comparison);
-    let mut failed: Vec<String> = gates.iter().filter_map(failure_of).collect();
+    let folds = candidate.folds.len();
+    let mut failed: Vec<String> = gates.iter().filter_map(|gate| failure_of(gate, folds)).collect();
     failed.extend(comparison.into_iter().flat_map(Comparison::failed));
     let (verdict, message) = if failed.is_empty() {
         (Verdict::Succeeded, success_message(fitted))
@@ -58,8 +59,8 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> anyhow::Result<JobResult> {
     Ok(result)
 }
 
-/// What a gate that failed says. The comparison has words of its own.
-fn failure_of(gate: &GateResult) -> Option<String> {
+/// What a gate that failed says, of the mean of so many folds. The comparison has words of its own.
+fn failure_of(gate: &GateResult, folds: usize) -> Option<String> {
     let (side, bound) = match &gate.bound {
         GateBound::AtLeast(bound) => ("under", bound),
         GateBound::AtMost(bound) => ("over", bound),
@@ -67,7 +68,10 @@ fn failure_of(gate: &GateResult) -> Option<String> {
     };
     (!gate.passed).then(|| {
         let value = short(gate.value.as_str());
-        format!("{} {value} is {side} the gate {bound}", gate.metric)
+        format!(
+            "{} {value} (mean of {folds} folds) is {side} the gate {bound}",
+            gate.metric
+        )
     })
 }
 
@@ -77,12 +81,18 @@ fn success_message(fitted: &Fitted<'_>) -> String {
     let passed = fitted
         .comparison
         .map_or_else(String::new, |comparison| format!("; {}", comparison.passed()));
+    let rows = match &fitted.training.reference {
+        Some(window) => u64::try_from(window.rows).unwrap_or(0),
+        None => fitted.snapshot.info.rows,
+    };
+    let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
     format!(
-        "trained {} on {} rows: {} {} (standard error {}){passed}",
+        "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){passed}{warning}",
         candidate.family,
         fitted.snapshot.info.rows,
         score.name,
         short(score.mean.as_str()),
+        candidate.folds.len(),
         short(score.standard_error.as_str())
     )
 }

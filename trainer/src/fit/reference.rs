@@ -193,6 +193,7 @@ impl Window {
             bins,
             counts,
             chosen_by: self.reference.chosen_by.clone(),
+            phases: self.reference.phases.clone(),
         })
     }
 }

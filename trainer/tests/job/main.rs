@@ -279,6 +279,26 @@ fn tiny(dir: &Path, dataset: &str, rest: &str) -> PathBuf {
 }
 
 #[test]
+fn a_training_on_too_few_rows_for_verdicts_on_drift_says_so() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = tiny(temp.path(), "{configMap: {name: d, key: d.csv}}", "");
+    let text_of = std::fs::read_to_string(&spec).unwrap();
+    std::fs::write(&spec, text_of.replace("0.99", "0.1")).unwrap();
+    let data = temp.path().join("d.csv");
+    let ledger = Ledger::start();
+    for (rows, warns) in [(80, true), (100, false)] {
+        let lines = (0..rows).map(|row| format!("{row},{},{}\n", row * 7 % 10, u8::from(row * 3 >= rows)));
+        std::fs::write(&data, format!("a,b,y\n{}", lines.collect::<String>())).unwrap();
+        let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+        let digest = result.digest.unwrap().to_string();
+        let (_, result) = ledger.run(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
+        assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+        let warning = ". The reference has 80 rows and drift is judged from 100 on: no drift verdict will be given. Train on more rows.";
+        assert_eq!(result.message.ends_with(warning), warns, "{}", result.message);
+    }
+}
+
+#[test]
 fn a_gate_that_fails_on_six_rows_says_that_they_are_too_few() {
     let temp = tempfile::tempdir().unwrap();
     let spec = tiny(temp.path(), "{configMap: {name: d, key: d.csv}}", "");

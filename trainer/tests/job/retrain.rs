@@ -274,6 +274,7 @@ fn a_retraining_is_compared_with_the_champion_and_takes_over_the_window() {
         bins: of_champion.bins.clone(),
         counts,
         chosen_by: ChosenBy::None,
+        phases: None,
     })
     .unwrap();
     let digest = sha256(&window);
@@ -450,6 +451,59 @@ fn a_challenger_that_learned_from_shuffled_labels_is_worse_and_the_same_data_aga
 }
 
 #[test]
+fn a_snapshot_counts_the_rows_that_the_champion_was_not_trained_on() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let champion = trained(&ledger, &spec(temp.path(), |text| text), &[&sample_data()])
+        .digest
+        .unwrap();
+    let data = std::fs::read_to_string(sample_data()).unwrap();
+    let rows = std::fs::read_to_string(hungarian()).unwrap();
+    let five: Vec<&str> = rows.lines().take(5).collect();
+    let export = temp.path().join("export.csv");
+    std::fs::write(&export, format!("{}\n{}\n", data.trim_end(), five.join("\n"))).unwrap();
+    let run = |bundle: &Digest, file: &Path, more: &[&str]| {
+        let wanted = spec(temp.path(), |text| {
+            with_hungarian(&text, &[not_worse_than(bundle)])
+        });
+        let data = sample_data();
+        let mut arguments = vec!["snapshot", "--spec", text(&wanted)];
+        arguments.extend(["--source", text(&data), "--source", text(file)]);
+        arguments.extend(more);
+        let (_, result) = ledger.run(&arguments);
+        assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+        assert_eq!(ledger.recorded().new_rows, result.new_rows);
+        result
+    };
+    let count = ["--count-new-rows"];
+    let again = run(&champion, &export, &count);
+    assert_eq!(again.rows, Some(611));
+    let counted = again.new_rows.unwrap();
+    assert_eq!((counted.rows, counted.repeated_rows), (5, 303));
+    assert!(again.message.ends_with("; 5 rows are new"), "{}", again.message);
+    let counted = run(&champion, &hungarian(), &count).new_rows.unwrap();
+    assert_eq!(
+        (counted.rows, counted.positive_rows, counted.repeated_rows),
+        (294, 106, 0)
+    );
+    // The same rows with another name are a new file without new rows.
+    let counted = run(&champion, &sample_data(), &count).new_rows.unwrap();
+    assert_eq!((counted.rows, counted.repeated_rows), (0, 0));
+
+    let plain = run(&champion, &export, &[]);
+    assert_eq!((plain.new_rows, plain.digest), (None, again.digest));
+    let elsewhere = run(&sha256(b"elsewhere"), &export, &count);
+    assert_eq!((elsewhere.new_rows, elsewhere.digest), (None, again.digest));
+    assert!(
+        elsewhere
+            .message
+            .contains("new rows were not counted: the bundle sha256:"),
+        "{}",
+        elsewhere.message
+    );
+}
+
+#[test]
 fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone_calls_it_drift() {
     let text = std::fs::read_to_string(samples().join("heart-1.yaml")).unwrap();
     let alone = spec::parse(&text).unwrap().training;
@@ -470,6 +524,7 @@ fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone
             bins: of_champion.bins.clone(),
             counts,
             chosen_by: ChosenBy::None,
+            phases: None,
         })
         .unwrap();
         let named = AcceptedWindow {

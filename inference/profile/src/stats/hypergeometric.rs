@@ -66,6 +66,9 @@ impl Split {
                 break;
             }
             sum += term;
+            if term < sum * f64::EPSILON {
+                break;
+            }
         }
         let next = ratio(k);
         if term > 0.0 && next < 1.0 {

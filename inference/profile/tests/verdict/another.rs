@@ -93,6 +93,7 @@ fn judged(tests: &[&dyn DriftTest], window: &Counts, rule: &Rule) -> Judgement {
         bins: bins(),
         counts: counts(None),
         chosen_by: ChosenBy::None,
+        phases: None,
     };
     let windows = [WindowCounts {
         from: 0,
@@ -189,6 +190,7 @@ fn without_a_test_nothing_drifts() {
         bins: bins(),
         counts: counts(None),
         chosen_by: ChosenBy::None,
+        phases: None,
     };
     assert!(judge(&reference, &[], &Rule::default()).is_err());
 }

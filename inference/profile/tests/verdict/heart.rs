@@ -151,6 +151,7 @@ fn once_a_hungarian_window_is_accepted_as_the_reference_the_next_one_is_quiet() 
             counts: heart_counts(&bins, accepted),
             bins: bins.clone(),
             chosen_by: ChosenBy::None,
+            phases: None,
         };
         let judgement = judged(&reference, &heart_counts(&bins, next), 0);
         let found = (values(&judgement), missing(&judgement));

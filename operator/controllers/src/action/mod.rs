@@ -171,6 +171,7 @@ impl Hands for Cluster<'_> {
             version: &name,
             spec: &version.spec,
             snapshot: None,
+            counts_new_rows: true,
         };
         match Box::pin(jobs::start(&self.ctx.env, &self.ctx.writes, &owner, &request)).await {
             Ok(Started::Made(uid)) => Ok(Tried::Made(Some(uid))),

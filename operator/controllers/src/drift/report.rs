@@ -20,7 +20,7 @@ use modelward_core::{
 };
 use modelward_crds::{
     ConditionType, DriftReport, DriftReportStatus, DriftVerdict, Model, ModelVersion, RemediationAction,
-    ReportProposal, labels,
+    ReportProposal, Season, labels,
 };
 use modelward_service::chain;
 use modelward_wire::shorten;
@@ -75,7 +75,8 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
             let judging = ctx.env.ledger.within(JUDGE_TIMEOUT);
             match judging.drift_report(&namespace, valid.uid(), &request).await {
                 Ok(result) => {
-                    let status = drift::verdict_status(valid.report(), version, &result, now);
+                    let others = reports_of(&ctx.env, &namespace, &version.spec.model).await?;
+                    let status = drift::verdict_status(valid.report(), version, &result, &others, now);
                     valid = write(&ctx.env, valid, status).await?;
                 }
                 Err(error) => {
@@ -173,6 +174,7 @@ async fn propose(
         report: valid,
         model,
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
+        season: version.map_or(Season::None, |version| version.spec.monitoring.season),
         settled_until: drift::settled_until(version, now),
         reports: &reports,
         actions: &actions,

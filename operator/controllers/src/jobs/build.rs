@@ -35,6 +35,8 @@ pub(crate) struct JobRequest<'a> {
     pub spec: &'a ModelVersionSpec,
     /// The snapshot that a fit reads.
     pub snapshot: Option<Digest>,
+    /// Whether a snapshot counts the rows that the champion of the spec was not trained on.
+    pub counts_new_rows: bool,
 }
 
 /// Whether a Job was created with another image or other resources than one that would be created now. This compares the operator's
@@ -184,6 +186,9 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
                     json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
                 );
                 volumes.push(source.volume);
+            }
+            if request.counts_new_rows {
+                arguments.push(json!("--count-new-rows"));
             }
         }
         // A fit reads the snapshot and nothing else.

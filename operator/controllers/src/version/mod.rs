@@ -159,6 +159,7 @@ async fn begin(
         version: &version.name_any(),
         spec: &version.spec,
         snapshot: decision.status.snapshot.as_ref().map(|snapshot| snapshot.digest),
+        counts_new_rows: false,
     };
     let begun = match Box::pin(jobs::start(&ctx.env, &ctx.writes, owner, &request)).await {
         Ok(Started::Made(uid)) => return Ok(Begun::Job(uid)),

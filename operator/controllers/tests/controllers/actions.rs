@@ -21,7 +21,7 @@ use modelward_kit::{
     chart::{RELEASE, apply_gate, gated_server, install_gate},
     fake_controllers::{JobEnd, PodEnd},
 };
-use modelward_wire::{GateResult, JobResult, SourceRecord};
+use modelward_wire::{GateResult, JobResult, NewRows, SourceRecord};
 use serde_json::{Value, json};
 
 use crate::{
@@ -603,6 +603,13 @@ async fn an_operator_that_is_killed_at_any_write_of_a_promotion_goes_on_where_it
 
 // === retraining ===
 
+/// Whether the Job is asked for the rows that the champion was not trained on.
+fn counts_new_rows(job: &Job) -> bool {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let arguments = pod.and_then(|pod| pod.containers.first()?.args.as_ref());
+    arguments.is_some_and(|arguments| arguments.iter().any(|argument| argument == "--count-new-rows"))
+}
+
 /// A trainer that reads one file for a version and two for an action.
 fn retrains(store: &Store, job: &Job, rows: u64, f1: &str) -> JobEnd {
     let version = job.labels().get(labels::VERSION);
@@ -631,6 +638,13 @@ fn retrains(store: &Store, job: &Job, rows: u64, f1: &str) -> JobEnd {
     if version.is_none() {
         result.rows = Some(303 + rows);
         result.sources.push(source("hungarian.csv", rows, rows / 3));
+    }
+    if counts_new_rows(job) {
+        result.new_rows = Some(NewRows {
+            rows,
+            positive_rows: rows / 3,
+            repeated_rows: 0,
+        });
     }
     result.digest = Some(store.publish_stating(job, &result, &[]));
     JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
@@ -689,6 +703,14 @@ async fn a_retraining_shows_its_data_first_and_its_approval_covers_the_promotion
         plan.summary
     );
     assert_eq!(plan.sources.len(), 2);
+    let counted = waits
+        .status
+        .and_then(|status| status.new_rows)
+        .context("new rows")?;
+    assert_eq!(
+        (counted.rows, counted.positive_rows, counted.repeated_rows),
+        (294, 98, 0)
+    );
     let versions = cluster.all::<ModelVersion>().list(&ListParams::default()).await?;
     assert_eq!(
         versions.items.len(),

@@ -146,10 +146,13 @@ async fn a_failed_gate_says_by_how_much_and_what_serves_goes_on() -> Result<()> 
     );
     assert_eq!(
         message(&rejected, ConditionType::Ready),
-        "F1 0.7100 is under the gate 0.75"
+        "F1 0.7100 (mean of 50 folds) is under the gate 0.75"
     );
     cluster
-        .wait_event("GateFailed", "F1 0.7100 is under the gate 0.75")
+        .wait_event(
+            "GateFailed",
+            "F1 0.7100 (mean of 50 folds) is under the gate 0.75",
+        )
         .await?;
     cluster.wait_live("heart-1").await?;
     cluster.rest("heart-2").await

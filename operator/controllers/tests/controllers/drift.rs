@@ -75,6 +75,7 @@ fn counted(rows: u16, older_by: u16) -> Counts {
 impl Watched {
     async fn open(mut version: Value) -> Result<Self> {
         version["spec"]["monitoring"]["windowSeconds"] = HOUR.into();
+        version["spec"]["monitoring"]["season"] = "None".into();
         let cluster = TestCluster::with_postgres().await?;
         let now = Timestamp::now().as_second() - 48 * HOUR;
         let hour = Timestamp::from_second(now - now % HOUR)?;
@@ -86,6 +87,7 @@ impl Watched {
             bins: bins(),
             counts: counted(303, 0),
             chosen_by: ChosenBy::None,
+            phases: None,
         };
         let reference = serde_json::to_vec(&reference)?;
         watched.cluster.fakes.jobs(move |job| {
@@ -565,6 +567,8 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         since: report.spec.start_time.0.as_second(),
         evidence_from: report.spec.start_time.0.as_second(),
         minimum_rows: 100_000,
+        window_seconds: None,
+        season_seconds: None,
         tolerance: "0.001".parse()?,
         rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),

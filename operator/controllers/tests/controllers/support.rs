@@ -675,7 +675,7 @@ pub fn version(name: &str) -> Value {
             }},
             "serving": {"access": "Open", "replicas": {"min": 2, "max": 4}},
             // A week: no window closes in the middle of a test.
-            "monitoring": {"windowSeconds": 604_800},
+            "monitoring": {"season": "None", "windowSeconds": 604_800},
         },
     })
 }

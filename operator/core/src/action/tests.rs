@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
-    ActionType, BlockedStep, Decision as Decided, DriftReport, ModelStatus, ModelVersion, ObstacleReason,
-    RemediationActionStatus, Risk, RouteStatus, ServedRecord, annotations,
+    ActionType, BlockedStep, Decision as Decided, DriftReport, DriftReportStatus, ModelStatus, ModelVersion,
+    ObstacleReason, RemediationActionStatus, Risk, RouteStatus, SeasonRows, ServedRecord, annotations,
 };
-use modelward_wire::{Digest, JobResult, JobStage, SourceRecord, Verdict as JobVerdict};
+use modelward_wire::{Digest, JobResult, JobStage, NewRows, SourceRecord, Verdict as JobVerdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -383,12 +383,24 @@ impl Simulation {
     }
 
     fn report(&mut self, version: &str, verdict: &str, end: i64) {
-        self.reports.push(object(json!({
+        self.report_with(version, verdict, end, |_| {});
+    }
+
+    fn report_with(
+        &mut self,
+        version: &str,
+        verdict: &str,
+        end: i64,
+        change: impl FnOnce(&mut DriftReportStatus),
+    ) {
+        let mut report: DriftReport = object(json!({
             "apiVersion": "modelward.io/v1alpha1", "kind": "DriftReport",
             "metadata": {"name": format!("{version}-{end}"), "namespace": "hospital", "uid": format!("r{end}")},
             "spec": {"version": version, "startTime": at(end - 3600).to_string(), "endTime": at(end).to_string()},
             "status": {"verdict": verdict, "rows": 147, "counts": digest(9)},
-        })));
+        }));
+        change(report.status.get_or_insert_default());
+        self.reports.push(report);
         self.settle();
     }
 }
@@ -1204,11 +1216,29 @@ fn snapshot(new_rows: u64, positive: Option<u64>) -> JobSeen {
     JobSeen::Finished(Box::new(result))
 }
 
+/// The same, with new rows that were counted.
+fn counted(mut job: JobSeen, rows: u64, positive_rows: u64) -> JobSeen {
+    if let JobSeen::Finished(result) = &mut job {
+        let fresh = result.sources.last().map_or(0, |source| source.rows);
+        result.new_rows = Some(NewRows {
+            rows,
+            positive_rows,
+            repeated_rows: fresh - rows,
+        });
+    }
+    job
+}
+
 fn retraining(job: JobSeen) -> Simulation {
+    retraining_after(job, |_| {})
+}
+
+/// A retraining because of a report that differs from the usual one.
+fn retraining_after(job: JobSeen, change: impl FnOnce(&mut DriftReportStatus)) -> Simulation {
     let more = json!({"target": {"name": "heart-1"}, "acceptWindow": {"kind": "DriftReport", "name": "r", "uid": "r7200"}});
     let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
     simulation.job = job;
-    simulation.report("heart-1", "Drift", 7200);
+    simulation.report_with("heart-1", "Drift", 7200, change);
     simulation
 }
 
@@ -1313,6 +1343,93 @@ fn a_failed_gate_ends_a_retraining_and_what_serves_is_untouched() {
 }
 
 #[test]
+fn a_window_that_would_blind_the_monitor_is_not_accepted() {
+    let simulation = retraining_after(snapshot(294, Some(106)), |status| {
+        status.outside_bins = vec!["age".into(), "chol".into()];
+    });
+    simulation.succeeded("retrain", "False", "WindowNotAcceptable");
+    let message = simulation.message("retrain");
+    assert!(
+        message.contains("values of age and chol outside of what training saw"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_report_without_counts_has_no_window_to_accept() {
+    let simulation = retraining_after(snapshot(294, Some(106)), |status| status.counts = None);
+    simulation.succeeded("retrain", "False", "WindowNotAcceptable");
+    let message = simulation.message("retrain");
+    assert!(
+        message.contains("has no counts that can become the reference"),
+        "{message}"
+    );
+}
+
+#[test]
+fn where_traffic_repeats_the_season_up_to_the_window_is_accepted() {
+    let simulation = retraining_after(snapshot(294, Some(106)), |status| {
+        status.season = Some(SeasonRows {
+            start_time: Time(Timestamp::from_second(7200 - 86_400).unwrap()),
+            rows: 4000,
+        });
+    });
+    simulation.succeeded("retrain", "Unknown", "AwaitingApproval");
+    let reference = simulation.plan("retrain").reference.clone().unwrap();
+    assert_eq!(reference.rows, Some(4000));
+    let bounds = [reference.start_time, reference.end_time].map(|time| time.unwrap().0.as_second());
+    assert_eq!(bounds, [7200 - 86_400, 7200]);
+}
+
+#[test]
+fn rows_that_are_exported_again_are_not_new() {
+    let export = snapshot(308, Some(141));
+    let simulation = retraining(counted(export.clone(), 5, 2));
+    simulation.succeeded("retrain", "False", "LabelsNeeded");
+    assert_eq!(
+        simulation.message("retrain"),
+        "5 new rows, 2 of the rarer class (303 further rows of the same files are repeats); retraining heart-1 needs 100 and 30: \
+         label more rows"
+    );
+    let kept = simulation.actions["retrain"]
+        .status
+        .clone()
+        .unwrap()
+        .new_rows
+        .unwrap();
+    assert_eq!((kept.rows, kept.positive_rows, kept.repeated_rows), (5, 2, 303));
+    retraining(counted(snapshot(294, Some(106)), 294, 106)).succeeded(
+        "retrain",
+        "Unknown",
+        "AwaitingApproval",
+    );
+    retraining(counted(snapshot(294, Some(106)), 99, 50)).succeeded("retrain", "False", "LabelsNeeded");
+    // Where rows were not counted, whole files are.
+    retraining(export).succeeded("retrain", "Unknown", "AwaitingApproval");
+    let simulation = retraining(snapshot(99, Some(50)));
+    assert!(
+        simulation
+            .message("retrain")
+            .starts_with("99 new rows, 49 of the rarer class (all rows of new files, because the rows of heart-1 cannot be distinguished)"),
+        "{}",
+        simulation.message("retrain")
+    );
+}
+
+#[test]
+fn the_job_of_a_retraining_counts_new_rows_against_the_version_that_it_retrains() {
+    let simulation = retraining(snapshot(294, Some(106)));
+    let (action, target) = (&simulation.actions["retrain"], &simulation.versions[0]);
+    let spec = snapshot_version(action, target).unwrap().spec;
+    let against = spec.source.training.unwrap().not_worse_than.unwrap();
+    assert_eq!((against.version.as_str(), against.bundle), ("heart-1", digest(1)));
+    let mut untrained = target.clone();
+    untrained.status = None;
+    let spec = snapshot_version(action, &untrained).unwrap().spec;
+    assert_eq!(spec.source.training.unwrap().not_worse_than, None);
+}
+
+#[test]
 fn too_little_that_is_new_and_nothing_that_is_new_are_said_and_not_trained_on() {
     retraining(snapshot(99, Some(50))).succeeded("retrain", "False", "LabelsNeeded");
     retraining(snapshot(294, Some(29))).succeeded("retrain", "False", "LabelsNeeded");
@@ -1322,6 +1439,7 @@ fn too_little_that_is_new_and_nothing_that_is_new_are_said_and_not_trained_on() 
         result.sources.truncate(1);
     }
     retraining(same).succeeded("retrain", "False", "NoChange");
+    retraining(counted(snapshot(308, Some(141)), 0, 0)).succeeded("retrain", "False", "NoChange");
     let mut broken = JobResult::new(JobStage::Snapshot, JobVerdict::DataInvalid, "column age: 3 words");
     broken.format = 1;
     let simulation = retraining(JobSeen::Finished(Box::new(broken)));

@@ -14,12 +14,11 @@ mod verdict;
 use jiff::{Timestamp, tz::TimeZone};
 
 pub use propose::{
-    Decision, DriftSeen, DriftingModels, MOST_RETRAINS, Proposed, World, has_enough_rows, propose,
-    retrainings_within_a_day,
+    Decision, DriftSeen, DriftingModels, MOST_RETRAINS, Proposed, World, propose, retrainings_within_a_day,
 };
 pub use schedule::{
-    DueWindow, Schedule, WINDOWS_CAUGHT_UP, is_report_on, is_scheduled, prunable, report_name, schedule,
-    settled_at, settled_until,
+    DueWindow, Schedule, WINDOWS_CAUGHT_UP, has_enough_rows, is_report_on, is_scheduled, prunable,
+    report_name, schedule, settled_at, settled_until,
 };
 pub use validate::{Invalid, Validated, validate};
 pub use verdict::{Step, away_status, drift_words, is_complete, refused_status, step, verdict_status};
@@ -43,7 +42,7 @@ pub fn window_words(start: Timestamp, end: Timestamp) -> String {
 }
 
 /// `a`, `a and b`, `a, b and c`; `a, b, c and 4 more` if there are more than `most`.
-fn listed(names: &[&str], most: usize) -> String {
+pub(crate) fn listed(names: &[&str], most: usize) -> String {
     match names {
         [] => String::new(),
         [one] => (*one).to_owned(),

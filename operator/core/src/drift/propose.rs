@@ -9,14 +9,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
     ActionType, ConditionType, Diagnosis, DriftAspect, DriftReport, DriftVerdict, DriftedFeature,
-    EvidenceKind, EvidenceReference, Model, Proposal, RemediationAction, RemediationActionSpec, Use,
+    EvidenceKind, EvidenceReference, Model, Proposal, RemediationAction, RemediationActionSpec, Season, Use,
     VersionReference, labels,
 };
 use modelward_wire::shorten;
 
 use super::{
-    drift_words,
-    schedule::{is_open, is_scheduled, rests_on},
+    at, drift_words,
+    schedule::{has_enough_rows, is_open, is_scheduled, rests_on},
     validate::Validated,
     window_words,
 };
@@ -48,6 +48,8 @@ pub struct World<'a> {
     pub model: &'a Model,
     /// Whether the version specifies the data to retrain on.
     pub retrains: bool,
+    /// How its traffic repeats.
+    pub season: Season,
     /// Windows of the version that ended by then may be decided on: [`settled_until`](super::settled_until).
     pub settled_until: Timestamp,
     /// Reports of the model.
@@ -104,7 +106,7 @@ enum Answer {
 type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
 
 /// The chain. The first link that decides is final; if none does, a retraining is proposed.
-const CHAIN: [Link; 11] = [
+const CHAIN: [Link; 13] = [
     no_drift,
     proposed_already,
     not_serving,
@@ -113,7 +115,9 @@ const CHAIN: [Link; 11] = [
     action_open,
     storm,
     refused_rows,
+    traffic,
     no_retraining,
+    season_open,
     cool_down,
     budget_spent,
 ];
@@ -225,6 +229,7 @@ fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     Some(match Answer::of(before.action) {
         Some(Answer::Alert) if is_storm(world) => storm_alert(world),
         Some(Answer::Alert) if only_refused_rows(world) => refused_rows_alert(world),
+        Some(Answer::Alert) if only_traffic(world) => traffic_alert(world),
         Some(Answer::Alert) => no_retraining_alert(world),
         Some(Answer::Retrain) => retraining(world),
         None => Decision::Nothing,
@@ -304,8 +309,40 @@ fn only_refused_rows(world: &World<'_>) -> bool {
     !drifted.is_empty() && drifted.iter().all(is_client_fault)
 }
 
+/// Fewer or more requests of the same rows say nothing about the model.
+fn traffic(world: &World<'_>, now: Timestamp) -> Option<Decision> {
+    only_traffic(world).then(|| alert(world, traffic_alert(world), now))
+}
+
+/// Whether what drifted is the amount of traffic, beside refused rows at most.
+fn only_traffic(world: &World<'_>) -> bool {
+    let drifted = features(world.report.report());
+    let says_nothing =
+        |feature: &DriftedFeature| matches!(feature.aspect, DriftAspect::Traffic | DriftAspect::TypeErrors);
+    !drifted.is_empty() && drifted.iter().all(says_nothing)
+}
+
 fn no_retraining(world: &World<'_>, now: Timestamp) -> Option<Decision> {
     (!world.retrains).then(|| alert(world, no_retraining_alert(world), now))
+}
+
+/// A retraining accepts a whole season. One that began before the change is a mixture of what was and what is: what is would drift
+/// from it again.
+fn season_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let season = i64::from(world.season.seconds()?);
+    let report = world.report.report();
+    let since = report
+        .status
+        .as_ref()
+        .and_then(|status| status.drifting_since.as_ref());
+    let since = since.unwrap_or(&report.spec.start_time).0.as_second();
+    let noun = world.season.noun();
+    let message = format!(
+        "drift was first found in the window that began at {}; a retraining accepts a whole {noun} of traffic and is proposed from {} on",
+        at(since),
+        at(since + season)
+    );
+    (report.spec.end_time.0.as_second() < since + season).then(|| kept(Reason::SeasonOpen, &message))
 }
 
 fn cool_down(world: &World<'_>, now: Timestamp) -> Option<Decision> {
@@ -335,12 +372,6 @@ fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 }
 
 // === words and parts ===
-
-/// Whether the window of a report had enough rows for a verdict on its drift.
-pub fn has_enough_rows(report: &DriftReport) -> bool {
-    let verdict = report.status.as_ref().and_then(|status| status.verdict);
-    matches!(verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
-}
 
 /// Whether a verdict is still expected. A report that the ledger rejects may never get one.
 fn is_being_judged(report: &DriftReport) -> bool {
@@ -399,6 +430,14 @@ fn refused_rows_alert(world: &World<'_>) -> Decision {
     propose_as(world, Answer::Alert, Reason::RefusedRows, &words)
 }
 
+fn traffic_alert(world: &World<'_>) -> Decision {
+    let words = format!(
+        "{}; check whether clients reach the model, and which do",
+        drift_words(features(world.report.report()))
+    );
+    propose_as(world, Answer::Alert, Reason::TrafficChanged, &words)
+}
+
 fn no_retraining_alert(world: &World<'_>) -> Decision {
     let words = format!(
         "{}; {} does not specify the data to retrain on; set spec.retraining",
@@ -441,9 +480,10 @@ fn propose_as(world: &World<'_>, answer: Answer, reason: Reason, words: &str) ->
             uid: status.and_then(|status| status.version_uid.clone()),
         }),
         candidate: None,
-        // Without counts the window cannot become a reference.
+        // Without counts, or where its values are outside the bins, the window cannot become a reference.
         accept_window: status
-            .filter(|status| action.fields().accept_window != Use::Refused && status.counts.is_some())
+            .filter(|_| action.fields().accept_window != Use::Refused)
+            .filter(|status| status.counts.is_some() && status.outside_bins.is_empty())
             .map(|_| evidence.clone()),
         diagnosis: Some(Diagnosis::DataDrift),
         evidence: vec![evidence],

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use modelward_crds::{
-    ConditionType, DriftReport, EvidenceKind, Model, ModelVersion, RemediationAction, ServedRecord,
+    ConditionType, DriftReport, DriftVerdict, EvidenceKind, Model, ModelVersion, RemediationAction,
+    ServedRecord,
 };
 
 use super::{at, whole_second};
@@ -166,6 +167,12 @@ pub fn prunable<'a>(
         .skip(kept)
         .filter(|report| !needed(report))
         .collect()
+}
+
+/// Whether the window of a report had enough rows for a verdict on its drift.
+pub fn has_enough_rows(report: &DriftReport) -> bool {
+    let verdict = report.status.as_ref().and_then(|status| status.verdict);
+    matches!(verdict, Some(DriftVerdict::Drift | DriftVerdict::NoDrift))
 }
 
 /// Whether an action has not ended.

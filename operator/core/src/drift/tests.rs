@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
     ActionType, ConditionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, Model,
-    ModelVersion, Proposal, RemediationAction,
+    ModelVersion, Proposal, RemediationAction, Season,
 };
 use modelward_wire::{Decimal, Digest, DriftedComparison, ReportReference, ReportResult};
 use proptest::prelude::*;
@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::{schedule::bounds, *};
 use crate::{action::kinds::facts, conditions, policy::Policy, reason::Reason, record::proposals::remember};
+
+mod season;
+mod traffic;
 
 /// Seconds after 2026-11-23 10:00:00 UTC.
 fn at(second: i64) -> Timestamp {
@@ -22,6 +25,15 @@ fn from<K: serde::de::DeserializeOwned>(value: Value) -> K {
 
 fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
     super::step(&validate(report.clone()).unwrap(), version, now)
+}
+
+fn verdict_status(
+    report: &DriftReport,
+    version: &ModelVersion,
+    result: &ReportResult,
+    now: Timestamp,
+) -> DriftReportStatus {
+    super::verdict_status(report, version, result, &[], now)
 }
 
 fn digest(byte: u8) -> Digest {
@@ -54,7 +66,7 @@ fn version() -> ModelVersion {
                 "target": {"column": "num", "positiveWhen": {"greaterThan": "0"}},
             }},
             "serving": {"access": "Open"},
-            "monitoring": {"windowSeconds": 3600, "latenessSeconds": 30,
+            "monitoring": {"season": "None", "windowSeconds": 3600, "latenessSeconds": 30,
                 "tolerances": [{"feature": "age", "tolerance": "0.2"}]},
         },
         "status": {"bundle": {"digest": digest(1)}},
@@ -211,6 +223,8 @@ fn result(verdict: DriftVerdict, drifted: &[(&str, bool)]) -> ReportResult {
         incarnations: 2,
         unclosed: Vec::new(),
         counts: Some(digest(9)),
+        outside_bins: Vec::new(),
+        season: None,
         reference: ReportReference {
             digest: digest(8),
             accepted_window: false,
@@ -486,6 +500,7 @@ struct Scene {
     report: DriftReport,
     model: Model,
     retrains: bool,
+    season: Season,
     settled_until: i64,
     reports: Vec<DriftReport>,
     actions: Vec<RemediationAction>,
@@ -500,6 +515,7 @@ impl Scene {
             report: judged(made(3600), DriftVerdict::Drift),
             model: model(0),
             retrains: true,
+            season: Season::None,
             settled_until: 99 * 3600,
             reports: Vec::new(),
             actions: Vec::new(),
@@ -515,6 +531,7 @@ impl Scene {
             report: &report,
             model: &self.model,
             retrains: self.retrains,
+            season: self.season,
             settled_until: at(self.settled_until),
             reports: &self.reports,
             actions: &self.actions,
@@ -654,6 +671,15 @@ fn while_something_answers_already_nothing_else_is_proposed() {
         "name": "promote-heart-2-x", "uid": "u", "type": "PromoteModel", "digest": digest(3), "attempt": 1, "claimedAt": at(0),
     })));
     assert_eq!(scene.kept(3640), Reason::ActionOpen);
+}
+
+#[test]
+fn a_window_whose_values_are_outside_the_bins_is_retrained_on_and_not_accepted() {
+    let mut scene = Scene::new();
+    scene.report.status.as_mut().unwrap().outside_bins = vec!["age".into()];
+    let proposed = scene.proposed(3640);
+    assert_eq!(proposed.spec.action, ActionType::RetrainModel);
+    assert_eq!(proposed.spec.accept_window, None);
 }
 
 #[test]

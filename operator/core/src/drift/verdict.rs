@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
     AsideRows, ConditionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, DriftedFeature,
-    IncarnationCounts, ModelVersion, PlannedReference, ReferenceKind,
+    IncarnationCounts, ModelVersion, PlannedReference, ReferenceKind, Season, SeasonRows,
 };
-use modelward_wire::{Decimal, REPORT_FORMAT, ReportRequest, ReportResult};
+use modelward_wire::{Decimal, LEAST_REFERENCE_ROWS, REPORT_FORMAT, ReportRequest, ReportResult};
 
-use super::{at, count, listed, schedule::bounds, validate::Validated, window_words};
+use super::{
+    at, count, listed,
+    schedule::{bounds, has_enough_rows},
+    validate::Validated,
+    window_words,
+};
 use crate::{
     conditions::{self, Verdict},
     reason::Reason,
@@ -26,6 +32,8 @@ const DRIFTED: usize = 256;
 const NAMED: usize = 8;
 /// Windows before a report's own over which evidence is gathered.
 const WINDOWS_BACK: i64 = 23;
+/// Seasons over which it is gathered where traffic repeats.
+const SEASONS_BACK: i64 = 4;
 
 /// What to do about a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +117,7 @@ pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -
         let verdict = Verdict::unknown(ConditionType::Succeeded, Reason::NoBundle, message);
         return waits(verdict, false, None);
     };
-    let (since, evidence_from) = watched(version, start);
+    let (since, evidence_from) = watched(version, start, end);
     let tolerances = monitoring.tolerances.iter();
     Step::Ask(ReportRequest {
         format: REPORT_FORMAT,
@@ -121,6 +129,8 @@ pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -
         since,
         evidence_from,
         minimum_rows: u64::try_from(monitoring.minimum_rows).unwrap_or(0),
+        window_seconds: u32::try_from(monitoring.window_seconds).ok(),
+        season_seconds: monitoring.season.seconds(),
         tolerance: monitoring.tolerance.clone(),
         rate_tolerance: monitoring.rate_tolerance.clone(),
         tolerances: tolerances
@@ -129,11 +139,12 @@ pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -
     })
 }
 
-/// The status that a verdict makes. It is written once.
+/// The status that a verdict makes. It is written once. `others` are reports of the model.
 pub fn verdict_status(
     report: &DriftReport,
     version: &ModelVersion,
     result: &ReportResult,
+    others: &[DriftReport],
     now: Timestamp,
 ) -> DriftReportStatus {
     let features = features(result);
@@ -155,6 +166,12 @@ pub fn verdict_status(
             over_limit: count(result.over_limit),
         }),
         counts: result.counts,
+        season: result.season.map(|season| SeasonRows {
+            start_time: Time(at(season.start)),
+            rows: count(season.rows),
+        }),
+        drifting_since: drifting_since(report, version, verdict, others).map(Time),
+        outside_bins: result.outside_bins.iter().take(FEATURES).cloned().collect(),
         reference: Some(reference(version, result)),
         incarnations: Some(IncarnationCounts {
             total: count(result.incarnations),
@@ -169,7 +186,15 @@ pub fn verdict_status(
         DriftVerdict::NoDrift => format!("no feature differs ({rows})"),
         DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
-            if count(result.rows) < needed {
+            if let Some(over) = season_over_at(report, version) {
+                let noun = version.spec.monitoring.season.noun();
+                format!("a whole {noun} of traffic is needed: it is over at {over} ({rows})")
+            } else if version.spec.monitoring.season != Season::None {
+                let noun = version.spec.monitoring.season.noun();
+                format!(
+                    "not enough rows: {needed} required in a {noun}, {LEAST_REFERENCE_ROWS} in the reference ({rows})"
+                )
+            } else if count(result.rows) < needed {
                 format!("not enough rows: {needed} required ({rows})")
             } else {
                 format!("the reference has too few rows ({rows})")
@@ -252,6 +277,7 @@ fn aspect_words(aspect: DriftAspect, names: &[&str]) -> String {
     let is_one = names.len() == 1;
     let what = match aspect {
         DriftAspect::Scores => return "the scores differ".to_owned(),
+        DriftAspect::Traffic => return "the amount of traffic differs".to_owned(),
         DriftAspect::Outside => {
             let verb = if is_one { "has" } else { "have" };
             return format!("{} {verb} values that training never saw", listed(names, NAMED));
@@ -305,17 +331,55 @@ fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
     })
 }
 
-/// When the monitoring of the version began, and from when on evidence is gathered for a window that starts at `start`, in seconds
+/// When the monitoring of the version began, and from when on evidence is gathered for a window from `start` to `end`, in seconds
 /// since 1970. A Pod counts in whole windows, so the first one may begin before the version was created.
-fn watched(version: &ModelVersion, start: i64) -> (i64, i64) {
+fn watched(version: &ModelVersion, start: i64, end: i64) -> (i64, i64) {
     let length = i64::from(version.spec.monitoring.window_seconds.max(1));
+    let from = match version.spec.monitoring.season.seconds() {
+        Some(seconds) => end - SEASONS_BACK * i64::from(seconds),
+        None => start - WINDOWS_BACK * length,
+    };
     let created = version.metadata.creation_timestamp.as_ref();
     let created = created.map_or(start, |created| created.0.as_second());
     let since = (created - created.rem_euclid(length)).clamp(0, start.max(0));
-    (
-        since,
-        (start - WINDOWS_BACK * length).clamp(since, start.max(since)),
-    )
+    (since, from.clamp(since, start.max(since)))
+}
+
+/// The end of the first season of a version, if it is after the report's window.
+fn season_over_at(report: &DriftReport, version: &ModelVersion) -> Option<Timestamp> {
+    let (start, end) = bounds(report);
+    let (since, _) = watched(version, start, end);
+    let over = since + i64::from(version.spec.monitoring.season.seconds()?);
+    (over > end).then(|| at(over))
+}
+
+/// When the drift of a version whose traffic repeats began: the start of the first window that drifted, without one that did not in
+/// between. Reports on intervals of a user's own do not say.
+fn drifting_since(
+    report: &DriftReport,
+    version: &ModelVersion,
+    verdict: DriftVerdict,
+    others: &[DriftReport],
+) -> Option<Timestamp> {
+    version.spec.monitoring.season.seconds()?;
+    let (start, end) = bounds(report);
+    let is_before = |other: &&DriftReport| {
+        let (other_start, other_end) = bounds(other);
+        let status = other.status.as_ref();
+        other_end < end
+            && other_end - other_start == i64::from(version.spec.monitoring.window_seconds)
+            && status.is_some_and(|status| status.version_uid == version.uid())
+            && has_enough_rows(other)
+    };
+    let before = others
+        .iter()
+        .filter(is_before)
+        .max_by_key(|other| bounds(other).1);
+    let since = before
+        .and_then(|before| before.status.as_ref())
+        .filter(|status| status.verdict == Some(DriftVerdict::Drift))
+        .and_then(|status| status.drifting_since.clone());
+    (verdict == DriftVerdict::Drift).then(|| since.map_or(at(start), |since| since.0))
 }
 
 /// The interval as text, and the windows that it covers if it does not consist of whole ones.

@@ -36,6 +36,8 @@ pub(super) fn data_stage(
         attempt: status.snapshot_attempt.take(),
         snapshot: status.snapshot.take(),
         sources: std::mem::take(&mut status.sources),
+        // Counted for the plan of a retraining only.
+        new_rows: None,
         violations: std::mem::take(&mut status.violations),
     };
     let watched = training.datasets().all(|dataset| dataset.config_map.is_some());

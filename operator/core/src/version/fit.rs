@@ -5,7 +5,7 @@ use modelward_crds::{
     ArtifactSource, ArtifactStatus, ConditionType, Family, GateStatus, MetricName, MetricStatus,
     ModelVersion, ModelVersionStatus, TrainingSource,
 };
-use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict};
+use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict, small_reference};
 
 use crate::{
     attempt::{self, Stage, Step},
@@ -179,12 +179,24 @@ fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersi
 pub(super) fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
     let digest = status.bundle.as_ref().map(|bundle| bundle.digest.short());
     let digest = digest.unwrap_or_default();
-    if version.spec.source.training.is_none() {
+    let Some(training) = &version.spec.source.training else {
         let words = format!("bundle {digest} is in the store");
         return Verdict::holds(ConditionType::Trained, Reason::ArtifactFound, words);
-    }
+    };
     let family = status.family.map_or("model", Family::as_str);
     let score = status.score.as_deref().unwrap_or("no score");
-    let words = format!("{family}, {score}, bundle {digest}");
+    let mut words = format!("{family}, {score}, bundle {digest}");
+    if let Some(warning) = reference_rows(training, status).and_then(small_reference) {
+        words = format!("{words}. {warning}");
+    }
     Verdict::holds(ConditionType::Trained, Reason::BundlePublished, words)
+}
+
+/// The rows that traffic is compared with: of the accepted window, otherwise of the training.
+fn reference_rows(training: &TrainingSource, status: &ModelVersionStatus) -> Option<u64> {
+    let rows = match &training.reference {
+        Some(window) => Some(window.rows),
+        None => status.snapshot.as_ref()?.rows,
+    };
+    u64::try_from(rows?).ok()
 }

@@ -8,8 +8,8 @@ use crate::{conditions::Verdict, reason::Reason};
 /// Limit on the outcomes of gates in a status.
 pub(super) const GATES: usize = 10;
 
-/// Judges the recorded outcome of every gate; "F1 0.71 is under the gate 0.75". A gate or a comparison of the spec without
-/// an outcome has not passed.
+/// Judges the recorded outcome of every gate; "F1 0.71 (mean of 50 folds) is under the gate 0.75". A gate or a comparison of the
+/// spec without an outcome has not passed.
 pub(super) fn gates_verdict(
     name: &str,
     training: Option<&TrainingSource>,
@@ -38,7 +38,7 @@ pub(super) fn gates_verdict(
         .gates
         .iter()
         .filter(|gate| !gate.passed)
-        .map(|gate| gate_words(name, gate))
+        .map(|gate| gate_words(name, training, gate))
         .chain(silent)
         .chain(uncompared)
         .collect();
@@ -46,7 +46,7 @@ pub(super) fn gates_verdict(
         let held: Vec<_> = status
             .gates
             .iter()
-            .map(|gate| format!("{} {}, {}", gate.metric.as_str(), gate.value, gate.bound))
+            .map(|gate| format!("{}, {}", value_words(training, gate), gate.bound))
             .collect();
         let message = if held.is_empty() {
             "the spec sets no gates".to_owned()
@@ -63,19 +63,30 @@ fn is_comparison(gate: &GateStatus) -> bool {
     GateBound::from(gate.bound.as_str()).is_comparison()
 }
 
+/// The value of a gate, and over what it was taken: gates use the mean of the folds, comparisons all rows together.
+fn value_words(training: &TrainingSource, gate: &GateStatus) -> String {
+    let (metric, value) = (gate.metric.as_str(), &gate.value);
+    if is_comparison(gate) {
+        return format!("{metric} {value} (pooled over the folds)");
+    }
+    let folds = i64::from(training.validation.folds) * i64::from(training.validation.repeats);
+    format!("{metric} {value} (mean of {folds} folds)")
+}
+
 /// What failed, of the version of this name.
-fn gate_words(name: &str, gate: &GateStatus) -> String {
+fn gate_words(name: &str, training: &TrainingSource, gate: &GateStatus) -> String {
     let metric = gate.metric.as_str();
     let value = &gate.value;
+    let with_value = value_words(training, gate);
     match GateBound::from(gate.bound.as_str()) {
-        GateBound::AtLeast(bound) => format!("{metric} {value} is under the gate {bound}"),
-        GateBound::AtMost(bound) => format!("{metric} {value} is over the gate {bound}"),
+        GateBound::AtLeast(bound) => format!("{with_value} is under the gate {bound}"),
+        GateBound::AtMost(bound) => format!("{with_value} is over the gate {bound}"),
         GateBound::NotWorseThan {
             version,
             margin,
             rows,
         } if !lacks_evidence(value, &margin) => format!(
-            "on {}, {name} may be up to {} worse in {metric} than {version}; the margin allows {margin}: add rows, or raise \
+            "on {}, {name} may be up to {} worse in {metric} (pooled over the folds) than {version}; the margin allows {margin}: add rows, or raise \
              spec.retraining.margin",
             rows.phrase(),
             value.as_str().trim_start_matches('-')
@@ -83,7 +94,7 @@ fn gate_words(name: &str, gate: &GateStatus) -> String {
         GateBound::NotWorseThan { version, .. } => format!(
             "there are not enough new rows to compare {name} with {version}, or the two differ on too few of them: add new rows"
         ),
-        GateBound::Other(bound) => format!("{metric} {value} is outside the gate {bound}"),
+        GateBound::Other(bound) => format!("{with_value} is outside the gate {bound}"),
     }
 }
 

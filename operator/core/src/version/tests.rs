@@ -832,12 +832,36 @@ fn a_foreign_object_of_a_jobs_name_stalls_and_spends_no_attempt() {
 // === gates ===
 
 #[test]
+fn a_version_whose_reference_is_too_small_for_verdicts_says_so() {
+    let trained = |rows: u64| {
+        let mut version = version();
+        step(&mut version, &world(), 0);
+        let JobSeen::Finished(mut result) = snapshot() else {
+            unreachable!("a snapshot has ended")
+        };
+        result.rows = Some(rows);
+        step(&mut version, &with_job(JobSeen::Finished(result)), 10);
+        step(&mut version, &with_job(fit("0.8151", true)), 20);
+        condition(&version, ConditionType::Trained).2.to_owned()
+    };
+    let words = trained(80);
+    assert!(
+        words.ends_with(
+            ". The reference has 80 rows and drift is judged from 100 on: no drift verdict will be given. Train on more rows."
+        ),
+        "{words}"
+    );
+    let words = trained(100);
+    assert!(!words.contains("reference"), "{words}");
+}
+
+#[test]
 fn a_failed_gate_is_rejected_and_says_by_how_much() {
     let mut version = version();
     step(&mut version, &world(), 0);
     step(&mut version, &with_job(snapshot()), 10);
     step(&mut version, &with_job(fit("0.7100", false)), 20);
-    let words = "F1 0.7100 is under the gate 0.75";
+    let words = "F1 0.7100 (mean of 50 folds) is under the gate 0.75";
     assert_eq!(
         condition(&version, ConditionType::Trained).0,
         "True",
@@ -1211,14 +1235,14 @@ fn a_version_that_is_worse_than_the_champion_or_was_not_compared_has_not_passed(
         (
             "True",
             Reason::AllGatesPassed,
-            "F1 0.8151, atLeast 0.75; F1 -0.0142, notWorseThan heart-0 by 0.03 on all rows"
+            "F1 0.8151 (mean of 50 folds), atLeast 0.75; F1 -0.0142 (pooled over the folds), notWorseThan heart-0 by 0.03 on all rows"
         )
     );
     let worse = judged(vec![compared("-0.051", false)]);
     assert_eq!(role(&worse), Role::Rejected);
     assert_eq!(
         condition(&worse, ConditionType::GatesPassed).2,
-        "on all rows, heart-1 may be up to 0.051 worse in F1 than heart-0; the margin allows 0.03: add rows, or raise \
+        "on all rows, heart-1 may be up to 0.051 worse in F1 (pooled over the folds) than heart-0; the margin allows 0.03: add rows, or raise \
          spec.retraining.margin"
     );
     let silent = judged(Vec::new());

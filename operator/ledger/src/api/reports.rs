@@ -8,8 +8,6 @@
 //!                                                     sum ────► bins and sum, as a blob: what an accepted window is
 //! ```
 
-use std::collections::BTreeMap;
-
 use axum::{
     Extension, Json,
     extract::{Request, State},
@@ -17,13 +15,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use modelward_profile::{
-    ChosenBy, Comparison, Counts, Exact, Judgement, Reference, Rule, WindowCounts, judge,
-};
+use modelward_profile::Reference;
 use modelward_service::chain;
 use modelward_wire::{
-    Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, Manifest, ManifestKind, REPORT_FORMAT,
-    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
+    Digest, DriftVerdict, Manifest, ManifestKind, REPORT_FORMAT, ReportReference, ReportRequest, ReportResult,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -31,20 +26,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     extract::{LAST_SECOND, Object, is_name, not_a_name, parse, refuse_nul, whole},
+    judging::{Compared, interval_of_traffic, joined, verdict},
     state::{App, Shared},
 };
 use crate::{
     auth::Caller,
-    database::{Interval, KeptReport, NewReport, Summed, SummedWindow},
+    database::{Interval, KeptReport},
     error::ApiError,
     store::Kind,
 };
-
-/// What a window is compared with.
-struct Compared {
-    reference: Reference,
-    named: ReportReference,
-}
 
 /// The bundle's file that says which window of traffic its reference is.
 #[derive(Deserialize)]
@@ -56,9 +46,9 @@ const MAX_REPORT_BYTES: u64 = 256 * 1024;
 /// A model of 1,000 features has a reference of about 1 MiB.
 const MAX_REFERENCE_BYTES: u64 = 32 * 1024 * 1024;
 const MAX_TOLERANCES: usize = 512;
+/// A day and a week, in seconds.
+const SEASONS: [u32; 2] = [86_400, 604_800];
 const REFERENCE: &str = "reference.json";
-/// Name of what is compared besides the features.
-const SCORES: &str = "score";
 const ACCEPTED_WINDOW: &str = "accepted-window.json";
 
 pub(super) async fn put_report(
@@ -86,6 +76,7 @@ pub(super) async fn put_report(
         return again(&namespace, &request, &kept);
     }
     let compared = reference(&app, &namespace, &request.bundle).await?;
+    let bins = &compared.reference.bins;
     let interval = Interval {
         model: request.model.clone(),
         version: request.version.clone(),
@@ -93,15 +84,17 @@ pub(super) async fn put_report(
         from: request.evidence_from,
         start: request.start,
         end: request.end,
+        joined: joined(&request, bins),
     };
-    let summed = app
-        .database
-        .sum_counts(&namespace, interval, &compared.reference.bins)
-        .await?;
+    let summed = app.database.sum_counts(&namespace, interval, bins).await?;
     let summed = summed.map_err(|error| ApiError::Unprocessable(error.to_string()))?;
+    let traffic = match interval_of_traffic(&request) {
+        Some(interval) => app.database.traffic(&namespace, interval).await?,
+        None => Vec::new(),
+    };
     let asked = request.clone();
     // Thousands of bins take milliseconds of computing, which other requests should not wait for.
-    let (report, window) = tokio::task::spawn_blocking(move || verdict(&asked, compared, summed))
+    let (report, window) = tokio::task::spawn_blocking(move || verdict(&asked, compared, summed, &traffic))
         .await
         .map_err(|error| ApiError::Internal(Box::new(error)))??;
     if let (Some(digest), Some(window)) = (report.result.counts, window) {
@@ -186,6 +179,19 @@ fn check(request: &ReportRequest) -> Result<(), String> {
             "evidence is asked for since {since} and gathered from {from} on; both must be seconds since 1970, since at or \
              before evidenceFrom, and that at or before start, {start}"
         ));
+    }
+    let fills = |season: u32, window: u32| window > 0 && season.is_multiple_of(window);
+    match (request.season_seconds, request.window_seconds) {
+        (_, Some(0)) => return Err("windowSeconds is 0; it must be at least 1".into()),
+        (Some(season), window)
+            if !(SEASONS.contains(&season) && window.is_some_and(|window| fills(season, window))) =>
+        {
+            return Err(format!(
+                "the season has {season} seconds and windows {}; a season is a day or a week, and whole windows fill it",
+                window.unwrap_or(0)
+            ));
+        }
+        _ => {}
     }
     if request.minimum_rows == 0 {
         return Err("minimumRows is 0; it must be at least 1".into());
@@ -274,250 +280,4 @@ async fn fetch(
 fn read<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, ApiError> {
     serde_json::from_slice(bytes)
         .map_err(|error| ApiError::Unprocessable(format!("{name} of the bundle cannot be read: {error}")))
-}
-
-// === the verdict ===
-
-/// Judges what was counted, and gives the window as the bytes of a [`Reference`] where anything was.
-fn verdict(
-    request: &ReportRequest,
-    compared: Compared,
-    summed: Summed,
-) -> Result<(NewReport, Option<Bytes>), ApiError> {
-    let Compared { reference, named } = compared;
-    let counts = summed.counts(request.start, request.end).map_err(|error| {
-        ApiError::Unprocessable(format!(
-            "the counts of the window do not add up: {}",
-            chain(&error)
-        ))
-    })?;
-    let counted = counts.is_some();
-    let counts = counts.unwrap_or_else(|| Counts::new(&reference.bins));
-    let rule = rule(request, counts.features.rows)?;
-    let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
-    let judgement = judge(&reference, &windows(request, &summed.windows, &counts), &rule).map_err(cannot)?;
-    let (rows, aside) = (counts.features.rows, counts.aside);
-    let window = counted
-        .then(|| {
-            let accepted = Reference {
-                bins: reference.bins,
-                counts,
-                chosen_by: ChosenBy::None,
-            };
-            serde_json::to_vec(&accepted).map(Bytes::from)
-        })
-        .transpose()
-        .map_err(|error| ApiError::Internal(Box::new(error)))?;
-    let result = ReportResult {
-        format: REPORT_FORMAT,
-        verdict: judgement.verdict,
-        rows,
-        synthetic: aside.synthetic,
-        repeated: aside.repeated,
-        over_limit: aside.over_limit,
-        set_aside: summed
-            .misfits
-            .iter()
-            .map(|(pod, (totals, why))| SetAside {
-                pod: pod.to_string(),
-                totals: *totals,
-                reason: why.to_string(),
-            })
-            .collect(),
-        incarnations: summed.processes.len() as u64,
-        unclosed: summed
-            .processes
-            .into_iter()
-            .filter(|(_, closed)| !closed)
-            .map(|((pod, incarnation), _)| UnclosedIncarnation {
-                pod: pod.to_string(),
-                incarnation: incarnation.into(),
-            })
-            .collect(),
-        counts: window
-            .as_ref()
-            .map(|window| Digest::from_bytes(Sha256::digest(window).into())),
-        reference: named,
-        drifted: drifted(&judgement)?,
-    };
-    let report = NewReport {
-        request: request.clone(),
-        result,
-        judgement,
-    };
-    Ok((report, window))
-}
-
-/// The windows before the one that is judged, and that one, which may be several windows together.
-fn windows<'a>(
-    request: &ReportRequest,
-    summed: &'a BTreeMap<i64, SummedWindow>,
-    judged: &'a Counts,
-) -> Vec<WindowCounts<'a>> {
-    let after = |second: i64| u64::try_from(second - request.since).unwrap_or_default();
-    let mut windows = since(request.since, summed);
-    windows.retain(|window| window.from < after(request.start));
-    // A report on an interval of a user's own may begin within a window.
-    if let Some(last) = windows.last_mut() {
-        last.to = last.to.min(after(request.start));
-    }
-    windows.push(WindowCounts {
-        from: after(request.start),
-        to: after(request.end),
-        counts: judged,
-    });
-    windows
-}
-
-/// The windows in the order of time, by their distance from the beginning. One that began before another was over ends there:
-/// their length can be changed while a version serves.
-fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCounts<'_>> {
-    let after = |second: i64| u64::try_from(second - beginning).unwrap_or_default();
-    let next = windows.keys().skip(1).copied().chain([i64::MAX]);
-    windows
-        .iter()
-        .zip(next)
-        .map(|((start, window), next)| WindowCounts {
-            from: after(*start),
-            to: after(next.min(start + i64::from(window.seconds.max(1)))),
-            counts: &window.counts,
-        })
-        .collect()
-}
-
-/// `minimumRows` is about the window; the reference needs the usual number, however many rows a window should have.
-fn rule(request: &ReportRequest, rows: u64) -> Result<Rule, ApiError> {
-    let default = Rule::default();
-    let exact = |decimal: &Decimal| {
-        Exact::new(decimal.to_f64())
-            .ok_or_else(|| ApiError::Unprocessable(format!("tolerance {decimal} is not a finite number")))
-    };
-    let tolerances = request
-        .tolerances
-        .iter()
-        .map(|(feature, tolerance)| Ok((feature.clone(), exact(tolerance)?)))
-        .collect::<Result<BTreeMap<_, _>, ApiError>>()?;
-    Ok(Rule {
-        tolerance: exact(&request.tolerance)?,
-        rate_tolerance: exact(&request.rate_tolerance)?,
-        tolerances,
-        min_rows: if rows >= request.minimum_rows {
-            request.minimum_rows.min(default.min_rows)
-        } else {
-            request.minimum_rows
-        },
-        ..default
-    })
-}
-
-/// The comparisons that drifted, the largest effect first.
-fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
-    let of_features = judgement.features.iter().flat_map(|feature| {
-        let tests = feature.tests.iter();
-        tests.map(|judged| {
-            (
-                feature.name.as_str(),
-                judged.aspect,
-                Some(judged.test.as_str()),
-                &judged.comparison,
-            )
-        })
-    });
-    let of_scores = [(SCORES, DriftAspect::Scores, None, &judgement.score)];
-    let mut found: Vec<(f64, DriftedComparison)> = Vec::new();
-    for (feature, aspect, test, comparison) in of_features.chain(of_scores) {
-        let Comparison {
-            verdict: DriftVerdict::Drift,
-            windows,
-            tolerance,
-            log_evidence: Some(log_evidence),
-            log_threshold,
-            effect: Some(effect),
-            ..
-        } = comparison
-        else {
-            continue;
-        };
-        let row = DriftedComparison {
-            feature: feature.to_owned(),
-            aspect,
-            test: test.map(str::to_owned),
-            effect: decimal(effect.estimate, 6)?,
-            lower: decimal(effect.lower, 6)?,
-            upper: decimal(effect.upper, 6)?,
-            tolerance: decimal(*tolerance, 6)?,
-            windows: u32::try_from(*windows).unwrap_or(u32::MAX),
-            log_evidence: decimal(*log_evidence, 6)?,
-            log_threshold: decimal(*log_threshold, 6)?,
-        };
-        found.push((effect.estimate.get(), row));
-    }
-    // The sort is stable: equal effects stay in the order of the features.
-    found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Ok(found.into_iter().map(|(_, row)| row).collect())
-}
-
-fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
-    Decimal::rounded(number.get(), places)
-        .ok_or_else(|| ApiError::Internal(format!("{number:?} is not a decimal number").into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use modelward_profile::{Bins, FeatureBins, Observed, ScoreBins};
-    use modelward_wire::DriftAspect;
-
-    use super::*;
-
-    #[test]
-    fn what_drifted_is_listed_with_its_test_whatever_tests_there_are() {
-        let bins = Bins::new(
-            vec![FeatureBins::categorical("c", ["a", "b"])],
-            ScoreBins::from_out_of_fold(&[0.5]).unwrap(),
-        )
-        .unwrap();
-        let counts = |category| {
-            let mut counts = Counts::new(&bins);
-            for _ in 0..200 {
-                let row = [Observed::Category(category)];
-                counts.add_row(&bins, row, 0.5, 0).unwrap();
-            }
-            counts
-        };
-        let (before, now) = (counts(0), counts(1));
-        let windows = [WindowCounts {
-            from: 0,
-            to: 3600,
-            counts: &now,
-        }];
-        let reference = Reference {
-            bins: bins.clone(),
-            counts: before,
-            chosen_by: ChosenBy::None,
-        };
-        let mut judgement = judge(&reference, &windows, &Rule::default()).unwrap();
-        let tests = &mut judgement.features[0].tests;
-        tests.truncate(1);
-        let mut further = tests[0].clone();
-        further.test = "shape".into();
-        tests[0].comparison.effect.as_mut().unwrap().estimate = Exact::new(0.4).unwrap();
-        tests.push(further);
-
-        let found = drifted(&judgement).unwrap();
-        let listed: Vec<_> = found
-            .iter()
-            .map(|row| (row.feature.as_str(), row.aspect, row.test.as_deref()))
-            .collect();
-        assert_eq!(
-            listed,
-            [
-                ("c", DriftAspect::Values, Some("shape")),
-                ("c", DriftAspect::Values, Some("category")),
-            ]
-        );
-        assert_eq!(
-            (found[0].effect.as_str(), found[1].effect.as_str()),
-            ("1.000000", "0.400000")
-        );
-    }
 }

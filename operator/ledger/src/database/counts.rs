@@ -39,6 +39,26 @@ pub(crate) struct Interval {
     pub(crate) from: i64,
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// How the windows before `start` are added up; each is kept by itself if there is nothing to add up.
+    pub(crate) joined: Option<Joined>,
+}
+
+/// Windows that are added up: those within each season before the end of an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joined {
+    /// Length of a season in seconds.
+    pub(crate) season: i64,
+    /// Windows within the last season stay apart.
+    pub(crate) keeps_last: bool,
+}
+
+/// Windows of one length of a model that start in `from..end`, seconds since 1970.
+#[derive(Clone, Debug)]
+pub(crate) struct TrafficInterval {
+    pub(crate) model: String,
+    pub(crate) from: i64,
+    pub(crate) end: i64,
+    pub(crate) window_seconds: u32,
 }
 
 /// Everything that was counted of one version in one interval.
@@ -50,6 +70,8 @@ pub(crate) struct Summed {
     pub(crate) windows: BTreeMap<i64, SummedWindow>,
     /// What did not fit the reference, by Pod: how many totals, and what is wrong with the first one.
     pub(crate) misfits: BTreeMap<Uuid, (u64, CountsError)>,
+    /// The start of the first window that was read in full, if there was too much to read all of them.
+    pub(crate) known_from: Option<i64>,
     totals: usize,
 }
 
@@ -134,6 +156,13 @@ const SUM: &str = "\
     AND (window_start, pod_uid, incarnation, route) < (to_timestamp($5::bigint), $6, $7, $8) \
     AND window_start >= to_timestamp($9::bigint) \
     ORDER BY window_start DESC, pod_uid DESC, incarnation DESC, route DESC LIMIT $10";
+
+/// Rows of a model that were answered, by window.
+const TRAFFIC: &str = "\
+    SELECT extract(epoch FROM window_start)::bigint AS start, \
+    least(sum(rows) + sum(repeated) + sum(over_limit), 9223372036854775807)::bigint AS rows FROM counts \
+    WHERE namespace = $1 AND model = $2 AND window_start >= to_timestamp($3::bigint) \
+    AND window_start < to_timestamp($4::bigint) AND window_seconds = $5 GROUP BY window_start";
 
 const LIST: &str = "\
     SELECT version, bundle::text AS bundle, least(sum(rows), 9223372036854775807)::bigint AS rows, \
@@ -271,10 +300,13 @@ impl Database {
                 let is_before = place.0 < interval.start;
                 if is_before && summed.totals == SUM_LIMIT {
                     // A part of a window is none.
-                    summed.windows.remove(&place.0);
+                    let key = interval.window_of(place.0);
+                    summed.windows.remove(&key);
+                    summed.known_from = Some(summed.windows.keys().next().copied().unwrap_or(interval.start));
                     return Ok(Ok(summed));
                 }
-                if let Err(error) = summed.add(bins, &place, seconds, &envelope, is_before) {
+                let window = interval.window_of(place.0);
+                if let Err(error) = summed.add(bins, (window, place.1), seconds, &envelope, is_before) {
                     return Ok(Err(error));
                 }
                 before = place;
@@ -283,6 +315,33 @@ impl Database {
                 return Ok(Ok(summed));
             }
         }
+    }
+
+    /// The start of each window of a model in which rows were answered, by any version, and how many.
+    pub(crate) async fn traffic(
+        &self,
+        namespace: &str,
+        of: TrafficInterval,
+    ) -> Result<Vec<(i64, u64)>, DatabaseError> {
+        let namespace = namespace.to_owned();
+        self.with(move |connection| {
+            Box::pin(async move {
+                let rows = sqlx::query(TRAFFIC)
+                    .bind(namespace)
+                    .bind(of.model)
+                    .bind(of.from)
+                    .bind(of.end)
+                    .bind(i32::try_from(of.window_seconds).unwrap_or(i32::MAX))
+                    .fetch_all(connection)
+                    .await?;
+                let window = |row: &PgRow| {
+                    let rows: i64 = row.try_get("rows")?;
+                    Ok((row.try_get("start")?, u64::try_from(rows).unwrap_or_default()))
+                };
+                rows.iter().map(window).collect()
+            })
+        })
+        .await
     }
 
     /// What was counted of each version of a model in windows that start in `start..end`.
@@ -352,19 +411,35 @@ fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Envelope)> {
     Ok((place, row.try_get("window_seconds")?, envelope))
 }
 
+// === impl Interval ===
+
+impl Interval {
+    /// The start of the window, or of the windows that are added up, to which a total of this window belongs.
+    fn window_of(&self, start: i64) -> i64 {
+        let Some(Joined { season, keeps_last }) = self.joined.filter(|_| start < self.start) else {
+            return start;
+        };
+        let seasons = (self.end - start - 1).div_euclid(season);
+        if seasons == 0 && keeps_last {
+            return start;
+        }
+        (self.end - (seasons + 1) * season).max(self.from)
+    }
+}
+
 // === impl Summed ===
 
 impl Summed {
-    /// Adds one total; of each key there is one. What is before the interval belongs to its window alone.
+    /// Adds one total of the window with this start; of each key there is one. What is before the interval belongs to its window
+    /// alone.
     fn add(
         &mut self,
         bins: &Bins,
-        place: &Place,
+        (start, pod): (i64, Uuid),
         seconds: i32,
         envelope: &Envelope,
         is_before: bool,
     ) -> Result<(), SumError> {
-        let (start, pod) = (place.0, place.1);
         self.totals += 1;
         if self.totals > SUM_LIMIT {
             return Err(SumError::TooMany);

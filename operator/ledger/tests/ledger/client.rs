@@ -105,6 +105,8 @@ async fn each_call_of_the_client_is_a_route_of_the_ledger() -> Result<()> {
         since: 0,
         evidence_from: 0,
         minimum_rows: 100,
+        window_seconds: None,
+        season_seconds: None,
         tolerance: "0.1".parse()?,
         rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),

@@ -127,6 +127,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
         bins: reference.bins,
         counts: whole,
         chosen_by: ChosenBy::None,
+        phases: None,
     })?;
     assert_eq!(result.counts, Some(digest_of(&window)));
     assert_eq!(

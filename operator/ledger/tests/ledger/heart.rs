@@ -104,6 +104,7 @@ pub fn reference() -> Reference {
         bins,
         counts,
         chosen_by: ChosenBy::All,
+        phases: None,
     }
 }
 

@@ -9,4 +9,5 @@ mod heart;
 mod outages;
 mod records;
 mod reports;
+mod seasons;
 mod support;

@@ -18,20 +18,24 @@ use crate::{
 const UID: &str = "5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f11";
 
 /// A model whose reference is Cleveland.
-struct Heart {
-    world: World,
+pub struct Heart {
+    pub world: World,
     trainer: Caller,
-    server: Caller,
+    pub server: Caller,
     operator: Caller,
-    reference: Reference,
-    route: Route,
+    pub reference: Reference,
+    pub route: Route,
 }
 
 impl Heart {
     async fn start() -> Result<Self> {
+        Self::of(heart::reference()).await
+    }
+
+    /// A model with this reference.
+    pub async fn of(reference: Reference) -> Result<Self> {
         let world = World::start().await?;
         let trainer = world.trainer("heart-1").await?;
-        let reference = heart::reference();
         let bytes = serde_json::to_vec(&reference)?;
         let bundle = world
             .publish_files(&trainer, &[("reference.json", &bytes)])
@@ -47,7 +51,7 @@ impl Heart {
     }
 
     /// Counts these patients in the window so many windows ago, by a process that never says that it is done.
-    async fn serve(&self, incarnation: u128, ago: i64, patients: &[Patient]) -> Result<()> {
+    pub async fn serve(&self, incarnation: u128, ago: i64, patients: &[Patient]) -> Result<()> {
         let counts = heart::counts(&self.reference.bins, patients);
         let total = envelope(&self.route, incarnation, window(ago), 1, counts);
         let path = format!("/v1/counts/{}/heart", self.world.namespace);
@@ -56,7 +60,7 @@ impl Heart {
         Ok(())
     }
 
-    fn request(&self, start: i64, end: i64) -> ReportRequest {
+    pub fn request(&self, start: i64, end: i64) -> ReportRequest {
         let tolerance = Decimal::rounded(0.1, 1).unwrap_or_else(|| unreachable!());
         ReportRequest {
             format: 1,
@@ -68,6 +72,8 @@ impl Heart {
             since: start,
             evidence_from: start,
             minimum_rows: 100,
+            window_seconds: None,
+            season_seconds: None,
             tolerance,
             rate_tolerance: default_rate_tolerance(),
             tolerances: Vec::new(),
@@ -84,7 +90,7 @@ impl Heart {
             .await
     }
 
-    async fn judged(&self, uid: &str, request: &ReportRequest) -> Result<ReportResult> {
+    pub async fn judged(&self, uid: &str, request: &ReportRequest) -> Result<ReportResult> {
         Ok(expect_success(self.ask(uid, request).await?)
             .await?
             .json()
@@ -256,6 +262,20 @@ async fn a_shift_that_one_window_cannot_show_a_month_after_the_version_began_is_
     // The rows of a report are those of its window, whatever was compared with them.
     assert_eq!((first.rows, second.rows), (150, 153));
     assert_eq!((second.incarnations, alone.incarnations), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_window_in_another_unit_is_named_as_one_that_cannot_become_a_reference() -> Result<()> {
+    let heart = Heart::start().await?;
+    let mut millimetres = patients("cleveland.csv");
+    for patient in &mut millimetres {
+        patient[3] *= 1000.0;
+    }
+    heart.serve(1, 1, &millimetres).await?;
+    let result = heart.judged(UID, &heart.request(window(1), window(0))).await?;
+    assert_eq!(result.verdict, DriftVerdict::Drift);
+    assert_eq!(result.outside_bins, ["trestbps"]);
     Ok(())
 }
 

@@ -14,7 +14,8 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use modelward_crds::{
-    ConditionType, DecisionKind, DriftReport, DriftVerdict, Model, ModelVersion, RemediationAction, labels,
+    ConditionType, DecisionKind, DriftReport, DriftVerdict, Model, ModelVersion, RemediationAction, Season,
+    labels,
 };
 use modelward_e2e::{
     sample::{self, one_pod_of, quick},
@@ -41,6 +42,7 @@ async fn a_rejection_changes_nothing_says_by_whom_and_why_and_goes_with_its_mode
         story
             .version("refused-1", |spec| {
                 one_pod_of(spec, "refused");
+                spec.monitoring.season = Season::None;
                 spec.monitoring.window_seconds = WINDOW;
                 spec.monitoring.lateness_seconds = WINDOW / 2;
                 quick(spec)

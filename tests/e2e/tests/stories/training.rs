@@ -71,9 +71,10 @@ async fn a_failed_gate_is_a_sentence_and_the_former_version_goes_on_serving() ->
             )
             .await?;
         let value = message.strip_prefix("F1 0.");
-        let value = value.and_then(|rest| rest.strip_suffix(" is under the gate 0.99"));
+        let value = value.and_then(|rest| rest.split_once(" (mean of "));
         ensure!(
-            value.is_some_and(|digits| digits.parse::<u64>().is_ok()),
+            value.is_some_and(|(digits, rest)| digits.parse::<u64>().is_ok()
+                && rest.ends_with(" folds) is under the gate 0.99")),
             "the message reads {message:?}"
         );
         story.has_role("heart-2", Role::Rejected).await?;

@@ -460,7 +460,7 @@ fn version(model: &str, name: &str) -> Value {
                 "gates": [{"metric": "F1", "atLeast": "0.75"}],
             }},
             "serving": {"access": "Open", "replicas": {"min": 1, "max": 2}},
-            "monitoring": {"windowSeconds": WINDOW},
+            "monitoring": {"season": "None", "windowSeconds": WINDOW},
         },
     })
 }

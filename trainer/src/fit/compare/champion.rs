@@ -5,13 +5,15 @@ use std::{
     path::Path,
 };
 
+use modelward_crds::Champion;
 use modelward_model::{
-    Cell, FeatureKind, FeatureSchema, FilesError, Row, Value, VerifiedDir, bundle::file, math::shortest,
+    Bundle, Cell, FeatureKind, FeatureSchema, FilesError, Row, TargetInfo, Value, VerifiedDir, bundle::file,
+    math::shortest,
 };
 use modelward_wire::{Digest, ManifestKind};
 use serde::Deserialize;
 
-use crate::data::dataset::Dataset;
+use crate::{data::dataset::Dataset, fit::compare::error::CompareError};
 
 /// One line of the champion's file.
 #[derive(Debug, Deserialize)]
@@ -29,11 +31,62 @@ pub(super) struct Known {
     pub(super) rows: usize,
     /// The scores of the first of them by models that had not seen it, in the order of repeats.
     pub(super) scores: Vec<f64>,
-    first: u64,
+    /// The first of them, as the champion's file numbers rows.
+    pub(super) first: u64,
+}
+
+/// The champion's bundle, and what it keeps of each row that it was trained on, by hash.
+pub(super) struct Opened {
+    pub(super) version: String,
+    pub(super) bundle: Bundle,
+    pub(super) known: HashMap<String, Known>,
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Reads the champion's bundle in `dir`. It has to predict `target`.
+    pub(super) fn open(dir: &Path, champion: &Champion, target: &TargetInfo) -> Result<Self, CompareError> {
+        let version = champion.version.clone();
+        let bundle = match Bundle::open(dir, &champion.bundle) {
+            Ok(bundle) => bundle,
+            Err(source) => return Err(CompareError::Bundle { version, source }),
+        };
+        let predicted = &bundle.info().target;
+        if predicted != target {
+            return Err(CompareError::Target {
+                version,
+                champion: predicted.positive_when.clone(),
+                challenger: target.positive_when.clone(),
+            });
+        }
+        match out_of_fold(dir, &champion.bundle) {
+            Ok(known) => Ok(Self {
+                version,
+                bundle,
+                known,
+            }),
+            Err(reason) => Err(CompareError::OutOfFold { version, reason }),
+        }
+    }
+
+    /// Where each feature of the champion is in the data.
+    pub(super) fn places(&self, data: &Dataset) -> Result<BTreeMap<&str, usize>, CompareError> {
+        let mut places = BTreeMap::new();
+        for name in self.bundle.schema().names() {
+            let place = data.schema.names().position(|known| known == name);
+            let place = place.ok_or_else(|| CompareError::Feature {
+                version: self.version.clone(),
+                feature: name.to_owned(),
+            })?;
+            places.insert(name, place);
+        }
+        Ok(places)
+    }
 }
 
 /// What the champion's bundle keeps of each row that it was trained on, by hash.
-pub(super) fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, String> {
+fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, String> {
     let text = |error: FilesError| error.to_string();
     let bytes = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)
         .and_then(|dir| dir.read(file::OUT_OF_FOLD))

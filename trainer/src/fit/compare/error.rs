@@ -53,6 +53,18 @@ pub enum CompareError {
         /// Why.
         reason: String,
     },
+    /// Too many of the champion's rows are equal: an equal row may as well be another one.
+    #[error(
+        "{version} was trained on {rows} rows, of which only {different} differ: rows cannot be distinguished by their values"
+    )]
+    Alike {
+        /// The champion's name.
+        version: String,
+        /// The rows that it was trained on.
+        rows: usize,
+        /// How many of them differ.
+        different: usize,
+    },
     /// A difference is not a number of ordinary size.
     #[error("the difference from {version} is {value}, which cannot be reported")]
     Value {

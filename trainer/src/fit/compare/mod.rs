@@ -22,6 +22,7 @@
 mod bootstrap;
 mod champion;
 mod error;
+mod new_rows;
 mod opponent;
 mod outcome;
 mod tally;
@@ -30,5 +31,6 @@ mod tests;
 
 pub use bootstrap::RESAMPLES;
 pub use error::CompareError;
+pub use new_rows::count_new_rows;
 pub use opponent::Opponent;
 pub use outcome::{Comparison, Evidence, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};

@@ -1,12 +1,9 @@
 //! The champion, and the comparison with it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::Path,
-};
+use std::{collections::BTreeSet, path::Path};
 
 use modelward_crds::{Champion, MetricName};
-use modelward_model::{Bundle, TargetInfo};
+use modelward_model::TargetInfo;
 use modelward_wire::{ComparedRows, Decimal};
 
 use crate::{
@@ -14,8 +11,9 @@ use crate::{
     fit::{
         compare::{
             bootstrap::{RESAMPLES, lower_bound},
-            champion::{out_of_fold, read_row},
+            champion::{Opened, read_row},
             error::CompareError,
+            new_rows::Seen,
             outcome::{Comparison, Evidence, Outcome},
             tally::{Scores, Tally},
         },
@@ -42,54 +40,29 @@ impl Opponent {
         target: &TargetInfo,
         data: &Dataset,
     ) -> Result<Self, CompareError> {
-        let version = || champion.version.clone();
-        let error = |source| CompareError::Bundle {
-            version: version(),
-            source,
-        };
-        let bundle = Bundle::open(dir, &champion.bundle).map_err(error)?;
-        if bundle.info().target != *target {
-            return Err(CompareError::Target {
-                version: version(),
-                champion: bundle.info().target.positive_when.clone(),
-                challenger: target.positive_when.clone(),
-            });
-        }
-        let mut places = BTreeMap::new();
-        for name in bundle.schema().names() {
-            let place = data.schema.names().position(|known| known == name);
-            let place = place.ok_or_else(|| CompareError::Feature {
-                version: version(),
-                feature: name.to_owned(),
-            })?;
-            places.insert(name, place);
-        }
+        let opened = Opened::open(dir, champion, target)?;
+        let (bundle, known) = (&opened.bundle, &opened.known);
+        let places = opened.places(data)?;
         let taken: BTreeSet<&str> = places.keys().copied().collect();
-        let known = out_of_fold(dir, &champion.bundle).map_err(|reason| CompareError::OutOfFold {
-            version: version(),
-            reason,
-        })?;
         let repeats = known.values().next().map_or(1, |known| known.scores.len());
         let mut scores = vec![Vec::with_capacity(data.len()); repeats];
         let mut new_rows = Vec::new();
-        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut seen = Seen::new(known);
         for row in 0..data.len() {
             let hash = data.row_hash_of(row, &taken);
+            if seen.is_new(&hash) {
+                new_rows.push(row);
+            }
+            // For a further row with the same values, the champion has learnt from one of them.
             if let Some(known) = known.get(&hash) {
                 for (scores, score) in scores.iter_mut().zip(&known.scores) {
                     scores.push(*score);
-                }
-                // A further patient with the same values is new, and the champion has learnt from one of them.
-                let seen = seen.entry(hash).or_default();
-                *seen += 1;
-                if *seen > known.rows {
-                    new_rows.push(row);
                 }
                 continue;
             }
             let read =
                 read_row(bundle.schema(), &places, data, row).map_err(|reason| CompareError::Refused {
-                    version: version(),
+                    version: champion.version.clone(),
                     row: row + 1,
                     reason,
                 })?;
@@ -97,7 +70,6 @@ impl Opponent {
             for scores in &mut scores {
                 scores.push(served);
             }
-            new_rows.push(row);
         }
         Ok(Self {
             champion: champion.clone(),
@@ -107,6 +79,18 @@ impl Opponent {
             },
             new_rows,
         })
+    }
+
+    /// A champion that gives these scores to the rows, one a row, and was trained on none of them.
+    pub fn of_scores(champion: Champion, threshold: f64, scores: Vec<f64>) -> Self {
+        Self {
+            champion,
+            new_rows: (0..scores.len()).collect(),
+            scores: Scores {
+                threshold,
+                repeats: vec![scores],
+            },
+        }
     }
 
     /// The rows that the champion was not trained on.

@@ -31,9 +31,9 @@ pub struct Outcome {
     pub rows: ComparedRows,
     /// How many.
     pub count: usize,
-    /// The champion's metric on them.
+    /// The champion's metric on them, pooled over the folds.
     pub champion: f64,
-    /// The challenger's.
+    /// The challenger's, pooled over the folds.
     pub challenger: f64,
     /// On how many of them the two answer with different classes; the mean over the repeats, rounded down.
     pub differing: usize,
@@ -106,7 +106,7 @@ impl Comparison {
                 );
             }
             format!(
-                "on {rows} {} {:.4} against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}",
+                "on {rows} {} {:.4} (pooled) against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}",
                 self.metric,
                 outcome.challenger,
                 self.version,

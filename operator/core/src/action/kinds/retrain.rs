@@ -135,7 +135,13 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
         return Err(Outcome::works(Reason::Planning, "the data is being read"));
     };
     let sources = draft.status.sources.clone();
-    has_enough_new_rows(target, spec, &snapshot.digest, &sources)?;
+    has_enough_new_rows(
+        target,
+        spec,
+        &snapshot.digest,
+        &sources,
+        draft.status.new_rows.as_ref(),
+    )?;
     proposal(case.world, case.model, target, &snapshot, &sources, reference).ok_or_else(|| {
         Outcome::fails(
             Reason::SpecInvalid,

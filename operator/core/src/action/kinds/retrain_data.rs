@@ -2,8 +2,8 @@
 
 use modelward_crds::{
     AcceptedWindow, BlockedStep, Champion, ConditionType, DriftReport, EvidenceReference, ModelVersion,
-    NamedDataset, ObstacleReason, PlannedReference, ReferenceKind, RemediationAction, RetrainingSpec,
-    SourceStatus, TrainingSource,
+    NamedDataset, NewRowsStatus, ObstacleReason, PlannedReference, ReferenceKind, RemediationAction,
+    RetrainingSpec, SourceStatus, TrainingSource,
 };
 use modelward_wire::{Digest, JobStage};
 
@@ -14,15 +14,28 @@ use crate::{
     },
     attempt::{self, Frozen, JobRequester, RequesterKind, Stage, StageContext},
     conditions,
+    drift::listed,
     names::retrained_version_name,
     objects::{name_of, uid_of},
     reason::Reason,
 };
 
-/// The version as the snapshot Job of an action reads it. It does not depend on the time of reading.
+/// Features that a message names.
+const NAMED: usize = 8;
+
+/// The version as the snapshot Job of an action reads it. It does not depend on the time of reading: the bundle of a version is
+/// recorded once. New rows are counted against it, whichever version the result will be compared with.
 pub fn snapshot_version(action: &RemediationAction, target: &ModelVersion) -> Option<ModelVersion> {
     let mut spec = target.spec.clone();
-    spec.source.training = Some(source(target, None, None, None)?);
+    let bundle = target.status.as_ref().and_then(|status| status.bundle.as_ref());
+    let counted_against = bundle
+        .zip(target.spec.retraining.as_ref())
+        .map(|(bundle, retraining)| Champion {
+            version: name_of(target).to_owned(),
+            bundle: bundle.digest,
+            margin: retraining.margin.clone(),
+        });
+    spec.source.training = Some(source(target, None, counted_against, None)?);
     spec.provenance = None;
     spec.retraining = None;
     let mut version = ModelVersion::new(&retrained_version_name(&action.spec.model, uid_of(action)), spec);
@@ -67,15 +80,17 @@ pub fn source(
     })
 }
 
-/// The window of a report as a reference. None if it has no verdict yet.
+/// The window of a report as a reference, or the season that ends with it. None if it has no verdict yet.
 pub fn accepted(report: &DriftReport) -> Option<PlannedReference> {
     let status = report.status.as_ref()?;
     status.verdict?;
+    let season = status.season.as_ref();
+    let start = season.map_or(&report.spec.start_time, |season| &season.start_time);
     Some(PlannedReference {
         kind: ReferenceKind::AcceptedWindow,
         digest: status.counts?,
-        rows: status.rows,
-        start_time: Some(report.spec.start_time.clone()),
+        rows: season.map_or(status.rows, |season| Some(season.rows)),
+        start_time: Some(start.clone()),
         end_time: Some(report.spec.end_time.clone()),
     })
 }
@@ -100,6 +115,30 @@ pub(in crate::action) fn accepted_window(
             ),
         ));
     };
+    let outside = found.status.iter().flat_map(|status| &status.outside_bins);
+    let outside: Vec<&str> = outside.map(String::as_str).collect();
+    if !outside.is_empty() {
+        return Err(Outcome::fails(
+            Reason::WindowNotAcceptable,
+            format!(
+                "the window of {} cannot become the reference: more than half of its rows have values of {} outside of what training saw; \
+                 retrain without acceptWindow, and the reference is the data of the retraining",
+                report.name,
+                listed(&outside, NAMED)
+            ),
+        ));
+    }
+    let status = found.status.as_ref();
+    if status.is_some_and(|status| status.verdict.is_some() && status.counts.is_none()) {
+        return Err(Outcome::fails(
+            Reason::WindowNotAcceptable,
+            format!(
+                "{} has no counts that can become the reference: nothing was counted in its window, or traffic repeats and no whole \
+                 season has drifted; retrain without acceptWindow",
+                report.name
+            ),
+        ));
+    }
     accepted(found)
         .ok_or_else(|| Outcome::waits(Reason::Waiting, format!("{} has no verdict yet", report.name)))
 }
@@ -131,6 +170,7 @@ pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> 
         attempt: draft.status.snapshot_attempt.clone(),
         snapshot: draft.status.snapshot.clone(),
         sources: draft.status.sources.clone(),
+        new_rows: draft.status.new_rows,
         violations: Vec::new(),
     };
     let mut step = attempt::Step::default();
@@ -144,6 +184,7 @@ pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> 
     draft.status.snapshot_attempt = frozen.attempt;
     draft.status.snapshot = frozen.snapshot;
     draft.status.sources = frozen.sources;
+    draft.status.new_rows = frozen.new_rows;
     let again = step
         .again_after_seconds
         .and_then(|seconds| case.after(i64::try_from(seconds).unwrap_or(LOOK_AGAIN_SECONDS)));
@@ -173,12 +214,13 @@ pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> 
     .again(again))
 }
 
-/// Whether there are enough new rows.
+/// Whether there are enough new rows: as counted by the Job, otherwise all rows of new files.
 pub(in crate::action) fn has_enough_new_rows(
     target: &ModelVersion,
     spec: &RetrainingSpec,
     snapshot: &Digest,
     sources: &[SourceStatus],
+    counted: Option<&NewRowsStatus>,
 ) -> Result<(), Outcome> {
     let name = name_of(target);
     let status = target.status.clone().unwrap_or_default();
@@ -194,21 +236,35 @@ pub(in crate::action) fn has_enough_new_rows(
         .snapshot
         .as_ref()
         .is_some_and(|own| own.digest == *snapshot);
-    if same || fresh.is_empty() {
+    let none = counted.is_some_and(|counted| counted.rows == 0);
+    if same || fresh.is_empty() || none {
         return Err(Outcome::fails(
             Reason::NoChange,
             format!("{name} was trained on the same data: there are no new rows"),
         ));
     }
-    let rows: i64 = fresh.iter().map(|source| source.rows).sum();
+    let (rows, positive) = match counted {
+        Some(counted) => (counted.rows, Some(counted.positive_rows)),
+        None => (
+            fresh.iter().map(|source| source.rows).sum(),
+            fresh.iter().map(|source| source.positive_rows).sum(),
+        ),
+    };
     // Without counted classes it is unknown whether there are enough rows.
-    let positive: Option<i64> = fresh.iter().map(|source| source.positive_rows).sum();
     let least_of_a_class = positive.map_or(0, |positive| positive.min(rows - positive));
     if rows < spec.minimum_new_rows || least_of_a_class < spec.minimum_rows_of_each_class {
+        let how = match counted {
+            Some(counted) if counted.repeated_rows > 0 => format!(
+                " ({} further rows of the same files are repeats)",
+                counted.repeated_rows
+            ),
+            Some(_) => String::new(),
+            None => format!(" (all rows of new files, because the rows of {name} cannot be distinguished)"),
+        };
         return Err(Outcome::fails(
             Reason::LabelsNeeded,
             format!(
-                "{rows} new rows, {least_of_a_class} of the rarer class; retraining {name} needs {} and {}: label more rows",
+                "{rows} new rows, {least_of_a_class} of the rarer class{how}; retraining {name} needs {} and {}: label more rows",
                 spec.minimum_new_rows, spec.minimum_rows_of_each_class
             ),
         ));

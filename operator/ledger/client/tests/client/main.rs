@@ -600,6 +600,8 @@ async fn a_verdict_that_was_given_is_given_again() {
         since: 0,
         evidence_from: 0,
         minimum_rows: 100,
+        window_seconds: None,
+        season_seconds: None,
         tolerance: "0.1".parse().unwrap(),
         rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),

@@ -1,6 +1,6 @@
 //! Stories under load, which count each request: nothing else may run beside them.
 
-use modelward_crds::{ModelVersionSpec, ReplicaBounds};
+use modelward_crds::{ModelVersionSpec, ReplicaBounds, Season};
 
 mod counting;
 mod retraining;
@@ -16,6 +16,7 @@ const LATENESS: i32 = 10;
 fn two_pods_of(spec: &mut ModelVersionSpec, model: &str) {
     model.clone_into(&mut spec.model);
     spec.serving.replicas = ReplicaBounds { min: 2, max: 2 };
+    spec.monitoring.season = Season::None;
     spec.monitoring.window_seconds = WINDOW;
     spec.monitoring.lateness_seconds = LATENESS;
 }

@@ -1,0 +1,219 @@
+//! What is compared at once: some of the newest windows, and the part of the reference that they are compared with.
+//!
+//! | season | windows | compared with |
+//! |---|---|---|
+//! | none | the newest, the last 4, the last 24 | the reference |
+//! | a day, a week | the last season, the last 4 seasons | the reference |
+//! | | the newest, and those within 4 times its length | the same phases of the reference, where it has phases |
+
+use crate::{
+    counts::{FeatureCount, FeatureCounts},
+    lifetime::WindowCounts,
+    reference::Reference,
+    season::{Phases, Season},
+    sides::Sides,
+};
+
+/// How many of the newest windows are compared together where there is no season.
+const WINDOWS: [usize; 3] = [1, 4, 24];
+/// How many of the newest seasons are compared together.
+const SEASONS: [u64; 2] = [1, 4];
+/// How many of the newest windows are compared with their phases.
+const PHASES: [u64; 2] = [1, 4];
+
+/// Windows that are compared together.
+pub(crate) struct Span<'a> {
+    windows: &'a [WindowCounts<'a>],
+    /// The phase of the reference for each of the windows; empty where they are compared with all of it.
+    phases: Vec<&'a FeatureCounts>,
+    /// How many windows of the newest one's length they cover.
+    pub(crate) length: u64,
+    /// The windows that need rows enough.
+    needed: &'a [WindowCounts<'a>],
+}
+
+/// The spans of a report: at most [`most_spans`]; none where a season is not over yet.
+pub(crate) fn spans<'a>(
+    reference: &'a Reference,
+    windows: &'a [WindowCounts<'a>],
+    season: Option<&Season>,
+) -> Vec<Span<'a>> {
+    let Some(season) = season else {
+        return without_season(windows);
+    };
+    let mut spans = phases(reference, windows, season);
+    spans.extend(whole_seasons(windows, season));
+    spans
+}
+
+/// The spans that share the level of a report.
+pub(crate) fn most_spans(season: Option<&Season>) -> usize {
+    match season {
+        Some(_) => SEASONS.len() + PHASES.len(),
+        None => WINDOWS.len(),
+    }
+}
+
+/// A span that has no window more than the one before it is left out.
+fn without_season<'a>(windows: &'a [WindowCounts<'a>]) -> Vec<Span<'a>> {
+    let mut longest = 0;
+    let spans = WINDOWS.into_iter().filter_map(|most| {
+        let many = most.min(windows.len());
+        let is_longer = many > longest;
+        longest = longest.max(many);
+        is_longer.then(|| Span {
+            windows: &windows[windows.len() - many..],
+            phases: Vec::new(),
+            length: many as u64,
+            needed: &windows[windows.len() - 1..],
+        })
+    });
+    spans.collect()
+}
+
+fn whole_seasons<'a>(windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Span<'a>> {
+    let Some(newest) = windows.last() else {
+        return Vec::new();
+    };
+    let length = newest.to - newest.from;
+    let span = |seconds: u64| {
+        let from = newest.to - seconds;
+        let windows = &windows[windows.partition_point(|window| window.from < from)..];
+        Span {
+            windows,
+            phases: Vec::new(),
+            length: seconds / length,
+            // Without a row since the last report there is nothing to say.
+            needed: if newest.is_empty() { &[] } else { windows },
+        }
+    };
+    let seasons = SEASONS.map(|many| season.seconds.saturating_mul(many));
+    let known = |seconds: &u64| newest.to.saturating_sub(season.known_from) >= *seconds;
+    let mut spans: Vec<Span<'a>> = seasons
+        .into_iter()
+        .filter(|seconds| *seconds >= length)
+        .filter(known)
+        .map(span)
+        .collect();
+    if spans.is_empty() && length >= season.seconds {
+        // A user's own interval of several seasons.
+        spans.push(span(length));
+    }
+    spans
+}
+
+fn phases<'a>(reference: &'a Reference, windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Span<'a>> {
+    let (Some(newest), Some(phases)) = (windows.last(), &reference.phases) else {
+        return Vec::new();
+    };
+    let length = newest.to - newest.from;
+    if phases.seconds != length || phases.season() != season.seconds {
+        return Vec::new();
+    }
+    let mut longest = 0;
+    let spans = PHASES.into_iter().filter_map(|many| {
+        let from = newest
+            .to
+            .saturating_sub(many.min(phases.counts.len() as u64) * length);
+        let some = &windows[windows.partition_point(|window| window.from < from)..];
+        let is_longer = some.len() > longest;
+        longest = longest.max(some.len());
+        let same = some.iter().map(|window| phase_of(phases, window, season));
+        let same: Vec<_> = same.collect::<Option<_>>()?;
+        is_longer.then(|| Span {
+            windows: some,
+            phases: same,
+            length: many,
+            needed: if newest.is_empty() { &[] } else { some },
+        })
+    });
+    spans.collect()
+}
+
+fn phase_of<'a>(phases: &'a Phases, window: &WindowCounts<'_>, season: &Season) -> Option<&'a FeatureCounts> {
+    phases.counts.get(season.phase(window, phases.seconds)?)
+}
+
+// === impl Span ===
+
+impl Span<'_> {
+    /// Rows that have to be enough, where refused rows of this feature are rows too.
+    pub(crate) fn rows(&self, reference: &Reference, refused: Option<usize>) -> Sides {
+        let rows = |window: &WindowCounts<'_>| {
+            let features = &window.counts.features;
+            let refused = refused.map_or(0, |feature| features.features[feature].type_errors);
+            features.rows.saturating_add(refused)
+        };
+        Sides {
+            reference: if self.is_by_phase() {
+                let rows = self.phases.iter().map(|phase| phase.rows);
+                rows.fold(0, u64::saturating_add)
+            } else {
+                reference.counts.features.rows
+            },
+            window: self.needed.iter().map(rows).fold(0, u64::saturating_add),
+        }
+    }
+
+    /// What was counted of one feature in the windows.
+    pub(crate) fn window(&self, feature: usize) -> FeatureCount {
+        sum(self
+            .windows
+            .iter()
+            .map(|window| &window.counts.features.features[feature]))
+    }
+
+    /// Scores of the windows by slot.
+    pub(crate) fn scores(&self) -> Vec<u64> {
+        let mut sum: Vec<u64> = Vec::new();
+        for window in self.windows {
+            let scores = window.counts.score.by_slot();
+            if sum.is_empty() {
+                sum = scores.collect();
+                continue;
+            }
+            for (slot, scores) in sum.iter_mut().zip(scores) {
+                *slot = slot.saturating_add(scores);
+            }
+        }
+        sum
+    }
+
+    /// Whether the windows are compared with phases of the reference.
+    pub(crate) fn is_by_phase(&self) -> bool {
+        !self.phases.is_empty()
+    }
+
+    /// What was counted of one feature in the phases that the windows are compared with.
+    pub(crate) fn same_phases(&self, feature: usize) -> Option<FeatureCount> {
+        self.is_by_phase()
+            .then(|| sum(self.phases.iter().map(|phase| &phase.features[feature])))
+    }
+
+    /// One feature in each phase, and in the window of that phase.
+    pub(crate) fn pairs(&self, feature: usize) -> impl Iterator<Item = (&FeatureCount, &FeatureCount)> {
+        self.phases.iter().zip(self.windows).map(move |(phase, window)| {
+            (
+                &phase.features[feature],
+                &window.counts.features.features[feature],
+            )
+        })
+    }
+}
+
+/// The sum of these counts of one feature.
+fn sum<'a>(mut counts: impl Iterator<Item = &'a FeatureCount>) -> FeatureCount {
+    let mut sum = counts.next().cloned().unwrap_or(FeatureCount {
+        values: Vec::new(),
+        missing: 0,
+        type_errors: 0,
+    });
+    for more in counts {
+        for (slot, rows) in sum.values.iter_mut().zip(&more.values) {
+            *slot = slot.saturating_add(*rows);
+        }
+        sum.missing = sum.missing.saturating_add(more.missing);
+        sum.type_errors = sum.type_errors.saturating_add(more.type_errors);
+    }
+    sum
+}

@@ -1,0 +1,133 @@
+//! Traffic that repeats every day.
+
+use modelward_crds::SeasonRows;
+use modelward_wire::CountedSeason;
+
+use super::*;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// `heart-1`, whose traffic repeats every day; created when its first window began.
+fn daily() -> ModelVersion {
+    let mut version = version();
+    version.spec.monitoring.season = Season::Day;
+    version.metadata.creation_timestamp = Some(Time(at(0)));
+    version
+}
+
+/// The status of the window that ends then, after those before it.
+fn status_of(end: i64, verdict: DriftVerdict, before: &[DriftReport]) -> DriftReportStatus {
+    let mut result = result(verdict, &[]);
+    if verdict == DriftVerdict::Drift && end >= DAY {
+        result.season = Some(CountedSeason {
+            start: at(end - DAY).as_second(),
+            rows: 4000,
+        });
+    }
+    super::super::verdict_status(&made(end), &daily(), &result, before, at(end + 30))
+}
+
+/// Reports on these windows, by their ends in hours.
+fn reports(windows: &[(i64, DriftVerdict)]) -> Vec<DriftReport> {
+    let mut reports: Vec<DriftReport> = Vec::new();
+    for (hour, verdict) in windows {
+        let status = status_of(hour * HOUR, *verdict, &reports);
+        reports.push(DriftReport {
+            status: Some(status),
+            ..made(hour * HOUR)
+        });
+    }
+    reports
+}
+
+#[test]
+fn the_ledger_is_asked_for_four_seasons_of_windows_and_never_from_before_the_version() {
+    let asks = |end: i64| {
+        let Step::Ask(request) = step(&made(end), Some(&daily()), at(end + 30)) else {
+            panic!("it is over");
+        };
+        assert_eq!(
+            (request.window_seconds, request.season_seconds),
+            (Some(3600), Some(86_400))
+        );
+        request.evidence_from - at(0).as_second()
+    };
+    assert_eq!(asks(30 * HOUR), 0);
+    assert_eq!(asks(10 * DAY), 6 * DAY);
+}
+
+#[test]
+fn before_a_whole_season_has_passed_the_verdict_says_when_it_will_have() {
+    let words = |end: i64| {
+        let status = status_of(end, DriftVerdict::InsufficientData, &[]);
+        succeeded(&status).2.to_owned()
+    };
+    assert_eq!(
+        words(5 * HOUR),
+        "a whole day of traffic is needed: it is over at 2026-11-24T10:00:00Z (147 rows of 14:00-15:00)"
+    );
+    assert_eq!(
+        words(30 * HOUR),
+        "not enough rows: 100 required in a day, 100 in the reference (147 rows of 15:00-16:00)"
+    );
+}
+
+#[test]
+fn drift_lasts_since_the_first_window_that_drifted_without_one_that_did_not() {
+    use DriftVerdict::{Drift, InsufficientData, NoDrift};
+    let since = |windows: &[(i64, DriftVerdict)]| {
+        let last = reports(windows).pop().unwrap().status.unwrap();
+        let since = last.drifting_since?;
+        Some((since.0.as_second() - at(0).as_second()) / HOUR)
+    };
+    assert_eq!(since(&[(30, NoDrift)]), None);
+    assert_eq!(since(&[(30, NoDrift), (31, Drift)]), Some(30));
+    // A night without enough rows says nothing.
+    assert_eq!(
+        since(&[(30, NoDrift), (31, Drift), (32, InsufficientData), (33, Drift)]),
+        Some(30)
+    );
+    assert_eq!(since(&[(31, Drift), (32, NoDrift), (33, Drift)]), Some(32));
+}
+
+#[test]
+fn a_retraining_is_proposed_once_a_whole_season_drifted_and_accepts_it() {
+    let mut scene = Scene::new();
+    scene.season = Season::Day;
+    let answer = |scene: &mut Scene, hour: i64| {
+        let mut report = made(hour * HOUR);
+        let mut status = status_of(hour * HOUR, DriftVerdict::Drift, &[]);
+        status.drifting_since = Some(Time(at(30 * HOUR)));
+        report.status = Some(status);
+        scene.report = report;
+        scene.decide(hour * HOUR + 60)
+    };
+    let Decision::Kept { reason, message } = answer(&mut scene, 53) else {
+        panic!("the season began before the drift");
+    };
+    assert_eq!(reason, Reason::SeasonOpen);
+    assert!(
+        message.ends_with("is proposed from 2026-11-25T16:00:00Z on"),
+        "{message}"
+    );
+    let Decision::Propose(proposed) = answer(&mut scene, 54) else {
+        panic!("a whole day drifted");
+    };
+    assert!(proposed.spec.accept_window.is_some());
+    assert_eq!(
+        scene.report.status.unwrap().season,
+        Some(SeasonRows {
+            start_time: Time(at(30 * HOUR)),
+            rows: 4000
+        })
+    );
+}
+
+#[test]
+fn an_alert_does_not_wait_for_a_season() {
+    let mut scene = Scene::new();
+    scene.season = Season::Day;
+    scene.retrains = false;
+    assert_eq!(scene.proposed(3640).spec.action, ActionType::SendAlert);
+}

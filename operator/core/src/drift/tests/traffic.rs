@@ -1,0 +1,48 @@
+//! The amount of traffic.
+
+use modelward_crds::DriftedFeature;
+
+use super::*;
+
+/// These aspects drifted.
+fn scene(aspects: &[DriftAspect]) -> Scene {
+    let mut scene = Scene::new();
+    let one: Decimal = "0.9".parse().unwrap();
+    let feature = |aspect: &DriftAspect| DriftedFeature {
+        name: "traffic".into(),
+        aspect: *aspect,
+        test: None,
+        effect: one.clone(),
+        lower: one.clone(),
+        upper: one.clone(),
+        tolerance: one.clone(),
+        windows: 6,
+        log_evidence: one.clone(),
+        log_threshold: one.clone(),
+    };
+    scene.report.status.as_mut().unwrap().features = aspects.iter().map(feature).collect();
+    scene
+}
+
+#[test]
+fn less_traffic_of_the_same_rows_is_an_alert_and_no_retraining() {
+    let proposed = scene(&[DriftAspect::Traffic]).proposed(3640);
+    assert_eq!(
+        (proposed.spec.action, proposed.reason),
+        (ActionType::SendAlert, Reason::TrafficChanged)
+    );
+    assert_eq!(
+        proposed.spec.message.unwrap(),
+        "the amount of traffic differs; check whether clients reach the model, and which do (147 rows of 10:00-11:00)"
+    );
+    let refused = scene(&[DriftAspect::Traffic, DriftAspect::TypeErrors]).proposed(3640);
+    assert_eq!(refused.reason, Reason::TrafficChanged);
+    let refused = scene(&[DriftAspect::TypeErrors]).proposed(3640);
+    assert_eq!(refused.reason, Reason::RefusedRows);
+}
+
+#[test]
+fn other_values_are_retrained_on_however_much_traffic_there_is() {
+    let proposed = scene(&[DriftAspect::Traffic, DriftAspect::Values]).proposed(3640);
+    assert_eq!(proposed.spec.action, ActionType::RetrainModel);
+}

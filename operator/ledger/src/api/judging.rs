@@ -1,0 +1,425 @@
+//! What is made of counts: the verdict of a report, and what can become a reference.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use modelward_profile::{
+    Bins, ChosenBy, Comparison, Counts, Exact, FeatureBins, Judgement, Phases, Reference, Rule, Season,
+    Traffic, WindowCounts, counts::FeatureCount, judge_with_traffic,
+};
+use modelward_service::chain;
+use modelward_wire::{
+    CountedSeason, Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, REPORT_FORMAT,
+    ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    database::{Joined, NewReport, Summed, SummedWindow, TrafficInterval},
+    error::ApiError,
+};
+
+/// What a window is compared with.
+pub(super) struct Compared {
+    pub(super) reference: Reference,
+    pub(super) named: ReportReference,
+}
+
+/// Traffic that can become a reference.
+struct Acceptable {
+    start: i64,
+    counts: Counts,
+    phases: Option<Phases>,
+}
+
+/// Names of what is compared besides the features.
+const SCORES: &str = "score";
+const TRAFFIC: &str = "traffic";
+/// Windows whose numbers of rows are compared: six weeks of hours.
+const TRAFFIC_WINDOWS: i64 = 1008;
+
+/// How the windows before a report's own are added up.
+pub(super) fn joined(request: &ReportRequest, bins: &Bins) -> Option<Joined> {
+    let season = season_of(request, request.since)?;
+    let phases = season.phases(request.window_seconds?.into(), bins);
+    Some(Joined {
+        season: i64::from(request.season_seconds?),
+        keeps_last: phases.is_some(),
+    })
+}
+
+/// The windows whose rows say whether traffic has changed; `None` for an interval of a user's own.
+pub(super) fn interval_of_traffic(request: &ReportRequest) -> Option<TrafficInterval> {
+    let window = i64::from(request.window_seconds?);
+    let is_one = request.end - request.start == window && request.start.rem_euclid(window) == 0;
+    is_one.then(|| TrafficInterval {
+        model: request.model.clone(),
+        from: request.since.max(request.end - TRAFFIC_WINDOWS * window),
+        end: request.end,
+        window_seconds: request.window_seconds.unwrap_or_default(),
+    })
+}
+
+/// Judges what was counted, and gives the window as the bytes of a [`Reference`] where anything was.
+pub(super) fn verdict(
+    request: &ReportRequest,
+    compared: Compared,
+    summed: Summed,
+    traffic: &[(i64, u64)],
+) -> Result<(NewReport, Option<Bytes>), ApiError> {
+    let Compared { reference, named } = compared;
+    let counts = summed.counts(request.start, request.end).map_err(|error| {
+        ApiError::Unprocessable(format!(
+            "the counts of the window do not add up: {}",
+            chain(&error)
+        ))
+    })?;
+    let counted = counts.is_some();
+    let counts = counts.unwrap_or_else(|| Counts::new(&reference.bins));
+    let season = whole_season(request, &reference, &summed)?;
+    let enough = season
+        .as_ref()
+        .map_or(&counts, |season| &season.counts)
+        .features
+        .rows;
+    let rule = rule(request, enough, summed.known_from)?;
+    let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
+    let rows = rows_by_window(request, traffic);
+    let period = request.season_seconds.zip(request.window_seconds);
+    let traffic = rows.as_ref().map(|rows| Traffic {
+        rows,
+        period: period.map_or(1, |(season, window)| (season / window.max(1)) as usize),
+    });
+    let windows = windows(request, &summed.windows, &counts);
+    let judgement = judge_with_traffic(&reference, &windows, traffic.as_ref(), &rule).map_err(cannot)?;
+    let (judged, aside) = (counts.features.rows, counts.aside);
+    let acceptable = match request.season_seconds {
+        None => counted.then_some(Acceptable {
+            start: request.start,
+            counts,
+            phases: None,
+        }),
+        // It is long, and few are accepted.
+        Some(_) => season.filter(|_| judgement.verdict == DriftVerdict::Drift),
+    };
+    let outside_bins = acceptable
+        .as_ref()
+        .map(|season| features_outside(&reference, &season.counts));
+    let season = acceptable
+        .as_ref()
+        .filter(|_| request.season_seconds.is_some())
+        .map(|season| CountedSeason {
+            start: season.start,
+            rows: season.counts.features.rows,
+        });
+    let window = acceptable
+        .map(|season| {
+            let accepted = Reference {
+                bins: reference.bins,
+                counts: season.counts,
+                chosen_by: ChosenBy::None,
+                phases: season.phases,
+            };
+            serde_json::to_vec(&accepted).map(Bytes::from)
+        })
+        .transpose()
+        .map_err(|error| ApiError::Internal(Box::new(error)))?;
+    let result = ReportResult {
+        format: REPORT_FORMAT,
+        verdict: judgement.verdict,
+        rows: judged,
+        synthetic: aside.synthetic,
+        repeated: aside.repeated,
+        over_limit: aside.over_limit,
+        set_aside: summed
+            .misfits
+            .iter()
+            .map(|(pod, (totals, why))| SetAside {
+                pod: pod.to_string(),
+                totals: *totals,
+                reason: why.to_string(),
+            })
+            .collect(),
+        incarnations: summed.processes.len() as u64,
+        unclosed: summed
+            .processes
+            .into_iter()
+            .filter(|(_, closed)| !closed)
+            .map(|((pod, incarnation), _)| UnclosedIncarnation {
+                pod: pod.to_string(),
+                incarnation: incarnation.into(),
+            })
+            .collect(),
+        counts: window
+            .as_ref()
+            .map(|window| Digest::from_bytes(Sha256::digest(window).into())),
+        outside_bins: outside_bins.unwrap_or_default(),
+        season,
+        reference: named,
+        drifted: drifted(&judgement)?,
+    };
+    let report = NewReport {
+        request: request.clone(),
+        result,
+        judgement,
+    };
+    Ok((report, window))
+}
+
+/// The rows of each window that can be compared; `None` for an interval of a user's own.
+fn rows_by_window(request: &ReportRequest, traffic: &[(i64, u64)]) -> Option<Vec<u64>> {
+    let TrafficInterval { from, end, .. } = interval_of_traffic(request)?;
+    let window = i64::from(request.window_seconds?);
+    let mut rows = vec![0_u64; usize::try_from((end - from) / window).ok()?];
+    // The last window ends with the report's.
+    for (start, counted) in traffic {
+        let before = usize::try_from((end - start) / window).ok()?;
+        if let Some(index) = rows.len().checked_sub(before) {
+            rows[index] = rows[index].saturating_add(*counted);
+        }
+    }
+    Some(rows)
+}
+
+/// The season up to the end of the window; `None` where traffic does not repeat, or a season is not over yet.
+fn whole_season(
+    request: &ReportRequest,
+    reference: &Reference,
+    summed: &Summed,
+) -> Result<Option<Acceptable>, ApiError> {
+    let (Some(seconds), Some(length), Some(season)) = (
+        request.season_seconds,
+        request.window_seconds,
+        season_of(request, request.since),
+    ) else {
+        return Ok(None);
+    };
+    let start = request.start.min(request.end - i64::from(seconds));
+    if start < request.since || summed.known_from.is_some_and(|known| start < known) {
+        return Ok(None);
+    }
+    let too_many = |error| {
+        ApiError::Unprocessable(format!(
+            "the counts of the season do not add up: {}",
+            chain(&error)
+        ))
+    };
+    let Some(counts) = summed.counts(start, request.end).map_err(too_many)? else {
+        return Ok(None);
+    };
+    let mut windows = since(request.since, &summed.windows);
+    let after = u64::try_from(start - request.since).unwrap_or_default();
+    windows.retain(|window| window.from >= after);
+    let is_one = request.end - start == i64::from(seconds);
+    let phases = is_one
+        .then(|| Phases::of_windows(&reference.bins, &season, length.into(), &windows))
+        .flatten();
+    Ok(Some(Acceptable {
+        start,
+        counts,
+        phases: phases.transpose().map_err(too_many)?,
+    }))
+}
+
+/// The season by the time since the beginning of monitoring; all windows from `known_from` on are known.
+fn season_of(request: &ReportRequest, known_from: i64) -> Option<Season> {
+    let seconds = request.season_seconds?;
+    Some(Season {
+        seconds: seconds.into(),
+        offset: u64::try_from(request.since.rem_euclid(seconds.into())).unwrap_or_default(),
+        known_from: u64::try_from(known_from - request.since).unwrap_or_default(),
+    })
+}
+
+/// The features of which more than half of the rows have a value outside of what training saw.
+fn features_outside(reference: &Reference, counts: &Counts) -> Vec<String> {
+    let features = reference.bins.features.iter().zip(&counts.features.features);
+    let is_outside = |(bins, count): &(&FeatureBins, &FeatureCount)| {
+        let outside = bins.outside().map(|slot| count.values[slot]);
+        outside.fold(0, u64::saturating_add) > counts.features.rows / 2
+    };
+    features
+        .filter(is_outside)
+        .map(|(bins, _)| bins.name.clone())
+        .collect()
+}
+
+/// The windows before the one that is judged, and that one, which may be several windows together.
+fn windows<'a>(
+    request: &ReportRequest,
+    summed: &'a BTreeMap<i64, SummedWindow>,
+    judged: &'a Counts,
+) -> Vec<WindowCounts<'a>> {
+    let after = |second: i64| u64::try_from(second - request.since).unwrap_or_default();
+    let mut windows = since(request.since, summed);
+    windows.retain(|window| window.from < after(request.start));
+    // A report on an interval of a user's own may begin within a window.
+    if let Some(last) = windows.last_mut() {
+        last.to = last.to.min(after(request.start));
+    }
+    windows.push(WindowCounts {
+        from: after(request.start),
+        to: after(request.end),
+        counts: judged,
+    });
+    windows
+}
+
+/// The windows in the order of time, by their distance from the beginning. One that began before another was over ends there:
+/// their length can be changed while a version serves.
+fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCounts<'_>> {
+    let after = |second: i64| u64::try_from(second - beginning).unwrap_or_default();
+    let next = windows.keys().skip(1).copied().chain([i64::MAX]);
+    windows
+        .iter()
+        .zip(next)
+        .map(|((start, window), next)| WindowCounts {
+            from: after(*start),
+            to: after(next.min(start + i64::from(window.seconds.max(1)))),
+            counts: &window.counts,
+        })
+        .collect()
+}
+
+/// `minimumRows` is about the window; the reference needs the usual number, however many rows a window should have.
+fn rule(request: &ReportRequest, rows: u64, known_from: Option<i64>) -> Result<Rule, ApiError> {
+    let default = Rule::default();
+    let exact = |decimal: &Decimal| {
+        Exact::new(decimal.to_f64())
+            .ok_or_else(|| ApiError::Unprocessable(format!("tolerance {decimal} is not a finite number")))
+    };
+    let tolerances = request
+        .tolerances
+        .iter()
+        .map(|(feature, tolerance)| Ok((feature.clone(), exact(tolerance)?)))
+        .collect::<Result<BTreeMap<_, _>, ApiError>>()?;
+    Ok(Rule {
+        tolerance: exact(&request.tolerance)?,
+        rate_tolerance: exact(&request.rate_tolerance)?,
+        tolerances,
+        min_rows: if rows >= request.minimum_rows {
+            request.minimum_rows.min(default.min_rows)
+        } else {
+            request.minimum_rows
+        },
+        season: season_of(request, known_from.unwrap_or(request.since)),
+        ..default
+    })
+}
+
+/// The comparisons that drifted, the largest effect first.
+fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
+    let of_features = judgement.features.iter().flat_map(|feature| {
+        let tests = feature.tests.iter();
+        tests.map(|judged| {
+            (
+                feature.name.as_str(),
+                judged.aspect,
+                Some(judged.test.as_str()),
+                &judged.comparison,
+            )
+        })
+    });
+    let of_scores = [(SCORES, DriftAspect::Scores, None, &judgement.score)];
+    let of_traffic = judgement
+        .traffic
+        .as_ref()
+        .map(|traffic| (TRAFFIC, DriftAspect::Traffic, None, traffic));
+    let mut found: Vec<(f64, DriftedComparison)> = Vec::new();
+    for (feature, aspect, test, comparison) in of_features.chain(of_scores).chain(of_traffic) {
+        let Comparison {
+            verdict: DriftVerdict::Drift,
+            windows,
+            tolerance,
+            log_evidence: Some(log_evidence),
+            log_threshold,
+            effect: Some(effect),
+            ..
+        } = comparison
+        else {
+            continue;
+        };
+        let row = DriftedComparison {
+            feature: feature.to_owned(),
+            aspect,
+            test: test.map(str::to_owned),
+            effect: decimal(effect.estimate, 6)?,
+            lower: decimal(effect.lower, 6)?,
+            upper: decimal(effect.upper, 6)?,
+            tolerance: decimal(*tolerance, 6)?,
+            windows: u32::try_from(*windows).unwrap_or(u32::MAX),
+            log_evidence: decimal(*log_evidence, 6)?,
+            log_threshold: decimal(*log_threshold, 6)?,
+        };
+        found.push((effect.estimate.get(), row));
+    }
+    // The sort is stable: equal effects stay in the order of the features.
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Ok(found.into_iter().map(|(_, row)| row).collect())
+}
+
+fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
+    Decimal::rounded(number.get(), places)
+        .ok_or_else(|| ApiError::Internal(format!("{number:?} is not a decimal number").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_profile::{Observed, ScoreBins, judge};
+    use modelward_wire::DriftAspect;
+
+    use super::*;
+
+    #[test]
+    fn what_drifted_is_listed_with_its_test_whatever_tests_there_are() {
+        let bins = Bins::new(
+            vec![FeatureBins::categorical("c", ["a", "b"])],
+            ScoreBins::from_out_of_fold(&[0.5]).unwrap(),
+        )
+        .unwrap();
+        let counts = |category| {
+            let mut counts = Counts::new(&bins);
+            for _ in 0..200 {
+                let row = [Observed::Category(category)];
+                counts.add_row(&bins, row, 0.5, 0).unwrap();
+            }
+            counts
+        };
+        let (before, now) = (counts(0), counts(1));
+        let windows = [WindowCounts {
+            from: 0,
+            to: 3600,
+            counts: &now,
+        }];
+        let reference = Reference {
+            bins: bins.clone(),
+            counts: before,
+            chosen_by: ChosenBy::None,
+            phases: None,
+        };
+        let mut judgement = judge(&reference, &windows, &Rule::default()).unwrap();
+        let tests = &mut judgement.features[0].tests;
+        tests.truncate(1);
+        let mut further = tests[0].clone();
+        further.test = "shape".into();
+        tests[0].comparison.effect.as_mut().unwrap().estimate = Exact::new(0.4).unwrap();
+        tests.push(further);
+
+        let found = drifted(&judgement).unwrap();
+        let listed: Vec<_> = found
+            .iter()
+            .map(|row| (row.feature.as_str(), row.aspect, row.test.as_deref()))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                ("c", DriftAspect::Values, Some("shape")),
+                ("c", DriftAspect::Values, Some("category")),
+            ]
+        );
+        assert_eq!(
+            (found[0].effect.as_str(), found[1].effect.as_str()),
+            ("1.000000", "0.400000")
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! Verdicts on traffic that repeats: patients of each quarter of a day are of an age of their own.
+
+use anyhow::Result;
+use modelward_profile::{ChosenBy, Phases, Reference};
+use modelward_wire::{CountedSeason, DriftAspect, DriftVerdict, ReportRequest, ReportResult};
+
+use crate::{
+    heart::{self, Patient, Random, batch, envelope, patients},
+    reports::Heart,
+    support::{digest_of, expect_success},
+};
+
+const QUARTER: i64 = 6 * 3600;
+const DAY: i64 = 4 * QUARTER;
+
+/// A moment of the day that is over: quarters of the day after it, and of those before.
+fn quarter(number: i64) -> i64 {
+    let today = heart::window(0);
+    today - today.rem_euclid(DAY) - 3 * DAY + number * QUARTER
+}
+
+/// Cleveland's patients, the youngest quarter first; each twice, because a window needs 100 rows.
+fn by_age() -> Vec<Vec<Patient>> {
+    let mut all = patients("cleveland.csv");
+    Random(5).shuffle(&mut all);
+    all.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    all.chunks(76)
+        .map(|quarter| [quarter, quarter].concat())
+        .collect()
+}
+
+fn older(patients: &[Patient], years: f32) -> Vec<Patient> {
+    let older = patients.iter().map(|patient| {
+        let mut patient = *patient;
+        patient[0] += years;
+        patient
+    });
+    older.collect()
+}
+
+/// Serves these patients in that quarter.
+async fn serve(heart: &Heart, number: i64, patients: &[Patient]) -> Result<()> {
+    let counts = heart::counts(&heart.reference.bins, patients);
+    let incarnation = u128::try_from(number)? + 1;
+    let total = envelope(&heart.route, incarnation, quarter(number), 1, counts);
+    let path = format!("/v1/counts/{}/heart", heart.world.namespace);
+    let mut body = batch(&heart.route, vec![total]);
+    body.window_seconds = u32::try_from(QUARTER)?;
+    expect_success(heart.world.put_json(&heart.server, &path, &body).await?).await?;
+    Ok(())
+}
+
+/// The verdict on that quarter of a version that is watched from quarter 0 on.
+async fn judged(heart: &Heart, number: i64, season: bool) -> Result<ReportResult> {
+    let season_seconds = season.then_some(u32::try_from(DAY)?);
+    let request = ReportRequest {
+        since: quarter(0),
+        evidence_from: quarter(0),
+        window_seconds: Some(u32::try_from(QUARTER)?),
+        season_seconds,
+        ..heart.request(quarter(number), quarter(number + 1))
+    };
+    let uid = format!("5b2c1f8e-0f6d-4f0e-9a51-{:012}", 2 * number + i64::from(season));
+    heart.judged(&uid, &request).await
+}
+
+#[tokio::test]
+async fn a_quarter_of_the_day_drifts_from_training_and_the_whole_day_does_not() -> Result<()> {
+    let heart = Heart::of(heart::reference()).await?;
+    for (number, patients) in (0..).zip(by_age().iter().cycle().take(6)) {
+        serve(&heart, number, patients).await?;
+    }
+    assert_eq!(judged(&heart, 3, false).await?.verdict, DriftVerdict::Drift);
+    let unknown = judged(&heart, 2, true).await?;
+    assert_eq!(
+        unknown.verdict,
+        DriftVerdict::InsufficientData,
+        "a day is not over"
+    );
+    for number in [3, 4, 5] {
+        let result = judged(&heart, number, true).await?;
+        assert_eq!(
+            result.verdict,
+            DriftVerdict::NoDrift,
+            "{number}: {:?}",
+            result.drifted
+        );
+        assert_eq!((result.counts, result.season), (None, None));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_day_that_drifted_can_become_the_reference_phase_by_phase() -> Result<()> {
+    let heart = Heart::of(heart::reference()).await?;
+    let quarters: Vec<_> = by_age().iter().map(|patients| older(patients, 12.0)).collect();
+    for (number, patients) in (0..).zip(quarters.iter().cycle().take(6)) {
+        serve(&heart, number, patients).await?;
+    }
+    let result = judged(&heart, 5, true).await?;
+    assert_eq!(result.verdict, DriftVerdict::Drift);
+    let aspects: Vec<_> = result
+        .drifted
+        .iter()
+        .map(|found| (found.feature.as_str(), found.aspect))
+        .collect();
+    assert!(aspects.contains(&("age", DriftAspect::Values)), "{aspects:?}");
+    assert_eq!(result.drifted[0].windows, 4);
+    let rows = quarters.iter().map(Vec::len).sum::<usize>() as u64;
+    assert_eq!(
+        result.season,
+        Some(CountedSeason {
+            start: quarter(2),
+            rows
+        })
+    );
+
+    let bins = &heart.reference.bins;
+    let phases = Phases {
+        seconds: u64::try_from(QUARTER)?,
+        counts: quarters
+            .iter()
+            .map(|patients| heart::counts(bins, patients).features)
+            .collect(),
+    };
+    let reference = Reference {
+        bins: bins.clone(),
+        counts: heart::counts(bins, &quarters.concat()),
+        chosen_by: ChosenBy::None,
+        phases: Some(phases),
+    };
+    assert_eq!(result.counts, Some(digest_of(&serde_json::to_vec(&reference)?)));
+
+    // Once accepted, the first quarter is judged at once, by the same quarter.
+    let heart = Heart::of(reference).await?;
+    serve(&heart, 1, &quarters[1]).await?;
+    let result = judged(&heart, 1, true).await?;
+    assert_eq!(result.verdict, DriftVerdict::NoDrift, "{:?}", result.drifted);
+    serve(&heart, 2, &quarters[1]).await?;
+    let result = judged(&heart, 2, true).await?;
+    assert_eq!(result.verdict, DriftVerdict::Drift);
+    assert_eq!(
+        (result.drifted[0].feature.as_str(), result.drifted[0].windows),
+        ("age", 1)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn traffic_that_stops_is_drift_of_a_window_without_rows() -> Result<()> {
+    let heart = Heart::of(heart::reference()).await?;
+    let all = patients("cleveland.csv");
+    for ago in 9..=100_i64 {
+        let some = usize::try_from(10 + ago % 5)?;
+        heart.serve(u128::try_from(ago)?, ago, &all[..some]).await?;
+    }
+    let request = ReportRequest {
+        since: heart::window(100),
+        evidence_from: heart::window(24),
+        window_seconds: Some(60),
+        ..heart.request(heart::window(1), heart::window(0))
+    };
+    let result = heart
+        .judged("5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f11", &request)
+        .await?;
+    assert_eq!((result.verdict, result.rows), (DriftVerdict::Drift, 0));
+    let found: Vec<_> = result
+        .drifted
+        .iter()
+        .map(|found| (found.feature.as_str(), found.aspect))
+        .collect();
+    assert_eq!(found, [("traffic", DriftAspect::Traffic)]);
+    assert_eq!(result.drifted[0].windows, 8);
+    Ok(())
+}
