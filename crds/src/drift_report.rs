@@ -247,3 +247,16 @@ pub struct ReportProposal {
 fn one_window() -> u32 {
     1
 }
+
+// === impl DriftReportStatus ===
+
+impl DriftReportStatus {
+    /// Whether something drifted, and nothing but these aspects.
+    pub fn only(&self, aspects: &[DriftAspect]) -> bool {
+        !self.features.is_empty()
+            && self
+                .features
+                .iter()
+                .all(|feature| aspects.contains(&feature.aspect))
+    }
+}

@@ -11,7 +11,7 @@ use crate::model_version::rules::decimal;
 const DECIMAL_FRACTION: &str =
     "write a decimal number above 0 and below 1 in quotes, such as \"0.1\"; percent signs are not allowed";
 
-/// Windows that a season is not made of would have hours of the next one.
+/// Windows that do not divide the season would reach into the next one.
 const WINDOWS_FILL_THE_SEASON: &str =
     "self.season == 'None' || (self.season == 'Day' ? 86400 : 604800) % self.windowSeconds == 0";
 const SEASON: &str = "windowSeconds must divide the season: a Day has 86400 seconds, a Week 604800; if traffic does not repeat, set season to None";
@@ -143,6 +143,22 @@ impl Season {
             Self::None => "window",
             Self::Day => "day",
             Self::Week => "week",
+        }
+    }
+}
+
+// === impl MonitoringSpec ===
+
+impl MonitoringSpec {
+    /// The season if windows divide it, otherwise `None`: a version of a release without seasons has the default, and any windows.
+    pub fn divided_season(&self) -> Season {
+        let fits = |seconds: u32| {
+            u32::try_from(self.window_seconds)
+                .is_ok_and(|window| window > 0 && seconds.is_multiple_of(window))
+        };
+        match self.season.seconds() {
+            Some(seconds) if fits(seconds) => self.season,
+            _ => Season::None,
         }
     }
 }

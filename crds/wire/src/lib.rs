@@ -30,7 +30,7 @@ pub use gate::{ComparedRows, GateBound};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
 pub use report::{
     CountedSeason, DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord,
-    LEAST_REFERENCE_ROWS, REPORT_FORMAT, ReportReference, ReportRequest, ReportResult, SetAside,
+    LEAST_REFERENCE_ROWS, NoSeason, REPORT_FORMAT, ReportReference, ReportRequest, ReportResult, SetAside,
     UnclosedIncarnation, default_rate_tolerance, small_reference,
 };
 pub use result::{

@@ -14,7 +14,7 @@ pub const LEAST_REFERENCE_ROWS: u64 = 100;
 pub fn small_reference(rows: u64) -> Option<String> {
     (rows < LEAST_REFERENCE_ROWS).then(|| {
         format!(
-            "The reference has {rows} rows and drift is judged from {LEAST_REFERENCE_ROWS} on: no drift verdict will be given. Train on \
+            "The reference has {rows} rows and at least {LEAST_REFERENCE_ROWS} are needed to judge drift: no drift verdict will be given. Train on \
              more rows."
         )
     })
@@ -49,6 +49,9 @@ pub struct ReportRequest {
     /// Length in seconds of the season after which traffic repeats: a day or a week, filled by whole windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season_seconds: Option<u32>,
+    /// Since when the version has answered the requests of its model, seconds since 1970: a season that began before is not whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving_since: Option<i64>,
     /// The tolerance of the values of every feature that is not in `tolerances`, and of the scores.
     pub tolerance: Decimal,
     /// The tolerance of the rates of every feature that is not in `tolerances`: missing, outside and of a wrong type.
@@ -93,6 +96,9 @@ pub struct ReportResult {
     /// The season that `counts` are of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<CountedSeason>,
+    /// Why no whole season was compared, if traffic repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_season: Option<NoSeason>,
     /// The reference that the window was compared with.
     pub reference: ReportReference,
     /// The comparisons that drifted, largest effect first.
@@ -126,6 +132,19 @@ words! {
         /// The amount of the model's traffic, which is no feature either: `feature` is `traffic`.
         Traffic,
     }
+}
+
+/// Why no whole season was compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "reason")]
+pub enum NoSeason {
+    /// The first one is not over.
+    Open {
+        /// When it will be, seconds since 1970.
+        ends: i64,
+    },
+    /// More totals lie in it than are read for one report.
+    TooManyTotals,
 }
 
 /// A season of traffic that can become the reference.

@@ -20,7 +20,7 @@ use crate::{
     counts::{Counts, FeatureCount},
     error::JudgeError,
     judgement::{Comparison, FeatureJudgement, JUDGEMENT_FORMAT, Judgement, TestJudgement},
-    lifetime::{WindowCounts, log_weight},
+    lifetime::{WindowCounts, log_weight as log_weight_of},
     number::Exact,
     reference::Reference,
     rule::Rule,
@@ -31,9 +31,9 @@ use crate::{
     traffic::{Traffic, judge_traffic},
 };
 
-/// How far a p-value is overstated at most where it cannot matter by itself, in natural logarithms; if it is more, a change of several
-/// phases is found later.
-const INEXACT: f64 = 3.0;
+/// How far a p-value is usually overstated where it cannot matter by itself, in natural logarithms: 4 to 6. Where it is more than this, a
+/// change of several phases may be found later. More would have p-values counted exactly in most reports.
+const INEXACT: f64 = 4.0;
 
 /// Judges the last of `windows` by all of them. They come in the order of time and do not overlap; any number of old ones, and those
 /// without rows, may be left out.
@@ -83,17 +83,19 @@ fn judge_all(
     let Some(newest) = windows.last() else {
         return Err(JudgeError::Order);
     };
-    let log_weight = log_weight(windows)?;
+    let log_weight = log_weight_of(windows)?;
     let season = rule.season.as_ref();
     let spans = spans(reference, windows, season);
     let compared = bins.features.len() + 1 + usize::from(traffic.is_some());
-    let level_of_each = libm::log(rule.ever.get() / compared as f64) + log_weight;
-    let log_level = level_of_each - libm::log(most_spans(season) as f64);
+    let level_of_each = libm::log(rule.ever.get() / compared as f64);
+    let log_level = level_of_each + log_weight - libm::log(most_spans(season) as f64);
     let features: Vec<FeatureJudgement> = (0..bins.features.len())
         .map(|feature| judge_feature(tests, reference, feature, &spans, log_level, rule))
         .collect();
     let score = judge_scores(reference, &spans, log_level, rule);
-    let traffic = traffic.map(|traffic| judge_traffic(traffic, level_of_each, rule));
+    // It is judged in windows without rows too, so the time before a window is not its own.
+    let of_newest = log_weight_of(&windows[windows.len() - 1..])?;
+    let traffic = traffic.map(|traffic| judge_traffic(traffic, level_of_each + of_newest, rule));
     let has_drifted = features.iter().any(FeatureJudgement::drifted)
         || score.verdict == DriftVerdict::Drift
         || traffic

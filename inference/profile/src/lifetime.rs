@@ -4,7 +4,7 @@
 //! report has a level of its own, and all levels of a version's life add up to at most [`crate::Rule::ever`]:
 //!
 //! ```text
-//! level = ever × wₜ × 1/(features + 1) × 1/spans × the test's share of its feature        Σ wₜ ≤ 1
+//! level = ever × wₜ × 1/(features + 2) × 1/spans × the test's share of its feature        Σ wₜ ≤ 1
 //! ```
 //!
 //! wₜ is the probability that a time with P(later than s) = 1/(1 + log(1 + s/h)), h being an [`HOUR`], falls into window t or

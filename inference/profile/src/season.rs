@@ -56,7 +56,7 @@ impl Season {
 
     /// The phase of this length that a window is; `None` where it does not lie within one from its start on.
     pub fn phase(&self, window: &WindowCounts<'_>, length: u64) -> Option<usize> {
-        let start = (window.from + self.offset) % self.seconds;
+        let start = window.from.saturating_add(self.offset) % self.seconds;
         let fits = start.is_multiple_of(length) && window.to - window.from <= length;
         fits.then(|| usize::try_from(start / length).ok()).flatten()
     }
@@ -65,7 +65,7 @@ impl Season {
 // === impl Phases ===
 
 impl Phases {
-    /// The phases of a season of traffic. Windows that are in no phase are in none of the counts.
+    /// The phases of a season of traffic; `None` if a window is in no phase, or the phases would be too much to keep.
     pub fn of_windows(
         bins: &Bins,
         season: &Season,

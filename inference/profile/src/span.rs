@@ -76,30 +76,28 @@ fn whole_seasons<'a>(windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Sp
         return Vec::new();
     };
     let length = newest.to - newest.from;
-    let span = |seconds: u64| {
-        let from = newest.to - seconds;
-        let windows = &windows[windows.partition_point(|window| window.from < from)..];
-        Span {
-            windows,
-            phases: Vec::new(),
-            length: seconds / length,
-            // Without a row since the last report there is nothing to say.
-            needed: if newest.is_empty() { &[] } else { windows },
-        }
+    let since = |seconds: u64| {
+        let from = newest.to.saturating_sub(seconds);
+        &windows[windows.partition_point(|window| window.from < from)..]
     };
+    let span = |seconds: u64| Span {
+        windows: since(seconds),
+        phases: Vec::new(),
+        length: seconds / length,
+        // Without a row since the last report there is nothing to say.
+        needed: if newest.is_empty() {
+            &[]
+        } else {
+            since(season.seconds.max(length))
+        },
+    };
+    if length > season.seconds {
+        // A user's own interval of several seasons.
+        return vec![span(length)];
+    }
     let seasons = SEASONS.map(|many| season.seconds.saturating_mul(many));
     let known = |seconds: &u64| newest.to.saturating_sub(season.known_from) >= *seconds;
-    let mut spans: Vec<Span<'a>> = seasons
-        .into_iter()
-        .filter(|seconds| *seconds >= length)
-        .filter(known)
-        .map(span)
-        .collect();
-    if spans.is_empty() && length >= season.seconds {
-        // A user's own interval of several seasons.
-        spans.push(span(length));
-    }
-    spans
+    seasons.into_iter().filter(known).map(span).collect()
 }
 
 fn phases<'a>(reference: &'a Reference, windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Span<'a>> {
@@ -114,7 +112,7 @@ fn phases<'a>(reference: &'a Reference, windows: &'a [WindowCounts<'a>], season:
     let spans = PHASES.into_iter().filter_map(|many| {
         let from = newest
             .to
-            .saturating_sub(many.min(phases.counts.len() as u64) * length);
+            .saturating_sub((many.min(phases.counts.len() as u64)).saturating_mul(length));
         let some = &windows[windows.partition_point(|window| window.from < from)..];
         let is_longer = some.len() > longest;
         longest = longest.max(some.len());
@@ -123,7 +121,7 @@ fn phases<'a>(reference: &'a Reference, windows: &'a [WindowCounts<'a>], season:
         is_longer.then(|| Span {
             windows: some,
             phases: same,
-            length: many,
+            length: some.len() as u64,
             needed: if newest.is_empty() { &[] } else { some },
         })
     });
@@ -216,4 +214,112 @@ fn sum<'a>(mut counts: impl Iterator<Item = &'a FeatureCount>) -> FeatureCount {
         sum.type_errors = sum.type_errors.saturating_add(more.type_errors);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Counts, judge::tests::bins, reference::ChosenBy};
+
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+    const SEASON: Season = Season {
+        seconds: DAY,
+        offset: 5 * HOUR,
+        known_from: 0,
+    };
+
+    fn counts(rows: u64) -> Counts {
+        let mut counts = Counts::new(&bins());
+        counts.features.rows = rows;
+        counts
+    }
+
+    /// A reference with a phase of each hour, which has as many rows as it is late.
+    fn reference() -> Reference {
+        let hours = (0..24).map(|hour| counts(hour).features);
+        Reference {
+            bins: bins(),
+            counts: counts(24 * 23 / 2),
+            chosen_by: ChosenBy::None,
+            phases: Some(Phases {
+                seconds: HOUR,
+                counts: hours.collect(),
+            }),
+        }
+    }
+
+    /// For each span of the report on the window that ends after so many hours: its length in windows, and the rows of both sides.
+    fn spans_at(hours: u64, phases: bool, season: Season, last: u64) -> Vec<(u64, u64, u64)> {
+        let (one, many) = (counts(1), counts(last));
+        let windows: Vec<_> = (0..hours)
+            .map(|hour| WindowCounts {
+                from: hour * HOUR,
+                to: (hour + 1) * HOUR,
+                counts: if hour + 1 == hours { &many } else { &one },
+            })
+            .collect();
+        let mut reference = reference();
+        reference.phases = reference.phases.filter(|_| phases);
+        let found = spans(&reference, &windows, Some(&season));
+        assert!(found.len() <= most_spans(Some(&season)));
+        let found = found.iter().map(|span| {
+            let rows = span.rows(&reference, None);
+            (span.length, rows.reference, rows.window)
+        });
+        found.collect()
+    }
+
+    #[test]
+    fn training_data_is_compared_with_whole_seasons_once_there_are_any() {
+        assert_eq!(spans_at(23, false, SEASON, 1), []);
+        assert_eq!(spans_at(24, false, SEASON, 1), [(24, 276, 24)]);
+        // The rows of the last season have to be enough.
+        assert_eq!(spans_at(200, false, SEASON, 1), [(24, 276, 24), (96, 276, 24)]);
+        // What was before is not known.
+        let cut = Season {
+            known_from: 150 * HOUR,
+            ..SEASON
+        };
+        assert_eq!(spans_at(200, false, cut, 1), [(24, 276, 24)]);
+    }
+
+    #[test]
+    fn an_accepted_season_is_compared_hour_by_hour_from_the_first_window_on() {
+        // Monitoring began at 5 o'clock.
+        assert_eq!(spans_at(1, true, SEASON, 1), [(1, 5, 1)]);
+        assert_eq!(spans_at(3, true, SEASON, 1), [(1, 7, 1), (3, 5 + 6 + 7, 3)]);
+        // After midnight.
+        assert_eq!(spans_at(21, true, SEASON, 1), [(1, 1, 1), (4, 22 + 23 + 1, 4)]);
+        let week = Season {
+            seconds: 7 * DAY,
+            ..SEASON
+        };
+        assert_eq!(spans_at(24, true, week, 1), [], "a day is the phases of no week");
+    }
+
+    #[test]
+    fn a_window_without_rows_is_not_judged_by_those_before_it() {
+        let rows = |spans: Vec<(u64, u64, u64)>| spans.into_iter().all(|(_, _, window)| window == 0);
+        assert!(rows(spans_at(200, true, SEASON, 0)));
+    }
+
+    #[test]
+    fn an_interval_of_several_seasons_is_compared_as_it_is() {
+        let counts = counts(500);
+        let reference = reference();
+        for days in [2, 6] {
+            let windows = [0, 1].map(|part| WindowCounts {
+                from: 3 * DAY + part * days * DAY,
+                to: 3 * DAY + (part + 1) * days * DAY,
+                counts: &counts,
+            });
+            let found = spans(&reference, &windows, Some(&SEASON));
+            assert_eq!(found.len(), 1);
+            assert_eq!(
+                (found[0].length, found[0].rows(&reference, None).window),
+                (1, 500)
+            );
+        }
+    }
 }

@@ -40,13 +40,10 @@ struct Step {
 
 /// The comparison of the newest windows with those before them, over the number of windows with most evidence.
 pub(crate) fn judge_traffic(traffic: &Traffic<'_>, log_level: f64, rule: &Rule) -> Comparison {
-    // Before the first row there was no traffic to change.
-    let first = traffic
-        .rows
-        .iter()
-        .position(|rows| *rows > 0)
-        .unwrap_or(traffic.rows.len());
-    let rows = &traffic.rows[first..];
+    // Before the first row there was no traffic to change. The window with that row was chosen because it has rows: it is none of those
+    // of which every order is equally likely.
+    let first = traffic.rows.iter().position(|rows| *rows > 0);
+    let rows = first.map_or(&[][..], |first| &traffic.rows[first + 1..]);
     let log_level = log_level - libm::log((2 * NEWEST.len()) as f64);
     let steps = NEWEST
         .into_iter()

@@ -293,7 +293,7 @@ fn a_training_on_too_few_rows_for_verdicts_on_drift_says_so() {
         let digest = result.digest.unwrap().to_string();
         let (_, result) = ledger.run(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
         assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
-        let warning = ". The reference has 80 rows and drift is judged from 100 on: no drift verdict will be given. Train on more rows.";
+        let warning = ". The reference has 80 rows and at least 100 are needed to judge drift: no drift verdict will be given. Train on more rows.";
         assert_eq!(result.message.ends_with(warning), warns, "{}", result.message);
     }
 }

@@ -63,9 +63,25 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
         return Ok(Action::await_change());
     }
     let version = version_named(&ctx.env, &namespace, &report.spec.version).await?;
+    let model = match &version {
+        // Since when it serves matters where whole seasons are compared.
+        Some(version) if version.spec.monitoring.season != Season::None => {
+            let (api, name) = (
+                Api::<Model>::namespaced(ctx.env.client.clone(), &namespace),
+                &version.spec.model,
+            );
+            ctx.env
+                .call(format!("read Model {name}"), api.get_opt(name))
+                .await?
+        }
+        _ => None,
+    };
     let now = ctx.env.now();
     let mut valid = drift::validate(report)?;
-    match (drift::step(&valid, version.as_ref(), now), &version) {
+    match (
+        drift::step(&valid, version.as_ref(), model.as_ref(), now),
+        &version,
+    ) {
         (Step::Wait { status, until: then }, _) => {
             write(&ctx.env, valid, *status).await?;
             let wait = then.map_or(jittered(RESYNC), |then| until(then, now).min(jittered(RESYNC)));
@@ -75,7 +91,13 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
             let judging = ctx.env.ledger.within(JUDGE_TIMEOUT);
             match judging.drift_report(&namespace, valid.uid(), &request).await {
                 Ok(result) => {
-                    let others = reports_of(&ctx.env, &namespace, &version.spec.model).await?;
+                    // When drift began matters where a retraining accepts a season.
+                    let others = match version.spec.monitoring.season {
+                        Season::None => Vec::new(),
+                        Season::Day | Season::Week => {
+                            reports_of(&ctx.env, &namespace, &version.spec.model).await?
+                        }
+                    };
                     let status = drift::verdict_status(valid.report(), version, &result, &others, now);
                     valid = write(&ctx.env, valid, status).await?;
                 }
@@ -174,7 +196,7 @@ async fn propose(
         report: valid,
         model,
         retrains: version.is_some_and(|version| version.spec.retraining.is_some()),
-        season: version.map_or(Season::None, |version| version.spec.monitoring.season),
+        season: version.map_or(Season::None, |version| version.spec.monitoring.divided_season()),
         settled_until: drift::settled_until(version, now),
         reports: &reports,
         actions: &actions,

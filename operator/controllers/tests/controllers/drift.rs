@@ -569,6 +569,7 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
         minimum_rows: 100_000,
         window_seconds: None,
         season_seconds: None,
+        serving_since: None,
         tolerance: "0.001".parse()?,
         rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
-    ActionType, ConditionType, Diagnosis, DriftAspect, DriftReport, DriftVerdict, DriftedFeature,
-    EvidenceKind, EvidenceReference, Model, Proposal, RemediationAction, RemediationActionSpec, Season, Use,
+    ActionType, ConditionType, Diagnosis, DriftAspect, DriftReport, DriftVerdict, EvidenceKind,
+    EvidenceReference, Model, Proposal, RemediationAction, RemediationActionSpec, Season, Use,
     VersionReference, labels,
 };
 use modelward_wire::shorten;
@@ -113,9 +113,9 @@ const CHAIN: [Link; 13] = [
     newer_window,
     paused,
     action_open,
-    storm,
     refused_rows,
     traffic,
+    storm,
     no_retraining,
     season_open,
     cool_down,
@@ -155,7 +155,9 @@ impl DriftSeen {
     /// The drift that this report found; `None` if its verdict is another one, or it names no model.
     pub fn of(report: &DriftReport) -> Option<Self> {
         let status = report.status.as_ref()?;
-        (status.verdict == Some(DriftVerdict::Drift)).then_some(Self {
+        // Fewer or more rows say nothing about them.
+        let says_more = !status.only(&[DriftAspect::Traffic]);
+        (says_more && status.verdict == Some(DriftVerdict::Drift)).then_some(Self {
             namespace: report.namespace().unwrap_or_default(),
             model: report.labels().get(labels::MODEL)?.clone(),
             version_uid: status.version_uid.clone(),
@@ -304,9 +306,7 @@ fn refused_rows(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 }
 
 fn only_refused_rows(world: &World<'_>) -> bool {
-    let drifted = features(world.report.report());
-    let is_client_fault = |feature: &DriftedFeature| feature.aspect == DriftAspect::TypeErrors;
-    !drifted.is_empty() && drifted.iter().all(is_client_fault)
+    only(world, &[DriftAspect::TypeErrors])
 }
 
 /// Fewer or more requests of the same rows say nothing about the model.
@@ -316,10 +316,12 @@ fn traffic(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 
 /// Whether what drifted is the amount of traffic, beside refused rows at most.
 fn only_traffic(world: &World<'_>) -> bool {
-    let drifted = features(world.report.report());
-    let says_nothing =
-        |feature: &DriftedFeature| matches!(feature.aspect, DriftAspect::Traffic | DriftAspect::TypeErrors);
-    !drifted.is_empty() && drifted.iter().all(says_nothing)
+    only(world, &[DriftAspect::Traffic, DriftAspect::TypeErrors])
+}
+
+fn only(world: &World<'_>, aspects: &[DriftAspect]) -> bool {
+    let status = world.report.report().status.as_ref();
+    status.is_some_and(|status| status.only(aspects))
 }
 
 fn no_retraining(world: &World<'_>, now: Timestamp) -> Option<Decision> {

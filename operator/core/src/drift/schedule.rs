@@ -156,11 +156,23 @@ pub fn prunable<'a>(
         .collect();
     scheduled.sort_by_key(|report| Reverse((report.spec.end_time.0, report.name_any())));
     let kept = usize::try_from(kept).unwrap_or(0).max(1);
+    // It says since when the traffic has drifted.
+    let drifting = scheduled
+        .iter()
+        .find(|report| {
+            report
+                .status
+                .as_ref()
+                .is_some_and(|status| status.drifting_since.is_some())
+        })
+        .map(|report| report.metadata.uid.clone());
     let needed = |report: &DriftReport| {
-        actions
-            .iter()
-            .filter(|action| is_open(action))
-            .any(|action| rests_on(action, report.metadata.uid.as_deref().unwrap_or_default()))
+        let is_newest_drift = drifting.as_ref() == Some(&report.metadata.uid);
+        is_newest_drift
+            || actions
+                .iter()
+                .filter(|action| is_open(action))
+                .any(|action| rests_on(action, report.metadata.uid.as_deref().unwrap_or_default()))
     };
     scheduled
         .into_iter()

@@ -24,7 +24,7 @@ fn from<K: serde::de::DeserializeOwned>(value: Value) -> K {
 }
 
 fn step(report: &DriftReport, version: Option<&ModelVersion>, now: Timestamp) -> Step {
-    super::step(&validate(report.clone()).unwrap(), version, now)
+    super::step(&validate(report.clone()).unwrap(), version, None, now)
 }
 
 fn verdict_status(
@@ -225,6 +225,7 @@ fn result(verdict: DriftVerdict, drifted: &[(&str, bool)]) -> ReportResult {
         counts: Some(digest(9)),
         outside_bins: Vec::new(),
         season: None,
+        no_season: None,
         reference: ReportReference {
             digest: digest(8),
             accepted_window: false,

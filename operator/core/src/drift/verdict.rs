@@ -7,16 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use modelward_crds::{
     AsideRows, ConditionType, DriftAspect, DriftReport, DriftReportStatus, DriftVerdict, DriftedFeature,
-    IncarnationCounts, ModelVersion, PlannedReference, ReferenceKind, Season, SeasonRows,
+    IncarnationCounts, Model, ModelVersion, PlannedReference, ReferenceKind, Season, SeasonRows,
 };
-use modelward_wire::{Decimal, LEAST_REFERENCE_ROWS, REPORT_FORMAT, ReportRequest, ReportResult};
+use modelward_wire::{Decimal, LEAST_REFERENCE_ROWS, NoSeason, REPORT_FORMAT, ReportRequest, ReportResult};
 
-use super::{
-    at, count, listed,
-    schedule::{bounds, has_enough_rows},
-    validate::Validated,
-    window_words,
-};
+use super::{at, count, listed, schedule::bounds, validate::Validated, window_words};
 use crate::{
     conditions::{self, Verdict},
     reason::Reason,
@@ -73,7 +68,12 @@ pub fn is_complete(report: &DriftReport) -> bool {
 }
 
 /// What to do about a report. A verdict is never requested twice.
-pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -> Step {
+pub fn step(
+    valid: &Validated,
+    version: Option<&ModelVersion>,
+    model: Option<&Model>,
+    now: Timestamp,
+) -> Step {
     let report = valid.report();
     let old = report.status.as_ref();
     let ended = |status: &DriftReportStatus| {
@@ -130,7 +130,8 @@ pub fn step(valid: &Validated, version: Option<&ModelVersion>, now: Timestamp) -
         evidence_from,
         minimum_rows: u64::try_from(monitoring.minimum_rows).unwrap_or(0),
         window_seconds: u32::try_from(monitoring.window_seconds).ok(),
-        season_seconds: monitoring.season.seconds(),
+        season_seconds: monitoring.divided_season().seconds(),
+        serving_since: serving_since(version, model, end),
         tolerance: monitoring.tolerance.clone(),
         rate_tolerance: monitoring.rate_tolerance.clone(),
         tolerances: tolerances
@@ -170,7 +171,7 @@ pub fn verdict_status(
             start_time: Time(at(season.start)),
             rows: count(season.rows),
         }),
-        drifting_since: drifting_since(report, version, verdict, others).map(Time),
+        drifting_since: drifting_since(report, version, &features, others).map(Time),
         outside_bins: result.outside_bins.iter().take(FEATURES).cloned().collect(),
         reference: Some(reference(version, result)),
         incarnations: Some(IncarnationCounts {
@@ -186,11 +187,20 @@ pub fn verdict_status(
         DriftVerdict::NoDrift => format!("no feature differs ({rows})"),
         DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
-            if let Some(over) = season_over_at(report, version) {
-                let noun = version.spec.monitoring.season.noun();
-                format!("a whole {noun} of traffic is needed: it is over at {over} ({rows})")
-            } else if version.spec.monitoring.season != Season::None {
-                let noun = version.spec.monitoring.season.noun();
+            let season = version.spec.monitoring.divided_season();
+            let noun = season.noun();
+            if let Some(NoSeason::Open { ends }) = result.no_season {
+                format!(
+                    "a whole {noun} of traffic is needed; the first one ends at {} ({rows})",
+                    at(ends)
+                )
+            } else if result.no_season == Some(NoSeason::TooManyTotals) {
+                format!(
+                    "too many counts to read a whole {noun} of them: make monitoring.windowSeconds longer ({rows})"
+                )
+            } else if season != Season::None && result.rows == 0 {
+                format!("nothing was counted in the newest window ({rows})")
+            } else if season != Season::None {
                 format!(
                     "not enough rows: {needed} required in a {noun}, {LEAST_REFERENCE_ROWS} in the reference ({rows})"
                 )
@@ -335,7 +345,7 @@ fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
 /// since 1970. A Pod counts in whole windows, so the first one may begin before the version was created.
 fn watched(version: &ModelVersion, start: i64, end: i64) -> (i64, i64) {
     let length = i64::from(version.spec.monitoring.window_seconds.max(1));
-    let from = match version.spec.monitoring.season.seconds() {
+    let from = match version.spec.monitoring.divided_season().seconds() {
         Some(seconds) => end - SEASONS_BACK * i64::from(seconds),
         None => start - WINDOWS_BACK * length,
     };
@@ -345,41 +355,39 @@ fn watched(version: &ModelVersion, start: i64, end: i64) -> (i64, i64) {
     (since, from.clamp(since, start.max(since)))
 }
 
-/// The end of the first season of a version, if it is after the report's window.
-fn season_over_at(report: &DriftReport, version: &ModelVersion) -> Option<Timestamp> {
-    let (start, end) = bounds(report);
-    let (since, _) = watched(version, start, end);
-    let over = since + i64::from(version.spec.monitoring.season.seconds()?);
-    (over > end).then(|| at(over))
+/// Since when the version answers the requests of its model, as of the end of a window. Before that it had a part of them, or none.
+fn serving_since(version: &ModelVersion, model: Option<&Model>, end: i64) -> Option<i64> {
+    let history = &model?.status.as_ref()?.history;
+    let served = history
+        .iter()
+        .filter(|record| Some(&record.uid) == version.metadata.uid.as_ref())
+        .map(|record| record.since.0.as_second());
+    served.filter(|since| *since < end).max()
 }
 
-/// When the drift of a version whose traffic repeats began: the start of the first window that drifted, without one that did not in
-/// between. Reports on intervals of a user's own do not say.
+/// When the drift of a version whose traffic repeats began: the start of the first window that drifted, without a whole season in between
+/// in which none did. The amount of traffic and refused rows do not count: a retraining accepts neither.
 fn drifting_since(
     report: &DriftReport,
     version: &ModelVersion,
-    verdict: DriftVerdict,
+    features: &[DriftedFeature],
     others: &[DriftReport],
 ) -> Option<Timestamp> {
-    version.spec.monitoring.season.seconds()?;
+    let season = i64::from(version.spec.monitoring.divided_season().seconds()?);
+    let says_nothing =
+        |feature: &DriftedFeature| [DriftAspect::Traffic, DriftAspect::TypeErrors].contains(&feature.aspect);
+    if features.iter().all(says_nothing) {
+        return None;
+    }
     let (start, end) = bounds(report);
-    let is_before = |other: &&DriftReport| {
-        let (other_start, other_end) = bounds(other);
-        let status = other.status.as_ref();
-        other_end < end
-            && other_end - other_start == i64::from(version.spec.monitoring.window_seconds)
-            && status.is_some_and(|status| status.version_uid == version.uid())
-            && has_enough_rows(other)
-    };
-    let before = others
-        .iter()
-        .filter(is_before)
-        .max_by_key(|other| bounds(other).1);
-    let since = before
-        .and_then(|before| before.status.as_ref())
-        .filter(|status| status.verdict == Some(DriftVerdict::Drift))
-        .and_then(|status| status.drifting_since.clone());
-    (verdict == DriftVerdict::Drift).then(|| since.map_or(at(start), |since| since.0))
+    let before = others.iter().filter_map(|other| {
+        let status = other.status.as_ref()?;
+        let (_, other_end) = bounds(other);
+        let is_before = other_end < end && other_end >= end - season && status.version_uid == version.uid();
+        Some((other_end, status.drifting_since.as_ref().filter(|_| is_before)?))
+    });
+    let since = before.max_by_key(|(end, _)| *end).map(|(_, since)| since.0);
+    Some(since.unwrap_or_else(|| at(start)))
 }
 
 /// The interval as text, and the windows that it covers if it does not consist of whole ones.

@@ -847,7 +847,7 @@ fn a_version_whose_reference_is_too_small_for_verdicts_says_so() {
     let words = trained(80);
     assert!(
         words.ends_with(
-            ". The reference has 80 rows and drift is judged from 100 on: no drift verdict will be given. Train on more rows."
+            ". The reference has 80 rows and at least 100 are needed to judge drift: no drift verdict will be given. Train on more rows."
         ),
         "{words}"
     );

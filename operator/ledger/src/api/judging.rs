@@ -9,7 +9,7 @@ use modelward_profile::{
 };
 use modelward_service::chain;
 use modelward_wire::{
-    CountedSeason, Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, REPORT_FORMAT,
+    CountedSeason, Decimal, Digest, DriftAspect, DriftVerdict, DriftedComparison, NoSeason, REPORT_FORMAT,
     ReportReference, ReportRequest, ReportResult, SetAside, UnclosedIncarnation,
 };
 use sha2::{Digest as _, Sha256};
@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Compared {
     pub(super) reference: Reference,
     pub(super) named: ReportReference,
+    /// Length in seconds of the window of traffic that it is; `None` if it is training data.
+    pub(super) seconds: Option<i64>,
 }
 
 /// Traffic that can become a reference.
@@ -48,10 +50,14 @@ pub(super) fn joined(request: &ReportRequest, bins: &Bins) -> Option<Joined> {
     })
 }
 
-/// The windows whose rows say whether traffic has changed; `None` for an interval of a user's own.
+/// The windows whose rows say whether traffic has changed; `None` where that is not judged: in an interval that is no window.
 pub(super) fn interval_of_traffic(request: &ReportRequest) -> Option<TrafficInterval> {
     let window = i64::from(request.window_seconds?);
-    let is_one = request.end - request.start == window && request.start.rem_euclid(window) == 0;
+    // In a longer season too few windows of each phase are read.
+    let fits = request
+        .season_seconds
+        .is_none_or(|season| 2 * i64::from(season) < TRAFFIC_WINDOWS * window);
+    let is_one = fits && request.end - request.start == window && request.start.rem_euclid(window) == 0;
     is_one.then(|| TrafficInterval {
         model: request.model.clone(),
         from: request.since.max(request.end - TRAFFIC_WINDOWS * window),
@@ -67,7 +73,7 @@ pub(super) fn verdict(
     summed: Summed,
     traffic: &[(i64, u64)],
 ) -> Result<(NewReport, Option<Bytes>), ApiError> {
-    let Compared { reference, named } = compared;
+    let Compared { reference, named, .. } = compared;
     let counts = summed.counts(request.start, request.end).map_err(|error| {
         ApiError::Unprocessable(format!(
             "the counts of the window do not add up: {}",
@@ -82,7 +88,7 @@ pub(super) fn verdict(
         .map_or(&counts, |season| &season.counts)
         .features
         .rows;
-    let rule = rule(request, enough, summed.known_from)?;
+    let rule = rule(request, enough, known_from(request, &summed))?;
     let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
     let rows = rows_by_window(request, traffic);
     let period = request.season_seconds.zip(request.window_seconds);
@@ -124,6 +130,7 @@ pub(super) fn verdict(
         })
         .transpose()
         .map_err(|error| ApiError::Internal(Box::new(error)))?;
+    let no_season = no_season(request, &summed);
     let result = ReportResult {
         format: REPORT_FORMAT,
         verdict: judgement.verdict,
@@ -155,6 +162,7 @@ pub(super) fn verdict(
             .map(|window| Digest::from_bytes(Sha256::digest(window).into())),
         outside_bins: outside_bins.unwrap_or_default(),
         season,
+        no_season,
         reference: named,
         drifted: drifted(&judgement)?,
     };
@@ -195,7 +203,7 @@ fn whole_season(
         return Ok(None);
     };
     let start = request.start.min(request.end - i64::from(seconds));
-    if start < request.since || summed.known_from.is_some_and(|known| start < known) {
+    if start < known_from(request, summed) {
         return Ok(None);
     }
     let too_many = |error| {
@@ -219,6 +227,32 @@ fn whole_season(
         counts,
         phases: phases.transpose().map_err(too_many)?,
     }))
+}
+
+/// Since when all windows of the version are known, and it answered all requests: from the first window that began after that on.
+fn known_from(request: &ReportRequest, summed: &Summed) -> i64 {
+    let window = i64::from(request.window_seconds.unwrap_or(1).max(1));
+    let served = request.serving_since.unwrap_or(request.since);
+    let served = served + (window - served.rem_euclid(window)) % window;
+    served
+        .max(request.since)
+        .max(summed.known_from.unwrap_or(request.since))
+}
+
+/// Why no whole season can be compared.
+fn no_season(request: &ReportRequest, summed: &Summed) -> Option<NoSeason> {
+    let seconds = i64::from(request.season_seconds?);
+    let known = known_from(request, summed);
+    let start = request.start.min(request.end - seconds);
+    if start >= known {
+        None
+    } else if summed.known_from == Some(known) {
+        Some(NoSeason::TooManyTotals)
+    } else {
+        Some(NoSeason::Open {
+            ends: known + seconds,
+        })
+    }
 }
 
 /// The season by the time since the beginning of monitoring; all windows from `known_from` on are known.
@@ -282,7 +316,7 @@ fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCou
 }
 
 /// `minimumRows` is about the window; the reference needs the usual number, however many rows a window should have.
-fn rule(request: &ReportRequest, rows: u64, known_from: Option<i64>) -> Result<Rule, ApiError> {
+fn rule(request: &ReportRequest, rows: u64, known_from: i64) -> Result<Rule, ApiError> {
     let default = Rule::default();
     let exact = |decimal: &Decimal| {
         Exact::new(decimal.to_f64())
@@ -302,7 +336,7 @@ fn rule(request: &ReportRequest, rows: u64, known_from: Option<i64>) -> Result<R
         } else {
             request.minimum_rows
         },
-        season: season_of(request, known_from.unwrap_or(request.since)),
+        season: season_of(request, known_from),
         ..default
     })
 }

@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use jiff::Timestamp;
 use modelward_profile::Reference;
 use modelward_service::chain;
 use modelward_wire::{
@@ -38,8 +39,11 @@ use crate::{
 
 /// The bundle's file that says which window of traffic its reference is.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct AcceptedWindow {
     counts: Digest,
+    start_time: Option<Timestamp>,
+    end_time: Option<Timestamp>,
 }
 
 const MAX_REPORT_BYTES: u64 = 256 * 1024;
@@ -76,6 +80,13 @@ pub(super) async fn put_report(
         return again(&namespace, &request, &kept);
     }
     let compared = reference(&app, &namespace, &request.bundle).await?;
+    let mut asked = request.clone();
+    // A window of traffic that is no whole season has no law of a season's: each window is compared with it.
+    asked.season_seconds = request.season_seconds.filter(|season| {
+        compared
+            .seconds
+            .is_none_or(|seconds| seconds >= i64::from(*season))
+    });
     let bins = &compared.reference.bins;
     let interval = Interval {
         model: request.model.clone(),
@@ -84,19 +95,20 @@ pub(super) async fn put_report(
         from: request.evidence_from,
         start: request.start,
         end: request.end,
-        joined: joined(&request, bins),
+        joined: joined(&asked, bins),
     };
     let summed = app.database.sum_counts(&namespace, interval, bins).await?;
     let summed = summed.map_err(|error| ApiError::Unprocessable(error.to_string()))?;
-    let traffic = match interval_of_traffic(&request) {
+    let traffic = match interval_of_traffic(&asked) {
         Some(interval) => app.database.traffic(&namespace, interval).await?,
         None => Vec::new(),
     };
-    let asked = request.clone();
     // Thousands of bins take milliseconds of computing, which other requests should not wait for.
-    let (report, window) = tokio::task::spawn_blocking(move || verdict(&asked, compared, summed, &traffic))
-        .await
-        .map_err(|error| ApiError::Internal(Box::new(error)))??;
+    let (mut report, window) =
+        tokio::task::spawn_blocking(move || verdict(&asked, compared, summed, &traffic))
+            .await
+            .map_err(|error| ApiError::Internal(Box::new(error)))??;
+    report.request = request.clone();
     if let (Some(digest), Some(window)) = (report.result.counts, window) {
         app.store.put(&namespace, Kind::Blob, &digest, window).await?;
     }
@@ -235,16 +247,22 @@ async fn reference(app: &App, namespace: &str, bundle: &Digest) -> Result<Compar
     let accepted = match manifest.file(ACCEPTED_WINDOW) {
         Some(file) => {
             let bytes = fetch(app, namespace, Kind::Blob, &file.sha256, MAX_REPORT_BYTES).await?;
-            Some(read::<AcceptedWindow>(&bytes, ACCEPTED_WINDOW)?.counts)
+            Some(read::<AcceptedWindow>(&bytes, ACCEPTED_WINDOW)?)
         }
         None => None,
     };
     let named = ReportReference {
-        digest: accepted.unwrap_or(file.sha256),
+        digest: accepted.as_ref().map_or(file.sha256, |accepted| accepted.counts),
         accepted_window: accepted.is_some(),
         rows: reference.counts.features.rows,
     };
-    Ok(Compared { reference, named })
+    let bounds = accepted.and_then(|window| window.start_time.zip(window.end_time));
+    let seconds = bounds.map(|(start, end)| end.as_second() - start.as_second());
+    Ok(Compared {
+        reference,
+        named,
+        seconds,
+    })
 }
 
 /// The bytes of an artifact, if they are the ones that its name promises.

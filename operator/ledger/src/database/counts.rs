@@ -300,12 +300,12 @@ impl Database {
                 let is_before = place.0 < interval.start;
                 if is_before && summed.totals == SUM_LIMIT {
                     // A part of a window is none.
-                    let key = interval.window_of(place.0);
+                    let (key, _) = interval.window_of(place.0, seconds);
                     summed.windows.remove(&key);
                     summed.known_from = Some(summed.windows.keys().next().copied().unwrap_or(interval.start));
                     return Ok(Ok(summed));
                 }
-                let window = interval.window_of(place.0);
+                let (window, seconds) = interval.window_of(place.0, seconds);
                 if let Err(error) = summed.add(bins, (window, place.1), seconds, &envelope, is_before) {
                     return Ok(Err(error));
                 }
@@ -414,16 +414,18 @@ fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Envelope)> {
 // === impl Interval ===
 
 impl Interval {
-    /// The start of the window, or of the windows that are added up, to which a total of this window belongs.
-    fn window_of(&self, start: i64) -> i64 {
+    /// The start of the window to which a total belongs, and its length. Windows that are added up are one window, as long as the
+    /// season: what comes next would otherwise begin after hours without any window.
+    fn window_of(&self, start: i64, seconds: i32) -> (i64, i32) {
         let Some(Joined { season, keeps_last }) = self.joined.filter(|_| start < self.start) else {
-            return start;
+            return (start, seconds);
         };
         let seasons = (self.end - start - 1).div_euclid(season);
         if seasons == 0 && keeps_last {
-            return start;
+            return (start, seconds);
         }
-        (self.end - (seasons + 1) * season).max(self.from)
+        let first = (self.end - (seasons + 1) * season).max(self.from);
+        (first, i32::try_from(season).unwrap_or(i32::MAX))
     }
 }
 
@@ -485,5 +487,47 @@ impl Summed {
             sum.merge(counts)?;
         }
         Ok(Some(sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+
+    /// The window that is judged is the last of ten days.
+    fn interval(keeps_last: bool) -> Interval {
+        Interval {
+            model: "heart".into(),
+            version: "heart-1".into(),
+            bundle: Digest::from_bytes([1; 32]),
+            from: 6 * DAY + 5 * HOUR,
+            start: 10 * DAY - HOUR,
+            end: 10 * DAY,
+            joined: Some(Joined {
+                season: DAY,
+                keeps_last,
+            }),
+        }
+    }
+
+    #[test]
+    fn windows_of_former_seasons_are_one_window_as_long_as_a_season() {
+        let of = |start: i64, keeps_last| {
+            let (start, seconds) = interval(keeps_last).window_of(start, 3600);
+            (start / HOUR, i64::from(seconds) / HOUR)
+        };
+        assert_eq!(of(10 * DAY - HOUR, true), (239, 1));
+        assert_eq!(of(9 * DAY, true), (216, 1));
+        assert_eq!(of(9 * DAY - HOUR, true), (192, 24));
+        assert_eq!(of(7 * DAY, true), (168, 24));
+        // The first of them begins with the monitoring.
+        assert_eq!(of(7 * DAY - HOUR, true), (149, 24));
+        // Where a season has too many windows to be compared one by one, the last one is added up too, up to the window that is judged.
+        assert_eq!(of(9 * DAY, false), (216, 24));
+        assert_eq!(of(10 * DAY - 2 * HOUR, false), (216, 24));
+        assert_eq!(of(10 * DAY - HOUR, false), (239, 1));
     }
 }

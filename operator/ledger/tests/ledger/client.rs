@@ -107,6 +107,7 @@ async fn each_call_of_the_client_is_a_route_of_the_ledger() -> Result<()> {
         minimum_rows: 100,
         window_seconds: None,
         season_seconds: None,
+        serving_since: None,
         tolerance: "0.1".parse()?,
         rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),

@@ -74,6 +74,7 @@ impl Heart {
             minimum_rows: 100,
             window_seconds: None,
             season_seconds: None,
+            serving_since: None,
             tolerance,
             rate_tolerance: default_rate_tolerance(),
             tolerances: Vec::new(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use modelward_profile::{ChosenBy, Phases, Reference};
-use modelward_wire::{CountedSeason, DriftAspect, DriftVerdict, ReportRequest, ReportResult};
+use modelward_wire::{CountedSeason, DriftAspect, DriftVerdict, NoSeason, ReportRequest, ReportResult};
 
 use crate::{
     heart::{self, Patient, Random, batch, envelope, patients},
@@ -87,6 +87,20 @@ async fn a_quarter_of_the_day_drifts_from_training_and_the_whole_day_does_not() 
         );
         assert_eq!((result.counts, result.season), (None, None));
     }
+    // Before it served, a version had no traffic, or a part of it.
+    let request = ReportRequest {
+        since: quarter(0),
+        evidence_from: quarter(0),
+        window_seconds: Some(u32::try_from(QUARTER)?),
+        season_seconds: Some(u32::try_from(DAY)?),
+        serving_since: Some(quarter(2) + 60),
+        ..heart.request(quarter(5), quarter(6))
+    };
+    let later = heart
+        .judged("5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f12", &request)
+        .await?;
+    assert_eq!(later.verdict, DriftVerdict::InsufficientData);
+    assert_eq!(later.no_season, Some(NoSeason::Open { ends: quarter(7) }));
     Ok(())
 }
 

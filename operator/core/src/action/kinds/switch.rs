@@ -3,8 +3,8 @@
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use modelward_crds::{
-    ActionPlan, ActionReference, ConditionType, DriftReport, DriftVerdict, Hold, ModelStatus, PlannedRoute,
-    RemediationAction, RouteStatus, RoutedVersion,
+    ActionPlan, ActionReference, ConditionType, DriftAspect, DriftReport, DriftVerdict, Hold, ModelStatus,
+    PlannedRoute, RemediationAction, RouteStatus, RoutedVersion,
 };
 use modelward_wire::shorten;
 
@@ -299,8 +299,10 @@ fn conclusive<'a>(
             .any(|route| route.version == report.spec.version && uid.is_none_or(|uid| *uid == route.uid))
     };
     let verdict = |report: &'a DriftReport| {
-        let verdict = report.status.as_ref()?.verdict?;
-        let counts = report.spec.end_time.0 > routed_at.0
+        let status = report.status.as_ref()?;
+        let verdict = status.verdict?;
+        let counts = !status.only(&[DriftAspect::Traffic])
+            && report.spec.end_time.0 > routed_at.0
             && of_planned(report)
             && verdict != DriftVerdict::InsufficientData;
         counts.then_some((report, verdict))

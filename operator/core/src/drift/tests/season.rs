@@ -1,7 +1,7 @@
 //! Traffic that repeats every day.
 
 use modelward_crds::SeasonRows;
-use modelward_wire::CountedSeason;
+use modelward_wire::{CountedSeason, NoSeason};
 
 use super::*;
 
@@ -18,7 +18,17 @@ fn daily() -> ModelVersion {
 
 /// The status of the window that ends then, after those before it.
 fn status_of(end: i64, verdict: DriftVerdict, before: &[DriftReport]) -> DriftReportStatus {
-    let mut result = result(verdict, &[]);
+    let drifted: &[_] = if verdict == DriftVerdict::Drift {
+        &[("age", true)]
+    } else {
+        &[]
+    };
+    let mut result = result(verdict, drifted);
+    if end < DAY {
+        result.no_season = Some(NoSeason::Open {
+            ends: at(DAY).as_second(),
+        });
+    }
     if verdict == DriftVerdict::Drift && end >= DAY {
         result.season = Some(CountedSeason {
             start: at(end - DAY).as_second(),
@@ -65,7 +75,7 @@ fn before_a_whole_season_has_passed_the_verdict_says_when_it_will_have() {
     };
     assert_eq!(
         words(5 * HOUR),
-        "a whole day of traffic is needed: it is over at 2026-11-24T10:00:00Z (147 rows of 14:00-15:00)"
+        "a whole day of traffic is needed; the first one ends at 2026-11-24T10:00:00Z (147 rows of 14:00-15:00)"
     );
     assert_eq!(
         words(30 * HOUR),
@@ -74,7 +84,7 @@ fn before_a_whole_season_has_passed_the_verdict_says_when_it_will_have() {
 }
 
 #[test]
-fn drift_lasts_since_the_first_window_that_drifted_without_one_that_did_not() {
+fn drift_lasts_since_the_first_window_that_drifted_without_a_day_in_which_none_did() {
     use DriftVerdict::{Drift, InsufficientData, NoDrift};
     let since = |windows: &[(i64, DriftVerdict)]| {
         let last = reports(windows).pop().unwrap().status.unwrap();
@@ -88,7 +98,63 @@ fn drift_lasts_since_the_first_window_that_drifted_without_one_that_did_not() {
         since(&[(30, NoDrift), (31, Drift), (32, InsufficientData), (33, Drift)]),
         Some(30)
     );
-    assert_eq!(since(&[(31, Drift), (32, NoDrift), (33, Drift)]), Some(32));
+    // A change of some hours is not found in the others.
+    assert_eq!(since(&[(31, Drift), (32, NoDrift), (33, Drift)]), Some(30));
+    assert_eq!(since(&[(31, Drift), (32, NoDrift), (55, Drift)]), Some(30));
+    assert_eq!(since(&[(31, Drift), (32, NoDrift), (56, Drift)]), Some(55));
+}
+
+#[test]
+fn the_report_that_says_since_when_traffic_drifts_is_kept() {
+    use DriftVerdict::{Drift, InsufficientData};
+    let mut windows = vec![(30, Drift), (31, Drift)];
+    windows.extend((32..62).map(|hour| (hour, InsufficientData)));
+    let reports = reports(&windows);
+    let gone = prunable(&model(0), &reports, &[], 24);
+    let gone: Vec<_> = gone
+        .iter()
+        .map(|report| bounds(report).1 - at(0).as_second())
+        .collect();
+    assert!(
+        gone.contains(&(30 * HOUR)) && !gone.contains(&(31 * HOUR)),
+        "{gone:?}"
+    );
+    assert_eq!(gone.len(), 32 - 24 - 1);
+}
+
+#[test]
+fn refused_rows_and_the_amount_of_traffic_do_not_begin_a_drift_that_a_season_is_accepted_of() {
+    let mut traffic = result(DriftVerdict::Drift, &[("traffic", true)]);
+    traffic.drifted[0].aspect = DriftAspect::Traffic;
+    let end = 30 * HOUR;
+    let status = super::super::verdict_status(&made(end), &daily(), &traffic, &[], at(end + 30));
+    assert_eq!(
+        (status.verdict, status.drifting_since),
+        (Some(DriftVerdict::Drift), None)
+    );
+}
+
+#[test]
+fn a_season_is_whole_from_when_the_version_serves() {
+    let asks = |version: &ModelVersion| {
+        let report = validate(made(50 * HOUR)).unwrap();
+        let Step::Ask(request) =
+            super::super::step(&report, Some(version), Some(&model(40 * HOUR)), at(51 * HOUR))
+        else {
+            panic!("it is over");
+        };
+        request
+    };
+    let request = asks(&daily());
+    assert_eq!(request.serving_since, Some(at(40 * HOUR).as_second()));
+    assert_eq!(request.since, at(0).as_second());
+    let mut windows = daily();
+    windows.spec.monitoring.window_seconds = 7 * 3600;
+    assert_eq!(
+        asks(&windows).season_seconds,
+        None,
+        "windows of 7 hours fill no day"
+    );
 }
 
 #[test]

@@ -46,3 +46,14 @@ fn other_values_are_retrained_on_however_much_traffic_there_is() {
     let proposed = scene(&[DriftAspect::Traffic, DriftAspect::Values]).proposed(3640);
     assert_eq!(proposed.spec.action, ActionType::RetrainModel);
 }
+
+#[test]
+fn less_traffic_of_many_models_stops_no_retraining() {
+    let report = scene(&[DriftAspect::Traffic]).report;
+    assert_eq!(drifting(std::slice::from_ref(&report), at(3640)).total(), 0);
+    let report = scene(&[DriftAspect::Traffic, DriftAspect::Values]).report;
+    assert_eq!(drifting(std::slice::from_ref(&report), at(3640)).total(), 1);
+    let mut many = scene(&[DriftAspect::Traffic]);
+    many.drifting = 99;
+    assert_eq!(many.proposed(3640).reason, Reason::TrafficChanged);
+}

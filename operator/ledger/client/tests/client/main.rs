@@ -602,6 +602,7 @@ async fn a_verdict_that_was_given_is_given_again() {
         minimum_rows: 100,
         window_seconds: None,
         season_seconds: None,
+        serving_since: None,
         tolerance: "0.1".parse().unwrap(),
         rate_tolerance: modelward_wire::default_rate_tolerance(),
         tolerances: Vec::new(),
