@@ -128,7 +128,8 @@ pub struct DriftReportStatus {
     /// The whole day or week up to the end of the window, if traffic repeats and it drifted: the counts are of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<SeasonRows>,
-    /// Start of the first of the windows that drifted without a window that did not in between; only if traffic repeats.
+    /// Start of the first window that drifted, with no whole season in between in which none did; only if traffic repeats. Drift of the
+    /// amount of traffic or of refused rows alone does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drifting_since: Option<Time>,
     /// The reference that the window was compared with.
@@ -166,8 +167,8 @@ pub struct DriftedFeature {
     /// Name of the feature.
     #[schemars(length(max = 128))]
     pub name: String,
-    /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, or Scores,
-    /// whose name is score.
+    /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, Scores or Traffic.
+    /// Scores and traffic are no features: they have the names score and traffic.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
     /// Name of the test that found the drift; with several tests of one aspect, the one with the largest effect. Reports of

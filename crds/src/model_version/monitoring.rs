@@ -29,7 +29,7 @@ pub struct MonitoringSpec {
 
     /// How traffic repeats. Day, Week: the training data represents traffic of all hours of a day, or of a week. It is compared with the
     /// windows of a whole day or week together; after a retraining that accepted one, each window is compared with the same hour of it
-    /// too. The first verdict needs a whole day or week of traffic. None: each window is compared with all of the reference.
+    /// too. A verdict against the training data needs a whole day or week of traffic. None: each window is compared with all of the reference.
     /// Hours and weekdays are in UTC.
     #[serde(default = "default_season")]
     pub season: Season,

@@ -219,10 +219,7 @@ fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule:
     let spans = spans.iter().filter(|span| !span.is_by_phase());
     let comparisons = spans.map(|span| {
         let now = span.scores();
-        let counts = Sides::of(&*before, &*now, |side| {
-            side.iter()
-                .fold(0, |sum: u64, scores| sum.saturating_add(*scores))
-        });
+        let counts = Sides::of(&*before, &*now, test::present);
         let has_rows = rule.has_rows(span.rows(reference, None));
         let found = has_rows
             .then(|| test::scores_log_p(&before, &now, log_level))

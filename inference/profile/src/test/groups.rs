@@ -16,7 +16,7 @@ const ROWS_A_GROUP: f64 = 10.0;
 const EXPECTED_IN_CELL: u64 = 5;
 
 /// All values in these slots.
-pub(super) fn present(slots: &[u64]) -> u64 {
+pub(crate) fn present(slots: &[u64]) -> u64 {
     slots.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))
 }
 

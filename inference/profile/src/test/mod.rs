@@ -11,6 +11,7 @@ mod type_errors;
 pub mod variation;
 
 pub use contract::{DriftTest, Samples, Size};
+pub(crate) use groups::present;
 
 /// The tests of this release, in the order in which judgements list them.
 ///

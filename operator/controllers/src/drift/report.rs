@@ -63,9 +63,13 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
         return Ok(Action::await_change());
     }
     let version = version_named(&ctx.env, &namespace, &report.spec.version).await?;
+    let is_judged = report
+        .status
+        .as_ref()
+        .is_some_and(|status| status.verdict.is_some());
     let model = match &version {
         // Since when it serves matters where whole seasons are compared.
-        Some(version) if version.spec.monitoring.season != Season::None => {
+        Some(version) if !is_judged && version.spec.monitoring.season != Season::None => {
             let (api, name) = (
                 Api::<Model>::namespaced(ctx.env.client.clone(), &namespace),
                 &version.spec.model,
