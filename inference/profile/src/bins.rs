@@ -161,6 +161,13 @@ impl Bins {
         Ok(bins)
     }
 
+    /// Counters of [`Counts`](crate::Counts) in these bins: of each feature the slots, missing values and type errors, and the slots of
+    /// both classes of scores.
+    pub fn counters(&self) -> usize {
+        let features = self.features.iter().map(|feature| feature.slots() + 2);
+        features.sum::<usize>() + 2 * self.score.slots()
+    }
+
     /// Checks what serde cannot. Call it on everything that was read.
     pub fn check(&self) -> Result<(), BinsError> {
         if self.format != BINS_FORMAT {

@@ -246,6 +246,17 @@ impl Counts {
                 .all(|class| class.values.len() == bins.score.slots())
     }
 
+    /// Counters, as [`Bins::counters`] says for the bins.
+    pub fn counters(&self) -> usize {
+        let features = self
+            .features
+            .features
+            .iter()
+            .map(|feature| feature.values.len() + 2);
+        let scores = self.score.classes.iter().map(|class| class.values.len());
+        features.chain(scores).sum()
+    }
+
     /// Rows that were answered, counted or aside; `None` where that does not fit 64 bits.
     pub fn answered(&self) -> Option<u64> {
         let Aside {

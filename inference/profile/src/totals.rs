@@ -21,6 +21,10 @@ use crate::counts::{Counts, CountsError};
 /// The format that this code writes, and the only one that it reads.
 pub const ENVELOPE_FORMAT: u32 = 1;
 
+/// Counters that the ledger takes in one total, and that a server sends in one request: 4,096 features of 256 categories, the most that
+/// training takes, have 1,060,864 and those of their scores.
+pub const MAX_COUNTERS: usize = 1_100_000;
+
 /// 128 random bits that one life of a process draws when it starts; written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -19,7 +19,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use modelward_profile::{Counts, CountsBatch, Envelope, TotalKey, totals::ENVELOPE_FORMAT};
+use modelward_profile::{
+    Counts, CountsBatch, Envelope, TotalKey,
+    totals::{ENVELOPE_FORMAT, MAX_COUNTERS},
+};
 use modelward_wire::Digest;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +40,7 @@ pub const MAX_WAITING: usize = 48;
 /// A window that the ledger refused so often is not sent again.
 const MAX_REFUSALS: u32 = 3;
 
-/// Totals of one message.
+/// Totals of one message; those of wide models are fewer.
 const BATCH: usize = 8;
 
 /// A flush may take this long.
@@ -365,9 +368,8 @@ impl Waiting {
                 continue;
             };
             let (route, seconds) = (&tracked.window.route, tracked.window.seconds.get());
-            let fits =
-                |batch: &&mut CountsBatch| batch.window_seconds == seconds && batch.envelopes.len() < BATCH;
-            match batches.last_mut().filter(fits) {
+            let last = batches.last_mut();
+            match last.filter(|batch| batch.window_seconds == seconds && has_room(batch, &envelope)) {
                 Some(batch) => {
                     if !batch.routes.contains(route) {
                         batch.routes.push(route.clone());
@@ -430,6 +432,13 @@ impl Waiting {
             .map(Tracked::unsent_rows)
             .fold(0, u64::saturating_add)
     }
+}
+
+/// Whether one more total fits into the message.
+fn has_room(batch: &CountsBatch, more: &Envelope) -> bool {
+    let totals = batch.envelopes.iter().chain([more]);
+    let counters: usize = totals.map(|total| total.counts.counters()).sum();
+    batch.envelopes.len() < BATCH && counters <= MAX_COUNTERS
 }
 
 // === impl Tracked ===
@@ -498,7 +507,7 @@ mod tests {
         thread,
     };
 
-    use modelward_profile::Incarnation;
+    use modelward_profile::{Bins, FeatureBins, Incarnation, ScoreBins};
 
     use super::*;
     use crate::counting::tests::{answer, counting, route_counts};
@@ -574,6 +583,38 @@ mod tests {
         );
         answer(&route, &metrics, 301, 1);
         assert_eq!(waiting.due(&counting, &metrics, 302), []);
+    }
+
+    #[test]
+    fn a_message_has_eight_totals_or_as_many_counters_as_the_ledger_takes() {
+        let batch_of = |categories: usize| {
+            let words: Vec<String> = (0..categories).map(|word| word.to_string()).collect();
+            let feature = FeatureBins::categorical("c", words);
+            let scores = ScoreBins::from_out_of_fold(&[0.5]).unwrap();
+            let counts = Counts::new(&Bins::new(vec![feature], scores).unwrap());
+            let envelope = Envelope {
+                format: ENVELOPE_FORMAT,
+                key: TotalKey {
+                    route: Digest::from_bytes([1; 32]),
+                    window_start: 0,
+                    incarnation: Incarnation(1),
+                },
+                sequence: 1,
+                closed: false,
+                counts,
+            };
+            let mut batch = CountsBatch {
+                format: ENVELOPE_FORMAT,
+                window_seconds: 60,
+                routes: Vec::new(),
+                envelopes: vec![envelope.clone()],
+            };
+            while has_room(&batch, &envelope) {
+                batch.envelopes.push(envelope.clone());
+            }
+            batch.envelopes.len()
+        };
+        assert_eq!([2, MAX_COUNTERS / 3, MAX_COUNTERS - 100].map(batch_of), [8, 2, 1]);
     }
 
     #[test]

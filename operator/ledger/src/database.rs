@@ -31,7 +31,9 @@ use crate::{
     health::{Health, State},
 };
 
-pub(crate) use counts::{Interval, Joined, Summed, SummedWindow, Tally, Total, TrafficInterval};
+pub(crate) use counts::{
+    Interval, Joined, SUM_COUNTERS, Summed, SummedWindow, Tally, Total, TrafficInterval, windows_of,
+};
 pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.
@@ -614,7 +616,8 @@ mod tests {
     fn the_tables_take_every_word_that_is_written_into_them() {
         let schema = concat!(
             include_str!("../migrations/0001_ledger.sql"),
-            include_str!("../migrations/0002_monitoring.sql")
+            include_str!("../migrations/0002_monitoring.sql"),
+            include_str!("../migrations/0003_counters.sql")
         );
         let taken = |column: &str| -> Vec<&str> {
             let (_, list) = schema.split_once(&format!("CHECK ({column} IN (")).unwrap();

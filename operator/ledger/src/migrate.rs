@@ -62,7 +62,7 @@ const GRANTS: [(&str, &str); 9] = [
     ("artifacts", "SELECT, INSERT"),
     (
         "counts",
-        "SELECT, INSERT, UPDATE (sequence, closed, rows, synthetic, repeated, over_limit, envelope, received_at)",
+        "SELECT, INSERT, UPDATE (sequence, closed, rows, synthetic, repeated, over_limit, envelope, counters, received_at)",
     ),
     ("feedback", "SELECT, INSERT, UPDATE (contradicted_by)"),
     ("drift_reports", "SELECT, INSERT"),

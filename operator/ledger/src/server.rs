@@ -7,7 +7,7 @@ use kube::Client;
 use modelward_service::chain;
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -17,7 +17,7 @@ use crate::{
     api::{App, probes, router},
     auth::Authenticator,
     budget::Budget,
-    database::Database,
+    database::{Database, SUM_COUNTERS},
     health::{Health, State},
     index::Index,
     listen::{self, Limits},
@@ -134,6 +134,7 @@ impl Ledger {
             health,
             metrics,
             budget: Budget::new(body_memory_bytes),
+            judged: Semaphore::new(SUM_COUNTERS),
             quota: Quota::new(quotas),
             max_blob_bytes,
             max_manifest_bytes,

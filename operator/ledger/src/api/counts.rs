@@ -5,8 +5,11 @@ use axum::{
     extract::{Query, Request, State},
 };
 use modelward_profile::{
-    Absorbed, Counts, CountsBatch, CumulativeTotals, atomic::ROW_LIMIT, counts::COUNTS_FORMAT, route_digest,
-    totals::ENVELOPE_FORMAT,
+    Absorbed, Counts, CountsBatch, CumulativeTotals,
+    atomic::ROW_LIMIT,
+    counts::COUNTS_FORMAT,
+    route_digest,
+    totals::{ENVELOPE_FORMAT, MAX_COUNTERS},
 };
 use modelward_wire::{Digest, Route};
 use serde::Deserialize;
@@ -30,12 +33,10 @@ pub(super) struct Interval {
     end: Option<i64>,
 }
 
-/// Counters of one total. A model of 1,000 features with 64 bins each has 66,000.
-const MAX_COUNTERS: usize = 262_144;
 /// Rows that one process answers in a second at the very most. A total that claims more would drown what all others counted.
 const MAX_ROWS_A_SECOND: u64 = 100_000;
-/// A model of 1,000 features reports about 0.5 MiB a window and route.
-const MAX_COUNTS_BYTES: u64 = 4 * 1024 * 1024;
+/// A model of 1,000 features reports about 0.5 MiB a window and route; [`MAX_COUNTERS`] of 100,000 to 999,999 each take 7.3 MiB.
+const MAX_COUNTS_BYTES: u64 = 12 * 1024 * 1024;
 /// How far ahead the clock of a node may be.
 pub(super) const CLOCK_SECONDS: i64 = 300;
 /// Totals of older windows would be deleted as soon as they are there.
@@ -190,12 +191,7 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
             return Err(format!("{name} is {count}, which is too large"));
         }
     }
-    let counters = features
-        .features
-        .iter()
-        .map(|feature| feature.values.len().saturating_add(2))
-        .chain(score.classes.iter().map(|class| class.values.len()))
-        .fold(0, usize::saturating_add);
+    let counters = counts.counters();
     if counters > MAX_COUNTERS {
         return Err(format!(
             "they have {counters} counters, at most {MAX_COUNTERS} are accepted"

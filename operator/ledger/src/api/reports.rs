@@ -8,6 +8,8 @@
 //!                                                     sum ────► bins and sum, as a blob: what an accepted window is
 //! ```
 
+use std::time::Duration;
+
 use axum::{
     Extension, Json,
     extract::{Request, State},
@@ -16,7 +18,7 @@ use axum::{
 };
 use bytes::Bytes;
 use jiff::Timestamp;
-use modelward_profile::Reference;
+use modelward_profile::{Bins, Reference};
 use modelward_service::chain;
 use modelward_wire::{
     Digest, DriftVerdict, Manifest, ManifestKind, REPORT_FORMAT, ReportReference, ReportRequest, ReportResult,
@@ -24,6 +26,7 @@ use modelward_wire::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     extract::{LAST_SECOND, Object, is_name, not_a_name, parse, refuse_nul, whole},
@@ -32,7 +35,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    database::{Interval, KeptReport},
+    database::{Interval, KeptReport, SUM_COUNTERS, windows_of},
     error::ApiError,
     store::Kind,
 };
@@ -46,6 +49,8 @@ struct AcceptedWindow {
     end_time: Option<Timestamp>,
 }
 
+/// A report waits so long for the memory of others.
+const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_REPORT_BYTES: u64 = 256 * 1024;
 /// A model of 1,000 features has a reference of about 1 MiB.
 const MAX_REFERENCE_BYTES: u64 = 32 * 1024 * 1024;
@@ -88,6 +93,7 @@ pub(super) async fn put_report(
             .is_none_or(|seconds| seconds >= i64::from(*season))
     });
     let bins = &compared.reference.bins;
+    let _memory = reserve(&app, bins).await?;
     let interval = Interval {
         model: request.model.clone(),
         version: request.version.clone(),
@@ -95,6 +101,7 @@ pub(super) async fn put_report(
         from: request.evidence_from,
         start: request.start,
         end: request.end,
+        window_seconds: request.window_seconds,
         joined: joined(&asked, bins),
     };
     let summed = app.database.sum_counts(&namespace, interval, bins).await?;
@@ -148,6 +155,19 @@ pub(super) async fn get_report(
         "judgement": kept.judgement,
         "createdAt": kept.created_at,
     })))
+}
+
+/// Memory for the windows of one report, once other reports have left enough.
+async fn reserve<'a>(app: &'a App, bins: &Bins) -> Result<SemaphorePermit<'a>, ApiError> {
+    let counters = bins.counters();
+    let all = counters.saturating_mul(windows_of(counters)).min(SUM_COUNTERS);
+    let permits = app.judged.acquire_many(u32::try_from(all).unwrap_or(u32::MAX));
+    match timeout(PATIENCE, permits).await {
+        Ok(Ok(permits)) => Ok(permits),
+        _ => Err(ApiError::Unavailable(
+            "other reports are being judged: ask again later".into(),
+        )),
+    }
 }
 
 /// The verdict that was given first, to the same question.

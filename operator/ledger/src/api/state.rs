@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::extract::State;
+use tokio::sync::Semaphore;
 
 use crate::{
     auth::Authenticator, budget::Budget, database::Database, health::Health, index::Index, metrics::Metrics,
@@ -18,6 +19,8 @@ pub(crate) struct App {
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
+    /// One for each counter of the windows that are judged at the same time.
+    pub(crate) judged: Semaphore,
     pub(crate) quota: Quota,
     pub(crate) max_blob_bytes: u64,
     pub(crate) max_manifest_bytes: u64,

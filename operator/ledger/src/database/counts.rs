@@ -39,6 +39,9 @@ pub(crate) struct Interval {
     pub(crate) from: i64,
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// The present length of windows in seconds, if it is known. Shorter ones within one of that length are added up: the length can be
+    /// changed while a version serves.
+    pub(crate) window_seconds: Option<u32>,
     /// How the windows before `start` are added up; each is kept by itself if there is nothing to add up.
     pub(crate) joined: Option<Joined>,
 }
@@ -94,6 +97,11 @@ pub(crate) enum SumError {
         "more than {SUM_LIMIT} totals lie in the window; ask for a shorter one, or let windowSeconds be longer"
     )]
     TooMany,
+    /// The interval has more windows than are held in memory.
+    #[error(
+        "the window has more than {0} windows of counts; ask for a shorter one, or let windowSeconds be longer"
+    )]
+    TooManyWindows(usize),
 }
 
 /// Counts of one version as they are listed.
@@ -115,24 +123,30 @@ pub(crate) struct VersionCounts {
 const TOTALS_OF_A_POD: i64 = 192;
 /// Totals that one sum reads: a week of hours by a hundred Pods.
 const SUM_LIMIT: usize = 20_000;
-/// Totals that one statement reads; one of a model of 1,000 features may have half a megabyte.
-const SUM_PAGE: i64 = 100;
+/// Totals that one statement reads, of a small model.
+const SUM_PAGE: usize = 100;
+/// Counters that one statement reads: some 8 MiB as text, parsed within a second.
+const PAGE_COUNTERS: usize = 1 << 20;
+/// Windows that one sum keeps apart: a week of hours and some seasons before it.
+const SUM_WINDOWS: usize = 200;
+/// Counters of all windows of one sum, 8 bytes each: 28 windows of the widest model.
+pub(crate) const SUM_COUNTERS: usize = 30_000_000;
 
 /// Rows that are there keep their place; a total that was closed stays closed, and still takes a later one in: what was
 /// answered must not be lost because a process said too early that it was done.
 const KEEP: &str = "\
     INSERT INTO counts AS present (namespace, model, pod_uid, window_seconds, incarnation, route, window_start, version, \
-    bundle, sequence, closed, rows, synthetic, repeated, over_limit, envelope) \
+    bundle, sequence, closed, rows, synthetic, repeated, over_limit, envelope, counters) \
     SELECT $1, $2, $3, $4, envelope #>> '{key,incarnation}', envelope #>> '{key,route}', \
     to_timestamp((envelope #>> '{key,windowStart}')::bigint), version, bundle, (envelope ->> 'sequence')::bigint, \
     (envelope ->> 'closed')::boolean, (envelope #>> '{counts,features,rows}')::bigint, \
     (envelope #>> '{counts,aside,synthetic}')::bigint, (envelope #>> '{counts,aside,repeated}')::bigint, \
-    (envelope #>> '{counts,aside,overLimit}')::bigint, envelope \
-    FROM unnest($5::text[], $6::text[], $7::jsonb[]) AS sent (version, bundle, envelope) \
+    (envelope #>> '{counts,aside,overLimit}')::bigint, envelope, counters \
+    FROM unnest($5::text[], $6::text[], $7::jsonb[], $8::integer[]) AS sent (version, bundle, envelope, counters) \
     ON CONFLICT (namespace, model, pod_uid, incarnation, route, window_start) DO UPDATE SET \
-    (sequence, closed, rows, synthetic, repeated, over_limit, envelope, received_at) = \
+    (sequence, closed, rows, synthetic, repeated, over_limit, envelope, counters, received_at) = \
     (excluded.sequence, present.closed OR excluded.closed, excluded.rows, excluded.synthetic, excluded.repeated, \
-    excluded.over_limit, excluded.envelope, now()) \
+    excluded.over_limit, excluded.envelope, excluded.counters, now()) \
     WHERE excluded.sequence > present.sequence";
 
 /// Compares what was sent with what is there now.
@@ -149,10 +163,11 @@ const CROWDED: &str = "\
     AND window_start IN (SELECT to_timestamp((sent #>> '{key,windowStart}')::bigint) FROM unnest($4::jsonb[]) AS sent) \
     GROUP BY window_start HAVING count(*) > $5 LIMIT 1";
 
-/// A page of totals before a place in the order of the index, the newest window first.
+/// A page of totals before a place in the order of the index, the newest window first. A total with another number of counters than the
+/// bins have is of other bins, and may be larger than a page should be: it is not read.
 const SUM: &str = "\
     SELECT extract(epoch FROM window_start)::bigint AS start, pod_uid, incarnation, route::text AS route, window_seconds, \
-    closed, envelope FROM counts WHERE namespace = $1 AND model = $2 AND version = $3 AND bundle = $4 \
+    closed, CASE WHEN coalesce(counters, $11) = $11 THEN envelope END AS envelope FROM counts WHERE namespace = $1 AND model = $2 AND version = $3 AND bundle = $4 \
     AND (window_start, pod_uid, incarnation, route) < (to_timestamp($5::bigint), $6, $7, $8) \
     AND window_start >= to_timestamp($9::bigint) \
     ORDER BY window_start DESC, pod_uid DESC, incarnation DESC, route DESC LIMIT $10";
@@ -194,9 +209,11 @@ impl Database {
         let mut versions = Vec::with_capacity(totals.len());
         let mut bundles = Vec::with_capacity(totals.len());
         let mut envelopes = Vec::with_capacity(totals.len());
+        let mut counters = Vec::with_capacity(totals.len());
         for total in totals {
             versions.push(total.version);
             bundles.push(total.bundle.to_string());
+            counters.push(counters_column(total.envelope.counts.counters()));
             envelopes.push(Json(total.envelope));
         }
         self.with(move |connection| {
@@ -210,6 +227,7 @@ impl Database {
                     .bind(versions)
                     .bind(bundles)
                     .bind(&envelopes)
+                    .bind(counters)
                     .execute(&mut *transaction)
                     .await?
                     .rows_affected();
@@ -270,6 +288,9 @@ impl Database {
         interval: Interval,
         bins: &Bins,
     ) -> Result<Result<Summed, SumError>, DatabaseError> {
+        let counters = bins.counters();
+        let page_size = (PAGE_COUNTERS / counters).clamp(1, SUM_PAGE);
+        let most_windows = windows_of(counters);
         let mut summed = Summed::default();
         // A place before all of the next window.
         let mut before: Place = (interval.end, Uuid::nil(), String::new(), String::new());
@@ -288,25 +309,30 @@ impl Database {
                             .bind(place.2)
                             .bind(place.3)
                             .bind(of.from)
-                            .bind(SUM_PAGE)
+                            .bind(i64::try_from(page_size).unwrap_or(1))
+                            .bind(counters_column(counters))
                             .fetch_all(connection)
                             .await
                     })
                 })
                 .await?;
-            let last = usize::try_from(SUM_PAGE) != Ok(page.len());
+            let last = page.len() < page_size;
             for row in page {
                 let (place, seconds, envelope) = total_of(&row).map_err(DatabaseError::Statement)?;
                 let is_before = place.0 < interval.start;
-                if is_before && summed.totals == SUM_LIMIT {
+                let (window, seconds) = interval.window_of(place.0, seconds);
+                let is_full = summed.windows.len() == most_windows && !summed.windows.contains_key(&window);
+                if is_before && (is_full || summed.totals == SUM_LIMIT) {
                     // A part of a window is none.
-                    let (key, _) = interval.window_of(place.0, seconds);
-                    summed.windows.remove(&key);
+                    summed.windows.remove(&window);
                     summed.known_from = Some(summed.windows.keys().next().copied().unwrap_or(interval.start));
                     return Ok(Ok(summed));
                 }
-                let (window, seconds) = interval.window_of(place.0, seconds);
-                if let Err(error) = summed.add(bins, (window, place.1), seconds, &envelope, is_before) {
+                if is_full {
+                    return Ok(Err(SumError::TooManyWindows(most_windows)));
+                }
+                let of = (window, place.1);
+                if let Err(error) = summed.add(bins, of, seconds, envelope.as_ref(), is_before) {
                     return Ok(Err(error));
                 }
                 before = place;
@@ -397,11 +423,21 @@ impl Database {
     }
 }
 
-/// A total, its place in the index, and the length of its window in seconds.
-fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Envelope)> {
-    let Json(mut envelope): Json<Envelope> = row.try_get("envelope")?;
+/// Windows that are kept apart, each with so many counters.
+pub(crate) fn windows_of(counters: usize) -> usize {
+    (SUM_COUNTERS / counters).clamp(2, SUM_WINDOWS)
+}
+
+fn counters_column(counters: usize) -> i32 {
+    i32::try_from(counters).unwrap_or(i32::MAX)
+}
+
+/// A total, its place in the index, and the length of its window in seconds; no total if it is of other bins.
+fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Option<Envelope>)> {
+    let envelope: Option<Json<Envelope>> = row.try_get("envelope")?;
+    let closed = row.try_get("closed")?;
     // What was closed once stays closed.
-    envelope.closed = row.try_get("closed")?;
+    let envelope = envelope.map(|Json(envelope)| Envelope { closed, ..envelope });
     let place = (
         row.try_get("start")?,
         row.try_get("pod_uid")?,
@@ -417,7 +453,11 @@ impl Interval {
     /// The start of the window to which a total belongs, and its length. Windows that are added up are one window, as long as the
     /// season: what comes next would otherwise begin after hours without any window.
     fn window_of(&self, start: i64, seconds: i32) -> (i64, i32) {
-        let Some(Joined { season, keeps_last }) = self.joined.filter(|_| start < self.start) else {
+        if start >= self.start {
+            return self.window_within(start, seconds);
+        }
+        let (start, seconds) = self.whole_window(start, seconds, self.from);
+        let Some(Joined { season, keeps_last }) = self.joined else {
             return (start, seconds);
         };
         let seasons = (self.end - start - 1).div_euclid(season);
@@ -427,25 +467,49 @@ impl Interval {
         let first = (self.end - (seasons + 1) * season).max(self.from);
         (first, i32::try_from(season).unwrap_or(i32::MAX))
     }
+
+    /// The same of a window within the interval: they are kept apart where they may be the phases of a season.
+    fn window_within(&self, start: i64, seconds: i32) -> (i64, i32) {
+        let length = self.end - self.start;
+        let has_phases = |joined: &Joined| joined.keeps_last && length <= joined.season;
+        if self.joined.as_ref().is_some_and(has_phases) {
+            self.whole_window(start, seconds, self.start)
+        } else {
+            (self.start, i32::try_from(length).unwrap_or(i32::MAX))
+        }
+    }
+
+    /// The window of the present length in which a window lies, none before `first`.
+    fn whole_window(&self, start: i64, seconds: i32, first: i64) -> (i64, i32) {
+        let whole = self.window_seconds.and_then(|whole| i32::try_from(whole).ok());
+        match whole.filter(|whole| seconds < *whole) {
+            Some(whole) => ((start - start.rem_euclid(whole.into())).max(first), whole),
+            None => (start, seconds),
+        }
+    }
 }
 
 // === impl Summed ===
 
 impl Summed {
-    /// Adds one total of the window with this start; of each key there is one. What is before the interval belongs to its window
-    /// alone.
+    /// Adds one total of the window with this start, or none if it is of other bins; of each key there is one. What is before the
+    /// interval belongs to its window alone.
     fn add(
         &mut self,
         bins: &Bins,
         (start, pod): (i64, Uuid),
         seconds: i32,
-        envelope: &Envelope,
+        envelope: Option<&Envelope>,
         is_before: bool,
     ) -> Result<(), SumError> {
         self.totals += 1;
         if self.totals > SUM_LIMIT {
             return Err(SumError::TooMany);
         }
+        let Some(envelope) = envelope else {
+            self.set_aside(pod, CountsError::OtherBins("the features"));
+            return Ok(());
+        };
         if let Err(why) = envelope.counts.check(bins) {
             self.set_aside(pod, why);
             return Ok(());
@@ -506,6 +570,7 @@ mod tests {
             from: 6 * DAY + 5 * HOUR,
             start: 10 * DAY - HOUR,
             end: 10 * DAY,
+            window_seconds: Some(3600),
             joined: Some(Joined {
                 season: DAY,
                 keeps_last,
@@ -529,5 +594,44 @@ mod tests {
         assert_eq!(of(9 * DAY, false), (216, 24));
         assert_eq!(of(10 * DAY - 2 * HOUR, false), (216, 24));
         assert_eq!(of(10 * DAY - HOUR, false), (239, 1));
+    }
+
+    #[test]
+    fn windows_shorter_than_those_now_are_added_up_to_their_length() {
+        let of = |start: i64| interval(true).window_of(start, 60);
+        assert_eq!(of(9 * DAY + 59 * 60), (9 * DAY, 3600));
+        assert_eq!(of(9 * DAY + 60 * 60), (9 * DAY + HOUR, 3600));
+        assert_eq!(of(10 * DAY - 60), (10 * DAY - HOUR, 3600));
+        let longer = interval(true).window_of(9 * DAY + 6 * HOUR, 6 * 3600);
+        assert_eq!(longer, (9 * DAY + 6 * HOUR, 6 * 3600));
+        // What was counted before the interval is no part of it.
+        let half_past = Interval {
+            start: 10 * DAY - HOUR / 2,
+            ..interval(true)
+        };
+        assert_eq!(half_past.window_of(10 * DAY - 60, 60).0, 10 * DAY - HOUR / 2);
+    }
+
+    #[test]
+    fn the_windows_of_an_interval_are_one_where_no_phase_is_kept() {
+        let week = Interval {
+            start: 3 * DAY,
+            from: 3 * DAY,
+            ..interval(true)
+        };
+        assert_eq!(week.window_of(9 * DAY, 3600), (3 * DAY, 7 * 86_400));
+        let none = Interval {
+            joined: None,
+            ..interval(true)
+        };
+        assert_eq!(none.window_of(10 * DAY - HOUR, 3600), (10 * DAY - HOUR, 3600));
+        let half_a_day = Interval {
+            start: 10 * DAY - 12 * HOUR,
+            ..interval(true)
+        };
+        assert_eq!(
+            half_a_day.window_of(10 * DAY - HOUR, 3600),
+            (10 * DAY - HOUR, 3600)
+        );
     }
 }

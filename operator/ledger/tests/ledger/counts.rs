@@ -256,7 +256,7 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
     let mut many = batch(&route, vec![total(window(1))]);
     many.envelopes[0].counts.features.features[0].values.fill(1 << 40);
     let mut wide = batch(&route, vec![total(window(1))]);
-    wide.envelopes[0].counts.features.features[0].values = vec![0; 262_145];
+    wide.envelopes[0].counts.features.features[0].values = vec![0; 1_100_001];
     let mut drowning = batch(&route, vec![total(window(1))]);
     drowning.envelopes[0].counts.features.rows = 1 << 32;
     drowning.envelopes[0].counts.score.rows = 1 << 32;
@@ -268,7 +268,7 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
         })
         .collect();
     for (body, said) in [
-        (&wide, "at most 262144 are accepted"),
+        (&wide, "at most 1100000 are accepted"),
         (&drowning, "one process answers at most"),
         (&restarted, "one Pod may report at most 192 totals"),
         (&forged, "none of the batch's routes"),
@@ -289,7 +289,7 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
         let answer = world.put(&server, &path, body).await?;
         refusal(answer, StatusCode::UNPROCESSABLE_ENTITY).await?;
     }
-    let answer = world.put(&server, &path, bytes(50, 4 * 1024 * 1024 + 1)).await?;
+    let answer = world.put(&server, &path, bytes(50, 12 * 1024 * 1024 + 1)).await?;
     refusal(answer, StatusCode::PAYLOAD_TOO_LARGE).await?;
     let strange = format!("/v1/counts/{}/He%20art", world.namespace);
     refusal(world.get(&server, &strange).await?, StatusCode::BAD_REQUEST).await?;
@@ -368,16 +368,16 @@ async fn a_namespace_that_has_used_up_its_quota_is_refused_with_the_reason_and_o
 }
 
 #[tokio::test]
-async fn a_hundred_batches_of_four_megabytes_at_once_are_refused_and_take_little_memory() -> Result<()> {
+async fn a_hundred_batches_of_twelve_megabytes_at_once_are_refused_and_take_little_memory() -> Result<()> {
     let world = World::start().await?;
     let server = world.server("heart").await?;
     let route = route(digest_of(b"bundle"));
     let reference = heart::reference();
     let mut wide = envelope(&route, 1, window(1), 1, heart::counts(&reference.bins, &[]));
-    wide.counts.features.features[0].values = vec![0; 2_000_000];
+    wide.counts.features.features[0].values = vec![0; 6_000_000];
     let body = bytes::Bytes::from(serde_json::to_vec(&batch(&route, vec![wide]))?);
     assert!(
-        (3_900_000..4 * 1024 * 1024).contains(&body.len()),
+        (12_000_000..12 * 1024 * 1024).contains(&body.len()),
         "{}",
         body.len()
     );

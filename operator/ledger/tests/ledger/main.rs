@@ -11,3 +11,4 @@ mod records;
 mod reports;
 mod seasons;
 mod support;
+mod widest;

@@ -312,7 +312,7 @@ async fn a_window_of_a_large_fleet_is_summed_to_the_last_row_and_one_that_is_too
         let sql = format!(
             "INSERT INTO counts SELECT namespace, model, gen_random_uuid(), incarnation, route, \
              (ARRAY[{windows}])[1 + n % 2], window_seconds, version, bundle, sequence, closed, rows, synthetic, repeated, \
-             over_limit, envelope, received_at FROM (SELECT * FROM counts LIMIT 1) one, generate_series(1, {pods}) n"
+             over_limit, envelope, received_at, counters FROM (SELECT * FROM counts LIMIT 1) one, generate_series(1, {pods}) n"
         );
         heart
             .world
