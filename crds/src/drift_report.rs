@@ -115,6 +115,11 @@ pub struct DriftReportStatus {
     /// Answered rows that were excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<AsideRows>,
+    /// Rows that were refused for another reason than the type of a value, and bodies of which no row can be read. Reports of earlier
+    /// releases do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub refused: Option<i64>,
     /// Digest of the counts of the window, or of the season, to which an AcceptedWindow refers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
@@ -167,8 +172,8 @@ pub struct DriftedFeature {
     /// Name of the feature.
     #[schemars(length(max = 128))]
     pub name: String,
-    /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, Scores or Traffic.
-    /// Scores and traffic are no features: they have the names score and traffic.
+    /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, Scores, Traffic or
+    /// Refused. The last three are not of a feature: they have the names score, traffic and refused.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
     /// Name of the test that found the drift; with several tests of one aspect, the one with the largest effect. Reports of

@@ -155,6 +155,8 @@ struct RowErrors {
     total: usize,
     /// Rows with a wrong type, by feature of the model.
     wrong_types: BTreeMap<String, u64>,
+    /// Rows with another error.
+    unreadable: u64,
 }
 
 /// The Live route that answers a call: the version asked for, or the one that the call falls to.
@@ -260,14 +262,15 @@ impl<'a> Scoring<'a> {
         })
     }
 
-    /// Notes an error of a row that the schema does not see.
+    /// Notes the one error of a row that the schema does not see.
     pub fn refuse(&mut self, at: usize, feature: Option<&str>, message: impl FnOnce() -> String) {
+        self.errors.unreadable += 1;
         self.errors.push(at, feature, message);
     }
 
     /// Ends a request: its entities are checked and its rows counted. Call it before the answer is sent.
     ///
-    /// A refused request has counted its wrong types and nothing else.
+    /// A refused request has counted what its rows were refused for and nothing else.
     pub fn finish(self, metrics: &Metrics) -> Result<Finished, Refusal> {
         let Self {
             route,
@@ -280,6 +283,7 @@ impl<'a> Scoring<'a> {
         if errors.total > 0 {
             if let Some(Caller { call, origin }) = caller {
                 route.count_type_errors(metrics, *call, origin, &errors.wrong_types);
+                route.count_refused(metrics, *call, origin, errors.unreadable);
             }
             return Err(Refusal::Rows {
                 faults: errors.faults,
@@ -408,6 +412,8 @@ impl RowErrors {
 
     /// Adds every error of a row of this schema.
     fn extend(&mut self, row: usize, schema: &FeatureSchema, errors: &[RowError]) {
+        let is_of_type = |error: &RowError| matches!(error, RowError::WrongType { .. });
+        self.unreadable += u64::from(!errors.iter().all(is_of_type));
         for error in errors {
             if let RowError::WrongType { feature, .. } = error {
                 match self.wrong_types.get_mut(feature) {

@@ -150,6 +150,16 @@ impl LoadedRoute {
         }
     }
 
+    /// Counts rows that were refused for another reason than the type of a value; a body that cannot be read is one.
+    pub fn count_refused(&self, metrics: &Metrics, call: Call, origin: &Origin, rows: u64) {
+        if let Some(counts) = &self.counts
+            && !origin.synthetic
+            && rows > 0
+        {
+            counts.add_refused(metrics, call.seconds(), rows);
+        }
+    }
+
     /// Counts rows of class 0 and 1 in the metrics.
     pub fn count_classes(&self, classes: [u64; 2]) {
         for (counter, rows) in self.counters.iter().zip(classes) {

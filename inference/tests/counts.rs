@@ -154,6 +154,22 @@ async fn what_is_counted_equals_what_is_answered_and_sigterm_closes_it() {
             .status,
         422
     );
+    // Two rows with other errors, one of which has a wrong type too, and five bodies of which no row can be read.
+    let unknown = json!([{"age": 63}, {"age": 63, "agee": 1}, {"age": "old", "agee": 1}]).to_string();
+    for body in [unknown.as_str(), "{\"age\": 63", "[]", "7"] {
+        let refused = client
+            .send("POST", "/predict", &[], body.as_bytes())
+            .await
+            .unwrap();
+        assert!((400..500).contains(&refused.status), "{refused:?}");
+    }
+    for (path, headers) in [
+        ("/v2/models/heart/infer", &[][..]),
+        ("/predict", &[("content-encoding", "br")]),
+    ] {
+        let refused = client.send("POST", path, headers, b"{}").await.unwrap();
+        assert!((400..500).contains(&refused.status), "{path}: {refused:?}");
+    }
     drop(client);
     program.terminate();
     assert_eq!(program.exit_code().await, Some(0), "{}", program.log());
@@ -168,7 +184,8 @@ async fn what_is_counted_equals_what_is_answered_and_sigterm_closes_it() {
     let [age, chol, _, thal] = sum.counts.features.features.as_slice() else {
         panic!("{:?}", sum.counts);
     };
-    assert_eq!((age.present(), age.type_errors), (Some(rows), 1));
+    assert_eq!((age.present(), age.type_errors), (Some(rows), 2));
+    assert_eq!(sum.counts.refused, 2 + 5);
     assert_eq!((chol.present(), chol.missing), (Some(2 * third), third + 2));
     // A category that training never saw, and a value above its greatest.
     assert_eq!(

@@ -78,6 +78,9 @@ pub struct ReportResult {
     pub repeated: u64,
     /// Answered rows beyond what one process counts.
     pub over_limit: u64,
+    /// Rows that were refused for another reason than a type, and bodies of which no row can be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refused: u64,
     /// Processes that counted.
     pub incarnations: u64,
     /// Processes that did not close the window.
@@ -96,7 +99,11 @@ pub struct ReportResult {
     /// The season that `counts` are of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<CountedSeason>,
-    /// Why no whole season was compared, if traffic repeats.
+    /// Length in seconds of the season that was compared; absent where windows were, also because the reference is an accepted window
+    /// shorter than the season.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season_seconds: Option<u32>,
+    /// Why no whole season was compared, if one should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_season: Option<NoSeason>,
     /// The reference that the window was compared with.
@@ -131,7 +138,25 @@ words! {
         Scores,
         /// The amount of the model's traffic, which is no feature either: `feature` is `traffic`.
         Traffic,
+        /// Rows that were refused for another reason than a type: `feature` is `refused`.
+        Refused,
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+// === impl DriftAspect ===
+
+impl DriftAspect {
+    /// Aspects of rows that clients have to correct: another model would refuse them too.
+    pub const REFUSALS: [Self; 2] = [Self::TypeErrors, Self::Refused];
+    /// Aspects of requests, which another model would not change.
+    pub const OF_REQUESTS: [Self; 3] = [Self::Traffic, Self::TypeErrors, Self::Refused];
+    /// Aspects that say nothing about values: neither that they differ, nor that data are broken.
+    pub const NOT_OF_VALUES: [Self; 2] = [Self::Traffic, Self::Refused];
 }
 
 /// Why no whole season was compared.

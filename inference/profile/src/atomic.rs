@@ -4,7 +4,7 @@
 //! outlives the process:
 //!
 //! ```text
-//! rows │ synthetic │ repeated │ over limit │ for each feature: slots…, missing, type errors │
+//! rows │ synthetic │ repeated │ over limit │ refused │ for each feature: slots…, missing, type errors │
 //! class 0: slots…, sum, sum of squares │ class 1: slots…, sum, sum of squares
 //! ```
 //!
@@ -30,11 +30,12 @@ use crate::{
 pub const ROW_LIMIT: u64 = (1 << 32) - (1 << 20);
 
 /// Words before the first feature's.
-const HEADER: usize = 4;
+const HEADER: usize = 5;
 const ROWS: usize = 0;
 const SYNTHETIC: usize = 1;
 const REPEATED: usize = 2;
 const OVER_LIMIT: usize = 3;
+const REFUSED: usize = 4;
 
 /// Counters over words that any number of threads add to.
 #[derive(Debug)]
@@ -154,6 +155,11 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
         self.words.as_ref()[REPEATED].fetch_add(1, Relaxed);
     }
 
+    /// Counts so many rows that were refused for another reason than the type of a value.
+    pub fn add_refused(&self, rows: u64) {
+        self.words.as_ref()[REFUSED].fetch_add(rows, Relaxed);
+    }
+
     /// What is counted by now. Exact once nothing is added any more.
     pub fn snapshot(&self) -> Counts {
         let words = self.words.as_ref();
@@ -178,6 +184,7 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
         counts.aside.synthetic = read(SYNTHETIC);
         counts.aside.repeated = read(REPEATED);
         counts.aside.over_limit = read(OVER_LIMIT);
+        counts.refused = read(REFUSED);
         counts
     }
 }
@@ -249,10 +256,12 @@ mod tests {
         atomic.add_repeated();
         atomic.add_repeated();
         atomic.add_type_error(1).unwrap();
+        atomic.add_refused(3);
         assert_eq!(atomic.add_type_error(2), Err(RowError::Feature(2)));
         let counts = atomic.snapshot();
         assert_eq!((counts.features.rows, counts.answered()), (0, Some(3)));
         assert_eq!(counts.features.features[1].type_errors, 1);
+        assert_eq!(counts.refused, 3);
         assert_eq!(counts.features.features[1].seen(), Some(0));
     }
 

@@ -28,6 +28,9 @@ pub struct Counts {
     pub score: ScoreCounts,
     /// Rows that were answered and not counted above.
     pub aside: Aside,
+    /// Rows that were refused for another reason than the type of a value, and bodies of which no row can be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refused: u64,
 }
 
 /// Counts of every feature.
@@ -151,6 +154,11 @@ pub(crate) struct Scored {
     pub(crate) square_units: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 // === impl Counts ===
 
 impl Counts {
@@ -183,6 +191,7 @@ impl Counts {
                 classes: [class(), class()],
             },
             aside: Aside::default(),
+            refused: 0,
         }
     }
 
@@ -287,6 +296,7 @@ impl Counts {
             other.aside.over_limit,
             "rows over the limit",
         )?;
+        add(&mut sum.refused, other.refused, "refused rows")?;
         *self = sum;
         Ok(())
     }

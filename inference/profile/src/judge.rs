@@ -27,7 +27,10 @@ use crate::{
     sides::Sides,
     span::{Span, most_spans, spans},
     stats::special::log_gamma_upper,
-    test::{self, DriftTest, Samples},
+    test::{
+        self, DriftTest, Samples,
+        rates::{Rate, compare_rates, log_p_of_rise},
+    },
     traffic::{Traffic, judge_traffic},
 };
 
@@ -86,22 +89,23 @@ fn judge_all(
     let log_weight = log_weight_of(windows)?;
     let season = rule.season.as_ref();
     let spans = spans(reference, windows, season);
-    let compared = bins.features.len() + 1 + usize::from(traffic.is_some());
+    // The features, the scores and the refused rows.
+    let compared = bins.features.len() + 2 + usize::from(traffic.is_some());
     let level_of_each = libm::log(rule.ever.get() / compared as f64);
     let log_level = level_of_each + log_weight - libm::log(most_spans(season) as f64);
     let features: Vec<FeatureJudgement> = (0..bins.features.len())
         .map(|feature| judge_feature(tests, reference, feature, &spans, log_level, rule))
         .collect();
     let score = judge_scores(reference, &spans, log_level, rule);
+    let refused = judge_refused(reference, &spans, log_level, rule);
     // It is judged in windows without rows too, so the time before a window is not its own.
     let of_newest = log_weight_of(&windows[windows.len() - 1..])?;
     let traffic = traffic.map(|traffic| judge_traffic(traffic, level_of_each + of_newest, rule));
+    let drifted = |comparison: &Comparison| comparison.verdict == DriftVerdict::Drift;
     let has_drifted = features.iter().any(FeatureJudgement::drifted)
-        || score.verdict == DriftVerdict::Drift
-        || traffic
-            .as_ref()
-            .is_some_and(|traffic| traffic.verdict == DriftVerdict::Drift);
-    let has_rows = |span: &Span<'_>| rule.has_rows(span.rows(reference, None));
+        || [&score, &refused].into_iter().any(drifted)
+        || traffic.as_ref().is_some_and(drifted);
+    let has_rows = |span: &Span<'_>| rule.has_rows(span.rows(reference, |_| 0));
     let verdict = if has_drifted {
         DriftVerdict::Drift
     } else if spans.iter().any(has_rows) {
@@ -115,6 +119,7 @@ fn judge_all(
         rows: Sides::of(&reference.counts, newest.counts, |side| side.features.rows),
         features,
         score,
+        refused: Some(refused),
         traffic,
         rule: rule.clone(),
     })
@@ -143,7 +148,10 @@ fn judge_feature(
         let tolerance = rule.tolerance_of(&bins.name, test.aspect());
         let log_level = log_level + libm::log(test.weight(bins) / weights);
         // Refused rows are rows too, and a window may have no others.
-        let refused = (test.aspect() == DriftAspect::TypeErrors).then_some(feature);
+        let refused = |counts: &Counts| match test.aspect() {
+            DriftAspect::TypeErrors => counts.features.features[feature].type_errors,
+            _ => 0,
+        };
         let comparisons = compared.iter().map(|(span, same_phases, window, pairs)| {
             let samples = Samples {
                 bins,
@@ -220,7 +228,7 @@ fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule:
     let comparisons = spans.map(|span| {
         let now = span.scores();
         let counts = Sides::of(&*before, &*now, test::present);
-        let has_rows = rule.has_rows(span.rows(reference, None));
+        let has_rows = rule.has_rows(span.rows(reference, |_| 0));
         let found = has_rows
             .then(|| test::scores_log_p(&before, &now, log_level))
             .flatten();
@@ -228,6 +236,31 @@ fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule:
         comparison(span.length, counts, rule.tolerance, found, log_level, size, rule)
     });
     most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(rule.tolerance, log_level))
+}
+
+/// Compares how often a row is refused for another reason than the type of a value. Training data have no such row; an accepted window
+/// may have some, but its phases do not say when.
+fn judge_refused(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule: &Rule) -> Comparison {
+    let refused = |counts: &Counts| counts.refused;
+    let rate = |refused: u64, answered: u64| Rate {
+        hits: refused,
+        of: answered.saturating_add(refused),
+    };
+    let before = rate(reference.counts.refused, reference.counts.features.rows);
+    let spans = spans.iter().filter(|span| !span.is_by_phase());
+    let comparisons = spans.map(|span| {
+        let now = rate(span.sum(refused), span.sum(|counts| counts.features.rows));
+        let has_rows = rule.has_rows(span.rows(reference, refused));
+        let found = has_rows.then(|| log_p_of_rise(before, now));
+        let counts = Sides {
+            reference: before.hits,
+            window: now.hits,
+        };
+        let size = |confidence| compare_rates(before, now, confidence);
+        let tolerance = rule.rate_tolerance;
+        comparison(span.length, counts, tolerance, found, log_level, size, rule)
+    });
+    most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(rule.rate_tolerance, log_level))
 }
 
 /// A comparison of no span: a season is not over yet.
@@ -433,6 +466,36 @@ pub(crate) mod tests {
             .collect();
         let judgement = judge(&reference(&before), &windows, &Rule::default()).unwrap();
         assert_eq!(judgement.verdict, DriftVerdict::InsufficientData);
+    }
+
+    #[test]
+    fn rows_that_no_model_can_read_are_found_by_their_rate() {
+        let refused = |before: u64, rows: usize, now: u64| {
+            let mut reference = counts(300, 0.0, 0);
+            reference.refused = before;
+            let mut window = counts(rows, 0.0, 0);
+            window.refused = now;
+            let judgement = judged(&reference, &window);
+            let refused = judgement.refused.unwrap();
+            assert_eq!(refused.verdict, judgement.verdict);
+            assert_eq!(
+                refused.counts,
+                Sides {
+                    reference: before,
+                    window: now
+                }
+            );
+            refused.verdict
+        };
+        assert_eq!(refused(0, 300, 30), DriftVerdict::Drift);
+        assert_eq!(refused(0, 300, 0), DriftVerdict::NoDrift);
+        // A rate below the tolerance, and one that an accepted window had too.
+        assert_eq!(refused(0, 3000, 30), DriftVerdict::NoDrift);
+        assert_eq!(refused(30, 300, 30), DriftVerdict::NoDrift);
+        // Fewer of them than before are no alarm.
+        assert_eq!(refused(200, 300, 0), DriftVerdict::NoDrift);
+        // All of them.
+        assert_eq!(refused(0, 0, 200), DriftVerdict::Drift);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct Judgement {
     pub features: Vec<FeatureJudgement>,
     /// The scores.
     pub score: Comparison,
+    /// How many rows are refused for another reason than the type of a value. Judgements of earlier releases do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Comparison>,
     /// The amount of traffic, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Comparison>,

@@ -4,7 +4,7 @@
 //! report has a level of its own, and all levels of a version's life add up to at most [`crate::Rule::ever`]:
 //!
 //! ```text
-//! level = ever × wₜ × 1/(features + 2) × 1/spans × the test's share of its feature        Σ wₜ ≤ 1
+//! level = ever × wₜ × 1/(features + 3) × 1/spans × the test's share of its feature        Σ wₜ ≤ 1
 //! ```
 //!
 //! wₜ is the probability that a time with P(later than s) = 1/(1 + log(1 + s/h)), h being an [`HOUR`], falls into window t or
@@ -52,7 +52,9 @@ impl WindowCounts<'_> {
     /// Whether no row was answered in it, nor refused.
     pub(crate) fn is_empty(&self) -> bool {
         let features = &self.counts.features;
-        features.rows == 0 && features.features.iter().all(|feature| feature.type_errors == 0)
+        features.rows == 0
+            && self.counts.refused == 0
+            && features.features.iter().all(|feature| feature.type_errors == 0)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{bins::Bins, error::JudgeError, number::Exact, season::Season, sides:
 pub struct Rule {
     /// A total variation of values below this is tolerated. 0.1.
     pub tolerance: Exact<f64>,
-    /// A change below this of how often values are missing, outside of what training saw, or of a wrong type is tolerated. 0.02.
+    /// A change below this of how often values are missing, outside of what training saw, or of a wrong type, or of how often rows are
+    /// refused, is tolerated. 0.02.
     pub rate_tolerance: Exact<f64>,
     /// Tolerances of single features in place of both, by name.
     pub tolerances: BTreeMap<String, Exact<f64>>,
@@ -81,7 +82,10 @@ impl Rule {
     pub fn tolerance_of(&self, feature: &str, aspect: DriftAspect) -> Exact<f64> {
         let of_aspect = match aspect {
             DriftAspect::Values | DriftAspect::Scores | DriftAspect::Traffic => self.tolerance,
-            DriftAspect::Outside | DriftAspect::MissingRate | DriftAspect::TypeErrors => self.rate_tolerance,
+            DriftAspect::Outside
+            | DriftAspect::MissingRate
+            | DriftAspect::TypeErrors
+            | DriftAspect::Refused => self.rate_tolerance,
         };
         self.tolerances.get(feature).copied().unwrap_or(of_aspect)
     }

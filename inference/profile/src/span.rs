@@ -7,7 +7,7 @@
 //! | | the newest, and those within 4 times its length | the same phases of the reference, where it has phases |
 
 use crate::{
-    counts::{FeatureCount, FeatureCounts},
+    counts::{Counts, FeatureCount, FeatureCounts},
     lifetime::WindowCounts,
     reference::Reference,
     season::{Phases, Season},
@@ -135,12 +135,11 @@ fn phase_of<'a>(phases: &'a Phases, window: &WindowCounts<'_>, season: &Season) 
 // === impl Span ===
 
 impl Span<'_> {
-    /// Rows that have to be enough, where refused rows of this feature are rows too.
-    pub(crate) fn rows(&self, reference: &Reference, refused: Option<usize>) -> Sides {
+    /// Rows that have to be enough, where some refused rows are rows too.
+    pub(crate) fn rows(&self, reference: &Reference, refused: impl Fn(&Counts) -> u64) -> Sides {
         let rows = |window: &WindowCounts<'_>| {
-            let features = &window.counts.features;
-            let refused = refused.map_or(0, |feature| features.features[feature].type_errors);
-            features.rows.saturating_add(refused)
+            let counts = window.counts;
+            counts.features.rows.saturating_add(refused(counts))
         };
         Sides {
             reference: if self.is_by_phase() {
@@ -159,6 +158,12 @@ impl Span<'_> {
             .windows
             .iter()
             .map(|window| &window.counts.features.features[feature]))
+    }
+
+    /// The sum of a number over the windows.
+    pub(crate) fn sum(&self, number: impl Fn(&Counts) -> u64) -> u64 {
+        let numbers = self.windows.iter().map(|window| number(window.counts));
+        numbers.fold(0, u64::saturating_add)
     }
 
     /// Scores of the windows by slot.
@@ -219,7 +224,7 @@ fn sum<'a>(mut counts: impl Iterator<Item = &'a FeatureCount>) -> FeatureCount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Counts, judge::tests::bins, reference::ChosenBy};
+    use crate::{judge::tests::bins, reference::ChosenBy};
 
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
@@ -264,7 +269,7 @@ mod tests {
         let found = spans(&reference, &windows, Some(&season));
         assert!(found.len() <= most_spans(Some(&season)));
         let found = found.iter().map(|span| {
-            let rows = span.rows(&reference, None);
+            let rows = span.rows(&reference, |_| 0);
             (span.length, rows.reference, rows.window)
         });
         found.collect()
@@ -317,7 +322,7 @@ mod tests {
             let found = spans(&reference, &windows, Some(&SEASON));
             assert_eq!(found.len(), 1);
             assert_eq!(
-                (found[0].length, found[0].rows(&reference, None).window),
+                (found[0].length, found[0].rows(&reference, |_| 0).window),
                 (1, 500)
             );
         }

@@ -257,6 +257,11 @@ impl RouteCounts {
         });
     }
 
+    /// Counts so many rows that were refused for another reason than the type of a value.
+    pub fn add_refused(&self, metrics: &Metrics, at: i64, rows: u64) {
+        self.with_window(at, metrics, |window| window.counts.add_refused(rows));
+    }
+
     fn label(&self) -> VersionLabel {
         VersionLabel {
             version: self.route.version.clone(),

@@ -28,13 +28,13 @@ use serde::{Deserialize, Serialize};
 use super::{entities::Entities, mapped::Words};
 
 const MAGIC: &[u8; 8] = b"MWCOUNTS";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Bytes before the JSON.
 const FIXED: usize = 32;
 
 /// No description is longer: bins of thousands of features fit.
-const MAX_DESCRIPTION: usize = 16 << 20;
+const MAX_DESCRIPTION: usize = 32 << 20;
 
 /// How the names of files end that are whole.
 pub const ENDING: &str = ".counts";

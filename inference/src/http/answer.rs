@@ -78,20 +78,34 @@ pub(super) async fn answer<P: Protocol>(
 ) -> Result<Response, Problem> {
     let origin = app.traffic_key.origin(headers, &app.counting)?;
     let limits = &app.limits;
-    let received = receive(headers, body, limits.max_body, limits.body_timeout, &app.memory).await?;
+    let received = receive(headers, body, limits.max_body, limits.body_timeout, &app.memory).await;
     let call = serving.call(headers.get(&KEY_HEADER).map(HeaderValue::as_bytes));
+    let caller = Caller { call, origin };
+    let received = received.inspect_err(|problem| {
+        if let Ok(route) = score::pick(&serving, protocol.version(), call) {
+            count_unreadable(&app, route, &caller, problem);
+        }
+    })?;
     let bytes = bound_work(&serving, protocol.weight(&received.bytes));
     let reservation = app.memory.work(bytes).await?;
-    let caller = Caller { call, origin };
     let response = work(reservation, received, move |body| {
         let route = score::pick(&serving, protocol.version(), call)
             .map_err(|refusal| refused(refusal, P::UNFIT, true))?;
         let scoring = Scoring::answering(route, &serving.signer, &caller, P::DESCRIBED);
-        let answer = protocol.answer(scoring, &serving, &app.metrics, body)?;
+        let answer = protocol
+            .answer(scoring, &serving, &app.metrics, body)
+            .inspect_err(|problem| count_unreadable(&app, route, &caller, problem))?;
         shadow(&app, body, bytes, protocol);
         Ok((answer, Arc::clone(route)))
     });
     Ok(response.await)
+}
+
+/// Counts a body of which no row was read. Rows that were read are counted with their errors.
+fn count_unreadable(app: &App, route: &LoadedRoute, caller: &Caller, problem: &Problem) {
+    if problem.errors.is_empty() && problem.status.is_client_error() {
+        route.count_refused(&app.metrics, caller.call, &caller.origin, 1);
+    }
 }
 
 /// What answers, where this process is ready.

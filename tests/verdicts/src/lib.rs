@@ -9,6 +9,7 @@
 mod comparison;
 mod law;
 mod life;
+pub mod refused;
 pub mod seasons;
 pub mod tables;
 pub mod traffic;

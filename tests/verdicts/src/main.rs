@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 use modelward_verdicts::{
-    seasons,
+    refused, seasons,
     tables::{self, LOOKS, Row},
     traffic,
 };
@@ -18,7 +18,7 @@ struct Arguments {
     /// Windows of a life, at most.
     #[arg(long, default_value_t = 720)]
     windows: usize,
-    /// Of the false alarms, and of the changes of traffic that repeats and of its amount, only the rows whose names contain this.
+    /// Of the false alarms, and of the changes of traffic that repeats, of its amount and of refused rows, only the rows whose names contain this.
     #[arg(long)]
     only: Option<String>,
     /// Only the comparison with a champion.
@@ -52,9 +52,11 @@ fn main() -> ExitCode {
     tables::false_alarms(name, versions, windows, &mut print);
     seasons::false_alarms(name, versions, windows, &mut print);
     traffic::false_alarms(name, versions, windows, &mut print);
+    refused::false_alarms(name, versions, windows, &mut print);
     println!("# How soon a change is reported");
     seasons::power(name, versions, &LOOKS, &mut print);
     traffic::power(name, versions, &LOOKS, &mut print);
+    refused::power(name, versions, &LOOKS, &mut print);
     if only.is_some() {
         return ExitCode::from(u8::from(over > 0));
     }

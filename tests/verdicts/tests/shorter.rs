@@ -5,7 +5,7 @@
 use modelward_profile::{
     Bins, ChosenBy, Counts, FeatureBins, Reference, Rule, ScoreBins, WindowCounts, judge,
 };
-use modelward_verdicts::{seasons, tables, traffic};
+use modelward_verdicts::{refused, seasons, tables, traffic};
 use modelward_wire::DriftVerdict;
 
 #[test]
@@ -20,6 +20,7 @@ fn no_row_is_over_its_bound() {
     tables::false_alarms("", 3, 12, &mut keep);
     seasons::false_alarms("", 3, 30, &mut keep);
     traffic::false_alarms("", 3, 48, &mut keep);
+    refused::false_alarms("", 3, 48, &mut keep);
     tables::power(40, &mut keep);
     tables::comparisons(100, &mut keep);
     assert!(over.is_empty(), "{over:#?}");

@@ -66,6 +66,17 @@ fn missing(side: &FeatureCount) -> Rate {
     }
 }
 
+/// log p of "the window's rate is not higher", by Fisher's exact test.
+pub fn log_p_of_rise(reference: Rate, window: Rate) -> f64 {
+    let split = Split::new(
+        reference.hits.into(),
+        reference.of.into(),
+        window.hits.into(),
+        window.of.into(),
+    );
+    split.log_upper_tail()
+}
+
 /// Compares two rates. `None` where one of them is of nothing.
 ///
 /// The interval is Newcombe's hybrid score interval (method 10 of Statistics in Medicine 17, 1998, 873-890): with

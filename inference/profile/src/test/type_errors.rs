@@ -4,9 +4,9 @@ use modelward_wire::DriftAspect;
 
 use super::{
     contract::{DriftTest, Samples, Size},
-    rates::{Rate, compare_rates},
+    rates::{Rate, compare_rates, log_p_of_rise},
 };
-use crate::{bins::FeatureBins, counts::FeatureCount, sides::Sides, stats::hypergeometric::Split};
+use crate::{bins::FeatureBins, counts::FeatureCount, sides::Sides};
 
 /// The test of wrong types.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +33,7 @@ impl DriftTest for TypeErrors {
 
     fn log_p(&self, samples: &Samples<'_>, _log_level: f64) -> Option<f64> {
         let [before, now] = [samples.reference, samples.window].map(rate);
-        let split = Split::new(
-            before.hits.into(),
-            before.of.into(),
-            now.hits.into(),
-            now.of.into(),
-        );
-        Some(split.log_upper_tail())
+        Some(log_p_of_rise(before, now))
     }
 
     fn size(&self, samples: &Samples<'_>, confidence: f64) -> Option<Size> {

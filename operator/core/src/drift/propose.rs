@@ -155,8 +155,7 @@ impl DriftSeen {
     /// The drift that this report found; `None` if its verdict is another one, or it names no model.
     pub fn of(report: &DriftReport) -> Option<Self> {
         let status = report.status.as_ref()?;
-        // Fewer or more rows say nothing about them.
-        let says_more = !status.only(&[DriftAspect::Traffic]);
+        let says_more = !status.only(&DriftAspect::NOT_OF_VALUES);
         (says_more && status.verdict == Some(DriftVerdict::Drift)).then_some(Self {
             namespace: report.namespace().unwrap_or_default(),
             model: report.labels().get(labels::MODEL)?.clone(),
@@ -300,13 +299,13 @@ fn storm(world: &World<'_>, now: Timestamp) -> Option<Decision> {
     is_storm(world).then(|| alert(world, storm_alert(world), now))
 }
 
-/// Requests of a wrong type are the client's fault: another model would refuse them too.
+/// Requests that the model cannot read are the client's fault: another model would refuse them too.
 fn refused_rows(world: &World<'_>, now: Timestamp) -> Option<Decision> {
     only_refused_rows(world).then(|| alert(world, refused_rows_alert(world), now))
 }
 
 fn only_refused_rows(world: &World<'_>) -> bool {
-    only(world, &[DriftAspect::TypeErrors])
+    only(world, &DriftAspect::REFUSALS)
 }
 
 /// Fewer or more requests of the same rows say nothing about the model.
@@ -316,7 +315,7 @@ fn traffic(world: &World<'_>, now: Timestamp) -> Option<Decision> {
 
 /// Whether what drifted is the amount of traffic, beside refused rows at most.
 fn only_traffic(world: &World<'_>) -> bool {
-    only(world, &[DriftAspect::Traffic, DriftAspect::TypeErrors])
+    only(world, &DriftAspect::OF_REQUESTS)
 }
 
 fn only(world: &World<'_>, aspects: &[DriftAspect]) -> bool {

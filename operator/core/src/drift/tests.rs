@@ -219,6 +219,8 @@ fn result(verdict: DriftVerdict, drifted: &[(&str, bool)]) -> ReportResult {
         synthetic: 500,
         repeated: 2,
         over_limit: 1,
+        refused: 0,
+        season_seconds: None,
         set_aside: Vec::new(),
         incarnations: 2,
         unclosed: Vec::new(),

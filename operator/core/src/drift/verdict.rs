@@ -166,6 +166,7 @@ pub fn verdict_status(
             repeated: count(result.repeated),
             over_limit: count(result.over_limit),
         }),
+        refused: Some(count(result.refused)),
         counts: result.counts,
         season: result.season.map(|season| SeasonRows {
             start_time: Time(at(season.start)),
@@ -187,7 +188,11 @@ pub fn verdict_status(
         DriftVerdict::NoDrift => format!("no feature differs ({rows})"),
         DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
-            let season = version.spec.monitoring.divided_season();
+            // An accepted window that is shorter than the season is compared with windows.
+            let season = match result.season_seconds {
+                Some(_) => version.spec.monitoring.divided_season(),
+                None => Season::None,
+            };
             let noun = season.noun();
             if let Some(NoSeason::Open { ends }) = result.no_season {
                 format!(
@@ -288,6 +293,7 @@ fn aspect_words(aspect: DriftAspect, names: &[&str]) -> String {
     let what = match aspect {
         DriftAspect::Scores => return "the scores differ".to_owned(),
         DriftAspect::Traffic => return "the amount of traffic differs".to_owned(),
+        DriftAspect::Refused => return "rows are refused that the model cannot read".to_owned(),
         DriftAspect::Outside => {
             let verb = if is_one { "has" } else { "have" };
             return format!("{} {verb} values that training never saw", listed(names, NAMED));
@@ -374,9 +380,10 @@ fn drifting_since(
     others: &[DriftReport],
 ) -> Option<Timestamp> {
     let season = i64::from(version.spec.monitoring.divided_season().seconds()?);
-    let says_nothing =
-        |feature: &DriftedFeature| [DriftAspect::Traffic, DriftAspect::TypeErrors].contains(&feature.aspect);
-    if features.iter().all(says_nothing) {
+    if features
+        .iter()
+        .all(|feature| DriftAspect::OF_REQUESTS.contains(&feature.aspect))
+    {
         return None;
     }
     let (start, end) = bounds(report);

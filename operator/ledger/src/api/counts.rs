@@ -186,6 +186,7 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
         ("synthetic", aside.synthetic),
         ("repeated", aside.repeated),
         ("overLimit", aside.over_limit),
+        ("refused", counts.refused),
     ] {
         if count > MAX_COUNT {
             return Err(format!("{name} is {count}, which is too large"));

@@ -37,6 +37,7 @@ struct Acceptable {
 /// Names of what is compared besides the features.
 const SCORES: &str = "score";
 const TRAFFIC: &str = "traffic";
+const REFUSED: &str = "refused";
 /// Windows whose numbers of rows are compared: six weeks of hours.
 const TRAFFIC_WINDOWS: i64 = 1008;
 
@@ -66,13 +67,29 @@ pub(super) fn interval_of_traffic(request: &ReportRequest) -> Option<TrafficInte
     })
 }
 
-/// Judges what was counted, and gives the window as the bytes of a [`Reference`] where anything was.
+/// The request as the reference can answer it. A window of traffic that is no whole season has no law of a season's: each window is
+/// compared with it.
+pub(super) fn as_compared(request: &ReportRequest, compared: &Compared) -> ReportRequest {
+    let fits = |season: &u32| {
+        compared
+            .seconds
+            .is_none_or(|seconds| seconds >= i64::from(*season))
+    };
+    ReportRequest {
+        season_seconds: request.season_seconds.filter(fits),
+        ..request.clone()
+    }
+}
+
+/// Judges what was counted, and gives what can become a reference as the bytes of a [`Reference`]: the window, or the season up to its
+/// end where traffic repeats, whatever the window was compared with.
 pub(super) fn verdict(
     request: &ReportRequest,
     compared: Compared,
     summed: Summed,
     traffic: &[(i64, u64)],
 ) -> Result<(NewReport, Option<Bytes>), ApiError> {
+    let judged_as = as_compared(request, &compared);
     let Compared { reference, named, .. } = compared;
     let counts = summed.counts(request.start, request.end).map_err(|error| {
         ApiError::Unprocessable(format!(
@@ -83,12 +100,9 @@ pub(super) fn verdict(
     let counted = counts.is_some();
     let counts = counts.unwrap_or_else(|| Counts::new(&reference.bins));
     let season = whole_season(request, &reference, &summed)?;
-    let enough = season
-        .as_ref()
-        .map_or(&counts, |season| &season.counts)
-        .features
-        .rows;
-    let rule = rule(request, enough, known_from(request, &summed))?;
+    let compared = season.as_ref().filter(|_| judged_as.season_seconds.is_some());
+    let enough = compared.map_or(&counts, |season| &season.counts).features.rows;
+    let rule = rule(&judged_as, enough, known_from(request, &summed))?;
     let cannot = |error| ApiError::Unprocessable(format!("the window cannot be judged: {}", chain(&error)));
     let rows = rows_by_window(request, traffic);
     let period = request.season_seconds.zip(request.window_seconds);
@@ -98,7 +112,7 @@ pub(super) fn verdict(
     });
     let windows = windows(request, &summed.windows, &counts);
     let judgement = judge_with_traffic(&reference, &windows, traffic.as_ref(), &rule).map_err(cannot)?;
-    let (judged, aside) = (counts.features.rows, counts.aside);
+    let (judged, aside, refused) = (counts.features.rows, counts.aside, counts.refused);
     let acceptable = match request.season_seconds {
         None => counted.then_some(Acceptable {
             start: request.start,
@@ -130,7 +144,7 @@ pub(super) fn verdict(
         })
         .transpose()
         .map_err(|error| ApiError::Internal(Box::new(error)))?;
-    let no_season = no_season(request, &summed);
+    let no_season = no_season(&judged_as, &summed);
     let result = ReportResult {
         format: REPORT_FORMAT,
         verdict: judgement.verdict,
@@ -138,6 +152,7 @@ pub(super) fn verdict(
         synthetic: aside.synthetic,
         repeated: aside.repeated,
         over_limit: aside.over_limit,
+        refused,
         set_aside: summed
             .misfits
             .iter()
@@ -162,6 +177,7 @@ pub(super) fn verdict(
             .map(|window| Digest::from_bytes(Sha256::digest(window).into())),
         outside_bins: outside_bins.unwrap_or_default(),
         season,
+        season_seconds: judged_as.season_seconds,
         no_season,
         reference: named,
         drifted: drifted(&judgement)?,
@@ -359,8 +375,13 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
         .traffic
         .as_ref()
         .map(|traffic| (TRAFFIC, DriftAspect::Traffic, None, traffic));
+    let of_refused = judgement
+        .refused
+        .as_ref()
+        .map(|refused| (REFUSED, DriftAspect::Refused, None, refused));
+    let of_model = of_scores.into_iter().chain(of_traffic).chain(of_refused);
     let mut found: Vec<(f64, DriftedComparison)> = Vec::new();
-    for (feature, aspect, test, comparison) in of_features.chain(of_scores).chain(of_traffic) {
+    for (feature, aspect, test, comparison) in of_features.chain(of_model) {
         let Comparison {
             verdict: DriftVerdict::Drift,
             windows,

@@ -30,7 +30,7 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     extract::{LAST_SECOND, Object, is_name, not_a_name, parse, refuse_nul, whole},
-    judging::{Compared, interval_of_traffic, joined, verdict},
+    judging::{Compared, as_compared, interval_of_traffic, joined, verdict},
     state::{App, Shared},
 };
 use crate::{
@@ -85,13 +85,6 @@ pub(super) async fn put_report(
         return again(&namespace, &request, &kept);
     }
     let compared = reference(&app, &namespace, &request.bundle).await?;
-    let mut asked = request.clone();
-    // A window of traffic that is no whole season has no law of a season's: each window is compared with it.
-    asked.season_seconds = request.season_seconds.filter(|season| {
-        compared
-            .seconds
-            .is_none_or(|seconds| seconds >= i64::from(*season))
-    });
     let bins = &compared.reference.bins;
     let _memory = reserve(&app, bins).await?;
     let interval = Interval {
@@ -102,20 +95,19 @@ pub(super) async fn put_report(
         start: request.start,
         end: request.end,
         window_seconds: request.window_seconds,
-        joined: joined(&asked, bins),
+        joined: joined(&as_compared(&request, &compared), bins),
     };
     let summed = app.database.sum_counts(&namespace, interval, bins).await?;
     let summed = summed.map_err(|error| ApiError::Unprocessable(error.to_string()))?;
-    let traffic = match interval_of_traffic(&asked) {
+    let traffic = match interval_of_traffic(&request) {
         Some(interval) => app.database.traffic(&namespace, interval).await?,
         None => Vec::new(),
     };
     // Thousands of bins take milliseconds of computing, which other requests should not wait for.
-    let (mut report, window) =
-        tokio::task::spawn_blocking(move || verdict(&asked, compared, summed, &traffic))
-            .await
-            .map_err(|error| ApiError::Internal(Box::new(error)))??;
-    report.request = request.clone();
+    let asked = request.clone();
+    let (report, window) = tokio::task::spawn_blocking(move || verdict(&asked, compared, summed, &traffic))
+        .await
+        .map_err(|error| ApiError::Internal(Box::new(error)))??;
     if let (Some(digest), Some(window)) = (report.result.counts, window) {
         app.store.put(&namespace, Kind::Blob, &digest, window).await?;
     }

@@ -28,7 +28,7 @@ pub struct Heart {
 }
 
 impl Heart {
-    async fn start() -> Result<Self> {
+    pub async fn start() -> Result<Self> {
         Self::of(heart::reference()).await
     }
 
@@ -48,6 +48,12 @@ impl Heart {
             route: route(bundle),
             world,
         })
+    }
+
+    /// Serves a bundle with these files from now on.
+    pub async fn publish(&mut self, files: &[(&str, &[u8])]) -> Result<()> {
+        self.route.digest = self.world.publish_files(&self.trainer, files).await?;
+        Ok(())
     }
 
     /// Counts these patients in the window so many windows ago, by a process that never says that it is done.
@@ -281,6 +287,26 @@ async fn a_window_in_another_unit_is_named_as_one_that_cannot_become_a_reference
 }
 
 #[tokio::test]
+async fn rows_that_are_refused_drift_beside_patients_who_do_not() -> Result<()> {
+    let heart = Heart::start().await?;
+    let mut counts = heart::counts(&heart.reference.bins, &patients("cleveland.csv"));
+    counts.refused = 40;
+    let total = envelope(&heart.route, 1, window(1), 1, counts);
+    let path = format!("/v1/counts/{}/heart", heart.world.namespace);
+    let body = batch(&heart.route, vec![total]);
+    expect_success(heart.world.put_json(&heart.server, &path, &body).await?).await?;
+    let result = heart.judged(UID, &heart.request(window(1), window(0))).await?;
+    let found: Vec<_> = result
+        .drifted
+        .iter()
+        .map(|row| (row.feature.as_str(), row.aspect, row.effect.as_str()))
+        .collect();
+    assert_eq!((result.rows, result.refused), (303, 40));
+    assert_eq!(found, [("refused", DriftAspect::Refused, "0.116618")]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_who_ask_at_once_get_the_same_answer() -> Result<()> {
     let heart = Heart::start().await?;
     heart.serve(1, 1, &patients("cleveland.csv")).await?;
@@ -400,15 +426,11 @@ async fn an_accepted_window_is_named_by_the_digest_of_its_counts() -> Result<()>
     let note = json!({
         "counts": accepted, "rows": 147, "startTime": "2026-11-23T10:00:00Z", "endTime": "2026-11-23T10:01:00Z",
     });
-    heart.route.digest = heart
-        .world
-        .publish_files(
-            &heart.trainer,
-            &[
-                ("accepted-window.json", note.to_string().as_bytes()),
-                ("reference.json", &new),
-            ],
-        )
+    heart
+        .publish(&[
+            ("accepted-window.json", note.to_string().as_bytes()),
+            ("reference.json", &new),
+        ])
         .await?;
     heart.serve(2, 1, &hungarian[147..]).await?;
     let quiet = heart

@@ -161,6 +161,49 @@ async fn a_day_that_drifted_can_become_the_reference_phase_by_phase() -> Result<
 }
 
 #[tokio::test]
+async fn against_an_accepted_window_shorter_than_a_day_windows_are_judged_and_a_day_can_be_accepted()
+-> Result<()> {
+    let mut heart = Heart::start().await?;
+    let quarters = by_age();
+    let mut accepted = heart.reference.clone();
+    accepted.counts = heart::counts(&accepted.bins, &quarters[0]);
+    accepted.chosen_by = ChosenBy::None;
+    let hour = serde_json::json!({
+        "counts": digest_of(b"an hour"), "rows": 152, "startTime": "2026-11-23T10:00:00Z", "endTime": "2026-11-23T11:00:00Z",
+    });
+    heart
+        .publish(&[
+            ("accepted-window.json", hour.to_string().as_bytes()),
+            ("reference.json", &serde_json::to_vec(&accepted)?),
+        ])
+        .await?;
+    for (number, patients) in (0..).zip(quarters.iter().cycle().take(5)) {
+        serve(&heart, number, patients).await?;
+    }
+    // The first quarter of a day is judged, by itself, and a day is not over.
+    let first = judged(&heart, 0, true).await?;
+    assert_eq!(
+        (first.verdict, first.season_seconds),
+        (DriftVerdict::NoDrift, None)
+    );
+    assert_eq!((first.counts, first.no_season), (None, None));
+    let second = judged(&heart, 1, true).await?;
+    assert_eq!((second.verdict, second.counts), (DriftVerdict::Drift, None));
+    let rows = quarters.iter().map(Vec::len).sum::<usize>() as u64;
+    let fourth = judged(&heart, 3, true).await?;
+    assert_eq!(fourth.verdict, DriftVerdict::Drift);
+    assert_eq!(
+        fourth.season,
+        Some(CountedSeason {
+            start: quarter(0),
+            rows
+        })
+    );
+    assert!(fourth.counts.is_some());
+    Ok(())
+}
+
+#[tokio::test]
 async fn traffic_that_stops_is_drift_of_a_window_without_rows() -> Result<()> {
     let heart = Heart::of(heart::reference()).await?;
     let all = patients("cleveland.csv");

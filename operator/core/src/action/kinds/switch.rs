@@ -301,7 +301,7 @@ fn conclusive<'a>(
     let verdict = |report: &'a DriftReport| {
         let status = report.status.as_ref()?;
         let verdict = status.verdict?;
-        let counts = !status.only(&[DriftAspect::Traffic])
+        let counts = !status.only(&DriftAspect::NOT_OF_VALUES)
             && report.spec.end_time.0 > routed_at.0
             && of_planned(report)
             && verdict != DriftVerdict::InsufficientData;

@@ -24,6 +24,7 @@ fn status_of(end: i64, verdict: DriftVerdict, before: &[DriftReport]) -> DriftRe
         &[]
     };
     let mut result = result(verdict, drifted);
+    result.season_seconds = Some(86_400);
     if end < DAY {
         result.no_season = Some(NoSeason::Open {
             ends: at(DAY).as_second(),
@@ -102,6 +103,19 @@ fn drift_lasts_since_the_first_window_that_drifted_without_a_day_in_which_none_d
     assert_eq!(since(&[(31, Drift), (32, NoDrift), (33, Drift)]), Some(30));
     assert_eq!(since(&[(31, Drift), (32, NoDrift), (55, Drift)]), Some(30));
     assert_eq!(since(&[(31, Drift), (32, NoDrift), (56, Drift)]), Some(55));
+}
+
+#[test]
+fn a_window_that_was_compared_by_itself_lacks_rows_of_its_own() {
+    let mut result = result(DriftVerdict::InsufficientData, &[]);
+    result.rows = 87;
+    let end = 30 * HOUR;
+    let status = super::super::verdict_status(&made(end), &daily(), &result, &[], at(end + 30));
+    let succeeded = &status.conditions[0];
+    assert_eq!(
+        succeeded.message,
+        "not enough rows: 100 required (87 rows of 15:00-16:00)"
+    );
 }
 
 #[test]

@@ -37,8 +37,23 @@ fn less_traffic_of_the_same_rows_is_an_alert_and_no_retraining() {
     );
     let refused = scene(&[DriftAspect::Traffic, DriftAspect::TypeErrors]).proposed(3640);
     assert_eq!(refused.reason, Reason::TrafficChanged);
+}
+
+#[test]
+fn requests_that_the_model_cannot_read_are_an_alert_for_their_clients() {
     let refused = scene(&[DriftAspect::TypeErrors]).proposed(3640);
     assert_eq!(refused.reason, Reason::RefusedRows);
+    let refused = scene(&[DriftAspect::Refused]).proposed(3640);
+    assert_eq!(
+        (refused.spec.action, refused.reason),
+        (ActionType::SendAlert, Reason::RefusedRows)
+    );
+    assert_eq!(
+        refused.spec.message.unwrap(),
+        "rows are refused that the model cannot read; correct the clients that send them (147 rows of 10:00-11:00)"
+    );
+    let retrained = scene(&[DriftAspect::Refused, DriftAspect::Values]).proposed(3640);
+    assert_eq!(retrained.spec.action, ActionType::RetrainModel);
 }
 
 #[test]
@@ -48,9 +63,11 @@ fn other_values_are_retrained_on_however_much_traffic_there_is() {
 }
 
 #[test]
-fn less_traffic_of_many_models_stops_no_retraining() {
-    let report = scene(&[DriftAspect::Traffic]).report;
-    assert_eq!(drifting(std::slice::from_ref(&report), at(3640)).total(), 0);
+fn less_traffic_and_refused_requests_of_many_models_stop_no_retraining() {
+    for aspect in [DriftAspect::Traffic, DriftAspect::Refused] {
+        let report = scene(&[aspect]).report;
+        assert_eq!(drifting(std::slice::from_ref(&report), at(3640)).total(), 0);
+    }
     let report = scene(&[DriftAspect::Traffic, DriftAspect::Values]).report;
     assert_eq!(drifting(std::slice::from_ref(&report), at(3640)).total(), 1);
     let mut many = scene(&[DriftAspect::Traffic]);
