@@ -2,6 +2,7 @@
 
 mod counts;
 mod feedback;
+mod interval;
 mod reports;
 
 use std::{
@@ -31,9 +32,8 @@ use crate::{
     health::{Health, State},
 };
 
-pub(crate) use counts::{
-    Interval, Joined, SUM_COUNTERS, Summed, SummedWindow, Tally, Total, TrafficInterval, windows_of,
-};
+pub(crate) use counts::{SUM_COUNTERS, Summed, SummedWindow, Tally, Total, TrafficInterval, windows_of};
+pub(crate) use interval::{Interval, Joined};
 pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.

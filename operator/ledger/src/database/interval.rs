@@ -1,0 +1,152 @@
+//! The windows whose counts are read for a report, and how they are added up.
+
+use modelward_wire::Digest;
+
+/// Windows of one version that start in `start..end`, and those before them from `from` on; seconds since 1970.
+#[derive(Clone, Debug)]
+pub(crate) struct Interval {
+    pub(crate) model: String,
+    pub(crate) version: String,
+    pub(crate) bundle: Digest,
+    pub(crate) from: i64,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    /// The present length of windows in seconds, if it is known. Shorter ones within one of that length are added up: the length can be
+    /// changed while a version serves.
+    pub(crate) window_seconds: Option<u32>,
+    /// How the windows before `start` are added up; each is kept by itself if there is nothing to add up.
+    pub(crate) joined: Option<Joined>,
+}
+
+/// Windows that are added up: those within each season before the end of an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joined {
+    /// Length of a season in seconds.
+    pub(crate) season: i64,
+    /// Windows within the last season stay apart.
+    pub(crate) keeps_last: bool,
+}
+
+// === impl Interval ===
+
+impl Interval {
+    /// The start of the window to which a total belongs, and its length. Windows that are added up are one window, as long as the
+    /// season: what comes next would otherwise begin after hours without any window.
+    pub(super) fn window_of(&self, start: i64, seconds: i32) -> (i64, i32) {
+        if start >= self.start {
+            return self.window_within(start, seconds);
+        }
+        let (start, seconds) = self.whole_window(start, seconds, self.from);
+        let Some(Joined { season, keeps_last }) = self.joined else {
+            return (start, seconds);
+        };
+        let seasons = (self.end - start - 1).div_euclid(season);
+        if seasons == 0 && keeps_last {
+            return (start, seconds);
+        }
+        let first = (self.end - (seasons + 1) * season).max(self.from);
+        (first, i32::try_from(season).unwrap_or(i32::MAX))
+    }
+
+    /// The same of a window within the interval: they are kept apart where they may be the phases of a season.
+    fn window_within(&self, start: i64, seconds: i32) -> (i64, i32) {
+        let length = self.end - self.start;
+        let has_phases = |joined: &Joined| joined.keeps_last && length <= joined.season;
+        if self.joined.as_ref().is_some_and(has_phases) {
+            self.whole_window(start, seconds, self.start)
+        } else {
+            (self.start, i32::try_from(length).unwrap_or(i32::MAX))
+        }
+    }
+
+    /// The window of the present length in which a window lies, none before `first`.
+    fn whole_window(&self, start: i64, seconds: i32, first: i64) -> (i64, i32) {
+        let whole = self.window_seconds.and_then(|whole| i32::try_from(whole).ok());
+        match whole.filter(|whole| seconds < *whole) {
+            Some(whole) => ((start - start.rem_euclid(whole.into())).max(first), whole),
+            None => (start, seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+
+    /// The window that is judged is the last of ten days.
+    fn interval(keeps_last: bool) -> Interval {
+        Interval {
+            model: "heart".into(),
+            version: "heart-1".into(),
+            bundle: Digest::from_bytes([1; 32]),
+            from: 6 * DAY + 5 * HOUR,
+            start: 10 * DAY - HOUR,
+            end: 10 * DAY,
+            window_seconds: Some(3600),
+            joined: Some(Joined {
+                season: DAY,
+                keeps_last,
+            }),
+        }
+    }
+
+    #[test]
+    fn windows_of_former_seasons_are_one_window_as_long_as_a_season() {
+        let of = |start: i64, keeps_last| {
+            let (start, seconds) = interval(keeps_last).window_of(start, 3600);
+            (start / HOUR, i64::from(seconds) / HOUR)
+        };
+        assert_eq!(of(10 * DAY - HOUR, true), (239, 1));
+        assert_eq!(of(9 * DAY, true), (216, 1));
+        assert_eq!(of(9 * DAY - HOUR, true), (192, 24));
+        assert_eq!(of(7 * DAY, true), (168, 24));
+        // The first of them begins with the monitoring.
+        assert_eq!(of(7 * DAY - HOUR, true), (149, 24));
+        // Where a season has too many windows to be compared one by one, the last one is added up too, up to the window that is judged.
+        assert_eq!(of(9 * DAY, false), (216, 24));
+        assert_eq!(of(10 * DAY - 2 * HOUR, false), (216, 24));
+        assert_eq!(of(10 * DAY - HOUR, false), (239, 1));
+    }
+
+    #[test]
+    fn windows_shorter_than_those_now_are_added_up_to_their_length() {
+        let of = |start: i64| interval(true).window_of(start, 60);
+        assert_eq!(of(9 * DAY + 59 * 60), (9 * DAY, 3600));
+        assert_eq!(of(9 * DAY + 60 * 60), (9 * DAY + HOUR, 3600));
+        assert_eq!(of(10 * DAY - 60), (10 * DAY - HOUR, 3600));
+        let longer = interval(true).window_of(9 * DAY + 6 * HOUR, 6 * 3600);
+        assert_eq!(longer, (9 * DAY + 6 * HOUR, 6 * 3600));
+        // What was counted before the interval is no part of it.
+        let half_past = Interval {
+            start: 10 * DAY - HOUR / 2,
+            ..interval(true)
+        };
+        assert_eq!(half_past.window_of(10 * DAY - 60, 60).0, 10 * DAY - HOUR / 2);
+    }
+
+    #[test]
+    fn the_windows_of_an_interval_are_one_where_no_phase_is_kept() {
+        let week = Interval {
+            start: 3 * DAY,
+            from: 3 * DAY,
+            ..interval(true)
+        };
+        assert_eq!(week.window_of(9 * DAY, 3600), (3 * DAY, 7 * 86_400));
+        let none = Interval {
+            joined: None,
+            ..interval(true)
+        };
+        assert_eq!(none.window_of(10 * DAY - HOUR, 3600), (10 * DAY - HOUR, 3600));
+        let half_a_day = Interval {
+            start: 10 * DAY - 12 * HOUR,
+            ..interval(true)
+        };
+        assert_eq!(
+            half_a_day.window_of(10 * DAY - HOUR, 3600),
+            (10 * DAY - HOUR, 3600)
+        );
+    }
+}
