@@ -115,7 +115,7 @@ pub struct DriftReportStatus {
     /// Answered rows that were excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<AsideRows>,
-    /// Rows that were refused for another reason than the type of a value, and bodies of which no row can be read. Reports of earlier
+    /// Rows that were refused for a reason other than the type of a value, and bodies from which no row can be read. Reports of earlier
     /// releases do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
@@ -173,7 +173,7 @@ pub struct DriftedFeature {
     #[schemars(length(max = 128))]
     pub name: String,
     /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, Scores, Traffic or
-    /// Refused. The last three are not of a feature: they have the names score, traffic and refused.
+    /// Refused. The last three do not belong to a feature: they have the names score, traffic and refused.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
     /// Name of the test that found the drift; with several tests of one aspect, the one with the largest effect. Reports of

@@ -291,7 +291,10 @@ impl<'a> Scoring<'a> {
             });
         }
         if let Some(Caller { call, origin }) = caller {
-            origin.check(rows.len()).map_err(Refusal::Entities)?;
+            origin.check(rows.len()).map_err(|why| {
+                route.count_refused(metrics, *call, origin, rows.len() as u64);
+                Refusal::Entities(why)
+            })?;
             route.count_answered(metrics, *call, origin, rows.iter().map(ScoredRow::answered));
         }
         let ones = rows.iter().map(|row| u64::from(row.class)).sum::<u64>();

@@ -150,7 +150,7 @@ impl LoadedRoute {
         }
     }
 
-    /// Counts rows that were refused for another reason than the type of a value; a body that cannot be read is one.
+    /// Counts rows that were refused for a reason other than the type of a value; a body that cannot be read is one.
     pub fn count_refused(&self, metrics: &Metrics, call: Call, origin: &Origin, rows: u64) {
         if let Some(counts) = &self.counts
             && !origin.synthetic

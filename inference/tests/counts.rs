@@ -154,7 +154,7 @@ async fn what_is_counted_equals_what_is_answered_and_sigterm_closes_it() {
             .status,
         422
     );
-    // Two rows with other errors, one of which has a wrong type too, and five bodies of which no row can be read.
+    // Two rows with other errors, one of which has a wrong type too, and five bodies from which no row can be read.
     let unknown = json!([{"age": 63}, {"age": 63, "agee": 1}, {"age": "old", "agee": 1}]).to_string();
     for body in [unknown.as_str(), "{\"age\": 63", "[]", "7"] {
         let refused = client

@@ -78,7 +78,7 @@ pub struct ReportResult {
     pub repeated: u64,
     /// Answered rows beyond what one process counts.
     pub over_limit: u64,
-    /// Rows that were refused for another reason than a type, and bodies of which no row can be read.
+    /// Rows that were refused for a reason other than a type error, and bodies from which no row can be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
     /// Processes that counted.
@@ -99,8 +99,8 @@ pub struct ReportResult {
     /// The season that `counts` are of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<CountedSeason>,
-    /// Length in seconds of the season that was compared; absent where windows were, also because the reference is an accepted window
-    /// shorter than the season.
+    /// Length in seconds of the season that was compared; absent if windows were compared, for example because the reference is an
+    /// accepted window shorter than the season.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season_seconds: Option<u32>,
     /// Why no whole season was compared, if one should be.
@@ -138,7 +138,7 @@ words! {
         Scores,
         /// The amount of the model's traffic, which is no feature either: `feature` is `traffic`.
         Traffic,
-        /// Rows that were refused for another reason than a type: `feature` is `refused`.
+        /// Rows that were refused for a reason other than a type error: `feature` is `refused`.
         Refused,
     }
 }

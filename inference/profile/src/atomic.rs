@@ -155,7 +155,7 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
         self.words.as_ref()[REPEATED].fetch_add(1, Relaxed);
     }
 
-    /// Counts so many rows that were refused for another reason than the type of a value.
+    /// Counts so many rows that were refused for a reason other than the type of a value.
     pub fn add_refused(&self, rows: u64) {
         self.words.as_ref()[REFUSED].fetch_add(rows, Relaxed);
     }

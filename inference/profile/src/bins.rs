@@ -168,6 +168,11 @@ impl Bins {
         features.sum::<usize>() + 2 * self.score.slots()
     }
 
+    /// The fingerprints of the features and of the score.
+    pub fn fingerprints(&self) -> (Fingerprint, Fingerprint) {
+        (self.feature_fingerprint(), self.score_fingerprint())
+    }
+
     /// Checks what serde cannot. Call it on everything that was read.
     pub fn check(&self) -> Result<(), BinsError> {
         if self.format != BINS_FORMAT {

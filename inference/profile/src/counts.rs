@@ -28,7 +28,7 @@ pub struct Counts {
     pub score: ScoreCounts,
     /// Rows that were answered and not counted above.
     pub aside: Aside,
-    /// Rows that were refused for another reason than the type of a value, and bodies of which no row can be read.
+    /// Rows that were refused for a reason other than the type of a value, and bodies from which no row can be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
 }
@@ -303,12 +303,12 @@ impl Counts {
 
     /// Checks what serde cannot: that these are counts of these bins. Call it on everything that was read.
     pub fn check(&self, bins: &Bins) -> Result<(), CountsError> {
-        self.check_in(bins, (bins.feature_fingerprint(), bins.score_fingerprint()))
+        self.check_in(bins, bins.fingerprints())
     }
 
-    /// [`Counts::check`] where the fingerprints of the features' and the score's bins are known: they take as long as the rest of a
+    /// [`Counts::check`] where the fingerprints of the bins are known ([`Bins::fingerprints`]): they take as long as the rest of a
     /// judgement.
-    pub(crate) fn check_in(
+    pub fn check_in(
         &self,
         bins: &Bins,
         (features, score): (Fingerprint, Fingerprint),

@@ -77,7 +77,7 @@ fn judge_all(
 ) -> Result<Judgement, JudgeError> {
     let bins = &reference.bins;
     rule.check(bins)?;
-    let fingerprints = (bins.feature_fingerprint(), bins.score_fingerprint());
+    let fingerprints = bins.fingerprints();
     let check = |counts: &Counts| counts.check_in(bins, fingerprints);
     check(&reference.counts).map_err(JudgeError::Reference)?;
     for window in windows {
@@ -238,7 +238,7 @@ fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule:
     most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(rule.tolerance, log_level))
 }
 
-/// Compares how often a row is refused for another reason than the type of a value. Training data have no such row; an accepted window
+/// Compares how often a row is refused for a reason other than the type of a value. Training data have no such row; an accepted window
 /// may have some, but its phases do not say when.
 fn judge_refused(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule: &Rule) -> Comparison {
     let refused = |counts: &Counts| counts.refused;

@@ -22,7 +22,7 @@ pub struct Judgement {
     pub features: Vec<FeatureJudgement>,
     /// The scores.
     pub score: Comparison,
-    /// How many rows are refused for another reason than the type of a value. Judgements of earlier releases do not have it.
+    /// How many rows are refused for a reason other than the type of a value. Judgements of earlier releases do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Comparison>,
     /// The amount of traffic, where it is known.

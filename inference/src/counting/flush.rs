@@ -34,8 +34,11 @@ use crate::{
     metrics::{Dropped, Metrics, ReasonLabel},
 };
 
-/// Windows of one route that wait for the ledger; beyond that the oldest are dropped.
+/// Windows of one route that wait for the ledger; beyond that the oldest are dropped. Those of wide models are fewer.
 pub const MAX_WAITING: usize = 48;
+
+/// Counters of the windows of one route that wait, 8 bytes each, in a file and in the message about it.
+const MAX_WAITING_COUNTERS: usize = 8_000_000;
 
 /// A window that the ledger refused so often is not sent again.
 const MAX_REFUSALS: u32 = 3;
@@ -340,12 +343,15 @@ impl Waiting {
         for tracked in dropped {
             tracked.drop_unsent(Dropped::Refused, metrics);
         }
-        let mut of_route: BTreeMap<Digest, usize> = BTreeMap::new();
+        let mut of_route: BTreeMap<Digest, (usize, usize)> = BTreeMap::new();
         for tracked in &self.0 {
-            *of_route.entry(tracked.window.key.route).or_default() += 1;
+            let (count, counters) = of_route.entry(tracked.window.key.route).or_default();
+            *count += 1;
+            *counters = tracked.window.counts.bins().counters();
         }
-        for (route, count) in of_route {
-            for _ in MAX_WAITING..count {
+        for (route, (count, counters)) in of_route {
+            let most = (MAX_WAITING_COUNTERS / counters).clamp(4, MAX_WAITING);
+            for _ in most..count {
                 let oldest = (0..self.0.len())
                     .filter(|at| {
                         let tracked = &self.0[*at];

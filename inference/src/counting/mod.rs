@@ -257,7 +257,7 @@ impl RouteCounts {
         });
     }
 
-    /// Counts so many rows that were refused for another reason than the type of a value.
+    /// Counts so many rows that were refused for a reason other than the type of a value.
     pub fn add_refused(&self, metrics: &Metrics, at: i64, rows: u64) {
         self.with_window(at, metrics, |window| window.counts.add_refused(rows));
     }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
     body::{Received, receive},
-    problem::{self, Detail, Problem},
+    problem::{self, Detail, Problem, Subject},
 };
 use crate::{
     app::{App, SHADOW_UNIT},
@@ -101,9 +101,9 @@ pub(super) async fn answer<P: Protocol>(
     Ok(response.await)
 }
 
-/// Counts a body of which no row was read. Rows that were read are counted with their errors.
+/// Counts a request of which no row was read. Rows that were read are counted with their errors.
 fn count_unreadable(app: &App, route: &LoadedRoute, caller: &Caller, problem: &Problem) {
-    if problem.errors.is_empty() && problem.status.is_client_error() {
+    if problem.subject == Subject::Request && problem.status.is_client_error() {
         route.count_refused(&app.metrics, caller.call, &caller.origin, 1);
     }
 }
@@ -128,7 +128,8 @@ pub(super) fn refused(refusal: Refusal, unfit: StatusCode, numbered: bool) -> Pr
             Problem::rows(unfit, details.collect(), total)
         }
         Refusal::UnknownVersion { .. } => Problem::new(StatusCode::NOT_FOUND, refusal.to_string()),
-        Refusal::NoVersion | Refusal::Entities(_) => Problem::new(unfit, refusal.to_string()),
+        Refusal::NoVersion => Problem::new(unfit, refusal.to_string()),
+        Refusal::Entities(_) => Problem::new(unfit, refusal.to_string()).of(Subject::Rows),
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Problem, Subject};
 use crate::memory::{Memory, Reservation};
 
 /// Bodies over this make a reservation for all of their bytes before the rest of them is read.
@@ -52,7 +52,7 @@ pub async fn receive(
         .await
         .unwrap_or_else(|_| {
             let message = format!("the body did not come within {} s", limit.as_secs());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message))
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message).of(Subject::Connection))
         })?;
     if coding == Coding::Identity {
         // A body without a declared length reserved as much as the largest one.
@@ -102,7 +102,9 @@ async fn read(
     let mut discarded = 0_usize;
     let mut refused = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Problem::malformed(format!("the body broke off: {error}")))?;
+        let frame = frame.map_err(|error| {
+            Problem::malformed(format!("the body broke off: {error}")).of(Subject::Connection)
+        })?;
         let Ok(data) = frame.into_data() else { continue };
         if discarded > 0 || received.len() + data.len() > max {
             // A client that is still sending would see a reset connection in place of the answer, so the rest is

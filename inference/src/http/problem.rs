@@ -21,6 +21,21 @@ pub struct Problem {
     /// How many errors there are in all.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors_total: usize,
+    /// What was refused.
+    #[serde(skip)]
+    pub subject: Subject,
+}
+
+/// What a request was refused for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// The request as a whole: no row of it was read.
+    #[default]
+    Request,
+    /// Its rows, which were read.
+    Rows,
+    /// The connection: the request did not arrive whole.
+    Connection,
 }
 
 /// What is wrong with one row.
@@ -51,7 +66,14 @@ impl Problem {
             message: message.into(),
             errors: Vec::new(),
             errors_total: 0,
+            subject: Subject::default(),
         }
+    }
+
+    /// The same refusal, of this subject.
+    #[must_use]
+    pub fn of(self, subject: Subject) -> Self {
+        Self { subject, ..self }
     }
 
     /// The request cannot be read: 400.
@@ -96,6 +118,7 @@ impl Problem {
             message,
             errors: details,
             errors_total: total,
+            subject: Subject::Rows,
         }
     }
 

@@ -189,6 +189,7 @@ impl Window {
             )?;
         }
         counts.features = self.reference.counts.features.clone();
+        counts.refused = self.reference.counts.refused;
         Ok(Reference {
             bins,
             counts,

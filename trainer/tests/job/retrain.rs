@@ -517,9 +517,10 @@ fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone
     for seed in [7, 1, 2, 3, 4, 5] {
         let rows = shuffled((303..597).collect(), seed);
         let (accepted, next) = rows.split_at(147);
-        let counts = counted(&of_champion.bins, &union, accepted, |row| {
+        let mut counts = counted(&of_champion.bins, &union, accepted, |row| {
             first.fitted.scorer().score(row)
         });
+        counts.refused = 9;
         let bytes = serde_json::to_vec(&Reference {
             bins: of_champion.bins.clone(),
             counts,
@@ -539,6 +540,7 @@ fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone
             .with_scores(union.len(), &new_rows, &second.candidates[0])
             .unwrap();
         reference.check().unwrap();
+        assert_eq!(reference.counts.refused, 9);
 
         let later = counted(&reference.bins, &union, next, |row| {
             second.fitted.scorer().score(row)

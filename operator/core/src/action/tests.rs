@@ -631,6 +631,27 @@ fn traffic_after_the_change_ends_the_watch_early_whichever_way_it_goes() {
 }
 
 #[test]
+fn refused_requests_and_less_traffic_are_no_drift_after_the_change_where_rows_are_enough() {
+    let mut simulation = Simulation::new([promotion(2)]);
+    simulation.settle().approve("promote", "alice");
+    simulation.roll_out();
+    simulation.settle();
+    let refused = |rows: i64| {
+        move |status: &mut DriftReportStatus| {
+            status.rows = Some(rows);
+            status.features = object(json!([{
+                "name": "refused", "aspect": "Refused", "effect": "0.1", "lower": "0.1", "upper": "0.1",
+                "tolerance": "0.02", "logEvidence": "20", "logThreshold": "9",
+            }]));
+        }
+    };
+    simulation.report_with("heart-2", "Drift", simulation.now + 60, refused(99));
+    simulation.succeeded("promote", "Unknown", "Verifying");
+    simulation.report_with("heart-2", "Drift", simulation.now + 120, refused(147));
+    simulation.succeeded("promote", "True", "Verified");
+}
+
+#[test]
 fn neither_the_proposer_nor_the_maker_nor_a_service_account_nor_the_same_person_twice_makes_a_quorum() {
     let mut simulation = Simulation::new([promotion(2)]);
     simulation.policy.medium_approvals = 2;

@@ -313,7 +313,7 @@ fn traffic(world: &World<'_>, now: Timestamp) -> Option<Decision> {
     only_traffic(world).then(|| alert(world, traffic_alert(world), now))
 }
 
-/// Whether what drifted is the amount of traffic, beside refused rows at most.
+/// Whether what drifted is the amount of traffic, and at most refused rows with it.
 fn only_traffic(world: &World<'_>) -> bool {
     only(world, &DriftAspect::OF_REQUESTS)
 }

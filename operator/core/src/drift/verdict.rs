@@ -189,9 +189,11 @@ pub fn verdict_status(
         DriftVerdict::InsufficientData => {
             let needed = version.spec.monitoring.minimum_rows;
             // An accepted window that is shorter than the season is compared with windows.
-            let season = match result.season_seconds {
-                Some(_) => version.spec.monitoring.divided_season(),
-                None => Season::None,
+            let by_window = result.season_seconds.is_none() && result.reference.accepted_window;
+            let season = if by_window {
+                Season::None
+            } else {
+                version.spec.monitoring.divided_season()
             };
             let noun = season.noun();
             if let Some(NoSeason::Open { ends }) = result.no_season {

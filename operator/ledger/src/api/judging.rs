@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use modelward_profile::{
-    Bins, ChosenBy, Comparison, Counts, Exact, FeatureBins, Judgement, Phases, Reference, Rule, Season,
-    Traffic, WindowCounts, counts::FeatureCount, judge_with_traffic,
+    ChosenBy, Comparison, Counts, Exact, FeatureBins, Judgement, Phases, Reference, Rule, Season, Traffic,
+    WindowCounts, counts::FeatureCount, judge_with_traffic,
 };
 use modelward_service::chain;
 use modelward_wire::{
@@ -38,17 +38,33 @@ struct Acceptable {
 const SCORES: &str = "score";
 const TRAFFIC: &str = "traffic";
 const REFUSED: &str = "refused";
+/// Windows that are compared together at most, where there is no season.
+const LONGEST_SPAN: i64 = 24;
+/// Comparisons of a result, which the operator reads as a whole: some 250 KiB.
+const MOST_DRIFTED: usize = 1000;
 /// Windows whose numbers of rows are compared: six weeks of hours.
 const TRAFFIC_WINDOWS: i64 = 1008;
 
 /// How the windows before a report's own are added up.
-pub(super) fn joined(request: &ReportRequest, bins: &Bins) -> Option<Joined> {
+pub(super) fn joined(request: &ReportRequest, compared: &Compared) -> Option<Joined> {
+    let bins = &compared.reference.bins;
     let season = season_of(request, request.since)?;
-    let phases = season.phases(request.window_seconds?.into(), bins);
+    let seconds = i64::from(request.season_seconds?);
+    let has_phases = season.phases(request.window_seconds?.into(), bins).is_some();
+    let by_window = as_compared(request, compared).season_seconds.is_none();
     Some(Joined {
-        season: i64::from(request.season_seconds?),
-        keeps_last: phases.is_some(),
+        season: seconds,
+        apart: [(has_phases, seconds), (by_window, spans_back(request)?)]
+            .into_iter()
+            .filter_map(|(needed, seconds)| needed.then_some(seconds))
+            .max()
+            .unwrap_or(0),
     })
+}
+
+/// Seconds before the end of a window within which windows are compared one by one, where there is no season.
+fn spans_back(request: &ReportRequest) -> Option<i64> {
+    Some(LONGEST_SPAN * i64::from(request.window_seconds?))
 }
 
 /// The windows whose rows say whether traffic has changed; `None` where that is not judged: in an interval that is no window.
@@ -69,7 +85,7 @@ pub(super) fn interval_of_traffic(request: &ReportRequest) -> Option<TrafficInte
 
 /// The request as the reference can answer it. A window of traffic that is no whole season has no law of a season's: each window is
 /// compared with it.
-pub(super) fn as_compared(request: &ReportRequest, compared: &Compared) -> ReportRequest {
+fn as_compared(request: &ReportRequest, compared: &Compared) -> ReportRequest {
     let fits = |season: &u32| {
         compared
             .seconds
@@ -110,7 +126,7 @@ pub(super) fn verdict(
         rows,
         period: period.map_or(1, |(season, window)| (season / window.max(1)) as usize),
     });
-    let windows = windows(request, &summed.windows, &counts);
+    let windows = windows(&judged_as, &summed.windows, &counts);
     let judgement = judge_with_traffic(&reference, &windows, traffic.as_ref(), &rule).map_err(cannot)?;
     let (judged, aside, refused) = (counts.features.rows, counts.aside, counts.refused);
     let acceptable = match request.season_seconds {
@@ -302,7 +318,12 @@ fn windows<'a>(
 ) -> Vec<WindowCounts<'a>> {
     let after = |second: i64| u64::try_from(second - request.since).unwrap_or_default();
     let mut windows = since(request.since, summed);
-    windows.retain(|window| window.from < after(request.start));
+    // Windows in which nothing was counted are not there, so a number of windows may go back further.
+    let oldest = match (request.season_seconds, spans_back(request)) {
+        (None, Some(seconds)) => after(request.end - seconds),
+        _ => 0,
+    };
+    windows.retain(|window| (oldest..after(request.start)).contains(&window.from));
     // A report on an interval of a user's own may begin within a window.
     if let Some(last) = windows.last_mut() {
         last.to = last.to.min(after(request.start));
@@ -357,7 +378,7 @@ fn rule(request: &ReportRequest, rows: u64, known_from: i64) -> Result<Rule, Api
     })
 }
 
-/// The comparisons that drifted, the largest effect first.
+/// The comparisons that drifted, the largest effect first. The judgement has all of them.
 fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
     let of_features = judgement.features.iter().flat_map(|feature| {
         let tests = feature.tests.iter();
@@ -410,7 +431,7 @@ fn drifted(judgement: &Judgement) -> Result<Vec<DriftedComparison>, ApiError> {
     }
     // The sort is stable: equal effects stay in the order of the features.
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Ok(found.into_iter().map(|(_, row)| row).collect())
+    Ok(found.into_iter().take(MOST_DRIFTED).map(|(_, row)| row).collect())
 }
 
 fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
@@ -420,7 +441,7 @@ fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use modelward_profile::{Observed, ScoreBins, judge};
+    use modelward_profile::{Bins, Observed, ScoreBins, judge};
     use modelward_wire::DriftAspect;
 
     use super::*;

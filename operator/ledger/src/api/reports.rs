@@ -8,7 +8,7 @@
 //!                                                     sum ────► bins and sum, as a blob: what an accepted window is
 //! ```
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -26,11 +26,14 @@ use modelward_wire::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{
     extract::{LAST_SECOND, Object, is_name, not_a_name, parse, refuse_nul, whole},
-    judging::{Compared, as_compared, interval_of_traffic, joined, verdict},
+    judging::{Compared, interval_of_traffic, joined, verdict},
     state::{App, Shared},
 };
 use crate::{
@@ -54,6 +57,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_REPORT_BYTES: u64 = 256 * 1024;
 /// A model of 1,000 features has a reference of about 1 MiB.
 const MAX_REFERENCE_BYTES: u64 = 32 * 1024 * 1024;
+/// Larger ones are read one at a time: in memory they are several times as large.
+const WIDE_REFERENCE_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_TOLERANCES: usize = 512;
 /// A day and a week, in seconds.
 const SEASONS: [u32; 2] = [86_400, 604_800];
@@ -84,9 +89,9 @@ pub(super) async fn put_report(
         app.metrics.report("repeated");
         return again(&namespace, &request, &kept);
     }
-    let compared = reference(&app, &namespace, &request.bundle).await?;
+    let (compared, turn) = reference(&app, &namespace, &request.bundle).await?;
     let bins = &compared.reference.bins;
-    let _memory = reserve(&app, bins).await?;
+    let memory = reserve(&app.judged, permits_of(bins)).await?;
     let interval = Interval {
         model: request.model.clone(),
         version: request.version.clone(),
@@ -95,7 +100,7 @@ pub(super) async fn put_report(
         start: request.start,
         end: request.end,
         window_seconds: request.window_seconds,
-        joined: joined(&as_compared(&request, &compared), bins),
+        joined: joined(&request, &compared),
     };
     let summed = app.database.sum_counts(&namespace, interval, bins).await?;
     let summed = summed.map_err(|error| ApiError::Unprocessable(error.to_string()))?;
@@ -105,9 +110,13 @@ pub(super) async fn put_report(
     };
     // Thousands of bins take milliseconds of computing, which other requests should not wait for.
     let asked = request.clone();
-    let (report, window) = tokio::task::spawn_blocking(move || verdict(&asked, compared, summed, &traffic))
-        .await
-        .map_err(|error| ApiError::Internal(Box::new(error)))??;
+    let (report, window) = tokio::task::spawn_blocking(move || {
+        // They are held until the memory is free, also if the caller has gone.
+        let _held = (turn, memory);
+        verdict(&asked, compared, summed, &traffic)
+    })
+    .await
+    .map_err(|error| ApiError::Internal(Box::new(error)))??;
     if let (Some(digest), Some(window)) = (report.result.counts, window) {
         app.store.put(&namespace, Kind::Blob, &digest, window).await?;
     }
@@ -149,11 +158,16 @@ pub(super) async fn get_report(
     })))
 }
 
-/// Memory for the windows of one report, once other reports have left enough.
-async fn reserve<'a>(app: &'a App, bins: &Bins) -> Result<SemaphorePermit<'a>, ApiError> {
+/// One for each counter of the windows that a report holds at most.
+fn permits_of(bins: &Bins) -> u32 {
     let counters = bins.counters();
     let all = counters.saturating_mul(windows_of(counters)).min(SUM_COUNTERS);
-    let permits = app.judged.acquire_many(u32::try_from(all).unwrap_or(u32::MAX));
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
+/// Memory for one report, once other reports have left enough.
+async fn reserve(memory: &Arc<Semaphore>, permits: u32) -> Result<OwnedSemaphorePermit, ApiError> {
+    let permits = Arc::clone(memory).acquire_many_owned(permits);
     match timeout(PATIENCE, permits).await {
         Ok(Ok(permits)) => Ok(permits),
         _ => Err(ApiError::Unavailable(
@@ -234,8 +248,12 @@ fn check(request: &ReportRequest) -> Result<(), String> {
 
 // === the reference ===
 
-/// The reference of a bundle, with every byte of it verified.
-async fn reference(app: &App, namespace: &str, bundle: &Digest) -> Result<Compared, ApiError> {
+/// The reference of a bundle, with every byte of it verified, and the turn that a wide one takes.
+async fn reference(
+    app: &App,
+    namespace: &str,
+    bundle: &Digest,
+) -> Result<(Compared, Option<OwnedSemaphorePermit>), ApiError> {
     let bytes = fetch(app, namespace, Kind::Manifest, bundle, app.max_manifest_bytes).await?;
     let manifest: Manifest = read(&bytes, "manifest")?;
     manifest
@@ -250,6 +268,10 @@ async fn reference(app: &App, namespace: &str, bundle: &Digest) -> Result<Compar
         return Err(ApiError::Unprocessable(format!(
             "bundle {bundle} has no file {REFERENCE}, so there is nothing to compare a window with: train it again"
         )));
+    };
+    let turn = match file.size {
+        ..WIDE_REFERENCE_BYTES => None,
+        _ => Some(reserve(&app.wide, 1).await?),
     };
     let bytes = fetch(app, namespace, Kind::Blob, &file.sha256, MAX_REFERENCE_BYTES).await?;
     let reference: Reference = read(&bytes, REFERENCE)?;
@@ -270,11 +292,12 @@ async fn reference(app: &App, namespace: &str, bundle: &Digest) -> Result<Compar
     };
     let bounds = accepted.and_then(|window| window.start_time.zip(window.end_time));
     let seconds = bounds.map(|(start, end)| end.as_second() - start.as_second());
-    Ok(Compared {
+    let compared = Compared {
         reference,
         named,
         seconds,
-    })
+    };
+    Ok((compared, turn))
 }
 
 /// The bytes of an artifact, if they are the ones that its name promises.

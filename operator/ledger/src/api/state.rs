@@ -20,7 +20,9 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
     /// One for each counter of the windows that are judged at the same time.
-    pub(crate) judged: Semaphore,
+    pub(crate) judged: Arc<Semaphore>,
+    /// The turn of a report with a wide reference.
+    pub(crate) wide: Arc<Semaphore>,
     pub(crate) quota: Quota,
     pub(crate) max_blob_bytes: u64,
     pub(crate) max_manifest_bytes: u64,

@@ -1,8 +1,11 @@
 //! Totals of counts: the highest sequence of each key is kept, and any interval can be summed.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use modelward_profile::{Bins, Counts, CountsError, Envelope, Incarnation};
+use modelward_profile::{Bins, Counts, CountsError, Envelope, Fingerprint, Incarnation};
 use modelward_wire::Digest;
 use serde::Serialize;
 use sqlx::{Connection as _, Row as _, postgres::PgRow, types::Json};
@@ -61,6 +64,12 @@ pub(crate) struct SummedWindow {
     pub(crate) counts: Counts,
 }
 
+/// Bins, and their fingerprints, which take long to make.
+struct Binned<'a> {
+    bins: &'a Bins,
+    fingerprints: (Fingerprint, Fingerprint),
+}
+
 /// Where a total stands in the order of the index: start of its window, Pod, incarnation and route.
 type Place = (i64, Uuid, String, String);
 
@@ -102,6 +111,8 @@ const SUM_LIMIT: usize = 20_000;
 const SUM_PAGE: usize = 100;
 /// Counters that one statement reads: some 8 MiB as text, parsed within a second.
 const PAGE_COUNTERS: usize = 1 << 20;
+/// How long totals before the interval are read. The operator waits for a verdict for 30 s.
+const SUM_TIME: Duration = Duration::from_secs(12);
 /// Windows that one sum keeps apart: a week of hours and some seasons before it.
 const SUM_WINDOWS: usize = 200;
 /// Counters of all windows of one sum, 8 bytes each: 28 windows of the widest model.
@@ -266,6 +277,11 @@ impl Database {
         let counters = bins.counters();
         let page_size = (PAGE_COUNTERS / counters).clamp(1, SUM_PAGE);
         let most_windows = windows_of(counters);
+        let binned = Binned {
+            bins,
+            fingerprints: bins.fingerprints(),
+        };
+        let started = Instant::now();
         let mut summed = Summed::default();
         // A place before all of the next window.
         let mut before: Place = (interval.end, Uuid::nil(), String::new(), String::new());
@@ -297,7 +313,8 @@ impl Database {
                 let is_before = place.0 < interval.start;
                 let (window, seconds) = interval.window_of(place.0, seconds);
                 let is_full = summed.windows.len() == most_windows && !summed.windows.contains_key(&window);
-                if is_before && (is_full || summed.totals == SUM_LIMIT) {
+                let is_late = started.elapsed() > SUM_TIME;
+                if is_before && (is_full || is_late || summed.totals == SUM_LIMIT) {
                     // A part of a window is none.
                     summed.windows.remove(&window);
                     summed.known_from = Some(summed.windows.keys().next().copied().unwrap_or(interval.start));
@@ -307,7 +324,7 @@ impl Database {
                     return Ok(Err(SumError::TooManyWindows(most_windows)));
                 }
                 let of = (window, place.1);
-                if let Err(error) = summed.add(bins, of, seconds, envelope.as_ref(), is_before) {
+                if let Err(error) = summed.add(&binned, of, seconds, envelope.as_ref(), is_before) {
                     return Ok(Err(error));
                 }
                 before = place;
@@ -429,7 +446,7 @@ impl Summed {
     /// interval belongs to its window alone.
     fn add(
         &mut self,
-        bins: &Bins,
+        Binned { bins, fingerprints }: &Binned<'_>,
         (start, pod): (i64, Uuid),
         seconds: i32,
         envelope: Option<&Envelope>,
@@ -443,7 +460,7 @@ impl Summed {
             self.set_aside(pod, CountsError::OtherBins("the features"));
             return Ok(());
         };
-        if let Err(why) = envelope.counts.check(bins) {
+        if let Err(why) = envelope.counts.check_in(bins, *fingerprints) {
             self.set_aside(pod, why);
             return Ok(());
         }

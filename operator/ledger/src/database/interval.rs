@@ -23,8 +23,8 @@ pub(crate) struct Interval {
 pub(crate) struct Joined {
     /// Length of a season in seconds.
     pub(crate) season: i64,
-    /// Windows within the last season stay apart.
-    pub(crate) keeps_last: bool,
+    /// Windows that start so many seconds before the end, or later, stay apart.
+    pub(crate) apart: i64,
 }
 
 // === impl Interval ===
@@ -37,13 +37,13 @@ impl Interval {
             return self.window_within(start, seconds);
         }
         let (start, seconds) = self.whole_window(start, seconds, self.from);
-        let Some(Joined { season, keeps_last }) = self.joined else {
+        let Some(Joined { season, apart }) = self.joined else {
             return (start, seconds);
         };
-        let seasons = (self.end - start - 1).div_euclid(season);
-        if seasons == 0 && keeps_last {
+        if start >= self.end - apart {
             return (start, seconds);
         }
+        let seasons = (self.end - start - 1).div_euclid(season);
         let first = (self.end - (seasons + 1) * season).max(self.from);
         (first, i32::try_from(season).unwrap_or(i32::MAX))
     }
@@ -51,7 +51,7 @@ impl Interval {
     /// The same of a window within the interval: they are kept apart where they may be the phases of a season.
     fn window_within(&self, start: i64, seconds: i32) -> (i64, i32) {
         let length = self.end - self.start;
-        let has_phases = |joined: &Joined| joined.keeps_last && length <= joined.season;
+        let has_phases = |joined: &Joined| joined.apart >= joined.season && length <= joined.season;
         if self.joined.as_ref().is_some_and(has_phases) {
             self.whole_window(start, seconds, self.start)
         } else {
@@ -77,7 +77,7 @@ mod tests {
     const DAY: i64 = 24 * HOUR;
 
     /// The window that is judged is the last of ten days.
-    fn interval(keeps_last: bool) -> Interval {
+    fn interval(apart: i64) -> Interval {
         Interval {
             model: "heart".into(),
             version: "heart-1".into(),
@@ -86,43 +86,40 @@ mod tests {
             start: 10 * DAY - HOUR,
             end: 10 * DAY,
             window_seconds: Some(3600),
-            joined: Some(Joined {
-                season: DAY,
-                keeps_last,
-            }),
+            joined: Some(Joined { season: DAY, apart }),
         }
     }
 
     #[test]
     fn windows_of_former_seasons_are_one_window_as_long_as_a_season() {
-        let of = |start: i64, keeps_last| {
-            let (start, seconds) = interval(keeps_last).window_of(start, 3600);
+        let of = |start: i64, apart| {
+            let (start, seconds) = interval(apart).window_of(start, 3600);
             (start / HOUR, i64::from(seconds) / HOUR)
         };
-        assert_eq!(of(10 * DAY - HOUR, true), (239, 1));
-        assert_eq!(of(9 * DAY, true), (216, 1));
-        assert_eq!(of(9 * DAY - HOUR, true), (192, 24));
-        assert_eq!(of(7 * DAY, true), (168, 24));
+        assert_eq!(of(10 * DAY - HOUR, DAY), (239, 1));
+        assert_eq!(of(9 * DAY, DAY), (216, 1));
+        assert_eq!(of(9 * DAY - HOUR, DAY), (192, 24));
+        assert_eq!(of(7 * DAY, DAY), (168, 24));
         // The first of them begins with the monitoring.
-        assert_eq!(of(7 * DAY - HOUR, true), (149, 24));
+        assert_eq!(of(7 * DAY - HOUR, DAY), (149, 24));
         // Where a season has too many windows to be compared one by one, the last one is added up too, up to the window that is judged.
-        assert_eq!(of(9 * DAY, false), (216, 24));
-        assert_eq!(of(10 * DAY - 2 * HOUR, false), (216, 24));
-        assert_eq!(of(10 * DAY - HOUR, false), (239, 1));
+        assert_eq!(of(9 * DAY, 0), (216, 24));
+        assert_eq!(of(10 * DAY - 2 * HOUR, 0), (216, 24));
+        assert_eq!(of(10 * DAY - HOUR, 0), (239, 1));
     }
 
     #[test]
     fn windows_shorter_than_those_now_are_added_up_to_their_length() {
-        let of = |start: i64| interval(true).window_of(start, 60);
+        let of = |start: i64| interval(DAY).window_of(start, 60);
         assert_eq!(of(9 * DAY + 59 * 60), (9 * DAY, 3600));
         assert_eq!(of(9 * DAY + 60 * 60), (9 * DAY + HOUR, 3600));
         assert_eq!(of(10 * DAY - 60), (10 * DAY - HOUR, 3600));
-        let longer = interval(true).window_of(9 * DAY + 6 * HOUR, 6 * 3600);
+        let longer = interval(DAY).window_of(9 * DAY + 6 * HOUR, 6 * 3600);
         assert_eq!(longer, (9 * DAY + 6 * HOUR, 6 * 3600));
         // What was counted before the interval is no part of it.
         let half_past = Interval {
             start: 10 * DAY - HOUR / 2,
-            ..interval(true)
+            ..interval(DAY)
         };
         assert_eq!(half_past.window_of(10 * DAY - 60, 60).0, 10 * DAY - HOUR / 2);
     }
@@ -132,17 +129,23 @@ mod tests {
         let week = Interval {
             start: 3 * DAY,
             from: 3 * DAY,
-            ..interval(true)
+            ..interval(DAY)
         };
         assert_eq!(week.window_of(9 * DAY, 3600), (3 * DAY, 7 * 86_400));
         let none = Interval {
             joined: None,
-            ..interval(true)
+            ..interval(DAY)
         };
         assert_eq!(none.window_of(10 * DAY - HOUR, 3600), (10 * DAY - HOUR, 3600));
+        let by_window = interval(3 * HOUR);
+        assert_eq!(
+            by_window.window_of(10 * DAY - 3 * HOUR, 3600),
+            (10 * DAY - 3 * HOUR, 3600)
+        );
+        assert_eq!(by_window.window_of(10 * DAY - 4 * HOUR, 3600), (9 * DAY, 86_400));
         let half_a_day = Interval {
             start: 10 * DAY - 12 * HOUR,
-            ..interval(true)
+            ..interval(DAY)
         };
         assert_eq!(
             half_a_day.window_of(10 * DAY - HOUR, 3600),

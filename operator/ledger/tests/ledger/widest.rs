@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use modelward_profile::{Bins, ChosenBy, Counts, FeatureBins, Observed, Reference, ScoreBins};
 use modelward_wire::{DriftAspect, DriftVerdict, ReportRequest};
+use sqlx::Connection as _;
 
 use crate::{
     heart::{WINDOW, batch, envelope, window},
@@ -76,6 +77,11 @@ async fn a_day_of_the_widest_model_is_counted_and_judged_within_the_memory_of_a_
         .postgres
         .execute(&heart.world.database.url, &sql)
         .await?;
+    let mut role = sqlx::PgConnection::connect(&heart.world.database.url).await?;
+    let stored: i64 = sqlx::query_scalar("SELECT sum(pg_column_size(envelope))::bigint FROM counts")
+        .fetch_one(&mut role)
+        .await?;
+    println!("24 totals take {} KiB in PostgreSQL", stored / 1024);
     let request = ReportRequest {
         since: window(24),
         evidence_from: window(24),
@@ -86,11 +92,9 @@ async fn a_day_of_the_widest_model_is_counted_and_judged_within_the_memory_of_a_
     let result = heart
         .judged("5b2c1f8e-0f6d-4f0e-9a51-000000000001", &request)
         .await?;
-    println!(
-        "24 windows were judged in {:?}, peak {before} to {} MiB",
-        start.elapsed(),
-        peak()?
-    );
+    let grown = peak()?.saturating_sub(before);
+    println!("24 windows were judged in {:?}, {grown} MiB", start.elapsed());
+    assert!(grown < 450, "{grown} MiB");
     assert_eq!((result.verdict, result.rows), (DriftVerdict::Drift, 1024));
     for found in &result.drifted {
         assert_eq!(

@@ -289,23 +289,30 @@ fn conclusive<'a>(
     plan: &ActionPlan,
     routed_at: &Time,
 ) -> Option<(&'a DriftReport, DriftVerdict)> {
-    let of_planned = |report: &DriftReport| {
-        let uid = report
-            .status
-            .as_ref()
-            .and_then(|status| status.version_uid.as_ref());
-        plan.planned_routes
-            .iter()
-            .any(|route| route.version == report.spec.version && uid.is_none_or(|uid| *uid == route.uid))
-    };
     let verdict = |report: &'a DriftReport| {
         let status = report.status.as_ref()?;
-        let verdict = status.verdict?;
-        let counts = !status.only(&DriftAspect::NOT_OF_VALUES)
-            && report.spec.end_time.0 > routed_at.0
-            && of_planned(report)
-            && verdict != DriftVerdict::InsufficientData;
-        counts.then_some((report, verdict))
+        let uid = status.version_uid.as_ref();
+        let planned = plan
+            .planned_routes
+            .iter()
+            .find(|route| route.version == report.spec.version && uid.is_none_or(|uid| *uid == route.uid))?;
+        if report.spec.end_time.0 <= routed_at.0 {
+            return None;
+        }
+        match status.verdict? {
+            DriftVerdict::InsufficientData => None,
+            // A window may drift by its traffic or its refused rows without rows enough to say that its values do not.
+            DriftVerdict::Drift if status.only(&DriftAspect::NOT_OF_VALUES) => {
+                let version = routes::by_uid(&case.world.versions, &planned.uid)?;
+                let rows = status
+                    .season
+                    .as_ref()
+                    .map_or(status.rows, |season| Some(season.rows));
+                let has_rows = rows >= Some(version.spec.monitoring.minimum_rows);
+                has_rows.then_some((report, DriftVerdict::NoDrift))
+            }
+            verdict => Some((report, verdict)),
+        }
     };
     case.world
         .reports

@@ -109,6 +109,7 @@ fn drift_lasts_since_the_first_window_that_drifted_without_a_day_in_which_none_d
 fn a_window_that_was_compared_by_itself_lacks_rows_of_its_own() {
     let mut result = result(DriftVerdict::InsufficientData, &[]);
     result.rows = 87;
+    result.reference.accepted_window = true;
     let end = 30 * HOUR;
     let status = super::super::verdict_status(&made(end), &daily(), &result, &[], at(end + 30));
     let succeeded = &status.conditions[0];
