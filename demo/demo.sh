@@ -64,6 +64,7 @@ apply_sample() {
   kubectl apply --namespace "$NAMESPACE" -k "$SAMPLES/heart-disease"
   # An hour of traffic has to pass in seconds.
   version heart-1 ".spec.monitoring.season = \"None\" | .spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
+  say "its monitoring has windows of $WINDOW s and season None, so that one window is judged; the default, Day, compares whole days"
   kubectl apply --namespace "$NAMESPACE" -f "$WORK/heart-1.json"
 }
 
@@ -242,7 +243,7 @@ see_the_new_version() {
   narrate "$NEW is trained, and its gates are passed"
   await_live "$NAMESPACE" "$NEW" 180
   await 120 "every Pod answers with $NEW" settled "$NAMESPACE" heart
-  narrate "$NEW has taken over; it is watched for $WATCHED s"
+  narrate "$NEW has taken over; it is watched for $WATCHED s at most, until the first verdict"
 }
 
 the_others_arrive() {

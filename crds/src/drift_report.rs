@@ -237,8 +237,8 @@ pub struct IncarnationCounts {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportProposal {
-    /// `Proposed`, or the reason why no action was proposed: CoolDown, BudgetSpent, ActionOpen, Paused, NotServing,
-    /// ActionRefused.
+    /// `Proposed`, for an alert its reason (RefusedRows, TrafficChanged, StormBreaker, NoRetraining), or why no action was proposed:
+    /// OnRequest, NotServing, Paused, ActionOpen, SeasonOpen, CoolDown, BudgetSpent, ActionRefused.
     #[schemars(length(max = 64))]
     pub reason: String,
     /// A message with details.

@@ -290,6 +290,10 @@ pub struct Proposal {
     pub cause: String,
     /// When it was proposed.
     pub at: Time,
+    /// Why it was proposed, if it is an alert because of drift. The cool-down of alerts is counted by reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
 }
 
 /// An entry in the history of versions that served.

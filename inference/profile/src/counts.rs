@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bins::{Bins, Fingerprint, Observed, Slot},
+    bins::{Bins, FeatureBins, Fingerprint, Observed, Slot},
     number::FixedSum,
 };
 
@@ -264,6 +264,19 @@ impl Counts {
             .map(|feature| feature.values.len() + 2);
         let scores = self.score.classes.iter().map(|class| class.values.len());
         features.chain(scores).sum()
+    }
+
+    /// The features of which more than half of the rows have a value outside of these bins: a later change of such values is not seen.
+    pub fn outside(&self, bins: &Bins) -> Vec<String> {
+        let features = bins.features.iter().zip(&self.features.features);
+        let is_outside = |(bins, count): &(&FeatureBins, &FeatureCount)| {
+            let outside = bins.outside().filter_map(|slot| count.values.get(slot));
+            outside.fold(0, |sum: u64, rows| sum.saturating_add(*rows)) > self.features.rows / 2
+        };
+        features
+            .filter(is_outside)
+            .map(|(bins, _)| bins.name.clone())
+            .collect()
     }
 
     /// Rows that were answered, counted or aside; `None` where that does not fit 64 bits.

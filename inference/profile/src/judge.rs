@@ -238,8 +238,7 @@ fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule:
     most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(rule.tolerance, log_level))
 }
 
-/// Compares how often a row is refused for a reason other than the type of a value. Training data have no such row; an accepted window
-/// may have some, but its phases do not say when.
+/// Compares how often a row is refused for a reason other than the type of a value. Training data has no such row.
 fn judge_refused(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule: &Rule) -> Comparison {
     let refused = |counts: &Counts| counts.refused;
     let rate = |refused: u64, answered: u64| Rate {

@@ -91,12 +91,12 @@ fn whole_seasons<'a>(windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Sp
             since(season.seconds.max(length))
         },
     };
+    let known = |seconds: &u64| newest.to.saturating_sub(season.known_from) >= *seconds;
     if length > season.seconds {
         // A user's own interval of several seasons.
-        return vec![span(length)];
+        return [length].into_iter().filter(known).map(span).collect();
     }
     let seasons = SEASONS.map(|many| season.seconds.saturating_mul(many));
-    let known = |seconds: &u64| newest.to.saturating_sub(season.known_from) >= *seconds;
     seasons.into_iter().filter(known).map(span).collect()
 }
 
@@ -307,6 +307,21 @@ mod tests {
     fn a_window_without_rows_is_not_judged_by_those_before_it() {
         let rows = |spans: Vec<(u64, u64, u64)>| spans.into_iter().all(|(_, _, window)| window == 0);
         assert!(rows(spans_at(200, true, SEASON, 0)));
+    }
+
+    #[test]
+    fn an_interval_of_several_seasons_that_is_not_known_whole_is_not_compared() {
+        let (counts, reference) = (counts(500), reference());
+        let days = [WindowCounts {
+            from: 0,
+            to: 3 * DAY,
+            counts: &counts,
+        }];
+        let found = |known_from| {
+            let season = Season { known_from, ..SEASON };
+            spans(&reference, &days, Some(&season)).len()
+        };
+        assert_eq!((found(0), found(1)), (1, 0));
     }
 
     #[test]

@@ -70,7 +70,11 @@ impl Step {
     /// `None` where a phase of the newest windows has none before them.
     fn of(rows: &[u64], period: usize, newest: usize) -> Option<Self> {
         let split = rows.len().checked_sub(newest)?;
-        let (before, now) = rows.split_at(split);
+        let now = &rows[split..];
+        // Where there are many windows, the newest ones are not among those before: a change that lasts would be compared with itself.
+        let longest = NEWEST[NEWEST.len() - 1];
+        let is_long = rows.len() >= 4 * longest.max(period);
+        let before = &rows[..if is_long { rows.len() - longest } else { split }];
         let (mut log_p, mut expected, mut squares) = (0.0, 0.0, 0.0);
         let (mut windows, mut phases, mut below, mut above) = (0, 0, true, true);
         for start in split..rows.len().min(split + period) {
@@ -135,13 +139,13 @@ mod tests {
 
     /// The first of these windows with a change of traffic, by the level of a month-old version of 13 features.
     fn first_change(rows: &[u64], period: usize) -> Option<usize> {
-        (1..=rows.len()).find(|seen| {
-            let traffic = Traffic {
-                rows: &rows[..*seen],
-                period,
-            };
-            judge_traffic(&traffic, -16.0, &Rule::default()).verdict == DriftVerdict::Drift
-        })
+        (1..=rows.len()).find(|seen| is_change(&rows[..*seen], period))
+    }
+
+    /// Whether the last of these windows has changed.
+    fn is_change(rows: &[u64], period: usize) -> bool {
+        let traffic = Traffic { rows, period };
+        judge_traffic(&traffic, -16.0, &Rule::default()).verdict == DriftVerdict::Drift
     }
 
     /// Windows of some 100 rows.
@@ -161,6 +165,17 @@ mod tests {
         rows.truncate(201);
         rows.extend(quiet(50));
         assert_eq!(first_change(&rows, 1), None);
+    }
+
+    #[test]
+    fn traffic_that_stopped_is_found_for_as_long_as_the_newest_windows_are_without_it() {
+        let mut rows = quiet(200);
+        rows.extend([0; 40]);
+        let changed: Vec<bool> = (200..=240).map(|seen| is_change(&rows[..seen], 1)).collect();
+        let first = changed.iter().position(|changed| *changed).unwrap();
+        assert!(first <= 6, "{first}");
+        assert!(changed[first..=24].iter().all(|changed| *changed), "{changed:?}");
+        assert!(!changed[40], "they are what is usual by then");
     }
 
     #[test]

@@ -138,6 +138,8 @@ words! {
         ClaimReleased,
         /// The report is not the newest one of the version that serves.
         NotServing,
+        /// A user requested the report: only the operator's own reports lead to proposals.
+        OnRequest,
         /// An action for the same model has not ended.
         ActionOpen,
         /// Many models drift at once: the data has to be checked, and nothing is retrained.

@@ -23,7 +23,7 @@ struct Refusals {
 pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     for (rows, rate) in [((303, 147), 0.03), ((3000, 1000), 0.03), ((303, 1000), 0.2)] {
         let (before, now) = rows;
-        let name = format!("{rate} of rows refused, an accepted window of {before}, windows of {now}");
+        let name = format!("{rate} of rows refused, as many in a reference of {before}, windows of {now}");
         if !name.contains(only) {
             continue;
         }

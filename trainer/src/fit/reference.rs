@@ -11,8 +11,9 @@
 use modelward_crds::AcceptedWindow;
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, sha256};
 use modelward_profile::{
-    Bins, BinsError, Counts, FeatureBins, Observed, Reference, RowError, ScoreBins,
+    Bins, BinsError, Counts, FeatureBins, Observed, Phases, Reference, RowError, ScoreBins,
     bins::{BinKind, chooses_bins},
+    counts::FeatureCounts,
 };
 
 use crate::{
@@ -60,6 +61,11 @@ pub enum WindowError {
         /// What was asked for.
         expected: i64,
     },
+    /// Most of their rows are outside of the bins, where a later change is not seen.
+    #[error(
+        "more than half of the window's rows have values of {0} outside of the bins: such a window cannot be the reference"
+    )]
+    Outside(String),
     /// They are of other features than the data have.
     #[error(
         "the window counts the features {window}, the data have {data}: a window can be the reference of a version with the \
@@ -128,6 +134,10 @@ impl Window {
                 expected: accepted.rows,
             });
         }
+        let outside = reference.counts.outside(&reference.bins);
+        if !outside.is_empty() {
+            return Err(WindowError::Outside(cut(&outside.join(", "), 160)));
+        }
         let window: Vec<(&str, &str)> = reference
             .bins
             .features
@@ -188,15 +198,27 @@ impl Window {
                 u8::from(score >= THRESHOLD),
             )?;
         }
-        counts.features = self.reference.counts.features.clone();
-        counts.refused = self.reference.counts.refused;
+        // Refused rows are never accepted: clients have to correct them, and a rate of them would hide more of them.
+        counts.features = without_type_errors(&self.reference.counts.features);
+        let phases = self.reference.phases.as_ref().map(|phases| Phases {
+            counts: phases.counts.iter().map(without_type_errors).collect(),
+            ..phases.clone()
+        });
         Ok(Reference {
             bins,
             counts,
             chosen_by: self.reference.chosen_by.clone(),
-            phases: self.reference.phases.clone(),
+            phases,
         })
     }
+}
+
+fn without_type_errors(counts: &FeatureCounts) -> FeatureCounts {
+    let mut counts = counts.clone();
+    for feature in &mut counts.features {
+        feature.type_errors = 0;
+    }
+    counts
 }
 
 fn feature_bins(schema: &FeatureSchema, rows: &[Row]) -> Result<Vec<FeatureBins>, BinsError> {

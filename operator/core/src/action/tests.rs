@@ -20,6 +20,7 @@ use crate::record::rollout::RolloutSeen;
 use crate::{
     attempt::{DatasetSeen, JobSeen, StageJob},
     conditions,
+    drift::report_name,
     names::{promotion_name, retrained_version_name, rollback_name},
     objects::{is_of_deleted_model, is_waiting_for_a_plan, name_of, uid_of},
     policy::Policy,
@@ -399,6 +400,11 @@ impl Simulation {
             "spec": {"version": version, "startTime": at(end - 3600).to_string(), "endTime": at(end).to_string()},
             "status": {"verdict": verdict, "rows": 147, "counts": digest(9)},
         }));
+        report.metadata.name = Some(report_name(version, at(end)));
+        report.metadata.owner_references = object(json!([{
+            "apiVersion": "modelward.io/v1alpha1", "kind": "Model", "name": "heart",
+            "uid": self.model.metadata.uid, "controller": true,
+        }]));
         change(report.status.get_or_insert_default());
         self.reports.push(report);
         self.settle();
@@ -620,6 +626,11 @@ fn traffic_after_the_change_ends_the_watch_early_whichever_way_it_goes() {
         simulation.report("heart-2", "InsufficientData", simulation.now + 60);
         simulation.report("heart-1", verdict, simulation.now + 60);
         simulation.report("heart-2", verdict, simulation.now - 3600);
+        let mut requested = simulation.reports.last().unwrap().clone();
+        requested.spec.end_time = Time(at(simulation.now + 90));
+        requested.metadata.owner_references = None;
+        simulation.reports.push(requested);
+        simulation.settle();
         simulation.succeeded("promote", "Unknown", "Verifying");
         simulation.report("heart-2", verdict, simulation.now + 120);
         simulation.succeeded("promote", "True", reason);
@@ -1374,6 +1385,16 @@ fn a_window_that_would_blind_the_monitor_is_not_accepted() {
         message.contains("values of age and chol outside of what training saw"),
         "{message}"
     );
+}
+
+#[test]
+fn a_window_of_another_model_is_not_accepted() {
+    let simulation = retraining_after(snapshot(294, Some(106)), |status| {
+        status.version_uid = Some("a version of another model".into());
+    });
+    simulation.succeeded("retrain", "False", "WindowNotAcceptable");
+    let message = simulation.message("retrain");
+    assert!(message.contains("which is no version of this model"), "{message}");
 }
 
 #[test]

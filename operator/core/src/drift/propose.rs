@@ -106,9 +106,10 @@ enum Answer {
 type Link = fn(&World<'_>, Timestamp) -> Option<Decision>;
 
 /// The chain. The first link that decides is final; if none does, a retraining is proposed.
-const CHAIN: [Link; 13] = [
+const CHAIN: [Link; 14] = [
     no_drift,
     proposed_already,
+    on_request,
     not_serving,
     newer_window,
     paused,
@@ -237,6 +238,12 @@ fn proposed_already(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     })
 }
 
+/// A user chose the interval, and what is accepted would be the user's choice in the operator's name.
+fn on_request(world: &World<'_>, _: Timestamp) -> Option<Decision> {
+    let message = "a user requested this report: propose a RemediationAction that names it, if one is needed";
+    (!is_scheduled(world.report.report(), world.model)).then(|| kept(Reason::OnRequest, message))
+}
+
 fn not_serving(world: &World<'_>, _: Timestamp) -> Option<Decision> {
     let (version, model) = (&world.report.report().spec.version, world.model.name_any());
     let status = world.report.report().status.as_ref();
@@ -347,7 +354,7 @@ fn season_open(world: &World<'_>, _: Timestamp) -> Option<Decision> {
 }
 
 fn cool_down(world: &World<'_>, now: Timestamp) -> Option<Decision> {
-    cooling(world, Answer::Retrain, now)
+    cooling(world, of_type(world.model, Answer::Retrain.action()), now)
 }
 
 fn budget_spent(world: &World<'_>, now: Timestamp) -> Option<Decision> {
@@ -404,9 +411,15 @@ pub fn retrainings_within_a_day<'a>(models: impl IntoIterator<Item = &'a Model>,
     models.into_iter().map(of_model).sum()
 }
 
-/// A model does not raise an alert for each window.
+/// A model does not raise the same alert for each window. Alerts for other reasons do not keep it back.
 fn alert(world: &World<'_>, alert: Decision, now: Timestamp) -> Decision {
-    cooling(world, Answer::Alert, now).unwrap_or(alert)
+    let reason = match &alert {
+        Decision::Propose(proposed) => proposed.reason.to_string(),
+        _ => return alert,
+    };
+    let is_same = |one: &&Proposal| one.reason.as_ref().is_none_or(|before| *before == reason);
+    let last = of_type(world.model, Answer::Alert.action()).filter(is_same);
+    cooling(world, last, now).unwrap_or(alert)
 }
 
 fn retraining(world: &World<'_>) -> Decision {
@@ -448,8 +461,12 @@ fn no_retraining_alert(world: &World<'_>) -> Decision {
     propose_as(world, Answer::Alert, Reason::NoRetraining, &words)
 }
 
-fn cooling(world: &World<'_>, answer: Answer, now: Timestamp) -> Option<Decision> {
-    let last = of_type(world.model, answer.action()).max_by_key(|one| one.at.0)?;
+fn cooling<'a>(
+    world: &World<'_>,
+    before: impl Iterator<Item = &'a Proposal>,
+    now: Timestamp,
+) -> Option<Decision> {
+    let last = before.max_by_key(|one| one.at.0)?;
     let left = world.policy.cool_down_seconds - seconds_since(last, now);
     let message = format!(
         "{} was proposed at {}, the next one may be in {left} s",
@@ -527,6 +544,7 @@ impl Proposed {
             action: self.spec.action,
             cause: report.uid().to_owned(),
             at: Time(whole_seconds(now)),
+            reason: (self.spec.action == ActionType::SendAlert).then(|| self.reason.to_string()),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use modelward_crds::{
@@ -565,6 +567,7 @@ impl Scene {
             action,
             cause: format!("cause {seconds}"),
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(seconds)),
+            reason: None,
         };
         let status = self.model.status.as_mut().unwrap();
         status.proposals = remember(&status.proposals, proposal, at(seconds), |action| {
@@ -745,6 +748,7 @@ fn a_namespace_has_a_budget_over_all_its_models() {
             action: ActionType::RetrainModel,
             cause: second.to_string(),
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(second)),
+            reason: None,
         })
         .to_vec();
     assert_eq!(retrainings_within_a_day([&model, &model], at(86_400)), 4);
@@ -923,7 +927,7 @@ proptest! {
         scene.policy = Policy { cool_down_seconds, retrains_a_day, storm_models, ..Policy::default() };
         let (mut now, mut window) = (0_i64, 0_i64);
         let mut retrains: Vec<i64> = Vec::new();
-        let mut alerts: Vec<i64> = Vec::new();
+        let mut alerts: BTreeMap<Reason, Vec<i64>> = BTreeMap::new();
         for happening in happenings {
             match happening {
                 Happening::Passes(seconds) => now += seconds,
@@ -953,13 +957,13 @@ proptest! {
                             prop_assert!(may && i32::try_from(drifting).unwrap() < storm_models);
                             retrains.push(now);
                         }
-                        _ => alerts.push(now),
+                        _ => alerts.entry(proposed.reason).or_default().push(now),
                     }
                 }
             }
             prop_assert!(scene.model.status.as_ref().unwrap().proposals.len() <= 32);
         }
-        for made in [&retrains, &alerts] {
+        for made in [&retrains].into_iter().chain(alerts.values()) {
             for pair in made.windows(2) {
                 prop_assert!(pair[1] - pair[0] >= cool_down_seconds);
             }

@@ -166,6 +166,7 @@ pub(super) fn propose(
                 action: proposed.action,
                 cause: uid.clone(),
                 at: Time(conditions::whole_seconds(now)),
+                reason: None,
             };
             status.proposals = remember(&status.proposals, proposal, now, |action| facts(action).budgeted);
         }

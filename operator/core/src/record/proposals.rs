@@ -11,8 +11,8 @@ pub(crate) const DAY: i64 = 86_400;
 
 /// The proposals of a model including this one, newest first.
 ///
-/// If there is no room, the oldest one that no guard rail needs is removed: not the newest of its type, from which cool-down is
-/// measured, and not a retraining of the last day, which counts towards the budget.
+/// If there is no room, the oldest one that no guard rail needs is removed: not the newest of its type and reason, from which
+/// cool-down is measured, and not a retraining of the last day, which counts towards the budget.
 pub fn remember(
     proposals: &[Proposal],
     new: Proposal,
@@ -24,7 +24,8 @@ pub fn remember(
     while kept.len() > REMEMBERED {
         let counts = |index: usize| {
             let one = &kept[index];
-            let newest = kept[..index].iter().all(|other| other.action != one.action);
+            let is_same = |other: &Proposal| (other.action, &other.reason) == (one.action, &one.reason);
+            let newest = !kept[..index].iter().any(is_same);
             newest || (is_budgeted(one.action) && seconds_since(one, now) < DAY)
         };
         let idle = (0..kept.len()).rev().find(|index| !counts(*index));

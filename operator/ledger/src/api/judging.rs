@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use modelward_profile::{
-    ChosenBy, Comparison, Counts, Exact, FeatureBins, Judgement, Phases, Reference, Rule, Season, Traffic,
-    WindowCounts, counts::FeatureCount, judge_with_traffic,
+    ChosenBy, Comparison, Counts, Exact, Judgement, Phases, Reference, Rule, Season, Traffic, WindowCounts,
+    judge_with_traffic,
 };
 use modelward_service::chain;
 use modelward_wire::{
@@ -140,7 +140,7 @@ pub(super) fn verdict(
     };
     let outside_bins = acceptable
         .as_ref()
-        .map(|season| features_outside(&reference, &season.counts));
+        .map(|season| season.counts.outside(&reference.bins));
     let season = acceptable
         .as_ref()
         .filter(|_| request.season_seconds.is_some())
@@ -297,19 +297,6 @@ fn season_of(request: &ReportRequest, known_from: i64) -> Option<Season> {
     })
 }
 
-/// The features of which more than half of the rows have a value outside of what training saw.
-fn features_outside(reference: &Reference, counts: &Counts) -> Vec<String> {
-    let features = reference.bins.features.iter().zip(&counts.features.features);
-    let is_outside = |(bins, count): &(&FeatureBins, &FeatureCount)| {
-        let outside = bins.outside().map(|slot| count.values[slot]);
-        outside.fold(0, u64::saturating_add) > counts.features.rows / 2
-    };
-    features
-        .filter(is_outside)
-        .map(|(bins, _)| bins.name.clone())
-        .collect()
-}
-
 /// The windows before the one that is judged, and that one, which may be several windows together.
 fn windows<'a>(
     request: &ReportRequest,
@@ -441,7 +428,7 @@ fn decimal(number: Exact<f64>, places: usize) -> Result<Decimal, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use modelward_profile::{Bins, Observed, ScoreBins, judge};
+    use modelward_profile::{Bins, FeatureBins, Observed, ScoreBins, judge};
     use modelward_wire::DriftAspect;
 
     use super::*;

@@ -54,7 +54,7 @@ impl<'a> Seen<'a> {
     }
 
     /// What another file has again is the same row.
-    fn next_file(&mut self) {
+    pub(super) fn next_file(&mut self) {
         self.here.clear();
     }
 }

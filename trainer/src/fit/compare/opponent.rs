@@ -33,12 +33,13 @@ pub struct Opponent {
 // === impl Opponent ===
 
 impl Opponent {
-    /// Reads the champion's bundle in `dir` and what it says of these rows.
+    /// Reads the champion's bundle in `dir` and what it says of these rows, which come from files of so many rows each.
     pub fn open(
         dir: &Path,
         champion: &Champion,
         target: &TargetInfo,
         data: &Dataset,
+        files: impl IntoIterator<Item = usize>,
     ) -> Result<Self, CompareError> {
         let opened = Opened::open(dir, champion, target)?;
         let (bundle, known) = (&opened.bundle, &opened.known);
@@ -48,7 +49,15 @@ impl Opponent {
         let mut scores = vec![Vec::with_capacity(data.len()); repeats];
         let mut new_rows = Vec::new();
         let mut seen = Seen::new(known);
+        let ends = files.into_iter().scan(0, |end, rows| {
+            *end += rows;
+            Some(*end)
+        });
+        let ends: BTreeSet<usize> = ends.collect();
         for row in 0..data.len() {
+            if ends.contains(&row) {
+                seen.next_file();
+            }
             let hash = data.row_hash_of(row, &taken);
             if seen.is_new(&hash) {
                 new_rows.push(row);

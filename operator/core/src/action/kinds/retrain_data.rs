@@ -11,6 +11,7 @@ use crate::{
     action::{
         case::{Case, LOOK_AGAIN_SECONDS},
         draft::{Draft, Outcome, Step},
+        plan::routes,
     },
     attempt::{self, Frozen, JobRequester, RequesterKind, Stage, StageContext},
     conditions,
@@ -115,6 +116,19 @@ pub(in crate::action) fn accepted_window(
             ),
         ));
     };
+    let judged = found
+        .status
+        .as_ref()
+        .and_then(|status| status.version_uid.as_ref());
+    if judged.is_some_and(|uid| routes::by_uid(&case.world.versions, uid).is_none()) {
+        return Err(Outcome::fails(
+            Reason::WindowNotAcceptable,
+            format!(
+                "{} is a report on {}, which is no version of this model: accept a window of the model's own traffic",
+                report.name, found.spec.version
+            ),
+        ));
+    }
     let outside = found.status.iter().flat_map(|status| &status.outside_bins);
     let outside: Vec<&str> = outside.map(String::as_str).collect();
     if !outside.is_empty() {

@@ -17,6 +17,7 @@ use crate::{
         plan::routes,
     },
     conditions::{self, Status, Verdict},
+    drift::is_scheduled,
     objects::{name_of, parent_uid, uid_of},
     order::Place,
     reason::{Reason, StuckReason},
@@ -296,7 +297,8 @@ fn conclusive<'a>(
             .planned_routes
             .iter()
             .find(|route| route.version == report.spec.version && uid.is_none_or(|uid| *uid == route.uid))?;
-        if report.spec.end_time.0 <= routed_at.0 {
+        // A user's report is about an interval that the user chose.
+        if report.spec.end_time.0 <= routed_at.0 || !is_scheduled(report, case.model) {
             return None;
         }
         match status.verdict? {

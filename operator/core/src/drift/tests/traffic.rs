@@ -57,6 +57,32 @@ fn requests_that_the_model_cannot_read_are_an_alert_for_their_clients() {
 }
 
 #[test]
+fn an_alert_for_another_reason_does_not_keep_one_back() {
+    let refused = scene(&[DriftAspect::TypeErrors]);
+    let Decision::Propose(proposed) = refused.decide(3640) else {
+        panic!("it is proposed");
+    };
+    let report = validate(refused.report.clone()).unwrap();
+    let remembered = proposed.remembered(&report, at(3640));
+    let mut stopped = scene(&[DriftAspect::Traffic]);
+    stopped.report.metadata.uid = Some("another report".into());
+    stopped.model.status.as_mut().unwrap().proposals = vec![remembered.clone()];
+    assert_eq!(stopped.proposed(3700).reason, Reason::TrafficChanged);
+    let mut again = scene(&[DriftAspect::Refused]);
+    again.report.metadata.uid = Some("another report".into());
+    again.model.status.as_mut().unwrap().proposals = vec![remembered];
+    assert_eq!(again.kept(3700), Reason::CoolDown);
+}
+
+#[test]
+fn a_report_that_a_user_requested_leads_to_no_proposal() {
+    let mut scene = scene(&[DriftAspect::Values]);
+    assert_eq!(scene.proposed(3640).spec.action, ActionType::RetrainModel);
+    scene.report.metadata.owner_references = None;
+    assert_eq!(scene.kept(3640), Reason::OnRequest);
+}
+
+#[test]
 fn other_values_are_retrained_on_however_much_traffic_there_is() {
     let proposed = scene(&[DriftAspect::Traffic, DriftAspect::Values]).proposed(3640);
     assert_eq!(proposed.spec.action, ActionType::RetrainModel);
