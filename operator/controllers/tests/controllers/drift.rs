@@ -540,7 +540,7 @@ async fn quiet_and_scarce_windows_are_distinguished_and_propose_nothing() -> Res
             .as_ref()
             .is_some_and(|words| words.contains("set spec.retraining"))
     );
-    // The same again within the cool-down is no news.
+    // What a user asks for proposes nothing.
     watched.set(3 * HOUR + 70);
     ask_again(&watched, "again", 2).await?;
     Ok(())
@@ -606,7 +606,7 @@ async fn given_once(watched: &Watched, report: &DriftReport) -> Result<()> {
     Ok(())
 }
 
-/// A person asks for a window again, which drifted.
+/// A user asks for a window again, which drifted.
 async fn ask_again(watched: &Watched, name: &str, window: i64) -> Result<()> {
     watched.forget_actions().await?;
     let spec = json!({"version": "heart-1", "startTime": watched.at(window * HOUR), "endTime": watched.at((window + 1) * HOUR)});
@@ -616,9 +616,9 @@ async fn ask_again(watched: &Watched, name: &str, window: i64) -> Result<()> {
         .await?;
     watched
         .cluster
-        .wait(name, "closed with CoolDown", |report: &DriftReport| {
+        .wait(name, "closed with OnRequest", |report: &DriftReport| {
             let proposal = report.status.as_ref().and_then(|status| status.proposal.as_ref());
-            proposal.is_some_and(|proposal| proposal.reason == "CoolDown")
+            proposal.is_some_and(|proposal| proposal.reason == "OnRequest")
         })
         .await?;
     ensure!(watched.actions().await?.is_empty());
