@@ -77,8 +77,8 @@ impl AtomicCounts {
 
     /// Words that counters of these bins take.
     pub fn words(bins: &Bins) -> usize {
-        let features: usize = bins.features.iter().map(|feature| feature.slots() + 2).sum();
-        HEADER + features + 2 * (bins.score.slots() + 2)
+        // Each class has two sums too.
+        HEADER + bins.counters() + 2 * 2
     }
 }
 

@@ -73,14 +73,7 @@ pub fn power(only: &str, versions: u64, looks: &[usize], mut print: impl FnMut(R
                 })
             })
             .collect();
-        for look in looks {
-            print(Row {
-                name: format!("{name}, by window {look}"),
-                of: versions,
-                hits: found.iter().flatten().filter(|first| *first <= look).count() as u64,
-                bound: Bound::Nothing,
-            });
-        }
+        Row::by_window(&name, versions, &found, looks).for_each(&mut print);
     }
 }
 

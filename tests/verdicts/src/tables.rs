@@ -445,6 +445,21 @@ pub fn speed(mut print: impl FnMut(String, f64)) {
 // === impl Row ===
 
 impl Row {
+    /// For each of these windows, how many of the versions had found a change by it; nothing is promised.
+    pub(crate) fn by_window(
+        name: &str,
+        versions: u64,
+        found: &[Option<usize>],
+        looks: &[usize],
+    ) -> impl Iterator<Item = Self> {
+        looks.iter().map(move |look| Self {
+            name: format!("{name}, by window {look}"),
+            of: versions,
+            hits: found.iter().flatten().filter(|first| *first <= look).count() as u64,
+            bound: Bound::Nothing,
+        })
+    }
+
     /// The share.
     pub fn share(&self) -> f64 {
         self.hits as f64 / self.of.max(1) as f64

@@ -44,13 +44,7 @@ impl DriftTest for MissingRate {
 
     fn log_p(&self, samples: &Samples<'_>, _log_level: f64) -> Option<f64> {
         let [before, now] = [samples.reference, samples.window].map(missing);
-        let split = Split::new(
-            before.hits.into(),
-            before.of.into(),
-            now.hits.into(),
-            now.of.into(),
-        );
-        (before.of > 0 && now.of > 0).then(|| split.log_two_sided())
+        (before.of > 0 && now.of > 0).then(|| split(before, now).log_two_sided())
     }
 
     fn size(&self, samples: &Samples<'_>, confidence: f64) -> Option<Size> {
@@ -68,13 +62,16 @@ fn missing(side: &FeatureCount) -> Rate {
 
 /// log p of "the window's rate is not higher", by Fisher's exact test.
 pub fn log_p_of_rise(reference: Rate, window: Rate) -> f64 {
-    let split = Split::new(
+    split(reference, window).log_upper_tail()
+}
+
+fn split(reference: Rate, window: Rate) -> Split {
+    Split::new(
         reference.hits.into(),
         reference.of.into(),
         window.hits.into(),
         window.of.into(),
-    );
-    split.log_upper_tail()
+    )
 }
 
 /// Compares two rates. `None` where one of them is of nothing.
