@@ -14,7 +14,7 @@ use modelward_model::{
 use modelward_trainer::{
     data::{
         check::Checked,
-        dataset::Dataset,
+        dataset::{Dataset, Sample},
         snapshot::{self, Snapshot},
     },
     family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily},
@@ -144,20 +144,15 @@ impl TrainableFamily for CategoryRate {
         ])
     }
 
-    fn fit(
-        &self,
-        schema: &FeatureSchema,
-        rows: &[&Row],
-        labels: &[bool],
-    ) -> Result<Box<dyn FittedModel>, FitError> {
+    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        let schema = &sample.data.schema;
         let (position, categories) =
             find_categories(schema).ok_or("the schema has no categorical feature")?;
         let rate = |of: Option<Value>| {
-            let classes = rows
-                .iter()
-                .zip(labels)
-                .filter(|(row, _)| of.is_none_or(|of| row.values()[position] == of))
-                .map(|(_, label)| *label);
+            let column = &sample.data.columns[position];
+            let is_meant = |row: &&usize| of.is_none_or(|of| column.value(**row) == of);
+            let classes = sample.rows.iter().filter(is_meant);
+            let classes = classes.map(|row| sample.data.labels[*row]);
             let (rows, positive) = classes.fold((PRIOR, 1), |(rows, positive), label| {
                 (rows + 1, positive + u64::from(label))
             });
@@ -238,11 +233,8 @@ fn frozen(by: By) -> Snapshot {
         };
         decided != (at % 10 == 3)
     };
-    let dataset = Dataset {
-        schema,
-        rows: (0..120).map(row).collect(),
-        labels: (0..120).map(label).collect(),
-    };
+    let rows: Vec<Row> = (0..120).map(row).collect();
+    let dataset = Dataset::from_rows(schema, &rows, (0..120).map(label).collect());
     let target = TargetInfo {
         column: "y".into(),
         positive_when: "y is 1".into(),
@@ -295,7 +287,7 @@ fn another_family_is_trained_bundled_opened_and_scored_beside_logistic_regressio
     let bundle = Bundle::open_with(FAMILIES, &dir, &digest).unwrap();
     assert_eq!(bundle.info().family, "CategoryRate");
     assert_eq!(bundle.verify_warm_up().unwrap(), 33);
-    for row in &snapshot.data.rows {
+    for row in &snapshot.data.rows().collect::<Vec<_>>() {
         let expected = trained.fitted.scorer().score(row);
         assert_eq!(bundle.score(row).to_bits(), expected.to_bits());
     }
@@ -425,14 +417,18 @@ fn a_bundle_whose_files_are_of_another_family_is_refused() {
 #[test]
 fn every_family_does_what_is_asked_of_it() {
     let snapshot = frozen(By::Category);
-    let rows: Vec<&Row> = snapshot.data.rows.iter().collect();
+    let rows: Vec<usize> = (0..snapshot.data.len()).collect();
     let built_in = crds::Family::ALL.map(family::of);
     for family in built_in
         .into_iter()
         .chain([&CategoryRate as &dyn TrainableFamily])
     {
         let schema = &snapshot.data.schema;
-        let fitted = family.fit(schema, &rows, &snapshot.data.labels).unwrap();
+        let sample = Sample {
+            data: &snapshot.data,
+            rows: &rows,
+        };
+        let fitted = family.fit(sample).unwrap();
         conformance::check(family.served(), schema, &fitted.files().unwrap())
             .unwrap_or_else(|error| panic!("{family:?}: {error}"));
         let report = fitted.report();

@@ -194,8 +194,8 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
     bundle
         .verify_warm_up()
         .context("the bundle that was written does not score alike")?;
-    for (index, row) in snapshot.data.rows.iter().enumerate() {
-        let (found, expected) = (bundle.score(row), trained.fitted.scorer().score(row));
+    for (index, row) in snapshot.data.rows().enumerate() {
+        let (found, expected) = (bundle.score(&row), trained.fitted.scorer().score(&row));
         ensure!(
             found.to_bits() == expected.to_bits(),
             "the bundle scores row {} as {found:e}, the trainer as {expected:e}",

@@ -1,32 +1,65 @@
-//! Rows that passed every check, typed.
+//! Rows that passed every check, by column.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
 
-/// What is trained on: rows of a schema and their classes.
+/// What is trained on: the columns of a schema and the class of each row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// The features.
     pub schema: FeatureSchema,
-    /// One row a line of the source, in its order.
-    pub rows: Vec<Row>,
-    /// The class of each row.
+    /// One a feature, in the schema's order, each with a value a row.
+    pub columns: Vec<Values>,
+    /// The class of each row, in the order of the source.
     pub labels: Vec<bool>,
+}
+
+/// The values of one feature. Four bytes a value, whatever the rows miss.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Numbers; NaN is a missing one, and no other value is not finite.
+    Numbers(Vec<f32>),
+    /// Indices of categories, [`Values::MISSING`] and [`Values::UNKNOWN`].
+    Categories(Vec<u32>),
+}
+
+/// Rows of a dataset: those of the training part of a fold, or all.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// Where they are.
+    pub data: &'a Dataset,
+    /// Their indices, ascending.
+    pub rows: &'a [usize],
 }
 
 // === impl Dataset ===
 
 impl Dataset {
+    /// A dataset of these rows, which fit the schema.
+    pub fn from_rows(schema: FeatureSchema, rows: &[Row], labels: Vec<bool>) -> Self {
+        let columns = schema.features.iter().enumerate().map(|(index, feature)| {
+            let values = rows
+                .iter()
+                .map(|row| row.values().get(index).copied().unwrap_or(Value::Missing));
+            Values::of(&feature.kind, values)
+        });
+        Self {
+            columns: columns.collect(),
+            schema,
+            labels,
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.labels.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.labels.is_empty()
     }
 
     /// Rows of class 1.
@@ -34,23 +67,40 @@ impl Dataset {
         self.labels.iter().filter(|label| **label).count()
     }
 
+    /// The values of a row, in the schema's order.
+    pub fn values(&self, row: usize) -> impl ExactSizeIterator<Item = Value> + Clone + '_ {
+        self.columns.iter().map(move |column| column.value(row))
+    }
+
+    /// A row as a model takes it.
+    pub fn row(&self, row: usize) -> Row {
+        Row::new(self.values(row).collect())
+    }
+
+    /// All rows in order, made one after the other.
+    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        (0..self.len()).map(|row| self.row(row))
+    }
+
     /// For each row, the index of the first row with the same values; its own where it is the first. Classes may differ.
     pub fn first_of_its_values(&self) -> Vec<usize> {
-        let mut first: HashMap<Vec<(u8, u32)>, usize> = HashMap::with_capacity(self.len());
-        let key = |value: &Value| match value {
-            // Zero has two signs and one value.
-            Value::Number(number) => (0, (number + 0.0).to_bits()),
-            Value::Category(index) => (1, *index),
-            Value::Unknown => (2, 0),
-            Value::Missing => (3, 0),
-        };
-        let rows = self.rows.iter().enumerate();
-        rows.map(|(index, row)| {
-            *first
-                .entry(row.values().iter().map(key).collect())
-                .or_insert(index)
-        })
-        .collect()
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_unstable_by(|a, b| self.compare_values(*a, *b).then(a.cmp(b)));
+        let mut first = vec![0; self.len()];
+        let mut leader = None;
+        for row in order {
+            let same = leader.filter(|leader| self.compare_values(*leader, row).is_eq());
+            let leads = same.unwrap_or(row);
+            leader = Some(leads);
+            first[row] = leads;
+        }
+        first
+    }
+
+    fn compare_values(&self, a: usize, b: usize) -> std::cmp::Ordering {
+        let mut columns = self.columns.iter();
+        let differing = columns.find_map(|column| Some(column.key(a).cmp(&column.key(b))).filter(|o| o.is_ne()));
+        differing.unwrap_or(std::cmp::Ordering::Equal)
     }
 
     /// 32 hexadecimal digits that name a row by its content: the first half of the sha256 of `name`, unit separator,
@@ -68,15 +118,15 @@ impl Dataset {
             .schema
             .features
             .iter()
-            .zip(self.rows[index].values())
+            .zip(self.values(index))
             .filter(|(feature, _)| names.contains(feature.name.as_str()))
             .collect();
         features.sort_by(|a, b| a.0.name.cmp(&b.0.name));
         for (feature, value) in features {
             let text = match (value, &feature.kind) {
-                (Value::Number(number), _) => shortest(*number).to_string(),
+                (Value::Number(number), _) => shortest(number).to_string(),
                 (Value::Category(index), FeatureKind::Categorical { categories }) => {
-                    categories.get(*index as usize).cloned().unwrap_or_default()
+                    categories.get(index as usize).cloned().unwrap_or_default()
                 }
                 _ => String::new(),
             };
@@ -90,6 +140,103 @@ impl Dataset {
     }
 }
 
+// === impl Values ===
+
+impl Values {
+    /// A category that is missing.
+    pub const MISSING: u32 = u32::MAX;
+
+    /// A category that the schema does not have.
+    pub const UNKNOWN: u32 = u32::MAX - 1;
+
+    /// The values of a feature of this kind. One of another kind is missing.
+    pub fn of(kind: &FeatureKind, values: impl Iterator<Item = Value>) -> Self {
+        match kind {
+            FeatureKind::Numeric { .. } => {
+                let number = |value| match value {
+                    Value::Number(number) if number.is_finite() => number,
+                    _ => f32::NAN,
+                };
+                Self::Numbers(values.map(number).collect())
+            }
+            FeatureKind::Categorical { .. } => {
+                let category = |value| match value {
+                    Value::Category(index) => index,
+                    Value::Unknown => Self::UNKNOWN,
+                    Value::Number(_) | Value::Missing => Self::MISSING,
+                };
+                Self::Categories(values.map(category).collect())
+            }
+        }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Categories(categories) => categories.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of a row. There must be such a row.
+    pub fn value(&self, row: usize) -> Value {
+        match self {
+            Self::Numbers(numbers) if numbers[row].is_nan() => Value::Missing,
+            Self::Numbers(numbers) => Value::Number(numbers[row]),
+            Self::Categories(categories) => match categories[row] {
+                Self::MISSING => Value::Missing,
+                Self::UNKNOWN => Value::Unknown,
+                index => Value::Category(index),
+            },
+        }
+    }
+
+    /// What is equal where the values are equal.
+    fn key(&self, row: usize) -> u32 {
+        match self {
+            // Zero has two signs and one value, a missing number one of many bit patterns.
+            Self::Numbers(numbers) if numbers[row].is_nan() => u32::MAX,
+            Self::Numbers(numbers) => (numbers[row] + 0.0).to_bits(),
+            Self::Categories(categories) => categories[row],
+        }
+    }
+}
+
+/// Missing values are equal.
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        let same_kind = matches!(
+            (self, other),
+            (Self::Numbers(_), Self::Numbers(_)) | (Self::Categories(_), Self::Categories(_))
+        );
+        same_kind && self.len() == other.len() && (0..self.len()).all(|row| self.key(row) == other.key(row))
+    }
+}
+
+// === impl Sample ===
+
+impl Sample<'_> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The class of each row.
+    pub fn labels(&self) -> Vec<bool> {
+        self.rows.iter().map(|row| self.data.labels[*row]).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use modelward_model::Feature;
@@ -98,24 +245,24 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_row_does_not_depend_on_the_order_of_columns_nor_of_categories() {
-        let one = Dataset {
-            schema: FeatureSchema::new(vec![
+        let one = Dataset::from_rows(
+            FeatureSchema::new(vec![
                 Feature::numeric("age"),
                 Feature::categorical("sex", &["0", "1"]),
             ])
             .unwrap(),
-            rows: vec![Row::new(vec![Value::Number(6.2), Value::Category(1)])],
-            labels: vec![true],
-        };
-        let other = Dataset {
-            schema: FeatureSchema::new(vec![
+            &[Row::new(vec![Value::Number(6.2), Value::Category(1)])],
+            vec![true],
+        );
+        let other = Dataset::from_rows(
+            FeatureSchema::new(vec![
                 Feature::categorical("sex", &["1", "0"]),
                 Feature::numeric("age"),
             ])
             .unwrap(),
-            rows: vec![Row::new(vec![Value::Category(0), Value::Number(6.2)])],
-            labels: vec![true],
-        };
+            &[Row::new(vec![Value::Category(0), Value::Number(6.2)])],
+            vec![true],
+        );
         assert_eq!(one.row_hash(0), other.row_hash(0));
         assert_eq!(one.row_hash(0).len(), 32);
         let relabelled = Dataset {
@@ -123,5 +270,24 @@ mod tests {
             ..one.clone()
         };
         assert_ne!(one.row_hash(0), relabelled.row_hash(0));
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were_and_equal_ones_are_found() {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("x"),
+            Feature::categorical("c", &["a", "b"]),
+        ])
+        .unwrap();
+        let rows = [
+            Row::new(vec![Value::Number(0.0), Value::Category(1)]),
+            Row::new(vec![Value::Missing, Value::Unknown]),
+            Row::new(vec![Value::Number(-0.0), Value::Category(1)]),
+            Row::new(vec![Value::Missing, Value::Missing]),
+            Row::new(vec![Value::Missing, Value::Unknown]),
+        ];
+        let data = Dataset::from_rows(schema, &rows, vec![true; 5]);
+        assert_eq!(data.rows().collect::<Vec<_>>(), rows);
+        assert_eq!(data.first_of_its_values(), [0, 1, 0, 3, 1]);
     }
 }

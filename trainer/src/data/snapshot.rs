@@ -5,12 +5,11 @@
 //! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing) and, named as the target, the class 0 or 1; rows in the source's order |
 //! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use modelward_model::{
-    DirBuilder, FeatureKind, FeatureSchema, FilesError, Row, SchemaError, TargetInfo, Value, VerifiedDir,
-    files::json,
+    DirBuilder, FeatureKind, FeatureSchema, FilesError, SchemaError, TargetInfo, VerifiedDir, files::json,
 };
 use modelward_wire::{Digest, ManifestKind, SourceRecord, Violation};
 use parquet::{
@@ -29,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{
     check::{Checked, ColumnReport},
-    dataset::Dataset,
+    dataset::{Dataset, Values},
 };
 
 /// The format that this code writes, and the only one that it reads.
@@ -175,26 +174,29 @@ fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
     for start in (0..data.len()).step_by(GROUP) {
         let range = start..(start + GROUP).min(data.len());
         let mut group = writer.next_row_group()?;
-        for (index, feature) in data.schema.features.iter().enumerate() {
-            let cells = data.rows[range.clone()]
-                .iter()
-                .map(|row| row.values().get(index).copied());
-            match &feature.kind {
-                FeatureKind::Numeric { .. } => {
-                    let cells = cells.map(|cell| match cell {
-                        Some(Value::Number(number)) => Some(number),
-                        _ => None,
-                    });
+        for (feature, column) in data.schema.features.iter().zip(&data.columns) {
+            match (&feature.kind, column) {
+                (FeatureKind::Categorical { categories }, Values::Categories(values)) => {
+                    let words: Vec<ByteArray> = categories
+                        .iter()
+                        .map(|word| ByteArray::from(word.as_str()))
+                        .collect();
+                    let cells = values[range.clone()]
+                        .iter()
+                        .map(|index| words.get(*index as usize).cloned());
+                    write_optional::<ByteArrayType>(&mut group, cells)?;
+                }
+                (_, Values::Numbers(values)) => {
+                    let cells = values[range.clone()]
+                        .iter()
+                        .map(|number| (!number.is_nan()).then_some(*number));
                     write_optional::<FloatType>(&mut group, cells)?;
                 }
-                FeatureKind::Categorical { categories } => {
-                    let cells = cells.map(|cell| match cell {
-                        Some(Value::Category(index)) => categories
-                            .get(index as usize)
-                            .map(|word| ByteArray::from(word.as_str())),
-                        _ => None,
-                    });
-                    write_optional::<ByteArrayType>(&mut group, cells)?;
+                (FeatureKind::Numeric { .. }, Values::Categories(_)) => {
+                    return Err(ParquetError::General(format!(
+                        "column {:?} is not one of numbers",
+                        feature.name
+                    )));
                 }
             }
         }
@@ -258,35 +260,37 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         )));
     }
 
-    let mut values: Vec<Vec<Value>> = Vec::new();
+    let mut columns: Vec<Values> = features
+        .iter()
+        .map(|feature| Values::of(&feature.kind, std::iter::empty()))
+        .collect();
     let mut labels = Vec::new();
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group)?;
         let rows = usize::try_from(group.metadata().num_rows())
             .map_err(|_| SnapshotError::Mismatch("a negative number of rows".to_owned()))?;
-        let start = values.len();
-        values.resize_with(start + rows, || Vec::with_capacity(features.len()));
-        for (index, feature) in features.iter().enumerate() {
-            let column: Vec<Value> = match &feature.kind {
-                FeatureKind::Numeric { .. } => read_optional::<FloatType>(&*group, index, rows)?
-                    .into_iter()
-                    .map(|cell| Ok(cell.map_or(Value::Missing, Value::Number)))
-                    .collect::<Result<_, SnapshotError>>()?,
-                FeatureKind::Categorical { categories } => {
-                    read_optional::<ByteArrayType>(&*group, index, rows)?
-                        .into_iter()
-                        .map(|cell| category(cell.as_ref(), categories, &feature.name))
-                        .collect::<Result<_, SnapshotError>>()?
+        for (index, (feature, column)) in features.iter().zip(&mut columns).enumerate() {
+            let start = column.len();
+            match (&feature.kind, &mut *column) {
+                (FeatureKind::Categorical { categories }, Values::Categories(values)) => {
+                    let index_of = index_words(categories);
+                    for cell in read_optional::<ByteArrayType>(&*group, index, rows)? {
+                        values.push(category(cell.as_ref(), &index_of, &feature.name)?);
+                    }
                 }
-            };
-            if column.len() != rows {
+                (_, Values::Numbers(values)) => {
+                    let cells = read_optional::<FloatType>(&*group, index, rows)?;
+                    let finite = |cell: Option<f32>| cell.filter(|number| number.is_finite());
+                    values.extend(cells.into_iter().map(|cell| finite(cell).unwrap_or(f32::NAN)));
+                }
+                // The column was made for the kind.
+                (FeatureKind::Numeric { .. }, Values::Categories(_)) => {}
+            }
+            if column.len() != start + rows {
                 return Err(SnapshotError::Mismatch(format!(
                     "column {:?} is short",
                     feature.name
                 )));
-            }
-            for (row, value) in values[start..].iter_mut().zip(column) {
-                row.push(value);
             }
         }
         for class in read_required(&*group, features.len(), rows)? {
@@ -301,29 +305,36 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
             });
         }
     }
-    if values.len() as u64 != info.rows || labels.len() != values.len() {
+    if labels.len() as u64 != info.rows {
         return Err(SnapshotError::Mismatch(format!(
             "{} rows, expected {}",
-            values.len(),
+            labels.len(),
             info.rows
         )));
     }
-    let rows = values.into_iter().map(Row::new).collect();
     Ok(Dataset {
         schema: info.schema.clone(),
-        rows,
+        columns,
         labels,
     })
 }
 
-fn category(cell: Option<&ByteArray>, categories: &[String], name: &str) -> Result<Value, SnapshotError> {
+fn index_words(categories: &[String]) -> HashMap<&[u8], u32> {
+    let words = categories.iter().zip(0..);
+    words.map(|(word, index)| (word.as_bytes(), index)).collect()
+}
+
+fn category(
+    cell: Option<&ByteArray>,
+    index_of: &HashMap<&[u8], u32>,
+    name: &str,
+) -> Result<u32, SnapshotError> {
     let Some(cell) = cell else {
-        return Ok(Value::Missing);
+        return Ok(Values::MISSING);
     };
-    categories
-        .iter()
-        .position(|word| word.as_bytes() == cell.data())
-        .map(|index| Value::Category(index as u32))
+    index_of
+        .get(cell.data())
+        .copied()
         .ok_or_else(|| {
             let word = String::from_utf8_lossy(cell.data())
                 .chars()
@@ -411,7 +422,12 @@ mod tests {
     fn more_rows_than_a_group_holds_survive_in_order() {
         let mut many = data();
         while many.len() <= GROUP + 10 {
-            many.rows.extend_from_within(..);
+            for column in &mut many.columns {
+                match column {
+                    Values::Numbers(values) => values.extend_from_within(..),
+                    Values::Categories(values) => values.extend_from_within(..),
+                }
+            }
             many.labels.extend_from_within(..);
         }
         let temp = tempfile::tempdir().unwrap();

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, error::Error, fmt};
 
-use modelward_model::{Family, FeatureSchema, Row, Scorer};
+use modelward_model::{Family, Scorer};
 use serde::{Serialize, Serializer};
+
+use crate::data::dataset::Sample;
 
 /// A family with the parameters that it is fitted with.
 pub trait TrainableFamily: fmt::Debug + Send + Sync {
@@ -14,12 +16,7 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
     fn parameters(&self) -> Parameters;
 
     /// Learns from these rows and their classes alone, also how values are prepared. Equal rows give equal files.
-    fn fit(
-        &self,
-        schema: &FeatureSchema,
-        rows: &[&Row],
-        labels: &[bool],
-    ) -> Result<Box<dyn FittedModel>, FitError>;
+    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError>;
 }
 
 /// A model that was fitted.

@@ -2,23 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use modelward_model::{
-    Encoder, FeatureKind, FeatureSchema, FeatureTransform, Row, Transforms, Value, encode::TRANSFORMS_FORMAT,
-};
+use modelward_model::{Encoder, FeatureKind, FeatureTransform, Transforms, encode::TRANSFORMS_FORMAT};
 use ndarray::Array2;
+
+use crate::data::dataset::{Sample, Values};
 
 /// The transforms of these rows. Nothing of any other row gets into them.
 ///
 /// A number that all these rows miss is imputed as 0; a category that they all miss as the first of the schema.
-pub fn fit(schema: &FeatureSchema, rows: &[&Row]) -> Transforms {
-    let features = schema
-        .features
-        .iter()
-        .enumerate()
-        .map(|(index, feature)| match &feature.kind {
-            FeatureKind::Numeric { .. } => standardise(&feature.name, index, rows),
-            FeatureKind::Categorical { categories } => one_hot(&feature.name, index, categories, rows),
-        });
+pub fn fit(sample: Sample<'_>) -> Transforms {
+    let features = sample.data.schema.features.iter().zip(&sample.data.columns);
+    let features = features.map(|(feature, column)| match (&feature.kind, column) {
+        (FeatureKind::Categorical { categories }, _) => {
+            one_hot(&feature.name, categories, column, sample.rows)
+        }
+        (FeatureKind::Numeric { .. }, _) => standardise(&feature.name, column, sample.rows),
+    });
     Transforms {
         format: TRANSFORMS_FORMAT,
         features: features.collect(),
@@ -26,10 +25,10 @@ pub fn fit(schema: &FeatureSchema, rows: &[&Row]) -> Transforms {
 }
 
 /// The columns of these rows, a row each.
-pub fn columns(encoder: &Encoder, rows: &[&Row]) -> Array2<f64> {
-    let mut columns = Array2::zeros((rows.len(), encoder.width()));
-    for (row, mut out) in rows.iter().zip(columns.rows_mut()) {
-        encoder.visit(row, |column, value| out[column] = value);
+pub fn columns(encoder: &Encoder, sample: Sample<'_>) -> Array2<f64> {
+    let mut columns = Array2::zeros((sample.len(), encoder.width()));
+    for (row, mut out) in sample.rows.iter().zip(columns.rows_mut()) {
+        encoder.visit(&sample.data.row(*row), |column, value| out[column] = value);
     }
     columns
 }
@@ -43,12 +42,12 @@ pub fn imputed(transforms: &Transforms) -> BTreeMap<String, String> {
     features.collect()
 }
 
-fn standardise(name: &str, index: usize, rows: &[&Row]) -> FeatureTransform {
-    let mut present: Vec<f64> = rows.iter().filter_map(|row| number(row, index)).collect();
+fn standardise(name: &str, column: &Values, rows: &[usize]) -> FeatureTransform {
+    let mut present: Vec<f64> = rows.iter().filter_map(|row| number(column, *row)).collect();
     present.sort_by(f64::total_cmp);
     let impute = median(&present);
     let n = rows.len().max(1) as f64;
-    let values = || rows.iter().map(|row| number(row, index).unwrap_or(impute));
+    let values = || rows.iter().map(|row| number(column, *row).unwrap_or(impute));
     let mean = values().sum::<f64>() / n;
     let variance = values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
     // Rounding alone makes a variance this small: the bound is scikit-learn's.
@@ -63,13 +62,13 @@ fn standardise(name: &str, index: usize, rows: &[&Row]) -> FeatureTransform {
     }
 }
 
-fn one_hot(name: &str, index: usize, categories: &[String], rows: &[&Row]) -> FeatureTransform {
+fn one_hot(name: &str, categories: &[String], column: &Values, rows: &[usize]) -> FeatureTransform {
     let mut counts = vec![0_usize; categories.len()];
-    for row in rows {
-        if let Some(Value::Category(category)) = row.values().get(index)
-            && let Some(count) = counts.get_mut(*category as usize)
-        {
-            *count += 1;
+    if let Values::Categories(values) = column {
+        for row in rows {
+            if let Some(count) = counts.get_mut(values[*row] as usize) {
+                *count += 1;
+            }
         }
     }
     // `max_by_key` keeps the last of equals; from behind that is the first.
@@ -86,10 +85,10 @@ fn one_hot(name: &str, index: usize, categories: &[String], rows: &[&Row]) -> Fe
     }
 }
 
-fn number(row: &Row, index: usize) -> Option<f64> {
-    match row.values().get(index) {
-        Some(Value::Number(number)) => Some(f64::from(*number)),
-        _ => None,
+fn number(column: &Values, row: usize) -> Option<f64> {
+    match column {
+        Values::Numbers(numbers) => Some(f64::from(numbers[row])).filter(|number| !number.is_nan()),
+        Values::Categories(_) => None,
     }
 }
 
@@ -104,9 +103,10 @@ fn median(sorted: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use modelward_model::Feature;
+    use modelward_model::{Feature, FeatureSchema, Row, Value};
 
     use super::*;
+    use crate::data::dataset::Dataset;
 
     fn fitted(numbers: &[Option<f32>], categories: &[Option<u32>]) -> (FeatureSchema, Transforms) {
         let schema = FeatureSchema::new(vec![
@@ -124,7 +124,12 @@ mod tests {
                 ])
             })
             .collect();
-        let transforms = fit(&schema, &rows.iter().collect::<Vec<_>>());
+        let data = Dataset::from_rows(schema.clone(), &rows, vec![false; rows.len()]);
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let transforms = fit(Sample {
+            data: &data,
+            rows: &all,
+        });
         (schema, transforms)
     }
 

@@ -8,7 +8,7 @@
 use linfa::{DatasetBase, traits::Fit as _};
 use linfa_logistic::LogisticRegression as Solver;
 use modelward_model::{
-    Encoder, Family, FeatureSchema, Row, Scorer, Transforms,
+    Encoder, Family, Scorer, Transforms,
     encode::TRANSFORMS_FILE,
     family::{
         columns::{HeadError, MODEL_FILE},
@@ -20,7 +20,7 @@ use modelward_model::{
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::{FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily};
-use crate::family::encode;
+use crate::{data::dataset::Sample, family::encode};
 
 /// Strength of the regularisation.
 const ALPHA: f64 = 1.0;
@@ -89,25 +89,21 @@ impl TrainableFamily for LogisticRegression {
         Parameters::new([("penalty", Parameter::Text("l2")), ("c", Parameter::Number(C))])
     }
 
-    fn fit(
-        &self,
-        schema: &FeatureSchema,
-        rows: &[&Row],
-        labels: &[bool],
-    ) -> Result<Box<dyn FittedModel>, FitError> {
-        Ok(Box::new(FittedLogistic::new(schema, rows, labels)?))
+    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        Ok(Box::new(FittedLogistic::new(sample)?))
     }
 }
 
 // === impl FittedLogistic ===
 
 impl FittedLogistic {
-    fn new(schema: &FeatureSchema, rows: &[&Row], labels: &[bool]) -> Result<Self, LogisticError> {
-        let transforms = encode::fit(schema, rows);
+    fn new(sample: Sample<'_>) -> Result<Self, LogisticError> {
+        let schema = &sample.data.schema;
+        let transforms = encode::fit(sample);
         let encoder = Encoder::new(schema, &transforms)
             .map_err(HeadError::from)
             .map_err(ModelError::from)?;
-        let found = solve(encode::columns(&encoder, rows), labels)?;
+        let found = solve(encode::columns(&encoder, sample), &sample.labels())?;
         let model = LogisticModel::new(schema, found.coef, found.intercept, C);
         let scorer = LogisticScorer::new(schema, &transforms, &model)?;
         Ok(Self {

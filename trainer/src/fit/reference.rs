@@ -9,7 +9,7 @@
 //! Old and new rows together would leave every new one drifting forever: a mixture is like neither of its parts.
 
 use modelward_crds::AcceptedWindow;
-use modelward_model::{FeatureKind, FeatureSchema, Row, Value, sha256};
+use modelward_model::{FeatureKind, FeatureSchema, Value, sha256};
 use modelward_profile::{
     Bins, BinsError, Counts, FeatureBins, Observed, Phases, Reference, RowError, ScoreBins,
     bins::{BinKind, chooses_bins},
@@ -17,7 +17,10 @@ use modelward_profile::{
 };
 
 use crate::{
-    data::{dataset::Dataset, violation::cut},
+    data::{
+        dataset::{Dataset, Values},
+        violation::cut,
+    },
     fit::train::{Candidate, THRESHOLD},
 };
 
@@ -99,13 +102,13 @@ pub fn reference(
 ) -> Result<Reference, ReferenceError> {
     let scores = out_of_fold_scores(data.len(), candidate);
     let bins = Bins::new(
-        feature_bins(&data.schema, &data.rows)?,
+        feature_bins(data)?,
         ScoreBins::from_out_of_fold(&scores)?,
     )?;
     let names = data.schema.features.iter().map(|feature| &feature.name);
     let declared: Vec<bool> = names.map(|name| declared.contains(name)).collect();
-    let rows = data.rows.iter().zip(&scores).map(|(row, score)| {
-        let values = row.values().iter().map(|value| observed(*value));
+    let rows = scores.iter().enumerate().map(|(row, score)| {
+        let values = data.values(row).map(observed);
         (values, *score, u8::from(*score >= THRESHOLD))
     });
     Ok(Reference::of_rows(bins, &declared, rows)?)
@@ -221,22 +224,22 @@ fn without_type_errors(counts: &FeatureCounts) -> FeatureCounts {
     counts
 }
 
-fn feature_bins(schema: &FeatureSchema, rows: &[Row]) -> Result<Vec<FeatureBins>, BinsError> {
-    let bins = schema
-        .features
-        .iter()
-        .enumerate()
-        .map(|(index, feature)| match &feature.kind {
-            FeatureKind::Numeric { .. } => {
-                let column: Vec<f32> = rows.iter().map(|row| number(row.values().get(index))).collect();
-                let choosing = column.iter().enumerate().filter(|(row, _)| chooses_bins(*row));
-                let choosing: Vec<f32> = choosing.map(|(_, value)| *value).collect();
-                FeatureBins::chosen_by(&feature.name, &column, &choosing)
-            }
-            FeatureKind::Categorical { categories } => {
-                Ok(FeatureBins::categorical(&feature.name, categories))
-            }
-        });
+fn feature_bins(data: &Dataset) -> Result<Vec<FeatureBins>, BinsError> {
+    let features = data.schema.features.iter().zip(&data.columns);
+    let bins = features.map(|(feature, column)| match (&feature.kind, column) {
+        (FeatureKind::Categorical { categories }, _) => {
+            Ok(FeatureBins::categorical(&feature.name, categories))
+        }
+        (FeatureKind::Numeric { .. }, Values::Numbers(column)) => {
+            let choosing = column.iter().enumerate().filter(|(row, _)| chooses_bins(*row));
+            let choosing: Vec<f32> = choosing.map(|(_, value)| *value).collect();
+            FeatureBins::chosen_by(&feature.name, column, &choosing)
+        }
+        // No dataset has one: a column is made by the kind of its feature.
+        (FeatureKind::Numeric { .. }, Values::Categories(_)) => {
+            FeatureBins::chosen_by(&feature.name, &[], &[])
+        }
+    });
     bins.collect()
 }
 
@@ -251,13 +254,6 @@ fn out_of_fold_scores(rows: usize, candidate: &Candidate) -> Vec<f64> {
     scores
 }
 
-fn number(value: Option<&Value>) -> f32 {
-    match value {
-        Some(Value::Number(number)) => *number,
-        _ => f32::NAN,
-    }
-}
-
 fn observed(value: Value) -> Observed {
     match value {
         Value::Number(number) => Observed::Number(number),
@@ -270,7 +266,7 @@ fn observed(value: Value) -> Observed {
 #[cfg(test)]
 mod tests {
     use modelward_crds::{Family, MetricName};
-    use modelward_model::Feature;
+    use modelward_model::{Feature, Row};
     use modelward_profile::{Rule, WindowCounts, judge};
     use modelward_wire::DriftVerdict;
 
@@ -289,15 +285,15 @@ mod tests {
             };
             Row::new(vec![age, Value::Category(u32::from(at % 3))])
         });
-        Dataset {
-            schema: FeatureSchema::new(vec![
-                Feature::numeric("age"),
-                Feature::categorical("cp", &["1", "2", "3"]),
-            ])
-            .unwrap(),
-            rows: rows.collect(),
-            labels: (0..200).map(|at| at * 7 % 101 > 50).collect(),
-        }
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("age"),
+            Feature::categorical("cp", &["1", "2", "3"]),
+        ]);
+        Dataset::from_rows(
+            schema.unwrap(),
+            &rows.collect::<Vec<_>>(),
+            (0..200).map(|at| at * 7 % 101 > 50).collect(),
+        )
     }
 
     fn made() -> Reference {

@@ -9,11 +9,10 @@ use std::{
 };
 
 use modelward_crds::{Gate, MetricName, TrainingSource};
-use modelward_model::Row;
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 
 use crate::{
-    data::dataset::Dataset,
+    data::dataset::{Dataset, Sample},
     family::{self, FitError, FittedModel, Parameters, TrainableFamily},
     fit::{
         folds,
@@ -170,9 +169,9 @@ pub fn train(
         done: total,
         total,
     });
-    let all: Vec<&Row> = data.rows.iter().collect();
+    let all: Vec<usize> = (0..data.len()).collect();
     let fitted = plan.families[selected]
-        .fit(&data.schema, &all, &data.labels)
+        .fit(Sample { data, rows: &all })
         .map_err(|source| TrainError::Whole { family, source })?;
     Ok(Trained {
         candidates,
@@ -236,10 +235,8 @@ fn evaluate_fold(
     fold: usize,
 ) -> Result<FoldOutcome, TrainError> {
     let (tested, kept): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| assignment[*row] == fold);
-    let rows: Vec<&Row> = kept.iter().map(|row| &data.rows[*row]).collect();
-    let labels: Vec<bool> = kept.iter().map(|row| data.labels[*row]).collect();
     let fitted = family
-        .fit(&data.schema, &rows, &labels)
+        .fit(Sample { data, rows: &kept })
         .map_err(|source| TrainError::Fold {
             family: family.served().name(),
             repeat: repeat + 1,
@@ -247,7 +244,7 @@ fn evaluate_fold(
             source,
         })?;
     let scorer = fitted.scorer();
-    let scores: Vec<f64> = tested.iter().map(|row| scorer.score(&data.rows[*row])).collect();
+    let scores: Vec<f64> = tested.iter().map(|row| scorer.score(&data.row(*row))).collect();
     let labels: Vec<bool> = tested.iter().map(|row| data.labels[*row]).collect();
     let metrics = metrics(&labels, &scores, THRESHOLD);
     Ok(FoldOutcome {
@@ -349,7 +346,7 @@ impl Candidate {
 #[cfg(test)]
 pub(crate) mod tests {
     use modelward_crds::Family;
-    use modelward_model::{Feature, FeatureSchema, Value};
+    use modelward_model::{Feature, FeatureSchema, Row, Value};
 
     use super::*;
 
@@ -378,7 +375,7 @@ pub(crate) mod tests {
         let labels = (0_u32..60)
             .map(|i| (i * 37 % 60) + 20 * (i % 2) + (i * 7 % 30) > 50)
             .collect();
-        Dataset { schema, rows, labels }
+        Dataset::from_rows(schema, &rows, labels)
     }
 
     pub(crate) fn plan() -> Plan {

@@ -103,7 +103,7 @@ fn fitted(data: &Dataset, training: &TrainingSource) -> Trained {
 fn counted(bins: &Bins, data: &Dataset, rows: &[usize], score: impl Fn(&Row) -> f64) -> Counts {
     let mut counts = Counts::new(bins);
     for row in rows {
-        let row = &data.rows[*row];
+        let row = &data.row(*row);
         let kinds = data.schema.features.iter().zip(&bins.features);
         let observed: Vec<Observed> = kinds
             .zip(row.values())

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use modelward_model::{FeatureKind, Value, canonical_category};
+use modelward_model::{FeatureKind, canonical_category};
 use modelward_wire::Violation;
 
 use crate::data::{
     check::{broken::Broken, cells::Column},
+    dataset::Values,
     number::number,
     violation::{cut, violation},
 };
@@ -18,7 +19,7 @@ pub const MAX_CATEGORIES: usize = 256;
 pub(super) fn read_categories(
     column: &Column<'_>,
     violations: &mut Vec<Violation>,
-) -> (FeatureKind, Vec<Value>) {
+) -> (FeatureKind, Values) {
     let words: Vec<_> = column
         .cells
         .iter()
@@ -59,11 +60,11 @@ pub(super) fn read_categories(
             (Some(word), Some(cell)) => index.get(word.as_ref()).map_or_else(
                 || {
                     unknown.add(*row, cell);
-                    Value::Unknown
+                    Values::UNKNOWN
                 },
-                |index| Value::Category(*index),
+                |index| *index,
             ),
-            _ => Value::Missing,
+            _ => Values::MISSING,
         });
     }
     unknown.push(violations, column.parts, column.name, "Category", |cell, _| {
@@ -72,7 +73,10 @@ pub(super) fn read_categories(
             cut(&categories.join(", "), 120)
         )
     });
-    (FeatureKind::Categorical { categories }, values)
+    (
+        FeatureKind::Categorical { categories },
+        Values::Categories(values),
+    )
 }
 
 /// Numbers in their own order, then words in that of their bytes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use modelward_crds::FeatureKind as SpecKind;
-use modelward_model::{Feature, FeatureKind, Value, canonical_category};
+use modelward_model::{Feature, FeatureKind, canonical_category};
 use modelward_wire::{Decimal, Violation};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::data::{
     check::{
         broken::Broken, categorical::read_categories, cells::Column, numeric::read_numbers, parts::MAX_NAME,
     },
+    dataset::Values,
     number::number,
     violation::{cut, violation},
 };
@@ -35,7 +36,7 @@ pub struct ColumnReport {
 pub(super) fn check_column(
     column: &Column<'_>,
     violations: &mut Vec<Violation>,
-) -> (Feature, ColumnReport, Vec<Value>) {
+) -> (Feature, ColumnReport, Values) {
     let present = column.present().count();
     let missing = column.cells.len() - present;
     check_missing(column, present, missing, violations);
@@ -43,17 +44,15 @@ pub(super) fn check_column(
         SpecKind::Numeric => read_numbers(column, violations),
         SpecKind::Categorical => read_categories(column, violations),
     };
-    let distinct = match &kind {
-        FeatureKind::Categorical { .. } => column
+    let distinct = match &values {
+        Values::Categories(_) => column
             .present()
             .map(|(_, cell)| canonical_category(cell))
             .collect::<BTreeSet<_>>()
             .len(),
-        FeatureKind::Numeric { .. } => {
-            let bits = values.iter().filter_map(|value| match value {
-                Value::Number(number) => Some((number + 0.0).to_bits()),
-                _ => None,
-            });
+        Values::Numbers(numbers) => {
+            let present = numbers.iter().filter(|number| !number.is_nan());
+            let bits = present.map(|number| (number + 0.0).to_bits());
             bits.collect::<BTreeSet<_>>().len()
         }
     };

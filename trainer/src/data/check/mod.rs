@@ -34,7 +34,7 @@ mod target;
 mod tests;
 
 use modelward_crds::TrainingSource;
-use modelward_model::{FeatureSchema, Row};
+use modelward_model::FeatureSchema;
 use modelward_wire::Violation;
 
 pub use self::{categorical::MAX_CATEGORIES, column::ColumnReport, parts::Part, target::too_few_rows};
@@ -104,11 +104,12 @@ pub fn check(
     }
     let schema = FeatureSchema::new(features)
         .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
-    let rows = (0..labels.len())
-        .map(|row| Row::new(values.iter().map(|column| column[row]).collect()))
-        .collect();
     Ok(Checked {
-        dataset: Dataset { schema, rows, labels },
+        dataset: Dataset {
+            schema,
+            columns: values,
+            labels,
+        },
         columns,
     })
 }

@@ -1,11 +1,12 @@
 //! Columns of numbers.
 
 use modelward_crds::ValueRange;
-use modelward_model::{FeatureKind, Value, math::shortest};
+use modelward_model::{FeatureKind, math::shortest};
 use modelward_wire::{Decimal, Violation};
 
 use crate::data::{
     check::{broken::Broken, cells::Column},
+    dataset::Values,
     number::number,
 };
 
@@ -13,14 +14,14 @@ use crate::data::{
 pub(super) fn read_numbers(
     column: &Column<'_>,
     violations: &mut Vec<Violation>,
-) -> (FeatureKind, Vec<Value>) {
+) -> (FeatureKind, Values) {
     let range = column.spec.and_then(|spec| spec.range.as_ref());
     let (mut no_number, mut too_large, mut outside) =
         (Broken::default(), Broken::default(), Broken::default());
     let mut ends: Option<(f32, f32)> = None;
     let mut values = Vec::with_capacity(column.cells.len());
     for (row, cell) in &column.cells {
-        values.push(Value::Missing);
+        values.push(f32::NAN);
         let Some(cell) = cell else { continue };
         let Some(exact) = number(cell) else {
             no_number.add(*row, cell);
@@ -36,7 +37,7 @@ pub(super) fn read_numbers(
         }
         ends = Some(ends.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
         if let Some(last) = values.last_mut() {
-            *last = Value::Number(value);
+            *last = value;
         }
     }
     let name = column.name;
@@ -67,7 +68,7 @@ pub(super) fn read_numbers(
         range.and_then(|range| range.max.as_ref()),
         ends.map(|ends| ends.1),
     );
-    (FeatureKind::Numeric { min, max }, values)
+    (FeatureKind::Numeric { min, max }, Values::Numbers(values))
 }
 
 fn contains(range: &ValueRange, number: f64) -> bool {

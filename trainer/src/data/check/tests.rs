@@ -135,8 +135,8 @@ fn kinds_are_inferred_and_numbers_stay_numbers_however_few_there_are() {
     assert_eq!(features[1].kind, Feature::categorical("sex", &["F", "M"]).kind);
     assert_eq!(features[2].kind, Feature::categorical("code", &["0", "1"]).kind);
     assert_eq!(checked.dataset.labels, [false, true, false, true]);
-    assert_eq!(checked.dataset.rows[1].values()[0], Value::Missing);
-    assert_eq!(checked.dataset.rows[2].values()[2], Value::Category(1));
+    assert_eq!(checked.dataset.columns[0].value(1), Value::Missing);
+    assert_eq!(checked.dataset.columns[2].value(2), Value::Category(1));
     assert_eq!((checked.columns[0].missing, checked.columns[0].distinct), (1, 3));
     let undeclared = run(csv, &training(&json!([]))).unwrap();
     assert_eq!(undeclared.columns[2].kind, "Numeric");
@@ -247,7 +247,7 @@ fn rows_of_two_files_follow_each_other_whatever_the_order_of_their_columns() {
     let one = "age,sex,y\n63.0,1.0,0\n?,0.0,1\n";
     let checked = both(one, "0,1,40\n1,2,-9\n", &spec).unwrap();
     let data = &checked.dataset;
-    let numbers: Vec<Value> = data.rows.iter().map(|row| row.values()[0]).collect();
+    let numbers: Vec<Value> = (0..data.len()).map(|row| data.columns[0].value(row)).collect();
     let expected = [
         Value::Number(63.0),
         Value::Missing,
@@ -342,7 +342,7 @@ proptest! {
         let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));
         let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
         match check(&[part("d.csv", &table, &spec)], &spec, &[]) {
-            Ok(checked) => prop_assert_eq!(checked.dataset.rows.len(), checked.dataset.labels.len()),
+            Ok(checked) => prop_assert_eq!(checked.dataset.len(), checked.dataset.labels.len()),
             Err(violations) => prop_assert!(!violations.is_empty()),
         }
     }

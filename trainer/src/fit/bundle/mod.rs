@@ -105,13 +105,13 @@ pub fn build(
 
 /// Rows at equal distances over the snapshot, and one that misses everything it may.
 fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
-    let rows = &snapshot.data.rows;
-    let count = WARM_UP_ROWS.min(rows.len());
+    let data = &snapshot.data;
+    let count = WARM_UP_ROWS.min(data.len());
     let mut sample: Vec<Row> = (0..count)
-        .map(|at| rows[at * rows.len() / count].clone())
+        .map(|at| data.row(at * data.len() / count))
         .collect();
     if let Some(first) = sample.first() {
-        let features = &snapshot.data.schema.features;
+        let features = &data.schema.features;
         let values = features.iter().zip(first.values());
         sample.push(Row::new(
             values

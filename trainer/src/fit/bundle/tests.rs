@@ -41,7 +41,7 @@ fn the_server_opens_it_and_scores_as_the_trainer_did() {
     let bundle = Bundle::open(&dir, &digest).unwrap();
     assert_eq!(bundle.verify_warm_up().unwrap(), WARM_UP_ROWS + 1);
     let trained = train(&data(), &plan(), 1, &|_| ()).unwrap();
-    for row in &data().rows {
+    for row in &data().rows().collect::<Vec<_>>() {
         assert_eq!(
             bundle.score(row).to_bits(),
             trained.fitted.scorer().score(row).to_bits()

@@ -131,13 +131,13 @@ pub(super) fn read_row(
     data: &Dataset,
     row: usize,
 ) -> Result<Row, String> {
-    let values = data.rows[row].values();
     let cells: Vec<Cell<'_>> = schema
         .features
         .iter()
         .map(|feature| {
             places.get(feature.name.as_str()).map_or(Cell::Missing, |at| {
-                cell(values[*at], &data.schema.features[*at].kind, &feature.kind)
+                let value = data.columns[*at].value(row);
+                cell(value, &data.schema.features[*at].kind, &feature.kind)
             })
         })
         .collect();
