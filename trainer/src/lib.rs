@@ -12,6 +12,7 @@
 
 pub mod command;
 pub mod data;
+pub mod engine;
 pub mod family;
 pub mod fit;
 pub mod ledger;

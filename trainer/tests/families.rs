@@ -427,6 +427,7 @@ fn every_family_does_what_is_asked_of_it() {
         let sample = Sample {
             data: &snapshot.data,
             rows: &rows,
+            weights: None,
         };
         let fitted = family.fit(sample).unwrap();
         conformance::check(family.served(), schema, &fitted.files().unwrap())

@@ -32,6 +32,8 @@ pub struct Sample<'a> {
     pub data: &'a Dataset,
     /// Their indices, ascending.
     pub rows: &'a [usize],
+    /// How much each of them counts, where they count differently.
+    pub weights: Option<&'a [f32]>,
 }
 
 // === impl Dataset ===
@@ -99,7 +101,8 @@ impl Dataset {
 
     fn compare_values(&self, a: usize, b: usize) -> std::cmp::Ordering {
         let mut columns = self.columns.iter();
-        let differing = columns.find_map(|column| Some(column.key(a).cmp(&column.key(b))).filter(|o| o.is_ne()));
+        let differing =
+            columns.find_map(|column| Some(column.key(a).cmp(&column.key(b))).filter(|o| o.is_ne()));
         differing.unwrap_or(std::cmp::Ordering::Equal)
     }
 

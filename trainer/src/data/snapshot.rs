@@ -332,18 +332,15 @@ fn category(
     let Some(cell) = cell else {
         return Ok(Values::MISSING);
     };
-    index_of
-        .get(cell.data())
-        .copied()
-        .ok_or_else(|| {
-            let word = String::from_utf8_lossy(cell.data())
-                .chars()
-                .take(40)
-                .collect::<String>();
-            SnapshotError::Mismatch(format!(
-                "column {name:?} holds {word:?}, which is no category of it"
-            ))
-        })
+    index_of.get(cell.data()).copied().ok_or_else(|| {
+        let word = String::from_utf8_lossy(cell.data())
+            .chars()
+            .take(40)
+            .collect::<String>();
+        SnapshotError::Mismatch(format!(
+            "column {name:?} holds {word:?}, which is no category of it"
+        ))
+    })
 }
 
 fn read_optional<T: DataType>(

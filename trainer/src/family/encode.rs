@@ -129,6 +129,7 @@ mod tests {
         let transforms = fit(Sample {
             data: &data,
             rows: &all,
+            weights: None,
         });
         (schema, transforms)
     }

@@ -5,6 +5,7 @@
 mod contract;
 pub mod encode;
 pub mod logistic;
+pub mod newton;
 
 use modelward_crds::Family;
 
@@ -13,7 +14,7 @@ pub use contract::{FitError, FittedModel, ModelReport, Parameter, Parameters, Tr
 /// The family that a spec names.
 pub fn of(family: Family) -> &'static dyn TrainableFamily {
     match family {
-        Family::LogisticRegression => &logistic::LogisticRegression,
+        Family::LogisticRegression => &logistic::LogisticRegression { c: 1.0 },
     }
 }
 

@@ -171,7 +171,11 @@ pub fn train(
     });
     let all: Vec<usize> = (0..data.len()).collect();
     let fitted = plan.families[selected]
-        .fit(Sample { data, rows: &all })
+        .fit(Sample {
+            data,
+            rows: &all,
+            weights: None,
+        })
         .map_err(|source| TrainError::Whole { family, source })?;
     Ok(Trained {
         candidates,
@@ -236,7 +240,11 @@ fn evaluate_fold(
 ) -> Result<FoldOutcome, TrainError> {
     let (tested, kept): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| assignment[*row] == fold);
     let fitted = family
-        .fit(Sample { data, rows: &kept })
+        .fit(Sample {
+            data,
+            rows: &kept,
+            weights: None,
+        })
         .map_err(|source| TrainError::Fold {
             family: family.served().name(),
             repeat: repeat + 1,

@@ -16,10 +16,7 @@ use crate::data::{
 pub const MAX_CATEGORIES: usize = 256;
 
 /// The categories of a column, and each cell as the index of one.
-pub(super) fn read_categories(
-    column: &Column<'_>,
-    violations: &mut Vec<Violation>,
-) -> (FeatureKind, Values) {
+pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violation>) -> (FeatureKind, Values) {
     let words: Vec<_> = column
         .cells
         .iter()

@@ -11,10 +11,7 @@ use crate::data::{
 };
 
 /// The numbers of a column, and their range.
-pub(super) fn read_numbers(
-    column: &Column<'_>,
-    violations: &mut Vec<Violation>,
-) -> (FeatureKind, Values) {
+pub(super) fn read_numbers(column: &Column<'_>, violations: &mut Vec<Violation>) -> (FeatureKind, Values) {
     let range = column.spec.and_then(|spec| spec.range.as_ref());
     let (mut no_number, mut too_large, mut outside) =
         (Broken::default(), Broken::default(), Broken::default());
