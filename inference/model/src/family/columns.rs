@@ -75,6 +75,24 @@ impl Head<'_> {
         schema: &FeatureSchema,
         transforms: &Transforms,
     ) -> Result<Encoder, HeadError> {
+        self.check_identity(family, format)?;
+        let encoder = Encoder::new(schema, transforms)?;
+        self.check_columns(column_names(schema))?;
+        Ok(encoder)
+    }
+
+    /// Checks that the file is of this family and format, and that its columns are the features of `schema` as they are.
+    pub(super) fn check_features(
+        &self,
+        family: &'static str,
+        format: u32,
+        schema: &FeatureSchema,
+    ) -> Result<(), HeadError> {
+        self.check_identity(family, format)?;
+        self.check_columns(schema.names().map(ToOwned::to_owned).collect())
+    }
+
+    fn check_identity(&self, family: &'static str, format: u32) -> Result<(), HeadError> {
         if self.format != format || self.family != family {
             return Err(HeadError::Format {
                 found: self.format,
@@ -86,15 +104,17 @@ impl Head<'_> {
         if self.classes != CLASSES {
             return Err(HeadError::Classes(self.classes));
         }
-        let encoder = Encoder::new(schema, transforms)?;
-        let expected = column_names(schema);
+        Ok(())
+    }
+
+    fn check_columns(&self, expected: Vec<String>) -> Result<(), HeadError> {
         if self.columns != expected {
             return Err(HeadError::Columns {
                 found: self.columns.to_vec(),
                 expected,
             });
         }
-        Ok(encoder)
+        Ok(())
     }
 }
 

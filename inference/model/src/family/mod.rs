@@ -1,13 +1,18 @@
 //! Families of models. Each is one file here, and one in the trainer.
 //!
 //! A family names its files of a bundle and reads a [`Scorer`] from them. How rows become what it computes with is its
-//! own matter: [`encode`](crate::encode) and [`columns`] are there for families that compute with columns.
+//! own matter: [`encode`](crate::encode) and [`columns`] are there for families that compute with columns, [`tree`] for those of
+//! trees.
 
 pub mod columns;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod contract;
+pub mod forest;
+pub mod lightgbm;
 pub mod logistic;
+pub mod tree;
+pub mod xgboost;
 
 pub use contract::{Families, Family, FamilyError, FamilyFiles, Scorer};
 

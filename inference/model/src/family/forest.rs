@@ -1,0 +1,59 @@
+//! A random forest that XGBoost grew: `model.json` and `xgboost.json`.
+//!
+//! The trees are those of one round with `num_parallel_tree`, `reg:squarederror`, `base_score` 0, `lambda` 0 and `eta` 1:
+//! the library has divided each leaf by the number of trees, so that their sum is the mean. The score is this sum, in
+//! single precision and in the order of the trees, limited to 0 and 1, which rounding may miss.
+
+use std::sync::Arc;
+
+use super::{
+    Family, FamilyError, FamilyFiles, Scorer,
+    columns::MODEL_FILE,
+    tree::{Output, TreeFile, TreeFileError, TreeModel, TreeScorer, files::Kind},
+};
+use crate::schema::FeatureSchema;
+
+/// The family's name in the API and in `model.json`.
+pub const RANDOM_FOREST: &str = "RandomForest";
+
+/// The library's own file.
+pub const BOOSTER_FILE: &str = "xgboost.json";
+
+/// The family.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomForest;
+
+const KIND: Kind = Kind {
+    name: RANDOM_FOREST,
+    files: &[MODEL_FILE, BOOSTER_FILE],
+    read: TreeModel::from_xgboost,
+    accepts: |output| matches!(output, Output::Clamp),
+    objectives: "reg:squarederror",
+};
+
+// === impl RandomForest ===
+
+impl Family for RandomForest {
+    fn name(&self) -> &'static str {
+        RANDOM_FOREST
+    }
+
+    fn files(&self) -> &'static [&'static str] {
+        KIND.files
+    }
+
+    fn load(&self, files: &FamilyFiles<'_>, schema: &FeatureSchema) -> Result<Arc<dyn Scorer>, FamilyError> {
+        KIND.load(files, schema)
+    }
+}
+
+impl RandomForest {
+    /// A scorer of a model for `schema`, checked as one that is read from a bundle.
+    pub fn scorer(
+        schema: &FeatureSchema,
+        file: &TreeFile,
+        model: TreeModel,
+    ) -> Result<TreeScorer, TreeFileError> {
+        KIND.scorer(schema, file, model)
+    }
+}

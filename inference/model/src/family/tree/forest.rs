@@ -1,0 +1,251 @@
+//! The trees of either library, and the walk through them.
+//!
+//! ```text
+//! node   threshold: f32                     right unless column <= threshold
+//!        link: | left | column | category | children are adjacent: right = left + 1
+//! leaf   its number as the threshold, column 0 (minus infinity), left = itself: a walk that is at a leaf stays
+//! ```
+//!
+//! Eight walks take each step together, so that a processor loads eight nodes at once: eight trees for one row, or one
+//! tree for eight rows. Leaves are added in the order of the trees in both: a score does not depend on how rows come.
+
+use std::cell::RefCell;
+
+use super::columns::Columns;
+use crate::schema::Row;
+
+/// Walks that take each step together.
+const LANES: usize = 8;
+
+/// Rows of a block: what a block needs stays in the first cache.
+const BLOCK: usize = 64;
+
+/// Widths of rows that are filled on the stack; wider ones are filled in a buffer of the thread.
+const NARROW: usize = 64;
+const WIDE: usize = 512;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Trees whose leaves are added. Immutable, and ready to score from any number of threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forest {
+    pub(super) nodes: Vec<Node>,
+    pub(super) trees: Vec<Tree>,
+    pub(super) leaves: Vec<f64>,
+    /// Words of the sets of categories, the first of which no node uses.
+    pub(super) sets: Vec<u32>,
+    pub(super) columns: Columns,
+    pub(super) layout: Layout,
+    pub(super) sum: Sum,
+}
+
+/// How leaves are added, as the library does it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Sum {
+    /// In double precision from 0.
+    Double,
+    /// In single precision from this number.
+    Single(f32),
+}
+
+/// Eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Node {
+    /// Of a node of categories, the bits of the place of its set's first word.
+    pub(super) threshold: f32,
+    pub(super) link: u32,
+}
+
+/// Where the parts of a node's link are: as many bits for the column as the forest needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Layout {
+    pub(super) left_shift: u32,
+    pub(super) column_mask: u32,
+    /// Whether any node has a set of categories.
+    pub(super) categories: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tree {
+    /// Place of its root among the nodes.
+    pub(super) root: usize,
+    /// Place of its first leaf among the leaves.
+    pub(super) leaves: usize,
+    /// Steps from the root to its deepest leaf.
+    pub(super) depth: u32,
+}
+
+// === impl Forest ===
+
+impl Forest {
+    /// The sum of the leaves that the row comes to.
+    pub fn raw(&self, row: &Row) -> f64 {
+        match self.columns.width() {
+            ..=NARROW => self.raw_on_stack::<NARROW>(row),
+            ..=WIDE => self.raw_on_stack::<WIDE>(row),
+            width => BUFFER.with_borrow_mut(|buffer| {
+                buffer.resize(width.max(buffer.len()), 0.0);
+                self.columns.fill(row, buffer);
+                self.add_trees(|column| buffer[column])
+            }),
+        }
+    }
+
+    /// Appends the sum of each row: the same bits as of [`Self::raw`].
+    pub fn raw_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
+        let width = self.columns.width();
+        let mut block = vec![0.0_f32; width * BLOCK.min(rows.len())];
+        out.reserve(rows.len());
+        for rows in rows.chunks(BLOCK) {
+            for (row, filled) in rows.iter().zip(block.chunks_exact_mut(width)) {
+                self.columns.fill(row, filled);
+            }
+            let mut sums = [self.sum.start(); BLOCK];
+            for tree in &self.trees {
+                for (group, sums) in sums[..rows.len()].chunks_mut(LANES).enumerate() {
+                    // Lanes without a row walk with the first one.
+                    let offset: [usize; LANES] = std::array::from_fn(|lane| {
+                        let lane = if lane < sums.len() { lane } else { 0 };
+                        (group * LANES + lane) * width
+                    });
+                    let places = self.walk([tree.root; LANES], tree.depth, |lane, column| {
+                        block[offset[lane] + column]
+                    });
+                    for (sum, place) in sums.iter_mut().zip(places) {
+                        *sum = self.sum.add(*sum, self.leaf(tree, place));
+                    }
+                }
+            }
+            out.extend(&sums[..rows.len()]);
+        }
+    }
+
+    /// How many trees there are.
+    pub fn trees(&self) -> usize {
+        self.trees.len()
+    }
+
+    fn raw_on_stack<const WIDTH: usize>(&self, row: &Row) -> f64 {
+        let mut filled = [0.0; WIDTH];
+        self.columns.fill(row, &mut filled);
+        // No column is beyond the width; that the remainder is not either can be seen without knowing it.
+        self.add_trees(|column| filled[column % WIDTH])
+    }
+
+    fn add_trees(&self, column: impl Fn(usize) -> f32) -> f64 {
+        let mut sum = self.sum.start();
+        for group in self.trees.chunks(LANES) {
+            // Lanes without a tree walk with the first one.
+            let roots = std::array::from_fn(|lane| group.get(lane).unwrap_or(&group[0]).root);
+            let depth = group.iter().map(|tree| tree.depth).max().unwrap_or_default();
+            let places = self.walk(roots, depth, |_, at| column(at));
+            for (tree, place) in group.iter().zip(places) {
+                sum = self.sum.add(sum, self.leaf(tree, place));
+            }
+        }
+        sum
+    }
+
+    fn leaf(&self, tree: &Tree, place: usize) -> f64 {
+        self.leaves[tree.leaves + self.nodes[place].threshold as usize]
+    }
+
+    /// The places that walks from these roots come to in so many steps, or earlier where all are at leaves.
+    #[inline]
+    fn walk(
+        &self,
+        roots: [usize; LANES],
+        depth: u32,
+        column: impl Fn(usize, usize) -> f32,
+    ) -> [usize; LANES] {
+        if self.layout.categories {
+            self.walk_by::<true>(roots, depth, column)
+        } else {
+            self.walk_by::<false>(roots, depth, column)
+        }
+    }
+
+    #[inline]
+    fn walk_by<const CATEGORIES: bool>(
+        &self,
+        roots: [usize; LANES],
+        depth: u32,
+        column: impl Fn(usize, usize) -> f32,
+    ) -> [usize; LANES] {
+        let mut places = roots;
+        let mut steps = depth.min(8);
+        let mut remaining = depth - steps;
+        loop {
+            for _ in 0..steps {
+                for lane in 0..LANES {
+                    let node = self.nodes[places[lane]];
+                    let number = column(lane, self.layout.column(node));
+                    let right = self.goes_right::<CATEGORIES>(node, number);
+                    places[lane] = roots[lane] + self.layout.left(node) + usize::from(right);
+                }
+            }
+            let at_leaf = |lane: usize| self.layout.column(self.nodes[places[lane]]) == 0;
+            if remaining == 0 || (0..LANES).all(at_leaf) {
+                return places;
+            }
+            steps = remaining.min(4);
+            remaining -= steps;
+        }
+    }
+
+    #[inline]
+    fn goes_right<const CATEGORIES: bool>(&self, node: Node, number: f32) -> bool {
+        // NaN goes right: not the same as `number > node.threshold`.
+        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN goes right")]
+        let above = !(number <= node.threshold);
+        if !CATEGORIES {
+            return above;
+        }
+        // Both answers are computed, so that no branch has to be guessed: the first set is for nodes that have none.
+        let is_set = node.link & 1;
+        let code = number.to_bits();
+        let place = node.threshold.to_bits().wrapping_add(code / 32) & is_set.wrapping_neg();
+        let in_set = self.sets[place as usize] >> (code % 32) & 1;
+        (in_set & is_set) | (u32::from(above) & !is_set) == 1
+    }
+}
+
+// === impl Sum ===
+
+impl Sum {
+    fn start(self) -> f64 {
+        match self {
+            Self::Double => 0.0,
+            Self::Single(start) => f64::from(start),
+        }
+    }
+
+    #[inline]
+    fn add(self, sum: f64, leaf: f64) -> f64 {
+        match self {
+            Self::Double => sum + leaf,
+            // Both are numbers of single precision.
+            Self::Single(_) => f64::from(sum as f32 + leaf as f32),
+        }
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub(super) fn link(self, left: u32, column: u32, is_set: bool) -> u32 {
+        left << self.left_shift | column << 1 | u32::from(is_set)
+    }
+
+    #[inline]
+    fn column(self, node: Node) -> usize {
+        (node.link >> 1 & self.column_mask) as usize
+    }
+
+    #[inline]
+    fn left(self, node: Node) -> usize {
+        (node.link >> self.left_shift) as usize
+    }
+}
