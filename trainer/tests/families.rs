@@ -17,7 +17,7 @@ use modelward_trainer::{
         dataset::{Dataset, Sample},
         snapshot::{self, Snapshot},
     },
-    family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily},
+    family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily},
     fit::{
         bundle::{self, Extras},
         train::{Plan, Trained, train},
@@ -32,7 +32,7 @@ use serde_json::json;
 const RATES_FILE: &str = "rates.json";
 
 /// Rows that every rate starts with, one of each class.
-const PRIOR: u64 = 2;
+const PRIOR: u32 = 2;
 
 /// The probability is the rate of class 1 among training rows of the same category, in the first feature that has any.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,7 @@ impl TrainableFamily for CategoryRate {
     fn parameters(&self) -> Parameters {
         Parameters::new([
             ("smoothing", Parameter::Text("Laplace")),
-            ("priorRows", Parameter::Count(PRIOR)),
+            ("priorRows", Parameter::Integer(i64::from(PRIOR))),
         ])
     }
 
@@ -176,6 +176,10 @@ impl TrainableFamily for CategoryRate {
 impl FittedModel for FittedRates {
     fn scorer(&self) -> &dyn Scorer {
         &self.scorer
+    }
+
+    fn check_parity(&self, _: Sample<'_>) -> Result<(), FitError> {
+        Ok(())
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {
@@ -252,7 +256,10 @@ fn frozen(by: By) -> Snapshot {
 
 fn plan() -> Plan {
     Plan {
-        families: vec![&CategoryRate, family::of(crds::Family::LogisticRegression)],
+        families: vec![
+            Arc::new(CategoryRate),
+            family::of(crds::Family::LogisticRegression, &Settings::default()),
+        ],
         folds: 4,
         repeats: 2,
         seed: 7,
@@ -418,10 +425,10 @@ fn a_bundle_whose_files_are_of_another_family_is_refused() {
 fn every_family_does_what_is_asked_of_it() {
     let snapshot = frozen(By::Category);
     let rows: Vec<usize> = (0..snapshot.data.len()).collect();
-    let built_in = crds::Family::ALL.map(family::of);
+    let built_in = crds::Family::ALL.map(|of| family::of(of, &Settings::default()));
     for family in built_in
         .into_iter()
-        .chain([&CategoryRate as &dyn TrainableFamily])
+        .chain([Arc::new(CategoryRate) as Arc<dyn TrainableFamily>])
     {
         let schema = &snapshot.data.schema;
         let sample = Sample {

@@ -45,6 +45,7 @@ pub struct PositiveWhen {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.kind == 'Categorical' || !has(self.categories)").message("categories may be set for a Categorical feature only"))]
 #[x_kube(validation = Rule::new("self.kind == 'Numeric' || !has(self.range)").message("range may be set for a Numeric feature only"))]
+#[x_kube(validation = Rule::new("self.kind == 'Numeric' || !has(self.monotone)").message("monotone may be set for a Numeric feature only: categories have no order"))]
 pub struct FeatureSpec {
     /// Name of the column.
     #[schemars(length(min = 1, max = 128))]
@@ -59,7 +60,7 @@ pub struct FeatureSpec {
     /// The range that values in the data must be in. If absent, it is inferred and used only for warnings when serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<ValueRange>,
-    /// Whether a prediction without this feature is rejected. Otherwise the value is imputed.
+    /// Whether a prediction without this feature is rejected. Otherwise the model takes it as missing.
     #[serde(default)]
     pub required: bool,
     /// The largest share of rows with a missing value, a decimal number from 0 to 1. Unlimited if absent.
@@ -67,6 +68,10 @@ pub struct FeatureSpec {
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub max_missing_ratio: Option<Decimal>,
+    /// How the probability of class 1 may change with this feature, all others being equal. A constraint on trees; any change is
+    /// allowed if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monotone: Option<Monotone>,
 }
 
 /// An inclusive range of decimal numbers.
@@ -86,6 +91,17 @@ pub struct ValueRange {
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub max: Option<Decimal>,
+}
+
+words! {
+    /// How the probability of class 1 may change with a feature.
+    #[derive(JsonSchema)]
+    pub enum Monotone {
+        /// A greater value never lowers it.
+        Increasing,
+        /// A greater value never raises it.
+        Decreasing,
+    }
 }
 
 words! {

@@ -3,12 +3,13 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `hyperparameters`, `validation` | how it is trained |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
 mod columns;
 mod data;
+mod hyperparameters;
 mod monitoring;
 mod retraining;
 mod rules;
@@ -18,8 +19,12 @@ mod status;
 mod training;
 mod validation;
 
-pub use columns::{FeatureKind, FeatureSpec, PositiveWhen, Target, ValueRange};
+pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
 pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
+pub use hyperparameters::{
+    Hyperparameters, LightGBMParameters, LogisticRegressionParameters, RandomForestParameters,
+    XGBoostParameters,
+};
 pub use monitoring::{FeatureTolerance, MonitoringSpec, Season};
 pub use retraining::RetrainingSpec;
 pub use serving::{Access, ReplicaBounds, ResourceAmounts, ResourceBounds, ServingSpec};
@@ -28,5 +33,5 @@ pub use status::{
     ArtifactStatus, AttemptStatus, GateStatus, MetricStatus, ModelVersionStatus, SourceStatus,
     ViolationStatus,
 };
-pub use training::{AcceptedWindow, Champion, Family, TrainingSource};
+pub use training::{AcceptedWindow, Champion, ClassWeights, Family, Task, TrainingSource, WeightSpec};
 pub use validation::{Gate, MetricName, ValidationSpec};

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::model_version::{
     columns::{FeatureSpec, Target},
     data::{Dataset, NamedDataset},
-    rules::{IS_MARGIN, MARGIN, default_margin},
+    hyperparameters::Hyperparameters,
+    rules::{IS_MARGIN, IS_POSITIVE, MARGIN, POSITIVE, default_margin},
     validation::{Gate, MetricName, ValidationSpec},
 };
 
@@ -20,6 +21,13 @@ use crate::model_version::{
     .message("exclude names the target column, which is predicted and is not a feature; leave it out"))]
 #[x_kube(validation = Rule::new("!has(self.features) || self.features.all(f, f.name != self.target.column)")
     .message("features names the target column, which is predicted and is not a feature; leave it out"))]
+#[x_kube(validation = Rule::new("!has(self.hyperparameters) || ((!has(self.hyperparameters.logisticRegression) || 'LogisticRegression' in self.families) && \
+    (!has(self.hyperparameters.randomForest) || 'RandomForest' in self.families) && \
+    (!has(self.hyperparameters.xgboost) || 'XGBoost' in self.families) && \
+    (!has(self.hyperparameters.lightgbm) || 'LightGBM' in self.families))")
+    .message("hyperparameters are set of a family that families does not name; add the family, or remove its hyperparameters"))]
+#[x_kube(validation = Rule::new("!has(self.features) || !('LogisticRegression' in self.families) || self.features.all(f, !has(f.monotone))")
+    .message("monotone is a constraint on trees, and families has LogisticRegression, which cannot keep it; remove one of the two"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -52,11 +60,23 @@ pub struct TrainingSource {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 
+    /// What is predicted: Binary, the probability of class 1 of two.
+    #[serde(default)]
+    pub task: Task,
+
     /// Families to try. The best one by selectBy is selected.
     #[serde(default = "default_families")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub families: Vec<Family>,
+
+    /// Hyper-parameters of the families. What is absent has its default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hyperparameters: Option<Hyperparameters>,
+
+    /// How much rows count when a model is fitted. If absent, all count the same. Metrics count every row once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightSpec>,
 
     /// How candidates are evaluated: repeated stratified folds.
     #[serde(default)]
@@ -120,11 +140,55 @@ pub struct AcceptedWindow {
 }
 
 words! {
+    /// What a model predicts.
+    #[derive(Default, JsonSchema)]
+    pub enum Task {
+        /// The probability of class 1, of two classes.
+        #[default]
+        Binary,
+    }
+}
+
+/// How much rows count when a model is fitted.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.positive) || self.classes == 'Equal'")
+    .message("positive sets the weight of class 1; leave classes out, or remove positive"))]
+pub struct WeightSpec {
+    /// Equal, or Balanced: both classes count the same in sum.
+    #[serde(default)]
+    pub classes: ClassWeights,
+    /// How many times a row of class 1 counts, a decimal number; a row of class 0 counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE).message(POSITIVE))]
+    pub positive: Option<Decimal>,
+}
+
+words! {
+    /// How much each class counts.
+    #[derive(Default, JsonSchema)]
+    pub enum ClassWeights {
+        /// Every row counts the same.
+        #[default]
+        Equal,
+        /// A row counts as many times as the other class has rows for each of its own, so that both classes count the same in sum.
+        Balanced,
+    }
+}
+
+words! {
     /// A family of models.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum Family {
         /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
         LogisticRegression,
+        /// Random forest, grown by XGBoost.
+        RandomForest,
+        /// Gradient boosting by XGBoost.
+        XGBoost,
+        /// Gradient boosting by LightGBM.
+        LightGBM,
     }
 }
 

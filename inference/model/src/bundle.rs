@@ -285,7 +285,7 @@ impl Bundle {
 
     /// Appends the score of each row.
     pub fn score_into(&self, rows: &[Row], out: &mut Vec<f64>) {
-        out.extend(rows.iter().map(|row| self.score(row)));
+        self.scorer.score_rows(rows, out);
     }
 }
 

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, error::Error, fmt};
 
 use modelward_model::{Family, Scorer};
-use serde::{Serialize, Serializer};
 
-use crate::data::dataset::Sample;
+use crate::{data::dataset::Sample, family::Parameters};
 
 /// A family with the parameters that it is fitted with.
 pub trait TrainableFamily: fmt::Debug + Send + Sync {
@@ -23,6 +22,10 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
 pub trait FittedModel: fmt::Debug + Send + Sync {
     /// What a server makes of its files.
     fn scorer(&self) -> &dyn Scorer;
+
+    /// Compares the scores of these rows by the library that fitted it with those by what was exported, or those by the fitted model with
+    /// those by the files of a bundle. A difference is an error that names the row.
+    fn check_parity(&self, sample: Sample<'_>) -> Result<(), FitError>;
 
     /// Its files of the bundle, in the order of [`Family::files`].
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error>;
@@ -45,53 +48,4 @@ pub struct ModelReport {
     pub rows: Vec<Vec<String>>,
     /// What stands for a missing value, by the name of the feature. Of one that is not here, nothing does.
     pub imputed: BTreeMap<String, String>,
-}
-
-/// Names and values of parameters, in the order in which they are written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parameters(Vec<(&'static str, Parameter)>);
-
-/// The value of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Parameter {
-    /// A word.
-    Text(&'static str),
-    /// A number.
-    Number(f64),
-    /// A number of things.
-    Count(u64),
-}
-
-// === impl Parameters ===
-
-impl Parameters {
-    /// These parameters, in this order.
-    pub fn new(parameters: impl Into<Vec<(&'static str, Parameter)>>) -> Self {
-        Self(parameters.into())
-    }
-}
-
-impl Serialize for Parameters {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_written_in_their_order() {
-        let parameters = Parameters::new([
-            ("penalty", Parameter::Text("l2")),
-            ("c", Parameter::Number(1.0)),
-            ("a", Parameter::Count(3)),
-        ]);
-        assert_eq!(
-            serde_json::to_string(&parameters).unwrap(),
-            r#"{"penalty":"l2","c":1.0,"a":3}"#
-        );
-    }
 }

@@ -1,7 +1,7 @@
 //! L2-regularised logistic regression on imputed, standardised and one-hot encoded columns: the minimum by [`newton`](super::newton).
 
 use modelward_model::{
-    Encoder, Family, Scorer, Transforms,
+    Encoder, Family, FamilyFiles, Scorer, Transforms,
     encode::TRANSFORMS_FILE,
     family::{
         columns::{HeadError, MODEL_FILE},
@@ -10,8 +10,10 @@ use modelward_model::{
     files::json,
 };
 
+use modelward_wire::Decimal;
+
 use super::{
-    FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily,
+    FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
     newton::{Problem, SolveError, solve},
 };
 use crate::{data::dataset::Sample, family::encode};
@@ -43,6 +45,17 @@ pub enum LogisticError {
 }
 
 // === impl LogisticRegression ===
+
+impl LogisticRegression {
+    /// The family with what a spec says of it.
+    pub fn new(settings: &Settings) -> Self {
+        let parameters = settings.hyperparameters.logistic_regression.as_ref();
+        let c = parameters.and_then(|parameters| parameters.c.as_ref());
+        Self {
+            c: c.map_or(1.0, Decimal::to_f64),
+        }
+    }
+}
 
 impl TrainableFamily for LogisticRegression {
     fn served(&self) -> &'static dyn Family {
@@ -89,6 +102,22 @@ impl FittedLogistic {
 impl FittedModel for FittedLogistic {
     fn scorer(&self) -> &dyn Scorer {
         &self.scorer
+    }
+
+    fn check_parity(&self, sample: Sample<'_>) -> Result<(), FitError> {
+        let files = self.files()?;
+        let family = &served::LogisticRegression;
+        let read = family.load(&FamilyFiles::of_bytes(family, &files), &sample.data.schema)?;
+        for row in sample.rows {
+            let values = sample.data.row(*row);
+            let (found, expected) = (read.score(&values), self.scorer.score(&values));
+            if found.to_bits() != expected.to_bits() {
+                return Err(
+                    format!("row {} scores {expected:e}, and {found:e} by the files", row + 1).into(),
+                );
+            }
+        }
+        Ok(())
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {

@@ -2,19 +2,57 @@
 //!
 //! Learning how values are prepared belongs to the family: [`encode`] is there for families that compute with columns.
 
+mod booster;
 mod contract;
 pub mod encode;
+pub mod forest;
+pub mod lightgbm;
 pub mod logistic;
 pub mod newton;
+mod parameters;
+mod trees;
+pub mod xgboost;
 
-use modelward_crds::Family;
+use std::{collections::BTreeMap, sync::Arc};
 
-pub use contract::{FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily};
+use modelward_crds::{Family, Hyperparameters, Monotone, TrainingSource};
 
-/// The family that a spec names.
-pub fn of(family: Family) -> &'static dyn TrainableFamily {
+pub use contract::{FitError, FittedModel, ModelReport, TrainableFamily};
+pub use parameters::{Parameter, Parameters};
+
+/// What a spec says to every family.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Hyper-parameters.
+    pub hyperparameters: Hyperparameters,
+    /// How the probability of class 1 may change with a feature, by its name.
+    pub monotone: BTreeMap<String, Monotone>,
+    /// Seed of the libraries' random choices.
+    pub seed: u64,
+}
+
+/// The family of this name, with what a spec says of it.
+pub fn of(family: Family, settings: &Settings) -> Arc<dyn TrainableFamily> {
     match family {
-        Family::LogisticRegression => &logistic::LogisticRegression { c: 1.0 },
+        Family::LogisticRegression => Arc::new(logistic::LogisticRegression::new(settings)),
+        Family::RandomForest => Arc::new(forest::RandomForest::new(settings)),
+        Family::XGBoost => Arc::new(xgboost::XGBoost::new(settings)),
+        Family::LightGBM => Arc::new(lightgbm::LightGbm::new(settings)),
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// What this training says.
+    pub fn new(training: &TrainingSource) -> Self {
+        let constraints = training.features.iter();
+        let constraints = constraints.filter_map(|feature| Some((feature.name.clone(), feature.monotone?)));
+        Self {
+            hyperparameters: training.hyperparameters.clone().unwrap_or_default(),
+            monotone: constraints.collect(),
+            seed: u64::try_from(training.validation.seed).unwrap_or(0),
+        }
     }
 }
 
@@ -29,7 +67,7 @@ mod tests {
     #[test]
     fn every_family_of_the_api_is_trained_and_served_under_its_name() {
         for family in Family::ALL {
-            assert_eq!(of(family).served().name(), family.as_str());
+            assert_eq!(of(family, &Settings::default()).served().name(), family.as_str());
         }
         assert_eq!(BUILT_IN.names(), Family::NAMES);
     }
@@ -62,7 +100,7 @@ mod tests {
             documented.push((family.clone(), file));
         }
         let files = |family: Family| {
-            let files = of(family).served().files().iter();
+            let files = of(family, &Settings::default()).served().files().iter();
             files.map(move |file| (family.to_string(), (*file).to_owned()))
         };
         let known: Vec<(String, String)> = Family::ALL.into_iter().flat_map(files).collect();

@@ -296,7 +296,10 @@ mod tests {
     fn made() -> Reference {
         let data = data();
         let plan = Plan {
-            families: vec![family::of(Family::LogisticRegression)],
+            families: vec![family::of(
+                Family::LogisticRegression,
+                &family::Settings::default(),
+            )],
             folds: 5,
             repeats: 2,
             seed: 7,

@@ -2,18 +2,19 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
 use modelward_crds::{Gate, MetricName, TrainingSource};
+use modelward_model::{Row, Scorer};
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 
 use crate::{
     data::dataset::{Dataset, Sample},
-    family::{self, FitError, FittedModel, Parameters, TrainableFamily},
+    family::{self, FitError, FittedModel, Parameters, Settings, TrainableFamily},
     fit::{
         folds,
         metrics::{Estimate, Metrics, estimate, metrics, position},
@@ -23,6 +24,12 @@ use crate::{
 /// Probability from which the class is 1. Metrics and bundle have the same one.
 pub const THRESHOLD: f64 = 0.5;
 
+/// Rows that are scored at once: their values are held twice.
+const BLOCK: usize = 1 << 12;
+
+/// Rows, at most and evenly spread, on which the model of all rows is compared with what was exported of it.
+const COMPARED: usize = 1 << 16;
+
 /// Places behind the point of every number that is reported. Gates compare what is reported, so that a value that
 /// reads 0.750000 is never refused by a gate of 0.75.
 pub(crate) const PLACES: usize = 6;
@@ -31,7 +38,7 @@ pub(crate) const PLACES: usize = 6;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Families to try, in order of preference where they are equally good.
-    pub families: Vec<&'static dyn TrainableFamily>,
+    pub families: Vec<Arc<dyn TrainableFamily>>,
     /// Folds of each repeat.
     pub folds: usize,
     /// How often the folds are drawn.
@@ -118,6 +125,14 @@ pub enum TrainError {
         /// Why.
         source: FitError,
     },
+    /// What was exported scores otherwise than the library that fitted it: a fault of the program.
+    #[error("{family}: the exported model does not score as the fitted one")]
+    Parity {
+        /// The family.
+        family: &'static str,
+        /// Which row, and by how much.
+        source: FitError,
+    },
     /// The plan names no family.
     #[error("no family to train")]
     NoFamily,
@@ -160,7 +175,7 @@ pub fn train(
                 total,
             });
         };
-        candidates.push(evaluate(data, plan, *family, &assignment, threads, &report)?);
+        candidates.push(evaluate(data, plan, &**family, &assignment, threads, &report)?);
     }
     let selected = select(&candidates, plan.select_by).ok_or(TrainError::NoFamily)?;
     let family = candidates[selected].family;
@@ -177,6 +192,12 @@ pub fn train(
             weights: None,
         })
         .map_err(|source| TrainError::Whole { family, source })?;
+    let some: Vec<usize> = all
+        .iter()
+        .copied()
+        .step_by(all.len().div_ceil(COMPARED).max(1))
+        .collect();
+    check_parity(&*plan.families[selected], &*fitted, data, &some)?;
     Ok(Trained {
         candidates,
         selected,
@@ -251,8 +272,8 @@ fn evaluate_fold(
             fold: fold + 1,
             source,
         })?;
-    let scorer = fitted.scorer();
-    let scores: Vec<f64> = tested.iter().map(|row| scorer.score(&data.row(*row))).collect();
+    check_parity(family, &*fitted, data, &tested)?;
+    let scores = score_rows(fitted.scorer(), data, &tested);
     let labels: Vec<bool> = tested.iter().map(|row| data.labels[*row]).collect();
     let metrics = metrics(&labels, &scores, THRESHOLD);
     Ok(FoldOutcome {
@@ -262,6 +283,33 @@ fn evaluate_fold(
         scores,
         metrics,
     })
+}
+
+fn check_parity(
+    family: &dyn TrainableFamily,
+    fitted: &dyn FittedModel,
+    data: &Dataset,
+    rows: &[usize],
+) -> Result<(), TrainError> {
+    let sample = Sample {
+        data,
+        rows,
+        weights: None,
+    };
+    fitted.check_parity(sample).map_err(|source| TrainError::Parity {
+        family: family.served().name(),
+        source,
+    })
+}
+
+/// The score of each of these rows.
+pub(crate) fn score_rows(scorer: &dyn Scorer, data: &Dataset, rows: &[usize]) -> Vec<f64> {
+    let mut scores = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(BLOCK) {
+        let read: Vec<Row> = rows.iter().map(|row| data.row(*row)).collect();
+        scorer.score_rows(&read, &mut scores);
+    }
+    scores
 }
 
 /// The best candidate; of equally good ones the first.
@@ -290,8 +338,13 @@ impl Plan {
     /// What a checked spec asks for.
     pub fn new(training: &TrainingSource) -> Self {
         let count = |number: i32| usize::try_from(number).unwrap_or(1).max(1);
+        let settings = Settings::new(training);
         Self {
-            families: training.families.iter().copied().map(family::of).collect(),
+            families: training
+                .families
+                .iter()
+                .map(|of| family::of(*of, &settings))
+                .collect(),
             folds: count(training.validation.folds).max(2),
             repeats: count(training.validation.repeats),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
@@ -354,7 +407,7 @@ impl Candidate {
 #[cfg(test)]
 pub(crate) mod tests {
     use modelward_crds::Family;
-    use modelward_model::{Feature, FeatureSchema, Row, Value};
+    use modelward_model::{Feature, FeatureSchema, Value};
 
     use super::*;
 
@@ -388,7 +441,7 @@ pub(crate) mod tests {
 
     pub(crate) fn plan() -> Plan {
         Plan {
-            families: vec![family::of(Family::LogisticRegression)],
+            families: vec![family::of(Family::LogisticRegression, &Settings::default())],
             folds: 4,
             repeats: 3,
             seed: 7,

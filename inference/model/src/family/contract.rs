@@ -34,6 +34,11 @@ pub trait Scorer: fmt::Debug + Send + Sync {
     /// A row that is too short counts as missing at its end, and a value of another kind as an unknown one: a row of
     /// another schema gives a wrong score, never a panic.
     fn score(&self, row: &Row) -> f64;
+
+    /// Appends the score of each row: the same bits as one by one, and faster where a family can.
+    fn score_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
+        out.extend(rows.iter().map(|row| self.score(row)));
+    }
 }
 
 /// The files of one family in a bundle. No other file can be read.

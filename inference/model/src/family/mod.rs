@@ -17,4 +17,9 @@ pub mod xgboost;
 pub use contract::{Families, Family, FamilyError, FamilyFiles, Scorer};
 
 /// The families of this release.
-pub const BUILT_IN: Families = Families::new(&[&logistic::LogisticRegression]);
+pub const BUILT_IN: Families = Families::new(&[
+    &logistic::LogisticRegression,
+    &forest::RandomForest,
+    &xgboost::Xgboost,
+    &lightgbm::LightGbm,
+]);

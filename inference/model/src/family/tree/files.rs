@@ -118,6 +118,10 @@ impl Scorer for TreeScorer {
     fn score(&self, row: &Row) -> f64 {
         self.0.probability(row)
     }
+
+    fn score_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
+        self.0.probabilities(rows, out);
+    }
 }
 
 // === impl Kind ===

@@ -1,0 +1,191 @@
+//! The hyper-parameters of the families.
+//!
+//! They have the names of the libraries' own interfaces for Python, in camel case. Their defaults are in the trainer, which fits
+//! with them: what is absent here is the library's default.
+
+use kube::KubeSchema;
+use modelward_wire::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::model_version::rules::{
+    AMOUNT, IS_AMOUNT, IS_POSITIVE, IS_POSITIVE_SHARE, POSITIVE, POSITIVE_SHARE,
+};
+
+/// Hyper-parameters, by family. Those of a family that is not tried are refused.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hyperparameters {
+    /// Of LogisticRegression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logistic_regression: Option<LogisticRegressionParameters>,
+    /// Of RandomForest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_forest: Option<RandomForestParameters>,
+    /// Of XGBoost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xgboost: Option<XGBoostParameters>,
+    /// Of LightGBM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lightgbm: Option<LightGBMParameters>,
+}
+
+/// Of logistic regression, with scikit-learn's name.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogisticRegressionParameters {
+    /// Inverse strength of the L2 regularisation, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE).message(POSITIVE))]
+    pub c: Option<Decimal>,
+}
+
+/// Of the random forest, with XGBoost's names: its trees are grown by XGBoost.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RandomForestParameters {
+    /// Number of trees. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub n_estimators: Option<i32>,
+    /// Largest depth of a tree. Default: 12.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 24))]
+    pub max_depth: Option<i32>,
+    /// Smallest sum of row weights in a leaf, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub min_child_weight: Option<Decimal>,
+    /// Share of the rows that each tree is grown on, a decimal number. Default: 0.632.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub subsample: Option<Decimal>,
+    /// Share of the features that each split chooses among, a decimal number. Default: the square root of their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub colsample_bynode: Option<Decimal>,
+    /// Bins of a numeric feature. Default: 256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1024))]
+    pub max_bin: Option<i32>,
+}
+
+/// Of XGBoost, with its own names.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct XGBoostParameters {
+    /// Number of boosting rounds. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub n_estimators: Option<i32>,
+    /// Step size of each round, a decimal number. Default: 0.3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub learning_rate: Option<Decimal>,
+    /// Largest depth of a tree. Default: 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 24))]
+    pub max_depth: Option<i32>,
+    /// Smallest sum of second derivatives in a leaf, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub min_child_weight: Option<Decimal>,
+    /// Smallest gain of a split, a decimal number. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub gamma: Option<Decimal>,
+    /// Share of the rows that each tree is grown on, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub subsample: Option<Decimal>,
+    /// Share of the features that each tree is grown on, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub colsample_bytree: Option<Decimal>,
+    /// Strength of the L1 regularisation of leaves, a decimal number. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub reg_alpha: Option<Decimal>,
+    /// Strength of the L2 regularisation of leaves, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub reg_lambda: Option<Decimal>,
+    /// Bins of a numeric feature. Default: 256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1024))]
+    pub max_bin: Option<i32>,
+}
+
+/// Of LightGBM, with its own names.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LightGBMParameters {
+    /// Number of boosting rounds. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub n_estimators: Option<i32>,
+    /// Step size of each round, a decimal number. Default: 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub learning_rate: Option<Decimal>,
+    /// Most leaves of a tree. Default: 31.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 4096))]
+    pub num_leaves: Option<i32>,
+    /// Largest depth of a tree; -1 is no limit. Default: -1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 63))]
+    pub max_depth: Option<i32>,
+    /// Fewest rows of a leaf. Default: 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub min_data_in_leaf: Option<i32>,
+    /// Smallest sum of second derivatives in a leaf, a decimal number. Default: 0.001.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub min_sum_hessian_in_leaf: Option<Decimal>,
+    /// Smallest gain of a split, a decimal number. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub min_gain_to_split: Option<Decimal>,
+    /// Share of the rows that a tree is grown on, drawn anew each round, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub bagging_fraction: Option<Decimal>,
+    /// Share of the features that each tree is grown on, a decimal number. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
+    pub feature_fraction: Option<Decimal>,
+    /// Strength of the L1 regularisation of leaves, a decimal number. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub lambda_l1: Option<Decimal>,
+    /// Strength of the L2 regularisation of leaves, a decimal number. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 26))]
+    #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
+    pub lambda_l2: Option<Decimal>,
+    /// Whether each split draws one threshold a feature instead of trying all. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_trees: Option<bool>,
+    /// Bins of a numeric feature. Default: 255.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1024))]
+    pub max_bin: Option<i32>,
+}

@@ -1,0 +1,113 @@
+//! Hyper-parameters: names and values.
+
+use modelward_wire::Decimal;
+use serde::{Serialize, Serializer};
+
+/// Names and values of hyper-parameters under the library's own names, in the order in which they are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters(Vec<(&'static str, Parameter)>);
+
+/// The value of a hyper-parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Parameter {
+    /// A word.
+    Text(&'static str),
+    /// Yes or no.
+    Flag(bool),
+    /// A number.
+    Number(f64),
+    /// A whole number.
+    Integer(i64),
+}
+
+// === impl Parameters ===
+
+impl Parameters {
+    /// These parameters, in this order.
+    pub fn new(parameters: impl Into<Vec<(&'static str, Parameter)>>) -> Self {
+        Self(parameters.into())
+    }
+
+    /// The same with this value, at the place of the name where there is one.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Parameter) -> Self {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, place)) => *place = value,
+            None => self.0.push((name, value)),
+        }
+        self
+    }
+
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<Parameter> {
+        let mut known = self.0.iter();
+        known.find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// The whole number of this name; 0 where it has none.
+    pub(super) fn count(&self, name: &str) -> u32 {
+        match self.get(name) {
+            Some(Parameter::Integer(value)) => u32::try_from(value).unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Names and values as text, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.0.iter().map(|(name, value)| (*name, value.to_string()))
+    }
+}
+
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+// === impl Parameter ===
+
+impl Parameter {
+    /// A decimal number of a spec, or the default.
+    pub(super) fn decimal(value: Option<&Decimal>, default: f64) -> Self {
+        Self::Number(value.map_or(default, Decimal::to_f64))
+    }
+
+    /// A whole number of a spec, or the default.
+    pub(super) fn integer(value: Option<i32>, default: i32) -> Self {
+        Self::Integer(i64::from(value.unwrap_or(default)))
+    }
+}
+
+impl std::fmt::Display for Parameter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Flag(flag) => flag.fmt(f),
+            // Without an exponent, and with as many digits as name the number.
+            Self::Number(number) => number.fmt(f),
+            Self::Integer(number) => number.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_written_in_their_order() {
+        let parameters = Parameters::new([
+            ("penalty", Parameter::Text("l2")),
+            ("c", Parameter::Number(1.0)),
+            ("a", Parameter::Integer(3)),
+        ]);
+        assert_eq!(
+            serde_json::to_string(&parameters).unwrap(),
+            r#"{"penalty":"l2","c":1.0,"a":3}"#
+        );
+        let changed = parameters.with("c", Parameter::Number(0.005));
+        let texts: Vec<String> = changed.iter().map(|(_, value)| value).collect();
+        assert_eq!(texts, ["l2", "0.005", "3"]);
+    }
+}
