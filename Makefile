@@ -10,6 +10,7 @@ SHELL := bash
 MODELWARD_CACHE ?= $(HOME)/.cache/modelward
 export MODELWARD_CACHE
 export CARGO_TARGET_DIR ?= $(MODELWARD_CACHE)/target
+export MODELWARD_ENGINES ?= $(MODELWARD_CACHE)/engines
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/local/go/bin
 
 .DEFAULT_GOAL := help

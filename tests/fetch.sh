@@ -36,6 +36,7 @@ case ${1:-} in
 esac
 step "fetch: Rust" need_rust
 step "fetch: crates" need_crates
+step "fetch: XGBoost and LightGBM" "$TESTS/../hack/engines/fetch.sh"
 step "fetch: the cluster's packages and Go modules" "$TESTS/../hack/cluster/cluster.sh" fetch
 [ "$1" = demo ] || step "fetch: cargo-nextest" "$TESTS/nextest.sh" fetch
 [ "$1" = demo ] || step "fetch: Python packages" "$TESTS/differential/compare.sh" fetch

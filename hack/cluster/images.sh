@@ -17,7 +17,7 @@ IMAGES=$CACHE/images
 REGISTRY=localhost
 DEBIAN=bookworm
 # name: largest size in MB
-declare -A LARGEST=([operator]=40 [inference]=25)
+declare -A LARGEST=([operator]=40 [inference]=25 [trainer]=70)
 DEFAULT=(operator inference trainer postgres)
 mkdir -p "$IMAGES"
 
@@ -69,7 +69,14 @@ build_binaries() {
   # compile everything again. From nothing this takes about 11 minutes on 2 cores.
   cd "$REPOSITORY"
   CC_x86_64_unknown_linux_musl=musl-gcc cargo_counted programs build --locked --release --target $TARGET \
-    -p modelward-operator -p modelward-inference -p modelward-trainer -p modelward-load
+    -p modelward-operator -p modelward-inference -p modelward-load
+}
+
+# It loads the libraries of wheels, which are linked with the C library of common distributions.
+build_trainer() {
+  need_programs
+  cd "$REPOSITORY"
+  cargo_counted trainer build --locked --release -p modelward-trainer
 }
 
 need_programs() {
@@ -83,19 +90,29 @@ fetch() {
   need_programs
   need_crates
   lock_images
+  "$REPOSITORY/hack/engines/fetch.sh"
   [ "$BUILDER" = docker ] || step "image postgres" build_postgres
 }
 
 build_program() { # NAME
   local name=$1 binary=$CARGO_TARGET_DIR/$TARGET/release/modelward-$1 context=$IMAGES/context-$1 image size
-  local dockerfile=$REPOSITORY/Dockerfile
+  local dockerfile=$REPOSITORY/Dockerfile inside=()
+  if [ "$name" = trainer ]; then
+    binary=$CARGO_TARGET_DIR/release/modelward-trainer
+    inside=("$REPOSITORY"/hack/engines/*)
+    "$REPOSITORY/hack/engines/fetch.sh"
+  fi
   [ -x "$binary" ] || die "cargo left no $binary: does the package modelward-$name have a program of that name?"
   need_packages /etc/ssl/certs/ca-certificates.crt:ca-certificates
-  image=$REGISTRY/modelward/$name:$(cat "$binary" "$dockerfile" /etc/ssl/certs/ca-certificates.crt | sha256sum | cut -c1-12)
+  image=$REGISTRY/modelward/$name:$(cat "$binary" "$dockerfile" /etc/ssl/certs/ca-certificates.crt "${inside[@]}" | sha256sum | cut -c1-12)
   if ! exists "$image"; then
     rm -rf "$context"
     mkdir -p "$context/etc/ssl/certs"
-    cp "$binary" "$context/modelward"
+    if [ "$name" = trainer ]; then
+      "$REPOSITORY/hack/engines/collect.sh" "$binary" "$MODELWARD_ENGINES" "$context"
+    else
+      cp "$binary" "$context/modelward"
+    fi
     cp -L /etc/ssl/certs/ca-certificates.crt "$context/etc/ssl/certs/"
     build_image "$image" "$dockerfile" "$context" BINARY=prebuilt
     rm -rf "$context"
@@ -162,10 +179,11 @@ lock_images() {
 }
 
 build() {
-  local name programs=()
+  local name programs=() trainer=
   for name in "$@"; do
     case $name in
-      operator | inference | trainer | load) programs+=("$name") ;;
+      operator | inference | load) programs+=("$name") ;;
+      trainer) trainer=1 ;;
       postgres) ;;
       *) die "no image is called $name; there are operator, inference, trainer, load and postgres" ;;
     esac
@@ -173,6 +191,7 @@ build() {
   choose_builder
   lock_images
   [ ${#programs[@]} -eq 0 ] || step "programs" build_binaries
+  [ -z "$trainer" ] || step "trainer" build_trainer
   for name in "$@"; do
     if [ "$name" = postgres ]; then
       step "image postgres" build_postgres

@@ -53,6 +53,8 @@ TOOLS=$CACHE/tools
 LOGS=$CACHE/logs
 # The project's own build stays inside the cache too, unless the caller has a place for it.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+# Where the trainer finds XGBoost and LightGBM.
+export MODELWARD_ENGINES=${MODELWARD_ENGINES:-$CACHE/engines}
 mkdir -p "$TOOLS" "$LOGS"
 # sudo drops what a login shell adds. The pinned Rust comes before a distribution's.
 CARGO_BIN=${CARGO_HOME:-$HOME/.cargo}/bin

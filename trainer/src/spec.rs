@@ -1,5 +1,7 @@
 //! Reading a `ModelVersion`, and refusing what it cannot mean.
 
+mod families;
+
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use modelward_crds::{
@@ -142,6 +144,7 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
     if let Some(twice) = twice(training.families.iter()) {
         wrong.push(format!("families names {} twice", twice.as_str()));
     }
+    families::check(training, &mut wrong);
     for gate in &training.gates {
         if gate.at_least.is_some() == gate.at_most.is_some() {
             wrong.push(format!(

@@ -21,6 +21,7 @@ use modelward_trainer::{
     fit::{
         bundle::{self, Extras},
         train::{Plan, Trained, train},
+        weights::Weighting,
     },
 };
 use modelward_wire::{Digest, ManifestKind};
@@ -264,6 +265,7 @@ fn plan() -> Plan {
         repeats: 2,
         seed: 7,
         select_by: MetricName::LogLoss,
+        weighting: Weighting::Equal,
     }
 }
 

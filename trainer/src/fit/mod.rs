@@ -12,3 +12,4 @@ pub mod folds;
 pub mod metrics;
 pub mod reference;
 pub mod train;
+pub mod weights;

@@ -304,6 +304,7 @@ mod tests {
             repeats: 2,
             seed: 7,
             select_by: MetricName::F1,
+            weighting: crate::fit::weights::Weighting::Equal,
         };
         let trained = train(&data, &plan, 1, &|_| ()).unwrap();
         reference(&data, &trained.candidates[0], &[]).unwrap()

@@ -18,6 +18,7 @@ use crate::{
     fit::{
         folds,
         metrics::{Estimate, Metrics, estimate, metrics, position},
+        weights::Weighting,
     },
 };
 
@@ -47,6 +48,8 @@ pub struct Plan {
     pub seed: u64,
     /// The metric that selects.
     pub select_by: MetricName,
+    /// How much rows count in a fit.
+    pub weighting: Weighting,
 }
 
 /// Where a training is.
@@ -185,12 +188,7 @@ pub fn train(
         total,
     });
     let all: Vec<usize> = (0..data.len()).collect();
-    let fitted = plan.families[selected]
-        .fit(Sample {
-            data,
-            rows: &all,
-            weights: None,
-        })
+    let fitted = fit_rows(data, plan, &*plan.families[selected], &all)
         .map_err(|source| TrainError::Whole { family, source })?;
     let some: Vec<usize> = all
         .iter()
@@ -225,7 +223,7 @@ fn evaluate(
         while let Some((index, (repeat, fold))) =
             Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, *tasks.get(at)?)))
         {
-            let outcome = evaluate_fold(data, family, &assignment[repeat], repeat, fold);
+            let outcome = evaluate_fold(data, plan, family, &assignment[repeat], (repeat, fold));
             // Each task has its own place: the order of ends does not matter.
             outcomes.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(outcome);
             report(done.fetch_add(1, Ordering::Relaxed) + 1);
@@ -254,24 +252,18 @@ fn evaluate(
 
 fn evaluate_fold(
     data: &Dataset,
+    plan: &Plan,
     family: &dyn TrainableFamily,
     assignment: &[usize],
-    repeat: usize,
-    fold: usize,
+    (repeat, fold): (usize, usize),
 ) -> Result<FoldOutcome, TrainError> {
     let (tested, kept): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| assignment[*row] == fold);
-    let fitted = family
-        .fit(Sample {
-            data,
-            rows: &kept,
-            weights: None,
-        })
-        .map_err(|source| TrainError::Fold {
-            family: family.served().name(),
-            repeat: repeat + 1,
-            fold: fold + 1,
-            source,
-        })?;
+    let fitted = fit_rows(data, plan, family, &kept).map_err(|source| TrainError::Fold {
+        family: family.served().name(),
+        repeat: repeat + 1,
+        fold: fold + 1,
+        source,
+    })?;
     check_parity(family, &*fitted, data, &tested)?;
     let scores = score_rows(fitted.scorer(), data, &tested);
     let labels: Vec<bool> = tested.iter().map(|row| data.labels[*row]).collect();
@@ -282,6 +274,21 @@ fn evaluate_fold(
         rows: tested,
         scores,
         metrics,
+    })
+}
+
+/// Fits a family on these rows, each with its weight.
+fn fit_rows(
+    data: &Dataset,
+    plan: &Plan,
+    family: &dyn TrainableFamily,
+    rows: &[usize],
+) -> Result<Box<dyn FittedModel>, FitError> {
+    let weights = plan.weighting.of_rows(data, rows);
+    family.fit(Sample {
+        data,
+        rows,
+        weights: weights.as_deref(),
     })
 }
 
@@ -349,6 +356,7 @@ impl Plan {
             repeats: count(training.validation.repeats),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
             select_by: training.select_by,
+            weighting: Weighting::new(training.weights.as_ref()),
         }
     }
 }
@@ -446,6 +454,7 @@ pub(crate) mod tests {
             repeats: 3,
             seed: 7,
             select_by: MetricName::F1,
+            weighting: Weighting::Equal,
         }
     }
 

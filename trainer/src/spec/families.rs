@@ -1,0 +1,225 @@
+//! Checks of what a training says to its families: hyper-parameters, constraints and weights.
+
+use modelward_crds::{ClassWeights, Family, FeatureKind, TrainingSource};
+use serde_json::Value as Json;
+
+/// A share above 0.
+const SHARE: Bound = Bound {
+    above: Some(0.0),
+    min: 0.0,
+    max: 1.0,
+};
+
+/// An amount of at least 0, with 9 digits before the point.
+const AMOUNT: Bound = Bound {
+    above: None,
+    min: 0.0,
+    max: 999_999_999.0,
+};
+
+/// An amount above 0.
+const POSITIVE: Bound = Bound {
+    above: Some(0.0),
+    ..AMOUNT
+};
+
+/// The bounds of the hyper-parameters, as the API server enforces them.
+const BOUNDS: [(Family, &str, &[(&str, Bound)]); 4] = [
+    (
+        Family::LogisticRegression,
+        "logisticRegression",
+        &[("c", POSITIVE)],
+    ),
+    (
+        Family::RandomForest,
+        "randomForest",
+        &[
+            ("nEstimators", Bound::of(1, 10_000)),
+            ("maxDepth", Bound::of(1, 24)),
+            ("minChildWeight", AMOUNT),
+            ("subsample", SHARE),
+            ("colsampleBynode", SHARE),
+            ("maxBin", Bound::of(2, 1024)),
+        ],
+    ),
+    (
+        Family::XGBoost,
+        "xgboost",
+        &[
+            ("nEstimators", Bound::of(1, 10_000)),
+            ("learningRate", SHARE),
+            ("maxDepth", Bound::of(1, 24)),
+            ("minChildWeight", AMOUNT),
+            ("gamma", AMOUNT),
+            ("subsample", SHARE),
+            ("colsampleBytree", SHARE),
+            ("regAlpha", AMOUNT),
+            ("regLambda", AMOUNT),
+            ("maxBin", Bound::of(2, 1024)),
+        ],
+    ),
+    (
+        Family::LightGBM,
+        "lightgbm",
+        &[
+            ("nEstimators", Bound::of(1, 10_000)),
+            ("learningRate", SHARE),
+            ("numLeaves", Bound::of(2, 4096)),
+            ("maxDepth", Bound::of(-1, 63)),
+            ("minDataInLeaf", Bound::of(0, 1_000_000)),
+            ("minSumHessianInLeaf", AMOUNT),
+            ("minGainToSplit", AMOUNT),
+            ("baggingFraction", SHARE),
+            ("featureFraction", SHARE),
+            ("lambdaL1", AMOUNT),
+            ("lambdaL2", AMOUNT),
+            ("maxBin", Bound::of(2, 1024)),
+        ],
+    ),
+];
+
+/// What a number may be.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// It must be greater than this.
+    above: Option<f64>,
+    min: f64,
+    max: f64,
+}
+
+/// Every contradiction between families, hyper-parameters, constraints and weights.
+pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
+    check_hyperparameters(training, wrong);
+    check_monotone(training, wrong);
+    if let Some(weights) = &training.weights
+        && let Some(positive) = &weights.positive
+    {
+        if weights.classes == ClassWeights::Balanced {
+            wrong.push("weights sets positive and classes: Balanced; set one of them".to_owned());
+        }
+        if positive.to_f64() <= 0.0 {
+            wrong.push(format!("weights.positive is {positive}, it must be above 0"));
+        }
+    }
+}
+
+fn check_hyperparameters(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let Some(hyperparameters) = &training.hyperparameters else {
+        return;
+    };
+    // It was parsed from JSON, so it can be written as JSON.
+    let given = serde_json::to_value(hyperparameters).unwrap_or_default();
+    for (family, field, bounds) in BOUNDS {
+        let Some(of_family) = given.get(field) else {
+            continue;
+        };
+        if !training.families.contains(&family) {
+            wrong.push(format!(
+                "hyperparameters.{field} is set, and families does not name {family}; add the family, or remove its hyperparameters"
+            ));
+        }
+        for (name, bound) in bounds {
+            let value = of_family.get(name).and_then(number_of);
+            if let Some(value) = value.filter(|value| !bound.allows(*value)) {
+                wrong.push(format!(
+                    "hyperparameters.{field}.{name} is {value}, it must be {}",
+                    bound.phrase()
+                ));
+            }
+        }
+    }
+}
+
+fn number_of(value: &Json) -> Option<f64> {
+    match value {
+        Json::Number(number) => number.as_f64(),
+        Json::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn check_monotone(training: &TrainingSource, wrong: &mut Vec<String>) {
+    for feature in training
+        .features
+        .iter()
+        .filter(|feature| feature.monotone.is_some())
+    {
+        let name = &feature.name;
+        if feature.kind == FeatureKind::Categorical {
+            wrong.push(format!(
+                "feature {name:?} is Categorical and cannot be monotone: categories have no order"
+            ));
+        }
+        if training.families.contains(&Family::LogisticRegression) {
+            wrong.push(format!(
+                "feature {name:?} is monotone, which is a constraint on trees, and families names LogisticRegression; remove one of the two"
+            ));
+        }
+    }
+}
+
+// === impl Bound ===
+
+impl Bound {
+    const fn of(min: i32, max: i32) -> Self {
+        Self {
+            above: None,
+            min: min as f64,
+            max: max as f64,
+        }
+    }
+
+    fn allows(self, value: f64) -> bool {
+        self.above.is_none_or(|least| value > least) && (self.min..=self.max).contains(&value)
+    }
+
+    fn phrase(self) -> String {
+        match self.above {
+            Some(least) => format!("above {least} and at most {}", self.max),
+            None => format!("{} to {}", self.min, self.max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::spec::{parse, tests::HEART};
+
+    fn refuse(more: &str) -> String {
+        let text = HEART.replace("      families: [LogisticRegression]\n", more);
+        assert_ne!(text, HEART, "the sample names its families");
+        parse(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn hyperparameters_of_a_family_that_is_not_tried_are_refused() {
+        let error = refuse("      families: [LightGBM]\n      hyperparameters: {xgboost: {maxDepth: 3}}\n");
+        assert!(
+            error.contains("hyperparameters.xgboost is set, and families does not name XGBoost"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_number_outside_of_its_bounds_is_named_with_them() {
+        let error = refuse(
+            "      families: [XGBoost]\n      hyperparameters: {xgboost: {maxDepth: 99, learningRate: \"0\", subsample: \"1.5\"}}\n",
+        );
+        for part in [
+            "hyperparameters.xgboost.maxDepth is 99, it must be 1 to 24",
+            "hyperparameters.xgboost.learningRate is 0, it must be above 0 and at most 1",
+            "hyperparameters.xgboost.subsample is 1.5, it must be above 0 and at most 1",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_hyperparameter_is_refused_with_the_known_ones() {
+        let error = refuse("      families: [LightGBM]\n      hyperparameters: {lightgbm: {numLeafs: 3}}\n");
+        assert!(
+            error.contains("numLeafs") && error.contains("numLeaves"),
+            "{error}"
+        );
+    }
+}
