@@ -3,7 +3,7 @@
 use super::{
     TreeError,
     columns::{CategorySet, ColumnsBuilder, View},
-    forest::{Forest, Layout, Node, Sum, Tree},
+    forest::{Forest, Layout, Node, Sets, Sum, Tree},
 };
 use crate::schema::FeatureSchema;
 
@@ -40,7 +40,9 @@ pub(super) struct ForestBuilder<'a> {
     nodes: Vec<PlacedNode>,
     trees: Vec<Tree>,
     leaves: Vec<f64>,
+    /// The first word is of no set.
     sets: Vec<u32>,
+    wide_sets: bool,
     sum: Sum,
     largest_leaf: f64,
     most_nodes: usize,
@@ -65,6 +67,7 @@ impl<'a> ForestBuilder<'a> {
             trees: Vec::new(),
             leaves: Vec::new(),
             sets: vec![0],
+            wide_sets: false,
             sum,
             largest_leaf,
             most_nodes: 1,
@@ -157,17 +160,30 @@ impl<'a> ForestBuilder<'a> {
         let layout = Layout {
             left_shift: 1 + column_bits,
             column_mask: (1 << column_bits) - 1,
-            categories: self.sets.len() > 1,
+            sets: match (self.sets.len(), self.wide_sets) {
+                (1, _) => Sets::None,
+                (_, false) => Sets::InNodes,
+                (_, true) => Sets::InTable,
+            },
         };
+        let sets = self.sets;
         let pack = |node: PlacedNode| Node {
-            threshold: node.threshold,
+            threshold: if node.is_set && layout.sets == Sets::InNodes {
+                f32::from_bits(sets[node.threshold.to_bits() as usize])
+            } else {
+                node.threshold
+            },
             link: layout.link(node.left, node.column, node.is_set),
         };
         Ok(Forest {
             nodes: self.nodes.into_iter().map(pack).collect(),
             trees: self.trees,
             leaves: self.leaves,
-            sets: self.sets,
+            sets: if layout.sets == Sets::InTable {
+                sets
+            } else {
+                Vec::new()
+            },
             columns,
             layout,
             sum: self.sum,
@@ -219,6 +235,7 @@ impl<'a> ForestBuilder<'a> {
         }
         let column = self.columns.find_or_add(feature, View::Code)?;
         self.sets.extend(set.words());
+        self.wide_sets |= set.words().len() > 1;
         self.nodes.push(PlacedNode {
             threshold: f32::from_bits(place as u32),
             left,
