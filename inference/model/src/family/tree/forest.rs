@@ -93,8 +93,8 @@ impl Forest {
     /// The sum of the leaves that the row comes to.
     pub fn raw(&self, row: &Row) -> f64 {
         match self.columns.width() {
-            ..=NARROW => self.raw_on_stack::<NARROW>(row),
-            ..=WIDE => self.raw_on_stack::<WIDE>(row),
+            width if width <= NARROW => self.raw_on_stack::<NARROW>(row),
+            width if width <= WIDE => self.raw_on_stack::<WIDE>(row),
             width => BUFFER.with_borrow_mut(|buffer| {
                 buffer.resize(width.max(buffer.len()), 0.0);
                 self.columns.fill(row, buffer);

@@ -226,7 +226,7 @@ impl<'a> Header<'a> {
         };
         check_count("max_feature_idx", count, schema)?;
         if let Some(names) = self.feature_names {
-            check_order("feature_names", names.split(' '), schema)?;
+            check_order("feature_names", &names.split(' ').collect::<Vec<_>>(), schema)?;
         }
         self.read_factor()
     }

@@ -28,6 +28,8 @@ pub use self::{
     ubjson::UbjsonError,
 };
 
+use std::collections::HashSet;
+
 use crate::{
     math::{sigmoid, sigmoid_single},
     schema::{FeatureSchema, Row},
@@ -197,13 +199,14 @@ impl TreeError {
 
 /// Refuses features that have the schema's names in another order. Other names say nothing: the libraries make names up,
 /// and forbid characters that a schema allows.
-fn check_order<'a>(
+fn check_order(
     field: &'static str,
-    names: impl Iterator<Item = &'a str> + Clone,
+    names: &[impl AsRef<str>],
     schema: &FeatureSchema,
 ) -> Result<(), TreeError> {
-    let known: std::collections::HashSet<&str> = schema.names().collect();
-    if names.clone().all(|name| known.contains(name)) && !names.clone().eq(schema.names()) {
+    let known: HashSet<&str> = schema.names().collect();
+    let names = || names.iter().map(AsRef::as_ref);
+    if names().all(|name| known.contains(name)) && !names().eq(schema.names()) {
         let what = "they are those of the schema in another order";
         return Err(TreeError::field(field, what));
     }
@@ -220,4 +223,22 @@ fn check_count(field: &'static str, found: usize, schema: &FeatureSchema) -> Res
         field,
         format!("the model has {found} features, the schema has {expected}"),
     ))
+}
+
+/// The models of `tests/trees`.
+#[cfg(test)]
+pub(super) mod fixture {
+    use std::{fs, path::Path};
+
+    use super::FeatureSchema;
+
+    pub(in crate::family) fn read(model: &str) -> (FeatureSchema, Vec<u8>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/trees")
+            .join(model);
+        let case = fs::read(path.with_extension("case.json")).unwrap();
+        let case: serde_json::Value = serde_json::from_slice(&case).unwrap();
+        let schema = serde_json::from_value(case["schema"].clone()).unwrap();
+        (schema, fs::read(path).unwrap())
+    }
 }
