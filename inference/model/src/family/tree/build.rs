@@ -1,8 +1,8 @@
 //! Lays out the trees of a file for the walk, and checks them.
 
 use super::{
-    TreeError,
     columns::{CategorySet, ColumnsBuilder, View},
+    error::TreeError,
     forest::{Forest, Layout, Node, Sets, Sum, Tree},
 };
 use crate::schema::FeatureSchema;
@@ -258,7 +258,7 @@ mod tests {
         let words: Vec<String> = (0..40).map(|word| word.to_string()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let numeric = (0..count).map(|at| Feature::numeric(&format!("n{at}")));
-        let categorical = (0..count).map(|at| Feature::categorical(&format!("c{at}"), &words[..at % 40 + 1]));
+        let categorical = (0..count).map(|at| Feature::categorical(&format!("c{at}"), &words[..=at % 40]));
         FeatureSchema::new(numeric.chain(categorical).collect()).unwrap()
     }
 

@@ -16,11 +16,12 @@
 use std::str::{FromStr, Lines};
 
 use super::{
-    Output, TreeError, TreeModel,
     build::{FileNode, ForestBuilder, MAX_NODES},
-    check_count, check_order,
     columns::View,
-    forest::Sum,
+    error::TreeError,
+    features::{check_count, check_order},
+    forest::{Forest, Sum},
+    output::Output,
 };
 use crate::schema::FeatureSchema;
 
@@ -41,7 +42,7 @@ pub fn strip_lightgbm(bytes: &[u8]) -> &[u8] {
     found.map_or(bytes, |at| &bytes[..at + end.len()])
 }
 
-pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, TreeError> {
+pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Output), TreeError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| TreeError::file(format!("it is not UTF-8 from byte {}", error.valid_up_to())))?;
     let mut lines = NumberedLines {
@@ -78,10 +79,7 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, Tr
     {
         return Err(TreeError::field("tree_sizes", format!("there are {trees} trees")));
     }
-    Ok(TreeModel {
-        forest: builder.finish()?,
-        output: Output::Sigmoid(factor),
-    })
+    Ok((builder.finish()?, Output::Sigmoid(factor)))
 }
 
 struct NumberedLines<'a> {

@@ -8,11 +8,12 @@ use serde::{
 };
 
 use super::{
-    Output, TreeError, TreeModel,
     build::{FileNode, ForestBuilder, MAX_NODES},
-    check_count, check_order,
     columns::View,
-    forest::Sum,
+    error::TreeError,
+    features::{check_count, check_order},
+    forest::{Forest, Sum},
+    output::Output,
     ubjson,
 };
 use crate::{math::logit_single, schema::FeatureSchema};
@@ -23,7 +24,7 @@ const MAX_LEAF: f64 = 1e30;
 /// XGBoost keeps a base score that is a probability so far from 0 and 1.
 const BASE_SCORE_MARGIN: f32 = 1e-6;
 
-pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, TreeError> {
+pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Output), TreeError> {
     let file: File = match bytes {
         // A key of a JSON object begins with a quotation mark, one of XGBoost's UBJSON with its length.
         [b'{', b'L', ..] => ubjson::from_slice(bytes).map_err(TreeError::Ubjson)?,
@@ -43,10 +44,7 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, Tr
         let nodes = reader.read()?;
         builder.add_tree(&nodes)?;
     }
-    Ok(TreeModel {
-        forest: builder.finish()?,
-        output,
-    })
+    Ok((builder.finish()?, output))
 }
 
 #[derive(Deserialize)]
