@@ -339,7 +339,12 @@ impl TreeReader<'_> {
             bounds.last().copied().unwrap_or_default(),
         )?;
         let set = |ends: &[usize]| match *ends {
-            [start, end] => words.get(start..end).map(<[u32]>::to_vec),
+            [start, end] => {
+                let mut set = words.get(start..end)?.to_vec();
+                // Many nodes may have one set: no time for a long one of no categories.
+                set.truncate(set.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1));
+                Some(set)
+            }
             _ => None,
         };
         bounds

@@ -109,16 +109,16 @@ struct TreeContent {
     tree_param: TreeParam,
     left_children: Vec<i32>,
     right_children: Vec<i32>,
-    split_indices: Vec<i64>,
+    split_indices: Vec<i32>,
     /// Decimals are rounded to single precision once: serde_json's `float_roundtrip` reads them as such.
     split_conditions: Vec<f32>,
     default_left: Vec<Flag>,
     #[serde(default)]
     split_type: Vec<Flag>,
     #[serde(default)]
-    categories: Vec<i64>,
+    categories: Vec<i32>,
     #[serde(default)]
-    categories_nodes: Vec<i64>,
+    categories_nodes: Vec<i32>,
     #[serde(default)]
     categories_segments: Vec<i64>,
     #[serde(default)]
@@ -282,7 +282,7 @@ impl TreeReader<'_> {
     }
 
     /// The categories of each node that splits by them, in the order of nodes.
-    fn read_segments(&self, count: usize) -> Result<Vec<(usize, &[i64])>, TreeError> {
+    fn read_segments(&self, count: usize) -> Result<Vec<(usize, &[i32])>, TreeError> {
         let tree = self.content;
         let nodes = &tree.categories_nodes;
         if tree.categories_segments.len() != nodes.len() || tree.categories_sizes.len() != nodes.len() {
@@ -290,20 +290,23 @@ impl TreeReader<'_> {
                 self.fail("categories_nodes, categories_segments and categories_sizes differ in length")
             );
         }
-        let read = |index: usize| {
-            let place = |number: i64| usize::try_from(number).ok();
-            let node = place(nodes[index]).filter(|node| *node < count)?;
-            let start = place(tree.categories_segments[index])?;
+        let place = |number: i64| usize::try_from(number).ok();
+        // In order and side by side, as XGBoost writes them: no category is read twice.
+        let mut next = (0, 0);
+        let mut read = |index: usize| {
+            let node = place(nodes[index].into()).filter(|node| (next.0..count).contains(node))?;
+            let start = place(tree.categories_segments[index]).filter(|start| *start >= next.1)?;
             let end = start.checked_add(place(tree.categories_sizes[index])?)?;
+            next = (node + 1, end);
             Some((node, tree.categories.get(start..end)?))
         };
-        let segments: Option<Vec<_>> = (0..nodes.len()).map(read).collect();
-        segments
-            .filter(|segments| segments.is_sorted_by(|one, other| one.0 < other.0))
+        (0..nodes.len())
+            .map(&mut read)
+            .collect::<Option<_>>()
             .ok_or_else(|| self.fail("categories_nodes or categories_segments are not in order or not there"))
     }
 
-    fn read_node(&self, node: usize, segment: Option<&[i64]>) -> Result<FileNode, TreeError> {
+    fn read_node(&self, node: usize, segment: Option<&[i32]>) -> Result<FileNode, TreeError> {
         let tree = self.content;
         let fail = |what: String| TreeError::node(self.tree, node, what);
         let (left, right) = (tree.left_children[node], tree.right_children[node]);
