@@ -50,7 +50,8 @@ pub(super) struct ForestBuilder<'a> {
 
 #[derive(Clone, Copy)]
 struct PlacedNode {
-    threshold: f32,
+    /// As bits; of a node of categories the place of its set.
+    threshold: u32,
     left: u32,
     column: u32,
     is_set: bool,
@@ -169,7 +170,7 @@ impl<'a> ForestBuilder<'a> {
         let sets = self.sets;
         let pack = |node: PlacedNode| Node {
             threshold: if node.is_set && layout.sets == Sets::InNodes {
-                f32::from_bits(sets[node.threshold.to_bits() as usize])
+                sets[node.threshold as usize]
             } else {
                 node.threshold
             },
@@ -205,7 +206,7 @@ impl<'a> ForestBuilder<'a> {
         }
         self.nodes.push(PlacedNode {
             // Exact: a tree has fewer leaves than single precision has whole numbers.
-            threshold: (self.leaves.len() - first_leaf) as f32,
+            threshold: ((self.leaves.len() - first_leaf) as f32).to_bits(),
             left: place as u32,
             column: 0,
             is_set: false,
@@ -220,7 +221,7 @@ impl<'a> ForestBuilder<'a> {
         }
         let column = self.columns.find_or_add(feature, view)?;
         self.nodes.push(PlacedNode {
-            threshold,
+            threshold: threshold.to_bits(),
             left,
             column,
             is_set: false,
@@ -237,7 +238,7 @@ impl<'a> ForestBuilder<'a> {
         self.sets.extend(set.words());
         self.wide_sets |= set.words().len() > 1;
         self.nodes.push(PlacedNode {
-            threshold: f32::from_bits(place as u32),
+            threshold: place as u32,
             left,
             column,
             is_set: true,

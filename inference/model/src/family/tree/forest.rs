@@ -53,8 +53,8 @@ pub(super) enum Sum {
 /// Eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Node {
-    /// Of a node of categories, the bits of its set, or of the place of the set's first word: see [`Sets`].
-    pub(super) threshold: f32,
+    /// The bits of the threshold; of a node of categories its set, or the place of the set's first word: see [`Sets`].
+    pub(super) threshold: u32,
     pub(super) link: u32,
 }
 
@@ -162,7 +162,7 @@ impl Forest {
     }
 
     fn leaf(&self, tree: &Tree, place: usize) -> f64 {
-        self.leaves[tree.leaves + self.nodes[place].threshold as usize]
+        self.leaves[tree.leaves + f32::from_bits(self.nodes[place].threshold) as usize]
     }
 
     /// The places that walks from these roots come to in so many steps, or earlier where all are at leaves.
@@ -176,11 +176,11 @@ impl Forest {
         match self.layout.sets {
             Sets::None => self.walk_by(roots, depth, column, |above, _, _| above),
             Sets::InNodes => self.walk_by(roots, depth, column, |above, node, code| {
-                choose_answer(node, above, node.threshold.to_bits() >> (code % 32))
+                choose_answer(node, above, node.threshold >> (code % 32))
             }),
             Sets::InTable => self.walk_by(roots, depth, column, |above, node, code| {
                 // Nodes that have no set look at the first word.
-                let place = node.threshold.to_bits().wrapping_add(code / 32) & (node.link & 1).wrapping_neg();
+                let place = node.threshold.wrapping_add(code / 32) & (node.link & 1).wrapping_neg();
                 choose_answer(node, above, self.sets[place as usize] >> (code % 32))
             }),
         }
@@ -203,7 +203,7 @@ impl Forest {
                     let node = self.nodes[places[lane]];
                     let number = column(lane, self.layout.column(node));
                     #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN goes right")]
-                    let above = !(number <= node.threshold);
+                    let above = !(number <= f32::from_bits(node.threshold));
                     let right = goes_right(above, node, number.to_bits());
                     places[lane] = roots[lane] + self.layout.left(node) + usize::from(right);
                 }
