@@ -86,7 +86,7 @@ fn ln_single(x: f32) -> f32 {
     }
     let bits = x.to_bits();
     let above = bits.wrapping_sub(OFFSET);
-    let exponent = f64::from(above as i32 >> 23);
+    let exponent = f64::from(above.cast_signed() >> 23);
     let z = f64::from(f32::from_bits(bits.wrapping_sub(above & 0xff80_0000)));
     let (inverse, log) = LN_TABLE[(above >> 19) as usize % 16];
     let r = z * f64::from_bits(inverse) - 1.0;

@@ -57,3 +57,22 @@ impl RandomForest {
         KIND.scorer(schema, file, model)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        family::{conformance, tree::fixture},
+        files::json,
+    };
+
+    #[test]
+    fn the_family_does_what_is_asked_of_every_one() {
+        let (schema, bytes) = fixture::read("forest.json");
+        let model = TreeModel::from_xgboost(&bytes, &schema).unwrap();
+        let file = TreeFile::new(RANDOM_FOREST, &schema, &model);
+        RandomForest::scorer(&schema, &file, model).unwrap();
+        let files = [(MODEL_FILE, json(&file).unwrap()), (BOOSTER_FILE, bytes)];
+        conformance::check(&RandomForest, &schema, &files).unwrap();
+    }
+}

@@ -9,6 +9,9 @@
 //!
 //! `X` has the features in the order of `model.json`, numbers in single precision, categories as their indices in
 //! `schema.json`, and NaN for what is missing.
+//!
+//! A bundle has the text up to `end of trees` alone ([`strip_lightgbm`](super::tree::strip_lightgbm)), which LightGBM reads:
+//! what follows in its own files is for people, and depends on the number of threads.
 
 use std::sync::Arc;
 
@@ -61,5 +64,46 @@ impl LightGbm {
         model: TreeModel,
     ) -> Result<TreeScorer, TreeFileError> {
         KIND.scorer(schema, file, model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        family::{
+            conformance,
+            tree::{fixture, strip_lightgbm},
+        },
+        files::json,
+    };
+
+    #[test]
+    fn the_family_does_what_is_asked_of_every_one() {
+        let (schema, bytes) = fixture::read("lightgbm-dart.txt");
+        // The text that follows the trees is not read: a cut of it is not noticed.
+        let bytes = strip_lightgbm(&bytes).to_vec();
+        let model = TreeModel::from_lightgbm(&bytes, &schema).unwrap();
+        let file = TreeFile::new(LIGHTGBM, &schema, &model);
+        LightGbm::scorer(&schema, &file, model).unwrap();
+        let files = [(MODEL_FILE, json(&file).unwrap()), (TEXT_FILE, bytes)];
+        conformance::check(&LightGbm, &schema, &files).unwrap();
+    }
+
+    #[test]
+    fn a_model_file_that_is_not_of_the_trees_is_refused_with_its_name() {
+        let (schema, bytes) = fixture::read("lightgbm-dart.txt");
+        let model = TreeModel::from_lightgbm(&bytes, &schema).unwrap();
+        let mut file = TreeFile::new(LIGHTGBM, &schema, &model);
+        file.trees = 8;
+        let files = [(MODEL_FILE, json(&file).unwrap()), (TEXT_FILE, bytes)];
+        let load = LightGbm.load(&FamilyFiles::of_bytes(&LightGbm, &files), &schema);
+        let error = load.unwrap_err();
+        assert_eq!(error.file(), Some(MODEL_FILE));
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "model has 8 trees, 9 are there");
+        file.features.swap(0, 1);
+        let error = LightGbm::scorer(&schema, &file, model).unwrap_err();
+        assert!(error.to_string().contains("the schema makes"), "{error}");
     }
 }

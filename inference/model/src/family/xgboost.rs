@@ -62,3 +62,41 @@ impl Xgboost {
         KIND.scorer(schema, file, model)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        family::{conformance, tree::fixture},
+        files::json,
+    };
+
+    #[test]
+    fn the_family_does_what_is_asked_of_every_one() {
+        let (schema, bytes) = fixture::read("xgboost-deep.json");
+        let model = TreeModel::from_xgboost(&bytes, &schema).unwrap();
+        let file = TreeFile::new(XGBOOST, &schema, &model);
+        Xgboost::scorer(&schema, &file, model).unwrap();
+        let files = [(MODEL_FILE, json(&file).unwrap()), (BOOSTER_FILE, bytes)];
+        conformance::check(&Xgboost, &schema, &files).unwrap();
+    }
+
+    #[test]
+    fn a_forest_is_not_of_the_family() {
+        let (schema, bytes) = fixture::read("forest.json");
+        let model = TreeModel::from_xgboost(&bytes, &schema).unwrap();
+        let file = TreeFile::new(XGBOOST, &schema, &model);
+        let files = [(MODEL_FILE, json(&file).unwrap()), (BOOSTER_FILE, bytes)];
+        let error = Xgboost
+            .load(&FamilyFiles::of_bytes(&Xgboost, &files), &schema)
+            .unwrap_err();
+        assert_eq!(error.file(), Some(BOOSTER_FILE));
+        let error = Xgboost::scorer(&schema, &file, model).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("objective: it is not of the family XGBoost"),
+            "{error}"
+        );
+    }
+}

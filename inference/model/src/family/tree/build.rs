@@ -1,9 +1,9 @@
 //! Lays out the trees of a file for the walk, and checks them.
 
 use super::{
-    TreeError,
     columns::{CategorySet, ColumnsBuilder, View},
-    forest::{Forest, Layout, Node, Sum, Tree},
+    error::TreeError,
+    forest::{Forest, Layout, Node, Sets, Sum, Tree},
 };
 use crate::schema::FeatureSchema;
 
@@ -40,7 +40,9 @@ pub(super) struct ForestBuilder<'a> {
     nodes: Vec<PlacedNode>,
     trees: Vec<Tree>,
     leaves: Vec<f64>,
+    /// The first word is of no set.
     sets: Vec<u32>,
+    wide_sets: bool,
     sum: Sum,
     largest_leaf: f64,
     most_nodes: usize,
@@ -48,7 +50,8 @@ pub(super) struct ForestBuilder<'a> {
 
 #[derive(Clone, Copy)]
 struct PlacedNode {
-    threshold: f32,
+    /// As bits; of a node of categories the place of its set.
+    threshold: u32,
     left: u32,
     column: u32,
     is_set: bool,
@@ -65,6 +68,7 @@ impl<'a> ForestBuilder<'a> {
             trees: Vec::new(),
             leaves: Vec::new(),
             sets: vec![0],
+            wide_sets: false,
             sum,
             largest_leaf,
             most_nodes: 1,
@@ -157,17 +161,30 @@ impl<'a> ForestBuilder<'a> {
         let layout = Layout {
             left_shift: 1 + column_bits,
             column_mask: (1 << column_bits) - 1,
-            categories: self.sets.len() > 1,
+            sets: match (self.sets.len(), self.wide_sets) {
+                (1, _) => Sets::None,
+                (_, false) => Sets::InNodes,
+                (_, true) => Sets::InTable,
+            },
         };
+        let sets = self.sets;
         let pack = |node: PlacedNode| Node {
-            threshold: node.threshold,
+            threshold: if node.is_set && layout.sets == Sets::InNodes {
+                sets[node.threshold as usize]
+            } else {
+                node.threshold
+            },
             link: layout.link(node.left, node.column, node.is_set),
         };
         Ok(Forest {
             nodes: self.nodes.into_iter().map(pack).collect(),
             trees: self.trees,
             leaves: self.leaves,
-            sets: self.sets,
+            sets: if layout.sets == Sets::InTable {
+                sets
+            } else {
+                Vec::new()
+            },
             columns,
             layout,
             sum: self.sum,
@@ -189,7 +206,7 @@ impl<'a> ForestBuilder<'a> {
         }
         self.nodes.push(PlacedNode {
             // Exact: a tree has fewer leaves than single precision has whole numbers.
-            threshold: (self.leaves.len() - first_leaf) as f32,
+            threshold: ((self.leaves.len() - first_leaf) as f32).to_bits(),
             left: place as u32,
             column: 0,
             is_set: false,
@@ -204,7 +221,7 @@ impl<'a> ForestBuilder<'a> {
         }
         let column = self.columns.find_or_add(feature, view)?;
         self.nodes.push(PlacedNode {
-            threshold,
+            threshold: threshold.to_bits(),
             left,
             column,
             is_set: false,
@@ -219,12 +236,251 @@ impl<'a> ForestBuilder<'a> {
         }
         let column = self.columns.find_or_add(feature, View::Code)?;
         self.sets.extend(set.words());
+        self.wide_sets |= set.words().len() > 1;
         self.nodes.push(PlacedNode {
-            threshold: f32::from_bits(place as u32),
+            threshold: place as u32,
             left,
             column,
             is_set: true,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::{Feature, FeatureKind, Row, Value};
+
+    /// So many numeric features, and as many with categories, from 1 to 40 of them.
+    fn make_schema(count: usize) -> FeatureSchema {
+        let words: Vec<String> = (0..40).map(|word| word.to_string()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let numeric = (0..count).map(|at| Feature::numeric(&format!("n{at}")));
+        let categorical = (0..count).map(|at| Feature::categorical(&format!("c{at}"), &words[..=at % 40]));
+        FeatureSchema::new(numeric.chain(categorical).collect()).unwrap()
+    }
+
+    /// Numbers from a seed: a forest and rows need many, and none of them is worth shrinking by itself.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % end
+        }
+
+        fn number(&mut self) -> f32 {
+            [0.0, -0.0, 1e-35, -1e-36, 1.5, -2.25, f32::MAX, f32::MIN, 3.0][self.below(9)]
+        }
+
+        /// A tree that is grown at random leaves: some are chains.
+        fn tree(&mut self, schema: &FeatureSchema, splits: usize) -> Vec<FileNode> {
+            let mut nodes = vec![FileNode::Leaf(self.number().clamp(-9.0, 9.0).into())];
+            for _ in 0..splits {
+                let last = nodes.len() - 1;
+                let at = [last, self.below(nodes.len())][self.below(2)];
+                if matches!(nodes[at], FileNode::Leaf(_)) {
+                    let children = [nodes.len(), nodes.len() + 1];
+                    nodes[at] = self.split(schema, children);
+                    nodes.push(FileNode::Leaf(self.number().clamp(-9.0, 9.0).into()));
+                    nodes.push(FileNode::Leaf(nodes.len() as f64 / 3.0));
+                }
+            }
+            nodes
+        }
+
+        fn split(&mut self, schema: &FeatureSchema, children: [usize; 2]) -> FileNode {
+            let feature = self.below(schema.features.len());
+            if let FeatureKind::Categorical { categories } = &schema.features[feature].kind
+                && self.below(4) > 0
+            {
+                let mut set = CategorySet::new(categories.len());
+                for category in 0..categories.len() {
+                    if self.below(2) == 0 {
+                        set.send_right(category);
+                    }
+                }
+                if self.below(2) == 0 {
+                    set.send_missing_right();
+                }
+                if self.below(2) == 0 {
+                    set.invert();
+                }
+                return FileNode::Category {
+                    feature,
+                    set,
+                    children,
+                };
+            }
+            let views = [
+                View::MissingRight,
+                View::MissingLeft,
+                View::MissingIsZero,
+                View::ZeroRight,
+                View::ZeroLeft,
+            ];
+            FileNode::Number {
+                feature,
+                view: views[self.below(5)],
+                threshold: [self.number(), f32::INFINITY][usize::from(self.below(8) == 0)],
+                children,
+            }
+        }
+
+        fn row(&mut self, schema: &FeatureSchema) -> Row {
+            let value = |_| match self.below(5) {
+                0 => Value::Missing,
+                1 => Value::Unknown,
+                2 => Value::Category(self.below(45) as u32),
+                _ => Value::Number(self.number()),
+            };
+            let length = schema.features.len();
+            Row::new((0..length).map(value).collect())
+        }
+    }
+
+    /// The leaf of a row, node by node, with the cases of LightGBM written out.
+    fn find_leaf(schema: &FeatureSchema, nodes: &[FileNode], row: &Row, tiny_is_zero: bool) -> f64 {
+        let mut at = 0;
+        loop {
+            let (right, children) = match &nodes[at] {
+                FileNode::Leaf(value) => return *value,
+                FileNode::Number {
+                    feature,
+                    view,
+                    threshold,
+                    children,
+                } => {
+                    let number = match (&schema.features[*feature].kind, row.values()[*feature]) {
+                        (FeatureKind::Numeric { .. }, Value::Number(number)) => Some(number),
+                        (FeatureKind::Numeric { .. }, _) | (_, Value::Missing) => None,
+                        (FeatureKind::Categorical { categories }, Value::Category(index))
+                            if (index as usize) < categories.len() =>
+                        {
+                            Some(index as f32)
+                        }
+                        (FeatureKind::Categorical { .. }, _) => Some(-1.0),
+                    };
+                    let is_zero = |number: f32| tiny_is_zero && number.abs() <= 1e-35;
+                    let number = number.map(|number| if is_zero(number) { 0.0 } else { number });
+                    let right = match (number, view) {
+                        (None, View::MissingRight | View::ZeroRight) => true,
+                        (None, View::MissingLeft | View::ZeroLeft) => false,
+                        (Some(number), View::ZeroRight) if is_zero(number) => true,
+                        (Some(number), View::ZeroLeft) if is_zero(number) => false,
+                        (number, _) => number.unwrap_or(0.0) > *threshold,
+                    };
+                    (right, children)
+                }
+                FileNode::Category {
+                    feature,
+                    set,
+                    children,
+                } => {
+                    let count = match &schema.features[*feature].kind {
+                        FeatureKind::Categorical { categories } => categories.len(),
+                        FeatureKind::Numeric { .. } => 0,
+                    };
+                    let bit = match row.values()[*feature] {
+                        Value::Missing => 0,
+                        Value::Category(index) if (index as usize) < count => index as usize + 2,
+                        _ => 1,
+                    };
+                    (set.words()[bit / 32] >> (bit % 32) & 1 == 1, children)
+                }
+            };
+            at = children[usize::from(right)];
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn a_forest_scores_as_its_trees_do_one_by_one(
+            seed: u64,
+            features in prop::sample::select(vec![1_usize, 4, 20, 60, 400]),
+            trees in 1..20_usize,
+            splits in 0..60_usize,
+            single: bool,
+            tiny_is_zero: bool,
+        ) {
+            let mut numbers = Numbers(seed);
+            let schema = make_schema(features);
+            let sum = if single { Sum::Single(0.1) } else { Sum::Double };
+            let mut builder = ForestBuilder::new(&schema, sum, tiny_is_zero, 1e100);
+            let trees: Vec<_> = (0..trees).map(|_| numbers.tree(&schema, splits)).collect();
+            for tree in &trees {
+                builder.add_tree(tree).unwrap();
+            }
+            let forest = builder.finish().unwrap();
+            let rows: Vec<Row> = (0..150).map(|_| numbers.row(&schema)).collect();
+            let mut together = vec![7.0];
+            forest.raw_rows(&rows, &mut together);
+            for (row, together) in rows.iter().zip(&together[1..]) {
+                let leaves = trees.iter().map(|tree| find_leaf(&schema, tree, row, tiny_is_zero));
+                let expected = if single {
+                    f64::from(leaves.fold(0.1_f32, |sum, leaf| sum + leaf as f32))
+                } else {
+                    leaves.fold(0.0, |sum, leaf| sum + leaf)
+                };
+                prop_assert_eq!(forest.raw(row).to_bits(), expected.to_bits());
+                prop_assert_eq!(together.to_bits(), expected.to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_any_width_are_filled() {
+        // More columns than fit on the stack, the buffer of the thread in between two narrow ones.
+        for features in [3, 900, 3, 70] {
+            let schema = make_schema(features);
+            let mut builder = ForestBuilder::new(&schema, Sum::Double, false, 1e100);
+            for feature in 0..features {
+                let split = FileNode::Number {
+                    feature,
+                    view: View::MissingRight,
+                    threshold: feature as f32,
+                    children: [1, 2],
+                };
+                let nodes = [split, FileNode::Leaf(1.0), FileNode::Leaf(0.0)];
+                builder.add_tree(&nodes).unwrap();
+            }
+            let forest = builder.finish().unwrap();
+            let row = Row::new((0..features).map(|_| Value::Number(1.5)).collect());
+            assert_eq!(forest.raw(&row), (features - 2) as f64);
+            assert_eq!(forest.raw(&Row::new(vec![Value::Number(-1.0)])), 1.0);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_a_node_is_refused() {
+        let schema = make_schema(2000);
+        let mut builder = ForestBuilder::new(&schema, Sum::Double, false, 1e100);
+        // A chain: each split has the next one at its left and a leaf at its right.
+        let splits = MAX_NODES / 2 - 1;
+        let split = |at: usize| FileNode::Number {
+            feature: at % 2000,
+            view: [View::MissingLeft, View::MissingRight][at / 2000 % 2],
+            threshold: 0.0,
+            children: [at + 1, splits + 1 + at],
+        };
+        let mut nodes: Vec<FileNode> = (0..splits).map(split).collect();
+        nodes.resize(2 * splits + 1, FileNode::Leaf(0.0));
+        builder.add_tree(&nodes).unwrap();
+        nodes.resize(MAX_NODES + 1, FileNode::Leaf(0.0));
+        assert!(builder.add_tree(&nodes).is_err());
+        assert!(builder.add_tree(&[]).is_err());
+        let error = builder.finish().unwrap_err();
+        assert!(
+            error.to_string().contains("their product is too large"),
+            "{error}"
+        );
     }
 }

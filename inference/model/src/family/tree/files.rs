@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Output, TreeError, TreeModel};
+use super::{error::TreeError, model::TreeModel, output::Output};
 use crate::{
     family::{
         FamilyError, FamilyFiles, Scorer,

@@ -17,8 +17,8 @@ use crate::schema::Row;
 /// Walks that take each step together.
 const LANES: usize = 8;
 
-/// Rows of a block: what a block needs stays in the first cache.
-const BLOCK: usize = 64;
+/// Numbers of the rows of a block: they stay in the second cache, and each tree is loaded once for all of them.
+const BLOCK_NUMBERS: usize = 32 << 10;
 
 /// Widths of rows that are filled on the stack; wider ones are filled in a buffer of the thread.
 const NARROW: usize = 64;
@@ -34,7 +34,7 @@ pub struct Forest {
     pub(super) nodes: Vec<Node>,
     pub(super) trees: Vec<Tree>,
     pub(super) leaves: Vec<f64>,
-    /// Words of the sets of categories, the first of which no node uses.
+    /// Words of the sets of categories where any has more than one; the first word is of no set.
     pub(super) sets: Vec<u32>,
     pub(super) columns: Columns,
     pub(super) layout: Layout,
@@ -53,8 +53,8 @@ pub(super) enum Sum {
 /// Eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Node {
-    /// Of a node of categories, the bits of the place of its set's first word.
-    pub(super) threshold: f32,
+    /// The bits of the threshold; of a node of categories its set, or the place of the set's first word: see [`Sets`].
+    pub(super) threshold: u32,
     pub(super) link: u32,
 }
 
@@ -63,8 +63,18 @@ pub(super) struct Node {
 pub(super) struct Layout {
     pub(super) left_shift: u32,
     pub(super) column_mask: u32,
-    /// Whether any node has a set of categories.
-    pub(super) categories: bool,
+    pub(super) sets: Sets,
+}
+
+/// Where the sets of categories are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sets {
+    /// There are none.
+    None,
+    /// Each is one word: it is in its node.
+    InNodes,
+    /// In [`Forest::sets`].
+    InTable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,8 +93,8 @@ impl Forest {
     /// The sum of the leaves that the row comes to.
     pub fn raw(&self, row: &Row) -> f64 {
         match self.columns.width() {
-            ..=NARROW => self.raw_on_stack::<NARROW>(row),
-            ..=WIDE => self.raw_on_stack::<WIDE>(row),
+            width if width <= NARROW => self.raw_on_stack::<NARROW>(row),
+            width if width <= WIDE => self.raw_on_stack::<WIDE>(row),
             width => BUFFER.with_borrow_mut(|buffer| {
                 buffer.resize(width.max(buffer.len()), 0.0);
                 self.columns.fill(row, buffer);
@@ -96,15 +106,18 @@ impl Forest {
     /// Appends the sum of each row: the same bits as of [`Self::raw`].
     pub fn raw_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
         let width = self.columns.width();
-        let mut block = vec![0.0_f32; width * BLOCK.min(rows.len())];
+        let height = (BLOCK_NUMBERS / width).max(LANES).min(rows.len().max(1));
+        let mut block = vec![0.0_f32; width * height];
+        let mut sums = vec![0.0; height];
         out.reserve(rows.len());
-        for rows in rows.chunks(BLOCK) {
+        for rows in rows.chunks(height) {
             for (row, filled) in rows.iter().zip(block.chunks_exact_mut(width)) {
                 self.columns.fill(row, filled);
             }
-            let mut sums = [self.sum.start(); BLOCK];
+            let sums = &mut sums[..rows.len()];
+            sums.fill(self.sum.start());
             for tree in &self.trees {
-                for (group, sums) in sums[..rows.len()].chunks_mut(LANES).enumerate() {
+                for (group, sums) in sums.chunks_mut(LANES).enumerate() {
                     // Lanes without a row walk with the first one.
                     let offset: [usize; LANES] = std::array::from_fn(|lane| {
                         let lane = if lane < sums.len() { lane } else { 0 };
@@ -118,7 +131,7 @@ impl Forest {
                     }
                 }
             }
-            out.extend(&sums[..rows.len()]);
+            out.extend_from_slice(sums);
         }
     }
 
@@ -149,7 +162,7 @@ impl Forest {
     }
 
     fn leaf(&self, tree: &Tree, place: usize) -> f64 {
-        self.leaves[tree.leaves + self.nodes[place].threshold as usize]
+        self.leaves[tree.leaves + f32::from_bits(self.nodes[place].threshold) as usize]
     }
 
     /// The places that walks from these roots come to in so many steps, or earlier where all are at leaves.
@@ -160,19 +173,26 @@ impl Forest {
         depth: u32,
         column: impl Fn(usize, usize) -> f32,
     ) -> [usize; LANES] {
-        if self.layout.categories {
-            self.walk_by::<true>(roots, depth, column)
-        } else {
-            self.walk_by::<false>(roots, depth, column)
+        match self.layout.sets {
+            Sets::None => self.walk_by(roots, depth, column, |above, _, _| above),
+            Sets::InNodes => self.walk_by(roots, depth, column, |above, node, code| {
+                choose_answer(node, above, node.threshold >> (code % 32))
+            }),
+            Sets::InTable => self.walk_by(roots, depth, column, |above, node, code| {
+                // Nodes that have no set look at the first word.
+                let place = node.threshold.wrapping_add(code / 32) & (node.link & 1).wrapping_neg();
+                choose_answer(node, above, self.sets[place as usize] >> (code % 32))
+            }),
         }
     }
 
     #[inline]
-    fn walk_by<const CATEGORIES: bool>(
+    fn walk_by(
         &self,
         roots: [usize; LANES],
         depth: u32,
         column: impl Fn(usize, usize) -> f32,
+        goes_right: impl Fn(bool, Node, u32) -> bool,
     ) -> [usize; LANES] {
         let mut places = roots;
         let mut steps = depth.min(8);
@@ -182,7 +202,9 @@ impl Forest {
                 for lane in 0..LANES {
                     let node = self.nodes[places[lane]];
                     let number = column(lane, self.layout.column(node));
-                    let right = self.goes_right::<CATEGORIES>(node, number);
+                    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN goes right")]
+                    let above = !(number <= f32::from_bits(node.threshold));
+                    let right = goes_right(above, node, number.to_bits());
                     places[lane] = roots[lane] + self.layout.left(node) + usize::from(right);
                 }
             }
@@ -194,22 +216,14 @@ impl Forest {
             remaining -= steps;
         }
     }
+}
 
-    #[inline]
-    fn goes_right<const CATEGORIES: bool>(&self, node: Node, number: f32) -> bool {
-        // NaN goes right: not the same as `number > node.threshold`.
-        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN goes right")]
-        let above = !(number <= node.threshold);
-        if !CATEGORIES {
-            return above;
-        }
-        // Both answers are computed, so that no branch has to be guessed: the first set is for nodes that have none.
-        let is_set = node.link & 1;
-        let code = number.to_bits();
-        let place = node.threshold.to_bits().wrapping_add(code / 32) & is_set.wrapping_neg();
-        let in_set = self.sets[place as usize] >> (code % 32) & 1;
-        (in_set & is_set) | (u32::from(above) & !is_set) == 1
-    }
+/// Whether a walk goes right: `above` at a node of a number, the lowest bit of `in_set` at one of categories. Both are
+/// computed, so that the processor has no branch to guess.
+#[inline]
+fn choose_answer(node: Node, above: bool, in_set: u32) -> bool {
+    let is_set = node.link & 1;
+    (in_set & is_set) | (u32::from(above) & !is_set) == 1
 }
 
 // === impl Sum ===

@@ -16,11 +16,12 @@
 use std::str::{FromStr, Lines};
 
 use super::{
-    Output, TreeError, TreeModel,
     build::{FileNode, ForestBuilder, MAX_NODES},
-    check_count, check_order,
     columns::View,
-    forest::Sum,
+    error::TreeError,
+    features::{check_count, check_order},
+    forest::{Forest, Sum},
+    output::Output,
 };
 use crate::schema::FeatureSchema;
 
@@ -41,7 +42,7 @@ pub fn strip_lightgbm(bytes: &[u8]) -> &[u8] {
     found.map_or(bytes, |at| &bytes[..at + end.len()])
 }
 
-pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, TreeError> {
+pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Output), TreeError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| TreeError::file(format!("it is not UTF-8 from byte {}", error.valid_up_to())))?;
     let mut lines = NumberedLines {
@@ -78,10 +79,7 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, Tr
     {
         return Err(TreeError::field("tree_sizes", format!("there are {trees} trees")));
     }
-    Ok(TreeModel {
-        forest: builder.finish()?,
-        output: Output::Sigmoid(factor),
-    })
+    Ok((builder.finish()?, Output::Sigmoid(factor)))
 }
 
 struct NumberedLines<'a> {
@@ -226,7 +224,7 @@ impl<'a> Header<'a> {
         };
         check_count("max_feature_idx", count, schema)?;
         if let Some(names) = self.feature_names {
-            check_order("feature_names", names.split(' '), schema)?;
+            check_order("feature_names", &names.split(' ').collect::<Vec<_>>(), schema)?;
         }
         self.read_factor()
     }
@@ -341,7 +339,12 @@ impl TreeReader<'_> {
             bounds.last().copied().unwrap_or_default(),
         )?;
         let set = |ends: &[usize]| match *ends {
-            [start, end] => words.get(start..end).map(<[u32]>::to_vec),
+            [start, end] => {
+                let mut set = words.get(start..end)?.to_vec();
+                // Many nodes may have one set: no time for a long one of no categories.
+                set.truncate(set.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1));
+                Some(set)
+            }
             _ => None,
         };
         bounds

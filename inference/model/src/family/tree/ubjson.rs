@@ -378,7 +378,11 @@ mod tests {
 
     #[test]
     fn nesting_and_what_follows_are_bounded() {
-        assert!(read(&[b'['; 1 << 20]).unwrap_err().contains("nested too deep"));
+        assert!(
+            read(&b"[".repeat(1 << 20))
+                .unwrap_err()
+                .contains("nested too deep")
+        );
         assert!(read(b"TT").unwrap_err().contains("byte 1: there is more"));
         assert!(read(b"").unwrap_err().contains("byte 0"));
         assert!(read(b"N").unwrap_err().contains("begins with 'N'"));

@@ -8,11 +8,12 @@ use serde::{
 };
 
 use super::{
-    Output, TreeError, TreeModel,
     build::{FileNode, ForestBuilder, MAX_NODES},
-    check_count, check_order,
     columns::View,
-    forest::Sum,
+    error::TreeError,
+    features::{check_count, check_order},
+    forest::{Forest, Sum},
+    output::Output,
     ubjson,
 };
 use crate::{math::logit_single, schema::FeatureSchema};
@@ -23,7 +24,7 @@ const MAX_LEAF: f64 = 1e30;
 /// XGBoost keeps a base score that is a probability so far from 0 and 1.
 const BASE_SCORE_MARGIN: f32 = 1e-6;
 
-pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, TreeError> {
+pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Output), TreeError> {
     let file: File = match bytes {
         // A key of a JSON object begins with a quotation mark, one of XGBoost's UBJSON with its length.
         [b'{', b'L', ..] => ubjson::from_slice(bytes).map_err(TreeError::Ubjson)?,
@@ -31,7 +32,7 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, Tr
     };
     let learner = file.learner;
     let output = learner.check(schema)?;
-    let base = learner.learner_model_param.read_base_score(output)?;
+    let base = learner.parameters.read_base_score(output)?;
     let model = learner.gradient_booster.into_trees()?;
     let mut builder = ForestBuilder::new(schema, Sum::Single(base), false, MAX_LEAF);
     for (tree, content) in model.iter().enumerate() {
@@ -43,10 +44,7 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<TreeModel, Tr
         let nodes = reader.read()?;
         builder.add_tree(&nodes)?;
     }
-    Ok(TreeModel {
-        forest: builder.finish()?,
-        output,
-    })
+    Ok((builder.finish()?, output))
 }
 
 #[derive(Deserialize)]
@@ -59,7 +57,8 @@ struct Learner {
     #[serde(default)]
     feature_names: Vec<String>,
     gradient_booster: Booster,
-    learner_model_param: LearnerParam,
+    #[serde(rename = "learner_model_param")]
+    parameters: LearnerParam,
     objective: Objective,
 }
 
@@ -93,7 +92,7 @@ struct Model {
     #[serde(default)]
     tree_info: Vec<i64>,
     #[serde(default)]
-    weight_drop: Vec<Single>,
+    weight_drop: Vec<f32>,
     #[serde(default)]
     cats: Option<CategoryNames>,
 }
@@ -110,15 +109,16 @@ struct TreeContent {
     tree_param: TreeParam,
     left_children: Vec<i32>,
     right_children: Vec<i32>,
-    split_indices: Vec<i64>,
-    split_conditions: Vec<Single>,
+    split_indices: Vec<i32>,
+    /// Decimals are rounded to single precision once: serde_json's `float_roundtrip` reads them as such.
+    split_conditions: Vec<f32>,
     default_left: Vec<Flag>,
     #[serde(default)]
     split_type: Vec<Flag>,
     #[serde(default)]
-    categories: Vec<i64>,
+    categories: Vec<i32>,
     #[serde(default)]
-    categories_nodes: Vec<i64>,
+    categories_nodes: Vec<i32>,
     #[serde(default)]
     categories_segments: Vec<i64>,
     #[serde(default)]
@@ -131,10 +131,6 @@ struct TreeParam {
     #[serde(default)]
     size_leaf_vector: Option<String>,
 }
-
-/// A number of single precision, rounded once.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Single(f32);
 
 /// Written as 0 and 1, and as false and true by older releases.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -161,7 +157,7 @@ impl Learner {
                 ));
             }
         };
-        let param = &self.learner_model_param;
+        let param = &self.parameters;
         if !["0", "1"].contains(&param.num_class.as_str()) {
             let what = format!("{:?} classes are not read", param.num_class);
             return Err(TreeError::field("num_class", what));
@@ -175,11 +171,7 @@ impl Learner {
         })?;
         check_count("num_feature", count, schema)?;
         if !self.feature_names.is_empty() {
-            check_order(
-                "feature_names",
-                self.feature_names.iter().map(String::as_str),
-                schema,
-            )?;
+            check_order("feature_names", &self.feature_names, schema)?;
         }
         Ok(output)
     }
@@ -224,7 +216,7 @@ impl Booster {
             let what = "trees of more than one output are not read";
             return Err(TreeError::field("tree_info", what));
         }
-        if model.weight_drop.iter().any(|weight| *weight != Single(1.0)) {
+        if model.weight_drop.iter().any(|weight| *weight != 1.0) {
             return Err(TreeError::field("weight_drop", "weights of trees are not read"));
         }
         if model.cats.is_some_and(|cats| !cats.enc.is_empty()) {
@@ -290,7 +282,7 @@ impl TreeReader<'_> {
     }
 
     /// The categories of each node that splits by them, in the order of nodes.
-    fn read_segments(&self, count: usize) -> Result<Vec<(usize, &[i64])>, TreeError> {
+    fn read_segments(&self, count: usize) -> Result<Vec<(usize, &[i32])>, TreeError> {
         let tree = self.content;
         let nodes = &tree.categories_nodes;
         if tree.categories_segments.len() != nodes.len() || tree.categories_sizes.len() != nodes.len() {
@@ -298,24 +290,27 @@ impl TreeReader<'_> {
                 self.fail("categories_nodes, categories_segments and categories_sizes differ in length")
             );
         }
-        let read = |index: usize| {
-            let place = |number: i64| usize::try_from(number).ok();
-            let node = place(nodes[index]).filter(|node| *node < count)?;
-            let start = place(tree.categories_segments[index])?;
+        let place = |number: i64| usize::try_from(number).ok();
+        // In order and side by side, as XGBoost writes them: no category is read twice.
+        let mut next = (0, 0);
+        let mut read = |index: usize| {
+            let node = place(nodes[index].into()).filter(|node| (next.0..count).contains(node))?;
+            let start = place(tree.categories_segments[index]).filter(|start| *start >= next.1)?;
             let end = start.checked_add(place(tree.categories_sizes[index])?)?;
+            next = (node + 1, end);
             Some((node, tree.categories.get(start..end)?))
         };
-        let segments: Option<Vec<_>> = (0..nodes.len()).map(read).collect();
-        segments
-            .filter(|segments| segments.is_sorted_by(|one, other| one.0 < other.0))
+        (0..nodes.len())
+            .map(&mut read)
+            .collect::<Option<_>>()
             .ok_or_else(|| self.fail("categories_nodes or categories_segments are not in order or not there"))
     }
 
-    fn read_node(&self, node: usize, segment: Option<&[i64]>) -> Result<FileNode, TreeError> {
+    fn read_node(&self, node: usize, segment: Option<&[i32]>) -> Result<FileNode, TreeError> {
         let tree = self.content;
         let fail = |what: String| TreeError::node(self.tree, node, what);
         let (left, right) = (tree.left_children[node], tree.right_children[node]);
-        let Single(condition) = tree.split_conditions[node];
+        let condition = tree.split_conditions[node];
         if left == -1 {
             return Ok(FileNode::Leaf(condition.into()));
         }
@@ -375,51 +370,6 @@ fn at_most(threshold: f32) -> f32 {
         threshold
     } else {
         threshold.next_down()
-    }
-}
-
-/// The number of single precision nearest to a decimal that `number` was read from.
-fn round_single(number: f64) -> f32 {
-    let near = number as f32;
-    let halfway = |other: f32| (f64::from(near) + f64::from(other)) / 2.0 == number;
-    if near.is_finite() && (halfway(near.next_up()) || halfway(near.next_down())) {
-        // The decimal may have been on either side. It has few digits, so the shortest one is it.
-        return number.to_string().parse().unwrap_or(near);
-    }
-    near
-}
-
-// === impl Single ===
-
-impl<'de> Deserialize<'de> for Single {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Numbers;
-
-        impl Visitor<'_> for Numbers {
-            type Value = Single;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a number")
-            }
-
-            fn visit_f32<E>(self, number: f32) -> Result<Single, E> {
-                Ok(Single(number))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Single, E> {
-                Ok(Single(round_single(number)))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Single, E> {
-                Ok(Single(number as f32))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Single, E> {
-                Ok(Single(number as f32))
-            }
-        }
-
-        deserializer.deserialize_f32(Numbers)
     }
 }
 
