@@ -48,6 +48,20 @@ compare cleveland "$REPOSITORY/manifests/samples/heart-1.yaml" "$DATA/cleveland.
 # Missing values in most rows, categories that some folds never see, every code declared as a category.
 compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"
 
+# Each family of trees by itself, its model in the libraries of Python.
+compare_trees() {
+  echo "== trees"
+  local family spec bundles=()
+  for family in RandomForest XGBoost LightGBM; do
+    spec=$WORK/$family.yaml
+    sed "s/families: .*/families: [$family]/" "$REPOSITORY/manifests/samples/heart-1.yaml" >"$spec"
+    RUST_LOG=warn "$TRAINER" fit --spec "$spec" --snapshot-dir "$WORK/cleveland/snapshot" --out "$WORK/$family" >/dev/null
+    bundles+=("$WORK/$family")
+  done
+  "$VENV/bin/python" "$HERE/compare_trees.py" "$TRAINER" "$WORK/cleveland/snapshot" "${bundles[@]}"
+}
+compare_trees
+
 # Both together, compared with the model of the first.
 compare_champion() { # METRIC
   echo "== union, compared by $1"
