@@ -20,7 +20,9 @@ use modelward_trainer::{
     family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily},
     fit::{
         bundle::{self, Extras},
-        train::{Plan, Trained, train},
+        plan::Plan,
+        threshold::ThresholdRule,
+        train::{Trained, train},
         weights::Weighting,
     },
 };
@@ -145,6 +147,10 @@ impl TrainableFamily for CategoryRate {
         ])
     }
 
+    fn with(&self, _: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {
+        Arc::new(*self)
+    }
+
     fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
         let schema = &sample.data.schema;
         let (position, categories) =
@@ -266,6 +272,9 @@ fn plan() -> Plan {
         seed: 7,
         select_by: MetricName::LogLoss,
         weighting: Weighting::Equal,
+        calibration: crds::CalibrationMethod::None,
+        threshold: ThresholdRule::default(),
+        search: None,
     }
 }
 
@@ -433,11 +442,7 @@ fn every_family_does_what_is_asked_of_it() {
         .chain([Arc::new(CategoryRate) as Arc<dyn TrainableFamily>])
     {
         let schema = &snapshot.data.schema;
-        let sample = Sample {
-            data: &snapshot.data,
-            rows: &rows,
-            weights: None,
-        };
+        let sample = Sample::of(&snapshot.data, &rows);
         let fitted = family.fit(sample).unwrap();
         conformance::check(family.served(), schema, &fitted.files().unwrap())
             .unwrap_or_else(|error| panic!("{family:?}: {error}"));

@@ -65,6 +65,7 @@ fn fit(family: &dyn TrainableFamily, data: &Dataset, weights: Option<&[f32]>) ->
         data,
         rows: &rows,
         weights,
+        shared: None,
     };
     family.fit(sample).unwrap()
 }
@@ -86,11 +87,7 @@ fn each_family_learns_and_its_exported_model_scores_as_the_library() {
         let right = share_of_right_classes(fitted.scorer(), &data);
         assert!(right > 0.93, "{family:?}: {right}");
         let rows: Vec<usize> = (0..data.len()).collect();
-        let sample = Sample {
-            data: &data,
-            rows: &rows,
-            weights: None,
-        };
+        let sample = Sample::of(&data, &rows);
         fitted.check_parity(sample).unwrap();
 
         let report = fitted.report();

@@ -3,16 +3,18 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `hyperparameters`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `hyperparameters`, `decision`, `validation` | how it is trained |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
 mod columns;
 mod data;
+mod decision;
 mod hyperparameters;
 mod monitoring;
 mod retraining;
 mod rules;
+mod search;
 mod serving;
 mod spec;
 mod status;
@@ -21,12 +23,14 @@ mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
 pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
+pub use decision::{CalibrationMethod, CostSpec, ThresholdMetric, ThresholdSpec};
 pub use hyperparameters::{
     Hyperparameters, LightGBMParameters, LogisticRegressionParameters, RandomForestParameters,
     XGBoostParameters,
 };
 pub use monitoring::{FeatureTolerance, MonitoringSpec, Season};
 pub use retraining::RetrainingSpec;
+pub use search::SearchSpec;
 pub use serving::{Access, ReplicaBounds, ResourceAmounts, ResourceBounds, ServingSpec};
 pub use spec::{ArtifactSource, ModelVersion, ModelVersionSpec, Provenance, Source};
 pub use status::{

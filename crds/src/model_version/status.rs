@@ -44,12 +44,12 @@ pub struct ModelVersionStatus {
     pub bundle: Option<ArtifactStatus>,
     /// Metrics of the selected candidate, means over the folds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 7))]
+    #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub metrics: Vec<MetricStatus>,
     /// Outcome of each gate, and of each comparison with a champion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
+    #[schemars(length(max = 13))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into(), "bound".into()]))]
     pub gates: Vec<GateStatus>,
     /// The first five violations found in the data.
@@ -129,7 +129,7 @@ pub struct GateStatus {
     /// The bound and its direction: "atLeast 0.75", "notWorseThan heart-1 by 0.03 on all rows".
     #[schemars(length(max = 128))]
     pub bound: String,
-    /// The value that was compared, a decimal number: the mean over the folds; for notWorseThan the lower bound of the difference, pooled
+    /// The value that was compared, a decimal number: the mean over the folds, less the standard errors that the gate asks for; for notWorseThan the lower bound of the difference, pooled
     /// over the folds.
     #[schemars(with = "String", length(max = 26))]
     pub value: Decimal,

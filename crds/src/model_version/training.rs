@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::model_version::{
     columns::{FeatureSpec, Target},
     data::{Dataset, NamedDataset},
+    decision::{CalibrationMethod, ThresholdSpec},
     hyperparameters::Hyperparameters,
     rules::{IS_MARGIN, IS_POSITIVE, MARGIN, POSITIVE, default_margin},
+    search::SearchSpec,
     validation::{Gate, MetricName, ValidationSpec},
 };
 
@@ -74,6 +76,10 @@ pub struct TrainingSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hyperparameters: Option<Hyperparameters>,
 
+    /// A search over hyper-parameters. If absent, each family is tried once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSpec>,
+
     /// How much rows count when a model is fitted. If absent, all count the same. Metrics count every row once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightSpec>,
@@ -82,13 +88,22 @@ pub struct TrainingSource {
     #[serde(default)]
     pub validation: ValidationSpec,
 
-    /// The metric that selects among candidates: Accuracy, Precision, Recall, F1, RocAuc, LogLoss or Brier.
+    /// The metric that selects among candidates: Accuracy, Precision, Recall, F1, RocAuc, LogLoss, Brier, PrAuc, Mcc or
+    /// BalancedAccuracy.
     #[serde(default)]
     pub select_by: MetricName,
 
+    /// How scores become probabilities: None, Platt or Isotonic, learnt from rows that the scoring model was not fitted on.
+    #[serde(default)]
+    pub calibration: CalibrationMethod,
+
+    /// How the decision threshold is chosen. If absent, it is 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<ThresholdSpec>,
+
     /// Bounds that the selected candidate must meet before it may serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 7))]
+    #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub gates: Vec<Gate>,
 

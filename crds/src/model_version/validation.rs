@@ -47,6 +47,12 @@ words! {
         LogLoss,
         /// Mean squared difference between probability and class. Lower is better.
         Brier,
+        /// Area under the precision-recall curve: average precision.
+        PrAuc,
+        /// Matthews correlation coefficient at the decision threshold, from -1 to 1.
+        Mcc,
+        /// Mean of the recalls of both classes at the decision threshold.
+        BalancedAccuracy,
     }
 }
 
@@ -58,7 +64,8 @@ words! {
     .all(bound, !bound.matches('^[0-9]+([.][0-9]+)?$') || bound.matches('^(0*|0*1([.]0*)?|0+[.][0-9]+)$'))")
     .message("the bound of a metric other than LogLoss is between 0 and 1: write \"0.75\" for 75%"))]
 pub struct Gate {
-    /// The metric, as the mean over the folds: Accuracy, Precision, Recall, F1, RocAuc, LogLoss or Brier.
+    /// The metric, as the mean over the folds: Accuracy, Precision, Recall, F1, RocAuc, LogLoss, Brier, PrAuc, Mcc or
+    /// BalancedAccuracy.
     pub metric: MetricName,
     /// The smallest value that passes, a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +77,13 @@ pub struct Gate {
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_BOUND).message(BOUND))]
     pub at_most: Option<Decimal>,
+    /// How many standard errors the mean must be better than the bound, a decimal number from 0 to 5: 1 compares the mean minus one
+    /// standard error with atLeast. A model whose metric is at the bound passes half the time with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-4]([.][0-9]{1,12})?|5([.]0{1,12})?)$')")
+        .message("write a decimal number from 0 to 5 in quotes, such as \"1\""))]
+    pub standard_errors: Option<Decimal>,
 }
 
 fn default_folds() -> i32 {

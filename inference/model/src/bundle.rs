@@ -8,12 +8,13 @@
 //! | `metrics.json` | every candidate with every metric, and the parameters of the folds |
 //! | `out-of-fold.csv` | each row's score by a model that was not fitted on it |
 //! | `reference.json` | the bins that traffic is counted in, and the counts that it is compared with |
+//! | `calibration.json` | where scores are calibrated: by which function. Absent otherwise |
 //! | `accepted-window.json` | where the features' counts in it are a window of traffic: which one. Absent otherwise |
 //! | `model-card.html` | for people |
 //! | `MLmodel` | for tools that know `MLflow` |
 //!
-//! Beside these a bundle has the [files](Family::files) of its family. Only they and the first three are read here; all
-//! are verified.
+//! Beside these a bundle has the [files](Family::files) of its family. Only they, the first three and `calibration.json` are
+//! read here; all are verified.
 
 use std::{path::Path, sync::Arc};
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
 use crate::{
+    calibration::{CalibratedScorer, CalibrationError, CalibrationFile},
     family::{BUILT_IN, Families, Family, FamilyError, FamilyFiles, Scorer},
     files::{FilesError, VerifiedDir},
     schema::{FeatureSchema, Row, SchemaError},
@@ -46,13 +48,15 @@ pub mod file {
     pub const REFERENCE: &str = "reference.json";
     /// Which window of traffic the features' counts in [`REFERENCE`] are, where they are not the training data's.
     pub const ACCEPTED_WINDOW: &str = "accepted-window.json";
+    /// [`crate::CalibrationFile`], where scores are calibrated.
+    pub const CALIBRATION: &str = "calibration.json";
     /// A page for people.
     pub const CARD: &str = "model-card.html";
     /// `MLflow`'s description.
     pub const MLMODEL: &str = "MLmodel";
 
     /// All of them: no family has a file of one of these names.
-    pub const COMMON: [&str; 9] = [
+    pub const COMMON: [&str; 10] = [
         INFO,
         SCHEMA,
         WARM_UP,
@@ -60,6 +64,7 @@ pub mod file {
         OUT_OF_FOLD,
         REFERENCE,
         ACCEPTED_WINDOW,
+        CALIBRATION,
         CARD,
         MLMODEL,
     ];
@@ -95,6 +100,18 @@ pub struct BundleInfo {
     /// The sha256 of the training that the spec asked for, as JSON: what was trained can be compared with what was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Digest>,
+    /// Whether the same data, spec and program give the same bundle: not where a time limit ended a search.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub reproducible: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// What a bundle predicts.
@@ -158,6 +175,9 @@ pub enum BundleError {
         /// Names of those that there are.
         known: Vec<&'static str>,
     },
+    /// The calibration cannot be used.
+    #[error("{} is not valid", file::CALIBRATION)]
+    Calibration(#[from] CalibrationError),
     /// The schema contradicts itself.
     #[error("schema.json is not valid")]
     Schema(#[from] SchemaError),
@@ -225,6 +245,7 @@ impl Bundle {
         let schema: FeatureSchema = parse(dir, file::SCHEMA)?;
         schema.check()?;
         let scorer = family.load(&FamilyFiles::of_bundle(family, dir), &schema)?;
+        let scorer = calibrate(dir, scorer)?;
         let warm_up: WarmUp = parse(dir, file::WARM_UP)?;
         let warm_up = warm_up.read(&schema)?;
         Ok(Self {
@@ -287,6 +308,17 @@ impl Bundle {
     pub fn score_into(&self, rows: &[Row], out: &mut Vec<f64>) {
         self.scorer.score_rows(rows, out);
     }
+}
+
+/// The scorer with the bundle's calibration, where it has one.
+fn calibrate(dir: &VerifiedDir, scorer: Arc<dyn Scorer>) -> Result<Arc<dyn Scorer>, BundleError> {
+    let files = &dir.manifest().files;
+    if !files.iter().any(|of| of.path == file::CALIBRATION) {
+        return Ok(scorer);
+    }
+    let file: CalibrationFile = parse(dir, file::CALIBRATION)?;
+    file.check()?;
+    Ok(Arc::new(CalibratedScorer::new(scorer, file.calibration)))
 }
 
 fn parse<T: DeserializeOwned>(dir: &VerifiedDir, file: &'static str) -> Result<T, BundleError> {
@@ -383,6 +415,7 @@ impl BundleError {
             Self::Parse { file, .. } => Some(file),
             Self::Info(_) | Self::UnknownFamily { .. } => Some(file::INFO),
             Self::Schema(_) => Some(file::SCHEMA),
+            Self::Calibration(_) => Some(file::CALIBRATION),
             Self::Family(error) => error.file(),
             Self::WarmUp(_) | Self::Score { .. } => Some(file::WARM_UP),
         }
@@ -458,6 +491,7 @@ mod tests {
             metrics: Vec::new(),
             gates: Vec::new(),
             training: None,
+            reproducible: true,
         };
         Parts {
             info,

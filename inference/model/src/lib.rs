@@ -9,6 +9,7 @@
 //! for bit. Nothing here reads a clock, starts a thread or talks to a network; files are read by [`files`] alone.
 
 pub mod bundle;
+pub mod calibration;
 pub mod encode;
 pub mod family;
 pub mod files;
@@ -16,6 +17,7 @@ pub mod math;
 pub mod schema;
 
 pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, TargetInfo, WarmUp, WarmUpRow};
+pub use calibration::{CalibratedScorer, Calibration, CalibrationError, CalibrationFile};
 pub use encode::{Encoder, FeatureTransform, TransformError, Transforms};
 pub use family::{Families, Family, FamilyError, FamilyFiles, Scorer};
 pub use files::{DirBuilder, FilesError, VerifiedDir, sha256, sha256_file, write_bundle, write_snapshot};

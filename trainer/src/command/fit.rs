@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
-use modelward_model::Bundle;
+use modelward_model::{Bundle, Scorer as _};
 use modelward_service::chain;
 use modelward_wire::{Digest, JobResult, JobStage, ManifestKind, Progress, Verdict};
 
@@ -23,7 +23,10 @@ use crate::{
     fit::{
         bundle::{self, Extras},
         compare::{Comparison, Opponent},
-        train::{self, Plan, Step, TrainError, Trained},
+        error::TrainError,
+        plan::Plan,
+        progress::Step,
+        train::{self, Trained},
     },
     ledger::Ledger,
     report::Meter,
@@ -100,14 +103,14 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         publisher.abort();
         send_last_progress(ledger).await;
     }
-    judge(&Fitted {
+    Ok(judge(&Fitted {
         training,
         snapshot: &snapshot,
         select_by: plan.select_by,
-        candidate: &trained.candidates[trained.selected],
+        trained: &trained,
         comparison: comparison.as_ref(),
         digest,
-    })
+    }))
 }
 
 /// The snapshot that the arguments name; `Err` in the inner result where the data cannot be used.
@@ -150,7 +153,7 @@ async fn train_on(
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
         .max(1);
     let (data, plan, meter) = (snapshot.data.clone(), plan.clone(), Arc::clone(meter));
-    let work = move || train::train(&data, &plan, threads, &|step| show_step(&meter, step));
+    let work = move || train::train(&data, &plan, threads, &|step| show_step(&meter, &step));
     let trained = tokio::task::spawn_blocking(work)
         .await
         .context("the training thread ended")?;
@@ -178,8 +181,7 @@ async fn compare_with_champion(
     let work = move || {
         let comparison = baselines.champion.as_ref().map(|champion| {
             meter.at("comparing with the champion", 91);
-            let candidate = &trained.candidates[trained.selected];
-            champion.compare(&labels, candidate, plan.select_by, plan.seed)
+            champion.compare(&labels, trained.candidate(), plan.select_by, plan.seed)
         });
         (trained, baselines, comparison.transpose())
     };
@@ -194,8 +196,9 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
     bundle
         .verify_warm_up()
         .context("the bundle that was written does not score alike")?;
+    let scorer = trained.scorer();
     for (index, row) in snapshot.data.rows().enumerate() {
-        let (found, expected) = (bundle.score(&row), trained.fitted.scorer().score(&row));
+        let (found, expected) = (bundle.score(&row), scorer.score(&row));
         ensure!(
             found.to_bits() == expected.to_bits(),
             "the bundle scores row {} as {found:e}, the trainer as {expected:e}",
@@ -217,15 +220,12 @@ async fn send_last_progress(ledger: &Ledger) {
     }
 }
 
-fn show_step(meter: &Meter, step: Step) {
-    let family = step.family;
+fn show_step(meter: &Meter, step: &Step) {
     let percent = (step.done * 90 / step.total.max(1)) as u8;
     if step.done < step.total {
-        meter.at(
-            &format!("cross-validating {family}, fold {} of {}", step.done, step.total),
-            percent,
-        );
+        let what = format!("{}; fit {} of {}", step.what, step.done + 1, step.total);
+        meter.at(&what, percent);
     } else {
-        meter.at(&format!("fitting {family} on all rows"), percent);
+        meter.at(&step.what, percent);
     }
 }

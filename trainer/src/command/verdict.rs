@@ -6,7 +6,7 @@ use modelward_wire::{Digest, GateBound, GateResult, JobResult, JobStage, Verdict
 use crate::{
     command::checks::smaller_class,
     data::snapshot::Snapshot,
-    fit::{bundle, compare::Comparison, metrics, train::Candidate},
+    fit::{bundle, compare::Comparison, metrics, train::Trained},
 };
 
 /// With fewer rows than this, a gate that failed says little about the model.
@@ -20,8 +20,8 @@ pub(super) struct Fitted<'a> {
     pub(super) training: &'a TrainingSource,
     pub(super) snapshot: &'a Snapshot,
     pub(super) select_by: MetricName,
-    /// The candidate that was selected.
-    pub(super) candidate: &'a Candidate,
+    /// What was trained.
+    pub(super) trained: &'a Trained,
     /// With the champion, if there is one.
     pub(super) comparison: Option<&'a Comparison>,
     /// The digest of the bundle.
@@ -29,14 +29,15 @@ pub(super) struct Fitted<'a> {
 }
 
 /// `Succeeded` where every gate and every comparison passed, `GatesFailed` otherwise.
-pub(super) fn judge(fitted: &Fitted<'_>) -> anyhow::Result<JobResult> {
+pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     let Fitted {
         training,
         snapshot,
-        candidate,
+        trained,
         comparison,
         ..
     } = *fitted;
+    let candidate = trained.candidate();
     let gates = bundle::outcomes(candidate, &training.gates, comparison);
     let folds = candidate.folds.len();
     let mut failed: Vec<String> = gates.iter().filter_map(|gate| failure_of(gate, folds)).collect();
@@ -53,10 +54,10 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> anyhow::Result<JobResult> {
     result.rows = Some(snapshot.info.rows);
     result.sources.clone_from(&snapshot.info.sources);
     result.family = Some(candidate.family.to_owned());
-    result.threshold = Some(bundle::threshold()?);
+    result.threshold = Some(candidate.threshold.clone());
     result.metrics.clone_from(&candidate.reported);
     result.gates = gates;
-    Ok(result)
+    result
 }
 
 /// What a gate that failed says, of the mean of so many folds. The comparison has words of its own.
@@ -76,7 +77,7 @@ fn failure_of(gate: &GateResult, folds: usize) -> Option<String> {
 }
 
 fn success_message(fitted: &Fitted<'_>) -> String {
-    let candidate = fitted.candidate;
+    let candidate = fitted.trained.candidate();
     let score = &candidate.reported[metrics::position(fitted.select_by)];
     let passed = fitted
         .comparison
@@ -85,9 +86,24 @@ fn success_message(fitted: &Fitted<'_>) -> String {
         Some(window) => u64::try_from(window.rows).unwrap_or(0),
         None => fitted.snapshot.info.rows,
     };
+    let selected = match fitted.trained.candidates.len() {
+        1 => String::new(),
+        _ => format!("; {}", fitted.trained.reason),
+    };
+    let corrected = fitted.trained.corrected.map_or_else(String::new, |corrected| {
+        format!(
+            "; {} {:.4} after correction for the selection among {}",
+            score.name, corrected.corrected, corrected.candidates
+        )
+    });
+    let limited = if fitted.trained.reproducible {
+        ""
+    } else {
+        "; the time limit ended the search, which cannot be repeated"
+    };
     let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
     format!(
-        "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){passed}{warning}",
+        "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){selected}{corrected}{limited}{passed}{warning}",
         candidate.family,
         fitted.snapshot.info.rows,
         score.name,

@@ -1,9 +1,11 @@
 //! Rows that passed every check, by column.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
+
+use crate::engine::{EngineError, SharedBins, lightgbm, xgboost};
 
 /// What is trained on: the columns of a schema and the class of each row.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +36,8 @@ pub struct Sample<'a> {
     pub rows: &'a [usize],
     /// How much each of them counts, where they count differently.
     pub weights: Option<&'a [f32]>,
+    /// What other fits on the same rows and weights share with this one.
+    pub shared: Option<&'a SharedBins>,
 }
 
 // === impl Dataset ===
@@ -223,7 +227,33 @@ impl PartialEq for Values {
 
 // === impl Sample ===
 
-impl Sample<'_> {
+impl<'a> Sample<'a> {
+    /// These rows, all counting the same.
+    pub fn of(data: &'a Dataset, rows: &'a [usize]) -> Self {
+        Self {
+            data,
+            rows,
+            weights: None,
+            shared: None,
+        }
+    }
+
+    /// XGBoost's bins of these rows.
+    pub(crate) fn xgboost_bins(self, max_bin: u32) -> Result<Arc<xgboost::Bins>, EngineError> {
+        match self.shared {
+            Some(shared) => shared.xgboost(self, max_bin),
+            None => Ok(Arc::new(xgboost::Bins::new(self, max_bin)?)),
+        }
+    }
+
+    /// LightGBM's bins of these rows.
+    pub(crate) fn lightgbm_bins(self, max_bin: u32) -> Result<Arc<lightgbm::Bins>, EngineError> {
+        match self.shared {
+            Some(shared) => shared.lightgbm(self, max_bin),
+            None => Ok(Arc::new(lightgbm::Bins::new(self, max_bin)?)),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -13,6 +13,7 @@ use std::{
 use libloading::Library;
 
 use super::{
+    has_stopped_falling,
     library::{EngineError, Named},
     matrix::Matrix,
 };
@@ -53,6 +54,8 @@ struct Api {
     booster_create: unsafe extern "C" fn(Handle, *const c_char, *mut Handle) -> c_int,
     booster_free: unsafe extern "C" fn(Handle) -> c_int,
     update: unsafe extern "C" fn(Handle, *mut c_int) -> c_int,
+    add_valid: unsafe extern "C" fn(Handle, Handle) -> c_int,
+    evaluate: unsafe extern "C" fn(Handle, c_int, *mut c_int, *mut f64) -> c_int,
     save: unsafe extern "C" fn(Handle, c_int, c_int, c_int, i64, *mut i64, *mut c_char) -> c_int,
     predict: unsafe extern "C" fn(
         Handle,
@@ -82,6 +85,7 @@ pub struct LightGbm {
 pub struct Bins {
     handle: Handle,
     library: &'static LightGbm,
+    max_bin: u32,
 }
 
 /// A model while it is fitted, and after.
@@ -142,6 +146,8 @@ impl Api {
                 booster_create: *library.get(b"LGBM_BoosterCreate\0")?,
                 booster_free: *library.get(b"LGBM_BoosterFree\0")?,
                 update: *library.get(b"LGBM_BoosterUpdateOneIter\0")?,
+                add_valid: *library.get(b"LGBM_BoosterAddValidData\0")?,
+                evaluate: *library.get(b"LGBM_BoosterGetEval\0")?,
                 save: *library.get(b"LGBM_BoosterSaveModelToString\0")?,
                 predict: *library.get(b"LGBM_BoosterPredictForMat\0")?,
             })
@@ -154,6 +160,15 @@ impl Api {
 impl Bins {
     /// Bins of these rows, at most `max_bin` a number.
     pub fn new(sample: Sample<'_>, max_bin: u32) -> Result<Self, EngineError> {
+        Self::make(sample, max_bin, None)
+    }
+
+    /// These rows in the bins of others, to be evaluated beside a fit on those.
+    pub fn of_reference(sample: Sample<'_>, reference: &Self) -> Result<Self, EngineError> {
+        Self::make(sample, reference.max_bin, Some(reference))
+    }
+
+    fn make(sample: Sample<'_>, max_bin: u32, reference: Option<&Self>) -> Result<Self, EngineError> {
         let library = LightGbm::load()?;
         let matrix = Matrix::gather(sample);
         let categories = sample.data.columns.iter().enumerate();
@@ -175,11 +190,15 @@ impl Bins {
                 columns,
                 0,
                 parameters.as_ptr(),
-                ptr::null_mut(),
+                reference.map_or(ptr::null_mut(), |reference| reference.handle),
                 &raw mut handle,
             )
         })?;
-        let bins = Self { handle, library };
+        let bins = Self {
+            handle,
+            library,
+            max_bin,
+        };
         let labels: Vec<f32> = sample
             .rows
             .iter()
@@ -243,7 +262,40 @@ pub fn fit(bins: &Bins, parameters: &[(&str, String)], rounds: u32) -> Result<Bo
     Ok(booster)
 }
 
+/// Fits a model as [`fit`] does, with the log loss of other rows after each round; it ends where that has not fallen for `patience` rounds.
+/// The parameters have `metric` set to `binary_logloss`.
+pub fn fit_watched(
+    bins: &Bins,
+    tested: &Bins,
+    parameters: &[(&str, String)],
+    rounds: u32,
+    patience: usize,
+) -> Result<(Booster, Vec<f64>), EngineError> {
+    let mut booster = Booster::new(bins, parameters)?;
+    // SAFETY: both handles are open, and the rows are borrowed as long as the booster is fitted.
+    bins.library
+        .check(unsafe { (bins.library.api.add_valid)(booster.handle, tested.handle) })?;
+    let mut curve = Vec::new();
+    for _ in 0..rounds {
+        let went_on = booster.boost()?;
+        curve.push(booster.evaluate()?);
+        if !went_on || has_stopped_falling(&curve, patience) {
+            break;
+        }
+    }
+    Ok((booster, curve))
+}
+
 impl Booster {
+    /// The metric of the rows that are evaluated beside the fit.
+    fn evaluate(&self) -> Result<f64, EngineError> {
+        let (mut count, mut value) = (0, f64::NAN);
+        // SAFETY: there is one metric; writes one number.
+        self.library
+            .check(unsafe { (self.library.api.evaluate)(self.handle, 1, &raw mut count, &raw mut value) })?;
+        Ok(value)
+    }
+
     fn new(bins: &Bins, parameters: &[(&str, String)]) -> Result<Self, EngineError> {
         let library = bins.library;
         let mut text = ALWAYS.to_owned();
@@ -268,7 +320,7 @@ impl Booster {
     }
 
     /// The model in LightGBM's text, without the block of parameters: it names threads and folders, which are no part of a model.
-    pub fn to_text(&self) -> Result<Vec<u8>, EngineError> {
+    pub fn to_text(&self, rounds: Option<u32>) -> Result<Vec<u8>, EngineError> {
         let mut buffer = vec![0_u8; 1 << 16];
         let length = loop {
             let capacity = i64::try_from(buffer.len()).unwrap_or(i64::MAX);
@@ -278,7 +330,7 @@ impl Booster {
                 (self.library.api.save)(
                     self.handle,
                     0,
-                    -1,
+                    all_or(rounds),
                     SPLITS,
                     capacity,
                     &raw mut needed,
@@ -295,17 +347,17 @@ impl Booster {
         Ok(without_parameters(buffer))
     }
 
-    /// The raw score of each row: the sum of the leaves before any function of it.
-    pub fn raw_scores(&self, matrix: &Matrix) -> Result<Vec<f64>, EngineError> {
-        self.predict(matrix, RAW)
+    /// The raw score of each row: the sum of the leaves before any function of it. Of so many rounds, or of all.
+    pub fn raw_scores(&self, matrix: &Matrix, rounds: Option<u32>) -> Result<Vec<f64>, EngineError> {
+        self.predict(matrix, RAW, rounds)
     }
 
     /// What the library answers for each row: the probability of class 1, by the objective.
-    pub fn predictions(&self, matrix: &Matrix) -> Result<Vec<f64>, EngineError> {
-        self.predict(matrix, NORMAL)
+    pub fn predictions(&self, matrix: &Matrix, rounds: Option<u32>) -> Result<Vec<f64>, EngineError> {
+        self.predict(matrix, NORMAL, rounds)
     }
 
-    fn predict(&self, matrix: &Matrix, kind: c_int) -> Result<Vec<f64>, EngineError> {
+    fn predict(&self, matrix: &Matrix, kind: c_int, rounds: Option<u32>) -> Result<Vec<f64>, EngineError> {
         if matrix.rows() == 0 {
             return Ok(Vec::new());
         }
@@ -324,7 +376,7 @@ impl Booster {
                 0,
                 kind,
                 0,
-                -1,
+                all_or(rounds),
                 parameters.as_ptr(),
                 &raw mut found,
                 answers.as_mut_ptr(),
@@ -348,6 +400,13 @@ impl Drop for Booster {
     }
 }
 
+/// So many rounds, as the library has it; -1 for all.
+fn all_or(rounds: Option<u32>) -> c_int {
+    rounds
+        .and_then(|rounds| c_int::try_from(rounds).ok())
+        .unwrap_or(-1)
+}
+
 fn without_parameters(text: Vec<u8>) -> Vec<u8> {
     const START: &[u8] = b"\nparameters:";
     const END: &[u8] = b"end of parameters\n";
@@ -367,30 +426,26 @@ mod tests {
     fn a_model_is_fitted_and_answers_with_probabilities() {
         let data = data(500);
         let rows: Vec<usize> = (0..data.len()).collect();
-        let sample = Sample {
-            data: &data,
-            rows: &rows,
-            weights: None,
-        };
+        let sample = Sample::of(&data, &rows);
         let bins = Bins::new(sample, 255).unwrap();
         let booster = fit(&bins, &[("objective", "binary".to_owned())], 20).unwrap();
         drop(bins);
         let matrix = Matrix::gather(sample);
         let answers: Vec<f32> = booster
-            .predictions(&matrix)
+            .predictions(&matrix, None)
             .unwrap()
             .iter()
             .map(|p| *p as f32)
             .collect();
         assert!(share_of_equal_classes(&data, &answers) > 0.9);
-        let raw = booster.raw_scores(&matrix).unwrap();
+        let raw = booster.raw_scores(&matrix, None).unwrap();
         assert!(
             answers
                 .iter()
                 .zip(&raw)
                 .all(|(p, raw)| (*p > 0.5) == (*raw > 0.0))
         );
-        let text = String::from_utf8(booster.to_text().unwrap()).unwrap();
+        let text = String::from_utf8(booster.to_text(None).unwrap()).unwrap();
         assert!(
             text.starts_with("tree\nversion=v4\n") && text.contains("Tree=19"),
             "{text}"
@@ -402,14 +457,10 @@ mod tests {
     #[test]
     fn a_model_that_finds_no_split_ends_early() {
         let data = data(8);
-        let sample = Sample {
-            data: &data,
-            rows: &[0, 1, 2, 3, 4, 5, 6, 7],
-            weights: None,
-        };
+        let sample = Sample::of(&data, &[0, 1, 2, 3, 4, 5, 6, 7]);
         let bins = Bins::new(sample, 255).unwrap();
         let booster = fit(&bins, &[("objective", "binary".to_owned())], 20).unwrap();
-        let answers = booster.predictions(&Matrix::gather(sample)).unwrap();
+        let answers = booster.predictions(&Matrix::gather(sample), None).unwrap();
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
     }
 
@@ -417,15 +468,11 @@ mod tests {
     fn boosters_of_several_threads_share_bins_and_are_equal() {
         let data = data(2000);
         let rows: Vec<usize> = (0..data.len()).collect();
-        let sample = Sample {
-            data: &data,
-            rows: &rows,
-            weights: None,
-        };
+        let sample = Sample::of(&data, &rows);
         let bins = Bins::new(sample, 255).unwrap();
         let text = || {
             let booster = fit(&bins, &[("objective", "binary".to_owned())], 10).unwrap();
-            booster.to_text().unwrap()
+            booster.to_text(None).unwrap()
         };
         let models: Vec<Vec<u8>> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(text)).collect();
@@ -437,11 +484,7 @@ mod tests {
     #[test]
     fn a_parameter_that_the_library_refuses_is_an_error_in_its_words() {
         let data = data(50);
-        let sample = Sample {
-            data: &data,
-            rows: &[0, 1, 2, 3],
-            weights: None,
-        };
+        let sample = Sample::of(&data, &[0, 1, 2, 3]);
         let bins = Bins::new(sample, 255).unwrap();
         let error = fit(&bins, &[("num_leaves", "-3".to_owned())], 1)
             .unwrap_err()

@@ -79,11 +79,7 @@ mod tests {
             Row::new(vec![Value::Missing, Value::Category(0)]),
         ];
         let data = Dataset::from_rows(schema, &rows, vec![true; 3]);
-        let matrix = Matrix::gather(Sample {
-            data: &data,
-            rows: &[0, 2],
-            weights: None,
-        });
+        let matrix = Matrix::gather(Sample::of(&data, &[0, 2]));
         let columns: Vec<&[f32]> = matrix.columns().collect();
         assert_eq!(columns[0][0], 1.5);
         assert!(columns[0][1].is_nan());

@@ -9,12 +9,25 @@
 pub mod library;
 pub mod lightgbm;
 mod matrix;
+mod shared;
 pub mod xgboost;
 
 pub use self::{
     library::{ENGINES_VARIABLE, EngineError},
     matrix::Matrix,
+    shared::SharedBins,
 };
+
+/// Whether a curve has not fallen for so many rounds.
+pub(crate) fn has_stopped_falling(curve: &[f64], patience: usize) -> bool {
+    curve.len() > patience + lowest(curve)
+}
+
+/// The index of the lowest point of a curve, the first of equal ones; 0 of none.
+pub(crate) fn lowest(curve: &[f64]) -> usize {
+    let points = curve.iter().enumerate();
+    points.min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(at, _)| at)
+}
 
 #[cfg(test)]
 mod tests {

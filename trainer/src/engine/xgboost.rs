@@ -26,6 +26,12 @@ const NAMED: Named = Named {
     file: "xgboost/lib/libxgboost.so",
 };
 
+/// The name of the rows that are evaluated, in the library's answer. A pointer to a constant is no data that threads could race for.
+static EVALUATED: Name = Name(c"tested".as_ptr());
+
+#[repr(transparent)]
+struct Name(*const c_char);
+
 /// Rows that are handed over at once: a buffer of 4 bytes a value is all that is copied.
 const BATCH: usize = 1 << 16;
 
@@ -54,6 +60,15 @@ struct Api {
     booster_free: unsafe extern "C" fn(Handle) -> c_int,
     set_parameter: unsafe extern "C" fn(Handle, *const c_char, *const c_char) -> c_int,
     update: unsafe extern "C" fn(Handle, c_int, Handle) -> c_int,
+    evaluate: unsafe extern "C" fn(
+        Handle,
+        c_int,
+        *const Handle,
+        *const *const c_char,
+        u64,
+        *mut *const c_char,
+    ) -> c_int,
+    slice: unsafe extern "C" fn(Handle, c_int, c_int, c_int, *mut Handle) -> c_int,
     save: unsafe extern "C" fn(Handle, *const c_char, *mut u64, *mut *const c_char) -> c_int,
     predict: unsafe extern "C" fn(
         Handle,
@@ -108,6 +123,8 @@ struct Batches<'a> {
     failure: Option<EngineError>,
 }
 
+// SAFETY: the text is a constant.
+unsafe impl Sync for Name {}
 // SAFETY: handles are objects on the heap without affinity to a thread. What their functions give back is read before the next call.
 unsafe impl Send for Owned {}
 // SAFETY: after its construction nothing writes to a `QuantileDMatrix`: training reads its bins (`GetGradientIndex` checks the
@@ -192,6 +209,8 @@ impl Api {
                 booster_free: *library.get(b"XGBoosterFree\0")?,
                 set_parameter: *library.get(b"XGBoosterSetParam\0")?,
                 update: *library.get(b"XGBoosterUpdateOneIter\0")?,
+                evaluate: *library.get(b"XGBoosterEvalOneIter\0")?,
+                slice: *library.get(b"XGBoosterSlice\0")?,
                 save: *library.get(b"XGBoosterSaveModelToBuffer\0")?,
                 predict: *library.get(b"XGBoosterPredictFromDense\0")?,
             })
@@ -204,6 +223,15 @@ impl Api {
 impl Bins {
     /// Bins of these rows, at most `max_bin` a number.
     pub fn new(sample: Sample<'_>, max_bin: u32) -> Result<Self, EngineError> {
+        Self::make(sample, max_bin, None)
+    }
+
+    /// These rows in the bins of others, to be evaluated beside a fit on those.
+    pub fn of_reference(sample: Sample<'_>, reference: &Self) -> Result<Self, EngineError> {
+        Self::make(sample, reference.max_bin, Some(reference))
+    }
+
+    fn make(sample: Sample<'_>, max_bin: u32, reference: Option<&Self>) -> Result<Self, EngineError> {
         let library = XGBoost::load()?;
         library.silence()?;
         let mut proxy = ptr::null_mut();
@@ -223,7 +251,7 @@ impl Bins {
             (library.api.bins_create)(
                 (&raw mut batches).cast(),
                 proxy.handle,
-                ptr::null_mut(),
+                reference.map_or(ptr::null_mut(), |reference| reference.matrix.handle),
                 begin_again,
                 give_next,
                 config.as_ptr(),
@@ -387,6 +415,47 @@ impl Booster {
         Ok(())
     }
 
+    /// The log loss of these rows after the rounds so far; the parameters have `eval_metric` set to `logloss`.
+    pub fn log_loss(&self, bins: &Bins) -> Result<f64, EngineError> {
+        let mut text = ptr::null();
+        // SAFETY: one matrix and one name, as it says. The text lives until the next call for this booster.
+        let text = unsafe {
+            self.library.check((self.library.api.evaluate)(
+                self.handle,
+                self.rounds,
+                &raw const bins.matrix.handle,
+                (&raw const EVALUATED).cast(),
+                1,
+                &raw mut text,
+            ))?;
+            std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()
+        };
+        // "[7]\ttested-logloss:0.31"
+        let value = text
+            .rsplit_once(':')
+            .and_then(|(_, value)| value.trim().parse().ok());
+        value.ok_or(EngineError::Call {
+            library: NAMED.library,
+            message: format!("no metric in {text:?}"),
+        })
+    }
+
+    /// The model of the first rounds alone.
+    pub fn truncated(&self, rounds: u32) -> Result<Self, EngineError> {
+        let rounds = c_int::try_from(rounds).unwrap_or(c_int::MAX).min(self.rounds);
+        let mut handle = ptr::null_mut();
+        // SAFETY: writes a new handle.
+        self.library
+            .check(unsafe { (self.library.api.slice)(self.handle, 0, rounds, 1, &raw mut handle) })?;
+        let truncated = Self {
+            handle,
+            library: self.library,
+            rounds,
+        };
+        truncated.set("nthread", "1")?;
+        Ok(truncated)
+    }
+
     /// The model in XGBoost's JSON.
     pub fn to_json(&self) -> Result<Vec<u8>, EngineError> {
         let (mut length, mut bytes) = (0, ptr::null());
@@ -481,11 +550,7 @@ mod tests {
     fn a_model_is_fitted_and_answers_with_probabilities() {
         let data = data(500);
         let rows: Vec<usize> = (0..data.len()).collect();
-        let sample = Sample {
-            data: &data,
-            rows: &rows,
-            weights: None,
-        };
+        let sample = Sample::of(&data, &rows);
         let bins = Bins::new(sample, 64).unwrap();
         let parameters = [
             ("objective", "binary:logistic".to_owned()),
@@ -519,11 +584,7 @@ mod tests {
     fn boosters_of_several_threads_share_bins_and_are_equal() {
         let data = data(2000);
         let rows: Vec<usize> = (0..data.len()).collect();
-        let sample = Sample {
-            data: &data,
-            rows: &rows,
-            weights: None,
-        };
+        let sample = Sample::of(&data, &rows);
         let bins = Bins::new(sample, 256).unwrap();
         let fit = || {
             let mut booster = Booster::new(&bins, &[("objective", "binary:logistic".to_owned())]).unwrap();
@@ -542,11 +603,7 @@ mod tests {
     #[test]
     fn a_parameter_that_the_library_refuses_is_an_error_in_its_words() {
         let data = data(50);
-        let sample = Sample {
-            data: &data,
-            rows: &[0, 1, 2, 3],
-            weights: None,
-        };
+        let sample = Sample::of(&data, &[0, 1, 2, 3]);
         let bins = Bins::new(sample, 16).unwrap();
         let mut booster = Booster::new(&bins, &[("max_depth", "deep".to_owned())]).unwrap();
         let error = booster.boost(&bins).unwrap_err().to_string();

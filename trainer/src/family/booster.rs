@@ -1,12 +1,15 @@
 //! What the families that XGBoost grows have in common: the fit, the exported model, and the proof that both score alike.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use modelward_model::{
     FeatureSchema, Scorer,
     family::{
         columns::MODEL_FILE,
-        tree::{TreeFile, TreeModel, TreeScorer},
+        tree::{TreeFile, TreeFileError, TreeModel, TreeScorer},
         xgboost::BOOSTER_FILE,
     },
     files::json,
@@ -14,35 +17,39 @@ use modelward_model::{
 use serde::Deserialize;
 
 use super::{
-    FitError, FittedModel, ModelReport,
+    FitError, FittedModel, ModelReport, Watched,
+    contract::PATIENCE,
     trees::{self, Answers, Gain, compare_scores},
 };
 use crate::{
     data::dataset::Sample,
     engine::{
-        Matrix,
+        Matrix, has_stopped_falling,
         xgboost::{Bins, Booster},
     },
 };
 
-/// A model as the library has it, and as it was exported.
-#[derive(Debug)]
-pub(super) struct Grown {
-    booster: Booster,
-    exported: Vec<u8>,
-    pub(super) model: TreeModel,
+/// A family that XGBoost grows.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What a server makes of its files.
+    pub(super) scorer: fn(&FeatureSchema, &TreeFile, TreeModel) -> Result<TreeScorer, TreeFileError>,
+    /// What the model card says of so many trees.
+    pub(super) sentence: fn(usize) -> String,
 }
 
-/// A fitted model of a family that XGBoost grows.
+/// A fitted model of such a family: as the library has it, and as it was exported.
 #[derive(Debug)]
-pub(super) struct FittedBooster {
+struct FittedBooster {
+    kind: Kind,
     /// A prediction changes the library's own caches.
     booster: Mutex<Booster>,
     exported: Vec<u8>,
     schema: FeatureSchema,
     file: TreeFile,
     scorer: TreeScorer,
-    sentence: String,
 }
 
 /// The part of XGBoost's JSON that says what each split gained.
@@ -75,50 +82,65 @@ struct Tree {
 
 /// Grows the trees of so many rounds.
 pub(super) fn grow(
+    kind: Kind,
     sample: Sample<'_>,
     max_bin: u32,
     parameters: &[(&str, String)],
     rounds: u32,
-) -> Result<Grown, FitError> {
-    let bins = Bins::new(sample, max_bin)?;
+) -> Result<Box<dyn FittedModel>, FitError> {
+    let bins = sample.xgboost_bins(max_bin)?;
     let mut booster = Booster::new(&bins, parameters)?;
     for _ in 0..rounds {
         booster.boost(&bins)?;
     }
-    let exported = booster.to_json()?;
-    let model = TreeModel::from_xgboost(&exported, &sample.data.schema)?;
-    Ok(Grown {
-        booster,
-        exported,
-        model,
-    })
+    Ok(Box::new(FittedBooster::new(kind, booster, &sample.data.schema)?))
 }
 
-// === impl Grown ===
-
-impl Grown {
-    /// The fitted model of a family, with what it says of itself and with its scorer.
-    pub(super) fn into_fitted(
-        self,
-        schema: &FeatureSchema,
-        file: TreeFile,
-        scorer: TreeScorer,
-        sentence: String,
-    ) -> FittedBooster {
-        FittedBooster {
-            booster: Mutex::new(self.booster),
-            exported: self.exported,
-            schema: schema.clone(),
-            file,
-            scorer,
-            sentence,
-        }
+/// Grows at most so many rounds, with the log loss of other rows after each.
+pub(super) fn grow_watched(
+    kind: Kind,
+    (sample, tested): (Sample<'_>, Sample<'_>),
+    max_bin: u32,
+    parameters: &[(&str, String)],
+    rounds: u32,
+) -> Result<Watched, FitError> {
+    let bins = sample.xgboost_bins(max_bin)?;
+    let evaluated = match sample.shared {
+        Some(shared) => shared.xgboost_tested(tested, &bins, max_bin)?,
+        None => Bins::of_reference(tested, &bins)?.into(),
+    };
+    let mut parameters = parameters.to_vec();
+    parameters.push(("eval_metric", "logloss".to_owned()));
+    let mut booster = Booster::new(&bins, &parameters)?;
+    let mut curve = Vec::new();
+    while curve.len() < rounds as usize && !has_stopped_falling(&curve, PATIENCE) {
+        booster.boost(&bins)?;
+        curve.push(booster.log_loss(&evaluated)?);
     }
+    Ok(Watched {
+        model: Box::new(FittedBooster::new(kind, booster, &sample.data.schema)?),
+        curve,
+    })
 }
 
 // === impl FittedBooster ===
 
 impl FittedBooster {
+    fn new(kind: Kind, booster: Booster, schema: &FeatureSchema) -> Result<Self, FitError> {
+        let exported = booster.to_json()?;
+        let model = TreeModel::from_xgboost(&exported, schema)?;
+        let file = TreeFile::new(kind.name, schema, &model);
+        let scorer = (kind.scorer)(schema, &file, model)?;
+        Ok(Self {
+            kind,
+            booster: Mutex::new(booster),
+            exported,
+            schema: schema.clone(),
+            file,
+            scorer,
+        })
+    }
+
     fn answer(&self, matrix: &Matrix) -> Result<Answers, FitError> {
         let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
         let wide = |numbers: Vec<f32>| numbers.into_iter().map(f64::from).collect();
@@ -159,6 +181,15 @@ impl FittedModel for FittedBooster {
         })
     }
 
+    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
+        let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Box::new(Self::new(
+            self.kind,
+            booster.truncated(rounds)?,
+            &self.schema,
+        )?))
+    }
+
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {
         Ok(vec![
             (MODEL_FILE, json(&self.file)?),
@@ -169,6 +200,12 @@ impl FittedModel for FittedBooster {
     fn report(&self) -> ModelReport {
         // It was read before as a model: it parses.
         let gains = self.gains().unwrap_or_default();
-        trees::report(self.sentence.clone(), &self.schema, &gains)
+        trees::report((self.kind.sentence)(self.file.trees), &self.schema, &gains)
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }

@@ -1,10 +1,13 @@
 //! What every family has in the trainer: how it is fitted, and what a bundle says of the result.
 
-use std::{collections::BTreeMap, error::Error, fmt};
+use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
 
 use modelward_model::{Family, Scorer};
 
-use crate::{data::dataset::Sample, family::Parameters};
+use crate::{
+    data::dataset::Sample,
+    family::{Dimension, Parameter, Parameters},
+};
 
 /// A family with the parameters that it is fitted with.
 pub trait TrainableFamily: fmt::Debug + Send + Sync {
@@ -14,9 +17,39 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
     /// The parameters, for `metrics.json`.
     fn parameters(&self) -> Parameters;
 
+    /// What a search varies: hyper-parameters that no spec sets.
+    fn space(&self) -> Vec<Dimension> {
+        Vec::new()
+    }
+
+    /// The family with these values of hyper-parameters.
+    fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily>;
+
+    /// Learns as [`Self::fit`] does in rounds, and ends where the log loss of `tested` has not fallen for [`PATIENCE`] of them. `None` where
+    /// the family has no rounds.
+    fn fit_watched(&self, sample: Sample<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
+        let _ = (sample, tested);
+        Ok(None)
+    }
+
     /// Learns from these rows and their classes alone, also how values are prepared. Equal rows give equal files.
     fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError>;
 }
+
+/// A model that was fitted in rounds, with the log loss of other rows after each.
+#[derive(Debug)]
+pub struct Watched {
+    /// The model of all rounds.
+    pub model: Box<dyn FittedModel>,
+    /// The log loss after each round.
+    pub curve: Vec<f64>,
+}
+
+/// Rounds without an improvement after which a fit ends.
+pub const PATIENCE: usize = 30;
+
+/// The most rounds of a search, where the spec does not set them.
+pub const MAX_ROUNDS: u32 = 1000;
 
 /// A model that was fitted.
 pub trait FittedModel: fmt::Debug + Send + Sync {
@@ -26,6 +59,11 @@ pub trait FittedModel: fmt::Debug + Send + Sync {
     /// Compares the scores of these rows by the library that fitted it with those by what was exported, or those by the fitted model with
     /// those by the files of a bundle. A difference is an error that names the row.
     fn check_parity(&self, sample: Sample<'_>) -> Result<(), FitError>;
+
+    /// The model of its first rounds alone; of a family with rounds.
+    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
+        Err(format!("a model without rounds cannot be cut to {rounds}").into())
+    }
 
     /// Its files of the bundle, in the order of [`Family::files`].
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error>;

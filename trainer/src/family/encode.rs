@@ -126,11 +126,7 @@ mod tests {
             .collect();
         let data = Dataset::from_rows(schema.clone(), &rows, vec![false; rows.len()]);
         let all: Vec<usize> = (0..rows.len()).collect();
-        let transforms = fit(Sample {
-            data: &data,
-            rows: &all,
-            weights: None,
-        });
+        let transforms = fit(Sample::of(&data, &all));
         (schema, transforms)
     }
 

@@ -4,26 +4,36 @@
 //! The trees are grown for the squared error, so that a leaf is the share of class 1 among its rows and the forest the mean of these
 //! shares. XGBoost's logistic objective would make one Newton step of it, whose probabilities stay near the middle.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use modelward_crds::Monotone;
 use modelward_model::{
     Family,
-    family::{
-        forest::{self as served, RANDOM_FOREST},
-        tree::TreeFile,
-    },
+    family::forest::{self as served, RANDOM_FOREST},
 };
 
 use super::{
-    FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily,
-    booster::grow,
+    Dimension, FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily,
+    booster::{Kind, grow},
     trees::{monotone_constraints, seed_of},
 };
 use crate::data::dataset::Sample;
 
 /// The share of features that a split chooses among where the spec says nothing: the square root of their number.
 const SQUARE_ROOT: &str = "sqrt";
+
+/// What a search varies: the share of features as TabArena's, and how far trees grow.
+const SPACE: [Dimension; 3] = [
+    Dimension::linear("colsample_bynode", 0.1, 1.0),
+    Dimension::whole("max_depth", 4.0, 20.0),
+    Dimension::log("min_child_weight", 1.0, 20.0),
+];
+
+const KIND: Kind = Kind {
+    name: RANDOM_FOREST,
+    scorer: served::RandomForest::scorer,
+    sentence: |trees| format!("Random forest of {trees} trees, with what their splits gained."),
+};
 
 /// The family with its parameters.
 #[derive(Clone, Debug)]
@@ -39,20 +49,27 @@ impl RandomForest {
     /// The family with what a spec says of it.
     pub fn new(settings: &Settings) -> Self {
         let given = settings.hyperparameters.random_forest.clone().unwrap_or_default();
-        let decimal = |value: &Option<_>, default| Parameter::decimal(value.as_ref(), default);
-        let colsample = match &given.colsample_bynode {
-            Some(share) => Parameter::Number(share.to_f64()),
-            None => Parameter::Text(SQUARE_ROOT),
-        };
         Self {
             parameters: Parameters::new([
-                ("n_estimators", Parameter::integer(given.n_estimators, 100)),
-                ("max_depth", Parameter::integer(given.max_depth, 12)),
-                ("min_child_weight", decimal(&given.min_child_weight, 1.0)),
-                ("subsample", decimal(&given.subsample, 0.632)),
-                ("colsample_bynode", colsample),
-                ("max_bin", Parameter::integer(given.max_bin, 256)),
-            ]),
+                ("n_estimators", Parameter::Integer(100)),
+                ("max_depth", Parameter::Integer(12)),
+                ("min_child_weight", Parameter::Number(1.0)),
+                ("subsample", Parameter::Number(0.632)),
+                ("colsample_bynode", Parameter::Text(SQUARE_ROOT)),
+                ("max_bin", Parameter::Integer(256)),
+            ])
+            .given("n_estimators", Parameter::integer(given.n_estimators))
+            .given("max_depth", Parameter::integer(given.max_depth))
+            .given(
+                "min_child_weight",
+                Parameter::decimal(given.min_child_weight.as_ref()),
+            )
+            .given("subsample", Parameter::decimal(given.subsample.as_ref()))
+            .given(
+                "colsample_bynode",
+                Parameter::decimal(given.colsample_bynode.as_ref()),
+            )
+            .given("max_bin", Parameter::integer(given.max_bin)),
             monotone: settings.monotone.clone(),
             seed: settings.seed,
         }
@@ -90,19 +107,22 @@ impl TrainableFamily for RandomForest {
         self.parameters.clone()
     }
 
+    fn space(&self) -> Vec<Dimension> {
+        self.parameters.free(&SPACE)
+    }
+
+    fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {
+        Arc::new(Self {
+            parameters: self.parameters.clone().with_all(values),
+            ..self.clone()
+        })
+    }
+
     fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
         let schema = &sample.data.schema;
         let mut parameters = self.of_booster(schema.features.len());
         let constraints = monotone_constraints(schema, &self.monotone);
         parameters.extend(constraints.map(|all| ("monotone_constraints", format!("({all})"))));
-        let grown = grow(sample, self.parameters.count("max_bin"), &parameters, 1)?;
-
-        let file = TreeFile::new(RANDOM_FOREST, schema, &grown.model);
-        let scorer = served::RandomForest::scorer(schema, &file, grown.model.clone())?;
-        let sentence = format!(
-            "Random forest of {} trees, with what their splits gained.",
-            file.trees
-        );
-        Ok(Box::new(grown.into_fitted(schema, file, scorer, sentence)))
+        grow(KIND, sample, self.parameters.count("max_bin"), &parameters, 1)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use modelward_crds::Monotone;
@@ -17,16 +17,29 @@ use modelward_model::{
 };
 
 use super::{
-    FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
+    Dimension, FitError, FittedModel, ModelReport, PATIENCE, Parameter, Parameters, Settings,
+    TrainableFamily, Watched,
     trees::{self, Answers, Gain, compare_scores, monotone_constraints, seed_of},
 };
 use crate::{
     data::dataset::Sample,
     engine::{
         Matrix,
-        lightgbm::{Bins, Booster, fit},
+        lightgbm::{Bins, Booster, fit, fit_watched},
     },
 };
+
+/// What a search varies: the space of TabArena's LightGBM.
+const SPACE: [Dimension; 8] = [
+    Dimension::log("learning_rate", 0.005, 0.1),
+    Dimension::whole_log("num_leaves", 2.0, 200.0),
+    Dimension::whole_log("min_data_in_leaf", 1.0, 64.0),
+    Dimension::linear("feature_fraction", 0.4, 1.0),
+    Dimension::linear("bagging_fraction", 0.7, 1.0),
+    Dimension::flags("extra_trees"),
+    Dimension::log("lambda_l1", 0.0001, 1.0),
+    Dimension::log("lambda_l2", 0.0001, 2.0),
+];
 
 /// The family with its parameters.
 #[derive(Clone, Debug)]
@@ -39,8 +52,10 @@ pub struct LightGbm {
 /// A fitted model: as the library has it, and as it was exported.
 #[derive(Debug)]
 struct FittedLightGbm {
-    /// One call at a time, as the library asks.
-    booster: Mutex<Booster>,
+    /// One call at a time, as the library asks. A truncated model is a view of the same one.
+    booster: Arc<Mutex<Booster>>,
+    /// The rounds that it has of it, where not all.
+    rounds: Option<u32>,
     text: Vec<u8>,
     schema: FeatureSchema,
     file: TreeFile,
@@ -53,29 +68,70 @@ impl LightGbm {
     /// The family with what a spec says of it.
     pub fn new(settings: &Settings) -> Self {
         let given = settings.hyperparameters.lightgbm.clone().unwrap_or_default();
-        let decimal = |value: &Option<_>, default| Parameter::decimal(value.as_ref(), default);
         Self {
             parameters: Parameters::new([
-                ("n_estimators", Parameter::integer(given.n_estimators, 100)),
-                ("learning_rate", decimal(&given.learning_rate, 0.1)),
-                ("num_leaves", Parameter::integer(given.num_leaves, 31)),
-                ("max_depth", Parameter::integer(given.max_depth, -1)),
-                ("min_data_in_leaf", Parameter::integer(given.min_data_in_leaf, 20)),
-                (
-                    "min_sum_hessian_in_leaf",
-                    decimal(&given.min_sum_hessian_in_leaf, 0.001),
-                ),
-                ("min_gain_to_split", decimal(&given.min_gain_to_split, 0.0)),
-                ("bagging_fraction", decimal(&given.bagging_fraction, 1.0)),
-                ("feature_fraction", decimal(&given.feature_fraction, 1.0)),
-                ("lambda_l1", decimal(&given.lambda_l1, 0.0)),
-                ("lambda_l2", decimal(&given.lambda_l2, 0.0)),
-                ("extra_trees", Parameter::Flag(given.extra_trees.unwrap_or(false))),
-                ("max_bin", Parameter::integer(given.max_bin, 255)),
-            ]),
+                ("n_estimators", Parameter::Integer(100)),
+                ("learning_rate", Parameter::Number(0.1)),
+                ("num_leaves", Parameter::Integer(31)),
+                ("max_depth", Parameter::Integer(-1)),
+                ("min_data_in_leaf", Parameter::Integer(20)),
+                ("min_sum_hessian_in_leaf", Parameter::Number(0.001)),
+                ("min_gain_to_split", Parameter::Number(0.0)),
+                ("bagging_fraction", Parameter::Number(1.0)),
+                ("feature_fraction", Parameter::Number(1.0)),
+                ("lambda_l1", Parameter::Number(0.0)),
+                ("lambda_l2", Parameter::Number(0.0)),
+                ("extra_trees", Parameter::Flag(false)),
+                ("max_bin", Parameter::Integer(255)),
+            ])
+            .given("n_estimators", Parameter::integer(given.n_estimators))
+            .given("learning_rate", Parameter::decimal(given.learning_rate.as_ref()))
+            .given("num_leaves", Parameter::integer(given.num_leaves))
+            .given("max_depth", Parameter::integer(given.max_depth))
+            .given("min_data_in_leaf", Parameter::integer(given.min_data_in_leaf))
+            .given(
+                "min_sum_hessian_in_leaf",
+                Parameter::decimal(given.min_sum_hessian_in_leaf.as_ref()),
+            )
+            .given(
+                "min_gain_to_split",
+                Parameter::decimal(given.min_gain_to_split.as_ref()),
+            )
+            .given(
+                "bagging_fraction",
+                Parameter::decimal(given.bagging_fraction.as_ref()),
+            )
+            .given(
+                "feature_fraction",
+                Parameter::decimal(given.feature_fraction.as_ref()),
+            )
+            .given("lambda_l1", Parameter::decimal(given.lambda_l1.as_ref()))
+            .given("lambda_l2", Parameter::decimal(given.lambda_l2.as_ref()))
+            .given("extra_trees", given.extra_trees.map(Parameter::Flag))
+            .given("max_bin", Parameter::integer(given.max_bin)),
             monotone: settings.monotone.clone(),
             seed: settings.seed,
         }
+    }
+}
+
+impl LightGbm {
+    /// The parameters as the library takes them.
+    fn of_booster(&self, schema: &FeatureSchema, metric: &str) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![
+            ("objective", "binary".to_owned()),
+            ("metric", metric.to_owned()),
+            ("feature_pre_filter", "false".to_owned()),
+            ("seed", seed_of(self.seed).to_string()),
+        ];
+        // Rows are drawn only where the library is asked for it in every round.
+        if self.parameters.get("bagging_fraction") != Some(Parameter::Number(1.0)) {
+            parameters.push(("bagging_freq", "1".to_owned()));
+        }
+        let constraints = monotone_constraints(schema, &self.monotone);
+        parameters.extend(constraints.map(|all| ("monotone_constraints", all)));
+        parameters.extend(self.parameters.iter().filter(|(name, _)| *name != "n_estimators"));
+        parameters
     }
 }
 
@@ -88,45 +144,74 @@ impl TrainableFamily for LightGbm {
         self.parameters.clone()
     }
 
+    fn space(&self) -> Vec<Dimension> {
+        self.parameters.free(&SPACE)
+    }
+
+    fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {
+        Arc::new(Self {
+            parameters: self.parameters.clone().with_all(values),
+            ..self.clone()
+        })
+    }
+
     fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
         let schema = &sample.data.schema;
-        let bins = Bins::new(sample, self.parameters.count("max_bin"))?;
-        let mut parameters = vec![
-            ("objective", "binary".to_owned()),
-            ("metric", "None".to_owned()),
-            ("feature_pre_filter", "false".to_owned()),
-            ("seed", seed_of(self.seed).to_string()),
-        ];
-        // Rows are drawn only where the library is asked for it in every round.
-        if self.parameters.get("bagging_fraction") != Some(Parameter::Number(1.0)) {
-            parameters.push(("bagging_freq", "1".to_owned()));
-        }
-        let constraints = monotone_constraints(schema, &self.monotone);
-        parameters.extend(constraints.map(|all| ("monotone_constraints", all)));
-        parameters.extend(self.parameters.iter().filter(|(name, _)| *name != "n_estimators"));
+        let bins = sample.lightgbm_bins(self.parameters.count("max_bin"))?;
+        let parameters = self.of_booster(schema, "None");
         let booster = fit(&bins, &parameters, self.parameters.count("n_estimators"))?;
+        Ok(Box::new(FittedLightGbm::new(
+            Arc::new(Mutex::new(booster)),
+            None,
+            schema,
+        )?))
+    }
 
-        let text = strip_lightgbm(&booster.to_text()?).to_vec();
-        let model = TreeModel::from_lightgbm(&text, schema)?;
-        let file = TreeFile::new(LIGHTGBM, schema, &model);
-        Ok(Box::new(FittedLightGbm {
-            booster: Mutex::new(booster),
-            text,
-            schema: schema.clone(),
-            scorer: served::LightGbm::scorer(schema, &file, model)?,
-            file,
-        }))
+    fn fit_watched(&self, sample: Sample<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
+        let schema = &sample.data.schema;
+        let max_bin = self.parameters.count("max_bin");
+        let bins = sample.lightgbm_bins(max_bin)?;
+        let evaluated = match sample.shared {
+            Some(shared) => shared.lightgbm_tested(tested, &bins, max_bin)?,
+            None => Arc::new(Bins::of_reference(tested, &bins)?),
+        };
+        let parameters = self.of_booster(schema, "binary_logloss");
+        let rounds = self.parameters.rounds("n_estimators");
+        let (booster, curve) = fit_watched(&bins, &evaluated, &parameters, rounds, PATIENCE)?;
+        let model = Box::new(FittedLightGbm::new(Arc::new(Mutex::new(booster)), None, schema)?);
+        Ok(Some(Watched { model, curve }))
     }
 }
 
 // === impl FittedLightGbm ===
 
 impl FittedLightGbm {
+    fn new(
+        booster: Arc<Mutex<Booster>>,
+        rounds: Option<u32>,
+        schema: &FeatureSchema,
+    ) -> Result<Self, FitError> {
+        let text = {
+            let booster = booster.lock().unwrap_or_else(PoisonError::into_inner);
+            strip_lightgbm(&booster.to_text(rounds)?).to_vec()
+        };
+        let model = TreeModel::from_lightgbm(&text, schema)?;
+        let file = TreeFile::new(LIGHTGBM, schema, &model);
+        Ok(Self {
+            booster,
+            rounds,
+            text,
+            schema: schema.clone(),
+            scorer: served::LightGbm::scorer(schema, &file, model)?,
+            file,
+        })
+    }
+
     fn answer(&self, matrix: &Matrix) -> Result<Answers, FitError> {
         let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Answers {
-            raw: booster.raw_scores(matrix)?,
-            probabilities: booster.predictions(matrix)?,
+            raw: booster.raw_scores(matrix, self.rounds)?,
+            probabilities: booster.predictions(matrix, self.rounds)?,
         })
     }
 
@@ -161,6 +246,11 @@ impl FittedModel for FittedLightGbm {
         compare_scores("LightGBM", sample, self.scorer.model(), |matrix| {
             self.answer(matrix)
         })
+    }
+
+    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
+        let booster = Arc::clone(&self.booster);
+        Ok(Box::new(Self::new(booster, Some(rounds), &self.schema)?))
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {

@@ -1,5 +1,7 @@
 //! L2-regularised logistic regression on imputed, standardised and one-hot encoded columns: the minimum by [`newton`](super::newton).
 
+use std::sync::Arc;
+
 use modelward_model::{
     Encoder, Family, FamilyFiles, Scorer, Transforms,
     encode::TRANSFORMS_FILE,
@@ -13,7 +15,7 @@ use modelward_model::{
 use modelward_wire::Decimal;
 
 use super::{
-    FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
+    Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
     newton::{Problem, SolveError, solve},
 };
 use crate::{data::dataset::Sample, family::encode};
@@ -23,7 +25,12 @@ use crate::{data::dataset::Sample, family::encode};
 pub struct LogisticRegression {
     /// The inverse strength of the regularisation, as scikit-learn has it.
     pub c: f64,
+    /// Whether a spec sets it.
+    pub is_given: bool,
 }
+
+/// What a search varies: TabArena's space.
+const SPACE: [Dimension; 1] = [Dimension::log("c", 0.1, 1000.0)];
 
 #[derive(Debug)]
 struct FittedLogistic {
@@ -53,6 +60,7 @@ impl LogisticRegression {
         let c = parameters.and_then(|parameters| parameters.c.as_ref());
         Self {
             c: c.map_or(1.0, Decimal::to_f64),
+            is_given: c.is_some(),
         }
     }
 }
@@ -67,6 +75,20 @@ impl TrainableFamily for LogisticRegression {
             ("penalty", Parameter::Text("l2")),
             ("c", Parameter::Number(self.c)),
         ])
+    }
+
+    fn space(&self) -> Vec<Dimension> {
+        self.parameters().free(&SPACE)
+    }
+
+    fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {
+        let mut changed = *self;
+        for (name, value) in values {
+            if let ("c", Parameter::Number(c)) = (*name, value) {
+                changed.c = *c;
+            }
+        }
+        Arc::new(changed)
     }
 
     fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {

@@ -10,6 +10,7 @@ pub mod lightgbm;
 pub mod logistic;
 pub mod newton;
 mod parameters;
+mod space;
 mod trees;
 pub mod xgboost;
 
@@ -17,8 +18,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use modelward_crds::{Family, Hyperparameters, Monotone, TrainingSource};
 
-pub use contract::{FitError, FittedModel, ModelReport, TrainableFamily};
+pub use contract::{FitError, FittedModel, MAX_ROUNDS, ModelReport, PATIENCE, TrainableFamily, Watched};
 pub use parameters::{Parameter, Parameters};
+pub use space::{Dimension, Values};
 
 /// What a spec says to every family.
 #[derive(Clone, Debug, Default)]

@@ -3,9 +3,15 @@
 use modelward_wire::Decimal;
 use serde::{Serialize, Serializer};
 
+use super::{contract::MAX_ROUNDS, space::Dimension};
+
 /// Names and values of hyper-parameters under the library's own names, in the order in which they are written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parameters(Vec<(&'static str, Parameter)>);
+pub struct Parameters {
+    values: Vec<(&'static str, Parameter)>,
+    /// Those that a spec sets: a search leaves them as they are.
+    fixed: Vec<&'static str>,
+}
 
 /// The value of a hyper-parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -26,22 +32,61 @@ pub enum Parameter {
 impl Parameters {
     /// These parameters, in this order.
     pub fn new(parameters: impl Into<Vec<(&'static str, Parameter)>>) -> Self {
-        Self(parameters.into())
+        Self {
+            values: parameters.into(),
+            fixed: Vec::new(),
+        }
+    }
+
+    /// The same with this value of a spec, if it sets one.
+    #[must_use]
+    pub(super) fn given(self, name: &'static str, value: Option<Parameter>) -> Self {
+        let Some(value) = value else { return self };
+        let mut parameters = self.with(name, value);
+        parameters.fixed.push(name);
+        parameters
+    }
+
+    /// Those of these dimensions that no spec sets.
+    pub(super) fn free(&self, space: &[Dimension]) -> Vec<Dimension> {
+        let is_free = |dimension: &&Dimension| !self.fixed.contains(&dimension.name);
+        space.iter().filter(is_free).copied().collect()
+    }
+
+    /// Whether a spec sets it.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.fixed.contains(&name)
     }
 
     /// The same with this value, at the place of the name where there is one.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: Parameter) -> Self {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
+        match self.values.iter_mut().find(|(known, _)| *known == name) {
             Some((_, place)) => *place = value,
-            None => self.0.push((name, value)),
+            None => self.values.push((name, value)),
         }
         self
     }
 
+    /// The same with these values.
+    #[must_use]
+    pub fn with_all(self, values: &[(&'static str, Parameter)]) -> Self {
+        let each = values.iter();
+        each.fold(self, |parameters, (name, value)| parameters.with(name, *value))
+    }
+
+    /// The rounds of a search: as many as the spec sets, or [`MAX_ROUNDS`].
+    pub(super) fn rounds(&self, name: &str) -> u32 {
+        if self.is_given(name) {
+            self.count(name)
+        } else {
+            MAX_ROUNDS
+        }
+    }
+
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<Parameter> {
-        let mut known = self.0.iter();
+        let mut known = self.values.iter();
         known.find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
@@ -55,27 +100,27 @@ impl Parameters {
 
     /// Names and values as text, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.0.iter().map(|(name, value)| (*name, value.to_string()))
+        self.values.iter().map(|(name, value)| (*name, value.to_string()))
     }
 }
 
 impl Serialize for Parameters {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(self.values.iter().map(|(name, value)| (name, value)))
     }
 }
 
 // === impl Parameter ===
 
 impl Parameter {
-    /// A decimal number of a spec, or the default.
-    pub(super) fn decimal(value: Option<&Decimal>, default: f64) -> Self {
-        Self::Number(value.map_or(default, Decimal::to_f64))
+    /// A decimal number of a spec.
+    pub(super) fn decimal(value: Option<&Decimal>) -> Option<Self> {
+        value.map(|value| Self::Number(value.to_f64()))
     }
 
-    /// A whole number of a spec, or the default.
-    pub(super) fn integer(value: Option<i32>, default: i32) -> Self {
-        Self::Integer(i64::from(value.unwrap_or(default)))
+    /// A whole number of a spec.
+    pub(super) fn integer(value: Option<i32>) -> Option<Self> {
+        value.map(|value| Self::Integer(i64::from(value)))
     }
 }
 

@@ -1,22 +1,36 @@
 //! Gradient boosting by XGBoost: trees by histograms, categories as they are, a side of its own for what is missing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use modelward_crds::Monotone;
 use modelward_model::{
-    Family,
-    family::{
-        tree::TreeFile,
-        xgboost::{self as served, XGBOOST},
-    },
+    Family, FeatureSchema,
+    family::xgboost::{self as served, XGBOOST},
 };
 
 use super::{
-    FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily,
-    booster::grow,
+    Dimension, FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily, Watched,
+    booster::{Kind, grow, grow_watched},
     trees::{monotone_constraints, seed_of},
 };
 use crate::data::dataset::Sample;
+
+/// What a search varies: the space of TabArena's XGBoost.
+const SPACE: [Dimension; 5] = [
+    Dimension::log("learning_rate", 0.005, 0.1),
+    Dimension::whole("max_depth", 4.0, 10.0),
+    Dimension::log("min_child_weight", 0.001, 5.0),
+    Dimension::linear("subsample", 0.6, 1.0),
+    Dimension::linear("colsample_bytree", 0.6, 1.0),
+];
+
+const KIND: Kind = Kind {
+    name: XGBOOST,
+    scorer: served::Xgboost::scorer,
+    sentence: |trees| {
+        format!("Gradient boosting of {trees} trees by XGBoost, with what their splits gained.")
+    },
+};
 
 /// The family with its parameters.
 #[derive(Clone, Debug)]
@@ -32,23 +46,54 @@ impl XGBoost {
     /// The family with what a spec says of it.
     pub fn new(settings: &Settings) -> Self {
         let given = settings.hyperparameters.xgboost.clone().unwrap_or_default();
-        let decimal = |value: &Option<_>, default| Parameter::decimal(value.as_ref(), default);
         Self {
             parameters: Parameters::new([
-                ("n_estimators", Parameter::integer(given.n_estimators, 100)),
-                ("learning_rate", decimal(&given.learning_rate, 0.3)),
-                ("max_depth", Parameter::integer(given.max_depth, 6)),
-                ("min_child_weight", decimal(&given.min_child_weight, 1.0)),
-                ("gamma", decimal(&given.gamma, 0.0)),
-                ("subsample", decimal(&given.subsample, 1.0)),
-                ("colsample_bytree", decimal(&given.colsample_bytree, 1.0)),
-                ("reg_alpha", decimal(&given.reg_alpha, 0.0)),
-                ("reg_lambda", decimal(&given.reg_lambda, 1.0)),
-                ("max_bin", Parameter::integer(given.max_bin, 256)),
-            ]),
+                ("n_estimators", Parameter::Integer(100)),
+                ("learning_rate", Parameter::Number(0.3)),
+                ("max_depth", Parameter::Integer(6)),
+                ("min_child_weight", Parameter::Number(1.0)),
+                ("gamma", Parameter::Number(0.0)),
+                ("subsample", Parameter::Number(1.0)),
+                ("colsample_bytree", Parameter::Number(1.0)),
+                ("reg_alpha", Parameter::Number(0.0)),
+                ("reg_lambda", Parameter::Number(1.0)),
+                ("max_bin", Parameter::Integer(256)),
+            ])
+            .given("n_estimators", Parameter::integer(given.n_estimators))
+            .given("learning_rate", Parameter::decimal(given.learning_rate.as_ref()))
+            .given("max_depth", Parameter::integer(given.max_depth))
+            .given(
+                "min_child_weight",
+                Parameter::decimal(given.min_child_weight.as_ref()),
+            )
+            .given("gamma", Parameter::decimal(given.gamma.as_ref()))
+            .given("subsample", Parameter::decimal(given.subsample.as_ref()))
+            .given(
+                "colsample_bytree",
+                Parameter::decimal(given.colsample_bytree.as_ref()),
+            )
+            .given("reg_alpha", Parameter::decimal(given.reg_alpha.as_ref()))
+            .given("reg_lambda", Parameter::decimal(given.reg_lambda.as_ref()))
+            .given("max_bin", Parameter::integer(given.max_bin)),
             monotone: settings.monotone.clone(),
             seed: settings.seed,
         }
+    }
+}
+
+impl XGBoost {
+    /// The parameters as the library takes them.
+    fn of_booster(&self, schema: &FeatureSchema) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![
+            ("objective", "binary:logistic".to_owned()),
+            ("tree_method", "hist".to_owned()),
+            ("seed", seed_of(self.seed).to_string()),
+        ];
+        let constraints = monotone_constraints(schema, &self.monotone);
+        parameters.extend(constraints.map(|all| ("monotone_constraints", format!("({all})"))));
+        let of_booster = |name: &str| !matches!(name, "n_estimators" | "max_bin");
+        parameters.extend(self.parameters.iter().filter(|(name, _)| of_booster(name)));
+        parameters
     }
 }
 
@@ -61,26 +106,33 @@ impl TrainableFamily for XGBoost {
         self.parameters.clone()
     }
 
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
-        let schema = &sample.data.schema;
-        let mut parameters = vec![
-            ("objective", "binary:logistic".to_owned()),
-            ("tree_method", "hist".to_owned()),
-            ("seed", seed_of(self.seed).to_string()),
-        ];
-        let constraints = monotone_constraints(schema, &self.monotone);
-        parameters.extend(constraints.map(|all| ("monotone_constraints", format!("({all})"))));
-        let of_booster = |name: &str| !matches!(name, "n_estimators" | "max_bin");
-        parameters.extend(self.parameters.iter().filter(|(name, _)| of_booster(name)));
-        let rounds = self.parameters.count("n_estimators");
-        let grown = grow(sample, self.parameters.count("max_bin"), &parameters, rounds)?;
+    fn space(&self) -> Vec<Dimension> {
+        self.parameters.free(&SPACE)
+    }
 
-        let file = TreeFile::new(XGBOOST, schema, &grown.model);
-        let scorer = served::Xgboost::scorer(schema, &file, grown.model.clone())?;
-        let sentence = format!(
-            "Gradient boosting of {} trees by XGBoost, with what their splits gained.",
-            file.trees
-        );
-        Ok(Box::new(grown.into_fitted(schema, file, scorer, sentence)))
+    fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {
+        Arc::new(Self {
+            parameters: self.parameters.clone().with_all(values),
+            ..self.clone()
+        })
+    }
+
+    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        let parameters = self.of_booster(&sample.data.schema);
+        let rounds = self.parameters.count("n_estimators");
+        grow(
+            KIND,
+            sample,
+            self.parameters.count("max_bin"),
+            &parameters,
+            rounds,
+        )
+    }
+
+    fn fit_watched(&self, sample: Sample<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
+        let parameters = self.of_booster(&sample.data.schema);
+        let rounds = self.parameters.rounds("n_estimators");
+        let max_bin = self.parameters.count("max_bin");
+        grow_watched(KIND, (sample, tested), max_bin, &parameters, rounds).map(Some)
     }
 }

@@ -16,7 +16,7 @@ pub struct Estimate {
 }
 
 /// Computes every metric. The class is 1 from the threshold on. Where nothing is called 1, precision and F1 are 0;
-/// where a class has no rows, the area under the curve is one half.
+/// where a class has no rows, the area under the curve is one half and the balanced accuracy that of the other class.
 pub fn metrics(labels: &[bool], scores: &[f64], threshold: f64) -> Metrics {
     let (mut tp, mut fp, mut tn, mut fn_) = (0_u64, 0_u64, 0_u64, 0_u64);
     let (mut log_loss, mut brier) = (0.0, 0.0);
@@ -49,8 +49,44 @@ pub fn metrics(labels: &[bool], scores: &[f64], threshold: f64) -> Metrics {
         MetricName::RocAuc => roc_auc(labels, scores),
         MetricName::LogLoss => log_loss / n,
         MetricName::Brier => brier / n,
+        MetricName::PrAuc => average_precision(labels, scores),
+        MetricName::Mcc => matthews(tp, fp, tn, fn_),
+        MetricName::BalancedAccuracy => balanced_accuracy(tp, fp, tn, fn_),
     };
     MetricName::ALL.map(value)
+}
+
+/// Matthews' correlation of the classes with the answers; 0 where one of them has one value alone.
+pub(crate) fn matthews(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
+    let [tp, fp, tn, fn_] = [tp, fp, tn, fn_].map(|count| count as f64);
+    let product = (tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_);
+    if product == 0.0 {
+        return 0.0;
+    }
+    (tp * tn - fp * fn_) / product.sqrt()
+}
+
+/// The mean of the recalls of the classes that there are.
+pub(crate) fn balanced_accuracy(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
+    let recall = |right: u64, wrong: u64| (right + wrong > 0).then(|| right as f64 / (right + wrong) as f64);
+    match (recall(tp, fn_), recall(tn, fp)) {
+        (Some(one), Some(zero)) => f64::midpoint(one, zero),
+        (one, zero) => one.or(zero).unwrap_or(0.0),
+    }
+}
+
+/// The mean precision over the rows of class 1, from the greatest score down; rows of equal scores come together. 0 without such rows.
+fn average_precision(labels: &[bool], scores: &[f64]) -> f64 {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    let (mut found, mut seen, mut sum) = (0_u64, 0_u64, 0.0);
+    for group in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
+        let up = group.iter().filter(|row| labels[**row]).count() as u64;
+        found += up;
+        seen += group.len() as u64;
+        sum += up as f64 * found as f64 / seen as f64;
+    }
+    if found == 0 { 0.0 } else { sum / found as f64 }
 }
 
 /// The probability that a row of class 1 scores above one of class 0, ties counting half.

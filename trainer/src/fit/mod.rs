@@ -2,14 +2,26 @@
 //!
 //! ```text
 //! Dataset ──folds──► train ──metrics──► Trained ──compare with the champion──► bundle, with the reference of its data
+//!                    │ search ► evaluate (fits of folds, side by side) ► candidate (calibration, threshold, metrics, cross-fitted)
+//!                    └ select ► optimism
 //! ```
 //!
 //! No clock, no thread count and no address gets into what is made here: the same snapshot and spec give the same bytes.
 
 pub mod bundle;
+pub mod calibrate;
+pub mod candidate;
 pub mod compare;
+pub mod error;
+mod evaluate;
 pub mod folds;
 pub mod metrics;
+pub mod optimism;
+pub mod plan;
+pub mod progress;
 pub mod reference;
+pub mod search;
+pub mod select;
+pub mod threshold;
 pub mod train;
 pub mod weights;

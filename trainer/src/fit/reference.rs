@@ -21,7 +21,7 @@ use crate::{
         dataset::{Dataset, Values},
         violation::cut,
     },
-    fit::train::{Candidate, THRESHOLD},
+    fit::candidate::Candidate,
 };
 
 /// Why the training data cannot be counted.
@@ -104,9 +104,10 @@ pub fn reference(
     let bins = Bins::new(feature_bins(data)?, ScoreBins::from_out_of_fold(&scores)?)?;
     let names = data.schema.features.iter().map(|feature| &feature.name);
     let declared: Vec<bool> = names.map(|name| declared.contains(name)).collect();
+    let threshold = candidate.threshold.to_f64();
     let rows = scores.iter().enumerate().map(|(row, score)| {
         let values = data.values(row).map(observed);
-        (values, *score, u8::from(*score >= THRESHOLD))
+        (values, *score, u8::from(*score >= threshold))
     });
     Ok(Reference::of_rows(bins, &declared, rows)?)
 }
@@ -195,7 +196,7 @@ impl Window {
                 &bins,
                 nothing.iter().copied(),
                 score,
-                u8::from(score >= THRESHOLD),
+                u8::from(score >= candidate.threshold.to_f64()),
             )?;
         }
         // Refused rows are never accepted: clients have to correct them, and a rate of them would hide more of them.
@@ -262,15 +263,14 @@ fn observed(value: Value) -> Observed {
 
 #[cfg(test)]
 mod tests {
-    use modelward_crds::{Family, MetricName};
     use modelward_model::{Feature, Row};
     use modelward_profile::{Rule, WindowCounts, judge};
     use modelward_wire::DriftVerdict;
 
     use super::*;
-    use crate::{
-        family,
-        fit::train::{Plan, train},
+    use crate::fit::{
+        plan::Plan,
+        train::{tests::plan, train},
     };
 
     fn data() -> Dataset {
@@ -296,15 +296,9 @@ mod tests {
     fn made() -> Reference {
         let data = data();
         let plan = Plan {
-            families: vec![family::of(
-                Family::LogisticRegression,
-                &family::Settings::default(),
-            )],
             folds: 5,
             repeats: 2,
-            seed: 7,
-            select_by: MetricName::F1,
-            weighting: crate::fit::weights::Weighting::Equal,
+            ..plan()
         };
         let trained = train(&data, &plan, 1, &|_| ()).unwrap();
         reference(&data, &trained.candidates[0], &[]).unwrap()

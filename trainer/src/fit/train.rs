@@ -1,155 +1,45 @@
-//! Evaluating every family over repeated folds, selecting one, fitting it on all rows.
+//! Evaluating families over repeated folds, selecting one, fitting it on all rows.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::sync::Arc;
 
-use modelward_crds::{Gate, MetricName, TrainingSource};
 use modelward_model::{Row, Scorer};
-use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 
 use crate::{
     data::dataset::{Dataset, Sample},
-    family::{self, FitError, FittedModel, Parameters, Settings, TrainableFamily},
+    family::{FitError, FittedModel, TrainableFamily},
     fit::{
+        candidate::{Candidate, ScoredFold, apply},
+        error::TrainError,
+        evaluate::{Folds, check_parity},
         folds,
-        metrics::{Estimate, Metrics, estimate, metrics, position},
-        weights::Weighting,
+        optimism::{Corrected, correct},
+        plan::Plan,
+        progress::{Progress, Step},
+        search::{Found, Trial, search},
+        select::select,
     },
 };
-
-/// Probability from which the class is 1. Metrics and bundle have the same one.
-pub const THRESHOLD: f64 = 0.5;
-
-/// Rows that are scored at once: their values are held twice.
-const BLOCK: usize = 1 << 12;
 
 /// Rows, at most and evenly spread, on which the model of all rows is compared with what was exported of it.
 const COMPARED: usize = 1 << 16;
 
-/// Places behind the point of every number that is reported. Gates compare what is reported, so that a value that
-/// reads 0.750000 is never refused by a gate of 0.75.
-pub(crate) const PLACES: usize = 6;
-
-/// What to train, taken from the spec.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Families to try, in order of preference where they are equally good.
-    pub families: Vec<Arc<dyn TrainableFamily>>,
-    /// Folds of each repeat.
-    pub folds: usize,
-    /// How often the folds are drawn.
-    pub repeats: usize,
-    /// Seed of the folds.
-    pub seed: u64,
-    /// The metric that selects.
-    pub select_by: MetricName,
-    /// How much rows count in a fit.
-    pub weighting: Weighting,
-}
-
-/// Where a training is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The family being evaluated, or fitted on all rows.
-    pub family: &'static str,
-    /// Fits of folds that are done, over all families.
-    pub done: usize,
-    /// Fits of folds in all.
-    pub total: usize,
-}
-
 /// What a training made.
 #[derive(Debug)]
 pub struct Trained {
-    /// Every family, evaluated, in the plan's order.
+    /// Every family, evaluated, the simplest first; of a search the best trial of each.
     pub candidates: Vec<Candidate>,
     /// Which of them was selected.
     pub selected: usize,
-    /// Its model of all rows.
+    /// Why, in words.
+    pub reason: String,
+    /// Its model of all rows, before calibration.
     pub fitted: Box<dyn FittedModel>,
-}
-
-/// One family and how it did on rows that it was not fitted on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
-    /// The family.
-    pub family: &'static str,
-    /// What it was fitted with.
-    pub parameters: Parameters,
-    /// Each fold of each repeat, in order.
-    pub folds: Vec<FoldOutcome>,
-    /// The means over them, in the order of [`MetricName::ALL`].
-    pub estimates: Vec<Estimate>,
-    /// The same, rounded to what is reported and gated.
-    pub reported: Vec<MetricValue>,
-}
-
-/// One fold, tested.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FoldOutcome {
-    /// The repeat, from 0.
-    pub repeat: usize,
-    /// The fold in it, from 0.
-    pub fold: usize,
-    /// Indices of the rows that were tested, ascending.
-    pub rows: Vec<usize>,
-    /// Their scores.
-    pub scores: Vec<f64>,
-    /// The metrics of these scores.
-    pub metrics: Metrics,
-}
-
-/// Why a training failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// A fit failed.
-    #[error("{family} failed in repeat {repeat}, fold {fold}")]
-    Fold {
-        /// The family.
-        family: &'static str,
-        /// The repeat, from 1.
-        repeat: usize,
-        /// The fold, from 1.
-        fold: usize,
-        /// Why.
-        source: FitError,
-    },
-    /// The fit on all rows failed.
-    #[error("{family} failed on all rows")]
-    Whole {
-        /// The family.
-        family: &'static str,
-        /// Why.
-        source: FitError,
-    },
-    /// What was exported scores otherwise than the library that fitted it: a fault of the program.
-    #[error("{family}: the exported model does not score as the fitted one")]
-    Parity {
-        /// The family.
-        family: &'static str,
-        /// Which row, and by how much.
-        source: FitError,
-    },
-    /// The plan names no family.
-    #[error("no family to train")]
-    NoFamily,
-    /// A metric is not a number of ordinary size.
-    #[error("{metric} is {value}, which cannot be reported")]
-    Metric {
-        /// Its name.
-        metric: &'static str,
-        /// Its value.
-        value: f64,
-    },
-    /// A worker ended without an answer.
-    #[error("a fold was not evaluated")]
-    Lost,
+    /// The selecting metric, corrected for the selection among candidates or trials.
+    pub corrected: Option<Corrected>,
+    /// Every trial of a search.
+    pub trials: Vec<Trial>,
+    /// Whether the same data, spec and program give the same result: not where a time limit ended a search.
+    pub reproducible: bool,
 }
 
 /// Trains as planned, with this many threads. The result does not depend on their number.
@@ -157,7 +47,7 @@ pub fn train(
     data: &Dataset,
     plan: &Plan,
     threads: usize,
-    progress: &(dyn Fn(Step) + Sync),
+    report: &(dyn Fn(Step) + Sync),
 ) -> Result<Trained, TrainError> {
     let assignment = folds::assign(
         &data.labels,
@@ -166,258 +56,131 @@ pub fn train(
         plan.repeats,
         plan.seed,
     );
-    let each = plan.folds * plan.repeats;
-    let total = each * plan.families.len();
+    let folds = Folds::new(data, plan, &assignment);
+    let progress = Progress::new(plan, report);
+    let found = match plan.search {
+        Some(wanted) => search(data, plan, wanted, &folds, threads, &progress)?,
+        None => Found::without_search(plan),
+    };
+    let families: Vec<Arc<dyn TrainableFamily>> =
+        found.best.iter().map(|(family, _)| Arc::clone(family)).collect();
+    // A search has evaluated the first repeat.
+    let begun = usize::from(plan.search.is_some());
+    let evaluated = folds.evaluate(&families, begun..plan.repeats, None, threads, &progress)?;
     let mut candidates = Vec::new();
-    for (index, family) in plan.families.iter().enumerate() {
-        let report = |done| {
-            let done = index * each + done;
-            progress(Step {
-                family: family.served().name(),
-                done,
-                total,
-            });
-        };
-        candidates.push(evaluate(data, plan, &**family, &assignment, threads, &report)?);
+    for ((family, first), evaluated) in found.best.into_iter().zip(evaluated) {
+        let scored: Vec<ScoredFold> = first.into_iter().chain(evaluated.folds).collect();
+        let name = family.served().name();
+        candidates.push(Candidate::new(
+            name,
+            family.parameters(),
+            &data.labels,
+            scored,
+            plan,
+        )?);
     }
-    let selected = select(&candidates, plan.select_by).ok_or(TrainError::NoFamily)?;
-    let family = candidates[selected].family;
-    progress(Step {
-        family,
-        done: total,
-        total,
-    });
-    let all: Vec<usize> = (0..data.len()).collect();
-    let fitted = fit_rows(data, plan, &*plan.families[selected], &all)
-        .map_err(|source| TrainError::Whole { family, source })?;
-    let some: Vec<usize> = all
-        .iter()
-        .copied()
-        .step_by(all.len().div_ceil(COMPARED).max(1))
-        .collect();
-    check_parity(&*plan.families[selected], &*fitted, data, &some)?;
+    let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
+    let selection = select(&candidates, plan.select_by, test_to_train).ok_or(TrainError::NoFamily)?;
+    let compared: Vec<&Candidate> = if found.complete.is_empty() {
+        candidates.iter().collect()
+    } else {
+        found.complete.iter().collect()
+    };
+    let corrected = correct(&compared, &data.labels, plan.select_by, plan.seed);
+
+    let family = &*families[selection.selected];
+    progress.finish(&format!("fitting {} on all rows", family.served().name()));
+    let fitted = fit_all(data, plan, family)?;
     Ok(Trained {
         candidates,
-        selected,
+        selected: selection.selected,
+        reason: selection.reason,
         fitted,
+        corrected,
+        trials: found.trials,
+        reproducible: !found.cut_short,
     })
 }
 
-/// Evaluates one family on every fold.
-fn evaluate(
+/// Fits a family on all rows and compares the exported model with the library's on some of them.
+fn fit_all(
     data: &Dataset,
     plan: &Plan,
     family: &dyn TrainableFamily,
-    assignment: &[Vec<usize>],
-    threads: usize,
-    report: &(dyn Fn(usize) + Sync),
-) -> Result<Candidate, TrainError> {
-    let tasks: Vec<(usize, usize)> = (0..plan.repeats)
-        .flat_map(|repeat| (0..plan.folds).map(move |fold| (repeat, fold)))
-        .collect();
-    let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
-    let outcomes: Mutex<Vec<Option<Result<FoldOutcome, TrainError>>>> =
-        Mutex::new(tasks.iter().map(|_| None).collect());
-    let work = || {
-        while let Some((index, (repeat, fold))) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, *tasks.get(at)?)))
-        {
-            let outcome = evaluate_fold(data, plan, family, &assignment[repeat], (repeat, fold));
-            // Each task has its own place: the order of ends does not matter.
-            outcomes.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(outcome);
-            report(done.fetch_add(1, Ordering::Relaxed) + 1);
-        }
+) -> Result<Box<dyn FittedModel>, TrainError> {
+    let all: Vec<usize> = (0..data.len()).collect();
+    let weights = plan.weighting.of_rows(data, &all);
+    let sample = Sample {
+        weights: weights.as_deref(),
+        ..Sample::of(data, &all)
     };
-    thread::scope(|scope| {
-        for _ in 1..threads.clamp(1, tasks.len().max(1)) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let folds = outcomes
-        .into_iter()
-        .map(|outcome| outcome.unwrap_or(Err(TrainError::Lost)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
-    let estimates = (0..MetricName::ALL.len())
-        .map(|metric| {
-            let values: Vec<f64> = folds.iter().map(|fold| fold.metrics[metric]).collect();
-            estimate(&values, test_to_train)
-        })
-        .collect();
-    Candidate::new(family.served().name(), family.parameters(), folds, estimates)
-}
-
-fn evaluate_fold(
-    data: &Dataset,
-    plan: &Plan,
-    family: &dyn TrainableFamily,
-    assignment: &[usize],
-    (repeat, fold): (usize, usize),
-) -> Result<FoldOutcome, TrainError> {
-    let (tested, kept): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| assignment[*row] == fold);
-    let fitted = fit_rows(data, plan, family, &kept).map_err(|source| TrainError::Fold {
+    let fitted = family.fit(sample).map_err(|source: FitError| TrainError::Whole {
         family: family.served().name(),
-        repeat: repeat + 1,
-        fold: fold + 1,
         source,
     })?;
-    check_parity(family, &*fitted, data, &tested)?;
-    let scores = score_rows(fitted.scorer(), data, &tested);
-    let labels: Vec<bool> = tested.iter().map(|row| data.labels[*row]).collect();
-    let metrics = metrics(&labels, &scores, THRESHOLD);
-    Ok(FoldOutcome {
-        repeat,
-        fold,
-        rows: tested,
-        scores,
-        metrics,
-    })
+    let apart = all.len().div_ceil(COMPARED).max(1);
+    let some: Vec<usize> = all.into_iter().step_by(apart).collect();
+    check_parity(family, &*fitted, data, &some)?;
+    Ok(fitted)
 }
 
-/// Fits a family on these rows, each with its weight.
-fn fit_rows(
-    data: &Dataset,
-    plan: &Plan,
-    family: &dyn TrainableFamily,
-    rows: &[usize],
-) -> Result<Box<dyn FittedModel>, FitError> {
-    let weights = plan.weighting.of_rows(data, rows);
-    family.fit(Sample {
-        data,
-        rows,
-        weights: weights.as_deref(),
-    })
-}
+// === impl Trained ===
 
-fn check_parity(
-    family: &dyn TrainableFamily,
-    fitted: &dyn FittedModel,
-    data: &Dataset,
-    rows: &[usize],
-) -> Result<(), TrainError> {
-    let sample = Sample {
-        data,
-        rows,
-        weights: None,
-    };
-    fitted.check_parity(sample).map_err(|source| TrainError::Parity {
-        family: family.served().name(),
-        source,
-    })
-}
-
-/// The score of each of these rows.
-pub(crate) fn score_rows(scorer: &dyn Scorer, data: &Dataset, rows: &[usize]) -> Vec<f64> {
-    let mut scores = Vec::with_capacity(rows.len());
-    for rows in rows.chunks(BLOCK) {
-        let read: Vec<Row> = rows.iter().map(|row| data.row(*row)).collect();
-        scorer.score_rows(&read, &mut scores);
+impl Trained {
+    /// The candidate that was selected.
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidates[self.selected]
     }
-    scores
-}
 
-/// The best candidate; of equally good ones the first.
-fn select(candidates: &[Candidate], by: MetricName) -> Option<usize> {
-    let value = |candidate: &Candidate| candidate.estimates[position(by)].mean;
-    let mut best: Option<usize> = None;
-    for (index, candidate) in candidates.iter().enumerate() {
-        let better = best.is_none_or(|best| {
-            let (new, old) = (value(candidate), value(&candidates[best]));
-            if by.higher_is_better() {
-                new > old
-            } else {
-                new < old
-            }
-        });
-        if better {
-            best = Some(index);
-        }
+    /// What a server scores rows with: the model, calibrated.
+    pub fn scorer(&self) -> impl Scorer + '_ {
+        Calibrated(self)
     }
-    best
 }
 
-// === impl Plan ===
+/// The scores of a trained model, calibrated.
+#[derive(Debug)]
+struct Calibrated<'a>(&'a Trained);
 
-impl Plan {
-    /// What a checked spec asks for.
-    pub fn new(training: &TrainingSource) -> Self {
-        let count = |number: i32| usize::try_from(number).unwrap_or(1).max(1);
-        let settings = Settings::new(training);
+impl Scorer for Calibrated<'_> {
+    fn score(&self, row: &Row) -> f64 {
+        apply(
+            self.0.candidate().calibration.as_ref(),
+            self.0.fitted.scorer().score(row),
+        )
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    /// Each family once, nothing evaluated yet.
+    fn without_search(plan: &Plan) -> Self {
         Self {
-            families: training
+            trials: Vec::new(),
+            best: plan
                 .families
                 .iter()
-                .map(|of| family::of(*of, &settings))
+                .map(|family| (Arc::clone(family), Vec::new()))
                 .collect(),
-            folds: count(training.validation.folds).max(2),
-            repeats: count(training.validation.repeats),
-            seed: u64::try_from(training.validation.seed).unwrap_or(0),
-            select_by: training.select_by,
-            weighting: Weighting::new(training.weights.as_ref()),
-        }
-    }
-}
-
-// === impl Candidate ===
-
-impl Candidate {
-    fn new(
-        family: &'static str,
-        parameters: Parameters,
-        folds: Vec<FoldOutcome>,
-        estimates: Vec<Estimate>,
-    ) -> Result<Self, TrainError> {
-        let reported = MetricName::ALL.iter().zip(&estimates).map(|(name, estimate)| {
-            let rounded = |value| {
-                Decimal::rounded(value, PLACES).ok_or(TrainError::Metric {
-                    metric: name.as_str(),
-                    value,
-                })
-            };
-            Ok(MetricValue {
-                name: name.as_str().to_owned(),
-                mean: rounded(estimate.mean)?,
-                standard_error: rounded(estimate.standard_error)?,
-            })
-        });
-        let reported = reported.collect::<Result<_, TrainError>>()?;
-        Ok(Self {
-            family,
-            parameters,
-            folds,
-            estimates,
-            reported,
-        })
-    }
-
-    /// The outcome of every gate.
-    pub fn gates(&self, gates: &[Gate]) -> Vec<GateResult> {
-        gates.iter().map(|gate| self.gate(gate)).collect()
-    }
-
-    fn gate(&self, gate: &Gate) -> GateResult {
-        let value = self.reported[position(gate.metric)].mean.clone();
-        // The spec was checked: exactly one of the two is set.
-        let bound = GateBound::of_gate(gate.at_least.as_ref(), gate.at_most.as_ref())
-            .unwrap_or_else(|| GateBound::Other(String::new()));
-        GateResult {
-            metric: gate.metric.as_str().to_owned(),
-            passed: bound.holds(&value).unwrap_or(false),
-            bound,
-            value,
+            complete: Vec::new(),
+            cut_short: false,
         }
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use modelward_crds::Family;
+    use std::sync::Mutex;
+
+    use modelward_crds::{CalibrationMethod, Family, MetricName};
     use modelward_model::{Feature, FeatureSchema, Value};
 
     use super::*;
+    use crate::{
+        family::{self, Settings},
+        fit::{metrics::position, plan::SearchPlan, threshold::ThresholdRule, weights::Weighting},
+    };
 
     /// Rows in which class 1 is likelier for greater `x` and for category `b`, with missing values.
     pub(crate) fn data() -> Dataset {
@@ -455,6 +218,23 @@ pub(crate) mod tests {
             seed: 7,
             select_by: MetricName::F1,
             weighting: Weighting::Equal,
+            calibration: CalibrationMethod::None,
+            threshold: ThresholdRule::default(),
+            search: None,
+        }
+    }
+
+    fn plan_of_all(trials: usize) -> Plan {
+        Plan {
+            families: Family::ALL.map(|of| family::of(of, &Settings::default())).into(),
+            repeats: 2,
+            select_by: MetricName::LogLoss,
+            search: Some(SearchPlan {
+                trials,
+                seed: 3,
+                time_limit: None,
+            }),
+            ..plan()
         }
     }
 
@@ -478,60 +258,105 @@ pub(crate) mod tests {
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        let bits = |threads| {
-            let trained = train(&data(), &plan(), threads, &|_| ()).unwrap();
-            let scores: Vec<u64> = trained.candidates[0]
-                .folds
-                .iter()
+        let bits = |plan: &Plan, threads| {
+            let trained = train(&data(), plan, threads, &|_| ()).unwrap();
+            let folds = trained.candidates.iter().flat_map(|candidate| &candidate.folds);
+            let scores: Vec<u64> = folds
                 .flat_map(|fold| fold.scores.iter().map(|score| score.to_bits()))
                 .collect();
-            (scores, trained.fitted.files().unwrap())
+            (scores, trained.trials.clone(), trained.fitted.files().unwrap())
         };
-        assert_eq!(bits(1), bits(5));
+        assert_eq!(bits(&plan(), 1), bits(&plan(), 5));
+        assert_eq!(bits(&plan_of_all(14), 1), bits(&plan_of_all(14), 3));
+    }
+
+    #[test]
+    fn a_search_tries_every_family_records_every_trial_and_is_not_worse_than_the_defaults() {
+        let found = train(&data(), &plan_of_all(20), 2, &|_| ()).unwrap();
+        assert_eq!(found.trials.len(), 20);
+        assert!(found.reproducible);
+        let families: Vec<&str> = found.trials[..4].iter().map(|trial| trial.family).collect();
+        assert_eq!(families, Family::NAMES);
+        assert_eq!(found.candidates.len(), 4);
+        for (at, candidate) in found.candidates.iter().enumerate() {
+            let of_family = found
+                .trials
+                .iter()
+                .filter(|trial| trial.family == candidate.family);
+            let best = of_family
+                .filter_map(|trial| trial.value)
+                .fold(f64::INFINITY, f64::min);
+            assert!(best <= found.trials[at].value.unwrap(), "{candidate:?}");
+        }
+        let pruned = found.trials.iter().filter(|trial| trial.value.is_none()).count();
+        assert!(pruned > 0 && pruned < 16, "{pruned} of 20");
+        assert!(found.corrected.unwrap().candidates > 4);
+    }
+
+    #[test]
+    fn a_time_limit_ends_a_search_after_a_trial_of_each_family_and_says_so() {
+        let mut plan = plan_of_all(50);
+        plan.search = plan.search.map(|search| SearchPlan {
+            time_limit: Some(std::time::Duration::ZERO),
+            ..search
+        });
+        let found = train(&data(), &plan, 2, &|_| ()).unwrap();
+        assert_eq!(found.trials.len(), 4);
+        assert!(!found.reproducible);
+    }
+
+    #[test]
+    fn calibrated_scores_are_what_serves() {
+        let plan = Plan {
+            calibration: CalibrationMethod::Platt,
+            ..plan()
+        };
+        let trained = train(&data(), &plan, 1, &|_| ()).unwrap();
+        let calibration = trained.candidate().calibration.clone().unwrap();
+        let row = data().row(3);
+        let expected = calibration.apply(trained.fitted.scorer().score(&row));
+        assert_eq!(trained.scorer().score(&row), expected);
     }
 
     #[test]
     fn progress_reaches_its_end() {
-        let last = Mutex::new(None);
-        train(&data(), &plan(), 2, &|step| *last.lock().unwrap() = Some(step)).unwrap();
-        let last = last.into_inner().unwrap().unwrap();
-        assert_eq!((last.done, last.total), (12, 12));
+        for plan in [plan(), plan_of_all(9)] {
+            let last = Mutex::new(None);
+            train(&data(), &plan, 2, &|step| *last.lock().unwrap() = Some(step)).unwrap();
+            let last = last.into_inner().unwrap().unwrap();
+            assert_eq!(last.done, last.total);
+        }
     }
 
     #[test]
-    fn gates_compare_the_number_that_is_reported() {
-        let mut candidate = train(&data(), &plan(), 1, &|_| ()).unwrap().candidates.remove(0);
-        candidate.estimates[position(MetricName::F1)].mean = 0.749_999_9;
-        candidate.estimates[position(MetricName::LogLoss)].mean = 0.5;
-        let Candidate {
-            family,
-            parameters,
-            folds,
-            estimates,
-            ..
-        } = candidate;
-        let candidate = Candidate::new(family, parameters, folds, estimates).unwrap();
-        let gates: Vec<Gate> = serde_json::from_str(
-            r#"[{"metric": "F1", "atLeast": "0.75"}, {"metric": "LogLoss", "atMost": "0.49"}]"#,
-        )
-        .unwrap();
-        let found = candidate.gates(&gates);
-        assert!(found[0].passed, "{found:?}");
-        assert_eq!(found[0].value.as_str(), "0.750000");
-        assert!(!found[1].passed);
-        assert_eq!(found[1].bound.to_string(), "atMost 0.49");
-    }
-
-    #[test]
-    fn the_first_of_equally_good_candidates_is_selected() {
+    fn a_simpler_family_is_selected_where_the_best_is_hardly_better() {
         let one = train(&data(), &plan(), 1, &|_| ()).unwrap().candidates.remove(0);
-        let mut other = one.clone();
-        assert_eq!(select(&[one.clone(), other.clone()], MetricName::F1), Some(0));
-        other.estimates[position(MetricName::LogLoss)].mean -= 0.1;
-        assert_eq!(
-            select(&[one.clone(), other.clone()], MetricName::LogLoss),
-            Some(1)
+        let at = position(MetricName::LogLoss);
+        let mut better = one.clone();
+        better.family = "XGBoost";
+        better.estimates[at].mean -= 0.1;
+        for (index, fold) in better.folds.iter_mut().enumerate() {
+            // Better on average, and as often worse.
+            fold.metrics[at] += if index % 2 == 0 { 0.4 } else { -0.6 };
+        }
+        let tied = select(&[one.clone(), better.clone()], MetricName::LogLoss, 1.0 / 3.0).unwrap();
+        assert_eq!(tied.selected, 0);
+        assert!(
+            tied.reason.contains("within one standard error"),
+            "{}",
+            tied.reason
         );
-        assert_eq!(select(&[], MetricName::F1), None);
+        for (fold, of_one) in better.folds.iter_mut().zip(&one.folds) {
+            fold.metrics[at] = of_one.metrics[at] - 0.1;
+        }
+        let clear = select(&[one.clone(), better], MetricName::LogLoss, 1.0 / 3.0).unwrap();
+        assert_eq!(clear.selected, 1);
+        assert_eq!(select(&[], MetricName::F1, 0.25), None);
+        assert!(
+            select(&[one], MetricName::F1, 0.25)
+                .unwrap()
+                .reason
+                .contains("only candidate")
+        );
     }
 }

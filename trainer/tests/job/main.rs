@@ -71,7 +71,7 @@ fn two_jobs_make_a_bundle_that_the_server_can_open() {
     );
     assert_eq!(ledger.recorded(), result);
     assert_eq!(result.family.as_deref(), Some("LogisticRegression"));
-    assert_eq!((result.metrics.len(), result.gates.len()), (7, 1));
+    assert_eq!((result.metrics.len(), result.gates.len()), (10, 1));
     let f1: f64 = result
         .metrics
         .iter()

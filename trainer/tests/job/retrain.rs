@@ -17,8 +17,9 @@ use modelward_trainer::{
     },
     fit::{
         compare::Opponent,
+        plan::Plan,
         reference::{self, Window},
-        train::{Plan, Trained, train},
+        train::{Trained, train},
     },
     spec::{self, Spec},
 };

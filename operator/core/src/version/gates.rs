@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, GateBound};
 use crate::{conditions::Verdict, reason::Reason};
 
 /// Limit on the outcomes of gates in a status.
-pub(super) const GATES: usize = 10;
+pub(super) const GATES: usize = 13;
 
 /// Judges the recorded outcome of every gate; "F1 0.71 (mean of 50 folds) is under the gate 0.75". A gate or a comparison of the
 /// spec without an outcome has not passed.

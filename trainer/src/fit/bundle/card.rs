@@ -7,11 +7,7 @@ use modelward_wire::{Decimal, MetricValue, SourceRecord};
 use crate::{
     data::snapshot::Snapshot,
     family::ModelReport,
-    fit::{
-        bundle::extras::Extras,
-        compare::Comparison,
-        train::{Plan, Trained},
-    },
+    fit::{bundle::extras::Extras, compare::Comparison, plan::Plan, train::Trained},
 };
 
 /// The page for people. askama escapes what comes from the data.

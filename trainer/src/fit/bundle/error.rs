@@ -20,7 +20,4 @@ pub enum AssembleError {
     /// The training data cannot be counted.
     #[error("the drift reference cannot be made")]
     Reference(#[from] ReferenceError),
-    /// The threshold cannot be written as a decimal number.
-    #[error("the threshold {0} cannot be written as a decimal number")]
-    Threshold(f64),
 }

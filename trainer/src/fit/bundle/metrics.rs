@@ -1,16 +1,13 @@
 //! `metrics.json`: how each candidate was evaluated.
 
 use modelward_crds::{Gate, MetricName};
-use modelward_model::BUNDLE_FORMAT;
+use modelward_model::{BUNDLE_FORMAT, Calibration};
 use modelward_wire::Decimal;
 use serde::Serialize;
 
 use crate::{
     family::Parameters,
-    fit::{
-        compare::Comparison,
-        train::{Plan, Trained},
-    },
+    fit::{compare::Comparison, optimism::Corrected, plan::Plan, search::Trial, train::Trained},
 };
 
 /// The content of `metrics.json`.
@@ -19,13 +16,40 @@ use crate::{
 pub(super) struct MetricsFile<'a> {
     format: u32,
     folds: FoldsInfo,
-    threshold: Decimal,
+    /// How the threshold was chosen, and the one that serves.
+    threshold: ThresholdInfo<'a>,
+    calibration: Option<&'a Calibration>,
     select_by: &'static str,
     selected: &'static str,
+    reason: &'a str,
+    /// The selecting metric, pooled over the folds, corrected for the selection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corrected: Option<Corrected>,
+    #[serde(skip_serializing_if = "is_true")]
+    reproducible: bool,
     gates: &'a [Gate],
     #[serde(skip_serializing_if = "Option::is_none")]
     not_worse_than: Option<&'a Comparison>,
     candidates: Vec<CandidateInfo<'a>>,
+    /// Every trial of a search.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trials: Vec<TrialInfo<'a>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ThresholdInfo<'a> {
+    value: &'a Decimal,
+    rule: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct TrialInfo<'a> {
+    number: usize,
+    family: &'static str,
+    parameters: &'a Parameters,
+    /// The selecting metric, mean over the folds of the first repeat; none where the trial was not continued.
+    value: Option<f64>,
+    folds: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -61,6 +85,7 @@ struct FoldInfo {
     repeat: usize,
     fold: usize,
     rows: usize,
+    threshold: f64,
     metrics: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -68,7 +93,6 @@ pub(super) fn metrics_file<'a>(
     plan: &Plan,
     gates: &'a [Gate],
     trained: &'a Trained,
-    threshold: &Decimal,
     not_worse_than: Option<&'a Comparison>,
 ) -> MetricsFile<'a> {
     let candidates = trained.candidates.iter().map(|candidate| CandidateInfo {
@@ -90,6 +114,7 @@ pub(super) fn metrics_file<'a>(
                 repeat: fold.repeat,
                 fold: fold.fold,
                 rows: fold.rows.len(),
+                threshold: fold.threshold,
                 metrics: MetricName::ALL
                     .iter()
                     .zip(fold.metrics)
@@ -108,11 +133,38 @@ pub(super) fn metrics_file<'a>(
             shuffle: "SplitMix64, Fisher-Yates a class, dealt in turn",
             standard_error: "sd * sqrt(1/J + n_test/n_train), Nadeau and Bengio 2003",
         },
-        threshold: threshold.clone(),
+        threshold: ThresholdInfo {
+            value: &trained.candidate().threshold,
+            rule: plan.threshold.describe(),
+        },
+        calibration: trained.candidate().calibration.as_ref(),
         select_by: plan.select_by.as_str(),
-        selected: trained.candidates[trained.selected].family,
+        selected: trained.candidate().family,
+        reason: &trained.reason,
+        corrected: trained.corrected,
+        reproducible: trained.reproducible,
         gates,
         not_worse_than,
         candidates: candidates.collect(),
+        trials: trained.trials.iter().map(TrialInfo::of).collect(),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+// === impl TrialInfo ===
+
+impl<'a> TrialInfo<'a> {
+    fn of(trial: &'a Trial) -> Self {
+        Self {
+            number: trial.number,
+            family: trial.family,
+            parameters: &trial.parameters,
+            value: trial.value,
+            folds: trial.folds,
+        }
     }
 }

@@ -11,27 +11,26 @@ mod tests;
 use std::fmt::Write as _;
 
 use modelward_crds::Gate;
-use modelward_model::{BUNDLE_FORMAT, BundleInfo, DirBuilder, Row, Value, WarmUp, bundle::file, files::json};
-use modelward_wire::{Decimal, GateResult, ManifestKind};
+use modelward_model::{
+    BUNDLE_FORMAT, BundleInfo, CalibrationFile, DirBuilder, Row, Value, WarmUp, bundle::file, files::json,
+};
+use modelward_wire::{GateResult, ManifestKind};
 
 pub use self::{error::AssembleError, extras::Extras};
 use crate::{
     data::snapshot::Snapshot,
     fit::{
         bundle::{card::card, metrics::metrics_file, mlmodel::mlmodel},
+        candidate::Candidate,
         compare::Comparison,
+        plan::Plan,
         reference,
-        train::{Candidate, Plan, THRESHOLD, Trained},
+        train::Trained,
     },
 };
 
 /// Rows of the warm-up sample, beside one in which everything that may be missing is.
 const WARM_UP_ROWS: usize = 32;
-
-/// The decision threshold as it is reported and served.
-pub fn threshold() -> Result<Decimal, AssembleError> {
-    Decimal::rounded(THRESHOLD, 1).ok_or(AssembleError::Threshold(THRESHOLD))
-}
 
 /// Every gate with its outcome, and that of the comparison with the champion.
 pub fn outcomes(candidate: &Candidate, gates: &[Gate], comparison: Option<&Comparison>) -> Vec<GateResult> {
@@ -49,13 +48,12 @@ pub fn build(
     trained: &Trained,
     extras: Extras<'_>,
 ) -> Result<DirBuilder, AssembleError> {
-    let candidate = &trained.candidates[trained.selected];
-    let threshold = threshold()?;
+    let candidate = trained.candidate();
     let info = BundleInfo {
         format: BUNDLE_FORMAT,
         model: model.to_owned(),
         family: candidate.family.to_owned(),
-        threshold,
+        threshold: candidate.threshold.clone(),
         snapshot: snapshot.digest,
         rows: snapshot.info.rows,
         positive_rows: snapshot.info.positive_rows,
@@ -64,12 +62,9 @@ pub fn build(
         metrics: candidate.reported.clone(),
         gates: outcomes(candidate, gates, extras.comparison),
         training: extras.training,
+        reproducible: trained.reproducible,
     };
-    let warm_up = WarmUp::record(
-        &snapshot.data.schema,
-        trained.fitted.scorer(),
-        &warm_up_rows(snapshot),
-    )?;
+    let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer(), &warm_up_rows(snapshot))?;
     let reference = match extras.window {
         Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
         None => reference::reference(&snapshot.data, candidate, extras.declared)?,
@@ -82,13 +77,7 @@ pub fn build(
         .with(file::WARM_UP, json(&warm_up)?)
         .with(
             file::METRICS,
-            json(&metrics_file(
-                plan,
-                gates,
-                trained,
-                &info.threshold,
-                extras.comparison,
-            ))?,
+            json(&metrics_file(plan, gates, trained, extras.comparison))?,
         )
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
         .with(file::REFERENCE, json(&reference)?)
@@ -96,6 +85,10 @@ pub fn build(
         .with(file::MLMODEL, mlmodel);
     for (name, bytes) in of_family {
         files = files.with(name, bytes);
+    }
+    if let Some(calibration) = &candidate.calibration {
+        let file = CalibrationFile::new(calibration.clone());
+        files = files.with(file::CALIBRATION, json(&file)?);
     }
     Ok(match extras.window {
         Some(window) => files.with(file::ACCEPTED_WINDOW, json(&window.accepted)?),

@@ -74,7 +74,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
     assert_digests([
         (
             file::INFO,
-            "d09cce142147d0b857c566979df4b7465fabd91328c8ab8980dd524bbdeb9412",
+            "086e18faf63382ed3bce11ab6a241915ccbfc5d430a1ddb38141d6598fb9f5c1",
         ),
         (
             file::SCHEMA,
@@ -86,7 +86,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "64265b174c1e35c6e16149fde7e0a4d35d810df9f0dd4a3f3c99bb164c5780a5",
+            "e217b14b5c1de3c933a1913919dafb77164f56f0171ea7e8a9e84066d3fa8f3e",
         ),
         (
             file::MLMODEL,
@@ -113,7 +113,7 @@ fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
         ),
         (
             file::METRICS,
-            "bd28a8a5b7dbd41b3a4bdfe5e05ecfad092c06dc017b8ccc5a5520d7c101b7ab",
+            "c523c800be8695ce3d5a06fe14ff960b4d13ffd4349411cbaab7905d714718db",
         ),
         (
             file::OUT_OF_FOLD,

@@ -25,7 +25,7 @@ mod error;
 mod new_rows;
 mod opponent;
 mod outcome;
-mod tally;
+pub(crate) mod tally;
 #[cfg(test)]
 mod tests;
 

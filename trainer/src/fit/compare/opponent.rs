@@ -9,6 +9,7 @@ use modelward_wire::{ComparedRows, Decimal};
 use crate::{
     data::dataset::Dataset,
     fit::{
+        candidate::{Candidate, PLACES},
         compare::{
             bootstrap::{RESAMPLES, lower_bound},
             champion::{Opened, read_row},
@@ -18,7 +19,6 @@ use crate::{
             tally::{Scores, Tally},
         },
         folds::mix,
-        train::{Candidate, PLACES},
     },
 };
 

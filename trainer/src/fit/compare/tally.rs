@@ -3,21 +3,24 @@
 use modelward_crds::MetricName;
 use modelward_model::math::ln;
 
-use crate::fit::train::{Candidate, THRESHOLD};
+use crate::fit::{
+    candidate::Candidate,
+    metrics::{balanced_accuracy, matthews},
+};
 
 /// Scores that are ranked a draw, at most: of larger data, the first repeats alone have their area under the curve.
 const RANKED: usize = 2_000_000;
 
 /// The scores of one model.
 #[derive(Clone, Debug)]
-pub(super) struct Scores {
-    pub(super) threshold: f64,
+pub(crate) struct Scores {
+    pub(crate) threshold: f64,
     /// Each repeat's score of each row.
-    pub(super) repeats: Vec<Vec<f64>>,
+    pub(crate) repeats: Vec<Vec<f64>>,
 }
 
 /// What a metric needs to know of one model's scores, so that a draw costs one pass over the rows.
-pub(super) enum Tally {
+pub(crate) enum Tally {
     /// How many of the repeats call each row 1, and how many repeats there are.
     Called(Vec<u64>, u64),
     /// The mean loss of each row.
@@ -29,7 +32,7 @@ pub(super) enum Tally {
 // === impl Scores ===
 
 impl Scores {
-    pub(super) fn out_of_fold(rows: usize, candidate: &Candidate) -> Self {
+    pub(crate) fn out_of_fold(rows: usize, candidate: &Candidate) -> Self {
         let count = candidate.folds.iter().map(|fold| fold.repeat + 1).max();
         let mut repeats = vec![vec![0.0; rows]; count.unwrap_or(0)];
         for fold in &candidate.folds {
@@ -38,8 +41,24 @@ impl Scores {
             }
         }
         Self {
-            threshold: THRESHOLD,
+            threshold: candidate.threshold.to_f64(),
             repeats,
+        }
+    }
+}
+
+impl Scores {
+    /// The scores of the first repeat alone.
+    pub(crate) fn of_first_repeat(rows: usize, candidate: &Candidate) -> Self {
+        let mut scores = vec![0.0; rows];
+        for fold in candidate.folds.iter().filter(|fold| fold.repeat == 0) {
+            for (row, score) in fold.rows.iter().zip(&fold.scores) {
+                scores[*row] = *score;
+            }
+        }
+        Self {
+            threshold: candidate.threshold.to_f64(),
+            repeats: vec![scores],
         }
     }
 }
@@ -47,7 +66,7 @@ impl Scores {
 // === impl Tally ===
 
 impl Tally {
-    pub(super) fn new(scores: &Scores, rows: &[usize], labels: &[bool], metric: MetricName) -> Self {
+    pub(crate) fn new(scores: &Scores, rows: &[usize], labels: &[bool], metric: MetricName) -> Self {
         let repeats = &scores.repeats;
         let mean_loss = |loss: fn(bool, f64) -> f64| {
             let of = |(row, label): (&usize, &bool)| {
@@ -57,7 +76,12 @@ impl Tally {
             Self::Losses(rows.iter().zip(labels).map(of).collect())
         };
         match metric {
-            MetricName::Accuracy | MetricName::Precision | MetricName::Recall | MetricName::F1 => {
+            MetricName::Accuracy
+            | MetricName::Precision
+            | MetricName::Recall
+            | MetricName::F1
+            | MetricName::Mcc
+            | MetricName::BalancedAccuracy => {
                 let called = |row: &usize| {
                     let ones = repeats.iter().filter(|repeat| repeat[*row] >= scores.threshold);
                     ones.count() as u64
@@ -72,7 +96,7 @@ impl Tally {
                 let error = score - f64::from(u8::from(label));
                 error * error
             }),
-            MetricName::RocAuc => {
+            MetricName::RocAuc | MetricName::PrAuc => {
                 let most = (RANKED / rows.len().max(1)).max(1);
                 Self::Ranked(
                     repeats
@@ -86,7 +110,7 @@ impl Tally {
     }
 
     /// The metric where each row is there so many times.
-    pub(super) fn value(&self, metric: MetricName, labels: &[bool], times: &[u64]) -> f64 {
+    pub(crate) fn value(&self, metric: MetricName, labels: &[bool], times: &[u64]) -> f64 {
         match self {
             Self::Called(called, repeats) => {
                 let (mut tp, mut fp, mut positives, mut rows) = (0, 0, 0, 0);
@@ -110,6 +134,10 @@ impl Tally {
                     MetricName::Accuracy => ratio(tp + (rows - positives - fp), rows),
                     MetricName::Precision => ratio(tp, tp + fp),
                     MetricName::Recall => ratio(tp, positives),
+                    MetricName::Mcc => matthews(tp, fp, rows - positives - fp, positives - tp),
+                    MetricName::BalancedAccuracy => {
+                        balanced_accuracy(tp, fp, rows - positives - fp, positives - tp)
+                    }
                     _ => ratio(2 * tp, positives + tp + fp),
                 }
             }
@@ -122,7 +150,12 @@ impl Tally {
                 sum / rows.max(1) as f64
             }
             Self::Ranked(repeats) => {
-                let areas: f64 = repeats.iter().map(|order| area(order, labels, times)).sum();
+                let of_metric = if metric == MetricName::PrAuc {
+                    average_precision
+                } else {
+                    area
+                };
+                let areas: f64 = repeats.iter().map(|order| of_metric(order, labels, times)).sum();
                 areas / repeats.len().max(1) as f64
             }
         }
@@ -139,6 +172,24 @@ fn ranked(scores: &[f64], rows: &[usize]) -> Vec<(usize, bool)> {
         .enumerate()
         .map(|(at, row)| (*row, begins(at)))
         .collect()
+}
+
+/// The average precision where each row is there so many times; 0 where class 1 is absent.
+fn average_precision(order: &[(usize, bool)], labels: &[bool], times: &[u64]) -> f64 {
+    let (mut found, mut seen, mut up, mut sum) = (0_u64, 0_u64, 0_u64, 0.0);
+    // From the greatest score down: a group ends with the row that begins it upwards.
+    for (row, begins) in order.iter().rev() {
+        seen += times[*row];
+        if labels[*row] {
+            up += times[*row];
+        }
+        if *begins && up > 0 {
+            found += up;
+            sum += up as f64 * found as f64 / seen as f64;
+            up = 0;
+        }
+    }
+    if found == 0 { 0.0 } else { sum / found as f64 }
 }
 
 /// The area under the curve, ties counted half, where each row is there so many times; one half where a class is absent.

@@ -1,0 +1,76 @@
+//! Bins of one fold that several fits share: of each library one set for each number of bins.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{EngineError, lightgbm, xgboost};
+use crate::data::dataset::Sample;
+
+/// Bins of the rows of one sample, and of the rows that are evaluated beside a fit on it. Made when they are first asked for.
+#[derive(Debug, Default)]
+pub struct SharedBins {
+    xgboost: Made<xgboost::Bins>,
+    lightgbm: Made<lightgbm::Bins>,
+}
+
+/// By the number of bins, and whether they are of the rows that are evaluated.
+type Made<T> = Mutex<BTreeMap<(u32, bool), Arc<T>>>;
+
+// === impl SharedBins ===
+
+impl SharedBins {
+    /// XGBoost's bins of the sample.
+    pub fn xgboost(&self, sample: Sample<'_>, max_bin: u32) -> Result<Arc<xgboost::Bins>, EngineError> {
+        find_or_make(&self.xgboost, (max_bin, false), || {
+            xgboost::Bins::new(sample, max_bin)
+        })
+    }
+
+    /// XGBoost's bins of the rows that are evaluated.
+    pub fn xgboost_tested(
+        &self,
+        tested: Sample<'_>,
+        reference: &xgboost::Bins,
+        max_bin: u32,
+    ) -> Result<Arc<xgboost::Bins>, EngineError> {
+        find_or_make(&self.xgboost, (max_bin, true), || {
+            xgboost::Bins::of_reference(tested, reference)
+        })
+    }
+
+    /// LightGBM's bins of the sample.
+    pub fn lightgbm(&self, sample: Sample<'_>, max_bin: u32) -> Result<Arc<lightgbm::Bins>, EngineError> {
+        find_or_make(&self.lightgbm, (max_bin, false), || {
+            lightgbm::Bins::new(sample, max_bin)
+        })
+    }
+
+    /// LightGBM's bins of the rows that are evaluated.
+    pub fn lightgbm_tested(
+        &self,
+        tested: Sample<'_>,
+        reference: &lightgbm::Bins,
+        max_bin: u32,
+    ) -> Result<Arc<lightgbm::Bins>, EngineError> {
+        find_or_make(&self.lightgbm, (max_bin, true), || {
+            lightgbm::Bins::of_reference(tested, reference)
+        })
+    }
+}
+
+/// The lock is held while they are made, so that they are made once.
+fn find_or_make<T>(
+    made: &Made<T>,
+    key: (u32, bool),
+    make: impl FnOnce() -> Result<T, EngineError>,
+) -> Result<Arc<T>, EngineError> {
+    let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = made.get(&key) {
+        return Ok(Arc::clone(found));
+    }
+    let new = Arc::new(make()?);
+    made.insert(key, Arc::clone(&new));
+    Ok(new)
+}

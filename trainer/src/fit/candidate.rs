@@ -1,0 +1,275 @@
+//! One way to train, and how it did on rows that its models were not fitted on.
+//!
+//! Calibration and threshold are learnt from scores too, so each fold's are learnt from the other folds of its repeat: every metric is of
+//! rows that no part of what answers has seen. What serves is learnt from the scores of all folds.
+
+use modelward_crds::{Gate, MetricName};
+use modelward_model::Calibration;
+use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
+
+use crate::{
+    family::Parameters,
+    fit::{
+        calibrate::calibrate,
+        error::TrainError,
+        metrics::{Estimate, Metrics, estimate, metrics, position},
+        plan::Plan,
+        threshold::ThresholdRule,
+    },
+};
+
+/// Places behind the point of every number that is reported. Gates compare what is reported, so that a value that
+/// reads 0.750000 is never refused by a gate of 0.75.
+pub(crate) const PLACES: usize = 6;
+
+/// One family with its parameters, and how it did on rows that it was not fitted on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The family.
+    pub family: &'static str,
+    /// What it was fitted with.
+    pub parameters: Parameters,
+    /// Each fold of each repeat, in order.
+    pub folds: Vec<FoldOutcome>,
+    /// The means over them, in the order of [`MetricName::ALL`].
+    pub estimates: Vec<Estimate>,
+    /// The same, rounded to what is reported and gated.
+    pub reported: Vec<MetricValue>,
+    /// The calibration that serves, learnt from all folds.
+    pub calibration: Option<Calibration>,
+    /// The threshold that serves, likewise.
+    pub threshold: Decimal,
+}
+
+/// One fold, tested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoldOutcome {
+    /// The repeat, from 0.
+    pub repeat: usize,
+    /// The fold in it, from 0.
+    pub fold: usize,
+    /// Indices of the rows that were tested, ascending.
+    pub rows: Vec<usize>,
+    /// Their probabilities, calibrated by the other folds.
+    pub scores: Vec<f64>,
+    /// The threshold by the other folds.
+    pub threshold: f64,
+    /// The metrics of these probabilities and this threshold.
+    pub metrics: Metrics,
+}
+
+/// The scores of the models of one fold, as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ScoredFold {
+    pub(crate) repeat: usize,
+    pub(crate) fold: usize,
+    /// Ascending.
+    pub(crate) rows: Vec<usize>,
+    pub(crate) scores: Vec<f64>,
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    /// Calibrates and judges the scores of all folds, in the order of repeats, then folds.
+    pub(crate) fn new(
+        family: &'static str,
+        parameters: Parameters,
+        labels: &[bool],
+        scored: Vec<ScoredFold>,
+        plan: &Plan,
+    ) -> Result<Self, TrainError> {
+        let (all_labels, all_scores) = gather(labels, &scored, |_| true);
+        let calibration = calibrate(plan.calibration, &all_labels, &all_scores);
+        let calibrated: Vec<f64> = all_scores
+            .iter()
+            .map(|score| apply(calibration.as_ref(), *score))
+            .collect();
+        let threshold = plan.threshold.choose(&all_labels, &calibrated);
+        let folds: Vec<FoldOutcome> = (0..scored.len())
+            .map(|at| judge_fold(labels, &scored, at, plan, &threshold))
+            .collect();
+        let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
+        let estimates: Vec<Estimate> = (0..MetricName::ALL.len())
+            .map(|metric| {
+                let values: Vec<f64> = folds.iter().map(|fold| fold.metrics[metric]).collect();
+                estimate(&values, test_to_train)
+            })
+            .collect();
+        Ok(Self {
+            family,
+            parameters,
+            reported: report(&estimates)?,
+            folds,
+            estimates,
+            calibration,
+            threshold,
+        })
+    }
+
+    /// The outcome of every gate.
+    pub fn gates(&self, gates: &[Gate]) -> Vec<GateResult> {
+        gates.iter().map(|gate| self.gate(gate)).collect()
+    }
+
+    fn gate(&self, gate: &Gate) -> GateResult {
+        let reported = &self.reported[position(gate.metric)];
+        // The spec was checked: exactly one of the two is set.
+        let bound = GateBound::of_gate(gate.at_least.as_ref(), gate.at_most.as_ref())
+            .unwrap_or_else(|| GateBound::Other(String::new()));
+        let value = match &gate.standard_errors {
+            None => reported.mean.clone(),
+            Some(count) => {
+                let margin = count.to_f64() * reported.standard_error.to_f64();
+                let margin = if gate.at_least.is_some() { -margin } else { margin };
+                Decimal::rounded(reported.mean.to_f64() + margin, PLACES)
+                    .unwrap_or_else(|| reported.mean.clone())
+            }
+        };
+        GateResult {
+            metric: gate.metric.as_str().to_owned(),
+            passed: bound.holds(&value).unwrap_or(false),
+            bound,
+            value,
+        }
+    }
+}
+
+/// The outcome of one fold, whose calibration and threshold come from the other folds of its repeat.
+fn judge_fold(
+    labels: &[bool],
+    scored: &[ScoredFold],
+    at: usize,
+    plan: &Plan,
+    given: &Decimal,
+) -> FoldOutcome {
+    let this = &scored[at];
+    let learns = plan.calibration != modelward_crds::CalibrationMethod::None
+        || !matches!(plan.threshold, ThresholdRule::Value(_));
+    let (calibration, threshold) = if learns {
+        let (other_labels, other_scores) = gather(labels, scored, |other| {
+            other.repeat == this.repeat && other.fold != this.fold
+        });
+        let calibration = calibrate(plan.calibration, &other_labels, &other_scores);
+        let calibrated: Vec<f64> = other_scores
+            .iter()
+            .map(|score| apply(calibration.as_ref(), *score))
+            .collect();
+        let threshold = plan.threshold.choose(&other_labels, &calibrated).to_f64();
+        (calibration, threshold)
+    } else {
+        (None, given.to_f64())
+    };
+    let scores: Vec<f64> = this
+        .scores
+        .iter()
+        .map(|score| apply(calibration.as_ref(), *score))
+        .collect();
+    let tested: Vec<bool> = this.rows.iter().map(|row| labels[*row]).collect();
+    FoldOutcome {
+        repeat: this.repeat,
+        fold: this.fold,
+        metrics: metrics(&tested, &scores, threshold),
+        rows: this.rows.clone(),
+        scores,
+        threshold,
+    }
+}
+
+/// Classes and scores of the rows of these folds.
+fn gather(
+    labels: &[bool],
+    scored: &[ScoredFold],
+    is_meant: impl Fn(&ScoredFold) -> bool,
+) -> (Vec<bool>, Vec<f64>) {
+    let folds = || scored.iter().filter(|fold| is_meant(fold));
+    let rows = folds().flat_map(|fold| fold.rows.iter().map(|row| labels[*row]));
+    let scores = folds().flat_map(|fold| fold.scores.iter().copied());
+    (rows.collect(), scores.collect())
+}
+
+pub(crate) fn apply(calibration: Option<&Calibration>, score: f64) -> f64 {
+    calibration.map_or(score, |calibration| calibration.apply(score))
+}
+
+fn report(estimates: &[Estimate]) -> Result<Vec<MetricValue>, TrainError> {
+    let reported = MetricName::ALL.iter().zip(estimates).map(|(name, estimate)| {
+        let rounded = |value| {
+            Decimal::rounded(value, PLACES).ok_or(TrainError::Metric {
+                metric: name.as_str(),
+                value,
+            })
+        };
+        Ok(MetricValue {
+            name: name.as_str().to_owned(),
+            mean: rounded(estimate.mean)?,
+            standard_error: rounded(estimate.standard_error)?,
+        })
+    });
+    reported.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fit::train::tests::plan;
+
+    /// Scores of two folds of a repeat, those of the second being lower.
+    fn scored(labels: &[bool]) -> Vec<ScoredFold> {
+        let fold = |fold: usize| {
+            let rows: Vec<usize> = (0..labels.len()).filter(|row| row % 2 == fold).collect();
+            let score = |row: &usize| {
+                let base = if labels[*row] { 0.45 } else { 0.15 };
+                base + (*row % 7) as f64 / 50.0
+            };
+            ScoredFold {
+                repeat: 0,
+                fold,
+                scores: rows.iter().map(score).collect(),
+                rows,
+            }
+        };
+        vec![fold(0), fold(1)]
+    }
+
+    #[test]
+    fn a_learnt_threshold_is_that_of_the_other_folds_and_the_one_that_serves_of_all() {
+        let labels: Vec<bool> = (0..40).map(|row| row % 4 < 2).collect();
+        let mut plan = plan();
+        plan.folds = 2;
+        plan.threshold = ThresholdRule::Maximise(modelward_crds::ThresholdMetric::F1);
+        let candidate = Candidate::new("Any", Parameters::new([]), &labels, scored(&labels), &plan).unwrap();
+        let threshold = candidate.threshold.to_f64();
+        assert!((0.27..0.45).contains(&threshold), "{threshold}");
+        assert_eq!(
+            candidate.estimates[position(MetricName::F1)].mean,
+            1.0,
+            "every fold is separated by the other's threshold"
+        );
+        let given = Candidate::new(
+            "Any",
+            Parameters::new([]),
+            &labels,
+            scored(&labels),
+            &crate::fit::train::tests::plan(),
+        );
+        assert!(given.unwrap().estimates[position(MetricName::F1)].mean < 0.7);
+    }
+
+    #[test]
+    fn a_gate_may_ask_for_standard_errors_beyond_its_bound() {
+        let labels: Vec<bool> = (0..40).map(|row| row % 4 < 2).collect();
+        let mut candidate =
+            Candidate::new("Any", Parameters::new([]), &labels, scored(&labels), &plan()).unwrap();
+        let place = position(MetricName::F1);
+        candidate.reported[place].mean = "0.76".parse().unwrap();
+        candidate.reported[place].standard_error = "0.02".parse().unwrap();
+        let gate = |text: &str| candidate.gates(&[serde_json::from_str(text).unwrap()]).remove(0);
+        assert!(gate(r#"{"metric": "F1", "atLeast": "0.75"}"#).passed);
+        let strict = gate(r#"{"metric": "F1", "atLeast": "0.75", "standardErrors": "1"}"#);
+        assert!(!strict.passed);
+        assert_eq!(strict.value.as_str(), "0.740000");
+        assert!(gate(r#"{"metric": "F1", "atMost": "0.77"}"#).passed);
+        assert!(!gate(r#"{"metric": "F1", "atMost": "0.77", "standardErrors": "1"}"#).passed);
+    }
+}

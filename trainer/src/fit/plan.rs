@@ -1,0 +1,76 @@
+//! What to train, taken from the spec.
+
+use std::{sync::Arc, time::Duration};
+
+use modelward_crds::{CalibrationMethod, MetricName, TrainingSource};
+
+use crate::{
+    family::{self, Settings, TrainableFamily},
+    fit::{threshold::ThresholdRule, weights::Weighting},
+};
+
+/// What to train.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Families to try, the simplest first.
+    pub families: Vec<Arc<dyn TrainableFamily>>,
+    /// Folds of each repeat.
+    pub folds: usize,
+    /// How often the folds are drawn.
+    pub repeats: usize,
+    /// Seed of the folds.
+    pub seed: u64,
+    /// The metric that selects.
+    pub select_by: MetricName,
+    /// How much rows count in a fit.
+    pub weighting: Weighting,
+    /// How scores become probabilities.
+    pub calibration: CalibrationMethod,
+    /// How the threshold is chosen.
+    pub threshold: ThresholdRule,
+    /// A search over hyper-parameters; without one each family is tried once.
+    pub search: Option<SearchPlan>,
+}
+
+/// A search over the hyper-parameters of all families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchPlan {
+    /// Trials over all families, one of each at least.
+    pub trials: usize,
+    /// Seed of the proposals.
+    pub seed: u64,
+    /// No trial starts after this time. A search that it ended cannot be repeated.
+    pub time_limit: Option<Duration>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// What a checked spec asks for.
+    pub fn new(training: &TrainingSource) -> Self {
+        let count = |number: i32| usize::try_from(number).unwrap_or(1).max(1);
+        let settings = Settings::new(training);
+        // The declaration begins with the simplest.
+        let mut families = training.families.clone();
+        families.sort_unstable();
+        let families = families.iter().map(|of| family::of(*of, &settings));
+        Self {
+            families: families.collect(),
+            folds: count(training.validation.folds).max(2),
+            repeats: count(training.validation.repeats),
+            seed: u64::try_from(training.validation.seed).unwrap_or(0),
+            select_by: training.select_by,
+            weighting: Weighting::new(training.weights.as_ref()),
+            calibration: training.calibration,
+            threshold: ThresholdRule::new(training.threshold.as_ref()),
+            search: training.search.as_ref().map(|search| SearchPlan {
+                trials: count(search.trials),
+                seed: u64::try_from(search.seed).unwrap_or(0),
+                time_limit: search
+                    .time_limit_seconds
+                    .and_then(|seconds| u64::try_from(seconds).ok())
+                    .map(Duration::from_secs),
+            }),
+        }
+    }
+}

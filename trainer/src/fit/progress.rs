@@ -1,0 +1,66 @@
+//! Where a training is.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::{family::TrainableFamily, fit::plan::Plan};
+
+/// Where a training is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it does, for people: family, trial and fold.
+    pub what: String,
+    /// Fits of folds that are done, over all families.
+    pub done: usize,
+    /// Fits of folds in all.
+    pub total: usize,
+}
+
+/// Counts the fits of folds that are done.
+pub(crate) struct Progress<'a> {
+    report: &'a (dyn Fn(Step) + Sync),
+    done: AtomicUsize,
+    total: usize,
+}
+
+// === impl Progress ===
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(plan: &Plan, report: &'a (dyn Fn(Step) + Sync)) -> Self {
+        let families = plan.families.len();
+        let of_search = plan.search.map_or(0, |search| search.trials.max(families));
+        let repeats = plan.repeats - usize::from(plan.search.is_some());
+        Self {
+            report,
+            done: AtomicUsize::new(0),
+            total: plan.folds * (of_search + families * repeats),
+        }
+    }
+
+    /// A fold of a trial begins.
+    pub(crate) fn starts(&self, family: &dyn TrainableFamily, (repeat, fold): (usize, usize)) {
+        self.report(format!(
+            "cross-validating {}, repeat {}, fold {}",
+            family.served().name(),
+            repeat + 1,
+            fold + 1
+        ));
+    }
+
+    /// So many fits of folds are done, or will not be needed.
+    pub(crate) fn done(&self, count: usize) {
+        self.done.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finish(&self, what: &str) {
+        self.done.store(self.total, Ordering::Relaxed);
+        self.report(what.to_owned());
+    }
+
+    fn report(&self, what: String) {
+        (self.report)(Step {
+            what,
+            done: self.done.load(Ordering::Relaxed).min(self.total),
+            total: self.total,
+        });
+    }
+}

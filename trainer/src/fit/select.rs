@@ -1,0 +1,75 @@
+//! Selecting one candidate.
+//!
+//! The best is the one with the best mean. A simpler family is preferred where its difference from the best is within one standard error of that
+//! difference, by the same folds and corrected for the rows that they share (Nadeau and Bengio 2003): so small a difference is as likely
+//! chance (the rule of one standard error, Breiman et al. 1984).
+
+use modelward_crds::MetricName;
+
+use crate::fit::{
+    candidate::Candidate,
+    metrics::{estimate, position},
+};
+
+/// Which candidate was selected, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// Its index.
+    pub selected: usize,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Selects among candidates that are in the order of their families, the simplest first; `None` of none.
+pub(crate) fn select(candidates: &[Candidate], by: MetricName, test_to_train: f64) -> Option<Selection> {
+    let value = |at: usize| candidates[at].estimates[position(by)].mean;
+    let is_better = |new: usize, old: usize| {
+        if by.higher_is_better() {
+            value(new) > value(old)
+        } else {
+            value(new) < value(old)
+        }
+    };
+    let best = (0..candidates.len()).reduce(|best, at| if is_better(at, best) { at } else { best })?;
+    let is_tied = |at: &usize| {
+        let (mean, error) = difference(&candidates[best], &candidates[*at], by, test_to_train);
+        mean <= error
+    };
+    let simplest = (0..best)
+        .filter(|at| candidates[*at].family != candidates[best].family)
+        .find(is_tied);
+    let metric = by.as_str();
+    let show = |at: usize| format!("{} {metric} {:.4}", candidates[at].family, value(at));
+    Some(match simplest {
+        _ if candidates.len() == 1 => Selection {
+            selected: best,
+            reason: format!("{} is the only candidate", candidates[best].family),
+        },
+        Some(at) => {
+            let (mean, error) = difference(&candidates[best], &candidates[at], by, test_to_train);
+            Selection {
+                selected: at,
+                reason: format!(
+                    "{} is simpler than the best, {}: they differ by {mean:.4}, within one standard error of {error:.4}",
+                    show(at),
+                    show(best)
+                ),
+            }
+        }
+        None => Selection {
+            selected: best,
+            reason: format!("{} is the best of {} candidates", show(best), candidates.len()),
+        },
+    })
+}
+
+/// By how much one candidate is better than another, and the standard error of that.
+fn difference(one: &Candidate, other: &Candidate, by: MetricName, test_to_train: f64) -> (f64, f64) {
+    let sign = if by.higher_is_better() { 1.0 } else { -1.0 };
+    let pairs = one.folds.iter().zip(&other.folds);
+    let differences: Vec<f64> = pairs
+        .map(|(one, other)| sign * (one.metrics[position(by)] - other.metrics[position(by)]))
+        .collect();
+    let found = estimate(&differences, test_to_train);
+    (found.mean, found.standard_error)
+}

@@ -1,0 +1,182 @@
+//! The probability from which the class is 1.
+
+use modelward_crds::{ThresholdMetric, ThresholdSpec};
+use modelward_wire::Decimal;
+
+use super::metrics::{balanced_accuracy, matthews};
+
+/// Places behind the point of a chosen threshold.
+const PLACES: usize = 6;
+
+/// How the threshold is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ThresholdRule {
+    /// It is given.
+    Value(Decimal),
+    /// The one at which this metric is greatest.
+    Maximise(ThresholdMetric),
+    /// The one at which wrong answers cost least.
+    Cost {
+        /// Of a row of class 0 that is classified as 1.
+        false_positive: f64,
+        /// Of a row of class 1 that is classified as 0.
+        false_negative: f64,
+    },
+}
+
+/// How many rows of each class are answered with each class.
+#[derive(Clone, Copy)]
+struct Counts {
+    tp: u64,
+    fp: u64,
+    tn: u64,
+    fn_: u64,
+}
+
+// === impl ThresholdRule ===
+
+impl ThresholdRule {
+    /// What this spec says; one half where it says nothing.
+    pub fn new(spec: Option<&ThresholdSpec>) -> Self {
+        match spec {
+            Some(ThresholdSpec {
+                value: Some(value), ..
+            }) => Self::Value(value.clone()),
+            Some(ThresholdSpec {
+                maximise: Some(metric),
+                ..
+            }) => Self::Maximise(*metric),
+            Some(ThresholdSpec { cost: Some(cost), .. }) => Self::Cost {
+                false_positive: cost.false_positive.to_f64(),
+                false_negative: cost.false_negative.to_f64(),
+            },
+            _ => Self::default(),
+        }
+    }
+
+    /// The threshold for these scores: half-way between two of them, to six places. Of equally good ones the greatest.
+    pub fn choose(&self, labels: &[bool], scores: &[f64]) -> Decimal {
+        if let Self::Value(value) = self {
+            return value.clone();
+        }
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        let positives = labels.iter().filter(|label| **label).count() as u64;
+        let mut counts = Counts {
+            tp: 0,
+            fp: 0,
+            tn: labels.len() as u64 - positives,
+            fn_: positives,
+        };
+        // Nothing is classified as 1, at first.
+        let (mut best, mut chosen) = (self.worth(counts), 1.0);
+        let groups: Vec<&[usize]> = order.chunk_by(|a, b| scores[*a] == scores[*b]).collect();
+        for (at, group) in groups.iter().enumerate() {
+            let up = group.iter().filter(|row| labels[**row]).count() as u64;
+            let down = group.len() as u64 - up;
+            counts = Counts {
+                tp: counts.tp + up,
+                fp: counts.fp + down,
+                tn: counts.tn - down,
+                fn_: counts.fn_ - up,
+            };
+            let worth = self.worth(counts);
+            if worth > best {
+                let here = scores[group[0]];
+                let below = groups.get(at + 1).map_or(0.0, |next| scores[next[0]]);
+                (best, chosen) = (worth, f64::midpoint(here, below));
+            }
+        }
+        Decimal::rounded(chosen, PLACES).unwrap_or_else(|| Self::half())
+    }
+
+    /// In words, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Value(value) => format!("given, {value}"),
+            Self::Maximise(metric) => format!("where {} is greatest", metric.as_str()),
+            Self::Cost {
+                false_positive,
+                false_negative,
+            } => format!(
+                "where wrong answers cost least: {false_positive} a false positive, {false_negative} a false negative"
+            ),
+        }
+    }
+
+    fn worth(&self, counts: Counts) -> f64 {
+        let Counts { tp, fp, tn, fn_ } = counts;
+        match self {
+            Self::Value(_) => 0.0,
+            Self::Maximise(ThresholdMetric::F1) => {
+                let whole = 2 * tp + fp + fn_;
+                if whole == 0 {
+                    0.0
+                } else {
+                    (2 * tp) as f64 / whole as f64
+                }
+            }
+            Self::Maximise(ThresholdMetric::BalancedAccuracy) => balanced_accuracy(tp, fp, tn, fn_),
+            Self::Maximise(ThresholdMetric::Mcc) => matthews(tp, fp, tn, fn_),
+            Self::Cost {
+                false_positive,
+                false_negative,
+            } => -(fp as f64 * false_positive + fn_ as f64 * false_negative),
+        }
+    }
+
+    fn half() -> Decimal {
+        // Half is a decimal number.
+        Decimal::rounded(0.5, 1).unwrap_or_else(|| unreachable!("0.5 is a decimal number"))
+    }
+}
+
+impl Default for ThresholdRule {
+    fn default() -> Self {
+        Self::Value(Self::half())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABELS: [bool; 6] = [true, true, false, true, false, false];
+    const SCORES: [f64; 6] = [0.9, 0.8, 0.7, 0.4, 0.3, 0.1];
+
+    #[test]
+    fn the_greatest_f1_is_found_half_way_between_two_scores() {
+        // Three of four called are right, and all three of class 1 are found: F1 6/7.
+        let chosen = ThresholdRule::Maximise(ThresholdMetric::F1).choose(&LABELS, &SCORES);
+        assert_eq!(chosen.as_str(), "0.350000");
+    }
+
+    #[test]
+    fn a_dear_false_positive_raises_the_threshold_and_a_dear_false_negative_lowers_it() {
+        let at = |false_positive, false_negative| {
+            let rule = ThresholdRule::Cost {
+                false_positive,
+                false_negative,
+            };
+            rule.choose(&LABELS, &SCORES).to_f64()
+        };
+        assert_eq!(at(10.0, 1.0), 0.75);
+        assert_eq!(at(1.0, 10.0), 0.35);
+        let useless = ThresholdRule::Cost {
+            false_positive: 100.0,
+            false_negative: 1.0,
+        };
+        assert_eq!(
+            useless.choose(&[false, true], &[0.9, 0.2]).to_f64(),
+            1.0,
+            "nothing is worth calling"
+        );
+    }
+
+    #[test]
+    fn a_given_threshold_is_kept_as_it_is_written() {
+        let rule = ThresholdRule::Value("0.30".parse().unwrap());
+        assert_eq!(rule.choose(&LABELS, &SCORES).as_str(), "0.30");
+        assert_eq!(ThresholdRule::default().choose(&[], &[]).as_str(), "0.5");
+    }
+}
