@@ -91,6 +91,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         metrics: Vec::new(),
         gates: Vec::new(),
         training: None,
+        reproducible: true,
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

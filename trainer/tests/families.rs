@@ -161,9 +161,9 @@ impl TrainableFamily for CategoryRate {
             let classes = sample.rows.iter().filter(is_meant);
             let classes = classes.map(|row| sample.data.labels[*row]);
             let (rows, positive) = classes.fold((PRIOR, 1), |(rows, positive), label| {
-                (rows + 1, positive + u64::from(label))
+                (rows + 1, positive + u32::from(label))
             });
-            positive as f64 / rows as f64
+            f64::from(positive) / f64::from(rows)
         };
         let rates = Rates {
             format: 1,

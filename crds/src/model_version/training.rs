@@ -74,7 +74,7 @@ pub struct TrainingSource {
 
     /// Hyper-parameters of the families. What is absent has its default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hyperparameters: Option<Hyperparameters>,
+    pub hyperparameters: Option<Box<Hyperparameters>>,
 
     /// A search over hyper-parameters. If absent, each family is tried once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -192,7 +192,10 @@ mod tests {
     #[test]
     fn points_are_joined_by_lines_and_level_outside() {
         let at = |score| isotonic().apply(score);
-        assert_eq!([at(0.0), at(0.2), at(0.3), at(0.8), at(1.0)], [0.1, 0.1, 0.1, 0.9, 0.9]);
+        assert_eq!(
+            [at(0.0), at(0.2), at(0.3), at(0.8), at(1.0)],
+            [0.1, 0.1, 0.1, 0.9, 0.9]
+        );
         assert!((at(0.6) - 0.5).abs() < 1e-12);
     }
 
@@ -223,7 +226,10 @@ mod tests {
             (&[0.1, 0.2], &[0.3, 1.2]),
             (&[0.1, f64::NAN], &[0.3, 0.4]),
         ] {
-            assert_eq!(check(points(scores, probabilities)), Err(CalibrationError::Points));
+            assert_eq!(
+                check(points(scores, probabilities)),
+                Err(CalibrationError::Points)
+            );
         }
         for (slope, intercept) in [(0.0, 1.0), (-1.0, 0.0), (f64::NAN, 0.0), (1.0, f64::INFINITY)] {
             let platt = Calibration::Platt { slope, intercept };

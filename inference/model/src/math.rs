@@ -8,6 +8,11 @@ pub fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-z))
 }
 
+/// The exponential function.
+pub fn exp(x: f64) -> f64 {
+    libm::exp(x)
+}
+
 /// The natural logarithm.
 pub fn ln(x: f64) -> f64 {
     libm::log(x)

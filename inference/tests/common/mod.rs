@@ -171,6 +171,7 @@ fn bundle_files(tilt: f64) -> DirBuilder {
         metrics: Vec::new(),
         gates: Vec::new(),
         training: None,
+        reproducible: true,
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

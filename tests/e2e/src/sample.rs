@@ -110,6 +110,7 @@ pub fn gated_too_high(spec: &mut ModelVersionSpec) -> Result<()> {
     quick(spec)?;
     training(spec)?.gates = vec![Gate {
         metric: MetricName::F1,
+        standard_errors: None,
         at_least: Some("0.99".parse()?),
         at_most: None,
     }];

@@ -4,13 +4,16 @@ use modelward_crds::{Champion, MetricName};
 use modelward_trainer::{
     family::Parameters,
     fit::{
+        candidate::{Candidate, FoldOutcome},
         compare::Opponent,
         metrics::metrics,
-        train::{Candidate, FoldOutcome, THRESHOLD},
     },
 };
 use modelward_wire::Digest;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
+
+/// The class is 1 at or above this score, of both.
+const THRESHOLD: f64 = 0.5;
 
 /// How often the two answer differently: the share of rows where the champion alone is right, and where the challenger alone is.
 #[derive(Clone, Copy)]
@@ -53,9 +56,12 @@ pub(crate) fn passes(pair: Pair, rows: usize, seed: u64) -> bool {
             rows: (0..rows).collect(),
             metrics: metrics(&labels, &of_challenger, THRESHOLD),
             scores: of_challenger,
+            threshold: THRESHOLD,
         }],
         estimates: Vec::new(),
         reported: Vec::new(),
+        calibration: None,
+        threshold: "0.5".parse().expect("a decimal number"),
     };
     let compared = Opponent::of_scores(champion, THRESHOLD, of_champion)
         .compare(&labels, &challenger, MetricName::Accuracy, seed)

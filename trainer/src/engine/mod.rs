@@ -46,12 +46,12 @@ mod tests {
         let row = |at: u32| {
             let (x, c) = (at * 37 % 101, at % 3);
             Row::new(vec![
-                if at % 11 == 0 {
+                if at.is_multiple_of(11) {
                     Value::Missing
                 } else {
                     Value::Number(x as f32 / 7.0)
                 },
-                if at % 13 == 0 {
+                if at.is_multiple_of(13) {
                     Value::Missing
                 } else {
                     Value::Category(c)

@@ -51,7 +51,7 @@ impl Settings {
         let constraints = training.features.iter();
         let constraints = constraints.filter_map(|feature| Some((feature.name.clone(), feature.monotone?)));
         Self {
-            hyperparameters: training.hyperparameters.clone().unwrap_or_default(),
+            hyperparameters: training.hyperparameters.as_deref().cloned().unwrap_or_default(),
             monotone: constraints.collect(),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
         }

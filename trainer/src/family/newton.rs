@@ -25,7 +25,7 @@ const MAX_ITERATIONS: u64 = 2000;
 const MAX_NEWTON_STEPS: usize = 50;
 
 /// How often a step that leads away from the minimum is halved.
-const MAX_HALVINGS: i32 = 30;
+const MAX_HALVINGS: usize = 30;
 
 /// A Newton step costs rows × columns²: with more columns each is found by conjugate gradients instead.
 const MAX_NEWTON_COLUMNS: usize = 1000;
@@ -111,8 +111,9 @@ fn take_step(
     let before = norm(&here.gradient);
     // Near the minimum a full step is the right one; far from it a shorter one may be needed.
     let halvings = if before > ACCEPTED { MAX_HALVINGS } else { 0 };
-    (0..=halvings).find_map(|halving| {
-        let next = from.less(step, 0.5_f64.powi(halving));
+    let parts = std::iter::successors(Some(1.0), |part| Some(part / 2.0));
+    parts.take(halvings + 1).find_map(|part| {
+        let next = from.less(step, part);
         let there = derivatives(problem, &next);
         (norm(&there.gradient) < before).then_some((next, there))
     })
@@ -123,7 +124,7 @@ fn find_start(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
     let rows = problem.x.nrows();
     if rows <= START_ROWS {
         let labels = problem.labels.iter().copied().collect();
-        return approximate(DatasetBase::new(problem.x.view(), labels), problem.alpha);
+        return approximate(&DatasetBase::new(problem.x.view(), labels), problem.alpha);
     }
     let chosen: Vec<usize> = (0..START_ROWS).map(|at| at * rows / START_ROWS).collect();
     let labels = chosen.iter().map(|row| problem.labels[*row]).collect();
@@ -134,12 +135,12 @@ fn find_start(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
         coef: vec![0.0; problem.x.ncols()],
         intercept: 0.0,
     };
-    Ok(approximate(DatasetBase::new(some.view(), labels), alpha).unwrap_or_else(|_| nothing()))
+    Ok(approximate(&DatasetBase::new(some.view(), labels), alpha).unwrap_or_else(|_| nothing()))
 }
 
 /// The minimum as near as linfa comes.
 fn approximate(
-    data: DatasetBase<ArrayView2<'_, f64>, Array1<bool>>,
+    data: &DatasetBase<ArrayView2<'_, f64>, Array1<bool>>,
     alpha: f64,
 ) -> Result<Coefficients, SolveError> {
     let mut failure = SolveError::NotConverged(f64::NAN, ACCEPTED);
@@ -148,7 +149,7 @@ fn approximate(
             .alpha(alpha)
             .max_iterations(MAX_ITERATIONS)
             .gradient_tolerance(tolerance);
-        match parameters.fit(&data) {
+        match parameters.fit(data) {
             Ok(model) => {
                 // linfa calls the more frequent class positive, whatever it is named.
                 let sign = if model.labels().pos.class { 1.0 } else { -1.0 };

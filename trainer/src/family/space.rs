@@ -1,5 +1,7 @@
 //! What a search varies.
 
+use modelward_model::math::{exp, ln};
+
 use super::Parameter;
 
 /// A hyper-parameter that a search varies, with its values.
@@ -77,7 +79,7 @@ impl Dimension {
         match self.values {
             Values::Numbers {
                 low, high, log: true, ..
-            } => (low.ln(), high.ln()),
+            } => (ln(low), ln(high)),
             // Each whole number has as much of the scale as any other.
             Values::Numbers {
                 low,
@@ -99,7 +101,7 @@ impl Dimension {
                 log,
                 whole,
             } => {
-                let number = if log { place.exp() } else { place };
+                let number = if log { exp(place) } else { place };
                 if whole {
                     Parameter::Integer(number.round().clamp(low, high) as i64)
                 } else {

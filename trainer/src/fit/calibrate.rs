@@ -11,6 +11,9 @@ const LEAST_SLOPE: f64 = 1e-3;
 
 const MAX_STEPS: usize = 100;
 
+/// How often a step that does not help is halved.
+const MAX_HALVINGS: usize = 40;
+
 /// The calibration by this method; none where there is nothing to learn from.
 pub fn calibrate(method: CalibrationMethod, labels: &[bool], scores: &[f64]) -> Option<Calibration> {
     let positives = labels.iter().filter(|label| **label).count();
@@ -41,11 +44,13 @@ fn platt(labels: &[bool], scores: &[f64], positives: usize) -> Calibration {
             break;
         };
         // Halved until the loss falls (Lin, Lin and Weng 2007).
-        let shorter = (0..40).map(|halving| 0.5_f64.powi(halving)).find_map(|part| {
-            let next = (slope - part * step_slope, intercept - part * step_intercept);
-            let found = loss_of(&points, next.0, next.1);
-            (found < loss).then_some((next, found))
-        });
+        let shorter = std::iter::successors(Some(1.0), |part| Some(part / 2.0))
+            .take(MAX_HALVINGS)
+            .find_map(|part: f64| {
+                let next = (slope - part * step_slope, intercept - part * step_intercept);
+                let found = loss_of(&points, next.0, next.1);
+                (found < loss).then_some((next, found))
+            });
         let Some((next, found)) = shorter else { break };
         ((slope, intercept), loss) = (next, found);
     }
@@ -62,13 +67,13 @@ fn loss_of(points: &[(f64, f64)], slope: f64, intercept: f64) -> f64 {
     // ln(1 + e^z) - t·z, in a form that does not overflow.
     let loss = |(x, target): &(f64, f64)| {
         let z = slope * x + intercept;
-        z.max(0.0) + libm_ln_1p_exp(-z.abs()) - target * z
+        z.max(0.0) + ln_one_plus_exp(-z.abs()) - target * z
     };
     points.iter().map(loss).sum()
 }
 
 /// ln(1 + e^z) for z of at most 0.
-fn libm_ln_1p_exp(z: f64) -> f64 {
+fn ln_one_plus_exp(z: f64) -> f64 {
     -modelward_model::math::ln(sigmoid(-z))
 }
 

@@ -76,10 +76,10 @@ impl Candidate {
         family: &'static str,
         parameters: Parameters,
         labels: &[bool],
-        scored: Vec<ScoredFold>,
+        scored: &[ScoredFold],
         plan: &Plan,
     ) -> Result<Self, TrainError> {
-        let (all_labels, all_scores) = gather(labels, &scored, |_| true);
+        let (all_labels, all_scores) = gather(labels, scored, |_| true);
         let calibration = calibrate(plan.calibration, &all_labels, &all_scores);
         let calibrated: Vec<f64> = all_scores
             .iter()
@@ -87,7 +87,7 @@ impl Candidate {
             .collect();
         let threshold = plan.threshold.choose(&all_labels, &calibrated);
         let folds: Vec<FoldOutcome> = (0..scored.len())
-            .map(|at| judge_fold(labels, &scored, at, plan, &threshold))
+            .map(|at| judge_fold(labels, scored, at, plan, &threshold))
             .collect();
         let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
         let estimates: Vec<Estimate> = (0..MetricName::ALL.len())
@@ -238,7 +238,7 @@ mod tests {
         let mut plan = plan();
         plan.folds = 2;
         plan.threshold = ThresholdRule::Maximise(modelward_crds::ThresholdMetric::F1);
-        let candidate = Candidate::new("Any", Parameters::new([]), &labels, scored(&labels), &plan).unwrap();
+        let candidate = Candidate::new("Any", Parameters::new([]), &labels, &scored(&labels), &plan).unwrap();
         let threshold = candidate.threshold.to_f64();
         assert!((0.27..0.45).contains(&threshold), "{threshold}");
         assert_eq!(
@@ -250,7 +250,7 @@ mod tests {
             "Any",
             Parameters::new([]),
             &labels,
-            scored(&labels),
+            &scored(&labels),
             &crate::fit::train::tests::plan(),
         );
         assert!(given.unwrap().estimates[position(MetricName::F1)].mean < 0.7);
@@ -260,7 +260,7 @@ mod tests {
     fn a_gate_may_ask_for_standard_errors_beyond_its_bound() {
         let labels: Vec<bool> = (0..40).map(|row| row % 4 < 2).collect();
         let mut candidate =
-            Candidate::new("Any", Parameters::new([]), &labels, scored(&labels), &plan()).unwrap();
+            Candidate::new("Any", Parameters::new([]), &labels, &scored(&labels), &plan()).unwrap();
         let place = position(MetricName::F1);
         candidate.reported[place].mean = "0.76".parse().unwrap();
         candidate.reported[place].standard_error = "0.02".parse().unwrap();

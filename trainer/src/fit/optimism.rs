@@ -116,7 +116,7 @@ mod tests {
             rows: (0..labels.len()).collect(),
             scores: labels.iter().map(score).collect(),
         };
-        Candidate::new("Any", Parameters::new([]), labels, vec![scored], &plan()).unwrap()
+        Candidate::new("Any", Parameters::new([]), labels, &[scored], &plan()).unwrap()
     }
 
     #[test]

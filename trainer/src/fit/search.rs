@@ -122,8 +122,8 @@ pub(crate) fn search(
             let mut value = None;
             if !evaluated.pruned {
                 let name = family.served().name();
-                let scored = evaluated.folds.clone();
-                let candidate = Candidate::new(name, family.parameters(), &data.labels, scored, plan)?;
+                let candidate =
+                    Candidate::new(name, family.parameters(), &data.labels, &evaluated.folds, plan)?;
                 value = Some(candidate.estimates[position(plan.select_by)].mean);
                 complete.push(candidate);
             }

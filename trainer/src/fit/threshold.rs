@@ -87,7 +87,7 @@ impl ThresholdRule {
                 (best, chosen) = (worth, f64::midpoint(here, below));
             }
         }
-        Decimal::rounded(chosen, PLACES).unwrap_or_else(|| Self::half())
+        Decimal::rounded(chosen, PLACES).unwrap_or_else(Self::half)
     }
 
     /// In words, for people.

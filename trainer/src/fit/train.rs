@@ -75,7 +75,7 @@ pub fn train(
             name,
             family.parameters(),
             &data.labels,
-            scored,
+            &scored,
             plan,
         )?);
     }

@@ -24,7 +24,7 @@ const POSITIVE: Bound = Bound {
 };
 
 /// The bounds of the hyper-parameters, as the API server enforces them.
-const BOUNDS: [(Family, &str, &[(&str, Bound)]); 4] = [
+const BOUNDS: [(Family, &str, Bounds); 4] = [
     (
         Family::LogisticRegression,
         "logisticRegression",
@@ -77,6 +77,9 @@ const BOUNDS: [(Family, &str, &[(&str, Bound)]); 4] = [
         ],
     ),
 ];
+
+/// What each hyper-parameter of a family may be.
+type Bounds = &'static [(&'static str, Bound)];
 
 /// What a number may be.
 #[derive(Clone, Copy)]

@@ -180,6 +180,7 @@ fn stroke(spec: &mut ModelVersionSpec) -> Result<()> {
         range: None,
         required: false,
         max_missing_ratio: None,
+        monotone: None,
     });
     Ok(())
 }
