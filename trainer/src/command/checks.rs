@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use modelward_crds::{FeatureKind as SpecKind, TrainingSource};
+use modelward_crds::{CalibrationMethod, FeatureKind as SpecKind, TrainingSource};
 use modelward_model::FeatureKind;
 use modelward_wire::{Digest, JobResult, JobStage, Verdict};
 
 use crate::{
     data::{check::too_few_rows, freeze::target_info, near::did_you_mean, snapshot::Snapshot},
+    fit::calibrate::LEAST_ISOTONIC_ROWS,
     spec::{self, Spec, SpecError},
 };
 
@@ -70,6 +71,12 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             "monitoring.tolerances names the feature {name:?}, which the snapshot does not have{}; it has {}",
             did_you_mean(name, schema.names()),
             schema.list_names()
+        ));
+    }
+    let rows = snapshot.data.len();
+    if training.calibration == CalibrationMethod::Isotonic && rows < LEAST_ISOTONIC_ROWS {
+        return end(format!(
+            "calibration: Isotonic needs {LEAST_ISOTONIC_ROWS} rows, the data has {rows}; with fewer it follows single rows: use Platt or None"
         ));
     }
     let folds = usize::try_from(training.validation.folds).unwrap_or(0);

@@ -94,6 +94,9 @@ struct Bound {
 pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
     check_hyperparameters(training, wrong);
     check_monotone(training, wrong);
+    check_threshold(training, wrong);
+    check_search(training, wrong);
+    check_gates(training, wrong);
     if let Some(weights) = &training.weights
         && let Some(positive) = &weights.positive
     {
@@ -129,6 +132,75 @@ fn check_hyperparameters(training: &TrainingSource, wrong: &mut Vec<String>) {
                     bound.phrase()
                 ));
             }
+        }
+    }
+}
+
+fn check_threshold(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let Some(threshold) = &training.threshold else {
+        return;
+    };
+    let set = [
+        threshold.value.is_some(),
+        threshold.maximise.is_some(),
+        threshold.cost.is_some(),
+    ];
+    if set.into_iter().filter(|set| *set).count() != 1 {
+        wrong.push("threshold must set exactly one of value, maximise and cost".to_owned());
+    }
+    if let Some(value) = threshold
+        .value
+        .as_ref()
+        .filter(|value| !(0.0..=1.0).contains(&value.to_f64()))
+    {
+        wrong.push(format!("threshold.value is {value}, it must be within 0 and 1"));
+    }
+    if let Some(cost) = &threshold.cost {
+        for (name, cost) in [
+            ("falsePositive", &cost.false_positive),
+            ("falseNegative", &cost.false_negative),
+        ] {
+            if cost.to_f64() <= 0.0 {
+                wrong.push(format!("threshold.cost.{name} is {cost}, it must be above 0"));
+            }
+        }
+    }
+}
+
+fn check_search(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let Some(search) = &training.search else {
+        return;
+    };
+    if !(1..=1000).contains(&search.trials) {
+        wrong.push(format!(
+            "search.trials is {}, it must be 1 to 1000",
+            search.trials
+        ));
+    }
+    if search.seed < 0 {
+        wrong.push(format!("search.seed is {}, it must not be negative", search.seed));
+    }
+    if let Some(seconds) = search
+        .time_limit_seconds
+        .filter(|seconds| !(1..=86_400).contains(seconds))
+    {
+        wrong.push(format!(
+            "search.timeLimitSeconds is {seconds}, it must be 1 to 86400"
+        ));
+    }
+}
+
+fn check_gates(training: &TrainingSource, wrong: &mut Vec<String>) {
+    for gate in &training.gates {
+        if let Some(count) = gate
+            .standard_errors
+            .as_ref()
+            .filter(|count| !(0.0..=5.0).contains(&count.to_f64()))
+        {
+            wrong.push(format!(
+                "gate {} has standardErrors {count}, it must be 0 to 5",
+                gate.metric.as_str()
+            ));
         }
     }
 }
@@ -212,6 +284,20 @@ mod tests {
             "hyperparameters.xgboost.maxDepth is 99, it must be 1 to 24",
             "hyperparameters.xgboost.learningRate is 0, it must be above 0 and at most 1",
             "hyperparameters.xgboost.subsample is 1.5, it must be above 0 and at most 1",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn thresholds_and_searches_that_cannot_be_are_named() {
+        let error = refuse(
+            "      families: [XGBoost]\n      threshold: {value: \"0.3\", maximise: F1}\n      search: {trials: 0, timeLimitSeconds: 0}\n",
+        );
+        for part in [
+            "threshold must set exactly one of value, maximise and cost",
+            "search.trials is 0, it must be 1 to 1000",
+            "search.timeLimitSeconds is 0, it must be 1 to 86400",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

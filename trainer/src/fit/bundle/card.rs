@@ -7,7 +7,7 @@ use modelward_wire::{Decimal, MetricValue, SourceRecord};
 use crate::{
     data::snapshot::Snapshot,
     family::ModelReport,
-    fit::{bundle::extras::Extras, compare::Comparison, plan::Plan, train::Trained},
+    fit::{bundle::extras::Extras, compare::Comparison, optimism::Corrected, plan::Plan, train::Trained},
 };
 
 /// The page for people. askama escapes what comes from the data.
@@ -26,6 +26,12 @@ struct Card<'a> {
     repeats: usize,
     seed: u64,
     select_by: &'static str,
+    reason: &'a str,
+    threshold_rule: String,
+    /// The method, where scores are calibrated.
+    calibration: Option<&'static str>,
+    corrected: Option<Corrected>,
+    reproducible: bool,
     candidates: Vec<CardCandidate>,
     comparison: Option<&'a Comparison>,
     window: Option<CardWindow>,
@@ -99,6 +105,15 @@ pub(super) fn card(
         repeats: plan.repeats,
         seed: plan.seed,
         select_by: plan.select_by.as_str(),
+        reason: &trained.reason,
+        threshold_rule: plan.threshold.describe(),
+        calibration: trained
+            .candidate()
+            .calibration
+            .as_ref()
+            .map(|_| plan.calibration.as_str()),
+        corrected: trained.corrected,
+        reproducible: trained.reproducible,
         candidates: trained
             .candidates
             .iter()

@@ -86,7 +86,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "e217b14b5c1de3c933a1913919dafb77164f56f0171ea7e8a9e84066d3fa8f3e",
+            "0c7f09a28199140d94143538748f47f788d329ce1037b09b4b5de39735ef699e",
         ),
         (
             file::MLMODEL,
