@@ -39,12 +39,12 @@ pub use model::{
     RoutedVersion, ServedRecord,
 };
 pub use model_version::{
-    AcceptedWindow, Access, ArtifactSource, ArtifactStatus, AttemptStatus, Champion, ConfigMapSource,
-    CsvFormat, Dataset, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus, MetricName,
-    MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, NamedDataset,
-    PersistentVolumeClaimSource, PositiveWhen, Provenance, ReplicaBounds, ResourceAmounts, ResourceBounds,
-    RetrainingSpec, Season, ServingSpec, Source, SourceStatus, Target, TrainingSource, ValidationSpec,
-    ValueRange, ViolationStatus,
+    AcceptedWindow, Access, ArtifactSource, ArtifactStatus, AttemptStatus, Champion, ColumnRename,
+    ConfigMapSource, CsvFormat, Dataset, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate,
+    GateStatus, MetricName, MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec,
+    NamedDataset, PersistentVolumeClaimSource, PositiveWhen, Provenance, ReplicaBounds, ResourceAmounts,
+    ResourceBounds, RetrainingSpec, Season, ServingSpec, Source, SourceStatus, Target, TrainingSource,
+    ValidationSpec, ValueRange, ViolationStatus,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

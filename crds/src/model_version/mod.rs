@@ -19,7 +19,9 @@ mod training;
 mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, PositiveWhen, Target, ValueRange};
-pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
+pub use data::{
+    ColumnRename, ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource,
+};
 pub use monitoring::{FeatureTolerance, MonitoringSpec, Season};
 pub use retraining::RetrainingSpec;
 pub use serving::{Access, ReplicaBounds, ResourceAmounts, ResourceBounds, ServingSpec};
