@@ -56,6 +56,7 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> anyhow::Result<JobResult> {
     result.threshold = Some(bundle::threshold()?);
     result.metrics.clone_from(&candidate.reported);
     result.gates = gates;
+    result.warnings = snapshot.info.warnings();
     Ok(result)
 }
 

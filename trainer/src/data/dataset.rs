@@ -99,7 +99,8 @@ impl Dataset {
 
     fn compare_values(&self, a: usize, b: usize) -> std::cmp::Ordering {
         let mut columns = self.columns.iter();
-        let differing = columns.find_map(|column| Some(column.key(a).cmp(&column.key(b))).filter(|o| o.is_ne()));
+        let differing =
+            columns.find_map(|column| Some(column.key(a).cmp(&column.key(b))).filter(|o| o.is_ne()));
         differing.unwrap_or(std::cmp::Ordering::Equal)
     }
 
@@ -194,6 +195,23 @@ impl Values {
                 index => Value::Category(index),
             },
         }
+    }
+
+    /// How many different values there are, without missing and unknown ones.
+    pub fn count_distinct(&self) -> u64 {
+        let mut keys: Vec<u32> = match self {
+            Self::Numbers(numbers) => {
+                let present = numbers.iter().filter(|number| !number.is_nan());
+                present.map(|number| (number + 0.0).to_bits()).collect()
+            }
+            Self::Categories(categories) => {
+                let known = categories.iter().filter(|index| **index < Self::UNKNOWN);
+                known.copied().collect()
+            }
+        };
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len() as u64
     }
 
     /// What is equal where the values are equal.

@@ -101,10 +101,7 @@ pub fn reference(
     declared: &[String],
 ) -> Result<Reference, ReferenceError> {
     let scores = out_of_fold_scores(data.len(), candidate);
-    let bins = Bins::new(
-        feature_bins(data)?,
-        ScoreBins::from_out_of_fold(&scores)?,
-    )?;
+    let bins = Bins::new(feature_bins(data)?, ScoreBins::from_out_of_fold(&scores)?)?;
     let names = data.schema.features.iter().map(|feature| &feature.name);
     let declared: Vec<bool> = names.map(|name| declared.contains(name)).collect();
     let rows = scores.iter().enumerate().map(|(row, score)| {

@@ -1,28 +1,32 @@
-//! One column: its kind, its values, and what is missing.
-
-use std::collections::BTreeSet;
+//! One column: its kind, its values, what is missing, and what looks wrong.
 
 use modelward_crds::FeatureKind as SpecKind;
-use modelward_model::{Feature, FeatureKind, canonical_category};
-use modelward_wire::{Decimal, Violation};
+use modelward_model::{Feature, FeatureKind};
+use modelward_wire::{Decimal, Violation, words};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{
     check::{
-        broken::Broken, categorical::read_categories, cells::Column, numeric::read_numbers, parts::MAX_NAME,
+        broken::Broken,
+        categorical::read_categories,
+        cells::Column,
+        numeric::read_numbers,
+        parts::MAX_NAME,
+        seen::Seen,
+        suspicion::{check_identifier, find_suspicions},
+        target::TargetValue,
     },
     dataset::Values,
-    number::number,
     violation::{cut, violation},
 };
 
-/// What is in a feature's column.
+/// What is in a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ColumnReport {
     /// Its name.
     pub name: String,
-    /// `Numeric` or `Categorical`.
+    /// `Numeric` or `Categorical`, or `Target` of the one that is predicted.
     pub kind: String,
     /// Whether the spec says so; it was inferred otherwise.
     pub declared: bool,
@@ -30,6 +34,59 @@ pub struct ColumnReport {
     pub missing: u64,
     /// Different values.
     pub distinct: u64,
+    /// Values that are numbers as the file writes them.
+    #[serde(default)]
+    pub numbers: u64,
+    /// Values that are none.
+    #[serde(default)]
+    pub words: u64,
+    /// The first different values, at most five and cut; none of a source that may not be quoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+    /// What looks wrong with it, and is accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ColumnWarning>,
+    /// The different values of the target with their rows, where they are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<TargetValue>,
+}
+
+/// What looks wrong with a column that is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColumnWarning {
+    /// What it is.
+    pub rule: WarningRule,
+    /// One sentence, with what to do.
+    pub message: String,
+    /// Rows that are concerned.
+    pub count: u64,
+}
+
+words! {
+    /// What may look wrong with a column.
+    pub enum WarningRule {
+        /// Categories that usually mean "missing".
+        MissingWords,
+        /// Categories that differ in upper and lower case or in blanks only.
+        Spellings,
+        /// A declared feature whose words differ in nearly every row.
+        Identifier,
+        /// Numbers that count the rows.
+        RowNumber,
+        /// Dates.
+        Date,
+        /// Sentences.
+        FreeText,
+        /// One value in every row.
+        Constant,
+        /// One value, and missing cells.
+        OneValue,
+        /// Different numbers that are equal as 32-bit floats.
+        FallTogether,
+        /// Codes that JavaScript and other programs cannot hold as numbers.
+        LargeCodes,
+    }
 }
 
 /// What is in a column, as a feature and its values.
@@ -37,25 +94,18 @@ pub(super) fn check_column(
     column: &Column<'_>,
     violations: &mut Vec<Violation>,
 ) -> (Feature, ColumnReport, Values) {
-    let present = column.present().count();
-    let missing = column.cells.len() - present;
-    check_missing(column, present, missing, violations);
-    let (kind, values) = match infer_kind(column, present, violations) {
-        SpecKind::Numeric => read_numbers(column, violations),
-        SpecKind::Categorical => read_categories(column, violations),
+    let seen = Seen::of(column);
+    let missing = seen.missing() as usize;
+    check_missing(column, column.cells.len() - missing, missing, violations);
+    let (kind, values) = match infer_kind(column, &seen, violations) {
+        Some(SpecKind::Numeric) => read_numbers(column, &seen, violations),
+        Some(SpecKind::Categorical) => read_categories(column, violations),
+        None => (
+            FeatureKind::Numeric { min: None, max: None },
+            Values::Numbers(Vec::new()),
+        ),
     };
-    let distinct = match &values {
-        Values::Categories(_) => column
-            .present()
-            .map(|(_, cell)| canonical_category(cell))
-            .collect::<BTreeSet<_>>()
-            .len(),
-        Values::Numbers(numbers) => {
-            let present = numbers.iter().filter(|number| !number.is_nan());
-            let bits = present.map(|number| (number + 0.0).to_bits());
-            bits.collect::<BTreeSet<_>>().len()
-        }
-    };
+    check_identifier(column, &seen, &kind, &values, violations);
     let report = ColumnReport {
         name: column.name.to_owned(),
         kind: match kind {
@@ -64,7 +114,12 @@ pub(super) fn check_column(
         },
         declared: column.spec.is_some(),
         missing: missing as u64,
-        distinct: distinct as u64,
+        distinct: values.count_distinct(),
+        numbers: seen.numbers(),
+        words: seen.words(),
+        warnings: find_suspicions(column, &seen, &kind, &values),
+        examples: seen.examples,
+        values: Vec::new(),
     };
     let required = column.spec.is_some_and(|spec| spec.required);
     (
@@ -126,29 +181,36 @@ fn exceeds(missing: usize, rows: usize, most: &Decimal) -> bool {
     missing as f64 > most.to_f64() * rows as f64
 }
 
-/// The declared kind, or the one that most values have.
-fn infer_kind(column: &Column<'_>, present: usize, violations: &mut Vec<Violation>) -> SpecKind {
+/// The declared kind, or the one that the values have; `None` where they have to be declared or repaired first.
+fn infer_kind(column: &Column<'_>, seen: &Seen<'_>, violations: &mut Vec<Violation>) -> Option<SpecKind> {
     if let Some(spec) = column.spec {
-        return spec.kind;
+        return Some(spec.kind);
+    }
+    let (numbers, count) = (seen.numbers(), seen.words());
+    if count == 0 {
+        return Some(SpecKind::Numeric);
+    }
+    if seen.check_notation(column, violations) {
+        return None;
+    }
+    if numbers > 0 && seen.other_words() == 0 {
+        seen.check_spellings(column, violations);
+        return None;
+    }
+    if numbers < count {
+        return Some(SpecKind::Categorical);
     }
     let mut words = Broken::default();
     for (row, cell) in column.present() {
-        if number(cell).is_none() {
+        if column.number(row, cell).is_none() {
             words.add(row, cell);
         }
     }
-    let count = words.count();
-    if count == 0 {
-        return SpecKind::Numeric;
-    }
-    let numbers = present as u64 - count;
-    if numbers >= count {
-        words.push(violations, column.parts, column.name, "Type", |cell, count| {
-            format!(
-                "{numbers} values are numbers and {count} are not, such as {cell}; where it means \"missing\", add it to \
-                 csv.missing; where it is a code, declare the feature Categorical"
-            )
-        });
-    }
-    SpecKind::Categorical
+    words.push(violations, column.parts, column.name, "Type", |cell, count| {
+        format!(
+            "{numbers} values are numbers and {count} are not, such as {cell}; where it means \"missing\", add it to \
+             csv.missing; where it is a code, declare the feature Categorical"
+        )
+    });
+    None
 }

@@ -9,10 +9,12 @@
 //! | `Columns` | a dataset that has other columns than the first one |
 //! | `NoFeatures` | nothing is left to learn from |
 //! | `Type` | a value that is no number in a numeric column; a column that mixes numbers and words without being declared |
+//! | `Notation` | nearly all words of a column are numbers in another notation, such as a decimal comma |
+//! | `Identifier` | words that differ in nearly every row of a column that is not declared |
 //! | `Range`, `Category` | a value outside what the spec declares |
 //! | `Required`, `MissingRatio`, `AllMissing` | too many rows without a value |
 //! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
-//! | `Target` | a row whose target is missing or cannot be read |
+//! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!
 //! A column that the spec does not declare is `Numeric` where every value is a number, however few distinct ones
@@ -26,9 +28,12 @@ mod broken;
 mod categorical;
 mod cells;
 mod column;
+mod missing_words;
 mod names;
 mod numeric;
 mod parts;
+mod seen;
+mod suspicion;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -37,7 +42,12 @@ use modelward_crds::TrainingSource;
 use modelward_model::FeatureSchema;
 use modelward_wire::Violation;
 
-pub use self::{categorical::MAX_CATEGORIES, column::ColumnReport, parts::Part, target::too_few_rows};
+pub use self::{
+    categorical::MAX_CATEGORIES,
+    column::{ColumnReport, ColumnWarning, WarningRule},
+    parts::Part,
+    target::{TargetValue, too_few_rows},
+};
 use crate::data::{
     check::{cells::Column, column::check_column, names::check_names, parts::Parts, target::check_target},
     dataset::Dataset,
@@ -49,7 +59,7 @@ use crate::data::{
 pub struct Checked {
     /// The rows.
     pub dataset: Dataset,
-    /// What is in each feature's column.
+    /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
 }
 
@@ -77,8 +87,9 @@ pub fn check(
     let mut columns = Vec::new();
     let mut values = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        if *name == training.target.column || training.exclude.contains(name) || names[..index].contains(name)
-        {
+        let is_feature = *name != training.target.column && !training.exclude.contains(name);
+        // A column without a name, and a second one of a name, are violations of the header.
+        if !is_feature || name.is_empty() || names[..index].contains(name) {
             continue;
         }
         let spec = training.features.iter().find(|feature| feature.name == *name);
@@ -97,13 +108,16 @@ pub fn check(
         let message = "no column is left to learn from: every one is the target or excluded";
         violations.push(violation("", "NoFeatures", message, 1, None));
     }
-    let labels = check_target(&parts, training, &mut violations);
+    let (labels, report) = check_target(&parts, training, &mut violations);
+
+    columns.push(report);
 
     if !violations.is_empty() {
         return Err(violations);
     }
-    let schema = FeatureSchema::new(features)
+    let mut schema = FeatureSchema::new(features)
         .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
+    schema.missing = parts.missing();
     Ok(Checked {
         dataset: Dataset {
             schema,

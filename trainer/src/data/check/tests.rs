@@ -27,7 +27,7 @@ fn part<'a>(name: &'a str, table: &'a Table, training: &'a TrainingSource) -> Pa
     Part {
         name,
         table,
-        missing: &training.dataset.csv.missing,
+        format: &training.dataset.csv,
         quote: Quote::Yes,
     }
 }
@@ -203,6 +203,7 @@ fn a_target_is_compared_as_the_spec_says() {
     assert_eq!(checked.dataset.labels, [false, true, false, true]);
     assert_eq!(rules("x,y\n1,0\n2,sick\n", &spec), ["y/Target/1"]);
     spec.target = serde_json::from_value(json!({"column": "y", "positiveWhen": {"equals": "2"}})).unwrap();
+    spec.target.negative_values = vec!["no".into(), "1.0".into()];
     let checked = run("x,y\n1,2.0\n2,no\n3,2\n4,1\n", &spec).unwrap();
     assert_eq!(checked.dataset.labels, [true, false, true, false]);
 }
@@ -235,7 +236,7 @@ fn both(one: &str, other: &str, training: &TrainingSource) -> Result<Checked, Ve
     let second = Part {
         name: "second",
         table: &second,
-        missing: &bare.missing,
+        format: &bare,
         quote: Quote::Yes,
     };
     check(&[part("first", &first, training), second], training, &[])

@@ -107,9 +107,7 @@ pub fn build(
 fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
     let data = &snapshot.data;
     let count = WARM_UP_ROWS.min(data.len());
-    let mut sample: Vec<Row> = (0..count)
-        .map(|at| data.row(at * data.len() / count))
-        .collect();
+    let mut sample: Vec<Row> = (0..count).map(|at| data.row(at * data.len() / count)).collect();
     if let Some(first) = sample.first() {
         let features = &data.schema.features;
         let values = features.iter().zip(first.values());
