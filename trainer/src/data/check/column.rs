@@ -197,7 +197,7 @@ fn infer_kind(column: &Column<'_>, seen: &Seen<'_>, violations: &mut Vec<Violati
         seen.check_spellings(column, violations);
         return None;
     }
-    if numbers < count {
+    if seen.numbers_in_any_notation() * 2 < numbers + count {
         return Some(SpecKind::Categorical);
     }
     let mut words = Broken::default();

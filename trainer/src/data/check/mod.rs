@@ -41,6 +41,7 @@ mod tests;
 use modelward_crds::TrainingSource;
 use modelward_model::FeatureSchema;
 use modelward_wire::Violation;
+use serde::Serialize;
 
 pub use self::{
     categorical::MAX_CATEGORIES,
@@ -49,7 +50,10 @@ pub use self::{
     target::{TargetValue, too_few_rows},
 };
 use crate::data::{
-    check::{cells::Column, column::check_column, names::check_names, parts::Parts, target::check_target},
+    check::{
+        cells::Column, column::check_column, names::check_names, parts::Parts, seen::Seen,
+        target::check_target,
+    },
     dataset::Dataset,
     violation::violation,
 };
@@ -61,6 +65,57 @@ pub struct Checked {
     pub dataset: Dataset,
     /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
+}
+
+/// What is in a column of a table that no spec describes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspected {
+    /// What is in it.
+    #[serde(flatten)]
+    pub report: ColumnReport,
+    /// Why it cannot be a feature as it is.
+    pub refusals: Vec<Violation>,
+    /// Words beside numbers that usually mean "missing".
+    pub missing_words: Vec<String>,
+}
+
+/// What is in each column of a table, as a feature that is not declared. Columns without a name are left out.
+pub fn inspect(part: Part<'_>) -> Vec<Inspected> {
+    let parts = [part];
+    let parts = Parts::new(&parts);
+    let names = parts.columns();
+    let named = names
+        .iter()
+        .enumerate()
+        .filter(|(at, name)| !name.is_empty() && !names[..*at].contains(name));
+    named
+        .map(|(_, name)| {
+            let column = Column {
+                parts: &parts,
+                name,
+                spec: None,
+                cells: parts.cells(name),
+            };
+            let mut refusals = Vec::new();
+            let (_, report, _) = check_column(&column, &mut refusals);
+            let missing_words = match report.numbers {
+                0 => Vec::new(),
+                _ => Seen::of(&column).spellings(),
+            };
+            Inspected {
+                report,
+                refusals,
+                missing_words,
+            }
+        })
+        .collect()
+}
+
+/// The different values of a column with their rows, the commonest first; nothing where there are more than 64.
+pub fn count_values(part: Part<'_>, column: &str) -> Vec<(String, u64)> {
+    let parts = [part];
+    target::count_values(&Parts::new(&parts), column)
 }
 
 /// Checks tables against the spec, as one. All violations at once, or typed rows. `tolerances` are the features that

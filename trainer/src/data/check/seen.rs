@@ -37,8 +37,6 @@ pub(super) struct SeenPart<'a> {
     pub(super) numbers: u64,
     /// Cells that are none.
     pub(super) words: u64,
-    /// The first one that is no usual spelling of "missing".
-    first_word: Option<(u64, &'a str)>,
     /// Usual spellings of "missing": the text, how many, the first row.
     pub(super) spellings: Vec<(&'a str, u64, u64)>,
     looked_at: Look<'a>,
@@ -114,6 +112,17 @@ impl<'a> Seen<'a> {
     pub(super) fn other_words(&self) -> u64 {
         let spellings = self.parts.iter().flat_map(|part| &part.spellings);
         self.words() - spellings.map(|(_, count, _)| count).sum::<u64>()
+    }
+
+    /// Numbers and words that are numbers in some other notation, as far as words were looked at.
+    pub(super) fn numbers_in_any_notation(&self) -> u64 {
+        self.numbers() + self.parts.iter().map(|part| part.looked_at.numbers).sum::<u64>()
+    }
+
+    /// The usual spellings of "missing" among its words.
+    pub(super) fn spellings(&self) -> Vec<String> {
+        let all = self.parts.iter().flat_map(|part| &part.spellings);
+        all.map(|(text, ..)| (*text).to_owned()).collect()
     }
 
     /// Whether nearly all words that were looked at are dates.
@@ -209,7 +218,6 @@ impl<'a> SeenPart<'a> {
         if usual_spelling(cell).is_some() && self.add_spelling(row, cell) {
             return;
         }
-        self.first_word.get_or_insert((row, cell));
         if self.looked_at.words < LOOKED_AT {
             self.looked_at.add(row, cell);
         }
@@ -268,12 +276,13 @@ impl<'a> SeenPart<'a> {
             .iter()
             .find(|other| other.thousands.is_some() && other.decimal != first.decimal);
         Some(match (first, thousands) {
+            // Three digits behind each separator: thousands, most probably.
             (Notation { thousands: None, .. }, Some(other)) => Remedy {
-                what: "numbers with decimals or with thousands",
+                what: "numbers with a separator",
                 remedy: format!(
-                    "set {} where the separator stands before decimals, {} where it stands between thousands",
-                    first.remedy(),
-                    other.remedy()
+                    "set {} for thousands, or {} for decimals",
+                    other.remedy(),
+                    first.remedy()
                 ),
             },
             (Notation::PLAIN, None) => Remedy {

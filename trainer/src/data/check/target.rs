@@ -197,20 +197,21 @@ fn check_others(
     }
     let positive = canonical_category(equals);
     let others = values.counts.len() - 1;
-    let mut message = format!("{others} values are not {:?}", cut(equals, 20));
+    let mut message = format!("{others} other values than {:?}", cut(equals, 20));
     if parts.may_quote() {
-        message = format!("{message}: {}", values.list(Some(&positive)));
+        message = format!("{message} (rows): {}", values.list(Some(&positive)));
         let spellings = values.spellings_of(&positive);
         if !spellings.is_empty() {
             let spellings: Vec<String> = spellings.iter().map(|text| format!("{text:?}")).collect();
+            let spellings = cut(&spellings.join(", "), 40);
             message = format!(
-                "{message} – {} differ in case or blanks only",
-                cut(&spellings.join(", "), 40)
+                "{spellings} differ from {:?} in case or blanks only; {message}",
+                cut(equals, 20)
             );
         }
     }
     let remedy = "write one spelling in the source, or list the values of class 0 in target.negativeValues";
-    let message = format!("{}; {remedy}", cut(&message, 236 - remedy.len()));
+    let message = format!("{}; {remedy}", cut(&message, 238 - remedy.len()));
     let rows = labels.iter().filter(|label| !**label).count() as u64;
     violations.push(violation(&target.column, "Target", message, rows, None));
 }
@@ -251,6 +252,27 @@ fn check_classes(
             ));
         }
     }
+}
+
+/// The different values of a column with their rows, the commonest first; nothing where there are too many.
+pub(super) fn count_values(parts: &Parts<'_>, column: &str) -> Vec<(String, u64)> {
+    let mut values = Values::default();
+    let cells = parts.cells(column);
+    for (place, cell) in &cells {
+        if let Some(cell) = cell {
+            values.add(parts.notation(place.0).category(cell));
+        }
+    }
+    if values.more {
+        return Vec::new();
+    }
+    let mut counts: Vec<(String, u64)> = values
+        .counts
+        .into_iter()
+        .map(|(value, count)| (value.into_owned(), count))
+        .collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts
 }
 
 /// How many rows a class has, how many it needs, and what helps; at least two folds are needed.
