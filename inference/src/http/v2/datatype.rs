@@ -217,3 +217,103 @@ impl fmt::Display for Datatype {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::{Feature, FeatureSchema, Value};
+
+    use super::*;
+
+    /// What elements of a datatype are for a feature of these categories.
+    fn read(datatype: &str, categories: &[&str], mut elements: Vec<Element<'_>>) -> Vec<Value> {
+        Datatype::read(datatype).unwrap().check(&mut elements).unwrap();
+        values(categories, &elements)
+    }
+
+    fn values(categories: &[&str], elements: &[Element<'_>]) -> Vec<Value> {
+        let schema = FeatureSchema::new(vec![Feature::categorical("code", categories)]).unwrap();
+        let kind = &schema.features[0].kind;
+        let cells = elements.iter().map(|element| element.cell(kind));
+        cells
+            .map(|cell| schema.read_cells(&[cell]).unwrap().0.values()[0])
+            .collect()
+    }
+
+    #[test]
+    fn integers_of_64_bits_are_exact_as_json_and_as_bytes() {
+        let codes = ["9007199254740993", "9007199254740995", "18446744073709551615"];
+        let expected = [Value::Category(0), Value::Category(1)];
+        let elements = vec![
+            Element::Integer(9_007_199_254_740_993),
+            Element::Integer(9_007_199_254_740_995),
+        ];
+        assert_eq!(read("INT64", &codes, elements), expected);
+        let bytes: Vec<u8> = [9_007_199_254_740_993_i64, 9_007_199_254_740_995]
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
+        let elements = Datatype::read("INT64").unwrap().read_binary(&bytes, 2).unwrap();
+        assert_eq!(values(&codes, &elements), expected);
+        let bytes = u64::MAX.to_le_bytes();
+        let elements = Datatype::read("UINT64").unwrap().read_binary(&bytes, 1).unwrap();
+        assert_eq!(values(&codes, &elements), [Value::Category(2)]);
+    }
+
+    #[test]
+    fn a_float_of_32_bits_has_the_text_of_32_bits() {
+        let doses = ["0.1", "2"];
+        let widened = f64::from(0.1_f32);
+        let elements = vec![
+            Element::Number(0.1),
+            Element::Number(widened),
+            Element::Integer(2),
+        ];
+        let expected = [Value::Category(0), Value::Category(0), Value::Category(1)];
+        assert_eq!(read("FP32", &doses, elements), expected);
+        let bytes = 0.1_f32.to_le_bytes();
+        let elements = Datatype::read("FP32").unwrap().read_binary(&bytes, 1);
+        assert_eq!(values(&doses, &elements.unwrap()), [Value::Category(0)]);
+        assert_eq!(
+            read("FP64", &doses, vec![Element::Number(widened)]),
+            [Value::Unknown]
+        );
+    }
+
+    #[test]
+    fn truth_values_reach_the_category_that_they_are() {
+        for (categories, element) in [
+            (["FALSE", "TRUE"], Element::Bool(true)),
+            (["f", "t"], Element::Bool(true)),
+            (["0", "1"], Element::Bool(true)),
+            (["False", "True"], Element::Integer(1)),
+            (["false", "true"], Element::Number(1.0)),
+        ] {
+            assert_eq!(
+                read("BOOL", &categories, vec![element]),
+                [Value::Category(1)],
+                "{categories:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_integer_has_to_fit_its_datatype() {
+        let check = |datatype: &str, element| {
+            let datatype = Datatype::read(datatype).unwrap();
+            datatype.check(&mut [element]).err()
+        };
+        assert_eq!(check("INT8", Element::Integer(-128)), None);
+        assert_eq!(check("UINT64", Element::Unsigned(u64::MAX)), None);
+        assert_eq!(check("INT64", Element::Number(40.0)), None);
+        for (datatype, element, found) in [
+            ("INT8", Element::Integer(128), "128"),
+            ("UINT8", Element::Integer(-1), "-1"),
+            ("INT64", Element::Unsigned(u64::MAX), "18446744073709551615"),
+            ("INT32", Element::Number(40.5), "40.5"),
+            ("BOOL", Element::Integer(2), "2"),
+        ] {
+            let error = check(datatype, element).unwrap();
+            assert_eq!(error, format!("element 0 is {found}, expected {datatype}"));
+        }
+    }
+}

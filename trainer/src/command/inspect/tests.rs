@@ -57,7 +57,7 @@ fn delimiter_decimal_and_target_are_guessed_and_the_draft_trains() {
     for part in [
         "60 rows, 6 columns",
         "column 1 of the header has no name",
-        "an identifier; exclude the column",
+        "an identifier; list the column in exclude",
         "set csv.missing: [\"NA\"]",
         "has the same value in all 60 rows",
         "counts the rows",

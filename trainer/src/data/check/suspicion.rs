@@ -49,13 +49,13 @@ pub(super) fn check_identifier(
         return;
     };
     let what = if seen.are_dates() {
-        "dates; exclude the column, or write a number of it in the source, such as the days before a fixed date"
+        "dates; list the column in exclude, or write numbers in the source, such as days since a date"
     } else if seen.are_sentences() {
-        "free text, which is not supported; exclude the column"
+        "free text, which is not supported; list the column in exclude"
     } else {
-        "an identifier; exclude the column"
+        "an identifier; list the column in exclude"
     };
-    let message = format!("{distinct} different words in {present} rows are no categories but {what}");
+    let message = format!("{distinct} different words in {present} rows look like {what}");
     violations.push(violation(column.name, "Identifier", message, distinct, None));
 }
 
