@@ -248,11 +248,10 @@ fn check_notation(place: &str, csv: &CsvFormat, wrong: &mut Vec<String>) {
         wrong.push(format!("{place}: csv.decimal must be \".\" or \",\""));
     }
     match csv.thousands.as_deref() {
-        None => {}
         Some(thousands) if thousands == csv.decimal => wrong.push(format!(
             "{place}: csv.thousands and csv.decimal must be different characters"
         )),
-        Some("," | "." | " " | "'" | "_") => {}
+        None | Some("," | "." | " " | "'" | "_") => {}
         Some(_) => wrong.push(format!(
             "{place}: csv.thousands must be one of \",\", \".\", \" \", \"'\" and \"_\""
         )),
@@ -542,6 +541,55 @@ spec:
         ] {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
+    }
+
+    #[test]
+    fn how_a_file_is_written_and_the_values_of_the_target_are_checked() {
+        let written = |csv: &str, target: &str| {
+            let start = HEART.find("csv: {").unwrap() + "csv: ".len();
+            let end = start + HEART[start..].find('}').unwrap() + 1;
+            let text = format!("{}{csv}{}", &HEART[..start], &HEART[end..]);
+            parse(&text.replace("{greaterThan: \"0\"}", target))
+        };
+        let good = written(
+            "{decimal: ',', thousands: ' ', rename: [{position: 1, to: row}]}",
+            "{equals: sick}, negativeValues: [well]",
+        );
+        assert_eq!(good.unwrap().training.target.negative_values, ["well"]);
+        let error = written(
+            "{header: false, columns: [a], decimal: ';', thousands: x, rename: [{to: ' '}]}",
+            "{equals: '1'}, negativeValues: ['1.0', '0', '0.0']",
+        );
+        let error = error.unwrap_err().to_string();
+        for part in [
+            "csv.decimal must be",
+            "csv.thousands must be",
+            "csv.rename is for files with a header",
+            "exactly one of from and position",
+            "empty name in to",
+            "names \"1\", which is class 1",
+            "names \"0\" twice",
+        ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+        let error = written(
+            "{decimal: ',', thousands: ','}",
+            "{greaterThan: '0'}, negativeValues: ['0']",
+        );
+        let error = error.unwrap_err().to_string();
+        for part in ["different characters", "beside target.positiveWhen.equals"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_their_composed_form_and_the_digest_is_that_of_what_was_written() {
+        let apart = HEART.replace("name: ca,", "name: \"a\u{302}ge\",");
+        let version = parse(&apart).unwrap();
+        assert_eq!(version.training.features[2].name, "\u{e2}ge");
+        assert_ne!(version.digest, training_digest(&version.training).unwrap());
+        let version = parse(HEART).unwrap();
+        assert_eq!(version.digest, training_digest(&version.training).unwrap());
     }
 
     #[test]

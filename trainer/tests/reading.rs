@@ -1,5 +1,7 @@
 //! Files as people write them: each kind of fault is named with what helps, and what helps is tried.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::{fmt::Write as _, path::Path, process::Command};
 
 use modelward_trainer::{

@@ -28,7 +28,7 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
     };
     let training = &version.training;
     let built = match freeze(&version, &args.source, &args.publish.reach()).await? {
-        Frozen::Built(built) => *built,
+        Frozen::Built(built) => built,
         Frozen::Ended(result) => return Ok(result),
     };
     let rows = built.rows;

@@ -27,7 +27,7 @@ const MAX_VIOLATIONS: usize = 500;
 #[derive(Debug)]
 pub enum Frozen {
     /// A snapshot.
-    Built(Box<Built>),
+    Built(Built),
     /// The data cannot be used, or are not there.
     Ended(JobResult),
 }
@@ -116,12 +116,12 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
     let rows = checked.dataset.len() as u64;
     let target = target_info(training);
     let files = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
-    Ok(Frozen::Built(Box::new(Built {
+    Ok(Frozen::Built(Built {
         files,
         rows,
         sources,
         warnings: snapshot::warnings(&checked.columns),
-    })))
+    }))
 }
 
 /// What an error of a source says of the data; the error itself where it says nothing of them.

@@ -384,6 +384,72 @@ mod tests {
         );
     }
 
+    #[test]
+    fn columns_are_renamed_by_name_and_by_position() {
+        let rename = |from: Option<&str>, position, to: &str| modelward_crds::ColumnRename {
+            from: from.map(str::to_owned),
+            position,
+            to: to.to_owned(),
+        };
+        let format = CsvFormat {
+            rename: vec![
+                rename(None, Some(1), "row"),
+                rename(Some("How old?"), None, "age"),
+            ],
+            columns: vec!["row".into(), "age".into(), "y".into()],
+            ..header()
+        };
+        let (table, violations) = read(b",How old?,y\n1,2,0\n", &format);
+        assert_eq!(violations, []);
+        assert_eq!(table.columns, ["row", "age", "y"]);
+        let format = CsvFormat {
+            rename: vec![
+                rename(None, Some(9), "row"),
+                rename(Some("How odl?"), None, "age"),
+            ],
+            ..header()
+        };
+        let (_, violations) = read(b"x,How old?,y\n1,2,0\n", &format);
+        let messages: Vec<&str> = violations.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "csv.rename names column 9, and the header has 3 columns",
+                "csv.rename names the column \"How odl?\", which the header does not have; did you mean \"How old?\"?",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_quote_that_takes_rows_into_a_cell_is_found_with_its_line_and_a_long_text_is_none() {
+        for (text, line) in [
+            ("a,b\n1,\"x\n2,y\n", 2),
+            ("\"a,b\n1,x\n2,y\n", 1),
+            ("a,b\r\n\r\n1,x\r\n2,\"y\r\n3,z\r\n", 4),
+            ("a,b\r1,x\r2,\"y\r", 3),
+            ("a,b\n\"m\nn\",2\n3,\"x\n4,\"y\"\n", 4),
+            ("a,b,c,d\n1,2,3,\"4\n1,2,3,4\n1,2,3,4\n1,2,3,4\"\n", 2),
+        ] {
+            let (table, violations) = read(text.as_bytes(), &header());
+            assert!(table.columns.is_empty(), "{text:?}");
+            let [found] = violations.as_slice() else {
+                panic!("{text:?} {violations:?}")
+            };
+            assert_eq!(found.rule, "Csv");
+            let opens = format!("the quote that opens in line {line} ");
+            assert!(found.message.starts_with(&opens), "{text:?}: {}", found.message);
+        }
+        for text in [
+            "a,b\n1,\"x\n\n\"\"y\"\" and, z\nend\"\n",
+            "a,b\n1,\"first, of all\nand then, this\nand so, on\nend\"\n2,\"\"\n",
+            "a,b\n5\" disk,x\n\"5\" disk\",y\n",
+            "\"a\n(EUR)\",b\n1,2\n",
+            "a,b\n1,\"x\"",
+        ] {
+            assert_eq!(read(text.as_bytes(), &header()).1, [], "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, header: bool, tab: bool) {

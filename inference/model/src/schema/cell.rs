@@ -144,9 +144,8 @@ impl Missing {
     }
 
     /// Whether a number is one of these.
-    #[expect(clippy::float_cmp, reason = "a text that means missing is this very number")]
     pub fn has_number(&self, number: f64) -> bool {
-        self.numbers.iter().any(|known| *known == number)
+        self.numbers.contains(&number)
     }
 
     /// The texts.

@@ -93,9 +93,9 @@ impl Datatype {
             | (Self::Bool, Element::Bool(_))
             | (Self::Fp32, Element::Single(_))
             | (Self::Fp32 | Self::Fp64, Element::Integer(_) | Element::Unsigned(_))
-            | (Self::Fp64, Element::Number(_)) => Ok(()),
+            | (Self::Fp64, Element::Number(_))
             // Numbers of categories are words in another spelling.
-            (
+            | (
                 Self::Bytes,
                 Element::Text(_) | Element::Number(_) | Element::Integer(_) | Element::Unsigned(_),
             ) => Ok(()),

@@ -33,10 +33,10 @@ pub(super) fn usual_spelling(word: &str) -> Option<Usual> {
     if word.len() > 16 {
         return None;
     }
-    let is = |known: &&str| known.eq_ignore_ascii_case(word);
-    if ALWAYS.iter().any(|known| is(&known)) {
+    let is = |known: &str| known.eq_ignore_ascii_case(word);
+    if ALWAYS.iter().any(|known| is(known)) {
         Some(Usual::Always)
     } else {
-        OFTEN.iter().any(|known| is(&known)).then_some(Usual::Often)
+        OFTEN.iter().any(|known| is(known)).then_some(Usual::Often)
     }
 }

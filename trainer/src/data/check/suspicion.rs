@@ -55,7 +55,9 @@ pub(super) fn check_identifier(
     } else {
         "an identifier; list the column in exclude"
     };
-    let message = format!("{distinct} different words in {present} rows look like {what}");
+    let message = format!(
+        "{distinct} different words in {present} rows look like {what}; where they are categories, declare the feature Categorical"
+    );
     violations.push(violation(column.name, "Identifier", message, distinct, None));
 }
 
@@ -104,7 +106,7 @@ pub(super) fn find_suspicions(
         warnings.add(
             WarningRule::Identifier,
             distinct,
-            format!(
+            &format!(
                 "{distinct} different values in {present} rows: exclude the column if it is an identifier"
             ),
         );
@@ -121,10 +123,10 @@ struct Warnings<'c> {
 // === impl Warnings ===
 
 impl Warnings<'_> {
-    fn add(&mut self, rule: WarningRule, count: u64, message: String) {
+    fn add(&mut self, rule: WarningRule, count: u64, message: &str) {
         self.all.push(ColumnWarning {
             rule,
-            message: cut(&message, 240),
+            message: cut(message, 240),
             count,
         });
     }
@@ -158,14 +160,14 @@ impl Warnings<'_> {
         let (missing, rows) = (seen.missing(), self.rows);
         if missing == 0 {
             let message = format!("has the same value in all {rows} rows and tells nothing; exclude it");
-            self.add(WarningRule::Constant, rows, message);
+            self.add(WarningRule::Constant, rows, &message);
         } else {
             let message = format!(
                 "has one value in {} rows and none in {missing}, which are filled with that value, so it tells nothing; if an \
                  absent value means something, write a word for it in the source; exclude it if it is known only after the outcome",
                 rows - missing
             );
-            self.add(WarningRule::OneValue, rows - missing, message);
+            self.add(WarningRule::OneValue, rows - missing, &message);
         }
     }
 
@@ -183,7 +185,7 @@ impl Warnings<'_> {
                  feature to keep them",
                 self.list(&usual)
             );
-            self.add(WarningRule::MissingWords, sum(&usual), message);
+            self.add(WarningRule::MissingWords, sum(&usual), &message);
         }
         let spellings = same_but_for_case(counted);
         if !is_declared && !spellings.is_empty() {
@@ -192,16 +194,16 @@ impl Warnings<'_> {
                  source, or list the categories of the feature",
                 self.list(&spellings)
             );
-            self.add(WarningRule::Spellings, sum(&spellings), message);
+            self.add(WarningRule::Spellings, sum(&spellings), &message);
         }
         if seen.are_dates() {
             let message = "holds dates, which are read as categories: a date that is not in the data is unknown when serving; \
                            write numbers in the source, such as a month or days since a date, or exclude it";
-            self.add(WarningRule::Date, seen.words(), message.to_owned());
+            self.add(WarningRule::Date, seen.words(), message);
         } else if seen.are_sentences() {
             let message = "holds sentences, which are read as categories: another sentence is unknown when serving; exclude it, \
                            or write what matters of it as columns in the source";
-            self.add(WarningRule::FreeText, seen.words(), message.to_owned());
+            self.add(WarningRule::FreeText, seen.words(), message);
         }
         let large: Vec<(&str, u64)> = counted
             .iter()
@@ -213,7 +215,7 @@ impl Warnings<'_> {
                 "{} are integers over 2^53, which JavaScript and other programs round: send them as texts in requests",
                 self.list(&large)
             );
-            self.add(WarningRule::LargeCodes, sum(&large), message);
+            self.add(WarningRule::LargeCodes, sum(&large), &message);
         }
     }
 
@@ -221,7 +223,7 @@ impl Warnings<'_> {
         if self.rows >= ENOUGH_VALUES && seen.are_row_numbers() {
             let message = "counts the rows: each value is one more than the one before it; exclude it, as the place of a row \
                            says nothing about other rows";
-            self.add(WarningRule::RowNumber, self.rows, message.to_owned());
+            self.add(WarningRule::RowNumber, self.rows, message);
         }
         let numbers: Vec<f64> = self
             .column
@@ -232,7 +234,7 @@ impl Warnings<'_> {
         if numbers.len() as u64 >= ENOUGH_VALUES && numbers.iter().all(|number| is_day(*number)) {
             let message = "looks like dates (20260105): the difference between two of them is no number of days; write days since a \
                            date in the source, or exclude it";
-            self.add(WarningRule::Date, seen.numbers(), message.to_owned());
+            self.add(WarningRule::Date, seen.numbers(), message);
         }
         let exact = count_distinct(numbers.iter().map(|number| (number + 0.0).to_bits()));
         let single = count_distinct(
@@ -253,7 +255,7 @@ impl Warnings<'_> {
                 "{exact} different values are {single} as 32-bit floats{what}: subtract an offset in the source, such as the \
                  smallest value, or declare the feature Categorical if they are codes"
             );
-            self.add(WarningRule::FallTogether, exact - single, message);
+            self.add(WarningRule::FallTogether, exact - single, &message);
         }
     }
 }

@@ -153,9 +153,10 @@ fn push_unreadable(
     values: &Values<'_>,
     violations: &mut Vec<Violation>,
 ) {
-    let all = match parts.may_quote() {
-        true => format!("; rows by value: {}", values.list(None)),
-        false => String::new(),
+    let all = if parts.may_quote() {
+        format!("; rows by value: {}", values.list(None))
+    } else {
+        String::new()
     };
     let message = |cell: String, _| match &target.positive_when {
         Some(PositiveWhen {

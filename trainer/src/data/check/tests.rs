@@ -339,6 +339,22 @@ fn categories_are_ordered_as_numbers_where_they_are_numbers() {
 
 proptest! {
     #[test]
+    fn no_notation_makes_it_panic(
+        text in "(x,y\n)(\"[0-9,.%' \u{2212}$NAae]{0,6}\",[01]\n){0,30}",
+        comma: bool, thousands in prop::option::of("[,. '_]"), number: bool
+    ) {
+        let features = if number { json!([{"name": "x", "kind": "Numeric"}]) } else { json!([]) };
+        let mut spec = training(&features);
+        spec.dataset.csv.decimal = if comma { "," } else { "." }.into();
+        spec.dataset.csv.thousands = thousands.filter(|text| *text != spec.dataset.csv.decimal);
+        let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
+        match check(&[part("d.csv", &table, &spec)], &spec, &[]) {
+            Ok(checked) => prop_assert_eq!(checked.dataset.len(), checked.dataset.labels.len()),
+            Err(violations) => prop_assert!(!violations.is_empty()),
+        }
+    }
+
+    #[test]
     fn no_table_makes_it_panic(text in "[axy01.?\\-e,\"\n ]{0,60}|(x,y\n)([0-9?a]{1,2},[01?]\n){0,8}") {
         let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));
         let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
