@@ -22,7 +22,7 @@ pub(super) enum Command {
     Fit(FitArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
-    /// Show what is in a CSV file, how its columns would be read, and what to mend, without a spec.
+    /// Show what is in a CSV file, how its columns would be read, and what to fix, without a spec.
     Inspect(InspectArgs),
 }
 

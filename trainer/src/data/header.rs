@@ -6,8 +6,7 @@ use modelward_wire::Violation;
 
 use crate::data::{
     near::did_you_mean,
-    table::Quote,
-    violation::{cut, violation},
+    violation::{Quote, cut, violation},
 };
 
 /// A file may not have more columns: a missing line break makes millions.

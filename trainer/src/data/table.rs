@@ -5,6 +5,7 @@ use modelward_crds::CsvFormat;
 use modelward_model::normalize_name;
 use modelward_wire::Violation;
 
+pub use crate::data::violation::Quote;
 use crate::data::{
     header::{check_columns, rename_columns},
     quotes::check_quotes,
@@ -27,15 +28,6 @@ pub struct TableRow {
     pub number: u64,
     /// Its cells, without surrounding blanks.
     pub cells: StringRecord,
-}
-
-/// Whether what was read may be quoted in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quote {
-    /// It comes from a file of the person who reads the message.
-    Yes,
-    /// It comes from an address, which may give what that person could not read.
-    No,
 }
 
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.

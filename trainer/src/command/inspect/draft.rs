@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::{Inspection, TargetGuess};
-use crate::data::{
-    check::{Inspected, WarningRule},
-    violation::cut,
+use crate::{
+    command::inspect::report::{Inspection, TargetGuess},
+    data::{
+        check::{Inspected, Refusal, WarningRule},
+        violation::cut,
+    },
 };
 
 /// Texts that `csv.missing` takes.
@@ -197,25 +199,22 @@ fn write_excluded(out: &mut impl Write, fates: &[(&Inspected, Fate<'_>)]) -> io:
 }
 
 fn fate<'a>(column: &'a Inspected, missing: &[String]) -> Fate<'a> {
-    let count: u64 = column.report.words;
-    let explained =
-        !column.missing_words.is_empty() && column.missing_words.iter().all(|word| missing.contains(word));
-    match column.refusals.first() {
+    let Some(refused) = column.refusals.first() else {
+        let useless = |rule| matches!(rule, WarningRule::RowNumber | WarningRule::Constant);
+        let warning = column
+            .report
+            .warnings
+            .iter()
+            .find(|warning| useless(warning.rule));
+        return warning.map_or(Fate::Feature, |warning| Fate::Excluded(&warning.message));
+    };
+    match column.refusal {
         // The words are in csv.missing now.
-        Some(refusal) if refusal.rule == "Type" && explained && refusal.count == count => Fate::Feature,
-        Some(refusal) if refusal.rule == "Type" && !refusal.message.contains("32-bit") => {
-            Fate::Mixed(&refusal.message)
+        Some(Refusal::MissingWords) if column.missing_words.iter().all(|word| missing.contains(word)) => {
+            Fate::Feature
         }
-        Some(refusal) => Fate::Excluded(&refusal.message),
-        None => {
-            let useless = |rule| matches!(rule, WarningRule::RowNumber | WarningRule::Constant);
-            let warning = column
-                .report
-                .warnings
-                .iter()
-                .find(|warning| useless(warning.rule));
-            warning.map_or(Fate::Feature, |warning| Fate::Excluded(&warning.message))
-        }
+        Some(Refusal::Mixed) => Fate::Mixed(&refused.message),
+        _ => Fate::Excluded(&refused.message),
     }
 }
 

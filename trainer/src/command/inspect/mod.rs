@@ -3,6 +3,7 @@
 mod draft;
 mod format;
 mod print;
+mod report;
 
 use std::{
     io::{self, Write as _},
@@ -14,7 +15,6 @@ use anyhow::{Context as _, bail, ensure};
 use modelward_crds::{ColumnRename, CsvFormat};
 use modelward_model::normalize_name;
 use modelward_wire::Violation;
-use serde::Serialize;
 
 use crate::{
     command::{
@@ -23,6 +23,7 @@ use crate::{
             draft::write_draft,
             format::{guess_delimiter, guess_notation},
             print::write_table,
+            report::{Inspection, TargetGuess},
         },
     },
     data::{
@@ -32,33 +33,6 @@ use crate::{
         table::{self, Quote, Table},
     },
 };
-
-/// What is in a file.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Inspection {
-    file: String,
-    rows: u64,
-    /// How it was read.
-    csv: CsvFormat,
-    /// What is wrong with its form.
-    refusals: Vec<Violation>,
-    columns: Vec<Inspected>,
-    /// The column to predict, as named or guessed, with its values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<TargetGuess>,
-}
-
-/// A column to predict.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TargetGuess {
-    column: String,
-    /// Whether the command line names it.
-    named: bool,
-    /// The different values with their rows, the commonest first; nothing where there are many.
-    values: Vec<(String, u64)>,
-}
 
 pub(super) fn inspect_file(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let bytes = source::read_file(&args.file)?;

@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::Inspection;
-use crate::data::{check::Inspected, violation::cut};
+use crate::{
+    command::inspect::report::Inspection,
+    data::{check::Inspected, violation::cut},
+};
 
 /// Characters of a name and of the examples.
 const MAX_NAME: usize = 40;

@@ -2,8 +2,7 @@
 
 use modelward_crds::FeatureKind as SpecKind;
 use modelward_model::{Feature, FeatureKind};
-use modelward_wire::{Decimal, Violation, words};
-use serde::{Deserialize, Serialize};
+use modelward_wire::{Decimal, Violation};
 
 use crate::data::{
     check::{
@@ -12,95 +11,33 @@ use crate::data::{
         cells::Column,
         numeric::read_numbers,
         parts::MAX_NAME,
+        report::{ColumnReport, Refusal},
         seen::Seen,
         suspicion::{check_identifier, find_suspicions},
-        target::TargetValue,
     },
     dataset::Values,
     violation::{cut, violation},
 };
 
-/// What is in a column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ColumnReport {
-    /// Its name.
-    pub name: String,
-    /// `Numeric` or `Categorical`, or `Target` of the one that is predicted.
-    pub kind: String,
-    /// Whether the spec says so; it was inferred otherwise.
-    pub declared: bool,
-    /// Rows without a value.
-    pub missing: u64,
-    /// Different values.
-    pub distinct: u64,
-    /// Values that are numbers as the file writes them.
-    #[serde(default)]
-    pub numbers: u64,
-    /// Values that are none.
-    #[serde(default)]
-    pub words: u64,
-    /// The first different values, at most five and cut; none of a source that may not be quoted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub examples: Vec<String>,
-    /// What looks wrong with it, and is accepted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<ColumnWarning>,
-    /// The different values of the target with their rows, where they are few.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<TargetValue>,
-}
-
-/// What looks wrong with a column that is accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ColumnWarning {
-    /// What it is.
-    pub rule: WarningRule,
-    /// One sentence, with what to do.
-    pub message: String,
-    /// Rows that are concerned.
-    pub count: u64,
-}
-
-words! {
-    /// What may look wrong with a column.
-    pub enum WarningRule {
-        /// Categories that usually mean "missing".
-        MissingWords,
-        /// Categories that differ in upper and lower case or in blanks only.
-        Spellings,
-        /// A declared feature whose words differ in nearly every row.
-        Identifier,
-        /// Numbers that count the rows.
-        RowNumber,
-        /// Dates.
-        Date,
-        /// Sentences.
-        FreeText,
-        /// One value in every row.
-        Constant,
-        /// One value, and missing cells.
-        OneValue,
-        /// Different numbers that are equal as 32-bit floats.
-        FallTogether,
-        /// Codes that JavaScript and other programs cannot hold as numbers.
-        LargeCodes,
-    }
+/// A column that was checked.
+pub(super) struct CheckedColumn {
+    pub(super) feature: Feature,
+    pub(super) report: ColumnReport,
+    pub(super) values: Values,
+    /// Why its kind could not be inferred.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// What is in a column, as a feature and its values.
-pub(super) fn check_column(
-    column: &Column<'_>,
-    violations: &mut Vec<Violation>,
-) -> (Feature, ColumnReport, Values) {
+pub(super) fn check_column(column: &Column<'_>, violations: &mut Vec<Violation>) -> CheckedColumn {
     let seen = Seen::of(column);
     let missing = seen.missing() as usize;
     check_missing(column, column.cells.len() - missing, missing, violations);
-    let (kind, values) = match infer_kind(column, &seen, violations) {
-        Some(SpecKind::Numeric) => read_numbers(column, &seen, violations),
-        Some(SpecKind::Categorical) => read_categories(column, violations),
-        None => (
+    let inferred = infer_kind(column, &seen, violations);
+    let (kind, values) = match inferred {
+        Ok(SpecKind::Numeric) => read_numbers(column, &seen, violations),
+        Ok(SpecKind::Categorical) => read_categories(column, violations),
+        Err(_) => (
             FeatureKind::Numeric { min: None, max: None },
             Values::Numbers(Vec::new()),
         ),
@@ -122,15 +59,16 @@ pub(super) fn check_column(
         values: Vec::new(),
     };
     let required = column.spec.is_some_and(|spec| spec.required);
-    (
-        Feature {
+    CheckedColumn {
+        feature: Feature {
             name: column.name.to_owned(),
             required,
             kind,
         },
         report,
         values,
-    )
+        refusal: inferred.err(),
+    }
 }
 
 fn check_missing(column: &Column<'_>, present: usize, missing: usize, violations: &mut Vec<Violation>) {
@@ -181,24 +119,28 @@ fn exceeds(missing: usize, rows: usize, most: &Decimal) -> bool {
     missing as f64 > most.to_f64() * rows as f64
 }
 
-/// The declared kind, or the one that the values have; `None` where they have to be declared or repaired first.
-fn infer_kind(column: &Column<'_>, seen: &Seen<'_>, violations: &mut Vec<Violation>) -> Option<SpecKind> {
+/// The declared kind, or the one that the values have; an error where they have to be declared or repaired first.
+fn infer_kind(
+    column: &Column<'_>,
+    seen: &Seen<'_>,
+    violations: &mut Vec<Violation>,
+) -> Result<SpecKind, Refusal> {
     if let Some(spec) = column.spec {
-        return Some(spec.kind);
+        return Ok(spec.kind);
     }
     let (numbers, count) = (seen.numbers(), seen.words());
     if count == 0 {
-        return Some(SpecKind::Numeric);
+        return Ok(SpecKind::Numeric);
     }
     if seen.check_notation(column, violations) {
-        return None;
+        return Err(Refusal::Notation);
     }
     if numbers > 0 && seen.other_words() == 0 {
         seen.check_spellings(column, violations);
-        return None;
+        return Err(Refusal::MissingWords);
     }
     if seen.numbers_in_any_notation() * 2 < numbers + count {
-        return Some(SpecKind::Categorical);
+        return Ok(SpecKind::Categorical);
     }
     let mut words = Broken::default();
     for (row, cell) in column.present() {
@@ -212,5 +154,5 @@ fn infer_kind(column: &Column<'_>, seen: &Seen<'_>, violations: &mut Vec<Violati
              csv.missing; where it is a code, declare the feature Categorical"
         )
     });
-    None
+    Err(Refusal::Mixed)
 }

@@ -32,6 +32,7 @@ mod missing_words;
 mod names;
 mod numeric;
 mod parts;
+mod report;
 mod seen;
 mod suspicion;
 mod target;
@@ -45,13 +46,17 @@ use serde::Serialize;
 
 pub use self::{
     categorical::MAX_CATEGORIES,
-    column::{ColumnReport, ColumnWarning, WarningRule},
     parts::Part,
-    target::{TargetValue, too_few_rows},
+    report::{ColumnReport, ColumnWarning, Refusal, TargetValue, WarningRule},
+    target::too_few_rows,
 };
 use crate::data::{
     check::{
-        cells::Column, column::check_column, names::check_names, parts::Parts, seen::Seen,
+        cells::Column,
+        column::{CheckedColumn, check_column},
+        names::check_names,
+        parts::Parts,
+        seen::Seen,
         target::check_target,
     },
     dataset::Dataset,
@@ -76,6 +81,9 @@ pub struct Inspected {
     pub report: ColumnReport,
     /// Why it cannot be a feature as it is.
     pub refusals: Vec<Violation>,
+    /// Why its kind could not be inferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// Words beside numbers that usually mean "missing".
     pub missing_words: Vec<String>,
 }
@@ -98,7 +106,7 @@ pub fn inspect(part: Part<'_>) -> Vec<Inspected> {
                 cells: parts.cells(name),
             };
             let mut refusals = Vec::new();
-            let (_, report, _) = check_column(&column, &mut refusals);
+            let CheckedColumn { report, refusal, .. } = check_column(&column, &mut refusals);
             let missing_words = match report.numbers {
                 0 => Vec::new(),
                 _ => Seen::of(&column).spellings(),
@@ -106,6 +114,7 @@ pub fn inspect(part: Part<'_>) -> Vec<Inspected> {
             Inspected {
                 report,
                 refusals,
+                refusal,
                 missing_words,
             }
         })
@@ -154,10 +163,10 @@ pub fn check(
             spec,
             cells: parts.cells(name),
         };
-        let (feature, report, column) = check_column(&column, &mut violations);
-        features.push(feature);
-        columns.push(report);
-        values.push(column);
+        let checked = check_column(&column, &mut violations);
+        features.push(checked.feature);
+        columns.push(checked.report);
+        values.push(checked.values);
     }
     if features.is_empty() && !names.is_empty() {
         let message = "no column is left to learn from: every one is the target or excluded";

@@ -10,8 +10,8 @@ use crate::data::{
         broken::quoted,
         categorical::MAX_CATEGORIES,
         cells::Column,
-        column::{ColumnWarning, WarningRule},
         missing_words::{Usual, usual_spelling},
+        report::{ColumnWarning, WarningRule},
         seen::Seen,
     },
     dataset::Values,
@@ -159,11 +159,11 @@ impl Warnings<'_> {
         }
         let (missing, rows) = (seen.missing(), self.rows);
         if missing == 0 {
-            let message = format!("has the same value in all {rows} rows and tells nothing; exclude it");
+            let message = format!("has the same value in all {rows} rows and says nothing; exclude it");
             self.add(WarningRule::Constant, rows, &message);
         } else {
             let message = format!(
-                "has one value in {} rows and none in {missing}, which are filled with that value, so it tells nothing; if an \
+                "has one value in {} rows and none in {missing}, which are filled with that value, so it says nothing; if an \
                  absent value means something, write a word for it in the source; exclude it if it is known only after the outcome",
                 rows - missing
             );

@@ -5,28 +5,20 @@ use std::{borrow::Cow, collections::BTreeSet};
 use modelward_crds::{PositiveWhen, Target, TrainingSource};
 use modelward_model::canonical_category;
 use modelward_wire::Violation;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     data::{
-        check::{broken::Broken, column::ColumnReport, parts::Parts, suspicion::fold},
+        check::{
+            broken::Broken,
+            parts::Parts,
+            report::{ColumnReport, TargetValue},
+            suspicion::fold,
+        },
         number::Notation,
         violation::{cut, violation},
     },
     spec::positive_when,
 };
-
-/// A value of the target that rows have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TargetValue {
-    /// The value in its canonical spelling, cut to 40 characters.
-    pub value: String,
-    /// How many rows have it.
-    pub rows: u64,
-    /// Their class.
-    pub class: u8,
-}
 
 /// Different values of a target that are counted one by one.
 const MAX_VALUES: usize = 64;
