@@ -40,13 +40,13 @@ pub use model::{
 };
 pub use model_version::{
     AcceptedWindow, Access, ArtifactSource, ArtifactStatus, AttemptStatus, CalibrationMethod, Champion,
-    ClassWeights, ConfigMapSource, CostSpec, CsvFormat, Dataset, Family, FeatureKind, FeatureSpec,
-    FeatureTolerance, Gate, GateStatus, Hyperparameters, LightGBMParameters, LogisticRegressionParameters,
-    MetricName, MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, Monotone,
-    NamedDataset, PersistentVolumeClaimSource, PositiveWhen, Provenance, RandomForestParameters,
-    ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec, SearchSpec, Season, ServingSpec, Source,
-    SourceStatus, Target, Task, ThresholdMetric, ThresholdSpec, TrainingSource, ValidationSpec, ValueRange,
-    ViolationStatus, WeightSpec, XGBoostParameters,
+    ClassWeights, ColumnRename, ConfigMapSource, CostSpec, CsvFormat, Dataset, Family, FeatureKind,
+    FeatureSpec, FeatureTolerance, Gate, GateStatus, Hyperparameters, LightGBMParameters,
+    LogisticRegressionParameters, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,
+    ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset, PersistentVolumeClaimSource, PositiveWhen,
+    Provenance, RandomForestParameters, ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec,
+    SearchSpec, Season, ServingSpec, Source, SourceStatus, Target, Task, ThresholdMetric, ThresholdSpec,
+    TrainingSource, ValidationSpec, ValueRange, ViolationStatus, WeightSpec, XGBoostParameters,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

@@ -121,6 +121,38 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         ),
         (
             dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "csv": {"decimal": ";"}}),
+            "write one of \".\" and \",\"",
+        ),
+        (
+            dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "csv": {"thousands": "x"}}),
+            "write one of \",\", \".\", \" \", \"'\" and \"_\"",
+        ),
+        (
+            dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "csv": {"thousands": "."}}),
+            "where thousands is \".\", set decimal to \",\"",
+        ),
+        (
+            dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "csv": {"rename": [{"to": "row"}]}}),
+            "exactly one of from and position must be set",
+        ),
+        (
+            dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "csv": {
+                "header": false, "columns": ["sex", "num"], "rename": [{"position": 1, "to": "row"}],
+            }}),
+            "rename is for files with a header",
+        ),
+        (
+            "/spec/source/training/target",
+            json!({"column": "num", "positiveWhen": {"greaterThan": "0"}, "negativeValues": ["0"]}),
+            "negativeValues may be set beside positiveWhen.equals only",
+        ),
+        (
+            dataset,
             json!({"configMap": {"name": "heart-disease", "key": ".."}}),
             "nor a name that begins with \"..\"",
         ),
@@ -263,6 +295,23 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             "a rule cannot be evaluated: {pointer} = {value}: {refused}"
         );
     }
+}
+
+#[tokio::test]
+async fn how_a_file_is_written_is_accepted_as_it_was_given() {
+    let csv = json!({
+        "header": true, "delimiter": ";", "decimal": ",", "thousands": "'",
+        "rename": [{"position": 1, "to": "row"}, {"from": "How old are you?", "to": "age"}],
+    });
+    let mut object = heart();
+    let training = &mut object["spec"]["source"]["training"];
+    training["dataset"]["csv"] = csv.clone();
+    training["target"] =
+        json!({"column": "num", "positiveWhen": {"equals": "yes"}, "negativeValues": ["no", "unknown"]});
+    let made = apply(&object).await.unwrap();
+    let training = made.spec.source.training.unwrap();
+    assert_eq!(serde_json::to_value(&training.dataset.csv).unwrap(), csv);
+    assert_eq!(training.target.negative_values, ["no", "unknown"]);
 }
 
 /// Creates an object as a client does that asks for this validation of fields, or for none; with the API server's warnings.

@@ -114,7 +114,8 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
     }
     // Of each list the end goes first: there are 7 metrics and 9 gates at most, and what is first matters most.
     while fitting(&short).is_none()
-        && (short.metrics.len() > 7 && short.metrics.pop().is_some()
+        && (short.warnings.pop().is_some()
+            || short.metrics.len() > 7 && short.metrics.pop().is_some()
             || short.gates.len() > 9 && short.gates.pop().is_some()
             || short.sources.pop().is_some()
             || short.violations.pop().is_some()
@@ -149,7 +150,7 @@ fn shorten(result: &mut JobResult, limit: usize) {
     };
     cut(&mut result.message);
     result.family.iter_mut().for_each(cut);
-    for violation in &mut result.violations {
+    for violation in result.violations.iter_mut().chain(&mut result.warnings) {
         cut(&mut violation.column);
         cut(&mut violation.rule);
         cut(&mut violation.message);
@@ -203,6 +204,7 @@ mod tests {
         let mut result = JobResult::new(JobStage::Snapshot, Verdict::DataInvalid, long.clone());
         result.violations = vec![violation(&long); 500];
         result.violations_total = 500;
+        result.warnings = vec![violation(&long); 20];
         result.rows = Some(7);
         result.family = Some(long.clone());
         result.sources = vec![

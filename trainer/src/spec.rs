@@ -2,13 +2,13 @@
 
 mod families;
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{borrow::Cow, collections::BTreeSet, fs, io, path::Path};
 
 use modelward_crds::{
-    AcceptedWindow, Champion, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen, Source, Target,
-    TrainingSource, ValidationSpec,
+    AcceptedWindow, Champion, CsvFormat, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen,
+    Source, Target, TrainingSource, ValidationSpec,
 };
-use modelward_model::{canonical_category, sha256};
+use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
 
 /// No spec is larger: an object in Kubernetes cannot be.
@@ -26,6 +26,8 @@ pub struct Spec {
     pub training: TrainingSource,
     /// Features that `monitoring.tolerances` names.
     pub tolerances: Vec<String>,
+    /// [`training_digest`] of the training as it was written; in [`Self::training`] names of columns are in their composed form.
+    pub digest: Digest,
 }
 
 /// Why a file is not a usable `ModelVersion`.
@@ -104,7 +106,7 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
     let version: ModelVersion =
         serde_json::from_value(value).map_err(|error| SpecError::Parse(error.to_string()))?;
     let Source { training, artifact } = version.spec.source;
-    let training = match (training, artifact) {
+    let mut training = match (training, artifact) {
         (Some(training), None) => training,
         (None, Some(artifact)) => return Err(SpecError::Artifact(artifact.bundle)),
         _ => {
@@ -112,17 +114,32 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
             return Err(SpecError::Invalid(vec![wrong.to_owned()]));
         }
     };
+    let digest = training_digest(&training).map_err(|error| SpecError::Parse(error.to_string()))?;
+    normalize_names(&mut training);
     check(&training)?;
     let tolerances = version.spec.monitoring.tolerances;
     let tolerances = tolerances
         .into_iter()
-        .map(|tolerance| tolerance.feature)
+        .map(|tolerance| normalize_name(&tolerance.feature).into_owned())
         .collect();
     Ok(Spec {
         model: version.spec.model,
         training,
         tolerances,
+        digest,
     })
+}
+
+/// Names of columns as tables have them, which are read in the composed form too.
+fn normalize_names(training: &mut TrainingSource) {
+    let names = std::iter::once(&mut training.target.column)
+        .chain(&mut training.exclude)
+        .chain(training.features.iter_mut().map(|feature| &mut feature.name));
+    for name in names {
+        if let Cow::Owned(normal) = normalize_name(name) {
+            *name = normal;
+        }
+    }
 }
 
 /// The sha256 over a training as JSON, which the operator takes over the spec that it wrote.
@@ -225,6 +242,42 @@ fn check_dataset(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
             "{place}: csv.delimiter must be a comma, a semicolon, a bar or a tab"
         ));
     }
+    check_notation(place, csv, wrong);
+    check_rename(place, csv, wrong);
+}
+
+fn check_notation(place: &str, csv: &CsvFormat, wrong: &mut Vec<String>) {
+    if !matches!(csv.decimal.as_str(), "." | ",") {
+        wrong.push(format!("{place}: csv.decimal must be \".\" or \",\""));
+    }
+    match csv.thousands.as_deref() {
+        Some(thousands) if thousands == csv.decimal => wrong.push(format!(
+            "{place}: csv.thousands and csv.decimal must be different characters"
+        )),
+        None | Some("," | "." | " " | "'" | "_") => {}
+        Some(_) => wrong.push(format!(
+            "{place}: csv.thousands must be one of \",\", \".\", \" \", \"'\" and \"_\""
+        )),
+    }
+}
+
+fn check_rename(place: &str, csv: &CsvFormat, wrong: &mut Vec<String>) {
+    if !csv.header && !csv.rename.is_empty() {
+        wrong.push(format!(
+            "{place}: csv.rename is for files with a header; csv.columns names the columns of a file without one"
+        ));
+    }
+    for rename in &csv.rename {
+        if rename.from.is_some() == rename.position.is_some() {
+            wrong.push(format!(
+                "{place}: csv.rename to {:?} must set exactly one of from and position",
+                rename.to
+            ));
+        }
+        if rename.to.trim().is_empty() {
+            wrong.push(format!("{place}: csv.rename has an empty name in to"));
+        }
+    }
 }
 
 fn check_champion(champion: &Champion, wrong: &mut Vec<String>) {
@@ -256,6 +309,29 @@ fn check_target(target: &Target, wrong: &mut Vec<String>) {
         && greater_than.is_some() == equals.is_some()
     {
         wrong.push("target.positiveWhen must set exactly one of greaterThan and equals".to_owned());
+    }
+    if target.negative_values.is_empty() {
+        return;
+    }
+    let positive = target
+        .positive_when
+        .as_ref()
+        .and_then(|when| when.equals.as_deref());
+    let Some(positive) = positive.map(canonical_category) else {
+        wrong.push("target.negativeValues may be set beside target.positiveWhen.equals only".to_owned());
+        return;
+    };
+    let negative = target
+        .negative_values
+        .iter()
+        .map(|value| canonical_category(value));
+    if negative.clone().any(|value| value == positive) {
+        wrong.push(format!(
+            "target.negativeValues names {positive:?}, which is class 1"
+        ));
+    }
+    if let Some(twice) = twice(negative) {
+        wrong.push(format!("target.negativeValues names {twice:?} twice"));
     }
 }
 
@@ -468,6 +544,55 @@ spec:
         ] {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
+    }
+
+    #[test]
+    fn how_a_file_is_written_and_the_values_of_the_target_are_checked() {
+        let written = |csv: &str, target: &str| {
+            let start = HEART.find("csv: {").unwrap() + "csv: ".len();
+            let end = start + HEART[start..].find('}').unwrap() + 1;
+            let text = format!("{}{csv}{}", &HEART[..start], &HEART[end..]);
+            parse(&text.replace("{greaterThan: \"0\"}", target))
+        };
+        let good = written(
+            "{decimal: ',', thousands: ' ', rename: [{position: 1, to: row}]}",
+            "{equals: sick}, negativeValues: [well]",
+        );
+        assert_eq!(good.unwrap().training.target.negative_values, ["well"]);
+        let error = written(
+            "{header: false, columns: [a], decimal: ';', thousands: x, rename: [{to: ' '}]}",
+            "{equals: '1'}, negativeValues: ['1.0', '0', '0.0']",
+        );
+        let error = error.unwrap_err().to_string();
+        for part in [
+            "csv.decimal must be",
+            "csv.thousands must be",
+            "csv.rename is for files with a header",
+            "exactly one of from and position",
+            "empty name in to",
+            "names \"1\", which is class 1",
+            "names \"0\" twice",
+        ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+        let error = written(
+            "{decimal: ',', thousands: ','}",
+            "{greaterThan: '0'}, negativeValues: ['0']",
+        );
+        let error = error.unwrap_err().to_string();
+        for part in ["different characters", "beside target.positiveWhen.equals"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_their_composed_form_and_the_digest_is_that_of_what_was_written() {
+        let apart = HEART.replace("name: ca,", "name: \"a\u{302}ge\",");
+        let version = parse(&apart).unwrap();
+        assert_eq!(version.training.features[2].name, "\u{e2}ge");
+        assert_ne!(version.digest, training_digest(&version.training).unwrap());
+        let version = parse(HEART).unwrap();
+        assert_eq!(version.digest, training_digest(&version.training).unwrap());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use modelward_trainer::{
         dataset::{Dataset, Sample},
         snapshot::{self, Snapshot},
     },
+    engine::TrainingRows,
     family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily},
     fit::{
         bundle::{self, Extras},
@@ -151,7 +152,8 @@ impl TrainableFamily for CategoryRate {
         Arc::new(*self)
     }
 
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        let sample = rows.sample;
         let schema = &sample.data.schema;
         let (position, categories) =
             find_categories(schema).ok_or("the schema has no categorical feature")?;
@@ -443,7 +445,7 @@ fn every_family_does_what_is_asked_of_it() {
     {
         let schema = &snapshot.data.schema;
         let sample = Sample::of(&snapshot.data, &rows);
-        let fitted = family.fit(sample).unwrap();
+        let fitted = family.fit(sample.into()).unwrap();
         conformance::check(family.served(), schema, &fitted.files().unwrap())
             .unwrap_or_else(|error| panic!("{family:?}: {error}"));
         let report = fitted.report();

@@ -65,9 +65,8 @@ fn fit(family: &dyn TrainableFamily, data: &Dataset, weights: Option<&[f32]>) ->
         data,
         rows: &rows,
         weights,
-        shared: None,
     };
-    family.fit(sample).unwrap()
+    family.fit(sample.into()).unwrap()
 }
 
 fn share_of_right_classes(model: &dyn Scorer, data: &Dataset) -> f64 {

@@ -13,8 +13,10 @@ const NUMBER: &str =
     "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
 
 /// The column to predict.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.negativeValues) || (has(self.positiveWhen) && has(self.positiveWhen.equals))")
+    .message("negativeValues may be set beside positiveWhen.equals only"))]
 pub struct Target {
     /// Name of the column.
     #[schemars(length(min = 1, max = 128))]
@@ -22,6 +24,12 @@ pub struct Target {
     /// When a row belongs to class 1; every other row belongs to class 0. If absent, the column must contain 0 and 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive_when: Option<PositiveWhen>,
+    /// The values of class 0 beside positiveWhen.equals. If absent, the column must contain one other value; a third one, such as
+    /// another spelling, is rejected. Numbers are compared as numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub negative_values: Vec<String>,
 }
 
 /// When a row belongs to class 1.

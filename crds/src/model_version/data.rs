@@ -90,16 +90,26 @@ pub struct PersistentVolumeClaimSource {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("self.header || (has(self.columns) && size(self.columns) > 0)").message("columns must be set where the file has no header"))]
+#[x_kube(validation = Rule::new("self.header || !has(self.rename)").message("rename is for files with a header; columns names the columns of a file without one"))]
+#[x_kube(validation = Rule::new("!has(self.thousands) || self.thousands != (has(self.decimal) ? self.decimal : '.')")
+    .message("thousands and decimal must be different characters; where thousands is \".\", set decimal to \",\""))]
 pub struct CsvFormat {
     /// Whether the first line names the columns.
     #[serde(default = "default_true")]
     pub header: bool,
-    /// Names of the columns, in the order of the file. Required without a header; with a header, both must match.
+    /// Names of the columns, in the order of the file. Required without a header; with a header, both must match, after rename.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub columns: Vec<String>,
-    /// Texts that mean "missing", in addition to the empty text.
+    /// New names for columns of the header: for a column without a name, such as the index that pandas writes, and for names of more
+    /// than 128 characters. All other fields use the new names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub rename: Vec<ColumnRename>,
+    /// Texts that mean "missing", in addition to the empty text. Numbers are compared as numbers: "-999" also means "-999.0".
+    /// Requests that contain them are read in the same way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 32)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -110,6 +120,44 @@ pub struct CsvFormat {
     #[x_kube(validation = Rule::new("self in [',', ';', '|', '\\t']")
         .message("write one of \",\", \";\", \"|\" and \"\\t\" (a tab, in double quotes)"))]
     pub delimiter: String,
+    /// The character before the decimals of a number: "." (the default) or ",".
+    #[serde(default = "default_decimal", skip_serializing_if = "is_point")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(validation = Rule::new("self in ['.', ',']").message("write one of \".\" and \",\""))]
+    pub decimal: String,
+    /// The character between groups of three digits: ",", ".", " " (also a no-break space), "'" or "_". If absent, numbers have
+    /// no such character.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(validation = Rule::new("self in [',', '.', ' ', \"'\", '_']")
+        .message("write one of \",\", \".\", \" \", \"'\" and \"_\""))]
+    pub thousands: Option<String>,
+}
+
+/// A new name for a column of the header.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.from) != has(self.position)").message("exactly one of from and position must be set"))]
+pub struct ColumnRename {
+    /// The name in the header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub from: Option<String>,
+    /// The position of the column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub position: Option<i32>,
+    /// The new name.
+    #[schemars(length(min = 1, max = 128))]
+    pub to: String,
+}
+
+fn default_decimal() -> String {
+    ".".to_owned()
+}
+
+fn is_point(decimal: &str) -> bool {
+    decimal == "."
 }
 
 fn default_delimiter() -> String {
@@ -121,8 +169,11 @@ impl Default for CsvFormat {
         Self {
             header: true,
             columns: Vec::new(),
+            rename: Vec::new(),
             missing: Vec::new(),
             delimiter: default_delimiter(),
+            decimal: default_decimal(),
+            thousands: None,
         }
     }
 }

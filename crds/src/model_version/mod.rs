@@ -22,7 +22,9 @@ mod training;
 mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
-pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
+pub use data::{
+    ColumnRename, ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource,
+};
 pub use decision::{CalibrationMethod, CostSpec, ThresholdMetric, ThresholdSpec};
 pub use hyperparameters::{
     Hyperparameters, LightGBMParameters, LogisticRegressionParameters, RandomForestParameters,

@@ -52,6 +52,9 @@ pub struct JobResult {
     /// How many violations there are in all.
     #[serde(default)]
     pub violations_total: u64,
+    /// What looks wrong with data that was accepted (snapshot): the first 20 in the ledger, the first five in the termination message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Violation>,
 }
 
 words! {
@@ -208,17 +211,19 @@ impl JobResult {
             gates: Vec::new(),
             violations: Vec::new(),
             violations_total: 0,
+            warnings: Vec::new(),
         }
     }
 
     /// The result with its longest parts cut, for a termination message:
-    /// the first five violations, the first nine sources, and texts of at most 240 characters.
+    /// the first five violations and warnings, the first nine sources, and texts of at most 240 characters.
     #[must_use]
     pub fn abridged(&self) -> Self {
         let mut short = self.clone();
         short.message = cut(&self.message);
         short.violations.truncate(5);
-        for violation in &mut short.violations {
+        short.warnings.truncate(5);
+        for violation in short.violations.iter_mut().chain(&mut short.warnings) {
             violation.message = cut(&violation.message);
             violation.column = cut(&violation.column);
         }

@@ -22,5 +22,6 @@ pub use encode::{Encoder, FeatureTransform, TransformError, Transforms};
 pub use family::{Families, Family, FamilyError, FamilyFiles, Scorer};
 pub use files::{DirBuilder, FilesError, VerifiedDir, sha256, sha256_file, write_bundle, write_snapshot};
 pub use schema::{
-    Cell, Feature, FeatureKind, FeatureSchema, Row, RowError, SchemaError, Value, Warning, canonical_category,
+    Cell, Feature, FeatureKind, FeatureSchema, Missing, Row, RowError, SchemaError, Value, Warning,
+    canonical_category, normalize_name, number,
 };

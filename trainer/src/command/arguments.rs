@@ -22,6 +22,8 @@ pub(super) enum Command {
     Fit(FitArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
+    /// Show what is in a CSV file, how its columns would be read, and what to fix, without a spec.
+    Inspect(InspectArgs),
 }
 
 /// Arguments of `snapshot`.
@@ -97,6 +99,45 @@ pub struct ScoreArgs {
     /// The `ModelVersion` with the format of the CSV file.
     #[arg(long, requires = "csv")]
     pub spec: Option<PathBuf>,
+}
+
+/// Arguments of `inspect`. What is not given is guessed.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The CSV file.
+    pub file: PathBuf,
+    /// The character between fields: `,`, `;`, `|` or `tab`.
+    #[arg(long, value_parser = parse_delimiter)]
+    pub delimiter: Option<String>,
+    /// The character before the decimals of a number: `.` or `,`.
+    #[arg(long, value_parser = [".", ","])]
+    pub decimal: Option<String>,
+    /// The character between groups of three digits.
+    #[arg(long, value_parser = [",", ".", " ", "'", "_"])]
+    pub thousands: Option<String>,
+    /// Names of the columns, separated by commas, of a file without a header.
+    #[arg(long, value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// A text that means "missing"; may be repeated.
+    #[arg(long)]
+    pub missing: Vec<String>,
+    /// The column to predict.
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Write a `ModelVersion` to start from to this file; `-` for the standard output, instead of the table.
+    #[arg(long)]
+    pub spec_out: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_delimiter(text: &str) -> Result<String, String> {
+    match text {
+        "tab" | "\\t" | "\t" => Ok("\t".to_owned()),
+        "," | ";" | "|" => Ok(text.to_owned()),
+        _ => Err("expected one of , ; | and tab".to_owned()),
+    }
 }
 
 /// How a Job reports; not needed outside of a cluster.

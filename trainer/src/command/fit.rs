@@ -30,7 +30,7 @@ use crate::{
     },
     ledger::Ledger,
     report::Meter,
-    spec::{self, Spec},
+    spec::Spec,
 };
 
 pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobResult> {
@@ -75,7 +75,7 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         .collect();
     let extras = Extras {
         declared: &declared,
-        training: Some(spec::training_digest(training)?),
+        training: Some(version.digest),
         comparison: comparison.as_ref(),
         window: baselines.window.as_ref(),
         new_rows: baselines.champion.as_ref().map_or(&[], Opponent::new_rows),
@@ -131,7 +131,7 @@ async fn open_snapshot(
         (None, None, files) => {
             let dir = temporary.join("snapshot");
             match freeze(version, files, &args.publish.reach()).await? {
-                Frozen::Built(builder, ..) => (dir.clone(), Some(builder.write(&dir)?.1)),
+                Frozen::Built(built) => (dir.clone(), Some(built.files.write(&dir)?.1)),
                 Frozen::Ended(result) => return Ok(Err(result)),
             }
         }

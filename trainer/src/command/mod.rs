@@ -1,8 +1,8 @@
-//! What people and Jobs run: `snapshot`, `fit`, `score`.
+//! What people and Jobs run: `snapshot`, `fit`, `score`, `inspect`.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `snapshot`, `fit`, `score` | one command each |
+//! | `snapshot`, `fit`, `score`, `inspect` | one command each |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
 //! | `publish` | reports the end |
 
@@ -10,6 +10,7 @@ mod arguments;
 mod baselines;
 mod checks;
 mod fit;
+mod inspect;
 mod publish;
 mod score;
 mod snapshot;
@@ -21,16 +22,17 @@ use std::process::ExitCode;
 use modelward_wire::JobStage;
 
 pub use self::{
-    arguments::{Cli, FitArgs, PublishArgs, ScoreArgs, SnapshotArgs},
+    arguments::{Cli, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs},
     temporary::clean_up,
 };
 use crate::command::{
-    arguments::Command, fit::fit_model, publish::report_result, score::score_rows, snapshot::take_snapshot,
+    arguments::Command, fit::fit_model, inspect::inspect_file, publish::report_result, score::score_rows,
+    snapshot::take_snapshot,
 };
 
 /// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
 /// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
-/// row was refused. 1 is a failure that may pass.
+/// row was refused, `inspect` where a column was. 1 is a failure that may pass.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {
@@ -52,5 +54,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ended.await.inspect_err(note)
         }
         Command::Score(args) => score_rows(&args),
+        Command::Inspect(args) => inspect_file(&args),
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn report_result(
     } else {
         tracing::warn!(?verdict, "{}", result.message);
     }
-    for violation in &result.violations {
+    for violation in result.violations.iter().chain(&result.warnings) {
         let Violation {
             column,
             rule,

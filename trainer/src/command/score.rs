@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use modelward_crds::CsvFormat;
-use modelward_model::{Bundle, Cell, FeatureKind, Row, Warning};
+use modelward_model::{Bundle, Cell, FeatureKind, Missing, Row, Warning, normalize_name};
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
     command::arguments::ScoreArgs,
-    data::{number::number, source, table},
+    data::{number::Notation, source, table},
     spec,
 };
 
@@ -106,7 +106,8 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
     let schema = bundle.schema();
     let places: Vec<Option<usize>> = schema
         .names()
-        .map(|name| table.columns.iter().position(|column| column == name))
+        .map(normalize_name)
+        .map(|name| table.columns.iter().position(|column| *column == name))
         .collect();
     ensure!(
         places.iter().any(Option::is_some),
@@ -114,6 +115,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
         path.display(),
         schema.names().collect::<Vec<_>>().join(", ")
     );
+    let (notation, missing) = (Notation::of(&format), Missing::new(&format.missing));
     let score = |row: &table::TableRow| {
         let cells: Vec<Cell<'_>> = schema
             .features
@@ -121,7 +123,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
             .zip(&places)
             .map(|(feature, place)| {
                 let text = place.and_then(|place| row.cells.get(place)).unwrap_or_default();
-                cell(&feature.kind, text, &format)
+                read_cell(&feature.kind, text, notation, &missing)
             })
             .collect();
         match schema.read_cells(&cells) {
@@ -137,13 +139,19 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
     Ok(table.rows.iter().map(score).collect())
 }
 
-fn cell<'a>(kind: &FeatureKind, text: &'a str, format: &CsvFormat) -> Cell<'a> {
-    if text.is_empty() || format.missing.iter().any(|missing| missing.trim() == text) {
+/// A cell as the server would get it from a client that knows the format of the file. What the bundle calls missing is read by its schema.
+fn read_cell<'a>(kind: &FeatureKind, text: &'a str, notation: Notation, missing: &Missing) -> Cell<'a> {
+    let number = notation.number(text);
+    if missing.has_text(text) || number.is_some_and(|number| missing.has_number(number)) {
         return Cell::Missing;
     }
-    match kind {
-        FeatureKind::Numeric { .. } => number(text).map_or(Cell::Text(text), Cell::Number),
-        FeatureKind::Categorical { .. } => Cell::Text(text),
+    match (kind, number) {
+        (FeatureKind::Numeric { .. }, Some(number)) => Cell::Number(number),
+        // A code is its text, unless the file writes numbers otherwise.
+        (FeatureKind::Categorical { .. }, Some(number)) if notation != Notation::PLAIN => {
+            Cell::Number(number)
+        }
+        _ => Cell::Text(text),
     }
 }
 

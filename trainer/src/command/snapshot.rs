@@ -27,17 +27,18 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
         Err(result) => return Ok(result),
     };
     let training = &version.training;
-    let (builder, rows, sources) = match freeze(&version, &args.source, &args.publish.reach()).await? {
-        Frozen::Built(builder, rows, sources) => (builder, rows, sources),
+    let built = match freeze(&version, &args.source, &args.publish.reach()).await? {
+        Frozen::Built(built) => built,
         Frozen::Ended(result) => return Ok(result),
     };
-    let digest = builder.manifest()?.2;
+    let rows = built.rows;
+    let digest = built.files.manifest()?.2;
     if let Some(result) = other_snapshot(training, &digest, JobStage::Snapshot) {
         return Ok(result);
     }
     let temporary = Temporary::new()?;
     let dir = args.out.clone().unwrap_or_else(|| temporary.join("snapshot"));
-    let (_, digest) = builder.write(&dir)?;
+    let (_, digest) = built.files.write(&dir)?;
     if let Some(ledger) = ledger {
         ledger.publish(&dir, ManifestKind::Snapshot).await?;
     }
@@ -57,7 +58,8 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
     let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, message);
     result.digest = Some(digest);
     result.rows = Some(rows);
-    result.sources = sources;
+    result.sources = built.sources;
+    result.warnings = built.warnings;
     result.new_rows = counted.and_then(Result::ok);
     Ok(result)
 }

@@ -57,6 +57,7 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     result.threshold = Some(candidate.threshold.clone());
     result.metrics.clone_from(&candidate.reported);
     result.gates = gates;
+    result.warnings = snapshot.info.warnings();
     result
 }
 

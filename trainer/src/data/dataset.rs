@@ -1,11 +1,9 @@
 //! Rows that passed every check, by column.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
-
-use crate::engine::{EngineError, SharedBins, lightgbm, xgboost};
 
 /// What is trained on: the columns of a schema and the class of each row.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +34,6 @@ pub struct Sample<'a> {
     pub rows: &'a [usize],
     /// How much each of them counts, where they count differently.
     pub weights: Option<&'a [f32]>,
-    /// What other fits on the same rows and weights share with this one.
-    pub shared: Option<&'a SharedBins>,
 }
 
 // === impl Dataset ===
@@ -203,6 +199,23 @@ impl Values {
         }
     }
 
+    /// How many different values there are, without missing and unknown ones.
+    pub fn count_distinct(&self) -> u64 {
+        let mut keys: Vec<u32> = match self {
+            Self::Numbers(numbers) => {
+                let present = numbers.iter().filter(|number| !number.is_nan());
+                present.map(|number| (number + 0.0).to_bits()).collect()
+            }
+            Self::Categories(categories) => {
+                let known = categories.iter().filter(|index| **index < Self::UNKNOWN);
+                known.copied().collect()
+            }
+        };
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len() as u64
+    }
+
     /// What is equal where the values are equal.
     fn key(&self, row: usize) -> u32 {
         match self {
@@ -234,23 +247,6 @@ impl<'a> Sample<'a> {
             data,
             rows,
             weights: None,
-            shared: None,
-        }
-    }
-
-    /// XGBoost's bins of these rows.
-    pub(crate) fn xgboost_bins(self, max_bin: u32) -> Result<Arc<xgboost::Bins>, EngineError> {
-        match self.shared {
-            Some(shared) => shared.xgboost(self, max_bin),
-            None => Ok(Arc::new(xgboost::Bins::new(self, max_bin)?)),
-        }
-    }
-
-    /// LightGBM's bins of these rows.
-    pub(crate) fn lightgbm_bins(self, max_bin: u32) -> Result<Arc<lightgbm::Bins>, EngineError> {
-        match self.shared {
-            Some(shared) => shared.lightgbm(self, max_bin),
-            None => Ok(Arc::new(lightgbm::Bins::new(self, max_bin)?)),
         }
     }
 

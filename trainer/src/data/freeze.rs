@@ -26,10 +26,23 @@ const MAX_VIOLATIONS: usize = 500;
 /// What the datasets came to: a snapshot to be written, or the end.
 #[derive(Debug)]
 pub enum Frozen {
-    /// The files, how many rows there are, where they come from.
-    Built(DirBuilder, u64, Vec<SourceRecord>),
+    /// A snapshot.
+    Built(Built),
     /// The data cannot be used, or are not there.
     Ended(JobResult),
+}
+
+/// A snapshot to be written.
+#[derive(Debug)]
+pub struct Built {
+    /// Its files.
+    pub files: DirBuilder,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Where they come from.
+    pub sources: Vec<SourceRecord>,
+    /// What looks wrong with them.
+    pub warnings: Vec<Violation>,
 }
 
 /// A dataset that was read.
@@ -84,7 +97,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
             .map(|(part, dataset)| Part {
                 name: &part.name,
                 table: &part.table,
-                missing: &dataset.csv.missing,
+                format: &dataset.csv,
                 quote: part.quote,
             })
             .collect();
@@ -102,8 +115,13 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
     let sources = records_of(parts, &checked.dataset.labels);
     let rows = checked.dataset.len() as u64;
     let target = target_info(training);
-    let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
-    Ok(Frozen::Built(builder, rows, sources))
+    let files = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    Ok(Frozen::Built(Built {
+        files,
+        rows,
+        sources,
+        warnings: snapshot::warnings(&checked.columns),
+    }))
 }
 
 /// What an error of a source says of the data; the error itself where it says nothing of them.

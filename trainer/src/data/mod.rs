@@ -9,8 +9,10 @@
 pub mod check;
 pub mod dataset;
 pub mod freeze;
+mod header;
 pub mod near;
 pub mod number;
+mod quotes;
 pub mod reach;
 pub mod snapshot;
 pub mod source;

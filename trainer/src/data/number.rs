@@ -1,26 +1,349 @@
 //! Numbers as cells of a table write them.
 
-/// The finite number in a cell: digits with sign, point and exponent, and nothing else (no `inf`, no `NaN`).
-pub fn number(text: &str) -> Option<f64> {
-    let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
-    if !text.bytes().all(plain) {
+use std::borrow::Cow;
+
+use modelward_crds::CsvFormat;
+use modelward_model::canonical_category;
+pub use modelward_model::number;
+
+/// How the numbers of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notation {
+    /// Before the decimals.
+    pub decimal: char,
+    /// Between groups of digits.
+    pub thousands: Option<char>,
+}
+
+/// What a number is written with that is no notation of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The sign or the code of a currency.
+    Currency,
+    /// A sign for per cent.
+    Percent,
+    /// `0x`.
+    Hexadecimal,
+    /// Infinity.
+    Infinite,
+}
+
+/// How a text that is no plain number may be read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// What has to go first.
+    pub mark: Option<Mark>,
+    /// A bit for each of [`NOTATIONS`] that reads the rest.
+    pub notations: u16,
+}
+
+/// Notations that are recognised, simple ones first.
+pub const NOTATIONS: [Notation; 9] = [
+    notation(',', None),
+    notation('.', Some(',')),
+    notation(',', Some('.')),
+    notation('.', Some(' ')),
+    notation(',', Some(' ')),
+    notation('.', Some('\'')),
+    notation(',', Some('\'')),
+    notation('.', Some('_')),
+    Notation::PLAIN,
+];
+
+/// Signs of currencies, of which some are written before and some behind the amount.
+const SIGNS: [char; 18] = [
+    '$', '€', '£', '¥', '₹', '₽', '₩', '₺', '₴', '₫', '₪', '₦', '₱', '฿', '₡', '₲', '₵', '¢',
+];
+
+/// Codes and abbreviations of currencies.
+const CODES: [&str; 24] = [
+    "EUR", "USD", "GBP", "CHF", "JPY", "CNY", "INR", "RUB", "KRW", "TRY", "UAH", "SEK", "NOK", "DKK", "PLN",
+    "CZK", "HUF", "BRL", "AUD", "CAD", "kr", "zł", "Kč", "Rs",
+];
+
+const fn notation(decimal: char, thousands: Option<char>) -> Notation {
+    Notation { decimal, thousands }
+}
+
+/// How a text that is no number in a file's notation may be one in another; `None` where it is none.
+pub fn guess(text: &str) -> Option<Guess> {
+    let unsigned = strip_sign(text).1;
+    let lower = |word: &str| unsigned.eq_ignore_ascii_case(word);
+    if lower("inf") || lower("infinity") || unsigned == "∞" {
+        return Some(Guess {
+            mark: Some(Mark::Infinite),
+            notations: 0,
+        });
+    }
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) || text.len() > 64 {
         return None;
     }
-    text.parse().ok().filter(|number: &f64| number.is_finite())
+    let hexadecimal = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"));
+    if hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return Some(Guess {
+            mark: Some(Mark::Hexadecimal),
+            notations: 0,
+        });
+    }
+    let (mark, rest) = strip_mark(text);
+    let mut notations = 0;
+    for (bit, notation) in NOTATIONS.iter().enumerate() {
+        notations |= u16::from(notation.number(&rest).is_some()) << bit;
+    }
+    (notations > 0).then_some(Guess { mark, notations })
+}
+
+/// What is left without a sign of per cent or currency.
+fn strip_mark(text: &str) -> (Option<Mark>, Cow<'_, str>) {
+    if let Some(rest) = text.strip_suffix('%') {
+        return (Some(Mark::Percent), rest.trim_end().into());
+    }
+    let (sign, amount) = strip_sign(text);
+    let before = amount
+        .strip_prefix(SIGNS)
+        .or_else(|| CODES.iter().find_map(|code| amount.strip_prefix(code)));
+    let behind = amount
+        .strip_suffix(SIGNS)
+        .or_else(|| CODES.iter().find_map(|code| amount.strip_suffix(code)));
+    match before.or(behind) {
+        Some(rest) => (Some(Mark::Currency), format!("{sign}{}", rest.trim()).into()),
+        None => (None, text.into()),
+    }
+}
+
+/// The sign as ASCII has it, and the rest.
+fn strip_sign(text: &str) -> (&'static str, &str) {
+    match text.strip_prefix(['-', '\u{2212}']) {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+// === impl Notation ===
+
+impl Notation {
+    /// As programs write numbers.
+    pub const PLAIN: Self = notation('.', None);
+
+    /// The notation of a file.
+    pub fn of(format: &CsvFormat) -> Self {
+        Self {
+            decimal: format.decimal.chars().next().unwrap_or('.'),
+            thousands: format.thousands.as_ref().and_then(|text| text.chars().next()),
+        }
+    }
+
+    /// The finite number in a text.
+    pub fn number(self, text: &str) -> Option<f64> {
+        if self == Self::PLAIN {
+            number(text)
+        } else {
+            number(&self.plain(text)?)
+        }
+    }
+
+    /// The number in a text as programs write it; `None` where it is none.
+    pub fn plain(self, text: &str) -> Option<Cow<'_, str>> {
+        let (sign, unsigned) = strip_sign(text);
+        if self == Self::PLAIN {
+            number(text)?;
+            return Some(if text.starts_with('\u{2212}') {
+                format!("-{unsigned}").into()
+            } else {
+                text.into()
+            });
+        }
+        let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+            Some(at) => unsigned.split_at(at),
+            None => (unsigned, ""),
+        };
+        let (whole, fraction) = match mantissa.split_once(self.decimal) {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (mantissa, None),
+        };
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if fraction.is_some_and(|fraction| !is_digits(fraction)) {
+            return None;
+        }
+        let whole = self.ungrouped(whole)?;
+        let point = if fraction.is_some() { "." } else { "" };
+        let plain = format!("{sign}{whole}{point}{}{exponent}", fraction.unwrap_or_default());
+        number(&plain).map(|_| plain.into())
+    }
+
+    /// The digits of a whole number without what is between their groups. The last group has three digits, the others have two or
+    /// three (as in India), the first one to three.
+    fn ungrouped(self, whole: &str) -> Option<String> {
+        let is_separator = |letter: char| match self.thousands {
+            Some(' ') => matches!(letter, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}'),
+            Some('\'') => matches!(letter, '\'' | '\u{2019}'),
+            Some(other) => letter == other,
+            None => false,
+        };
+        let groups: Vec<&str> = whole.split(is_separator).collect();
+        let count = groups.len();
+        let fits = |(at, group): (usize, &&str)| match (at, group.len()) {
+            _ if !group.bytes().all(|byte| byte.is_ascii_digit()) => false,
+            (0, digits) if count > 1 => (1..=3).contains(&digits),
+            (0, _) => true,
+            (at, digits) if at + 1 == count => digits == 3,
+            (_, digits) => digits == 2 || digits == 3,
+        };
+        groups.iter().enumerate().all(fits).then(|| groups.concat())
+    }
+
+    /// The canonical category of a text: of a number that of its plain form.
+    pub fn category(self, text: &str) -> Cow<'_, str> {
+        if self == Self::PLAIN && !text.starts_with('\u{2212}') {
+            return canonical_category(text);
+        }
+        match self.plain(text) {
+            Some(Cow::Owned(plain)) => Cow::Owned(canonical_category(&plain).into_owned()),
+            _ => canonical_category(text),
+        }
+    }
+
+    /// How the spec says it, such as `csv.decimal: ","`.
+    pub fn remedy(self) -> String {
+        let thousands = self
+            .thousands
+            .map(|separator| format!("csv.thousands: {:?}", separator.to_string()));
+        let decimal = (self.decimal != '.').then(|| format!("csv.decimal: {:?}", self.decimal.to_string()));
+        let parts: Vec<String> = decimal.into_iter().chain(thousands).collect();
+        parts.join(" and ")
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn numbers_are_plain_and_finite() {
         assert_eq!(number("-1.5e2"), Some(-150.0));
         assert_eq!(number("+7"), Some(7.0));
+        assert_eq!(number(".5"), Some(0.5));
+        assert_eq!(number("\u{2212}5"), Some(-5.0));
         for text in [
             "", "NaN", "inf", "infinity", "1e999", "0x10", "1_000", "1,5", "e", "٣",
         ] {
             assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_notation_reads_its_own_numbers_and_no_others() {
+        let comma = notation(',', None);
+        let german = notation(',', Some('.'));
+        let french = notation(',', Some(' '));
+        let swiss = notation('.', Some('\''));
+        let english = notation('.', Some(','));
+        for (notation, text, expected) in [
+            (comma, "9336,00", Some(9336.0)),
+            (comma, "-,5", Some(-0.5)),
+            (comma, "1,5e3", Some(1500.0)),
+            (comma, "12", Some(12.0)),
+            (comma, "1.5", None),
+            (comma, "1,5,2", None),
+            (german, "1.036,58", Some(1036.58)),
+            (german, "1036,58", Some(1036.58)),
+            (german, "1.03,58", None),
+            (german, "\u{2212}1.234.567", Some(-1_234_567.0)),
+            (french, "1\u{202f}036,58", Some(1036.58)),
+            (french, "12\u{a0}345", Some(12345.0)),
+            (swiss, "1'036.5", Some(1036.5)),
+            (swiss, "1\u{2019}036.5", Some(1036.5)),
+            (english, "12,34,567", Some(1_234_567.0)),
+            (english, ",123", None),
+            (english, "1,23", None),
+            (english, "1,234,", None),
+            (notation('.', Some('_')), "1_000", Some(1000.0)),
+        ] {
+            assert_eq!(notation.number(text), expected, "{notation:?} {text}");
+        }
+        assert_eq!(german.category("1.000,50"), "1000.5");
+        assert_eq!(german.category("pro"), "pro");
+        assert_eq!(Notation::PLAIN.category("\u{2212}5.0"), "-5");
+        assert_eq!(Notation::PLAIN.category("+12"), "+12");
+    }
+
+    #[test]
+    fn other_notations_are_recognised_with_what_is_in_the_way() {
+        let remedies = |text: &str| {
+            let guess = guess(text)?;
+            let read = NOTATIONS
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| guess.notations >> bit & 1 == 1);
+            Some((
+                guess.mark,
+                read.map(|(_, notation)| notation.remedy()).collect::<Vec<_>>(),
+            ))
+        };
+        let first = |text: &str| {
+            remedies(text).map(|(mark, read)| (mark, read.into_iter().next().unwrap_or_default()))
+        };
+        assert_eq!(first("9336,00"), Some((None, r#"csv.decimal: ",""#.into())));
+        assert_eq!(first("1,036.58"), Some((None, r#"csv.thousands: ",""#.into())));
+        assert_eq!(
+            first("1.036,58"),
+            Some((None, r#"csv.decimal: "," and csv.thousands: ".""#.into()))
+        );
+        assert_eq!(first("1_000"), Some((None, r#"csv.thousands: "_""#.into())));
+        assert_eq!(
+            first("$1,036.58"),
+            Some((Some(Mark::Currency), r#"csv.thousands: ",""#.into()))
+        );
+        assert_eq!(
+            first("-12,50 €"),
+            Some((Some(Mark::Currency), r#"csv.decimal: ",""#.into()))
+        );
+        assert_eq!(remedies("76.7%").unwrap().0, Some(Mark::Percent));
+        assert_eq!(remedies("0x1F").unwrap().0, Some(Mark::Hexadecimal));
+        assert_eq!(remedies("-inf").unwrap().0, Some(Mark::Infinite));
+        for text in [
+            "pro",
+            "2026-01-05",
+            "05.01.2026",
+            "10.0.0.1",
+            "1-2",
+            "B12",
+            "v1.0",
+            "12:30",
+            "",
+            "EUR",
+            "1.2.3",
+        ] {
+            assert_eq!(remedies(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,20}|[-+0-9.,' _e$%€\u{a0}\u{2212}]{0,12}") {
+            guess(&text);
+            for notation in NOTATIONS {
+                let plain = notation.plain(&text);
+                prop_assert_eq!(plain.as_deref().and_then(number), notation.number(&text));
+                notation.category(&text);
+            }
+        }
+
+        #[test]
+        fn a_number_that_is_written_in_a_notation_is_read_back(whole in 0_u32.., cents in 0_u8..100) {
+            let digits = whole.to_string();
+            let mut grouped = String::new();
+            for (at, digit) in digits.chars().enumerate() {
+                if at > 0 && (digits.len() - at) % 3 == 0 { grouped.push('.'); }
+                grouped.push(digit);
+            }
+            let german = Notation { decimal: ',', thousands: Some('.') };
+            let expected: f64 = format!("{whole}.{cents:02}").parse().unwrap();
+            prop_assert_eq!(german.number(&format!("{grouped},{cents:02}")), Some(expected));
         }
     }
 }

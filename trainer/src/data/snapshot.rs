@@ -11,7 +11,7 @@ use bytes::Bytes;
 use modelward_model::{
     DirBuilder, FeatureKind, FeatureSchema, FilesError, SchemaError, TargetInfo, VerifiedDir, files::json,
 };
-use modelward_wire::{Digest, ManifestKind, SourceRecord, Violation};
+use modelward_wire::{Digest, ManifestKind, SourceRecord, Violation, Word as _};
 use parquet::{
     basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel},
     column::reader::get_typed_column_reader,
@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
+    violation::violation,
 };
 
 /// The format that this code writes, and the only one that it reads.
@@ -59,13 +60,16 @@ pub struct SnapshotInfo {
     pub target: TargetInfo,
     /// The features, resolved: declared or inferred.
     pub schema: FeatureSchema,
-    /// What is in each feature's column.
+    /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
     /// Columns of the source that were left out.
     pub excluded: Vec<String>,
     /// What the data breaks: nothing, for only data that passed is frozen.
     pub violations: Vec<Violation>,
 }
+
+/// Warnings that a result has.
+const MAX_WARNINGS: usize = 20;
 
 /// A snapshot that was read and verified.
 #[derive(Clone, Debug)]
@@ -76,6 +80,31 @@ pub struct Snapshot {
     pub info: SnapshotInfo,
     /// Its rows.
     pub data: Dataset,
+}
+
+// === impl SnapshotInfo ===
+
+impl SnapshotInfo {
+    /// What looks wrong with the columns, as a result reports it: the first 20.
+    pub fn warnings(&self) -> Vec<Violation> {
+        warnings(&self.columns)
+    }
+}
+
+/// What looks wrong with these columns, as a result reports it: the first 20.
+pub fn warnings(columns: &[ColumnReport]) -> Vec<Violation> {
+    let all = columns.iter().flat_map(|column| {
+        column.warnings.iter().map(|warning| {
+            violation(
+                &column.name,
+                warning.rule.text(),
+                warning.message.as_str(),
+                warning.count,
+                None,
+            )
+        })
+    });
+    all.take(MAX_WARNINGS).collect()
 }
 
 /// Why a snapshot could not be written or read.

@@ -2,12 +2,15 @@
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use modelward_crds::CsvFormat;
+use modelward_model::normalize_name;
 use modelward_wire::Violation;
 
-use crate::data::violation::violation;
-
-/// A file may not have more columns: a missing line break makes millions.
-const MAX_COLUMNS: usize = 4096;
+pub use crate::data::violation::Quote;
+use crate::data::{
+    header::{check_columns, rename_columns},
+    quotes::check_quotes,
+    violation::violation,
+};
 
 /// The rows of a file that have as many cells as there are columns.
 #[derive(Clone, Debug, Default)]
@@ -25,15 +28,6 @@ pub struct TableRow {
     pub number: u64,
     /// Its cells, without surrounding blanks.
     pub cells: StringRecord,
-}
-
-/// Whether what was read may be quoted in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quote {
-    /// It comes from a file of the person who reads the message.
-    Yes,
-    /// It comes from an address, which may give what that person could not read.
-    No,
 }
 
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
@@ -57,21 +51,38 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
     let mut columns = if format.header {
         None
     } else {
-        Some(format.columns.clone())
+        let names = format.columns.iter();
+        Some(names.map(|name| normalize_name(name).into_owned()).collect())
     };
     let mut rows = Vec::new();
     let mut number = 0;
     let mut wrong_count: Option<(u64, u64, usize)> = None;
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
+    let mut record = StringRecord::new();
+    let mut start = 0;
+    loop {
+        match reader.read_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => break,
             Err(error) => {
                 violations.push(violation("", "Csv", error.to_string(), 1, Some(number + 1)));
                 break;
             }
-        };
+        }
+        let end = reader.position().byte() as usize;
+        let bytes = &text.as_bytes()[start..end.clamp(start, text.len())];
+        let fields = columns.as_ref().map_or(record.len(), Vec::len);
+        if let Some(found) = check_quotes(bytes, &record, fields, delimiter) {
+            let line = line_of(&text.as_bytes()[..start + found.opened]);
+            let row = columns.is_some().then_some(number + 1);
+            // Which rows the file has is not known then, so nothing more can be said of it.
+            let found = violation("", "Csv", found.message(line), found.lines, row);
+            return (Table::default(), vec![found]);
+        }
+        start = end;
         let Some(columns) = &columns else {
-            columns = Some(record.iter().map(str::to_owned).collect());
+            let names = record.iter().map(|name| normalize_name(name).into_owned());
+            let names: Vec<String> = names.collect();
+            columns = Some(rename_columns(names, format, quote, &mut violations));
             continue;
         };
         if record.len() == 1 && columns.len() > 1 && record.get(0) == Some("") {
@@ -81,7 +92,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         if record.len() == columns.len() {
             rows.push(TableRow {
                 number,
-                cells: record,
+                cells: record.clone(),
             });
         } else {
             let first = wrong_count.get_or_insert((0, number, record.len()));
@@ -188,70 +199,11 @@ fn is_header(columns: &[String], rows: &[TableRow], missing: &[String]) -> bool 
     others.len() >= 2 && numeric >= 2
 }
 
-fn check_columns(columns: &[String], format: &CsvFormat, quote: Quote, violations: &mut Vec<Violation>) {
-    if columns.len() > MAX_COLUMNS {
-        let message = format!(
-            "the file has {} columns, at most {MAX_COLUMNS} are read",
-            columns.len()
-        );
-        violations.push(violation("", "TooManyColumns", message, 1, None));
-        return;
-    }
-    // Names of columns are no numbers: this looks like the first row of data.
-    let is_data = format.header
-        && columns
-            .iter()
-            .all(|name| name.is_empty() || name == "?" || name.parse::<f64>().is_ok());
-    let hint = if is_data {
-        "; where the first row is data, set dataset.csv.header: false and name the columns in dataset.csv.columns"
-    } else {
-        ""
-    };
-    for (index, name) in columns.iter().enumerate() {
-        if name.is_empty() {
-            let message = format!(
-                "column {} of the header has no name; give it one, or write the file without that column (pandas: \
-                 to_csv(…, index=False))",
-                index + 1
-            );
-            violations.push(violation("", "Header", message, 1, None));
-        } else if columns[..index].contains(name) {
-            let (name, message) = match quote {
-                Quote::Yes => (name.as_str(), format!("the header names this column twice{hint}")),
-                Quote::No => (
-                    "",
-                    format!(
-                        "column {} of the header has the name of another one{hint}",
-                        index + 1
-                    ),
-                ),
-            };
-            violations.push(violation(name, "Header", message, 1, None));
-        }
-    }
-    if format.header && !format.columns.is_empty() && format.columns != columns {
-        let at = format
-            .columns
-            .iter()
-            .zip(columns)
-            .position(|(expected, found)| expected != found);
-        let at = at.unwrap_or_else(|| format.columns.len().min(columns.len()));
-        let name = |names: &[String]| {
-            names
-                .get(at)
-                .map_or("nothing".to_owned(), |name| format!("{name:?}"))
-        };
-        let message = format!(
-            "the header differs from csv.columns: column {} is {}, expected {}",
-            at + 1,
-            match quote {
-                Quote::Yes => name(columns),
-                Quote::No => "another one".to_owned(),
-            },
-            name(&format.columns)
-        );
-        violations.push(violation("", "Header", message, 1, None));
-    }
+/// The line that begins behind these bytes, the first being 1. Line breaks are those of every system.
+fn line_of(before: &[u8]) -> u64 {
+    let breaks = before.iter().zip(before.iter().skip(1).chain([&b' ']));
+    let count = breaks.filter(|(byte, next)| **byte == b'\n' || **byte == b'\r' && **next != b'\n');
+    count.count() as u64 + 1
 }
 
 fn not_utf8(bytes: &[u8], position: usize) -> Violation {
@@ -424,12 +376,78 @@ mod tests {
         );
     }
 
+    #[test]
+    fn columns_are_renamed_by_name_and_by_position() {
+        let rename = |from: Option<&str>, position, to: &str| modelward_crds::ColumnRename {
+            from: from.map(str::to_owned),
+            position,
+            to: to.to_owned(),
+        };
+        let format = CsvFormat {
+            rename: vec![
+                rename(None, Some(1), "row"),
+                rename(Some("How old?"), None, "age"),
+            ],
+            columns: vec!["row".into(), "age".into(), "y".into()],
+            ..header()
+        };
+        let (table, violations) = read(b",How old?,y\n1,2,0\n", &format);
+        assert_eq!(violations, []);
+        assert_eq!(table.columns, ["row", "age", "y"]);
+        let format = CsvFormat {
+            rename: vec![
+                rename(None, Some(9), "row"),
+                rename(Some("How odl?"), None, "age"),
+            ],
+            ..header()
+        };
+        let (_, violations) = read(b"x,How old?,y\n1,2,0\n", &format);
+        let messages: Vec<&str> = violations.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "csv.rename names column 9, and the header has 3 columns",
+                "csv.rename names the column \"How odl?\", which the header does not have; did you mean \"How old?\"?",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_quote_that_takes_rows_into_a_cell_is_found_with_its_line_and_a_long_text_is_none() {
+        for (text, line) in [
+            ("a,b\n1,\"x\n2,y\n", 2),
+            ("\"a,b\n1,x\n2,y\n", 1),
+            ("a,b\r\n\r\n1,x\r\n2,\"y\r\n3,z\r\n", 4),
+            ("a,b\r1,x\r2,\"y\r", 3),
+            ("a,b\n\"m\nn\",2\n3,\"x\n4,\"y\"\n", 4),
+            ("a,b,c,d\n1,2,3,\"4\n1,2,3,4\n1,2,3,4\n1,2,3,4\"\n", 2),
+        ] {
+            let (table, violations) = read(text.as_bytes(), &header());
+            assert!(table.columns.is_empty(), "{text:?}");
+            let [found] = violations.as_slice() else {
+                panic!("{text:?} {violations:?}")
+            };
+            assert_eq!(found.rule, "Csv");
+            let opens = format!("the quote that opens in line {line} ");
+            assert!(found.message.starts_with(&opens), "{text:?}: {}", found.message);
+        }
+        for text in [
+            "a,b\n1,\"x\n\n\"\"y\"\" and, z\nend\"\n",
+            "a,b\n1,\"first, of all\nand then, this\nand so, on\nend\"\n2,\"\"\n",
+            "a,b\n5\" disk,x\n\"5\" disk\",y\n",
+            "\"a\n(EUR)\",b\n1,2\n",
+            "a,b\n1,\"x\"",
+        ] {
+            assert_eq!(read(text.as_bytes(), &header()).1, [], "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, header: bool, tab: bool) {
             let columns = if header { vec![] } else { vec!["a".into(), "b".into()] };
             let delimiter = if tab { "\t" } else { "," }.into();
-            let format = CsvFormat { header, columns, missing: vec![], delimiter };
+            let format = CsvFormat { header, columns, delimiter, ..CsvFormat::default() };
             let (table, _) = read(&bytes, &format);
             for row in table.rows { prop_assert_eq!(row.cells.len(), table.columns.len()); }
         }

@@ -15,7 +15,7 @@ pub mod xgboost;
 pub use self::{
     library::{ENGINES_VARIABLE, EngineError},
     matrix::Matrix,
-    shared::SharedBins,
+    shared::{SharedBins, TrainingRows},
 };
 
 /// Whether a curve has not fallen for so many rounds.

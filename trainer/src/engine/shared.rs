@@ -15,6 +15,15 @@ pub struct SharedBins {
     lightgbm: Made<lightgbm::Bins>,
 }
 
+/// The rows that a family is fitted on.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingRows<'a> {
+    /// They, with their weights.
+    pub sample: Sample<'a>,
+    /// What other fits on the same rows and weights share with this one.
+    pub shared: Option<&'a SharedBins>,
+}
+
 /// By the number of bins, and whether they are of the rows that are evaluated.
 type Made<T> = Mutex<BTreeMap<(u32, bool), Arc<T>>>;
 
@@ -57,6 +66,32 @@ impl SharedBins {
         find_or_make(&self.lightgbm, (max_bin, true), || {
             lightgbm::Bins::of_reference(tested, reference)
         })
+    }
+}
+
+// === impl TrainingRows ===
+
+impl<'a> From<Sample<'a>> for TrainingRows<'a> {
+    fn from(sample: Sample<'a>) -> Self {
+        Self { sample, shared: None }
+    }
+}
+
+impl TrainingRows<'_> {
+    /// XGBoost's bins of these rows.
+    pub(crate) fn xgboost_bins(self, max_bin: u32) -> Result<Arc<xgboost::Bins>, EngineError> {
+        match self.shared {
+            Some(shared) => shared.xgboost(self.sample, max_bin),
+            None => Ok(Arc::new(xgboost::Bins::new(self.sample, max_bin)?)),
+        }
+    }
+
+    /// LightGBM's bins of these rows.
+    pub(crate) fn lightgbm_bins(self, max_bin: u32) -> Result<Arc<lightgbm::Bins>, EngineError> {
+        match self.shared {
+            Some(shared) => shared.lightgbm(self.sample, max_bin),
+            None => Ok(Arc::new(lightgbm::Bins::new(self.sample, max_bin)?)),
+        }
     }
 }
 

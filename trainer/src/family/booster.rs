@@ -24,7 +24,7 @@ use super::{
 use crate::{
     data::dataset::Sample,
     engine::{
-        Matrix, has_stopped_falling,
+        Matrix, TrainingRows, has_stopped_falling,
         xgboost::{Bins, Booster},
     },
 };
@@ -83,29 +83,33 @@ struct Tree {
 /// Grows the trees of so many rounds.
 pub(super) fn grow(
     kind: Kind,
-    sample: Sample<'_>,
+    rows: TrainingRows<'_>,
     max_bin: u32,
     parameters: &[(&str, String)],
     rounds: u32,
 ) -> Result<Box<dyn FittedModel>, FitError> {
-    let bins = sample.xgboost_bins(max_bin)?;
+    let bins = rows.xgboost_bins(max_bin)?;
     let mut booster = Booster::new(&bins, parameters)?;
     for _ in 0..rounds {
         booster.boost(&bins)?;
     }
-    Ok(Box::new(FittedBooster::new(kind, booster, &sample.data.schema)?))
+    Ok(Box::new(FittedBooster::new(
+        kind,
+        booster,
+        &rows.sample.data.schema,
+    )?))
 }
 
 /// Grows at most so many rounds, with the log loss of other rows after each.
 pub(super) fn grow_watched(
     kind: Kind,
-    (sample, tested): (Sample<'_>, Sample<'_>),
+    (rows, tested): (TrainingRows<'_>, Sample<'_>),
     max_bin: u32,
     parameters: &[(&str, String)],
     rounds: u32,
 ) -> Result<Watched, FitError> {
-    let bins = sample.xgboost_bins(max_bin)?;
-    let evaluated = match sample.shared {
+    let bins = rows.xgboost_bins(max_bin)?;
+    let evaluated = match rows.shared {
         Some(shared) => shared.xgboost_tested(tested, &bins, max_bin)?,
         None => Bins::of_reference(tested, &bins)?.into(),
     };
@@ -118,7 +122,7 @@ pub(super) fn grow_watched(
         curve.push(booster.log_loss(&evaluated)?);
     }
     Ok(Watched {
-        model: Box::new(FittedBooster::new(kind, booster, &sample.data.schema)?),
+        model: Box::new(FittedBooster::new(kind, booster, &rows.sample.data.schema)?),
         curve,
     })
 }

@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
 
 use modelward_model::{Family, Scorer};
 
-use crate::{
-    data::dataset::Sample,
-    family::{Dimension, Parameter, Parameters},
-};
+use super::{parameter::Parameter, parameters::Parameters, space::Dimension};
+use crate::{data::dataset::Sample, engine::TrainingRows};
 
 /// A family with the parameters that it is fitted with.
 pub trait TrainableFamily: fmt::Debug + Send + Sync {
@@ -27,13 +25,13 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
 
     /// Learns as [`Self::fit`] does in rounds, and ends where the log loss of `tested` has not fallen for [`PATIENCE`] of them. `None` where
     /// the family has no rounds.
-    fn fit_watched(&self, sample: Sample<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
-        let _ = (sample, tested);
+    fn fit_watched(&self, rows: TrainingRows<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
+        let _ = (rows, tested);
         Ok(None)
     }
 
     /// Learns from these rows and their classes alone, also how values are prepared. Equal rows give equal files.
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError>;
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError>;
 }
 
 /// A model that was fitted in rounds, with the log loss of other rows after each.
@@ -47,9 +45,6 @@ pub struct Watched {
 
 /// Rounds without an improvement after which a fit ends.
 pub const PATIENCE: usize = 30;
-
-/// The most rounds of a search, where the spec does not set them.
-pub const MAX_ROUNDS: u32 = 1000;
 
 /// A model that was fitted.
 pub trait FittedModel: fmt::Debug + Send + Sync {

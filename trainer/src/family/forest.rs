@@ -17,7 +17,7 @@ use super::{
     booster::{Kind, grow},
     trees::{monotone_constraints, seed_of},
 };
-use crate::data::dataset::Sample;
+use crate::engine::TrainingRows;
 
 /// The share of features that a split chooses among where the spec says nothing: the square root of their number.
 const SQUARE_ROOT: &str = "sqrt";
@@ -118,11 +118,11 @@ impl TrainableFamily for RandomForest {
         })
     }
 
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
-        let schema = &sample.data.schema;
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        let schema = &rows.sample.data.schema;
         let mut parameters = self.of_booster(schema.features.len());
         let constraints = monotone_constraints(schema, &self.monotone);
         parameters.extend(constraints.map(|all| ("monotone_constraints", format!("({all})"))));
-        grow(KIND, sample, self.parameters.count("max_bin"), &parameters, 1)
+        grow(KIND, rows, self.parameters.count("max_bin"), &parameters, 1)
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     data::dataset::Sample,
     engine::{
-        Matrix,
+        Matrix, TrainingRows,
         lightgbm::{Bins, Booster, fit, fit_watched},
     },
 };
@@ -155,9 +155,9 @@ impl TrainableFamily for LightGbm {
         })
     }
 
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
-        let schema = &sample.data.schema;
-        let bins = sample.lightgbm_bins(self.parameters.count("max_bin"))?;
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        let schema = &rows.sample.data.schema;
+        let bins = rows.lightgbm_bins(self.parameters.count("max_bin"))?;
         let parameters = self.of_booster(schema, "None");
         let booster = fit(&bins, &parameters, self.parameters.count("n_estimators"))?;
         Ok(Box::new(FittedLightGbm::new(
@@ -167,11 +167,11 @@ impl TrainableFamily for LightGbm {
         )?))
     }
 
-    fn fit_watched(&self, sample: Sample<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
-        let schema = &sample.data.schema;
+    fn fit_watched(&self, rows: TrainingRows<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
+        let schema = &rows.sample.data.schema;
         let max_bin = self.parameters.count("max_bin");
-        let bins = sample.lightgbm_bins(max_bin)?;
-        let evaluated = match sample.shared {
+        let bins = rows.lightgbm_bins(max_bin)?;
+        let evaluated = match rows.shared {
             Some(shared) => shared.lightgbm_tested(tested, &bins, max_bin)?,
             None => Arc::new(Bins::of_reference(tested, &bins)?),
         };

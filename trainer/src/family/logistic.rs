@@ -18,7 +18,7 @@ use super::{
     Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
     newton::{Problem, SolveError, solve},
 };
-use crate::{data::dataset::Sample, family::encode};
+use crate::{data::dataset::Sample, engine::TrainingRows, family::encode};
 
 /// The family with its parameter.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +91,8 @@ impl TrainableFamily for LogisticRegression {
         Arc::new(changed)
     }
 
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
-        Ok(Box::new(FittedLogistic::new(sample, self.c)?))
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        Ok(Box::new(FittedLogistic::new(rows.sample, self.c)?))
     }
 }
 

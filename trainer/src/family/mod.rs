@@ -9,29 +9,22 @@ pub mod forest;
 pub mod lightgbm;
 pub mod logistic;
 pub mod newton;
+mod parameter;
 mod parameters;
+mod settings;
 mod space;
 mod trees;
 pub mod xgboost;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use modelward_crds::{Family, Hyperparameters, Monotone, TrainingSource};
+use modelward_crds::Family;
 
-pub use contract::{FitError, FittedModel, MAX_ROUNDS, ModelReport, PATIENCE, TrainableFamily, Watched};
-pub use parameters::{Parameter, Parameters};
+pub use contract::{FitError, FittedModel, ModelReport, PATIENCE, TrainableFamily, Watched};
+pub use parameter::Parameter;
+pub use parameters::{MAX_ROUNDS, Parameters};
+pub use settings::Settings;
 pub use space::{Dimension, Values};
-
-/// What a spec says to every family.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Hyper-parameters.
-    pub hyperparameters: Hyperparameters,
-    /// How the probability of class 1 may change with a feature, by its name.
-    pub monotone: BTreeMap<String, Monotone>,
-    /// Seed of the libraries' random choices.
-    pub seed: u64,
-}
 
 /// The family of this name, with what a spec says of it.
 pub fn of(family: Family, settings: &Settings) -> Arc<dyn TrainableFamily> {
@@ -40,21 +33,6 @@ pub fn of(family: Family, settings: &Settings) -> Arc<dyn TrainableFamily> {
         Family::RandomForest => Arc::new(forest::RandomForest::new(settings)),
         Family::XGBoost => Arc::new(xgboost::XGBoost::new(settings)),
         Family::LightGBM => Arc::new(lightgbm::LightGbm::new(settings)),
-    }
-}
-
-// === impl Settings ===
-
-impl Settings {
-    /// What this training says.
-    pub fn new(training: &TrainingSource) -> Self {
-        let constraints = training.features.iter();
-        let constraints = constraints.filter_map(|feature| Some((feature.name.clone(), feature.monotone?)));
-        Self {
-            hyperparameters: training.hyperparameters.as_deref().cloned().unwrap_or_default(),
-            monotone: constraints.collect(),
-            seed: u64::try_from(training.validation.seed).unwrap_or(0),
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Hyper-parameters: names and values.
 
-use modelward_wire::Decimal;
 use serde::{Serialize, Serializer};
 
-use super::{contract::MAX_ROUNDS, space::Dimension};
+use super::{parameter::Parameter, space::Dimension};
+
+/// The most rounds of a search, where the spec does not set them.
+pub const MAX_ROUNDS: u32 = 1000;
 
 /// Names and values of hyper-parameters under the library's own names, in the order in which they are written.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,20 +13,6 @@ pub struct Parameters {
     values: Vec<(&'static str, Parameter)>,
     /// Those that a spec sets: a search leaves them as they are.
     fixed: Vec<&'static str>,
-}
-
-/// The value of a hyper-parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Parameter {
-    /// A word.
-    Text(&'static str),
-    /// Yes or no.
-    Flag(bool),
-    /// A number.
-    Number(f64),
-    /// A whole number.
-    Integer(i64),
 }
 
 // === impl Parameters ===
@@ -107,32 +95,6 @@ impl Parameters {
 impl Serialize for Parameters {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.values.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-// === impl Parameter ===
-
-impl Parameter {
-    /// A decimal number of a spec.
-    pub(super) fn decimal(value: Option<&Decimal>) -> Option<Self> {
-        value.map(|value| Self::Number(value.to_f64()))
-    }
-
-    /// A whole number of a spec.
-    pub(super) fn integer(value: Option<i32>) -> Option<Self> {
-        value.map(|value| Self::Integer(i64::from(value)))
-    }
-}
-
-impl std::fmt::Display for Parameter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Flag(flag) => flag.fmt(f),
-            // Without an exponent, and with as many digits as name the number.
-            Self::Number(number) => number.fmt(f),
-            Self::Integer(number) => number.fmt(f),
-        }
     }
 }
 

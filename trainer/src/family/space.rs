@@ -2,7 +2,7 @@
 
 use modelward_model::math::{exp, ln};
 
-use super::Parameter;
+use super::parameter::Parameter;
 
 /// A hyper-parameter that a search varies, with its values.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -13,7 +13,7 @@ use super::{
     booster::{Kind, grow, grow_watched},
     trees::{monotone_constraints, seed_of},
 };
-use crate::data::dataset::Sample;
+use crate::{data::dataset::Sample, engine::TrainingRows};
 
 /// What a search varies: the space of TabArena's XGBoost.
 const SPACE: [Dimension; 5] = [
@@ -117,22 +117,16 @@ impl TrainableFamily for XGBoost {
         })
     }
 
-    fn fit(&self, sample: Sample<'_>) -> Result<Box<dyn FittedModel>, FitError> {
-        let parameters = self.of_booster(&sample.data.schema);
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        let parameters = self.of_booster(&rows.sample.data.schema);
         let rounds = self.parameters.count("n_estimators");
-        grow(
-            KIND,
-            sample,
-            self.parameters.count("max_bin"),
-            &parameters,
-            rounds,
-        )
+        grow(KIND, rows, self.parameters.count("max_bin"), &parameters, rounds)
     }
 
-    fn fit_watched(&self, sample: Sample<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
-        let parameters = self.of_booster(&sample.data.schema);
+    fn fit_watched(&self, rows: TrainingRows<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
+        let parameters = self.of_booster(&rows.sample.data.schema);
         let rounds = self.parameters.rounds("n_estimators");
         let max_bin = self.parameters.count("max_bin");
-        grow_watched(KIND, (sample, tested), max_bin, &parameters, rounds).map(Some)
+        grow_watched(KIND, (rows, tested), max_bin, &parameters, rounds).map(Some)
     }
 }

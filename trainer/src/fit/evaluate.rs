@@ -15,7 +15,7 @@ use modelward_model::{Row, Scorer};
 
 use crate::{
     data::dataset::{Dataset, Sample},
-    engine::{SharedBins, lowest},
+    engine::{SharedBins, TrainingRows, lowest},
     family::{FitError, FittedModel, TrainableFamily},
     fit::{
         candidate::ScoredFold,
@@ -143,10 +143,11 @@ impl<'a> Folds<'a> {
             (0..self.data.len()).partition(|row| assignment[*row] == fold);
         let weights = self.plan.weighting.of_rows(self.data, &kept);
         let values = self.data.len() * self.data.columns.len();
-        let sample = Sample {
-            data: self.data,
-            rows: &kept,
-            weights: weights.as_deref(),
+        let rows = TrainingRows {
+            sample: Sample {
+                weights: weights.as_deref(),
+                ..Sample::of(self.data, &kept)
+            },
             shared: Some(&self.bins[repeat * self.plan.folds + fold]).filter(|_| values <= SHARED_VALUES),
         };
         let failed = |source| TrainError::Fold {
@@ -157,7 +158,7 @@ impl<'a> Folds<'a> {
         };
         if is_search
             && let Some(watched) = family
-                .fit_watched(sample, Sample::of(self.data, &tested))
+                .fit_watched(rows, Sample::of(self.data, &tested))
                 .map_err(failed)?
         {
             let rounds = lowest(&watched.curve) as u32 + 1;
@@ -172,7 +173,7 @@ impl<'a> Folds<'a> {
                 },
             });
         }
-        let fitted = family.fit(sample).map_err(failed)?;
+        let fitted = family.fit(rows).map_err(failed)?;
         check_parity(family, &*fitted, self.data, &tested)?;
         let scores = score_rows(fitted.scorer(), self.data, &tested);
         Ok(Done {

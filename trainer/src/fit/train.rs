@@ -114,10 +114,12 @@ fn fit_all(
         weights: weights.as_deref(),
         ..Sample::of(data, &all)
     };
-    let fitted = family.fit(sample).map_err(|source: FitError| TrainError::Whole {
-        family: family.served().name(),
-        source,
-    })?;
+    let fitted = family
+        .fit(sample.into())
+        .map_err(|source: FitError| TrainError::Whole {
+            family: family.served().name(),
+            source,
+        })?;
     let apart = all.len().div_ceil(COMPARED).max(1);
     let some: Vec<usize> = all.into_iter().step_by(apart).collect();
     check_parity(family, &*fitted, data, &some)?;

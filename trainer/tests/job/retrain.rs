@@ -80,15 +80,16 @@ fn frozen(training: &TrainingSource, files: &[PathBuf]) -> Snapshot {
         model: "heart".to_owned(),
         training: training.clone(),
         tolerances: Vec::new(),
+        digest: spec::training_digest(training).unwrap(),
     };
     let reach = Reach::anywhere();
     let frozen = freeze(&version, files, &reach);
-    let Frozen::Built(builder, ..) = runtime.block_on(frozen).unwrap() else {
+    let Frozen::Built(built) = runtime.block_on(frozen).unwrap() else {
         unreachable!("the sample data are valid")
     };
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("snapshot");
-    builder.write(&dir).unwrap();
+    built.files.write(&dir).unwrap();
     snapshot::open(&dir, None).unwrap()
 }
 

@@ -28,7 +28,7 @@ pub fn canonical_category(text: &str) -> Cow<'_, str> {
 }
 
 /// The canonical category of a finite number.
-pub(super) fn number_category(number: f64) -> Cow<'static, str> {
+pub(super) fn double_category(number: f64) -> Cow<'static, str> {
     // Codes are small: no allocation for the commonest.
     const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     if number.fract() == 0.0
@@ -41,22 +41,50 @@ pub(super) fn number_category(number: f64) -> Cow<'static, str> {
     Cow::Owned(number.to_string())
 }
 
+/// The same of 32 bits: the shortest text of 0.1 in 32 bits is `0.1`, that of the equal double is `0.10000000149011612`.
+pub(super) fn single_category(number: f32) -> Cow<'static, str> {
+    if number.fract() == 0.0 {
+        double_category(f64::from(number))
+    } else {
+        Cow::Owned(number.to_string())
+    }
+}
+
 /// The category that a boolean stands for, where the categories are two-valued.
 pub(super) fn bool_category(categories: &[String], value: bool) -> Option<&str> {
     let word = if value { "true" } else { "false" };
-    let is_word = |text: &&String| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
-    if categories.iter().any(|category| is_word(&category)) {
+    if let Some(known) = truth_category(categories, word) {
+        return Some(known);
+    }
+    if categories.iter().any(|category| is_truth(category)) {
         // Training may have seen only one of the two: the other is an unknown category then, not a wrong type.
-        return Some(
-            categories
-                .iter()
-                .find(|known| known.eq_ignore_ascii_case(word))
-                .map_or(word, |k| k),
-        );
+        return Some(word);
+    }
+    let letter = if value { "t" } else { "f" };
+    let letters =
+        |category: &String| category.eq_ignore_ascii_case("t") || category.eq_ignore_ascii_case("f");
+    if categories.len() == 2 && categories.iter().all(letters) {
+        return find_ignoring_case(categories, letter);
     }
     let digits = !categories.is_empty()
         && categories
             .iter()
             .all(|category| category == "0" || category == "1");
     digits.then_some(if value { "1" } else { "0" })
+}
+
+/// The category that is `true` or `false` as the word is, in any case.
+pub(super) fn truth_category<'a>(categories: &'a [String], word: &str) -> Option<&'a str> {
+    is_truth(word)
+        .then(|| find_ignoring_case(categories, word))
+        .flatten()
+}
+
+fn is_truth(word: &str) -> bool {
+    word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false")
+}
+
+fn find_ignoring_case<'a>(categories: &'a [String], word: &str) -> Option<&'a str> {
+    let mut known = categories.iter().map(String::as_str);
+    known.find(|known| known.eq_ignore_ascii_case(word))
 }

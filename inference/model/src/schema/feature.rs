@@ -1,8 +1,11 @@
 //! The features of a model.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-use crate::schema::category::canonical_category;
+use serde::{Deserialize, Serialize};
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
+
+use crate::schema::{category::canonical_category, cell::Missing};
 
 /// The format that this code writes, and the only one that it reads.
 pub const SCHEMA_FORMAT: u32 = 1;
@@ -15,6 +18,9 @@ pub struct FeatureSchema {
     pub format: u32,
     /// The features; names are unique.
     pub features: Vec<Feature>,
+    /// What means "missing" in a row, beside the empty text. Absent in bundles of releases without the field.
+    #[serde(default, skip_serializing_if = "Missing::is_empty")]
+    pub missing: Missing,
 }
 
 /// One input of a model.
@@ -69,6 +75,15 @@ pub enum SchemaError {
     Category(String, String),
 }
 
+/// The one spelling of a name: Unicode's composed form (NFC). "é" may be one character or two, and looks alike.
+pub fn normalize_name(name: &str) -> Cow<'_, str> {
+    if is_nfc(name) {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.nfc().collect())
+    }
+}
+
 // === impl FeatureSchema ===
 
 impl FeatureSchema {
@@ -77,6 +92,7 @@ impl FeatureSchema {
         let schema = Self {
             format: SCHEMA_FORMAT,
             features,
+            missing: Missing::default(),
         };
         schema.check()?;
         Ok(schema)
@@ -114,6 +130,19 @@ impl FeatureSchema {
             }
         }
         Ok(())
+    }
+
+    /// The place of the feature of this name, in any Unicode form of it.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let place = |name: &str| self.features.iter().position(|feature| feature.name == name);
+        place(name).or_else(|| {
+            if name.is_ascii() {
+                return None;
+            }
+            let normal = normalize_name(name);
+            let same = |feature: &Feature| normalize_name(&feature.name) == normal;
+            self.features.iter().position(same)
+        })
     }
 
     /// The names in order.

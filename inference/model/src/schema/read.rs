@@ -3,17 +3,32 @@
 use serde_json::{Map, Value as Json};
 
 use crate::schema::{
-    category::{bool_category, canonical_category, number_category},
-    feature::{Feature, FeatureKind, FeatureSchema},
+    cell::{Cell, Missing},
+    feature::{Feature, FeatureKind, FeatureSchema, normalize_name},
     problem::{MAX_QUOTED, Quoted, RowError, Warning},
-    row::{Cell, Row, Value},
+    row::{Row, Value},
 };
 
 /// A row with more errors than this is cut: the first ones say enough.
 const MAX_ERRORS: usize = 32;
 
+/// The value of a name, in any Unicode form of it.
+fn find_value<'a>(object: &'a Map<String, Json>, name: &str) -> Option<&'a Json> {
+    object.get(name).or_else(|| {
+        if name.is_ascii() {
+            return None;
+        }
+        let normal = normalize_name(name);
+        let mut others = object.iter().filter(|(other, _)| !other.is_ascii());
+        others
+            .find(|(other, _)| normalize_name(other) == normal)
+            .map(|(_, value)| value)
+    })
+}
+
 /// Reads the values of one row, keeping every warning and error.
-struct Reader {
+struct Reader<'s> {
+    missing: &'s Missing,
     values: Vec<Value>,
     warnings: Vec<Warning>,
     errors: Vec<RowError>,
@@ -27,32 +42,18 @@ impl FeatureSchema {
         let mut reader = Reader::new(self);
         let mut present = 0;
         for feature in &self.features {
-            match object.get(&feature.name) {
+            match find_value(object, &feature.name) {
                 None => reader.push(feature, Cell::Missing),
                 Some(value) => {
                     present += 1;
-                    match value {
-                        Json::Null => reader.push(feature, Cell::Missing),
-                        Json::Bool(value) => reader.push(feature, Cell::Bool(*value)),
-                        Json::String(text) => reader.push(feature, Cell::Text(text)),
-                        Json::Number(number) => match number.as_f64() {
-                            Some(value) => reader.push(feature, Cell::Number(value)),
-                            // No double holds it: only with serde_json's arbitrary precision.
-                            None => reader.fail(RowError::TooLarge {
-                                feature: feature.name.clone(),
-                                value: f64::INFINITY,
-                            }),
-                        },
-                        Json::Array(_) => reader.wrong_type(feature, "an array".into()),
-                        Json::Object(_) => reader.wrong_type(feature, "an object".into()),
-                    }
+                    reader.push_json(feature, value);
                 }
             }
         }
         if present < object.len() {
             for name in object
                 .keys()
-                .filter(|name| !self.names().any(|known| known == **name))
+                .filter(|name| self.position(name).is_none())
                 .take(MAX_ERRORS)
             {
                 reader.fail(RowError::UnknownFeature {
@@ -99,88 +100,119 @@ impl FeatureSchema {
     }
 }
 
+fn find_category(categories: &[String], cell: Cell<'_>) -> Option<u32> {
+    let word = match cell {
+        Cell::Number(number) if !number.is_finite() => return None,
+        Cell::Single(number) if !number.is_finite() => return None,
+        cell => cell.category(categories)?,
+    };
+    let place = categories.iter().position(|known| *known == word)?;
+    Some(place as u32)
+}
+
 // === impl Reader ===
 
-impl Reader {
-    fn new(schema: &FeatureSchema) -> Self {
+impl<'s> Reader<'s> {
+    fn new(schema: &'s FeatureSchema) -> Self {
         Self {
+            missing: &schema.missing,
             values: Vec::with_capacity(schema.features.len()),
             warnings: Vec::new(),
             errors: Vec::new(),
         }
     }
 
-    fn push(&mut self, feature: &Feature, cell: Cell<'_>) {
-        let cell = match cell {
-            Cell::Number(number) if number.is_nan() => Cell::Missing,
-            other => other,
+    fn push_json(&mut self, feature: &Feature, value: &Json) {
+        let cell = match value {
+            Json::Null => Cell::Missing,
+            Json::Bool(value) => Cell::Bool(*value),
+            Json::String(text) => Cell::Text(text),
+            Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+                (Some(integer), ..) => Cell::Integer(integer),
+                (None, Some(integer), _) => Cell::Unsigned(integer),
+                (None, None, Some(number)) => Cell::Number(number),
+                // No double holds it: only with serde_json's arbitrary precision.
+                (None, None, None) => Cell::Number(f64::INFINITY),
+            },
+            Json::Array(_) => return self.wrong_type(feature, "an array".into()),
+            Json::Object(_) => return self.wrong_type(feature, "an object".into()),
         };
-        match (&feature.kind, cell) {
-            (_, Cell::Missing) => {
-                if feature.required {
-                    self.fail(RowError::Required {
-                        feature: feature.name.clone(),
-                    });
-                } else {
-                    self.values.push(Value::Missing);
-                }
-            }
-            (FeatureKind::Numeric { min, max }, Cell::Number(number)) => {
-                let value = number as f32;
-                if !value.is_finite() {
-                    return self.fail(RowError::TooLarge {
-                        feature: feature.name.clone(),
-                        value: number,
-                    });
-                }
-                // The bounds are cast as the value is: 0.1 is not under a least value of 0.1.
-                let low = min.is_some_and(|min| value < min as f32);
-                let high = max.is_some_and(|max| value > max as f32);
-                if low || high {
-                    let feature = feature.name.clone();
-                    self.warnings.push(Warning::OutOfRange {
-                        feature,
-                        value,
-                        min: *min,
-                        max: *max,
-                    });
-                }
-                self.values.push(Value::Number(value));
-            }
-            (FeatureKind::Categorical { categories }, Cell::Text(text)) => {
-                self.category(feature, categories, &canonical_category(text));
-            }
-            (FeatureKind::Categorical { categories }, Cell::Number(number)) => {
-                if !number.is_finite() {
-                    return self.fail(RowError::TooLarge {
-                        feature: feature.name.clone(),
-                        value: number,
-                    });
-                }
-                self.category(feature, categories, &number_category(number));
-            }
-            (FeatureKind::Categorical { categories }, Cell::Bool(value)) => {
-                match bool_category(categories, value) {
-                    Some(word) => self.category(feature, categories, word),
-                    None => self.wrong_type(feature, value.to_string()),
-                }
-            }
-            (FeatureKind::Numeric { .. }, Cell::Text(text)) => {
-                self.wrong_type(feature, format!("the text {}", Quoted(text)));
-            }
-            (FeatureKind::Numeric { .. }, Cell::Bool(value)) => self.wrong_type(feature, value.to_string()),
+        self.push(feature, cell);
+    }
+
+    fn push(&mut self, feature: &Feature, cell: Cell<'_>) {
+        let named = match &feature.kind {
+            // What another file calls missing may be a category of this one.
+            FeatureKind::Categorical { categories } => find_category(categories, cell),
+            FeatureKind::Numeric { .. } => None,
+        };
+        if let Some(index) = named {
+            return self.values.push(Value::Category(index));
+        }
+        match cell.present(self.missing) {
+            Cell::Missing if feature.required => self.fail(RowError::Required {
+                feature: feature.name.clone(),
+            }),
+            Cell::Missing => self.values.push(Value::Missing),
+            cell => match &feature.kind {
+                FeatureKind::Numeric { min, max } => self.push_number(feature, (*min, *max), cell),
+                FeatureKind::Categorical { categories } => self.push_unknown(feature, categories, cell),
+            },
         }
     }
 
-    fn category(&mut self, feature: &Feature, categories: &[String], word: &str) {
-        if let Some(index) = categories.iter().position(|known| known == word) {
-            self.values.push(Value::Category(index as u32));
-        } else {
-            self.warnings.push(Warning::UnknownCategory {
+    fn push_number(&mut self, feature: &Feature, (min, max): (Option<f64>, Option<f64>), cell: Cell<'_>) {
+        let Some(number) = cell.as_number() else {
+            let found = match cell {
+                Cell::Text(text) => format!("the text {}", Quoted(text)),
+                Cell::Bool(value) => value.to_string(),
+                _ => "no number".to_owned(),
+            };
+            return self.wrong_type(feature, found);
+        };
+        // As the trainer reads it: the nearest double, then the nearest float.
+        let value = number as f32;
+        if !value.is_finite() {
+            return self.fail(RowError::TooLarge {
                 feature: feature.name.clone(),
-                value: word.chars().take(MAX_QUOTED).collect(),
+                value: number,
             });
-            self.values.push(Value::Unknown);
+        }
+        // The bounds are cast as the value is: 0.1 is not under a least value of 0.1.
+        let low = min.is_some_and(|min| value < min as f32);
+        let high = max.is_some_and(|max| value > max as f32);
+        if low || high {
+            let feature = feature.name.clone();
+            self.warnings.push(Warning::OutOfRange {
+                feature,
+                value,
+                min,
+                max,
+            });
+        }
+        self.values.push(Value::Number(value));
+    }
+
+    /// A value that is none of the categories.
+    fn push_unknown(&mut self, feature: &Feature, categories: &[String], cell: Cell<'_>) {
+        if let Some(number) = cell.as_number().filter(|number| !number.is_finite()) {
+            return self.fail(RowError::TooLarge {
+                feature: feature.name.clone(),
+                value: number,
+            });
+        }
+        match cell.category(categories) {
+            Some(word) => {
+                self.warnings.push(Warning::UnknownCategory {
+                    feature: feature.name.clone(),
+                    value: word.chars().take(MAX_QUOTED).collect(),
+                });
+                self.values.push(Value::Unknown);
+            }
+            None => match cell {
+                Cell::Bool(value) => self.wrong_type(feature, value.to_string()),
+                _ => self.wrong_type(feature, "no value".to_owned()),
+            },
         }
     }
 

@@ -1,4 +1,4 @@
-//! One row, as it comes and as a model takes it.
+//! One row, as a model takes it.
 
 /// One value a feature, in the schema's order. Equal rows have equal bits.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,19 +17,6 @@ pub enum Value {
     Unknown,
     /// No value.
     Missing,
-}
-
-/// One value as a table or tensor gives it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Cell<'a> {
-    /// No value.
-    Missing,
-    /// A number; NaN is missing.
-    Number(f64),
-    /// A word. It is a wrong type for a numeric feature: readers of text files parse numbers first.
-    Text(&'a str),
-    /// True or false.
-    Bool(bool),
 }
 
 // === impl Row ===

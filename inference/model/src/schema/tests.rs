@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
-use super::{category::number_category, *};
+use super::{category::double_category, *};
 
 fn schema() -> FeatureSchema {
     let age = Feature {
@@ -234,6 +234,154 @@ fn a_long_name_is_quoted_only_in_part() {
     assert!(errors[0].to_string().len() < 400);
 }
 
+#[test]
+fn integers_of_64_bits_reach_their_category_exactly() {
+    let codes = [
+        "9007199254740993",
+        "9007199254740995",
+        "18446744073709551615",
+        "-9007199254740993",
+    ];
+    let schema = FeatureSchema::new(vec![Feature::categorical("branch", &codes)]).unwrap();
+    let json = [
+        json!({"branch": 9_007_199_254_740_993_i64}),
+        json!({"branch": "9007199254740995"}),
+        json!({"branch": u64::MAX}),
+        json!({"branch": -9_007_199_254_740_993_i64}),
+    ];
+    for (index, row) in json.iter().enumerate() {
+        let (row, warnings) = schema.read_json(row.as_object().unwrap()).unwrap();
+        assert_eq!(row.values(), [Value::Category(index as u32)]);
+        assert_eq!(warnings, []);
+    }
+    let cells = [Cell::Integer(9_007_199_254_740_995), Cell::Unsigned(u64::MAX)];
+    let read = |cell| schema.read_cells(&[cell]).unwrap().0.values()[0];
+    assert_eq!(cells.map(read), [Value::Category(1), Value::Category(2)]);
+}
+
+#[test]
+fn a_float_names_its_category_by_the_shortest_text_of_its_own_width() {
+    let schema = FeatureSchema::new(vec![Feature::categorical("dose", &["0.1", "2", "-0.3"])]).unwrap();
+    let read = |cell| schema.read_cells(&[cell]).unwrap().0.values()[0];
+    for (cell, index) in [
+        (Cell::Single(0.1), 0),
+        (Cell::Number(0.1), 0),
+        (Cell::Single(2.0), 1),
+        (Cell::Integer(2), 1),
+        (Cell::Single(-0.3), 2),
+        (Cell::Text("\u{2212}0.30"), 2),
+    ] {
+        assert_eq!(read(cell), Value::Category(index), "{cell:?}");
+    }
+    assert_eq!(read(Cell::Number(f64::from(0.1_f32))), Value::Unknown);
+}
+
+#[test]
+fn what_meant_missing_in_training_means_missing_in_a_row_too() {
+    let mut schema = schema();
+    schema.missing = Missing::new(["?", " -999 "]);
+    let rows = [
+        json!({"age": 63, "chol": "?", "thal": "?"}),
+        json!({"age": 63, "chol": "", "thal": " "}),
+        json!({"age": 63, "chol": -999, "thal": "-999.0"}),
+        json!({"age": 63, "chol": -999.0, "thal": -999}),
+        json!({"age": 63, "chol": "-999", "thal": null}),
+    ];
+    for row in rows {
+        let (read, warnings) = schema.read_json(row.as_object().unwrap()).unwrap();
+        assert_eq!(
+            (read.values()[1], read.values()[3]),
+            (Value::Missing, Value::Missing),
+            "{row}"
+        );
+        assert_eq!(warnings, []);
+    }
+    let errors = schema
+        .read_json(json!({"age": "?"}).as_object().unwrap())
+        .unwrap_err();
+    assert!(matches!(errors[0], RowError::Required { .. }), "{errors:?}");
+    // Another word is still no number, and a text that is a number is not taken for one.
+    for wrong in ["none", "40"] {
+        let errors = schema
+            .read_json(json!({"age": wrong}).as_object().unwrap())
+            .unwrap_err();
+        assert!(matches!(errors[0], RowError::WrongType { .. }), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_schema_without_texts_for_missing_is_written_as_it_always_was() {
+    let text = serde_json::to_string(&schema()).unwrap();
+    assert!(!text.contains("missing"), "{text}");
+    let mut declared = schema();
+    declared.missing = Missing::new(["?", "-9"]);
+    let text = serde_json::to_string(&declared).unwrap();
+    assert!(text.ends_with(r#","missing":["?","-9"]}"#), "{text}");
+    assert_eq!(serde_json::from_str::<FeatureSchema>(&text).unwrap(), declared);
+    // A category of that name, as another file may have one, stays a category.
+    declared.features[3] = Feature::categorical("thal", &["3", "?"]);
+    let (row, _) = declared
+        .read_json(json!({"age": 63, "thal": "?"}).as_object().unwrap())
+        .unwrap();
+    assert_eq!(row.values()[3], Value::Category(1));
+}
+
+#[test]
+fn truth_values_are_read_in_the_spelling_that_the_categories_have() {
+    let read = |categories: &[&str], cell| {
+        let schema = FeatureSchema::new(vec![Feature::categorical("smoker", categories)]).unwrap();
+        schema.read_cells(&[cell]).map(|(row, _)| row.values()[0]).ok()
+    };
+    for categories in [
+        ["false", "true"],
+        ["FALSE", "TRUE"],
+        ["False", "True"],
+        ["f", "t"],
+        ["F", "T"],
+        ["0", "1"],
+    ] {
+        assert_eq!(
+            read(&categories, Cell::Bool(true)),
+            Some(Value::Category(1)),
+            "{categories:?}"
+        );
+        assert_eq!(
+            read(&categories, Cell::Bool(false)),
+            Some(Value::Category(0)),
+            "{categories:?}"
+        );
+    }
+    assert_eq!(
+        read(&["False", "True"], Cell::Text("true")),
+        Some(Value::Category(1))
+    );
+    assert_eq!(
+        read(&["True", "true"], Cell::Text("true")),
+        Some(Value::Category(1))
+    );
+    assert_eq!(read(&["true"], Cell::Bool(false)), Some(Value::Unknown));
+    // A sex of F and M is none, nor is a column that had F alone.
+    for categories in [["F", "M"].as_slice(), &["F"], &["no", "yes"]] {
+        assert_eq!(read(categories, Cell::Bool(true)), None, "{categories:?}");
+    }
+}
+
+#[test]
+fn a_name_is_the_same_in_each_of_its_unicode_forms() {
+    let (composed, apart) = ("\u{e2}ge", "a\u{302}ge");
+    let read = |known: &str, sent: &str| {
+        let schema = FeatureSchema::new(vec![Feature::numeric(known)]).unwrap();
+        let row = json!({sent: 40});
+        assert_eq!(schema.position(sent), Some(0));
+        schema.read_json(row.as_object().unwrap()).unwrap().0.values()[0]
+    };
+    for known in [composed, apart] {
+        for sent in [composed, apart] {
+            assert_eq!(read(known, sent), Value::Number(40.0));
+        }
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
@@ -280,6 +428,16 @@ proptest! {
     }
 
     #[test]
+    fn a_number_is_the_same_category_as_an_integer_and_as_its_text(number: i64) {
+        let text = number.to_string();
+        let schema = FeatureSchema::new(vec![Feature::categorical("code", &[&text])]).unwrap();
+        for cell in [Cell::Integer(number), Cell::Text(&text)] {
+            let (row, _) = schema.read_cells(&[cell]).unwrap();
+            prop_assert_eq!(row.values(), [Value::Category(0)]);
+        }
+    }
+
+    #[test]
     fn the_canonical_form_is_its_own_canonical_form(text in ".*|-?[0-9]{0,3}\\.?[0-9]{0,3}") {
         let once = canonical_category(&text).into_owned();
         prop_assert_eq!(canonical_category(&once), once.as_str());
@@ -289,6 +447,6 @@ proptest! {
     fn a_number_and_its_text_are_one_category(number in -1_000_000_i64..1_000_000, tenths in 0_u8..10) {
         let text = format!("{number}.{tenths}");
         let parsed: f64 = text.parse().unwrap();
-        prop_assert_eq!(number_category(if parsed == 0.0 { 0.0 } else { parsed }), canonical_category(&text));
+        prop_assert_eq!(double_category(if parsed == 0.0 { 0.0 } else { parsed }), canonical_category(&text));
     }
 }

@@ -47,7 +47,8 @@ impl<'a> Columns<'a> {
                 .as_deref()
                 .ok_or_else(|| Problem::malformed("an input has no \"name\""))?;
             let shown = quoted(name);
-            let Some(&place) = route.positions.get(name) else {
+            let place = route.positions.get(name).copied();
+            let Some(place) = place.or_else(|| schema.position(name)) else {
                 return Err(Problem::malformed(format!(
                     "unknown input {shown}; the model takes {}",
                     schema.list_names()
@@ -126,7 +127,7 @@ fn read_elements<'a>(
             "input {shown} has {count} rows, an input before it has another number"
         )));
     }
-    let elements = match (input.data, input.binary_size) {
+    let mut elements = match (input.data, input.binary_size) {
         (Some(data), None) => {
             if data.total != count {
                 return Err(Problem::malformed(format!(
@@ -156,7 +157,7 @@ fn read_elements<'a>(
             )));
         }
     };
-    datatype.check(&elements).map_err(invalid)?;
+    datatype.check(&mut elements).map_err(invalid)?;
     Ok(elements)
 }
 

@@ -11,6 +11,9 @@ use super::super::problem::quoted;
 pub(super) enum Element<'a> {
     Missing,
     Number(f64),
+    Single(f32),
+    Integer(i64),
+    Unsigned(u64),
     Bool(bool),
     Text(Cow<'a, str>),
 }
@@ -34,6 +37,9 @@ impl Element<'_> {
         match (self, kind) {
             (Self::Missing, _) => Cell::Missing,
             (Self::Number(number), _) => Cell::Number(*number),
+            (Self::Single(number), _) => Cell::Single(*number),
+            (Self::Integer(number), _) => Cell::Integer(*number),
+            (Self::Unsigned(number), _) => Cell::Unsigned(*number),
             // BOOL is a number of the protocol; in the flat JSON of /predict it is a wrong type.
             (Self::Bool(value), FeatureKind::Numeric { .. }) => Cell::Number(f64::from(u8::from(*value))),
             (Self::Bool(value), FeatureKind::Categorical { .. }) => Cell::Bool(*value),
@@ -70,34 +76,68 @@ impl Datatype {
         })
     }
 
-    /// Checks that each element is of this type; a missing one is of every type.
-    pub(super) fn check(self, elements: &[Element<'_>]) -> Result<(), String> {
-        for (index, element) in elements.iter().enumerate() {
-            let found = match (self, element) {
-                (_, Element::Missing)
-                | (Self::Bool, Element::Bool(_))
-                | (Self::Fp32 | Self::Fp64, Element::Number(_))
-                // Numbers of categories are words in another spelling.
-                | (Self::Bytes, Element::Text(_) | Element::Number(_)) => continue,
-                (Self::Bool, Element::Number(number)) if *number == 0.0 || *number == 1.0 => continue,
-                (Self::Integer(bytes, signed), Element::Number(number)) => {
-                    let bits = i32::try_from(8 * bytes - usize::from(signed)).unwrap_or(63);
-                    let end = 2_f64.powi(bits);
-                    let start = if signed { -end } else { 0.0 };
-                    // The end itself is let through for 64 bits: the largest integer is rounded up to it.
-                    let below = *number < end || (bytes == 8 && *number == end);
-                    if number.fract() == 0.0 && *number >= start && below {
-                        continue;
-                    }
-                    number.to_string()
-                }
-                (_, Element::Number(number)) => number.to_string(),
-                (_, Element::Bool(value)) => value.to_string(),
-                (_, Element::Text(text)) => format!("the text {}", quoted(text)),
-            };
-            return Err(format!("element {index} is {found}, expected {self}"));
+    /// Checks that each element is of this type, and makes it one: a missing one is of every type.
+    pub(super) fn check(self, elements: &mut [Element<'_>]) -> Result<(), String> {
+        for (index, element) in elements.iter_mut().enumerate() {
+            if let Err(found) = self.check_one(element) {
+                return Err(format!("element {index} is {found}, expected {self}"));
+            }
         }
         Ok(())
+    }
+
+    /// In the error what was found.
+    fn check_one(self, element: &mut Element<'_>) -> Result<(), String> {
+        match (self, &*element) {
+            (_, Element::Missing)
+            | (Self::Bool, Element::Bool(_))
+            | (Self::Fp32, Element::Single(_))
+            | (Self::Fp32 | Self::Fp64, Element::Integer(_) | Element::Unsigned(_))
+            | (Self::Fp64, Element::Number(_))
+            // Numbers of categories are words in another spelling.
+            | (
+                Self::Bytes,
+                Element::Text(_) | Element::Number(_) | Element::Integer(_) | Element::Unsigned(_),
+            ) => Ok(()),
+            (Self::Fp32, Element::Number(number)) => {
+                let single = *number as f32;
+                // A number that no float holds is refused with its own digits later.
+                if single.is_finite() {
+                    *element = Element::Single(single);
+                }
+                Ok(())
+            }
+            (Self::Bool, Element::Integer(value @ (0 | 1))) => {
+                *element = Element::Bool(*value == 1);
+                Ok(())
+            }
+            (Self::Bool, Element::Number(number)) if *number == 0.0 || *number == 1.0 => {
+                *element = Element::Bool(*number == 1.0);
+                Ok(())
+            }
+            (Self::Integer(bytes, signed), Element::Integer(number)) => {
+                integer_fits(i128::from(*number), bytes, signed).ok_or_else(|| number.to_string())
+            }
+            (Self::Integer(bytes, signed), Element::Unsigned(number)) => {
+                integer_fits(i128::from(*number), bytes, signed).ok_or_else(|| number.to_string())
+            }
+            (Self::Integer(bytes, signed), Element::Number(number)) => {
+                let bits = i32::try_from(8 * bytes - usize::from(signed)).unwrap_or(63);
+                let end = 2_f64.powi(bits);
+                let start = if signed { -end } else { 0.0 };
+                // The end itself is let through for 64 bits: the largest integer is rounded up to it.
+                let below = *number < end || (bytes == 8 && *number == end);
+                (number.fract() == 0.0 && *number >= start && below)
+                    .then_some(())
+                    .ok_or_else(|| number.to_string())
+            }
+            (_, Element::Number(number)) => Err(number.to_string()),
+            (_, Element::Single(number)) => Err(number.to_string()),
+            (_, Element::Integer(number)) => Err(number.to_string()),
+            (_, Element::Unsigned(number)) => Err(number.to_string()),
+            (_, Element::Bool(value)) => Err(value.to_string()),
+            (_, Element::Text(text)) => Err(format!("the text {}", quoted(text))),
+        }
     }
 
     /// Reads `count` elements, little-endian and without padding.
@@ -129,15 +169,21 @@ impl Datatype {
                 },
                 Self::Integer(width, true) => {
                     let shift = 64 - 8 * width;
-                    Element::Number(((bits << shift).cast_signed() >> shift) as f64)
+                    Element::Integer((bits << shift).cast_signed() >> shift)
                 }
-                Self::Integer(_, false) => Element::Number(bits as f64),
-                Self::Fp32 => Element::Number(f64::from(f32::from_bits(bits as u32))),
+                Self::Integer(_, false) => Element::Unsigned(bits),
+                Self::Fp32 => Element::Single(f32::from_bits(bits as u32)),
                 Self::Fp64 | Self::Bytes => Element::Number(f64::from_bits(bits)),
             }
         };
         Ok(bytes.chunks_exact(width).map(element).collect())
     }
+}
+
+fn integer_fits(number: i128, bytes: usize, signed: bool) -> Option<()> {
+    let end = 1_i128 << (8 * bytes - usize::from(signed));
+    let start = if signed { -end } else { 0 };
+    (start..end).contains(&number).then_some(())
 }
 
 fn read_texts(mut bytes: &[u8], count: usize) -> Result<Vec<Element<'_>>, String> {
@@ -168,6 +214,106 @@ impl fmt::Display for Datatype {
             Self::Fp32 => f.write_str("FP32"),
             Self::Fp64 => f.write_str("FP64"),
             Self::Bytes => f.write_str("BYTES"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::{Feature, FeatureSchema, Value};
+
+    use super::*;
+
+    /// What elements of a datatype are for a feature of these categories.
+    fn read(datatype: &str, categories: &[&str], mut elements: Vec<Element<'_>>) -> Vec<Value> {
+        Datatype::read(datatype).unwrap().check(&mut elements).unwrap();
+        values(categories, &elements)
+    }
+
+    fn values(categories: &[&str], elements: &[Element<'_>]) -> Vec<Value> {
+        let schema = FeatureSchema::new(vec![Feature::categorical("code", categories)]).unwrap();
+        let kind = &schema.features[0].kind;
+        let cells = elements.iter().map(|element| element.cell(kind));
+        cells
+            .map(|cell| schema.read_cells(&[cell]).unwrap().0.values()[0])
+            .collect()
+    }
+
+    #[test]
+    fn integers_of_64_bits_are_exact_as_json_and_as_bytes() {
+        let codes = ["9007199254740993", "9007199254740995", "18446744073709551615"];
+        let expected = [Value::Category(0), Value::Category(1)];
+        let elements = vec![
+            Element::Integer(9_007_199_254_740_993),
+            Element::Integer(9_007_199_254_740_995),
+        ];
+        assert_eq!(read("INT64", &codes, elements), expected);
+        let bytes: Vec<u8> = [9_007_199_254_740_993_i64, 9_007_199_254_740_995]
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
+        let elements = Datatype::read("INT64").unwrap().read_binary(&bytes, 2).unwrap();
+        assert_eq!(values(&codes, &elements), expected);
+        let bytes = u64::MAX.to_le_bytes();
+        let elements = Datatype::read("UINT64").unwrap().read_binary(&bytes, 1).unwrap();
+        assert_eq!(values(&codes, &elements), [Value::Category(2)]);
+    }
+
+    #[test]
+    fn a_float_of_32_bits_has_the_text_of_32_bits() {
+        let doses = ["0.1", "2"];
+        let widened = f64::from(0.1_f32);
+        let elements = vec![
+            Element::Number(0.1),
+            Element::Number(widened),
+            Element::Integer(2),
+        ];
+        let expected = [Value::Category(0), Value::Category(0), Value::Category(1)];
+        assert_eq!(read("FP32", &doses, elements), expected);
+        let bytes = 0.1_f32.to_le_bytes();
+        let elements = Datatype::read("FP32").unwrap().read_binary(&bytes, 1);
+        assert_eq!(values(&doses, &elements.unwrap()), [Value::Category(0)]);
+        assert_eq!(
+            read("FP64", &doses, vec![Element::Number(widened)]),
+            [Value::Unknown]
+        );
+    }
+
+    #[test]
+    fn truth_values_reach_the_category_that_they_are() {
+        for (categories, element) in [
+            (["FALSE", "TRUE"], Element::Bool(true)),
+            (["f", "t"], Element::Bool(true)),
+            (["0", "1"], Element::Bool(true)),
+            (["False", "True"], Element::Integer(1)),
+            (["false", "true"], Element::Number(1.0)),
+        ] {
+            assert_eq!(
+                read("BOOL", &categories, vec![element]),
+                [Value::Category(1)],
+                "{categories:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_integer_has_to_fit_its_datatype() {
+        let check = |datatype: &str, element| {
+            let datatype = Datatype::read(datatype).unwrap();
+            datatype.check(&mut [element]).err()
+        };
+        assert_eq!(check("INT8", Element::Integer(-128)), None);
+        assert_eq!(check("UINT64", Element::Unsigned(u64::MAX)), None);
+        assert_eq!(check("INT64", Element::Number(40.0)), None);
+        for (datatype, element, found) in [
+            ("INT8", Element::Integer(128), "128"),
+            ("UINT8", Element::Integer(-1), "-1"),
+            ("INT64", Element::Unsigned(u64::MAX), "18446744073709551615"),
+            ("INT32", Element::Number(40.5), "40.5"),
+            ("BOOL", Element::Integer(2), "2"),
+        ] {
+            let error = check(datatype, element).unwrap();
+            assert_eq!(error, format!("element 0 is {found}, expected {datatype}"));
         }
     }
 }

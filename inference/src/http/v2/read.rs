@@ -335,12 +335,12 @@ impl<'de> Visitor<'de> for DataSeed<'_, 'de> {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.push(Element::Number(value as f64));
+        self.push(Element::Integer(value));
         Ok(())
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.push(Element::Number(value as f64));
+        self.push(i64::try_from(value).map_or(Element::Unsigned(value), Element::Integer));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! change with the types of the API.
 
 use modelward_crds::{
-    AcceptedWindow, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, TrainingSource,
+    AcceptedWindow, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, Target, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest};
 use serde_json::{Value, json};
@@ -24,10 +24,7 @@ pub fn digest(training: &TrainingSource, of: &ModelVersion) -> Digest {
         "model": of.spec.model,
         "datasets": datasets,
         "snapshot": training.snapshot.map(|digest| digest.to_string()),
-        "target": {
-            "column": training.target.column,
-            "positiveWhen": training.target.positive_when.as_ref().map(positive),
-        },
+        "target": target(&training.target),
         "features": training.features.iter().map(feature).collect::<Vec<_>>(),
         "exclude": training.exclude,
         "families": training.families.iter().map(|family| family.as_str()).collect::<Vec<_>>(),
@@ -65,13 +62,38 @@ fn dataset(dataset: &Dataset) -> Value {
     })
 }
 
+/// What is not set is left out, so that the hash of a training without it stays what it was.
 fn csv(csv: &CsvFormat) -> Value {
-    json!({
+    let mut content = json!({
         "header": csv.header,
         "columns": csv.columns,
         "missing": csv.missing,
         "delimiter": csv.delimiter,
-    })
+    });
+    if csv.decimal != "." {
+        content["decimal"] = csv.decimal.as_str().into();
+    }
+    if let Some(thousands) = &csv.thousands {
+        content["thousands"] = thousands.as_str().into();
+    }
+    if !csv.rename.is_empty() {
+        let renamed = csv.rename.iter();
+        content["rename"] = renamed
+            .map(|one| json!({"from": one.from, "position": one.position, "to": one.to}))
+            .collect();
+    }
+    content
+}
+
+fn target(target: &Target) -> Value {
+    let mut content = json!({
+        "column": target.column,
+        "positiveWhen": target.positive_when.as_ref().map(positive),
+    });
+    if !target.negative_values.is_empty() {
+        content["negativeValues"] = json!(target.negative_values);
+    }
+    content
 }
 
 fn positive(positive: &PositiveWhen) -> Value {

@@ -52,6 +52,6 @@ impl<'a> Broken<'a> {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", cut(text, MAX_QUOTED))
 }

@@ -1,6 +1,9 @@
 //! Columns of categories.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use modelward_model::{FeatureKind, canonical_category};
 use modelward_wire::Violation;
@@ -17,11 +20,6 @@ pub const MAX_CATEGORIES: usize = 256;
 
 /// The categories of a column, and each cell as the index of one.
 pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violation>) -> (FeatureKind, Values) {
-    let words: Vec<_> = column
-        .cells
-        .iter()
-        .map(|(_, cell)| cell.map(canonical_category))
-        .collect();
     let declared = column.spec.and_then(|spec| spec.categories.as_ref());
     let categories: Vec<String> = if let Some(declared) = declared {
         declared
@@ -29,7 +27,13 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
             .map(|category| canonical_category(category).into_owned())
             .collect()
     } else {
-        let distinct: BTreeSet<&str> = words.iter().flatten().map(AsRef::as_ref).collect();
+        let mut distinct: HashSet<Cow<'_, str>> = HashSet::new();
+        for ((part, _), cell) in column.present() {
+            let word = column.notation(part).category(cell);
+            if !distinct.contains(&word) {
+                distinct.insert(word);
+            }
+        }
         if distinct.len() > MAX_CATEGORIES {
             let message = format!(
                 "{} different words, at most {MAX_CATEGORIES} are a category; exclude the column if it is an identifier",
@@ -43,26 +47,25 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
                 None,
             ));
         }
-        sort_categories(distinct)
+        sort_categories(distinct.iter().map(AsRef::as_ref))
     };
-    let index: BTreeMap<&str, u32> = categories
+    let index: HashMap<&str, u32> = categories
         .iter()
         .enumerate()
         .map(|(index, word)| (word.as_str(), index as u32))
         .collect();
     let mut unknown = Broken::default();
-    let mut values = Vec::with_capacity(words.len());
-    for ((row, cell), word) in column.cells.iter().zip(&words) {
-        values.push(match (word, cell) {
-            (Some(word), Some(cell)) => index.get(word.as_ref()).map_or_else(
-                || {
-                    unknown.add(*row, cell);
-                    Values::UNKNOWN
-                },
-                |index| *index,
-            ),
-            _ => Values::MISSING,
-        });
+    let mut values = Vec::with_capacity(column.cells.len());
+    for (row, cell) in &column.cells {
+        let Some(cell) = cell else {
+            values.push(Values::MISSING);
+            continue;
+        };
+        let word = column.notation(row.0).category(cell);
+        values.push(index.get(word.as_ref()).copied().unwrap_or_else(|| {
+            unknown.add(*row, cell);
+            Values::UNKNOWN
+        }));
     }
     unknown.push(violations, column.parts, column.name, "Category", |cell, _| {
         format!(
@@ -77,7 +80,7 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
 }
 
 /// Numbers in their own order, then words in that of their bytes.
-pub(super) fn sort_categories(words: BTreeSet<&str>) -> Vec<String> {
+pub(super) fn sort_categories<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     words.sort_by(|a, b| match (number(a), number(b)) {
         (Some(x), Some(y)) => x.total_cmp(&y).then_with(|| a.cmp(b)),

@@ -2,7 +2,10 @@
 
 use modelward_crds::FeatureSpec;
 
-use crate::data::check::parts::{Cell, Parts, Place};
+use crate::data::{
+    check::parts::{Cell, Parts, Place},
+    number::Notation,
+};
 
 /// One column while it is checked.
 pub(super) struct Column<'a> {
@@ -15,6 +18,16 @@ pub(super) struct Column<'a> {
 // === impl Column ===
 
 impl<'a> Column<'a> {
+    /// The number in a cell.
+    pub(super) fn number(&self, (part, _): Place, cell: &str) -> Option<f64> {
+        self.notation(part).number(cell)
+    }
+
+    /// How numbers of a part are written.
+    pub(super) fn notation(&self, part: usize) -> Notation {
+        self.parts.notation(part)
+    }
+
     pub(super) fn present(&self) -> impl Iterator<Item = (Place, &'a str)> + '_ {
         self.cells
             .iter()

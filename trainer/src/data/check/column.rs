@@ -1,61 +1,48 @@
-//! One column: its kind, its values, and what is missing.
-
-use std::collections::BTreeSet;
+//! One column: its kind, its values, what is missing, and what looks wrong.
 
 use modelward_crds::FeatureKind as SpecKind;
-use modelward_model::{Feature, FeatureKind, canonical_category};
+use modelward_model::{Feature, FeatureKind};
 use modelward_wire::{Decimal, Violation};
-use serde::{Deserialize, Serialize};
 
 use crate::data::{
     check::{
-        broken::Broken, categorical::read_categories, cells::Column, numeric::read_numbers, parts::MAX_NAME,
+        broken::Broken,
+        categorical::read_categories,
+        cells::Column,
+        numeric::read_numbers,
+        parts::MAX_NAME,
+        report::{ColumnReport, Refusal},
+        seen::Seen,
+        suspicion::{check_identifier, find_suspicions},
     },
     dataset::Values,
-    number::number,
     violation::{cut, violation},
 };
 
-/// What is in a feature's column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ColumnReport {
-    /// Its name.
-    pub name: String,
-    /// `Numeric` or `Categorical`.
-    pub kind: String,
-    /// Whether the spec says so; it was inferred otherwise.
-    pub declared: bool,
-    /// Rows without a value.
-    pub missing: u64,
-    /// Different values.
-    pub distinct: u64,
+/// A column that was checked.
+pub(super) struct CheckedColumn {
+    pub(super) feature: Feature,
+    pub(super) report: ColumnReport,
+    pub(super) values: Values,
+    /// Why its kind could not be inferred.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// What is in a column, as a feature and its values.
-pub(super) fn check_column(
-    column: &Column<'_>,
-    violations: &mut Vec<Violation>,
-) -> (Feature, ColumnReport, Values) {
-    let present = column.present().count();
-    let missing = column.cells.len() - present;
-    check_missing(column, present, missing, violations);
-    let (kind, values) = match infer_kind(column, present, violations) {
-        SpecKind::Numeric => read_numbers(column, violations),
-        SpecKind::Categorical => read_categories(column, violations),
+pub(super) fn check_column(column: &Column<'_>, violations: &mut Vec<Violation>) -> CheckedColumn {
+    let seen = Seen::of(column);
+    let missing = seen.missing() as usize;
+    check_missing(column, column.cells.len() - missing, missing, violations);
+    let inferred = infer_kind(column, &seen, violations);
+    let (kind, values) = match inferred {
+        Ok(SpecKind::Numeric) => read_numbers(column, &seen, violations),
+        Ok(SpecKind::Categorical) => read_categories(column, violations),
+        Err(_) => (
+            FeatureKind::Numeric { min: None, max: None },
+            Values::Numbers(Vec::new()),
+        ),
     };
-    let distinct = match &values {
-        Values::Categories(_) => column
-            .present()
-            .map(|(_, cell)| canonical_category(cell))
-            .collect::<BTreeSet<_>>()
-            .len(),
-        Values::Numbers(numbers) => {
-            let present = numbers.iter().filter(|number| !number.is_nan());
-            let bits = present.map(|number| (number + 0.0).to_bits());
-            bits.collect::<BTreeSet<_>>().len()
-        }
-    };
+    check_identifier(column, &seen, &kind, &values, violations);
     let report = ColumnReport {
         name: column.name.to_owned(),
         kind: match kind {
@@ -64,18 +51,24 @@ pub(super) fn check_column(
         },
         declared: column.spec.is_some(),
         missing: missing as u64,
-        distinct: distinct as u64,
+        distinct: values.count_distinct(),
+        numbers: seen.numbers(),
+        words: seen.words(),
+        warnings: find_suspicions(column, &seen, &kind, &values),
+        examples: seen.examples,
+        values: Vec::new(),
     };
     let required = column.spec.is_some_and(|spec| spec.required);
-    (
-        Feature {
+    CheckedColumn {
+        feature: Feature {
             name: column.name.to_owned(),
             required,
             kind,
         },
         report,
         values,
-    )
+        refusal: inferred.err(),
+    }
 }
 
 fn check_missing(column: &Column<'_>, present: usize, missing: usize, violations: &mut Vec<Violation>) {
@@ -126,29 +119,40 @@ fn exceeds(missing: usize, rows: usize, most: &Decimal) -> bool {
     missing as f64 > most.to_f64() * rows as f64
 }
 
-/// The declared kind, or the one that most values have.
-fn infer_kind(column: &Column<'_>, present: usize, violations: &mut Vec<Violation>) -> SpecKind {
+/// The declared kind, or the one that the values have; an error where they have to be declared or repaired first.
+fn infer_kind(
+    column: &Column<'_>,
+    seen: &Seen<'_>,
+    violations: &mut Vec<Violation>,
+) -> Result<SpecKind, Refusal> {
     if let Some(spec) = column.spec {
-        return spec.kind;
+        return Ok(spec.kind);
+    }
+    let (numbers, count) = (seen.numbers(), seen.words());
+    if count == 0 {
+        return Ok(SpecKind::Numeric);
+    }
+    if seen.check_notation(column, violations) {
+        return Err(Refusal::Notation);
+    }
+    if numbers > 0 && seen.other_words() == 0 {
+        seen.check_spellings(column, violations);
+        return Err(Refusal::MissingWords);
+    }
+    if seen.numbers_in_any_notation() * 2 < numbers + count {
+        return Ok(SpecKind::Categorical);
     }
     let mut words = Broken::default();
     for (row, cell) in column.present() {
-        if number(cell).is_none() {
+        if column.number(row, cell).is_none() {
             words.add(row, cell);
         }
     }
-    let count = words.count();
-    if count == 0 {
-        return SpecKind::Numeric;
-    }
-    let numbers = present as u64 - count;
-    if numbers >= count {
-        words.push(violations, column.parts, column.name, "Type", |cell, count| {
-            format!(
-                "{numbers} values are numbers and {count} are not, such as {cell}; where it means \"missing\", add it to \
-                 csv.missing; where it is a code, declare the feature Categorical"
-            )
-        });
-    }
-    SpecKind::Categorical
+    words.push(violations, column.parts, column.name, "Type", |cell, count| {
+        format!(
+            "{numbers} values are numbers and {count} are not, such as {cell}; where it means \"missing\", add it to \
+             csv.missing; where it is a code, declare the feature Categorical"
+        )
+    });
+    Err(Refusal::Mixed)
 }

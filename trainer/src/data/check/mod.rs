@@ -9,10 +9,12 @@
 //! | `Columns` | a dataset that has other columns than the first one |
 //! | `NoFeatures` | nothing is left to learn from |
 //! | `Type` | a value that is no number in a numeric column; a column that mixes numbers and words without being declared |
+//! | `Notation` | nearly all words of a column are numbers in another notation, such as a decimal comma |
+//! | `Identifier` | words that differ in nearly every row of a column that is not declared |
 //! | `Range`, `Category` | a value outside what the spec declares |
 //! | `Required`, `MissingRatio`, `AllMissing` | too many rows without a value |
 //! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
-//! | `Target` | a row whose target is missing or cannot be read |
+//! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!
 //! A column that the spec does not declare is `Numeric` where every value is a number, however few distinct ones
@@ -26,9 +28,13 @@ mod broken;
 mod categorical;
 mod cells;
 mod column;
+mod missing_words;
 mod names;
 mod numeric;
 mod parts;
+mod report;
+mod seen;
+mod suspicion;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -36,10 +42,23 @@ mod tests;
 use modelward_crds::TrainingSource;
 use modelward_model::FeatureSchema;
 use modelward_wire::Violation;
+use serde::Serialize;
 
-pub use self::{categorical::MAX_CATEGORIES, column::ColumnReport, parts::Part, target::too_few_rows};
+pub use self::{
+    categorical::MAX_CATEGORIES,
+    parts::Part,
+    report::{ColumnReport, ColumnWarning, Refusal, TargetValue, WarningRule},
+    target::too_few_rows,
+};
 use crate::data::{
-    check::{cells::Column, column::check_column, names::check_names, parts::Parts, target::check_target},
+    check::{
+        cells::Column,
+        column::{CheckedColumn, check_column},
+        names::check_names,
+        parts::Parts,
+        seen::Seen,
+        target::check_target,
+    },
     dataset::Dataset,
     violation::violation,
 };
@@ -49,8 +68,63 @@ use crate::data::{
 pub struct Checked {
     /// The rows.
     pub dataset: Dataset,
-    /// What is in each feature's column.
+    /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
+}
+
+/// What is in a column of a table that no spec describes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspected {
+    /// What is in it.
+    #[serde(flatten)]
+    pub report: ColumnReport,
+    /// Why it cannot be a feature as it is.
+    pub refusals: Vec<Violation>,
+    /// Why its kind could not be inferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Words beside numbers that usually mean "missing".
+    pub missing_words: Vec<String>,
+}
+
+/// What is in each column of a table, as a feature that is not declared. Columns without a name are left out.
+pub fn inspect(part: Part<'_>) -> Vec<Inspected> {
+    let parts = [part];
+    let parts = Parts::new(&parts);
+    let names = parts.columns();
+    let named = names
+        .iter()
+        .enumerate()
+        .filter(|(at, name)| !name.is_empty() && !names[..*at].contains(name));
+    named
+        .map(|(_, name)| {
+            let column = Column {
+                parts: &parts,
+                name,
+                spec: None,
+                cells: parts.cells(name),
+            };
+            let mut refusals = Vec::new();
+            let CheckedColumn { report, refusal, .. } = check_column(&column, &mut refusals);
+            let missing_words = match report.numbers {
+                0 => Vec::new(),
+                _ => Seen::of(&column).spellings(),
+            };
+            Inspected {
+                report,
+                refusals,
+                refusal,
+                missing_words,
+            }
+        })
+        .collect()
+}
+
+/// The different values of a column with their rows, the commonest first; nothing where there are more than 64.
+pub fn count_values(part: Part<'_>, column: &str) -> Vec<(String, u64)> {
+    let parts = [part];
+    target::count_values(&Parts::new(&parts), column)
 }
 
 /// Checks tables against the spec, as one. All violations at once, or typed rows. `tolerances` are the features that
@@ -77,8 +151,9 @@ pub fn check(
     let mut columns = Vec::new();
     let mut values = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        if *name == training.target.column || training.exclude.contains(name) || names[..index].contains(name)
-        {
+        let is_feature = *name != training.target.column && !training.exclude.contains(name);
+        // A column without a name, and a second one of a name, are violations of the header.
+        if !is_feature || name.is_empty() || names[..index].contains(name) {
             continue;
         }
         let spec = training.features.iter().find(|feature| feature.name == *name);
@@ -88,22 +163,25 @@ pub fn check(
             spec,
             cells: parts.cells(name),
         };
-        let (feature, report, column) = check_column(&column, &mut violations);
-        features.push(feature);
-        columns.push(report);
-        values.push(column);
+        let checked = check_column(&column, &mut violations);
+        features.push(checked.feature);
+        columns.push(checked.report);
+        values.push(checked.values);
     }
     if features.is_empty() && !names.is_empty() {
         let message = "no column is left to learn from: every one is the target or excluded";
         violations.push(violation("", "NoFeatures", message, 1, None));
     }
-    let labels = check_target(&parts, training, &mut violations);
+    let (labels, report) = check_target(&parts, training, &mut violations);
+
+    columns.push(report);
 
     if !violations.is_empty() {
         return Err(violations);
     }
-    let schema = FeatureSchema::new(features)
+    let mut schema = FeatureSchema::new(features)
         .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
+    schema.missing = parts.missing();
     Ok(Checked {
         dataset: Dataset {
             schema,

@@ -5,13 +5,16 @@ use modelward_model::{FeatureKind, math::shortest};
 use modelward_wire::{Decimal, Violation};
 
 use crate::data::{
-    check::{broken::Broken, cells::Column},
+    check::{broken::Broken, cells::Column, seen::Seen},
     dataset::Values,
-    number::number,
 };
 
 /// The numbers of a column, and their range.
-pub(super) fn read_numbers(column: &Column<'_>, violations: &mut Vec<Violation>) -> (FeatureKind, Values) {
+pub(super) fn read_numbers(
+    column: &Column<'_>,
+    seen: &Seen<'_>,
+    violations: &mut Vec<Violation>,
+) -> (FeatureKind, Values) {
     let range = column.spec.and_then(|spec| spec.range.as_ref());
     let (mut no_number, mut too_large, mut outside) =
         (Broken::default(), Broken::default(), Broken::default());
@@ -20,7 +23,7 @@ pub(super) fn read_numbers(column: &Column<'_>, violations: &mut Vec<Violation>)
     for (row, cell) in &column.cells {
         values.push(f32::NAN);
         let Some(cell) = cell else { continue };
-        let Some(exact) = number(cell) else {
+        let Some(exact) = column.number(*row, cell) else {
             no_number.add(*row, cell);
             continue;
         };
@@ -38,6 +41,9 @@ pub(super) fn read_numbers(column: &Column<'_>, violations: &mut Vec<Violation>)
         }
     }
     let name = column.name;
+    if no_number.count() > 0 && seen.check_notation(column, violations) {
+        no_number = Broken::default();
+    }
     no_number.push(violations, column.parts, name, "Type", |cell, _| {
         format!(
             "{cell} is not a number; where it means \"missing\", add it to csv.missing; where it is a code, declare the \

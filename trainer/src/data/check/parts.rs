@@ -1,10 +1,10 @@
 //! The files of a dataset, read as one table.
 
-use std::collections::BTreeSet;
-
-use modelward_crds::TrainingSource;
+use modelward_crds::{CsvFormat, TrainingSource};
+use modelward_model::Missing;
 
 use crate::data::{
+    number::{Notation, number},
     table::{Quote, Table},
     violation::cut,
 };
@@ -19,8 +19,8 @@ pub struct Part<'a> {
     pub name: &'a str,
     /// Its rows.
     pub table: &'a Table,
-    /// Texts that mean "missing" in it, beside the empty text.
-    pub missing: &'a [String],
+    /// How it is written.
+    pub format: &'a CsvFormat,
     /// Whether its content may be quoted.
     pub quote: Quote,
 }
@@ -34,17 +34,20 @@ pub(super) type Cell<'a> = (Place, Option<&'a str>);
 /// All parts, as one table.
 pub(super) struct Parts<'a> {
     pub(super) all: &'a [Part<'a>],
-    missing: Vec<BTreeSet<&'a str>>,
+    missing: Vec<Missing>,
+    notations: Vec<Notation>,
 }
 
 // === impl Parts ===
 
 impl<'a> Parts<'a> {
     pub(super) fn new(parts: &'a [Part<'a>]) -> Self {
-        let missing = |part: &Part<'a>| part.missing.iter().map(|text| text.trim()).collect();
+        let missing = parts.iter().map(|part| Missing::new(&part.format.missing));
+        let notations = parts.iter().map(|part| Notation::of(part.format));
         Self {
             all: parts,
-            missing: parts.iter().map(missing).collect(),
+            missing: missing.collect(),
+            notations: notations.collect(),
         }
     }
 
@@ -69,6 +72,24 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// How a part writes numbers.
+    pub(super) fn notation(&self, part: usize) -> Notation {
+        self.notations.get(part).copied().unwrap_or(Notation::PLAIN)
+    }
+
+    /// What means "missing" in a request: what does in the first part, and the words of the others. A number that is missing in another
+    /// part only may be a value.
+    pub(super) fn missing(&self) -> Missing {
+        let first = self.missing.first().map_or(&[][..], Missing::texts).iter();
+        let others = self.missing.iter().skip(1).flat_map(Missing::texts);
+        Missing::new(first.chain(others.filter(|text| number(text).is_none())))
+    }
+
+    /// Whether the content of every part may be quoted.
+    pub(super) fn may_quote(&self) -> bool {
+        self.all.iter().all(|part| part.quote == Quote::Yes)
+    }
+
     pub(super) fn quote(&self, part: usize) -> Quote {
         self.all.get(part).map_or(Quote::No, |part| part.quote)
     }
@@ -84,10 +105,20 @@ impl<'a> Parts<'a> {
             let Some(index) = part.table.columns.iter().position(|name| name == column) else {
                 continue;
             };
-            let present = |text: &&str| !text.is_empty() && !missing.contains(text);
+            let notation = self.notation(at);
+            let present = |text: &&str| !is_missing(text, missing, notation);
             let rows = part.table.rows.iter();
             cells.extend(rows.map(|row| ((at, row.number), row.cells.get(index).filter(present))));
         }
         cells
     }
+}
+
+fn is_missing(text: &str, missing: &Missing, notation: Notation) -> bool {
+    missing.has_text(text)
+        || notation != Notation::PLAIN
+            && !missing.is_empty()
+            && notation
+                .number(text)
+                .is_some_and(|number| missing.has_number(number))
 }

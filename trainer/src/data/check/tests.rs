@@ -27,7 +27,7 @@ fn part<'a>(name: &'a str, table: &'a Table, training: &'a TrainingSource) -> Pa
     Part {
         name,
         table,
-        missing: &training.dataset.csv.missing,
+        format: &training.dataset.csv,
         quote: Quote::Yes,
     }
 }
@@ -203,6 +203,7 @@ fn a_target_is_compared_as_the_spec_says() {
     assert_eq!(checked.dataset.labels, [false, true, false, true]);
     assert_eq!(rules("x,y\n1,0\n2,sick\n", &spec), ["y/Target/1"]);
     spec.target = serde_json::from_value(json!({"column": "y", "positiveWhen": {"equals": "2"}})).unwrap();
+    spec.target.negative_values = vec!["no".into(), "1.0".into()];
     let checked = run("x,y\n1,2.0\n2,no\n3,2\n4,1\n", &spec).unwrap();
     assert_eq!(checked.dataset.labels, [true, false, true, false]);
 }
@@ -235,7 +236,7 @@ fn both(one: &str, other: &str, training: &TrainingSource) -> Result<Checked, Ve
     let second = Part {
         name: "second",
         table: &second,
-        missing: &bare.missing,
+        format: &bare,
         quote: Quote::Yes,
     };
     check(&[part("first", &first, training), second], training, &[])
@@ -337,6 +338,22 @@ fn categories_are_ordered_as_numbers_where_they_are_numbers() {
 }
 
 proptest! {
+    #[test]
+    fn no_notation_makes_it_panic(
+        text in "(x,y\n)(\"[0-9,.%' \u{2212}$NAae]{0,6}\",[01]\n){0,30}",
+        comma: bool, thousands in prop::option::of("[,. '_]"), number: bool
+    ) {
+        let features = if number { json!([{"name": "x", "kind": "Numeric"}]) } else { json!([]) };
+        let mut spec = training(&features);
+        spec.dataset.csv.decimal = if comma { "," } else { "." }.into();
+        spec.dataset.csv.thousands = thousands.filter(|text| *text != spec.dataset.csv.decimal);
+        let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
+        match check(&[part("d.csv", &table, &spec)], &spec, &[]) {
+            Ok(checked) => prop_assert_eq!(checked.dataset.len(), checked.dataset.labels.len()),
+            Err(violations) => prop_assert!(!violations.is_empty()),
+        }
+    }
+
     #[test]
     fn no_table_makes_it_panic(text in "[axy01.?\\-e,\"\n ]{0,60}|(x,y\n)([0-9?a]{1,2},[01?]\n){0,8}") {
         let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));

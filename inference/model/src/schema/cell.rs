@@ -1,0 +1,167 @@
+//! One value of a row, and what it is for a feature: the same for a file, a JSON object and a tensor.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::category::{
+    bool_category, canonical_category, double_category, single_category, truth_category,
+};
+
+/// One value as a table or tensor gives it. Numbers keep their own type: a code of 64 bits has no exact double, and 0.1 in 32 bits is
+/// another double than 0.1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// No value.
+    Missing,
+    /// A number of 64 bits; NaN is missing.
+    Number(f64),
+    /// A number of 32 bits; NaN is missing.
+    Single(f32),
+    /// An integer.
+    Integer(i64),
+    /// An integer without a sign.
+    Unsigned(u64),
+    /// A word. It is a wrong type for a numeric feature: readers of text files parse numbers first.
+    Text(&'a str),
+    /// True or false.
+    Bool(bool),
+}
+
+/// Texts that mean "missing", as a training declares them. The empty text always does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+pub struct Missing {
+    texts: Vec<String>,
+    /// Those of the texts that are numbers: `-999` also means `-999.0`.
+    numbers: Vec<f64>,
+}
+
+/// The finite number in a text: digits with sign, point and exponent, and nothing else (no `inf`, no `NaN`). The sign may be a real
+/// minus (U+2212).
+pub fn number(text: &str) -> Option<f64> {
+    let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+    if text.bytes().all(plain) {
+        return text.parse().ok().filter(|number: &f64| number.is_finite());
+    }
+    text.contains(MINUS)
+        .then(|| text.replace(MINUS, "-"))
+        .and_then(|text| number(&text))
+}
+
+/// The sign that typesetters write.
+const MINUS: char = '\u{2212}';
+
+// === impl Cell ===
+
+impl<'a> Cell<'a> {
+    /// The value of a text that may be a number, as a file has it: for a numeric feature its number where it has one.
+    pub fn of_numeric_text(text: &'a str) -> Self {
+        number(text).map_or(Self::Text(text), Self::Number)
+    }
+
+    /// The cell, or nothing where it means "missing".
+    pub(super) fn present(self, missing: &Missing) -> Self {
+        let absent = match self {
+            Self::Missing => true,
+            Self::Text(text) => missing.has_text(text),
+            Self::Bool(_) => false,
+            Self::Number(_) | Self::Single(_) | Self::Integer(_) | Self::Unsigned(_) => {
+                let number = self.as_number().unwrap_or(f64::NAN);
+                number.is_nan() || missing.has_number(number)
+            }
+        };
+        if absent { Self::Missing } else { self }
+    }
+
+    /// The number that it is, as a double.
+    pub(super) fn as_number(self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Single(number) => Some(f64::from(number)),
+            Self::Integer(number) => Some(number as f64),
+            Self::Unsigned(number) => Some(number as f64),
+            Self::Missing | Self::Text(_) | Self::Bool(_) => None,
+        }
+    }
+
+    /// The category that it names, canonical; `None` where it can be none of these.
+    pub(super) fn category(self, categories: &'a [String]) -> Option<Cow<'a, str>> {
+        Some(match self {
+            Self::Missing => return None,
+            Self::Text(text) => text_category(categories, text),
+            Self::Number(number) => double_category(number),
+            Self::Single(number) => single_category(number),
+            Self::Integer(number @ 0..10) => double_category(number as f64),
+            Self::Integer(number) => Cow::Owned(number.to_string()),
+            Self::Unsigned(number) => Cow::Owned(number.to_string()),
+            Self::Bool(value) => Cow::Borrowed(bool_category(categories, value)?),
+        })
+    }
+}
+
+/// The category of a text. Where the categories do not have it: a number with a real minus, and `True` for `true`.
+fn text_category<'a>(categories: &'a [String], text: &'a str) -> Cow<'a, str> {
+    let word = canonical_category(text);
+    let is_minus = word.starts_with(MINUS) && number(&word).is_some();
+    let truth = truth_category(categories, &word);
+    if truth.is_none() && !is_minus || categories.iter().any(|known| *known == word) {
+        return word;
+    }
+    if let Some(known) = truth {
+        return Cow::Borrowed(known);
+    }
+    Cow::Owned(canonical_category(&word.replace(MINUS, "-")).into_owned())
+}
+
+// === impl Missing ===
+
+impl Missing {
+    /// These texts, without surrounding blanks.
+    pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
+        let mut missing = Self::default();
+        for text in texts {
+            let text = text.as_ref().trim();
+            if !text.is_empty() && !missing.texts.iter().any(|known| known == text) {
+                missing.numbers.extend(number(text));
+                missing.texts.push(text.to_owned());
+            }
+        }
+        missing
+    }
+
+    /// Whether only the empty text means "missing".
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Whether a text is empty or one of these, as a text or as a number.
+    pub fn has_text(&self, text: &str) -> bool {
+        let text = text.trim();
+        text.is_empty()
+            || self.texts.iter().any(|known| known == text)
+            || !self.numbers.is_empty() && number(text).is_some_and(|number| self.has_number(number))
+    }
+
+    /// Whether a number is one of these.
+    pub fn has_number(&self, number: f64) -> bool {
+        self.numbers.contains(&number)
+    }
+
+    /// The texts.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+}
+
+impl From<Vec<String>> for Missing {
+    fn from(texts: Vec<String>) -> Self {
+        Self::new(texts)
+    }
+}
+
+impl From<Missing> for Vec<String> {
+    fn from(missing: Missing) -> Self {
+        missing.texts
+    }
+}

@@ -1,0 +1,175 @@
+//! `inspect`: a CSV file is read without a spec, and what is in it is shown.
+
+mod draft;
+mod format;
+mod print;
+mod report;
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use modelward_crds::{ColumnRename, CsvFormat};
+use modelward_model::normalize_name;
+use modelward_wire::Violation;
+
+use crate::{
+    command::{
+        arguments::InspectArgs,
+        inspect::{
+            draft::write_draft,
+            format::{guess_delimiter, guess_notation},
+            print::write_table,
+            report::{Inspection, TargetGuess},
+        },
+    },
+    data::{
+        check::{self, Inspected, Part},
+        near::did_you_mean,
+        source,
+        table::{self, Quote, Table},
+    },
+};
+
+pub(super) fn inspect_file(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let bytes = source::read_file(&args.file)?;
+    let inspection = inspect(&bytes, args)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let draft = args.spec_out.as_deref();
+    let written = if draft == Some("-") {
+        write_draft(&mut out, &inspection)
+    } else if args.json {
+        serde_json::to_writer_pretty(&mut out, &inspection).map_err(io::Error::from)
+    } else {
+        write_table(&mut out, &inspection)
+    };
+    match written
+        .and_then(|()| out.write_all(if args.json { b"\n" } else { b"" }))
+        .and_then(|()| out.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other.context("cannot write to the standard output")?,
+    }
+    if let Some(path) = draft.filter(|path| *path != "-") {
+        let mut draft = Vec::new();
+        write_draft(&mut draft, &inspection)?;
+        std::fs::write(path, draft).with_context(|| format!("cannot write {path}"))?;
+    }
+    let target = inspection.target.as_ref().map(|target| target.column.as_str());
+    let refused = inspection
+        .columns
+        .iter()
+        .any(|column| !column.refusals.is_empty() && Some(column.report.name.as_str()) != target);
+    Ok(if refused || !inspection.refusals.is_empty() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
+    let mut csv = CsvFormat {
+        header: args.columns.is_empty(),
+        columns: args.columns.clone(),
+        missing: args.missing.clone(),
+        ..CsvFormat::default()
+    };
+    csv.delimiter = args.delimiter.clone().unwrap_or_else(|| guess_delimiter(bytes));
+    let (table, refusals) = read(bytes, &csv, &args.file)?;
+    let (decimal, thousands) = guess_notation(&table);
+    csv.decimal = args.decimal.clone().unwrap_or(decimal);
+    csv.thousands = args.thousands.clone().or(thousands);
+    ensure!(
+        csv.thousands.as_deref() != Some(csv.decimal.as_str()),
+        "--thousands and --decimal must be different characters"
+    );
+    csv.rename = rename(&table.columns);
+    let (table, _) = read(bytes, &csv, &args.file)?;
+    let part = Part {
+        name: "",
+        table: &table,
+        format: &csv,
+        quote: Quote::Yes,
+    };
+    let columns = check::inspect(part);
+    let target = choose_target(args.target.as_deref(), &table, &columns, |name| {
+        check::count_values(part, name)
+    })?;
+    Ok(Inspection {
+        file: args.file.display().to_string(),
+        rows: table.rows.len() as u64,
+        refusals,
+        columns,
+        target,
+        csv,
+    })
+}
+
+/// The table, or the reason why these bytes are none.
+fn read(bytes: &[u8], csv: &CsvFormat, file: &Path) -> anyhow::Result<(Table, Vec<Violation>)> {
+    let (table, violations) = table::read(bytes, csv, Quote::Yes);
+    if table.columns.is_empty() {
+        let why = violations
+            .first()
+            .map_or("the file is empty", |violation| violation.message.as_str());
+        bail!("{}: {why}", file.display());
+    }
+    Ok((table, violations))
+}
+
+/// Names for columns that have none, or too long a one.
+fn rename(columns: &[String]) -> Vec<ColumnRename> {
+    let odd = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| name.is_empty() || name.chars().count() > 128);
+    odd.filter_map(|(at, _)| {
+        Some(ColumnRename {
+            from: None,
+            position: Some(i32::try_from(at + 1).ok()?),
+            to: format!("column_{}", at + 1),
+        })
+    })
+    .take(64)
+    .collect()
+}
+
+/// The column that is named, or the last one with two values.
+fn choose_target(
+    named: Option<&str>,
+    table: &Table,
+    columns: &[Inspected],
+    values: impl Fn(&str) -> Vec<(String, u64)>,
+) -> anyhow::Result<Option<TargetGuess>> {
+    if let Some(name) = named {
+        let name = normalize_name(name);
+        ensure!(
+            table.columns.iter().any(|column| *column == name),
+            "the file has no column {name:?}{}; it has {}",
+            did_you_mean(&name, table.columns.iter().map(String::as_str)),
+            table.columns.join(", ")
+        );
+        return Ok(Some(TargetGuess {
+            column: name.clone().into_owned(),
+            named: true,
+            values: values(&name),
+        }));
+    }
+    let two = |column: &&Inspected| column.report.distinct == 2 && column.report.missing == 0;
+    let name = columns
+        .iter()
+        .rev()
+        .find(two)
+        .map(|column| column.report.name.clone());
+    Ok(name.map(|column| TargetGuess {
+        named: false,
+        values: values(&column),
+        column,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

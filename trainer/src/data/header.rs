@@ -1,0 +1,147 @@
+//! The names of the columns of a file.
+
+use modelward_crds::{ColumnRename, CsvFormat};
+use modelward_model::normalize_name;
+use modelward_wire::Violation;
+
+use crate::data::{
+    near::did_you_mean,
+    violation::{Quote, cut, violation},
+};
+
+/// A file may not have more columns: a missing line break makes millions.
+const MAX_COLUMNS: usize = 4096;
+
+/// Characters of a name. The API takes no more for a feature.
+pub(super) const MAX_NAME: usize = 128;
+
+/// The names with those of `csv.rename`.
+pub(super) fn rename_columns(
+    mut columns: Vec<String>,
+    format: &CsvFormat,
+    quote: Quote,
+    violations: &mut Vec<Violation>,
+) -> Vec<String> {
+    let found = columns.clone();
+    for ColumnRename { from, position, to } in &format.rename {
+        let at = match (position, from) {
+            (Some(position), _) => usize::try_from(*position).ok().and_then(|at| at.checked_sub(1)),
+            (None, Some(from)) => {
+                let from = normalize_name(from.trim());
+                found.iter().position(|name| *name == from)
+            }
+            (None, None) => None,
+        };
+        if let Some(column) = at.and_then(|at| columns.get_mut(at)) {
+            *column = normalize_name(to.trim()).into_owned();
+            continue;
+        }
+        let message = match (position, from) {
+            (Some(position), _) => format!(
+                "csv.rename names column {position}, and the header has {} columns",
+                found.len()
+            ),
+            (None, from) => {
+                let from = from.as_deref().unwrap_or_default();
+                let meant = match quote {
+                    Quote::Yes => did_you_mean(from, found.iter().map(String::as_str)),
+                    Quote::No => String::new(),
+                };
+                format!(
+                    "csv.rename names the column {:?}, which the header does not have{meant}",
+                    cut(from, 60)
+                )
+            }
+        };
+        violations.push(violation(to, "Header", message, 1, None));
+    }
+    columns
+}
+
+/// Checks that each column has a name of its own, and the names that the format states.
+pub(super) fn check_columns(
+    columns: &[String],
+    format: &CsvFormat,
+    quote: Quote,
+    violations: &mut Vec<Violation>,
+) {
+    if columns.len() > MAX_COLUMNS {
+        let message = format!(
+            "the file has {} columns, at most {MAX_COLUMNS} are read",
+            columns.len()
+        );
+        violations.push(violation("", "TooManyColumns", message, 1, None));
+        return;
+    }
+    // Names of columns are no numbers: this looks like the first row of data.
+    let is_data = format.header
+        && columns
+            .iter()
+            .all(|name| name.is_empty() || name == "?" || name.parse::<f64>().is_ok());
+    let hint = if is_data {
+        "; where the first row is data, set dataset.csv.header: false and name the columns in dataset.csv.columns"
+    } else {
+        ""
+    };
+    for (index, name) in columns.iter().enumerate() {
+        if name.is_empty() {
+            let place = index + 1;
+            let message = format!(
+                "column {place} of the header has no name (pandas: write with index=False); name it by csv.rename: \
+                 [{{position: {place}, to: row}}], and list row in exclude where it is no feature"
+            );
+            violations.push(violation("", "Header", message, 1, None));
+        } else if name.chars().count() > MAX_NAME {
+            let place = index + 1;
+            let shown = match quote {
+                Quote::Yes => format!(" ({:?})", cut(name, 40)),
+                Quote::No => String::new(),
+            };
+            let message = format!(
+                "the name of column {place}{shown} has {} characters, at most {MAX_NAME} are allowed; give it a shorter one by \
+                 csv.rename: [{{position: {place}, to: NAME}}]",
+                name.chars().count()
+            );
+            violations.push(violation("", "Header", message, 1, None));
+        } else if columns[..index].contains(name) {
+            let (name, message) = match quote {
+                Quote::Yes => (name.as_str(), format!("the header names this column twice{hint}")),
+                Quote::No => (
+                    "",
+                    format!(
+                        "column {} of the header has the name of another one{hint}",
+                        index + 1
+                    ),
+                ),
+            };
+            violations.push(violation(name, "Header", message, 1, None));
+        }
+    }
+    let declared: Vec<String> = format
+        .columns
+        .iter()
+        .map(|name| normalize_name(name).into_owned())
+        .collect();
+    if format.header && !declared.is_empty() && declared != columns {
+        let at = declared
+            .iter()
+            .zip(columns)
+            .position(|(expected, found)| expected != found);
+        let at = at.unwrap_or_else(|| declared.len().min(columns.len()));
+        let name = |names: &[String]| {
+            names
+                .get(at)
+                .map_or("nothing".to_owned(), |name| format!("{name:?}"))
+        };
+        let message = format!(
+            "the header differs from csv.columns: column {} is {}, expected {}",
+            at + 1,
+            match quote {
+                Quote::Yes => name(columns),
+                Quote::No => "another one".to_owned(),
+            },
+            name(&declared)
+        );
+        violations.push(violation("", "Header", message, 1, None));
+    }
+}

@@ -1,0 +1,622 @@
+//! Files as people write them: each kind of fault is named with what helps, and what helps is tried.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::{fmt::Write as _, path::Path, process::Command};
+
+use modelward_trainer::{
+    data::{
+        check::{Checked, Part, WarningRule, check},
+        table::{self, Quote},
+    },
+    spec,
+};
+use modelward_wire::Violation;
+use serde_json::{Value, json};
+
+/// Rows of invented customers: an age, a second column by the number of the row, and whether they left.
+fn customers(name: &str, rows: usize, cell: impl Fn(usize) -> String) -> String {
+    (0..rows).fold(format!("age;{name};left\n"), |mut csv, row| {
+        let left = usize::from(row * 7 % 10 > 4);
+        writeln!(csv, "{};{};{left}", 20 + row * 13 % 50, cell(row)).unwrap();
+        csv
+    })
+}
+
+/// A spec with these fields of the training.
+fn version(fields: &Value) -> spec::Spec {
+    let mut training = json!({
+        "dataset": {"configMap": {"name": "d", "key": "d.csv"}, "csv": {"delimiter": ";"}},
+        "target": {"column": "left"},
+        "validation": {"folds": 2, "repeats": 1, "seed": 1},
+    });
+    for (name, value) in fields.as_object().unwrap() {
+        if name == "csv" {
+            let csv = training["dataset"]["csv"].as_object_mut().unwrap();
+            csv.extend(value.as_object().unwrap().clone());
+        } else {
+            training[name] = value.clone();
+        }
+    }
+    let object = json!({
+        "apiVersion": "modelward.io/v1alpha1",
+        "kind": "ModelVersion",
+        "metadata": {"name": "customers-1"},
+        "spec": {"model": "customers", "source": {"training": training}, "serving": {"access": "Open"}},
+    });
+    spec::parse(&object.to_string()).unwrap()
+}
+
+fn read(csv: &str, fields: &Value, quote: Quote) -> Result<Checked, Vec<Violation>> {
+    let version = version(fields);
+    let format = &version.training.dataset.csv;
+    let (table, mut violations) = table::read(csv.as_bytes(), format, quote);
+    if table.columns.is_empty() {
+        return Err(violations);
+    }
+    let part = Part {
+        name: "d.csv",
+        table: &table,
+        format,
+        quote,
+    };
+    match check(&[part], &version.training, &version.tolerances) {
+        Ok(checked) if violations.is_empty() => Ok(checked),
+        Ok(_) => Err(violations),
+        Err(found) => {
+            violations.extend(found);
+            Err(violations)
+        }
+    }
+}
+
+/// One kind of fault.
+struct Case {
+    name: &'static str,
+    csv: String,
+    /// Rule and part of the one violation.
+    rule: &'static str,
+    part: &'static str,
+    /// What the sentence says to do, as fields of the spec; nothing where the source has to be mended.
+    remedy: Option<Value>,
+}
+
+fn case(
+    name: &'static str,
+    csv: String,
+    rule: &'static str,
+    part: &'static str,
+    remedy: Option<Value>,
+) -> Case {
+    Case {
+        name,
+        csv,
+        rule,
+        part,
+        remedy,
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn cases() -> Vec<Case> {
+    let price = |row: usize| 1000 + row * 37 % 7000;
+    let codes = Some(json!({"features": [{"name": "amount", "kind": "Categorical"}]}));
+    vec![
+        case(
+            "decimal commas",
+            customers("amount", 40, |row| format!("{},5", price(row))),
+            "Notation",
+            r#"set csv.decimal: ",""#,
+            Some(json!({"csv": {"decimal": ","}})),
+        ),
+        case(
+            "points between thousands and a decimal comma",
+            customers("amount", 40, |row| format!("1.{:03},50", row * 31 % 999)),
+            "Notation",
+            r#"set csv.decimal: "," and csv.thousands: ".""#,
+            Some(json!({"csv": {"decimal": ",", "thousands": "."}})),
+        ),
+        case(
+            "commas between thousands",
+            customers("amount", 40, |row| {
+                format!("{},{:03}.5", row % 9 + 1, row * 31 % 999)
+            }),
+            "Notation",
+            r#"set csv.thousands: ",""#,
+            Some(json!({"csv": {"thousands": ","}})),
+        ),
+        case(
+            "a comma that may be either",
+            customers("amount", 40, |row| {
+                format!("{},{:03}", row % 9 + 1, row * 31 % 999)
+            }),
+            "Notation",
+            r#"csv.thousands: "," for thousands, or csv.decimal: "," for decimals"#,
+            Some(json!({"csv": {"thousands": ","}})),
+        ),
+        case(
+            "narrow no-break spaces between thousands",
+            customers("amount", 40, |row| {
+                format!("{}\u{202f}{:03}", row % 9 + 1, row * 31 % 999)
+            }),
+            "Notation",
+            r#"set csv.thousands: " ""#,
+            Some(json!({"csv": {"thousands": " "}})),
+        ),
+        case(
+            "underscores between thousands",
+            customers("amount", 40, |row| {
+                format!("{}_{:03}", row % 9 + 1, row * 31 % 999)
+            }),
+            "Notation",
+            r#"set csv.thousands: "_""#,
+            Some(json!({"csv": {"thousands": "_"}})),
+        ),
+        case(
+            "currencies",
+            customers("amount", 40, |row| format!("{} €", price(row))),
+            "Notation",
+            "remove the currency sign in the source",
+            None,
+        ),
+        case(
+            "per cent",
+            customers("amount", 40, |row| format!("{}%", row % 30)),
+            "Notation",
+            "remove \"%\" in the source",
+            codes.clone(),
+        ),
+        case(
+            "hexadecimal numbers",
+            customers("amount", 40, |row| format!("0x{:X}", row % 30)),
+            "Notation",
+            "write them as decimal numbers",
+            codes,
+        ),
+        case(
+            "infinity among numbers",
+            customers("amount", 40, |row| {
+                if row == 3 {
+                    "inf".into()
+                } else {
+                    price(row).to_string()
+                }
+            }),
+            "Notation",
+            "add them to csv.missing",
+            Some(json!({"csv": {"missing": ["inf"]}})),
+        ),
+        case(
+            "a measurement that most rows miss",
+            customers("amount", 40, |row| {
+                if row % 5 == 0 {
+                    price(row).to_string()
+                } else {
+                    "NA".into()
+                }
+            }),
+            "Type",
+            r#"set csv.missing: ["NA"]"#,
+            Some(json!({"csv": {"missing": ["NA"]}})),
+        ),
+        case(
+            "several words for missing",
+            customers("amount", 40, |row| match row % 4 {
+                0 => price(row).to_string(),
+                1 => "n/a".into(),
+                2 => "--".into(),
+                _ => "unknown".into(),
+            }),
+            "Type",
+            r#"set csv.missing: ["n/a", "--", "unknown"]"#,
+            Some(json!({"csv": {"missing": ["n/a", "--", "unknown"]}})),
+        ),
+        case(
+            "an identifier",
+            customers("amount", 40, |row| format!("C{row:06}")),
+            "Identifier",
+            "an identifier; list the column in exclude",
+            Some(json!({"exclude": ["amount"]})),
+        ),
+        case(
+            "sentences",
+            customers("amount", 40, |row| {
+                format!("customer {row} has called and was not happy")
+            }),
+            "Identifier",
+            "free text",
+            Some(json!({"exclude": ["amount"]})),
+        ),
+        case(
+            "an unnamed index",
+            customers("", 40, |row| (row * 3).to_string()),
+            "Header",
+            "csv.rename: [{position: 2, to: row}]",
+            Some(json!({"csv": {"rename": [{"position": 2, "to": "row"}]}, "exclude": ["row"]})),
+        ),
+        case(
+            "a question as the name of a column",
+            customers(&"How satisfied were you? ".repeat(7), 40, |row| {
+                (row % 5).to_string()
+            }),
+            "Header",
+            "has 167 characters, at most 128 are allowed",
+            Some(
+                json!({"csv": {"rename": [{"from": "How satisfied were you? ".repeat(7), "to": "satisfied"}]}}),
+            ),
+        ),
+        case(
+            "a quote that is never closed",
+            customers("amount", 40, |row| {
+                if row == 9 {
+                    "\"late".into()
+                } else {
+                    "on time".into()
+                }
+            }),
+            "Csv",
+            "the quote that opens in line 11 is never closed",
+            None,
+        ),
+        case(
+            "a quote that the next quoted cell closes",
+            customers("amount", 40, |row| {
+                if row == 9 || row == 30 {
+                    "\"late".into()
+                } else {
+                    "on time".into()
+                }
+            }),
+            "Csv",
+            "the quote that opens in line 11 takes the next 21 lines into one cell",
+            None,
+        ),
+    ]
+}
+
+#[test]
+fn each_kind_of_fault_is_one_sentence_and_the_way_out_in_it_works() {
+    for Case {
+        name,
+        csv,
+        rule,
+        part,
+        remedy,
+    } in cases()
+    {
+        let violations = read(&csv, &json!({}), Quote::Yes).unwrap_err();
+        let [violation] = violations.as_slice() else {
+            panic!("{name}: {violations:?}")
+        };
+        assert_eq!(violation.rule, rule, "{name}: {violation:?}");
+        assert!(violation.message.contains(part), "{name}: {violation:?}");
+        assert!(!violation.message.ends_with('…'), "{name}: {violation:?}");
+        // What comes from an address is not quoted.
+        for violation in read(&csv, &json!({}), Quote::No).unwrap_err() {
+            let first = csv
+                .lines()
+                .nth(1)
+                .and_then(|line| line.split(';').nth(1))
+                .unwrap_or_default();
+            let quoted = first.len() > 2 && violation.message.contains(first);
+            assert!(!quoted || part.contains(first), "{name}: {violation:?}");
+        }
+        if let Some(fields) = remedy {
+            let read = read(&csv, &fields, Quote::Yes);
+            assert!(read.is_ok(), "{name}: {read:?}");
+        }
+    }
+}
+
+#[test]
+fn numbers_in_the_forms_that_programs_write_are_numbers() {
+    let forms = ["1e3", "+12", ".5", "7.", "\u{2212}5", "-2E-3", "0012"];
+    let csv = customers("amount", 40, |row| forms[row % forms.len()].to_owned());
+    let checked = read(&csv, &json!({}), Quote::Yes).unwrap();
+    assert_eq!(
+        (checked.columns[1].kind.as_str(), checked.columns[1].distinct),
+        ("Numeric", 6)
+    );
+}
+
+#[test]
+fn a_sentinel_is_compared_as_a_number_in_the_notation_of_the_file() {
+    let csv = customers("amount", 40, |row| match row % 4 {
+        0 => "-999".to_owned(),
+        1 => "-999,0".to_owned(),
+        _ => format!("{row},5"),
+    });
+    let fields = json!({"csv": {"decimal": ",", "missing": ["-999"]}});
+    let checked = read(&csv, &fields, Quote::Yes).unwrap();
+    assert_eq!(checked.columns[1].missing, 20);
+    assert_eq!(checked.dataset.schema.missing.texts(), ["-999"]);
+}
+
+#[test]
+fn a_name_is_one_column_in_each_of_its_unicode_forms() {
+    let (composed, apart) = ("\u{e2}ge", "a\u{302}ge");
+    let csv = customers(apart, 40, |row| (row % 7).to_string());
+    let fields = json!({"features": [{"name": composed, "kind": "Categorical"}]});
+    let checked = read(&csv, &fields, Quote::Yes).unwrap();
+    assert_eq!(
+        (checked.columns[1].name.as_str(), checked.columns[1].declared),
+        (composed, true)
+    );
+    let twice = format!("{composed};{apart};left\n1;2;0\n");
+    let violations = read(&twice, &json!({}), Quote::Yes).unwrap_err();
+    assert!(
+        violations[0].message.contains("names this column twice"),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn a_target_of_several_spellings_is_refused_until_its_values_are_listed() {
+    let spellings = ["Yes", "YES", "No", "no", "pending", "yes"];
+    let csv = (0..60).fold("age;left\n".to_owned(), |mut csv, row| {
+        writeln!(csv, "{row};{}", spellings[row % 6]).unwrap();
+        csv
+    });
+    let equals = json!({"target": {"column": "left", "positiveWhen": {"equals": "Yes"}}});
+    let violations = read(&csv, &equals, Quote::Yes).unwrap_err();
+    let [violation] = violations.as_slice() else {
+        panic!("{violations:?}")
+    };
+    assert_eq!((violation.rule.as_str(), violation.count), ("Target", 50));
+    for part in [
+        "\"YES\", \"yes\" differ from \"Yes\" in case",
+        "\"pending\" (10)",
+        "target.negativeValues",
+    ] {
+        assert!(violation.message.contains(part), "{part}: {violation:?}");
+    }
+    let listed = json!({"target": {
+        "column": "left", "positiveWhen": {"equals": "Yes"}, "negativeValues": ["No", "no", "pending", "YES"],
+    }});
+    let violations = read(&csv, &listed, Quote::Yes).unwrap_err();
+    assert!(
+        violations[0].message.contains("\"yes\" is neither"),
+        "{violations:?}"
+    );
+    let all = json!({"target": {
+        "column": "left", "positiveWhen": {"equals": "Yes"}, "negativeValues": ["No", "no", "pending", "YES", "yes"],
+    }});
+    let checked = read(&csv, &all, Quote::Yes).unwrap();
+    let report = checked.columns.last().unwrap();
+    assert_eq!((report.kind.as_str(), report.values.len()), ("Target", 6));
+    assert_eq!(
+        (
+            report.values[0].value.as_str(),
+            report.values[0].rows,
+            report.values[0].class
+        ),
+        ("Yes", 10, 1)
+    );
+    // One other value needs no list.
+    let two = csv
+        .replace("YES", "Yes")
+        .replace("yes", "Yes")
+        .replace("no", "No")
+        .replace("pending", "No");
+    assert_eq!(read(&two, &equals, Quote::Yes).unwrap().dataset.positives(), 30);
+}
+
+#[test]
+fn columns_that_look_wrong_and_are_accepted_come_with_a_warning() {
+    let one = |csv: &str, fields: Value| {
+        let checked = read(csv, &fields, Quote::Yes).unwrap();
+        let warnings = checked.columns[1].warnings.clone();
+        warnings
+            .into_iter()
+            .map(|warning| (warning.rule, warning.message))
+            .collect::<Vec<_>>()
+    };
+    let words = ["pro", "nan", "None", "plus", "-"];
+    let missing = customers("plan", 40, |row| words[row % 5].to_owned());
+    for (csv, rule, part) in [
+        (
+            missing.clone(),
+            WarningRule::MissingWords,
+            "\"None\" (8 rows), \"nan\" (8 rows)",
+        ),
+        (
+            customers("plan", 40, |row| ["Pro", "pro", "plus"][row % 3].to_owned()),
+            WarningRule::Spellings,
+            "\"Pro\" (14 rows), \"pro\" (13 rows)",
+        ),
+        (
+            customers("number", 40, |row| (row + 7).to_string()),
+            WarningRule::RowNumber,
+            "exclude it",
+        ),
+        (
+            customers("day", 40, |row| format!("2026-01-{:02}", row % 9 + 1)),
+            WarningRule::Date,
+            "a date that is not in the data is unknown",
+        ),
+        (
+            customers("day", 40, |row| format!("202601{:02}", row % 28 + 1)),
+            WarningRule::Date,
+            "days since a date",
+        ),
+        (
+            customers("seen", 40, |row| (1_767_225_600 + row * row).to_string()),
+            WarningRule::FallTogether,
+            "seconds since 1970: subtract an offset",
+        ),
+        (
+            customers("seen", 40, |row| (1_767_225_600_000 + row * row).to_string()),
+            WarningRule::FallTogether,
+            "milliseconds since 1970",
+        ),
+        (
+            customers("note", 40, |row| {
+                format!("has called number {} of us again", row % 4)
+            }),
+            WarningRule::FreeText,
+            "another sentence is unknown",
+        ),
+        (
+            customers("same", 40, |_| "7".to_owned()),
+            WarningRule::Constant,
+            "in all 40 rows",
+        ),
+        (
+            customers("reason", 40, |row| {
+                if row % 3 == 0 {
+                    "price".to_owned()
+                } else {
+                    String::new()
+                }
+            }),
+            WarningRule::OneValue,
+            "one value in 14 rows and none in 26",
+        ),
+    ] {
+        let found = one(&csv, json!({}));
+        let fits = |(found, message): &(WarningRule, String)| *found == rule && message.contains(part);
+        assert!(found.iter().any(fits), "{rule}: {found:?}");
+        assert!(
+            found.iter().all(|(_, message)| !message.ends_with('…')),
+            "{found:?}"
+        );
+    }
+    let large = customers("branch", 40, |row| {
+        (9_007_199_254_740_993_u64 + row as u64 % 3).to_string()
+    });
+    let declared = json!({"features": [{"name": "branch", "kind": "Categorical"}]});
+    assert_eq!(one(&large, declared)[0].0, WarningRule::LargeCodes);
+    // Declared categories silence what they answer.
+    let listed = json!({"features": [{"name": "plan", "kind": "Categorical", "categories": words}]});
+    assert_eq!(one(&missing, listed), []);
+    assert_eq!(
+        one(&missing, json!({"csv": {"missing": ["nan", "None", "-"]}})),
+        []
+    );
+    assert_eq!(
+        one(
+            &customers("visits", 40, |row| (row * 3 % 11).to_string()),
+            json!({})
+        ),
+        []
+    );
+}
+
+#[test]
+fn a_report_says_how_a_column_was_read_and_quotes_only_what_may_be_quoted() {
+    let csv = customers("plan", 40, |row| ["pro", "plus", ""][row % 3].to_owned());
+    let checked = read(&csv, &json!({}), Quote::Yes).unwrap();
+    let report = &checked.columns[1];
+    assert_eq!(
+        (report.kind.as_str(), report.declared, report.missing),
+        ("Categorical", false, 13)
+    );
+    assert_eq!((report.distinct, report.numbers, report.words), (2, 0, 27));
+    assert_eq!(report.examples, ["pro", "plus"]);
+    let checked = read(&csv, &json!({}), Quote::No).unwrap();
+    assert!(checked.columns.iter().all(|column| column.examples.is_empty()));
+}
+
+fn run(arguments: &[&str], input: Option<&Path>) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_modelward-trainer"));
+    command.args(arguments);
+    if let Some(path) = input {
+        command.stdin(std::fs::File::open(path).unwrap());
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap_or(-1), text)
+}
+
+#[test]
+fn what_means_missing_in_training_does_when_scoring_and_the_result_carries_the_warnings() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = |name: &str| temp.path().join(name).display().to_string();
+    let csv = customers("plan", 60, |row| ["pro", "plus", "?", "None"][row % 4].to_owned());
+    std::fs::write(path("d.csv"), csv).unwrap();
+    let spec = "apiVersion: modelward.io/v1alpha1\nkind: ModelVersion\nmetadata: {name: c-1}\nspec:\n  model: c\n  source:\n    training:\n      \
+                dataset: {configMap: {name: c, key: d.csv}, csv: {delimiter: ';', missing: ['?', '-9']}}\n      target: {column: left}\n      \
+                validation: {folds: 2, repeats: 1}\n  serving: {access: Open}\n";
+    std::fs::write(path("spec.yaml"), spec).unwrap();
+    let arguments = [
+        "fit",
+        "--spec",
+        &path("spec.yaml"),
+        "--source",
+        &path("d.csv"),
+        "--out",
+        &path("bundle"),
+    ];
+    let (code, result) = run(&arguments, None);
+    assert_eq!(code, 0, "{result}");
+    let result: Value = serde_json::from_str(&result).unwrap();
+    assert_eq!(result["warnings"][0]["rule"], "MissingWords", "{result}");
+    assert_eq!(result["warnings"][0]["column"], "plan");
+
+    let rows = r#"[{"age": 40, "plan": null}, {"age": 40, "plan": "?"}, {"age": 40, "plan": ""}, {"age": 40, "plan": "-9.0"},
+                   {"age": 40, "plan": -9}, {"age": 40}, {"age": 40, "plan": "pro"}]"#;
+    std::fs::write(path("rows.json"), rows).unwrap();
+    let (code, scored) = run(
+        &["score", "--bundle", &path("bundle"), "--rows", "-"],
+        Some(&temp.path().join("rows.json")),
+    );
+    assert_eq!(code, 0, "{scored}");
+    let lines: Vec<Value> = scored
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines[..6].iter().all(|line| *line == lines[0]), "{scored}");
+    assert_eq!(lines[0]["warnings"], json!([]));
+    assert_ne!(lines[6], lines[0]);
+
+    // The rows of the file, without its spec: the bundle knows what is missing.
+    std::fs::write(path("rows.csv"), "age,plan\n40,?\n40,\n").unwrap();
+    let (_, scored) = run(
+        &["score", "--bundle", &path("bundle"), "--csv", &path("rows.csv")],
+        None,
+    );
+    assert!(
+        scored
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).unwrap() == lines[0]),
+        "{scored}"
+    );
+}
+
+#[test]
+fn inspect_ends_with_2_where_a_column_is_refused_and_with_1_where_nothing_can_be_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = |name: &str| temp.path().join(name).display().to_string();
+    std::fs::write(
+        path("good.csv"),
+        customers("visits", 40, |row| (row % 7).to_string()),
+    )
+    .unwrap();
+    std::fs::write(path("bad.csv"), customers("id", 40, |row| format!("C{row}"))).unwrap();
+    std::fs::write(path("none.csv"), "<html></html>").unwrap();
+    let (code, table) = run(
+        &["inspect", &path("good.csv"), "--spec-out", &path("draft.yaml")],
+        None,
+    );
+    assert_eq!(code, 0, "{table}");
+    assert!(table.contains("visits  Numeric"), "{table}");
+    let arguments = [
+        "snapshot",
+        "--spec",
+        &path("draft.yaml"),
+        "--source",
+        &path("good.csv"),
+        "--out",
+        &path("s"),
+    ];
+    let (code, result) = run(&arguments, None);
+    assert_eq!(code, 0, "{result}");
+    let (code, report) = run(&["inspect", &path("bad.csv"), "--json"], None);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(
+        (code, &report["columns"][1]["refusals"][0]["rule"]),
+        (2, &json!("Identifier"))
+    );
+    assert_eq!(run(&["inspect", &path("none.csv")], None).0, 1);
+    assert_eq!(run(&["inspect", &path("absent.csv")], None).0, 1);
+}
