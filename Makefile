@@ -43,6 +43,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 .PHONY: check check-crates test fresh attack trials verdicts bench-operator deny
 
 check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
+	@hack/engines/fetch.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	cargo run --locked --quiet -p modelward-crds --bin crdgen -- --check
