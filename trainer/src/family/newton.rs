@@ -2,7 +2,7 @@
 //!
 //! The loss is `-Σ w ln P(class of row) + alpha/2 · |coefficients|²`, the intercept being free: scikit-learn's
 //! `LogisticRegression(C=1/alpha)` with `sample_weight=w`. The loss is strictly convex, so there is one minimum. linfa comes near it, on
-//! at most [`START_ROWS`] rows and without weights; from there a few Newton steps on all rows reach it to about twelve digits. So the
+//! at most 8192 rows and without weights; from there a few Newton steps on all rows reach it to about twelve digits. So the
 //! result is that of the data and not that of a solver's tolerance.
 
 use linfa::{DatasetBase, traits::Fit as _};

@@ -28,6 +28,7 @@ mod broken;
 mod categorical;
 mod cells;
 mod column;
+mod leak;
 mod missing_words;
 mod names;
 mod numeric;
@@ -54,6 +55,7 @@ use crate::data::{
     check::{
         cells::Column,
         column::{CheckedColumn, check_column},
+        leak::find_leaks,
         names::check_names,
         parts::Parts,
         seen::Seen,
@@ -182,12 +184,11 @@ pub fn check(
     let mut schema = FeatureSchema::new(features)
         .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
     schema.missing = parts.missing();
-    Ok(Checked {
-        dataset: Dataset {
-            schema,
-            columns: values,
-            labels,
-        },
-        columns,
-    })
+    let dataset = Dataset {
+        schema,
+        columns: values,
+        labels,
+    };
+    find_leaks(&dataset, &mut columns);
+    Ok(Checked { dataset, columns })
 }

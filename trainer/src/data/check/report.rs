@@ -79,6 +79,10 @@ words! {
         FallTogether,
         /// Codes that JavaScript and other programs cannot hold as numbers.
         LargeCodes,
+        /// A column that alone tells the classes apart.
+        Leak,
+        /// Rows that have the values of another one.
+        Repeats,
     }
 }
 

@@ -1,0 +1,208 @@
+//! Columns that alone give the target away, and rows that are there more than once.
+//!
+//! A column that is known only after the target, such as the reason of a cancellation, makes a model that is perfect on the data and
+//! useless on new rows. It shows in the area under the curve of that column alone: of its numbers, of the rates of its categories (learnt on one half
+//! of the rows and measured on the other), or of whether it is missing.
+
+use crate::data::{
+    check::report::{ColumnReport, ColumnWarning, WarningRule},
+    dataset::{Dataset, Values},
+};
+
+/// An area from which a column gives the target away. The best single columns of honest data are far below.
+const TELLS: f64 = 0.99;
+
+/// With fewer rows of a class an area of 1 is chance.
+const ENOUGH_OF_A_CLASS: usize = 10;
+
+/// Rows that are looked at, evenly spread.
+const ROWS: usize = 100_000;
+
+/// Adds a warning to each column that gives the target away, and to the target's where rows repeat. The target's report is the last one.
+pub(super) fn find_leaks(dataset: &Dataset, reports: &mut [ColumnReport]) {
+    let apart = dataset.len().div_ceil(ROWS).max(1);
+    let rows: Vec<usize> = (0..dataset.len()).step_by(apart).collect();
+    let positives = rows.iter().filter(|row| dataset.labels[**row]).count();
+    if positives.min(rows.len() - positives) >= ENOUGH_OF_A_CLASS {
+        for (column, report) in dataset.columns.iter().zip(reports.iter_mut()) {
+            report.warnings.extend(find_leak(dataset, column, &rows));
+        }
+    }
+    if let Some(target) = reports.last_mut() {
+        target.warnings.extend(find_repeats(dataset));
+    }
+}
+
+fn find_leak(dataset: &Dataset, column: &Values, rows: &[usize]) -> Option<ColumnWarning> {
+    let is_missing = |row: &usize| matches!(column.value(*row), modelward_model::Value::Missing);
+    let missing: Vec<(f64, bool)> = rows
+        .iter()
+        .map(|row| (f64::from(u8::from(is_missing(row))), dataset.labels[*row]))
+        .collect();
+    let of_missing = two_sided(area(missing));
+    let (what, found) = if of_missing >= TELLS {
+        ("whether it is missing", of_missing)
+    } else {
+        ("its value", two_sided(area_of_values(dataset, column, rows)))
+    };
+    (found >= TELLS).then(|| ColumnWarning {
+        rule: WarningRule::Leak,
+        message: format!(
+            "{what} alone tells the classes apart (area under the curve {found:.3}); where it is known only after the target, list the \
+             column in exclude"
+        ),
+        count: rows.len() as u64,
+    })
+}
+
+fn area_of_values(dataset: &Dataset, column: &Values, rows: &[usize]) -> f64 {
+    match column {
+        Values::Numbers(numbers) => {
+            let present = rows.iter().filter(|row| !numbers[**row].is_nan());
+            let scored: Vec<(f64, bool)> = present
+                .map(|row| (f64::from(numbers[*row]), dataset.labels[*row]))
+                .collect();
+            // Few numbers beside many missing ones say little of the column.
+            if scored.len() * 2 < rows.len() {
+                0.5
+            } else {
+                area(scored)
+            }
+        }
+        Values::Categories(categories) => {
+            let half = |parity: usize| {
+                let rate = rates(dataset, categories, rows.iter().copied().skip(parity).step_by(2));
+                let tested = rows.iter().copied().skip(1 - parity).step_by(2);
+                area(
+                    tested
+                        .map(|row| (rate(categories[row]), dataset.labels[row]))
+                        .collect(),
+                )
+            };
+            f64::midpoint(half(0), half(1))
+        }
+    }
+}
+
+/// The rate of class 1 of each category among these rows, one row of each class added.
+fn rates(dataset: &Dataset, categories: &[u32], rows: impl Iterator<Item = usize>) -> impl Fn(u32) -> f64 {
+    let mut counts: std::collections::HashMap<u32, (f64, f64)> = std::collections::HashMap::new();
+    for row in rows {
+        let (ones, all) = counts.entry(categories[row]).or_insert((1.0, 2.0));
+        *ones += f64::from(u8::from(dataset.labels[row]));
+        *all += 1.0;
+    }
+    move |category| counts.get(&category).map_or(0.5, |(ones, all)| ones / all)
+}
+
+fn two_sided(area: f64) -> f64 {
+    area.max(1.0 - area)
+}
+
+/// The probability that a row of class 1 scores above one of class 0, ties counting half; one half where a class is absent.
+fn area(mut scored: Vec<(f64, bool)>) -> f64 {
+    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut pairs, mut below, mut ones) = (0.0, 0.0, 0.0);
+    for group in scored.chunk_by(|a, b| a.0 == b.0) {
+        let up = group.iter().filter(|(_, label)| *label).count() as f64;
+        let down = group.len() as f64 - up;
+        pairs += up * (below + down / 2.0);
+        below += down;
+        ones += up;
+    }
+    if ones == 0.0 || below == 0.0 {
+        0.5
+    } else {
+        pairs / (ones * below)
+    }
+}
+
+/// Rows that have the values of another one. They are in one fold, and count as often as they are there.
+fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
+    let first = dataset.first_of_its_values();
+    let repeats = first.iter().enumerate().filter(|(row, first)| row != *first);
+    let (count, other_class) = repeats.fold((0_u64, 0_u64), |(count, other), (row, first)| {
+        (
+            count + 1,
+            other + u64::from(dataset.labels[row] != dataset.labels[*first]),
+        )
+    });
+    (count > 0).then(|| ColumnWarning {
+        rule: WarningRule::Repeats,
+        message: format!(
+            "{count} of {} rows have the values of another row, {other_class} of them with the other class; equal rows are in one fold. \
+             Remove them from the source if they are the same cases twice",
+            dataset.len()
+        ),
+        count,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::{Feature, FeatureSchema, Row, Value};
+
+    use super::*;
+
+    fn report(name: &str) -> ColumnReport {
+        serde_json::from_value(serde_json::json!({
+            "name": name, "kind": "Numeric", "declared": false, "missing": 0, "distinct": 0
+        }))
+        .unwrap()
+    }
+
+    /// The warnings of a column with these values, and of the target.
+    fn warnings(feature: Feature, value: impl Fn(u32, bool) -> Value) -> Vec<Vec<WarningRule>> {
+        let label = |at: u32| at * 7 % 10 < 4;
+        let rows: Vec<Row> = (0..200)
+            .map(|at| Row::new(vec![value(at, label(at)), Value::Number(at as f32)]))
+            .collect();
+        let schema = FeatureSchema::new(vec![feature, Feature::numeric("row")]).unwrap();
+        let data = Dataset::from_rows(schema, &rows, (0..200).map(label).collect());
+        let mut reports = ["x", "row", "target"].map(report);
+        find_leaks(&data, &mut reports);
+        let rules = |report: &ColumnReport| report.warnings.iter().map(|warning| warning.rule).collect();
+        reports.iter().map(rules).collect()
+    }
+
+    #[test]
+    fn a_number_a_category_and_an_absence_that_follow_the_target_are_found() {
+        let number = |at: u32, label| Value::Number((at % 5) as f32 + if label { 0.0 } else { 10.0 });
+        assert_eq!(warnings(Feature::numeric("x"), number)[0], [WarningRule::Leak]);
+        let category = |at: u32, label: bool| Value::Category(at % 3 + 3 * u32::from(label));
+        let words = Feature::categorical("x", &["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(warnings(words, category)[0], [WarningRule::Leak]);
+        let absent = |at: u32, label| {
+            if label {
+                Value::Number((at % 9) as f32)
+            } else {
+                Value::Missing
+            }
+        };
+        assert_eq!(warnings(Feature::numeric("x"), absent)[0], [WarningRule::Leak]);
+    }
+
+    #[test]
+    fn a_good_column_and_a_category_of_one_row_each_are_no_leaks() {
+        let good = |at: u32, label| Value::Number((at * 13 % 20) as f32 + if label { 8.0 } else { 0.0 });
+        assert_eq!(warnings(Feature::numeric("x"), good)[0], []);
+        let names: Vec<String> = (0..200).map(|at| format!("c{at:03}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let rare = |at, _| Value::Category(at);
+        assert_eq!(warnings(Feature::categorical("x", &names), rare)[0], []);
+    }
+
+    #[test]
+    fn rows_that_are_there_twice_are_counted_with_their_classes() {
+        let schema = FeatureSchema::new(vec![Feature::numeric("x")]).unwrap();
+        let rows = [1.0, 1.0, 2.0, 1.0].map(|x| Row::new(vec![Value::Number(x)]));
+        let data = Dataset::from_rows(schema, &rows, vec![true, false, false, true]);
+        let found = find_repeats(&data).unwrap();
+        assert_eq!(found.count, 2);
+        assert!(
+            found
+                .message
+                .starts_with("2 of 4 rows have the values of another row, 1 of them with the other class")
+        );
+    }
+}
