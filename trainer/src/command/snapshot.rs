@@ -4,7 +4,7 @@ use std::path::Path;
 
 use modelward_crds::Champion;
 use modelward_service::chain;
-use modelward_wire::{JobResult, JobStage, ManifestKind, NewRows, Verdict};
+use modelward_wire::{JobResult, JobStage, ManifestKind, NewRows, Verdict, Violation};
 
 use crate::{
     command::{
@@ -13,10 +13,10 @@ use crate::{
         temporary::Temporary,
     },
     data::{
-        freeze::{Frozen, freeze},
+        freeze::{Frozen, freeze, invalid},
         snapshot,
     },
-    fit::compare::count_new_rows,
+    fit::compare::{check_features, count_new_rows},
     ledger::Ledger,
     spec,
 };
@@ -42,11 +42,21 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
     if let Some(ledger) = ledger {
         ledger.publish(&dir, ManifestKind::Snapshot).await?;
     }
-    let counted = match (&training.not_worse_than, ledger) {
+    let compared = match (&training.not_worse_than, ledger) {
         (Some(champion), Some(ledger)) if args.count_new_rows => {
-            Some(new_rows(&dir, champion, ledger, &temporary).await?)
+            Some(compare_with_champion(&dir, champion, ledger, &temporary).await?)
         }
         _ => None,
+    };
+    let counted = match compared {
+        Some(Compared::OtherFeatures(violations)) => {
+            let mut result = invalid(violations);
+            result.sources = built.sources;
+            result.warnings = built.warnings;
+            return Ok(result);
+        }
+        Some(Compared::Rows(counted)) => Some(counted),
+        None => None,
     };
     let names: Vec<String> = training.datasets().map(spec::source_name).collect();
     let mut message = format!("froze {rows} rows of {} as {}", names.join(" + "), digest.short());
@@ -64,27 +74,40 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
     Ok(result)
 }
 
-/// How many rows of the snapshot in `dir` the champion was not trained on; in the inner result why they cannot be counted. That is no
-/// fault of the data: whether the two can be compared is decided when the model is fitted.
-async fn new_rows(
+/// What the snapshot of a retraining is beside the version that serves.
+enum Compared {
+    /// Data of other features.
+    OtherFeatures(Vec<Violation>),
+    /// How many of its rows are new, or why they cannot be counted. That is no fault of the data: whether the two can be compared is
+    /// decided when the model is fitted.
+    Rows(Result<NewRows, String>),
+}
+
+/// Compares the features of the snapshot in `dir` with the champion's, and counts the rows that it was not trained on.
+async fn compare_with_champion(
     dir: &Path,
     champion: &Champion,
     ledger: &Ledger,
     temporary: &Temporary,
-) -> anyhow::Result<Result<NewRows, String>> {
+) -> anyhow::Result<Compared> {
     let bundle = temporary.join("champion");
     if let Err(error) = ledger.fetch(&champion.bundle, &bundle).await {
         if error.is_not_found() {
-            return Ok(Err(format!(
+            return Ok(Compared::Rows(Err(format!(
                 "the bundle {} of {} is not in the artifact store",
                 champion.bundle.short(),
                 champion.version
-            )));
+            ))));
         }
         return Err(error.into());
     }
     let snapshot = snapshot::open(dir, None)?;
+    if let Ok(violations) = check_features(&bundle, champion, &snapshot.data.schema)
+        && !violations.is_empty()
+    {
+        return Ok(Compared::OtherFeatures(violations));
+    }
     let files = snapshot.info.sources.iter().map(|source| source.rows as usize);
     let counted = count_new_rows(&bundle, champion, &snapshot.info.target, &snapshot.data, files);
-    Ok(counted.map_err(|error| chain(&error)))
+    Ok(Compared::Rows(counted.map_err(|error| chain(&error))))
 }

@@ -506,6 +506,44 @@ fn a_snapshot_counts_the_rows_that_the_champion_was_not_trained_on() {
 }
 
 #[test]
+fn data_of_other_features_than_the_champion_takes_is_refused_before_a_retraining_is_approved() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let champion = trained(&ledger, &spec(temp.path(), |text| text), &[&sample_data()])
+        .digest
+        .unwrap();
+    let fewer = spec(temp.path(), |yaml| {
+        let yaml = with_hungarian(&yaml, &[not_worse_than(&champion)]);
+        yaml.replace("      features:\n", "      exclude: [chol]\n      features:\n")
+    });
+    let (data, more) = (sample_data(), hungarian());
+    let mut arguments = vec![
+        "snapshot",
+        "--spec",
+        text(&fewer),
+        "--source",
+        text(&data),
+        "--source",
+        text(&more),
+    ];
+    arguments.push("--count-new-rows");
+    let (_, result) = ledger.run(&arguments);
+    assert_eq!(result.verdict, Verdict::DataInvalid, "{}", result.message);
+    let [violation] = result.violations.as_slice() else {
+        unreachable!("{:?}", result.violations)
+    };
+    assert_eq!(
+        (violation.column.as_str(), violation.rule.as_str()),
+        ("chol", "Features")
+    );
+    assert!(
+        violation
+            .message
+            .starts_with("heart-1 takes this feature, and the data does not have it")
+    );
+}
+
+#[test]
 fn once_half_of_hungary_was_accepted_the_other_half_is_quiet_and_cleveland_alone_calls_it_drift() {
     let text = std::fs::read_to_string(samples().join("heart-1.yaml")).unwrap();
     let alone = spec::parse(&text).unwrap().training;

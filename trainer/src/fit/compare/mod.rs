@@ -22,6 +22,7 @@
 mod bootstrap;
 mod champion;
 mod error;
+mod features;
 mod new_rows;
 mod opponent;
 mod outcome;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use bootstrap::RESAMPLES;
 pub use error::CompareError;
+pub use features::check_features;
 pub use new_rows::count_new_rows;
 pub use opponent::Opponent;
 pub use outcome::{Comparison, Evidence, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};
