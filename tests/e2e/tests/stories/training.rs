@@ -7,8 +7,8 @@ use kube::{
     api::{DeleteParams, ObjectMeta},
 };
 use modelward_crds::{
-    ConditionType, ConfigMapSource, FeatureKind, FeatureSpec, Model, ModelVersion, ModelVersionSpec, Role,
-    wire::Digest,
+    CalibrationMethod, ConditionType, ConfigMapSource, Family, FeatureKind, FeatureSpec, Model, ModelVersion,
+    ModelVersionSpec, Role, SearchSpec, ThresholdMetric, ThresholdSpec, wire::Digest,
 };
 use modelward_e2e::{
     sample::{self, one_pod_of, quick, seeded, training},
@@ -134,6 +134,53 @@ async fn wrong_data_is_listed_whole_and_corrected_data_is_used_without_further_a
         let right = json!({"data": {"data.csv": sample::csv("cleveland.csv")?}});
         story.patch::<ConfigMap>("stroke-data", right).await?;
         story.awaits_live("stroke-1").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
+async fn trees_that_a_search_found_serve_calibrated_with_their_own_threshold() -> Result<()> {
+    story("trees", async |story: &Story| {
+        story.create(&sample::data()?).await?;
+        story
+            .version("heart-1", |spec| {
+                one_pod_of(spec, "heart");
+                let training = training(spec)?;
+                training.validation.repeats = 2;
+                training.families = vec![Family::RandomForest, Family::XGBoost, Family::LightGBM];
+                training.search = Some(SearchSpec {
+                    trials: 30,
+                    seed: 1,
+                    time_limit_seconds: None,
+                });
+                training.calibration = CalibrationMethod::Platt;
+                training.threshold = Some(ThresholdSpec {
+                    value: None,
+                    maximise: Some(ThresholdMetric::F1),
+                    cost: None,
+                });
+                training.gates.clear();
+                Ok(())
+            })
+            .await?;
+        story.awaits_live("heart-1").await?;
+        let version = story.all::<ModelVersion>().get("heart-1").await?;
+        let status = version.status.unwrap_or_default();
+        ensure!(
+            status
+                .family
+                .is_some_and(|family| family != Family::LogisticRegression),
+            "the family is {:?}",
+            status.family
+        );
+        ensure!(status.metrics.len() == 10, "the metrics are {:?}", status.metrics);
+        let threshold = status.threshold.map(|threshold| threshold.to_f64());
+        ensure!(
+            threshold.is_some_and(|threshold| threshold > 0.1 && threshold < 0.9 && threshold != 0.5),
+            "the threshold is {threshold:?}"
+        );
+        story.answered_by("heart", "heart-1").await
     })
     .await
 }
