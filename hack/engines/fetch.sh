@@ -18,7 +18,9 @@ need_packages /usr/lib/"$(uname -m)"-linux-gnu/libgomp.so.1:libgomp1
 WORK=$(mktemp -d)
 at_exit rm -rf "$WORK"
 say "XGBoost and LightGBM in $TO: $(sed -n 's/^\([a-z-]*==[0-9.]*\).*/\1/p' "$HERE/engines.lock" | paste -sd' ')"
-quietly engines retried python3 -m pip download --disable-pip-version-check --progress-bar off --no-deps --only-binary :all: \
+# A machine may have Python without pip.
+quietly venv python3 -m venv "$WORK/venv"
+quietly engines retried "$WORK/venv/bin/pip" download --disable-pip-version-check --progress-bar off --no-deps --only-binary :all: \
   --require-hashes -r "$HERE/engines.lock" -d "$WORK/wheels"
 for wheel in "$WORK"/wheels/*.whl; do
   python3 -m zipfile -e "$wheel" "$WORK/unpacked"

@@ -112,7 +112,7 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
         }
         shorten(&mut short, limit);
     }
-    // Of each list the end goes first: there are 7 metrics and 9 gates at most, and what is first matters most.
+    // Of each list the end goes first: there are 10 metrics and 13 gates at most, and what is first matters most.
     while fitting(&short).is_none()
         && (short.warnings.pop().is_some()
             || short.metrics.len() > 7 && short.metrics.pop().is_some()

@@ -1,7 +1,7 @@
 //! The hyper-parameters of the families.
 //!
-//! They have the names of the libraries' own interfaces for Python, in camel case. Their defaults are in the trainer, which fits
-//! with them: what is absent here is the library's default.
+//! They have the names of the libraries' own interfaces for Python, in camel case. What is absent has the default that its description
+//! names: the library's own, but for the random forest.
 
 use kube::KubeSchema;
 use modelward_wire::Decimal;
@@ -77,7 +77,7 @@ pub struct RandomForestParameters {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct XGBoostParameters {
-    /// Number of boosting rounds. Default: 100.
+    /// Number of boosting rounds; the most, in a search. Default: 100, and at most 1000 in a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub n_estimators: Option<i32>,
@@ -130,7 +130,7 @@ pub struct XGBoostParameters {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LightGBMParameters {
-    /// Number of boosting rounds. Default: 100.
+    /// Number of boosting rounds; the most, in a search. Default: 100, and at most 1000 in a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub n_estimators: Option<i32>,

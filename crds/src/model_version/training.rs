@@ -27,7 +27,7 @@ use crate::model_version::{
     (!has(self.hyperparameters.randomForest) || 'RandomForest' in self.families) && \
     (!has(self.hyperparameters.xgboost) || 'XGBoost' in self.families) && \
     (!has(self.hyperparameters.lightgbm) || 'LightGBM' in self.families))")
-    .message("hyperparameters are set of a family that families does not name; add the family, or remove its hyperparameters"))]
+    .message("hyperparameters has a family that families does not list; add it to families, or remove its hyperparameters"))]
 #[x_kube(validation = Rule::new("!has(self.features) || !('LogisticRegression' in self.families) || self.features.all(f, !has(f.monotone))")
     .message("monotone is a constraint on trees, and families has LogisticRegression, which cannot keep it; remove one of the two"))]
 pub struct TrainingSource {

@@ -1,7 +1,7 @@
 //! How candidates are evaluated: folds, metrics and gates.
 
 use kube::KubeSchema;
-use modelward_wire::{Decimal, words};
+use modelward_wire::{Decimal, MetricValue, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ pub struct Gate {
     #[x_kube(validation = Rule::new(IS_BOUND).message(BOUND))]
     pub at_most: Option<Decimal>,
     /// How many standard errors the mean must be better than the bound, a decimal number from 0 to 5: 1 compares the mean minus one
-    /// standard error with atLeast. A model whose metric is at the bound passes half the time with 0.
+    /// standard error with atLeast. With 0, a model whose true value is the bound passes half the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new("self.matches('^([0-4]([.][0-9]{1,12})?|5([.]0{1,12})?)$')")
@@ -100,6 +100,33 @@ impl Default for ValidationSpec {
             folds: default_folds(),
             repeats: default_repeats(),
             seed: 0,
+        }
+    }
+}
+
+/// Places behind the point of every metric that is reported and gated.
+const PLACES: usize = 6;
+
+impl Gate {
+    /// What is compared with the bound: the mean, made worse by as many standard errors as the gate asks for.
+    pub fn compared_value(&self, reported: &MetricValue) -> Decimal {
+        let Some(count) = &self.standard_errors else {
+            return reported.mean.clone();
+        };
+        let margin = count.to_f64() * reported.standard_error.to_f64();
+        let worse = if self.at_least.is_some() { -margin } else { margin };
+        Decimal::rounded(reported.mean.to_f64() + worse, PLACES).unwrap_or_else(|| reported.mean.clone())
+    }
+
+    /// What the compared value is, after its number: "mean of 50 folds", with the standard errors where the gate asks for them.
+    pub fn describe_value(&self, folds: usize) -> String {
+        match &self.standard_errors {
+            None => format!("mean of {folds} folds"),
+            Some(count) => {
+                let side = if self.at_least.is_some() { "minus" } else { "plus" };
+                let errors = if count.as_str() == "1" { "error" } else { "errors" };
+                format!("mean of {folds} folds {side} {count} standard {errors}")
+            }
         }
     }
 }

@@ -142,11 +142,11 @@ fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobRe
 fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
     let metric = gate.metric.as_str();
     let value = stated.metrics.iter().find(|found| found.name == metric);
-    let Some(value) = value.map(|found| &found.mean) else {
+    let Some(value) = value.map(|found| gate.compared_value(found)) else {
         return Err(format!("the bundle states no {metric}, which a gate asks for"));
     };
     let bound = GateBound::of_gate(gate.at_least.as_ref(), gate.at_most.as_ref());
-    let Some((bound, passed)) = bound.and_then(|bound| bound.holds(value).map(|passed| (bound, passed)))
+    let Some((bound, passed)) = bound.and_then(|bound| bound.holds(&value).map(|passed| (bound, passed)))
     else {
         return Ok(());
     };
@@ -155,7 +155,7 @@ fn check_gate(gate: &Gate, stated: &Stated) -> Result<(), String> {
         .iter()
         .find(|found| found.metric == metric && found.bound == bound);
     match outcome {
-        Some(outcome) if outcome.value == *value && outcome.passed == passed => Ok(()),
+        Some(outcome) if outcome.value == value && outcome.passed == passed => Ok(()),
         Some(_) => Err(format!(
             "the bundle states another outcome of the gate {metric} {bound} than its own {metric} {value} gives"
         )),

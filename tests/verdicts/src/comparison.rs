@@ -56,6 +56,7 @@ pub(crate) fn passes(pair: Pair, rows: usize, seed: u64) -> bool {
             rows: (0..rows).collect(),
             metrics: metrics(&labels, &of_challenger, THRESHOLD),
             scores: of_challenger,
+            served: None,
             threshold: THRESHOLD,
         }],
         estimates: Vec::new(),

@@ -40,7 +40,10 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     let candidate = trained.candidate();
     let gates = bundle::outcomes(candidate, &training.gates, comparison);
     let folds = candidate.folds.len();
-    let mut failed: Vec<String> = gates.iter().filter_map(|gate| failure_of(gate, folds)).collect();
+    let mut failed: Vec<String> = gates
+        .iter()
+        .filter_map(|gate| failure_of(gate, training, folds))
+        .collect();
     failed.extend(comparison.into_iter().flat_map(Comparison::failed));
     let (verdict, message) = if failed.is_empty() {
         (Verdict::Succeeded, success_message(fitted))
@@ -62,7 +65,7 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
 }
 
 /// What a gate that failed says, of the mean of so many folds. The comparison has words of its own.
-fn failure_of(gate: &GateResult, folds: usize) -> Option<String> {
+fn failure_of(gate: &GateResult, training: &TrainingSource, folds: usize) -> Option<String> {
     let (side, bound) = match &gate.bound {
         GateBound::AtLeast(bound) => ("under", bound),
         GateBound::AtMost(bound) => ("over", bound),
@@ -70,10 +73,15 @@ fn failure_of(gate: &GateResult, folds: usize) -> Option<String> {
     };
     (!gate.passed).then(|| {
         let value = short(gate.value.as_str());
-        format!(
-            "{} {value} (mean of {folds} folds) is {side} the gate {bound}",
-            gate.metric
-        )
+        let asked = training
+            .gates
+            .iter()
+            .find(|asked| asked.metric.as_str() == gate.metric);
+        let what = asked.map_or_else(
+            || format!("mean of {folds} folds"),
+            |asked| asked.describe_value(folds),
+        );
+        format!("{} {value} ({what}) is {side} the gate {bound}", gate.metric)
     })
 }
 

@@ -249,20 +249,24 @@ fn too_large(count: usize, what: &str) -> EngineError {
 
 // === impl Booster ===
 
-/// Fits a model of at most so many rounds, with these parameters under the library's own names.
-///
-/// It ends early where no split improves it.
+/// Rounds without a split after which a fit ends. One says nothing of the next, where rows, features or thresholds are drawn.
+const EMPTY_ROUNDS: usize = 50;
+
+/// Fits a model of at most so many trees, with these parameters under the library's own names. A round without a split leaves no tree.
 pub fn fit(bins: &Bins, parameters: &[(&str, String)], rounds: u32) -> Result<Booster, EngineError> {
     let mut booster = Booster::new(bins, parameters)?;
-    for _ in 0..rounds {
-        if !booster.boost()? {
-            break;
+    let (mut trees, mut empty) = (0, 0);
+    while trees < rounds && empty < EMPTY_ROUNDS {
+        if booster.boost()? {
+            (trees, empty) = (trees + 1, 0);
+        } else {
+            empty += 1;
         }
     }
     Ok(booster)
 }
 
-/// Fits a model as [`fit`] does, with the log loss of other rows after each round; it ends where that has not fallen for `patience` rounds.
+/// Fits a model as [`fit`] does, with the log loss of other rows after each tree; it ends where that has not fallen for `patience` of them.
 /// The parameters have `metric` set to `binary_logloss`.
 pub fn fit_watched(
     bins: &Bins,
@@ -275,13 +279,18 @@ pub fn fit_watched(
     // SAFETY: both handles are open, and the rows are borrowed as long as the booster is fitted.
     bins.library
         .check(unsafe { (bins.library.api.add_valid)(booster.handle, tested.handle) })?;
-    let mut curve = Vec::new();
-    for _ in 0..rounds {
-        let went_on = booster.boost()?;
-        curve.push(booster.evaluate()?);
-        if !went_on || has_stopped_falling(&curve, patience) {
-            break;
+    let (mut curve, mut empty) = (Vec::new(), 0);
+    while curve.len() < rounds as usize && empty < EMPTY_ROUNDS && !has_stopped_falling(&curve, patience) {
+        if booster.boost()? {
+            curve.push(booster.evaluate()?);
+            empty = 0;
+        } else {
+            empty += 1;
         }
+    }
+    if curve.is_empty() {
+        // The model is the share of class 1 alone.
+        curve.push(booster.evaluate()?);
     }
     Ok((booster, curve))
 }

@@ -29,6 +29,12 @@ use crate::{
     },
 };
 
+/// Memory for the histograms of nodes, a fit. One that is not kept is made again.
+const HISTOGRAM_BYTES: usize = 64 << 20;
+
+/// Two sums of double precision.
+const BYTES_OF_A_BIN: usize = 16;
+
 /// A family that XGBoost grows.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
@@ -89,7 +95,8 @@ pub(super) fn grow(
     rounds: u32,
 ) -> Result<Box<dyn FittedModel>, FitError> {
     let bins = rows.xgboost_bins(max_bin)?;
-    let mut booster = Booster::new(&bins, parameters)?;
+    let parameters = with_bounded_cache(parameters, rows.sample.data.columns.len(), max_bin);
+    let mut booster = Booster::new(&bins, &parameters)?;
     for _ in 0..rounds {
         booster.boost(&bins)?;
     }
@@ -113,7 +120,7 @@ pub(super) fn grow_watched(
         Some(shared) => shared.xgboost_tested(tested, &bins, max_bin)?,
         None => Bins::of_reference(tested, &bins)?.into(),
     };
-    let mut parameters = parameters.to_vec();
+    let mut parameters = with_bounded_cache(parameters, rows.sample.data.columns.len(), max_bin);
     parameters.push(("eval_metric", "logloss".to_owned()));
     let mut booster = Booster::new(&bins, &parameters)?;
     let mut curve = Vec::new();
@@ -125,6 +132,19 @@ pub(super) fn grow_watched(
         model: Box::new(FittedBooster::new(kind, booster, &rows.sample.data.schema)?),
         curve,
     })
+}
+
+/// The parameters with a bound on the histograms of nodes that are kept: by default 65,536 of them, gigabytes for deep trees.
+fn with_bounded_cache<'a>(
+    parameters: &[(&'a str, String)],
+    features: usize,
+    max_bin: u32,
+) -> Vec<(&'a str, String)> {
+    let of_node = features.max(1) * max_bin as usize * BYTES_OF_A_BIN;
+    let nodes = (HISTOGRAM_BYTES / of_node).clamp(64, 65_536);
+    let mut parameters = parameters.to_vec();
+    parameters.push(("max_cached_hist_node", nodes.to_string()));
+    parameters
 }
 
 // === impl FittedBooster ===

@@ -122,19 +122,21 @@ fn take_step(
 /// A place near the minimum: that of some of the rows, without their weights.
 fn find_start(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
     let rows = problem.x.nrows();
+    // Newton's method starts from nothing where linfa finds no start.
+    let nothing = || Coefficients {
+        coef: vec![0.0; problem.x.ncols()],
+        intercept: 0.0,
+    };
     if rows <= START_ROWS {
-        let labels = problem.labels.iter().copied().collect();
-        return approximate(&DatasetBase::new(problem.x.view(), labels), problem.alpha);
+        let labels: Array1<bool> = problem.labels.iter().copied().collect();
+        let found = approximate(&DatasetBase::new(problem.x.view(), labels), problem.alpha);
+        let is_one_class = problem.labels.windows(2).all(|pair| pair[0] == pair[1]);
+        return found.or_else(|error| if is_one_class { Err(error) } else { Ok(nothing()) });
     }
     let chosen: Vec<usize> = (0..START_ROWS).map(|at| at * rows / START_ROWS).collect();
     let labels = chosen.iter().map(|row| problem.labels[*row]).collect();
     let some = problem.x.select(Axis(0), &chosen);
     let alpha = problem.alpha * START_ROWS as f64 / rows as f64;
-    // They may be of one class alone: Newton's method then starts from nothing.
-    let nothing = || Coefficients {
-        coef: vec![0.0; problem.x.ncols()],
-        intercept: 0.0,
-    };
     Ok(approximate(&DatasetBase::new(some.view(), labels), alpha).unwrap_or_else(|_| nothing()))
 }
 

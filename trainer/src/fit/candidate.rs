@@ -52,6 +52,8 @@ pub struct FoldOutcome {
     pub rows: Vec<usize>,
     /// Their probabilities, calibrated by the other folds.
     pub scores: Vec<f64>,
+    /// The same by the calibration that serves, where there is one; nothing is measured on them.
+    pub served: Option<Vec<f64>>,
     /// The threshold by the other folds.
     pub threshold: f64,
     /// The metrics of these probabilities and this threshold.
@@ -87,7 +89,13 @@ impl Candidate {
             .collect();
         let threshold = plan.threshold.choose(&all_labels, &calibrated);
         let folds: Vec<FoldOutcome> = (0..scored.len())
-            .map(|at| judge_fold(labels, scored, at, plan, &threshold))
+            .map(|at| FoldOutcome {
+                served: calibration.as_ref().map(|calibration| {
+                    let raw = scored[at].scores.iter();
+                    raw.map(|score| calibration.apply(*score)).collect()
+                }),
+                ..judge_fold(labels, scored, at, plan, &threshold)
+            })
             .collect();
         let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
         let estimates: Vec<Estimate> = (0..MetricName::ALL.len())
@@ -117,15 +125,7 @@ impl Candidate {
         // The spec was checked: exactly one of the two is set.
         let bound = GateBound::of_gate(gate.at_least.as_ref(), gate.at_most.as_ref())
             .unwrap_or_else(|| GateBound::Other(String::new()));
-        let value = match &gate.standard_errors {
-            None => reported.mean.clone(),
-            Some(count) => {
-                let margin = count.to_f64() * reported.standard_error.to_f64();
-                let margin = if gate.at_least.is_some() { -margin } else { margin };
-                Decimal::rounded(reported.mean.to_f64() + margin, PLACES)
-                    .unwrap_or_else(|| reported.mean.clone())
-            }
-        };
+        let value = gate.compared_value(reported);
         GateResult {
             metric: gate.metric.as_str().to_owned(),
             passed: bound.holds(&value).unwrap_or(false),
@@ -172,6 +172,7 @@ fn judge_fold(
         metrics: metrics(&tested, &scores, threshold),
         rows: this.rows.clone(),
         scores,
+        served: None,
         threshold,
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
@@ -16,7 +17,7 @@ use modelward_model::{Row, Scorer};
 use crate::{
     data::dataset::{Dataset, Sample},
     engine::{SharedBins, TrainingRows, lowest},
-    family::{FitError, FittedModel, TrainableFamily},
+    family::{FitError, FittedModel, Parameter, TrainableFamily},
     fit::{
         candidate::ScoredFold,
         error::TrainError,
@@ -32,7 +33,7 @@ const BLOCK: usize = 1 << 12;
 /// A trial that is worse in each of so many folds is not continued.
 const PRUNED_AFTER: usize = 2;
 
-/// Values whose bins are kept for all trials of a fold, at most: each takes about a byte in each library.
+/// Values whose bins are kept for all trials of a search, over its folds, at most. Each takes one to six bytes in each library.
 const SHARED_VALUES: usize = 100_000_000;
 
 /// The folds of a repeat that are evaluated, and the rows of each.
@@ -41,7 +42,7 @@ pub(crate) struct Folds<'a> {
     plan: &'a Plan,
     /// The fold of each row, a list a repeat.
     assignment: &'a [Vec<usize>],
-    /// By repeat, then fold.
+    /// Of each fold of the first repeat, which a search evaluates.
     bins: Vec<SharedBins>,
 }
 
@@ -56,6 +57,8 @@ pub(crate) struct Evaluated {
     pub(crate) worth: Vec<f64>,
     /// Whether it was not continued.
     pub(crate) pruned: bool,
+    /// Why a fold was not fitted.
+    pub(crate) failure: Option<TrainError>,
 }
 
 /// One fold of one trial.
@@ -85,7 +88,7 @@ struct Board {
 
 impl<'a> Folds<'a> {
     pub(crate) fn new(data: &'a Dataset, plan: &'a Plan, assignment: &'a [Vec<usize>]) -> Self {
-        let bins = (0..plan.folds * assignment.len()).map(|_| SharedBins::default());
+        let bins = (0..plan.folds).map(|_| SharedBins::default());
         Self {
             data,
             plan,
@@ -113,7 +116,9 @@ impl<'a> Folds<'a> {
             while let Some((trial, task)) = take_task(&board, &changed) {
                 let family = &*trials[trial];
                 progress.starts(family, tasks[task]);
-                let done = self.evaluate_fold(family, tasks[task], search.is_some());
+                // The other threads wait for this one: it has to come back whatever happens.
+                let evaluate = || self.evaluate_fold(family, tasks[task], search.is_some());
+                let done = panic::catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or(Err(TrainError::Lost));
                 progress.done(1);
                 let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
                 board.finish(trial, task, done, search);
@@ -138,17 +143,16 @@ impl<'a> Folds<'a> {
         (repeat, fold): (usize, usize),
         is_search: bool,
     ) -> Result<Done, TrainError> {
-        let assignment = &self.assignment[repeat];
-        let (tested, kept): (Vec<usize>, Vec<usize>) =
-            (0..self.data.len()).partition(|row| assignment[*row] == fold);
+        let (tested, kept) = self.split((repeat, fold));
         let weights = self.plan.weighting.of_rows(self.data, &kept);
-        let values = self.data.len() * self.data.columns.len();
+        let values = self.data.len() * self.data.columns.len() * self.plan.folds;
+        let is_shared = is_search && repeat == 0 && values <= SHARED_VALUES;
         let rows = TrainingRows {
             sample: Sample {
                 weights: weights.as_deref(),
                 ..Sample::of(self.data, &kept)
             },
-            shared: Some(&self.bins[repeat * self.plan.folds + fold]).filter(|_| values <= SHARED_VALUES),
+            shared: self.bins.get(fold).filter(|_| is_shared),
         };
         let failed = |source| TrainError::Fold {
             family: family.served().name(),
@@ -156,11 +160,13 @@ impl<'a> Folds<'a> {
             fold: fold + 1,
             source,
         };
-        if is_search
-            && let Some(watched) = family
-                .fit_watched(rows, Sample::of(self.data, &tested))
-                .map_err(failed)?
-        {
+        let tested_weights = self.plan.weighting.of_rows(self.data, &tested);
+        // As the training rows count, so do those that end it: otherwise it ends where probabilities are those of unweighted rows.
+        let watched_rows = Sample {
+            weights: tested_weights.as_deref(),
+            ..Sample::of(self.data, &tested)
+        };
+        if is_search && let Some(watched) = family.fit_watched(rows, watched_rows).map_err(failed)? {
             let rounds = lowest(&watched.curve) as u32 + 1;
             let model = watched.model.truncated(rounds).map_err(failed)?;
             let scores = score_rows(model.scorer(), self.data, &tested);
@@ -181,6 +187,29 @@ impl<'a> Folds<'a> {
             rows: tested,
             fitted: FittedFold::Scored(scores),
         })
+    }
+
+    /// The rows that are tested, and the others.
+    fn split(&self, (repeat, fold): (usize, usize)) -> (Vec<usize>, Vec<usize>) {
+        let assignment = &self.assignment[repeat];
+        (0..self.data.len()).partition(|row| assignment[*row] == fold)
+    }
+
+    /// Fits the model of a fold with so many rounds, where the watched fit ended before.
+    fn refit(
+        &self,
+        family: &dyn TrainableFamily,
+        task: (usize, usize),
+        rounds: u32,
+    ) -> Result<Box<dyn FittedModel>, FitError> {
+        let (_, kept) = self.split(task);
+        let weights = self.plan.weighting.of_rows(self.data, &kept);
+        let sample = Sample {
+            weights: weights.as_deref(),
+            ..Sample::of(self.data, &kept)
+        };
+        let rounds = ("n_estimators", Parameter::Integer(i64::from(rounds)));
+        family.with(&[rounds]).fit(sample.into())
     }
 
     /// How good the scores of a fold are, for pruning; greater is better. Thresholds are not learnt yet, so metrics of classes are replaced by the
@@ -208,36 +237,37 @@ impl<'a> Folds<'a> {
         let mut found: Vec<Done> = Vec::new();
         for outcome in done {
             match outcome {
-                Some(outcome) => found.push(outcome?),
+                Some(Ok(done)) => found.push(done),
+                // One trial of many that cannot be fitted is a bad trial; what is exported has to be right all the same.
+                Some(Err(error)) if is_search && !matches!(error, TrainError::Parity { .. }) => {
+                    return Ok(Evaluated::failed(error));
+                }
+                Some(Err(error)) => return Err(error),
                 None if is_search => break,
                 None => return Err(TrainError::Lost),
             }
         }
-        let curves: Vec<&[f64]> = found
-            .iter()
-            .filter_map(|done| match &done.fitted {
-                FittedFold::Watched { curve, .. } => Some(curve.as_slice()),
-                FittedFold::Scored(_) => None,
-            })
-            .collect();
-        let rounds = (!curves.is_empty()).then(|| best_rounds(&curves, None));
-        let of_folds: Vec<u32> = (0..curves.len())
-            .map(|at| best_rounds(&curves, Some(at)))
-            .collect();
+        let (rounds, of_folds) = choose_rounds(&found);
         let pruned = found.len() < tasks.len();
         let worth = found.iter().map(|done| done.worth).collect();
         let mut folds = Vec::new();
         for (at, (done, (repeat, fold))) in found.into_iter().zip(tasks).enumerate() {
             let scores = match done.fitted {
                 FittedFold::Scored(scores) => scores,
-                FittedFold::Watched { model, .. } => {
+                FittedFold::Watched { model, curve } => {
                     let failed = |source| TrainError::Fold {
                         family: family.served().name(),
                         repeat: repeat + 1,
                         fold: fold + 1,
                         source,
                     };
-                    let model = model.truncated(of_folds[at]).map_err(failed)?;
+                    let rounds = of_folds[at];
+                    let model = if rounds as usize <= curve.len() {
+                        model.truncated(rounds)
+                    } else {
+                        self.refit(family, (*repeat, *fold), rounds)
+                    };
+                    let model = model.map_err(failed)?;
                     check_parity(family, &*model, self.data, &done.rows)?;
                     score_rows(model.scorer(), self.data, &done.rows)
                 }
@@ -254,8 +284,23 @@ impl<'a> Folds<'a> {
             rounds,
             worth,
             pruned,
+            failure: None,
         })
     }
+}
+
+/// The rounds of the model of all rows, where the family was watched, and those of each fold's.
+fn choose_rounds(found: &[Done]) -> (Option<u32>, Vec<u32>) {
+    let curves: Vec<&[f64]> = found
+        .iter()
+        .filter_map(|done| match &done.fitted {
+            FittedFold::Watched { curve, .. } => Some(curve.as_slice()),
+            FittedFold::Scored(_) => None,
+        })
+        .collect();
+    let of_all = (!curves.is_empty()).then(|| best_rounds(&curves, None));
+    let of_folds = (0..curves.len()).map(|at| best_rounds(&curves, Some(at)));
+    (of_all, of_folds.collect())
 }
 
 /// The number of rounds at which the mean of the curves is lowest; one curve may be left out.
@@ -293,6 +338,20 @@ pub(crate) fn score_rows(scorer: &dyn Scorer, data: &Dataset, rows: &[usize]) ->
         scorer.score_rows(&read, &mut scores);
     }
     scores
+}
+
+// === impl Evaluated ===
+
+impl Evaluated {
+    fn failed(error: TrainError) -> Self {
+        Self {
+            folds: Vec::new(),
+            rounds: None,
+            worth: Vec::new(),
+            pruned: true,
+            failure: Some(error),
+        }
+    }
 }
 
 // === impl Board ===

@@ -63,16 +63,33 @@ pub(crate) fn correct(
         .collect();
     let sign = if by.higher_is_better() { 1.0 } else { -1.0 };
     let best_on = |times: &[u64]| {
-        let values = tallies.iter().map(|tally| tally.value(by, labels, times));
-        let best = values
-            .enumerate()
-            .max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)));
-        best.map_or((0, 0.0), |best| best)
+        let values = tallies
+            .iter()
+            .map(|tally| tally.value(by, labels, times))
+            .enumerate();
+        // The first of equally good ones, as they are selected.
+        let best = values.reduce(|best, other| {
+            if sign * other.1 > sign * best.1 {
+                other
+            } else {
+                best
+            }
+        });
+        best.unwrap_or((0, 0.0))
     };
     let draws = (SCORES / (labels.len() * candidates.len())).clamp(DRAWS.1, DRAWS.0);
     let mut random = SplitMix64::new(mix(seed) ^ mix(STREAM));
     let (mut times, mut left_out) = (vec![0_u64; labels.len()], vec![0_u64; labels.len()]);
     let mut found = Vec::with_capacity(draws);
+    let has_both = |times: &[u64]| {
+        let has = |class: bool| {
+            times
+                .iter()
+                .zip(labels)
+                .any(|(times, label)| *times > 0 && *label == class)
+        };
+        has(true) && has(false)
+    };
     for _ in 0..draws {
         times.fill(0);
         for _ in 0..labels.len() {
@@ -81,8 +98,16 @@ pub(crate) fn correct(
         for (place, times) in left_out.iter_mut().zip(&times) {
             *place = u64::from(*times == 0);
         }
+        // No metric says anything of one class alone.
+        if !has_both(&times) || !has_both(&left_out) {
+            continue;
+        }
         let (best, _) = best_on(&times);
         found.push(tallies[best].value(by, labels, &left_out));
+    }
+    let draws = found.len();
+    if draws == 0 {
+        return None;
     }
     let corrected = found.iter().sum::<f64>() / draws as f64;
     found.sort_by(f64::total_cmp);

@@ -245,7 +245,9 @@ fn feature_bins(data: &Dataset) -> Result<Vec<FeatureBins>, BinsError> {
 fn out_of_fold_scores(rows: usize, candidate: &Candidate) -> Vec<f64> {
     let mut scores = vec![0.0; rows];
     for fold in candidate.folds.iter().filter(|fold| fold.repeat == 0) {
-        for (row, score) in fold.rows.iter().zip(&fold.scores) {
+        // Traffic is scored by one calibration, and not by one a fold.
+        let of_fold = fold.served.as_ref().unwrap_or(&fold.scores);
+        for (row, score) in fold.rows.iter().zip(of_fold) {
             scores[*row] = *score;
         }
     }

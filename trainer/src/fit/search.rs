@@ -27,6 +27,9 @@ use crate::{
 /// Trials of a round, in all families together.
 const ROUND: usize = 8;
 
+/// Scores of trials that are kept to correct for the selection among them; with more rows, that among the best of each family is corrected.
+const KEPT_SCORES: usize = 50_000_000;
+
 /// One trial of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
@@ -96,12 +99,12 @@ pub(crate) fn search(
     let (mut trials, mut complete, mut cut_short) = (Vec::new(), Vec::new(), false);
     let wanted = search.trials.max(families.len());
     while trials.len() < wanted {
-        if !trials.is_empty() && search.time_limit.is_some_and(|limit| begun.elapsed() >= limit) {
-            cut_short = true;
-            break;
-        }
         let round = propose_round(&mut families, wanted - trials.len(), &mut random)?;
         if round.is_empty() {
+            break;
+        }
+        if !trials.is_empty() && search.time_limit.is_some_and(|limit| begun.elapsed() >= limit) {
+            cut_short = true;
             break;
         }
         let tried: Vec<_> = round
@@ -117,6 +120,12 @@ pub(crate) fn search(
                     .with(&[("n_estimators", Parameter::Integer(i64::from(rounds)))]),
                 None => Arc::clone(&proposal.family),
             };
+            match evaluated.failure {
+                // Without one trial that works there is nothing to select from a family.
+                Some(error) if proposal.places.is_empty() => return Err(error),
+                Some(error) => tracing::warn!("a trial of {} failed: {error}", family.served().name()),
+                None => {}
+            }
             let count = evaluated.folds.len();
             progress.done(plan.folds - count);
             let mut value = None;
@@ -125,7 +134,9 @@ pub(crate) fn search(
                 let candidate =
                     Candidate::new(name, family.parameters(), &data.labels, &evaluated.folds, plan)?;
                 value = Some(candidate.estimates[position(plan.select_by)].mean);
-                complete.push(candidate);
+                if data.len() * wanted <= KEPT_SCORES {
+                    complete.push(candidate);
+                }
             }
             let loss = loss_of(value, &evaluated.worth, plan.select_by);
             let of = &mut families[proposal.of];

@@ -5,8 +5,8 @@ use modelward_wire::Decimal;
 
 use super::metrics::{balanced_accuracy, matthews};
 
-/// Places behind the point of a chosen threshold.
-const PLACES: usize = 6;
+/// Places behind the point of a chosen threshold, at most.
+const MAX_PLACES: usize = 12;
 
 /// How the threshold is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,21 @@ struct Counts {
     fn_: u64,
 }
 
+/// The shortest decimal number near the middle that is above one score and not above the other.
+fn between(below: Option<f64>, here: f64) -> Decimal {
+    let middle = f64::midpoint(below.unwrap_or(0.0), here);
+    let lies_between = |threshold: &Decimal| {
+        let value = threshold.to_f64();
+        value <= here && below.is_none_or(|below| value > below)
+    };
+    let mut numbers = (2..=MAX_PLACES).filter_map(|places| Decimal::rounded(middle, places));
+    // Scores that twelve places cannot separate are answered alike, with class 1.
+    numbers
+        .find(lies_between)
+        .or_else(|| Decimal::rounded(0.0, 0))
+        .unwrap_or_else(ThresholdRule::half)
+}
+
 // === impl ThresholdRule ===
 
 impl ThresholdRule {
@@ -54,7 +69,7 @@ impl ThresholdRule {
         }
     }
 
-    /// The threshold for these scores: half-way between two of them, to six places. Of equally good ones the greatest.
+    /// The threshold for these scores: a short number between two of them. Of equally good ones the greatest.
     pub fn choose(&self, labels: &[bool], scores: &[f64]) -> Decimal {
         if let Self::Value(value) = self {
             return value.clone();
@@ -68,9 +83,12 @@ impl ThresholdRule {
             tn: labels.len() as u64 - positives,
             fn_: positives,
         };
-        // Nothing is classified as 1, at first.
-        let (mut best, mut chosen) = (self.worth(counts), 1.0);
         let groups: Vec<&[usize]> = order.chunk_by(|a, b| scores[*a] == scores[*b]).collect();
+        let mut best: Option<(f64, Decimal)> = None;
+        // At 1 only a score of 1 is called.
+        if groups.first().is_none_or(|group| scores[group[0]] < 1.0) {
+            best = Decimal::rounded(1.0, 0).map(|one| (self.worth(counts), one));
+        }
         for (at, group) in groups.iter().enumerate() {
             let up = group.iter().filter(|row| labels[**row]).count() as u64;
             let down = group.len() as u64 - up;
@@ -81,13 +99,12 @@ impl ThresholdRule {
                 fn_: counts.fn_ - up,
             };
             let worth = self.worth(counts);
-            if worth > best {
-                let here = scores[group[0]];
-                let below = groups.get(at + 1).map_or(0.0, |next| scores[next[0]]);
-                (best, chosen) = (worth, f64::midpoint(here, below));
+            if best.as_ref().is_none_or(|(best, _)| worth > *best) {
+                let below = groups.get(at + 1).map(|next| scores[next[0]]);
+                best = Some((worth, between(below, scores[group[0]])));
             }
         }
-        Decimal::rounded(chosen, PLACES).unwrap_or_else(Self::half)
+        best.map_or_else(Self::half, |(_, threshold)| threshold)
     }
 
     /// In words, for people.
@@ -148,7 +165,7 @@ mod tests {
     fn the_greatest_f1_is_found_half_way_between_two_scores() {
         // Three of four called are right, and all three of class 1 are found: F1 6/7.
         let chosen = ThresholdRule::Maximise(ThresholdMetric::F1).choose(&LABELS, &SCORES);
-        assert_eq!(chosen.as_str(), "0.350000");
+        assert_eq!(chosen.as_str(), "0.35");
     }
 
     #[test]
@@ -170,6 +187,22 @@ mod tests {
             useless.choose(&[false, true], &[0.9, 0.2]).to_f64(),
             1.0,
             "nothing is worth calling"
+        );
+    }
+
+    #[test]
+    fn tiny_scores_are_separated_and_scores_of_one_are_always_called() {
+        let f1 = ThresholdRule::Maximise(ThresholdMetric::F1);
+        let tiny = f1.choose(&[true, false], &[5e-7, 1e-7]).to_f64();
+        assert!(tiny > 1e-7 && tiny <= 5e-7, "{tiny}");
+        let dear = ThresholdRule::Cost {
+            false_positive: 100.0,
+            false_negative: 1.0,
+        };
+        assert_eq!(
+            dear.choose(&[true, false, false], &[1.0, 1.0, 0.2]).to_f64(),
+            0.6,
+            "at 1 they are both called"
         );
     }
 

@@ -121,7 +121,7 @@ fn check_hyperparameters(training: &TrainingSource, wrong: &mut Vec<String>) {
         };
         if !training.families.contains(&family) {
             wrong.push(format!(
-                "hyperparameters.{field} is set, and families does not name {family}; add the family, or remove its hyperparameters"
+                "hyperparameters.{field} is set, but families does not list {family}; add it, or remove these hyperparameters"
             ));
         }
         for (name, bound) in bounds {
@@ -270,7 +270,7 @@ mod tests {
     fn hyperparameters_of_a_family_that_is_not_tried_are_refused() {
         let error = refuse("      families: [LightGBM]\n      hyperparameters: {xgboost: {maxDepth: 3}}\n");
         assert!(
-            error.contains("hyperparameters.xgboost is set, and families does not name XGBoost"),
+            error.contains("hyperparameters.xgboost is set, but families does not list XGBoost"),
             "{error}"
         );
     }

@@ -66,7 +66,8 @@ impl<'a> Cell<'a> {
             Self::Missing => true,
             Self::Text(text) => missing.has_text(text),
             Self::Bool(_) => false,
-            Self::Number(_) | Self::Single(_) | Self::Integer(_) | Self::Unsigned(_) => {
+            Self::Single(number) => number.is_nan() || missing.has_single(number),
+            Self::Number(_) | Self::Integer(_) | Self::Unsigned(_) => {
                 let number = self.as_number().unwrap_or(f64::NAN);
                 number.is_nan() || missing.has_number(number)
             }
@@ -146,6 +147,11 @@ impl Missing {
     /// Whether a number is one of these.
     pub fn has_number(&self, number: f64) -> bool {
         self.numbers.contains(&number)
+    }
+
+    /// Whether a number of single precision is one of these in that precision: -99.9 is no double that a 32-bit float can be.
+    pub fn has_single(&self, number: f32) -> bool {
+        self.numbers.iter().any(|known| *known as f32 == number)
     }
 
     /// The texts.

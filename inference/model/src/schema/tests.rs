@@ -310,6 +310,14 @@ fn what_meant_missing_in_training_means_missing_in_a_row_too() {
 }
 
 #[test]
+fn a_missing_number_is_recognised_in_single_precision() {
+    let missing = Missing::new(["-99.9"]);
+    assert!(missing.has_single(-99.9) && missing.has_number(-99.9));
+    assert!(!missing.has_number(f64::from(-99.9_f32)));
+    assert!(!missing.has_single(-99.8));
+}
+
+#[test]
 fn a_schema_without_texts_for_missing_is_written_as_it_always_was() {
     let text = serde_json::to_string(&schema()).unwrap();
     assert!(!text.contains("missing"), "{text}");

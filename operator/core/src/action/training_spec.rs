@@ -2,7 +2,8 @@
 //! change with the types of the API.
 
 use modelward_crds::{
-    AcceptedWindow, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, Target, TrainingSource,
+    AcceptedWindow, CalibrationMethod, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, Target,
+    Task, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ pub fn digest(training: &TrainingSource, of: &ModelVersion) -> Digest {
         one["name"] = named.name.as_str().into();
         datasets.push(one);
     }
-    let content = json!({
+    let mut content = json!({
         "model": of.spec.model,
         "datasets": datasets,
         "snapshot": training.snapshot.map(|digest| digest.to_string()),
@@ -38,7 +39,49 @@ pub fn digest(training: &TrainingSource, of: &ModelVersion) -> Digest {
         "notWorseThan": training.not_worse_than.as_ref().map(ChampionPart::from),
         "reference": training.reference.as_ref().map(window),
     });
+    add_selection(training, &mut content);
     canonical::digest(&canonical::text(&content))
+}
+
+/// How models are fitted and selected, as far as the spec says it: the hash of a training that says nothing of it stays what it was.
+fn add_selection(training: &TrainingSource, content: &mut Value) {
+    let TrainingSource {
+        hyperparameters,
+        search,
+        weights,
+        calibration,
+        threshold,
+        // The only task there is.
+        task: Task::Binary,
+        // In the hash of every training.
+        dataset: _,
+        additional_datasets: _,
+        snapshot: _,
+        target: _,
+        features: _,
+        exclude: _,
+        families: _,
+        validation: _,
+        select_by: _,
+        gates: _,
+        not_worse_than: _,
+        reference: _,
+    } = training;
+    if let Some(hyperparameters) = hyperparameters {
+        content["hyperparameters"] = json!(hyperparameters);
+    }
+    if let Some(search) = search {
+        content["search"] = json!(search);
+    }
+    if let Some(weights) = weights {
+        content["weights"] = json!(weights);
+    }
+    if *calibration != CalibrationMethod::None {
+        content["calibration"] = calibration.as_str().into();
+    }
+    if let Some(threshold) = threshold {
+        content["threshold"] = json!(threshold);
+    }
 }
 
 fn window(window: &AcceptedWindow) -> Value {
@@ -104,7 +147,7 @@ fn positive(positive: &PositiveWhen) -> Value {
 }
 
 fn feature(feature: &FeatureSpec) -> Value {
-    json!({
+    let mut content = json!({
         "name": feature.name,
         "kind": feature.kind,
         "categories": feature.categories,
@@ -112,5 +155,9 @@ fn feature(feature: &FeatureSpec) -> Value {
         "max": feature.range.as_ref().and_then(|range| range.max.as_ref()).map(Decimal::as_str),
         "required": feature.required,
         "maxMissingRatio": feature.max_missing_ratio.as_ref().map(Decimal::as_str),
-    })
+    });
+    if let Some(monotone) = feature.monotone {
+        content["monotone"] = monotone.as_str().into();
+    }
+    content
 }

@@ -70,7 +70,13 @@ fn value_words(training: &TrainingSource, gate: &GateStatus) -> String {
         return format!("{metric} {value} (pooled over the folds)");
     }
     let folds = i64::from(training.validation.folds) * i64::from(training.validation.repeats);
-    format!("{metric} {value} (mean of {folds} folds)")
+    let folds = usize::try_from(folds).unwrap_or(0);
+    let asked = training.gates.iter().find(|asked| asked.metric == gate.metric);
+    let what = asked.map_or_else(
+        || format!("mean of {folds} folds"),
+        |asked| asked.describe_value(folds),
+    );
+    format!("{metric} {value} ({what})")
 }
 
 /// What failed, of the version of this name.

@@ -82,10 +82,7 @@ impl Opponent {
         }
         Ok(Self {
             champion: champion.clone(),
-            scores: Scores {
-                threshold: bundle.threshold(),
-                repeats: scores,
-            },
+            scores: Scores::by_threshold(bundle.threshold(), scores),
             new_rows,
         })
     }
@@ -95,10 +92,7 @@ impl Opponent {
         Self {
             champion,
             new_rows: (0..scores.len()).collect(),
-            scores: Scores {
-                threshold,
-                repeats: vec![scores],
-            },
+            scores: Scores::by_threshold(threshold, vec![scores]),
         }
     }
 
@@ -175,13 +169,12 @@ impl Opponent {
 
 /// On how many of these rows the two models answer with different classes: the mean over the repeats, rounded down.
 fn differing_rows(champion: &Scores, challenger: &Scores, rows: &[usize]) -> usize {
-    let pairs = champion.repeats.iter().cycle().zip(&challenger.repeats);
-    let differ = |(one, other): (&Vec<f64>, &Vec<f64>)| {
-        let differs =
-            |row: &&usize| (one[**row] >= champion.threshold) != (other[**row] >= challenger.threshold);
+    let pairs = champion.called.iter().cycle().zip(&challenger.called);
+    let differ = |(one, other): (&Vec<bool>, &Vec<bool>)| {
+        let differs = |row: &&usize| one[**row] != other[**row];
         rows.iter().filter(differs).count()
     };
-    pairs.map(differ).sum::<usize>() / challenger.repeats.len().max(1)
+    pairs.map(differ).sum::<usize>() / challenger.called.len().max(1)
 }
 
 /// Whether a difference is at or above minus the margin, both as they are written.

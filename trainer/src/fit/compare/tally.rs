@@ -14,9 +14,10 @@ const RANKED: usize = 2_000_000;
 /// The scores of one model.
 #[derive(Clone, Debug)]
 pub(crate) struct Scores {
-    pub(crate) threshold: f64,
     /// Each repeat's score of each row.
     pub(crate) repeats: Vec<Vec<f64>>,
+    /// Whether each is classified as 1.
+    pub(crate) called: Vec<Vec<bool>>,
 }
 
 /// What a metric needs to know of one model's scores, so that a draw costs one pass over the rows.
@@ -32,34 +33,36 @@ pub(crate) enum Tally {
 // === impl Scores ===
 
 impl Scores {
-    pub(crate) fn out_of_fold(rows: usize, candidate: &Candidate) -> Self {
-        let count = candidate.folds.iter().map(|fold| fold.repeat + 1).max();
-        let mut repeats = vec![vec![0.0; rows]; count.unwrap_or(0)];
-        for fold in &candidate.folds {
-            for (row, score) in fold.rows.iter().zip(&fold.scores) {
-                repeats[fold.repeat][*row] = *score;
-            }
-        }
+    /// Scores that are classified by one threshold.
+    pub(crate) fn by_threshold(threshold: f64, repeats: Vec<Vec<f64>>) -> Self {
+        let call = |scores: &Vec<f64>| scores.iter().map(|score| *score >= threshold).collect();
         Self {
-            threshold: candidate.threshold.to_f64(),
+            called: repeats.iter().map(call).collect(),
             repeats,
         }
     }
-}
 
-impl Scores {
-    /// The scores of the first repeat alone.
+    /// A candidate's scores, each classified by the threshold that the other folds chose.
+    pub(crate) fn out_of_fold(rows: usize, candidate: &Candidate) -> Self {
+        let count = candidate.folds.iter().map(|fold| fold.repeat + 1).max();
+        Self::of_repeats(rows, candidate, count.unwrap_or(0))
+    }
+
+    /// Those of the first repeat alone.
     pub(crate) fn of_first_repeat(rows: usize, candidate: &Candidate) -> Self {
-        let mut scores = vec![0.0; rows];
-        for fold in candidate.folds.iter().filter(|fold| fold.repeat == 0) {
+        Self::of_repeats(rows, candidate, 1)
+    }
+
+    fn of_repeats(rows: usize, candidate: &Candidate, count: usize) -> Self {
+        let mut repeats = vec![vec![0.0; rows]; count];
+        let mut called = vec![vec![false; rows]; count];
+        for fold in candidate.folds.iter().filter(|fold| fold.repeat < count) {
             for (row, score) in fold.rows.iter().zip(&fold.scores) {
-                scores[*row] = *score;
+                repeats[fold.repeat][*row] = *score;
+                called[fold.repeat][*row] = *score >= fold.threshold;
             }
         }
-        Self {
-            threshold: candidate.threshold.to_f64(),
-            repeats: vec![scores],
-        }
+        Self { repeats, called }
     }
 }
 
@@ -83,7 +86,7 @@ impl Tally {
             | MetricName::Mcc
             | MetricName::BalancedAccuracy => {
                 let called = |row: &usize| {
-                    let ones = repeats.iter().filter(|repeat| repeat[*row] >= scores.threshold);
+                    let ones = scores.called.iter().filter(|called| called[*row]);
                     ones.count() as u64
                 };
                 Self::Called(rows.iter().map(called).collect(), repeats.len() as u64)

@@ -13,10 +13,7 @@ use crate::fit::{
 };
 
 fn scores(repeats: Vec<Vec<f64>>) -> Scores {
-    Scores {
-        threshold: 0.5,
-        repeats,
-    }
+    Scores::by_threshold(0.5, repeats)
 }
 
 fn bound(champion: &Scores, challenger: &Scores, labels: &[bool], metric: MetricName, seed: u64) -> f64 {

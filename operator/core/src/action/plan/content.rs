@@ -321,6 +321,8 @@ pub struct GatePart {
     pub metric: MetricName,
     pub at_least: Option<String>,
     pub at_most: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_errors: Option<String>,
 }
 
 /// The champion that the result must not be worse than.
@@ -522,6 +524,7 @@ impl From<&Gate> for GatePart {
             metric: gate.metric,
             at_least: gate.at_least.as_ref().map(text_of),
             at_most: gate.at_most.as_ref().map(text_of),
+            standard_errors: gate.standard_errors.as_ref().map(text_of),
         }
     }
 }

@@ -195,9 +195,14 @@ pub(in crate::action) fn retraining_words(
 
 fn bound_words(gate: &Gate) -> String {
     let metric = gate.metric.as_str();
+    let errors = match &gate.standard_errors {
+        Some(count) if gate.at_least.is_some() => format!(" minus {} standard errors", text(count)),
+        Some(count) => format!(" plus {} standard errors", text(count)),
+        None => String::new(),
+    };
     match (&gate.at_least, &gate.at_most) {
-        (Some(bound), _) => format!("{metric} is at least {}", text(bound)),
-        (_, Some(bound)) => format!("{metric} is at most {}", text(bound)),
+        (Some(bound), _) => format!("{metric}{errors} is at least {}", text(bound)),
+        (_, Some(bound)) => format!("{metric}{errors} is at most {}", text(bound)),
         _ => metric.to_owned(),
     }
 }
