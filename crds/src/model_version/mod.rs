@@ -3,12 +3,13 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `hyperparameters`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `expectations`, `hyperparameters`, `validation` | how it is trained |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
 mod columns;
 mod data;
+mod expectations;
 mod hyperparameters;
 mod monitoring;
 mod retraining;
@@ -21,6 +22,10 @@ mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
 pub use data::{ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource};
+pub use expectations::{
+    Argument, Arguments, Expectation, ExpectationType, IgnoreRowIf, MatchOn, PartitionShare, QuantileRange,
+    Severity, ValuePair, ValueType,
+};
 pub use hyperparameters::{
     Hyperparameters, LightGBMParameters, LogisticRegressionParameters, RandomForestParameters,
     XGBoostParameters,
