@@ -22,6 +22,10 @@ pub(super) enum Command {
     Fit(FitArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
+    /// Evaluate the expectations of a spec on files. The exit code is 2 if a critical one is not met.
+    Validate(ValidateArgs),
+    /// Print expectations that a reference file meets, as YAML for the spec.
+    Suggest(SuggestArgs),
 }
 
 /// Arguments of `snapshot`.
@@ -97,6 +101,34 @@ pub struct ScoreArgs {
     /// The `ModelVersion` with the format of the CSV file.
     #[arg(long, requires = "csv")]
     pub spec: Option<PathBuf>,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The `ModelVersion`, YAML or JSON.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// A CSV file; once for each dataset of the spec, in their order.
+    #[arg(long, required = true)]
+    pub source: Vec<PathBuf>,
+    /// File to write the results to as JSON, in the form of Great Expectations.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// File to write the results to as a page.
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+}
+
+/// Arguments of `suggest`.
+#[derive(Debug, Args)]
+pub struct SuggestArgs {
+    /// The `ModelVersion`, YAML or JSON. Its expectations are not read.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// The reference, a CSV file in the format of the spec's first dataset.
+    #[arg(long)]
+    pub source: PathBuf,
 }
 
 /// How a Job reports; not needed outside of a cluster.

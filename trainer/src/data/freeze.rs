@@ -10,6 +10,7 @@ use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 use crate::{
     data::{
         check::{self, Part},
+        expectations::{self, Validation},
         near::did_you_mean,
         reach::Reach,
         snapshot,
@@ -77,7 +78,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         violations.extend(found.into_iter().map(renamed));
         parts.push(part);
     }
-    let checked = {
+    let (checked, validation) = {
         let tables: Vec<Part<'_>> = parts
             .iter()
             .zip(training.datasets())
@@ -88,21 +89,39 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
                 quote: part.quote,
             })
             .collect();
-        check::check(&tables, training, &version.tolerances)
+        // Of what is not the table that the spec describes, expectations would say little.
+        let validation = if violations.is_empty() {
+            expectations::validate(&tables, training)?
+        } else {
+            None
+        };
+        let checked = check::check(&tables, training, &version.tolerances);
+        (checked, validation)
     };
+    let unmet = validation
+        .as_ref()
+        .map(Validation::report_unmet)
+        .unwrap_or_default();
     let checked = match checked {
-        Ok(checked) if violations.is_empty() => checked,
-        Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
+        Ok(checked) if violations.is_empty() && unmet.is_empty() => checked,
+        Ok(_) => {
+            violations.extend(unmet);
+            return Ok(Frozen::Ended(invalid(violations)));
+        }
         Err(found) => {
             // What is no table has no rows either: to say so twice helps no reader.
             violations.extend(found.into_iter().filter(|_| readable));
+            violations.extend(unmet);
             return Ok(Frozen::Ended(invalid(violations)));
         }
     };
     let sources = records_of(parts, &checked.dataset.labels);
     let rows = checked.dataset.len() as u64;
     let target = target_info(training);
-    let builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    let mut builder = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    if let Some(validation) = validation {
+        builder = validation.add_files(builder);
+    }
     Ok(Frozen::Built(builder, rows, sources))
 }
 
