@@ -23,6 +23,7 @@ pub fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
         let mut problems = given.problems();
         check_bounds(given, &mut problems);
         check_texts(given, &mut problems);
+        check_columns(given, &mut problems);
         check_partition(given, &mut problems);
         let named = problems
             .into_iter()
@@ -93,6 +94,17 @@ fn check_texts(given: &Expectation, problems: &mut Vec<String>) {
         if list.as_ref().is_some_and(Vec::is_empty) {
             problems.push(format!("has an empty {name}"));
         }
+    }
+}
+
+fn check_columns(given: &Expectation, problems: &mut Vec<String>) {
+    if given.column_a.is_some() && given.column_a == given.column_b {
+        problems.push("has the same column twice".to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    let columns = given.column_list.iter().flatten();
+    if let Some(twice) = columns.into_iter().find(|column| !seen.insert(*column)) {
+        problems.push(format!("has the column {twice:?} twice"));
     }
 }
 

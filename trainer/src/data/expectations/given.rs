@@ -1,6 +1,6 @@
 //! The arguments of an expectation.
 
-use modelward_crds::{Argument, Expectation, MatchOn, ValueType};
+use modelward_crds::{Argument, Expectation, IgnoreRowIf, MatchOn, ValueType};
 use modelward_wire::Decimal;
 use serde_json::{Map, Value, json};
 
@@ -73,10 +73,13 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// The arguments as Great Expectations has them. Values have the type of their column.
+/// The arguments as Great Expectations has them, without those that are its defaults. Values have the type of their column.
 pub(super) fn kwargs(given: &Expectation, frame: &mut Frame<'_>) -> Map<String, Value> {
     let mut kwargs = Map::new();
     for argument in given.given() {
+        if is_default(given, argument) {
+            continue;
+        }
         if let Some((name, value)) = kwarg(given, argument, frame) {
             kwargs.insert(name.to_owned(), value);
         }
@@ -88,6 +91,26 @@ pub(super) fn kwargs(given: &Expectation, frame: &mut Frame<'_>) -> Map<String, 
         );
     }
     kwargs
+}
+
+/// Whether an argument is set to what it is anyway.
+fn is_default(given: &Expectation, argument: Argument) -> bool {
+    let is = |number: &Option<Decimal>, default: f64| {
+        number.as_ref().is_some_and(|number| number.to_f64() == default)
+    };
+    match argument {
+        Argument::StrictMin => given.strict_min == Some(false),
+        Argument::StrictMax => given.strict_max == Some(false),
+        Argument::ExactMatch => given.exact_match == Some(true),
+        Argument::Mostly => is(&given.mostly, 1.0),
+        Argument::TailWeightHoldout => is(&given.tail_weight_holdout, 0.0),
+        Argument::MatchOn => given.match_on == Some(MatchOn::Any),
+        Argument::IgnoreRowIf => matches!(
+            given.ignore_row_if,
+            Some(IgnoreRowIf::BothValuesAreMissing | IgnoreRowIf::AllValuesAreMissing)
+        ),
+        _ => false,
+    }
 }
 
 fn kwarg(given: &Expectation, argument: Argument, frame: &mut Frame<'_>) -> Option<(&'static str, Value)> {
@@ -148,7 +171,7 @@ fn kwarg(given: &Expectation, argument: Argument, frame: &mut Frame<'_>) -> Opti
         Argument::OrEqual => ("or_equal", json!(given.or_equal)),
         Argument::Strictly => ("strictly", json!(given.strictly)),
         Argument::IgnoreRowIf => {
-            let word = given.ignore_row_if.map(modelward_crds::IgnoreRowIf::snake_case);
+            let word = given.ignore_row_if.map(IgnoreRowIf::snake_case);
             ("ignore_row_if", json!(word))
         }
         Argument::SumTotal => ("sum_total", decimal(&given.sum_total)?),
@@ -180,6 +203,7 @@ fn partition_object(given: &Expectation, frame: &mut Frame<'_>) -> Value {
 fn typed(frame: &mut Frame<'_>, column: Option<&str>, text: &str) -> Value {
     match column.map(|name| frame.column(name)) {
         Some(Ok(column)) => column.json_of(text),
+        _ if text.is_empty() => Value::Null,
         _ => text.into(),
     }
 }

@@ -58,8 +58,12 @@ impl Evaluate for PairValuesAToBeGreaterThanB {
         let or_equal = given.or_equal == Some(true);
         let ignore = given.ignore_row_if.unwrap_or(IgnoreRowIf::BothValuesAreMissing);
         if a.is_numeric() != b.is_numeric() {
-            let message = format!("{:?} and {:?} are not of one type", a.name, b.name);
-            return Err(Raised(message));
+            // Without a row that has both values there is nothing to compare.
+            if a.present().any(|row| !b.is_missing(row)) {
+                let message = format!("{:?} and {:?} are not of one type", a.name, b.name);
+                return Err(Raised(message));
+            }
+            return Ok(pair.judge(frame, given, ignore, |_| false));
         }
         if !a.is_numeric() {
             let (left, right) = (a.texts()?, b.texts()?);
