@@ -491,7 +491,7 @@ def dates(path, seed, rows):
     for _ in range(rows):
         cells = []
         for form in FORMATS:
-            text = (start + datetime.timedelta(seconds=r.randint(0, 6_000_000_000))).strftime(form)
+            text = (start + datetime.timedelta(seconds=r.randint(0, 6_000_000_000))).strftime(form).replace("+0000", r.choice(["+0000", "+01:30", "-2359", "+2400", "Z", "+01:3015", "+0130:15", "-11:30:59.5"]))
             for _ in range(r.choice([0, 0, 1, 2])):
                 at = r.randrange(len(text))
                 text = r.choice([text[:at] + r.choice("0123456789 :-/xZ") + text[at + 1 :], text[:at] + text[at + 1 :], text + "0"]) or "x"

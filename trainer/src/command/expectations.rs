@@ -64,11 +64,13 @@ pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         validation.evaluated - validation.failed,
         validation.evaluated
     )?;
-    Ok(if validation.violations.is_empty() && validation.implied.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NOT_MET)
-    })
+    Ok(
+        if validation.violations.is_empty() && validation.implied.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(NOT_MET)
+        },
+    )
 }
 
 pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCode> {

@@ -38,7 +38,7 @@ const DIRECTIVES: [(char, &str); 18] = [
     ('Y', "(?P<year>[0-9][0-9][0-9][0-9])"),
     (
         'z',
-        r"(?:[+-][0-9][0-9]:?[0-5][0-9](?::?[0-5][0-9](?:\.[0-9]{1,6})?)?|(?-i:Z))",
+        r"(?P<zone>[+-][0-9][0-9]:?[0-5][0-9](?::?[0-5][0-9](?:\.[0-9]{1,6})?)?|(?-i:Z))",
     ),
     ('Z', "(?:utc|gmt)"),
     ('%', "%"),
@@ -112,7 +112,22 @@ fn exists(captures: &Captures<'_>) -> bool {
         2 => 28,
         _ => 31,
     };
-    day <= days && year != Some(0) && number("second").is_none_or(|second| second < 60)
+    captures.name("zone").is_none_or(|zone| is_zone(zone.as_str()))
+        && day <= days
+        && year != Some(0)
+        && number("second").is_none_or(|second| second < 60)
+}
+
+/// Whether a distance from UTC is below a day, with colons between all of its parts or none.
+fn is_zone(text: &str) -> bool {
+    let hours = text
+        .get(1..3)
+        .and_then(|hours| hours.parse::<u32>().ok())
+        .unwrap_or(0);
+    let whole = text.split('.').next().unwrap_or_default();
+    let colons = whole.matches(':').count();
+    let digits = whole.len() - colons - 1;
+    hours < 24 && (colons == 0 || colons * 2 + 2 == digits)
 }
 
 #[cfg(test)]
