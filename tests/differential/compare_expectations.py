@@ -20,6 +20,7 @@ false are texts.
 import datetime
 import json
 import math
+import os
 import random
 import re
 import subprocess
@@ -28,6 +29,7 @@ import warnings
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
+os.environ["GX_ANALYTICS_ENABLED"] = "False"
 
 import great_expectations as gx
 import great_expectations.expectations as gxe

@@ -35,7 +35,7 @@ pub(super) fn columns(given: &Expectation) -> String {
     }
 }
 
-/// The other arguments, for people: `minValue 0, maxValue 10`.
+/// The other arguments, for people: `minValue 0, maxValue 10`. Empty if the type says all.
 pub(super) fn expected(given: &Expectation) -> String {
     let value = serde_json::to_value(given).unwrap_or_default();
     let shown = given
@@ -45,11 +45,7 @@ pub(super) fn expected(given: &Expectation) -> String {
     let texts: Vec<String> = shown
         .filter_map(|argument| Some(format!("{argument} {}", plain(value.get(argument.as_str())?))))
         .collect();
-    if texts.is_empty() {
-        "all of them to be so".to_owned()
-    } else {
-        texts.join(", ")
-    }
+    texts.join(", ")
 }
 
 /// A value in a sentence.

@@ -181,7 +181,10 @@ fn unmet_violation(frame: &Frame<'_>, outcome: &Outcome) -> Violation {
     if let (Some((name, _)), true) = (&place, frame.has_several_parts()) {
         message = format!("{message}, the first in {name}");
     }
-    let message = format!("{message}; expected {}", given::expected(&outcome.given));
+    let expected = given::expected(&outcome.given);
+    if !expected.is_empty() {
+        message = format!("{message}; expected {expected}");
+    }
     violation(
         given::main_column(&outcome.given),
         RULE,

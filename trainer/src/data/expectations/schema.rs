@@ -29,10 +29,10 @@ impl Evaluate for ColumnToExist {
             (Some(column), None) => names.contains(column),
             (None, _) => false,
         };
-        let observed = if success {
-            "it exists"
-        } else {
-            "there is no such column at that place"
+        let observed = match (success, at) {
+            (true, _) => "it exists",
+            (false, None) => "there is no such column",
+            (false, Some(_)) => "there is another column at that position",
         };
         Ok(Found::new(success, json!({})).with_observed(observed))
     }
