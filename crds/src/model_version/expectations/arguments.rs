@@ -3,11 +3,7 @@
 use modelward_wire::words;
 use serde_json::{Value, json};
 
-use crate::model_version::expectations::{
-    Expectation,
-    ExpectationType::{self, *},
-    IgnoreRowIf,
-};
+use crate::model_version::expectations::{Expectation, ExpectationType, IgnoreRowIf};
 
 words! {
     /// An argument of an expectation, by the name of its field.
@@ -60,6 +56,7 @@ pub struct Arguments {
 }
 
 use Argument as A;
+use ExpectationType as T;
 
 const ENDS: &[A] = &[A::MinValue, A::MaxValue];
 const STRICT: &[A] = &[A::StrictMin, A::StrictMax];
@@ -79,68 +76,68 @@ impl ExpectationType {
     /// What it needs and takes.
     pub const fn arguments(self) -> Arguments {
         match self {
-            ExpectColumnToExist => new(&[A::Column], &[], &[A::ColumnIndex]),
-            ExpectTableColumnCountToEqual | ExpectTableRowCountToEqual => new(&[A::Value], &[], &[]),
-            ExpectTableColumnCountToBeBetween => new(&[], ENDS, &[]),
-            ExpectTableRowCountToBeBetween => new(&[], ENDS, STRICT),
-            ExpectTableColumnsToMatchSet => new(&[A::ColumnSet], &[], &[A::ExactMatch]),
-            ExpectTableColumnsToMatchOrderedList => new(&[A::ColumnList], &[], &[]),
-            ExpectColumnValuesToBeOfType => new(&[A::Column, A::ValueType], &[], &[A::Mostly]),
-            ExpectColumnValuesToBeInTypeList => new(&[A::Column, A::TypeList], &[], &[A::Mostly]),
-            ExpectColumnValuesToNotBeNull | ExpectColumnValuesToBeNull | ExpectColumnValuesToBeUnique => {
-                new(&[A::Column], &[], &[A::Mostly])
-            }
-            ExpectColumnValuesToBeBetween | ExpectColumnValueLengthsToBeBetween => {
+            T::ExpectColumnToExist => new(&[A::Column], &[], &[A::ColumnIndex]),
+            T::ExpectTableColumnCountToEqual | T::ExpectTableRowCountToEqual => new(&[A::Value], &[], &[]),
+            T::ExpectTableColumnCountToBeBetween => new(&[], ENDS, &[]),
+            T::ExpectTableRowCountToBeBetween => new(&[], ENDS, STRICT),
+            T::ExpectTableColumnsToMatchSet => new(&[A::ColumnSet], &[], &[A::ExactMatch]),
+            T::ExpectTableColumnsToMatchOrderedList => new(&[A::ColumnList], &[], &[]),
+            T::ExpectColumnValuesToBeOfType => new(&[A::Column, A::ValueType], &[], &[A::Mostly]),
+            T::ExpectColumnValuesToBeInTypeList => new(&[A::Column, A::TypeList], &[], &[A::Mostly]),
+            T::ExpectColumnValuesToNotBeNull
+            | T::ExpectColumnValuesToBeNull
+            | T::ExpectColumnValuesToBeUnique => new(&[A::Column], &[], &[A::Mostly]),
+            T::ExpectColumnValuesToBeBetween | T::ExpectColumnValueLengthsToBeBetween => {
                 new(&[A::Column], ENDS, &[A::StrictMin, A::StrictMax, A::Mostly])
             }
-            ExpectColumnMinToBeBetween
-            | ExpectColumnMaxToBeBetween
-            | ExpectColumnMeanToBeBetween
-            | ExpectColumnMedianToBeBetween
-            | ExpectColumnStdevToBeBetween
-            | ExpectColumnSumToBeBetween
-            | ExpectColumnUniqueValueCountToBeBetween
-            | ExpectColumnProportionOfUniqueValuesToBeBetween => new(&[A::Column], ENDS, STRICT),
-            ExpectColumnQuantileValuesToBeBetween => new(&[A::Column, A::QuantileRanges], &[], &[]),
-            ExpectColumnValueZScoresToBeLessThan => {
+            T::ExpectColumnMinToBeBetween
+            | T::ExpectColumnMaxToBeBetween
+            | T::ExpectColumnMeanToBeBetween
+            | T::ExpectColumnMedianToBeBetween
+            | T::ExpectColumnStdevToBeBetween
+            | T::ExpectColumnSumToBeBetween
+            | T::ExpectColumnUniqueValueCountToBeBetween
+            | T::ExpectColumnProportionOfUniqueValuesToBeBetween => new(&[A::Column], ENDS, STRICT),
+            T::ExpectColumnQuantileValuesToBeBetween => new(&[A::Column, A::QuantileRanges], &[], &[]),
+            T::ExpectColumnValueZScoresToBeLessThan => {
                 new(&[A::Column, A::Threshold], &[], &[A::DoubleSided, A::Mostly])
             }
-            ExpectColumnValuesToBeIncreasing | ExpectColumnValuesToBeDecreasing => {
+            T::ExpectColumnValuesToBeIncreasing | T::ExpectColumnValuesToBeDecreasing => {
                 new(&[A::Column], &[], &[A::Strictly, A::Mostly])
             }
-            ExpectColumnValuesToBeInSet | ExpectColumnValuesToNotBeInSet => {
+            T::ExpectColumnValuesToBeInSet | T::ExpectColumnValuesToNotBeInSet => {
                 new(&[A::Column, A::ValueSet], &[], &[A::Mostly])
             }
-            ExpectColumnDistinctValuesToBeInSet
-            | ExpectColumnDistinctValuesToEqualSet
-            | ExpectColumnDistinctValuesToContainSet => new(&[A::Column, A::ValueSet], &[], &[]),
-            ExpectColumnMostCommonValueToBeInSet => new(&[A::Column, A::ValueSet], &[], &[A::TiesOkay]),
-            ExpectCompoundColumnsToBeUnique | ExpectSelectColumnValuesToBeUniqueWithinRecord => {
+            T::ExpectColumnDistinctValuesToBeInSet
+            | T::ExpectColumnDistinctValuesToEqualSet
+            | T::ExpectColumnDistinctValuesToContainSet => new(&[A::Column, A::ValueSet], &[], &[]),
+            T::ExpectColumnMostCommonValueToBeInSet => new(&[A::Column, A::ValueSet], &[], &[A::TiesOkay]),
+            T::ExpectCompoundColumnsToBeUnique | T::ExpectSelectColumnValuesToBeUniqueWithinRecord => {
                 new(&[A::ColumnList], &[], &[A::IgnoreRowIf, A::Mostly])
             }
-            ExpectMulticolumnSumToEqual => {
+            T::ExpectMulticolumnSumToEqual => {
                 new(&[A::ColumnList, A::SumTotal], &[], &[A::IgnoreRowIf, A::Mostly])
             }
-            ExpectColumnValuesToMatchRegex | ExpectColumnValuesToNotMatchRegex => {
+            T::ExpectColumnValuesToMatchRegex | T::ExpectColumnValuesToNotMatchRegex => {
                 new(&[A::Column, A::Regex], &[], &[A::Mostly])
             }
-            ExpectColumnValuesToMatchRegexList => {
+            T::ExpectColumnValuesToMatchRegexList => {
                 new(&[A::Column, A::RegexList], &[], &[A::MatchOn, A::Mostly])
             }
-            ExpectColumnValuesToMatchStrftimeFormat => {
+            T::ExpectColumnValuesToMatchStrftimeFormat => {
                 new(&[A::Column, A::StrftimeFormat], &[], &[A::Mostly])
             }
-            ExpectColumnValueLengthsToEqual => new(&[A::Column, A::Value], &[], &[A::Mostly]),
-            ExpectColumnPairValuesAToBeGreaterThanB => {
+            T::ExpectColumnValueLengthsToEqual => new(&[A::Column, A::Value], &[], &[A::Mostly]),
+            T::ExpectColumnPairValuesAToBeGreaterThanB => {
                 new(PAIR, &[], &[A::OrEqual, A::IgnoreRowIf, A::Mostly])
             }
-            ExpectColumnPairValuesToBeEqual => new(PAIR, &[], &[A::IgnoreRowIf, A::Mostly]),
-            ExpectColumnPairValuesToBeInSet => new(
+            T::ExpectColumnPairValuesToBeEqual => new(PAIR, &[], &[A::IgnoreRowIf, A::Mostly]),
+            T::ExpectColumnPairValuesToBeInSet => new(
                 &[A::ColumnA, A::ColumnB, A::ValuePairsSet],
                 &[],
                 &[A::IgnoreRowIf, A::Mostly],
             ),
-            ExpectColumnKlDivergenceToBeLessThan => new(
+            T::ExpectColumnKlDivergenceToBeLessThan => new(
                 &[A::Column, A::PartitionObject, A::Threshold],
                 &[],
                 &[A::TailWeightHoldout],

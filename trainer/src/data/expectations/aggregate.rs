@@ -11,10 +11,13 @@ use crate::data::expectations::{
     given::{decimal, plain},
 };
 
+/// A number, and as JSON.
+type Observed = (f64, Value);
+
 /// A number of a column that must be between ends. None if the column has none.
 pub(super) struct Aggregate {
     name: &'static str,
-    of: fn(&Column<'_>) -> Result<Option<(f64, Value)>, Raised>,
+    of: fn(&Column<'_>) -> Result<Option<Observed>, Raised>,
 }
 
 pub(super) const MIN: Aggregate = Aggregate {
@@ -31,7 +34,7 @@ pub(super) const MEAN: Aggregate = Aggregate {
 };
 pub(super) const MEDIAN: Aggregate = Aggregate {
     name: "median",
-    of: |column| Ok(median(sorted(column)?).map(float)),
+    of: |column| Ok(median(&sorted(column)?).map(float)),
 };
 pub(super) const STDEV: Aggregate = Aggregate {
     name: "standard deviation",
@@ -106,7 +109,7 @@ fn json_number(column: &Column<'_>, value: f64) -> Value {
     }
 }
 
-fn end(column: &Column<'_>, is_better: fn(f64, f64) -> bool) -> Result<Option<(f64, Value)>, Raised> {
+fn end(column: &Column<'_>, is_better: fn(f64, f64) -> bool) -> Result<Option<Observed>, Raised> {
     let mut best: Option<(f64, usize)> = None;
     let numbers = column.numbers()?;
     for row in column.present() {
@@ -118,7 +121,7 @@ fn end(column: &Column<'_>, is_better: fn(f64, f64) -> bool) -> Result<Option<(f
 }
 
 /// Whole numbers are added up exactly.
-fn sum_of(column: &Column<'_>) -> Result<Option<(f64, Value)>, Raised> {
+fn sum_of(column: &Column<'_>) -> Result<Option<Observed>, Raised> {
     if column.kind == Kind::Integer {
         let wholes = column.present().filter_map(|row| whole(&column.text(row)));
         let total: i128 = wholes.map(i128::from).sum();
@@ -164,7 +167,7 @@ pub(super) fn sorted(column: &Column<'_>) -> Result<Vec<f64>, Raised> {
     Ok(numbers)
 }
 
-fn median(sorted: Vec<f64>) -> Option<f64> {
+fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     let upper = *sorted.get(middle)?;
     if sorted.len() % 2 == 1 {
@@ -205,6 +208,6 @@ mod tests {
         assert_eq!(nearest(&numbers[..2], 0.5), Some(10.0));
         assert_eq!(nearest(&numbers, 1.0), Some(40.0));
         assert_eq!(nearest(&[], 0.5), None);
-        assert_eq!(median(vec![1.0, 2.0, 4.0, 9.0]), Some(3.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), Some(3.0));
     }
 }

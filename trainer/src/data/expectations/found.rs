@@ -62,7 +62,7 @@ impl Found {
     }
 
     /// A value that was observed.
-    pub(super) fn observed(success: bool, value: Value) -> Self {
+    pub(super) fn observed(success: bool, value: &Value) -> Self {
         Self::new(success, json!({"observed_value": value}))
     }
 
@@ -92,11 +92,16 @@ pub(super) fn is_between(value: f64, given: &Expectation) -> bool {
     above && below
 }
 
+/// Whether a count is the one that is given.
+pub(super) fn is_count(count: usize, given: &Expectation) -> bool {
+    given.value.and_then(|value| usize::try_from(value).ok()) == Some(count)
+}
+
 /// A number of the table or of a column that must be between ends; none if there is no such number.
 pub(super) fn between(value: Option<(f64, Value)>, given: &Expectation) -> Found {
     match value {
-        Some((number, json)) => Found::observed(is_between(number, given), json),
-        None => Found::observed(false, Value::Null).with_observed("no value"),
+        Some((number, json)) => Found::observed(is_between(number, given), &json),
+        None => Found::observed(false, &Value::Null).with_observed("no value"),
     }
 }
 
@@ -234,7 +239,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
             number(a).total_cmp(&number(b))
         }
         (Value::Null, Value::Null) => Ordering::Equal,
-        (Value::Null, _) | (Value::String(_), _) => Ordering::Greater,
+        (Value::Null | Value::String(_), _) => Ordering::Greater,
         _ => Ordering::Less,
     }
 }

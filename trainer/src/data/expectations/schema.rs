@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::data::expectations::{
     Evaluate,
-    found::{Found, Raised, between},
+    found::{Found, Raised, between, is_count},
     frame::{Frame, Kind},
 };
 
@@ -41,7 +41,7 @@ impl Evaluate for ColumnToExist {
 impl Evaluate for ColumnCountToEqual {
     fn evaluate(&self, frame: &mut Frame<'_>, given: &Expectation) -> Result<Found, Raised> {
         let count = frame.names().len();
-        let found = Found::observed(given.value == Some(count as i64), count.into());
+        let found = Found::observed(is_count(count, given), &count.into());
         Ok(found.with_observed(format!("{count} columns")))
     }
 }
@@ -119,5 +119,5 @@ fn of_types(frame: &mut Frame<'_>, given: &Expectation, types: &[ValueType]) -> 
         Kind::Text => ("str", [ValueType::Str].as_slice()),
     };
     let success = types.iter().any(|word| known.contains(word));
-    Ok(Found::observed(success, name.into()).with_observed(format!("a column of {name}")))
+    Ok(Found::observed(success, &name.into()).with_observed(format!("a column of {name}")))
 }

@@ -130,7 +130,7 @@ impl Evaluate for MostCommonValueToBeInSet {
         values.sort_by(compare);
         let observed = format!("most common {}", plain(&Value::Array(values.clone())));
         let found = if frame.quote() == Quote::Yes {
-            Found::observed(success, values.into())
+            Found::observed(success, &values.into())
         } else {
             Found::new(success, json!({}))
         };

@@ -5,7 +5,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::data::expectations::{
     Evaluate,
-    found::{Found, Raised, Tally, is_between},
+    found::{Found, Raised, Tally, is_between, is_count},
     frame::Frame,
     strftime::Format,
 };
@@ -89,9 +89,7 @@ impl Evaluate for ValueLengthsToBeBetween {
 
 impl Evaluate for ValueLengthsToEqual {
     fn evaluate(&self, frame: &mut Frame<'_>, given: &Expectation) -> Result<Found, Raised> {
-        judge(frame, given, |text| {
-            given.value == Some(text.chars().count() as i64)
-        })
+        judge(frame, given, |text| is_count(text.chars().count(), given))
     }
 }
 

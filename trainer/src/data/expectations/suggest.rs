@@ -4,11 +4,10 @@
 //! value exceeds `k` with a probability of about `2^-(k+1)`, whatever the distribution. So ranges and sets let [`SPARE`] rows of `n`
 //! be outside, through `mostly`, and ranges are a tenth wider than what was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use modelward_crds::{Expectation, ExpectationType, Severity, TrainingSource, ValueType};
 use modelward_wire::Decimal;
-use serde_json::{Map, Value};
 
 use crate::data::{
     check::Part,
@@ -28,6 +27,8 @@ const LEAST_SHARE: f64 = 0.5;
 /// A set has at most this many values, each on average in this many rows.
 const MAX_SET: usize = 20;
 const ROWS_OF_A_VALUE: usize = 10;
+/// Characters of a value in a spec.
+const MAX_VALUE: usize = 128;
 /// Standard errors by which a mean or a share may differ.
 const ERRORS: f64 = 5.0;
 /// Fewer rows than these say nothing of uniqueness.
@@ -92,21 +93,25 @@ fn of_one(column: &Column<'_>, training: &TrainingSource, suggested: &mut Vec<Ex
         });
     }
     let counts = count(column);
-    if counts.len() == present && present >= LEAST_UNIQUE && names_rows(column, training) {
-        suggested.push(of(ExpectationType::ExpectColumnValuesToBeUnique));
-        return;
-    }
     if counts.len() <= MAX_SET && present >= counts.len() * ROWS_OF_A_VALUE && is_set(column) {
-        suggested.extend(set_of(column, &counts, present));
+        suggested.push(set_of(column, &counts, present));
+    } else if let Some(format) = date_format(column) {
+        suggested.push(Expectation {
+            strftime_format: Some(format.to_owned()),
+            mostly: spared(present, 0),
+            ..of(ExpectationType::ExpectColumnValuesToMatchStrftimeFormat)
+        });
+    } else if counts.len() == present && present >= LEAST_UNIQUE && names_rows(column, training) {
+        suggested.push(of(ExpectationType::ExpectColumnValuesToBeUnique));
     } else if column.is_numeric() {
         suggested.extend(range_of(column, present));
+        suggested.extend(mean_of(column, present));
     } else {
-        suggested.extend(format_of(column, present));
+        suggested.extend(lengths_of(column, present));
     }
-    suggested.extend(mean_of(column, present));
 }
 
-/// Whether values that all differ are names of rows: texts, whole numbers in their order, and what the spec excludes. Measurements
+/// Whether values that all differ are names of rows: texts that are no dates, whole numbers in their order, and what the spec excludes. Measurements
 /// that happen to differ are not.
 fn names_rows(column: &Column<'_>, training: &TrainingSource) -> bool {
     let in_order = || {
@@ -125,16 +130,11 @@ fn names_rows(column: &Column<'_>, training: &TrainingSource) -> bool {
 
 /// Whether few different values are codes: texts or whole numbers that a set can name.
 fn is_set(column: &Column<'_>) -> bool {
-    let is_whole =
-        |mut numbers: Box<dyn Iterator<Item = f64> + '_>| numbers.all(|number| number.fract() == 0.0);
-    let short = || {
-        column
-            .present()
-            .all(|row| column.text(row).chars().count() <= 128)
-    };
     match column.present_numbers() {
-        Ok(numbers) => is_whole(Box::new(numbers)),
-        Err(_) => short(),
+        Ok(mut numbers) => numbers.all(|number| number.fract() == 0.0),
+        Err(_) => column
+            .present()
+            .all(|row| column.text(row).chars().count() <= MAX_VALUE),
     }
 }
 
@@ -144,11 +144,7 @@ fn spared(present: usize, seldom: usize) -> Option<Decimal> {
     floor(share.max(0.9))
 }
 
-fn set_of(
-    column: &Column<'_>,
-    counts: &std::collections::HashMap<Key<'_>, (usize, usize)>,
-    present: usize,
-) -> Option<Expectation> {
+fn set_of(column: &Column<'_>, counts: &HashMap<Key<'_>, (usize, usize)>, present: usize) -> Expectation {
     let seldom = counts.values().filter(|(count, _)| *count == 1).count();
     let sorted: BTreeMap<Key<'_>, usize> = counts.iter().map(|(key, (_, row))| (*key, *row)).collect();
     let mut values: Vec<String> = sorted
@@ -164,11 +160,11 @@ fn set_of(
     if column.is_numeric() {
         values.sort_by_key(|text| text.parse::<i64>().unwrap_or(0));
     }
-    Some(Expectation {
+    Expectation {
         value_set: Some(values),
         mostly: spared(present, seldom),
         ..of_column(ExpectationType::ExpectColumnValuesToBeInSet, column.name)
-    })
+    }
 }
 
 fn range_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
@@ -197,7 +193,6 @@ fn range_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
     })
 }
 
-/// Not suggested for codes, whose mean says little.
 fn mean_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
     let mean = mean(column.present_numbers().ok()?)?;
     let deviation = standard_deviation(column.present_numbers().ok()?)?;
@@ -210,21 +205,16 @@ fn mean_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
     })
 }
 
-/// The format of dates, or the lengths of other texts.
-fn format_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
-    for name in FORMATS {
-        let format = Format::new(name).ok()?;
-        if column.present().all(|row| format.matches(&column.text(row))) {
-            return Some(Expectation {
-                strftime_format: Some(name.to_owned()),
-                mostly: spared(present, 0),
-                ..of_column(
-                    ExpectationType::ExpectColumnValuesToMatchStrftimeFormat,
-                    column.name,
-                )
-            });
-        }
-    }
+/// The format of a column of dates.
+fn date_format(column: &Column<'_>) -> Option<&'static str> {
+    let texts = column.texts().ok()?;
+    FORMATS.into_iter().find(|name| {
+        let format = Format::new(name);
+        format.is_ok_and(|format| texts.iter().flatten().all(|text| format.matches(text)))
+    })
+}
+
+fn lengths_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
     let lengths = column.present().map(|row| column.text(row).chars().count());
     let (min, max) = (lengths.clone().min()?, lengths.max()?);
     Some(Expectation {
@@ -265,25 +255,14 @@ fn outward(value: f64, margin: f64, round: fn(f64) -> f64) -> Option<Decimal> {
 pub fn yaml(suggested: &[Expectation]) -> serde_json::Result<String> {
     let mut text = "expectations:\n".to_owned();
     for expectation in suggested {
-        let Value::Object(mut fields) = serde_json::to_value(expectation)? else {
-            continue;
-        };
-        if expectation.severity == Severity::Critical {
-            fields.remove("severity");
-        }
-        let mut first = Map::new();
-        for name in ["type", "column"] {
-            first.extend(fields.remove(name).map(|value| (name.to_owned(), value)));
+        let value = serde_json::to_value(expectation)?;
+        let mut parts = vec![format!("type: {}", expectation.r#type)];
+        if expectation.severity != Severity::Critical {
+            parts.push(format!("severity: {}", expectation.severity));
         }
         // JSON is YAML: whatever a column is named, it is read as it was.
-        let mut parts = Vec::new();
-        for name in ["type", "column"] {
-            if let Some(value) = first.get(name) {
-                parts.push(format!("{name}: {}", serde_json::to_string(value)?));
-            }
-        }
-        for (name, value) in fields {
-            parts.push(format!("{name}: {}", serde_json::to_string(&value)?));
+        for argument in expectation.given() {
+            parts.push(format!("{argument}: {}", value[argument.as_str()]));
         }
         text.push_str("  - {");
         text.push_str(&parts.join(", "));

@@ -4,7 +4,7 @@ use modelward_crds::Expectation;
 
 use crate::data::expectations::{
     Evaluate,
-    found::{Found, Raised, between},
+    found::{Found, Raised, between, is_count},
     frame::Frame,
 };
 
@@ -14,7 +14,7 @@ pub(super) struct RowCountToBeBetween;
 impl Evaluate for RowCountToEqual {
     fn evaluate(&self, frame: &mut Frame<'_>, given: &Expectation) -> Result<Found, Raised> {
         let rows = frame.rows();
-        let found = Found::observed(given.value == Some(rows as i64), rows.into());
+        let found = Found::observed(is_count(rows, given), &rows.into());
         Ok(found.with_observed(format!("{rows} rows")))
     }
 }
