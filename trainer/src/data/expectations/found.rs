@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub(super) first: Option<usize>,
     /// A sentence's part: what was found.
     pub(super) observed: String,
-    /// Values that are not as expected.
+    /// Different values that are not as expected, in the order of their rows.
     pub(super) examples: Vec<Value>,
     /// Whether the sentence names values of the data.
     pub(super) reveals: bool,
@@ -181,9 +181,12 @@ impl Tally {
         let mut examples = Vec::new();
         if frame.quote() == Quote::Yes {
             let values: Vec<Value> = self.first.iter().map(|row| value(*row)).collect();
-            let counts = count_values(&values);
-            examples = counts.iter().map(|(value, _)| value.clone()).collect();
-            let counts = counts
+            for value in &values {
+                if !examples.contains(value) {
+                    examples.push(value.clone());
+                }
+            }
+            let counts = count_values(&values)
                 .into_iter()
                 .map(|(value, count)| json!({"value": value, "count": count}));
             result.insert("partial_unexpected_counts".into(), counts.collect());
