@@ -197,14 +197,20 @@ impl Tally {
             result,
             unexpected: self.count as u64,
             first: self.first.first().copied(),
-            observed: format!(
-                "{} of {considered} {}",
-                self.count,
-                if considered == 1 { "value" } else { "values" }
-            ),
+            observed: format!("{} of {considered} {}", self.count, judged(given, considered)),
             examples,
             reveals: false,
         }
+    }
+}
+
+/// What is judged: rows of several columns, or the values of one.
+fn judged(given: &Expectation, count: usize) -> &'static str {
+    match (given.column.is_some(), count) {
+        (true, 1) => "value",
+        (true, _) => "values",
+        (false, 1) => "row",
+        (false, _) => "rows",
     }
 }
 

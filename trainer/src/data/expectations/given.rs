@@ -35,7 +35,7 @@ pub(super) fn columns(given: &Expectation) -> String {
     }
 }
 
-/// The other arguments, for people: `minValue 0, maxValue 10`. Empty if the type says all.
+/// The arguments beside the columns of a row, for people: `minValue 0, maxValue 10`. Empty if the type says all.
 pub(super) fn expected(given: &Expectation) -> String {
     let value = serde_json::to_value(given).unwrap_or_default();
     let shown = given
