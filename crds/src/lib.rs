@@ -39,14 +39,16 @@ pub use model::{
     RoutedVersion, ServedRecord,
 };
 pub use model_version::{
-    AcceptedWindow, Access, ArtifactSource, ArtifactStatus, AttemptStatus, CalibrationMethod, Champion,
-    ClassWeights, ColumnRename, ConfigMapSource, CostSpec, CsvFormat, Dataset, Family, FeatureKind,
-    FeatureSpec, FeatureTolerance, Gate, GateStatus, Hyperparameters, LightGBMParameters,
-    LogisticRegressionParameters, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,
-    ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset, PersistentVolumeClaimSource, PositiveWhen,
-    Provenance, RandomForestParameters, ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec,
-    SearchSpec, Season, ServingSpec, Source, SourceStatus, Target, Task, ThresholdMetric, ThresholdSpec,
-    TrainingSource, ValidationSpec, ValueRange, ViolationStatus, WeightSpec, XGBoostParameters,
+    AcceptedWindow, Access, Argument, Arguments, ArtifactSource, ArtifactStatus, AttemptStatus,
+    CalibrationMethod, Champion, ClassWeights, ColumnRename, ConfigMapSource, CostSpec, CsvFormat, Dataset,
+    Expectation, ExpectationType, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus,
+    Hyperparameters, IgnoreRowIf, LightGBMParameters, LogisticRegressionParameters, MatchOn, MetricName,
+    MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset,
+    PartitionShare, PersistentVolumeClaimSource, PositiveWhen, Provenance, QuantileRange,
+    RandomForestParameters, ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec, SearchSpec,
+    Season, ServingSpec, Severity, Source, SourceStatus, Target, Task, ThresholdMetric, ThresholdSpec,
+    TrainingSource, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus, WeightSpec,
+    XGBoostParameters,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

@@ -1,31 +1,33 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
-# compared with the first with NumPy's bootstrap.
+# compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'.
 #
-#   compare.sh            builds the trainer, makes the Python environment if needed, compares
-#   compare.sh fetch      makes the Python environment alone
+#   compare.sh            builds the trainer, makes the Python environments if needed, compares
+#   compare.sh fetch      makes the Python environments alone
 #   TRAINER=PATH          uses this trainer instead of building one
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/lib.sh
 source "$HERE/../../hack/cluster/lib.sh"
 VENV=$CACHE/venv/sklearn
+VENV_EXPECTATIONS=$CACHE/venv/expectations
 
 # The environment is whole when its mark holds these very requirements: an interrupted one is made again.
-make_environment() {
-  ! cmp -s "$HERE/requirements.txt" "$VENV/.requirements" || return 0
-  say "a Python environment in $VENV: $(grep -v '^#' "$HERE/requirements.txt" | paste -sd' ')"
+make_environment() { # VENV REQUIREMENTS
+  ! cmp -s "$2" "$1/.requirements" || return 0
+  say "a Python environment in $1: $(grep -v '^#' "$2" | paste -sd' ')"
   need_python
-  rm -rf "$VENV"
-  mkdir -p "$(dirname "$VENV")"
-  quietly venv python3 -m venv "$VENV"
-  counted pip packages_fetched retried "$VENV/bin/pip" install --disable-pip-version-check --progress-bar off --only-binary :all: -r "$HERE/requirements.txt"
-  cp "$HERE/requirements.txt" "$VENV/.requirements"
+  rm -rf "$1"
+  mkdir -p "$(dirname "$1")"
+  quietly venv python3 -m venv "$1"
+  counted pip packages_fetched retried "$1/bin/pip" install --disable-pip-version-check --progress-bar off --only-binary :all: -r "$2"
+  cp "$2" "$1/.requirements"
 }
 
 packages_fetched() { printf '%s packages fetched' "$(grep -cE '^ *(Downloading|Using cached) ' "$1")"; }
 
-make_environment
+make_environment "$VENV" "$HERE/requirements.txt"
+make_environment "$VENV_EXPECTATIONS" "$HERE/requirements-expectations.txt"
 [ "${1:-}" != fetch ] || exit 0
 
 if [ -z "${TRAINER:-}" ]; then
@@ -91,3 +93,10 @@ compare_champion() { # METRIC
 for metric in F1 RocAuc LogLoss; do
   compare_champion "$metric"
 done
+
+# The same suites by the trainer and by Great Expectations: the sample data, and files with missing values, dates, texts and duplicates.
+compare_expectations() {
+  echo "== expectations"
+  "$VENV_EXPECTATIONS/bin/python" "$HERE/compare_expectations.py" "$TRAINER" "$REPOSITORY" "$WORK/expectations"
+}
+compare_expectations

@@ -162,6 +162,7 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
         wrong.push(format!("families names {} twice", twice.as_str()));
     }
     families::check(training, &mut wrong);
+    crate::data::expectations::check::check(training, &mut wrong);
     for gate in &training.gates {
         if gate.at_least.is_some() == gate.at_most.is_some() {
             wrong.push(format!(

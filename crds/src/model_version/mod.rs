@@ -3,13 +3,14 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `hyperparameters`, `decision`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `expectations`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
 mod columns;
 mod data;
 mod decision;
+mod expectations;
 mod hyperparameters;
 mod monitoring;
 mod retraining;
@@ -26,6 +27,10 @@ pub use data::{
     ColumnRename, ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource,
 };
 pub use decision::{CalibrationMethod, CostSpec, ThresholdMetric, ThresholdSpec};
+pub use expectations::{
+    Argument, Arguments, Expectation, ExpectationType, IgnoreRowIf, MatchOn, PartitionShare, QuantileRange,
+    Severity, ValuePair, ValueType,
+};
 pub use hyperparameters::{
     Hyperparameters, LightGBMParameters, LogisticRegressionParameters, RandomForestParameters,
     XGBoostParameters,

@@ -10,6 +10,7 @@ use crate::model_version::{
     columns::{FeatureSpec, Target},
     data::{Dataset, NamedDataset},
     decision::{CalibrationMethod, ThresholdSpec},
+    expectations::Expectation,
     hyperparameters::Hyperparameters,
     rules::{IS_MARGIN, IS_POSITIVE, MARGIN, POSITIVE, default_margin},
     search::SearchSpec,
@@ -61,6 +62,12 @@ pub struct TrainingSource {
     #[schemars(length(max = 512), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
+
+    /// What the rows must be like, in the terms of Great Expectations. What a Critical one finds makes the data invalid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub expectations: Vec<Expectation>,
 
     /// What is predicted: Binary, the probability of class 1 of two.
     #[serde(default)]

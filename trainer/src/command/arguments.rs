@@ -24,6 +24,10 @@ pub(super) enum Command {
     Score(ScoreArgs),
     /// Show what is in a CSV file, how its columns would be read, and what to fix, without a spec.
     Inspect(InspectArgs),
+    /// Evaluate the expectations of a spec on files. The exit code is 2 if a critical one is not met.
+    Validate(ValidateArgs),
+    /// Print expectations that a reference file meets, as YAML for the spec.
+    Suggest(SuggestArgs),
 }
 
 /// Arguments of `snapshot`.
@@ -138,6 +142,34 @@ fn parse_delimiter(text: &str) -> Result<String, String> {
         "," | ";" | "|" => Ok(text.to_owned()),
         _ => Err("expected one of , ; | and tab".to_owned()),
     }
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The `ModelVersion`, YAML or JSON.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// A CSV file; once for each dataset of the spec, in their order.
+    #[arg(long, required = true)]
+    pub source: Vec<PathBuf>,
+    /// File to write the results to as JSON, in the form of Great Expectations.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// File to write the results to as a page.
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+}
+
+/// Arguments of `suggest`.
+#[derive(Debug, Args)]
+pub struct SuggestArgs {
+    /// The `ModelVersion`, YAML or JSON. Its expectations are not read.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// The reference, a CSV file in the format of the spec's first dataset.
+    #[arg(long)]
+    pub source: PathBuf,
 }
 
 /// How a Job reports; not needed outside of a cluster.

@@ -1,14 +1,16 @@
-//! What people and Jobs run: `snapshot`, `fit`, `score`, `inspect`.
+//! What people and Jobs run: `snapshot`, `fit`, `score`, `inspect`, `validate`, `suggest`.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `snapshot`, `fit`, `score`, `inspect` | one command each |
+//! | `expectations` | `validate` and `suggest` |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
 //! | `publish` | reports the end |
 
 mod arguments;
 mod baselines;
 mod checks;
+mod expectations;
 mod fit;
 mod inspect;
 mod publish;
@@ -22,17 +24,22 @@ use std::process::ExitCode;
 use modelward_wire::JobStage;
 
 pub use self::{
-    arguments::{Cli, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs},
+    arguments::{Cli, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs, SuggestArgs, ValidateArgs},
     temporary::clean_up,
 };
 use crate::command::{
-    arguments::Command, fit::fit_model, inspect::inspect_file, publish::report_result, score::score_rows,
+    arguments::Command,
+    expectations::{suggest_expectations, validate_files},
+    fit::fit_model,
+    inspect::inspect_file,
+    publish::report_result,
+    score::score_rows,
     snapshot::take_snapshot,
 };
 
 /// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
 /// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
-/// row was refused, `inspect` where a column was. 1 is a failure that may pass.
+/// row was refused, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {
@@ -55,5 +62,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Score(args) => score_rows(&args),
         Command::Inspect(args) => inspect_file(&args),
+        Command::Validate(args) => validate_files(&args),
+        Command::Suggest(args) => suggest_expectations(&args),
     }
 }

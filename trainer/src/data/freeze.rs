@@ -10,6 +10,7 @@ use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 use crate::{
     data::{
         check::{self, Part},
+        expectations,
         near::did_you_mean,
         reach::Reach,
         snapshot,
@@ -90,7 +91,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         violations.extend(found.into_iter().map(renamed));
         parts.push(part);
     }
-    let checked = {
+    let (checked, validation) = {
         let tables: Vec<Part<'_>> = parts
             .iter()
             .zip(training.datasets())
@@ -101,26 +102,46 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
                 quote: part.quote,
             })
             .collect();
-        check::check(&tables, training, &version.tolerances)
+        // Of what is not the table that the spec describes, expectations would say little.
+        let validation = if violations.is_empty() {
+            expectations::validate(&tables, training)?
+        } else {
+            None
+        };
+        let checked = check::check(&tables, training, &version.tolerances);
+        (checked, validation)
     };
+    let unmet = validation
+        .as_ref()
+        .map(|validation| validation.violations.clone())
+        .unwrap_or_default();
     let checked = match checked {
-        Ok(checked) if violations.is_empty() => checked,
-        Ok(_) => return Ok(Frozen::Ended(invalid(violations))),
+        Ok(checked) if violations.is_empty() && unmet.is_empty() => checked,
+        Ok(_) => {
+            violations.extend(unmet);
+            return Ok(Frozen::Ended(invalid(violations)));
+        }
         Err(found) => {
             // What is no table has no rows either: to say so twice helps no reader.
             violations.extend(found.into_iter().filter(|_| readable));
+            violations.extend(unmet);
             return Ok(Frozen::Ended(invalid(violations)));
         }
     };
     let sources = records_of(parts, &checked.dataset.labels);
     let rows = checked.dataset.len() as u64;
     let target = target_info(training);
-    let files = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    let mut files = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    let mut warnings = snapshot::warnings(&checked.columns);
+    if let Some(validation) = validation {
+        warnings.extend(validation.warnings.iter().cloned());
+        files = validation.add_files(files);
+    }
     Ok(Frozen::Built(Built {
         files,
         rows,
         sources,
-        warnings: snapshot::warnings(&checked.columns),
+        warnings,
     }))
 }
 

@@ -4,10 +4,11 @@
 //! source ──► bytes ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
 //! ```
 //!
-//! [`freeze`] drives it. [`source`] alone talks to the world, within the [`reach`] that a Job has.
+//! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. [`source`] alone talks to the world, within the [`reach`] that a Job has.
 
 pub mod check;
 pub mod dataset;
+pub mod expectations;
 pub mod freeze;
 mod header;
 pub mod near;

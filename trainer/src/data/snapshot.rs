@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing) and, named as the target, the class 0 or 1; rows in the source's order |
 //! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
+//! | `validation.json`, `validation.html` | what the expectations of the spec found, if it has any |
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 

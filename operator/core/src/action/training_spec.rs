@@ -51,6 +51,7 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
         weights,
         calibration,
         threshold,
+        expectations,
         // The only task there is.
         task: Task::Binary,
         // In the hash of every training.
@@ -78,6 +79,9 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
     }
     if *calibration != CalibrationMethod::None {
         content["calibration"] = calibration.as_str().into();
+    }
+    if !expectations.is_empty() {
+        content["expectations"] = json!(expectations);
     }
     if let Some(threshold) = threshold {
         content["threshold"] = json!(threshold);

@@ -10,7 +10,7 @@ use crate::data::{
 };
 
 /// An area from which a column gives the target away. The best single columns of honest data are far below.
-const TELLS: f64 = 0.99;
+const SEPARATES: f64 = 0.99;
 
 /// With fewer rows of a class an area of 1 is chance.
 const ENOUGH_OF_A_CLASS: usize = 10;
@@ -40,15 +40,15 @@ fn find_leak(dataset: &Dataset, column: &Values, rows: &[usize]) -> Option<Colum
         .map(|row| (f64::from(u8::from(is_missing(row))), dataset.labels[*row]))
         .collect();
     let of_missing = two_sided(area(missing));
-    let (what, found) = if of_missing >= TELLS {
+    let (what, found) = if of_missing >= SEPARATES {
         ("whether it is missing", of_missing)
     } else {
         ("its value", two_sided(area_of_values(dataset, column, rows)))
     };
-    (found >= TELLS).then(|| ColumnWarning {
+    (found >= SEPARATES).then(|| ColumnWarning {
         rule: WarningRule::Leak,
         message: format!(
-            "{what} alone tells the classes apart (area under the curve {found:.3}); where it is known only after the target, list the \
+            "{what} alone separates the classes (area under the curve {found:.3}); where it is known only after the target, list the \
              column in exclude"
         ),
         count: rows.len() as u64,

@@ -79,7 +79,7 @@ words! {
         FallTogether,
         /// Codes that JavaScript and other programs cannot hold as numbers.
         LargeCodes,
-        /// A column that alone tells the classes apart.
+        /// A column that alone separates the classes.
         Leak,
         /// Rows that have the values of another one.
         Repeats,
