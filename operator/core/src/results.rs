@@ -336,6 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_that_asks_for_standard_errors_is_believed_by_the_mean_without_them() {
+        let mut training = training();
+        training.gates[0].standard_errors = "2".parse().ok();
+        let mut stated = stated("0.7600");
+        stated.training = training_digest(&training);
+        let check = |stated: &Stated| check_gate(&training.gates[0], stated);
+        // 0.76 less two errors of 0.01 is under 0.75.
+        assert!(check(&stated).is_err(), "the outcome is that of the mean alone");
+        stated.gates[0] = gate("atLeast 0.75", "0.740000", false);
+        assert_eq!(check(&stated), Ok(()));
+        stated.gates[0].passed = true;
+        assert!(check(&stated).is_err());
+    }
+
+    #[test]
     fn a_gate_that_its_own_metric_does_not_pass_is_not_believed() {
         let mut lying = stated("0.7100");
         lying.gates[0].passed = true;
