@@ -118,6 +118,9 @@ def all_metrics(y, p, threshold):
         "RocAuc": skm.roc_auc_score(y, p),
         "LogLoss": skm.log_loss(y, p, labels=[0, 1]),
         "Brier": skm.brier_score_loss(y, p),
+        "PrAuc": skm.average_precision_score(y, p),
+        "Mcc": skm.matthews_corrcoef(y, called),
+        "BalancedAccuracy": skm.balanced_accuracy_score(y, called),
     }
 
 
