@@ -348,7 +348,7 @@ settled() { # NAMESPACE MODEL
 
 # === the trainer ===
 
-trainer() { "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/modelward-trainer" "$@"; }
+trainer() { "$CARGO_TARGET_DIR/release/modelward-trainer" "$@"; }
 
 # === killing ===
 

@@ -147,7 +147,7 @@ fn trainer() -> Result<PathBuf> {
         }
         .join("target"),
     };
-    let trainer = target.join("x86_64-unknown-linux-musl/release/modelward-trainer");
+    let trainer = target.join("release/modelward-trainer");
     ensure!(
         trainer.is_file(),
         "{} is missing; build it: hack/cluster/images.sh build",
