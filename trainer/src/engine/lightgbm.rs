@@ -11,6 +11,7 @@ use std::{
 };
 
 use libloading::Library;
+use modelward_model::family::tree::strip_lightgbm;
 
 use super::{
     has_stopped_falling,
@@ -353,7 +354,7 @@ impl Booster {
         };
         // The last byte is the zero that ends a C text.
         buffer.truncate(length.saturating_sub(1));
-        Ok(without_parameters(buffer))
+        Ok(strip_lightgbm(&buffer).to_vec())
     }
 
     /// The raw score of each row: the sum of the leaves before any function of it. Of so many rounds, or of all.
@@ -414,16 +415,6 @@ fn all_or(rounds: Option<u32>) -> c_int {
     rounds
         .and_then(|rounds| c_int::try_from(rounds).ok())
         .unwrap_or(-1)
-}
-
-fn without_parameters(text: Vec<u8>) -> Vec<u8> {
-    const START: &[u8] = b"\nparameters:";
-    const END: &[u8] = b"end of parameters\n";
-    let find = |part: &[u8]| text.windows(part.len()).position(|window| window == part);
-    match (find(START), find(END)) {
-        (Some(start), Some(end)) if start < end => [&text[..start], &text[end + END.len()..]].concat(),
-        _ => text,
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use modelward_model::{
     family::{
         columns::MODEL_FILE,
         lightgbm::{self as served, LIGHTGBM, TEXT_FILE},
-        tree::{TreeFile, TreeModel, TreeScorer, strip_lightgbm},
+        tree::{TreeFile, TreeModel, TreeScorer},
     },
     files::json,
 };
@@ -193,7 +193,7 @@ impl FittedLightGbm {
     ) -> Result<Self, FitError> {
         let text = {
             let booster = booster.lock().unwrap_or_else(PoisonError::into_inner);
-            strip_lightgbm(&booster.to_text(rounds)?).to_vec()
+            booster.to_text(rounds)?
         };
         let model = TreeModel::from_lightgbm(&text, schema)?;
         let file = TreeFile::new(LIGHTGBM, schema, &model);
