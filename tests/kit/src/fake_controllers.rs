@@ -304,15 +304,16 @@ impl Stage {
         Ok(all)
     }
 
-    async fn write_status<K>(&self, name: &str, status: Value) -> Result<()>
+    /// Writes the status of this object, and of no other that has its name by now: the API server compares the uid.
+    async fn write_status<K>(&self, object: &K, status: Value) -> Result<()>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
         K: DeserializeOwned,
     {
-        let patch = Patch::Merge(json!({"status": status}));
+        let patch = Patch::Merge(json!({"metadata": {"uid": object.uid()}, "status": status}));
         let written = self
             .api::<K>()
-            .patch_status(name, &PatchParams::default(), &patch)
+            .patch_status(&object.name_any(), &PatchParams::default(), &patch)
             .await;
         ignore_gone(written.map(|_| ()))
     }
@@ -361,7 +362,7 @@ impl Stage {
             JobEnd::Runs | JobEnd::Stuck(_) | JobEnd::NoPod => {
                 self.keep_pod(&pod, &end).await?;
                 if job.status.as_ref().is_none_or(|status| status.active != Some(1)) {
-                    self.write_status::<Job>(&name, json!({"startTime": began, "active": 1}))
+                    self.write_status(job, json!({"startTime": began, "active": 1}))
                         .await?;
                 }
                 return Ok(());
@@ -401,7 +402,7 @@ impl Stage {
         if failed == 0 {
             status["completionTime"] = json!(began);
         }
-        self.write_status::<Job>(&name, status).await
+        self.write_status(job, status).await
     }
 
     /// Gives the Pod of a Job that has not ended the status that it should have, once.
@@ -425,7 +426,7 @@ impl Stage {
         if same_phase && shown {
             return Ok(());
         }
-        self.write_status::<Pod>(&pod.name_any(), status).await
+        self.write_status(pod, status).await
     }
 
     async fn end_pod(&self, pod: &Pod, phase: &str, code: i32, message: &str) -> Result<()> {
@@ -437,7 +438,7 @@ impl Stage {
                 "state": {"terminated": {"exitCode": code, "message": message}},
             }],
         });
-        self.write_status::<Pod>(&pod.name_any(), status).await
+        self.write_status(pod, status).await
     }
 
     /// Makes a Pod. Where the API server refuses it, an Event about the owner says so, and the answer is in words.
@@ -488,7 +489,6 @@ impl Stage {
             return Ok(());
         }
         let deployment = self.autoscaled(deployment).await?;
-        let name = deployment.name_any();
         let spec = deployment.spec.clone().context("a Deployment has a spec")?;
         let wanted = usize::try_from(spec.replicas.unwrap_or(1))?;
         let newest = self.replica_set(&deployment, &spec.template).await?;
@@ -607,7 +607,7 @@ impl Stage {
         .iter()
         .all(|field| before.get(field).unwrap_or(&json!(0)) == &status[field]);
         if !same || fails != known.is_some() {
-            self.write_status::<Deployment>(&name, status).await?;
+            self.write_status(&deployment, status).await?;
         }
         Ok(())
     }
@@ -704,7 +704,7 @@ impl Stage {
                     "restartCount": restarts, "state": state, "lastState": last,
                 }],
             });
-            self.write_status::<Pod>(&pod.name_any(), status).await?;
+            self.write_status(pod, status).await?;
         }
         Ok(ready)
     }
