@@ -16,6 +16,7 @@ mod support;
 #[path = "../gate/tally.rs"]
 mod tally;
 
+use futures::{FutureExt as _, future::join_all};
 use modelward_kit::chart::apply_children;
 use modelward_trials::world::{SYSTEM, World};
 use support::{Case, report};
@@ -24,35 +25,34 @@ use support::{Case, report};
 async fn what_is_not_approved_by_people_who_may_has_no_effect_on_what_runs() {
     let world = World::build().await.unwrap();
     let mut cases = Vec::new();
-    let (a, b, c, d) = tokio::join!(
-        Case::run(&world, "replay", cases::recreated),
-        Case::run(&world, "changed meanwhile", cases::changed_meanwhile),
-        Case::run(&world, "old bundle", cases::an_old_bundle),
-        Case::run(&world, "at once", cases::at_once),
+    // A case mostly waits.
+    cases.extend(
+        join_all([
+            Case::run(&world, "replay", cases::recreated).boxed_local(),
+            Case::run(&world, "changed meanwhile", cases::changed_meanwhile).boxed_local(),
+            Case::run(&world, "old bundle", cases::an_old_bundle).boxed_local(),
+            Case::run(&world, "at once", cases::at_once).boxed_local(),
+            Case::run(&world, "too late", cases::too_late).boxed_local(),
+            Case::run(&world, "tenant", cases::by_a_tenant).boxed_local(),
+            Case::run(&world, "F3", cases::children).boxed_local(),
+            Case::run(&world, "F3", eve::every_child_at_once).boxed_local(),
+        ])
+        .await,
     );
-    cases.extend([a, b, c, d]);
-    let (a, b, c, d) = tokio::join!(
-        Case::run(&world, "too late", cases::too_late),
-        Case::run(&world, "tenant", cases::by_a_tenant),
-        Case::run(&world, "F3", cases::children),
-        Case::run(&world, "F3", eve::every_child_at_once),
+    cases.extend(
+        join_all([
+            Case::run(&world, "F1", eve::a_name_in_advance).boxed_local(),
+            Case::run(&world, "F2", eve::no_record).boxed_local(),
+            Case::run(&world, "F10", eve::an_edited_retraining).boxed_local(),
+            Case::run(&world, "F11", eve::no_room).boxed_local(),
+            Case::run(&world, "F13", eve::a_window_taken).boxed_local(),
+            Case::run(&world, "F4", forged::messages).boxed_local(),
+            Case::run(&world, "F4", forged::lookalikes).boxed_local(),
+            Case::run(&world, "F4", forged::tokens).boxed_local(),
+            Case::run(&world, "F15", forged::keys).boxed_local(),
+        ])
+        .await,
     );
-    cases.extend([a, b, c, d]);
-    let (a, b, c, d) = tokio::join!(
-        Case::run(&world, "F1", eve::a_name_in_advance),
-        Case::run(&world, "F2", eve::no_record),
-        Case::run(&world, "F10", eve::an_edited_retraining),
-        Case::run(&world, "F11", eve::no_room),
-    );
-    cases.extend([a, b, c, d]);
-    cases.push(Case::run(&world, "F13", eve::a_window_taken).await);
-    let (a, b, c, d) = tokio::join!(
-        Case::run(&world, "F4", forged::messages),
-        Case::run(&world, "F4", forged::lookalikes),
-        Case::run(&world, "F4", forged::tokens),
-        Case::run(&world, "F15", forged::keys),
-    );
-    cases.extend([a, b, c, d]);
     // From here on one by one, for these change the policies of the whole API server.
     for outage in outage::ALL {
         cases.push(

@@ -198,6 +198,10 @@ pub struct AttemptStatus {
     /// When the next Job of this attempt starts, after one that the cluster ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
+    /// How much of its work a running Job has done, in steps of 10 per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: Option<i32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -50,6 +50,10 @@ const QUEUE_LOOK_SECONDS: u64 = 60;
 const LONG_QUEUE_LOOK_SECONDS: u64 = 600;
 /// A Job whose Pod does not run is checked at this interval in seconds: a rejected Pod changes no watched object.
 const HINDERED_LOOK_SECONDS: u64 = 10;
+/// The progress of a running fit is read at this interval in seconds.
+const PROGRESS_LOOK_SECONDS: u64 = 10;
+/// Progress is recorded in steps of this many per cent.
+const PERCENT_STEP: i32 = 10;
 /// After a Job that the cluster ended, the next one is created after this many seconds, doubled each time.
 const INTERRUPTED_RETRY_SECONDS: i64 = 30;
 /// The longest of these delays in seconds.
@@ -109,8 +113,8 @@ pub enum JobSeen {
     Missing,
     /// Its Pod is being created or started.
     Starting,
-    /// Its program runs.
-    Running,
+    /// Its program runs, and has done this much of its work as it last reported, in per cent.
+    Running(Option<u8>),
     /// It has not ended, but its Pod does not run.
     Hindered(Hindrance),
     /// It left a result.
@@ -230,7 +234,7 @@ pub fn snapshot(
         (DatasetSeen::Absent(_), Some(attempt))
             if matches!(
                 context.job,
-                JobSeen::Starting | JobSeen::Running | JobSeen::Finished(_)
+                JobSeen::Starting | JobSeen::Running(_) | JobSeen::Finished(_)
             ) =>
         {
             attempt.input.clone()
@@ -293,6 +297,7 @@ pub fn snapshot(
 pub fn finish(attempt: &mut Option<AttemptStatus>) {
     if let Some(attempt) = attempt {
         attempt.finished = true;
+        attempt.percent = None;
         attempt.reason = None;
         attempt.message = None;
         attempt.retry_at = None;
@@ -401,6 +406,7 @@ impl StageContext<'_> {
             message: None,
             interruptions,
             retry_at: None,
+            percent: None,
         });
         step.start = Some(job);
         Stage::Waiting(verdict)
@@ -466,8 +472,12 @@ impl StageContext<'_> {
                 step.again_after_seconds = Some(HINDERED_LOOK_SECONDS);
                 return Err(Stage::Waiting(self.still_running(attempt)));
             }
-            JobSeen::Running => {
+            JobSeen::Running(percent) => {
                 note_hindrance(slot, None);
+                if self.stage == JobStage::Fit {
+                    note_percent(slot, *percent);
+                    step.again_after_seconds = Some(PROGRESS_LOOK_SECONDS);
+                }
                 return Err(Stage::Waiting(self.still_running(attempt)));
             }
             JobSeen::Hindered(hindrance) => {
@@ -565,6 +575,7 @@ impl StageContext<'_> {
             retry_at: Some(Time(at)),
             reason: Some(hindrance.cause.to_string()),
             message: Some(shorten(&hindrance.message, 1024)),
+            percent: None,
             ..attempt.clone()
         };
         *slot = Some(waiting.clone());
@@ -683,6 +694,14 @@ fn note_hindrance(slot: &mut Option<AttemptStatus>, hindrance: Option<&Hindrance
     if let Some(attempt) = slot {
         attempt.reason = hindrance.map(|hindrance| hindrance.cause.to_string());
         attempt.message = hindrance.map(|hindrance| shorten(&hindrance.message, 1024));
+    }
+}
+
+/// Notes how much of the work is done, in coarse steps: each is a write. A report that is missing or late takes nothing back.
+fn note_percent(slot: &mut Option<AttemptStatus>, percent: Option<u8>) {
+    if let (Some(attempt), Some(percent)) = (slot, percent) {
+        let coarse = i32::from(percent.min(100)) / PERCENT_STEP * PERCENT_STEP;
+        attempt.percent = attempt.percent.max(Some(coarse));
     }
 }
 

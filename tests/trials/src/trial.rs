@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future::try_join_all, stream};
 use modelward_kit::faults::{At, Cut, Write};
 
 use crate::{
@@ -99,13 +99,11 @@ struct Faultless {
 /// Runs what is selected.
 pub async fn run(world: &Arc<World>, selection: &Selection) -> Result<Report> {
     let begun = Instant::now();
-    let mut faultless = BTreeMap::new();
-    for story in &selection.stories {
-        faultless.insert(
-            *story,
-            Faultless::run(world, *story, selection.states.as_deref()).await?,
-        );
-    }
+    let plays = selection.stories.iter().map(async |story| {
+        let run = Faultless::run(world, *story, selection.states.as_deref()).await?;
+        anyhow::Ok((*story, run))
+    });
+    let faultless: BTreeMap<_, _> = try_join_all(plays).await?.into_iter().collect();
     let trials = trials(&faultless, selection);
     let all = trials.len();
     let mut outcomes = Vec::new();
@@ -246,8 +244,11 @@ impl Place {
 impl Faultless {
     /// Plays it twice: what differs between two runs without a fault says nothing about faults.
     async fn run(world: &Arc<World>, story: Story, states: Option<&Path>) -> Result<Self> {
-        let (state, writes, namespace) = Self::once(world, story, states).await?;
-        let (again, _, second) = Self::once(world, story, states).await?;
+        let (first, second) = tokio::try_join!(
+            Box::pin(Self::once(world, story, states)),
+            Box::pin(Self::once(world, story, states)),
+        )?;
+        let ((state, writes, namespace), (again, _, second)) = (first, second);
         let differences = state.differences(&again);
         ensure!(
             differences.is_empty(),

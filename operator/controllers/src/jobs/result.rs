@@ -90,7 +90,10 @@ pub(crate) async fn seen(
     Box::pin(keep_spec(env, writes, owner, &job, version)).await?;
     if pods.iter().any(|pod| pods::runs(pod, CONTAINER)) {
         // While the next Pod retries, only the problem of the last one is known.
-        return Ok(unreachable(&pods, stage).map_or(JobSeen::Running, JobSeen::Hindered));
+        if let Some(hindrance) = unreachable(&pods, stage) {
+            return Ok(JobSeen::Hindered(hindrance));
+        }
+        return Ok(JobSeen::Running(percent_done(env, namespace, stage, &uid).await));
     }
     let mut uids = vec![uid.as_str()];
     uids.extend(pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()));
@@ -124,6 +127,22 @@ async fn result_in_ledger(env: &Env, namespace: &str, uid: &str) -> Result<Optio
         env.metrics.ledger_failed();
         JobSeen::LedgerUnavailable(chain(&error))
     })
+}
+
+/// How much of its work the fit Job of this uid has done, as it reported to the ledger. Nothing depends on it, so errors count as
+/// no report.
+async fn percent_done(env: &Env, namespace: &str, stage: JobStage, uid: &str) -> Option<u8> {
+    if stage != JobStage::Fit {
+        return None;
+    }
+    let progress = env.ledger.progress(namespace, uid).await.optional();
+    match progress {
+        Ok(progress) => progress.map(|progress| progress.percent),
+        Err(error) => {
+            tracing::debug!("cannot read the progress of Job {uid}: {}", chain(&error));
+            None
+        }
+    }
 }
 
 /// A result that names an artifact is accepted only if the store has that artifact and it states the same.

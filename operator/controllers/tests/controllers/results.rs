@@ -1,10 +1,16 @@
 //! Where results come from when the nearest place has none.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use modelward_crds::{ConditionType, ModelVersion, Role};
 use modelward_kit::fake_controllers::JobEnd;
+use modelward_wire::Progress;
 
 use crate::support::{TestCluster, message, says, stage_of, trains};
 
@@ -30,6 +36,39 @@ async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
     let status = live.status.context("a status")?;
     assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
     assert_eq!(status.fit_attempt.map(|attempt| attempt.attempt), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_progress_of_a_running_fit_is_in_the_status_until_it_ends() -> Result<()> {
+    let cluster = TestCluster::with_postgres().await?;
+    let (trainer, running) = (cluster.store.clone(), Arc::new(AtomicBool::new(true)));
+    let runs = Arc::clone(&running);
+    let script = move |job: &Job| {
+        if stage_of(job) == "fit" && runs.load(Ordering::Relaxed) {
+            JobEnd::Runs
+        } else {
+            trains(&trainer, job, "0.8151")
+        }
+    };
+    cluster.fakes.jobs(script.clone());
+    cluster.apply_version("heart-1").await?;
+    let (job, pod) = cluster.running_job("heart-1", "fit").await?;
+    let progress = Progress {
+        step: "cross-validating XGBoost".into(),
+        percent: 47,
+        remaining_seconds: Some(30),
+    };
+    cluster.report_progress(&job, &pod, &progress).await?;
+    let percent = |version: &ModelVersion| version.status.as_ref()?.fit_attempt.as_ref()?.percent;
+    let at = |wanted| move |version: &ModelVersion| percent(version) == wanted;
+    cluster
+        .wait("heart-1", "to be at 40 per cent", at(Some(40)))
+        .await?;
+    running.store(false, Ordering::Relaxed);
+    cluster.fakes.jobs(script);
+    let live = cluster.wait_live("heart-1").await?;
+    assert_eq!(percent(&live), None);
     Ok(())
 }
 

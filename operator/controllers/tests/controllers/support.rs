@@ -46,8 +46,9 @@ use modelward_kit::{
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::{
     BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest,
-    ManifestKind, MetricValue, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
+    ManifestKind, MetricValue, Progress, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -556,13 +557,22 @@ impl TestCluster {
 
     /// Writes a result into the ledger, as the Pod of the Job.
     pub async fn report(&self, job: &Job, pod: &Pod, result: &JobResult) -> Result<()> {
+        self.put_of_job(job, pod, "result", result).await
+    }
+
+    /// Writes how far a Job is into the ledger, as its Pod.
+    pub async fn report_progress(&self, job: &Job, pod: &Pod, progress: &Progress) -> Result<()> {
+        self.put_of_job(job, pod, "progress", progress).await
+    }
+
+    async fn put_of_job(&self, job: &Job, pod: &Pod, what: &str, content: &impl Serialize) -> Result<()> {
         let token = self.token("default", Some(pod), &[LEDGER_AUDIENCE]).await?;
         let uid = job.uid().unwrap_or_default();
-        let url = format!("{}/v1/jobs/{}/{uid}/result", self.ledger_url, self.namespace);
+        let url = format!("{}/v1/jobs/{}/{uid}/{what}", self.ledger_url, self.namespace);
         let answer = reqwest::Client::new()
             .put(url)
             .bearer_auth(token)
-            .json(result)
+            .json(content)
             .send()
             .await?;
         ensure!(

@@ -1532,7 +1532,7 @@ fn of_two_retrainings_the_older_one_goes_first() {
 #[test]
 fn a_crash_after_any_write_ends_in_the_same_state_as_no_crash() {
     let story = |crash_after: Option<usize>| {
-        let mut simulation = retraining(JobSeen::Running);
+        let mut simulation = retraining(JobSeen::Running(None));
         simulation.crash_after = crash_after;
         simulation.job = snapshot(294, Some(106));
         simulation.settle().approve("retrain", "alice");

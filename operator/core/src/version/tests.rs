@@ -234,10 +234,30 @@ fn a_dataset_that_is_there_is_read_by_a_job_whose_name_is_fixed() {
     other.status = None;
     assert_ne!(first.name, step(&mut other, &world(), 0).start.unwrap().name);
     assert_eq!(
-        step(&mut one, &with_job(JobSeen::Running), 1).start,
+        step(&mut one, &with_job(JobSeen::Running(None)), 1).start,
         None,
         "it is made once"
     );
+}
+
+#[test]
+fn the_progress_of_a_running_fit_is_recorded_in_steps_and_never_falls() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let mut recorded = |reported: Option<u8>| {
+        let decision = step(&mut version, &with_job(JobSeen::Running(reported)), 20);
+        assert_eq!(decision.again_after_seconds, Some(10));
+        decision.status.fit_attempt.unwrap().percent
+    };
+    assert_eq!(recorded(None), None, "nothing was reported yet");
+    assert_eq!(recorded(Some(9)), Some(0));
+    assert_eq!(recorded(Some(47)), Some(40));
+    assert_eq!(recorded(None), Some(40), "the ledger is unavailable");
+    assert_eq!(recorded(Some(12)), Some(40), "an older report");
+    assert_eq!(recorded(Some(250)), Some(100));
+    let ended = step(&mut version, &with_job(fit("0.8151", true)), 30);
+    assert_eq!(ended.status.fit_attempt.unwrap().percent, None, "it is over");
 }
 
 #[test]
@@ -252,7 +272,7 @@ fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
     );
     let changed = World {
         dataset: DatasetSeen::Absent(vec!["ConfigMap heart-disease".into()]),
-        job: JobSeen::Running,
+        job: JobSeen::Running(None),
         ..world()
     };
     assert_eq!(step(&mut version, &changed, 20).start, None);
@@ -313,7 +333,7 @@ fn a_dataset_that_changes_all_the_time_does_not_keep_a_job_from_ending() {
     for change in 1..5 {
         let world = World {
             dataset: DatasetSeen::Present(format!("change {change}")),
-            job: JobSeen::Running,
+            job: JobSeen::Running(None),
             ..world()
         };
         assert_eq!(step(&mut version, &world, change).start, None);
@@ -374,7 +394,7 @@ fn an_address_that_holds_nothing_is_asked_again_later_and_less_and_less_often() 
         Reason::DatasetNotFound,
         "it says why while it asks"
     );
-    step(&mut version, &with_job(JobSeen::Running), 61);
+    step(&mut version, &with_job(JobSeen::Running(None)), 61);
     assert_eq!(
         condition(&version, ConditionType::DataValid).1,
         Reason::DatasetNotFound
@@ -437,7 +457,7 @@ fn a_lost_result_gets_one_counted_new_attempt_and_then_stalls() {
             "{message}"
         );
 
-        step(&mut version, &with_job(JobSeen::Running), 20);
+        step(&mut version, &with_job(JobSeen::Running(None)), 20);
         assert_eq!(
             condition(&version, ConditionType::DataValid).1,
             Reason::ResultLost,
@@ -612,7 +632,7 @@ fn why_a_pod_does_not_run_is_said_while_it_does_not_and_no_longer() {
         23,
     );
     assert_ne!(other.status, first.status);
-    step(&mut version, &with_job(JobSeen::Running), 30);
+    step(&mut version, &with_job(JobSeen::Running(None)), 30);
     assert_eq!(
         condition(&version, ConditionType::DataValid).1,
         Reason::SnapshotRunning
@@ -1377,7 +1397,7 @@ fn any_job() -> impl Strategy<Value = JobSeen> {
     prop_oneof![
         Just(JobSeen::Missing),
         Just(JobSeen::Starting),
-        Just(JobSeen::Running),
+        Just(JobSeen::Running(None)),
         Just(JobSeen::Hindered(Hindrance::new(
             Cause::ImagePullFailed,
             "ErrImagePull"
@@ -1505,7 +1525,7 @@ proptest! {
             let decision = step(&mut version, &world, second);
             if decision.start.is_some() {
                 started += 1;
-                world.job = JobSeen::Running;
+                world.job = JobSeen::Running(None);
             }
             if version.status == before {
                 settled = true;

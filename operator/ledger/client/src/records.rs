@@ -29,6 +29,12 @@ impl Client {
             .await
     }
 
+    /// How far the Job of this uid is.
+    pub async fn progress(&self, namespace: &str, job: &str) -> Result<Progress, Error> {
+        self.ask_json(&Request::get("progress", paths::job_progress(namespace, job)))
+            .await
+    }
+
     /// Records how far the Job of this uid is.
     pub async fn put_progress(&self, namespace: &str, job: &str, progress: &Progress) -> Result<(), Error> {
         let path = paths::job_progress(namespace, job);

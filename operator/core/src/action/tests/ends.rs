@@ -44,7 +44,7 @@ fn an_action_without_a_plan_expires_after_a_day_whatever_it_waits_for() {
     };
     let running = || {
         let mut simulation = Simulation::new([action("it", "RetrainModel", json!({}))]);
-        simulation.job = JobSeen::Running;
+        simulation.job = JobSeen::Running(None);
         simulation
     };
     let no_candidate = || {
