@@ -19,6 +19,8 @@ words! {
         GatesPassed,
         /// Enough verified and warmed-up Pods serve this version.
         Serving,
+        /// MLflow has the version, its run and its bundle.
+        Published,
         /// At least one version answers requests.
         Available,
         /// The object completed successfully.

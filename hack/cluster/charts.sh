@@ -31,6 +31,8 @@ VARIANTS=(
   "gate.children.enabled=false"
   "gate.children.writers[0].user=system:serviceaccount:velero:velero,gate.children.writers[0].resources={services,deployments},operator.watchNamespace=default,gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
   "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}"
+  "mlflow.trackingUri=http://mlflow.mlflow.svc:5000"
+  "mlflow.trackingUri=https://mlflow.example,mlflow.existingSecret=mlflow,mlflow.registeredModelNames=NamespaceAndModel"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
 # values, then a part of the sentence
@@ -41,6 +43,8 @@ REFUSED=(
   "operator.image.digest=latest" "does not match pattern"
   "ledger.store.url=ftp://x" "does not match pattern"
   "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=failIfMissing" "this cluster has no kind"
+  "mlflow.trackingUri=mlflow:5000" "does not match pattern"
+  "mlflow.registeredModelNames=heart" "value must be one of"
   "gate.operators.Team_A=alice" "invalid propertyName 'Team_A'"
   "gate.operators.team-a=" "does not match pattern"
   "gate.operators.team-a=it's" "does not match pattern"

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_controllers::{Config, Networks, ProberConfig};
 use modelward_core::{children::IgnoreRule, policy::Policy};
-use modelward_ledger::{MigrateConfig, Quotas};
+use modelward_ledger::{MigrateConfig, MlflowConfig, Quotas, RegisteredModelNames};
 use modelward_service::LogFormat;
 
 const MIB: u64 = 1024 * 1024;
@@ -110,6 +110,9 @@ pub struct RunArgs {
     /// Whether the cluster has the admission policies on the operator's objects, which it then checks.
     #[arg(long, env = "MODELWARD_GATE_CHILDREN", default_value_t = false, action = clap::ArgAction::Set)]
     pub gate_children: bool,
+    /// Whether the ledger publishes versions to MLflow: each version then has the condition Published.
+    #[arg(long, env = "MODELWARD_PUBLISHES", default_value_t = false, action = clap::ArgAction::Set)]
+    pub publishes: bool,
     /// Fields of the models' children that others may set, as a JSON list: [{"kind": "Deployment", "path": "/spec/…"}].
     #[arg(long, env = "MODELWARD_IGNORE_DIFFERENCES", default_value = "[]", value_parser = ignore_rules)]
     pub ignore_differences: IgnoreRules,
@@ -166,6 +169,19 @@ pub struct LedgerArgs {
         default_value = "system:serviceaccount:modelward-system:modelward-operator"
     )]
     operator_service_account: String,
+    /// Address of the MLflow server that versions are published to; without it nothing is published.
+    #[arg(long, env = "MODELWARD_MLFLOW_TRACKING_URI")]
+    mlflow_tracking_uri: Option<String>,
+    /// Directory with the files username and password, or token, for MLflow.
+    #[arg(long, env = "MODELWARD_MLFLOW_CREDENTIALS")]
+    mlflow_credentials: Option<PathBuf>,
+    /// Names of registered models in MLflow: Model or NamespaceAndModel.
+    #[arg(
+        long,
+        env = "MODELWARD_MLFLOW_REGISTERED_MODEL_NAMES",
+        default_value = "Model"
+    )]
+    mlflow_registered_model_names: RegisteredModelNames,
 }
 
 /// Arguments of `migrate`.
@@ -215,6 +231,7 @@ impl RunArgs {
             },
             policy: self.policy.clone(),
             gate_children: self.gate_children,
+            publishes: self.publishes,
             ignore_differences: self.ignore_differences.0.clone(),
             upgrade_at_once: self.upgrade_at_once.into(),
             prober: ProberConfig::default(),
@@ -258,6 +275,11 @@ impl From<LedgerArgs> for modelward_ledger::Config {
             store: args.store,
             audience: args.audience,
             operator_service_account: args.operator_service_account,
+            mlflow: args.mlflow_tracking_uri.map(|uri| MlflowConfig {
+                credentials: args.mlflow_credentials,
+                registered_model_names: args.mlflow_registered_model_names,
+                ..MlflowConfig::new(uri)
+            }),
             ..Self::default()
         }
     }

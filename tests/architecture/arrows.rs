@@ -53,6 +53,7 @@ const CORE: &str = "modelward-core";
 const CONTROLLERS: &str = "modelward-controllers";
 const LEDGER: &str = "modelward-ledger";
 const LEDGER_CLIENT: &str = "modelward-ledger-client";
+const MLFLOW: &str = "modelward-mlflow";
 const CONSOLE: &str = "modelward-console";
 const KIT: &str = "modelward-kit";
 
@@ -108,8 +109,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: LEDGER,
-        ours: &[WIRE, CRDS, PROFILE, SERVICE],
+        ours: &[WIRE, CRDS, MLFLOW, PROFILE, SERVICE],
         never: &[OTHER_TLS],
+        only: None,
+    },
+    Rule {
+        name: MLFLOW,
+        ours: &[WIRE, SERVICE],
+        never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
         only: None,
     },
     Rule {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
 # compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'.
+# Publishes a version to an MLflow server, and compares what MLflow's client reads.
 #
 #   compare.sh            builds the trainer, makes the Python environments if needed, compares
 #   compare.sh fetch      makes the Python environments alone
@@ -11,6 +12,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/../../hack/cluster/lib.sh"
 VENV=$CACHE/venv/sklearn
 VENV_EXPECTATIONS=$CACHE/venv/expectations
+VENV_MLFLOW=$CACHE/venv/mlflow
 
 # The environment is whole when its mark holds these very requirements: an interrupted one is made again.
 make_environment() { # VENV REQUIREMENTS
@@ -28,6 +30,7 @@ packages_fetched() { printf '%s packages fetched' "$(grep -cE '^ *(Downloading|U
 
 make_environment "$VENV" "$HERE/requirements.txt"
 make_environment "$VENV_EXPECTATIONS" "$HERE/requirements-expectations.txt"
+make_environment "$VENV_MLFLOW" "$HERE/requirements-mlflow.txt"
 [ "${1:-}" != fetch ] || exit 0
 
 if [ -z "${TRAINER:-}" ]; then
@@ -63,6 +66,29 @@ compare_trees() {
   "$VENV/bin/python" "$HERE/compare_trees.py" "$TRAINER" "$WORK/cleveland/snapshot" "${bundles[@]}"
 }
 compare_trees
+
+# A version that the ledger publishes to an MLflow server, as MLflow's own client reads it.
+compare_mlflow() {
+  echo "== mlflow"
+  local port
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  "$VENV_MLFLOW/bin/mlflow" server --host 127.0.0.1 --port "$port" --workers 1 \
+    --backend-store-uri "sqlite:///$WORK/mlflow.db" --artifacts-destination "$WORK/mlflow" >"$LOGS/mlflow.log" 2>&1 &
+  MLFLOW_PID=$!
+  at_exit end_mlflow
+  export MLFLOW_TRACKING_URI=http://127.0.0.1:$port
+  curl --retry 120 --retry-delay 1 --retry-all-errors --noproxy '*' -sf -o /dev/null "$MLFLOW_TRACKING_URI/health" ||
+    die "MLflow did not start: see $LOGS/mlflow.log"
+  MODELWARD_MLFLOW_URI=$MLFLOW_TRACKING_URI MODELWARD_MLFLOW_BUNDLE=$WORK/XGBoost \
+    "$HERE/../nextest.sh" -p modelward-ledger --run-ignored only -E 'test(mlflow::)'
+  "$VENV_MLFLOW/bin/python" "$HERE/compare_mlflow.py" "$WORK/XGBoost" "$WORK/downloaded"
+}
+
+end_mlflow() {
+  kill "$MLFLOW_PID" 2>/dev/null || true
+  wait "$MLFLOW_PID" 2>/dev/null || true
+}
+compare_mlflow
 
 # Both together, compared with the model of the first.
 compare_champion() { # METRIC

@@ -16,6 +16,7 @@ mod digest;
 mod gate;
 mod manifest;
 pub mod paths;
+mod publication;
 mod report;
 mod result;
 mod routes;
@@ -28,6 +29,7 @@ pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
 pub use gate::{ComparedRows, GateBound};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, ManifestError, ManifestKind};
+pub use publication::{PublicationRecord, PublicationState};
 pub use report::{
     CountedSeason, DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord,
     LEAST_REFERENCE_ROWS, NoSeason, REPORT_FORMAT, ReportReference, ReportRequest, ReportResult, SetAside,

@@ -32,6 +32,11 @@ pub fn model_version(namespace: &str, uid: &str) -> String {
     format!("/v1/model-versions/{namespace}/{uid}")
 }
 
+/// What was published of the `ModelVersion` of this uid to MLflow: GET.
+pub fn publication(namespace: &str, uid: &str) -> String {
+    format!("/v1/model-versions/{namespace}/{uid}/publication")
+}
+
 /// What was counted of the traffic of the model of this name: GET, PUT.
 pub fn counts(namespace: &str, model: &str) -> String {
     format!("/v1/counts/{namespace}/{model}")

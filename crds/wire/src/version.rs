@@ -38,6 +38,9 @@ pub struct VersionRecord {
     /// Its bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Digest>,
+    /// Uid of the Job that trained it; none for a bundle that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// Family of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,

@@ -39,6 +39,8 @@ pub struct Config {
     pub policy: Policy,
     /// Whether the policies on the operator's objects have to exist, because the chart installed them.
     pub gate_children: bool,
+    /// Whether the ledger publishes versions to MLflow.
+    pub publishes: bool,
     /// Fields of a model's children that others may set.
     pub ignore_differences: Vec<IgnoreRule>,
     /// Number of models that take a new Pod template at the same time after this configuration changed.

@@ -60,6 +60,12 @@ words! {
         ArtifactMissing,
         /// The ledger does not answer.
         LedgerUnavailable,
+        /// MLflow has the version.
+        PublishedToMlflow,
+        /// No attempt to publish the version has ended.
+        PublicationPending,
+        /// The last attempt to publish the version to MLflow failed; another one follows.
+        PublicationFailed,
         /// Every gate passed.
         AllGatesPassed,
         /// At least one gate failed.

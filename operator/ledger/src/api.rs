@@ -61,6 +61,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/model-versions/{namespace}", get(records::list_versions))
         .route("/v1/model-versions/{namespace}/{uid}", put(records::put_version))
         .route(
+            "/v1/model-versions/{namespace}/{uid}/publication",
+            get(records::get_publication),
+        )
+        .route(
             "/v1/counts/{namespace}/{model}",
             put(counts::put_counts).get(counts::get_counts),
         )

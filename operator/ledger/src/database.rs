@@ -3,6 +3,7 @@
 mod counts;
 mod feedback;
 mod interval;
+mod publications;
 mod reports;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
 
 pub(crate) use counts::{SUM_COUNTERS, Summed, SummedWindow, Tally, Total, TrafficInterval, windows_of};
 pub(crate) use interval::{Interval, Joined};
+pub(crate) use publications::Due;
 pub(crate) use reports::{KeptReport, NewReport};
 
 /// The schema that this program works with.
@@ -355,12 +357,12 @@ impl Database {
             Box::pin(async move {
                 let stored = sqlx::query(
                     "INSERT INTO model_versions AS present (uid, namespace, name, model, role, generation, snapshot, \
-                     bundle, family, metrics, observed_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::timestamptz) \
+                     bundle, job, family, metrics, observed_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::timestamptz) \
                      ON CONFLICT (uid) DO UPDATE SET \
-                     (role, generation, snapshot, bundle, family, metrics, observed_at, updated_at) = \
-                     (excluded.role, excluded.generation, excluded.snapshot, excluded.bundle, excluded.family, \
-                     excluded.metrics, excluded.observed_at, now()) \
+                     (role, generation, snapshot, bundle, job, family, metrics, observed_at, updated_at) = \
+                     (excluded.role, excluded.generation, excluded.snapshot, excluded.bundle, \
+                     coalesce(excluded.job, present.job), excluded.family, excluded.metrics, excluded.observed_at, now()) \
                      WHERE present.namespace = excluded.namespace \
                      AND (excluded.generation, excluded.observed_at) >= (present.generation, present.observed_at)",
                 )
@@ -372,6 +374,7 @@ impl Database {
                 .bind(record.generation)
                 .bind(record.snapshot.map(|digest| digest.to_string()))
                 .bind(record.bundle.map(|digest| digest.to_string()))
+                .bind(record.job)
                 .bind(record.family)
                 .bind(Json(record.metrics))
                 .bind(record.observed_at)
@@ -393,7 +396,7 @@ impl Database {
         self.with(move |connection| {
             Box::pin(async move {
                 let rows = sqlx::query(
-                    "SELECT uid, name, model, role, generation, snapshot, bundle, family, metrics, \
+                    "SELECT uid, name, model, role, generation, snapshot, bundle, job, family, metrics, \
                      to_char(observed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS observed_at \
                      FROM model_versions WHERE namespace = $1 AND uid > $2 ORDER BY uid LIMIT $3",
                 )
@@ -532,6 +535,7 @@ fn version_of(row: &PgRow) -> sqlx::Result<ListedVersion> {
             generation: row.try_get("generation")?,
             snapshot: digest("snapshot")?,
             bundle: digest("bundle")?,
+            job: row.try_get("job")?,
             family: row.try_get("family")?,
             metrics,
             observed_at: row.try_get("observed_at")?,

@@ -24,6 +24,7 @@ mod index;
 pub mod listen;
 mod metrics;
 mod migrate;
+mod publisher;
 mod quota;
 mod server;
 mod store;
@@ -35,6 +36,7 @@ use std::{
 };
 
 pub use migrate::{MigrateConfig, MigrateError, migrate};
+pub use publisher::{MlflowConfig, RegisteredModelNames};
 pub use quota::Quotas;
 pub use server::{Error, Ledger, client, serve};
 pub use store::StoreError;
@@ -66,6 +68,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long a proof of a caller is believed without asking the API server again.
     pub proof_lifetime: Duration,
+    /// The MLflow server that versions are published to, if there is one.
+    pub mlflow: Option<MlflowConfig>,
 }
 
 // === impl Config ===
@@ -85,6 +89,7 @@ impl Default for Config {
             max_manifest_bytes: 1024 * 1024,
             idle_timeout: Duration::from_mins(1),
             proof_lifetime: Duration::from_mins(1),
+            mlflow: None,
         }
     }
 }

@@ -16,6 +16,7 @@ const PROOFS: [&str; 5] = [
 ];
 const TOTALS: [&str; 4] = ["kept", "repeated", "late", "refused"];
 const LABELS: [&str; 3] = ["accepted", "repeated", "contradicted"];
+const PUBLICATIONS: [&str; 2] = ["published", "failed"];
 const REPORTS: [&str; 4] = ["drift", "no_drift", "insufficient_data", "repeated"];
 
 modelward_service::metrics! {
@@ -30,6 +31,7 @@ modelward_service::metrics! {
         pub(crate) totals: Counter<OutcomeLabels> {outcome: TOTALS} zero = "totals", "Totals of counts received, by outcome";
         pub(crate) labels: Counter<OutcomeLabels> {outcome: LABELS} zero = "labels", "Labels received, by outcome";
         pub(crate) reports: Counter<OutcomeLabels> {outcome: REPORTS} zero = "reports", "Verdicts on windows by outcome; `repeated` counts those given before";
+        pub(crate) publications: Counter<OutcomeLabels> {outcome: PUBLICATIONS} zero = "publications", "Attempts to publish a version to MLflow, by outcome";
         pub(crate) expired_rows: Counter = "expired_rows", "Rows of counts and labels deleted because of their age";
         pub(crate) database_up: Gauge = "database_up", "1 where PostgreSQL answers, else 0";
         pub(crate) store_up: Gauge = "store_up", "1 where the artifact store answers, else 0";

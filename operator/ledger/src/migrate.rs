@@ -55,7 +55,7 @@ pub enum MigrateError {
 }
 
 /// Privileges of the ledger's role. It deletes nothing by itself; the index of artifacts and the verdicts are append-only.
-const GRANTS: [(&str, &str); 9] = [
+const GRANTS: [(&str, &str); 10] = [
     ("model_versions", "SELECT, INSERT, UPDATE"),
     ("job_results", "SELECT, INSERT, UPDATE"),
     ("job_progress", "SELECT, INSERT, UPDATE"),
@@ -64,6 +64,7 @@ const GRANTS: [(&str, &str); 9] = [
         "counts",
         "SELECT, INSERT, UPDATE (sequence, closed, rows, synthetic, repeated, over_limit, envelope, counters, received_at)",
     ),
+    ("publications", "SELECT, INSERT, UPDATE"),
     ("feedback", "SELECT, INSERT, UPDATE (contradicted_by)"),
     ("drift_reports", "SELECT, INSERT"),
     ("_sqlx_migrations", "SELECT"),

@@ -22,6 +22,7 @@ use crate::{
     index::Index,
     listen::{self, Limits},
     metrics::Metrics,
+    publisher::{MlflowConfig, publish_due},
     quota::Quota,
     store::Store,
 };
@@ -34,6 +35,7 @@ pub struct Ledger {
     probes: Option<(TcpListener, Router)>,
     app: Arc<App>,
     idle_timeout: Duration,
+    mlflow: Option<MlflowConfig>,
 }
 
 /// Why the ledger cannot run.
@@ -108,6 +110,7 @@ impl Ledger {
             max_manifest_bytes,
             idle_timeout,
             proof_lifetime,
+            mlflow,
         } = config;
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::new(metrics.clone()));
@@ -157,6 +160,7 @@ impl Ledger {
             probes,
             app,
             idle_timeout,
+            mlflow,
         })
     }
 
@@ -178,6 +182,7 @@ impl Ledger {
             probes,
             app,
             idle_timeout,
+            mlflow,
         } = self;
         // They end with this set.
         let mut tasks = JoinSet::new();
@@ -185,6 +190,9 @@ impl Ledger {
         tasks.spawn(watch_store(app.clone()));
         tasks.spawn(level_index(app.clone()));
         tasks.spawn(expire(app.clone()));
+        if let Some(mlflow) = mlflow {
+            tasks.spawn(publish_due(app.clone(), mlflow));
+        }
         if let Ok(addr) = listener.local_addr() {
             tracing::info!("the ledger listens on {addr}");
         }

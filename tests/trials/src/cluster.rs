@@ -158,6 +158,7 @@ impl TestCluster {
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: self.children,
+            publishes: false,
             ignore_differences: Vec::new(),
             upgrade_at_once: 1,
             prober: ProberConfig {

@@ -4,11 +4,12 @@
 use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
     attempt::{DatasetSeen, JobSeen},
+    conditions,
     model::{awaits_promotion, promotion_seen, serving_seen},
     results::Asked,
-    version::{BundleSeen, SnapshotSeen, Validated, World},
+    version::{BundleSeen, PublicationSeen, SnapshotSeen, Validated, World},
 };
-use modelward_crds::{AttemptStatus, Model, ModelVersion};
+use modelward_crds::{AttemptStatus, ConditionType, Model, ModelVersion};
 use modelward_ledger_client::{Corruption, Error as LedgerError, Optional as _};
 use modelward_service::chain;
 use modelward_wire::{JobStage, ManifestKind};
@@ -59,6 +60,7 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
         },
         snapshot: snapshot(&ctx.env, &namespace, valid).await,
         bundle: bundle(&ctx.env, &namespace, valid).await,
+        publication: publication(&ctx.env, &namespace, version).await,
         serving,
         obstacle: None,
     };
@@ -138,6 +140,26 @@ async fn bundle(env: &Env, namespace: &str, valid: &Validated<'_>) -> BundleSeen
         Err(error) => {
             env.metrics.ledger_failed();
             BundleSeen::LedgerUnavailable(chain(&error))
+        }
+    }
+}
+
+/// The publication of a version with a bundle, until the status says that MLflow has it.
+async fn publication(env: &Env, namespace: &str, version: &ModelVersion) -> PublicationSeen {
+    let status = version.status.as_ref();
+    let Some(status) = status.filter(|status| env.config.publishes && status.bundle.is_some()) else {
+        return PublicationSeen::NotAsked;
+    };
+    if conditions::is_true(&status.conditions, ConditionType::Published) {
+        return PublicationSeen::Recorded;
+    }
+    let uid = version.uid().unwrap_or_default();
+    match env.ledger.publication(namespace, &uid).await.optional() {
+        Ok(Some(record)) => PublicationSeen::Found(record),
+        Ok(None) => PublicationSeen::Absent,
+        Err(error) => {
+            env.metrics.ledger_failed();
+            PublicationSeen::LedgerUnavailable(chain(&error))
         }
     }
 }

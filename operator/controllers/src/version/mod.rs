@@ -192,6 +192,12 @@ async fn create_model(env: &Env, namespace: &str, valid: &Validated<'_>) -> Resu
     }
 }
 
+/// The Job whose result is the bundle in the status.
+fn fit_job(status: &ModelVersionStatus) -> Option<String> {
+    let attempt = status.fit_attempt.as_ref().filter(|attempt| attempt.finished)?;
+    status.bundle.as_ref().and(attempt.job_uid.clone())
+}
+
 fn note_uid(status: &mut ModelVersionStatus, job: &StageJob, uid: String) {
     let attempts = [&mut status.snapshot_attempt, &mut status.fit_attempt];
     if let Some(attempt) = attempts
@@ -264,6 +270,7 @@ async fn record_in_ledger(
         generation: version.metadata.generation.unwrap_or_default(),
         snapshot: status.snapshot.as_ref().map(|snapshot| snapshot.digest),
         bundle: status.bundle.as_ref().map(|bundle| bundle.digest),
+        job: fit_job(status),
         family: status.family.map(|family| family.as_str().to_owned()),
         metrics: (status.metrics.iter())
             .map(|metric| MetricValue {

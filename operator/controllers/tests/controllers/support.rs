@@ -76,6 +76,8 @@ pub struct TestCluster {
     pub inference_image: String,
     /// What it lets others set.
     pub ignore_differences: Vec<IgnoreRule>,
+    /// Whether the ledger is said to publish to MLflow.
+    pub publishes: bool,
     /// The way through Services.
     pub front: Front,
     metrics: Metrics,
@@ -230,6 +232,7 @@ impl TestCluster {
             trainer_image: "modelward/trainer:test".into(),
             inference_image: "modelward/inference:test".into(),
             ignore_differences: Vec::new(),
+            publishes: false,
             front: Front::start(api.client()).await?,
             metrics: Metrics::new(),
             postgres: None,
@@ -310,6 +313,7 @@ impl TestCluster {
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,
+            publishes: self.publishes,
             ignore_differences: self.ignore_differences.clone(),
             upgrade_at_once: 1,
             prober: ProberConfig {

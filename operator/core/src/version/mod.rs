@@ -16,6 +16,7 @@ mod context;
 mod data;
 mod fit;
 mod gates;
+mod publication;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ pub use context::requester;
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role};
 pub use validate::{Invalid, Origin, Validated, validate};
-pub use world::{BundleSeen, Decision, ServingSeen, Settling, SnapshotSeen, World};
+pub use world::{BundleSeen, Decision, PublicationSeen, ServingSeen, Settling, SnapshotSeen, World};
 
 use crate::{
     attempt::{Stage, Step},
@@ -37,6 +38,7 @@ use crate::{
         data::{data_stage, data_verdict},
         fit::{fit_stage, given_stage, not_accepted, trained_verdict},
         gates::gates_verdict,
+        publication::publication_verdict,
         serving::{before_serving, rejected, serving_verdicts},
     },
 };
@@ -74,7 +76,7 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
         Stage::Recorded => gates_verdict(name_of(version), training, &status),
         _ => no_gates(),
     };
-    let (role, rest) = match (&data, &trained) {
+    let (role, mut rest) = match (&data, &trained) {
         (Stage::Recorded, Stage::Recorded) if gates.status == conditions::Status::True => serving_verdicts(
             &world.serving,
             version.status.as_ref().and_then(|status| status.role),
@@ -82,6 +84,12 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
         (Stage::Recorded, Stage::Recorded) => (Role::Rejected, rejected(&gates)),
         (Stage::Recorded, stage) | (stage, _) => before_serving(stage),
     };
+    rest.extend(publication_verdict(
+        version,
+        &status,
+        &world.publication,
+        &mut step,
+    ));
     let findings = Findings {
         data,
         trained,

@@ -1,7 +1,8 @@
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role};
 use modelward_wire::{
-    Digest, GateResult, JobResult, JobStage, MetricValue, SourceRecord, Verdict as Outcome, Violation,
+    Digest, GateResult, JobResult, JobStage, MetricValue, PublicationRecord, PublicationState, SourceRecord,
+    Verdict as Outcome, Violation,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -90,6 +91,7 @@ fn world() -> World {
         snapshot: SnapshotSeen::NotAsked,
         bundle: BundleSeen::NotAsked,
         serving: ServingSeen::NotYet,
+        publication: PublicationSeen::NotAsked,
         obstacle: None,
     }
 }
@@ -258,6 +260,63 @@ fn the_progress_of_a_running_fit_is_recorded_in_steps_and_never_falls() {
     assert_eq!(recorded(Some(250)), Some(100));
     let ended = step(&mut version, &with_job(fit("0.8151", true)), 30);
     assert_eq!(ended.status.fit_attempt.unwrap().percent, None, "it is over");
+}
+
+fn published(state: PublicationState) -> PublicationRecord {
+    let done = state == PublicationState::Published;
+    PublicationRecord {
+        state,
+        attempts: 2,
+        error: (state == PublicationState::Failed)
+            .then(|| "MLflow at http://mlflow:5000 did not answer".into()),
+        run: done.then(|| "0a1b".into()),
+        registered_version: done.then(|| "3".into()),
+        url: done.then(|| "http://mlflow:5000/#/experiments/1/runs/0a1b".into()),
+    }
+}
+
+#[test]
+fn what_mlflow_has_is_a_condition_on_which_nothing_depends() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let mut world = World {
+        publication: PublicationSeen::Absent,
+        ..with_job(fit("0.8151", true))
+    };
+    let mut look = |publication: PublicationSeen| {
+        world.publication = publication;
+        let decision = step(&mut version, &world, 20);
+        let (status, reason, message) = condition(&version, ConditionType::Published);
+        assert_eq!(condition(&version, ConditionType::Trained).0, "True");
+        assert_ne!(condition(&version, ConditionType::Stalled).0, "True");
+        (
+            status.to_owned(),
+            reason,
+            message.to_owned(),
+            decision.again_after_seconds,
+        )
+    };
+    let (status, reason, _, again) = look(PublicationSeen::Absent);
+    assert_eq!(
+        (status.as_str(), reason, again),
+        ("Unknown", Reason::PublicationPending, Some(30))
+    );
+    let (status, reason, message, again) = look(PublicationSeen::Found(published(PublicationState::Failed)));
+    assert_eq!(
+        (status.as_str(), reason, again),
+        ("False", Reason::PublicationFailed, Some(30))
+    );
+    assert_eq!(
+        message,
+        "MLflow at http://mlflow:5000 did not answer; 2 attempts so far, it is tried again"
+    );
+    let found = look(PublicationSeen::Found(published(PublicationState::Published)));
+    assert_eq!(
+        found.2,
+        "version 3 of the registered model, run http://mlflow:5000/#/experiments/1/runs/0a1b"
+    );
+    assert_eq!(look(PublicationSeen::Recorded), found, "it is not asked again");
 }
 
 #[test]
@@ -1468,16 +1527,33 @@ fn any_world() -> impl Strategy<Value = World> {
         Just(SnapshotSeen::Absent),
         Just(SnapshotSeen::LedgerUnavailable("connection refused".into())),
     ];
-    (dataset, any_job(), snapshot, bundle, any_serving(), obstacle).prop_map(
-        |(dataset, job, snapshot, bundle, serving, obstacle)| World {
-            dataset,
-            job,
-            snapshot,
-            bundle,
-            serving,
-            obstacle,
-        },
+    let publication = prop_oneof![
+        Just(PublicationSeen::NotAsked),
+        Just(PublicationSeen::Recorded),
+        Just(PublicationSeen::Absent),
+        Just(PublicationSeen::Found(published(PublicationState::Failed))),
+        Just(PublicationSeen::LedgerUnavailable("connection refused".into())),
+    ];
+    (
+        dataset,
+        any_job(),
+        snapshot,
+        bundle,
+        publication,
+        any_serving(),
+        obstacle,
     )
+        .prop_map(
+            |(dataset, job, snapshot, bundle, publication, serving, obstacle)| World {
+                dataset,
+                job,
+                snapshot,
+                bundle,
+                publication,
+                serving,
+                obstacle,
+            },
+        )
 }
 
 fn any_source() -> impl Strategy<Value = ModelVersion> {

@@ -1,7 +1,7 @@
 //! The input and the output of a decision.
 
 use modelward_crds::ModelVersionStatus;
-use modelward_wire::SourceRecord;
+use modelward_wire::{PublicationRecord, SourceRecord};
 
 use crate::{
     attempt::{DatasetSeen, JobSeen, Obstacle, StageJob},
@@ -21,6 +21,8 @@ pub struct World {
     pub bundle: BundleSeen,
     /// The state of the version in the model's record.
     pub serving: ServingSeen,
+    /// What the ledger says about its publication to MLflow.
+    pub publication: PublicationSeen,
     /// Why the Job could not be created.
     pub obstacle: Option<Obstacle>,
 }
@@ -52,6 +54,21 @@ pub enum BundleSeen {
     Present,
     /// It does not exist, or is another kind of artifact; the text says what.
     Absent(String),
+    /// The ledger is unavailable; the text says why.
+    LedgerUnavailable(String),
+}
+
+/// The publication of this version to MLflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicationSeen {
+    /// Nothing is published, or there is no bundle yet.
+    NotAsked,
+    /// The status says already that it is published.
+    Recorded,
+    /// The ledger has not begun with it.
+    Absent,
+    /// What the ledger has recorded.
+    Found(PublicationRecord),
     /// The ledger is unavailable; the text says why.
     LedgerUnavailable(String),
 }

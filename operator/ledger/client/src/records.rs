@@ -1,6 +1,8 @@
 //! Records: how Jobs ended and how far they are, versions, verdicts on traffic.
 
-use modelward_wire::{JobResult, Progress, ReportRequest, ReportResult, VersionRecord, paths};
+use modelward_wire::{
+    JobResult, Progress, PublicationRecord, ReportRequest, ReportResult, VersionRecord, paths,
+};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
@@ -46,6 +48,12 @@ impl Client {
     pub async fn put_version(&self, namespace: &str, uid: &str, record: &VersionRecord) -> Result<(), Error> {
         let path = paths::model_version(namespace, uid);
         self.tell(&Request::json(Method::PUT, "version", path, record)?)
+            .await
+    }
+
+    /// What was published of the version of this uid to MLflow.
+    pub async fn publication(&self, namespace: &str, uid: &str) -> Result<PublicationRecord, Error> {
+        self.ask_json(&Request::get("publication", paths::publication(namespace, uid)))
             .await
     }
 

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, Request, State},
     http::StatusCode,
 };
-use modelward_wire::{JobResult, Progress, RESULT_FORMAT, VersionRecord};
+use modelward_wire::{JobResult, Progress, PublicationRecord, RESULT_FORMAT, VersionRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -136,6 +136,9 @@ fn check_record(record: &mut VersionRecord) -> Result<(), String> {
             record.generation
         ));
     }
+    if let Some(job) = &record.job {
+        uid(job).map_err(|_| format!("job is {job:?}, it must be a uid"))?;
+    }
     let time: jiff::Timestamp = record
         .observed_at
         .parse()
@@ -149,6 +152,21 @@ fn check_record(record: &mut VersionRecord) -> Result<(), String> {
         })?;
     record.observed_at = time.to_string();
     Ok(())
+}
+
+pub(super) async fn get_publication(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    Object { namespace, uid }: Object,
+) -> Result<Json<PublicationRecord>, ApiError> {
+    caller.may_read(&namespace)?;
+    let found = app.database.publication(&namespace, uid).await?;
+    let absent = || {
+        ApiError::NotFound(format!(
+            "version {uid} in namespace {namespace} is not published to MLflow"
+        ))
+    };
+    found.map(Json).ok_or_else(absent)
 }
 
 pub(super) async fn list_versions(

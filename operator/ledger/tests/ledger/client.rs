@@ -77,6 +77,7 @@ async fn each_call_of_the_client_is_a_route_of_the_ledger() -> Result<()> {
         generation: 1,
         snapshot: None,
         bundle: None,
+        job: None,
         family: None,
         metrics: Vec::new(),
         observed_at: "2026-01-01T00:00:00Z".to_owned(),

@@ -6,6 +6,7 @@ mod client;
 mod counts;
 mod feedback;
 mod heart;
+mod mlflow;
 mod outages;
 mod records;
 mod reports;

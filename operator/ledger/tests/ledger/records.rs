@@ -20,6 +20,7 @@ fn record(role: Role, generation: i64, observed_at: &str) -> VersionRecord {
         generation,
         snapshot: None,
         bundle: Some(crate::support::digest_of(b"bundle")),
+        job: None,
         family: Some("LogisticRegression".into()),
         metrics: Vec::new(),
         observed_at: observed_at.into(),

@@ -137,6 +137,7 @@ fn context(orders: Orders, calls: &Calls, metrics: Metrics) -> Result<Context> {
             ..Policy::default()
         },
         gate_children: false,
+        publishes: false,
         ignore_differences: Vec::new(),
         upgrade_at_once: 1,
         prober: ProberConfig {

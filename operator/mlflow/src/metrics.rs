@@ -1,0 +1,118 @@
+//! What is read of a bundle's `metrics.json`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The part of `metrics.json` that MLflow shows.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Evaluation {
+    pub(crate) folds: Folds,
+    pub(crate) threshold: Threshold,
+    pub(crate) select_by: String,
+    pub(crate) selected: String,
+    pub(crate) candidates: Vec<Candidate>,
+    #[serde(default)]
+    pub(crate) trials: Vec<Trial>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Folds {
+    pub(crate) folds: u64,
+    pub(crate) repeats: u64,
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Threshold {
+    pub(crate) value: String,
+    pub(crate) rule: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Candidate {
+    pub(crate) family: String,
+    pub(crate) parameters: Value,
+    pub(crate) metrics: Vec<Estimate>,
+    pub(crate) folds: Vec<Fold>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Estimate {
+    pub(crate) name: String,
+    /// None where a number is not finite, which JSON cannot hold.
+    pub(crate) mean: Option<f64>,
+    pub(crate) standard_error: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Fold {
+    pub(crate) repeat: i64,
+    pub(crate) fold: i64,
+    pub(crate) metrics: BTreeMap<String, Option<f64>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Trial {
+    pub(crate) number: i64,
+    pub(crate) value: Option<f64>,
+}
+
+/// MLflow's limit on the value of a parameter, in characters.
+const MAX_PARAM: usize = 6000;
+
+// === impl Candidate ===
+
+impl Candidate {
+    /// The hyper-parameters as pairs; an object within them has its path as the name.
+    pub(crate) fn params(&self) -> Vec<(String, String)> {
+        let mut params = Vec::new();
+        flatten("", &self.parameters, &mut params);
+        params
+    }
+}
+
+fn flatten(path: &str, value: &Value, params: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                flatten(&path, value, params);
+            }
+        }
+        Value::String(text) => params.push((path.to_owned(), text.chars().take(MAX_PARAM).collect())),
+        Value::Null => {}
+        value => params.push((
+            path.to_owned(),
+            value.to_string().chars().take(MAX_PARAM).collect(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_within_others_have_their_path_as_the_name() {
+        let candidate = Candidate {
+            family: "XGBoost".into(),
+            parameters: serde_json::json!({"eta": 0.1, "tree": {"maxDepth": 6, "method": "hist"}, "unset": null}),
+            metrics: Vec::new(),
+            folds: Vec::new(),
+        };
+        let pairs = candidate.params();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(pairs, ["eta=0.1", "tree.maxDepth=6", "tree.method=hist"]);
+    }
+}
