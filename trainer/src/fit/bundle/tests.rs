@@ -96,7 +96,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "fcdfee798c25f5e9d9637a970a94337f0f86b1f93d6acda62108eabe9c170536",
+            "4e24d645b0b1059d25b9bf1ce4d65803c415436afb03c14b6c4803346aa779e3",
         ),
         (
             file::MLMODEL,

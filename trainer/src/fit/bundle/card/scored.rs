@@ -133,7 +133,7 @@ pub(super) mod tests {
     };
 
     /// A candidate whose first repeat tests these rows of more.
-    pub(in super::super) fn scored(scores: &[f64], labels: &[bool]) -> Scored {
+    pub(in crate::fit::bundle::card) fn scored(scores: &[f64], labels: &[bool]) -> Scored {
         let all: Vec<bool> = [false, true].into_iter().chain(labels.iter().copied()).collect();
         let fold = |repeat| ScoredFold {
             repeat,

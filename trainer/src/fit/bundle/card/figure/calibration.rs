@@ -36,6 +36,7 @@ pub(in super::super) fn calibration(scored: &Scored) -> String {
         plot.point((bin.score, bin.share), bin.interval, "f0");
     }
     let rows = scored.labels.len() / bins.len().max(1);
+    plot.histogram(&scored.histogram(BARS), HEIGHT);
     plot.explain(
         "curve strong f0",
         &format!("points: about {rows} rows each, with 95% intervals"),
@@ -44,4 +45,42 @@ pub(in super::super) fn calibration(scored: &Scored) -> String {
     plot.explain("block f0", "bars: rows of class 1 by probability");
     plot.explain("block f1", "bars: rows of class 0");
     plot.finish("calibration")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fit::bundle::card::scored::tests::scored;
+
+    #[test]
+    fn each_bin_has_a_point_with_its_interval_and_the_histogram_a_bar_of_each_class() {
+        let scores: Vec<f64> = (0..100).map(|at| f64::from(at) / 100.0).collect();
+        let labels: Vec<bool> = (0..100).map(|at| at % 3 == 0).collect();
+        let figure = calibration(&scored(&scores, &labels));
+        assert_eq!(figure.matches("class=\"dot f0\"").count(), 5, "{figure}");
+        assert_eq!(figure.matches("class=\"bar f0\"").count(), 5);
+        let y_of = |element: &str| -> f64 {
+            let text = element
+                .split(" y=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            text.unwrap().parse().unwrap()
+        };
+        let of = |part: &str| {
+            figure
+                .lines()
+                .filter(|line| line.contains(part))
+                .map(y_of)
+                .collect::<Vec<_>>()
+        };
+        let lowest_bar = of("<rect").into_iter().fold(0.0, f64::max);
+        let legend = of("points: about")[0];
+        assert!(
+            lowest_bar < legend - 12.0,
+            "the legend at {legend} covers the bars at {lowest_bar}"
+        );
+        for class in ["fill f0", "fill f1"] {
+            assert_eq!(figure.matches(&format!("class=\"{class}\"")).count(), BARS);
+        }
+    }
 }

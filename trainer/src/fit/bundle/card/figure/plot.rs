@@ -100,6 +100,7 @@ impl Plot {
             Anchor::End,
             &format!("{most:.0}"),
         );
+        self.legend += height;
     }
 
     pub(super) fn finish(self, key: &str) -> String {
