@@ -16,5 +16,6 @@ pub mod engine;
 pub mod family;
 pub mod fit;
 pub mod ledger;
+mod ranking;
 pub mod report;
 pub mod spec;

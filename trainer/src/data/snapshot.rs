@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
+    expectations::{Outline, VALIDATION},
     violation::violation,
 };
 
@@ -81,6 +82,8 @@ pub struct Snapshot {
     pub info: SnapshotInfo,
     /// Its rows.
     pub data: Dataset,
+    /// What the expectations of the spec found; absent without expectations.
+    pub expectations: Option<Outline>,
 }
 
 // === impl SnapshotInfo ===
@@ -118,6 +121,9 @@ pub enum SnapshotError {
     /// `snapshot.json` does not parse.
     #[error("{INFO} does not parse")]
     Json(#[from] serde_json::Error),
+    /// `validation.json` does not parse.
+    #[error("{VALIDATION} does not parse")]
+    Expectations(#[source] serde_json::Error),
     /// The resolved schema contradicts itself.
     #[error("the schema in {INFO} is not valid")]
     Schema(#[from] SchemaError),
@@ -168,10 +174,15 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
     }
     info.schema.check()?;
     let data = read_table(dir.read(DATA)?, &info)?;
+    let expectations = match dir.manifest().file(VALIDATION) {
+        Some(_) => Some(serde_json::from_slice(&dir.read(VALIDATION)?).map_err(SnapshotError::Expectations)?),
+        None => None,
+    };
     Ok(Snapshot {
         digest: dir.digest(),
         info,
         data,
+        expectations,
     })
 }
 

@@ -12,7 +12,7 @@ use crate::{
     fit::{
         calibrate::calibrate,
         error::TrainError,
-        metrics::{Estimate, Metrics, estimate, metrics, position},
+        metrics::{Confusion, Estimate, Metrics, estimate, metrics, position},
         plan::Plan,
         threshold::ThresholdRule,
     },
@@ -68,6 +68,18 @@ pub(crate) struct ScoredFold {
     /// Ascending.
     pub(crate) rows: Vec<usize>,
     pub(crate) scores: Vec<f64>,
+}
+
+// === impl FoldOutcome ===
+
+impl FoldOutcome {
+    /// The answers at the fold's threshold, counted.
+    pub fn confusion(&self, labels: &[bool]) -> Confusion {
+        let scored = self.rows.iter().zip(&self.scores);
+        scored.fold(Confusion::default(), |counts, (row, score)| {
+            counts.and(labels[*row], *score >= self.threshold)
+        })
+    }
 }
 
 // === impl Candidate ===

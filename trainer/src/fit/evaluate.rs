@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Rows that are scored at once: their values are held twice.
-const BLOCK: usize = 1 << 12;
+pub(crate) const BLOCK: usize = 1 << 12;
 
 /// A trial that is worse in each of so many folds is not continued.
 const PRUNED_AFTER: usize = 2;
@@ -203,13 +203,37 @@ impl<'a> Folds<'a> {
         rounds: u32,
     ) -> Result<Box<dyn FittedModel>, FitError> {
         let (_, kept) = self.split(task);
-        let weights = self.plan.weighting.of_rows(self.data, &kept);
+        let rounds = ("n_estimators", Parameter::Integer(i64::from(rounds)));
+        self.fit_rows(&*family.with(&[rounds]), &kept)
+    }
+
+    /// The rows that a fold tests, and its model, fitted once more.
+    pub(crate) fn fit_again(
+        &self,
+        family: &dyn TrainableFamily,
+        task: (usize, usize),
+    ) -> Result<(Vec<usize>, Box<dyn FittedModel>), TrainError> {
+        let (tested, kept) = self.split(task);
+        let model = self.fit_rows(family, &kept).map_err(|source| TrainError::Fold {
+            family: family.served().name(),
+            repeat: task.0 + 1,
+            fold: task.1 + 1,
+            source,
+        })?;
+        Ok((tested, model))
+    }
+
+    fn fit_rows(
+        &self,
+        family: &dyn TrainableFamily,
+        kept: &[usize],
+    ) -> Result<Box<dyn FittedModel>, FitError> {
+        let weights = self.plan.weighting.of_rows(self.data, kept);
         let sample = Sample {
             weights: weights.as_deref(),
-            ..Sample::of(self.data, &kept)
+            ..Sample::of(self.data, kept)
         };
-        let rounds = ("n_estimators", Parameter::Integer(i64::from(rounds)));
-        family.with(&[rounds]).fit(sample.into())
+        family.fit(sample.into())
     }
 
     /// How good the scores of a fold are, for pruning; greater is better. Thresholds are not learnt yet, so metrics of classes are replaced by the

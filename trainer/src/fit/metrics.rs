@@ -2,6 +2,9 @@
 
 use modelward_crds::MetricName;
 use modelward_model::math::ln;
+use serde::Serialize;
+
+use crate::ranking::Ranking;
 
 /// The metrics of one set of scored rows, in the order of [`MetricName::ALL`].
 pub type Metrics = [f64; MetricName::ALL.len()];
@@ -15,18 +18,37 @@ pub struct Estimate {
     pub standard_error: f64,
 }
 
+/// How many rows of each class are answered with each class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Confusion {
+    /// Rows of class 1 that are answered with 1.
+    pub true_positives: u64,
+    /// Rows of class 0 that are answered with 1.
+    pub false_positives: u64,
+    /// Rows of class 0 that are answered with 0.
+    pub true_negatives: u64,
+    /// Rows of class 1 that are answered with 0.
+    pub false_negatives: u64,
+}
+
 /// Computes every metric. The class is 1 from the threshold on. Where nothing is called 1, precision and F1 are 0;
 /// where a class has no rows, the area under the curve is one half and the balanced accuracy that of the other class.
 pub fn metrics(labels: &[bool], scores: &[f64], threshold: f64) -> Metrics {
-    let (mut tp, mut fp, mut tn, mut fn_) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let Confusion {
+        true_positives: tp,
+        false_positives: fp,
+        true_negatives: tn,
+        false_negatives: fn_,
+    } = labels
+        .iter()
+        .copied()
+        .zip(scores.iter().copied())
+        .fold(Confusion::default(), |counts, (label, score)| {
+            counts.and(label, score >= threshold)
+        });
     let (mut log_loss, mut brier) = (0.0, 0.0);
     for (label, score) in labels.iter().zip(scores) {
-        match (*label, *score >= threshold) {
-            (true, true) => tp += 1,
-            (false, true) => fp += 1,
-            (false, false) => tn += 1,
-            (true, false) => fn_ += 1,
-        }
         let error = score - f64::from(u8::from(*label));
         brier += error * error;
         // The bound that scikit-learn sets: a certain and wrong score costs 36, not infinity.
@@ -41,19 +63,48 @@ pub fn metrics(labels: &[bool], scores: &[f64], threshold: f64) -> Metrics {
             part as f64 / whole as f64
         }
     };
+    let ranking = Ranking::new(scores);
     let value = |metric| match metric {
         MetricName::Accuracy => (tp + tn) as f64 / n,
         MetricName::Precision => ratio(tp, tp + fp),
         MetricName::Recall => ratio(tp, tp + fn_),
         MetricName::F1 => ratio(2 * tp, 2 * tp + fp + fn_),
-        MetricName::RocAuc => roc_auc(labels, scores),
+        MetricName::RocAuc => ranking.roc_auc(labels, |_| 1),
         MetricName::LogLoss => log_loss / n,
         MetricName::Brier => brier / n,
-        MetricName::PrAuc => average_precision(labels, scores),
+        MetricName::PrAuc => ranking.average_precision(labels, |_| 1),
         MetricName::Mcc => matthews(tp, fp, tn, fn_),
         MetricName::BalancedAccuracy => balanced_accuracy(tp, fp, tn, fn_),
     };
     MetricName::ALL.map(value)
+}
+
+// === impl Confusion ===
+
+impl Confusion {
+    /// The same with one more row.
+    #[must_use]
+    pub fn and(mut self, label: bool, is_called: bool) -> Self {
+        let place = match (label, is_called) {
+            (true, true) => &mut self.true_positives,
+            (false, true) => &mut self.false_positives,
+            (false, false) => &mut self.true_negatives,
+            (true, false) => &mut self.false_negatives,
+        };
+        *place += 1;
+        self
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            true_positives: self.true_positives + other.true_positives,
+            false_positives: self.false_positives + other.false_positives,
+            true_negatives: self.true_negatives + other.true_negatives,
+            false_negatives: self.false_negatives + other.false_negatives,
+        }
+    }
 }
 
 /// Matthews' correlation of the classes with the answers; 0 where one of them has one value alone.
@@ -73,46 +124,6 @@ pub(crate) fn balanced_accuracy(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
         (Some(one), Some(zero)) => f64::midpoint(one, zero),
         (one, zero) => one.or(zero).unwrap_or(0.0),
     }
-}
-
-/// The mean precision over the rows of class 1, from the greatest score down; rows of equal scores come together. 0 without such rows.
-fn average_precision(labels: &[bool], scores: &[f64]) -> f64 {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    let (mut found, mut seen, mut sum) = (0_u64, 0_u64, 0.0);
-    for group in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
-        let up = group.iter().filter(|row| labels[**row]).count() as u64;
-        found += up;
-        seen += group.len() as u64;
-        sum += up as f64 * found as f64 / seen as f64;
-    }
-    if found == 0 { 0.0 } else { sum / found as f64 }
-}
-
-/// The probability that a row of class 1 scores above one of class 0, ties counting half.
-fn roc_auc(labels: &[bool], scores: &[f64]) -> f64 {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-    let positives = labels.iter().filter(|label| **label).count() as u64;
-    let negatives = labels.len() as u64 - positives;
-    if positives == 0 || negatives == 0 {
-        return 0.5;
-    }
-    // Pairs in halves, so that the sum stays a whole number.
-    let (mut halves, mut below, mut start) = (0_u128, 0_u128, 0);
-    while start < order.len() {
-        let tied = order[start..]
-            .iter()
-            .take_while(|row| scores[**row] == scores[order[start]])
-            .count();
-        let group = &order[start..start + tied];
-        let up = group.iter().filter(|row| labels[**row]).count() as u128;
-        let down = tied as u128 - up;
-        halves += up * (2 * below + down);
-        below += down;
-        start += tied;
-    }
-    halves as f64 / (2 * u128::from(positives) * u128::from(negatives)) as f64
 }
 
 /// The mean over J folds and its standard error `sd · √(1/J + n_test/n_train)` (Nadeau and Bengio 2003): folds share
@@ -201,7 +212,7 @@ mod tests {
                 }
             }
             let expected = if pairs == 0.0 { 0.5 } else { sum / pairs };
-            prop_assert!((roc_auc(&labels, &scores) - expected).abs() < 1e-12);
+            prop_assert!((metrics(&labels, &scores, 0.5)[position(MetricName::RocAuc)] - expected).abs() < 1e-12);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! Dataset ──folds──► train ──metrics──► Trained ──compare with the champion──► bundle, with the reference of its data
 //!                    │ search ► evaluate (fits of folds, side by side) ► candidate (calibration, threshold, metrics, cross-fitted)
-//!                    └ select ► optimism
+//!                    └ select ► optimism, importance
 //! ```
 //!
 //! No clock, no thread count and no address gets into what is made here: the same snapshot and spec give the same bytes.
@@ -15,6 +15,7 @@ pub mod compare;
 pub mod error;
 mod evaluate;
 pub mod folds;
+pub mod importance;
 pub mod metrics;
 pub mod optimism;
 pub mod plan;

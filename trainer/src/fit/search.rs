@@ -18,7 +18,7 @@ use crate::{
         candidate::{Candidate, ScoredFold},
         error::TrainError,
         evaluate::Folds,
-        metrics::position,
+        metrics::{Metrics, position},
         plan::{Plan, SearchPlan},
         progress::Progress,
     },
@@ -41,6 +41,8 @@ pub struct Trial {
     pub parameters: Parameters,
     /// The selecting metric: the mean over the folds. None where the trial was not continued.
     pub value: Option<f64>,
+    /// The mean of every metric over the folds. None where the trial was not continued.
+    pub metrics: Option<Metrics>,
     /// Folds that were evaluated.
     pub folds: usize,
 }
@@ -128,12 +130,14 @@ pub(crate) fn search(
             }
             let count = evaluated.folds.len();
             progress.done(plan.folds - count);
-            let mut value = None;
+            let (mut value, mut metrics) = (None, None);
             if !evaluated.pruned {
                 let name = family.served().name();
                 let candidate =
                     Candidate::new(name, family.parameters(), &data.labels, &evaluated.folds, plan)?;
-                value = Some(candidate.estimates[position(plan.select_by)].mean);
+                let means: Metrics = std::array::from_fn(|metric| candidate.estimates[metric].mean);
+                value = Some(means[position(plan.select_by)]);
+                metrics = Some(means);
                 if data.len() * wanted <= KEPT_SCORES {
                     complete.push(candidate);
                 }
@@ -147,6 +151,7 @@ pub(crate) fn search(
                 family: family.served().name(),
                 parameters: family.parameters(),
                 value,
+                metrics,
                 folds: count,
             });
         }

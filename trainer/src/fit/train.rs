@@ -12,6 +12,7 @@ use crate::{
         error::TrainError,
         evaluate::{Folds, check_parity},
         folds,
+        importance::{self, Importance},
         optimism::{Corrected, correct},
         plan::Plan,
         progress::{Progress, Step},
@@ -36,6 +37,8 @@ pub struct Trained {
     pub fitted: Box<dyn FittedModel>,
     /// The selecting metric, corrected for the selection among candidates or trials.
     pub corrected: Option<Corrected>,
+    /// How much the selected candidate needs each feature; absent where no fold tests rows of both classes.
+    pub importance: Option<Importance>,
     /// Every trial of a search.
     pub trials: Vec<Trial>,
     /// Whether the same data, spec and program give the same result: not where a time limit ended a search.
@@ -89,6 +92,8 @@ pub fn train(
     let corrected = correct(&compared, &data.labels, plan.select_by, plan.seed);
 
     let family = &*families[selection.selected];
+    progress.finish("measuring the importance of features");
+    let importance = importance::measure(data, plan, &folds, family, threads)?;
     progress.finish(&format!("fitting {} on all rows", family.served().name()));
     let fitted = fit_all(data, plan, family)?;
     Ok(Trained {
@@ -97,6 +102,7 @@ pub fn train(
         reason: selection.reason,
         fitted,
         corrected,
+        importance,
         trials: found.trials,
         reproducible: !found.cut_short,
     })

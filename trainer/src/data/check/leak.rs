@@ -4,9 +4,12 @@
 //! useless on new rows. It shows in the area under the curve of that column alone: of its numbers, of the rates of its categories (learnt on one half
 //! of the rows and measured on the other), or of whether it is missing.
 
-use crate::data::{
-    check::report::{ColumnReport, ColumnWarning, WarningRule},
-    dataset::{Dataset, Values},
+use crate::{
+    data::{
+        check::report::{ColumnReport, ColumnWarning, WarningRule},
+        dataset::{Dataset, Values},
+    },
+    ranking::Ranking,
 };
 
 /// An area from which a column gives the target away. The best single columns of honest data are far below.
@@ -35,10 +38,9 @@ pub(super) fn find_leaks(dataset: &Dataset, reports: &mut [ColumnReport]) {
 
 fn find_leak(dataset: &Dataset, column: &Values, rows: &[usize]) -> Option<ColumnWarning> {
     let is_missing = |row: &usize| matches!(column.value(*row), modelward_model::Value::Missing);
-    let missing: Vec<(f64, bool)> = rows
+    let missing = rows
         .iter()
-        .map(|row| (f64::from(u8::from(is_missing(row))), dataset.labels[*row]))
-        .collect();
+        .map(|row| (f64::from(u8::from(is_missing(row))), dataset.labels[*row]));
     let of_missing = two_sided(area(missing));
     let (what, found) = if of_missing >= SEPARATES {
         ("whether it is missing", of_missing)
@@ -66,18 +68,14 @@ fn area_of_values(dataset: &Dataset, column: &Values, rows: &[usize]) -> f64 {
             if scored.len() * 2 < rows.len() {
                 0.5
             } else {
-                area(scored)
+                area(scored.into_iter())
             }
         }
         Values::Categories(categories) => {
             let half = |parity: usize| {
                 let rate = rates(dataset, categories, rows.iter().copied().skip(parity).step_by(2));
                 let tested = rows.iter().copied().skip(1 - parity).step_by(2);
-                area(
-                    tested
-                        .map(|row| (rate(categories[row]), dataset.labels[row]))
-                        .collect(),
-                )
+                area(tested.map(|row| (rate(categories[row]), dataset.labels[row])))
             };
             f64::midpoint(half(0), half(1))
         }
@@ -99,22 +97,10 @@ fn two_sided(area: f64) -> f64 {
     area.max(1.0 - area)
 }
 
-/// The probability that a row of class 1 scores above one of class 0, ties counting half; one half where a class is absent.
-fn area(mut scored: Vec<(f64, bool)>) -> f64 {
-    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut pairs, mut below, mut ones) = (0.0, 0.0, 0.0);
-    for group in scored.chunk_by(|a, b| a.0 == b.0) {
-        let up = group.iter().filter(|(_, label)| *label).count() as f64;
-        let down = group.len() as f64 - up;
-        pairs += up * (below + down / 2.0);
-        below += down;
-        ones += up;
-    }
-    if ones == 0.0 || below == 0.0 {
-        0.5
-    } else {
-        pairs / (ones * below)
-    }
+/// The area under the curve of these scores with their classes.
+fn area(scored: impl Iterator<Item = (f64, bool)>) -> f64 {
+    let (scores, labels): (Vec<f64>, Vec<bool>) = scored.unzip();
+    Ranking::new(&scores).roc_auc(&labels, |_| 1)
 }
 
 /// Rows that have the values of another one. They are in one fold, and count as often as they are there.

@@ -22,6 +22,7 @@ mod frame;
 mod given;
 mod implied;
 mod null;
+mod outline;
 mod page;
 mod pair;
 mod raised;
@@ -42,7 +43,10 @@ use modelward_crds::{Expectation, ExpectationType, Severity, TrainingSource};
 use modelward_model::DirBuilder;
 use modelward_wire::Violation;
 
-pub use self::suggest::{suggest, yaml};
+pub use self::{
+    outline::{Outline, OutlineConfig, OutlineResult},
+    suggest::{suggest, yaml},
+};
 use crate::data::{
     check::Part,
     expectations::{

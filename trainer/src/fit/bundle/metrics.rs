@@ -4,10 +4,20 @@ use modelward_crds::{Gate, MetricName};
 use modelward_model::{BUNDLE_FORMAT, Calibration};
 use modelward_wire::Decimal;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{
     family::Parameters,
-    fit::{compare::Comparison, optimism::Corrected, plan::Plan, search::Trial, train::Trained},
+    fit::{
+        candidate::{Candidate, FoldOutcome},
+        compare::Comparison,
+        importance::Importance,
+        metrics::{Confusion, Metrics},
+        optimism::Corrected,
+        plan::Plan,
+        search::Trial,
+        train::Trained,
+    },
 };
 
 /// The content of `metrics.json`.
@@ -31,6 +41,9 @@ pub(super) struct MetricsFile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_worse_than: Option<&'a Comparison>,
     candidates: Vec<CandidateInfo<'a>>,
+    /// How much the selected candidate needs each feature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    importance: Option<&'a Importance>,
     /// Every trial of a search.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trials: Vec<TrialInfo<'a>>,
@@ -49,6 +62,9 @@ struct TrialInfo<'a> {
     parameters: &'a Parameters,
     /// The selecting metric, mean over the folds of the first repeat; none where the trial was not continued.
     value: Option<f64>,
+    /// The mean of every metric over the same folds; none where the trial was not continued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<Map<String, Value>>,
     folds: usize,
 }
 
@@ -68,6 +84,10 @@ struct FoldsInfo {
 struct CandidateInfo<'a> {
     family: &'static str,
     parameters: &'a Parameters,
+    /// The threshold that would serve, and the calibration, learnt from all folds.
+    threshold: &'a Decimal,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration: Option<&'a Calibration>,
     metrics: Vec<MetricInfo>,
     folds: Vec<FoldInfo>,
 }
@@ -86,43 +106,17 @@ struct FoldInfo {
     fold: usize,
     rows: usize,
     threshold: f64,
-    metrics: serde_json::Map<String, serde_json::Value>,
+    confusion: Confusion,
+    metrics: Map<String, Value>,
 }
 
 pub(super) fn metrics_file<'a>(
     plan: &Plan,
     gates: &'a [Gate],
     trained: &'a Trained,
+    labels: &[bool],
     not_worse_than: Option<&'a Comparison>,
 ) -> MetricsFile<'a> {
-    let candidates = trained.candidates.iter().map(|candidate| CandidateInfo {
-        family: candidate.family,
-        parameters: &candidate.parameters,
-        metrics: MetricName::ALL
-            .iter()
-            .zip(&candidate.estimates)
-            .map(|(name, estimate)| MetricInfo {
-                name: name.as_str(),
-                mean: estimate.mean,
-                standard_error: estimate.standard_error,
-            })
-            .collect(),
-        folds: candidate
-            .folds
-            .iter()
-            .map(|fold| FoldInfo {
-                repeat: fold.repeat,
-                fold: fold.fold,
-                rows: fold.rows.len(),
-                threshold: fold.threshold,
-                metrics: MetricName::ALL
-                    .iter()
-                    .zip(fold.metrics)
-                    .map(|(name, value)| (name.as_str().to_owned(), value.into()))
-                    .collect(),
-            })
-            .collect(),
-    });
     MetricsFile {
         format: BUNDLE_FORMAT,
         folds: FoldsInfo {
@@ -145,7 +139,12 @@ pub(super) fn metrics_file<'a>(
         reproducible: trained.reproducible,
         gates,
         not_worse_than,
-        candidates: candidates.collect(),
+        candidates: trained
+            .candidates
+            .iter()
+            .map(|candidate| CandidateInfo::of(candidate, labels))
+            .collect(),
+        importance: trained.importance.as_ref(),
         trials: trained.trials.iter().map(TrialInfo::of).collect(),
     }
 }
@@ -153,6 +152,54 @@ pub(super) fn metrics_file<'a>(
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+/// Every metric by its name.
+fn by_name(metrics: &Metrics) -> Map<String, Value> {
+    let named = MetricName::ALL.iter().zip(metrics);
+    named
+        .map(|(name, value)| (name.as_str().to_owned(), (*value).into()))
+        .collect()
+}
+
+// === impl CandidateInfo ===
+
+impl<'a> CandidateInfo<'a> {
+    fn of(candidate: &'a Candidate, labels: &[bool]) -> Self {
+        let estimates = MetricName::ALL.iter().zip(&candidate.estimates);
+        let metrics = estimates.map(|(name, estimate)| MetricInfo {
+            name: name.as_str(),
+            mean: estimate.mean,
+            standard_error: estimate.standard_error,
+        });
+        Self {
+            family: candidate.family,
+            parameters: &candidate.parameters,
+            threshold: &candidate.threshold,
+            calibration: candidate.calibration.as_ref(),
+            metrics: metrics.collect(),
+            folds: candidate
+                .folds
+                .iter()
+                .map(|fold| FoldInfo::of(fold, labels))
+                .collect(),
+        }
+    }
+}
+
+// === impl FoldInfo ===
+
+impl FoldInfo {
+    fn of(fold: &FoldOutcome, labels: &[bool]) -> Self {
+        Self {
+            repeat: fold.repeat,
+            fold: fold.fold,
+            rows: fold.rows.len(),
+            threshold: fold.threshold,
+            confusion: fold.confusion(labels),
+            metrics: by_name(&fold.metrics),
+        }
+    }
 }
 
 // === impl TrialInfo ===
@@ -164,6 +211,7 @@ impl<'a> TrialInfo<'a> {
             family: trial.family,
             parameters: &trial.parameters,
             value: trial.value,
+            metrics: trial.metrics.as_ref().map(by_name),
             folds: trial.folds,
         }
     }

@@ -77,11 +77,17 @@ pub fn build(
         .with(file::WARM_UP, json(&warm_up)?)
         .with(
             file::METRICS,
-            json(&metrics_file(plan, gates, trained, extras.comparison))?,
+            json(&metrics_file(
+                plan,
+                gates,
+                trained,
+                &snapshot.data.labels,
+                extras.comparison,
+            ))?,
         )
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
         .with(file::REFERENCE, json(&reference)?)
-        .with(file::CARD, card(snapshot, plan, trained, &info, extras)?)
+        .with(file::CARD, card(snapshot, plan, gates, trained, &info, extras)?)
         .with(file::MLMODEL, mlmodel);
     for (name, bytes) in of_family {
         files = files.with(name, bytes);

@@ -1,11 +1,21 @@
-use modelward_model::{Bundle, TargetInfo, encode::TRANSFORMS_FILE, family::columns::MODEL_FILE, sha256};
+use modelward_crds::{CalibrationMethod, Family, MetricName, ThresholdMetric};
+use modelward_model::{
+    Bundle, Feature, FeatureSchema, TargetInfo, encode::TRANSFORMS_FILE, family::columns::MODEL_FILE, sha256,
+};
+
+use serde_json::Value as Json;
 
 use super::*;
 use crate::{
     data::{check::Checked, dataset::Dataset, snapshot},
-    fit::train::{
-        tests::{data, plan},
-        train,
+    family::{self, Settings},
+    fit::{
+        plan::SearchPlan,
+        threshold::ThresholdRule,
+        train::{
+            tests::{data, plan},
+            train,
+        },
     },
 };
 
@@ -86,7 +96,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "0c7f09a28199140d94143538748f47f788d329ce1037b09b4b5de39735ef699e",
+            "4e24d645b0b1059d25b9bf1ce4d65803c415436afb03c14b6c4803346aa779e3",
         ),
         (
             file::MLMODEL,
@@ -113,7 +123,7 @@ fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
         ),
         (
             file::METRICS,
-            "c523c800be8695ce3d5a06fe14ff960b4d13ffd4349411cbaab7905d714718db",
+            "428970ab03a2020906a3ca29c1a67dc833ffa38dfa77ef0c274e7b1d86a5d2de",
         ),
         (
             file::OUT_OF_FOLD,
@@ -158,7 +168,12 @@ fn names_from_the_data_cannot_break_out_of_the_card_or_the_yaml() {
         .write(&dir)
         .unwrap();
     let card = std::fs::read_to_string(dir.join(file::CARD)).unwrap();
-    assert!(!card.contains("<script>"), "{card}");
+    assert!(!card.contains("<script"), "{card}");
+    // In the tables, and in the figure of the importance.
+    assert!(
+        card.contains("&#60;script&#62;alert(1)") && card.contains("&lt;script&gt;"),
+        "{card}"
+    );
     let yaml = std::fs::read_to_string(dir.join(file::MLMODEL)).unwrap();
     let parsed: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
     let inputs: serde_json::Value =
@@ -167,4 +182,119 @@ fn names_from_the_data_cannot_break_out_of_the_card_or_the_yaml() {
     for word in ["utc_time", "run_id", "uuid"] {
         assert!(!yaml.contains(word));
     }
+}
+
+/// A candidate for each family, a search, and everything that is learnt.
+fn plan_of_everything() -> Plan {
+    Plan {
+        families: Family::ALL.map(|of| family::of(of, &Settings::default())).into(),
+        repeats: 2,
+        calibration: CalibrationMethod::Platt,
+        threshold: ThresholdRule::Maximise(ThresholdMetric::F1),
+        search: Some(SearchPlan {
+            trials: 8,
+            seed: 3,
+            time_limit: None,
+        }),
+        ..plan()
+    }
+}
+
+#[test]
+fn every_candidate_is_in_the_metrics_with_all_metrics_folds_and_parameters() {
+    let (snapshot, plan) = (frozen(data()), plan_of_everything());
+    let trained = train(&snapshot.data, &plan, 2, &|_| ()).unwrap();
+    let file = metrics_file(&plan, &[], &trained, &snapshot.data.labels, None);
+    let file = serde_json::to_value(file).unwrap();
+    let names = |metrics: &Json| metrics.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mut sorted = MetricName::NAMES.to_vec();
+    sorted.sort_unstable();
+    let candidates = file["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 4);
+    for candidate in candidates {
+        assert!(!candidate["parameters"].as_object().unwrap().is_empty());
+        assert!(candidate["threshold"].is_string() && candidate["calibration"].is_object());
+        assert_eq!(
+            candidate["metrics"].as_array().unwrap().len(),
+            MetricName::ALL.len()
+        );
+        let folds = candidate["folds"].as_array().unwrap();
+        assert_eq!(folds.len(), 2 * 4);
+        for fold in folds {
+            assert_eq!(names(&fold["metrics"]), sorted);
+            let answers = fold["confusion"].as_object().unwrap().values();
+            assert_eq!(
+                answers.map(|count| count.as_u64().unwrap()).sum::<u64>(),
+                fold["rows"]
+            );
+        }
+    }
+    let complete = file["trials"].as_array().unwrap().iter();
+    let complete: Vec<&Json> = complete.filter(|trial| !trial["value"].is_null()).collect();
+    assert!(complete.len() >= 4);
+    for trial in complete {
+        assert_eq!(names(&trial["metrics"]), sorted);
+        assert_eq!(trial["metrics"]["F1"], trial["value"]);
+    }
+    assert_eq!(file["importance"]["features"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_card_of_a_search_is_the_same_for_any_threads_and_has_every_part() {
+    let (snapshot, plan) = (frozen(data()), plan_of_everything());
+    let gates: Vec<Gate> = [r#"{"metric": "F1", "atLeast": "0.99", "standardErrors": "1"}"#]
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+    let card = |threads| {
+        let trained = train(&snapshot.data, &plan, threads, &|_| ()).unwrap();
+        let files = build("heart", &snapshot, &plan, &gates, &trained, Extras::default()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        files.write(&dir.path().join("bundle")).unwrap();
+        std::fs::read_to_string(dir.path().join("bundle").join(file::CARD)).unwrap()
+    };
+    let found = card(1);
+    assert_eq!(found, card(3));
+    for part in [
+        "<figcaption>Receiver operating characteristic</figcaption><svg",
+        "<figcaption>Precision and recall</figcaption><svg",
+        "<figcaption>Calibration</figcaption><svg",
+        "<figcaption>Answers at the threshold</figcaption><svg",
+        "<title id=\"importance-t\">Importance of the features</title>",
+        "<title id=\"metric-0-t\">Accuracy, more is better</title>",
+        "8 trials of 8",
+        "<td>at least 0.99</td><td>mean of 8 folds minus 1 standard error</td>",
+        "where F1 is greatest",
+        "by the method Platt",
+        "after correction for the selection",
+        "learning_rate",
+        "Limits of use",
+    ] {
+        assert!(found.contains(part), "{part} is not in {found}");
+    }
+    for part in [
+        "<script", "http:", "https:", "src=", "href=", "NaN", "inf ", "url(",
+    ] {
+        assert!(!found.contains(part), "{part} is in {found}");
+    }
+}
+
+#[test]
+fn a_card_of_many_features_shows_the_most_important_ones_alone() {
+    let features: Vec<Feature> = (0..40)
+        .map(|at| Feature::numeric(&format!("measurement_of_something_with_a_long_name_{at}")))
+        .collect();
+    let value = |row: u32, feature: u32| Value::Number((row * (feature + 3) * 37 % 60) as f32);
+    let rows = (0..60).map(|row| Row::new((0..40).map(|feature| value(row, feature)).collect()));
+    let labels = data().labels;
+    let schema = FeatureSchema::new(features).unwrap();
+    let snapshot = frozen(Dataset::from_rows(schema, &rows.collect::<Vec<_>>(), labels));
+    let plan = Plan { repeats: 1, ..plan() };
+    let trained = train(&snapshot.data, &plan, 2, &|_| ()).unwrap();
+    let files = build("heart", &snapshot, &plan, &[], &trained, Extras::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    files.write(&dir.path().join("bundle")).unwrap();
+    let card = std::fs::read_to_string(dir.path().join("bundle").join(file::CARD)).unwrap();
+    assert!(card.contains("The 20 most important of 40 features are shown"));
+    assert_eq!(card.matches("class=\"whisker\"").count(), 20);
 }

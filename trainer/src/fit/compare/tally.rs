@@ -3,9 +3,12 @@
 use modelward_crds::MetricName;
 use modelward_model::math::ln;
 
-use crate::fit::{
-    candidate::Candidate,
-    metrics::{balanced_accuracy, matthews},
+use crate::{
+    fit::{
+        candidate::Candidate,
+        metrics::{balanced_accuracy, matthews},
+    },
+    ranking::Ranking,
 };
 
 /// Scores that are ranked a draw, at most: of larger data, the first repeats alone have their area under the curve.
@@ -26,8 +29,8 @@ pub(crate) enum Tally {
     Called(Vec<u64>, u64),
     /// The mean loss of each row.
     Losses(Vec<f64>),
-    /// For each repeat, the rows by rising score, and whether each has a greater score than the one before.
-    Ranked(Vec<Vec<(usize, bool)>>),
+    /// The rows of each repeat by score.
+    Ranked(Vec<Ranking>),
 }
 
 // === impl Scores ===
@@ -101,13 +104,11 @@ impl Tally {
             }),
             MetricName::RocAuc | MetricName::PrAuc => {
                 let most = (RANKED / rows.len().max(1)).max(1);
-                Self::Ranked(
-                    repeats
-                        .iter()
-                        .take(most)
-                        .map(|scores| ranked(scores, rows))
-                        .collect(),
-                )
+                let rank = |scores: &Vec<f64>| {
+                    let of_rows: Vec<f64> = rows.iter().map(|row| scores[*row]).collect();
+                    Ranking::new(&of_rows)
+                };
+                Self::Ranked(repeats.iter().take(most).map(rank).collect())
             }
         }
     }
@@ -153,70 +154,13 @@ impl Tally {
                 sum / rows.max(1) as f64
             }
             Self::Ranked(repeats) => {
-                let of_metric = if metric == MetricName::PrAuc {
-                    average_precision
-                } else {
-                    area
+                let area = |ranking: &Ranking| match metric {
+                    MetricName::PrAuc => ranking.average_precision(labels, |row| times[row]),
+                    _ => ranking.roc_auc(labels, |row| times[row]),
                 };
-                let areas: f64 = repeats.iter().map(|order| of_metric(order, labels, times)).sum();
+                let areas: f64 = repeats.iter().map(area).sum();
                 areas / repeats.len().max(1) as f64
             }
         }
     }
-}
-
-/// Indices of `rows` by rising score, and whether each begins a new one.
-fn ranked(scores: &[f64], rows: &[usize]) -> Vec<(usize, bool)> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by(|a, b| scores[rows[*a]].total_cmp(&scores[rows[*b]]));
-    let begins = |at: usize| at == 0 || scores[rows[order[at]]] > scores[rows[order[at - 1]]];
-    order
-        .iter()
-        .enumerate()
-        .map(|(at, row)| (*row, begins(at)))
-        .collect()
-}
-
-/// The average precision where each row is there so many times; 0 where class 1 is absent.
-fn average_precision(order: &[(usize, bool)], labels: &[bool], times: &[u64]) -> f64 {
-    let (mut found, mut seen, mut up, mut sum) = (0_u64, 0_u64, 0_u64, 0.0);
-    // From the greatest score down: a group ends with the row that begins it upwards.
-    for (row, begins) in order.iter().rev() {
-        seen += times[*row];
-        if labels[*row] {
-            up += times[*row];
-        }
-        if *begins && up > 0 {
-            found += up;
-            sum += up as f64 * found as f64 / seen as f64;
-            up = 0;
-        }
-    }
-    if found == 0 { 0.0 } else { sum / found as f64 }
-}
-
-/// The area under the curve, ties counted half, where each row is there so many times; one half where a class is absent.
-fn area(order: &[(usize, bool)], labels: &[bool], times: &[u64]) -> f64 {
-    let (mut halves, mut below, mut up, mut down) = (0_u128, 0_u128, 0_u128, 0_u128);
-    let (mut positives, mut negatives) = (0_u128, 0_u128);
-    for (row, begins) in order {
-        if *begins {
-            halves += up * (2 * below + down);
-            below += down;
-            (up, down) = (0, 0);
-        }
-        let times = u128::from(times[*row]);
-        if labels[*row] {
-            up += times;
-            positives += times;
-        } else {
-            down += times;
-            negatives += times;
-        }
-    }
-    halves += up * (2 * below + down);
-    if positives == 0 || negatives == 0 {
-        return 0.5;
-    }
-    halves as f64 / (2 * positives * negatives) as f64
 }

@@ -1,0 +1,178 @@
+//! The model card: one page without scripts and without other files.
+
+mod candidates;
+mod data;
+mod figure;
+mod scored;
+
+use askama::Template;
+use modelward_crds::{CalibrationMethod, Gate};
+use modelward_model::{BundleInfo, Calibration};
+use modelward_wire::Decimal;
+
+use self::{
+    candidates::{CandidatesPart, CardGate, gates},
+    data::DataPart,
+    scored::Scored,
+};
+use crate::{
+    data::snapshot::Snapshot,
+    family::ModelReport,
+    fit::{
+        bundle::extras::Extras, compare::Comparison, importance::Importance, metrics::position,
+        optimism::Corrected, plan::Plan, threshold::ThresholdRule, train::Trained, weights::Weighting,
+    },
+};
+
+/// The page for people. askama escapes what comes from the data; the figures escape their own texts.
+#[derive(Template)]
+#[template(path = "model-card.html")]
+struct Card<'a> {
+    model: &'a str,
+    family: &'a str,
+    positive_when: &'a str,
+    threshold: &'a Decimal,
+    data: DataPart<'a>,
+    folds: usize,
+    repeats: usize,
+    seed: u64,
+    select_by: &'static str,
+    /// The selecting metric of the selected candidate.
+    selected_by_value: String,
+    reason: &'a str,
+    threshold_rule: String,
+    threshold_is_learnt: bool,
+    calibration: String,
+    weighting: String,
+    corrected: Option<Corrected>,
+    reproducible: bool,
+    candidates: CandidatesPart,
+    gates: Vec<CardGate>,
+    gates_passed: usize,
+    comparison: Option<&'a Comparison>,
+    window: Option<CardWindow>,
+    figures: Figures,
+    importance: Option<&'a Importance>,
+    importance_shown: usize,
+    /// Whether anything stands for the missing values of a feature.
+    imputes: bool,
+    report: &'a ModelReport,
+    /// The rows of the smaller class.
+    smaller_class: u64,
+    search_trials: Option<usize>,
+}
+
+struct CardWindow {
+    rows: i64,
+    start: String,
+    end: String,
+}
+
+/// SVG elements.
+struct Figures {
+    roc: String,
+    precision_recall: String,
+    calibration: String,
+    confusion: String,
+    importance: Option<String>,
+    /// Rows that the first repeat scored.
+    rows: usize,
+}
+
+pub(super) fn card(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    wanted: &[Gate],
+    trained: &Trained,
+    info: &BundleInfo,
+    extras: Extras<'_>,
+) -> Result<String, askama::Error> {
+    let report = trained.fitted.report();
+    let gates = gates(&info.gates, wanted, trained.candidate().folds.len());
+    let selecting = trained.candidate().estimates[position(plan.select_by)];
+    Card {
+        model: &info.model,
+        family: &info.family,
+        positive_when: &info.target.positive_when,
+        threshold: &info.threshold,
+        data: DataPart::of(snapshot, &report),
+        folds: plan.folds,
+        repeats: plan.repeats,
+        seed: plan.seed,
+        select_by: plan.select_by.as_str(),
+        selected_by_value: format!("{:.4} ± {:.4}", selecting.mean, selecting.standard_error),
+        reason: &trained.reason,
+        threshold_rule: plan.threshold.describe(),
+        threshold_is_learnt: !matches!(plan.threshold, ThresholdRule::Value(_)),
+        calibration: describe_calibration(plan.calibration, trained.candidate().calibration.as_ref()),
+        weighting: describe_weighting(plan.weighting),
+        corrected: trained.corrected,
+        reproducible: trained.reproducible,
+        candidates: CandidatesPart::of(trained, plan.select_by),
+        gates_passed: gates.iter().filter(|gate| gate.passed).count(),
+        gates,
+        comparison: extras.comparison,
+        window: extras.window.map(|window| CardWindow {
+            rows: window.accepted.rows,
+            start: window.accepted.start_time.0.to_string(),
+            end: window.accepted.end_time.0.to_string(),
+        }),
+        figures: Figures::of(trained, &snapshot.data.labels),
+        importance: trained.importance.as_ref(),
+        importance_shown: figure::SHOWN,
+        imputes: !report.imputed.is_empty(),
+        report: &report,
+        smaller_class: info.positive_rows.min(info.rows - info.positive_rows),
+        search_trials: plan.search.map(|search| search.trials),
+    }
+    .render()
+}
+
+fn describe_calibration(method: CalibrationMethod, found: Option<&Calibration>) -> String {
+    match found {
+        None if method == CalibrationMethod::None => {
+            "Scores are the probabilities of the model as they are.".to_owned()
+        }
+        None => format!("Calibration by the method {method} had nothing to learn from."),
+        Some(Calibration::Platt { slope, intercept }) => format!(
+            "Scores are calibrated by the method Platt: the log-odds times {slope:.4} plus {intercept:.4}."
+        ),
+        Some(Calibration::Isotonic { scores, .. }) => format!(
+            "Scores are calibrated by the method Isotonic: a non-decreasing function with {} points.",
+            scores.len()
+        ),
+    }
+}
+
+fn describe_weighting(weighting: Weighting) -> String {
+    match weighting {
+        Weighting::Equal => "All rows count the same in the fits.".to_owned(),
+        Weighting::Balanced => {
+            "Both classes count the same in the fits, so that probabilities are not those of the data unless they are calibrated.".to_owned()
+        }
+        Weighting::Positive(times) => format!(
+            "A row of class 1 counts {times} times in the fits, so that probabilities are not those of the data unless they are calibrated."
+        ),
+    }
+}
+
+// === impl Figures ===
+
+impl Figures {
+    fn of(trained: &Trained, labels: &[bool]) -> Self {
+        let candidates: Vec<Scored> = trained
+            .candidates
+            .iter()
+            .map(|candidate| Scored::of(candidate, labels))
+            .collect();
+        let winner = &candidates[trained.selected];
+        Self {
+            roc: figure::roc(&candidates, trained.selected),
+            precision_recall: figure::precision_recall(&candidates, trained.selected),
+            calibration: figure::calibration(winner),
+            confusion: figure::confusion(winner.confusion),
+            importance: trained.importance.as_ref().map(figure::importance),
+            rows: winner.labels.len(),
+        }
+    }
+}
