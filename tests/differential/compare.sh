@@ -50,6 +50,10 @@ compare cleveland "$REPOSITORY/manifests/samples/heart-1.yaml" "$DATA/cleveland.
 # Missing values in most rows, categories that some folds never see, every code declared as a category.
 compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"
 
+echo "== parquet"
+RUST_LOG=warn "$VENV/bin/python" "$HERE/compare_parquet.py" "$TRAINER" "$REPOSITORY/manifests/samples/heart-1.yaml" \
+  "$DATA/cleveland.csv" "$WORK/cleveland/snapshot" "$WORK/parquet"
+
 # Each family of trees by itself, its model in the libraries of Python.
 compare_trees() {
   echo "== trees"

@@ -13,6 +13,7 @@ pub mod freeze;
 mod header;
 pub mod near;
 pub mod number;
+pub mod parquet;
 mod quotes;
 pub mod reach;
 pub mod snapshot;
