@@ -121,6 +121,21 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
         ),
         (
             dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "moreFiles": ["c", "../d"]}),
+            "moreFiles of a ConfigMap are other keys of it",
+        ),
+        (
+            dataset,
+            json!({"persistentVolumeClaim": {"claimName": "data", "path": "a"}, "moreFiles": ["b/../c"]}),
+            "moreFiles of a PersistentVolumeClaim are other paths",
+        ),
+        (
+            dataset,
+            json!({"uri": "https://host/a.csv", "moreFiles": ["https://host/b.csv", "https://host.example/c.csv"]}),
+            "other addresses with the same scheme and host",
+        ),
+        (
+            dataset,
             json!({"configMap": {"name": "a", "key": "b"}, "csv": {"decimal": ";"}}),
             "write one of \".\" and \",\"",
         ),

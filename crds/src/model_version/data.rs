@@ -21,11 +21,20 @@ pub struct NamedDataset {
     pub dataset: Dataset,
 }
 
-/// A CSV file, from exactly one location.
+/// A CSV or Parquet file, or several of them, from exactly one location.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("[has(self.configMap), has(self.uri), has(self.persistentVolumeClaim)].filter(x, x).size() == 1")
     .message("exactly one of configMap, uri and persistentVolumeClaim must be set"))]
+#[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.configMap) || self.moreFiles.all(f, f.size() <= 253 && f != self.configMap.key && \
+    f.matches('^[-._a-zA-Z0-9]+$') && f != '.' && !f.startsWith('..'))")
+    .message("moreFiles of a ConfigMap are other keys of it: letters, digits, '-', '_' and '.'"))]
+#[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.persistentVolumeClaim) || self.moreFiles.all(f, f.size() <= 1024 && \
+    f != self.persistentVolumeClaim.path && f.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$') && !f.split('/').exists(p, p == '..'))")
+    .message("moreFiles of a PersistentVolumeClaim are other paths from its root without a leading '/' and without '..'; letters, digits, '-', '_' and '.' are allowed"))]
+#[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.uri) || self.moreFiles.all(f, f != self.uri && f.matches('^[a-z0-9]+://[!-~]+$') && \
+    f.split('/')[0] == self.uri.split('/')[0] && f.split('/')[2] == self.uri.split('/')[2])")
+    .message("moreFiles of an address are other addresses with the same scheme and host; files of another host are one of additionalDatasets"))]
 pub struct Dataset {
     /// A key of a ConfigMap in this namespace. The version waits until the ConfigMap exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,19 +49,42 @@ pub struct Dataset {
         .message("remove the user name and password: every user who may read the version would see them"))]
     pub uri: Option<String>,
 
-    /// A file on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
+    /// A file or folder on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimSource>,
 
-    /// The digest that the file must have: "sha256:" and 64 hexadecimal digits. If absent, any content is accepted and its
-    /// digest is recorded.
+    /// Further files with the same columns, in any order of them, that are read after the first one: keys of the same ConfigMap,
+    /// paths on the same claim, or addresses with the same host. Each is read in the format of csv.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 15), inner(length(min = 1, max = 2048)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub more_files: Vec<String>,
+
+    /// The digest that the data must have: "sha256:" and 64 hexadecimal digits. Of one file it is that of its bytes; of several files
+    /// that of a text with a line for each, in their order: its digest in hexadecimal digits, two spaces, its name, as sha256sum prints
+    /// them. If absent, any content is accepted and its digest is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::written_digest")]
     pub sha256: Option<Digest>,
 
-    /// The format of the file.
+    /// The format of the file. Of a Parquet file, which is recognised by its content, only missing, columns and rename count.
     #[serde(default)]
     pub csv: CsvFormat,
+}
+
+impl Dataset {
+    /// The names of its files as the spec has them: keys, paths or addresses. A path may be that of a folder.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let map = self.config_map.as_ref().map(|source| source.key.as_str());
+        let claim = self
+            .persistent_volume_claim
+            .as_ref()
+            .map(|source| source.path.as_str());
+        let first = map.or(claim).or(self.uri.as_deref());
+        first
+            .into_iter()
+            .chain(self.more_files.iter().map(String::as_str))
+    }
 }
 
 /// A key of a ConfigMap.
@@ -70,7 +102,7 @@ pub struct ConfigMapSource {
     pub key: String,
 }
 
-/// A file on a PersistentVolumeClaim.
+/// A file or folder on a PersistentVolumeClaim.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PersistentVolumeClaimSource {
@@ -78,7 +110,8 @@ pub struct PersistentVolumeClaimSource {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub claim_name: String,
-    /// Path of the file relative to the volume's root, without "..".
+    /// Path of the file relative to the volume's root, without "..". Of a folder, the files in it whose names end with .csv or .parquet
+    /// are read, in the order of their names, at most 16.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$')")
         .message("write the path from the volume's root without a leading '/', such as data/heart.csv; letters, digits, '-', '_' and '.' are allowed"))]

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use modelward_crds::Networks;
 use modelward_wire::Digest;
 
+use crate::command::download::PublicDataset;
+
 /// Trains a model and writes a bundle.
 #[derive(Debug, Parser)]
 #[command(name = "modelward-trainer", version, about)]
@@ -28,6 +30,8 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Print expectations that a reference file meets, as YAML for the spec.
     Suggest(SuggestArgs),
+    /// Download the files of a public dataset and check their digests.
+    Download(DownloadArgs),
 }
 
 /// Arguments of `snapshot`.
@@ -172,6 +176,19 @@ pub struct SuggestArgs {
     pub source: PathBuf,
 }
 
+/// Arguments of `download`.
+#[derive(Debug, Args)]
+pub struct DownloadArgs {
+    /// The dataset.
+    pub dataset: PublicDataset,
+    /// Directory to write the files to. Files that are already there with the right digest are not downloaded again.
+    #[arg(long)]
+    pub to: PathBuf,
+    /// Address of a mirror: of the folder that has the files.
+    #[arg(long)]
+    pub from: Option<String>,
+}
+
 /// How a Job reports; not needed outside of a cluster.
 #[derive(Debug, Args)]
 pub struct PublishArgs {
@@ -202,6 +219,10 @@ pub struct PublishArgs {
     /// takes precedence.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
+    /// Directory that keeps downloaded files by their digest. Only files whose digest the spec has in sha256 are kept, and one that is
+    /// there is not downloaded again.
+    #[arg(long, env = "MODELWARD_CACHE")]
+    pub cache: Option<PathBuf>,
     /// File of the termination message; written with `--publish` only.
     #[arg(
         long,

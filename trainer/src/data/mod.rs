@@ -6,11 +6,13 @@
 //!
 //! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. [`source`] alone talks to the world, within the [`reach`] that a Job has.
 
+pub(crate) mod cache;
 pub mod check;
 pub mod dataset;
 pub mod expectations;
 pub mod freeze;
 mod header;
+pub mod input;
 pub mod near;
 pub mod number;
 pub mod parquet;

@@ -178,10 +178,9 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
     match request.stage.stage {
         JobStage::Snapshot => {
             for source in sources(request.spec) {
-                arguments.extend([
-                    json!("--source"),
-                    json!(format!("{}/{}", source.folder, source.file)),
-                ]);
+                for file in source.files {
+                    arguments.extend([json!("--source"), json!(format!("{}/{file}", source.folder))]);
+                }
                 mounts.push(
                     json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
                 );
@@ -210,7 +209,7 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
 pub(super) struct SourceFile<'a> {
     volume: Value,
     folder: String,
-    file: &'a str,
+    files: Vec<&'a str>,
 }
 
 /// The datasets that are mounted, each in a folder of its number. The trainer fetches addresses itself.
@@ -220,24 +219,27 @@ pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
         .enumerate()
         .filter_map(|(index, dataset)| {
             let name = format!("source-{index}");
-            let (volume, file) = match (&dataset.config_map, &dataset.persistent_volume_claim) {
+            let volume = match (&dataset.config_map, &dataset.persistent_volume_claim) {
                 (Some(source), _) => {
                     // Optional, so that the trainer reports a missing key. Otherwise the Pod would never start.
-                    let items = [json!({"key": source.key, "path": source.key})];
+                    let items: Vec<Value> = dataset
+                        .files()
+                        .map(|key| json!({"key": key, "path": key}))
+                        .collect();
                     let map = json!({"name": source.name, "items": items, "optional": true});
-                    (json!({"name": name, "configMap": map}), &source.key)
+                    json!({"name": name, "configMap": map})
                 }
                 (_, Some(source)) => {
                     let claim = json!({"claimName": source.claim_name, "readOnly": true});
-                    (
-                        json!({"name": name, "persistentVolumeClaim": claim}),
-                        &source.path,
-                    )
+                    json!({"name": name, "persistentVolumeClaim": claim})
                 }
                 _ => return None,
             };
-            let folder = format!("{SOURCE_DIR}/{index}");
-            Some(SourceFile { volume, folder, file })
+            Some(SourceFile {
+                volume,
+                folder: format!("{SOURCE_DIR}/{index}"),
+                files: dataset.files().collect(),
+            })
         })
         .collect()
 }
@@ -259,22 +261,21 @@ mod tests {
             "dataset": {"configMap": {"name": "cleveland", "key": "data.csv"}},
             "additionalDatasets": [
                 {"name": "web", "dataset": {"uri": "https://example.com/x.csv"}},
-                {"name": "disk", "dataset": {"persistentVolumeClaim": {"claimName": "disk", "path": "a/data.csv"}}},
+                {"name": "disk", "dataset": {"persistentVolumeClaim": {"claimName": "disk", "path": "a/data.csv"}, "moreFiles": ["b.csv"]}},
             ],
             "target": {"column": "num"},
         }));
         let found: Vec<_> = sources(&spec)
             .iter()
-            .map(|source| {
-                (
-                    source.volume["name"].clone(),
-                    format!("{}/{}", source.folder, source.file),
-                )
+            .flat_map(|source| {
+                let path = |file| (source.volume["name"].clone(), format!("{}/{file}", source.folder));
+                source.files.iter().map(path)
             })
             .collect();
         let expected = [
             (json!("source-0"), "/data/source/0/data.csv".to_owned()),
             (json!("source-2"), "/data/source/2/a/data.csv".to_owned()),
+            (json!("source-2"), "/data/source/2/b.csv".to_owned()),
         ];
         assert_eq!(found, expected);
     }

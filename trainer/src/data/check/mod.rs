@@ -2,6 +2,7 @@
 //!
 //! | rule | what breaks it |
 //! |---|---|
+//! | `Files` | a dataset of too many files |
 //! | `Sha256` | the source has not the digest that the spec pins |
 //! | `Encoding`, `Csv`, `Parquet`, `Header`, `ColumnCount`, `TooManyColumns` | it is not the table that the spec describes |
 //! | `Empty` | no rows |

@@ -118,6 +118,15 @@ pub(in crate::action) fn datasets(training: &TrainingSource) -> Vec<PlannedDatas
 }
 
 fn location(dataset: &Dataset) -> String {
+    let first = first_file(dataset);
+    if dataset.more_files.is_empty() {
+        first
+    } else {
+        format!("{first}, and {}", dataset.more_files.join(", "))
+    }
+}
+
+fn first_file(dataset: &Dataset) -> String {
     if let Some(map) = &dataset.config_map {
         format!("ConfigMap {}, key {}", map.name, map.key)
     } else if let Some(claim) = &dataset.persistent_volume_claim {
