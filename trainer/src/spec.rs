@@ -11,7 +11,7 @@ use modelward_crds::{
 use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
 
-use crate::data::{input::MAX_FILES, source::shown};
+use crate::data::{bucket::is_bucket, input::MAX_FILES, source::shown};
 
 /// No spec is larger: an object in Kubernetes cannot be.
 const MAX_SPEC_BYTES: u64 = 2 << 20;
@@ -228,8 +228,22 @@ fn check_dataset(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
     if let Some(uri) = &dataset.uri
         && !uri.starts_with("http://")
         && !uri.starts_with("https://")
+        && !is_bucket(uri)
     {
-        wrong.push(format!("{place}: uri must start with http:// or https://"));
+        wrong.push(format!(
+            "{place}: uri must start with http:// or https://, or with s3://, gs:// or az://"
+        ));
+    }
+    let scheme = |wanted: fn(&str) -> bool| dataset.uri.as_deref().is_some_and(wanted);
+    if dataset.endpoint.is_some() && !scheme(|uri| uri.starts_with("s3://")) {
+        wrong.push(format!(
+            "{place}: endpoint is the server of an s3:// address; remove it"
+        ));
+    }
+    if dataset.credentials_secret.is_some() && !scheme(is_bucket) {
+        wrong.push(format!(
+            "{place}: credentialsSecret is for addresses that begin with s3://, gs:// or az://; remove it"
+        ));
     }
     check_more_files(place, dataset, wrong);
     let csv = &dataset.csv;

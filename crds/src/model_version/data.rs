@@ -35,19 +35,39 @@ pub struct NamedDataset {
 #[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.uri) || self.moreFiles.all(f, f != self.uri && f.matches('^[a-z0-9]+://[!-~]+$') && \
     f.split('/')[0] == self.uri.split('/')[0] && f.split('/')[2] == self.uri.split('/')[2])")
     .message("moreFiles of an address are other addresses with the same scheme and host; files of another host are one of additionalDatasets"))]
+#[x_kube(validation = Rule::new("!has(self.endpoint) || (has(self.uri) && self.uri.startsWith('s3://'))")
+    .message("endpoint is the server of an s3:// address; remove it, or set uri to s3://BUCKET/KEY"))]
+#[x_kube(validation = Rule::new("!has(self.credentialsSecret) || (has(self.uri) && self.uri.matches('^(s3|gs|az)://'))")
+    .message("credentialsSecret is for addresses that begin with s3://, gs:// or az://; remove it"))]
 pub struct Dataset {
     /// A key of a ConfigMap in this namespace. The version waits until the ConfigMap exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
 
-    /// An http or https address.
+    /// An address: http://, https://, or that of an object in a bucket: s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/BLOB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[!-~]+$')")
-        .message("write an address that begins with http:// or https:// and has only ASCII characters, with %20 for a space"))]
-    #[x_kube(validation = Rule::new("!self.matches('^https?://[^/?#]*@')")
+    #[x_kube(validation = Rule::new("self.matches('^(https?|s3|gs|az)://[!-~]+$')")
+        .message("write an address that begins with http:// or https://, or with s3://, gs:// or az:// for an object in a bucket, and has only ASCII characters, with %20 for a space"))]
+    #[x_kube(validation = Rule::new("!self.matches('^(s3|gs|az)://') || self.matches('^[a-z0-9]+://[^/?#]+/[^?#]*[^/?#]$')")
+        .message("write the bucket and the key of one object, such as s3://bucket/folder/file.csv"))]
+    #[x_kube(validation = Rule::new("!self.matches('^[a-z0-9]+://[^/?#]*@')")
         .message("remove the user name and password: every user who may read the version would see them"))]
     pub uri: Option<String>,
+
+    /// The server of an s3:// address, such as http://minio.storage:9000. If absent, it is Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[-.a-zA-Z0-9:]+/?$')")
+        .message("write the address of the server alone, such as http://minio.storage:9000"))]
+    pub endpoint: Option<String>,
+
+    /// The Secret in this namespace with the credentials of a bucket. Only the Job that reads the data gets them, and of the Secret only
+    /// the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION for s3://, GOOGLE_SERVICE_ACCOUNT_KEY for
+    /// gs://, and AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and AZURE_STORAGE_SAS_TOKEN for az://. If absent, the identity that
+    /// the cluster gives the Pod is used, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<CredentialsSecret>,
 
     /// A file or folder on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +105,41 @@ impl Dataset {
             .into_iter()
             .chain(self.more_files.iter().map(String::as_str))
     }
+}
+
+/// A Secret with the credentials of a bucket.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialsSecret {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
+    pub name: String,
+}
+
+/// The keys of a Secret that the address of an object takes, by its scheme; none of an http address.
+pub fn credential_keys(uri: &str) -> impl Iterator<Item = &'static str> + use<> {
+    let keys: &[&str] = match uri.split("://").next() {
+        Some("s3") => &[
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+        ],
+        Some("gs") => &["GOOGLE_SERVICE_ACCOUNT_KEY"],
+        Some("az") => &[
+            "AZURE_STORAGE_ACCOUNT_NAME",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+        ],
+        _ => &[],
+    };
+    keys.iter().copied()
+}
+
+/// The environment variable of a Job that holds a key of the Secret of the dataset with this index.
+pub fn credential_variable(dataset: usize, key: &str) -> String {
+    format!("MODELWARD_SOURCE_{dataset}_{key}")
 }
 
 /// A key of a ConfigMap.

@@ -9,6 +9,7 @@ use modelward_wire::{Digest, SourceRecord};
 
 use crate::{
     data::{
+        bucket::{self, Access, is_bucket},
         near::did_you_mean,
         reach::Reach,
         source::{self, Fetch, SourceError, shown},
@@ -190,7 +191,8 @@ pub fn digest_of(files: &[SourceRecord]) -> Digest {
                 let digest = file.sha256.to_string();
                 format!("{}  {}\n", digest.trim_start_matches("sha256:"), file.name)
             };
-            sha256(files.iter().map(line).collect::<String>().as_bytes())
+            let lines: Vec<String> = files.iter().map(line).collect();
+            sha256(lines.concat().as_bytes())
         }
     }
 }
@@ -214,7 +216,11 @@ impl Input<'_> {
             // The digest of several files is none of a file.
             Place::Address(uri) => {
                 let expected = self.dataset.sha256.filter(|_| self.dataset.more_files.is_empty());
-                source::download(uri, expected, fetch).await
+                if !is_bucket(uri) {
+                    return source::download(uri, expected, fetch).await;
+                }
+                let access = Access::of(self.dataset, self.index, |name| std::env::var(name).ok());
+                source::through_cache(uri, expected, fetch, bucket::read(uri, &access, fetch)).await
             }
             Place::Cluster => Err(SourceError::NotFound {
                 name: spec::source_name(self.dataset),

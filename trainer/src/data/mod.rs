@@ -6,6 +6,7 @@
 //!
 //! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. [`source`] alone talks to the world, within the [`reach`] that a Job has.
 
+pub mod bucket;
 pub(crate) mod cache;
 pub mod check;
 pub mod dataset;

@@ -36,7 +36,7 @@ const RESUMES: u32 = 20;
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
-const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 /// A source that has sent fewer bytes a second than this since [`SLOW_AFTER`] is given up.
 const SLOWEST: u64 = 1024;
 const SLOW_AFTER: Duration = Duration::from_secs(20);
@@ -168,6 +168,16 @@ struct Resolver(Arc<Reach>);
 ///
 /// A file whose digest is `expected` is taken from the cache and kept there. Another one is returned as it is.
 pub async fn download(uri: &str, expected: Option<Digest>, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
+    through_cache(uri, expected, fetch, download_whole(uri, fetch)).await
+}
+
+/// The file of this digest in the cache, or what `reading` gives, which is kept if it has the digest.
+pub(super) async fn through_cache(
+    uri: &str,
+    expected: Option<Digest>,
+    fetch: &Fetch,
+    reading: impl Future<Output = Result<Vec<u8>, SourceError>>,
+) -> Result<Vec<u8>, SourceError> {
     let cached = fetch.cache.as_deref().zip(expected);
     if let Some((folder, digest)) = cached
         && let Some(bytes) = cache::read(folder, &digest)
@@ -175,7 +185,7 @@ pub async fn download(uri: &str, expected: Option<Digest>, fetch: &Fetch) -> Res
         tracing::info!(source = shown(uri), %digest, "read from the cache");
         return Ok(bytes);
     }
-    let bytes = download_whole(uri, fetch).await?;
+    let bytes = reading.await?;
     if let Some((folder, digest)) = cached {
         cache::keep(folder, &digest, &bytes);
     }
@@ -348,7 +358,7 @@ fn is_too_slow(received: u64, since: Duration) -> bool {
     since >= SLOW_AFTER && received < SLOWEST * since.as_secs()
 }
 
-fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
+pub(super) fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
     let reach = Arc::new(reach.clone());
     let builder = || {
         let of_redirect = Arc::clone(&reach);
@@ -413,7 +423,7 @@ impl Resolve for Resolver {
     }
 }
 
-fn out_of_reach(error: &reqwest::Error) -> Option<&OutOfReach> {
+pub(super) fn out_of_reach(error: &reqwest::Error) -> Option<&OutOfReach> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
@@ -436,7 +446,7 @@ pub fn shown(uri: &str) -> String {
     url.to_string()
 }
 
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;

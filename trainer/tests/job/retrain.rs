@@ -12,8 +12,8 @@ use modelward_trainer::{
     data::{
         dataset::Dataset,
         freeze::{Frozen, freeze},
-        source::Fetch,
         snapshot::{self, Snapshot},
+        source::Fetch,
     },
     fit::{
         compare::Opponent,

@@ -69,7 +69,9 @@ async fn fingerprint(
         (what.into(), found.map(|object| [object.metadata.uid, None]))
     } else {
         let uri = dataset.uri.clone().unwrap_or_default();
-        let more = (!dataset.more_files.is_empty()).then(|| dataset.more_files.join(" "));
+        let more = dataset.endpoint.iter().chain(&dataset.more_files);
+        let more: Vec<&str> = more.map(String::as_str).collect();
+        let more = (!more.is_empty()).then(|| more.join(" "));
         (uri.clone().into(), Some([Some(uri), more]))
     };
     Ok(found
@@ -79,10 +81,8 @@ async fn fingerprint(
 
 /// The arguments that make a key of each file of a dataset.
 fn from_files(dataset: &Dataset) -> String {
-    dataset
-        .files()
-        .map(|key| format!(" --from-file={key}=FILE"))
-        .collect()
+    let keys: Vec<&str> = dataset.files().collect();
+    format!(" --from-file={}=FILE", keys.join("=FILE --from-file="))
 }
 
 /// A text that changes with the data of a `ConfigMap`, but not with its labels and annotations: the managers that wrote a key of

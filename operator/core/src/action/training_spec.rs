@@ -110,6 +110,12 @@ fn dataset(dataset: &Dataset) -> Value {
     if !dataset.more_files.is_empty() {
         content["moreFiles"] = json!(dataset.more_files);
     }
+    if let Some(endpoint) = &dataset.endpoint {
+        content["endpoint"] = endpoint.as_str().into();
+    }
+    if let Some(secret) = &dataset.credentials_secret {
+        content["credentialsSecret"] = secret.name.as_str().into();
+    }
     content
 }
 

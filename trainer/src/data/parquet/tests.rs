@@ -399,7 +399,7 @@ fn a_page_that_would_unpack_into_gigabytes_is_refused_before_it_is() {
         let column = group.column(0).clone().into_builder().set_data_page_offset(4);
         let column = column
             .set_dictionary_page_offset(None)
-            .set_total_compressed_size(page.len() as i64);
+            .set_total_compressed_size(i64::try_from(page.len()).unwrap());
         let columns = vec![column.build().unwrap()];
         group.into_builder().set_column_metadata(columns).build().unwrap()
     });

@@ -110,7 +110,12 @@ pub(in crate::action) fn datasets(training: &TrainingSource) -> Vec<PlannedDatas
                 name,
                 location_sha256: canonical::digest(&location),
                 location: location.chars().take(ADDRESS).collect(),
-                host: dataset.uri.as_deref().and_then(host),
+                // The server that is asked: of a bucket with an endpoint that one.
+                host: dataset
+                    .endpoint
+                    .as_deref()
+                    .or(dataset.uri.as_deref())
+                    .and_then(host),
                 sha256: dataset.sha256,
             }
         })
@@ -118,12 +123,17 @@ pub(in crate::action) fn datasets(training: &TrainingSource) -> Vec<PlannedDatas
 }
 
 fn location(dataset: &Dataset) -> String {
-    let first = first_file(dataset);
-    if dataset.more_files.is_empty() {
-        first
-    } else {
-        format!("{first}, and {}", dataset.more_files.join(", "))
+    let mut location = first_file(dataset);
+    if let Some(endpoint) = &dataset.endpoint {
+        location = format!("{location} at {endpoint}");
     }
+    if let Some(secret) = &dataset.credentials_secret {
+        location = format!("{location} with Secret {}", secret.name);
+    }
+    if !dataset.more_files.is_empty() {
+        location = format!("{location}, and {}", dataset.more_files.join(", "));
+    }
+    location
 }
 
 fn first_file(dataset: &Dataset) -> String {
