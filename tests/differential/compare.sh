@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
-# compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'.
+# compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'. Reads
+# Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file.
 #
 #   compare.sh            builds the trainer, makes the Python environments if needed, compares
 #   compare.sh fetch      makes the Python environments alone
