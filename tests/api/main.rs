@@ -86,6 +86,26 @@ async fn a_first_file_needs_little_and_the_rest_is_filled_in() {
 }
 
 #[tokio::test]
+async fn a_dataset_of_several_files_or_of_a_bucket_is_taken() {
+    for dataset in [
+        json!({"configMap": {"name": "a", "key": "b"}, "moreFiles": ["c", "d"]}),
+        json!({"persistentVolumeClaim": {"claimName": "a", "path": "2026"}, "moreFiles": ["2025/x.parquet"]}),
+        json!({"uri": "https://host/a.csv?x", "moreFiles": ["https://host/b.csv"]}),
+        json!({"uri": "s3://bucket/a/b.csv", "endpoint": "http://minio.storage:9000", "credentialsSecret": {"name": "store"},
+            "moreFiles": ["s3://bucket/c.csv"]}),
+        json!({"uri": "az://container/a%20b.parquet", "credentialsSecret": {"name": "store"}}),
+    ] {
+        let mut object = heart();
+        object["spec"]["source"]["training"]["dataset"] = dataset.clone();
+        assert!(
+            apply(&object).await.is_ok(),
+            "{dataset}: {:?}",
+            apply(&object).await
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_field_is_refused_with_a_sentence() {
     let dataset = "/spec/source/training/dataset";
     for (pointer, value, sentence) in [
@@ -118,6 +138,41 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
             dataset,
             json!({"persistentVolumeClaim": {"claimName": "data", "path": "/data/x.csv"}}),
             "without a leading '/', such as data/heart.csv",
+        ),
+        (
+            dataset,
+            json!({"configMap": {"name": "a", "key": "b"}, "moreFiles": ["c", "../d"]}),
+            "moreFiles of a ConfigMap are other keys of it",
+        ),
+        (
+            dataset,
+            json!({"persistentVolumeClaim": {"claimName": "data", "path": "a"}, "moreFiles": ["b/../c"]}),
+            "moreFiles of a PersistentVolumeClaim are other paths",
+        ),
+        (
+            dataset,
+            json!({"uri": "https://host/a.csv", "moreFiles": ["https://host/b.csv", "https://host.example/c.csv"]}),
+            "other addresses with the same scheme and host",
+        ),
+        (
+            dataset,
+            json!({"uri": "s3://bucket"}),
+            "write the bucket and the key of one object",
+        ),
+        (
+            dataset,
+            json!({"uri": "s3://bucket/a.csv", "endpoint": "http://user:password@minio:9000"}),
+            "write the address of the server alone",
+        ),
+        (
+            dataset,
+            json!({"uri": "gs://bucket/a.csv", "endpoint": "http://minio:9000"}),
+            "endpoint is the server of an s3:// address",
+        ),
+        (
+            dataset,
+            json!({"uri": "https://host/a.csv", "credentialsSecret": {"name": "store"}}),
+            "credentialsSecret is for addresses that begin with s3://",
         ),
         (
             dataset,

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
-# compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'.
-# Publishes a version to an MLflow server, and compares what MLflow's client reads.
+# compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'. Reads
+# Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file. Publishes a version to an MLflow server,
+# and compares what MLflow's client reads.
 #
 #   compare.sh            builds the trainer, makes the Python environments if needed, compares
 #   compare.sh fetch      makes the Python environments alone
@@ -52,6 +53,10 @@ DATA=$REPOSITORY/manifests/samples/heart-disease
 compare cleveland "$REPOSITORY/manifests/samples/heart-1.yaml" "$DATA/cleveland.csv"
 # Missing values in most rows, categories that some folds never see, every code declared as a category.
 compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"
+
+echo "== parquet"
+RUST_LOG=warn "$VENV/bin/python" "$HERE/compare_parquet.py" "$TRAINER" "$REPOSITORY/manifests/samples/heart-1.yaml" \
+  "$DATA/cleveland.csv" "$WORK/cleveland/snapshot" "$WORK/parquet"
 
 # Each family of trees by itself, its model in the libraries of Python.
 compare_trees() {

@@ -11,6 +11,8 @@ use modelward_crds::{
 use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
 
+use crate::data::{bucket::is_bucket, input::MAX_FILES, source::shown};
+
 /// No spec is larger: an object in Kubernetes cannot be.
 const MAX_SPEC_BYTES: u64 = 2 << 20;
 
@@ -226,9 +228,24 @@ fn check_dataset(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
     if let Some(uri) = &dataset.uri
         && !uri.starts_with("http://")
         && !uri.starts_with("https://")
+        && !is_bucket(uri)
     {
-        wrong.push(format!("{place}: uri must start with http:// or https://"));
+        wrong.push(format!(
+            "{place}: uri must start with http:// or https://, or with s3://, gs:// or az://"
+        ));
     }
+    let scheme = |wanted: fn(&str) -> bool| dataset.uri.as_deref().is_some_and(wanted);
+    if dataset.endpoint.is_some() && !scheme(|uri| uri.starts_with("s3://")) {
+        wrong.push(format!(
+            "{place}: endpoint is the server of an s3:// address; remove it"
+        ));
+    }
+    if dataset.credentials_secret.is_some() && !scheme(is_bucket) {
+        wrong.push(format!(
+            "{place}: credentialsSecret is for addresses that begin with s3://, gs:// or az://; remove it"
+        ));
+    }
+    check_more_files(place, dataset, wrong);
     let csv = &dataset.csv;
     if !csv.header && csv.columns.is_empty() {
         wrong.push(format!(
@@ -245,6 +262,29 @@ fn check_dataset(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
     }
     check_notation(place, csv, wrong);
     check_rename(place, csv, wrong);
+}
+
+fn check_more_files(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
+    if dataset.more_files.len() >= MAX_FILES {
+        wrong.push(format!(
+            "{place}: moreFiles has {} entries, at most {} are read",
+            dataset.more_files.len(),
+            MAX_FILES - 1
+        ));
+    }
+    if let Some(twice) = twice(dataset.files()) {
+        wrong.push(format!("{place}: moreFiles names {:?} twice", shown(twice)));
+    }
+    let Some(uri) = &dataset.uri else { return };
+    let host = |uri: &str| uri.split('/').take(3).map(str::to_owned).collect::<Vec<_>>();
+    if let Some(other) = dataset.more_files.iter().find(|file| host(file) != host(uri)) {
+        wrong.push(format!(
+            "{place}: moreFiles has {:?}, which has another scheme or host than {:?}; make files of another host one of \
+             additionalDatasets",
+            shown(other),
+            shown(uri)
+        ));
+    }
 }
 
 fn check_notation(place: &str, csv: &CsvFormat, wrong: &mut Vec<String>) {
@@ -427,6 +467,14 @@ pub fn positive_when(target: &Target) -> String {
 /// The name of the dataset as the spec has it, the same wherever the file lies when it is read. What may be a secret
 /// in an address (user, password, query) is left out.
 pub fn source_name(dataset: &Dataset) -> String {
+    let first = first_file_name(dataset);
+    match dataset.more_files.len() {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+fn first_file_name(dataset: &Dataset) -> String {
     if let Some(source) = &dataset.config_map {
         return format!("configMap {}/{}", source.name, source.key);
     }

@@ -21,38 +21,125 @@ pub struct NamedDataset {
     pub dataset: Dataset,
 }
 
-/// A CSV file, from exactly one location.
+/// A CSV or Parquet file, or several of them, from exactly one location.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("[has(self.configMap), has(self.uri), has(self.persistentVolumeClaim)].filter(x, x).size() == 1")
     .message("exactly one of configMap, uri and persistentVolumeClaim must be set"))]
+#[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.configMap) || self.moreFiles.all(f, f.size() <= 253 && f != self.configMap.key && \
+    f.matches('^[-._a-zA-Z0-9]+$') && f != '.' && !f.startsWith('..'))")
+    .message("moreFiles of a ConfigMap are other keys of it: letters, digits, '-', '_' and '.'"))]
+#[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.persistentVolumeClaim) || self.moreFiles.all(f, f.size() <= 1024 && \
+    f != self.persistentVolumeClaim.path && f.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$') && !f.split('/').exists(p, p == '..'))")
+    .message("moreFiles of a PersistentVolumeClaim are other paths from its root without a leading '/' and without '..'; letters, digits, '-', '_' and '.' are allowed"))]
+#[x_kube(validation = Rule::new("!has(self.moreFiles) || !has(self.uri) || self.moreFiles.all(f, f != self.uri && f.matches('^[a-z0-9]+://[!-~]+$') && \
+    f.split('/')[0] == self.uri.split('/')[0] && f.split('/')[2] == self.uri.split('/')[2])")
+    .message("moreFiles of an address are other addresses with the same scheme and host; files of another host are one of additionalDatasets"))]
+#[x_kube(validation = Rule::new("!has(self.endpoint) || (has(self.uri) && self.uri.startsWith('s3://'))")
+    .message("endpoint is the server of an s3:// address; remove it, or set uri to s3://BUCKET/KEY"))]
+#[x_kube(validation = Rule::new("!has(self.credentialsSecret) || (has(self.uri) && self.uri.matches('^(s3|gs|az)://'))")
+    .message("credentialsSecret is for addresses that begin with s3://, gs:// or az://; remove it"))]
 pub struct Dataset {
     /// A key of a ConfigMap in this namespace. The version waits until the ConfigMap exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
 
-    /// An http or https address.
+    /// An address: http://, https://, or that of an object in a bucket: s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/BLOB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[!-~]+$')")
-        .message("write an address that begins with http:// or https:// and has only ASCII characters, with %20 for a space"))]
-    #[x_kube(validation = Rule::new("!self.matches('^https?://[^/?#]*@')")
+    #[x_kube(validation = Rule::new("self.matches('^(https?|s3|gs|az)://[!-~]+$')")
+        .message("write an address that begins with http:// or https://, or with s3://, gs:// or az:// for an object in a bucket, and has only ASCII characters, with %20 for a space"))]
+    #[x_kube(validation = Rule::new("!self.matches('^(s3|gs|az)://') || self.matches('^[a-z0-9]+://[^/?#]+/[^?#]*[^/?#]$')")
+        .message("write the bucket and the key of one object, such as s3://bucket/folder/file.csv"))]
+    #[x_kube(validation = Rule::new("!self.matches('^[a-z0-9]+://[^/?#]*@')")
         .message("remove the user name and password: every user who may read the version would see them"))]
     pub uri: Option<String>,
 
-    /// A file on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
+    /// The server of an s3:// address, such as http://minio.storage:9000. If absent, it is Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[-.a-zA-Z0-9:]+/?$')")
+        .message("write the address of the server alone, such as http://minio.storage:9000"))]
+    pub endpoint: Option<String>,
+
+    /// The Secret in this namespace with the credentials of a bucket. Only the Job that reads the data gets them, and of the Secret only
+    /// the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION for s3://, GOOGLE_SERVICE_ACCOUNT_KEY for
+    /// gs://, and AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and AZURE_STORAGE_SAS_TOKEN for az://. If absent, the identity that
+    /// the cluster gives the Pod is used, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<CredentialsSecret>,
+
+    /// A file or folder on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimSource>,
 
-    /// The digest that the file must have: "sha256:" and 64 hexadecimal digits. If absent, any content is accepted and its
-    /// digest is recorded.
+    /// Further files with the same columns, in any order of them, that are read after the first one: keys of the same ConfigMap,
+    /// paths on the same claim, or addresses with the same host. Each is read in the format of csv.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 15), inner(length(min = 1, max = 2048)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub more_files: Vec<String>,
+
+    /// The digest that the data must have: "sha256:" and 64 hexadecimal digits. Of one file it is that of its bytes; of several files
+    /// that of a text with a line for each, in their order: its digest in hexadecimal digits, two spaces, its name, as sha256sum prints
+    /// them. If absent, any content is accepted and its digest is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::written_digest")]
     pub sha256: Option<Digest>,
 
-    /// The format of the file.
+    /// The format of the file. Of a Parquet file, which is recognised by its content, only missing, columns and rename count.
     #[serde(default)]
     pub csv: CsvFormat,
+}
+
+impl Dataset {
+    /// The names of its files as the spec has them: keys, paths or addresses. A path may be that of a folder.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let map = self.config_map.as_ref().map(|source| source.key.as_str());
+        let claim = self
+            .persistent_volume_claim
+            .as_ref()
+            .map(|source| source.path.as_str());
+        let first = map.or(claim).or(self.uri.as_deref());
+        first
+            .into_iter()
+            .chain(self.more_files.iter().map(String::as_str))
+    }
+}
+
+/// A Secret with the credentials of a bucket.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialsSecret {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
+    pub name: String,
+}
+
+/// The keys of a Secret that the address of an object takes, by its scheme; none of an http address.
+pub fn credential_keys(uri: &str) -> impl Iterator<Item = &'static str> + use<> {
+    let keys: &[&str] = match uri.split("://").next() {
+        Some("s3") => &[
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+        ],
+        Some("gs") => &["GOOGLE_SERVICE_ACCOUNT_KEY"],
+        Some("az") => &[
+            "AZURE_STORAGE_ACCOUNT_NAME",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+        ],
+        _ => &[],
+    };
+    keys.iter().copied()
+}
+
+/// The environment variable of a Job that holds a key of the Secret of the dataset with this index.
+pub fn credential_variable(dataset: usize, key: &str) -> String {
+    format!("MODELWARD_SOURCE_{dataset}_{key}")
 }
 
 /// A key of a ConfigMap.
@@ -70,7 +157,7 @@ pub struct ConfigMapSource {
     pub key: String,
 }
 
-/// A file on a PersistentVolumeClaim.
+/// A file or folder on a PersistentVolumeClaim.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PersistentVolumeClaimSource {
@@ -78,7 +165,8 @@ pub struct PersistentVolumeClaimSource {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub claim_name: String,
-    /// Path of the file relative to the volume's root, without "..".
+    /// Path of the file relative to the volume's root, without "..". Of a folder, the files in it whose names end with .csv or .parquet
+    /// are read, in the order of their names, at most 16.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$')")
         .message("write the path from the volume's root without a leading '/', such as data/heart.csv; letters, digits, '-', '_' and '.' are allowed"))]

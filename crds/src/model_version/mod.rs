@@ -24,7 +24,8 @@ mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
 pub use data::{
-    ColumnRename, ConfigMapSource, CsvFormat, Dataset, NamedDataset, PersistentVolumeClaimSource,
+    ColumnRename, ConfigMapSource, CredentialsSecret, CsvFormat, Dataset, NamedDataset,
+    PersistentVolumeClaimSource, credential_keys, credential_variable,
 };
 pub use decision::{CalibrationMethod, CostSpec, ThresholdMetric, ThresholdSpec};
 pub use expectations::{

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use modelward_crds::Networks;
 use modelward_wire::Digest;
 
+use crate::command::download::PublicDataset;
+
 /// Trains a model and writes a bundle.
 #[derive(Debug, Parser)]
 #[command(name = "modelward-trainer", version, about)]
@@ -22,12 +24,14 @@ pub(super) enum Command {
     Fit(FitArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
-    /// Show what is in a CSV file, how its columns would be read, and what to fix, without a spec.
+    /// Show what is in a CSV or Parquet file, how its columns would be read, and what to fix, without a spec.
     Inspect(InspectArgs),
     /// Evaluate the expectations of a spec on files. The exit code is 2 if a critical one is not met.
     Validate(ValidateArgs),
     /// Print expectations that a reference file meets, as YAML for the spec.
     Suggest(SuggestArgs),
+    /// Download the files of a public dataset and check their digests.
+    Download(DownloadArgs),
 }
 
 /// Arguments of `snapshot`.
@@ -36,7 +40,7 @@ pub struct SnapshotArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// A CSV file; once for each dataset of the spec that is not an address, in their order. Addresses in the spec are read
+    /// A CSV or Parquet file; once for each dataset of the spec that is not an address, in their order. Addresses in the spec are read
     /// unless there is a file for every dataset.
     #[arg(long)]
     pub source: Vec<PathBuf>,
@@ -64,7 +68,7 @@ pub struct FitArgs {
     /// Directory of a snapshot.
     #[arg(long)]
     pub snapshot_dir: Option<PathBuf>,
-    /// A CSV file, which is checked and frozen first; once for each dataset, as in `snapshot`.
+    /// A CSV or Parquet file, which is checked and frozen first; once for each dataset, as in `snapshot`.
     #[arg(long)]
     pub source: Vec<PathBuf>,
     /// Directory of the bundle that notWorseThan names. If absent, it is fetched from the ledger.
@@ -97,7 +101,7 @@ pub struct ScoreArgs {
     /// JSON file with one object of named features or an array of them; `-` for standard input.
     #[arg(long)]
     pub rows: Option<String>,
-    /// CSV file in the format of the spec, or with a header and commas. Columns that are not features are ignored.
+    /// CSV file in the format of the spec, or with a header and commas; or a Parquet file. Columns that are not features are ignored.
     #[arg(long)]
     pub csv: Option<PathBuf>,
     /// The `ModelVersion` with the format of the CSV file.
@@ -108,7 +112,7 @@ pub struct ScoreArgs {
 /// Arguments of `inspect`. What is not given is guessed.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The CSV file.
+    /// The CSV or Parquet file.
     pub file: PathBuf,
     /// The character between fields: `,`, `;`, `|` or `tab`.
     #[arg(long, value_parser = parse_delimiter)]
@@ -150,7 +154,7 @@ pub struct ValidateArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// A CSV file; once for each dataset of the spec, in their order.
+    /// A CSV or Parquet file; once for each dataset of the spec, in their order.
     #[arg(long, required = true)]
     pub source: Vec<PathBuf>,
     /// File to write the results to as JSON, in the form of Great Expectations.
@@ -167,9 +171,22 @@ pub struct SuggestArgs {
     /// The `ModelVersion`, YAML or JSON. Its expectations are not read.
     #[arg(long)]
     pub spec: PathBuf,
-    /// The reference, a CSV file in the format of the spec's first dataset.
+    /// The reference, a CSV or Parquet file in the format of the spec's first dataset.
     #[arg(long)]
     pub source: PathBuf,
+}
+
+/// Arguments of `download`.
+#[derive(Debug, Args)]
+pub struct DownloadArgs {
+    /// The dataset.
+    pub dataset: PublicDataset,
+    /// Directory to write the files to. Files that are already there with the right digest are not downloaded again.
+    #[arg(long)]
+    pub to: PathBuf,
+    /// Address of a mirror: of the folder that has the files.
+    #[arg(long)]
+    pub from: Option<String>,
 }
 
 /// How a Job reports; not needed outside of a cluster.
@@ -202,6 +219,10 @@ pub struct PublishArgs {
     /// takes precedence.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
+    /// Directory that keeps downloaded files by their digest. Only files whose digest the spec has in sha256 are kept, and one that is
+    /// there is not downloaded again.
+    #[arg(long, env = "MODELWARD_CACHE")]
+    pub cache: Option<PathBuf>,
     /// File of the termination message; written with `--publish` only.
     #[arg(
         long,

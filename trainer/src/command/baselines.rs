@@ -69,7 +69,7 @@ async fn load_champion(
         }
         (None, None) => bail!("the spec names a champion; name the directory of its bundle with --champion"),
     };
-    let files = snapshot.info.sources.iter().map(|source| source.rows as usize);
+    let files = snapshot.info.rows_of_files();
     let opened = Opponent::open(&dir, named, &snapshot.info.target, &snapshot.data, files);
     Ok(opened.map_err(|error| format!("notWorseThan cannot be judged: {}", chain(&error))))
 }

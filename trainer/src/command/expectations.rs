@@ -11,6 +11,8 @@ use crate::{
     data::{
         check::Part,
         expectations::{evaluate_all, suggest, yaml},
+        input::{Place, inputs},
+        reach::Reach,
         source,
         table::{self, Quote, Table},
     },
@@ -22,18 +24,19 @@ const NOT_MET: u8 = 2;
 
 pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let training = spec::read(&args.spec)?.training;
-    let datasets: Vec<&Dataset> = training.datasets().collect();
+    let files = training.datasets().map(|dataset| dataset.files().count());
+    let files: usize = files.sum();
     ensure!(
-        args.source.len() == datasets.len(),
-        "--source is given {} times, the spec has {} datasets; name one file for each, in their order",
+        args.source.len() == files,
+        "--source is given {} times, the datasets of the spec have {files} files; name one for each, in their order",
         args.source.len(),
-        datasets.len()
     );
     let mut tables = Vec::new();
     let mut violations = Vec::new();
-    for (path, dataset) in args.source.iter().zip(&datasets) {
-        let (table, found) = read_table(path, dataset)?;
-        tables.push((path.display().to_string(), table));
+    for input in inputs(&training, &args.source, &Reach::anywhere())?? {
+        let Place::Path(path) = input.place else { continue };
+        let (table, found) = read_table(&path, input.dataset)?;
+        tables.push((path.display().to_string(), table, input.dataset));
         violations.extend(found);
     }
     let mut out = std::io::stdout().lock();
@@ -43,8 +46,7 @@ pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     }
     let parts: Vec<Part<'_>> = tables
         .iter()
-        .zip(&datasets)
-        .map(|((name, table), dataset)| part(name, table, dataset))
+        .map(|(name, table, dataset)| part(name, table, dataset))
         .collect();
     let validation = evaluate_all(&parts, &training)?;
     for (path, content) in [

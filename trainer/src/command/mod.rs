@@ -1,8 +1,8 @@
-//! What people and Jobs run: `snapshot`, `fit`, `score`, `inspect`, `validate`, `suggest`.
+//! What people and Jobs run: `snapshot`, `fit`, `score`, `inspect`, `validate`, `suggest`, `download`.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `snapshot`, `fit`, `score`, `inspect` | one command each |
+//! | `snapshot`, `fit`, `score`, `inspect`, `download` | one command each |
 //! | `expectations` | `validate` and `suggest` |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
 //! | `publish` | reports the end |
@@ -10,6 +10,7 @@
 mod arguments;
 mod baselines;
 mod checks;
+mod download;
 mod expectations;
 mod fit;
 mod inspect;
@@ -24,11 +25,16 @@ use std::process::ExitCode;
 use modelward_wire::JobStage;
 
 pub use self::{
-    arguments::{Cli, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs, SuggestArgs, ValidateArgs},
+    arguments::{
+        Cli, DownloadArgs, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs, SuggestArgs,
+        ValidateArgs,
+    },
+    download::PublicDataset,
     temporary::clean_up,
 };
 use crate::command::{
     arguments::Command,
+    download::download_dataset,
     expectations::{suggest_expectations, validate_files},
     fit::fit_model,
     inspect::inspect_file,
@@ -64,5 +70,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect_file(&args),
         Command::Validate(args) => validate_files(&args),
         Command::Suggest(args) => suggest_expectations(&args),
+        Command::Download(args) => download_dataset(&args).await,
     }
 }

@@ -11,7 +11,10 @@ use modelward_wire::{JobResult, JobStage, Verdict, Violation, shorten};
 
 use crate::{
     command::arguments::PublishArgs,
-    data::{reach::Reach, source::SourceError},
+    data::{
+        reach::Reach,
+        source::{Fetch, SourceError},
+    },
     ledger::{self, Ledger, LedgerError},
     report,
 };
@@ -73,9 +76,9 @@ fn print_json(result: &JobResult) -> anyhow::Result<()> {
 // === impl PublishArgs ===
 
 impl PublishArgs {
-    /// Where datasets may be read from: a Job reads what other people chose.
-    pub(super) fn reach(&self) -> Reach {
-        if self.publish {
+    /// How datasets are fetched, and from where: a Job reads what other people chose.
+    pub(super) fn fetch(&self) -> Fetch {
+        let reach = if self.publish {
             Reach::of_job(
                 self.allow_sources.clone(),
                 self.deny_sources.clone(),
@@ -83,6 +86,10 @@ impl PublishArgs {
             )
         } else {
             Reach::anywhere()
+        };
+        Fetch {
+            cache: self.cache.clone(),
+            ..Fetch::within(reach)
         }
     }
 

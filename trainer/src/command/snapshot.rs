@@ -27,7 +27,7 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
         Err(result) => return Ok(result),
     };
     let training = &version.training;
-    let built = match freeze(&version, &args.source, &args.publish.reach()).await? {
+    let built = match freeze(&version, &args.source, &args.publish.fetch()).await? {
         Frozen::Built(built) => built,
         Frozen::Ended(result) => return Ok(result),
     };
@@ -107,7 +107,7 @@ async fn compare_with_champion(
     {
         return Ok(Compared::OtherFeatures(violations));
     }
-    let files = snapshot.info.sources.iter().map(|source| source.rows as usize);
+    let files = snapshot.info.rows_of_files();
     let counted = count_new_rows(&bundle, champion, &snapshot.info.target, &snapshot.data, files);
     Ok(Compared::Rows(counted.map_err(|error| chain(&error))))
 }

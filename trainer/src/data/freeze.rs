@@ -1,9 +1,8 @@
 //! From the datasets of a spec to the files of a snapshot, or to what is wrong with them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::ensure;
-use modelward_crds::{Dataset, TrainingSource};
+use modelward_crds::TrainingSource;
 use modelward_model::{DirBuilder, TargetInfo, sha256};
 use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 
@@ -11,10 +10,9 @@ use crate::{
     data::{
         check::{self, Part},
         expectations,
-        near::did_you_mean,
-        reach::Reach,
+        input::{Input, digest_of, inputs},
         snapshot,
-        source::{self, SourceError},
+        source::{self, Fetch, SourceError},
         table::{self, Quote, Table},
         violation::{UNKNOWN_COLUMN, cut, violation},
     },
@@ -46,27 +44,30 @@ pub struct Built {
     pub warnings: Vec<Violation>,
 }
 
-/// A dataset that was read.
+/// A file that was read.
 struct Read {
     /// How messages name it.
     name: String,
+    /// The index of its dataset.
+    dataset: usize,
     table: Table,
     quote: Quote,
     record: SourceRecord,
 }
 
-/// Reads, checks and freezes the data. Wrong data are a result, not an error. The i-th file is the i-th dataset that is no
-/// address, or the i-th dataset where there are as many files as datasets.
-/// Addresses are read within `reach`.
-pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow::Result<Frozen> {
+/// Reads, checks and freezes the data. Wrong data are a result, not an error. `files` are the paths of [`inputs`].
+pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow::Result<Frozen> {
     let training = &version.training;
-    let files = assign(training, files)?;
+    let inputs = match inputs(training, files, &fetch.reach)? {
+        Ok(inputs) => inputs,
+        Err(error) => return Ok(Frozen::Ended(result_of(error)?)),
+    };
     let mut violations = Vec::new();
     let mut parts = Vec::new();
     let mut readable = true;
     let mut bytes = 0;
-    for ((dataset, name), file) in training.datasets().zip(names(training)).zip(files) {
-        let content = match read(dataset, file, reach).await {
+    for input in &inputs {
+        let content = match input.read(fetch).await {
             Ok(content) => content,
             Err(error) => return Ok(Frozen::Ended(result_of(error)?)),
         };
@@ -80,10 +81,9 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
                 "", "Size", message, 1, None,
             )])));
         }
-        let is_address = file.is_none();
-        let (part, found) = parse(dataset, name, &content, is_address, &mut readable);
+        let (part, found) = parse(input, &content, &mut readable);
         let renamed = |mut violation: Violation| {
-            if !training.additional_datasets.is_empty() {
+            if inputs.len() > 1 {
                 violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
             }
             violation
@@ -91,14 +91,15 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         violations.extend(found.into_iter().map(renamed));
         parts.push(part);
     }
+    violations.extend(check_pins(training, &parts));
     let (checked, validation) = {
         let tables: Vec<Part<'_>> = parts
             .iter()
-            .zip(training.datasets())
-            .map(|(part, dataset)| Part {
+            .zip(&inputs)
+            .map(|(part, input)| Part {
                 name: &part.name,
                 table: &part.table,
-                format: &dataset.csv,
+                format: &input.dataset.csv,
                 quote: part.quote,
             })
             .collect();
@@ -128,10 +129,11 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
             return Ok(Frozen::Ended(invalid(violations)));
         }
     };
-    let sources = records_of(parts, &checked.dataset.labels);
+    let (sources, read) = records_of(training, parts, &checked.dataset.labels);
     let rows = checked.dataset.len() as u64;
     let target = target_info(training);
-    let mut files = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
+    let mut files =
+        snapshot::build_of_files(&checked, sources.clone(), read, target, training.exclude.clone())?;
     let mut warnings = snapshot::warnings(&checked.columns);
     if let Some(validation) = validation {
         warnings.extend(validation.warnings.iter().cloned());
@@ -160,139 +162,92 @@ fn result_of(error: SourceError) -> anyhow::Result<JobResult> {
             ));
         }
         SourceError::TooLarge { .. } => "Size",
+        SourceError::TooManyFiles { .. } => "Files",
         SourceError::Address { .. } => "Address",
         _ => return Err(error.into()),
     };
     Ok(invalid(vec![violation("", rule, error.to_string(), 1, None)]))
 }
 
-/// The record of each file, with the number of its rows and of those of class 1.
-fn records_of(parts: Vec<Read>, labels: &[bool]) -> Vec<SourceRecord> {
+/// The record of each dataset, and that of each file if a dataset has several, with the number of rows and of those of class 1.
+fn records_of(
+    training: &TrainingSource,
+    parts: Vec<Read>,
+    labels: &[bool],
+) -> (Vec<SourceRecord>, Vec<SourceRecord>) {
     let mut labels = labels.iter();
     let record = |part: Read| {
         let rows = part.table.rows.len();
         let positives = labels.by_ref().take(rows).filter(|label| **label).count();
-        SourceRecord {
+        let record = SourceRecord {
             rows: rows as u64,
             positive_rows: Some(positives as u64),
             ..part.record
-        }
-    };
-    parts.into_iter().map(record).collect()
-}
-
-/// The file of each dataset, where it is not to be downloaded.
-fn assign<'a>(training: &TrainingSource, files: &'a [PathBuf]) -> anyhow::Result<Vec<Option<&'a Path>>> {
-    let datasets: Vec<&Dataset> = training.datasets().collect();
-    let local = datasets.iter().filter(|dataset| dataset.uri.is_none()).count();
-    ensure!(
-        files.is_empty() || files.len() == local || files.len() == datasets.len(),
-        "--source is given {} times, the spec has {local} datasets that are no address; name one file for each, in their order",
-        files.len()
-    );
-    let for_all = files.len() == datasets.len();
-    let mut files = files.iter();
-    let assigned = datasets.iter().map(|dataset| {
-        (for_all || dataset.uri.is_none())
-            .then(|| files.next())
-            .flatten()
-            .map(PathBuf::as_path)
-    });
-    Ok(assigned.collect())
-}
-
-/// How messages name the datasets: the first as its source, the others as the spec does.
-fn names(training: &TrainingSource) -> impl Iterator<Item = String> {
-    let others = training
-        .additional_datasets
-        .iter()
-        .map(|named| named.name.clone());
-    std::iter::once(spec::source_name(&training.dataset)).chain(others)
-}
-
-async fn read(dataset: &Dataset, file: Option<&Path>, reach: &Reach) -> Result<Vec<u8>, SourceError> {
-    match (file, &dataset.uri) {
-        (Some(path), _) => source::read_file(path).map_err(|error| match error {
-            // A path within the Pod says nothing to a person, who wrote the name of an object.
-            SourceError::NotFound { .. } if reach.is_job() => absent(dataset, path),
-            error => error,
-        }),
-        (None, Some(uri)) => source::download(uri, reach).await,
-        (None, None) => Err(SourceError::NotFound {
-            name: spec::source_name(dataset),
-            reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
-        }),
-    }
-}
-
-/// What a mounted dataset lacks, in the words of the spec.
-fn absent(dataset: &Dataset, path: &Path) -> SourceError {
-    if let Some(source) = &dataset.config_map {
-        return SourceError::NoKey {
-            config_map: source.name.clone(),
-            key: source.key.clone(),
         };
-    }
-    let (claim, wanted) = dataset
-        .persistent_volume_claim
-        .as_ref()
-        .map_or(("", ""), |source| {
-            (source.claim_name.as_str(), source.path.as_str())
-        });
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    let mut names: Vec<String> = entries
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(1000)
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let meant = did_you_mean(&file, names.iter().map(String::as_str));
-    let found = match names.len() {
-        0 => "there is no such folder, or it is empty".to_owned(),
-        _ => format!("its folder has {}", cut(&names.join(", "), 120)),
+        (part.dataset, record)
     };
-    SourceError::NotFound {
-        name: format!("PersistentVolumeClaim {claim}, path {wanted}"),
-        reason: format!("there is no such file{meant}; {found}"),
+    let (datasets, files): (Vec<usize>, Vec<SourceRecord>) = parts.into_iter().map(record).unzip();
+    let mut start = 0;
+    let mut sources = Vec::new();
+    for (index, dataset) in training.datasets().enumerate() {
+        let count = datasets.iter().filter(|of| **of == index).count();
+        let own = files.get(start..start + count).unwrap_or_default();
+        start += count;
+        sources.push(SourceRecord {
+            name: spec::source_name(dataset),
+            sha256: digest_of(own),
+            rows: own.iter().map(|file| file.rows).sum(),
+            positive_rows: own.iter().map(|file| file.positive_rows).sum(),
+        });
     }
+    let several = files.len() > sources.len();
+    (sources, if several { files } else { Vec::new() })
 }
 
-/// The table in these bytes, and what breaks its form or the spec's pin.
-fn parse(
-    dataset: &Dataset,
-    name: String,
-    bytes: &[u8],
-    is_address: bool,
-    readable: &mut bool,
-) -> (Read, Vec<Violation>) {
-    let sha256 = sha256(bytes);
-    let source = spec::source_name(dataset);
-    tracing::info!(bytes = bytes.len(), %sha256, "read {source}");
+/// The datasets that have not the digest that the spec pins.
+fn check_pins(training: &TrainingSource, parts: &[Read]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    if let Some(pinned) = dataset.sha256.filter(|pinned| *pinned != sha256) {
-        let message = format!("the source has {sha256}, the spec pins {pinned}");
+    for (index, dataset) in training.datasets().enumerate() {
+        let own = parts.iter().filter(|part| part.dataset == index);
+        let records: Vec<SourceRecord> = own.clone().map(|part| part.record.clone()).collect();
+        let found = digest_of(&records);
+        let Some(pinned) = dataset.sha256.filter(|pinned| *pinned != found) else {
+            continue;
+        };
+        let what = match records.len() {
+            1 => "the source has".to_owned(),
+            files => format!("the list of the {files} files has"),
+        };
+        let mut message = format!("{what} {found}, the spec pins {pinned}");
+        if let (Some(part), true) = (own.clone().next(), parts.len() > 1) {
+            message = cut(&format!("{}: {message}", part.name), 240);
+        }
         violations.push(violation("", "Sha256", message, 1, None));
     }
-    let quote = if is_address { Quote::No } else { Quote::Yes };
-    let (table, found) = table::read(bytes, &dataset.csv, quote);
+    violations
+}
+
+/// The table in these bytes, and what breaks its form.
+fn parse(input: &Input<'_>, bytes: &[u8], readable: &mut bool) -> (Read, Vec<Violation>) {
+    let sha256 = sha256(bytes);
+    tracing::info!(bytes = bytes.len(), %sha256, "read {}", input.name);
+    let quote = if input.is_address() { Quote::No } else { Quote::Yes };
+    let (table, found) = table::read(bytes, &input.dataset.csv, quote);
     *readable &= !table.columns.is_empty() || found.is_empty();
-    violations.extend(found);
     let record = SourceRecord {
-        name: source,
+        name: input.name.clone(),
         sha256,
         rows: 0,
         positive_rows: None,
     };
     let read = Read {
-        name,
+        name: input.label.clone(),
+        dataset: input.index,
         table,
         quote,
         record,
     };
-    (read, violations)
+    (read, found)
 }
 
 /// The end of a step whose data break these rules.
@@ -332,6 +287,7 @@ mod tests {
     use modelward_crds::Networks;
 
     use super::*;
+    use crate::data::reach::Reach;
     use crate::spec::tests::HEART;
 
     /// The sample, then a file behind an address, then one on a volume.
@@ -352,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn an_absent_key_or_file_is_named_as_the_spec_names_it() {
         let temp = tempfile::tempdir().unwrap();
-        let job = Reach::of_job(Networks::default(), Networks::default(), None);
+        let job = Fetch::within(Reach::of_job(Networks::default(), Networks::default(), None));
         let path = |name: &str| temp.path().join(name);
         let version = spec::parse(HEART).unwrap();
         let message = not_found(freeze(&version, &[path("cleveland.csv")], &job).await);
@@ -380,32 +336,92 @@ mod tests {
         assert!(message.contains(r#"did you mean "Last.csv"?"#), "{message}");
 
         // A person's own file has a path.
-        let message = not_found(freeze(&version, &[path("last.csv")], &Reach::anywhere()).await);
+        let message = not_found(freeze(&version, &[path("last.csv")], &Fetch::anywhere()).await);
         assert!(message.contains(temp.path().to_str().unwrap()), "{message}");
     }
 
-    #[test]
-    fn files_are_those_of_the_datasets_that_are_no_address() {
-        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let assigned = |names: &[&str]| {
-            let files = paths(names);
-            assign(&version().training, &files).map(|files| {
-                files
-                    .iter()
-                    .map(|file| file.map(Path::to_owned))
-                    .collect::<Vec<_>>()
-            })
+    /// The sample in two files, the second one with its columns in another order.
+    fn two_files() -> (tempfile::TempDir, Vec<PathBuf>, Spec) {
+        let temp = tempfile::tempdir().unwrap();
+        let row = |age: usize, num: usize| format!("{age},1,{},{num}\n", age % 3);
+        let rows = |from: usize| (from..from + 20).map(|age| row(age, age % 2)).collect::<String>();
+        let other = |from: usize| {
+            let row = |age: usize| format!("{},{},1,{age}\n", age % 2, age % 3);
+            (from..from + 20).map(row).collect::<String>()
         };
-        let some = |name: &str| Some(PathBuf::from(name));
-        assert_eq!(assigned(&["a", "b"]).unwrap(), [some("a"), None, some("b")]);
+        let files = [
+            ("a.csv", format!("age,sex,cp,num\n{}", rows(30))),
+            ("b.csv", format!("num,cp,sex,age\n{}", other(50))),
+        ]
+        .map(|(name, text)| {
+            let path = temp.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let start = HEART.find("        csv: {").unwrap();
+        let end = HEART.find("      target:").unwrap();
+        let spec = format!("{}        moreFiles: [b.csv]\n{}", &HEART[..start], &HEART[end..])
+            .replace("key: cleveland.csv", "key: a.csv")
+            .replace(", {name: ca, kind: Numeric}", "");
+        (temp, files.to_vec(), spec::parse(&spec).unwrap())
+    }
+
+    #[tokio::test]
+    async fn several_files_are_one_dataset_whatever_the_order_of_their_columns() {
+        let (temp, files, mut version) = two_files();
+        let Frozen::Built(built) = freeze(&version, &files, &Fetch::anywhere()).await.unwrap() else {
+            panic!("the data are as they should be")
+        };
+        assert_eq!(built.rows, 40);
+        let [source] = built.sources.as_slice() else {
+            panic!("{:?}", built.sources)
+        };
+        assert_eq!((source.rows, source.positive_rows), (40, Some(20)));
+        assert_eq!(source.name, "configMap heart-disease/a.csv and 1 more");
+        let dir = temp.path().join("snapshot");
+        built.files.write(&dir).unwrap();
+        let snapshot = snapshot::open(&dir, None).unwrap();
+        let read = snapshot.info.files.iter();
+        let read: Vec<_> = read.map(|file| (file.name.as_str(), file.rows)).collect();
+        assert_eq!(read, [("a.csv", 20), ("b.csv", 20)]);
         assert_eq!(
-            assigned(&["a", "b", "c"]).unwrap(),
-            [some("a"), some("b"), some("c")],
-            "a person may have a copy of every file"
+            snapshot.info.files[1].sha256,
+            sha256(&std::fs::read(&files[1]).unwrap())
         );
-        assert_eq!(assigned(&[]).unwrap(), [None, None, None]);
-        let error = assigned(&["a"]).unwrap_err().to_string();
-        assert!(error.contains("2 datasets that are no address"), "{error}");
+        let age = |row| snapshot.data.values(row).next().unwrap();
+        assert_eq!(age(0), modelward_model::Value::Number(30.0));
+        assert_eq!(age(39), modelward_model::Value::Number(69.0));
+
+        // The digest of all files together is the pin.
+        version.training.dataset.sha256 = Some(source.sha256);
+        let frozen = freeze(&version, &files, &Fetch::anywhere()).await.unwrap();
+        assert!(matches!(frozen, Frozen::Built(_)), "{frozen:?}");
+        version.training.dataset.sha256 = Some(sha256(b""));
+        let Frozen::Ended(result) = freeze(&version, &files, &Fetch::anywhere()).await.unwrap() else {
+            panic!("the digest is another one")
+        };
+        let message = &result.violations[0].message;
+        assert!(message.contains(&source.sha256.to_string()), "{message}");
+        assert!(message.contains("the list of the 2 files has"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn files_of_other_columns_are_refused_with_file_and_column() {
+        let (_temp, files, version) = two_files();
+        let text = std::fs::read_to_string(&files[1]).unwrap();
+        std::fs::write(&files[1], text.replace("cp", "pain")).unwrap();
+        let Frozen::Ended(result) = freeze(&version, &files, &Fetch::anywhere()).await.unwrap() else {
+            panic!("the columns are other ones")
+        };
+        let found = result.violations.iter().filter(|found| found.rule == "Columns");
+        let found: Vec<_> = found
+            .map(|found| (found.column.as_str(), found.message.as_str()))
+            .collect();
+        let expected = [
+            ("cp", "b.csv lacks this column, which a.csv has"),
+            ("pain", "b.csv has this column, which a.csv lacks; exclude it"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -420,7 +436,7 @@ mod tests {
         let files = [file("a", row), file("b", b"age,num\n1\n"), file("c", b"\xff\xfe")];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let Frozen::Ended(result) = runtime
-            .block_on(freeze(&version(), &files, &Reach::anywhere()))
+            .block_on(freeze(&version(), &files, &Fetch::anywhere()))
             .unwrap()
         else {
             unreachable!("these are no tables")

@@ -10,7 +10,7 @@ use crate::data::{
 };
 
 /// A file may not have more columns: a missing line break makes millions.
-const MAX_COLUMNS: usize = 4096;
+pub(super) const MAX_COLUMNS: usize = 4096;
 
 /// Characters of a name. The API takes no more for a feature.
 pub(super) const MAX_NAME: usize = 128;

@@ -6,13 +6,17 @@
 //!
 //! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. [`source`] alone talks to the world, within the [`reach`] that a Job has.
 
+pub mod bucket;
+pub(crate) mod cache;
 pub mod check;
 pub mod dataset;
 pub mod expectations;
 pub mod freeze;
 mod header;
+pub mod input;
 pub mod near;
 pub mod number;
+pub mod parquet;
 mod quotes;
 pub mod reach;
 pub mod snapshot;

@@ -54,6 +54,9 @@ pub struct SnapshotInfo {
     pub format: u32,
     /// Where the rows come from.
     pub sources: Vec<SourceRecord>,
+    /// The files of the sources, if one has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<SourceRecord>,
     /// Rows.
     pub rows: u64,
     /// Rows of class 1.
@@ -89,6 +92,16 @@ pub struct Snapshot {
 // === impl SnapshotInfo ===
 
 impl SnapshotInfo {
+    /// The number of rows of each file that the rows were read from, in their order.
+    pub fn rows_of_files(&self) -> impl Iterator<Item = usize> + '_ {
+        let files = if self.files.is_empty() {
+            &self.sources
+        } else {
+            &self.files
+        };
+        files.iter().map(|file| file.rows as usize)
+    }
+
     /// What looks wrong with the columns, as a result reports it: the first 20.
     pub fn warnings(&self) -> Vec<Violation> {
         warnings(&self.columns)
@@ -142,11 +155,23 @@ pub fn build(
     target: TargetInfo,
     excluded: Vec<String>,
 ) -> Result<DirBuilder, SnapshotError> {
+    build_of_files(checked, sources, Vec::new(), target, excluded)
+}
+
+/// The files of a snapshot of sources of which one has several `files`.
+pub fn build_of_files(
+    checked: &Checked,
+    sources: Vec<SourceRecord>,
+    files: Vec<SourceRecord>,
+    target: TargetInfo,
+    excluded: Vec<String>,
+) -> Result<DirBuilder, SnapshotError> {
     let data = &checked.dataset;
     let table = write_table(data, &target.column)?;
     let info = SnapshotInfo {
         format: SNAPSHOT_FORMAT,
         sources,
+        files,
         rows: data.len() as u64,
         positive_rows: data.positives() as u64,
         target,

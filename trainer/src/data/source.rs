@@ -5,18 +5,23 @@ use std::{
     fs::File,
     io,
     io::Read as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use modelward_wire::Digest;
 use reqwest::{
-    Client, StatusCode, Url,
+    Client, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE},
     redirect,
 };
 
-use crate::data::reach::{OutOfReach, Reach};
+use crate::data::{
+    cache,
+    reach::{OutOfReach, Reach},
+};
 
 /// No source is larger: the rows are held in memory.
 pub const MAX_BYTES: u64 = 512 << 20;
@@ -25,10 +30,13 @@ pub const MAX_BYTES: u64 = 512 << 20;
 /// One that took its whole time is not repeated before that.
 const ATTEMPTS: u32 = 3;
 
+/// How often an address is asked where each time sends more of the file before the connection breaks.
+const RESUMES: u32 = 20;
+
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
-const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 /// A source that has sent fewer bytes a second than this since [`SLOW_AFTER`] is given up.
 const SLOWEST: u64 = 1024;
 const SLOW_AFTER: Duration = Duration::from_secs(20);
@@ -85,6 +93,17 @@ pub enum SourceError {
         /// The last failure.
         reason: String,
     },
+    /// More files than a dataset has.
+    #[error(
+        "{name} has {files} files, at most {} are read; join some of them",
+        crate::data::input::MAX_FILES
+    )]
+    TooManyFiles {
+        /// The dataset.
+        name: String,
+        /// How many there are.
+        files: usize,
+    },
     /// No client could be made.
     #[error("cannot make an http client")]
     Client(#[source] reqwest::Error),
@@ -95,6 +114,25 @@ enum Attempt {
     Again(String),
     Late(String),
     Final(SourceError),
+}
+
+/// How files are fetched.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Which addresses may be read.
+    pub reach: Reach,
+    /// Where files are kept by their digest.
+    pub cache: Option<PathBuf>,
+    /// How long it waits before it asks again, the first time.
+    pub pause: Duration,
+}
+
+/// What has been received of a file.
+#[derive(Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    /// What the server calls this very content, if it may be asked for the rest of it.
+    validator: Option<HeaderValue>,
 }
 
 /// Reads a file.
@@ -125,12 +163,36 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
 /// Resolves names to the addresses that may be reached, so that no name and no redirect leads to another one.
 struct Resolver(Arc<Reach>);
 
-/// Downloads from an http or https address within `reach`. At most five redirects are followed, none from https to http.
-pub async fn download(uri: &str, reach: &Reach) -> Result<Vec<u8>, SourceError> {
-    download_with_pause(uri, reach, Duration::from_secs(1)).await
+/// Downloads from an http or https address within reach. At most five redirects are followed, none from https to http. After a broken
+/// connection the rest is asked for, where the server names its content (`ETag`, `Last-Modified`) and gives parts of it.
+///
+/// A file whose digest is `expected` is taken from the cache and kept there. Another one is returned as it is.
+pub async fn download(uri: &str, expected: Option<Digest>, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
+    through_cache(uri, expected, fetch, download_whole(uri, fetch)).await
 }
 
-async fn download_with_pause(uri: &str, reach: &Reach, pause: Duration) -> Result<Vec<u8>, SourceError> {
+/// The file of this digest in the cache, or what `reading` gives, which is kept if it has the digest.
+pub(super) async fn through_cache(
+    uri: &str,
+    expected: Option<Digest>,
+    fetch: &Fetch,
+    reading: impl Future<Output = Result<Vec<u8>, SourceError>>,
+) -> Result<Vec<u8>, SourceError> {
+    let cached = fetch.cache.as_deref().zip(expected);
+    if let Some((folder, digest)) = cached
+        && let Some(bytes) = cache::read(folder, &digest)
+    {
+        tracing::info!(source = shown(uri), %digest, "read from the cache");
+        return Ok(bytes);
+    }
+    let bytes = reading.await?;
+    if let Some((folder, digest)) = cached {
+        cache::keep(folder, &digest, &bytes);
+    }
+    Ok(bytes)
+}
+
+async fn download_whole(uri: &str, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
     let address = |reason: String| SourceError::Address {
         name: shown(uri),
         reason,
@@ -140,115 +202,163 @@ async fn download_with_pause(uri: &str, reach: &Reach, pause: Duration) -> Resul
         reason,
     };
     let url = Url::parse(uri).map_err(|error| address(error.to_string()))?;
-    reach.check_url(&url).map_err(address)?;
-    let client = client(url.scheme() == "http", reach)?;
-    let mut last = String::new();
-    for attempt in 0..ATTEMPTS {
-        if attempt > 0 {
-            tracing::warn!(
-                source = shown(uri),
-                attempt,
-                reason = last,
-                "the source failed, trying again"
-            );
-            tokio::time::sleep(pause * 2_u32.pow(attempt - 1)).await;
-        }
-        match try_once(&client, &url, uri).await {
-            Ok(bytes) => return Ok(bytes),
+    fetch.reach.check_url(&url).map_err(address)?;
+    let client = client(url.scheme() == "http", &fetch.reach)?;
+    let begun = Instant::now();
+    let mut partial = Partial::default();
+    // Attempts that brought nothing, one after the other.
+    let mut failures = 0;
+    for _ in 0..RESUMES {
+        let before = partial.bytes.len();
+        let reason = match try_once(&client, &url, uri, &mut partial).await {
+            Ok(()) => return Ok(partial.bytes),
             Err(Attempt::Final(error)) => return Err(error),
             Err(Attempt::Late(reason)) => return Err(unreachable(reason)),
-            Err(Attempt::Again(reason)) => last = reason,
+            Err(Attempt::Again(reason)) => reason,
+        };
+        let resumes = partial.validator.is_some() && partial.bytes.len() > before;
+        failures = if resumes { 1 } else { failures + 1 };
+        if failures >= ATTEMPTS {
+            return Err(unreachable(format!("{reason}, {ATTEMPTS} times")));
         }
+        if begun.elapsed() >= TOTAL_TIMEOUT {
+            return Err(unreachable(reason));
+        }
+        tracing::warn!(
+            source = shown(uri),
+            received = partial.bytes.len(),
+            reason,
+            "the source failed, trying again"
+        );
+        tokio::time::sleep(fetch.pause * 2_u32.pow(failures - 1)).await;
     }
-    Err(unreachable(format!("{last}, {ATTEMPTS} times")))
+    Err(unreachable(format!("the connection broke {RESUMES} times")))
 }
 
-async fn try_once(client: &Client, url: &Url, uri: &str) -> Result<Vec<u8>, Attempt> {
-    let again = |error: reqwest::Error| {
-        let reason = root_cause(&error);
-        if error.is_timeout() && !error.is_connect() {
-            Attempt::Late(reason)
-        } else {
-            Attempt::Again(reason)
-        }
-    };
+/// Asks once, for what is not there yet.
+async fn try_once(client: &Client, url: &Url, uri: &str, partial: &mut Partial) -> Result<(), Attempt> {
     let begun = Instant::now();
-    let mut response = match client.get(url.clone()).send().await {
+    let mut request = client.get(url.clone());
+    if let Some(validator) = &partial.validator {
+        request = request
+            .header(RANGE, format!("bytes={}-", partial.bytes.len()))
+            .header(IF_RANGE, validator);
+    } else {
+        partial.bytes.clear();
+    }
+    let mut response = match request.send().await {
         Ok(response) => response,
-        Err(error) if error.is_redirect() || error.is_builder() => {
-            let reason = root_cause(&error);
-            return Err(Attempt::Final(SourceError::Address {
-                name: shown(uri),
-                reason,
-            }));
-        }
-        // The same name would be resolved to the same address again.
-        Err(error) => {
-            return Err(match out_of_reach(&error) {
-                Some(OutOfReach { host, reason }) => Attempt::Final(SourceError::Address {
-                    name: shown(uri),
-                    reason: if url.host_str() == Some(host) {
-                        reason.clone()
-                    } else {
-                        format!("a redirect leads there: {reason}")
-                    },
-                }),
-                None => again(error),
-            });
-        }
+        Err(error) => return Err(failed_request(&error, url, uri)),
     };
-    let status = response.status();
-    match status {
-        status if status.is_success() => {}
-        // An object store answers 403 for what is not there.
-        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let reason = format!("the server answered {status}");
-            return Err(Attempt::Final(SourceError::NotFound {
-                name: shown(uri),
-                reason,
-            }));
-        }
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-            return Err(Attempt::Again(format!("the server answered {status}")));
-        }
-        status if status.is_server_error() => {
-            return Err(Attempt::Again(format!("the server answered {status}")));
-        }
-        status => {
-            let reason = format!("the server answered {status}");
-            return Err(Attempt::Final(SourceError::Address {
-                name: shown(uri),
-                reason,
-            }));
-        }
+    check_status(&response, uri)?;
+    let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
+    if is_rest && !begins_at(response.headers(), partial.bytes.len()) {
+        *partial = Partial::default();
+        return Err(Attempt::Again(
+            "the server gave another part than the one asked for".to_owned(),
+        ));
+    }
+    if !is_rest {
+        // Either the first answer, or the file is another one by now.
+        partial.bytes.clear();
+        partial.validator = validator(response.headers());
     }
     let too_large = || Attempt::Final(SourceError::TooLarge { name: shown(uri) });
-    let stated = response.content_length();
-    if stated.is_some_and(|length| length > MAX_BYTES) {
+    let stated = response.content_length().unwrap_or_default();
+    if stated.saturating_add(partial.bytes.len() as u64) > MAX_BYTES {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(again)? {
-        if (bytes.len() + chunk.len()) as u64 > MAX_BYTES {
+    let mut received = 0;
+    loop {
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(()),
+            // What came before may be continued.
+            Err(error) if received > 0 && partial.validator.is_some() => {
+                return Err(Attempt::Again(root_cause(&error)));
+            }
+            Err(error) => return Err(again(&error)),
+        };
+        if (partial.bytes.len() + chunk.len()) as u64 > MAX_BYTES {
             return Err(too_large());
         }
-        bytes.extend_from_slice(&chunk);
-        if is_too_slow(bytes.len() as u64, begun.elapsed()) {
+        received += chunk.len() as u64;
+        partial.bytes.extend_from_slice(&chunk);
+        if is_too_slow(received, begun.elapsed()) {
             return Err(Attempt::Late(format!(
-                "it sent {} bytes in {} s, and at least {SLOWEST} bytes a second are needed",
-                bytes.len(),
+                "it sent {received} bytes in {} s, and at least {SLOWEST} bytes a second are needed",
                 begun.elapsed().as_secs()
             )));
         }
     }
-    Ok(bytes)
+}
+
+fn again(error: &reqwest::Error) -> Attempt {
+    let reason = root_cause(error);
+    if error.is_timeout() && !error.is_connect() {
+        Attempt::Late(reason)
+    } else {
+        Attempt::Again(reason)
+    }
+}
+
+/// Why there was no answer.
+fn failed_request(error: &reqwest::Error, url: &Url, uri: &str) -> Attempt {
+    let address = |reason: String| {
+        Attempt::Final(SourceError::Address {
+            name: shown(uri),
+            reason,
+        })
+    };
+    if error.is_redirect() || error.is_builder() {
+        return address(root_cause(error));
+    }
+    match out_of_reach(error) {
+        // The same name would be resolved to the same address again.
+        Some(OutOfReach { host, reason }) if url.host_str() == Some(host) => address(reason.clone()),
+        Some(OutOfReach { reason, .. }) => address(format!("a redirect leads there: {reason}")),
+        None => again(error),
+    }
+}
+
+fn check_status(response: &Response, uri: &str) -> Result<(), Attempt> {
+    let status = response.status();
+    let reason = format!("the server answered {status}");
+    let name = shown(uri);
+    match status {
+        status if status.is_success() => Ok(()),
+        // An object store answers 403 for what is not there.
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err(Attempt::Final(SourceError::NotFound { name, reason }))
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Attempt::Again(reason)),
+        status if status.is_server_error() => Err(Attempt::Again(reason)),
+        _ => Err(Attempt::Final(SourceError::Address { name, reason })),
+    }
+}
+
+/// What names the content exactly: a strong tag, else the time of its last change.
+fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
+    match headers.get(ETAG) {
+        Some(tag) => Some(tag).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned(),
+        None => headers.get(LAST_MODIFIED).cloned(),
+    }
+}
+
+/// Whether a part of a file begins at this byte.
+fn begins_at(headers: &HeaderMap, byte: usize) -> bool {
+    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    let first = range
+        .and_then(|range| range.strip_prefix("bytes "))
+        .and_then(|range| range.split('-').next());
+    first.and_then(|first| first.parse().ok()) == Some(byte)
 }
 
 fn is_too_slow(received: u64, since: Duration) -> bool {
     since >= SLOW_AFTER && received < SLOWEST * since.as_secs()
 }
 
-fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
+pub(super) fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
     let reach = Arc::new(reach.clone());
     let builder = || {
         let of_redirect = Arc::clone(&reach);
@@ -282,6 +392,24 @@ fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> {
     .map_err(SourceError::Client)
 }
 
+// === impl Fetch ===
+
+impl Fetch {
+    /// From every address: for a person at a desk.
+    pub fn anywhere() -> Self {
+        Self::within(Reach::anywhere())
+    }
+
+    /// From what is within reach.
+    pub fn within(reach: Reach) -> Self {
+        Self {
+            reach,
+            cache: None,
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = Arc::clone(&self.0);
@@ -295,7 +423,7 @@ impl Resolve for Resolver {
     }
 }
 
-fn out_of_reach(error: &reqwest::Error) -> Option<&OutOfReach> {
+pub(super) fn out_of_reach(error: &reqwest::Error) -> Option<&OutOfReach> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
@@ -318,7 +446,7 @@ pub fn shown(uri: &str) -> String {
     url.to_string()
 }
 
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
@@ -334,6 +462,9 @@ fn root_cause(error: &reqwest::Error) -> String {
     });
     format!("{}{cause}", outer.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod resume;
 
 #[cfg(test)]
 mod tests {
@@ -353,8 +484,15 @@ mod tests {
         format!("http://{address}")
     }
 
+    fn quick(reach: Reach) -> Fetch {
+        Fetch {
+            pause: Duration::from_millis(1),
+            ..Fetch::within(reach)
+        }
+    }
+
     async fn fetch(uri: &str) -> Result<Vec<u8>, SourceError> {
-        download_with_pause(uri, &Reach::anywhere(), Duration::from_millis(1)).await
+        download(uri, None, &quick(Reach::anywhere())).await
     }
 
     /// Downloads as a Job does whose settings refuse 192.0.2.0/24.
@@ -362,7 +500,7 @@ mod tests {
         let denied = "192.0.2.0/24".parse().unwrap();
         let ledger = Some("http://ledger.modelward-system:8090");
         let reach = Reach::of_job(allowed.parse().unwrap(), denied, ledger);
-        download_with_pause(uri, &reach, Duration::from_millis(1)).await
+        download(uri, None, &quick(reach)).await
     }
 
     #[test]

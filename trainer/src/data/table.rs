@@ -1,4 +1,4 @@
-//! A CSV file as text cells.
+//! A file as text cells: CSV here, Parquet in [`parquet`].
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use modelward_crds::CsvFormat;
@@ -8,6 +8,7 @@ use modelward_wire::Violation;
 pub use crate::data::violation::Quote;
 use crate::data::{
     header::{check_columns, rename_columns},
+    parquet,
     quotes::check_quotes,
     violation::violation,
 };
@@ -32,6 +33,9 @@ pub struct TableRow {
 
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
 pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
+    if parquet::is_parquet(bytes) {
+        return parquet::read(bytes, format, quote);
+    }
     if let Some(message) = other_format(bytes) {
         return (Table::default(), vec![violation("", "Csv", message, 1, None)]);
     }
@@ -146,7 +150,6 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         b'P' if text.starts_with(b"PK\x03\x04") => Some(
             "this is a zip archive or an Excel workbook, not CSV; save the sheet as CSV (UTF-8), uncompressed",
         ),
-        b'P' if text.starts_with(b"PAR1") => Some("this is a Parquet file, not CSV; write the data as CSV"),
         0x1f if next(1) == 0x8b => Some("this is packed by gzip, not CSV; unpack it (gunzip)"),
         _ => None,
     }

@@ -12,8 +12,8 @@ use modelward_trainer::{
     data::{
         dataset::Dataset,
         freeze::{Frozen, freeze},
-        reach::Reach,
         snapshot::{self, Snapshot},
+        source::Fetch,
     },
     fit::{
         compare::Opponent,
@@ -82,8 +82,8 @@ fn frozen(training: &TrainingSource, files: &[PathBuf]) -> Snapshot {
         tolerances: Vec::new(),
         digest: spec::training_digest(training).unwrap(),
     };
-    let reach = Reach::anywhere();
-    let frozen = freeze(&version, files, &reach);
+    let fetch = Fetch::anywhere();
+    let frozen = freeze(&version, files, &fetch);
     let Frozen::Built(built) = runtime.block_on(frozen).unwrap() else {
         unreachable!("the sample data are valid")
     };

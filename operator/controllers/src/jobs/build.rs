@@ -3,7 +3,9 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Resource as _, ResourceExt as _};
 use modelward_core::{attempt::StageJob, names::name_hash, results};
-use modelward_crds::{ModelVersion, ModelVersionSpec, TrainingSource, annotations};
+use modelward_crds::{
+    ModelVersion, ModelVersionSpec, TrainingSource, annotations, credential_keys, credential_variable,
+};
 use modelward_wire::{Digest, JobStage};
 use serde_json::{Value, json};
 
@@ -132,16 +134,7 @@ pub(super) fn job(
                             "image": config.trainer_image,
                             "imagePullPolicy": config.image_pull_policy,
                             "args": inputs.arguments,
-                            "env": [
-                                {"name": "MODELWARD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-                                {"name": "MODELWARD_JOB_UID", "valueFrom": {"fieldRef": {
-                                    "fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}},
-                                {"name": "MODELWARD_LEDGER_URL", "value": config.ledger_url},
-                                {"name": "MODELWARD_LEDGER_TOKEN_FILE", "value": format!("{TOKEN_DIR}/token")},
-                                {"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()},
-                                {"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()},
-                                {"name": "TMPDIR", "value": "/work"},
-                            ],
+                            "env": environment(config, request),
                             "resources": config.trainer_resources,
                             "securityContext": container_security(),
                             "volumeMounts": inputs.mounts,
@@ -152,6 +145,41 @@ pub(super) fn job(
             },
         }),
     )
+}
+
+/// The variables of a Job. Credentials of buckets are for the Job that reads them.
+fn environment(config: &Config, request: &JobRequest<'_>) -> Vec<Value> {
+    let mut variables = vec![
+        json!({"name": "MODELWARD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
+        json!({"name": "MODELWARD_JOB_UID", "valueFrom": {"fieldRef": {
+            "fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}}),
+        json!({"name": "MODELWARD_LEDGER_URL", "value": config.ledger_url}),
+        json!({"name": "MODELWARD_LEDGER_TOKEN_FILE", "value": format!("{TOKEN_DIR}/token")}),
+        json!({"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()}),
+        json!({"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()}),
+        json!({"name": "TMPDIR", "value": "/work"}),
+    ];
+    if request.stage.stage == JobStage::Snapshot {
+        variables.extend(credentials(request.spec));
+    }
+    variables
+}
+
+/// The keys of the Secrets that datasets name, each dataset's under names of its own. The operator does not read them. They are optional,
+/// so that the trainer reports an absent one. Otherwise the Pod would never start.
+fn credentials(spec: &ModelVersionSpec) -> Vec<Value> {
+    let mut variables = Vec::new();
+    let datasets = spec.source.training.iter().flat_map(TrainingSource::datasets);
+    for (index, dataset) in datasets.enumerate() {
+        let (Some(secret), Some(uri)) = (&dataset.credentials_secret, &dataset.uri) else {
+            continue;
+        };
+        variables.extend(credential_keys(uri).map(|key| {
+            let of_secret = json!({"name": secret.name, "key": key, "optional": true});
+            json!({"name": credential_variable(index, key), "valueFrom": {"secretKeyRef": of_secret}})
+        }));
+    }
+    variables
 }
 
 /// What a Job reads, and the arguments that say where it is.
@@ -178,10 +206,9 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
     match request.stage.stage {
         JobStage::Snapshot => {
             for source in sources(request.spec) {
-                arguments.extend([
-                    json!("--source"),
-                    json!(format!("{}/{}", source.folder, source.file)),
-                ]);
+                for file in source.files {
+                    arguments.extend([json!("--source"), json!(format!("{}/{file}", source.folder))]);
+                }
                 mounts.push(
                     json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
                 );
@@ -210,7 +237,7 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
 pub(super) struct SourceFile<'a> {
     volume: Value,
     folder: String,
-    file: &'a str,
+    files: Vec<&'a str>,
 }
 
 /// The datasets that are mounted, each in a folder of its number. The trainer fetches addresses itself.
@@ -220,24 +247,27 @@ pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
         .enumerate()
         .filter_map(|(index, dataset)| {
             let name = format!("source-{index}");
-            let (volume, file) = match (&dataset.config_map, &dataset.persistent_volume_claim) {
+            let volume = match (&dataset.config_map, &dataset.persistent_volume_claim) {
                 (Some(source), _) => {
                     // Optional, so that the trainer reports a missing key. Otherwise the Pod would never start.
-                    let items = [json!({"key": source.key, "path": source.key})];
+                    let items: Vec<Value> = dataset
+                        .files()
+                        .map(|key| json!({"key": key, "path": key}))
+                        .collect();
                     let map = json!({"name": source.name, "items": items, "optional": true});
-                    (json!({"name": name, "configMap": map}), &source.key)
+                    json!({"name": name, "configMap": map})
                 }
                 (_, Some(source)) => {
                     let claim = json!({"claimName": source.claim_name, "readOnly": true});
-                    (
-                        json!({"name": name, "persistentVolumeClaim": claim}),
-                        &source.path,
-                    )
+                    json!({"name": name, "persistentVolumeClaim": claim})
                 }
                 _ => return None,
             };
-            let folder = format!("{SOURCE_DIR}/{index}");
-            Some(SourceFile { volume, folder, file })
+            Some(SourceFile {
+                volume,
+                folder: format!("{SOURCE_DIR}/{index}"),
+                files: dataset.files().collect(),
+            })
         })
         .collect()
 }
@@ -259,23 +289,39 @@ mod tests {
             "dataset": {"configMap": {"name": "cleveland", "key": "data.csv"}},
             "additionalDatasets": [
                 {"name": "web", "dataset": {"uri": "https://example.com/x.csv"}},
-                {"name": "disk", "dataset": {"persistentVolumeClaim": {"claimName": "disk", "path": "a/data.csv"}}},
+                {"name": "disk", "dataset": {"persistentVolumeClaim": {"claimName": "disk", "path": "a/data.csv"}, "moreFiles": ["b.csv"]}},
             ],
             "target": {"column": "num"},
         }));
         let found: Vec<_> = sources(&spec)
             .iter()
-            .map(|source| {
-                (
-                    source.volume["name"].clone(),
-                    format!("{}/{}", source.folder, source.file),
-                )
+            .flat_map(|source| {
+                let path = |file| (source.volume["name"].clone(), format!("{}/{file}", source.folder));
+                source.files.iter().map(path)
             })
             .collect();
         let expected = [
             (json!("source-0"), "/data/source/0/data.csv".to_owned()),
             (json!("source-2"), "/data/source/2/a/data.csv".to_owned()),
+            (json!("source-2"), "/data/source/2/b.csv".to_owned()),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_keys_of_a_secret_are_for_the_dataset_that_names_it_and_only_those_of_its_cloud() {
+        let spec = spec(&json!({
+            "dataset": {"uri": "https://example.com/x.csv"},
+            "additionalDatasets": [
+                {"name": "open", "dataset": {"uri": "s3://open/x.csv"}},
+                {"name": "own", "dataset": {"uri": "gs://own/x.csv", "credentialsSecret": {"name": "google"}}},
+            ],
+            "target": {"column": "num"},
+        }));
+        let expected = json!([{
+            "name": "MODELWARD_SOURCE_2_GOOGLE_SERVICE_ACCOUNT_KEY",
+            "valueFrom": {"secretKeyRef": {"name": "google", "key": "GOOGLE_SERVICE_ACCOUNT_KEY", "optional": true}},
+        }]);
+        assert_eq!(json!(credentials(&spec)), expected);
     }
 }

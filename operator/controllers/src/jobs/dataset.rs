@@ -45,10 +45,10 @@ async fn fingerprint(
 ) -> Result<Result<String, AbsentDataset>, Error> {
     let (what, found) = if let Some(source) = &dataset.config_map {
         let api = Api::<ConfigMap>::namespaced(env.client.clone(), namespace);
-        let (name, key) = (&source.name, &source.key);
+        let name = &source.name;
         let what = AbsentDataset {
             name: format!("ConfigMap {name}"),
-            create: Some(format!("kubectl create configmap {name} --from-file={key}=FILE")),
+            create: Some(format!("kubectl create configmap {name}{}", from_files(dataset))),
         };
         let found = env
             .call(format!("read ConfigMap {name}"), api.get_metadata_opt(name))
@@ -69,11 +69,20 @@ async fn fingerprint(
         (what.into(), found.map(|object| [object.metadata.uid, None]))
     } else {
         let uri = dataset.uri.clone().unwrap_or_default();
-        (uri.clone().into(), Some([Some(uri), None]))
+        let more = dataset.endpoint.iter().chain(&dataset.more_files);
+        let more: Vec<&str> = more.map(String::as_str).collect();
+        let more = (!more.is_empty()).then(|| more.join(" "));
+        (uri.clone().into(), Some([Some(uri), more]))
     };
     Ok(found
         .map(|parts| name_hash(parts.iter().flatten().map(String::as_bytes)))
         .ok_or(what))
+}
+
+/// The arguments that make a key of each file of a dataset.
+fn from_files(dataset: &Dataset) -> String {
+    let keys: Vec<&str> = dataset.files().collect();
+    format!(" --from-file={}=FILE", keys.join("=FILE --from-file="))
 }
 
 /// A text that changes with the data of a `ConfigMap`, but not with its labels and annotations: the managers that wrote a key of

@@ -98,7 +98,7 @@ fn window(window: &AcceptedWindow) -> Value {
 }
 
 fn dataset(dataset: &Dataset) -> Value {
-    json!({
+    let mut content = json!({
         "configMap": dataset.config_map.as_ref().map(|source| json!({"name": source.name, "key": source.key})),
         "claim": dataset.persistent_volume_claim.as_ref().map(|source| {
             json!({"name": source.claim_name, "path": source.path})
@@ -106,7 +106,17 @@ fn dataset(dataset: &Dataset) -> Value {
         "uri": dataset.uri,
         "sha256": dataset.sha256.map(|digest| digest.to_string()),
         "csv": csv(&dataset.csv),
-    })
+    });
+    if !dataset.more_files.is_empty() {
+        content["moreFiles"] = json!(dataset.more_files);
+    }
+    if let Some(endpoint) = &dataset.endpoint {
+        content["endpoint"] = endpoint.as_str().into();
+    }
+    if let Some(secret) = &dataset.credentials_secret {
+        content["credentialsSecret"] = secret.name.as_str().into();
+    }
+    content
 }
 
 /// What is not set is left out, so that the hash of a training without it stays what it was.

@@ -29,6 +29,7 @@ use crate::{
     data::{
         check::{self, Inspected, Part},
         near::did_you_mean,
+        parquet::is_parquet,
         source,
         table::{self, Quote, Table},
     },
@@ -77,7 +78,11 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
         missing: args.missing.clone(),
         ..CsvFormat::default()
     };
-    csv.delimiter = args.delimiter.clone().unwrap_or_else(|| guess_delimiter(bytes));
+    csv.delimiter = match &args.delimiter {
+        Some(delimiter) => delimiter.clone(),
+        None if is_parquet(bytes) => csv.delimiter,
+        None => guess_delimiter(bytes),
+    };
     let (table, refusals) = read(bytes, &csv, &args.file)?;
     let (decimal, thousands) = guess_notation(&table);
     csv.decimal = args.decimal.clone().unwrap_or(decimal);

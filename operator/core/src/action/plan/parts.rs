@@ -110,7 +110,12 @@ pub(in crate::action) fn datasets(training: &TrainingSource) -> Vec<PlannedDatas
                 name,
                 location_sha256: canonical::digest(&location),
                 location: location.chars().take(ADDRESS).collect(),
-                host: dataset.uri.as_deref().and_then(host),
+                // The server that is asked: of a bucket with an endpoint that one.
+                host: dataset
+                    .endpoint
+                    .as_deref()
+                    .or(dataset.uri.as_deref())
+                    .and_then(host),
                 sha256: dataset.sha256,
             }
         })
@@ -118,6 +123,20 @@ pub(in crate::action) fn datasets(training: &TrainingSource) -> Vec<PlannedDatas
 }
 
 fn location(dataset: &Dataset) -> String {
+    let mut location = first_file(dataset);
+    if let Some(endpoint) = &dataset.endpoint {
+        location = format!("{location} at {endpoint}");
+    }
+    if let Some(secret) = &dataset.credentials_secret {
+        location = format!("{location} with Secret {}", secret.name);
+    }
+    if !dataset.more_files.is_empty() {
+        location = format!("{location}, and {}", dataset.more_files.join(", "));
+    }
+    location
+}
+
+fn first_file(dataset: &Dataset) -> String {
     if let Some(map) = &dataset.config_map {
         format!("ConfigMap {}, key {}", map.name, map.key)
     } else if let Some(claim) = &dataset.persistent_volume_claim {

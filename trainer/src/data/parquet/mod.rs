@@ -1,0 +1,467 @@
+//! A Parquet file as text cells, as the CSV file with the same values has them.
+//!
+//! The footer and the headers of the pages are written by whoever made the file. What they ask for is added up and bounded before
+//! anything is unpacked.
+
+mod kind;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use csv::StringRecord;
+use modelward_crds::CsvFormat;
+use modelward_model::normalize_name;
+use modelward_wire::Violation;
+use parquet::{
+    basic::Compression,
+    column::reader::{ColumnReader, ColumnReaderImpl},
+    data_type::{ByteArray, DataType},
+    errors::ParquetError,
+    file::{
+        metadata::RowGroupMetaData,
+        reader::{FileReader, SerializedFileReader},
+    },
+    schema::types::ColumnDescriptor,
+};
+
+use crate::data::{
+    header::{MAX_COLUMNS, check_columns, rename_columns},
+    parquet::{
+        kind::{Kind, Unwritable, write_double, write_int96, write_single},
+        pages::measure_pages,
+    },
+    source::MAX_BYTES,
+    table::{Table, TableRow},
+    violation::{Quote, cut, violation},
+};
+
+const MAGIC: &[u8] = b"PAR1";
+
+/// The magic at both ends and the length of the footer.
+const LEAST: usize = 12;
+
+/// Bytes of the footer. Each may become a hundred in memory.
+const MAX_FOOTER: usize = 16 << 20;
+
+/// Bytes of the pages that are held at once: one of each column, with its dictionary.
+const MAX_HELD: u64 = 512 << 20;
+
+/// Rows that are read at once.
+const BATCH: usize = 1024;
+
+/// Whether these bytes are those of a Parquet file.
+pub fn is_parquet(bytes: &[u8]) -> bool {
+    // A name of a CSV header may begin with PARE, the magic of encrypted files.
+    bytes.starts_with(MAGIC) || bytes.starts_with(b"PARE") && bytes.ends_with(b"PARE")
+}
+
+/// Reads a table. Of the format, what means "missing", `columns` and `rename` count, and numbers are written as it says.
+pub(super) fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
+    // The library asserts some of what a file should be.
+    let found = catch_unwind(AssertUnwindSafe(|| read_file(bytes, format, quote)));
+    match found.unwrap_or_else(|_| Err(broken(quote, "it is damaged"))) {
+        Ok(read) => read,
+        Err(violation) => (Table::default(), vec![*violation]),
+    }
+}
+
+/// The end of a file that is no table.
+type Refused = Box<Violation>;
+
+fn refuse(message: impl Into<String>) -> Refused {
+    Box::new(violation("", "Parquet", message, 1, None))
+}
+
+fn broken(quote: Quote, why: &str) -> Refused {
+    let why = match quote {
+        Quote::Yes => why,
+        Quote::No => "its structure contradicts itself",
+    };
+    refuse(format!(
+        "the Parquet file cannot be read: {}; write or copy it again",
+        cut(why, 120)
+    ))
+}
+
+fn too_large() -> Refused {
+    refuse(format!(
+        "the rows of the Parquet file would be larger than {MAX_BYTES} bytes as CSV; leave out columns or rows"
+    ))
+}
+
+fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, Vec<Violation>), Refused> {
+    check_ends(bytes)?;
+    let in_library = |error: ParquetError| broken(quote, &error.to_string());
+    let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map_err(in_library)?;
+    let metadata = reader.metadata();
+    let schema = metadata.file_metadata().schema_descr();
+    if schema.num_columns() > MAX_COLUMNS {
+        return Err(refuse(format!(
+            "the Parquet file has {} columns, at most {MAX_COLUMNS} are read",
+            schema.num_columns()
+        )));
+    }
+    let kinds = kinds(schema.columns(), schema.root_schema().get_fields().len(), quote)?;
+    let mut one_by_one = Vec::new();
+    let mut rows = 0_u64;
+    for group in metadata.row_groups() {
+        rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
+        one_by_one.push(check_group(bytes, group, quote)?);
+    }
+    // A cell takes a byte at least: the delimiter behind it.
+    if rows.saturating_mul(kinds.len() as u64) > MAX_BYTES {
+        return Err(too_large());
+    }
+
+    let mut violations = Vec::new();
+    let names = schema
+        .columns()
+        .iter()
+        .map(|column| normalize_name(column.name().trim()).into_owned())
+        .collect();
+    // A Parquet file has names for its columns, whatever the spec says.
+    let format = CsvFormat {
+        header: true,
+        ..format.clone()
+    };
+    let columns = rename_columns(names, &format, quote, &mut violations);
+    check_columns(&columns, &format, quote, &mut violations);
+
+    let mut table = Table {
+        columns,
+        rows: Vec::new(),
+    };
+    let mut left = MAX_BYTES;
+    for (index, one_by_one) in one_by_one.iter().enumerate() {
+        let group = reader.get_row_group(index).map_err(in_library)?;
+        let mut columns = Vec::new();
+        for (at, kind) in kinds.iter().enumerate() {
+            columns.push(Column {
+                reader: group.get_column_reader(at).map_err(in_library)?,
+                kind: *kind,
+                step: if one_by_one.get(at) == Some(&true) {
+                    1
+                } else {
+                    BATCH
+                },
+                cells: Cells::default(),
+            });
+        }
+        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        read_rows(&mut columns, rows, &format, &mut left, &mut table.rows)
+            .map_err(|(at, error)| error.refused(&table.columns, at, quote))?;
+    }
+    Ok((table, violations))
+}
+
+fn check_ends(bytes: &[u8]) -> Result<(), Refused> {
+    const ENCRYPTED: &str = "this is an encrypted Parquet file; write it without encryption";
+    let Some((_, tail)) = bytes.split_last_chunk::<8>().filter(|_| bytes.len() >= LEAST) else {
+        return Err(refuse("the Parquet file is cut off; write or copy it again"));
+    };
+    let (length, magic) = tail.split_at(4);
+    if bytes.starts_with(b"PARE") || magic == b"PARE" {
+        return Err(refuse(ENCRYPTED));
+    }
+    if magic != MAGIC {
+        return Err(refuse(
+            "the Parquet file is cut off: its end, which lists the columns, is missing; write or copy it again",
+        ));
+    }
+    let length = length
+        .iter()
+        .rev()
+        .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    if length > bytes.len() - LEAST {
+        return Err(refuse(
+            "the Parquet file is cut off or damaged: the list of its columns is said to be larger than the file; write or \
+             copy it again",
+        ));
+    }
+    if length > MAX_FOOTER {
+        return Err(refuse(format!(
+            "the footer of the Parquet file is larger than {MAX_FOOTER} bytes; write larger row groups or fewer columns"
+        )));
+    }
+    Ok(())
+}
+
+/// The kind of each column; `roots` is the number of fields of the schema.
+fn kinds(
+    columns: &[std::sync::Arc<ColumnDescriptor>],
+    roots: usize,
+    quote: Quote,
+) -> Result<Vec<Kind>, Refused> {
+    let mut kinds = Vec::with_capacity(columns.len());
+    for (at, column) in columns.iter().enumerate() {
+        let parts = column.path().parts();
+        let name = || shown(parts.first().map_or("", String::as_str), at, quote);
+        if parts.len() != 1 || column.max_rep_level() > 0 || column.max_def_level() > 1 {
+            return Err(refuse(format!(
+                "{} is nested (a list, a map or a struct), which is not read; write each part that is needed as a column of its own, \
+                 and leave the nested one out of the file",
+                name()
+            )));
+        }
+        let kind = Kind::of(column).map_err(|what| {
+            refuse(format!(
+                "{} holds {what}; write numbers, truth values, texts or dates, or leave the column out of the file",
+                name()
+            ))
+        })?;
+        kinds.push(kind);
+    }
+    if kinds.len() != roots {
+        return Err(broken(quote, "a group of columns is empty"));
+    }
+    Ok(kinds)
+}
+
+/// A column in messages.
+fn shown(name: &str, at: usize, quote: Quote) -> String {
+    match quote {
+        Quote::Yes => format!("column {:?}", cut(name, 60)),
+        Quote::No => format!("column {}", at + 1),
+    }
+}
+
+/// Checks what the rows of a group take, before they are read. Returns which columns are to be read value by value.
+fn check_group(bytes: &[u8], group: &RowGroupMetaData, quote: Quote) -> Result<Vec<bool>, Refused> {
+    let mut held = 0_u64;
+    let mut one_by_one = Vec::new();
+    for (at, chunk) in group.columns().iter().enumerate() {
+        match chunk.compression() {
+            Compression::UNCOMPRESSED
+            | Compression::SNAPPY
+            | Compression::ZSTD(_)
+            | Compression::LZ4_RAW
+            | Compression::GZIP(_) => {}
+            _ => {
+                return Err(refuse(format!(
+                    "{} is compressed in a way that is not read; write the file with compression snappy, zstd, gzip or lz4_raw",
+                    shown(chunk.column_descr().name(), at, quote)
+                )));
+            }
+        }
+        if chunk.num_values() != group.num_rows() {
+            return Err(broken(quote, "a column has another number of values than rows"));
+        }
+        let pages = measure_pages(bytes, chunk).map_err(|why| broken(quote, why))?;
+        held = held.saturating_add(pages.held());
+        one_by_one.push(pages.builds_on_previous);
+    }
+    if held > MAX_HELD {
+        return Err(refuse(format!(
+            "a row group of the Parquet file takes {held} bytes of memory, at most {MAX_HELD} are given to it; write smaller pages (of \
+             1 MiB) or fewer columns"
+        )));
+    }
+    Ok(one_by_one)
+}
+
+/// A column while the rows of a group are read.
+struct Column {
+    reader: ColumnReader,
+    kind: Kind,
+    /// Values that are read at once.
+    step: usize,
+    cells: Cells,
+}
+
+/// Texts of some rows.
+#[derive(Default)]
+struct Cells {
+    text: String,
+    ends: Vec<usize>,
+}
+
+/// Why a value was not read.
+enum Failure {
+    Library(ParquetError),
+    Value(Unwritable),
+    TooLarge,
+}
+
+fn read_rows(
+    columns: &mut [Column],
+    rows: usize,
+    format: &CsvFormat,
+    left: &mut u64,
+    out: &mut Vec<TableRow>,
+) -> Result<(), (usize, Failure)> {
+    let comma = format.decimal == ",";
+    let mut record = StringRecord::new();
+    let mut done = 0;
+    while done < rows {
+        let batch = BATCH.min(rows - done);
+        for (at, column) in columns.iter_mut().enumerate() {
+            column.fill(batch, comma, left).map_err(|error| (at, error))?;
+        }
+        for row in 0..batch {
+            record.clear();
+            for column in &*columns {
+                record.push_field(column.cells.get(row));
+            }
+            out.push(TableRow {
+                number: out.len() as u64 + 1,
+                cells: record.clone(),
+            });
+        }
+        done += batch;
+    }
+    Ok(())
+}
+
+// === impl Column ===
+
+impl Column {
+    /// Reads the texts of the next rows.
+    fn fill(&mut self, rows: usize, comma: bool, left: &mut u64) -> Result<(), Failure> {
+        use ColumnReader as R;
+        let Self {
+            reader,
+            kind,
+            step,
+            cells,
+        } = self;
+        let (kind, step) = (*kind, *step);
+        let out = &mut Out {
+            cells,
+            left,
+            comma: comma && !matches!(kind, Kind::Text),
+        };
+        out.cells.text.clear();
+        out.cells.ends.clear();
+        let bytes = |text: &mut String, value: &ByteArray| kind.write_bytes(text, value.data());
+        match reader {
+            R::BoolColumnReader(reader) => out.read(reader, rows, step, |text, value| {
+                text.push_str(if *value { "true" } else { "false" });
+                Ok(())
+            }),
+            R::Int32ColumnReader(reader) => out.read(reader, rows, step, |text, value| {
+                let value = match kind {
+                    Kind::Unsigned => i64::from(value.cast_unsigned()),
+                    _ => i64::from(*value),
+                };
+                kind.write_integer(text, value)
+            }),
+            R::Int64ColumnReader(reader) => {
+                out.read(reader, rows, step, |text, value| kind.write_integer(text, *value))
+            }
+            R::Int96ColumnReader(reader) => out.read(reader, rows, step, write_int96),
+            R::FloatColumnReader(reader) => out.read(reader, rows, step, |text, value| {
+                write_single(text, *value);
+                Ok(())
+            }),
+            R::DoubleColumnReader(reader) => out.read(reader, rows, step, |text, value| {
+                write_double(text, *value);
+                Ok(())
+            }),
+            R::ByteArrayColumnReader(reader) => out.read(reader, rows, step, bytes),
+            R::FixedLenByteArrayColumnReader(reader) => {
+                out.read(reader, rows, step, |text, value| bytes(text, value))
+            }
+        }
+    }
+}
+
+/// Where the texts of a column go.
+struct Out<'a> {
+    cells: &'a mut Cells,
+    /// Bytes that all cells may still take.
+    left: &'a mut u64,
+    /// Whether the point of a number is a comma.
+    comma: bool,
+}
+
+impl Out<'_> {
+    fn read<T: DataType>(
+        &mut self,
+        reader: &mut ColumnReaderImpl<T>,
+        rows: usize,
+        step: usize,
+        write: impl Fn(&mut String, &T::T) -> Result<(), Unwritable>,
+    ) -> Result<(), Failure> {
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let mut done = 0;
+        while done < rows {
+            values.clear();
+            levels.clear();
+            let wanted = step.min(rows - done);
+            let (read, present, _) = reader
+                .read_records(wanted, Some(&mut levels), None, &mut values)
+                .map_err(Failure::Library)?;
+            if read == 0 {
+                let message = "a column has fewer values than rows".to_owned();
+                return Err(Failure::Library(ParquetError::General(message)));
+            }
+            // Without levels every value is there.
+            let optional = !levels.is_empty();
+            let mut values = values.iter().take(present);
+            for row in 0..read {
+                let is_present = !optional || levels.get(row) == Some(&1);
+                let value = if is_present { values.next() } else { None };
+                self.push(value, &write)?;
+            }
+            done += read;
+        }
+        Ok(())
+    }
+
+    fn push<T>(
+        &mut self,
+        value: Option<&T>,
+        write: impl Fn(&mut String, &T) -> Result<(), Unwritable>,
+    ) -> Result<(), Failure> {
+        let start = self.cells.text.len();
+        if let Some(value) = value {
+            write(&mut self.cells.text, value).map_err(Failure::Value)?;
+            if self.comma
+                && let Some(at) = self.cells.text[start..].find('.')
+            {
+                self.cells.text.replace_range(start + at..=start + at, ",");
+            }
+        }
+        let end = self.cells.text.len();
+        self.cells.ends.push(end);
+        let taken = (end - start) as u64 + 1;
+        *self.left = self.left.checked_sub(taken).ok_or(Failure::TooLarge)?;
+        Ok(())
+    }
+}
+
+// === impl Cells ===
+
+impl Cells {
+    fn get(&self, row: usize) -> &str {
+        let start = row.checked_sub(1).and_then(|before| self.ends.get(before));
+        let end = self.ends.get(row).copied().unwrap_or_default();
+        self.text
+            .get(start.copied().unwrap_or_default()..end)
+            .unwrap_or_default()
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn refused(self, columns: &[String], at: usize, quote: Quote) -> Refused {
+        let name = shown(columns.get(at).map_or("", String::as_str), at, quote);
+        match self {
+            Self::Library(error) => broken(quote, &format!("{name}: {error}")),
+            Self::TooLarge => too_large(),
+            Self::Value(Unwritable::NotUtf8) => refuse(format!(
+                "{name} holds bytes that are not UTF-8 text; write texts, or leave the column out of the file"
+            )),
+            Self::Value(Unwritable::Time) => refuse(format!(
+                "{name} holds a time outside of the years -9999 to 9999; correct it in the source"
+            )),
+            Self::Value(Unwritable::Decimal) => refuse(format!(
+                "{name} holds decimal numbers of more than 38 digits; write floats"
+            )),
+        }
+    }
+}
