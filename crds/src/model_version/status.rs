@@ -63,7 +63,7 @@ pub struct ModelVersionStatus {
     /// The current or last fit Job, until it is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit_attempt: Option<AttemptStatus>,
-    /// DataValid, Trained, GatesPassed, Serving, Ready, Reconciling and Stalled.
+    /// DataValid, Trained, GatesPassed, Serving, Ready, Reconciling, Stalled and Published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
