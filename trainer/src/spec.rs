@@ -134,7 +134,8 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
 fn normalize_names(training: &mut TrainingSource) {
     let names = std::iter::once(&mut training.target.column)
         .chain(&mut training.exclude)
-        .chain(training.features.iter_mut().map(|feature| &mut feature.name));
+        .chain(training.features.iter_mut().map(|feature| &mut feature.name))
+        .chain(&mut training.validation.group_by);
     for name in names {
         if let Cow::Owned(normal) = normalize_name(name) {
             *name = normal;
@@ -155,6 +156,7 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
     check_target(&training.target, &mut wrong);
     check_features(training, &mut wrong);
     check_validation(&training.validation, &mut wrong);
+    check_row_columns(training, &mut wrong);
     if training.families.is_empty() {
         wrong.push("families must name at least one family".to_owned());
     }
@@ -404,6 +406,28 @@ fn check_validation(validation: &ValidationSpec, wrong: &mut Vec<String>) {
     }
 }
 
+/// A column has one role.
+fn check_row_columns(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let mut taken: Vec<(&str, &String)> = Vec::new();
+    for (field, column) in training.row_columns() {
+        if column.trim().is_empty() {
+            wrong.push(format!("{field} must name a column"));
+        }
+        if *column == training.target.column {
+            wrong.push(format!("{field} names {column:?}, which is the target"));
+        }
+        if training.features.iter().any(|feature| feature.name == *column) {
+            wrong.push(format!(
+                "{column:?} is in features, and {field} names it: such a column is not a feature"
+            ));
+        }
+        if let Some((other, _)) = taken.iter().find(|(_, name)| *name == column) {
+            wrong.push(format!("{field} and {other} both name {column:?}"));
+        }
+        taken.push((field, column));
+    }
+}
+
 fn twice<T: Ord + Clone>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
     items.into_iter().find(|item| !seen.insert(item.clone()))
@@ -543,6 +567,27 @@ spec:
             "\"num\" is the target",
             "gate F1",
         ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn a_column_has_one_role() {
+        let with = |validation: &str| parse(&HEART.replace("{folds: 5, repeats: 10, seed: 7}", validation));
+        let good = with("{groupBy: \"age\"}").unwrap().training;
+        assert!(!good.is_feature("age") && good.is_feature("chol"));
+        for (validation, part) in [
+            (
+                "{groupBy: num}",
+                "validation.groupBy names \"num\", which is the target",
+            ),
+            (
+                "{groupBy: cp}",
+                "\"cp\" is in features, and validation.groupBy names it",
+            ),
+            ("{groupBy: ' '}", "validation.groupBy must name a column"),
+        ] {
+            let error = with(validation).unwrap_err().to_string();
             assert!(error.contains(part), "{part} is not in: {error}");
         }
     }

@@ -31,6 +31,10 @@ use crate::model_version::{
     .message("hyperparameters has a family that families does not list; add it to families, or remove its hyperparameters"))]
 #[x_kube(validation = Rule::new("!has(self.features) || !('LogisticRegression' in self.families) || self.features.all(f, !has(f.monotone))")
     .message("monotone is a constraint on trees, and families has LogisticRegression, which cannot keep it; remove one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.validation.groupBy) || self.validation.groupBy != self.target.column")
+    .message("validation.groupBy names the target column; name the column whose values are the groups"))]
+#[x_kube(validation = Rule::new("!has(self.validation.groupBy) || !has(self.features) || self.features.all(f, f.name != self.validation.groupBy)")
+    .message("features names the column of validation.groupBy, which is not a feature; remove it from one of the two"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -49,8 +53,8 @@ pub struct TrainingSource {
     /// The column to predict and when it counts as class 1.
     pub target: Target,
 
-    /// Features that cannot be inferred completely. All other columns, except the target and excluded ones, are features
-    /// too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
+    /// Features that cannot be inferred completely. All other columns, except the target, excluded ones and the column of
+    /// validation.groupBy, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
     /// at least half of them numbers, has to be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
@@ -91,7 +95,7 @@ pub struct TrainingSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightSpec>,
 
-    /// How candidates are evaluated: repeated stratified folds.
+    /// How candidates are evaluated: repeated stratified folds, of rows or of groups of rows.
     #[serde(default)]
     pub validation: ValidationSpec,
 
@@ -222,5 +226,18 @@ impl TrainingSource {
     /// All datasets, in the order in which their rows are read: `dataset`, then the additional ones.
     pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
         std::iter::once(&self.dataset).chain(self.additional_datasets.iter().map(|named| &named.dataset))
+    }
+
+    /// The columns that say something of each row and are neither features nor the target, each with the field that names it.
+    pub fn row_columns(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let group = self.validation.group_by.as_ref();
+        group.map(|column| ("validation.groupBy", column)).into_iter()
+    }
+
+    /// Whether a column of the data is a feature.
+    pub fn is_feature(&self, column: &str) -> bool {
+        column != self.target.column
+            && !self.exclude.iter().any(|name| name == column)
+            && !self.row_columns().any(|(_, name)| name == column)
     }
 }

@@ -26,6 +26,11 @@ pub struct ValidationSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub seed: i64,
+    /// A column whose values name groups, such as patients: all rows of a group are in the same fold. It is not a feature, and every
+    /// row must have a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub group_by: Option<String>,
 }
 
 words! {
@@ -100,6 +105,7 @@ impl Default for ValidationSpec {
             folds: default_folds(),
             repeats: default_repeats(),
             seed: 0,
+            group_by: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 use crate::{
     data::{
         check::{self, Part},
+        dataset::Dataset as Rows,
         expectations,
         near::did_you_mean,
         reach::Reach,
@@ -38,8 +39,8 @@ pub enum Frozen {
 pub struct Built {
     /// Its files.
     pub files: DirBuilder,
-    /// How many rows there are.
-    pub rows: u64,
+    /// The rows in them.
+    pub data: Rows,
     /// Where they come from.
     pub sources: Vec<SourceRecord>,
     /// What looks wrong with them.
@@ -129,7 +130,6 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
         }
     };
     let sources = records_of(parts, &checked.dataset.labels);
-    let rows = checked.dataset.len() as u64;
     let target = target_info(training);
     let mut files = snapshot::build(&checked, sources.clone(), target, training.exclude.clone())?;
     let mut warnings = snapshot::warnings(&checked.columns);
@@ -139,7 +139,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], reach: &Reach) -> anyhow:
     }
     Ok(Frozen::Built(Built {
         files,
-        rows,
+        data: checked.dataset,
         sources,
         warnings,
     }))

@@ -15,6 +15,7 @@ pub mod near;
 pub mod number;
 mod quotes;
 pub mod reach;
+pub mod row_columns;
 pub mod snapshot;
 pub mod source;
 pub mod table;

@@ -2,11 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing) and, named as the target, the class 0 or 1; rows in the source's order |
+//! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing), named as the target the class 0 or 1, then the columns that are no features and say something of each row; rows in the source's order |
 //! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
 //! | `validation.json`, `validation.html` | what the expectations of the spec found, if it has any |
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use modelward_model::{
@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
+    row_columns::{Groups, RowColumns, RowColumnsInfo},
     violation::violation,
 };
 
@@ -63,6 +64,9 @@ pub struct SnapshotInfo {
     pub schema: FeatureSchema,
     /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
+    /// Columns that are neither features nor the target and are kept beside them.
+    #[serde(default, skip_serializing_if = "RowColumnsInfo::is_empty")]
+    pub row_columns: RowColumnsInfo,
     /// Columns of the source that were left out.
     pub excluded: Vec<String>,
     /// What the data breaks: nothing, for only data that passed is frozen.
@@ -146,6 +150,7 @@ pub fn build(
         target,
         schema: data.schema.clone(),
         columns: checked.columns.clone(),
+        row_columns: data.row_columns.info(),
         excluded,
         violations: Vec::new(),
     };
@@ -193,6 +198,7 @@ fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
     }
     let class = Type::primitive_type_builder(target, Physical::INT32).with_repetition(Repetition::REQUIRED);
     fields.push(Arc::new(class.build()?));
+    fields.extend(row_fields(&data.row_columns)?);
     let schema = Arc::new(Type::group_type_builder("snapshot").with_fields(fields).build()?);
     // The library's own version in the footer would make a new digest of the same data.
     let properties = WriterProperties::builder()
@@ -230,14 +236,47 @@ fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
                 }
             }
         }
-        let classes: Vec<i32> = data.labels[range].iter().map(|label| i32::from(*label)).collect();
+        let classes: Vec<i32> = data.labels[range.clone()]
+            .iter()
+            .map(|label| i32::from(*label))
+            .collect();
         let mut column = next_column(&mut group)?;
         column.typed::<Int32Type>().write_batch(&classes, None, None)?;
         column.close()?;
+        write_row_columns(&mut group, &data.row_columns, range)?;
         group.close()?;
     }
     writer.close()?;
     Ok(bytes)
+}
+
+/// The fields of the columns that are no features, in the order in which they are written.
+fn row_fields(columns: &RowColumns) -> Result<Vec<Arc<Type>>, ParquetError> {
+    let mut fields = Vec::new();
+    if let Some(groups) = &columns.groups {
+        let field = Type::primitive_type_builder(&groups.column, Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(Some(LogicalType::String));
+        fields.push(Arc::new(field.build()?));
+    }
+    Ok(fields)
+}
+
+fn write_row_columns(
+    group: &mut SerializedRowGroupWriter<'_, &mut Vec<u8>>,
+    columns: &RowColumns,
+    range: Range<usize>,
+) -> Result<(), ParquetError> {
+    if let Some(groups) = &columns.groups {
+        let name = |at: &u32| {
+            groups
+                .names
+                .get(*at as usize)
+                .map(|name| ByteArray::from(name.as_str()))
+        };
+        write_optional::<ByteArrayType>(group, groups.of_row[range].iter().map(name))?;
+    }
+    Ok(())
 }
 
 fn write_optional<T: DataType>(
@@ -283,6 +322,12 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         .iter()
         .map(|feature| format!("{} {}", feature.name, kind(&feature.kind)))
         .chain([format!("{} {}", info.target.column, Physical::INT32)])
+        .chain(
+            info.row_columns
+                .group
+                .iter()
+                .map(|group| format!("{} {}", group.column, Physical::BYTE_ARRAY)),
+        )
         .collect();
     if found != expected {
         return Err(SnapshotError::Mismatch(format!(
@@ -346,7 +391,47 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         schema: info.schema.clone(),
         columns,
         labels,
+        row_columns: read_row_columns(&reader, &info.row_columns, features.len() + 1)?,
     })
+}
+
+/// The columns that are no features, the first of them at this index.
+fn read_row_columns(
+    reader: &SerializedFileReader<Bytes>,
+    info: &RowColumnsInfo,
+    index: usize,
+) -> Result<RowColumns, SnapshotError> {
+    let groups = match &info.group {
+        None => None,
+        Some(group) => {
+            let cells = read_whole::<ByteArrayType>(reader, index, &group.column)?;
+            let names = cells
+                .iter()
+                .map(|cell| Cow::Borrowed(cell.as_utf8().unwrap_or_default()));
+            Some(Groups::of_values(&group.column, names))
+        }
+    };
+    Ok(RowColumns { groups })
+}
+
+/// A column in which every row has a value.
+fn read_whole<T: DataType>(
+    reader: &SerializedFileReader<Bytes>,
+    index: usize,
+    name: &str,
+) -> Result<Vec<T::T>, SnapshotError> {
+    let mut values = Vec::new();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        let rows = usize::try_from(group.metadata().num_rows())
+            .map_err(|_| SnapshotError::Mismatch("a negative number of rows".to_owned()))?;
+        let cells = read_optional::<T>(&*group, index, rows)?;
+        if cells.len() != rows || cells.iter().any(Option::is_none) {
+            return Err(SnapshotError::Mismatch(format!("a row has no value in {name:?}")));
+        }
+        values.extend(cells.into_iter().flatten());
+    }
+    Ok(values)
 }
 
 fn index_words(categories: &[String]) -> HashMap<&[u8], u32> {

@@ -20,6 +20,8 @@ pub struct Plan {
     pub repeats: usize,
     /// Seed of the folds.
     pub seed: u64,
+    /// What is never separated by a fold.
+    pub split_by: SplitBy,
     /// The metric that selects.
     pub select_by: MetricName,
     /// How much rows count in a fit.
@@ -32,6 +34,16 @@ pub struct Plan {
     pub search: Option<SearchPlan>,
 }
 
+/// What is never separated by a fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SplitBy {
+    /// Rows with the same values.
+    #[default]
+    Rows,
+    /// Groups of rows, by a column of the data.
+    Groups,
+}
+
 /// A search over the hyper-parameters of all families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchPlan {
@@ -41,6 +53,36 @@ pub struct SearchPlan {
     pub seed: u64,
     /// No trial starts after this time. A search that it ended cannot be repeated.
     pub time_limit: Option<Duration>,
+}
+
+// === impl SplitBy ===
+
+impl SplitBy {
+    /// How rows are split, in words.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Rows => "repeated stratified folds",
+            Self::Groups => "repeated stratified folds of groups",
+        }
+    }
+
+    /// What a repeat has, in words.
+    pub fn folds(self) -> &'static str {
+        match self {
+            Self::Rows => "stratified folds",
+            Self::Groups => "stratified folds of groups",
+        }
+    }
+
+    /// How chance decides, in words.
+    pub fn shuffle(self) -> &'static str {
+        match self {
+            Self::Rows => "SplitMix64, Fisher-Yates a class, dealt in turn",
+            Self::Groups => {
+                "SplitMix64, Fisher-Yates the groups, the largest first to the fold that keeps classes most even"
+            }
+        }
+    }
 }
 
 // === impl Plan ===
@@ -59,6 +101,10 @@ impl Plan {
             folds: count(training.validation.folds).max(2),
             repeats: count(training.validation.repeats),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
+            split_by: match training.validation.group_by {
+                Some(_) => SplitBy::Groups,
+                None => SplitBy::Rows,
+            },
             select_by: training.select_by,
             weighting: Weighting::new(training.weights.as_ref()),
             calibration: training.calibration,

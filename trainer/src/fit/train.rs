@@ -11,12 +11,12 @@ use crate::{
         candidate::{Candidate, ScoredFold, apply},
         error::TrainError,
         evaluate::{Folds, check_parity},
-        folds,
         optimism::{Corrected, correct},
         plan::Plan,
         progress::{Progress, Step},
         search::{Found, Trial, search},
         select::select,
+        splits::Splits,
     },
 };
 
@@ -49,14 +49,8 @@ pub fn train(
     threads: usize,
     report: &(dyn Fn(Step) + Sync),
 ) -> Result<Trained, TrainError> {
-    let assignment = folds::assign(
-        &data.labels,
-        &data.first_of_its_values(),
-        plan.folds,
-        plan.repeats,
-        plan.seed,
-    );
-    let folds = Folds::new(data, plan, &assignment);
+    let splits = Splits::new(data, plan)?;
+    let folds = Folds::new(data, plan, &splits);
     let progress = Progress::new(plan, report);
     let found = match plan.search {
         Some(wanted) => search(data, plan, wanted, &folds, threads, &progress)?,
@@ -181,7 +175,12 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         family::{self, Settings},
-        fit::{metrics::position, plan::SearchPlan, threshold::ThresholdRule, weights::Weighting},
+        fit::{
+            metrics::position,
+            plan::{SearchPlan, SplitBy},
+            threshold::ThresholdRule,
+            weights::Weighting,
+        },
     };
 
     /// Rows in which class 1 is likelier for greater `x` and for category `b`, with missing values.
@@ -218,6 +217,7 @@ pub(crate) mod tests {
             folds: 4,
             repeats: 3,
             seed: 7,
+            split_by: SplitBy::Rows,
             select_by: MetricName::F1,
             weighting: Weighting::Equal,
             calibration: CalibrationMethod::None,

@@ -22,6 +22,8 @@ struct Card<'a> {
     positive_rows: u64,
     snapshot: String,
     sources: &'a [SourceRecord],
+    /// What a repeat has, in words.
+    split: &'static str,
     folds: usize,
     repeats: usize,
     seed: u64,
@@ -101,6 +103,7 @@ pub(super) fn card(
         positive_rows: info.positive_rows,
         snapshot: info.snapshot.to_string(),
         sources: &snapshot.info.sources,
+        split: plan.split_by.folds(),
         folds: plan.folds,
         repeats: plan.repeats,
         seed: plan.seed,

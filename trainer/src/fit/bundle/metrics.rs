@@ -6,6 +6,7 @@ use modelward_wire::Decimal;
 use serde::Serialize;
 
 use crate::{
+    data::row_columns::RowColumnsInfo,
     family::Parameters,
     fit::{compare::Comparison, optimism::Corrected, plan::Plan, search::Trial, train::Trained},
 };
@@ -61,6 +62,9 @@ struct FoldsInfo {
     seed: u64,
     shuffle: &'static str,
     standard_error: &'static str,
+    /// The columns by which rows are split.
+    #[serde(flatten)]
+    columns: RowColumnsInfo,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -91,6 +95,7 @@ struct FoldInfo {
 
 pub(super) fn metrics_file<'a>(
     plan: &Plan,
+    columns: RowColumnsInfo,
     gates: &'a [Gate],
     trained: &'a Trained,
     not_worse_than: Option<&'a Comparison>,
@@ -126,12 +131,13 @@ pub(super) fn metrics_file<'a>(
     MetricsFile {
         format: BUNDLE_FORMAT,
         folds: FoldsInfo {
-            kind: "repeated stratified folds",
+            kind: plan.split_by.kind(),
             folds: plan.folds,
             repeats: plan.repeats,
             seed: plan.seed,
-            shuffle: "SplitMix64, Fisher-Yates a class, dealt in turn",
+            shuffle: plan.split_by.shuffle(),
             standard_error: "sd * sqrt(1/J + n_test/n_train), Nadeau and Bengio 2003",
+            columns,
         },
         threshold: ThresholdInfo {
             value: &trained.candidate().threshold,

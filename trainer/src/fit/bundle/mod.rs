@@ -77,7 +77,13 @@ pub fn build(
         .with(file::WARM_UP, json(&warm_up)?)
         .with(
             file::METRICS,
-            json(&metrics_file(plan, gates, trained, extras.comparison))?,
+            json(&metrics_file(
+                plan,
+                snapshot.info.row_columns.clone(),
+                gates,
+                trained,
+                extras.comparison,
+            ))?,
         )
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))
         .with(file::REFERENCE, json(&reference)?)

@@ -1,0 +1,163 @@
+//! Columns of the data with a role other than feature or target.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use modelward_wire::{JobResult, Verdict};
+use serde_json::Value;
+
+use crate::{ledger::Ledger, text};
+
+/// Rows of 80 patients with 1 to 5 visits each, whose values are much alike; a weight and a date of each visit.
+fn visits() -> String {
+    let mut csv = "patient,day,weight,x,z,y\n".to_owned();
+    let mut row = 0_u32;
+    for patient in 0..80_u32 {
+        for visit in 0..1 + patient % 5 {
+            let x = patient * 37 % 80 * 10 + visit;
+            let y = u32::from(patient * 37 % 80 + patient * 7 % 30 > 55);
+            let day = row * 11 % 28 + 1;
+            let _ = writeln!(
+                csv,
+                "P{patient},2026-01-{day:02},{},{x},{},{y}",
+                1 + row % 3,
+                row * 13 % 17
+            );
+            row += 1;
+        }
+    }
+    csv
+}
+
+/// A spec of these data with these lines more in its training.
+fn spec(dir: &Path, training: &str) -> PathBuf {
+    let text = format!(
+        "apiVersion: modelward.io/v1alpha1\nkind: ModelVersion\nmetadata: {{name: visits-1}}\nspec:\n  model: visits\n  source:\n    \
+         training:\n      dataset: {{configMap: {{name: visits, key: visits.csv}}}}\n      target: {{column: y}}\n{training}\n  serving: \
+         {{access: Open}}\n"
+    );
+    let path = dir.join("spec.yaml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Both Jobs: the result of the last one, and the files of the bundle.
+fn run(csv: &str, training: &str) -> (JobResult, Option<BTreeMap<&'static str, String>>) {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("visits.csv");
+    std::fs::write(&data, csv).unwrap();
+    let spec = spec(temp.path(), training);
+    let (output, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    assert!(output.status.success());
+    if result.verdict != Verdict::Succeeded {
+        return (result, None);
+    }
+    let snapshot = result.digest.unwrap().to_string();
+    let (output, result) = ledger.run(&["fit", "--spec", text(&spec), "--snapshot", &snapshot]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let bundle = ledger.kept(&result.digest.unwrap_or_else(|| panic!("{}", result.message)));
+    let names = [
+        "schema.json",
+        "metrics.json",
+        "out-of-fold.csv",
+        "reference.json",
+        "model-card.html",
+    ];
+    let files = names.map(|name| (name, std::fs::read_to_string(bundle.join(name)).unwrap()));
+    (result, Some(files.into()))
+}
+
+fn json(files: &BTreeMap<&str, String>, name: &str) -> Value {
+    serde_json::from_str(&files[name]).unwrap()
+}
+
+/// The folds in which the rows of each line of the data are tested, by repeat.
+fn folds(files: &BTreeMap<&str, String>) -> Vec<(usize, usize, usize)> {
+    let lines = files["out-of-fold.csv"].lines().skip(1);
+    let of_line = lines.map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        (
+            cells[2].parse().unwrap(),
+            cells[0].parse().unwrap(),
+            cells[3].parse().unwrap(),
+        )
+    });
+    of_line.collect()
+}
+
+#[test]
+fn no_patient_is_in_two_folds_of_a_job_that_groups_by_patient() {
+    let csv = visits();
+    let (result, files) = run(
+        &csv,
+        "      exclude: [day, weight]\n      validation: {folds: 4, repeats: 3, seed: 5, groupBy: patient}",
+    );
+    assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+    let files = files.unwrap();
+    let schema = json(&files, "schema.json");
+    let features: Vec<&str> = schema["features"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(features, ["x", "z"]);
+    let patients: Vec<&str> = csv
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    let mut fold_of = BTreeMap::new();
+    for (repeat, row, fold) in folds(&files) {
+        let of_patient = *fold_of.entry((repeat, patients[row - 1])).or_insert(fold);
+        assert_eq!(of_patient, fold, "row {row}");
+    }
+    assert_eq!(fold_of.len(), 3 * 80);
+    let metrics = json(&files, "metrics.json");
+    assert_eq!(metrics["folds"]["kind"], "repeated stratified folds of groups");
+    assert_eq!(
+        metrics["folds"]["group"],
+        serde_json::json!({"column": "patient", "groups": 80})
+    );
+}
+
+#[test]
+fn a_row_without_a_group_and_too_few_groups_are_refused_before_anything_is_fitted() {
+    let training = "      exclude: [day, weight]\n      validation: {folds: 4, repeats: 1, groupBy: patient}";
+    let (result, _) = run(&visits().replace("\nP7,", "\n,"), training);
+    assert_eq!(result.verdict, Verdict::DataInvalid);
+    let found = &result.violations[0];
+    assert_eq!((found.rule.as_str(), found.column.as_str()), ("Group", "patient"));
+    assert_eq!((found.count, found.example_row), (3, Some(19)), "{found:?}");
+
+    let three = visits().lines().fold(String::new(), |mut csv, line| {
+        let (patient, rest) = line.split_once(',').unwrap();
+        let number = patient
+            .strip_prefix('P')
+            .map(|digits| digits.parse::<u32>().unwrap_or(0) % 3);
+        let _ = writeln!(
+            csv,
+            "{},{rest}",
+            number.map_or(patient.to_owned(), |number| format!("P{number}"))
+        );
+        csv
+    });
+    let (result, _) = run(&three, training);
+    assert_eq!(result.verdict, Verdict::DataInvalid);
+    assert_eq!(result.violations[0].rule, "Folds");
+    assert!(
+        result.violations[0]
+            .message
+            .contains("has 3 groups with rows of class 0, and 4 folds need at least 4"),
+        "{}",
+        result.message
+    );
+}
