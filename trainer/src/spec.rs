@@ -135,7 +135,13 @@ fn normalize_names(training: &mut TrainingSource) {
     let names = std::iter::once(&mut training.target.column)
         .chain(&mut training.exclude)
         .chain(training.features.iter_mut().map(|feature| &mut feature.name))
-        .chain(&mut training.validation.group_by);
+        .chain(&mut training.validation.group_by)
+        .chain(
+            training
+                .weights
+                .iter_mut()
+                .flat_map(|weights| &mut weights.column),
+        );
     for name in names {
         if let Cow::Owned(normal) = normalize_name(name) {
             *name = normal;
@@ -584,6 +590,14 @@ spec:
             (
                 "{groupBy: cp}",
                 "\"cp\" is in features, and validation.groupBy names it",
+            ),
+            (
+                "{groupBy: age}\n      weights: {column: age}",
+                "weights.column and validation.groupBy both name \"age\"",
+            ),
+            (
+                "{folds: 5}\n      weights: {column: num}",
+                "weights.column names \"num\", which is the target",
             ),
             ("{groupBy: ' '}", "validation.groupBy must name a column"),
         ] {

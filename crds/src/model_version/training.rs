@@ -35,6 +35,12 @@ use crate::model_version::{
     .message("validation.groupBy names the target column; name the column whose values are the groups"))]
 #[x_kube(validation = Rule::new("!has(self.validation.groupBy) || !has(self.features) || self.features.all(f, f.name != self.validation.groupBy)")
     .message("features names the column of validation.groupBy, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || self.weights.column != self.target.column")
+    .message("weights.column names the target column; name the column that has the weight of each row"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || !has(self.features) || self.features.all(f, f.name != self.weights.column)")
+    .message("features names the column of weights.column, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || !has(self.validation.groupBy) || self.weights.column != self.validation.groupBy")
+    .message("weights.column and validation.groupBy name the same column; a column has one role"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -53,8 +59,8 @@ pub struct TrainingSource {
     /// The column to predict and when it counts as class 1.
     pub target: Target,
 
-    /// Features that cannot be inferred completely. All other columns, except the target, excluded ones and the column of
-    /// validation.groupBy, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
+    /// Features that cannot be inferred completely. All other columns, except the target, excluded ones and those of
+    /// validation.groupBy and weights.column, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
     /// at least half of them numbers, has to be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
@@ -189,6 +195,11 @@ pub struct WeightSpec {
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_POSITIVE).message(POSITIVE))]
     pub positive: Option<Decimal>,
+    /// A column of numbers of at least 0, the weight of each row; it is multiplied with the weight of the row's class. It is not a
+    /// feature, and every row must have a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub column: Option<String>,
 }
 
 words! {
@@ -230,8 +241,14 @@ impl TrainingSource {
 
     /// The columns that say something of each row and are neither features nor the target, each with the field that names it.
     pub fn row_columns(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let group = self.validation.group_by.as_ref();
-        group.map(|column| ("validation.groupBy", column)).into_iter()
+        let weight = self.weights.as_ref().and_then(|weights| weights.column.as_ref());
+        let fields = [
+            ("validation.groupBy", self.validation.group_by.as_ref()),
+            ("weights.column", weight),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(field, column)| Some((field, column?)))
     }
 
     /// Whether a column of the data is a feature.

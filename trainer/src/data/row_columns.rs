@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct RowColumns {
     /// Which rows belong together.
     pub groups: Option<Groups>,
+    /// How much each row counts.
+    pub weights: Option<Weights>,
 }
 
 /// Which rows belong together.
@@ -20,6 +22,15 @@ pub struct Groups {
     pub of_row: Vec<u32>,
 }
 
+/// How much each row counts in a fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// The column.
+    pub column: String,
+    /// Finite and not negative, one a row.
+    pub of_row: Vec<f32>,
+}
+
 /// These columns, as `snapshot.json` names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +38,9 @@ pub struct RowColumnsInfo {
     /// The column of groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupInfo>,
+    /// The column of weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<WeightInfo>,
 }
 
 /// The column of groups.
@@ -39,6 +53,16 @@ pub struct GroupInfo {
     pub groups: u64,
 }
 
+/// The column of weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightInfo {
+    /// Its name.
+    pub column: String,
+    /// Rows that count nothing.
+    pub zeros: u64,
+}
+
 // === impl RowColumns ===
 
 impl RowColumns {
@@ -48,6 +72,10 @@ impl RowColumns {
             group: self.groups.as_ref().map(|groups| GroupInfo {
                 column: groups.column.clone(),
                 groups: groups.names.len() as u64,
+            }),
+            weight: self.weights.as_ref().map(|weights| WeightInfo {
+                column: weights.column.clone(),
+                zeros: weights.of_row.iter().filter(|weight| **weight == 0.0).count() as u64,
             }),
         }
     }
@@ -81,10 +109,19 @@ impl Groups {
 impl RowColumnsInfo {
     /// Each column with the field of the spec that names it, in the order of `TrainingSource::row_columns`.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let group = self.group.as_ref();
-        group
-            .map(|group| ("validation.groupBy", &group.column))
+        let columns = [
+            (
+                "validation.groupBy",
+                self.group.as_ref().map(|group| &group.column),
+            ),
+            (
+                "weights.column",
+                self.weight.as_ref().map(|weight| &weight.column),
+            ),
+        ];
+        columns
             .into_iter()
+            .filter_map(|(field, column)| Some((field, column?)))
     }
 
     /// Whether there is no such column.

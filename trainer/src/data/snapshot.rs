@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
-    row_columns::{Groups, RowColumns, RowColumnsInfo},
+    row_columns::{Groups, RowColumns, RowColumnsInfo, Weights},
     violation::violation,
 };
 
@@ -259,6 +259,10 @@ fn row_fields(columns: &RowColumns) -> Result<Vec<Arc<Type>>, ParquetError> {
             .with_logical_type(Some(LogicalType::String));
         fields.push(Arc::new(field.build()?));
     }
+    if let Some(weights) = &columns.weights {
+        let field = Type::primitive_type_builder(&weights.column, Physical::FLOAT);
+        fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
+    }
     Ok(fields)
 }
 
@@ -274,7 +278,11 @@ fn write_row_columns(
                 .get(*at as usize)
                 .map(|name| ByteArray::from(name.as_str()))
         };
-        write_optional::<ByteArrayType>(group, groups.of_row[range].iter().map(name))?;
+        write_optional::<ByteArrayType>(group, groups.of_row[range.clone()].iter().map(name))?;
+    }
+    if let Some(weights) = &columns.weights {
+        let cells = weights.of_row[range].iter().copied().map(Some);
+        write_optional::<FloatType>(group, cells)?;
     }
     Ok(())
 }
@@ -322,12 +330,7 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         .iter()
         .map(|feature| format!("{} {}", feature.name, kind(&feature.kind)))
         .chain([format!("{} {}", info.target.column, Physical::INT32)])
-        .chain(
-            info.row_columns
-                .group
-                .iter()
-                .map(|group| format!("{} {}", group.column, Physical::BYTE_ARRAY)),
-        )
+        .chain(row_columns(&info.row_columns).map(|(name, kind)| format!("{name} {kind}")))
         .collect();
     if found != expected {
         return Err(SnapshotError::Mismatch(format!(
@@ -395,11 +398,20 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
     })
 }
 
+/// The columns that are no features, in the order in which they are written.
+fn row_columns(info: &RowColumnsInfo) -> impl Iterator<Item = (&String, Physical)> {
+    let group = info
+        .group
+        .iter()
+        .map(|group| (&group.column, Physical::BYTE_ARRAY));
+    group.chain(info.weight.iter().map(|weight| (&weight.column, Physical::FLOAT)))
+}
+
 /// The columns that are no features, the first of them at this index.
 fn read_row_columns(
     reader: &SerializedFileReader<Bytes>,
     info: &RowColumnsInfo,
-    index: usize,
+    mut index: usize,
 ) -> Result<RowColumns, SnapshotError> {
     let groups = match &info.group {
         None => None,
@@ -408,10 +420,25 @@ fn read_row_columns(
             let names = cells
                 .iter()
                 .map(|cell| Cow::Borrowed(cell.as_utf8().unwrap_or_default()));
+            index += 1;
             Some(Groups::of_values(&group.column, names))
         }
     };
-    Ok(RowColumns { groups })
+    let weights = match &info.weight {
+        None => None,
+        Some(weight) => Some(Weights {
+            column: weight.column.clone(),
+            of_row: read_whole::<FloatType>(reader, index, &weight.column)?,
+        }),
+    };
+    let is_weight = |weight: &f32| weight.is_finite() && *weight >= 0.0;
+    if let Some(weights) = &weights
+        && !weights.of_row.iter().all(is_weight)
+    {
+        let message = format!("column {:?} holds what is no weight", weights.column);
+        return Err(SnapshotError::Mismatch(message));
+    }
+    Ok(RowColumns { groups, weights })
 }
 
 /// A column in which every row has a value.
@@ -528,6 +555,29 @@ mod tests {
         let snapshot = open(&dir, Some(&digest)).unwrap();
         assert_eq!(snapshot.data, data());
         assert_eq!(snapshot.info.rows, 60);
+    }
+
+    #[test]
+    fn columns_that_are_no_features_are_frozen_beside_them() {
+        let mut data = data();
+        let names = (0..data.len()).map(|row| Cow::Owned(format!("p{}", row / 4)));
+        data.row_columns = RowColumns {
+            groups: Some(Groups::of_values("patient", names)),
+            weights: Some(Weights {
+                column: "w".into(),
+                of_row: (0..60_u8).map(|row| f32::from(row) / 4.0).collect(),
+            }),
+        };
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshot");
+        build(&checked(data.clone()), vec![], target(), vec![])
+            .unwrap()
+            .write(&dir)
+            .unwrap();
+        let read = open(&dir, None).unwrap();
+        assert_eq!(read.data, data);
+        assert_eq!(read.info.row_columns.group.unwrap().groups, 15);
+        assert_eq!(read.info.row_columns.weight.unwrap().zeros, 1);
     }
 
     #[test]

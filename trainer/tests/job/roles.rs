@@ -72,7 +72,9 @@ fn run(csv: &str, training: &str) -> (JobResult, Option<BTreeMap<&'static str, S
         "model-card.html",
     ];
     let files = names.map(|name| (name, std::fs::read_to_string(bundle.join(name)).unwrap()));
-    (result, Some(files.into()))
+    let trees = std::fs::read_to_string(bundle.join("xgboost.json"));
+    let trees = trees.map(|text| ("xgboost.json", text));
+    (result, Some(files.into_iter().chain(trees).collect()))
 }
 
 fn json(files: &BTreeMap<&str, String>, name: &str) -> Value {
@@ -126,6 +128,111 @@ fn no_patient_is_in_two_folds_of_a_job_that_groups_by_patient() {
     assert_eq!(
         metrics["folds"]["group"],
         serde_json::json!({"column": "patient", "groups": 80})
+    );
+}
+
+#[test]
+fn a_row_of_weight_two_counts_as_the_row_twice_and_one_of_weight_zero_not_at_all() {
+    // The model of all rows: folds differ, because equal rows go together.
+    let plain = "      exclude: [patient, day, weight]\n      validation: {folds: 2, repeats: 1}";
+    let weighted = "      exclude: [patient, day]\n      validation: {folds: 2, repeats: 1}\n      weights: {column: weight}";
+    let mut repeated = String::new();
+    let mut with_weights = String::new();
+    for (at, line) in visits().lines().enumerate() {
+        let weight = if at == 0 { 1 } else { at % 4 % 3 };
+        let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+        for _ in 0..weight {
+            let _ = writeln!(repeated, "{line}");
+        }
+        if at > 0 {
+            cells[2] = weight.to_string();
+        }
+        let _ = writeln!(with_weights, "{}", cells.join(","));
+    }
+    let family =
+        "\n      families: [XGBoost]\n      hyperparameters: {xgboost: {nEstimators: 5, maxDepth: 2}}";
+    let (result, files) = run(&with_weights, &format!("{weighted}{family}"));
+    assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+    let files = files.unwrap();
+    let metrics = json(&files, "metrics.json");
+    assert_eq!(
+        metrics["folds"]["weight"],
+        serde_json::json!({"column": "weight", "zeros": 120})
+    );
+    assert!(json(&files, "schema.json")["features"].as_array().unwrap().len() == 2);
+    let (_, same) = run(&repeated, &format!("{plain}{family}"));
+    let (_, unweighted) = run(&with_weights, &format!("{plain}{family}"));
+    let tree = |files: &BTreeMap<&str, String>| -> Vec<f64> {
+        let model = &json(files, "xgboost.json")["learner"]["gradient_booster"]["model"];
+        let conditions = model["trees"][0]["split_conditions"].as_array().unwrap();
+        conditions.iter().map(|number| number.as_f64().unwrap()).collect()
+    };
+    let differ = |one: &[f64], other: &[f64]| {
+        one.iter()
+            .zip(other)
+            .any(|(one, other)| (one - other).abs() > 1e-5)
+    };
+    let (found, same) = (tree(&files), tree(&same.unwrap()));
+    assert!(
+        found.len() == same.len() && !differ(&found, &same),
+        "{found:?} {same:?}"
+    );
+    let unweighted = tree(&unweighted.unwrap());
+    assert!(differ(&found, &unweighted), "{found:?} {unweighted:?}");
+}
+
+#[test]
+fn weights_that_are_none_are_refused_with_their_rows() {
+    let training = "      exclude: [patient, day]\n      validation: {folds: 2, repeats: 1}\n      weights: {column: weight}";
+    let with = |change: &dyn Fn(usize, &str) -> Option<&'static str>| {
+        let lines = visits();
+        let lines = lines.lines().enumerate().map(|(at, line)| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            if at > 0
+                && let Some(weight) = change(at, cells[5])
+            {
+                cells[2] = weight;
+            }
+            cells.join(",")
+        });
+        let (result, _) = run(&(lines.collect::<Vec<_>>().join("\n") + "\n"), training);
+        assert_eq!(result.verdict, Verdict::DataInvalid, "{}", result.message);
+        let of = |found: &modelward_wire::Violation| {
+            (
+                found.rule.clone(),
+                found.message.clone(),
+                found.count,
+                found.example_row,
+            )
+        };
+        result.violations.iter().map(of).collect::<Vec<_>>()
+    };
+    let bad = ["", "-1", "NaN", "1e60"];
+    let found = with(&|at, _| (at >= 5 && at < 9).then(|| bad[at - 5]));
+    let words = [
+        "has no value in the column of weights.column",
+        "\"NaN\" is not a number",
+        "\"-1\" is negative",
+        "beyond the range",
+    ];
+    assert_eq!(found.len(), 4, "{found:?}");
+    for ((rule, message, count, row), (word, at)) in found.iter().zip(words.iter().zip([5, 7, 6, 8])) {
+        assert_eq!(
+            (rule.as_str(), *count, *row),
+            ("Weight", 1, Some(at)),
+            "{message}"
+        );
+        assert!(message.contains(word), "{message}");
+    }
+    let found = with(&|_, _| Some("0"));
+    assert!(
+        found.len() == 2 && found[0].1.contains("every row of class 0 has the weight 0"),
+        "{found:?}"
+    );
+    let found = with(&|_, class| (class == "1").then_some("0"));
+    assert!(
+        found.len() == 1 && found[0].1.contains("every row of class 1"),
+        "{found:?}"
     );
 }
 

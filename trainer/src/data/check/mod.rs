@@ -15,6 +15,7 @@
 //! | `Required`, `MissingRatio`, `AllMissing` | too many rows without a value |
 //! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
 //! | `Group` | rows without a value in the column of `validation.groupBy` |
+//! | `Weight` | weights that are missing, no numbers, negative or too large, or 0 in every row of a class |
 //! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!
@@ -179,7 +180,7 @@ pub fn check(
         violations.push(violation("", "NoFeatures", message, 1, None));
     }
     let (labels, report) = check_target(&parts, training, &mut violations);
-    let row_columns = check_row_columns(&parts, training, &mut violations);
+    let row_columns = check_row_columns(&parts, training, &labels, &mut violations);
 
     columns.push(report);
 
