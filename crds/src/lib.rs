@@ -47,7 +47,7 @@ pub use model_version::{
     PartitionShare, PersistentVolumeClaimSource, PositiveWhen, Provenance, QuantileRange,
     RandomForestParameters, ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec, SearchSpec,
     Season, ServingSpec, Severity, Source, SourceStatus, Target, Task, ThresholdMetric, ThresholdSpec,
-    TrainingSource, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus, WeightSpec,
+    TimeSplit, TrainingSource, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus, WeightSpec,
     XGBoostParameters,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};

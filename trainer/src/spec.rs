@@ -17,6 +17,9 @@ const MAX_SPEC_BYTES: u64 = 2 << 20;
 /// More additional datasets than these are no list that a person reads before approving.
 const MAX_ADDITIONAL: usize = 8;
 
+/// A longer gap than a hundred years is a mistake.
+const MAX_GAP_SECONDS: i64 = 3_153_600_000;
+
 /// What a `ModelVersion` says about its training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
@@ -141,6 +144,13 @@ fn normalize_names(training: &mut TrainingSource) {
                 .weights
                 .iter_mut()
                 .flat_map(|weights| &mut weights.column),
+        )
+        .chain(
+            training
+                .validation
+                .time_split
+                .iter_mut()
+                .map(|split| &mut split.column),
         );
     for name in names {
         if let Cow::Owned(normal) = normalize_name(name) {
@@ -163,6 +173,7 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
     check_features(training, &mut wrong);
     check_validation(&training.validation, &mut wrong);
     check_row_columns(training, &mut wrong);
+    check_time_split(training, &mut wrong);
     if training.families.is_empty() {
         wrong.push("families must name at least one family".to_owned());
     }
@@ -412,6 +423,38 @@ fn check_validation(validation: &ValidationSpec, wrong: &mut Vec<String>) {
     }
 }
 
+fn check_time_split(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let validation = &training.validation;
+    let Some(split) = &validation.time_split else {
+        return;
+    };
+    if validation.group_by.is_some() {
+        wrong.push(
+            "validation.groupBy and validation.timeSplit cannot be set together: a group may have rows in several blocks of time"
+                .to_owned(),
+        );
+    }
+    if validation.repeats != 1 {
+        wrong.push(format!(
+            "validation.repeats is {}, it must be 1 beside validation.timeSplit: rows have one order of time",
+            validation.repeats
+        ));
+    }
+    if !(0..=MAX_GAP_SECONDS).contains(&split.gap_seconds) {
+        wrong.push(format!(
+            "validation.timeSplit.gapSeconds is {}, it must be 0 to {MAX_GAP_SECONDS}",
+            split.gap_seconds
+        ));
+    }
+    if validation.folds < 3 && training.learns_from_scores() {
+        wrong.push(
+            "validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier \
+             folds"
+                .to_owned(),
+        );
+    }
+}
+
 /// A column has one role.
 fn check_row_columns(training: &TrainingSource, wrong: &mut Vec<String>) {
     let mut taken: Vec<(&str, &String)> = Vec::new();
@@ -598,6 +641,19 @@ spec:
             (
                 "{folds: 5}\n      weights: {column: num}",
                 "weights.column names \"num\", which is the target",
+            ),
+            (
+                "{groupBy: age, timeSplit: {column: chol, gapSeconds: -1}}",
+                "validation.groupBy and validation.timeSplit cannot be set together",
+            ),
+            ("{timeSplit: {column: chol, gapSeconds: -1}}", "gapSeconds is -1"),
+            (
+                "{timeSplit: {column: chol}}",
+                "validation.repeats is 10, it must be 1",
+            ),
+            (
+                "{folds: 2, repeats: 1, timeSplit: {column: chol}}\n      calibration: Platt",
+                "needs validation.folds of at least 3",
             ),
             ("{groupBy: ' '}", "validation.groupBy must name a column"),
         ] {

@@ -60,6 +60,9 @@ use crate::{
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.weights) || \
     !has(self.source.training.weights.column) || self.monitoring.tolerances.all(t, t.feature != self.source.training.weights.column)")
     .message("monitoring.tolerances names the column of source.training.weights.column, which is not a feature"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.validation.timeSplit) || \
+    self.monitoring.tolerances.all(t, t.feature != self.source.training.validation.timeSplit.column)")
+    .message("monitoring.tolerances names the column of source.training.validation.timeSplit, which is not a feature"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
     self.source.training.dataset.csv.columns.size() == 0 || \
     self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")

@@ -41,6 +41,16 @@ use crate::model_version::{
     .message("features names the column of weights.column, which is not a feature; remove it from one of the two"))]
 #[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || !has(self.validation.groupBy) || self.weights.column != self.validation.groupBy")
     .message("weights.column and validation.groupBy name the same column; a column has one role"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.timeSplit.column != self.target.column")
+    .message("validation.timeSplit names the target column; name the column that has the time of each row"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || !has(self.features) || self.features.all(f, f.name != self.validation.timeSplit.column)")
+    .message("features names the column of validation.timeSplit, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || !has(self.weights) || !has(self.weights.column) || \
+    self.weights.column != self.validation.timeSplit.column")
+    .message("weights.column and validation.timeSplit name the same column; a column has one role"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.folds >= 3 || \
+    (self.calibration == 'None' && (!has(self.threshold) || has(self.threshold.value)))")
+    .message("validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier folds"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -60,7 +70,7 @@ pub struct TrainingSource {
     pub target: Target,
 
     /// Features that cannot be inferred completely. All other columns, except the target, excluded ones and those of
-    /// validation.groupBy and weights.column, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
+    /// validation.groupBy, validation.timeSplit and weights.column, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
     /// at least half of them numbers, has to be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
@@ -245,10 +255,29 @@ impl TrainingSource {
         let fields = [
             ("validation.groupBy", self.validation.group_by.as_ref()),
             ("weights.column", weight),
+            (
+                "validation.timeSplit",
+                self.validation.time_split.as_ref().map(|split| &split.column),
+            ),
         ];
         fields
             .into_iter()
             .filter_map(|(field, column)| Some((field, column?)))
+    }
+
+    /// Whether a calibration or a threshold is learnt from scores.
+    pub fn learns_from_scores(&self) -> bool {
+        let is_given = |threshold: &ThresholdSpec| threshold.value.is_some();
+        self.calibration != CalibrationMethod::None || !self.threshold.as_ref().is_none_or(is_given)
+    }
+
+    /// How many folds a metric is the mean of, over all repeats.
+    pub fn measured_folds(&self) -> usize {
+        let count = |number: i32| usize::try_from(number).unwrap_or(0);
+        let folds = count(self.validation.folds) * count(self.validation.repeats);
+        // In the order of time, the first fold has no earlier one to learn from and is not measured.
+        let learns_in_time = self.validation.time_split.is_some() && self.learns_from_scores();
+        folds.saturating_sub(usize::from(learns_in_time))
     }
 
     /// Whether a column of the data is a feature.

@@ -102,7 +102,12 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             schema.list_names()
         ));
     }
-    let rows = snapshot.data.len();
+    let mut rows = snapshot.data.len();
+    if training.validation.time_split.is_some() {
+        // The first block has no scores to learn from.
+        let folds = usize::try_from(training.validation.folds).unwrap_or(1);
+        rows = rows * folds / (folds + 1);
+    }
     if training.calibration == CalibrationMethod::Isotonic && rows < LEAST_ISOTONIC_ROWS {
         return end(format!(
             "calibration: Isotonic needs {LEAST_ISOTONIC_ROWS} rows, the data has {rows}; with fewer it follows single rows: use Platt or None"

@@ -16,7 +16,7 @@ use modelward_wire::{Digest, ManifestKind, SourceRecord, Violation, Word as _};
 use parquet::{
     basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel},
     column::reader::get_typed_column_reader,
-    data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type},
+    data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type, Int64Type},
     errors::ParquetError,
     file::{
         properties::WriterProperties,
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
-    row_columns::{Groups, RowColumns, RowColumnsInfo, Weights},
+    row_columns::{Groups, RowColumns, RowColumnsInfo, Times, Weights},
     violation::violation,
 };
 
@@ -263,6 +263,10 @@ fn row_fields(columns: &RowColumns) -> Result<Vec<Arc<Type>>, ParquetError> {
         let field = Type::primitive_type_builder(&weights.column, Physical::FLOAT);
         fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
     }
+    if let Some(times) = &columns.times {
+        let field = Type::primitive_type_builder(&times.column, Physical::INT64);
+        fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
+    }
     Ok(fields)
 }
 
@@ -281,8 +285,12 @@ fn write_row_columns(
         write_optional::<ByteArrayType>(group, groups.of_row[range.clone()].iter().map(name))?;
     }
     if let Some(weights) = &columns.weights {
-        let cells = weights.of_row[range].iter().copied().map(Some);
+        let cells = weights.of_row[range.clone()].iter().copied().map(Some);
         write_optional::<FloatType>(group, cells)?;
+    }
+    if let Some(times) = &columns.times {
+        let cells = times.of_row[range].iter().copied().map(Some);
+        write_optional::<Int64Type>(group, cells)?;
     }
     Ok(())
 }
@@ -404,7 +412,9 @@ fn row_columns(info: &RowColumnsInfo) -> impl Iterator<Item = (&String, Physical
         .group
         .iter()
         .map(|group| (&group.column, Physical::BYTE_ARRAY));
-    group.chain(info.weight.iter().map(|weight| (&weight.column, Physical::FLOAT)))
+    let weight = info.weight.iter().map(|weight| (&weight.column, Physical::FLOAT));
+    let time = info.time.iter().map(|time| (&time.column, Physical::INT64));
+    group.chain(weight).chain(time)
 }
 
 /// The columns that are no features, the first of them at this index.
@@ -426,9 +436,21 @@ fn read_row_columns(
     };
     let weights = match &info.weight {
         None => None,
-        Some(weight) => Some(Weights {
-            column: weight.column.clone(),
-            of_row: read_whole::<FloatType>(reader, index, &weight.column)?,
+        Some(weight) => {
+            let of_row = read_whole::<FloatType>(reader, index, &weight.column)?;
+            index += 1;
+            Some(Weights {
+                column: weight.column.clone(),
+                of_row,
+            })
+        }
+    };
+    let times = match &info.time {
+        None => None,
+        Some(time) => Some(Times {
+            column: time.column.clone(),
+            format: time.format,
+            of_row: read_whole::<Int64Type>(reader, index, &time.column)?,
         }),
     };
     let is_weight = |weight: &f32| weight.is_finite() && *weight >= 0.0;
@@ -438,7 +460,11 @@ fn read_row_columns(
         let message = format!("column {:?} holds what is no weight", weights.column);
         return Err(SnapshotError::Mismatch(message));
     }
-    Ok(RowColumns { groups, weights })
+    Ok(RowColumns {
+        groups,
+        weights,
+        times,
+    })
 }
 
 /// A column in which every row has a value.
@@ -528,7 +554,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::fit::train::tests::data;
+    use crate::{data::row_columns::TimeFormat, fit::train::tests::data};
 
     fn checked(data: Dataset) -> Checked {
         Checked {
@@ -566,6 +592,11 @@ mod tests {
             weights: Some(Weights {
                 column: "w".into(),
                 of_row: (0..60_u8).map(|row| f32::from(row) / 4.0).collect(),
+            }),
+            times: Some(Times {
+                column: "t".into(),
+                format: TimeFormat::EpochSeconds,
+                of_row: (0..60).map(|row| row * 7_000_000 - 1).collect(),
             }),
         };
         let temp = tempfile::tempdir().unwrap();

@@ -16,6 +16,7 @@ pub mod error;
 mod evaluate;
 pub mod folds;
 mod grouped;
+mod in_time;
 pub mod metrics;
 pub mod optimism;
 pub mod plan;

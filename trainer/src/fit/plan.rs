@@ -42,6 +42,11 @@ pub enum SplitBy {
     Rows,
     /// Groups of rows, by a column of the data.
     Groups,
+    /// The order of time: models are tested on later rows than they were fitted on.
+    Time {
+        /// Between the last row that a model is fitted on and the first that it is tested on, in microseconds.
+        gap: i64,
+    },
 }
 
 /// A search over the hyper-parameters of all families.
@@ -63,6 +68,9 @@ impl SplitBy {
         match self {
             Self::Rows => "repeated stratified folds",
             Self::Groups => "repeated stratified folds of groups",
+            Self::Time { .. } => {
+                "blocks in the order of time, each tested by a model of the blocks before it"
+            }
         }
     }
 
@@ -71,6 +79,9 @@ impl SplitBy {
         match self {
             Self::Rows => "stratified folds",
             Self::Groups => "stratified folds of groups",
+            Self::Time { .. } => {
+                "blocks in the order of time, each tested by a model of the blocks before it"
+            }
         }
     }
 
@@ -81,6 +92,7 @@ impl SplitBy {
             Self::Groups => {
                 "SplitMix64, Fisher-Yates the groups, the largest first to the fold that keeps classes most even"
             }
+            Self::Time { .. } => "none",
         }
     }
 }
@@ -101,9 +113,12 @@ impl Plan {
             folds: count(training.validation.folds).max(2),
             repeats: count(training.validation.repeats),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
-            split_by: match training.validation.group_by {
-                Some(_) => SplitBy::Groups,
-                None => SplitBy::Rows,
+            split_by: match (&training.validation.group_by, &training.validation.time_split) {
+                (_, Some(split)) => SplitBy::Time {
+                    gap: split.gap_seconds.saturating_mul(1_000_000),
+                },
+                (Some(_), None) => SplitBy::Groups,
+                (None, None) => SplitBy::Rows,
             },
             select_by: training.select_by,
             weighting: Weighting::new(training.weights.as_ref()),
@@ -118,5 +133,38 @@ impl Plan {
                     .map(Duration::from_secs),
             }),
         }
+    }
+
+    /// Whether a fold's calibration or threshold is learnt from the scores of other folds.
+    pub fn learns_from_scores(&self) -> bool {
+        self.calibration != CalibrationMethod::None || !matches!(self.threshold, ThresholdRule::Value(_))
+    }
+
+    /// Whether a fold's calibration and threshold are learnt from the other one.
+    pub fn learns_from(&self, fold: usize, other: usize) -> bool {
+        match self.split_by {
+            SplitBy::Rows | SplitBy::Groups => other != fold,
+            SplitBy::Time { .. } => other < fold,
+        }
+    }
+
+    /// Whether a fold is measured. In the order of time, the first one has no earlier one to learn from.
+    pub fn measures(&self, fold: usize) -> bool {
+        let SplitBy::Time { .. } = self.split_by else {
+            return true;
+        };
+        fold > 0 || !self.learns_from_scores()
+    }
+
+    /// The rows that a model is tested on for each row that it is fitted on: the mean over the measured folds.
+    pub fn test_to_train(&self) -> f64 {
+        let SplitBy::Time { .. } = self.split_by else {
+            return 1.0 / (self.folds as f64 - 1.0).max(1.0);
+        };
+        let measured: Vec<f64> = (0..self.folds)
+            .filter(|fold| self.measures(*fold))
+            .map(|fold| 1.0 / (fold as f64 + 1.0))
+            .collect();
+        measured.iter().sum::<f64>() / measured.len().max(1) as f64
     }
 }

@@ -73,8 +73,7 @@ pub fn train(
             plan,
         )?);
     }
-    let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
-    let selection = select(&candidates, plan.select_by, test_to_train).ok_or(TrainError::NoFamily)?;
+    let selection = select(&candidates, plan.select_by, plan.test_to_train()).ok_or(TrainError::NoFamily)?;
     let compared: Vec<&Candidate> = if found.complete.is_empty() {
         candidates.iter().collect()
     } else {

@@ -268,3 +268,136 @@ fn a_row_without_a_group_and_too_few_groups_are_refused_before_anything_is_fitte
         result.message
     );
 }
+
+/// Each line of the file: the row, its fold and its score.
+fn out_of_fold(files: &BTreeMap<&str, String>) -> Vec<(usize, Option<usize>, Option<f64>)> {
+    let lines = files["out-of-fold.csv"].lines().skip(1);
+    let of_line = lines.map(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert_eq!(cells[2], "0", "one repeat");
+        (
+            cells[0].parse().unwrap(),
+            cells[3].parse().ok(),
+            cells[5].parse().ok(),
+        )
+    });
+    of_line.collect()
+}
+
+const IN_TIME: &str = "      exclude: [patient, weight]\n      validation: {folds: 4, repeats: 1, timeSplit: {column: day, gapSeconds: 86400}}";
+
+#[test]
+fn a_job_in_the_order_of_time_tests_later_rows_and_leaves_the_first_block_without_scores() {
+    let csv = visits();
+    let (result, files) = run(&csv, IN_TIME);
+    assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+    assert!(result.message.contains("mean of 4 folds"), "{}", result.message);
+    let files = files.unwrap();
+    let days: Vec<&str> = csv
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').nth(1).unwrap())
+        .collect();
+    let rows = out_of_fold(&files);
+    assert_eq!(rows.len(), days.len(), "every row has a line");
+    let (mut last, mut first) = (BTreeMap::new(), BTreeMap::new());
+    for (row, fold, score) in &rows {
+        assert_eq!(fold.is_some(), score.is_some());
+        let block = fold.map_or(0, |fold| fold + 1);
+        let day = days[row - 1];
+        last.entry(block)
+            .and_modify(|last: &mut &str| *last = day.max(last))
+            .or_insert(day);
+        first
+            .entry(block)
+            .and_modify(|first: &mut &str| *first = day.min(first))
+            .or_insert(day);
+    }
+    assert_eq!(last.len(), 5);
+    assert!(
+        (1..5).all(|block| last[&(block - 1)] < first[&block]),
+        "{first:?} {last:?}"
+    );
+    let metrics = json(&files, "metrics.json");
+    assert!(
+        metrics["folds"]["kind"]
+            .as_str()
+            .unwrap()
+            .contains("in the order of time")
+    );
+    let time = &metrics["folds"]["time"];
+    assert_eq!(
+        (&time["column"], &time["format"]),
+        (&"day".into(), &"Date".into())
+    );
+    assert_eq!(
+        (&time["first"], &time["last"]),
+        (&"2026-01-01T00:00:00Z".into(), &"2026-01-28T00:00:00Z".into())
+    );
+    // All rows have features in the reference, those that were tested have scores.
+    let reference = json(&files, "reference.json");
+    let tested = rows.iter().filter(|(_, fold, _)| fold.is_some()).count();
+    assert!(tested < rows.len());
+    assert_eq!(reference["counts"]["features"]["rows"], rows.len());
+    assert_eq!(reference["counts"]["score"]["rows"], tested);
+    assert!(files["model-card.html"].contains("blocks in the order of time"));
+}
+
+#[test]
+fn what_is_learnt_from_scores_is_learnt_from_earlier_blocks_and_the_first_is_not_measured() {
+    let learning = format!(
+        "{IN_TIME}\n      calibration: Platt\n      threshold: {{maximise: F1}}\n      families: [LogisticRegression, XGBoost]\n      search: {{trials: 6, seed: 1}}"
+    );
+    let (result, files) = run(&visits(), &learning);
+    assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+    assert!(result.message.contains("mean of 3 folds"), "{}", result.message);
+    let files = files.unwrap();
+    let folds: std::collections::BTreeSet<usize> = out_of_fold(&files)
+        .iter()
+        .filter_map(|(_, fold, _)| *fold)
+        .collect();
+    assert_eq!(folds, [1, 2, 3].into());
+    assert!(json(&files, "metrics.json")["corrected"]["corrected"].is_number());
+}
+
+#[test]
+fn times_that_are_none_or_of_another_form_and_other_seeds_of_trouble_are_refused() {
+    let with = |from: &str, to: &str| run(&visits().replacen(from, to, 1), IN_TIME).0;
+    for (to, word) in [
+        ("P0,,", "has no value in the column of validation.timeSplit"),
+        (
+            "P0,2026-01-01T00:00:00Z,",
+            "is not a time in the form of the first one, Rfc3339",
+        ),
+        (
+            "P0,first,",
+            "\"first\" is not a time in the form of the first one, Date",
+        ),
+    ] {
+        let result = with("P0,2026-01-01,", to);
+        assert_eq!(
+            (result.verdict, result.violations[0].rule.as_str()),
+            (Verdict::DataInvalid, "Time")
+        );
+        assert!(result.violations[0].message.contains(word), "{}", result.message);
+    }
+    let csv = visits();
+    let one_day = csv.lines().map(|line| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if cells[1] != "day" {
+            cells[1] = if cells[1] < "2026-01-15" {
+                "2026-01-01"
+            } else {
+                "2026-01-02"
+            };
+        }
+        cells.join(",") + "\n"
+    });
+    let (result, _) = run(&one_day.collect::<String>(), IN_TIME);
+    assert_eq!(
+        (result.verdict, result.violations[0].rule.as_str()),
+        (Verdict::DataInvalid, "Folds")
+    );
+    let (result, _) = run(&visits(), &IN_TIME.replace("repeats: 1", "repeats: 3"));
+    assert_eq!(result.verdict, Verdict::SpecInvalid, "{}", result.message);
+}

@@ -51,9 +51,13 @@ fn add_validation(validation: &ValidationSpec, content: &mut Value) {
         repeats: _,
         seed: _,
         group_by,
+        time_split,
     } = validation;
     if let Some(column) = group_by {
         content["groupBy"] = column.as_str().into();
+    }
+    if let Some(split) = time_split {
+        content["timeSplit"] = json!({"column": split.column, "gapSeconds": split.gap_seconds});
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
 //! | `Group` | rows without a value in the column of `validation.groupBy` |
 //! | `Weight` | weights that are missing, no numbers, negative or too large, or 0 in every row of a class |
+//! | `Time` | times that are missing, or not written in one of the known forms |
 //! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!

@@ -6,9 +6,9 @@ use modelward_wire::Violation;
 use crate::data::{
     check::{
         broken::Broken,
-        parts::{Cell, Parts},
+        parts::{Cell, Parts, Place},
     },
-    row_columns::{Groups, RowColumns, Weights},
+    row_columns::{Groups, RowColumns, TimeFormat, Times, Weights},
     violation::violation,
 };
 
@@ -27,6 +27,11 @@ pub(super) fn check_row_columns(
     RowColumns {
         groups: groups.map(|column| read_groups(parts, column, violations)),
         weights: weights.map(|column| read_weights(parts, column, labels, violations)),
+        times: training
+            .validation
+            .time_split
+            .as_ref()
+            .map(|split| read_times(parts, &split.column, violations)),
     }
 }
 
@@ -80,6 +85,46 @@ fn read_weights(
     }
     Weights {
         column: column.to_owned(),
+        of_row,
+    }
+}
+
+fn read_times(parts: &Parts<'_>, column: &str, violations: &mut Vec<Violation>) -> Times {
+    let cells = parts.cells(column);
+    check_missing(
+        parts,
+        &cells,
+        column,
+        ("Time", "validation.timeSplit"),
+        violations,
+    );
+    let number = |place: Place, cell: &str| parts.notation(place.0).number(cell);
+    let mut present = cells
+        .iter()
+        .filter_map(|(place, cell)| cell.map(|cell| (*place, cell)));
+    // The form of all is that of the first one that has any.
+    let format = present.find_map(|(place, cell)| TimeFormat::recognise(cell, number(place, cell)));
+    let mut unreadable = Broken::default();
+    let mut of_row = Vec::with_capacity(cells.len());
+    for (place, cell) in &cells {
+        let Some(cell) = cell else { continue };
+        match format.and_then(|format| format.read(cell, number(*place, cell))) {
+            Some(time) => of_row.push(time),
+            None => unreadable.add(*place, cell),
+        }
+    }
+    unreadable.push(violations, parts, column, "Time", |cell, _| match format {
+        Some(format) => format!(
+            "{cell} is not a time in the form of the first one, {}; write all in one form",
+            format.as_str()
+        ),
+        None => format!(
+            "{cell} is not a time; write date, time and offset (2026-01-31T08:30:00Z), dates (2026-01-31), or seconds since 1970"
+        ),
+    });
+    Times {
+        column: column.to_owned(),
+        format: format.unwrap_or(TimeFormat::Date),
         of_row,
     }
 }
