@@ -2,7 +2,7 @@
 
 mod families;
 
-use std::{borrow::Cow, collections::BTreeSet, fs, io, path::Path};
+use std::{borrow::Cow, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
 
 use modelward_crds::{
     AcceptedWindow, Champion, CsvFormat, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen,
@@ -16,6 +16,9 @@ const MAX_SPEC_BYTES: u64 = 2 << 20;
 
 /// More additional datasets than these are no list that a person reads before approving.
 const MAX_ADDITIONAL: usize = 8;
+
+/// Shares of rows that may be held out.
+const HELD_OUT: RangeInclusive<f64> = 0.01..=0.5;
 
 /// A longer gap than a hundred years is a mistake.
 const MAX_GAP_SECONDS: i64 = 3_153_600_000;
@@ -415,6 +418,14 @@ fn check_validation(validation: &ValidationSpec, wrong: &mut Vec<String>) {
             validation.repeats
         ));
     }
+    if let Some(held_out) = &validation.held_out
+        && !HELD_OUT.contains(&held_out.fraction.to_f64())
+    {
+        wrong.push(format!(
+            "validation.heldOut.fraction is {}, it must be 0.01 to 0.5",
+            held_out.fraction
+        ));
+    }
     if validation.seed < 0 {
         wrong.push(format!(
             "validation.seed is {}, it must not be negative",
@@ -654,6 +665,10 @@ spec:
             (
                 "{folds: 2, repeats: 1, timeSplit: {column: chol}}\n      calibration: Platt",
                 "needs validation.folds of at least 3",
+            ),
+            (
+                "{heldOut: {fraction: '0.9'}}",
+                "heldOut.fraction is 0.9, it must be 0.01 to 0.5",
             ),
             ("{groupBy: ' '}", "validation.groupBy must name a column"),
         ] {

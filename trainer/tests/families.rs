@@ -273,6 +273,7 @@ fn plan() -> Plan {
         repeats: 2,
         seed: 7,
         split_by: SplitBy::Rows,
+        held_out: None,
         select_by: MetricName::LogLoss,
         weighting: Weighting::Equal,
         calibration: crds::CalibrationMethod::None,

@@ -39,6 +39,20 @@ pub struct ValidationSpec {
     /// there are folds; the model of each fold is fitted on the blocks before the one that it is tested on. The first block is not tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_split: Option<TimeSplit>,
+    /// Rows that no search, fold, calibration or threshold sees, on which the selected candidate is measured once more at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+}
+
+/// Rows that are held out of the evaluation: of each class the same share, whole groups, or the latest ones, as the folds are made.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeldOut {
+    /// Their share of the rows, a decimal number from 0.01 to 0.5.
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.](0[1-9]|[1-4][0-9]?|50?)[0-9]{0,10}$') && double(self) <= 0.5")
+        .message("write a decimal number from 0.01 to 0.5 in quotes, such as \"0.2\"; percent signs are not allowed"))]
+    pub fraction: Decimal,
 }
 
 /// Blocks of rows in the order of time.
@@ -130,6 +144,7 @@ impl Default for ValidationSpec {
             seed: 0,
             group_by: None,
             time_split: None,
+            held_out: None,
         }
     }
 }

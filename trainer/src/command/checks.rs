@@ -103,6 +103,9 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
         ));
     }
     let mut rows = snapshot.data.len();
+    if let Some(held_out) = &training.validation.held_out {
+        rows -= (rows as f64 * held_out.fraction.to_f64()) as usize;
+    }
     if training.validation.time_split.is_some() {
         // The first block has no scores to learn from.
         let folds = usize::try_from(training.validation.folds).unwrap_or(1);
@@ -124,7 +127,7 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
 /// The end where the rows cannot be split into folds as the spec asks.
 pub(super) fn check_splits(training: &TrainingSource, data: &Dataset) -> Option<JobResult> {
     let plan = Plan::new(training);
-    if plan.split_by == SplitBy::Rows {
+    if plan.split_by == SplitBy::Rows && plan.held_out.is_none() {
         // The counts of the classes were checked.
         return None;
     }

@@ -109,6 +109,24 @@ pub struct TimeInfo {
 // === impl RowColumns ===
 
 impl RowColumns {
+    /// The same of some of the rows.
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        Self {
+            groups: self.groups.as_ref().map(|groups| Groups {
+                of_row: rows.iter().map(|row| groups.of_row[*row]).collect(),
+                ..groups.clone()
+            }),
+            weights: self.weights.as_ref().map(|weights| Weights {
+                of_row: rows.iter().map(|row| weights.of_row[*row]).collect(),
+                ..weights.clone()
+            }),
+            times: self.times.as_ref().map(|times| Times {
+                of_row: rows.iter().map(|row| times.of_row[*row]).collect(),
+                ..times.clone()
+            }),
+        }
+    }
+
     /// What `snapshot.json` says of them.
     pub fn info(&self) -> RowColumnsInfo {
         RowColumnsInfo {

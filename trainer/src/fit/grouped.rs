@@ -19,11 +19,11 @@ use crate::{
 
 /// Groups that go together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Part {
+pub(super) struct Part {
     /// Indices of their rows, ascending.
-    rows: Vec<usize>,
+    pub(super) rows: Vec<usize>,
     /// How many of them are of each class.
-    of_class: [usize; 2],
+    pub(super) of_class: [usize; 2],
 }
 
 /// The fold, from 0, in which each row is tested; one list a repeat. `first` has for each row the first one with the same values.
@@ -107,7 +107,7 @@ fn assign_once(
 }
 
 /// What no fold separates, in the order of first rows.
-fn parts(groups: &Groups, labels: &[bool], first: &[usize], folds: usize) -> Vec<Part> {
+pub(super) fn parts(groups: &Groups, labels: &[bool], first: &[usize], folds: usize) -> Vec<Part> {
     let alone = collect(groups.of_row.iter().map(|group| *group as usize), labels);
     let mut links = Links::new(groups.names.len());
     for (row, same) in first.iter().enumerate() {
@@ -125,7 +125,7 @@ fn parts(groups: &Groups, labels: &[bool], first: &[usize], folds: usize) -> Vec
 }
 
 /// The rows of each key, in the order in which keys first occur.
-fn collect(keys: impl Iterator<Item = usize>, labels: &[bool]) -> Vec<Part> {
+pub(super) fn collect(keys: impl Iterator<Item = usize>, labels: &[bool]) -> Vec<Part> {
     let mut places = std::collections::HashMap::new();
     let mut parts: Vec<Part> = Vec::new();
     for (row, key) in keys.enumerate() {

@@ -16,6 +16,7 @@ pub mod error;
 mod evaluate;
 pub mod folds;
 mod grouped;
+pub mod held_out;
 mod in_time;
 pub mod metrics;
 pub mod optimism;

@@ -22,6 +22,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is never separated by a fold.
     pub split_by: SplitBy,
+    /// The share of rows that is held out of the evaluation.
+    pub held_out: Option<f64>,
     /// The metric that selects.
     pub select_by: MetricName,
     /// How much rows count in a fit.
@@ -120,6 +122,11 @@ impl Plan {
                 (Some(_), None) => SplitBy::Groups,
                 (None, None) => SplitBy::Rows,
             },
+            held_out: training
+                .validation
+                .held_out
+                .as_ref()
+                .map(|held_out| held_out.fraction.to_f64()),
             select_by: training.select_by,
             weighting: Weighting::new(training.weights.as_ref()),
             calibration: training.calibration,

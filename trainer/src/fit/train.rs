@@ -11,6 +11,7 @@ use crate::{
         candidate::{Candidate, ScoredFold, apply},
         error::TrainError,
         evaluate::{Folds, check_parity},
+        held_out::{HeldOutOutcome, measure},
         optimism::{Corrected, correct},
         plan::Plan,
         progress::{Progress, Step},
@@ -36,6 +37,8 @@ pub struct Trained {
     pub fitted: Box<dyn FittedModel>,
     /// The selecting metric, corrected for the selection among candidates or trials.
     pub corrected: Option<Corrected>,
+    /// How the selected candidate did on the rows that were held out.
+    pub held_out: Option<HeldOutOutcome>,
     /// Every trial of a search.
     pub trials: Vec<Trial>,
     /// Whether the same data, spec and program give the same result: not where a time limit ended a search.
@@ -83,29 +86,32 @@ pub fn train(
 
     let family = &*families[selection.selected];
     progress.finish(&format!("fitting {} on all rows", family.served().name()));
-    let fitted = fit_all(data, plan, family)?;
+    let held_out = measure(data, plan, &splits, family, &candidates[selection.selected])?;
+    let all: Vec<usize> = (0..data.len()).collect();
+    let fitted = fit_rows(data, plan, family, all)?;
     Ok(Trained {
         candidates,
         selected: selection.selected,
         reason: selection.reason,
         fitted,
         corrected,
+        held_out,
         trials: found.trials,
         reproducible: !found.cut_short,
     })
 }
 
-/// Fits a family on all rows and compares the exported model with the library's on some of them.
-fn fit_all(
+/// Fits a family on these rows, all or those that are not held out, and compares the exported model with the library's on some of them.
+pub(super) fn fit_rows(
     data: &Dataset,
     plan: &Plan,
     family: &dyn TrainableFamily,
+    rows: Vec<usize>,
 ) -> Result<Box<dyn FittedModel>, TrainError> {
-    let all: Vec<usize> = (0..data.len()).collect();
-    let weights = plan.weighting.of_rows(data, &all);
+    let weights = plan.weighting.of_rows(data, &rows);
     let sample = Sample {
         weights: weights.as_deref(),
-        ..Sample::of(data, &all)
+        ..Sample::of(data, &rows)
     };
     let fitted = family
         .fit(sample.into())
@@ -113,8 +119,8 @@ fn fit_all(
             family: family.served().name(),
             source,
         })?;
-    let apart = all.len().div_ceil(COMPARED).max(1);
-    let some: Vec<usize> = all.into_iter().step_by(apart).collect();
+    let apart = rows.len().div_ceil(COMPARED).max(1);
+    let some: Vec<usize> = rows.into_iter().step_by(apart).collect();
     check_parity(family, &*fitted, data, &some)?;
     Ok(fitted)
 }
@@ -217,6 +223,7 @@ pub(crate) mod tests {
             repeats: 3,
             seed: 7,
             split_by: SplitBy::Rows,
+            held_out: None,
             select_by: MetricName::F1,
             weighting: Weighting::Equal,
             calibration: CalibrationMethod::None,

@@ -401,3 +401,67 @@ fn times_that_are_none_or_of_another_form_and_other_seeds_of_trouble_are_refused
     let (result, _) = run(&visits(), &IN_TIME.replace("repeats: 1", "repeats: 3"));
     assert_eq!(result.verdict, Verdict::SpecInvalid, "{}", result.message);
 }
+
+#[test]
+fn rows_that_are_held_out_are_in_no_fold_and_measured_once_whatever_the_folds_are() {
+    let csv = visits();
+    let column = |at: usize| -> Vec<&str> {
+        csv.lines()
+            .skip(1)
+            .map(|line| line.split(',').nth(at).unwrap())
+            .collect()
+    };
+    for (validation, exclude) in [
+        ("repeats: 2", "patient, day, weight"),
+        ("repeats: 2, groupBy: patient", "day, weight"),
+        ("repeats: 1, timeSplit: {column: day}", "patient, weight"),
+    ] {
+        let training = format!(
+            "      exclude: [{exclude}]\n      validation: {{folds: 3, {validation}, heldOut: {{fraction: '0.25'}}}}\n      threshold: {{maximise: F1}}"
+        );
+        let (result, files) = run(&csv, &training);
+        assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+        assert!(
+            result.message.contains("rows that were held out"),
+            "{}",
+            result.message
+        );
+        let files = files.unwrap();
+        let held_out = &json(&files, "metrics.json")["heldOut"];
+        let rows = usize::try_from(held_out["rows"].as_u64().unwrap()).unwrap();
+        assert!((45..=61).contains(&rows), "{rows} of 240");
+        assert!(
+            held_out["metrics"]["RocAuc"].as_f64().unwrap() > 0.6,
+            "{held_out}"
+        );
+        let tested: std::collections::BTreeSet<usize> = folds_of_tested(&files);
+        if !validation.contains("timeSplit") {
+            assert_eq!(tested.len(), 240 - rows);
+        }
+        let (patients, days) = (column(0), column(1));
+        let out = |row: &usize| !tested.contains(row);
+        if validation.contains("groupBy") {
+            let of = |is_out: bool| -> std::collections::BTreeSet<&str> {
+                (1..=240)
+                    .filter(|row| out(row) == is_out)
+                    .map(|row| patients[row - 1])
+                    .collect()
+            };
+            assert!(of(true).is_disjoint(&of(false)));
+        }
+        if validation.contains("timeSplit") {
+            let last = tested.iter().map(|row| days[row - 1]).max().unwrap();
+            assert_eq!(days.iter().filter(|day| **day > last).count(), rows);
+        }
+        assert!(files["model-card.html"].contains("On rows that were held out"));
+    }
+}
+
+/// The rows that a fold tested.
+fn folds_of_tested(files: &BTreeMap<&str, String>) -> std::collections::BTreeSet<usize> {
+    let lines = files["out-of-fold.csv"].lines().skip(1);
+    let tested = lines.filter(|line| line.split(',').nth(3) != Some(""));
+    tested
+        .map(|line| line.split(',').next().unwrap().parse().unwrap())
+        .collect()
+}

@@ -52,9 +52,13 @@ fn add_validation(validation: &ValidationSpec, content: &mut Value) {
         seed: _,
         group_by,
         time_split,
+        held_out,
     } = validation;
     if let Some(column) = group_by {
         content["groupBy"] = column.as_str().into();
+    }
+    if let Some(held_out) = held_out {
+        content["heldOut"] = json!({"fraction": held_out.fraction.as_str()});
     }
     if let Some(split) = time_split {
         content["timeSplit"] = json!({"column": split.column, "gapSeconds": split.gap_seconds});

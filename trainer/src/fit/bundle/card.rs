@@ -1,6 +1,7 @@
 //! The model card.
 
 use askama::Template;
+use modelward_crds::MetricName;
 use modelward_model::{BundleInfo, FeatureKind};
 use modelward_wire::{Decimal, MetricValue, SourceRecord};
 
@@ -33,6 +34,7 @@ struct Card<'a> {
     /// The method, where scores are calibrated.
     calibration: Option<&'static str>,
     corrected: Option<Corrected>,
+    held_out: Option<CardHeldOut>,
     reproducible: bool,
     candidates: Vec<CardCandidate>,
     comparison: Option<&'a Comparison>,
@@ -41,6 +43,12 @@ struct Card<'a> {
     /// Whether anything stands for the missing values of a feature.
     imputes: bool,
     report: &'a ModelReport,
+}
+
+struct CardHeldOut {
+    rows: usize,
+    positive_rows: usize,
+    metrics: Vec<(&'static str, f64)>,
 }
 
 struct CardWindow {
@@ -116,6 +124,15 @@ pub(super) fn card(
             .as_ref()
             .map(|_| plan.calibration.as_str()),
         corrected: trained.corrected,
+        held_out: trained.held_out.as_ref().map(|outcome| CardHeldOut {
+            rows: outcome.rows,
+            positive_rows: outcome.positive_rows,
+            metrics: MetricName::ALL
+                .iter()
+                .map(|name| name.as_str())
+                .zip(outcome.metrics)
+                .collect(),
+        }),
         reproducible: trained.reproducible,
         candidates: trained
             .candidates

@@ -8,7 +8,10 @@ use serde::Serialize;
 use crate::{
     data::row_columns::RowColumnsInfo,
     family::Parameters,
-    fit::{compare::Comparison, optimism::Corrected, plan::Plan, search::Trial, train::Trained},
+    fit::{
+        compare::Comparison, held_out::HeldOutOutcome, metrics::Metrics, optimism::Corrected, plan::Plan,
+        search::Trial, train::Trained,
+    },
 };
 
 /// The content of `metrics.json`.
@@ -28,6 +31,9 @@ pub(super) struct MetricsFile<'a> {
     corrected: Option<Corrected>,
     #[serde(skip_serializing_if = "is_true")]
     reproducible: bool,
+    /// How the selected candidate, fitted on all other rows, did on those that were held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out: Option<HeldOutInfo<'a>>,
     gates: &'a [Gate],
     #[serde(skip_serializing_if = "Option::is_none")]
     not_worse_than: Option<&'a Comparison>,
@@ -35,6 +41,13 @@ pub(super) struct MetricsFile<'a> {
     /// Every trial of a search.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trials: Vec<TrialInfo<'a>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct HeldOutInfo<'a> {
+    #[serde(flatten)]
+    outcome: &'a HeldOutOutcome,
+    metrics: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -120,11 +133,7 @@ pub(super) fn metrics_file<'a>(
                 fold: fold.fold,
                 rows: fold.rows.len(),
                 threshold: fold.threshold,
-                metrics: MetricName::ALL
-                    .iter()
-                    .zip(fold.metrics)
-                    .map(|(name, value)| (name.as_str().to_owned(), value.into()))
-                    .collect(),
+                metrics: named(&fold.metrics),
             })
             .collect(),
     });
@@ -149,11 +158,23 @@ pub(super) fn metrics_file<'a>(
         reason: &trained.reason,
         corrected: trained.corrected,
         reproducible: trained.reproducible,
+        held_out: trained.held_out.as_ref().map(|outcome| HeldOutInfo {
+            outcome,
+            metrics: named(&outcome.metrics),
+        }),
         gates,
         not_worse_than,
         candidates: candidates.collect(),
         trials: trained.trials.iter().map(TrialInfo::of).collect(),
     }
+}
+
+/// Each metric by its name.
+fn named(metrics: &Metrics) -> serde_json::Map<String, serde_json::Value> {
+    let named = MetricName::ALL.iter().zip(metrics);
+    named
+        .map(|(name, value)| (name.as_str().to_owned(), (*value).into()))
+        .collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

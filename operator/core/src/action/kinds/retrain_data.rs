@@ -330,6 +330,10 @@ mod tests {
                 &Value::Null,
             ),
             version(&json!({"repeats": 1}), &json!({"column": "w"})),
+            version(
+                &json!({"repeats": 1, "heldOut": {"fraction": "0.2"}}),
+                &Value::Null,
+            ),
         ];
         let mut hashes = BTreeSet::new();
         for version in &versions {
