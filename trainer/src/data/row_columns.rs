@@ -110,6 +110,7 @@ pub struct TimeInfo {
 
 impl RowColumns {
     /// The same of some of the rows.
+    #[must_use]
     pub fn of_rows(&self, rows: &[usize]) -> Self {
         Self {
             groups: self.groups.as_ref().map(|groups| Groups {

@@ -78,8 +78,8 @@ pub(super) fn draw(parts: &[Part], share: f64, seed: u64) -> Result<Vec<usize>, 
     let mut rows = Vec::new();
     for part in order {
         if (0..2).all(|class| taken[class] + part.of_class[class] <= wanted[class]) {
-            for class in 0..2 {
-                taken[class] += part.of_class[class];
+            for (taken, count) in taken.iter_mut().zip(part.of_class) {
+                *taken += count;
             }
             rows.extend_from_slice(&part.rows);
         }

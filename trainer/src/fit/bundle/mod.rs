@@ -119,11 +119,14 @@ fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
     sample
 }
 
+/// Repeat, row, and the fold with its score where one tested the row.
+type Line = (usize, usize, Option<(usize, f64)>);
+
 /// One line a row and repeat, in the order of repeats, then rows. 17 digits name a double exactly. A row that no fold tested has one line, without
 /// fold and score: a later comparison needs to know that the model was fitted on it.
 fn out_of_fold(snapshot: &Snapshot, candidate: &Candidate) -> String {
     let data = &snapshot.data;
-    let mut scores: Vec<(usize, usize, Option<(usize, f64)>)> = candidate
+    let mut scores: Vec<Line> = candidate
         .folds
         .iter()
         .flat_map(|fold| {

@@ -49,7 +49,7 @@ impl Opponent {
         let taken: BTreeSet<&str> = places.keys().copied().collect();
         let lengths = known.values().map(|known| known.scores.len());
         let repeats = lengths.max().unwrap_or(1).max(1);
-        let mut has_score = vec![true; data.len()];
+        let mut has_score = Vec::with_capacity(data.len());
         let mut scores = vec![Vec::with_capacity(data.len()); repeats];
         let mut new_rows = Vec::new();
         let mut seen = Seen::new(known);
@@ -68,7 +68,7 @@ impl Opponent {
             }
             // For a further row with the same values, the champion has learnt from one of them.
             let of_hash = known.get(&hash);
-            has_score[row] = of_hash.is_none_or(|known| !known.scores.is_empty());
+            has_score.push(of_hash.is_none_or(|known| !known.scores.is_empty()));
             if let Some(known) = of_hash.filter(|known| !known.scores.is_empty()) {
                 for (scores, score) in scores.iter_mut().zip(&known.scores) {
                     scores.push(*score);
