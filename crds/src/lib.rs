@@ -42,13 +42,13 @@ pub use model_version::{
     AcceptedWindow, Access, Argument, Arguments, ArtifactSource, ArtifactStatus, AttemptStatus,
     CalibrationMethod, Champion, ClassWeights, ColumnRename, ConfigMapSource, CostSpec, CredentialsSecret,
     CsvFormat, Dataset, Expectation, ExpectationType, Family, FeatureKind, FeatureSpec, FeatureTolerance,
-    Gate, GateStatus, Hyperparameters, IgnoreRowIf, LightGBMParameters, LogisticRegressionParameters,
-    MatchOn, MetricName, MetricStatus, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec,
-    Monotone, NamedDataset, PartitionShare, PersistentVolumeClaimSource, PositiveWhen, Provenance,
-    QuantileRange, RandomForestParameters, ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec,
-    SearchSpec, Season, ServingSpec, Severity, Source, SourceStatus, Target, Task, ThresholdMetric,
-    ThresholdSpec, TrainingSource, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus,
-    WeightSpec, XGBoostParameters, credential_keys, credential_variable,
+    Gate, GateStatus, HeldOut, Hyperparameters, IgnoreRowIf, LightGBMParameters,
+    LogisticRegressionParameters, MatchOn, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,
+    ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset, PartitionShare, PersistentVolumeClaimSource,
+    PositiveWhen, Provenance, QuantileRange, RandomForestParameters, ReplicaBounds, ResourceAmounts,
+    ResourceBounds, RetrainingSpec, SearchSpec, Season, ServingSpec, Severity, Source, SourceStatus, Target,
+    Task, ThresholdMetric, ThresholdSpec, TimeSplit, TrainingSource, ValidationSpec, ValuePair, ValueRange,
+    ValueType, ViolationStatus, WeightSpec, XGBoostParameters, credential_keys, credential_variable,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

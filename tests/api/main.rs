@@ -571,6 +571,64 @@ async fn a_tolerance_of_what_is_no_feature_is_refused_where_the_spec_says_what_i
 }
 
 #[tokio::test]
+async fn a_column_of_the_data_has_one_role() {
+    let training = "/spec/source/training";
+    let time = |more: &str| {
+        let mut validation = json!({"folds": 4, "repeats": 1, "timeSplit": {"column": "age"}});
+        let more: Value = serde_json::from_str(more).unwrap();
+        for (name, value) in more.as_object().unwrap() {
+            validation[name] = value.clone();
+        }
+        with(training, "validation", validation)
+    };
+    let group = |column: &str| with(training, "validation", json!({"groupBy": column}));
+    let weight = |column: &str| with(training, "weights", json!({"column": column}));
+    let mut both = group("age");
+    both["spec"]["source"]["training"]["weights"] = json!({"column": "age"});
+    let mut tolerated = group("age");
+    tolerated["spec"]["monitoring"] = json!({"tolerances": [{"feature": "age", "tolerance": "0.2"}]});
+    let mut learning = time(r#"{"folds": 2}"#);
+    learning["spec"]["source"]["training"]["calibration"] = "Platt".into();
+    for (object, sentence) in [
+        (group("num"), "validation.groupBy names the target column"),
+        (group("sex"), "features names the column of validation.groupBy"),
+        (weight("num"), "weights.column names the target column"),
+        (weight("sex"), "features names the column of weights.column"),
+        (both, "a column has one role"),
+        (
+            tolerated,
+            "names the column of source.training.validation.groupBy",
+        ),
+        (
+            time(r#"{"timeSplit": {"column": "num"}}"#),
+            "validation.timeSplit names the target column",
+        ),
+        (
+            time(r#"{"timeSplit": {"column": "sex"}}"#),
+            "features names the column of validation.timeSplit",
+        ),
+        (
+            time(r#"{"groupBy": "chol"}"#),
+            "groupBy and timeSplit cannot be set together",
+        ),
+        (time(r#"{"repeats": 10}"#), "set repeats: 1 beside timeSplit"),
+        (
+            time(r#"{"timeSplit": {"column": "age", "gapSeconds": -1}}"#),
+            "gapSeconds",
+        ),
+        (learning, "needs validation.folds of at least 3"),
+    ] {
+        let refused = apply(&object)
+            .await
+            .expect_err("the API server should refuse this");
+        assert!(refused.contains(sentence), "{sentence}: {refused}");
+    }
+    for object in [group("age"), weight("age"), time("{}")] {
+        apply(&object).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_a_version_is_never_changes_and_how_it_is_served_may() {
     let server = ApiServer::shared().await;
     let namespace = server.namespace().await;

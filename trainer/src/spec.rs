@@ -2,7 +2,7 @@
 
 mod families;
 
-use std::{borrow::Cow, collections::BTreeSet, fs, io, path::Path};
+use std::{borrow::Cow, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
 
 use modelward_crds::{
     AcceptedWindow, Champion, CsvFormat, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen,
@@ -18,6 +18,12 @@ const MAX_SPEC_BYTES: u64 = 2 << 20;
 
 /// More additional datasets than these are no list that a person reads before approving.
 const MAX_ADDITIONAL: usize = 8;
+
+/// Shares of rows that may be held out.
+const HELD_OUT: RangeInclusive<f64> = 0.01..=0.5;
+
+/// A longer gap than a hundred years is a mistake.
+const MAX_GAP_SECONDS: i64 = 3_153_600_000;
 
 /// What a `ModelVersion` says about its training.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +142,21 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
 fn normalize_names(training: &mut TrainingSource) {
     let names = std::iter::once(&mut training.target.column)
         .chain(&mut training.exclude)
-        .chain(training.features.iter_mut().map(|feature| &mut feature.name));
+        .chain(training.features.iter_mut().map(|feature| &mut feature.name))
+        .chain(&mut training.validation.group_by)
+        .chain(
+            training
+                .weights
+                .iter_mut()
+                .flat_map(|weights| &mut weights.column),
+        )
+        .chain(
+            training
+                .validation
+                .time_split
+                .iter_mut()
+                .map(|split| &mut split.column),
+        );
     for name in names {
         if let Cow::Owned(normal) = normalize_name(name) {
             *name = normal;
@@ -157,6 +177,8 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
     check_target(&training.target, &mut wrong);
     check_features(training, &mut wrong);
     check_validation(&training.validation, &mut wrong);
+    check_row_columns(training, &mut wrong);
+    check_time_split(training, &mut wrong);
     if training.families.is_empty() {
         wrong.push("families must name at least one family".to_owned());
     }
@@ -436,11 +458,73 @@ fn check_validation(validation: &ValidationSpec, wrong: &mut Vec<String>) {
             validation.repeats
         ));
     }
+    if let Some(held_out) = &validation.held_out
+        && !HELD_OUT.contains(&held_out.fraction.to_f64())
+    {
+        wrong.push(format!(
+            "validation.heldOut.fraction is {}, it must be 0.01 to 0.5",
+            held_out.fraction
+        ));
+    }
     if validation.seed < 0 {
         wrong.push(format!(
             "validation.seed is {}, it must not be negative",
             validation.seed
         ));
+    }
+}
+
+fn check_time_split(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let validation = &training.validation;
+    let Some(split) = &validation.time_split else {
+        return;
+    };
+    if validation.group_by.is_some() {
+        wrong.push(
+            "validation.groupBy and validation.timeSplit cannot be set together: a group may have rows in several blocks of time"
+                .to_owned(),
+        );
+    }
+    if validation.repeats != 1 {
+        wrong.push(format!(
+            "validation.repeats is {}, it must be 1 beside validation.timeSplit: rows have one order of time",
+            validation.repeats
+        ));
+    }
+    if !(0..=MAX_GAP_SECONDS).contains(&split.gap_seconds) {
+        wrong.push(format!(
+            "validation.timeSplit.gapSeconds is {}, it must be 0 to {MAX_GAP_SECONDS}",
+            split.gap_seconds
+        ));
+    }
+    if validation.folds < 3 && training.learns_from_scores() {
+        wrong.push(
+            "validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier \
+             folds"
+                .to_owned(),
+        );
+    }
+}
+
+/// A column has one role.
+fn check_row_columns(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let mut taken: Vec<(&str, &String)> = Vec::new();
+    for (field, column) in training.row_columns() {
+        if column.trim().is_empty() {
+            wrong.push(format!("{field} must name a column"));
+        }
+        if *column == training.target.column {
+            wrong.push(format!("{field} names {column:?}, which is the target"));
+        }
+        if training.features.iter().any(|feature| feature.name == *column) {
+            wrong.push(format!(
+                "{column:?} is in features, and {field} names it: such a column is not a feature"
+            ));
+        }
+        if let Some((other, _)) = taken.iter().find(|(_, name)| *name == column) {
+            wrong.push(format!("{field} and {other} both name {column:?}"));
+        }
+        taken.push((field, column));
     }
 }
 
@@ -591,6 +675,52 @@ spec:
             "\"num\" is the target",
             "gate F1",
         ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn a_column_has_one_role() {
+        let with = |validation: &str| parse(&HEART.replace("{folds: 5, repeats: 10, seed: 7}", validation));
+        let good = with("{groupBy: \"age\"}").unwrap().training;
+        assert!(!good.is_feature("age") && good.is_feature("chol"));
+        for (validation, part) in [
+            (
+                "{groupBy: num}",
+                "validation.groupBy names \"num\", which is the target",
+            ),
+            (
+                "{groupBy: cp}",
+                "\"cp\" is in features, and validation.groupBy names it",
+            ),
+            (
+                "{groupBy: age}\n      weights: {column: age}",
+                "weights.column and validation.groupBy both name \"age\"",
+            ),
+            (
+                "{folds: 5}\n      weights: {column: num}",
+                "weights.column names \"num\", which is the target",
+            ),
+            (
+                "{groupBy: age, timeSplit: {column: chol, gapSeconds: -1}}",
+                "validation.groupBy and validation.timeSplit cannot be set together",
+            ),
+            ("{timeSplit: {column: chol, gapSeconds: -1}}", "gapSeconds is -1"),
+            (
+                "{timeSplit: {column: chol}}",
+                "validation.repeats is 10, it must be 1",
+            ),
+            (
+                "{folds: 2, repeats: 1, timeSplit: {column: chol}}\n      calibration: Platt",
+                "needs validation.folds of at least 3",
+            ),
+            (
+                "{heldOut: {fraction: '0.9'}}",
+                "heldOut.fraction is 0.9, it must be 0.01 to 0.5",
+            ),
+            ("{groupBy: ' '}", "validation.groupBy must name a column"),
+        ] {
+            let error = with(validation).unwrap_err().to_string();
             assert!(error.contains(part), "{part} is not in: {error}");
         }
     }

@@ -21,7 +21,7 @@ use modelward_trainer::{
     family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily},
     fit::{
         bundle::{self, Extras},
-        plan::Plan,
+        plan::{Plan, SplitBy},
         threshold::ThresholdRule,
         train::{Trained, train},
         weights::Weighting,
@@ -272,6 +272,8 @@ fn plan() -> Plan {
         folds: 4,
         repeats: 2,
         seed: 7,
+        split_by: SplitBy::Rows,
+        held_out: None,
         select_by: MetricName::LogLoss,
         weighting: Weighting::Equal,
         calibration: crds::CalibrationMethod::None,

@@ -46,4 +46,4 @@ pub use status::{
     ViolationStatus,
 };
 pub use training::{AcceptedWindow, Champion, ClassWeights, Family, Task, TrainingSource, WeightSpec};
-pub use validation::{Gate, MetricName, ValidationSpec};
+pub use validation::{Gate, HeldOut, MetricName, TimeSplit, ValidationSpec};

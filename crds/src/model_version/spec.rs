@@ -55,6 +55,15 @@ use crate::{
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.exclude) || \
     self.monitoring.tolerances.all(t, !(t.feature in self.source.training.exclude))")
     .message("monitoring.tolerances names a column of source.training.exclude, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.validation.groupBy) || \
+    self.monitoring.tolerances.all(t, t.feature != self.source.training.validation.groupBy)")
+    .message("monitoring.tolerances names the column of source.training.validation.groupBy, which is not a feature"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.weights) || \
+    !has(self.source.training.weights.column) || self.monitoring.tolerances.all(t, t.feature != self.source.training.weights.column)")
+    .message("monitoring.tolerances names the column of source.training.weights.column, which is not a feature"))]
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.validation.timeSplit) || \
+    self.monitoring.tolerances.all(t, t.feature != self.source.training.validation.timeSplit.column)")
+    .message("monitoring.tolerances names the column of source.training.validation.timeSplit, which is not a feature"))]
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
     self.source.training.dataset.csv.columns.size() == 0 || \
     self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")

@@ -31,6 +31,26 @@ use crate::model_version::{
     .message("hyperparameters has a family that families does not list; add it to families, or remove its hyperparameters"))]
 #[x_kube(validation = Rule::new("!has(self.features) || !('LogisticRegression' in self.families) || self.features.all(f, !has(f.monotone))")
     .message("monotone is a constraint on trees, and families has LogisticRegression, which cannot keep it; remove one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.validation.groupBy) || self.validation.groupBy != self.target.column")
+    .message("validation.groupBy names the target column; name the column whose values are the groups"))]
+#[x_kube(validation = Rule::new("!has(self.validation.groupBy) || !has(self.features) || self.features.all(f, f.name != self.validation.groupBy)")
+    .message("features names the column of validation.groupBy, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || self.weights.column != self.target.column")
+    .message("weights.column names the target column; name the column that has the weight of each row"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || !has(self.features) || self.features.all(f, f.name != self.weights.column)")
+    .message("features names the column of weights.column, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || !has(self.weights.column) || !has(self.validation.groupBy) || self.weights.column != self.validation.groupBy")
+    .message("weights.column and validation.groupBy name the same column; a column has one role"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.timeSplit.column != self.target.column")
+    .message("validation.timeSplit names the target column; name the column that has the time of each row"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || !has(self.features) || self.features.all(f, f.name != self.validation.timeSplit.column)")
+    .message("features names the column of validation.timeSplit, which is not a feature; remove it from one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || !has(self.weights) || !has(self.weights.column) || \
+    self.weights.column != self.validation.timeSplit.column")
+    .message("weights.column and validation.timeSplit name the same column; a column has one role"))]
+#[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.folds >= 3 || \
+    (self.calibration == 'None' && (!has(self.threshold) || has(self.threshold.value)))")
+    .message("validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier folds"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -49,8 +69,8 @@ pub struct TrainingSource {
     /// The column to predict and when it counts as class 1.
     pub target: Target,
 
-    /// Features that cannot be inferred completely. All other columns, except the target and excluded ones, are features
-    /// too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
+    /// Features that cannot be inferred completely. All other columns, except the target, excluded ones and those of
+    /// validation.groupBy, validation.timeSplit and weights.column, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
     /// at least half of them numbers, has to be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
@@ -91,7 +111,7 @@ pub struct TrainingSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightSpec>,
 
-    /// How candidates are evaluated: repeated stratified folds.
+    /// How candidates are evaluated: repeated stratified folds, of rows or of groups of rows.
     #[serde(default)]
     pub validation: ValidationSpec,
 
@@ -185,6 +205,11 @@ pub struct WeightSpec {
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_POSITIVE).message(POSITIVE))]
     pub positive: Option<Decimal>,
+    /// A column of numbers of at least 0, the weight of each row; it is multiplied with the weight of the row's class. It is not a
+    /// feature, and every row must have a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub column: Option<String>,
 }
 
 words! {
@@ -222,5 +247,43 @@ impl TrainingSource {
     /// All datasets, in the order in which their rows are read: `dataset`, then the additional ones.
     pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
         std::iter::once(&self.dataset).chain(self.additional_datasets.iter().map(|named| &named.dataset))
+    }
+
+    /// The columns that say something of each row and are neither features nor the target, each with the field that names it.
+    pub fn row_columns(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let weight = self.weights.as_ref().and_then(|weights| weights.column.as_ref());
+        let fields = [
+            ("validation.groupBy", self.validation.group_by.as_ref()),
+            ("weights.column", weight),
+            (
+                "validation.timeSplit",
+                self.validation.time_split.as_ref().map(|split| &split.column),
+            ),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(field, column)| Some((field, column?)))
+    }
+
+    /// Whether a calibration or a threshold is learnt from scores.
+    pub fn learns_from_scores(&self) -> bool {
+        let is_given = |threshold: &ThresholdSpec| threshold.value.is_some();
+        self.calibration != CalibrationMethod::None || !self.threshold.as_ref().is_none_or(is_given)
+    }
+
+    /// How many folds a metric is the mean of, over all repeats.
+    pub fn measured_folds(&self) -> usize {
+        let count = |number: i32| usize::try_from(number).unwrap_or(0);
+        let folds = count(self.validation.folds) * count(self.validation.repeats);
+        // In the order of time, the first fold has no earlier one to learn from and is not measured.
+        let learns_in_time = self.validation.time_split.is_some() && self.learns_from_scores();
+        folds.saturating_sub(usize::from(learns_in_time))
+    }
+
+    /// Whether a column of the data is a feature.
+    pub fn is_feature(&self, column: &str) -> bool {
+        column != self.target.column
+            && !self.exclude.iter().any(|name| name == column)
+            && !self.row_columns().any(|(_, name)| name == column)
     }
 }

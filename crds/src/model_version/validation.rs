@@ -10,9 +10,13 @@ const IS_BOUND: &str = "self.matches('^[0-9]{1,12}([.][0-9]{1,12})?$')";
 const BOUND: &str =
     "write a decimal number of at least 0 in quotes, such as \"0.75\"; percent signs are not allowed";
 
-/// Repeated stratified folds.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+/// Repeated stratified folds, or blocks in the order of time.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.timeSplit) || !has(self.groupBy)")
+    .message("groupBy and timeSplit cannot be set together: a group may have rows in several blocks of time; remove one of the two"))]
+#[x_kube(validation = Rule::new("!has(self.timeSplit) || self.repeats == 1")
+    .message("rows have one order of time: set repeats: 1 beside timeSplit"))]
 pub struct ValidationSpec {
     /// Folds per repeat. In each repeat every row is scored once, by a model that was not trained on it.
     #[serde(default = "default_folds")]
@@ -26,6 +30,44 @@ pub struct ValidationSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub seed: i64,
+    /// A column whose values name groups, such as patients: all rows of a group are in the same fold. It is not a feature, and every
+    /// row must have a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub group_by: Option<String>,
+    /// Tests each model on later rows than it was fitted on, by a column of times. The rows in order of time are cut into one block more than
+    /// there are folds; the model of each fold is fitted on the blocks before the one that it is tested on. The first block is not tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_split: Option<TimeSplit>,
+    /// Rows that no search, fold, calibration or threshold sees, on which the selected candidate is measured once more at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+}
+
+/// Rows that are held out of the evaluation: of each class the same share, whole groups, or the latest ones, as the folds are made.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeldOut {
+    /// Their share of the rows, a decimal number from 0.01 to 0.5.
+    #[schemars(with = "String", length(max = 14))]
+    #[x_kube(validation = Rule::new("self.matches('^0[.](0[1-9]|[1-4][0-9]?|50?)[0-9]{0,10}$') && double(self) <= 0.5")
+        .message("write a decimal number from 0.01 to 0.5 in quotes, such as \"0.2\"; percent signs are not allowed"))]
+    pub fraction: Decimal,
+}
+
+/// Blocks of rows in the order of time.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TimeSplit {
+    /// The column of times: dates with time and offset (RFC 3339), dates, or seconds since 1970. It is not a feature, and every row must have a
+    /// value.
+    #[schemars(length(min = 1, max = 128))]
+    pub column: String,
+    /// Seconds between the last row that a model is fitted on and the first one that it is tested on, at least; rows between them are
+    /// left out of the fit.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 3_153_600_000_i64))]
+    pub gap_seconds: i64,
 }
 
 words! {
@@ -100,6 +142,9 @@ impl Default for ValidationSpec {
             folds: default_folds(),
             repeats: default_repeats(),
             seed: 0,
+            group_by: None,
+            time_split: None,
+            held_out: None,
         }
     }
 }

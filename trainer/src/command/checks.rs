@@ -4,11 +4,23 @@ use std::path::Path;
 
 use modelward_crds::{CalibrationMethod, FeatureKind as SpecKind, TrainingSource};
 use modelward_model::FeatureKind;
+use modelward_service::chain;
 use modelward_wire::{Digest, JobResult, JobStage, Verdict};
 
 use crate::{
-    data::{check::too_few_rows, freeze::target_info, near::did_you_mean, snapshot::Snapshot},
-    fit::calibrate::LEAST_ISOTONIC_ROWS,
+    data::{
+        check::too_few_rows,
+        dataset::Dataset,
+        freeze::{invalid, target_info},
+        near::did_you_mean,
+        snapshot::Snapshot,
+        violation::violation,
+    },
+    fit::{
+        calibrate::LEAST_ISOTONIC_ROWS,
+        plan::{Plan, SplitBy},
+        splits::Splits,
+    },
     spec::{self, Spec, SpecError},
 };
 
@@ -64,6 +76,23 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             ));
         }
     }
+    let kept: Vec<(&str, &String)> = snapshot.info.row_columns.fields().collect();
+    let asked: Vec<(&str, &String)> = training.row_columns().collect();
+    if kept != asked {
+        let list = |columns: &[(&str, &String)]| match columns {
+            [] => "none".to_owned(),
+            _ => columns
+                .iter()
+                .map(|(field, name)| format!("{name:?} ({field})"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        return end(format!(
+            "the snapshot has other columns that are no features than the spec asks for: {}, not {}; take a new snapshot",
+            list(&kept),
+            list(&asked)
+        ));
+    }
     let schema = &snapshot.data.schema;
     let is_absent = |name: &&String| !schema.names().any(|known| known == **name);
     if let Some(name) = version.tolerances.iter().find(is_absent) {
@@ -73,7 +102,15 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             schema.list_names()
         ));
     }
-    let rows = snapshot.data.len();
+    let mut rows = snapshot.data.len();
+    if let Some(held_out) = &training.validation.held_out {
+        rows -= (rows as f64 * held_out.fraction.to_f64()) as usize;
+    }
+    if training.validation.time_split.is_some() {
+        // The first block has no scores to learn from.
+        let folds = usize::try_from(training.validation.folds).unwrap_or(1);
+        rows = rows * folds / (folds + 1);
+    }
     if training.calibration == CalibrationMethod::Isotonic && rows < LEAST_ISOTONIC_ROWS {
         return end(format!(
             "calibration: Isotonic needs {LEAST_ISOTONIC_ROWS} rows, the data has {rows}; with fewer it follows single rows: use Platt or None"
@@ -85,6 +122,18 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
         return end(format!("the smaller class has {}", too_few_rows(least, folds)));
     }
     None
+}
+
+/// The end where the rows cannot be split into folds as the spec asks.
+pub(super) fn check_splits(training: &TrainingSource, data: &Dataset) -> Option<JobResult> {
+    let plan = Plan::new(training);
+    if plan.split_by == SplitBy::Rows && plan.held_out.is_none() {
+        // The counts of the classes were checked.
+        return None;
+    }
+    let error = Splits::new(data, &plan).err()?;
+    let column = training.row_columns().next().map_or("", |(_, column)| column);
+    Some(invalid(vec![violation(column, "Folds", chain(&error), 1, None)]))
 }
 
 /// Rows of the class that has fewer.

@@ -11,7 +11,7 @@ use crate::{
     command::{
         arguments::FitArgs,
         baselines::{Baselines, load_baselines},
-        checks::{contradiction, other_snapshot, read_spec},
+        checks::{check_splits, contradiction, other_snapshot, read_spec},
         temporary::Temporary,
         verdict::{Fitted, judge},
     },
@@ -49,6 +49,10 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
     };
     let other = other_snapshot(training, &snapshot.digest, JobStage::Fit);
     if let Some(result) = other.or_else(|| contradiction(&version, &snapshot)) {
+        return Ok(result);
+    }
+    if let Some(mut result) = check_splits(training, &snapshot.data) {
+        result.stage = JobStage::Fit;
         return Ok(result);
     }
     let baselines = match load_baselines(args, training, &snapshot, ledger, &temporary).await? {

@@ -9,7 +9,7 @@ use modelward_wire::{JobResult, JobStage, ManifestKind, NewRows, Verdict, Violat
 use crate::{
     command::{
         arguments::SnapshotArgs,
-        checks::{other_snapshot, read_spec},
+        checks::{check_splits, other_snapshot, read_spec},
         temporary::Temporary,
     },
     data::{
@@ -31,7 +31,13 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
         Frozen::Built(built) => built,
         Frozen::Ended(result) => return Ok(result),
     };
-    let rows = built.rows;
+    if let Some(mut result) = check_splits(training, &built.data) {
+        result.sources = built.sources;
+        result.warnings = built.warnings;
+        return Ok(result);
+    }
+    let rows = built.data.len() as u64;
+    drop(built.data);
     let digest = built.files.manifest()?.2;
     if let Some(result) = other_snapshot(training, &digest, JobStage::Snapshot) {
         return Ok(result);

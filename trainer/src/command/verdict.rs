@@ -110,9 +110,20 @@ fn success_message(fitted: &Fitted<'_>) -> String {
     } else {
         "; the time limit ended the search, which cannot be repeated"
     };
+    let held_out = fitted
+        .trained
+        .held_out
+        .as_ref()
+        .map_or_else(String::new, |held_out| {
+            let value = held_out.metrics[metrics::position(fitted.select_by)];
+            format!(
+                "; {} {value:.4} on {} rows that were held out",
+                score.name, held_out.rows
+            )
+        });
     let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
     format!(
-        "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){selected}{corrected}{limited}{passed}{warning}",
+        "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){selected}{corrected}{held_out}{limited}{passed}{warning}",
         candidate.family,
         fitted.snapshot.info.rows,
         score.name,

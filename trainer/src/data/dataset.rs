@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
 
+use crate::data::row_columns::RowColumns;
+
 /// What is trained on: the columns of a schema and the class of each row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -14,6 +16,8 @@ pub struct Dataset {
     pub columns: Vec<Values>,
     /// The class of each row, in the order of the source.
     pub labels: Vec<bool>,
+    /// What columns that are no features say of each row.
+    pub row_columns: RowColumns,
 }
 
 /// The values of one feature. Four bytes a value, whatever the rows miss.
@@ -51,6 +55,7 @@ impl Dataset {
             columns: columns.collect(),
             schema,
             labels,
+            row_columns: RowColumns::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 use crate::{
     data::{
         check::{self, Part},
+        dataset::Dataset as Rows,
         expectations,
         input::{Input, digest_of, inputs},
         snapshot,
@@ -36,8 +37,8 @@ pub enum Frozen {
 pub struct Built {
     /// Its files.
     pub files: DirBuilder,
-    /// How many rows there are.
-    pub rows: u64,
+    /// The rows in them.
+    pub data: Rows,
     /// Where they come from.
     pub sources: Vec<SourceRecord>,
     /// What looks wrong with them.
@@ -130,7 +131,6 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
         }
     };
     let (sources, read) = records_of(training, parts, &checked.dataset.labels);
-    let rows = checked.dataset.len() as u64;
     let target = target_info(training);
     let mut files =
         snapshot::build_of_files(&checked, sources.clone(), read, target, training.exclude.clone())?;
@@ -141,7 +141,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
     }
     Ok(Frozen::Built(Built {
         files,
-        rows,
+        data: checked.dataset,
         sources,
         warnings,
     }))
@@ -372,7 +372,7 @@ mod tests {
         let Frozen::Built(built) = freeze(&version, &files, &Fetch::anywhere()).await.unwrap() else {
             panic!("the data are as they should be")
         };
-        assert_eq!(built.rows, 40);
+        assert_eq!(built.data.len(), 40);
         let [source] = built.sources.as_slice() else {
             panic!("{:?}", built.sources)
         };

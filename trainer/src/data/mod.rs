@@ -19,6 +19,7 @@ pub mod number;
 pub mod parquet;
 mod quotes;
 pub mod reach;
+pub mod row_columns;
 pub mod snapshot;
 pub mod source;
 pub mod table;

@@ -2,11 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing) and, named as the target, the class 0 or 1; rows in the source's order |
+//! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing), named as the target the class 0 or 1, then the columns that are no features and say something of each row; rows in the source's order |
 //! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
 //! | `validation.json`, `validation.html` | what the expectations of the spec found, if it has any |
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, ops::Range, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use modelward_model::{
@@ -16,7 +16,7 @@ use modelward_wire::{Digest, ManifestKind, SourceRecord, Violation, Word as _};
 use parquet::{
     basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel},
     column::reader::get_typed_column_reader,
-    data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type},
+    data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type, Int64Type},
     errors::ParquetError,
     file::{
         properties::WriterProperties,
@@ -31,6 +31,7 @@ use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
     expectations::{Outline, VALIDATION},
+    row_columns::{Groups, RowColumns, RowColumnsInfo, Times, Weights},
     violation::violation,
 };
 
@@ -67,6 +68,9 @@ pub struct SnapshotInfo {
     pub schema: FeatureSchema,
     /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
+    /// Columns that are neither features nor the target and are kept beside them.
+    #[serde(default, skip_serializing_if = "RowColumnsInfo::is_empty")]
+    pub row_columns: RowColumnsInfo,
     /// Columns of the source that were left out.
     pub excluded: Vec<String>,
     /// What the data breaks: nothing, for only data that passed is frozen.
@@ -177,6 +181,7 @@ pub fn build_of_files(
         target,
         schema: data.schema.clone(),
         columns: checked.columns.clone(),
+        row_columns: data.row_columns.info(),
         excluded,
         violations: Vec::new(),
     };
@@ -229,6 +234,7 @@ fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
     }
     let class = Type::primitive_type_builder(target, Physical::INT32).with_repetition(Repetition::REQUIRED);
     fields.push(Arc::new(class.build()?));
+    fields.extend(row_fields(&data.row_columns)?);
     let schema = Arc::new(Type::group_type_builder("snapshot").with_fields(fields).build()?);
     // The library's own version in the footer would make a new digest of the same data.
     let properties = WriterProperties::builder()
@@ -266,14 +272,63 @@ fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
                 }
             }
         }
-        let classes: Vec<i32> = data.labels[range].iter().map(|label| i32::from(*label)).collect();
+        let classes: Vec<i32> = data.labels[range.clone()]
+            .iter()
+            .map(|label| i32::from(*label))
+            .collect();
         let mut column = next_column(&mut group)?;
         column.typed::<Int32Type>().write_batch(&classes, None, None)?;
         column.close()?;
+        write_row_columns(&mut group, &data.row_columns, range)?;
         group.close()?;
     }
     writer.close()?;
     Ok(bytes)
+}
+
+/// The fields of the columns that are no features, in the order in which they are written.
+fn row_fields(columns: &RowColumns) -> Result<Vec<Arc<Type>>, ParquetError> {
+    let mut fields = Vec::new();
+    if let Some(groups) = &columns.groups {
+        let field = Type::primitive_type_builder(&groups.column, Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(Some(LogicalType::String));
+        fields.push(Arc::new(field.build()?));
+    }
+    if let Some(weights) = &columns.weights {
+        let field = Type::primitive_type_builder(&weights.column, Physical::FLOAT);
+        fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
+    }
+    if let Some(times) = &columns.times {
+        let field = Type::primitive_type_builder(&times.column, Physical::INT64);
+        fields.push(Arc::new(field.with_repetition(Repetition::OPTIONAL).build()?));
+    }
+    Ok(fields)
+}
+
+fn write_row_columns(
+    group: &mut SerializedRowGroupWriter<'_, &mut Vec<u8>>,
+    columns: &RowColumns,
+    range: Range<usize>,
+) -> Result<(), ParquetError> {
+    if let Some(groups) = &columns.groups {
+        let name = |at: &u32| {
+            groups
+                .names
+                .get(*at as usize)
+                .map(|name| ByteArray::from(name.as_str()))
+        };
+        write_optional::<ByteArrayType>(group, groups.of_row[range.clone()].iter().map(name))?;
+    }
+    if let Some(weights) = &columns.weights {
+        let cells = weights.of_row[range.clone()].iter().copied().map(Some);
+        write_optional::<FloatType>(group, cells)?;
+    }
+    if let Some(times) = &columns.times {
+        let cells = times.of_row[range].iter().copied().map(Some);
+        write_optional::<Int64Type>(group, cells)?;
+    }
+    Ok(())
 }
 
 fn write_optional<T: DataType>(
@@ -319,6 +374,7 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         .iter()
         .map(|feature| format!("{} {}", feature.name, kind(&feature.kind)))
         .chain([format!("{} {}", info.target.column, Physical::INT32)])
+        .chain(row_columns(&info.row_columns).map(|(name, kind)| format!("{name} {kind}")))
         .collect();
     if found != expected {
         return Err(SnapshotError::Mismatch(format!(
@@ -382,7 +438,89 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         schema: info.schema.clone(),
         columns,
         labels,
+        row_columns: read_row_columns(&reader, &info.row_columns, features.len() + 1)?,
     })
+}
+
+/// The columns that are no features, in the order in which they are written.
+fn row_columns(info: &RowColumnsInfo) -> impl Iterator<Item = (&String, Physical)> {
+    let group = info
+        .group
+        .iter()
+        .map(|group| (&group.column, Physical::BYTE_ARRAY));
+    let weight = info.weight.iter().map(|weight| (&weight.column, Physical::FLOAT));
+    let time = info.time.iter().map(|time| (&time.column, Physical::INT64));
+    group.chain(weight).chain(time)
+}
+
+/// The columns that are no features, the first of them at this index.
+fn read_row_columns(
+    reader: &SerializedFileReader<Bytes>,
+    info: &RowColumnsInfo,
+    mut index: usize,
+) -> Result<RowColumns, SnapshotError> {
+    let groups = match &info.group {
+        None => None,
+        Some(group) => {
+            let cells = read_whole::<ByteArrayType>(reader, index, &group.column)?;
+            let names = cells
+                .iter()
+                .map(|cell| Cow::Borrowed(cell.as_utf8().unwrap_or_default()));
+            index += 1;
+            Some(Groups::of_values(&group.column, names))
+        }
+    };
+    let weights = match &info.weight {
+        None => None,
+        Some(weight) => {
+            let of_row = read_whole::<FloatType>(reader, index, &weight.column)?;
+            index += 1;
+            Some(Weights {
+                column: weight.column.clone(),
+                of_row,
+            })
+        }
+    };
+    let times = match &info.time {
+        None => None,
+        Some(time) => Some(Times {
+            column: time.column.clone(),
+            format: time.format,
+            of_row: read_whole::<Int64Type>(reader, index, &time.column)?,
+        }),
+    };
+    let is_weight = |weight: &f32| weight.is_finite() && *weight >= 0.0;
+    if let Some(weights) = &weights
+        && !weights.of_row.iter().all(is_weight)
+    {
+        let message = format!("column {:?} holds what is no weight", weights.column);
+        return Err(SnapshotError::Mismatch(message));
+    }
+    Ok(RowColumns {
+        groups,
+        weights,
+        times,
+    })
+}
+
+/// A column in which every row has a value.
+fn read_whole<T: DataType>(
+    reader: &SerializedFileReader<Bytes>,
+    index: usize,
+    name: &str,
+) -> Result<Vec<T::T>, SnapshotError> {
+    let mut values = Vec::new();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        let rows = usize::try_from(group.metadata().num_rows())
+            .map_err(|_| SnapshotError::Mismatch("a negative number of rows".to_owned()))?;
+        let cells = read_optional::<T>(&*group, index, rows)?;
+        if cells.len() != rows || cells.iter().any(Option::is_none) {
+            return Err(SnapshotError::Mismatch(format!("a row has no value in {name:?}")));
+        }
+        values.extend(cells.into_iter().flatten());
+    }
+    Ok(values)
 }
 
 fn index_words(categories: &[String]) -> HashMap<&[u8], u32> {
@@ -452,7 +590,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::fit::train::tests::data;
+    use crate::{data::row_columns::TimeFormat, fit::train::tests::data};
 
     fn checked(data: Dataset) -> Checked {
         Checked {
@@ -479,6 +617,34 @@ mod tests {
         let snapshot = open(&dir, Some(&digest)).unwrap();
         assert_eq!(snapshot.data, data());
         assert_eq!(snapshot.info.rows, 60);
+    }
+
+    #[test]
+    fn columns_that_are_no_features_are_frozen_beside_them() {
+        let mut data = data();
+        let names = (0..data.len()).map(|row| Cow::Owned(format!("p{}", row / 4)));
+        data.row_columns = RowColumns {
+            groups: Some(Groups::of_values("patient", names)),
+            weights: Some(Weights {
+                column: "w".into(),
+                of_row: (0..60_u8).map(|row| f32::from(row) / 4.0).collect(),
+            }),
+            times: Some(Times {
+                column: "t".into(),
+                format: TimeFormat::EpochSeconds,
+                of_row: (0..60).map(|row| row * 7_000_000 - 1).collect(),
+            }),
+        };
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("snapshot");
+        build(&checked(data.clone()), vec![], target(), vec![])
+            .unwrap()
+            .write(&dir)
+            .unwrap();
+        let read = open(&dir, None).unwrap();
+        assert_eq!(read.data, data);
+        assert_eq!(read.info.row_columns.group.unwrap().groups, 15);
+        assert_eq!(read.info.row_columns.weight.unwrap().zeros, 1);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One way to train, and how it did on rows that its models were not fitted on.
 //!
 //! Calibration and threshold are learnt from scores too, so each fold's are learnt from the other folds of its repeat: every metric is of
-//! rows that no part of what answers has seen. What serves is learnt from the scores of all folds.
+//! rows that no part of what answers has seen. What serves is learnt from the scores of all folds. In the order of time a fold's are learnt from the folds
+//! before it; the first one, which has none, is not measured then.
 
 use modelward_crds::{Gate, MetricName};
 use modelward_model::Calibration;
@@ -14,7 +15,6 @@ use crate::{
         error::TrainError,
         metrics::{Confusion, Estimate, Metrics, estimate, metrics, position},
         plan::Plan,
-        threshold::ThresholdRule,
     },
 };
 
@@ -29,7 +29,7 @@ pub struct Candidate {
     pub family: &'static str,
     /// What it was fitted with.
     pub parameters: Parameters,
-    /// Each fold of each repeat, in order.
+    /// Each fold of each repeat that is measured, in order.
     pub folds: Vec<FoldOutcome>,
     /// The means over them, in the order of [`MetricName::ALL`].
     pub estimates: Vec<Estimate>,
@@ -101,6 +101,7 @@ impl Candidate {
             .collect();
         let threshold = plan.threshold.choose(&all_labels, &calibrated);
         let folds: Vec<FoldOutcome> = (0..scored.len())
+            .filter(|at| plan.measures(scored[*at].fold))
             .map(|at| FoldOutcome {
                 served: calibration.as_ref().map(|calibration| {
                     let raw = scored[at].scores.iter();
@@ -109,7 +110,7 @@ impl Candidate {
                 ..judge_fold(labels, scored, at, plan, &threshold)
             })
             .collect();
-        let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
+        let test_to_train = plan.test_to_train();
         let estimates: Vec<Estimate> = (0..MetricName::ALL.len())
             .map(|metric| {
                 let values: Vec<f64> = folds.iter().map(|fold| fold.metrics[metric]).collect();
@@ -125,6 +126,14 @@ impl Candidate {
             calibration,
             threshold,
         })
+    }
+
+    /// The rows that have out-of-fold scores, ascending; the same in every repeat. All of them, unless folds are in the order of time.
+    pub fn scored_rows(&self) -> Vec<usize> {
+        let first = self.folds.iter().filter(|fold| fold.repeat == 0);
+        let mut rows: Vec<usize> = first.flat_map(|fold| fold.rows.iter().copied()).collect();
+        rows.sort_unstable();
+        rows
     }
 
     /// The outcome of every gate.
@@ -156,11 +165,9 @@ fn judge_fold(
     given: &Decimal,
 ) -> FoldOutcome {
     let this = &scored[at];
-    let learns = plan.calibration != modelward_crds::CalibrationMethod::None
-        || !matches!(plan.threshold, ThresholdRule::Value(_));
-    let (calibration, threshold) = if learns {
+    let (calibration, threshold) = if plan.learns_from_scores() {
         let (other_labels, other_scores) = gather(labels, scored, |other| {
-            other.repeat == this.repeat && other.fold != this.fold
+            other.repeat == this.repeat && plan.learns_from(this.fold, other.fold)
         });
         let calibration = calibrate(plan.calibration, &other_labels, &other_scores);
         let calibrated: Vec<f64> = other_scores
@@ -225,7 +232,7 @@ fn report(estimates: &[Estimate]) -> Result<Vec<MetricValue>, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fit::train::tests::plan;
+    use crate::fit::{threshold::ThresholdRule, train::tests::plan};
 
     /// Scores of two folds of a repeat, those of the second being lower.
     fn scored(labels: &[bool]) -> Vec<ScoredFold> {

@@ -1,6 +1,6 @@
 //! Why a training failed.
 
-use crate::family::FitError;
+use crate::{family::FitError, fit::splits::SplitError};
 
 /// Why a training failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum TrainError {
     /// A proposal of the search failed: a fault of the program.
     #[error("the search made no proposal: {0}")]
     Search(String),
+    /// The rows cannot be split into folds.
+    #[error(transparent)]
+    Split(#[from] SplitError),
     /// The plan names no family.
     #[error("no family to train")]
     NoFamily,

@@ -24,6 +24,7 @@ use crate::{
         metrics::{metrics, position},
         plan::Plan,
         progress::Progress,
+        splits::Splits,
     },
 };
 
@@ -40,8 +41,7 @@ const SHARED_VALUES: usize = 100_000_000;
 pub(crate) struct Folds<'a> {
     data: &'a Dataset,
     plan: &'a Plan,
-    /// The fold of each row, a list a repeat.
-    assignment: &'a [Vec<usize>],
+    splits: &'a Splits,
     /// Of each fold of the first repeat, which a search evaluates.
     bins: Vec<SharedBins>,
 }
@@ -87,12 +87,12 @@ struct Board {
 // === impl Folds ===
 
 impl<'a> Folds<'a> {
-    pub(crate) fn new(data: &'a Dataset, plan: &'a Plan, assignment: &'a [Vec<usize>]) -> Self {
+    pub(crate) fn new(data: &'a Dataset, plan: &'a Plan, splits: &'a Splits) -> Self {
         let bins = (0..plan.folds).map(|_| SharedBins::default());
         Self {
             data,
             plan,
-            assignment,
+            splits,
             bins: bins.collect(),
         }
     }
@@ -143,7 +143,7 @@ impl<'a> Folds<'a> {
         (repeat, fold): (usize, usize),
         is_search: bool,
     ) -> Result<Done, TrainError> {
-        let (tested, kept) = self.split((repeat, fold));
+        let (tested, kept) = self.splits.split(repeat, fold);
         let weights = self.plan.weighting.of_rows(self.data, &kept);
         let values = self.data.len() * self.data.columns.len() * self.plan.folds;
         let is_shared = is_search && repeat == 0 && values <= SHARED_VALUES;
@@ -189,12 +189,6 @@ impl<'a> Folds<'a> {
         })
     }
 
-    /// The rows that are tested, and the others.
-    fn split(&self, (repeat, fold): (usize, usize)) -> (Vec<usize>, Vec<usize>) {
-        let assignment = &self.assignment[repeat];
-        (0..self.data.len()).partition(|row| assignment[*row] == fold)
-    }
-
     /// Fits the model of a fold with so many rounds, where the watched fit ended before.
     fn refit(
         &self,
@@ -202,7 +196,7 @@ impl<'a> Folds<'a> {
         task: (usize, usize),
         rounds: u32,
     ) -> Result<Box<dyn FittedModel>, FitError> {
-        let (_, kept) = self.split(task);
+        let (_, kept) = self.splits.split(task.0, task.1);
         let rounds = ("n_estimators", Parameter::Integer(i64::from(rounds)));
         self.fit_rows(&*family.with(&[rounds]), &kept)
     }
@@ -213,7 +207,7 @@ impl<'a> Folds<'a> {
         family: &dyn TrainableFamily,
         task: (usize, usize),
     ) -> Result<(Vec<usize>, Box<dyn FittedModel>), TrainError> {
-        let (tested, kept) = self.split(task);
+        let (tested, kept) = self.splits.split(task.0, task.1);
         let model = self.fit_rows(family, &kept).map_err(|source| TrainError::Fold {
             family: family.served().name(),
             repeat: task.0 + 1,

@@ -53,9 +53,7 @@ fn assign_once(labels: &[bool], leader: &[usize], folds: usize, seed: u64, repea
         let mut rows: Vec<usize> = (0..labels.len())
             .filter(|row| leader[*row] == *row && labels[*row] == class)
             .collect();
-        for last in (1..rows.len()).rev() {
-            rows.swap(last, random.below(last as u64 + 1) as usize);
-        }
+        random.shuffle(&mut rows);
         // Stable: where all rows differ, the order is the shuffled one.
         rows.sort_by_key(|row| std::cmp::Reverse(members[*row]));
         for row in rows {
@@ -93,6 +91,13 @@ impl SplitMix64 {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// Shuffles by Fisher and Yates, from the end.
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u64 + 1) as usize);
+        }
     }
 
     /// A number from 0 to n - 1, each equally likely (Lemire 2019).

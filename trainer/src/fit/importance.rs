@@ -216,7 +216,7 @@ mod tests {
     use modelward_model::{Feature, FeatureSchema};
 
     use super::*;
-    use crate::fit::{folds::assign, train::tests::plan};
+    use crate::fit::{splits::Splits, train::tests::plan};
 
     /// Rows whose class follows `x`, with a feature that has nothing to do with it.
     fn data() -> Dataset {
@@ -229,9 +229,8 @@ mod tests {
 
     fn measured(threads: usize) -> Importance {
         let (data, plan) = (data(), plan());
-        let first: Vec<usize> = (0..data.len()).collect();
-        let assignment = assign(&data.labels, &first, plan.folds, plan.repeats, plan.seed);
-        let folds = Folds::new(&data, &plan, &assignment);
+        let splits = Splits::new(&data, &plan).unwrap();
+        let folds = Folds::new(&data, &plan, &splits);
         measure(&data, &plan, &folds, &*plan.families[0], threads)
             .unwrap()
             .unwrap()

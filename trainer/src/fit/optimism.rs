@@ -49,17 +49,12 @@ pub(crate) fn correct(
     if candidates.len() < 2 || labels.is_empty() {
         return None;
     }
-    let rows: Vec<usize> = (0..labels.len()).collect();
+    let count = labels.len();
+    let rows = candidates[0].scored_rows();
+    let labels: &[bool] = &rows.iter().map(|row| labels[*row]).collect::<Vec<_>>();
     let tallies: Vec<Tally> = candidates
         .iter()
-        .map(|candidate| {
-            Tally::new(
-                &Scores::of_first_repeat(labels.len(), candidate),
-                &rows,
-                labels,
-                by,
-            )
-        })
+        .map(|candidate| Tally::new(&Scores::of_first_repeat(count, candidate), &rows, labels, by))
         .collect();
     let sign = if by.higher_is_better() { 1.0 } else { -1.0 };
     let best_on = |times: &[u64]| {

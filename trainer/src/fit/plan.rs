@@ -20,6 +20,10 @@ pub struct Plan {
     pub repeats: usize,
     /// Seed of the folds.
     pub seed: u64,
+    /// What is never separated by a fold.
+    pub split_by: SplitBy,
+    /// The share of rows that is held out of the evaluation.
+    pub held_out: Option<f64>,
     /// The metric that selects.
     pub select_by: MetricName,
     /// How much rows count in a fit.
@@ -32,6 +36,21 @@ pub struct Plan {
     pub search: Option<SearchPlan>,
 }
 
+/// What is never separated by a fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SplitBy {
+    /// Rows with the same values.
+    #[default]
+    Rows,
+    /// Groups of rows, by a column of the data.
+    Groups,
+    /// The order of time: models are tested on later rows than they were fitted on.
+    Time {
+        /// Between the last row that a model is fitted on and the first that it is tested on, in microseconds.
+        gap: i64,
+    },
+}
+
 /// A search over the hyper-parameters of all families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchPlan {
@@ -41,6 +60,51 @@ pub struct SearchPlan {
     pub seed: u64,
     /// No trial starts after this time. A search that it ended cannot be repeated.
     pub time_limit: Option<Duration>,
+}
+
+// === impl SplitBy ===
+
+impl SplitBy {
+    /// How rows are split, in words.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Rows => "repeated stratified folds",
+            Self::Groups => "repeated stratified folds of groups",
+            Self::Time { .. } => {
+                "blocks in the order of time, each tested by a model of the blocks before it"
+            }
+        }
+    }
+
+    /// What a repeat has, in words.
+    pub fn folds(self) -> &'static str {
+        match self {
+            Self::Rows => "stratified folds",
+            Self::Groups => "stratified folds of groups",
+            Self::Time { .. } => {
+                "blocks in the order of time, each tested by a model of the blocks before it"
+            }
+        }
+    }
+
+    /// From what the threshold and the calibration of a fold are learnt, in words.
+    pub fn learnt_from(self) -> &'static str {
+        match self {
+            Self::Rows | Self::Groups => "the other folds of its repeat",
+            Self::Time { .. } => "the folds before it",
+        }
+    }
+
+    /// How chance decides, in words.
+    pub fn shuffle(self) -> &'static str {
+        match self {
+            Self::Rows => "SplitMix64, Fisher-Yates a class, dealt in turn",
+            Self::Groups => {
+                "SplitMix64, Fisher-Yates the groups, the largest first to the fold that keeps classes most even"
+            }
+            Self::Time { .. } => "none",
+        }
+    }
 }
 
 // === impl Plan ===
@@ -59,6 +123,18 @@ impl Plan {
             folds: count(training.validation.folds).max(2),
             repeats: count(training.validation.repeats),
             seed: u64::try_from(training.validation.seed).unwrap_or(0),
+            split_by: match (&training.validation.group_by, &training.validation.time_split) {
+                (_, Some(split)) => SplitBy::Time {
+                    gap: split.gap_seconds.saturating_mul(1_000_000),
+                },
+                (Some(_), None) => SplitBy::Groups,
+                (None, None) => SplitBy::Rows,
+            },
+            held_out: training
+                .validation
+                .held_out
+                .as_ref()
+                .map(|held_out| held_out.fraction.to_f64()),
             select_by: training.select_by,
             weighting: Weighting::new(training.weights.as_ref()),
             calibration: training.calibration,
@@ -72,5 +148,38 @@ impl Plan {
                     .map(Duration::from_secs),
             }),
         }
+    }
+
+    /// Whether a fold's calibration or threshold is learnt from the scores of other folds.
+    pub fn learns_from_scores(&self) -> bool {
+        self.calibration != CalibrationMethod::None || !matches!(self.threshold, ThresholdRule::Value(_))
+    }
+
+    /// Whether a fold's calibration and threshold are learnt from the other one.
+    pub fn learns_from(&self, fold: usize, other: usize) -> bool {
+        match self.split_by {
+            SplitBy::Rows | SplitBy::Groups => other != fold,
+            SplitBy::Time { .. } => other < fold,
+        }
+    }
+
+    /// Whether a fold is measured. In the order of time, the first one has no earlier one to learn from.
+    pub fn measures(&self, fold: usize) -> bool {
+        let SplitBy::Time { .. } = self.split_by else {
+            return true;
+        };
+        fold > 0 || !self.learns_from_scores()
+    }
+
+    /// The rows that a model is tested on for each row that it is fitted on: the mean over the measured folds.
+    pub fn test_to_train(&self) -> f64 {
+        let SplitBy::Time { .. } = self.split_by else {
+            return 1.0 / (self.folds as f64 - 1.0).max(1.0);
+        };
+        let measured: Vec<f64> = (0..self.folds)
+            .filter(|fold| self.measures(*fold))
+            .map(|fold| 1.0 / (fold as f64 + 1.0))
+            .collect();
+        measured.iter().sum::<f64>() / measured.len().max(1) as f64
     }
 }

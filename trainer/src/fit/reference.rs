@@ -101,15 +101,37 @@ pub fn reference(
     declared: &[String],
 ) -> Result<Reference, ReferenceError> {
     let scores = out_of_fold_scores(data.len(), candidate);
-    let bins = Bins::new(feature_bins(data)?, ScoreBins::from_out_of_fold(&scores)?)?;
+    let scored: Vec<f64> = scores.iter().copied().flatten().collect();
+    let bins = Bins::new(feature_bins(data)?, ScoreBins::from_out_of_fold(&scored)?)?;
     let names = data.schema.features.iter().map(|feature| &feature.name);
     let declared: Vec<bool> = names.map(|name| declared.contains(name)).collect();
     let threshold = candidate.threshold.to_f64();
     let rows = scores.iter().enumerate().map(|(row, score)| {
         let values = data.values(row).map(observed);
-        (values, *score, u8::from(*score >= threshold))
+        let score = score.unwrap_or(threshold);
+        (values, score, u8::from(score >= threshold))
     });
-    Ok(Reference::of_rows(bins, &declared, rows)?)
+    let mut made = Reference::of_rows(bins, &declared, rows)?;
+    if scored.len() < data.len() {
+        // All rows have features; of those that no fold tested there is no score.
+        made.counts.score = count_scores(&made.bins, &scored, threshold)?.score;
+    }
+    Ok(made)
+}
+
+/// Counts of these scores, with features that are missing.
+fn count_scores(bins: &Bins, scores: &[f64], threshold: f64) -> Result<Counts, RowError> {
+    let mut counts = Counts::new(bins);
+    let nothing = vec![Observed::Missing; bins.features.len()];
+    for score in scores {
+        counts.add_row(
+            bins,
+            nothing.iter().copied(),
+            *score,
+            u8::from(*score >= threshold),
+        )?;
+    }
+    Ok(counts)
 }
 
 impl Window {
@@ -180,25 +202,17 @@ impl Window {
         candidate: &Candidate,
     ) -> Result<Reference, ReferenceError> {
         let all = out_of_fold_scores(rows, candidate);
-        let scores = if new_rows.len() < LEAST_NEW_ROWS {
-            all
+        let of_new: Vec<f64> = new_rows.iter().filter_map(|row| all[*row]).collect();
+        let scores: Vec<f64> = if of_new.len() < LEAST_NEW_ROWS {
+            all.into_iter().flatten().collect()
         } else {
-            new_rows.iter().map(|row| all[*row]).collect()
+            of_new
         };
         let bins = Bins::new(
             self.reference.bins.features.clone(),
             ScoreBins::from_out_of_fold(&scores)?,
         )?;
-        let mut counts = Counts::new(&bins);
-        let nothing = vec![Observed::Missing; bins.features.len()];
-        for score in scores {
-            counts.add_row(
-                &bins,
-                nothing.iter().copied(),
-                score,
-                u8::from(score >= candidate.threshold.to_f64()),
-            )?;
-        }
+        let mut counts = count_scores(&bins, &scores, candidate.threshold.to_f64())?;
         // Refused rows are never accepted: clients have to correct them, and a rate of them would hide more of them.
         counts.features = without_type_errors(&self.reference.counts.features);
         let phases = self.reference.phases.as_ref().map(|phases| Phases {
@@ -241,14 +255,14 @@ fn feature_bins(data: &Dataset) -> Result<Vec<FeatureBins>, BinsError> {
     bins.collect()
 }
 
-/// The score of each row by the first repeat's model that has not seen it.
-fn out_of_fold_scores(rows: usize, candidate: &Candidate) -> Vec<f64> {
-    let mut scores = vec![0.0; rows];
+/// The score of each row by the first repeat's model that has not seen it; none of a row that no fold tested.
+fn out_of_fold_scores(rows: usize, candidate: &Candidate) -> Vec<Option<f64>> {
+    let mut scores = vec![None; rows];
     for fold in candidate.folds.iter().filter(|fold| fold.repeat == 0) {
         // Traffic is scored by one calibration, and not by one a fold.
         let of_fold = fold.served.as_ref().unwrap_or(&fold.scores);
         for (row, score) in fold.rows.iter().zip(of_fold) {
-            scores[*row] = *score;
+            scores[*row] = Some(*score);
         }
     }
     scores

@@ -11,13 +11,14 @@ use crate::{
         candidate::{Candidate, ScoredFold, apply},
         error::TrainError,
         evaluate::{Folds, check_parity},
-        folds,
+        held_out::{HeldOutOutcome, measure},
         importance::{self, Importance},
         optimism::{Corrected, correct},
         plan::Plan,
         progress::{Progress, Step},
         search::{Found, Trial, search},
         select::select,
+        splits::Splits,
     },
 };
 
@@ -39,6 +40,8 @@ pub struct Trained {
     pub corrected: Option<Corrected>,
     /// How much the selected candidate needs each feature; absent where no fold tests rows of both classes.
     pub importance: Option<Importance>,
+    /// How the selected candidate did on the rows that were held out.
+    pub held_out: Option<HeldOutOutcome>,
     /// Every trial of a search.
     pub trials: Vec<Trial>,
     /// Whether the same data, spec and program give the same result: not where a time limit ended a search.
@@ -52,14 +55,8 @@ pub fn train(
     threads: usize,
     report: &(dyn Fn(Step) + Sync),
 ) -> Result<Trained, TrainError> {
-    let assignment = folds::assign(
-        &data.labels,
-        &data.first_of_its_values(),
-        plan.folds,
-        plan.repeats,
-        plan.seed,
-    );
-    let folds = Folds::new(data, plan, &assignment);
+    let splits = Splits::new(data, plan)?;
+    let folds = Folds::new(data, plan, &splits);
     let progress = Progress::new(plan, report);
     let found = match plan.search {
         Some(wanted) => search(data, plan, wanted, &folds, threads, &progress)?,
@@ -82,8 +79,7 @@ pub fn train(
             plan,
         )?);
     }
-    let test_to_train = 1.0 / (plan.folds as f64 - 1.0).max(1.0);
-    let selection = select(&candidates, plan.select_by, test_to_train).ok_or(TrainError::NoFamily)?;
+    let selection = select(&candidates, plan.select_by, plan.test_to_train()).ok_or(TrainError::NoFamily)?;
     let compared: Vec<&Candidate> = if found.complete.is_empty() {
         candidates.iter().collect()
     } else {
@@ -95,7 +91,9 @@ pub fn train(
     progress.finish("measuring the importance of features");
     let importance = importance::measure(data, plan, &folds, family, threads)?;
     progress.finish(&format!("fitting {} on all rows", family.served().name()));
-    let fitted = fit_all(data, plan, family)?;
+    let held_out = measure(data, plan, &splits, family, &candidates[selection.selected])?;
+    let all: Vec<usize> = (0..data.len()).collect();
+    let fitted = fit_rows(data, plan, family, all)?;
     Ok(Trained {
         candidates,
         selected: selection.selected,
@@ -103,22 +101,23 @@ pub fn train(
         fitted,
         corrected,
         importance,
+        held_out,
         trials: found.trials,
         reproducible: !found.cut_short,
     })
 }
 
-/// Fits a family on all rows and compares the exported model with the library's on some of them.
-fn fit_all(
+/// Fits a family on these rows, all or those that are not held out, and compares the exported model with the library's on some of them.
+pub(super) fn fit_rows(
     data: &Dataset,
     plan: &Plan,
     family: &dyn TrainableFamily,
+    rows: Vec<usize>,
 ) -> Result<Box<dyn FittedModel>, TrainError> {
-    let all: Vec<usize> = (0..data.len()).collect();
-    let weights = plan.weighting.of_rows(data, &all);
+    let weights = plan.weighting.of_rows(data, &rows);
     let sample = Sample {
         weights: weights.as_deref(),
-        ..Sample::of(data, &all)
+        ..Sample::of(data, &rows)
     };
     let fitted = family
         .fit(sample.into())
@@ -126,8 +125,8 @@ fn fit_all(
             family: family.served().name(),
             source,
         })?;
-    let apart = all.len().div_ceil(COMPARED).max(1);
-    let some: Vec<usize> = all.into_iter().step_by(apart).collect();
+    let apart = rows.len().div_ceil(COMPARED).max(1);
+    let some: Vec<usize> = rows.into_iter().step_by(apart).collect();
     check_parity(family, &*fitted, data, &some)?;
     Ok(fitted)
 }
@@ -187,7 +186,12 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         family::{self, Settings},
-        fit::{metrics::position, plan::SearchPlan, threshold::ThresholdRule, weights::Weighting},
+        fit::{
+            metrics::position,
+            plan::{SearchPlan, SplitBy},
+            threshold::ThresholdRule,
+            weights::Weighting,
+        },
     };
 
     /// Rows in which class 1 is likelier for greater `x` and for category `b`, with missing values.
@@ -224,6 +228,8 @@ pub(crate) mod tests {
             folds: 4,
             repeats: 3,
             seed: 7,
+            split_by: SplitBy::Rows,
+            held_out: None,
             select_by: MetricName::F1,
             weighting: Weighting::Equal,
             calibration: CalibrationMethod::None,

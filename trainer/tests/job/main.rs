@@ -7,6 +7,7 @@
 
 mod ledger;
 mod retrain;
+mod roles;
 
 use std::{
     path::{Path, PathBuf},

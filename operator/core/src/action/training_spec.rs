@@ -3,7 +3,7 @@
 
 use modelward_crds::{
     AcceptedWindow, CalibrationMethod, CsvFormat, Dataset, FeatureSpec, ModelVersion, PositiveWhen, Target,
-    Task, TrainingSource,
+    Task, TrainingSource, ValidationSpec,
 };
 use modelward_wire::{Decimal, Digest};
 use serde_json::{Value, json};
@@ -39,8 +39,30 @@ pub fn digest(training: &TrainingSource, of: &ModelVersion) -> Digest {
         "notWorseThan": training.not_worse_than.as_ref().map(ChampionPart::from),
         "reference": training.reference.as_ref().map(window),
     });
+    add_validation(&training.validation, &mut content["validation"]);
     add_selection(training, &mut content);
     canonical::digest(&canonical::text(&content))
+}
+
+/// How rows are split beside folds, repeats and seed; what is not set is left out.
+fn add_validation(validation: &ValidationSpec, content: &mut Value) {
+    let ValidationSpec {
+        folds: _,
+        repeats: _,
+        seed: _,
+        group_by,
+        time_split,
+        held_out,
+    } = validation;
+    if let Some(column) = group_by {
+        content["groupBy"] = column.as_str().into();
+    }
+    if let Some(held_out) = held_out {
+        content["heldOut"] = json!({"fraction": held_out.fraction.as_str()});
+    }
+    if let Some(split) = time_split {
+        content["timeSplit"] = json!({"column": split.column, "gapSeconds": split.gap_seconds});
+    }
 }
 
 /// How models are fitted and selected, as far as the spec says it: the hash of a training that says nothing of it stays what it was.

@@ -69,8 +69,7 @@ fn value_words(training: &TrainingSource, gate: &GateStatus) -> String {
     if is_comparison(gate) {
         return format!("{metric} {value} (pooled over the folds)");
     }
-    let folds = i64::from(training.validation.folds) * i64::from(training.validation.repeats);
-    let folds = usize::try_from(folds).unwrap_or(0);
+    let folds = training.measured_folds();
     let asked = training.gates.iter().find(|asked| asked.metric == gate.metric);
     let what = asked.map_or_else(
         || format!("mean of {folds} folds"),

@@ -15,6 +15,9 @@
 //! | `Range`, `Category` | a value outside what the spec declares |
 //! | `Required`, `MissingRatio`, `AllMissing` | too many rows without a value |
 //! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
+//! | `Group` | rows without a value in the column of `validation.groupBy` |
+//! | `Weight` | weights that are missing, no numbers, negative or too large, or 0 in every row of a class |
+//! | `Time` | times that are missing, or not written in one of the known forms |
 //! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!
@@ -35,6 +38,7 @@ mod names;
 mod numeric;
 mod parts;
 mod report;
+mod row_columns;
 mod seen;
 mod suspicion;
 mod target;
@@ -59,6 +63,7 @@ use crate::data::{
         leak::find_leaks,
         names::check_names,
         parts::Parts,
+        row_columns::check_row_columns,
         seen::Seen,
         target::check_target,
     },
@@ -154,7 +159,7 @@ pub fn check(
     let mut columns = Vec::new();
     let mut values = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        let is_feature = *name != training.target.column && !training.exclude.contains(name);
+        let is_feature = training.is_feature(name);
         // A column without a name, and a second one of a name, are violations of the header.
         if !is_feature || name.is_empty() || names[..index].contains(name) {
             continue;
@@ -172,10 +177,12 @@ pub fn check(
         values.push(checked.values);
     }
     if features.is_empty() && !names.is_empty() {
-        let message = "no column is left to learn from: every one is the target or excluded";
+        let message =
+            "no column is left to learn from: every one is the target, excluded, or has another role";
         violations.push(violation("", "NoFeatures", message, 1, None));
     }
     let (labels, report) = check_target(&parts, training, &mut violations);
+    let row_columns = check_row_columns(&parts, training, &labels, &mut violations);
 
     columns.push(report);
 
@@ -189,6 +196,7 @@ pub fn check(
         schema,
         columns: values,
         labels,
+        row_columns,
     };
     find_leaks(&dataset, &mut columns);
     Ok(Checked { dataset, columns })

@@ -37,13 +37,12 @@ fn check_named_columns(
     let first = parts.columns();
     let features = training.features.iter();
     let named = std::iter::once((&training.target.column, "target"))
-        .chain(features.map(|feature| (&feature.name, "features")));
+        .chain(features.map(|feature| (&feature.name, "features")))
+        .chain(training.row_columns().map(|(field, name)| (name, field)));
     let absent = named.filter(|(name, _)| !first.contains(name));
     let anywhere = |name: &String| parts.all.iter().any(|part| part.table.columns.contains(name));
     let excluded = training.exclude.iter().map(|name| (name, "exclude"));
-    let is_feature = |name: &&String| {
-        first.contains(name) && **name != training.target.column && !training.exclude.contains(name)
-    };
+    let is_feature = |name: &&String| first.contains(name) && training.is_feature(name);
     let tolerated = tolerances
         .iter()
         .filter(|name| !is_feature(name))
@@ -90,7 +89,8 @@ fn check_same_columns(parts: &Parts<'_>, training: &TrainingSource, violations: 
     let first = parts.columns();
     for part in parts.all.iter().skip(1) {
         let columns = &part.table.columns;
-        let wanted = |name: &&String| !training.exclude.contains(name);
+        let has_role = |name: &String| training.row_columns().any(|(_, column)| column == name);
+        let wanted = |name: &&String| !training.exclude.contains(name) || has_role(name);
         let (first_name, name) = (cut(parts.name(0), MAX_NAME), cut(part.name, MAX_NAME));
         for absent in first.iter().filter(wanted).filter(|name| !columns.contains(name)) {
             let message = format!("{name} lacks this column, which {first_name} has");

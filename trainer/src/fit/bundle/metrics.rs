@@ -7,10 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    data::row_columns::RowColumnsInfo,
     family::Parameters,
     fit::{
         candidate::{Candidate, FoldOutcome},
         compare::Comparison,
+        held_out::HeldOutOutcome,
         importance::Importance,
         metrics::{Confusion, Metrics},
         optimism::Corrected,
@@ -37,6 +39,9 @@ pub(super) struct MetricsFile<'a> {
     corrected: Option<Corrected>,
     #[serde(skip_serializing_if = "is_true")]
     reproducible: bool,
+    /// How the selected candidate, fitted on all other rows, did on those that were held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out: Option<HeldOutInfo<'a>>,
     gates: &'a [Gate],
     #[serde(skip_serializing_if = "Option::is_none")]
     not_worse_than: Option<&'a Comparison>,
@@ -47,6 +52,13 @@ pub(super) struct MetricsFile<'a> {
     /// Every trial of a search.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trials: Vec<TrialInfo<'a>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct HeldOutInfo<'a> {
+    #[serde(flatten)]
+    outcome: &'a HeldOutOutcome,
+    metrics: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -77,6 +89,9 @@ struct FoldsInfo {
     seed: u64,
     shuffle: &'static str,
     standard_error: &'static str,
+    /// The columns by which rows are split.
+    #[serde(flatten)]
+    columns: RowColumnsInfo,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -112,6 +127,7 @@ struct FoldInfo {
 
 pub(super) fn metrics_file<'a>(
     plan: &Plan,
+    columns: RowColumnsInfo,
     gates: &'a [Gate],
     trained: &'a Trained,
     labels: &[bool],
@@ -120,12 +136,13 @@ pub(super) fn metrics_file<'a>(
     MetricsFile {
         format: BUNDLE_FORMAT,
         folds: FoldsInfo {
-            kind: "repeated stratified folds",
+            kind: plan.split_by.kind(),
             folds: plan.folds,
             repeats: plan.repeats,
             seed: plan.seed,
-            shuffle: "SplitMix64, Fisher-Yates a class, dealt in turn",
+            shuffle: plan.split_by.shuffle(),
             standard_error: "sd * sqrt(1/J + n_test/n_train), Nadeau and Bengio 2003",
+            columns,
         },
         threshold: ThresholdInfo {
             value: &trained.candidate().threshold,
@@ -137,6 +154,10 @@ pub(super) fn metrics_file<'a>(
         reason: &trained.reason,
         corrected: trained.corrected,
         reproducible: trained.reproducible,
+        held_out: trained.held_out.as_ref().map(|outcome| HeldOutInfo {
+            outcome,
+            metrics: by_name(&outcome.metrics),
+        }),
         gates,
         not_worse_than,
         candidates: trained

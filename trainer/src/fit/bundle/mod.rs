@@ -79,6 +79,7 @@ pub fn build(
             file::METRICS,
             json(&metrics_file(
                 plan,
+                snapshot.info.row_columns.clone(),
                 gates,
                 trained,
                 &snapshot.data.labels,
@@ -119,28 +120,34 @@ fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
     sample
 }
 
-/// One line a row and repeat, in the order of repeats, then rows. 17 digits name a double exactly.
+/// Repeat, row, and the fold with its score where one tested the row.
+type Line = (usize, usize, Option<(usize, f64)>);
+
+/// One line a row and repeat, in the order of repeats, then rows. 17 digits name a double exactly. A row that no fold tested has one line, without
+/// fold and score: a later comparison needs to know that the model was fitted on it.
 fn out_of_fold(snapshot: &Snapshot, candidate: &Candidate) -> String {
     let data = &snapshot.data;
-    let mut scores: Vec<(usize, usize, usize, f64)> = candidate
+    let mut scores: Vec<Line> = candidate
         .folds
         .iter()
         .flat_map(|fold| {
             let rows = fold.rows.iter().zip(&fold.scores);
-            rows.map(|(row, score)| (fold.repeat, *row, fold.fold, *score))
+            rows.map(|(row, score)| (fold.repeat, *row, Some((fold.fold, *score))))
         })
         .collect();
-    scores.sort_by_key(|(repeat, row, ..)| (*repeat, *row));
+    let scored = candidate.scored_rows();
+    let unscored = (0..data.len()).filter(|row| scored.binary_search(row).is_err());
+    scores.extend(unscored.map(|row| (0, row, None)));
+    scores.sort_by_key(|(repeat, row, _)| (*repeat, *row));
     let hashes: Vec<String> = (0..data.len()).map(|row| data.row_hash(row)).collect();
     let mut text = "row,row_hash,repeat,fold,label,score\n".to_owned();
-    for (repeat, row, fold, score) in scores {
+    for (repeat, row, scored) in scores {
         let label = u8::from(data.labels[row]);
-        let _ = writeln!(
-            text,
-            "{},{},{repeat},{fold},{label},{score:.16e}",
-            row + 1,
-            hashes[row]
-        );
+        let (at, hash) = (row + 1, &hashes[row]);
+        let _ = match scored {
+            Some((fold, score)) => writeln!(text, "{at},{hash},{repeat},{fold},{label},{score:.16e}"),
+            None => writeln!(text, "{at},{hash},{repeat},,{label},"),
+        };
     }
     text
 }

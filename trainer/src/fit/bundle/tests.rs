@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::{
-    data::{check::Checked, dataset::Dataset, snapshot},
+    data::{check::Checked, dataset::Dataset, row_columns::RowColumnsInfo, snapshot},
     family::{self, Settings},
     fit::{
         plan::SearchPlan,
@@ -204,7 +204,8 @@ fn plan_of_everything() -> Plan {
 fn every_candidate_is_in_the_metrics_with_all_metrics_folds_and_parameters() {
     let (snapshot, plan) = (frozen(data()), plan_of_everything());
     let trained = train(&snapshot.data, &plan, 2, &|_| ()).unwrap();
-    let file = metrics_file(&plan, &[], &trained, &snapshot.data.labels, None);
+    let columns = RowColumnsInfo::default();
+    let file = metrics_file(&plan, columns, &[], &trained, &snapshot.data.labels, None);
     let file = serde_json::to_value(file).unwrap();
     let names = |metrics: &Json| metrics.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let mut sorted = MetricName::NAMES.to_vec();

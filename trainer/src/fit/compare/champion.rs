@@ -21,7 +21,8 @@ struct Line {
     row: u64,
     row_hash: String,
     repeat: usize,
-    score: f64,
+    /// None of a row that no fold tested.
+    score: Option<f64>,
 }
 
 /// What the champion's bundle keeps of the rows of one hash that it was trained on.
@@ -29,7 +30,7 @@ struct Line {
 pub(super) struct Known {
     /// How many rows they are.
     pub(super) rows: usize,
-    /// The scores of the first of them by models that had not seen it, in the order of repeats.
+    /// The scores of the first of them that was tested, by models that had not seen it, in the order of repeats; none where no one was.
     pub(super) scores: Vec<f64>,
     /// The first of them, as the champion's file numbers rows.
     pub(super) first: u64,
@@ -98,9 +99,6 @@ fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, St
     {
         let line: Line = line.map_err(|error| error.to_string())?;
         let place = index + 1;
-        if !(0.0..=1.0).contains(&line.score) {
-            return Err(format!("line {place} has the score {}", line.score));
-        }
         let of_hash = known.entry(line.row_hash).or_insert_with(|| Known {
             first: line.row,
             ..Known::default()
@@ -109,14 +107,22 @@ fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, St
         if line.repeat == 0 {
             of_hash.rows += 1;
         }
+        let Some(score) = line.score else { continue };
+        if !(0.0..=1.0).contains(&score) {
+            return Err(format!("line {place} has the score {score}"));
+        }
+        if of_hash.scores.is_empty() && line.repeat == 0 {
+            of_hash.first = line.row;
+        }
         if of_hash.first == line.row {
             if of_hash.scores.len() != line.repeat {
                 return Err(format!("line {place} is out of order"));
             }
-            of_hash.scores.push(line.score);
+            of_hash.scores.push(score);
         }
     }
-    let mut lengths = known.values().map(|known| known.scores.len());
+    let lengths = known.values().map(|known| known.scores.len());
+    let mut lengths = lengths.filter(|length| *length > 0);
     let repeats = lengths.next().ok_or("it holds no row")?;
     if lengths.any(|length| length != repeats) {
         return Err("some rows have fewer repeats than others".to_owned());

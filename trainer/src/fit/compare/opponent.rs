@@ -27,6 +27,8 @@ use crate::{
 pub struct Opponent {
     champion: Champion,
     scores: Scores,
+    /// Whether each row has a score that can be compared. A row that the champion was fitted on and never tested on has none.
+    has_score: Vec<bool>,
     new_rows: Vec<usize>,
 }
 
@@ -45,7 +47,9 @@ impl Opponent {
         let (bundle, known) = (&opened.bundle, &opened.known);
         let places = opened.places(data)?;
         let taken: BTreeSet<&str> = places.keys().copied().collect();
-        let repeats = known.values().next().map_or(1, |known| known.scores.len());
+        let lengths = known.values().map(|known| known.scores.len());
+        let repeats = lengths.max().unwrap_or(1).max(1);
+        let mut has_score = Vec::with_capacity(data.len());
         let mut scores = vec![Vec::with_capacity(data.len()); repeats];
         let mut new_rows = Vec::new();
         let mut seen = Seen::new(known);
@@ -63,7 +67,9 @@ impl Opponent {
                 new_rows.push(row);
             }
             // For a further row with the same values, the champion has learnt from one of them.
-            if let Some(known) = known.get(&hash) {
+            let of_hash = known.get(&hash);
+            has_score.push(of_hash.is_none_or(|known| !known.scores.is_empty()));
+            if let Some(known) = of_hash.filter(|known| !known.scores.is_empty()) {
                 for (scores, score) in scores.iter_mut().zip(&known.scores) {
                     scores.push(*score);
                 }
@@ -83,6 +89,7 @@ impl Opponent {
         Ok(Self {
             champion: champion.clone(),
             scores: Scores::by_threshold(bundle.threshold(), scores),
+            has_score,
             new_rows,
         })
     }
@@ -92,6 +99,7 @@ impl Opponent {
         Self {
             champion,
             new_rows: (0..scores.len()).collect(),
+            has_score: vec![true; scores.len()],
             scores: Scores::by_threshold(threshold, vec![scores]),
         }
     }
@@ -109,18 +117,14 @@ impl Opponent {
         metric: MetricName,
         seed: u64,
     ) -> Result<Comparison, CompareError> {
+        let mut all = challenger.scored_rows();
+        all.retain(|row| self.has_score[*row]);
+        let is_compared = |row: &&usize| all.binary_search(row).is_ok();
+        let new: Vec<usize> = self.new_rows.iter().filter(is_compared).copied().collect();
         let challenger = Scores::out_of_fold(labels.len(), challenger);
-        let all: Vec<usize> = (0..labels.len()).collect();
         let on = vec![
             self.outcome(ComparedRows::All, &all, labels, &challenger, metric, seed)?,
-            self.outcome(
-                ComparedRows::New,
-                &self.new_rows,
-                labels,
-                &challenger,
-                metric,
-                seed,
-            )?,
+            self.outcome(ComparedRows::New, &new, labels, &challenger, metric, seed)?,
         ];
         Ok(Comparison {
             version: self.champion.version.clone(),

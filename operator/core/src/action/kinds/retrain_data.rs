@@ -285,3 +285,66 @@ pub(in crate::action) fn has_enough_new_rows(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::action::training_spec::digest;
+
+    /// A version that is retrained on one more file, with this validation and these weights.
+    fn version(validation: &Value, weights: &Value) -> ModelVersion {
+        let dataset = json!({"configMap": {"name": "visits", "key": "visits.csv"}});
+        let mut version = json!({
+            "apiVersion": "modelward.io/v1alpha1",
+            "kind": "ModelVersion",
+            "metadata": {"name": "visits-1", "namespace": "hospital"},
+            "spec": {
+                "model": "visits",
+                "source": {"training": {"dataset": dataset, "target": {"column": "y"}, "validation": validation}},
+                "serving": {"access": "Open"},
+                "retraining": {"datasets": [{"name": "more", "dataset": dataset}]},
+            },
+        });
+        if !weights.is_null() {
+            version["spec"]["source"]["training"]["weights"] = weights.clone();
+        }
+        serde_json::from_value(version).unwrap()
+    }
+
+    #[test]
+    fn columns_with_a_role_are_in_the_hash_and_a_retraining_has_them_too() {
+        let versions = [
+            version(&json!({"repeats": 1}), &Value::Null),
+            version(&json!({"repeats": 1, "groupBy": "patient"}), &Value::Null),
+            version(&json!({"repeats": 1, "groupBy": "ward"}), &Value::Null),
+            version(
+                &json!({"repeats": 1, "timeSplit": {"column": "day"}}),
+                &Value::Null,
+            ),
+            version(
+                &json!({"repeats": 1, "timeSplit": {"column": "day", "gapSeconds": 60}}),
+                &Value::Null,
+            ),
+            version(&json!({"repeats": 1}), &json!({"column": "w"})),
+            version(
+                &json!({"repeats": 1, "heldOut": {"fraction": "0.2"}}),
+                &Value::Null,
+            ),
+        ];
+        let mut hashes = BTreeSet::new();
+        for version in &versions {
+            let own = version.spec.source.training.as_ref().unwrap();
+            hashes.insert(digest(own, version).to_string());
+            let again = source(version, None, None, None).unwrap();
+            assert_eq!(
+                (&again.validation, &again.weights),
+                (&own.validation, &own.weights)
+            );
+        }
+        assert_eq!(hashes.len(), versions.len());
+    }
+}

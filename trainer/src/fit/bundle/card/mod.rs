@@ -6,7 +6,7 @@ mod figure;
 mod scored;
 
 use askama::Template;
-use modelward_crds::{CalibrationMethod, Gate};
+use modelward_crds::{CalibrationMethod, Gate, MetricName};
 use modelward_model::{BundleInfo, Calibration};
 use modelward_wire::Decimal;
 
@@ -33,6 +33,9 @@ struct Card<'a> {
     positive_when: &'a str,
     threshold: &'a Decimal,
     data: DataPart<'a>,
+    /// What a repeat has, in words.
+    split: &'static str,
+    learnt_from: &'static str,
     folds: usize,
     repeats: usize,
     seed: u64,
@@ -45,6 +48,7 @@ struct Card<'a> {
     calibration: String,
     weighting: String,
     corrected: Option<Corrected>,
+    held_out: Option<CardHeldOut>,
     reproducible: bool,
     candidates: CandidatesPart,
     gates: Vec<CardGate>,
@@ -60,6 +64,12 @@ struct Card<'a> {
     /// The rows of the smaller class.
     smaller_class: u64,
     search_trials: Option<usize>,
+}
+
+struct CardHeldOut {
+    rows: usize,
+    positive_rows: usize,
+    metrics: Vec<(&'static str, f64)>,
 }
 
 struct CardWindow {
@@ -96,6 +106,8 @@ pub(super) fn card(
         positive_when: &info.target.positive_when,
         threshold: &info.threshold,
         data: DataPart::of(snapshot, &report),
+        split: plan.split_by.folds(),
+        learnt_from: plan.split_by.learnt_from(),
         folds: plan.folds,
         repeats: plan.repeats,
         seed: plan.seed,
@@ -107,6 +119,15 @@ pub(super) fn card(
         calibration: describe_calibration(plan.calibration, trained.candidate().calibration.as_ref()),
         weighting: describe_weighting(plan.weighting),
         corrected: trained.corrected,
+        held_out: trained.held_out.as_ref().map(|outcome| CardHeldOut {
+            rows: outcome.rows,
+            positive_rows: outcome.positive_rows,
+            metrics: MetricName::ALL
+                .iter()
+                .map(|name| name.as_str())
+                .zip(outcome.metrics)
+                .collect(),
+        }),
         reproducible: trained.reproducible,
         candidates: CandidatesPart::of(trained, plan.select_by),
         gates_passed: gates.iter().filter(|gate| gate.passed).count(),

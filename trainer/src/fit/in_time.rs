@@ -1,0 +1,138 @@
+//! Blocks of rows in the order of time.
+//!
+//! The rows in order are cut into one block more than there are folds, of about the same size. Rows of one time are in one block: a cut within them moves
+//! behind them. The model of a fold is fitted on all rows before the block that it is tested on, but for those within the gap.
+
+use crate::{data::row_columns::Times, fit::splits::SplitError};
+
+/// The blocks of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Blocks {
+    /// The block of each row, the first being 0.
+    pub(super) of_row: Vec<usize>,
+    /// By fold, the last time of rows that its model is fitted on.
+    pub(super) until: Vec<i64>,
+}
+
+/// Cuts these rows into one block more than folds, with this gap in microseconds.
+pub(super) fn cut(times: &Times, labels: &[bool], folds: usize, gap: i64) -> Result<Blocks, SplitError> {
+    let of_row = &times.of_row;
+    let mut order: Vec<usize> = (0..of_row.len()).collect();
+    order.sort_by_key(|row| of_row[*row]);
+    let mut starts = vec![0];
+    for fold in 1..=folds {
+        let mut start = order.len() * fold / (folds + 1);
+        while start > 0 && start < order.len() && of_row[order[start]] == of_row[order[start - 1]] {
+            start += 1;
+        }
+        if start >= order.len() || starts.last().is_some_and(|last| start <= *last) {
+            return Err(SplitError::TooFewTimes {
+                column: times.column.clone(),
+                blocks: folds + 1,
+            });
+        }
+        starts.push(start);
+    }
+    let mut blocks = Blocks {
+        of_row: vec![0; order.len()],
+        until: Vec::new(),
+    };
+    for (block, start) in starts.iter().enumerate() {
+        for row in &order[*start..] {
+            blocks.of_row[*row] = block;
+        }
+    }
+    for start in &starts[1..] {
+        // Of one time are no rows on both sides.
+        blocks
+            .until
+            .push(of_row[order[*start]].saturating_sub(gap.max(1)));
+    }
+    check_classes(times, labels, &blocks)?;
+    Ok(blocks)
+}
+
+/// Both classes have to be on both sides of each fold.
+fn check_classes(times: &Times, labels: &[bool], blocks: &Blocks) -> Result<(), SplitError> {
+    for (fold, until) in blocks.until.iter().enumerate() {
+        for class in [false, true] {
+            let has = |is_meant: &dyn Fn(usize) -> bool| {
+                (0..labels.len()).any(|row| labels[row] == class && is_meant(row))
+            };
+            let side = if !has(&|row| blocks.of_row[row] == fold + 1) {
+                "tested"
+            } else if !has(&|row| times.of_row[row] <= *until) {
+                "fitted"
+            } else {
+                continue;
+            };
+            return Err(SplitError::OneClassInTime {
+                column: times.column.clone(),
+                fold: fold + 1,
+                side,
+                class: u8::from(class),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::row_columns::TimeFormat;
+
+    fn times(of_row: Vec<i64>) -> Times {
+        Times {
+            column: "day".into(),
+            format: TimeFormat::EpochSeconds,
+            of_row,
+        }
+    }
+
+    #[test]
+    fn a_fold_is_tested_on_the_block_after_those_of_its_model() {
+        let labels: Vec<bool> = (0..20).map(|row| row % 2 == 0).collect();
+        let of_row: Vec<i64> = (0..20).rev().map(|row| row * 10).collect();
+        let blocks = cut(&times(of_row), &labels, 4, 0).unwrap();
+        let expected: Vec<usize> = (0..20).rev().map(|row| row / 4).collect();
+        assert_eq!(blocks.of_row, expected);
+        assert_eq!(blocks.until, [39, 79, 119, 159]);
+        let of_row: Vec<i64> = (0..20).map(|row| row * 10).collect();
+        assert_eq!(
+            cut(&times(of_row), &labels, 4, 15).unwrap().until,
+            [25, 65, 105, 145]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_refused() {
+        let labels: Vec<bool> = (0..20).map(|row| row % 2 == 0).collect();
+        let refused = |of_row: Vec<i64>, labels: &[bool], gap| {
+            cut(&times(of_row), labels, 4, gap).unwrap_err().to_string()
+        };
+        let text = refused((0..20).map(|row| row / 6).collect(), &labels, 0);
+        assert!(text.contains("cannot be cut into 5 blocks"), "{text}");
+        let text = refused((0..20).collect(), &labels, 4);
+        assert!(text.contains("fold 1 is fitted on no row of class 0"), "{text}");
+        let late: Vec<bool> = (0..20).map(|row| row % 2 == 0 && row < 16).collect();
+        let text = refused((0..20).collect(), &late, 0);
+        assert!(text.contains("fold 4 is tested on no row of class 1"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_is_on_both_sides(of_row in prop::collection::vec(0_i64..60, 10..150), folds in 2_usize..6, gap in 0_i64..9) {
+            let labels: Vec<bool> = (0..of_row.len()).map(|row| row % 2 == 0).collect();
+            if let Ok(blocks) = cut(&times(of_row.clone()), &labels, folds, gap) {
+                for (fold, until) in blocks.until.iter().enumerate() {
+                    let tested = (0..of_row.len()).filter(|row| blocks.of_row[*row] == fold + 1);
+                    let first = tested.map(|row| of_row[row]).min().unwrap();
+                    prop_assert!(*until < first && first - until >= gap);
+                }
+            }
+        }
+    }
+}
