@@ -64,15 +64,18 @@ pub(super) fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Ve
     let found = catch_unwind(AssertUnwindSafe(|| read_file(bytes, format, quote)));
     match found.unwrap_or_else(|_| Err(broken(quote, "it is damaged"))) {
         Ok(read) => read,
-        Err(violation) => (Table::default(), vec![*violation]),
+        Err(Refused(message)) => {
+            let found = violation("", "Parquet", message, 1, None);
+            (Table::default(), vec![found])
+        }
     }
 }
 
-/// The end of a file that is no table.
-type Refused = Box<Violation>;
+/// Why a file is no table.
+struct Refused(String);
 
 fn refuse(message: impl Into<String>) -> Refused {
-    Box::new(violation("", "Parquet", message, 1, None))
+    Refused(message.into())
 }
 
 fn broken(quote: Quote, why: &str) -> Refused {

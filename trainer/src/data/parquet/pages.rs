@@ -11,6 +11,9 @@ use parquet::{basic::Compression, file::metadata::ColumnChunkMetaData};
 /// Structs within structs of a header.
 const MAX_DEPTH: u32 = 8;
 
+/// The byte at the end of a struct, where a field would have its type.
+const STOP: u8 = 0;
+
 /// DELTA_BYTE_ARRAY, by its number in the format.
 const DELTA_BYTE_ARRAY: i64 = 7;
 
@@ -108,8 +111,10 @@ impl Thrift<'_> {
         };
         let (mut unpacked, mut packed) = (None, None);
         let mut field = 0;
-        while let Some(kind) = self.field(&mut field)? {
+        loop {
+            let kind = self.field(&mut field)?;
             match (field, kind) {
+                (_, STOP) => break,
                 (1, 5) => header.is_dictionary = self.integer()? == 2,
                 (2, 5) => unpacked = Some(self.integer()?),
                 (3, 5) => packed = Some(self.integer()?),
@@ -127,8 +132,10 @@ impl Thrift<'_> {
     fn data_page(&mut self, header: &mut Header, encoding: i64) -> Option<()> {
         let is_second = encoding == 4;
         let mut field = 0;
-        while let Some(kind) = self.field(&mut field)? {
+        loop {
+            let kind = self.field(&mut field)?;
             match (field, kind) {
+                (_, STOP) => return Some(()),
                 (at, 5) if at == encoding => header.encoding = self.integer()?,
                 (5 | 6, 5) if is_second => {
                     let length = u64::try_from(self.integer()?).ok()?;
@@ -138,20 +145,19 @@ impl Thrift<'_> {
                 (_, kind) => self.skip(kind, 1)?,
             }
         }
-        Some(())
     }
 
-    /// The type of the next field, whose number takes the place of that of the last one; `Some(None)` at the end of a struct.
-    fn field(&mut self, number: &mut i64) -> Option<Option<u8>> {
+    /// The type of the next field, whose number takes the place of that of the last one; [`STOP`] at the end of a struct.
+    fn field(&mut self, number: &mut i64) -> Option<u8> {
         let byte = self.byte()?;
-        if byte == 0 {
-            return Some(None);
+        if byte == STOP {
+            return Some(STOP);
         }
         *number = match byte >> 4 {
             0 => self.integer()?,
             more => number.checked_add(i64::from(more))?,
         };
-        Some(Some(byte & 0x0f))
+        Some(byte & 0x0f).filter(|kind| *kind != STOP)
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -213,8 +219,11 @@ impl Thrift<'_> {
             }
             12 => {
                 let mut field = 0;
-                while let Some(kind) = self.field(&mut field)? {
-                    self.skip(kind, depth + 1)?;
+                loop {
+                    match self.field(&mut field)? {
+                        STOP => break,
+                        kind => self.skip(kind, depth + 1)?,
+                    }
                 }
             }
             _ => return None,
