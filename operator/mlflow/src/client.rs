@@ -52,9 +52,9 @@ struct Refusal {
 
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// A search in a large experiment takes seconds.
-const CALL_TIME: Duration = Duration::from_secs(60);
+const CALL_TIME: Duration = Duration::from_mins(1);
 /// An upload may take as long as it moves.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 const MAX_WORDS: usize = 400;
 

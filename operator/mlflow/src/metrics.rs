@@ -20,7 +20,8 @@ pub(crate) struct Evaluation {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Folds {
-    pub(crate) folds: u64,
+    #[serde(rename = "folds")]
+    pub(crate) count: u64,
     pub(crate) repeats: u64,
     pub(crate) seed: u64,
 }
@@ -51,7 +52,8 @@ pub(crate) struct Estimate {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Fold {
     pub(crate) repeat: i64,
-    pub(crate) fold: i64,
+    #[serde(rename = "fold")]
+    pub(crate) number: i64,
     pub(crate) metrics: BTreeMap<String, Option<f64>>,
 }
 

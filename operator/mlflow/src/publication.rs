@@ -433,7 +433,7 @@ fn describe_version(publication: &Publication<'_>, evaluation: Option<&Evaluatio
         pair("modelward.selectBy", &evaluation.select_by),
         pair("modelward.threshold", &evaluation.threshold.value),
         pair("modelward.thresholdRule", &evaluation.threshold.rule),
-        pair("modelward.folds", evaluation.folds.folds.to_string()),
+        pair("modelward.folds", evaluation.folds.count.to_string()),
         pair("modelward.repeats", evaluation.folds.repeats.to_string()),
         pair("modelward.seed", evaluation.folds.seed.to_string()),
     ]);
@@ -456,11 +456,11 @@ fn describe_candidate(candidate: &Candidate, time: i64) -> Content {
     let folds = candidate
         .folds
         .iter()
-        .map(|fold| fold.fold + 1)
+        .map(|fold| fold.number + 1)
         .max()
         .unwrap_or(1);
     for fold in &candidate.folds {
-        let step = fold.repeat * folds + fold.fold;
+        let step = fold.repeat * folds + fold.number;
         let of_fold = fold.metrics.iter().filter_map(|(name, value)| {
             let value = value.filter(|value| value.is_finite())?;
             Some(point(format!("{name}_fold"), value, time, step))

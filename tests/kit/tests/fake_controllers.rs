@@ -1,7 +1,5 @@
 //! Where the fake controllers must do as the real ones do.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
-
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,

@@ -1549,8 +1549,8 @@ fn any_world() -> impl Strategy<Value = World> {
                 job,
                 snapshot,
                 bundle,
-                publication,
                 serving,
+                publication,
                 obstacle,
             },
         )

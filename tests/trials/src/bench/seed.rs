@@ -22,7 +22,7 @@ use modelward_core::{
     drift::report_name,
     model::serving_seen,
     names::promotion_name,
-    version::{self, BundleSeen, SnapshotSeen, World},
+    version::{self, BundleSeen, PublicationSeen, SnapshotSeen, World},
 };
 use modelward_crds::{
     ActionType, DriftReport, FIELD_MANAGER, Model, ModelVersion, RemediationAction, annotations, labels,
@@ -264,6 +264,7 @@ impl Cluster<'_> {
             snapshot: SnapshotSeen::NotAsked,
             bundle: BundleSeen::NotAsked,
             serving: serving_seen(Some(model), &version),
+            publication: PublicationSeen::NotAsked,
             obstacle: None,
         };
         let status = version::decide(&version::validate(&version)?, &world, self.now).status;

@@ -317,26 +317,21 @@ mod tests {
 
     #[test]
     fn columns_with_a_role_are_in_the_hash_and_a_retraining_has_them_too() {
-        let versions = [
-            version(&json!({"repeats": 1}), &Value::Null),
-            version(&json!({"repeats": 1, "groupBy": "patient"}), &Value::Null),
-            version(&json!({"repeats": 1, "groupBy": "ward"}), &Value::Null),
-            version(
-                &json!({"repeats": 1, "timeSplit": {"column": "day"}}),
-                &Value::Null,
+        let specs = [
+            (json!({"repeats": 1}), Value::Null),
+            (json!({"repeats": 1, "groupBy": "patient"}), Value::Null),
+            (json!({"repeats": 1, "groupBy": "ward"}), Value::Null),
+            (json!({"repeats": 1, "timeSplit": {"column": "day"}}), Value::Null),
+            (
+                json!({"repeats": 1, "timeSplit": {"column": "day", "gapSeconds": 60}}),
+                Value::Null,
             ),
-            version(
-                &json!({"repeats": 1, "timeSplit": {"column": "day", "gapSeconds": 60}}),
-                &Value::Null,
-            ),
-            version(&json!({"repeats": 1}), &json!({"column": "w"})),
-            version(
-                &json!({"repeats": 1, "heldOut": {"fraction": "0.2"}}),
-                &Value::Null,
-            ),
+            (json!({"repeats": 1}), json!({"column": "w"})),
+            (json!({"repeats": 1, "heldOut": {"fraction": "0.2"}}), Value::Null),
         ];
         let mut hashes = BTreeSet::new();
-        for version in &versions {
+        for (validation, weights) in &specs {
+            let version = &version(validation, weights);
             let own = version.spec.source.training.as_ref().unwrap();
             hashes.insert(digest(own, version).to_string());
             let again = source(version, None, None, None).unwrap();
@@ -345,6 +340,6 @@ mod tests {
                 (&own.validation, &own.weights)
             );
         }
-        assert_eq!(hashes.len(), versions.len());
+        assert_eq!(hashes.len(), specs.len());
     }
 }

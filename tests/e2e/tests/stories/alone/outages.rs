@@ -47,6 +47,7 @@ async fn a_killed_training_is_repeated_and_a_result_whose_pod_is_gone_is_not_los
                     folds: 20,
                     repeats: 100,
                     seed: 7,
+                    ..ValidationSpec::default()
                 };
                 Ok(())
             })
