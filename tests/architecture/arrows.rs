@@ -39,7 +39,8 @@ const IO: &[&str] = &[
     "tower-http",
 ];
 const KUBERNETES_CLIENT: &[&str] = &["kube-client", "kube-runtime"];
-const DATABASE: &[&str] = &["sqlx", "sqlx-core", "object_store"];
+const DATABASE: &[&str] = &["sqlx", "sqlx-core"];
+const BUCKETS: &[&str] = &["object_store"];
 const SERVER: &[&str] = &["axum"];
 /// A second TLS stack beside aws-lc-rs makes rustls panic at its first use, and OpenSSL cannot be linked statically.
 const OTHER_TLS: &[&str] = &["ring", "openssl-sys", "native-tls"];
@@ -104,7 +105,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: CONTROLLERS,
         ours: &[WIRE, CRDS, CORE, LEDGER_CLIENT, SERVICE],
-        never: &[DATABASE, OTHER_TLS],
+        never: &[DATABASE, BUCKETS, OTHER_TLS],
         only: None,
     },
     Rule {
@@ -116,19 +117,19 @@ const RULES: &[Rule] = &[
     Rule {
         name: MLFLOW,
         ours: &[WIRE, SERVICE],
-        never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
+        never: &[KUBERNETES_CLIENT, DATABASE, BUCKETS, SERVER, OTHER_TLS],
         only: None,
     },
     Rule {
         name: LEDGER_CLIENT,
         ours: &[WIRE, PROFILE, SERVICE],
-        never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
+        never: &[KUBERNETES_CLIENT, DATABASE, BUCKETS, SERVER, OTHER_TLS],
         only: None,
     },
     Rule {
         name: CONSOLE,
         ours: &[WIRE, CRDS],
-        never: &[DATABASE, OTHER_TLS],
+        never: &[DATABASE, BUCKETS, OTHER_TLS],
         only: None,
     },
     Rule {
@@ -140,7 +141,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "modelward-inference",
         ours: &[WIRE, MODEL, PROFILE, SERVICE, LEDGER_CLIENT],
-        never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
+        never: &[KUBERNETES_CLIENT, DATABASE, BUCKETS, OTHER_TLS],
         only: None,
     },
     Rule {

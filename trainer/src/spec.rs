@@ -11,7 +11,10 @@ use modelward_crds::{
 use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
 
-use crate::data::{bucket::is_bucket, input::MAX_FILES, source::shown};
+use crate::data::{
+    bucket::is_bucket,
+    source::{MAX_FILES, shown},
+};
 
 /// No spec is larger: an object in Kubernetes cannot be.
 const MAX_SPEC_BYTES: u64 = 2 << 20;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use modelward_crds::Networks;
 use modelward_wire::Digest;
 
-use crate::command::download::PublicDataset;
+use crate::command::public_dataset::PublicDataset;
 
 /// Trains a model and writes a bundle.
 #[derive(Debug, Parser)]

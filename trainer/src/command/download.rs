@@ -7,31 +7,16 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use modelward_model::sha256;
 use modelward_wire::Digest;
 
 use crate::{
-    command::arguments::DownloadArgs,
+    command::{arguments::DownloadArgs, public_dataset::PublicFile},
     data::{
         cache,
         source::{self, Fetch},
     },
 };
-
-/// A dataset that can be downloaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PublicDataset {
-    /// UCI's Heart Disease (<https://archive.ics.uci.edu/dataset/45/heart+disease>): Cleveland and Hungary, 303 and 294 rows of 14
-    /// columns without a header, with "?" for a missing value.
-    HeartDisease,
-}
-
-/// A file of a public dataset.
-struct PublicFile {
-    name: &'static str,
-    sha256: &'static str,
-}
 
 /// How a file came to be in its folder.
 enum Outcome {
@@ -75,31 +60,6 @@ async fn fetch_file(file: &PublicFile, base: &str, folder: &Path, fetch: &Fetch)
     Ok(Outcome::Downloaded(bytes.len()))
 }
 
-// === impl PublicDataset ===
-
-impl PublicDataset {
-    fn base(self) -> &'static str {
-        match self {
-            Self::HeartDisease => "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease",
-        }
-    }
-
-    fn files(self) -> &'static [PublicFile] {
-        match self {
-            Self::HeartDisease => &[
-                PublicFile {
-                    name: "processed.cleveland.data",
-                    sha256: "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8",
-                },
-                PublicFile {
-                    name: "processed.hungarian.data",
-                    sha256: "d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796",
-                },
-            ],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -107,6 +67,7 @@ mod tests {
     use axum::{Router, extract, routing::get};
 
     use super::*;
+    use crate::command::public_dataset::PublicDataset;
 
     const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/samples/heart-disease");
 

@@ -11,10 +11,11 @@ use crate::{
     data::{
         check::Part,
         expectations::{evaluate_all, suggest, yaml},
+        file,
         input::{Place, inputs},
         reach::Reach,
         source,
-        table::{self, Quote, Table},
+        table::{Quote, Table},
     },
     spec,
 };
@@ -93,7 +94,7 @@ pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCod
 
 fn read_table(path: &Path, dataset: &Dataset) -> anyhow::Result<(Table, Vec<Violation>)> {
     let bytes = source::read_file(path)?;
-    Ok(table::read(&bytes, &dataset.csv, Quote::Yes))
+    Ok(file::read(&bytes, &dataset.csv, Quote::Yes))
 }
 
 fn part<'a>(name: &'a str, table: &'a Table, dataset: &'a Dataset) -> Part<'a> {

@@ -14,6 +14,7 @@ mod download;
 mod expectations;
 mod fit;
 mod inspect;
+mod public_dataset;
 mod publish;
 mod score;
 mod snapshot;
@@ -29,7 +30,7 @@ pub use self::{
         Cli, DownloadArgs, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs, SuggestArgs,
         ValidateArgs,
     },
-    download::PublicDataset,
+    public_dataset::PublicDataset,
     temporary::clean_up,
 };
 use crate::command::{

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use crate::{
     command::arguments::ScoreArgs,
-    data::{number::Notation, source, table},
+    data::{file, number::Notation, source, table},
     spec,
 };
 
@@ -99,7 +99,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
         None => CsvFormat::default(),
     };
     let bytes = source::read_file(path)?;
-    let (table, violations) = table::read(&bytes, &format, table::Quote::Yes);
+    let (table, violations) = file::read(&bytes, &format, table::Quote::Yes);
     if let Some(violation) = violations.first() {
         bail!("{}: {}", path.display(), violation.message);
     }

@@ -8,12 +8,10 @@ use std::{
 use modelward_model::sha256;
 use modelward_wire::Digest;
 
-use crate::data::source::read_file;
-
 /// The file of this digest, if it is there and has it.
 pub(super) fn read(folder: &Path, digest: &Digest) -> Option<Vec<u8>> {
     let path = path(folder, digest);
-    let bytes = read_file(&path).ok()?;
+    let bytes = fs::read(&path).ok()?;
     if sha256(&bytes) == *digest {
         return Some(bytes);
     }

@@ -10,11 +10,11 @@ use crate::{
     data::{
         check::{self, Part},
         dataset::Dataset as Rows,
-        expectations,
+        expectations, file,
         input::{Input, digest_of, inputs},
         snapshot,
         source::{self, Fetch, SourceError},
-        table::{self, Quote, Table},
+        table::{Quote, Table},
         violation::{UNKNOWN_COLUMN, cut, violation},
     },
     spec::{self, Spec},
@@ -232,7 +232,7 @@ fn parse(input: &Input<'_>, bytes: &[u8], readable: &mut bool) -> (Read, Vec<Vio
     let sha256 = sha256(bytes);
     tracing::info!(bytes = bytes.len(), %sha256, "read {}", input.name);
     let quote = if input.is_address() { Quote::No } else { Quote::Yes };
-    let (table, found) = table::read(bytes, &input.dataset.csv, quote);
+    let (table, found) = file::read(bytes, &input.dataset.csv, quote);
     *readable &= !table.columns.is_empty() || found.is_empty();
     let record = SourceRecord {
         name: input.name.clone(),

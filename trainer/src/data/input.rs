@@ -12,14 +12,11 @@ use crate::{
         bucket::{self, Access, is_bucket},
         near::did_you_mean,
         reach::Reach,
-        source::{self, Fetch, SourceError, shown},
+        source::{self, Fetch, MAX_FILES, SourceError, shown},
         violation::cut,
     },
     spec,
 };
-
-/// Files of a dataset.
-pub const MAX_FILES: usize = 16;
 
 /// Entries of a folder that are looked at.
 const MAX_ENTRIES: usize = 100_000;

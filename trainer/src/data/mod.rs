@@ -11,6 +11,7 @@ pub(crate) mod cache;
 pub mod check;
 pub mod dataset;
 pub mod expectations;
+pub mod file;
 pub mod freeze;
 mod header;
 pub mod input;

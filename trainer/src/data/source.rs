@@ -23,6 +23,8 @@ use crate::data::{
     reach::{OutOfReach, Reach},
 };
 
+/// Files of a dataset.
+pub const MAX_FILES: usize = 16;
 /// No source is larger: the rows are held in memory.
 pub const MAX_BYTES: u64 = 512 << 20;
 
@@ -94,10 +96,7 @@ pub enum SourceError {
         reason: String,
     },
     /// More files than a dataset has.
-    #[error(
-        "{name} has {files} files, at most {} are read; join some of them",
-        crate::data::input::MAX_FILES
-    )]
+    #[error("{name} has {files} files, at most {} are read; join some of them", MAX_FILES)]
     TooManyFiles {
         /// The dataset.
         name: String,

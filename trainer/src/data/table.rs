@@ -1,4 +1,4 @@
-//! A file as text cells: CSV here, Parquet in [`parquet`].
+//! A CSV file as text cells.
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use modelward_crds::CsvFormat;
@@ -8,7 +8,6 @@ use modelward_wire::Violation;
 pub use crate::data::violation::Quote;
 use crate::data::{
     header::{check_columns, rename_columns},
-    parquet,
     quotes::check_quotes,
     violation::violation,
 };
@@ -33,9 +32,6 @@ pub struct TableRow {
 
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
 pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
-    if parquet::is_parquet(bytes) {
-        return parquet::read(bytes, format, quote);
-    }
     if let Some(message) = other_format(bytes) {
         return (Table::default(), vec![violation("", "Csv", message, 1, None)]);
     }

@@ -1,6 +1,6 @@
 //! Why a training failed.
 
-use crate::{family::FitError, fit::splits::SplitError};
+use crate::{family::FitError, fit::split_error::SplitError};
 
 /// Why a training failed.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::{
     fit::{
         folds::{SplitMix64, mix},
         plan::Plan,
-        splits::SplitError,
+        split_error::SplitError,
     },
 };
 

@@ -3,7 +3,7 @@
 //! The rows in order are cut into one block more than there are folds, of about the same size. Rows of one time are in one block: a cut within them moves
 //! behind them. The model of a fold is fitted on all rows before the block that it is tested on, but for those within the gap.
 
-use crate::{data::row_columns::Times, fit::splits::SplitError};
+use crate::{data::row_columns::Times, fit::split_error::SplitError};
 
 /// The blocks of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]

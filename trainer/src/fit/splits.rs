@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use crate::{
     data::{dataset::Dataset, row_columns::RowColumns},
     fit::{
-        folds, grouped, held_out, in_time,
+        folds, grouped, hold_out, in_time,
         plan::{Plan, SplitBy},
+        split_error::SplitError,
     },
 };
 
@@ -33,106 +34,23 @@ struct InTime {
 /// The fold of a row that is not tested.
 const NEVER: usize = usize::MAX;
 
-/// Why rows cannot be split as planned. The same data and plan would fail again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SplitError {
-    /// The data lack the column.
-    #[error("the data have no column of groups; take a new snapshot")]
-    NoGroups,
-    /// The data lack the column.
-    #[error("the data have no column of times; take a new snapshot")]
-    NoTimes,
-    /// Nothing of a class would be held out.
-    #[error(
-        "validation.heldOut would have no row of class {class}; choose a greater fraction, or add rows of that class"
-    )]
-    HeldOut {
-        /// The class.
-        class: u8,
-    },
-    /// Too little of a class would be left for the folds.
-    #[error(
-        "validation.heldOut leaves {rows} rows of class {class}, and {folds} folds need at least {folds}: add rows of that class, or lower one of the two"
-    )]
-    Left {
-        /// The class.
-        class: u8,
-        /// How many rows of it are left.
-        rows: usize,
-        /// How many folds there are.
-        folds: usize,
-    },
-    /// There are too few different times.
-    #[error(
-        "the rows cannot be cut into {blocks} blocks by the times in {column:?}, too many are equal; lower validation.folds"
-    )]
-    TooFewTimes {
-        /// The column.
-        column: String,
-        /// How many blocks there would be.
-        blocks: usize,
-    },
-    /// A fold has one class only on one side.
-    #[error(
-        "in the order of {column:?}, fold {fold} is {side} on no row of class {class}; lower validation.folds or validation.timeSplit.gapSeconds"
-    )]
-    OneClassInTime {
-        /// The column.
-        column: String,
-        /// The fold, from 1.
-        fold: usize,
-        /// What it lacks the class for: it is `tested` or `fitted` on such rows.
-        side: &'static str,
-        /// The class.
-        class: u8,
-    },
-    /// There are too few groups.
-    #[error(
-        "{column:?} has {groups} groups with rows of class {class}, and {folds} folds need at least {folds}: lower \
-         validation.folds, or add groups"
-    )]
-    TooFewGroups {
-        /// The column.
-        column: String,
-        /// How many groups have rows of the class.
-        groups: usize,
-        /// The class.
-        class: u8,
-        /// How many folds there are.
-        folds: usize,
-    },
-    /// A fold has rows of one class only.
-    #[error(
-        "the groups of {column:?} cannot be dealt to {folds} folds so that each has both classes: fold {fold} of repeat {repeat} has no \
-         row of class {class}; lower validation.folds"
-    )]
-    OneClass {
-        /// The column.
-        column: String,
-        /// How many folds there are.
-        folds: usize,
-        /// The repeat, from 1.
-        repeat: usize,
-        /// The fold, from 1.
-        fold: usize,
-        /// The class.
-        class: u8,
-    },
-}
-
 /// The rows that are held out, ascending.
-fn hold_out(data: &Dataset, first: &[usize], share: f64, plan: &Plan) -> Result<Vec<usize>, SplitError> {
+fn choose_held_out(
+    data: &Dataset,
+    first: &[usize],
+    share: f64,
+    plan: &Plan,
+) -> Result<Vec<usize>, SplitError> {
     let columns = &data.row_columns;
     match plan.split_by {
         SplitBy::Time { .. } => {
             let times = columns.times.as_ref().ok_or(SplitError::NoTimes)?;
-            held_out::latest(times, &data.labels, share)
+            hold_out::latest(times, &data.labels, share)
         }
         SplitBy::Groups => {
             let groups = columns.groups.as_ref().ok_or(SplitError::NoGroups)?;
             let parts = grouped::parts(groups, &data.labels, first, plan.folds);
-            held_out::draw(&parts, share, plan.seed)
+            hold_out::draw(&parts, share, plan.seed)
         }
         SplitBy::Rows => {
             let together = grouped::collect(first.iter().copied(), &data.labels);
@@ -143,7 +61,7 @@ fn hold_out(data: &Dataset, first: &[usize], share: f64, plan: &Plan) -> Result<
             } else {
                 together
             };
-            held_out::draw(&parts, share, plan.seed)
+            hold_out::draw(&parts, share, plan.seed)
         }
     }
 }
@@ -170,7 +88,7 @@ impl Splits {
         let Some(share) = plan.held_out else {
             return Self::of_rows(&data.row_columns, &data.labels, &first, plan);
         };
-        let held_out = hold_out(data, &first, share, plan)?;
+        let held_out = choose_held_out(data, &first, share, plan)?;
         let rest: Vec<usize> = (0..data.len())
             .filter(|row| held_out.binary_search(row).is_err())
             .collect();

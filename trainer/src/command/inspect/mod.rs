@@ -28,10 +28,11 @@ use crate::{
     },
     data::{
         check::{self, Inspected, Part},
+        file,
         near::did_you_mean,
         parquet::is_parquet,
         source,
-        table::{self, Quote, Table},
+        table::{Quote, Table},
     },
 };
 
@@ -115,7 +116,7 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
 
 /// The table, or the reason why these bytes are none.
 fn read(bytes: &[u8], csv: &CsvFormat, file: &Path) -> anyhow::Result<(Table, Vec<Violation>)> {
-    let (table, violations) = table::read(bytes, csv, Quote::Yes);
+    let (table, violations) = file::read(bytes, csv, Quote::Yes);
     if table.columns.is_empty() {
         let why = violations
             .first()

@@ -77,7 +77,7 @@ fn delimiter_decimal_and_target_are_guessed_and_the_draft_trains() {
     let mut excluded = training.exclude.clone();
     excluded.sort();
     assert_eq!(excluded, ["code", "column_1", "note"]);
-    let (table, found) = table::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
+    let (table, found) = file::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
     assert_eq!(found, []);
     let part = Part {
         name: "d",

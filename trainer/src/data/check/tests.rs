@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{categorical::sort_categories, *};
-use crate::data::table::{self, Quote, Table};
+use crate::data::{
+    file,
+    table::{Quote, Table},
+};
 
 fn training(features: &serde_json::Value) -> TrainingSource {
     let spec = json!({
@@ -18,7 +21,7 @@ fn training(features: &serde_json::Value) -> TrainingSource {
 }
 
 fn run(csv: &str, training: &TrainingSource) -> Result<Checked, Vec<Violation>> {
-    let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
+    let (table, violations) = file::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
     assert!(violations.is_empty(), "{violations:?}");
     check(&[part("d.csv", &table, training)], training, &[])
 }
@@ -33,7 +36,7 @@ fn part<'a>(name: &'a str, table: &'a Table, training: &'a TrainingSource) -> Pa
 }
 
 fn message_of(csv: &str, training: &TrainingSource, tolerances: &[&str], quote: Quote) -> String {
-    let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv, quote);
+    let (table, violations) = file::read(csv.as_bytes(), &training.dataset.csv, quote);
     assert!(violations.is_empty(), "{violations:?}");
     let tolerances: Vec<String> = tolerances.iter().map(|name| (*name).to_owned()).collect();
     let part = Part {
@@ -229,9 +232,9 @@ fn both(one: &str, other: &str, training: &TrainingSource) -> Result<Checked, Ve
         missing: vec!["-9".into()],
         ..training.dataset.csv.clone()
     };
-    let (first, found) = table::read(one.as_bytes(), &training.dataset.csv, Quote::Yes);
+    let (first, found) = file::read(one.as_bytes(), &training.dataset.csv, Quote::Yes);
     assert!(found.is_empty(), "{found:?}");
-    let (second, found) = table::read(other.as_bytes(), &bare, Quote::Yes);
+    let (second, found) = file::read(other.as_bytes(), &bare, Quote::Yes);
     assert!(found.is_empty(), "{found:?}");
     let second = Part {
         name: "second",
@@ -347,7 +350,7 @@ proptest! {
         let mut spec = training(&features);
         spec.dataset.csv.decimal = if comma { "," } else { "." }.into();
         spec.dataset.csv.thousands = thousands.filter(|text| *text != spec.dataset.csv.decimal);
-        let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
+        let (table, _) = file::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
         match check(&[part("d.csv", &table, &spec)], &spec, &[]) {
             Ok(checked) => prop_assert_eq!(checked.dataset.len(), checked.dataset.labels.len()),
             Err(violations) => prop_assert!(!violations.is_empty()),
@@ -357,7 +360,7 @@ proptest! {
     #[test]
     fn no_table_makes_it_panic(text in "[axy01.?\\-e,\"\n ]{0,60}|(x,y\n)([0-9?a]{1,2},[01?]\n){0,8}") {
         let spec = training(&json!([{"name": "x", "kind": "Numeric"}]));
-        let (table, _) = table::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
+        let (table, _) = file::read(text.as_bytes(), &spec.dataset.csv, Quote::Yes);
         match check(&[part("d.csv", &table, &spec)], &spec, &[]) {
             Ok(checked) => prop_assert_eq!(checked.dataset.len(), checked.dataset.labels.len()),
             Err(violations) => prop_assert!(!violations.is_empty()),

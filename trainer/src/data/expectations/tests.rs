@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::data::table::{self, Table};
+use crate::data::{file, table::Table};
 
 pub(super) fn training(more: &Value) -> TrainingSource {
     let mut spec = json!({
@@ -18,7 +18,7 @@ pub(super) fn training(more: &Value) -> TrainingSource {
 }
 
 pub(super) fn table(csv: &str, training: &TrainingSource) -> Table {
-    let (table, violations) = table::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
+    let (table, violations) = file::read(csv.as_bytes(), &training.dataset.csv, Quote::Yes);
     assert!(violations.is_empty(), "{violations:?}");
     table
 }
@@ -265,7 +265,7 @@ proptest! {
     ) {
         let spec = expectations(&json!(list));
         let csv = format!("a,b,c,y\n{}\n", rows.join("\n"));
-        let (table, _) = table::read(csv.as_bytes(), &spec.dataset.csv, Quote::Yes);
+        let (table, _) = file::read(csv.as_bytes(), &spec.dataset.csv, Quote::Yes);
         for quote in [Quote::Yes, Quote::No] {
             let found = evaluate_all(&[part("d", &table, &spec, quote)], &spec).unwrap();
             prop_assert_eq!(found.evaluated, list.len());

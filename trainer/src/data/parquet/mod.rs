@@ -1,6 +1,6 @@
 //! A Parquet file as text cells, as the CSV file with the same values has them.
 //!
-//! The footer and the headers of the pages are written by whoever made the file. What they ask for is added up and bounded before
+//! The footer and the headers of the pages come from the author of the file. What they ask for is added up and bounded before
 //! anything is unpacked.
 
 mod kind;

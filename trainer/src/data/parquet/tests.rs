@@ -16,7 +16,7 @@ use parquet::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::table;
+use crate::data::file;
 
 type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 
@@ -51,14 +51,14 @@ fn compressed(compression: Compression) -> WriterProperties {
 }
 
 fn read_rows_of(bytes: &[u8], format: &CsvFormat) -> Vec<Vec<String>> {
-    let (table, violations) = table::read(bytes, format, Quote::Yes);
+    let (table, violations) = file::read(bytes, format, Quote::Yes);
     assert_eq!(violations, []);
     let cells = |row: &TableRow| row.cells.iter().map(str::to_owned).collect();
     table.rows.iter().map(cells).collect()
 }
 
 fn message(bytes: &[u8]) -> String {
-    let (table, violations) = table::read(bytes, &CsvFormat::default(), Quote::Yes);
+    let (table, violations) = file::read(bytes, &CsvFormat::default(), Quote::Yes);
     assert!(table.columns.is_empty());
     let [one] = violations.as_slice() else {
         panic!("{violations:?}")
@@ -207,7 +207,7 @@ fn rows_of_all_groups_follow_each_other_and_columns_are_renamed() {
         columns: vec!["row".into(), "x".into()],
         ..CsvFormat::default()
     };
-    let (table, violations) = table::read(&bytes, &format, Quote::Yes);
+    let (table, violations) = file::read(&bytes, &format, Quote::Yes);
     assert_eq!(violations, []);
     assert_eq!(table.columns, ["row", "x"]);
     assert_eq!(table.rows.len(), 3000);
@@ -219,7 +219,7 @@ fn rows_of_all_groups_follow_each_other_and_columns_are_renamed() {
         columns: vec!["a".into(), "x".into()],
         ..CsvFormat::default()
     };
-    let (_, violations) = table::read(&bytes, &format, Quote::Yes);
+    let (_, violations) = file::read(&bytes, &format, Quote::Yes);
     assert!(
         violations[0].message.contains("differs from csv.columns"),
         "{violations:?}"
@@ -287,7 +287,7 @@ fn what_is_not_read_is_named_with_the_way_out() {
         "{found}"
     );
     // Of an address not even a name is quoted.
-    let (_, violations) = table::read(&bytes, &CsvFormat::default(), Quote::No);
+    let (_, violations) = file::read(&bytes, &CsvFormat::default(), Quote::No);
     assert!(
         violations[0].message.starts_with("column 1 holds bytes"),
         "{violations:?}"
@@ -421,7 +421,7 @@ fn no_changed_byte_makes_it_panic_out_of_its_reader() {
         for value in [0x7f, 0xff] {
             let mut changed = bytes.clone();
             changed[at] = value;
-            table::read(&changed, &CsvFormat::default(), Quote::No);
+            file::read(&changed, &CsvFormat::default(), Quote::No);
         }
     }
     std::panic::set_hook(quiet);
@@ -431,6 +431,6 @@ proptest! {
     #[test]
     fn no_bytes_between_the_magic_make_it_panic(body: Vec<u8>, length in 0_u32..200) {
         let bytes = [b"PAR1", &body[..], &length.to_le_bytes(), b"PAR1"].concat();
-        table::read(&bytes, &CsvFormat::default(), Quote::Yes);
+        file::read(&bytes, &CsvFormat::default(), Quote::Yes);
     }
 }

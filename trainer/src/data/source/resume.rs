@@ -157,7 +157,7 @@ async fn without_a_name_of_the_content_a_download_begins_anew_and_is_given_up() 
         };
         let (uri, asked) = server.start().await;
         let error = download(&uri, None, &quick(None)).await.unwrap_err();
-        assert!(error.to_string().ends_with("3 times"), "{error}");
+        assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
         assert_eq!(*asked.lock().unwrap(), ["", "", ""]);
     }
 }
@@ -181,10 +181,7 @@ async fn resuming_has_an_end() {
     };
     let (uri, asked) = server.start().await;
     let error = download(&uri, None, &quick(None)).await.unwrap_err();
-    assert!(
-        error.to_string().contains("the connection broke 20 times"),
-        "{error}"
-    );
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
     assert_eq!(asked.lock().unwrap().len(), 20);
 }
 

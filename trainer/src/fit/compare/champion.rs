@@ -30,7 +30,7 @@ struct Line {
 pub(super) struct Known {
     /// How many rows they are.
     pub(super) rows: usize,
-    /// The scores of the first of them that was tested, by models that had not seen it, in the order of repeats; none where no one was.
+    /// The scores of the first of them that was tested, by models that had not seen it, in the order of repeats; none where none of them was.
     pub(super) scores: Vec<f64>,
     /// The first of them, as the champion's file numbers rows.
     pub(super) first: u64,

@@ -148,7 +148,7 @@ fn parameters(candidates: &[Candidate], selected: usize) -> Vec<CardParameter> {
     names.into_iter().map(row).collect()
 }
 
-/// A number with so many digits that nobody reads them is cut; metrics.json has all.
+/// A number with more digits than a reader needs is cut; metrics.json has all.
 fn shorten_number(text: &str) -> String {
     const MOST: usize = 8;
     match text.parse::<f64>() {

@@ -1,0 +1,89 @@
+//! Why rows cannot be split.
+
+/// Why rows cannot be split as planned. The same data and plan would fail again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// The data lack the column.
+    #[error("the data have no column of groups; take a new snapshot")]
+    NoGroups,
+    /// The data lack the column.
+    #[error("the data have no column of times; take a new snapshot")]
+    NoTimes,
+    /// Nothing of a class would be held out.
+    #[error(
+        "validation.heldOut would have no row of class {class}; choose a greater fraction, or add rows of that class"
+    )]
+    HeldOut {
+        /// The class.
+        class: u8,
+    },
+    /// Too little of a class would be left for the folds.
+    #[error(
+        "validation.heldOut leaves {rows} rows of class {class}, and {folds} folds need at least {folds}: add rows of that class, or lower one of the two"
+    )]
+    Left {
+        /// The class.
+        class: u8,
+        /// How many rows of it are left.
+        rows: usize,
+        /// How many folds there are.
+        folds: usize,
+    },
+    /// There are too few different times.
+    #[error(
+        "the rows cannot be cut into {blocks} blocks by the times in {column:?}, too many are equal; lower validation.folds"
+    )]
+    TooFewTimes {
+        /// The column.
+        column: String,
+        /// How many blocks there would be.
+        blocks: usize,
+    },
+    /// A fold has one class only on one side.
+    #[error(
+        "in the order of {column:?}, fold {fold} is {side} on no row of class {class}; lower validation.folds or validation.timeSplit.gapSeconds"
+    )]
+    OneClassInTime {
+        /// The column.
+        column: String,
+        /// The fold, from 1.
+        fold: usize,
+        /// What it lacks the class for: it is `tested` or `fitted` on such rows.
+        side: &'static str,
+        /// The class.
+        class: u8,
+    },
+    /// There are too few groups.
+    #[error(
+        "{column:?} has {groups} groups with rows of class {class}, and {folds} folds need at least {folds}: lower \
+         validation.folds, or add groups"
+    )]
+    TooFewGroups {
+        /// The column.
+        column: String,
+        /// How many groups have rows of the class.
+        groups: usize,
+        /// The class.
+        class: u8,
+        /// How many folds there are.
+        folds: usize,
+    },
+    /// A fold has rows of one class only.
+    #[error(
+        "the groups of {column:?} cannot be dealt to {folds} folds so that each has both classes: fold {fold} of repeat {repeat} has no \
+         row of class {class}; lower validation.folds"
+    )]
+    OneClass {
+        /// The column.
+        column: String,
+        /// How many folds there are.
+        folds: usize,
+        /// The repeat, from 1.
+        repeat: usize,
+        /// The fold, from 1.
+        fold: usize,
+        /// The class.
+        class: u8,
+    },
+}
