@@ -55,7 +55,7 @@ pub struct Dataset {
         .message("remove the user name and password: every user who may read the version would see them"))]
     pub uri: Option<String>,
 
-    /// The server of an s3:// address, such as http://minio.storage:9000. If absent, it is Amazon's.
+    /// The server of an s3:// address, such as `http://minio.storage:9000`. If absent, it is Amazon's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[-.a-zA-Z0-9:]+/?$')")
