@@ -15,7 +15,7 @@ async fn an_operator_that_is_cut_off_at_any_write_ends_where_it_would_have() {
         only: None,
         site: None,
         // A trial mostly waits.
-        jobs: 10,
+        jobs: 6,
         hasty: false,
         states: None,
     };

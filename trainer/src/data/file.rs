@@ -17,3 +17,25 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         table::read(bytes, format, quote)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_in_the_format_that_its_first_bytes_show() {
+        let format = CsvFormat {
+            header: true,
+            ..CsvFormat::default()
+        };
+        let (table, violations) = read(b"age,y\n63,1\n", &format, Quote::Yes);
+        assert_eq!(
+            (table.columns.len(), table.rows.len(), violations.len()),
+            (2, 1, 0)
+        );
+        let (table, violations) = read(b"PAR1secret", &format, Quote::No);
+        assert!(table.columns.is_empty());
+        assert_eq!(violations.len(), 1);
+        assert!(!violations[0].message.contains("secret"), "{violations:?}");
+    }
+}

@@ -278,7 +278,6 @@ mod tests {
             (b"[\n {\"token\": \"secret\"}]", "JSON"),
             (b"PK\x03\x04secret", "Excel"),
             (b"\x1f\x8bsecret", "gunzip"),
-            (b"PAR1secret", "Parquet"),
         ] {
             let (table, violations) = read(bytes, &header());
             assert!(table.columns.is_empty());
