@@ -599,6 +599,13 @@ spec:
   serving: {replicas: {min: 2, max: 4}, access: Open}
 "#;
 
+    /// The sample, then a file behind an address, then one on a volume.
+    pub(crate) fn three_datasets() -> Spec {
+        let more = "      additionalDatasets:\n        - {name: online, dataset: {uri: 'https://example.org/more.csv'}}\n        - \
+                    {name: volume, dataset: {persistentVolumeClaim: {claimName: data, path: last.csv}}}\n      target:";
+        parse(&HEART.replace("      target:", more)).unwrap()
+    }
+
     #[test]
     fn yaml_and_json_of_one_object_are_equal() {
         let yaml = parse(HEART).unwrap();

@@ -288,14 +288,7 @@ mod tests {
 
     use super::*;
     use crate::data::reach::Reach;
-    use crate::spec::tests::HEART;
-
-    /// The sample, then a file behind an address, then one on a volume.
-    fn version() -> Spec {
-        let more = "      additionalDatasets:\n        - {name: online, dataset: {uri: 'https://example.org/more.csv'}}\n        - \
-                    {name: volume, dataset: {persistentVolumeClaim: {claimName: data, path: last.csv}}}\n      target:";
-        spec::parse(&HEART.replace("      target:", more)).unwrap()
-    }
+    use crate::spec::tests::{HEART, three_datasets};
 
     fn not_found(result: anyhow::Result<Frozen>) -> String {
         let Frozen::Ended(result) = result.unwrap() else {
@@ -436,7 +429,7 @@ mod tests {
         let files = [file("a", row), file("b", b"age,num\n1\n"), file("c", b"\xff\xfe")];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let Frozen::Ended(result) = runtime
-            .block_on(freeze(&version(), &files, &Fetch::anywhere()))
+            .block_on(freeze(&three_datasets(), &files, &Fetch::anywhere()))
             .unwrap()
         else {
             unreachable!("these are no tables")

@@ -269,14 +269,10 @@ fn place_words(dataset: &Dataset) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Spec, tests::HEART};
-
-    /// The sample, then a file behind an address, then one on a volume.
-    fn version() -> Spec {
-        let more = "      additionalDatasets:\n        - {name: online, dataset: {uri: 'https://example.org/more.csv'}}\n        - \
-                    {name: volume, dataset: {persistentVolumeClaim: {claimName: data, path: last.csv}}}\n      target:";
-        spec::parse(&HEART.replace("      target:", more)).unwrap()
-    }
+    use crate::spec::{
+        Spec,
+        tests::{HEART, three_datasets},
+    };
 
     fn found(version: &Spec, paths: &[&str]) -> anyhow::Result<Vec<(String, String, Option<PathBuf>)>> {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
@@ -294,7 +290,7 @@ mod tests {
     #[test]
     fn files_are_those_of_the_datasets_that_are_no_address() {
         let assigned = |paths: &[&str]| {
-            let found = found(&version(), paths)?;
+            let found = found(&three_datasets(), paths)?;
             anyhow::Ok(found.into_iter().map(|(_, _, path)| path).collect::<Vec<_>>())
         };
         let some = |name: &str| Some(PathBuf::from(name));

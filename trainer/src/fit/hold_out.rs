@@ -10,6 +10,7 @@ use crate::{
     fit::{
         folds::{SplitMix64, mix},
         grouped::Part,
+        in_time::behind_equal_times,
         split_error::SplitError,
     },
 };
@@ -47,10 +48,8 @@ pub(super) fn latest(times: &Times, labels: &[bool], share: f64) -> Result<Vec<u
     let of_row = &times.of_row;
     let mut order: Vec<usize> = (0..of_row.len()).collect();
     order.sort_by_key(|row| of_row[*row]);
-    let mut start = order.len() - (order.len() as f64 * share).round() as usize;
-    while start > 0 && start < order.len() && of_row[order[start]] == of_row[order[start - 1]] {
-        start += 1;
-    }
+    let start = order.len() - (order.len() as f64 * share).round() as usize;
+    let start = behind_equal_times(&order, of_row, start);
     let mut rows = order.split_off(start.min(order.len()));
     for class in [false, true] {
         if !rows.iter().any(|row| labels[*row] == class) {

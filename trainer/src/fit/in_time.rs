@@ -14,6 +14,14 @@ pub(super) struct Blocks {
     pub(super) until: Vec<i64>,
 }
 
+/// The place in this order of times at which a cut from `start` on separates no rows of one time.
+pub(super) fn behind_equal_times(order: &[usize], of_row: &[i64], mut start: usize) -> usize {
+    while start > 0 && start < order.len() && of_row[order[start]] == of_row[order[start - 1]] {
+        start += 1;
+    }
+    start
+}
+
 /// Cuts these rows into one block more than folds, with this gap in microseconds.
 pub(super) fn cut(times: &Times, labels: &[bool], folds: usize, gap: i64) -> Result<Blocks, SplitError> {
     let of_row = &times.of_row;
@@ -21,10 +29,7 @@ pub(super) fn cut(times: &Times, labels: &[bool], folds: usize, gap: i64) -> Res
     order.sort_by_key(|row| of_row[*row]);
     let mut starts = vec![0];
     for fold in 1..=folds {
-        let mut start = order.len() * fold / (folds + 1);
-        while start > 0 && start < order.len() && of_row[order[start]] == of_row[order[start - 1]] {
-            start += 1;
-        }
+        let start = behind_equal_times(&order, of_row, order.len() * fold / (folds + 1));
         if start >= order.len() || starts.last().is_some_and(|last| start <= *last) {
             return Err(SplitError::TooFewTimes {
                 column: times.column.clone(),
