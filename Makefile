@@ -40,7 +40,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@hack/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check check-crates test fresh attack trials verdicts bench-operator deny
+.PHONY: check check-crates test fresh attack trials verdicts bench-operator bench-training deny
 
 check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
 	@hack/engines/fetch.sh
@@ -79,6 +79,9 @@ bench-operator: ## What the operator costs with thousands of objects: memory, CP
 	@cargo build --locked --profile $(BENCH_PROFILE) -p modelward-trials --bin bench-operator
 	@"$(CARGO_TARGET_DIR)/$(if $(filter dev,$(BENCH_PROFILE)),debug,$(BENCH_PROFILE))/bench-operator" \
 	  --output "$(CARGO_TARGET_DIR)/bench-operator.json" $(if $(BASE),--base "$(BASE)")
+
+bench-training: ## One fit, the whole selection and the start of the trainer beside Python's libraries (BENCH="--only fits"; a quiet machine)
+	@benches/training.sh $(BENCH)
 
 verdicts: ## The tables of docs/verdicts.md: false alarms where nothing changes, how soon a shift is found, and whether a worse model passes (VERSIONS=200 a row; a quarter of an hour)
 	@cargo build --locked --release -p modelward-verdicts

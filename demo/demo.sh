@@ -5,6 +5,7 @@
 #
 #   demo.sh                          does what is not done yet, and runs the story from its beginning
 #   DEMO_DECISION=reject demo.sh     the same with a rejection: nothing changes
+#   DEMO_MLFLOW=1 demo.sh            an MLflow server on this machine too, which the versions are published to
 #   demo-down.sh                     ends all of it
 #
 # The namespace `hospital` is the story's own and is made anew each time. MODELWARD_CLUSTER and the other parameters of
@@ -13,12 +14,17 @@ set -Eeuo pipefail
 DEMO=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib.sh
 source "$DEMO/../tests/lib.sh"
+# shellcheck source=demo/mlflow.sh
+source "$DEMO/mlflow.sh"
 NAMESPACE=hospital
 DECISION=${DEMO_DECISION:-approve}
 # Seconds: a window of traffic, how long after its end it is judged, and how long a new version is watched.
 WINDOW=20
 LATENESS=10
 WATCHED=60
+# What heart-1 and its retraining choose among.
+FAMILIES='["LogisticRegression", "RandomForest", "XGBoost", "LightGBM"]'
+TRIALS=30
 # Synthetic requests a second, during all of the story.
 RATE=500
 # Hungarian patients that arrive before the retraining; the other 147 come after it.
@@ -45,7 +51,7 @@ install_charts() {
   clear_pending_release modelward
   quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$SYSTEM" --wait --timeout 2m
   if ! helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \
-    --values "$REPOSITORY/manifests/local/values.yaml" --values "$WORK/images.yaml" --set "remediation.verificationSeconds=$WATCHED" \
+    --values "$REPOSITORY/manifests/local/values.yaml" --values "$WORK/images.yaml" --set "remediation.verificationSeconds=$WATCHED" "${MLFLOW_VALUES[@]}" \
     --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
     grep -i '^error' "$LOGS/helm.log" >&2 || tail -n 5 "$LOGS/helm.log" >&2
     kubectl --namespace "$SYSTEM" get pods >&2 || true
@@ -63,18 +69,38 @@ apply_sample() {
   COUNTED_BEFORE=$(counted_in_all "$NAMESPACE" heart)
   kubectl apply --namespace "$NAMESPACE" -k "$SAMPLES/heart-disease"
   # An hour of traffic has to pass in seconds.
-  version heart-1 ".spec.monitoring.season = \"None\" | .spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
+  version heart-1 ".spec.source.training.families = $FAMILIES | .spec.source.training.search = {trials: $TRIALS, seed: 1}
+    | .spec.monitoring.season = \"None\" | .spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
+  say "it tries four families, with $TRIALS trials of their hyper-parameters"
   say "its monitoring has windows of $WINDOW s and season None, so that one window is judged; the default, Day, compares whole days"
   kubectl apply --namespace "$NAMESPACE" -f "$WORK/heart-1.json"
 }
 
+# The versions as `kubectl get -w` shows them, until the script ends or `end_watch`.
+watch_versions() {
+  say "\$ kubectl get mv --watch"
+  kubectl get --namespace "$NAMESPACE" modelversions --watch 2>/dev/null > >(sed -u 's/^/   /') &
+  WATCH_PID=$!
+  at_exit end_watch
+}
+
+end_watch() {
+  [ -n "$WATCH_PID" ] || return 0
+  kill "$WATCH_PID" 2>/dev/null || true
+  wait "$WATCH_PID" 2>/dev/null || true
+  WATCH_PID=
+}
+
 await_ready() {
+  watch_versions
   if ! kubectl wait --namespace "$NAMESPACE" --for=condition=Ready modelversion/heart-1 --timeout=5m; then
     kubectl get --namespace "$NAMESPACE" modelward,jobs,pods >&2 || true
     kubectl get --namespace "$NAMESPACE" modelversion heart-1 \
       -o jsonpath='{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}' >&2 || true
     die "heart-1 did not become ready"
   fi
+  end_watch
+  say "selected: $(condition "$NAMESPACE" modelversion/heart-1 Trained)"
   kubectl get --namespace "$NAMESPACE" modelversions,models
 }
 
@@ -300,6 +326,7 @@ step "what comes from elsewhere" "$TESTS/fetch.sh" demo
 step "programs and images" build_images
 step "cluster" bring_up
 step "images into the cluster" load_images
+[ -z "${DEMO_MLFLOW:-}" ] || step "MLflow" start_mlflow
 step "charts" install_charts
 step "data and ModelVersion" apply_sample
 step "trained, gated, served" await_ready
@@ -317,6 +344,7 @@ if [ "$DECISION" = approve ]; then
   step "watched to the end" see_the_end
 fi
 step "no request was lost" judge_requests
+[ -z "${DEMO_MLFLOW:-}" ] || step "published to MLflow" see_publications heart-1 ${NEW:+"$NEW"}
 step "the record" show_the_record
 story_table
 step_table

@@ -177,6 +177,13 @@ const RULES: &[Rule] = &[
         never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
         only: None,
     },
+    // Fits and selects as the trainer does, by its library alone.
+    Rule {
+        name: "modelward-benches",
+        ours: &[MODEL, CRDS, "modelward-trainer"],
+        never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
+        only: None,
+    },
     Rule {
         name: "modelward-load",
         ours: &[WIRE],
