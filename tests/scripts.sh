@@ -49,7 +49,7 @@ check_each_script() {
   for script in "${SCRIPTS[@]}"; do
     rm -rf "$WORK/copy"
     mkdir -p "$WORK/copy"
-    cp -r --parents tests/*.sh tests/*/*.sh demo hack manifests/samples .ci rust-toolchain.toml Makefile "$WORK/copy"
+    cp -r --parents tests/*.sh tests/*/*.sh benches demo hack manifests/samples .ci rust-toolchain.toml Makefile "$WORK/copy"
     # The first line after the trap, or after the line that sources the file with the trap.
     line=$(awk '/^(source .*lib\.sh"|trap .* ERR)$/ { print FNR + 1; exit }' "$script")
     runs=$script
@@ -58,6 +58,10 @@ check_each_script() {
       .ci/run) continue ;;
       hack/cluster/lib.sh) runs=demo/demo-down.sh ;;
       tests/lib.sh) runs=tests/install.sh ;;
+      demo/mlflow.sh)
+        runs=demo/demo.sh
+        line=3
+        ;;
       hack/cluster/bare.sh | hack/cluster/kind.sh | hack/cluster/tools.sh)
         runs=hack/cluster/cluster.sh
         line=3
