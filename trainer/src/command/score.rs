@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use crate::{
     command::arguments::ScoreArgs,
-    data::{file, number::Notation, source, table},
+    data::{file, number::Notation, rows::RowCells, source, table},
     spec,
 };
 
@@ -116,13 +116,13 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
         schema.names().collect::<Vec<_>>().join(", ")
     );
     let (notation, missing) = (Notation::of(&format), Missing::new(&format.missing));
-    let score = |row: &table::TableRow| {
+    let score = |row: RowCells<'_>| {
         let cells: Vec<Cell<'_>> = schema
             .features
             .iter()
             .zip(&places)
             .map(|(feature, place)| {
-                let text = place.and_then(|place| row.cells.get(place)).unwrap_or_default();
+                let text = place.and_then(|place| row.get(place)).unwrap_or_default();
                 read_cell(&feature.kind, text, notation, &missing)
             })
             .collect();
@@ -131,7 +131,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
             Err(errors) => Line::Refused {
                 errors: errors
                     .iter()
-                    .map(|error| format!("row {}: {error}", row.number))
+                    .map(|error| format!("row {}: {error}", row.number()))
                     .collect(),
             },
         }

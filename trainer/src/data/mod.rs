@@ -21,6 +21,7 @@ pub mod parquet;
 mod quotes;
 pub mod reach;
 pub mod row_columns;
+pub mod rows;
 pub mod snapshot;
 pub mod source;
 pub mod table;

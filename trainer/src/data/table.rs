@@ -9,6 +9,7 @@ pub use crate::data::violation::Quote;
 use crate::data::{
     header::{check_columns, rename_columns},
     quotes::check_quotes,
+    rows::Rows,
     violation::violation,
 };
 
@@ -18,16 +19,7 @@ pub struct Table {
     /// Names of the columns.
     pub columns: Vec<String>,
     /// The rows.
-    pub rows: Vec<TableRow>,
-}
-
-/// One row of a file.
-#[derive(Clone, Debug)]
-pub struct TableRow {
-    /// Its number, the first data row being 1. Blank lines do not count.
-    pub number: u64,
-    /// Its cells, without surrounding blanks.
-    pub cells: StringRecord,
+    pub rows: Rows,
 }
 
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
@@ -54,7 +46,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         let names = format.columns.iter();
         Some(names.map(|name| normalize_name(name).into_owned()).collect())
     };
-    let mut rows = Vec::new();
+    let mut rows = Rows::default();
     let mut number = 0;
     let mut wrong_count: Option<(u64, u64, usize)> = None;
     let mut record = StringRecord::new();
@@ -90,10 +82,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         }
         number += 1;
         if record.len() == columns.len() {
-            rows.push(TableRow {
-                number,
-                cells: record.clone(),
-            });
+            rows.push(number, &record);
         } else {
             let first = wrong_count.get_or_insert((0, number, record.len()));
             first.0 += 1;
@@ -116,7 +105,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         violations.push(violation("", "Header", message, 1, None));
     }
     if !format.header && is_header(&columns, &rows, &format.missing) {
-        rows.remove(0);
+        rows = without_first(&rows);
         let message = "the first row holds names of columns, and csv.header is false: set csv.header: true and leave \
                        csv.columns out, or remove that row";
         violations.push(violation("", "Header", message, 1, Some(1)));
@@ -168,11 +157,11 @@ fn other_delimiter(text: &str, columns: usize, delimiter: u8) -> Option<String> 
 }
 
 /// Whether the first row holds names: the columns' own ones, or words where all other rows of several columns hold numbers.
-fn is_header(columns: &[String], rows: &[TableRow], missing: &[String]) -> bool {
-    let [first, others @ ..] = rows else { return false };
+fn is_header(columns: &[String], rows: &Rows, missing: &[String]) -> bool {
+    let Some(first) = rows.get(0) else { return false };
     let equal = columns
         .iter()
-        .zip(&first.cells)
+        .zip(first.iter())
         .filter(|(name, cell)| name.eq_ignore_ascii_case(cell))
         .count();
     if equal * 2 > columns.len() {
@@ -181,21 +170,30 @@ fn is_header(columns: &[String], rows: &[TableRow], missing: &[String]) -> bool 
     let is_missing = |cell: &str| cell.is_empty() || missing.iter().any(|text| text.trim() == cell);
     let is_number = |cell: &str| crate::data::number::number(cell).is_some();
     let is_numeric = |at: usize| {
-        let mut cells = others
-            .iter()
-            .filter_map(|row| row.cells.get(at))
+        let mut cells = rows
+            .column(at)
+            .skip(1)
+            .filter_map(|(_, cell)| cell)
             .filter(|cell| !is_missing(cell))
             .peekable();
         cells.peek().is_some() && cells.all(is_number)
     };
     let mut numeric = 0;
-    for (at, cell) in first.cells.iter().enumerate() {
+    for (at, cell) in first.iter().enumerate() {
         if is_number(cell) || is_missing(cell) {
             return false;
         }
         numeric += usize::from(is_numeric(at));
     }
-    others.len() >= 2 && numeric >= 2
+    rows.len() > 2 && numeric >= 2
+}
+
+fn without_first(rows: &Rows) -> Rows {
+    let mut others = Rows::default();
+    for row in rows.iter().skip(1) {
+        others.push(row.number(), row.iter());
+    }
+    others
 }
 
 /// The line that begins behind these bytes, the first being 1. Line breaks are those of every system.
@@ -253,7 +251,7 @@ mod tests {
                 violations[0].message.contains("set csv.header: true"),
                 "{violations:?}"
             );
-            assert_eq!(table.rows[0].cells.get(0), Some("63"));
+            assert_eq!(table.rows.get(0).unwrap().get(0), Some("63"));
         }
         for text in [
             "63,M,1\n41,F,0\n50,F,1\n",
@@ -333,9 +331,9 @@ mod tests {
         let (table, violations) = read("\u{feff}a, b\r\n1, 2 \r\n\r\n  \r\n3,4\r\n".as_bytes(), &header());
         assert!(violations.is_empty(), "{violations:?}");
         assert_eq!(table.columns, ["a", "b"]);
-        let rows: Vec<Vec<&str>> = table.rows.iter().map(|row| row.cells.iter().collect()).collect();
+        let rows: Vec<Vec<&str>> = table.rows.iter().map(|row| row.iter().collect()).collect();
         assert_eq!(rows, [["1", "2"], ["3", "4"]]);
-        assert_eq!(table.rows[1].number, 2);
+        assert_eq!(table.rows.get(1).unwrap().number(), 2);
     }
 
     #[test]
@@ -447,7 +445,7 @@ mod tests {
             let delimiter = if tab { "\t" } else { "," }.into();
             let format = CsvFormat { header, columns, delimiter, ..CsvFormat::default() };
             let (table, _) = read(&bytes, &format);
-            for row in table.rows { prop_assert_eq!(row.cells.len(), table.columns.len()); }
+            for row in table.rows.iter() { prop_assert_eq!(row.iter().count(), table.columns.len()); }
         }
 
         #[test]

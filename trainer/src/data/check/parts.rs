@@ -107,8 +107,8 @@ impl<'a> Parts<'a> {
             };
             let notation = self.notation(at);
             let present = |text: &&str| !is_missing(text, missing, notation);
-            let rows = part.table.rows.iter();
-            cells.extend(rows.map(|row| ((at, row.number), row.cells.get(index).filter(present))));
+            let column = part.table.rows.column(index);
+            cells.extend(column.map(|(number, cell)| ((at, number), cell.filter(present))));
         }
         cells
     }

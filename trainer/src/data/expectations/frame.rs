@@ -12,6 +12,7 @@ use crate::data::{
     check::Part,
     expectations::raised::Raised,
     number::{Notation, number},
+    rows::{RowCells, Rows},
     table::{Quote, Table},
 };
 
@@ -134,14 +135,16 @@ pub(super) fn write_plain<'a>(parts: &[Part<'a>]) -> Vec<Cow<'a, Table>> {
         if notation == Notation::PLAIN {
             return Cow::Borrowed(part.table);
         }
-        let mut table = part.table.clone();
-        for row in &mut table.rows {
-            let cells = row.cells.iter();
-            row.cells = cells
+        let mut rows = Rows::default();
+        for row in part.table.rows.iter() {
+            let cells = row.iter();
+            let cells: Vec<Cow<'_, str>> = cells
                 .map(|cell| notation.plain(cell).unwrap_or(Cow::Borrowed(cell)))
                 .collect();
+            rows.push(row.number(), cells.iter().map(AsRef::as_ref));
         }
-        Cow::Owned(table)
+        let columns = part.table.columns.clone();
+        Cow::Owned(Table { columns, rows })
     };
     parts.iter().map(plain).collect()
 }
@@ -159,19 +162,16 @@ fn count_rows(table: &Table) -> usize {
 }
 
 fn row_number(table: &Table, row: usize) -> Option<u64> {
-    table.rows.get(row).map(|row| row.number)
+    table.rows.get(row).map(RowCells::number)
 }
 
 /// The cells of a column of a table.
 fn push_cells<'a>(table: &'a Table, name: &str, missing: &Missing, cells: &mut Vec<Option<&'a str>>) {
-    let index = table.columns.iter().position(|known| known == name);
     let present = |text: &&str| !missing.has_text(text);
-    cells.extend(
-        table
-            .rows
-            .iter()
-            .map(|row| index.and_then(|index| row.cells.get(index)).filter(present)),
-    );
+    match table.columns.iter().position(|known| known == name) {
+        Some(index) => cells.extend(table.rows.column(index).map(|(_, cell)| cell.filter(present))),
+        None => cells.extend((0..table.rows.len()).map(|_| None)),
+    }
 }
 
 // === impl Column ===

@@ -11,7 +11,6 @@ mod tests;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use csv::StringRecord;
 use modelward_crds::CsvFormat;
 use modelward_model::normalize_name;
 use modelward_wire::Violation;
@@ -33,8 +32,9 @@ use crate::data::{
         kind::{Kind, Unwritable, write_double, write_int96, write_single},
         pages::measure_pages,
     },
+    rows::Rows,
     source::MAX_BYTES,
-    table::{Table, TableRow},
+    table::Table,
     violation::{Quote, cut, violation},
 };
 
@@ -293,10 +293,9 @@ fn read_rows(
     rows: usize,
     format: &CsvFormat,
     left: &mut u64,
-    out: &mut Vec<TableRow>,
+    out: &mut Rows,
 ) -> Result<(), (usize, Failure)> {
     let comma = format.decimal == ",";
-    let mut record = StringRecord::new();
     let mut done = 0;
     while done < rows {
         let batch = BATCH.min(rows - done);
@@ -304,14 +303,8 @@ fn read_rows(
             column.fill(batch, comma, left).map_err(|error| (at, error))?;
         }
         for row in 0..batch {
-            record.clear();
-            for column in &*columns {
-                record.push_field(column.cells.get(row));
-            }
-            out.push(TableRow {
-                number: out.len() as u64 + 1,
-                cells: record.clone(),
-            });
+            let cells = columns.iter().map(|column| column.cells.get(row));
+            out.push(out.len() as u64 + 1, cells);
         }
         done += batch;
     }

@@ -53,7 +53,7 @@ fn compressed(compression: Compression) -> WriterProperties {
 fn read_rows_of(bytes: &[u8], format: &CsvFormat) -> Vec<Vec<String>> {
     let (table, violations) = file::read(bytes, format, Quote::Yes);
     assert_eq!(violations, []);
-    let cells = |row: &TableRow| row.cells.iter().map(str::to_owned).collect();
+    let cells = |row: RowCells<'_>| row.iter().map(str::to_owned).collect();
     table.rows.iter().map(cells).collect()
 }
 
@@ -212,8 +212,8 @@ fn rows_of_all_groups_follow_each_other_and_columns_are_renamed() {
     assert_eq!(table.columns, ["row", "x"]);
     assert_eq!(table.rows.len(), 3000);
     for (at, row) in table.rows.iter().enumerate() {
-        assert_eq!(row.number, at as u64 + 1);
-        assert_eq!(row.cells.get(0), Some(at.to_string().as_str()));
+        assert_eq!(row.number(), at as u64 + 1);
+        assert_eq!(row.get(0), Some(at.to_string().as_str()));
     }
     let format = CsvFormat {
         columns: vec!["a".into(), "x".into()],
