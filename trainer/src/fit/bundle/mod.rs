@@ -93,6 +93,9 @@ pub fn build(
     for (name, bytes) in of_family {
         files = files.with(name, bytes);
     }
+    if let Some(transforms) = trained.fitted.transforms() {
+        files = files.with(file::TRANSFORMS, json(transforms)?);
+    }
     if let Some(calibration) = &candidate.calibration {
         let file = CalibrationFile::new(calibration.clone());
         files = files.with(file::CALIBRATION, json(&file)?);
