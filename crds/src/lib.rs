@@ -47,8 +47,9 @@ pub use model_version::{
     ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset, PartitionShare, PersistentVolumeClaimSource,
     PositiveWhen, Provenance, QuantileRange, RandomForestParameters, ReplicaBounds, ResourceAmounts,
     ResourceBounds, RetrainingSpec, SearchSpec, Season, ServingSpec, Severity, Source, SourceStatus, Target,
-    Task, ThresholdMetric, ThresholdSpec, TimeSplit, TrainingSource, TransformArgument, TransformArguments, TransformSpec, TransformType, ValidationSpec, ValuePair, ValueRange,
-    ValueType, ViolationStatus, WeightSpec, XGBoostParameters, credential_keys, credential_variable,
+    Task, ThresholdMetric, ThresholdSpec, TimeSplit, TrainingSource, TransformArgument, TransformArguments,
+    TransformSpec, TransformType, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus,
+    WeightSpec, XGBoostParameters, credential_keys, credential_variable,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

@@ -156,6 +156,8 @@ words! {
 impl TransformSpec {
     /// The columns that it reads, in order.
     pub fn inputs(&self) -> impl Iterator<Item = &String> {
-        [&self.column, &self.column_a, &self.column_b].into_iter().flatten()
+        [&self.column, &self.column_a, &self.column_b]
+            .into_iter()
+            .flatten()
     }
 }

@@ -27,6 +27,8 @@ mod pipeline;
 mod quantile;
 mod standardize;
 mod target_encode;
+#[cfg(test)]
+mod tests;
 
 pub use contract::{ColumnKind, ColumnOutline, Inputs, TransformError, TransformKind};
 pub use family::TransformedFamily;

@@ -32,13 +32,20 @@ impl Ordinal {
         let Some(order) = &self.order else {
             return Ok((0..categories.len() as u32).collect());
         };
-        let place = |category: &String| {
-            let place = order.iter().position(|word| word == category);
-            place
-                .map(|place| place as u32)
-                .ok_or_else(|| format!("has an order without {category:?}, which is a category; add it"))
-        };
-        categories.iter().map(place).collect()
+        let place = |category: &String| order.iter().position(|word| word == category);
+        let places: Vec<u32> = categories
+            .iter()
+            .filter_map(place)
+            .map(|place| place as u32)
+            .collect();
+        let absent = categories.len() - places.len();
+        // Their words are not quoted: data from an address never are.
+        if absent > 0 {
+            return Err(format!(
+                "has an order without {absent} of the categories of its column; list all of them"
+            ));
+        }
+        Ok(places)
     }
 }
 

@@ -69,7 +69,12 @@ impl TargetEncode {
         // Missing values are one more category.
         let mut sums = vec![Sums::default(); count + 1];
         let mut overall = Sums::default();
-        for (row, index) in inputs.indices().iter().enumerate().filter(|(row, _)| is_meant(*row)) {
+        for (row, index) in inputs
+            .indices()
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| is_meant(*row))
+        {
             let weight = inputs.weights.map_or(1.0, |weights| f64::from(weights[row]));
             let class = usize::from(inputs.labels[row]);
             overall.0[class] += weight;

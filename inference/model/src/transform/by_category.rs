@@ -43,11 +43,7 @@ impl Transform for ByCategory {
 
     fn apply(&self, inputs: &[Value], out: &mut Vec<Value>) {
         let number = match inputs.first() {
-            Some(Value::Category(index)) => self
-                .values
-                .get(*index as usize)
-                .copied()
-                .unwrap_or(self.unknown),
+            Some(Value::Category(index)) => self.values.get(*index as usize).copied().unwrap_or(self.unknown),
             Some(Value::Missing) | None => self.missing,
             Some(Value::Unknown | Value::Number(_)) => self.unknown,
         };

@@ -37,7 +37,7 @@ struct Step {
     fitted: Fitted,
 }
 
-/// A model of derived rows that takes rows as requests have them.
+/// A model of derived rows that takes rows as requests have them. A score allocates the derived row, and nothing else.
 #[derive(Clone, Debug)]
 pub struct DerivedScorer {
     derivation: Derivation,

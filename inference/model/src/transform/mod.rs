@@ -24,6 +24,8 @@ mod ordinal;
 mod product;
 mod ratio;
 mod standardize;
+#[cfg(test)]
+mod tests;
 
 pub use bins::Bins;
 pub use by_category::ByCategory;
