@@ -130,11 +130,8 @@ class Step:
             self.model = KBinsDiscretizer(self.spec["bins"], encode="ordinal", strategy=strategy, subsample=None)
             self.learnt = self.model.fit(column(x)).bin_edges_[0][1:-1]
         elif kind == "Ordinal":
-            words = self.kinds[self.spec["column"]]
-            order = [float(words.index(word)) for word in ORDER]
-            self.model = OrdinalEncoder(categories=[order], handle_unknown="use_encoded_value", unknown_value=np.nan)
-            # scikit-learn wants the missing value among the categories; here it is what is not known.
-            self.model.fit(column(x[~np.isnan(x)]))
+            self.model = OrdinalEncoder(categories=[ORDER], handle_unknown="use_encoded_value", unknown_value=np.nan)
+            self.model.fit(self.words(x[~np.isnan(x)]))
         elif kind == "OneHot":
             words = np.arange(len(self.kinds[self.spec["column"]]), dtype=np.float64)
             self.model = OneHotEncoder(categories=[words], handle_unknown="ignore", sparse_output=False).fit(column(x[~np.isnan(x)]))
@@ -162,7 +159,7 @@ class Step:
             # A missing category has 0 everywhere, as an unknown one.
             return list(self.model.transform(column(np.where(np.isnan(x), -1, x))).T)
         if kind == "Ordinal":
-            return [self.model.transform(column(np.where(np.isnan(x), -1, x)))[:, 0]]
+            return [self.model.transform(self.words(x))[:, 0]]
         if kind == "FrequencyEncode":
             return [np.array([self.missing if np.isnan(at) else self.learnt.get(at, 0.0) for at in x])]
         if kind == "Log":
@@ -174,6 +171,11 @@ class Step:
         if kind == "Product":
             return [x * inputs[1]]
         return [self.model.transform(column(x))[:, 0]]
+
+    def words(self, x):
+        """The texts of categories; a missing one is a word that scikit-learn does not know."""
+        words = self.kinds[self.spec["column"]]
+        return np.array([["" if np.isnan(at) else words[int(at)]] for at in x], dtype=object)
 
     def names(self):
         name = self.spec["name"]
@@ -193,7 +195,7 @@ def derive(features, columns, y, train):
         step = Step(spec, kinds)
         inputs = [values[name] for name in step.inputs()]
         own = step.fit([at[train] for at in inputs], y[train])
-        others = step.apply([at[~train] for at in inputs])
+        others = step.apply([at[~train] for at in inputs]) if not train.all() else [[]] * len(own)
         for name, of_training, of_others in zip(step.names(), own, others, strict=True):
             made = np.empty(len(y))
             made[train], made[~train] = single(of_training), single(of_others)
