@@ -39,16 +39,17 @@ pub use model::{
     RoutedVersion, ServedRecord,
 };
 pub use model_version::{
-    AcceptedWindow, Access, Argument, Arguments, ArtifactSource, ArtifactStatus, AttemptStatus,
+    AcceptedWindow, Access, Argument, Arguments, ArtifactSource, ArtifactStatus, AttemptStatus, Binning,
     CalibrationMethod, Champion, ClassWeights, ColumnRename, ConfigMapSource, CostSpec, CredentialsSecret,
     CsvFormat, Dataset, Expectation, ExpectationType, Family, FeatureKind, FeatureSpec, FeatureTolerance,
-    Gate, GateStatus, HeldOut, Hyperparameters, IgnoreRowIf, LightGBMParameters,
+    Gate, GateStatus, HeldOut, Hyperparameters, IgnoreRowIf, ImputeStrategy, LightGBMParameters,
     LogisticRegressionParameters, MatchOn, MetricName, MetricStatus, ModelVersion, ModelVersionSpec,
     ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset, PartitionShare, PersistentVolumeClaimSource,
     PositiveWhen, Provenance, QuantileRange, RandomForestParameters, ReplicaBounds, ResourceAmounts,
     ResourceBounds, RetrainingSpec, SearchSpec, Season, ServingSpec, Severity, Source, SourceStatus, Target,
-    Task, ThresholdMetric, ThresholdSpec, TimeSplit, TrainingSource, ValidationSpec, ValuePair, ValueRange,
-    ValueType, ViolationStatus, WeightSpec, XGBoostParameters, credential_keys, credential_variable,
+    Task, ThresholdMetric, ThresholdSpec, TimeSplit, TrainingSource, TransformArgument, TransformArguments,
+    TransformSpec, TransformType, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus,
+    WeightSpec, XGBoostParameters, credential_keys, credential_variable,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
-# compared with the first with NumPy's bootstrap. Evaluates expectations, and compares every field with Great Expectations'. Reads
+# compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Evaluates expectations, and compares every field with Great Expectations'. Reads
 # Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file. Publishes a version to an MLflow server,
 # and compares what MLflow's client reads.
 #
@@ -57,6 +57,10 @@ compare hungarian "$HERE/hungarian.yaml" "$DATA/hungarian.csv"
 echo "== parquet"
 RUST_LOG=warn "$VENV/bin/python" "$HERE/compare_parquet.py" "$TRAINER" "$REPOSITORY/manifests/samples/heart-1.yaml" \
   "$DATA/cleveland.csv" "$WORK/cleveland/snapshot" "$WORK/parquet"
+
+# Every kind of declared transform, fitted by scikit-learn.
+echo "== transforms"
+RUST_LOG=warn "$VENV/bin/python" "$HERE/compare_transforms.py" "$TRAINER" "$WORK/transforms"
 
 # Each family of trees by itself, its model in the libraries of Python.
 compare_trees() {

@@ -19,3 +19,4 @@ pub mod ledger;
 mod ranking;
 pub mod report;
 pub mod spec;
+pub mod transform;

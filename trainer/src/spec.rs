@@ -1,6 +1,7 @@
 //! Reading a `ModelVersion`, and refusing what it cannot mean.
 
 mod families;
+mod transforms;
 
 use std::{borrow::Cow, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
 
@@ -159,7 +160,15 @@ fn normalize_names(training: &mut TrainingSource) {
                 .time_split
                 .iter_mut()
                 .map(|split| &mut split.column),
-        );
+        )
+        .chain(training.transforms.iter_mut().flat_map(|transform| {
+            let columns = [
+                &mut transform.column,
+                &mut transform.column_a,
+                &mut transform.column_b,
+            ];
+            columns.into_iter().flatten()
+        }));
     for name in names {
         if let Cow::Owned(normal) = normalize_name(name) {
             *name = normal;
@@ -189,6 +198,7 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
         wrong.push(format!("families names {} twice", twice.as_str()));
     }
     families::check(training, &mut wrong);
+    transforms::check(training, &mut wrong);
     crate::data::expectations::check::check(training, &mut wrong);
     for gate in &training.gates {
         if gate.at_least.is_some() == gate.at_most.is_some() {

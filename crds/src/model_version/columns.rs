@@ -5,12 +5,7 @@ use modelward_wire::{Decimal, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model_version::rules::{IS_SHARE, SHARE};
-
-/// The pattern of a number in a column, and the message for an invalid one.
-const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
-const NUMBER: &str =
-    "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
+use crate::model_version::rules::{IS_NUMBER, IS_SHARE, NUMBER, SHARE};
 
 /// The column to predict.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -10,13 +10,8 @@ use serde::{Deserialize, Serialize};
 pub use self::arguments::{Argument, Arguments};
 use crate::model_version::{
     expectations::arguments::rules,
-    rules::{AMOUNT, IS_AMOUNT, IS_SHARE, SHARE},
+    rules::{AMOUNT, IS_AMOUNT, IS_NUMBER, IS_SHARE, NUMBER, SHARE},
 };
-
-/// The pattern of a number, and the message for an invalid one.
-const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
-const NUMBER: &str =
-    "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
 
 /// One expectation of the rows of all datasets together. Its arguments are those of Great Expectations, in camel case. Texts are
 /// compared as numbers in a column of numbers. An empty text is a missing value.

@@ -3,7 +3,7 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `expectations`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
@@ -20,6 +20,7 @@ mod serving;
 mod spec;
 mod status;
 mod training;
+mod transforms;
 mod validation;
 
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
@@ -46,4 +47,7 @@ pub use status::{
     ViolationStatus,
 };
 pub use training::{AcceptedWindow, Champion, ClassWeights, Family, Task, TrainingSource, WeightSpec};
+pub use transforms::{
+    Binning, ImputeStrategy, TransformArgument, TransformArguments, TransformSpec, TransformType,
+};
 pub use validation::{Gate, HeldOut, MetricName, TimeSplit, ValidationSpec};

@@ -2,6 +2,11 @@
 
 use modelward_wire::Decimal;
 
+/// The pattern of a number, and the message for an invalid one.
+pub(super) const IS_NUMBER: &str = "self.matches('^-?[0-9]{1,12}([.][0-9]{1,12})?$')";
+pub(super) const NUMBER: &str =
+    "write a decimal number in quotes, such as \"-0.5\", with at most 12 digits on each side of the point";
+
 /// The pattern of a share, and the message for an invalid one.
 pub(super) const IS_SHARE: &str = "self.matches('^(0([.][0-9]{1,12})?|1([.]0{1,12})?)$')";
 pub(super) const SHARE: &str =

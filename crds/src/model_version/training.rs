@@ -14,6 +14,7 @@ use crate::model_version::{
     hyperparameters::Hyperparameters,
     rules::{IS_MARGIN, IS_POSITIVE, MARGIN, POSITIVE, default_margin},
     search::SearchSpec,
+    transforms::TransformSpec,
     validation::{Gate, MetricName, ValidationSpec},
 };
 
@@ -88,6 +89,13 @@ pub struct TrainingSource {
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub expectations: Vec<Expectation>,
+
+    /// Columns that are made of features before a family sees them, in this order. Each is fitted on the training rows of a fold alone and
+    /// kept in the bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub transforms: Vec<TransformSpec>,
 
     /// What is predicted: Binary, the probability of class 1 of two.
     #[serde(default)]

@@ -9,12 +9,13 @@
 //! | `out-of-fold.csv` | each row's score by a model that was not fitted on it |
 //! | `reference.json` | the bins that traffic is counted in, and the counts that it is compared with |
 //! | `calibration.json` | where scores are calibrated: by which function. Absent otherwise |
+//! | `declared-transforms.json` | where the spec declares transforms: what each learnt. Absent otherwise |
 //! | `accepted-window.json` | where the features' counts in it are a window of traffic: which one. Absent otherwise |
 //! | `model-card.html` | for people |
 //! | `MLmodel` | for tools that know `MLflow` |
 //!
-//! Beside these a bundle has the [files](Family::files) of its family. Only they, the first three and `calibration.json` are
-//! read here; all are verified.
+//! Beside these a bundle has the [files](Family::files) of its family. Only they, the first three, `calibration.json` and
+//! `declared-transforms.json` are read here; all are verified.
 
 use std::{path::Path, sync::Arc};
 
@@ -27,6 +28,7 @@ use crate::{
     family::{BUILT_IN, Families, Family, FamilyError, FamilyFiles, Scorer},
     files::{FilesError, VerifiedDir},
     schema::{FeatureSchema, Row, SchemaError},
+    transform::{Derivation, DerivationError, DerivedScorer, TransformFile},
 };
 
 /// The format that this code writes, and the only one that it reads.
@@ -50,13 +52,15 @@ pub mod file {
     pub const ACCEPTED_WINDOW: &str = "accepted-window.json";
     /// [`crate::CalibrationFile`], where scores are calibrated.
     pub const CALIBRATION: &str = "calibration.json";
+    /// [`crate::TransformFile`], where the spec declares transforms.
+    pub const TRANSFORMS: &str = "declared-transforms.json";
     /// A page for people.
     pub const CARD: &str = "model-card.html";
     /// `MLflow`'s description.
     pub const MLMODEL: &str = "MLmodel";
 
     /// All of them: no family has a file of one of these names.
-    pub const COMMON: [&str; 10] = [
+    pub const COMMON: [&str; 11] = [
         INFO,
         SCHEMA,
         WARM_UP,
@@ -65,6 +69,7 @@ pub mod file {
         REFERENCE,
         ACCEPTED_WINDOW,
         CALIBRATION,
+        TRANSFORMS,
         CARD,
         MLMODEL,
     ];
@@ -181,6 +186,9 @@ pub enum BundleError {
     /// The schema contradicts itself.
     #[error("schema.json is not valid")]
     Schema(#[from] SchemaError),
+    /// The declared transforms cannot be used.
+    #[error("{} is not valid", file::TRANSFORMS)]
+    Transforms(#[from] DerivationError),
     /// A file of the family is absent, or does not fit.
     #[error(transparent)]
     Family(#[from] FamilyError),
@@ -244,7 +252,14 @@ impl Bundle {
         let family = info.find_family(families)?;
         let schema: FeatureSchema = parse(dir, file::SCHEMA)?;
         schema.check()?;
-        let scorer = family.load(&FamilyFiles::of_bundle(family, dir), &schema)?;
+        let files = FamilyFiles::of_bundle(family, dir);
+        let scorer = match read_transforms(dir, &schema)? {
+            Some(derivation) => {
+                let scorer = family.load(&files, derivation.schema())?;
+                Arc::new(DerivedScorer::new(derivation, scorer))
+            }
+            None => family.load(&files, &schema)?,
+        };
         let scorer = calibrate(dir, scorer)?;
         let warm_up: WarmUp = parse(dir, file::WARM_UP)?;
         let warm_up = warm_up.read(&schema)?;
@@ -299,7 +314,8 @@ impl Bundle {
         self.threshold
     }
 
-    /// The probability of class 1 of a row that this bundle's schema read. Never NaN, never allocates.
+    /// The probability of class 1 of a row that this bundle's schema read. Never NaN; allocates nothing but the derived row of declared
+    /// transforms.
     pub fn score(&self, row: &Row) -> f64 {
         self.scorer.score(row)
     }
@@ -308,6 +324,15 @@ impl Bundle {
     pub fn score_into(&self, rows: &[Row], out: &mut Vec<f64>) {
         self.scorer.score_rows(rows, out);
     }
+}
+
+/// The declared transforms, where the bundle has some.
+fn read_transforms(dir: &VerifiedDir, schema: &FeatureSchema) -> Result<Option<Derivation>, BundleError> {
+    if dir.manifest().file(file::TRANSFORMS).is_none() {
+        return Ok(None);
+    }
+    let file: TransformFile = parse(dir, file::TRANSFORMS)?;
+    Ok(Some(Derivation::new(schema, &file)?))
 }
 
 /// The scorer with the bundle's calibration, where it has one.
@@ -416,6 +441,7 @@ impl BundleError {
             Self::Info(_) | Self::UnknownFamily { .. } => Some(file::INFO),
             Self::Schema(_) => Some(file::SCHEMA),
             Self::Calibration(_) => Some(file::CALIBRATION),
+            Self::Transforms(_) => Some(file::TRANSFORMS),
             Self::Family(error) => error.file(),
             Self::WarmUp(_) | Self::Score { .. } => Some(file::WARM_UP),
         }

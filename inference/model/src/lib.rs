@@ -15,6 +15,7 @@ pub mod family;
 pub mod files;
 pub mod math;
 pub mod schema;
+pub mod transform;
 
 pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, TargetInfo, WarmUp, WarmUpRow};
 pub use calibration::{CalibratedScorer, Calibration, CalibrationError, CalibrationFile};
@@ -25,3 +26,4 @@ pub use schema::{
     Cell, Feature, FeatureKind, FeatureSchema, Missing, Row, RowError, SchemaError, Value, Warning,
     canonical_category, normalize_name, number,
 };
+pub use transform::{Derivation, DerivationError, DerivedScorer, TransformFile};

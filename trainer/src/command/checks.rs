@@ -22,6 +22,7 @@ use crate::{
         splits::Splits,
     },
     spec::{self, Spec, SpecError},
+    transform::{Problem, find_problems},
 };
 
 /// The spec, or in the inner result the verdict on one that is not valid.
@@ -101,6 +102,9 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             did_you_mean(name, schema.names()),
             schema.list_names()
         ));
+    }
+    if let Some(Problem { transform, message }) = find_problems(&training.transforms, schema).first() {
+        return end(format!("the transform {transform:?} {message}"));
     }
     let mut rows = snapshot.data.len();
     if let Some(held_out) = &training.validation.held_out {

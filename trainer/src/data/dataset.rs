@@ -40,6 +40,23 @@ pub struct Sample<'a> {
     pub weights: Option<&'a [f32]>,
 }
 
+/// A value in a column of numbers.
+fn number_of(value: Value) -> f32 {
+    match value {
+        Value::Number(number) if number.is_finite() => number,
+        _ => f32::NAN,
+    }
+}
+
+/// A value in a column of categories.
+fn category_of(value: Value) -> u32 {
+    match value {
+        Value::Category(index) => index,
+        Value::Unknown => Values::UNKNOWN,
+        Value::Number(_) | Value::Missing => Values::MISSING,
+    }
+}
+
 // === impl Dataset ===
 
 impl Dataset {
@@ -160,20 +177,30 @@ impl Values {
     /// The values of a feature of this kind. One of another kind is missing.
     pub fn of(kind: &FeatureKind, values: impl Iterator<Item = Value>) -> Self {
         match kind {
-            FeatureKind::Numeric { .. } => {
-                let number = |value| match value {
-                    Value::Number(number) if number.is_finite() => number,
-                    _ => f32::NAN,
-                };
-                Self::Numbers(values.map(number).collect())
-            }
-            FeatureKind::Categorical { .. } => {
-                let category = |value| match value {
-                    Value::Category(index) => index,
-                    Value::Unknown => Self::UNKNOWN,
-                    Value::Number(_) | Value::Missing => Self::MISSING,
-                };
-                Self::Categories(values.map(category).collect())
+            FeatureKind::Numeric { .. } => Self::Numbers(values.map(number_of).collect()),
+            FeatureKind::Categorical { .. } => Self::Categories(values.map(category_of).collect()),
+        }
+    }
+
+    /// No values yet, of a feature of this kind.
+    pub fn empty(kind: &FeatureKind) -> Self {
+        Self::of(kind, std::iter::empty())
+    }
+
+    /// Adds a value at the end. One of another kind is missing.
+    pub fn push(&mut self, value: Value) {
+        match self {
+            Self::Numbers(numbers) => numbers.push(number_of(value)),
+            Self::Categories(categories) => categories.push(category_of(value)),
+        }
+    }
+
+    /// The values of these rows, in their order.
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Numbers(numbers) => Self::Numbers(rows.iter().map(|row| numbers[*row]).collect()),
+            Self::Categories(categories) => {
+                Self::Categories(rows.iter().map(|row| categories[*row]).collect())
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Bins of one fold that several fits share: of each library one set for each number of bins.
+//! What several fits on the rows of one fold share: the rows behind declared transforms, and of each library one set of bins for each
+//! number of bins.
 
 use std::{
     collections::BTreeMap,
@@ -6,13 +7,17 @@ use std::{
 };
 
 use super::{EngineError, lightgbm, xgboost};
-use crate::data::dataset::Sample;
+use crate::{
+    data::dataset::Sample,
+    transform::{FittedRows, TransformError},
+};
 
 /// Bins of the rows of one sample, and of the rows that are evaluated beside a fit on it. Made when they are first asked for.
 #[derive(Debug, Default)]
 pub struct SharedBins {
     xgboost: Made<xgboost::Bins>,
     lightgbm: Made<lightgbm::Bins>,
+    derived: Mutex<Option<Arc<FittedRows>>>,
 }
 
 /// The rows that a family is fitted on.
@@ -30,6 +35,20 @@ type Made<T> = Mutex<BTreeMap<(u32, bool), Arc<T>>>;
 // === impl SharedBins ===
 
 impl SharedBins {
+    /// The rows behind the declared transforms, which are the same for all fits.
+    pub fn derived(
+        &self,
+        fit: impl FnOnce() -> Result<FittedRows, TransformError>,
+    ) -> Result<Arc<FittedRows>, TransformError> {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = &*derived {
+            return Ok(Arc::clone(found));
+        }
+        let new = Arc::new(fit()?);
+        *derived = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
     /// XGBoost's bins of the sample.
     pub fn xgboost(&self, sample: Sample<'_>, max_bin: u32) -> Result<Arc<xgboost::Bins>, EngineError> {
         find_or_make(&self.xgboost, (max_bin, false), || {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
 
-use modelward_model::{Family, Scorer};
+use modelward_model::{Family, Scorer, TransformFile};
 
 use super::{parameter::Parameter, parameters::Parameters, space::Dimension};
 use crate::{data::dataset::Sample, engine::TrainingRows};
@@ -62,6 +62,11 @@ pub trait FittedModel: fmt::Debug + Send + Sync {
 
     /// Its files of the bundle, in the order of [`Family::files`].
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error>;
+
+    /// What the declared transforms before it learnt, if there are any.
+    fn transforms(&self) -> Option<&TransformFile> {
+        None
+    }
 
     /// What the model card says of it.
     fn report(&self) -> ModelReport;

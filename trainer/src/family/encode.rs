@@ -46,14 +46,11 @@ fn standardise(name: &str, column: &Values, rows: &[usize]) -> FeatureTransform 
     let mut present: Vec<f64> = rows.iter().filter_map(|row| number(column, *row)).collect();
     present.sort_by(f64::total_cmp);
     let impute = median(&present);
-    let n = rows.len().max(1) as f64;
-    let values = || rows.iter().map(|row| number(column, *row).unwrap_or(impute));
-    let mean = values().sum::<f64>() / n;
-    let variance = values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
-    // Rounding alone makes a variance this small: the bound is scikit-learn's.
-    let noise = n * mean * f64::EPSILON;
-    let constant = variance <= n * f64::EPSILON * variance + noise * noise;
-    let scale = if constant { 1.0 } else { variance.sqrt() };
+    let values: Vec<f64> = rows
+        .iter()
+        .map(|row| number(column, *row).unwrap_or(impute))
+        .collect();
+    let (mean, scale) = mean_and_scale(&values);
     FeatureTransform::Standardise {
         feature: name.to_owned(),
         impute,
@@ -62,27 +59,42 @@ fn standardise(name: &str, column: &Values, rows: &[usize]) -> FeatureTransform 
     }
 }
 
+/// The mean of these numbers and their standard deviation (of the population), 1 where they are all equal.
+pub(crate) fn mean_and_scale(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+    // Rounding alone makes a variance this small: the bound is scikit-learn's.
+    let noise = n * mean * f64::EPSILON;
+    let constant = variance <= n * f64::EPSILON * variance + noise * noise;
+    (mean, if constant { 1.0 } else { variance.sqrt() })
+}
+
 fn one_hot(name: &str, categories: &[String], column: &Values, rows: &[usize]) -> FeatureTransform {
-    let mut counts = vec![0_usize; categories.len()];
-    if let Values::Categories(values) = column {
-        for row in rows {
-            if let Some(count) = counts.get_mut(values[*row] as usize) {
-                *count += 1;
-            }
+    let frequent = match column {
+        Values::Categories(values) => {
+            frequent_category(categories.len(), rows.iter().map(|row| values[*row]))
         }
-    }
-    // `max_by_key` keeps the last of equals; from behind that is the first.
-    let frequent = counts
-        .iter()
-        .enumerate()
-        .rev()
-        .max_by_key(|(_, count)| **count)
-        .map_or(0, |(at, _)| at);
+        Values::Numbers(_) => 0,
+    };
     let impute = categories.get(frequent).cloned().unwrap_or_default();
     FeatureTransform::OneHot {
         feature: name.to_owned(),
         impute,
     }
+}
+
+/// The index of the most frequent of so many categories, the first of equally frequent ones.
+pub(crate) fn frequent_category(categories: usize, indices: impl Iterator<Item = u32>) -> usize {
+    let mut counts = vec![0_usize; categories];
+    for index in indices {
+        if let Some(count) = counts.get_mut(index as usize) {
+            *count += 1;
+        }
+    }
+    // `max_by_key` keeps the last of equals; from behind that is the first.
+    let counts = counts.iter().enumerate().rev();
+    counts.max_by_key(|(_, count)| **count).map_or(0, |(at, _)| at)
 }
 
 fn number(column: &Values, row: usize) -> Option<f64> {
@@ -92,7 +104,8 @@ fn number(column: &Values, row: usize) -> Option<f64> {
     }
 }
 
-fn median(sorted: &[f64]) -> f64 {
+/// The median of sorted numbers; 0 of none.
+pub(crate) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match sorted.len() {
         0 => 0.0,

@@ -7,6 +7,7 @@ use modelward_crds::{CalibrationMethod, MetricName, TrainingSource};
 use crate::{
     family::{self, Settings, TrainableFamily},
     fit::{threshold::ThresholdRule, weights::Weighting},
+    transform::{TransformedFamily, Transforms},
 };
 
 /// What to train.
@@ -117,7 +118,14 @@ impl Plan {
         // The declaration begins with the simplest.
         let mut families = training.families.clone();
         families.sort_unstable();
-        let families = families.iter().map(|of| family::of(*of, &settings));
+        let transforms = Arc::new(Transforms::new(&training.transforms, settings.seed));
+        let families = families.iter().map(|of| {
+            let family = family::of(*of, &settings);
+            if training.transforms.is_empty() {
+                return family;
+            }
+            Arc::new(TransformedFamily::new(family, Arc::clone(&transforms))) as Arc<dyn TrainableFamily>
+        });
         Self {
             families: families.collect(),
             folds: count(training.validation.folds).max(2),

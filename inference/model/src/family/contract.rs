@@ -29,7 +29,8 @@ pub trait Family: fmt::Debug + Send + Sync {
 
 /// A model that is ready to score, from any number of threads.
 pub trait Scorer: fmt::Debug + Send + Sync {
-    /// The probability of class 1, within 0 and 1. Never NaN, never allocates, the same bits on any machine.
+    /// The probability of class 1, within 0 and 1. Never NaN, never allocates (only the derived row of declared transforms does), the same
+    /// bits on any machine.
     ///
     /// A row that is too short counts as missing at its end, and a value of another kind as an unknown one: a row of
     /// another schema gives a wrong score, never a panic.

@@ -74,6 +74,7 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
         calibration,
         threshold,
         expectations,
+        transforms,
         // The only task there is.
         task: Task::Binary,
         // In the hash of every training.
@@ -104,6 +105,9 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
     }
     if !expectations.is_empty() {
         content["expectations"] = json!(expectations);
+    }
+    if !transforms.is_empty() {
+        content["transforms"] = json!(transforms);
     }
     if let Some(threshold) = threshold {
         content["threshold"] = json!(threshold);

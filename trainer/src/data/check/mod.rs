@@ -19,6 +19,7 @@
 //! | `Weight` | weights that are missing, no numbers, negative or too large, or 0 in every row of a class |
 //! | `Time` | times that are missing, or not written in one of the known forms |
 //! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
+//! | `Transform` | a declared transform that does not fit the features |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!
 //! A column that the spec does not declare is `Numeric` where every value is a number, however few distinct ones
@@ -70,6 +71,7 @@ use crate::data::{
     dataset::Dataset,
     violation::violation,
 };
+use crate::transform::{Problem, find_problems};
 
 /// What a check that found nothing wrong has made of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,6 +194,13 @@ pub fn check(
     let mut schema = FeatureSchema::new(features)
         .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
     schema.missing = parts.missing();
+    let problems = find_problems(&training.transforms, &schema);
+    if !problems.is_empty() {
+        let all = problems
+            .into_iter()
+            .map(|Problem { transform, message }| violation(&transform, "Transform", message, 1, None));
+        return Err(all.collect());
+    }
     let dataset = Dataset {
         schema,
         columns: values,

@@ -10,7 +10,7 @@ use crate::data::snapshot::Snapshot;
 pub(super) fn mlmodel<'a>(
     snapshot: &Snapshot,
     info: &BundleInfo,
-    of_family: impl Iterator<Item = &'a str>,
+    of_model: impl Iterator<Item = &'a str>,
 ) -> Result<String, serde_json::Error> {
     let inputs: Vec<serde_json::Value> = snapshot
         .data
@@ -30,7 +30,7 @@ pub(super) fn mlmodel<'a>(
     let text = |value: &serde_json::Value| serde_json::to_string(&value.to_string());
     let quoted = |value: &str| serde_json::to_string(value);
     let mut files = String::new();
-    for name in std::iter::once(file::SCHEMA).chain(of_family) {
+    for name in std::iter::once(file::SCHEMA).chain(of_model) {
         let key = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let _ = writeln!(files, "    {key}: {}", quoted(name)?);
     }

@@ -70,7 +70,10 @@ pub fn build(
         None => reference::reference(&snapshot.data, candidate, extras.declared)?,
     };
     let of_family = trained.fitted.files()?;
-    let mlmodel = mlmodel(snapshot, &info, of_family.iter().map(|(name, _)| *name))?;
+    let transforms = trained.fitted.transforms();
+    let described = transforms.map(|_| file::TRANSFORMS).into_iter();
+    let described = described.chain(of_family.iter().map(|(name, _)| *name));
+    let mlmodel = mlmodel(snapshot, &info, described)?;
     let mut files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
@@ -92,6 +95,9 @@ pub fn build(
         .with(file::MLMODEL, mlmodel);
     for (name, bytes) in of_family {
         files = files.with(name, bytes);
+    }
+    if let Some(transforms) = transforms {
+        files = files.with(file::TRANSFORMS, json(transforms)?);
     }
     if let Some(calibration) = &candidate.calibration {
         let file = CalibrationFile::new(calibration.clone());

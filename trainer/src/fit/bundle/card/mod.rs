@@ -4,6 +4,7 @@ mod candidates;
 mod data;
 mod figure;
 mod scored;
+mod transforms;
 
 use askama::Template;
 use modelward_crds::{CalibrationMethod, Gate, MetricName};
@@ -14,6 +15,7 @@ use self::{
     candidates::{CandidatesPart, CardGate, gates},
     data::DataPart,
     scored::Scored,
+    transforms::{CardTransform, transforms},
 };
 use crate::{
     data::snapshot::Snapshot,
@@ -61,6 +63,7 @@ struct Card<'a> {
     /// Whether anything stands for the missing values of a feature.
     imputes: bool,
     report: &'a ModelReport,
+    transforms: Vec<CardTransform<'a>>,
     /// The rows of the smaller class.
     smaller_class: u64,
     search_trials: Option<usize>,
@@ -143,6 +146,7 @@ pub(super) fn card(
         importance_shown: figure::SHOWN,
         imputes: !report.imputed.is_empty(),
         report: &report,
+        transforms: transforms(trained.fitted.transforms()),
         smaller_class: info.positive_rows.min(info.rows - info.positive_rows),
         search_trials: plan.search.map(|search| search.trials),
     }

@@ -1,0 +1,90 @@
+//! The interval in which a number lies: scikit-learn's `KBinsDiscretizer`.
+
+use modelward_crds::{Binning, TransformSpec};
+use modelward_model::transform::{self as served, Fitted};
+use modelward_wire::Decimal;
+
+use super::{
+    contract::{ColumnOutline, Inputs, TransformKind},
+    quantile::quantile,
+};
+
+/// Bins by quantiles that are not wider are dropped, as in scikit-learn.
+const LEAST_WIDTH: f64 = 1e-8;
+
+/// Given bounds, or how they are learnt.
+#[derive(Clone, Debug)]
+pub(super) struct Bins {
+    edges: Option<Vec<f64>>,
+    bins: u32,
+    binning: Binning,
+}
+
+// === impl Bins ===
+
+impl Bins {
+    pub(super) fn new(spec: &TransformSpec) -> Self {
+        let edges = spec.edges.as_ref();
+        Self {
+            edges: edges.map(|edges| edges.iter().map(Decimal::to_f64).collect()),
+            bins: spec
+                .bins
+                .and_then(|bins| u32::try_from(bins).ok())
+                .unwrap_or(1)
+                .max(1),
+            binning: spec.binning.unwrap_or_default(),
+        }
+    }
+
+    /// The bounds between bins; none where all numbers are equal or there are none.
+    fn learn(&self, sorted: &[f64]) -> Vec<f64> {
+        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
+            return Vec::new();
+        };
+        let steps = 0..=self.bins;
+        let mut edges: Vec<f64> = match self.binning {
+            Binning::Quantile => {
+                let apart = 100.0 / f64::from(self.bins);
+                // In the steps of NumPy's linspace and percentile, so that the last bit of a share is the same.
+                let shares = steps.map(|step| f64::from(step) * apart / 100.0);
+                shares.filter_map(|share| quantile(sorted, share)).collect()
+            }
+            Binning::Uniform => {
+                let apart = (last - first) / f64::from(self.bins);
+                steps.map(|step| first + f64::from(step) * apart).collect()
+            }
+        };
+        // The one before it stays, as in scikit-learn. Values are in single precision: bounds that are equal there bound nothing.
+        let mut wide = Vec::with_capacity(edges.len());
+        let mut before: Option<f64> = None;
+        for edge in edges.drain(..) {
+            let is_wide = before.is_none_or(|before| edge - before > LEAST_WIDTH);
+            let differs = wide.last().is_none_or(|last: &f64| (*last as f32) < edge as f32);
+            if is_wide && differs {
+                wide.push(edge);
+            }
+            before = Some(edge);
+        }
+        let inner = 1..wide.len().saturating_sub(1).max(1);
+        wide.get(inner).unwrap_or_default().to_vec()
+    }
+}
+
+impl TransformKind for Bins {
+    fn outline(&self, name: &str, inputs: &[&ColumnOutline]) -> Result<Vec<ColumnOutline>, String> {
+        inputs.iter().try_for_each(|input| input.check_numeric())?;
+        Ok(vec![ColumnOutline::categorical(name, None)])
+    }
+
+    fn fit(&self, inputs: &Inputs<'_>) -> Result<Fitted, String> {
+        let edges = match &self.edges {
+            Some(edges) => edges.clone(),
+            None => {
+                let mut sorted = inputs.numbers();
+                sorted.sort_by(f64::total_cmp);
+                self.learn(&sorted)
+            }
+        };
+        Ok(Fitted::Bins(served::Bins { edges }))
+    }
+}

@@ -1,0 +1,153 @@
+//! What every kind of transform has in the trainer: what it makes of which columns, and how it is fitted.
+
+use std::fmt;
+
+use modelward_model::{DerivationError, FeatureKind, transform::Fitted};
+
+use crate::data::dataset::Values;
+
+/// A kind of transform with its arguments.
+pub trait TransformKind: fmt::Debug + Send + Sync {
+    /// The columns that it makes of such columns under its name, as far as they are known before any row is read; or what is wrong, in
+    /// words that follow the transform's name.
+    fn outline(&self, name: &str, inputs: &[&ColumnOutline]) -> Result<Vec<ColumnOutline>, String>;
+
+    /// Learns from the training rows; what is wrong otherwise, in words that follow the transform's name.
+    fn fit(&self, inputs: &Inputs<'_>) -> Result<Fitted, String>;
+
+    /// Whether the training rows have other values than rows that are scored.
+    fn is_cross_fitted(&self) -> bool {
+        false
+    }
+
+    /// The values of its column in the training rows, where they are not those that rows that are scored would have.
+    fn cross_fit(&self, inputs: &Inputs<'_>) -> Option<Values> {
+        let _ = inputs;
+        None
+    }
+}
+
+/// A column before any row is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnOutline {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: ColumnKind,
+}
+
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Numbers.
+    Numeric,
+    /// Categories: these, where they are known.
+    Categorical(Option<Vec<String>>),
+}
+
+/// The training rows, as a transform reads them.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// What its columns hold.
+    pub kinds: Vec<&'a FeatureKind>,
+    /// Its columns, with a value for each training row.
+    pub columns: Vec<&'a Values>,
+    /// The class of each training row.
+    pub labels: &'a [bool],
+    /// How much each counts, where they count differently.
+    pub weights: Option<&'a [f32]>,
+    /// The part of each, for cross-fitting; none if no transform needs them.
+    pub parts: &'a [usize],
+}
+
+/// Why transforms cannot be fitted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// A column that is not there.
+    #[error("transform {transform:?} reads {column:?}, which is not there")]
+    Input {
+        /// The transform's name.
+        transform: String,
+        /// The column.
+        column: String,
+    },
+    /// A transform that learns nothing from its column.
+    #[error("transform {transform:?} {problem}")]
+    Kind {
+        /// The transform's name.
+        transform: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// What was learnt does not fit.
+    #[error(transparent)]
+    Derivation(#[from] DerivationError),
+}
+
+// === impl ColumnOutline ===
+
+impl ColumnOutline {
+    /// A column of numbers.
+    pub fn numeric(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            kind: ColumnKind::Numeric,
+        }
+    }
+
+    /// A column of categories: these, where they are known.
+    pub fn categorical(name: impl Into<String>, categories: Option<Vec<String>>) -> Self {
+        Self {
+            name: name.into(),
+            kind: ColumnKind::Categorical(categories),
+        }
+    }
+
+    /// What is wrong if it has to hold numbers.
+    pub(super) fn check_numeric(&self) -> Result<(), String> {
+        match self.kind {
+            ColumnKind::Numeric => Ok(()),
+            ColumnKind::Categorical(_) => Err(format!("takes numbers, and {:?} is Categorical", self.name)),
+        }
+    }
+
+    /// Its categories, where they are known; what is wrong if it has numbers.
+    pub(super) fn check_categorical(&self) -> Result<Option<&[String]>, String> {
+        match &self.kind {
+            ColumnKind::Categorical(categories) => Ok(categories.as_deref()),
+            ColumnKind::Numeric => Err(format!("takes categories, and {:?} is Numeric", self.name)),
+        }
+    }
+}
+
+// === impl Inputs ===
+
+impl Inputs<'_> {
+    /// The numbers of the first column that are there, in the order of the rows.
+    pub fn numbers(&self) -> Vec<f64> {
+        match self.columns.first() {
+            Some(Values::Numbers(numbers)) => {
+                let present = numbers.iter().filter(|number| !number.is_nan());
+                present.map(|number| f64::from(*number)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The indices of the first column's categories, by row.
+    pub fn indices(&self) -> &[u32] {
+        match self.columns.first() {
+            Some(Values::Categories(indices)) => indices,
+            _ => &[],
+        }
+    }
+
+    /// The categories of the first column.
+    pub fn categories(&self) -> &[String] {
+        match self.kinds.first() {
+            Some(FeatureKind::Categorical { categories }) => categories,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The natural logarithm: nothing is learnt.
+
+use modelward_crds::TransformSpec;
+use modelward_model::transform::{self as served, Fitted};
+use modelward_wire::Decimal;
+
+use super::contract::{ColumnOutline, Inputs, TransformKind};
+
+/// What is added before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log {
+    offset: f64,
+}
+
+// === impl Log ===
+
+impl Log {
+    pub(super) fn new(spec: &TransformSpec) -> Self {
+        Self {
+            offset: spec.offset.as_ref().map_or(0.0, Decimal::to_f64),
+        }
+    }
+}
+
+impl TransformKind for Log {
+    fn outline(&self, name: &str, inputs: &[&ColumnOutline]) -> Result<Vec<ColumnOutline>, String> {
+        inputs.iter().try_for_each(|input| input.check_numeric())?;
+        Ok(vec![ColumnOutline::numeric(name)])
+    }
+
+    fn fit(&self, _inputs: &Inputs<'_>) -> Result<Fitted, String> {
+        Ok(Fitted::Log(served::Log { offset: self.offset }))
+    }
+}
