@@ -135,7 +135,7 @@ fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, V
 
     let mut table = Table {
         columns,
-        rows: Vec::new(),
+        rows: Rows::default(),
     };
     let mut left = MAX_BYTES;
     for (index, one_by_one) in one_by_one.iter().enumerate() {
