@@ -127,7 +127,7 @@ words! {
         Product,
     }
 
-    /// What stands for a missing value.
+    /// What stands for a missing value: the Median, Mean or Mode of the training rows, or a Constant.
     #[derive(JsonSchema)]
     pub enum ImputeStrategy {
         /// The median of the training rows.
@@ -140,7 +140,7 @@ words! {
         Constant,
     }
 
-    /// How bins are learnt.
+    /// How bins are learnt: with equally many rows (Quantile, the default) or equally wide (Uniform).
     #[derive(Default, JsonSchema)]
     pub enum Binning {
         /// Each has about as many training rows.

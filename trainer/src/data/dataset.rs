@@ -196,6 +196,7 @@ impl Values {
     }
 
     /// The values of these rows, in their order.
+    #[must_use]
     pub fn of_rows(&self, rows: &[usize]) -> Self {
         match self {
             Self::Numbers(numbers) => Self::Numbers(rows.iter().map(|row| numbers[*row]).collect()),

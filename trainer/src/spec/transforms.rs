@@ -1,5 +1,7 @@
 //! Checks of declared transforms that need no data.
 
+use std::collections::BTreeSet;
+
 use modelward_crds::{TrainingSource, TransformSpec};
 use modelward_wire::Decimal;
 
@@ -18,7 +20,7 @@ pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
             transforms.len()
         ));
     }
-    if let Some(twice) = super::twice(transforms.iter().map(|transform| &transform.name)) {
+    if let Some(twice) = find_twice(transforms.iter().map(|transform| &transform.name)) {
         wrong.push(format!("transforms names {twice:?} twice"));
     }
     for transform in transforms {
@@ -27,7 +29,7 @@ pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
         check_inputs(transform, training, &mut problems);
         check_numbers(transform, &mut problems);
         check_edges(transform, &mut problems);
-        if let Some(twice) = super::twice(transform.order.iter().flatten()) {
+        if let Some(twice) = find_twice(transform.order.iter().flatten()) {
             problems.push(format!("has {twice:?} twice in its order"));
         }
         let named = problems
@@ -117,6 +119,12 @@ fn check_edges(transform: &TransformSpec, problems: &mut Vec<String>) {
     if !singles.is_sorted_by(|a, b| a < b) {
         problems.push("has edges that are not ascending, or equal as 32-bit floats".to_owned());
     }
+}
+
+fn find_twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let mut seen = BTreeSet::new();
+    let mut names = names;
+    names.find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ const LEAST_WIDTH: f64 = 1e-8;
 #[derive(Clone, Debug)]
 pub(super) struct Bins {
     edges: Option<Vec<f64>>,
-    bins: u32,
+    count: u32,
     binning: Binning,
 }
 
@@ -27,7 +27,7 @@ impl Bins {
         let edges = spec.edges.as_ref();
         Self {
             edges: edges.map(|edges| edges.iter().map(Decimal::to_f64).collect()),
-            bins: spec
+            count: spec
                 .bins
                 .and_then(|bins| u32::try_from(bins).ok())
                 .unwrap_or(1)
@@ -41,16 +41,16 @@ impl Bins {
         let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
             return Vec::new();
         };
-        let steps = 0..=self.bins;
+        let steps = 0..=self.count;
         let mut edges: Vec<f64> = match self.binning {
             Binning::Quantile => {
-                let apart = 100.0 / f64::from(self.bins);
+                let apart = 100.0 / f64::from(self.count);
                 // In the steps of NumPy's linspace and percentile, so that the last bit of a share is the same.
                 let shares = steps.map(|step| f64::from(step) * apart / 100.0);
                 shares.filter_map(|share| quantile(sorted, share)).collect()
             }
             Binning::Uniform => {
-                let apart = (last - first) / f64::from(self.bins);
+                let apart = (last - first) / f64::from(self.count);
                 steps.map(|step| first + f64::from(step) * apart).collect()
             }
         };
@@ -77,13 +77,12 @@ impl TransformKind for Bins {
     }
 
     fn fit(&self, inputs: &Inputs<'_>) -> Result<Fitted, String> {
-        let edges = match &self.edges {
-            Some(edges) => edges.clone(),
-            None => {
-                let mut sorted = inputs.numbers();
-                sorted.sort_by(f64::total_cmp);
-                self.learn(&sorted)
-            }
+        let edges = if let Some(edges) = &self.edges {
+            edges.clone()
+        } else {
+            let mut sorted = inputs.numbers();
+            sorted.sort_by(f64::total_cmp);
+            self.learn(&sorted)
         };
         Ok(Fitted::Bins(served::Bins { edges }))
     }

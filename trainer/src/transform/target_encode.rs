@@ -103,12 +103,11 @@ impl TargetEncode {
     /// The encoding of a category.
     fn smooth(self, sums: Sums, overall: f64, variance: f64) -> f64 {
         let all = sums.all();
-        let smoothed = match self.smoothing {
-            Some(rows) => (rows * overall + sums.0[1]) / (rows + all),
-            None => {
-                let own = variance * all / (variance * all + sums.squares() / all);
-                own * sums.rate() + (1.0 - own) * overall
-            }
+        let smoothed = if let Some(rows) = self.smoothing {
+            (rows * overall + sums.0[1]) / (rows + all)
+        } else {
+            let own = variance * all / (variance * all + sums.squares() / all);
+            own * sums.rate() + (1.0 - own) * overall
         };
         // No row of the category counts, or all rows are of one class.
         if smoothed.is_nan() { overall } else { smoothed }

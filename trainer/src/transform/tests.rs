@@ -75,12 +75,14 @@ fn fit(data: &Dataset, list: Json, weights: Option<&[f32]>) -> FittedRows {
 }
 
 /// What one transform learns from numbers, some of them missing.
+#[expect(clippy::needless_pass_by_value, reason = "literals")]
 fn of_numbers(xs: &[Option<f32>], spec: Json) -> Fitted {
     let data = rows(xs, &vec![Some(0); xs.len()], &vec![true; xs.len()]);
     fit(&data, json!([spec]), None).file.transforms.remove(0).fitted
 }
 
 /// What one transform learns from categories, some of them missing.
+#[expect(clippy::needless_pass_by_value, reason = "literals")]
 fn of_categories(cs: &[Option<u32>], labels: &[bool], weights: Option<&[f32]>, spec: Json) -> Fitted {
     let data = rows(&vec![None; cs.len()], cs, labels);
     fit(&data, json!([spec]), weights)
@@ -430,6 +432,10 @@ fn a_served_row_scores_bit_for_bit_as_in_training_in_every_family() {
         bundle.score_into(&rows, &mut together);
         let together: Vec<u64> = together.into_iter().map(f64::to_bits).collect();
         assert_eq!(one_by_one, together, "{of}");
+        // So has the importance: the transforms go with the model.
+        let importance = trained.importance.as_ref().unwrap().features.iter();
+        let names: Vec<&str> = importance.map(|feature| feature.name.as_str()).collect();
+        assert_eq!(names, ["x", "y", "c"]);
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
         let card = read(file::CARD);
         assert!(

@@ -51,6 +51,32 @@ fn message_of(csv: &str, training: &TrainingSource, tolerances: &[&str], quote: 
 }
 
 #[test]
+fn a_transform_that_does_not_fit_the_columns_is_a_violation_with_its_name() {
+    let mut spec = training(&json!([]));
+    let transform =
+        |column: &str| serde_json::from_value(json!({"name": "t", "type": "Log", "column": column})).unwrap();
+    let csv = "age,ward,y\n1,a,0\n2,b,1\n3,a,0\n4,b,1\n";
+    spec.transforms = vec![transform("ward")];
+    let violations = run(csv, &spec).unwrap_err();
+    assert_eq!(
+        (violations[0].column.as_str(), violations[0].rule.as_str()),
+        ("t", "Transform")
+    );
+    assert_eq!(
+        violations[0].message,
+        "takes numbers, and \"ward\" is Categorical"
+    );
+    spec.transforms = vec![transform("aeg")];
+    assert!(
+        run(csv, &spec).unwrap_err()[0]
+            .message
+            .contains("did you mean \"age\"?")
+    );
+    spec.transforms = vec![transform("age")];
+    run(csv, &spec).unwrap();
+}
+
+#[test]
 fn a_name_that_is_not_there_comes_with_the_one_that_was_meant() {
     let mut spec = training(&json!([{"name": "Chol", "kind": "Numeric"}]));
     spec.exclude = vec!["patient_id".into()];

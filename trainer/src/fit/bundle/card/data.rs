@@ -1,6 +1,6 @@
 //! What the card says of the data.
 
-use modelward_model::FeatureKind;
+use modelward_model::{FeatureKind, TransformFile};
 use modelward_wire::{SourceRecord, Word as _};
 
 use crate::{data::snapshot::Snapshot, family::ModelReport};
@@ -57,7 +57,11 @@ pub(super) struct Unmet<'a> {
 // === impl DataPart ===
 
 impl<'a> DataPart<'a> {
-    pub(super) fn of(snapshot: &'a Snapshot, report: &ModelReport) -> Self {
+    pub(super) fn of(
+        snapshot: &'a Snapshot,
+        report: &ModelReport,
+        transforms: Option<&TransformFile>,
+    ) -> Self {
         let info = &snapshot.info;
         Self {
             rows: info.rows,
@@ -66,14 +70,22 @@ impl<'a> DataPart<'a> {
             snapshot: snapshot.digest.to_string(),
             sources: &info.sources,
             excluded: info.excluded.join(", "),
-            features: features(snapshot, report),
+            features: features(snapshot, report, transforms),
             warnings: warnings(snapshot),
             expectations: expectations(snapshot),
         }
     }
 }
 
-fn features<'a>(snapshot: &'a Snapshot, report: &ModelReport) -> Vec<CardFeature<'a>> {
+fn features<'a>(
+    snapshot: &'a Snapshot,
+    report: &ModelReport,
+    transforms: Option<&TransformFile>,
+) -> Vec<CardFeature<'a>> {
+    let is_replaced = |name: &String| {
+        let mut all = transforms.into_iter().flat_map(|file| &file.transforms);
+        all.any(|transform| !transform.keep && transform.columns.contains(name))
+    };
     let features = snapshot.data.schema.features.iter();
     let of_feature = |feature: &'a modelward_model::Feature| {
         let (kind, values) = match &feature.kind {
@@ -95,10 +107,13 @@ fn features<'a>(snapshot: &'a Snapshot, report: &ModelReport) -> Vec<CardFeature
             values,
             required: feature.required,
             missing: column.map_or("unknown".to_owned(), |column| missing(column.missing)),
-            imputed: report.imputed.get(&feature.name).map(|value| match feature.kind {
-                FeatureKind::Numeric { .. } => single(value),
-                FeatureKind::Categorical { .. } => value.clone(),
-            }),
+            imputed: match report.imputed.get(&feature.name) {
+                Some(value) => Some(match feature.kind {
+                    FeatureKind::Numeric { .. } => single(value),
+                    FeatureKind::Categorical { .. } => value.clone(),
+                }),
+                None => is_replaced(&feature.name).then(|| "as transformed".to_owned()),
+            },
         }
     };
     features.map(of_feature).collect()

@@ -108,7 +108,7 @@ pub(super) fn card(
         family: &info.family,
         positive_when: &info.target.positive_when,
         threshold: &info.threshold,
-        data: DataPart::of(snapshot, &report),
+        data: DataPart::of(snapshot, &report, trained.fitted.transforms()),
         split: plan.split_by.folds(),
         learnt_from: plan.split_by.learnt_from(),
         folds: plan.folds,
