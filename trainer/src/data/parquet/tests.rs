@@ -16,7 +16,7 @@ use parquet::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::file;
+use crate::data::{file, rows::RowCells};
 
 type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 
