@@ -16,7 +16,7 @@ pub mod files;
 pub mod math;
 pub mod schema;
 
-pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, TargetInfo, WarmUp, WarmUpRow};
+pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, ImportInfo, TargetInfo, WarmUp, WarmUpRow};
 pub use calibration::{CalibratedScorer, Calibration, CalibrationError, CalibrationFile};
 pub use encode::{Encoder, FeatureTransform, TransformError, Transforms};
 pub use family::{Families, Family, FamilyError, FamilyFiles, Scorer};

@@ -4,7 +4,7 @@ mod card;
 mod error;
 mod extras;
 mod metrics;
-mod mlmodel;
+pub(crate) mod mlmodel;
 #[cfg(test)]
 mod tests;
 
@@ -54,7 +54,7 @@ pub fn build(
         model: model.to_owned(),
         family: candidate.family.to_owned(),
         threshold: candidate.threshold.clone(),
-        snapshot: snapshot.digest,
+        snapshot: Some(snapshot.digest),
         rows: snapshot.info.rows,
         positive_rows: snapshot.info.positive_rows,
         target: snapshot.info.target.clone(),
@@ -63,6 +63,7 @@ pub fn build(
         gates: outcomes(candidate, gates, extras.comparison),
         training: extras.training,
         reproducible: trained.reproducible,
+        imported: None,
     };
     let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer(), &warm_up_rows(snapshot))?;
     let reference = match extras.window {
@@ -70,7 +71,7 @@ pub fn build(
         None => reference::reference(&snapshot.data, candidate, extras.declared)?,
     };
     let of_family = trained.fitted.files()?;
-    let mlmodel = mlmodel(snapshot, &info, of_family.iter().map(|(name, _)| *name))?;
+    let mlmodel = mlmodel(&snapshot.data.schema, &info, of_family.iter().map(|(name, _)| *name))?;
     let mut files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
