@@ -327,6 +327,16 @@ impl Bundle {
     }
 }
 
+impl Scorer for Bundle {
+    fn score(&self, row: &Row) -> f64 {
+        self.scorer.score(row)
+    }
+
+    fn score_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
+        self.scorer.score_rows(rows, out);
+    }
+}
+
 /// The scorer with the bundle's calibration, where it has one.
 fn calibrate(dir: &VerifiedDir, scorer: Arc<dyn Scorer>) -> Result<Arc<dyn Scorer>, BundleError> {
     let files = &dir.manifest().files;

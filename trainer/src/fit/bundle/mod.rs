@@ -18,7 +18,7 @@ use modelward_wire::{GateResult, ManifestKind};
 
 pub use self::{error::AssembleError, extras::Extras};
 use crate::{
-    data::snapshot::Snapshot,
+    data::{dataset::Dataset, snapshot::Snapshot},
     fit::{
         bundle::{card::card, metrics::metrics_file, mlmodel::mlmodel},
         candidate::Candidate,
@@ -65,13 +65,21 @@ pub fn build(
         reproducible: trained.reproducible,
         imported: None,
     };
-    let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer(), &warm_up_rows(snapshot))?;
+    let warm_up = WarmUp::record(
+        &snapshot.data.schema,
+        &trained.scorer(),
+        &warm_up_rows(&snapshot.data),
+    )?;
     let reference = match extras.window {
         Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
         None => reference::reference(&snapshot.data, candidate, extras.declared)?,
     };
     let of_family = trained.fitted.files()?;
-    let mlmodel = mlmodel(&snapshot.data.schema, &info, of_family.iter().map(|(name, _)| *name))?;
+    let mlmodel = mlmodel(
+        &snapshot.data.schema,
+        &info,
+        of_family.iter().map(|(name, _)| *name),
+    )?;
     let mut files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
@@ -104,9 +112,8 @@ pub fn build(
     })
 }
 
-/// Rows at equal distances over the snapshot, and one that misses everything it may.
-fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
-    let data = &snapshot.data;
+/// Rows at equal distances over the data, and one that misses everything it may.
+pub(crate) fn warm_up_rows(data: &Dataset) -> Vec<Row> {
     let count = WARM_UP_ROWS.min(data.len());
     let mut sample: Vec<Row> = (0..count).map(|at| data.row(at * data.len() / count)).collect();
     if let Some(first) = sample.first() {
