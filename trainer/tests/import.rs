@@ -58,7 +58,12 @@ fn tree_sample(case: &Value) -> String {
         };
         let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
         let score = |of: &str| number(case[of][at].as_str().unwrap());
-        csv.push_str(&format!("{},{},{}\n", cells.join(","), score("probability"), score("raw")));
+        csv.push_str(&format!(
+            "{},{},{}\n",
+            cells.join(","),
+            score("probability"),
+            score("raw")
+        ));
     }
     csv
 }
@@ -67,7 +72,10 @@ fn tree_sample(case: &Value) -> String {
 fn onnx_sample(case: &Value, names: &[&str]) -> String {
     let mut csv = format!("{},expected\n", names.join(","));
     for (at, row) in case["rows"].as_array().unwrap().iter().enumerate() {
-        let cell = |cell: &Value| cell.as_str().map_or(String::new(), |bits| single(bits).to_string());
+        let cell = |cell: &Value| {
+            cell.as_str()
+                .map_or(String::new(), |bits| single(bits).to_string())
+        };
         let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
         csv.push_str(&format!("{},{}\n", cells.join(","), case["probability"][at]));
     }
@@ -142,7 +150,11 @@ fn models_of_both_libraries_become_bundles_whose_raw_scores_are_equal_bit_for_bi
         let bundle = Bundle::open_any(&import.path("bundle")).unwrap();
         bundle.verify_warm_up().unwrap();
         assert_eq!(bundle.digest().to_string(), report["digest"].as_str().unwrap());
-        let family = if name.starts_with("lightgbm") { "LightGBM" } else { "XGBoost" };
+        let family = if name.starts_with("lightgbm") {
+            "LightGBM"
+        } else {
+            "XGBoost"
+        };
         assert_eq!(bundle.info().family, family);
         let features = &bundle.schema().features;
         let categorical = |at: usize| matches!(features[at].kind, FeatureKind::Categorical { .. });
@@ -173,7 +185,10 @@ fn models_of_scikit_learn_become_bundles_within_a_millionth() {
         // The model has "old_peak": the exporter writes names so.
         assert_eq!(bundle.schema().features[2].name, "old peak");
         let positive = &bundle.info().target.positive_when;
-        assert_eq!(*positive, format!("class is {}", case["labels"][1].as_str().unwrap()));
+        assert_eq!(
+            *positive,
+            format!("class is {}", case["labels"][1].as_str().unwrap())
+        );
     }
     assert_eq!(count, 13);
 }
@@ -184,7 +199,11 @@ fn an_imported_bundle_says_where_it_is_from_and_is_the_same_again() {
     let case = read_case(&model);
     let mut lines = tree_sample(&case).lines().map(str::to_owned).collect::<Vec<_>>();
     for (at, line) in lines.iter_mut().enumerate() {
-        let label = if at == 0 { "num".to_owned() } else { (at % 2 * 2).to_string() };
+        let label = if at == 0 {
+            "num".to_owned()
+        } else {
+            (at % 2 * 2).to_string()
+        };
         line.push_str(&format!(",{label},note {at}"));
     }
     let sample = lines.join("\n").replace("note 0", "note");
@@ -212,13 +231,22 @@ fn an_imported_bundle_says_where_it_is_from_and_is_the_same_again() {
     let bundle = Bundle::open_any(&import.path("bundle")).unwrap();
     let info = bundle.info();
     assert_eq!(info.imported.as_ref().unwrap().format, "LightGBM text");
-    assert_eq!((info.snapshot, info.target.positive_when.as_str()), (None, "num > 0"));
+    assert_eq!(
+        (info.snapshot, info.target.positive_when.as_str()),
+        (None, "num > 0")
+    );
     assert!(info.metrics.is_empty(), "metrics of a bundle are out of fold");
     let read = |name: &str| fs::read_to_string(import.path("bundle").join(name)).unwrap();
     let card = read("model-card.html");
-    assert!(card.contains("Raw scores are equal bit for bit") && card.contains("may have been trained on these rows"));
+    assert!(
+        card.contains("Raw scores are equal bit for bit")
+            && card.contains("may have been trained on these rows")
+    );
     let metrics: Value = serde_json::from_str(&read("metrics.json")).unwrap();
-    assert_eq!(metrics["sample"]["metrics"]["F1"], report["sample"]["metrics"]["F1"]);
+    assert_eq!(
+        metrics["sample"]["metrics"]["F1"],
+        report["sample"]["metrics"]["F1"]
+    );
     let reference: Value = serde_json::from_str(&read("reference.json")).unwrap();
     assert_eq!(reference["counts"]["features"]["rows"], 48);
     // LightGBM reads the text that is in the bundle; pandas' line behind the trees is in the schema.
@@ -239,13 +267,19 @@ fn words_of_a_data_frame_are_the_categories_of_the_bundle() {
     let towns: Vec<String> = (0..30).map(|town| format!("town {town}")).collect();
     let words = json!([["low", "middle", "high"], towns]);
     let import = Import::new();
-    let text = format!("{}\npandas_categorical:{words}\n", fs::read_to_string(&model).unwrap());
+    let text = format!(
+        "{}\npandas_categorical:{words}\n",
+        fs::read_to_string(&model).unwrap()
+    );
     fs::write(import.path("model.txt"), text).unwrap();
     let mut lines = tree_sample(&case).lines().map(str::to_owned).collect::<Vec<_>>();
     for line in &mut lines[1..] {
         let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
         if let Ok(code) = cells[2].parse::<usize>() {
-            cells[2] = ["low", "middle", "high"].get(code).map_or("none of them", |word| word).to_owned();
+            cells[2] = ["low", "middle", "high"]
+                .get(code)
+                .map_or("none of them", |word| word)
+                .to_owned();
         }
         if !cells[4].is_empty() {
             cells[4] = format!("town {}", cells[4]);
@@ -269,14 +303,19 @@ fn a_score_that_differs_is_refused_with_row_and_both_numbers() {
     let other = sample.replacen(&format!(",{expected},"), ",0.25,", 1);
     let found = Import::new().refuse(&model, &other, &NAME);
     assert!(
-        found.contains(&format!("row 1 of the sample: 0.25 is expected, the model scores {expected}")),
+        found.contains(&format!(
+            "row 1 of the sample: 0.25 is expected, the model scores {expected}"
+        )),
         "{found}"
     );
     assert!(found.contains("1 of 48 rows differ by more than one unit in the last place of a 32-bit float"));
     let raw = first.rsplit(',').next().unwrap();
     let other = sample.replacen(&format!(",{raw}\n"), ",0.125\n", 1);
     let found = Import::new().refuse(&model, &other, &NAME);
-    assert!(found.contains("row 1 of the sample: the raw score 1.25e-1 is expected"), "{found}");
+    assert!(
+        found.contains("row 1 of the sample: the raw score 1.25e-1 is expected"),
+        "{found}"
+    );
 
     let onnx = models().join("onnx/logistic.onnx");
     let case = read_case(&onnx);
@@ -286,7 +325,10 @@ fn a_score_that_differs_is_refused_with_row_and_both_numbers() {
         *score = (1.0 - score.as_f64().unwrap()).into();
     }
     let found = Import::new().refuse(&onnx, &onnx_sample(&flipped, &names), &NAME);
-    assert!(found.contains("the expected scores are those of class 0"), "{found}");
+    assert!(
+        found.contains("the expected scores are those of class 0"),
+        "{found}"
+    );
     let gap = onnx_sample(&case, &names).replacen("\n5", "\n,5", 1);
     let found = Import::new().refuse(&onnx, &gap, &NAME);
     assert!(found.contains("the sample"), "{found}");
@@ -311,10 +353,17 @@ fn names_that_differ_are_refused_with_both() {
         "{found}"
     );
     let renamed = sample.replacen("oldpeak", "old peak", 1);
-    let more = renamed.lines().map(|line| format!("{line},1")).collect::<Vec<_>>().join("\n");
+    let more = renamed
+        .lines()
+        .map(|line| format!("{line},1"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let more = more.replacen("expected_raw,1", "expected_raw,ward", 1);
     let found = import.refuse(&model, &more, &NAME);
-    assert!(found.contains("the sample has the column \"ward\", which is no feature of the model"), "{found}");
+    assert!(
+        found.contains("the sample has the column \"ward\", which is no feature of the model"),
+        "{found}"
+    );
     import.succeed(&model, &more, &["--name", "heart", "--exclude", "ward"]);
 
     let unnamed = Import::new();
@@ -322,14 +371,26 @@ fn names_that_differ_are_refused_with_both() {
     let found = unnamed.refuse(&source, &fewer, &NAME);
     assert!(found.contains("the sample: "), "{found}");
     let found = unnamed.refuse(&source, &more, &NAME);
-    assert!(found.contains("the model has 6 features without names, the sample has 7 columns"), "{found}");
+    assert!(
+        found.contains("the model has 6 features without names, the sample has 7 columns"),
+        "{found}"
+    );
     let found = unnamed.refuse(&source, &sample.replace("expected", "score"), &NAME);
-    assert!(found.contains("the sample has no column of expected scores"), "{found}");
+    assert!(
+        found.contains("the sample has no column of expected scores"),
+        "{found}"
+    );
     let found = unnamed.refuse(&source, &sample, &["--name", "heart", "--expected", "expectd"]);
-    assert!(found.contains("the sample has no column \"expectd\"; did you mean \"expected\"?"), "{found}");
+    assert!(
+        found.contains("the sample has no column \"expectd\"; did you mean \"expected\"?"),
+        "{found}"
+    );
     let few: String = sample.lines().take(6).map(|line| format!("{line}\n")).collect();
     let found = unnamed.refuse(&source, &few, &NAME);
-    assert!(found.contains("the sample has 5 rows; give from 10 to 100000"), "{found}");
+    assert!(
+        found.contains("the sample has 5 rows; give from 10 to 100000"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -339,7 +400,10 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
     let forest = trees.join("forest.json");
     let sample = tree_sample(&read_case(&forest));
     let found = import.refuse(&forest, &sample, &NAME);
-    assert!(found.contains("objective reg:squarederror is a regression"), "{found}");
+    assert!(
+        found.contains("objective reg:squarederror is a regression"),
+        "{found}"
+    );
 
     let changed = |file: &str, from: &str, to: &str| {
         let text = fs::read_to_string(trees.join(file)).unwrap();
@@ -349,12 +413,37 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
         import.refuse(&path, &sample, &NAME)
     };
     for (file, from, to, words) in [
-        ("lightgbm.txt", "objective=binary sigmoid:1", "objective=multiclass num_class:3", "objective: "),
+        (
+            "lightgbm.txt",
+            "objective=binary sigmoid:1",
+            "objective=multiclass num_class:3",
+            "objective: ",
+        ),
         ("lightgbm.txt", "num_class=1", "num_class=3", "num_class: "),
-        ("lightgbm.txt", "is_linear=0", "is_linear=1", "linear trees are not read"),
-        ("xgboost.json", "binary:logistic", "multi:softprob", "objective: \"multi:softprob\" is not read"),
-        ("xgboost.json", "\"base_score\"", "\"base_scores\"", "missing field `base_score`"),
-        ("xgboost.json", "\"name\":\"gbtree\"", "\"name\":\"dart\"", "booster \"dart\" is not read"),
+        (
+            "lightgbm.txt",
+            "is_linear=0",
+            "is_linear=1",
+            "linear trees are not read",
+        ),
+        (
+            "xgboost.json",
+            "binary:logistic",
+            "multi:softprob",
+            "objective: \"multi:softprob\" is not read",
+        ),
+        (
+            "xgboost.json",
+            "\"base_score\"",
+            "\"base_scores\"",
+            "missing field `base_score`",
+        ),
+        (
+            "xgboost.json",
+            "\"name\":\"gbtree\"",
+            "\"name\":\"dart\"",
+            "booster \"dart\" is not read",
+        ),
     ] {
         let found = changed(file, from, to);
         assert!(found.contains(words), "{file} with {to}: {found}");
@@ -363,12 +452,18 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
     let file = import.path("model.pkl");
     fs::write(&file, b"\x80\x04\x95\x00\x00").unwrap();
     let found = import.refuse(&file, &sample, &NAME);
-    assert!(found.contains("the model file is a Python pickle (also of joblib): it runs code when it is read"), "{found}");
+    assert!(
+        found.contains("the model file is a Python pickle (also of joblib): it runs code when it is read"),
+        "{found}"
+    );
     let saved = import.path("saved");
     fs::create_dir(&saved).unwrap();
     fs::write(saved.join("saved_model.pb"), b"x").unwrap();
     let found = import.refuse(&saved, &sample, &[]);
-    assert!(found.contains("the model is a SavedModel of TensorFlow"), "{found}");
+    assert!(
+        found.contains("the model is a SavedModel of TensorFlow"),
+        "{found}"
+    );
     let empty = import.path("empty");
     fs::create_dir(&empty).unwrap();
     let found = import.refuse(&empty, &sample, &[]);
@@ -376,6 +471,10 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
     for refused in fs::read_dir(models().join("onnx/refused")).unwrap() {
         let path = refused.unwrap().path();
         let found = import.refuse(&path, &sample, &NAME);
-        assert!(found.contains("the model is not read as ONNX: "), "{}: {found}", path.display());
+        assert!(
+            found.contains("the model is not read as ONNX: "),
+            "{}: {found}",
+            path.display()
+        );
     }
 }

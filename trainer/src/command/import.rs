@@ -188,13 +188,15 @@ fn find_threshold(args: &ImportArgs, training: Option<&TrainingSource>) -> anyho
         (Some(text), _) => text
             .parse()
             .map_err(|_| anyhow::anyhow!("--threshold {text:?} is not a decimal number"))?,
-        (None, training) => match ThresholdRule::new(training.and_then(|training| training.threshold.as_ref())) {
-            ThresholdRule::Value(value) => value,
-            _ => bail!(
-                "threshold.maximise and threshold.cost are learnt from folds, which an imported model does not have: set \
+        (None, training) => {
+            match ThresholdRule::new(training.and_then(|training| training.threshold.as_ref())) {
+                ThresholdRule::Value(value) => value,
+                _ => bail!(
+                    "threshold.maximise and threshold.cost are learnt from folds, which an imported model does not have: set \
                  threshold.value or --threshold"
-            ),
-        },
+                ),
+            }
+        }
     };
     ensure!(
         (0.0..=1.0).contains(&threshold.to_f64()),

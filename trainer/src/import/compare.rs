@@ -112,7 +112,11 @@ fn compare_raw(sample: &Sample, loaded: &Loaded, expected: &[f64]) -> Result<(),
 /// All digits that a score has: of one of single precision no more than these.
 fn show(score: f64) -> String {
     let single = score as f32;
-    if f64::from(single) == score { single.to_string() } else { score.to_string() }
+    if f64::from(single) == score {
+        single.to_string()
+    } else {
+        score.to_string()
+    }
 }
 
 fn has_missing(row: &Row) -> bool {

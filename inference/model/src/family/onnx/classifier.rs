@@ -1,6 +1,6 @@
 //! The two operators that score: what they have in common.
 
-use super::{columns::Column, error::OnnxError, file::Node, linear::Linear, trees::Trees};
+use super::{columns::Column, error::OnnxError, file::Node, linear::Linear, sums::Sums, trees::Trees};
 use crate::{math::sigmoid, schema::Row};
 
 /// What scores a row.
@@ -18,15 +18,6 @@ pub(super) struct Classifier {
 enum Model {
     Trees(Trees),
     Linear(Linear),
-}
-
-/// The sums of a row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Sums {
-    /// Of class 1 alone.
-    One(f64),
-    /// Of each class.
-    Two(f64, f64),
 }
 
 /// What becomes of sums: `post_transform`.
@@ -129,9 +120,7 @@ impl After {
 /// The two classes of a node, as texts.
 pub(super) fn read_labels(node: &Node<'_>, integers: &str) -> Result<[String; 2], OnnxError> {
     let mut labels: Vec<String> = node.integers(integers)?.iter().map(ToString::to_string).collect();
-    for list in ["classlabels_strings"] {
-        labels.extend(node.texts(list, |text| Ok(text.to_owned()))?);
-    }
+    labels.extend(node.texts("classlabels_strings", |text| Ok(text.to_owned()))?);
     let count = labels.len();
     labels
         .try_into()

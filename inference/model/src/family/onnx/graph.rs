@@ -26,6 +26,31 @@ pub(super) struct Followed {
     pub(super) features: Vec<(Option<String>, bool)>,
 }
 
+/// The operators that are read.
+#[derive(Clone, Copy)]
+enum Operator {
+    Identity,
+    Cast,
+    Concat,
+    Compute(Arithmetic),
+    Scaler,
+    Imputer,
+    FeatureVectorizer,
+    ArrayFeatureExtractor,
+    Normalizer,
+    ZipMap,
+    Trees,
+    Linear,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
 struct Follower<'a> {
     names: HashMap<&'a str, Found<'a>>,
     classifier: Option<Classifier>,
@@ -47,7 +72,7 @@ pub(super) fn follow(file: &File<'_>) -> Result<Followed, OnnxError> {
     }
     let classifier = follower.classifier.take();
     let gives = |name: &&str| matches!(follower.names.get(*name), Some(Found::Probabilities));
-    let Some(classifier) = classifier.filter(|_| file.outputs.iter().any(|name| gives(&name))) else {
+    let Some(classifier) = classifier.filter(|_| file.outputs.iter().any(gives)) else {
         let what = "it gives no probabilities of a classifier: only classifiers of two classes are read";
         return Err(OnnxError::file(what));
     };
@@ -55,6 +80,32 @@ pub(super) fn follow(file: &File<'_>) -> Result<Followed, OnnxError> {
         features[feature].1 = true;
     }
     Ok(Followed { classifier, features })
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// The operator of a node, by domain and name.
+    fn of(node: &Node<'_>) -> Option<Self> {
+        Some(match (node.domain, node.operator) {
+            ("" | "ai.onnx", "Identity") => Self::Identity,
+            ("" | "ai.onnx", "Cast") => Self::Cast,
+            ("" | "ai.onnx", "Concat") => Self::Concat,
+            ("" | "ai.onnx", "Add") => Self::Compute(Arithmetic::Add),
+            ("" | "ai.onnx", "Sub") => Self::Compute(Arithmetic::Subtract),
+            ("" | "ai.onnx", "Mul") => Self::Compute(Arithmetic::Multiply),
+            ("" | "ai.onnx", "Div") => Self::Compute(Arithmetic::Divide),
+            (ML, "Scaler") => Self::Scaler,
+            (ML, "Imputer") => Self::Imputer,
+            (ML, "FeatureVectorizer") => Self::FeatureVectorizer,
+            (ML, "ArrayFeatureExtractor") => Self::ArrayFeatureExtractor,
+            (ML, "Normalizer") => Self::Normalizer,
+            (ML, "ZipMap") => Self::ZipMap,
+            (ML, "TreeEnsembleClassifier") => Self::Trees,
+            (ML, "LinearClassifier") => Self::Linear,
+            _ => return None,
+        })
+    }
 }
 
 // === impl Follower ===
@@ -80,66 +131,53 @@ impl<'a> Follower<'a> {
     }
 
     fn follow_node(&mut self, node: &Node<'a>) -> Result<(), OnnxError> {
-        let known = match node.domain {
-            "" | "ai.onnx" => self.follow_standard(node)?,
-            ML => self.follow_ml(node)?,
-            _ => None,
-        };
-        let mut found = known
-            .ok_or_else(|| OnnxError::Operator(node.full_name()))?
-            .into_iter();
-        for name in &node.outputs {
-            if let Some(found) = found.next() {
-                self.names.insert(name, found);
+        let operator = Operator::of(node).ok_or_else(|| OnnxError::Operator(node.full_name()))?;
+        let found = match operator {
+            Operator::Identity => vec![self.pass(node)?],
+            Operator::Cast => vec![self.cast(node)?],
+            Operator::Concat => {
+                if ![Some(1), Some(-1)].contains(&node.integer("axis")?) {
+                    return Err(node.fail("it joins rows, not columns"));
+                }
+                vec![Found::Columns(self.join(node)?)]
             }
+            Operator::FeatureVectorizer => vec![Found::Columns(self.join(node)?)],
+            Operator::Compute(how) => vec![Found::Columns(self.compute(node, how)?)],
+            Operator::Scaler => vec![Found::Columns(self.scale(node)?)],
+            Operator::Imputer => vec![Found::Columns(self.impute(node)?)],
+            Operator::ArrayFeatureExtractor => vec![Found::Columns(self.extract(node)?)],
+            Operator::Normalizer => vec![self.normalise(node)?],
+            Operator::ZipMap => vec![self.zip(node)?],
+            Operator::Trees => self.classify(node, Classifier::read_trees)?,
+            Operator::Linear => self.classify(node, Classifier::read_linear)?,
+        };
+        for (name, found) in node.outputs.iter().zip(found) {
+            self.names.insert(name, found);
         }
         Ok(())
     }
 
-    fn follow_standard(&mut self, node: &Node<'a>) -> Result<Option<Vec<Found<'a>>>, OnnxError> {
-        let found = match node.operator {
-            "Identity" => self.pass(node)?,
-            "Cast" => self.cast(node)?,
-            "Concat" => self.concat(node)?,
-            "Add" | "Sub" | "Mul" | "Div" => Found::Columns(self.compute(node)?),
-            _ => return Ok(None),
-        };
-        Ok(Some(vec![found]))
+    fn classify(
+        &mut self,
+        node: &Node<'a>,
+        read: fn(&Node<'_>, &[Column]) -> Result<Classifier, OnnxError>,
+    ) -> Result<Vec<Found<'a>>, OnnxError> {
+        let columns = self.columns(node, 0)?;
+        if self.classifier.is_some() {
+            let what = "it is the second classifier of the graph; ensembles of models are not read";
+            return Err(node.fail(what));
+        }
+        self.classifier = Some(read(node, &columns)?);
+        Ok(vec![Found::Label, Found::Probabilities])
     }
 
-    fn follow_ml(&mut self, node: &Node<'a>) -> Result<Option<Vec<Found<'a>>>, OnnxError> {
-        let found = match node.operator {
-            "Scaler" => {
-                let (offset, scale) = (node.numbers("offset")?, node.numbers("scale")?);
-                let columns = self.columns(node, 0)?;
-                Found::Columns(take_steps(node, columns, &[&offset, &scale], |numbers| {
-                    Step::Scale {
-                        offset: numbers[0],
-                        scale: numbers[1],
-                    }
-                })?)
-            }
-            "Imputer" => Found::Columns(self.impute(node)?),
-            "FeatureVectorizer" => self.concat(node)?,
-            "ArrayFeatureExtractor" => Found::Columns(self.extract(node)?),
-            "Normalizer" => self.normalise(node)?,
-            "ZipMap" => self.zip(node)?,
-            "TreeEnsembleClassifier" | "LinearClassifier" => {
-                let columns = self.columns(node, 0)?;
-                if self.classifier.is_some() {
-                    return Err(node
-                        .fail("it is the second classifier of the graph; ensembles of models are not read"));
-                }
-                self.classifier = Some(if node.operator == "LinearClassifier" {
-                    Classifier::read_linear(node, &columns)?
-                } else {
-                    Classifier::read_trees(node, &columns)?
-                });
-                return Ok(Some(vec![Found::Label, Found::Probabilities]));
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(vec![found]))
+    fn scale(&mut self, node: &Node<'a>) -> Result<Vec<Column>, OnnxError> {
+        let (offset, scale) = (node.numbers("offset")?, node.numbers("scale")?);
+        let columns = self.columns(node, 0)?;
+        take_steps(node, columns, &[&offset, &scale], |numbers| Step::Scale {
+            offset: numbers[0],
+            scale: numbers[1],
+        })
     }
 
     fn find(&self, node: &Node<'a>, input: usize) -> Result<&Found<'a>, OnnxError> {
@@ -158,6 +196,7 @@ impl<'a> Follower<'a> {
         Ok(columns)
     }
 
+    /// The input as it is.
     fn pass(&mut self, node: &Node<'a>) -> Result<Found<'a>, OnnxError> {
         Ok(match self.find(node, 0)? {
             Found::Label => Found::Label,
@@ -183,19 +222,16 @@ impl<'a> Follower<'a> {
     }
 
     /// Tables side by side.
-    fn concat(&mut self, node: &Node<'a>) -> Result<Found<'a>, OnnxError> {
-        if node.operator == "Concat" && ![Some(1), Some(-1)].contains(&node.integer("axis")?) {
-            return Err(node.fail("it joins rows, not columns"));
-        }
+    fn join(&mut self, node: &Node<'a>) -> Result<Vec<Column>, OnnxError> {
         let mut all = Vec::new();
         for input in 0..node.inputs.len() {
             all.extend(self.columns(node, input)?);
         }
-        Ok(Found::Columns(all))
+        Ok(all)
     }
 
     /// A table and a constant, in either order.
-    fn compute(&mut self, node: &Node<'a>) -> Result<Vec<Column>, OnnxError> {
+    fn compute(&mut self, node: &Node<'a>, how: Arithmetic) -> Result<Vec<Column>, OnnxError> {
         let is_table = |found: &Found<'_>| matches!(found, Found::Columns(_));
         let first = is_table(self.find(node, 0)?);
         let (table, constant) = if first { (0, 1) } else { (1, 0) };
@@ -204,17 +240,16 @@ impl<'a> Follower<'a> {
         };
         let numbers = numbers.numbers()?;
         let columns = self.columns(node, table)?;
-        let step = |numbers: &[f64]| match (node.operator, first) {
-            ("Add", _) => Step::Add(numbers[0]),
-            ("Sub", true) => Step::Add(-numbers[0]),
-            ("Sub", false) => Step::SubtractFrom(numbers[0]),
-            ("Div", true) => Step::Divide(numbers[0]),
-            _ => Step::Multiply(numbers[0]),
-        };
-        if node.operator == "Div" && !first {
+        if how == Arithmetic::Divide && !first {
             return Err(node.fail("it divides by features"));
         }
-        take_steps(node, columns, &[&numbers], step)
+        take_steps(node, columns, &[&numbers], |numbers| match how {
+            Arithmetic::Add => Step::Add(numbers[0]),
+            Arithmetic::Subtract if first => Step::Add(-numbers[0]),
+            Arithmetic::Subtract => Step::SubtractFrom(numbers[0]),
+            Arithmetic::Multiply => Step::Multiply(numbers[0]),
+            Arithmetic::Divide => Step::Divide(numbers[0]),
+        })
     }
 
     fn impute(&mut self, node: &Node<'a>) -> Result<Vec<Column>, OnnxError> {

@@ -1,10 +1,10 @@
 //! LinearClassifier: sums of columns.
 
 use super::{
-    classifier::Sums,
     columns::{Column, MAX_NUMBER},
     error::OnnxError,
     file::Node,
+    sums::Sums,
 };
 use crate::schema::Row;
 

@@ -16,6 +16,7 @@ mod file;
 mod graph;
 mod linear;
 mod model;
+mod sums;
 mod trees;
 mod wire;
 

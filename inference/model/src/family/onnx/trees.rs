@@ -1,12 +1,12 @@
 //! TreeEnsembleClassifier: trees of the nodes of one list.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
-    classifier::Sums,
     columns::{Column, MAX_NUMBER},
     error::OnnxError,
     file::Node,
+    sums::Sums,
 };
 use crate::schema::Row;
 
@@ -117,9 +117,9 @@ impl Trees {
 
     /// Each tree has one root, from which all of its nodes are reached: a walk ends.
     fn check_roots(&self, node: &Node<'_>, lists: &Lists) -> Result<(), OnnxError> {
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
         for root in &self.roots {
-            if seen.insert(lists.trees[*root], ()).is_some() {
+            if !seen.insert(lists.trees[*root]) {
                 let key = (lists.trees[*root], lists.numbers[*root]);
                 return Err(fail(node, key, "no node of its tree leads to it"));
             }

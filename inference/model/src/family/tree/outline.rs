@@ -68,8 +68,8 @@ pub(super) fn of_lightgbm(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError
         });
     }
     // Behind the trees; the last line of a file that Python wrote.
-    let tail = text.lines().rev().take(4);
-    if let Some(words) = tail.filter_map(|line| line.strip_prefix(PANDAS)).next() {
+    let mut tail = text.lines().rev().take(4);
+    if let Some(words) = tail.find_map(|line| line.strip_prefix(PANDAS)) {
         add_words(words, &mut features);
     }
     Ok(features)
