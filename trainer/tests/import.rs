@@ -255,7 +255,14 @@ fn an_imported_bundle_says_where_it_is_from_and_is_the_same_again() {
     let again = Import::new();
     assert_eq!(again.succeed(&model, &sample, &more)["digest"], report["digest"]);
     let copied = Import::new();
-    let copy = copied.succeed(&import.path("bundle"), &sample, &["--exclude", "note,num"]);
+    let excluded = ["--exclude", "note,num"];
+    let found = copied.refuse(&import.path("bundle"), &sample, &excluded);
+    assert!(
+        found.contains("a bundle have no raw scores to compare"),
+        "{found}"
+    );
+    let excluded = ["--exclude", "note,num,expected_raw"];
+    let copy = copied.succeed(&import.path("bundle"), &sample, &excluded);
     assert_eq!(copy["digest"], report["digest"]);
     assert_eq!(copy["format"], "Modelward bundle");
 }

@@ -85,7 +85,9 @@ fn compare_probabilities(
 fn compare_raw(sample: &Sample, loaded: &Loaded, expected: &[f64]) -> Result<(), ImportError> {
     let Some(trees) = &loaded.trees else {
         return Err(ImportError::Refused(
-            "a model in ONNX has no raw scores to compare: give the expected probabilities".to_owned(),
+            "a model in ONNX and a bundle have no raw scores to compare: give the expected probabilities, and list the column of raw scores \
+             with --exclude"
+                .to_owned(),
         ));
     };
     let mut found = Vec::with_capacity(sample.rows.len());

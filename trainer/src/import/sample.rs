@@ -230,8 +230,10 @@ impl Places {
             ));
         }
         let place = |name: &str| table.columns.iter().position(|column| column == name);
+        let is_excluded = |name: &str| columns.exclude.iter().any(|excluded| excluded == name);
         let named = |name: Option<&str>, usual: &str| match name {
             Some(name) => place(name).map(Some).ok_or_else(|| absent(name, table)),
+            None if is_excluded(usual) => Ok(None),
             None => Ok(place(usual)),
         };
         let (expected, raw) = (
@@ -248,7 +250,7 @@ impl Places {
         let target = columns.target.and_then(|target| place(&target.column));
         let taken = [expected, raw, target];
         let rest: Vec<usize> = (0..table.columns.len())
-            .filter(|at| !taken.contains(&Some(*at)) && !columns.exclude.contains(&table.columns[*at]))
+            .filter(|at| !taken.contains(&Some(*at)) && !is_excluded(&table.columns[*at]))
             .collect();
         Ok(Self {
             features: find_features(table, outline, &rest)?,
