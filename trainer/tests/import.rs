@@ -3,13 +3,10 @@
 //!
 //! The models are those of `inference/model/tests`, with rows and scores that the libraries gave.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot be set up has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -58,12 +55,8 @@ fn tree_sample(case: &Value) -> String {
         };
         let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
         let score = |of: &str| number(case[of][at].as_str().unwrap());
-        csv.push_str(&format!(
-            "{},{},{}\n",
-            cells.join(","),
-            score("probability"),
-            score("raw")
-        ));
+        let scores = [score("probability"), score("raw")].join(",");
+        writeln!(csv, "{},{scores}", cells.join(",")).unwrap();
     }
     csv
 }
@@ -77,7 +70,7 @@ fn onnx_sample(case: &Value, names: &[&str]) -> String {
                 .map_or(String::new(), |bits| single(bits).to_string())
         };
         let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
-        csv.push_str(&format!("{},{}\n", cells.join(","), case["probability"][at]));
+        writeln!(csv, "{},{}", cells.join(","), case["probability"][at]).unwrap();
     }
     csv
 }
@@ -204,7 +197,7 @@ fn an_imported_bundle_says_where_it_is_from_and_is_the_same_again() {
         } else {
             (at % 2 * 2).to_string()
         };
-        line.push_str(&format!(",{label},note {at}"));
+        write!(line, ",{label},note {at}").unwrap();
     }
     let sample = lines.join("\n").replace("note 0", "note");
     let spec = json!({
@@ -392,7 +385,7 @@ fn names_that_differ_are_refused_with_both() {
         found.contains("the sample has no column \"expectd\"; did you mean \"expected\"?"),
         "{found}"
     );
-    let few: String = sample.lines().take(6).map(|line| format!("{line}\n")).collect();
+    let few = sample.lines().take(6).collect::<Vec<_>>().join("\n");
     let found = unnamed.refuse(&source, &few, &NAME);
     assert!(
         found.contains("the sample has 5 rows; give from 10 to 100000"),

@@ -57,7 +57,9 @@ pub(super) fn import_model(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         Ok(report) => report,
         Err(error) => {
             // The same files would be refused again, unlike one that cannot be read now.
-            let is_refused = error.chain().any(|cause| cause.is::<ImportError>());
+            let is_refused = error
+                .chain()
+                .any(|cause| cause.downcast_ref::<ImportError>().is_some());
             if !is_refused {
                 return Err(error);
             }
