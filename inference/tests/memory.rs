@@ -80,7 +80,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         model: "heart".into(),
         family: "LogisticRegression".into(),
         threshold: "0.5".parse().unwrap(),
-        snapshot: Digest::from_bytes([9; 32]),
+        snapshot: Some(Digest::from_bytes([9; 32])),
         rows: 1000,
         positive_rows: 500,
         target: TargetInfo {
@@ -92,6 +92,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         gates: Vec::new(),
         training: None,
         reproducible: true,
+        imported: None,
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
-# compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Evaluates expectations, and compares every field with Great Expectations'. Reads
-# Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file. Publishes a version to an MLflow server,
-# and compares what MLflow's client reads.
+# compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Evaluates expectations, and compares
+# every field with Great Expectations'. Reads Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file.
+# Imports models that Python trained, and compares their scores. Publishes a version to an MLflow server, and compares what MLflow's
+# client reads.
 #
 #   compare.sh            builds the trainer, makes the Python environments if needed, compares
 #   compare.sh fetch      makes the Python environments alone
@@ -14,6 +15,7 @@ source "$HERE/../../hack/cluster/lib.sh"
 VENV=$CACHE/venv/sklearn
 VENV_EXPECTATIONS=$CACHE/venv/expectations
 VENV_MLFLOW=$CACHE/venv/mlflow
+VENV_ONNX=$CACHE/venv/onnx
 
 # The environment is whole when its mark holds these very requirements: an interrupted one is made again.
 make_environment() { # VENV REQUIREMENTS
@@ -32,6 +34,7 @@ packages_fetched() { printf '%s packages fetched' "$(grep -cE '^ *(Downloading|U
 make_environment "$VENV" "$HERE/requirements.txt"
 make_environment "$VENV_EXPECTATIONS" "$HERE/requirements-expectations.txt"
 make_environment "$VENV_MLFLOW" "$HERE/requirements-mlflow.txt"
+make_environment "$VENV_ONNX" "$HERE/requirements-onnx.txt"
 [ "${1:-}" != fetch ] || exit 0
 
 if [ -z "${TRAINER:-}" ]; then
@@ -75,6 +78,10 @@ compare_trees() {
   "$VENV/bin/python" "$HERE/compare_trees.py" "$TRAINER" "$WORK/cleveland/snapshot" "${bundles[@]}"
 }
 compare_trees
+
+# Models that Python trained, imported, and their scores on other rows.
+echo "== import"
+"$VENV_ONNX/bin/python" "$HERE/compare_import.py" "$TRAINER" "$REPOSITORY" "$WORK/import"
 
 # A version that the ledger publishes to an MLflow server, as MLflow's own client reads it.
 compare_mlflow() {

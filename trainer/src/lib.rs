@@ -8,13 +8,14 @@
 //! ```
 //!
 //! [`command`] has the programs that users and Jobs run; everything below them is plain functions on data: the upper line is
-//! [`data`], the lower one [`fit`]. Only [`data::source`], [`ledger`] and [`report`] talk to the world.
+//! [`data`], the lower one [`fit`]. [`import`] makes a bundle of a model that was trained elsewhere. Only [`data::source`], [`ledger`] and [`report`] talk to the world.
 
 pub mod command;
 pub mod data;
 pub mod engine;
 pub mod family;
 pub mod fit;
+pub mod import;
 pub mod ledger;
 mod ranking;
 pub mod report;

@@ -390,7 +390,7 @@ fn a_program_without_the_family_refuses_its_bundle_and_names_those_that_it_has()
         format!(
             "bundle.json: unknown family \"CategoryRate\", this program has {}; serve the bundle with a release that has \
              its family",
-            crds::Family::NAMES.join(", ")
+            modelward_model::family::BUILT_IN.names().join(", ")
         )
     );
 }

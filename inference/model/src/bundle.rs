@@ -87,15 +87,17 @@ pub struct BundleInfo {
     pub family: String,
     /// Probability from which the class is 1.
     pub threshold: Decimal,
-    /// The data that it was trained on.
-    pub snapshot: Digest,
-    /// Rows of that data.
+    /// The data that it was trained on; unknown of an imported model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Digest>,
+    /// Rows of that data; of an imported model the rows of its sample.
     pub rows: u64,
-    /// Rows of class 1 in it.
+    /// Rows of class 1 in it; 0 where the sample of an imported model has no target.
     pub positive_rows: u64,
     /// What is predicted.
     pub target: TargetInfo,
-    /// Name of the metric that selected the candidate.
+    /// Name of the metric that selected the candidate; empty where there was no selection.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub selected_by: String,
     /// Out-of-fold metrics of the selected candidate.
     pub metrics: Vec<MetricValue>,
@@ -108,6 +110,21 @@ pub struct BundleInfo {
     /// Whether the same data, spec and program give the same bundle: not where a time limit ended a search.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub reproducible: bool,
+    /// Where the model came from, if it was trained elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportInfo>,
+}
+
+/// A model that was trained elsewhere, and the sample that it was checked with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportInfo {
+    /// The format of its file, such as `XGBoost JSON`.
+    pub format: String,
+    /// The sha256 of the file as it came.
+    pub file: Digest,
+    /// The sha256 of the sample.
+    pub sample: Digest,
 }
 
 fn yes() -> bool {
@@ -335,6 +352,16 @@ fn read_transforms(dir: &VerifiedDir, schema: &FeatureSchema) -> Result<Option<D
     Ok(Some(Derivation::new(schema, &file)?))
 }
 
+impl Scorer for Bundle {
+    fn score(&self, row: &Row) -> f64 {
+        self.scorer.score(row)
+    }
+
+    fn score_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
+        self.scorer.score_rows(rows, out);
+    }
+}
+
 /// The scorer with the bundle's calibration, where it has one.
 fn calibrate(dir: &VerifiedDir, scorer: Arc<dyn Scorer>) -> Result<Arc<dyn Scorer>, BundleError> {
     let files = &dir.manifest().files;
@@ -506,7 +533,7 @@ mod tests {
             model: "heart".into(),
             family: "LogisticRegression".into(),
             threshold: "0.5".parse().unwrap(),
-            snapshot: sha256(b"snapshot"),
+            snapshot: Some(sha256(b"snapshot")),
             rows: 2,
             positive_rows: 1,
             target: TargetInfo {
@@ -518,6 +545,7 @@ mod tests {
             gates: Vec::new(),
             training: None,
             reproducible: true,
+            imported: None,
         };
         Parts {
             info,

@@ -160,7 +160,7 @@ fn bundle_files(tilt: f64) -> DirBuilder {
         model: "heart".into(),
         family: "LogisticRegression".into(),
         threshold: "0.5".parse().unwrap(),
-        snapshot: Digest::from_bytes([9; 32]),
+        snapshot: Some(Digest::from_bytes([9; 32])),
         rows: 303,
         positive_rows: 139,
         target: TargetInfo {
@@ -172,6 +172,7 @@ fn bundle_files(tilt: f64) -> DirBuilder {
         gates: Vec::new(),
         training: None,
         reproducible: true,
+        imported: None,
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

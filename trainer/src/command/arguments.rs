@@ -24,6 +24,8 @@ pub(super) enum Command {
     Fit(FitArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
+    /// Make a bundle of a model that was trained elsewhere, checked with the scores of a sample.
+    Import(ImportArgs),
     /// Show what is in a CSV or Parquet file, how its columns would be read, and what to fix, without a spec.
     Inspect(InspectArgs),
     /// Evaluate the expectations of a spec on files. The exit code is 2 if a critical one is not met.
@@ -107,6 +109,43 @@ pub struct ScoreArgs {
     /// The `ModelVersion` with the format of the CSV file.
     #[arg(long, requires = "csv")]
     pub spec: Option<PathBuf>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The model: a file of LightGBM, XGBoost or ONNX, or the directory of a bundle.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// CSV or Parquet file with rows of the features of the model, the scores that it gives them where it was trained, and the target
+    /// if it is known.
+    #[arg(long)]
+    pub sample: PathBuf,
+    /// The `ModelVersion` with the model's name, the target, the features, the columns to exclude, the threshold and the format of
+    /// the sample; its other fields are not read.
+    #[arg(long)]
+    pub spec: Option<PathBuf>,
+    /// Name of the model that it is a version of. Not needed with a spec or a bundle.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Column of the sample with the target, 0 or 1. For other values use a spec.
+    #[arg(long, conflicts_with = "spec")]
+    pub target: Option<String>,
+    /// Columns of the sample that are no features, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub exclude: Vec<String>,
+    /// Column of the sample with the expected probabilities of class 1. Default: expected.
+    #[arg(long)]
+    pub expected: Option<String>,
+    /// Column of the sample with the expected raw scores, which are compared bit for bit. Default: expected_raw.
+    #[arg(long)]
+    pub expected_raw: Option<String>,
+    /// Probability from which the class is 1. Default: that of the spec, or 0.5.
+    #[arg(long)]
+    pub threshold: Option<String>,
+    /// Directory to write the bundle to; an existing bundle there is replaced.
+    #[arg(long)]
+    pub out: PathBuf,
 }
 
 /// Arguments of `inspect`. What is not given is guessed.

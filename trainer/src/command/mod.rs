@@ -1,8 +1,8 @@
-//! What people and Jobs run: `snapshot`, `fit`, `score`, `inspect`, `validate`, `suggest`, `download`.
+//! What people and Jobs run: `snapshot`, `fit`, `score`, `import`, `inspect`, `validate`, `suggest`, `download`.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `snapshot`, `fit`, `score`, `inspect`, `download` | one command each |
+//! | `snapshot`, `fit`, `score`, `import`, `inspect`, `download` | one command each |
 //! | `expectations` | `validate` and `suggest` |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
 //! | `publish` | reports the end |
@@ -13,6 +13,7 @@ mod checks;
 mod download;
 mod expectations;
 mod fit;
+mod import;
 mod inspect;
 mod public_dataset;
 mod publish;
@@ -27,8 +28,8 @@ use modelward_wire::JobStage;
 
 pub use self::{
     arguments::{
-        Cli, DownloadArgs, FitArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs, SuggestArgs,
-        ValidateArgs,
+        Cli, DownloadArgs, FitArgs, ImportArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs,
+        SuggestArgs, ValidateArgs,
     },
     public_dataset::PublicDataset,
     temporary::clean_up,
@@ -38,6 +39,7 @@ use crate::command::{
     download::download_dataset,
     expectations::{suggest_expectations, validate_files},
     fit::fit_model,
+    import::import_model,
     inspect::inspect_file,
     publish::report_result,
     score::score_rows,
@@ -46,7 +48,7 @@ use crate::command::{
 
 /// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
 /// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
-/// row was refused, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass.
+/// row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {
@@ -68,6 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ended.await.inspect_err(note)
         }
         Command::Score(args) => score_rows(&args),
+        Command::Import(args) => import_model(&args),
         Command::Inspect(args) => inspect_file(&args),
         Command::Validate(args) => validate_files(&args),
         Command::Suggest(args) => suggest_expectations(&args),

@@ -8,13 +8,18 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use modelward_crds::CsvFormat;
-use modelward_model::{Bundle, Cell, FeatureKind, Missing, Row, Warning, normalize_name};
+use modelward_model::{Bundle, Cell, Missing, Row, Warning, normalize_name};
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::{
     command::arguments::ScoreArgs,
-    data::{file, number::Notation, rows::RowCells, source, table},
+    data::{
+        file,
+        number::{Notation, read_cell},
+        rows::RowCells,
+        source, table,
+    },
     spec,
 };
 
@@ -137,22 +142,6 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Resul
         }
     };
     Ok(table.rows.iter().map(score).collect())
-}
-
-/// A cell as the server would get it from a client that knows the format of the file. What the bundle calls missing is read by its schema.
-fn read_cell<'a>(kind: &FeatureKind, text: &'a str, notation: Notation, missing: &Missing) -> Cell<'a> {
-    let number = notation.number(text);
-    if missing.has_text(text) || number.is_some_and(|number| missing.has_number(number)) {
-        return Cell::Missing;
-    }
-    match (kind, number) {
-        (FeatureKind::Numeric { .. }, Some(number)) => Cell::Number(number),
-        // A code is its text, unless the file writes numbers otherwise.
-        (FeatureKind::Categorical { .. }, Some(number)) if notation != Notation::PLAIN => {
-            Cell::Number(number)
-        }
-        _ => Cell::Text(text),
-    }
 }
 
 fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use modelward_crds::CsvFormat;
-use modelward_model::canonical_category;
 pub use modelward_model::number;
+use modelward_model::{Cell, FeatureKind, Missing, canonical_category};
 
 /// How the numbers of a file are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,22 @@ fn strip_sign(text: &str) -> (&'static str, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+/// A cell as the server would get it from a client that knows the format of the file. What the bundle calls missing is read by its schema.
+pub fn read_cell<'a>(kind: &FeatureKind, text: &'a str, notation: Notation, missing: &Missing) -> Cell<'a> {
+    let number = notation.number(text);
+    if missing.has_text(text) || number.is_some_and(|number| missing.has_number(number)) {
+        return Cell::Missing;
+    }
+    match (kind, number) {
+        (FeatureKind::Numeric { .. }, Some(number)) => Cell::Number(number),
+        // A code is its text, unless the file writes numbers otherwise.
+        (FeatureKind::Categorical { .. }, Some(number)) if notation != Notation::PLAIN => {
+            Cell::Number(number)
+        }
+        _ => Cell::Text(text),
     }
 }
 

@@ -40,7 +40,7 @@ pub fn of(family: Family, settings: &Settings) -> Arc<dyn TrainableFamily> {
 mod tests {
     use std::path::Path;
 
-    use modelward_model::family::BUILT_IN;
+    use modelward_model::{Family as _, family::BUILT_IN};
 
     use super::*;
 
@@ -49,7 +49,9 @@ mod tests {
         for family in Family::ALL {
             assert_eq!(of(family, &Settings::default()).served().name(), family.as_str());
         }
-        assert_eq!(BUILT_IN.names(), Family::NAMES);
+        // What is imported and never trained comes last.
+        let imported = [modelward_model::family::onnx::ONNX];
+        assert_eq!(BUILT_IN.names(), [Family::NAMES.as_slice(), &imported].concat());
     }
 
     /// Rows of the table of docs/training.md that begins with these columns, without their spaces.
@@ -83,7 +85,12 @@ mod tests {
             let files = of(family, &Settings::default()).served().files().iter();
             files.map(move |file| (family.to_string(), (*file).to_owned()))
         };
-        let known: Vec<(String, String)> = Family::ALL.into_iter().flat_map(files).collect();
+        let onnx = modelward_model::family::onnx::Onnx;
+        let imported = onnx
+            .files()
+            .iter()
+            .map(|file| (onnx.name().to_owned(), (*file).to_owned()));
+        let known: Vec<(String, String)> = Family::ALL.into_iter().flat_map(files).chain(imported).collect();
         assert_eq!(documented, known);
     }
 }

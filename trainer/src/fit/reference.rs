@@ -119,6 +119,22 @@ pub fn reference(
     Ok(made)
 }
 
+/// The bins of these rows and of the scores of a model that has no folds, and their counts in them. `declared` says of each feature whether
+/// its categories are named.
+pub fn reference_of_scores(
+    data: &Dataset,
+    scores: &[f64],
+    threshold: f64,
+    declared: &[bool],
+) -> Result<Reference, ReferenceError> {
+    let bins = Bins::new(feature_bins(data)?, ScoreBins::from_out_of_fold(scores)?)?;
+    let rows = scores.iter().enumerate().map(|(row, score)| {
+        let values = data.values(row).map(observed);
+        (values, *score, u8::from(*score >= threshold))
+    });
+    Ok(Reference::of_rows(bins, declared, rows)?)
+}
+
 /// Counts of these scores, with features that are missing.
 fn count_scores(bins: &Bins, scores: &[f64], threshold: f64) -> Result<Counts, RowError> {
     let mut counts = Counts::new(bins);

@@ -11,6 +11,7 @@ mod contract;
 pub mod forest;
 pub mod lightgbm;
 pub mod logistic;
+pub mod onnx;
 pub mod tree;
 pub mod xgboost;
 
@@ -22,4 +23,5 @@ pub const BUILT_IN: Families = Families::new(&[
     &forest::RandomForest,
     &xgboost::Xgboost,
     &lightgbm::LightGbm,
+    &onnx::Onnx,
 ]);

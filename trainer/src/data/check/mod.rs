@@ -55,7 +55,7 @@ pub use self::{
     categorical::MAX_CATEGORIES,
     parts::Part,
     report::{ColumnReport, ColumnWarning, Refusal, TargetValue, WarningRule},
-    target::too_few_rows,
+    target::{class_of, too_few_rows},
 };
 use crate::data::{
     check::{

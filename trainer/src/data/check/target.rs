@@ -268,6 +268,11 @@ pub(super) fn count_values(parts: &Parts<'_>, column: &str) -> Vec<(String, u64)
     counts
 }
 
+/// The class that a cell of the target says, `None` where it cannot be read.
+pub fn class_of(target: &Target, cell: &str, notation: Notation) -> Option<bool> {
+    Rule::of(target).class(cell, notation)
+}
+
 /// How many rows a class has, how many it needs, and what helps; at least two folds are needed.
 pub fn too_few_rows(count: usize, folds: usize) -> String {
     let rows = if count == 1 { "row" } else { "rows" };

@@ -2,19 +2,15 @@
 
 use std::fmt::Write as _;
 
-use modelward_model::{BUNDLE_FORMAT, BundleInfo, FeatureKind, bundle::file};
-
-use crate::data::snapshot::Snapshot;
+use modelward_model::{BUNDLE_FORMAT, BundleInfo, FeatureKind, FeatureSchema, bundle::file};
 
 /// `MLflow`'s description without its clock, run id and uuid, which would make each digest new.
-pub(super) fn mlmodel<'a>(
-    snapshot: &Snapshot,
+pub(crate) fn mlmodel<'a>(
+    schema: &FeatureSchema,
     info: &BundleInfo,
     of_model: impl Iterator<Item = &'a str>,
 ) -> Result<String, serde_json::Error> {
-    let inputs: Vec<serde_json::Value> = snapshot
-        .data
-        .schema
+    let inputs: Vec<serde_json::Value> = schema
         .features
         .iter()
         .map(|feature| {
@@ -34,13 +30,16 @@ pub(super) fn mlmodel<'a>(
         let key = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let _ = writeln!(files, "    {key}: {}", quoted(name)?);
     }
+    let snapshot = match info.snapshot {
+        Some(digest) => format!("  snapshot: {}\n", quoted(&digest.to_string())?),
+        None => String::new(),
+    };
     Ok(format!(
         "flavors:\n  modelward:\n    bundle_format: {BUNDLE_FORMAT}\n    family: {}\n{files}    \
-         threshold: {}\nmetadata:\n  model: {}\n  snapshot: {}\nsignature:\n  inputs: {}\n  outputs: {}\n",
+         threshold: {}\nmetadata:\n  model: {}\n{snapshot}signature:\n  inputs: {}\n  outputs: {}\n",
         quoted(&info.family)?,
         quoted(info.threshold.as_str())?,
         quoted(&info.model)?,
-        quoted(&info.snapshot.to_string())?,
         text(&inputs.into())?,
         text(&outputs)?,
     ))

@@ -4,7 +4,7 @@ mod card;
 mod error;
 mod extras;
 mod metrics;
-mod mlmodel;
+pub(crate) mod mlmodel;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +18,7 @@ use modelward_wire::{GateResult, ManifestKind};
 
 pub use self::{error::AssembleError, extras::Extras};
 use crate::{
-    data::snapshot::Snapshot,
+    data::{dataset::Dataset, snapshot::Snapshot},
     fit::{
         bundle::{card::card, metrics::metrics_file, mlmodel::mlmodel},
         candidate::Candidate,
@@ -54,7 +54,7 @@ pub fn build(
         model: model.to_owned(),
         family: candidate.family.to_owned(),
         threshold: candidate.threshold.clone(),
-        snapshot: snapshot.digest,
+        snapshot: Some(snapshot.digest),
         rows: snapshot.info.rows,
         positive_rows: snapshot.info.positive_rows,
         target: snapshot.info.target.clone(),
@@ -63,8 +63,13 @@ pub fn build(
         gates: outcomes(candidate, gates, extras.comparison),
         training: extras.training,
         reproducible: trained.reproducible,
+        imported: None,
     };
-    let warm_up = WarmUp::record(&snapshot.data.schema, &trained.scorer(), &warm_up_rows(snapshot))?;
+    let warm_up = WarmUp::record(
+        &snapshot.data.schema,
+        &trained.scorer(),
+        &warm_up_rows(&snapshot.data),
+    )?;
     let reference = match extras.window {
         Some(window) => window.with_scores(snapshot.data.len(), extras.new_rows, candidate)?,
         None => reference::reference(&snapshot.data, candidate, extras.declared)?,
@@ -73,7 +78,7 @@ pub fn build(
     let transforms = trained.fitted.transforms();
     let described = transforms.map(|_| file::TRANSFORMS).into_iter();
     let described = described.chain(of_family.iter().map(|(name, _)| *name));
-    let mlmodel = mlmodel(snapshot, &info, described)?;
+    let mlmodel = mlmodel(&snapshot.data.schema, &info, described)?;
     let mut files = DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info)?)
         .with(file::SCHEMA, json(&snapshot.data.schema)?)
@@ -109,9 +114,8 @@ pub fn build(
     })
 }
 
-/// Rows at equal distances over the snapshot, and one that misses everything it may.
-fn warm_up_rows(snapshot: &Snapshot) -> Vec<Row> {
-    let data = &snapshot.data;
+/// Rows at equal distances over the data, and one that misses everything it may.
+pub(crate) fn warm_up_rows(data: &Dataset) -> Vec<Row> {
     let count = WARM_UP_ROWS.min(data.len());
     let mut sample: Vec<Row> = (0..count).map(|at| data.row(at * data.len() / count)).collect();
     if let Some(first) = sample.first() {

@@ -21,6 +21,7 @@ pub(super) mod files;
 mod forest;
 mod lightgbm;
 mod model;
+mod outline;
 mod output;
 mod ubjson;
 mod xgboost;
@@ -31,6 +32,7 @@ pub use self::{
     forest::Forest,
     lightgbm::strip_lightgbm,
     model::TreeModel,
+    outline::{OutlineFeature, OutlineKind},
     output::Output,
     ubjson::UbjsonError,
 };

@@ -1,6 +1,13 @@
 //! A model of trees, from a library's file to a probability.
 
-use super::{error::TreeError, forest::Forest, lightgbm, output::Output, xgboost};
+use super::{
+    error::TreeError,
+    forest::Forest,
+    lightgbm,
+    outline::{OutlineFeature, of_lightgbm},
+    output::Output,
+    ubjson, xgboost,
+};
 use crate::schema::{FeatureSchema, Row};
 
 /// A model of trees: the forest, and what becomes of its sum.
@@ -29,6 +36,23 @@ impl TreeModel {
     pub fn from_xgboost(bytes: &[u8], schema: &FeatureSchema) -> Result<Self, TreeError> {
         let (forest, output) = xgboost::read(bytes, schema)?;
         Ok(Self { forest, output })
+    }
+
+    /// The features that a text of LightGBM states, in order.
+    pub fn outline_lightgbm(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError> {
+        of_lightgbm(bytes)
+    }
+
+    /// The features that a file of XGBoost in JSON or UBJSON states, in order.
+    pub fn outline_xgboost(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError> {
+        xgboost::outline(bytes)
+    }
+
+    /// A file of XGBoost in UBJSON as JSON, every number with its bits. A number that JSON cannot hold becomes `null`, which no
+    /// reader of models takes.
+    pub fn xgboost_json(ubjson: &[u8]) -> Result<Vec<u8>, TreeError> {
+        let value: serde_json::Value = ubjson::from_slice(ubjson).map_err(TreeError::Ubjson)?;
+        Ok(value.to_string().into_bytes())
     }
 
     /// The raw score: of LightGBM in double precision, of XGBoost the margin, a number of single precision.

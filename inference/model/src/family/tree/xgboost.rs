@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Visitor},
+    de::{self, DeserializeOwned, Visitor},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     error::TreeError,
     features::{check_count, check_order},
     forest::{Forest, Sum},
+    outline::{OutlineFeature, XgboostFile},
     output::Output,
     ubjson,
 };
@@ -25,12 +26,7 @@ const MAX_LEAF: f64 = 1e30;
 const BASE_SCORE_MARGIN: f32 = 1e-6;
 
 pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Output), TreeError> {
-    let file: File = match bytes {
-        // A key of a JSON object begins with a quotation mark, one of XGBoost's UBJSON with its length.
-        [b'{', b'L', ..] => ubjson::from_slice(bytes).map_err(TreeError::Ubjson)?,
-        _ => serde_json::from_slice(bytes).map_err(TreeError::Json)?,
-    };
-    let learner = file.learner;
+    let learner = parse::<File>(bytes)?.learner;
     let output = learner.check(schema)?;
     let base = learner.parameters.read_base_score(output)?;
     let model = learner.gradient_booster.into_trees()?;
@@ -45,6 +41,18 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Outp
         builder.add_tree(&nodes)?;
     }
     Ok((builder.finish()?, output))
+}
+
+pub(super) fn outline(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError> {
+    parse::<XgboostFile>(bytes)?.outline()
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TreeError> {
+    match bytes {
+        // A key of a JSON object begins with a quotation mark, one of XGBoost's UBJSON with its length.
+        [b'{', b'L', ..] => ubjson::from_slice(bytes).map_err(TreeError::Ubjson),
+        _ => serde_json::from_slice(bytes).map_err(TreeError::Json),
+    }
 }
 
 #[derive(Deserialize)]

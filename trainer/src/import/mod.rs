@@ -1,0 +1,22 @@
+//! A model that was trained elsewhere becomes a bundle.
+//!
+//! ```text
+//! file ──detect──► format ──outline──► features ─┐
+//! sample (CSV, Parquet) ─────────────────────────┴─► schema, rows, expected scores
+//!                   format ──load──► scorer ──compare with the expected scores──► bundle
+//! ```
+//!
+//! A format is one file behind [`ModelFormat`]. What could run code when it is read is never read: [`refused`] knows such files by their
+//! first bytes, and says what to export instead.
+
+pub mod bundle;
+pub mod compare;
+mod contract;
+pub mod detect;
+mod lightgbm;
+mod onnx;
+pub mod refused;
+pub mod sample;
+mod xgboost;
+
+pub use contract::{ImportError, Loaded, ModelFormat, OutlineEntry, Tolerance};
