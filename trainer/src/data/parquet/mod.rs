@@ -114,12 +114,12 @@ fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, V
         rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
         one_by_one.push(check_group(bytes, group, quote)?);
     }
-    if rows > MAX_ROWS as u64 {
-        return Ok((Table::default(), vec![too_many_rows()]));
-    }
     // A cell takes a byte at least: the delimiter behind it.
     if rows.saturating_mul(kinds.len() as u64) > MAX_BYTES {
         return Err(too_large());
+    }
+    if rows > MAX_ROWS as u64 {
+        return Ok((Table::default(), vec![too_many_rows()]));
     }
 
     let mut violations = Vec::new();
