@@ -40,7 +40,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@hack/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check check-crates test fresh attack trials verdicts bench-operator bench-training deny
+.PHONY: check check-crates test fresh attack fuzz trials verdicts bench-operator bench-training deny
 
 check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
 	@hack/engines/fetch.sh
@@ -66,6 +66,9 @@ attack: ## Attacks on the gate, the running operator and every field of what it 
 	  | awk '/attacks refused/ { refused += $$1; allowed += $$4; next } /attacks had an effect/ { executed += $$1; next } { print } \
 	    END { printf "%d attacks executed\n%d attacks refused, %d honest uses allowed\n", executed, refused, allowed }' \
 	  && echo "$$((SECONDS - begun)) s"
+
+fuzz: ## Readers of files under libFuzzer: CSV, Parquet, models of LightGBM and XGBoost, bundles, snapshots, specs (FUZZ_SECONDS=60 each; about 10 minutes)
+	@tests/fuzz.sh
 
 trials: ## The loop, with the operator cut off before, during and after each of its writes; and seeded defects, which must be found
 	@cargo build --locked -p modelward-trials --bin trials

@@ -184,6 +184,13 @@ const RULES: &[Rule] = &[
         never: &[KUBERNETES_CLIENT, DATABASE, SERVER, OTHER_TLS],
         only: None,
     },
+    // Reads as the programs do, by their libraries alone.
+    Rule {
+        name: "modelward-fuzz",
+        ours: &[WIRE, MODEL, PROFILE, CRDS, SERVICE, "modelward-trainer"],
+        never: &[KUBERNETES_CLIENT, DATABASE, OTHER_TLS],
+        only: None,
+    },
     Rule {
         name: "modelward-load",
         ours: &[WIRE],

@@ -83,6 +83,22 @@ compare_trees
 echo "== import"
 "$VENV_ONNX/bin/python" "$HERE/compare_import.py" "$TRAINER" "$REPOSITORY" "$WORK/import"
 
+# A name with every character that one of the libraries refuses: brackets, commas, quotation marks and backslashes.
+compare_names() {
+  echo "== names"
+  local family spec at=$WORK/names bundles=()
+  export NAME=$'\'age [in] <years>, "x": {1} \\\\ é 😀\''
+  for family in RandomForest XGBoost LightGBM; do
+    spec=$at-$family.yaml
+    awk '{ at = index($0, "[age, ") } at { $0 = substr($0, 1, at) ENVIRON["NAME"] substr($0, at + 4) } { print }' "$WORK/$family.yaml" >"$spec"
+    [ -d "$at" ] || RUST_LOG=warn "$TRAINER" snapshot --spec "$spec" --source "$DATA/cleveland.csv" --out "$at" >/dev/null
+    RUST_LOG=warn "$TRAINER" fit --spec "$spec" --snapshot-dir "$at" --out "$at-$family" >/dev/null
+    bundles+=("$at-$family")
+  done
+  "$VENV/bin/python" "$HERE/compare_trees.py" "$TRAINER" "$at" "${bundles[@]}"
+}
+compare_names
+
 # A version that the ledger publishes to an MLflow server, as MLflow's own client reads it.
 compare_mlflow() {
   echo "== mlflow"

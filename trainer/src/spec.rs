@@ -26,6 +26,9 @@ const MAX_ADDITIONAL: usize = 8;
 /// Shares of rows that may be held out.
 const HELD_OUT: RangeInclusive<f64> = 0.01..=0.5;
 
+/// More distinct words than this are an identifier, not a category.
+pub const MAX_CATEGORIES: usize = 256;
+
 /// A longer gap than a hundred years is a mistake.
 const MAX_GAP_SECONDS: i64 = 3_153_600_000;
 
@@ -430,6 +433,12 @@ fn check_features(training: &TrainingSource, wrong: &mut Vec<String>) {
         if let Some(categories) = &feature.categories {
             if categories.is_empty() {
                 wrong.push(format!("feature {name:?} has an empty list of categories"));
+            }
+            if categories.len() > MAX_CATEGORIES {
+                wrong.push(format!(
+                    "feature {name:?} has {} categories, at most {MAX_CATEGORIES} are read",
+                    categories.len()
+                ));
             }
             if let Some(twice) = twice(categories.iter().map(|category| canonical_category(category))) {
                 wrong.push(format!("feature {name:?} has category {twice:?} twice"));

@@ -58,6 +58,14 @@ pub(super) fn rename_columns(
     columns
 }
 
+/// That a file has more columns than are read, where it has.
+pub(super) fn too_many_columns(columns: usize) -> Option<Violation> {
+    (columns > MAX_COLUMNS).then(|| {
+        let message = format!("the file has {columns} columns, at most {MAX_COLUMNS} are read");
+        violation("", "TooManyColumns", message, 1, None)
+    })
+}
+
 /// Checks that each column has a name of its own, and the names that the format states.
 pub(super) fn check_columns(
     columns: &[String],
@@ -65,12 +73,8 @@ pub(super) fn check_columns(
     quote: Quote,
     violations: &mut Vec<Violation>,
 ) {
-    if columns.len() > MAX_COLUMNS {
-        let message = format!(
-            "the file has {} columns, at most {MAX_COLUMNS} are read",
-            columns.len()
-        );
-        violations.push(violation("", "TooManyColumns", message, 1, None));
+    if let Some(found) = too_many_columns(columns.len()) {
+        violations.push(found);
         return;
     }
     // Names of columns are no numbers: this looks like the first row of data.
@@ -101,6 +105,13 @@ pub(super) fn check_columns(
                 "the name of column {place}{shown} has {} characters, at most {MAX_NAME} are allowed; give it a shorter one by \
                  csv.rename: [{{position: {place}, to: NAME}}]",
                 name.chars().count()
+            );
+            violations.push(violation("", "Header", message, 1, None));
+        } else if name.contains('\0') {
+            let place = index + 1;
+            let message = format!(
+                "the name of column {place} has a zero byte, which no text has; give it another one by csv.rename: \
+                 [{{position: {place}, to: NAME}}]"
             );
             violations.push(violation("", "Header", message, 1, None));
         } else if columns[..index].contains(name) {

@@ -9,6 +9,7 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<
         distance.filter(|_| *name != wrong)
     };
     names
+        .filter(|name| !name.is_empty())
         .filter_map(|name| near(&name).map(|distance| (distance, name)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)

@@ -69,7 +69,8 @@ const fn notation(decimal: char, thousands: Option<char>) -> Notation {
 pub fn guess(text: &str) -> Option<Guess> {
     let unsigned = strip_sign(text).1;
     let lower = |word: &str| unsigned.eq_ignore_ascii_case(word);
-    if lower("inf") || lower("infinity") || unsigned == "∞" {
+    let is_infinite = ["inf", "infinity", "1.#inf", "∞"].into_iter().any(lower) || is_beyond_doubles(text);
+    if is_infinite {
         return Some(Guess {
             mark: Some(Mark::Infinite),
             notations: 0,
@@ -93,6 +94,14 @@ pub fn guess(text: &str) -> Option<Guess> {
         notations |= u16::from(notation.number(&rest).is_some()) << bit;
     }
     (notations > 0).then_some(Guess { mark, notations })
+}
+
+/// Whether it is a number whose exponent is greater than any that is read.
+fn is_beyond_doubles(text: &str) -> bool {
+    text.len() <= 64
+        && text.contains(['e', 'E'])
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
 /// What is left without a sign of per cent or currency.
@@ -320,7 +329,9 @@ mod tests {
         );
         assert_eq!(remedies("76.7%").unwrap().0, Some(Mark::Percent));
         assert_eq!(remedies("0x1F").unwrap().0, Some(Mark::Hexadecimal));
-        assert_eq!(remedies("-inf").unwrap().0, Some(Mark::Infinite));
+        for text in ["-inf", "1.#INF", "1e309", "-1E+99999999"] {
+            assert_eq!(remedies(text).unwrap().0, Some(Mark::Infinite), "{text}");
+        }
         for text in [
             "pro",
             "2026-01-05",

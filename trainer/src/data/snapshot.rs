@@ -6,7 +6,14 @@
 //! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
 //! | `validation.json`, `validation.html` | what the expectations of the spec found, if it has any |
 
-use std::{borrow::Cow, collections::HashMap, ops::Range, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use modelward_model::{
@@ -31,6 +38,7 @@ use crate::data::{
     check::{Checked, ColumnReport},
     dataset::{Dataset, Values},
     expectations::{Outline, VALIDATION},
+    parquet::check_held,
     row_columns::{Groups, RowColumns, RowColumnsInfo, Times, Weights},
     violation::violation,
 };
@@ -147,6 +155,9 @@ pub enum SnapshotError {
     /// The table does not parse.
     #[error("{DATA} does not parse")]
     Parquet(#[from] ParquetError),
+    /// The table is no Parquet file that could have been written.
+    #[error("{DATA} is damaged: {0}")]
+    Damaged(String),
     /// The table is not the one that `snapshot.json` describes.
     #[error("{DATA} does not fit {INFO}: {0}")]
     Mismatch(String),
@@ -203,7 +214,14 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
         return Err(SnapshotError::Mismatch(message));
     }
     info.schema.check()?;
-    let data = read_table(dir.read(DATA)?, &info)?;
+    let bytes = dir.read(DATA)?;
+    // The library asserts some of what a file should be.
+    let data = catch_unwind(AssertUnwindSafe(|| read_table(bytes, &info)));
+    let data = data.unwrap_or_else(|_| {
+        Err(SnapshotError::Damaged(
+            "its structure contradicts itself".to_owned(),
+        ))
+    })?;
     let expectations = match dir.manifest().file(VALIDATION) {
         Some(_) => Some(serde_json::from_slice(&dir.read(VALIDATION)?).map_err(SnapshotError::Expectations)?),
         None => None,
@@ -356,7 +374,9 @@ fn next_column<'a>(
 // === reading ===
 
 fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotError> {
-    let reader = SerializedFileReader::new(Bytes::from(bytes))?;
+    let bytes = Bytes::from(bytes);
+    let reader = SerializedFileReader::new(bytes.clone())?;
+    check_held(&bytes, reader.metadata()).map_err(SnapshotError::Damaged)?;
     let features = &info.schema.features;
     let found: Vec<String> = reader
         .metadata()

@@ -7,11 +7,14 @@ use modelward_wire::Violation;
 
 pub use crate::data::violation::Quote;
 use crate::data::{
-    header::{check_columns, rename_columns},
+    header::{check_columns, rename_columns, too_many_columns},
     quotes::check_quotes,
     rows::Rows,
     violation::violation,
 };
+
+/// Rows that are read of a file: each takes memory beside its cells, and one without cells could come a billion times.
+pub(super) const MAX_ROWS: usize = 1 << 24;
 
 /// The rows of a file that have as many cells as there are columns.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,9 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => return (Table::default(), vec![not_utf8(bytes, error.valid_up_to())]),
     };
+    if let Some(position) = text.find('\0') {
+        return (Table::default(), vec![has_zero_byte(text, position)]);
+    }
     let delimiter = format.delimiter.as_bytes().first().copied().unwrap_or(b',');
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
@@ -71,16 +77,27 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
             return (Table::default(), vec![found]);
         }
         start = end;
+        // A line of blanks is no header.
+        let is_blank = record.len() == 1 && record.get(0) == Some("");
         let Some(columns) = &columns else {
+            if is_blank {
+                continue;
+            }
+            if let Some(found) = too_many_columns(record.len()) {
+                return (Table::default(), vec![found]);
+            }
             let names = record.iter().map(|name| normalize_name(name).into_owned());
             let names: Vec<String> = names.collect();
             columns = Some(rename_columns(names, format, quote, &mut violations));
             continue;
         };
-        if record.len() == 1 && columns.len() > 1 && record.get(0) == Some("") {
+        if is_blank && columns.len() > 1 {
             continue;
         }
         number += 1;
+        if number > MAX_ROWS as u64 {
+            return (Table::default(), vec![too_many_rows()]);
+        }
         if record.len() == columns.len() {
             rows.push(number, &record);
         } else {
@@ -201,6 +218,23 @@ fn line_of(before: &[u8]) -> u64 {
     let breaks = before.iter().zip(before.iter().skip(1).chain([&b' ']));
     let count = breaks.filter(|(byte, next)| **byte == b'\n' || **byte == b'\r' && **next != b'\n');
     count.count() as u64 + 1
+}
+
+/// That a file has more rows than are read.
+pub(super) fn too_many_rows() -> Violation {
+    let message = format!(
+        "the file has more than {MAX_ROWS} rows, which are the most that are read; take a sample of them"
+    );
+    violation("", "TooManyRows", message, 1, None)
+}
+
+fn has_zero_byte(text: &str, position: usize) -> Violation {
+    let line = line_of(&text.as_bytes()[..position]);
+    let message = format!(
+        "byte {} in line {line} is zero, which no text has: the file is damaged, or it is UTF-16 or no table; save it as UTF-8 text",
+        position + 1
+    );
+    violation("", "Encoding", message, 1, None)
 }
 
 fn not_utf8(bytes: &[u8], position: usize) -> Violation {

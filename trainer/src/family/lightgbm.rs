@@ -117,7 +117,8 @@ impl LightGbm {
 
 impl LightGbm {
     /// The parameters as the library takes them.
-    fn of_booster(&self, schema: &FeatureSchema, metric: &str) -> Vec<(&'static str, String)> {
+    fn of_booster(&self, sample: Sample<'_>, metric: &str) -> Vec<(&'static str, String)> {
+        let schema = &sample.data.schema;
         let mut parameters = vec![
             ("objective", "binary".to_owned()),
             ("metric", metric.to_owned()),
@@ -131,6 +132,14 @@ impl LightGbm {
         let constraints = monotone_constraints(schema, &self.monotone);
         parameters.extend(constraints.map(|all| ("monotone_constraints", all)));
         parameters.extend(self.parameters.iter().filter(|(name, _)| *name != "n_estimators"));
+        // The library refuses to draw no row.
+        let least = 1.000_001 / sample.len().max(1) as f64;
+        if let Some(Parameter::Number(share)) = self.parameters.get("bagging_fraction")
+            && share < least
+        {
+            parameters.retain(|(name, _)| *name != "bagging_fraction");
+            parameters.push(("bagging_fraction", least.min(1.0).to_string()));
+        }
         parameters
     }
 }
@@ -158,7 +167,7 @@ impl TrainableFamily for LightGbm {
     fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
         let schema = &rows.sample.data.schema;
         let bins = rows.lightgbm_bins(self.parameters.count("max_bin"))?;
-        let parameters = self.of_booster(schema, "None");
+        let parameters = self.of_booster(rows.sample, "None");
         let booster = fit(&bins, &parameters, self.parameters.count("n_estimators"))?;
         Ok(Box::new(FittedLightGbm::new(
             Arc::new(Mutex::new(booster)),
@@ -175,7 +184,7 @@ impl TrainableFamily for LightGbm {
             Some(shared) => shared.lightgbm_tested(tested, &bins, max_bin)?,
             None => Arc::new(Bins::of_reference(tested, &bins)?),
         };
-        let parameters = self.of_booster(schema, "binary_logloss");
+        let parameters = self.of_booster(rows.sample, "binary_logloss");
         let rounds = self.parameters.rounds("n_estimators");
         let (booster, curve) = fit_watched(&bins, &evaluated, &parameters, rounds, PATIENCE)?;
         let model = Box::new(FittedLightGbm::new(Arc::new(Mutex::new(booster)), None, schema)?);

@@ -14,9 +14,10 @@ use crate::data::{
     number::number,
     violation::{cut, violation},
 };
+pub use crate::spec::MAX_CATEGORIES;
 
-/// More distinct words than this are an identifier, not a category.
-pub const MAX_CATEGORIES: usize = 256;
+/// Characters of a category: every bundle, card and report has them.
+const MAX_LENGTH: usize = 1024;
 
 /// The categories of a column, and each cell as the index of one.
 pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violation>) -> (FeatureKind, Values) {
@@ -34,6 +35,7 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
                 distinct.insert(word);
             }
         }
+        check_lengths(column, &distinct, violations);
         if distinct.len() > MAX_CATEGORIES {
             let message = format!(
                 "{} different words, at most {MAX_CATEGORIES} are a category; exclude the column if it is an identifier",
@@ -77,6 +79,24 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
         FeatureKind::Categorical { categories },
         Values::Categories(values),
     )
+}
+
+/// A text of pages is no category.
+fn check_lengths(column: &Column<'_>, distinct: &HashSet<Cow<'_, str>>, violations: &mut Vec<Violation>) {
+    let lengths = distinct.iter().map(|word| word.chars().count());
+    let too_long: Vec<usize> = lengths.filter(|length| *length > MAX_LENGTH).collect();
+    if let Some(longest) = too_long.iter().max() {
+        let message = format!(
+            "a value has {longest} characters, and a category has at most {MAX_LENGTH}; correct it in the source, or list the column in exclude"
+        );
+        violations.push(violation(
+            column.name,
+            "Category",
+            message,
+            too_long.len() as u64,
+            None,
+        ));
+    }
 }
 
 /// Numbers in their own order, then words in that of their bytes.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `Files` | a dataset of too many files |
 //! | `Sha256` | the source has not the digest that the spec pins |
-//! | `Encoding`, `Csv`, `Parquet`, `Header`, `ColumnCount`, `TooManyColumns` | it is not the table that the spec describes |
+//! | `Encoding`, `Csv`, `Parquet`, `Header`, `ColumnCount`, `TooManyColumns`, `TooManyRows` | it is not the table that the spec describes |
 //! | `Empty` | no rows |
 //! | `UnknownColumn` | target, a feature or an excluded column that the table does not have |
 //! | `Columns` | a dataset that has other columns than the first one |

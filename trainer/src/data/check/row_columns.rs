@@ -12,6 +12,9 @@ use crate::data::{
     violation::violation,
 };
 
+/// The libraries add weights, and their products with those of classes, up as 32-bit floats.
+const MAX_WEIGHT: f64 = 1e15;
+
 /// The values of these columns. Each row must have one. `labels` are the classes, where all could be read.
 pub(super) fn check_row_columns(
     parts: &Parts<'_>,
@@ -65,7 +68,7 @@ fn read_weights(
         let weight = number as f32;
         if number < 0.0 {
             negative.add(*place, cell);
-        } else if !weight.is_finite() {
+        } else if number > MAX_WEIGHT {
             too_large.add(*place, cell);
         }
         // No weight is -0.
@@ -78,7 +81,7 @@ fn read_weights(
         format!("{cell} is negative; a weight is at least 0")
     });
     too_large.push(violations, parts, column, "Weight", |cell, _| {
-        format!("{cell} is beyond the range of a 32-bit float (about 3.4e38)")
+        format!("{cell} is greater than {MAX_WEIGHT:e}, the greatest weight that is read; divide all weights by one number")
     });
     if violations.len() == before && of_row.len() == labels.len() {
         check_class_weights(column, labels, &of_row, violations);

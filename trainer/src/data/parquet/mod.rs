@@ -20,7 +20,7 @@ use parquet::{
     data_type::{ByteArray, DataType},
     errors::ParquetError,
     file::{
-        metadata::RowGroupMetaData,
+        metadata::{ParquetMetaData, RowGroupMetaData},
         reader::{FileReader, SerializedFileReader},
     },
     schema::types::ColumnDescriptor,
@@ -34,7 +34,7 @@ use crate::data::{
     },
     rows::Rows,
     source::MAX_BYTES,
-    table::Table,
+    table::{MAX_ROWS, Table, too_many_rows},
     violation::{Quote, cut, violation},
 };
 
@@ -117,6 +117,9 @@ fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, V
     // A cell takes a byte at least: the delimiter behind it.
     if rows.saturating_mul(kinds.len() as u64) > MAX_BYTES {
         return Err(too_large());
+    }
+    if rows > MAX_ROWS as u64 {
+        return Ok((Table::default(), vec![too_many_rows()]));
     }
 
     let mut violations = Vec::new();
@@ -229,6 +232,14 @@ fn shown(name: &str, at: usize, quote: Quote) -> String {
         Quote::Yes => format!("column {:?}", cut(name, 60)),
         Quote::No => format!("column {}", at + 1),
     }
+}
+
+/// Checks what reading a file takes, before anything is unpacked; otherwise why it is not read.
+pub(super) fn check_held(bytes: &[u8], metadata: &ParquetMetaData) -> Result<(), String> {
+    for group in metadata.row_groups() {
+        check_group(bytes, group, Quote::Yes).map_err(|Refused(why)| why)?;
+    }
+    Ok(())
 }
 
 /// Checks what the rows of a group take, before they are read. Returns which columns are to be read value by value.
