@@ -1,7 +1,11 @@
 //! Data as a stranger may send it, through the program: each is trained on by every family, or refused with a sentence.
 
 #![expect(clippy::format_collect, reason = "the files of these tests are small")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
 
 mod bounds;
 mod files;
