@@ -10,7 +10,8 @@ use crate::{
         check::class_of,
         near::did_you_mean,
         number::{Notation, read_cell},
-        table::{Table, TableRow},
+        rows::RowCells,
+        table::Table,
         violation::cut,
     },
     import::contract::{ImportError, OutlineEntry},
@@ -107,13 +108,13 @@ impl Sample {
                 .collect(),
             schema,
             rows: Vec::with_capacity(table.rows.len()),
-            numbers: table.rows.iter().map(|row| row.number).collect(),
+            numbers: table.rows.iter().map(RowCells::number).collect(),
             labels: Vec::with_capacity(table.rows.len()),
             expected: None,
             raw: None,
             warnings: 0,
         };
-        for row in &table.rows {
+        for row in table.rows.iter() {
             sample.read_row(row, &places, notation, &missing)?;
             let target = places.target.zip(columns.target);
             sample.labels.push(match target {
@@ -134,7 +135,7 @@ impl Sample {
 
     fn read_row(
         &mut self,
-        row: &TableRow,
+        row: RowCells<'_>,
         places: &Places,
         notation: Notation,
         missing: &Missing,
@@ -142,7 +143,7 @@ impl Sample {
         let features = self.schema.features.iter().zip(&places.features);
         let cells: Vec<Cell<'_>> = features
             .map(|(feature, place)| {
-                let text = row.cells.get(*place).unwrap_or_default();
+                let text = row.get(*place).unwrap_or_default();
                 read_cell(&feature.kind, text, notation, missing)
             })
             .collect();
@@ -156,7 +157,7 @@ impl Sample {
                 let first = errors.first().map(|error| self.schema.describe_error(error));
                 refuse(format!(
                     "row {} of the sample: {}",
-                    row.number,
+                    row.number(),
                     first.unwrap_or_default()
                 ))
             }
@@ -179,12 +180,12 @@ impl Sample {
 }
 
 fn read_label(
-    row: &TableRow,
+    row: RowCells<'_>,
     place: usize,
     target: &Target,
     notation: Notation,
 ) -> Result<Option<bool>, ImportError> {
-    let text = row.cells.get(place).unwrap_or_default();
+    let text = row.get(place).unwrap_or_default();
     if text.is_empty() {
         return Ok(None);
     }
@@ -192,7 +193,7 @@ fn read_label(
         Some(class) => Ok(Some(class)),
         None => refuse(format!(
             "row {} of the sample: the target {:?} is {:?}, which is no class; give 0 and 1, or target.positiveWhen in a spec",
-            row.number,
+            row.number(),
             target.column,
             cut(text, 40)
         )),
@@ -200,13 +201,13 @@ fn read_label(
 }
 
 fn read_numbers(table: &Table, place: usize, notation: Notation) -> Result<Vec<f64>, ImportError> {
-    let number = |row: &TableRow| {
-        let text = row.cells.get(place).unwrap_or_default();
+    let number = |row: RowCells<'_>| {
+        let text = row.get(place).unwrap_or_default();
         notation.number(text).map_or_else(
             || {
                 refuse(format!(
                     "row {} of the sample: {:?} is {:?}, which is no number; every row needs the score that is expected",
-                    row.number,
+                    row.number(),
                     table.columns[place],
                     cut(text, 40)
                 ))

@@ -4,6 +4,7 @@ use csv::{ReaderBuilder, Trim};
 
 use crate::data::{
     number::{NOTATIONS, Notation},
+    rows::RowCells,
     table::Table,
 };
 
@@ -44,7 +45,7 @@ pub(super) fn guess_delimiter(bytes: &[u8]) -> String {
 
 /// The decimal and thousands separators by which most cells are numbers.
 pub(super) fn guess_notation(table: &Table) -> (String, Option<String>) {
-    let rows = || table.rows.iter().take(ROWS).flat_map(|row| row.iter());
+    let rows = || table.rows.iter().take(ROWS).flat_map(RowCells::iter);
     let count = |notation: Notation| rows().filter(|cell| notation.number(cell).is_some()).count();
     let plain = count(Notation::PLAIN);
     let counts: Vec<(Notation, usize)> = NOTATIONS
