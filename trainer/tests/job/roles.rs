@@ -213,7 +213,7 @@ fn weights_that_are_none_are_refused_with_their_rows() {
         "has no value in the column of weights.column",
         "\"NaN\" is not a number",
         "\"-1\" is negative",
-        "beyond the range",
+        "is greater than 1e15",
     ];
     assert_eq!(found.len(), 4, "{found:?}");
     for ((rule, message, count, row), (word, at)) in found.iter().zip(words.iter().zip([5, 7, 6, 8])) {
