@@ -14,7 +14,8 @@ start_mlflow() {
   MLFLOW_AT=$(ip -4 -o route get "$node" | sed -n 's/.* src \([0-9.]*\).*/\1/p')
   rm -rf "$WORK/mlflow"
   mkdir -p "$WORK/mlflow"
-  MLFLOW_SERVER_ALLOWED_HOSTS=$MLFLOW_AT:$MLFLOW_PORT "$CACHE/venv/mlflow/bin/mlflow" server --host "$MLFLOW_AT" --port "$MLFLOW_PORT" \
+  # Its own page sends an Origin that the server has to know.
+  MLFLOW_SERVER_ALLOWED_HOSTS=$MLFLOW_AT:$MLFLOW_PORT MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=http://$MLFLOW_AT:$MLFLOW_PORT "$CACHE/venv/mlflow/bin/mlflow" server --host "$MLFLOW_AT" --port "$MLFLOW_PORT" \
     --workers 1 --backend-store-uri "sqlite:///$WORK/mlflow/mlflow.db" --artifacts-destination "$WORK/mlflow/artifacts" \
     >"$LOGS/demo-mlflow.log" 2>&1 &
   MLFLOW_PID=$!
@@ -45,12 +46,13 @@ see_publications() {
   [ -z "${DEMO_PICTURES:-}" ] || take_picture
 }
 
+# The run of the version that was registered last.
 take_picture() {
-  local experiment
-  experiment=$(curl --noproxy '*' -sf "http://$MLFLOW_AT:$MLFLOW_PORT/api/2.0/mlflow/runs/get?run_id=$(jq -r '.model_versions[0].run_id' "$WORK/mlflow/versions.json")" |
-    jq -r .run.info.experiment_id)
-  "${CHROMIUM:-chromium}" --headless --no-sandbox --disable-gpu --hide-scrollbars --no-proxy-server --window-size=1400,900 --virtual-time-budget=20000 \
-    --user-data-dir="$WORK/mlflow/browser" --screenshot="$DEMO_PICTURES/mlflow-runs.png" \
-    "http://$MLFLOW_AT:$MLFLOW_PORT/#/experiments/$experiment/runs" >"$LOGS/demo-chromium.log" 2>&1
-  say "$DEMO_PICTURES/mlflow-runs.png"
+  local run experiment
+  run=$(jq -r '.model_versions | max_by(.version | tonumber).run_id' "$WORK/mlflow/versions.json")
+  experiment=$(curl --noproxy '*' -sf "http://$MLFLOW_AT:$MLFLOW_PORT/api/2.0/mlflow/runs/get?run_id=$run" | jq -r .run.info.experiment_id)
+  "${CHROMIUM:-chromium}" --headless --no-sandbox --disable-gpu --hide-scrollbars --no-proxy-server --window-size=1500,1500 --virtual-time-budget=25000 \
+    --user-data-dir="$WORK/mlflow/browser" --screenshot="$DEMO_PICTURES/mlflow-run.png" \
+    "http://$MLFLOW_AT:$MLFLOW_PORT/#/experiments/$experiment/runs/$run?workflowType=machine_learning" >"$LOGS/demo-chromium.log" 2>&1
+  say "$DEMO_PICTURES/mlflow-run.png"
 }
