@@ -9,6 +9,7 @@ of its fits. Fits run side by side in so many processes, one thread each.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -113,6 +114,8 @@ def main() -> None:
     trials = json.loads(metrics_file.read_text())["trials"]
     folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(x, y))
     tasks = [(trial, *folds[fold]) for trial in trials for fold in range(trial["folds"])]
+    # LightGBM's wrapper warns of its own arguments in every fit; the processes inherit this.
+    os.environ["PYTHONWARNINGS"] = "ignore"
     found = Parallel(n_jobs=processes)(delayed(evaluate)(x, y, *task) for task in tasks)
     by_number: dict[int, list] = {}
     seconds = dict.fromkeys(FITS, 0.0)
