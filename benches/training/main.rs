@@ -29,7 +29,7 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Rows whose area under the curve is reported; no fit has them.
+/// Rows of the test table: the reported AUC is theirs, and no fit sees them.
 const TEST_ROWS: usize = 20_000;
 
 /// The trainer beside Python's libraries.

@@ -125,7 +125,7 @@ pub(crate) fn compare(arguments: &Arguments, folder: &Path) -> anyhow::Result<Va
     }))
 }
 
-/// A version whose selection has so many trials.
+/// The spec of a version with this number of trials.
 pub(crate) fn spec(trials: usize) -> String {
     format!(
         "apiVersion: modelward.io/v1alpha1

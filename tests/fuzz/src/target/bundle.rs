@@ -1,6 +1,6 @@
 //! The files of a bundle: the first byte chooses which one is replaced by the others.
 
-use std::{path::Path, sync::LazyLock};
+use std::path::Path;
 
 use modelward_crds::Champion;
 use modelward_model::{Bundle, files::MANIFEST, sha256};
@@ -9,9 +9,10 @@ use modelward_service::chain;
 use modelward_trainer::fit::compare::Opponent;
 use modelward_wire::Decimal;
 
-use super::{Target, trained::Trained};
-
-static TRAINED: LazyLock<anyhow::Result<Trained>> = LazyLock::new(Trained::new);
+use super::{
+    Target,
+    trained::{Trained, trained},
+};
 
 #[derive(Debug)]
 pub(super) struct BundleFiles;
@@ -22,7 +23,7 @@ impl Target for BundleFiles {
     }
 
     fn run(&self, bytes: &[u8]) {
-        let trained = TRAINED.as_ref().unwrap_or_else(|error| panic_for(error));
+        let trained = trained();
         trained.bundle.with_replaced(bytes, |dir| {
             check_served(dir);
             check_reference(dir);
@@ -31,10 +32,7 @@ impl Target for BundleFiles {
     }
 
     fn samples(&self) -> Vec<Vec<u8>> {
-        TRAINED
-            .as_ref()
-            .map(|trained| trained.bundle.samples())
-            .unwrap_or_default()
+        trained().bundle.samples()
     }
 
     fn words(&self) -> &'static [&'static str] {
@@ -71,11 +69,6 @@ impl Target for BundleFiles {
     fn memory(&self, input: usize) -> usize {
         (8 << 20) + 400 * input
     }
-}
-
-#[expect(clippy::panic, reason = "without its samples a target tests nothing")]
-fn panic_for(error: &anyhow::Error) -> ! {
-    panic!("the samples cannot be made: {error:#}")
 }
 
 /// As a server opens it. What is refused is named with its file.

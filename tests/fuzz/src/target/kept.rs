@@ -38,7 +38,7 @@ impl Kept {
         numbered.map(|(bytes, at)| [vec![at], bytes].concat()).collect()
     }
 
-    /// Opens the folder with the file whose number is the first byte replaced by the others.
+    /// Opens the folder with one file replaced: the first byte is its number, the others its content.
     pub(super) fn with_replaced(&self, bytes: &[u8], open: impl FnOnce(&std::path::Path)) {
         let Some((at, content)) = bytes.split_first() else {
             return;

@@ -1,16 +1,12 @@
 //! The files of a snapshot: the first byte chooses which one is replaced by the others.
 
-use std::sync::LazyLock;
-
 use modelward_service::chain;
 use modelward_trainer::data::snapshot::{SnapshotError, open};
 
-use super::{Target, trained::Trained};
+use super::{Target, trained::trained};
 
 /// The pages that are unpacked at once, and the rows.
 const UNPACKED: usize = 2 << 30;
-
-static TRAINED: LazyLock<anyhow::Result<Trained>> = LazyLock::new(Trained::new);
 
 #[derive(Debug)]
 pub(super) struct SnapshotFiles;
@@ -21,8 +17,7 @@ impl Target for SnapshotFiles {
     }
 
     fn run(&self, bytes: &[u8]) {
-        let Ok(trained) = TRAINED.as_ref() else { return };
-        trained
+        trained()
             .snapshot
             .with_replaced(bytes, |dir| match open(dir, None) {
                 Ok(snapshot) => assert_eq!(snapshot.info.rows, snapshot.data.len() as u64),
@@ -36,10 +31,7 @@ impl Target for SnapshotFiles {
     }
 
     fn samples(&self) -> Vec<Vec<u8>> {
-        TRAINED
-            .as_ref()
-            .map(|trained| trained.snapshot.samples())
-            .unwrap_or_default()
+        trained().snapshot.samples()
     }
 
     fn words(&self) -> &'static [&'static str] {

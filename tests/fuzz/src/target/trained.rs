@@ -1,5 +1,7 @@
 //! A small training: its snapshot and its bundle.
 
+use std::sync::LazyLock;
+
 use anyhow::{Context as _, anyhow};
 use modelward_crds::CsvFormat;
 use modelward_trainer::{
@@ -33,11 +35,22 @@ pub(super) struct Trained {
     pub(super) read: Snapshot,
 }
 
+/// The training, made once for all targets. One that fails is a panic: without its files a target would check nothing.
+pub(super) fn trained() -> &'static Trained {
+    static TRAINED: LazyLock<anyhow::Result<Trained>> = LazyLock::new(Trained::new);
+    TRAINED.as_ref().unwrap_or_else(|error| panic_for(error))
+}
+
+#[expect(clippy::panic, reason = "without its samples a target tests nothing")]
+fn panic_for(error: &anyhow::Error) -> ! {
+    panic!("the samples cannot be made: {error:#}")
+}
+
 // === impl Trained ===
 
 impl Trained {
     /// Trains a logistic regression on 40 invented rows.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    fn new() -> anyhow::Result<Self> {
         let version = spec::parse(SPEC)?;
         let training = &version.training;
         let format = CsvFormat::default();

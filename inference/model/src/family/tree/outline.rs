@@ -98,8 +98,8 @@ fn read_info(info: &str) -> Result<OutlineKind, TreeError> {
     Ok(OutlineKind::Categorical { codes, words: None })
 }
 
-/// pandas keeps a list of categories for each column of that type, in their order. Where there are not as many lists as categorical
-/// features, which list is whose is not known.
+/// pandas keeps a list of categories for each column of that type, in their order. If the number of lists differs from that of
+/// categorical features, no list can be matched to its feature.
 fn add_words(text: &str, features: &mut [OutlineFeature]) {
     let Ok(lists) = serde_json::from_str::<Vec<Vec<Json>>>(text) else {
         return;
