@@ -7,7 +7,7 @@ use modelward_crds::{Family, Hyperparameters, Monotone};
 use modelward_model::{Families, FamilyFiles, Feature, FeatureSchema, Row, Scorer, Value, family::BUILT_IN};
 use modelward_trainer::{
     data::dataset::{Dataset, Sample},
-    family::{self, FittedModel, Settings, TrainableFamily},
+    family::{self, FittedModel, Parameter, Settings, TrainableFamily},
 };
 
 const TREES: [Family; 3] = [Family::RandomForest, Family::XGBoost, Family::LightGBM];
@@ -218,5 +218,35 @@ fn a_category_that_training_never_saw_is_scored_as_the_table_of_trees_says() {
         };
         let score = fitted.scorer().score(&row(Value::Unknown));
         assert!((0.0..=1.0).contains(&score), "{score}");
+    }
+}
+
+#[test]
+fn a_model_that_stopped_finishes_as_a_fit_of_so_many_rounds_whatever_was_fitted_between() {
+    let data = data(1500);
+    let (learnt, tested): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| row % 5 != 0);
+    let (learnt, tested) = (Sample::of(&data, &learnt), Sample::of(&data, &tested));
+    let drawn = settings(
+        r#"{"xgboost": {"nEstimators": 12, "subsample": "0.7", "colsampleBytree": "0.7"},
+            "lightgbm": {"nEstimators": 12, "baggingFraction": "0.7", "featureFraction": "0.7"}}"#,
+    );
+    for of in [Family::XGBoost, Family::LightGBM] {
+        let family = family::of(of, &drawn);
+        let stopped = || family.fit_watched(learnt.into(), tested).unwrap().unwrap();
+        for rounds in [5_u32, 12, 20] {
+            let mut watched = stopped();
+            assert_eq!(watched.curve.len(), 12);
+            let first = watched.model.score(5, tested).unwrap();
+            stopped();
+            let finished = watched.model.finish(rounds).unwrap();
+            finished.check_parity(tested).unwrap();
+            let whole = family.with(&[("n_estimators", Parameter::Integer(i64::from(rounds)))]);
+            let whole = whole.fit(learnt.into()).unwrap();
+            for (at, row) in tested.rows.iter().map(|row| data.row(*row)).enumerate() {
+                let score = finished.scorer().score(&row);
+                assert_eq!(score, whole.scorer().score(&row), "{of:?} {rounds}");
+                assert!(rounds != 5 || (score - first[at]).abs() < 1e-6);
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     ffi::{CString, c_char, c_int, c_void},
     fmt, ptr,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use libloading::Library;
@@ -248,53 +248,89 @@ fn too_large(count: usize, what: &str) -> EngineError {
     }
 }
 
-// === impl Booster ===
-
 /// Rounds without a split after which a fit ends. One says nothing of the next, where rows, features or thresholds are drawn.
 const EMPTY_ROUNDS: usize = 50;
 
-/// Fits a model of at most so many trees, with these parameters under the library's own names. A round without a split leaves no tree.
-pub fn fit(bins: &Bins, parameters: &[(&str, String)], rounds: u32) -> Result<Booster, EngineError> {
-    let mut booster = Booster::new(bins, parameters)?;
-    let (mut trees, mut empty) = (0, 0);
-    while trees < rounds && empty < EMPTY_ROUNDS {
-        if booster.boost()? {
-            (trees, empty) = (trees + 1, 0);
-        } else {
-            empty += 1;
-        }
-    }
-    Ok(booster)
+/// A model while it grows, with the rows that it learns from. A round without a split leaves no tree.
+#[derive(Debug)]
+pub struct Growing {
+    // The first field is dropped first: the rows outlive the booster.
+    booster: Booster,
+    _rows: Arc<Bins>,
+    _tested: Option<Arc<Bins>>,
+    trees: u32,
+    empty: usize,
 }
 
-/// Fits a model as [`fit`] does, with the log loss of other rows after each tree; it ends where that has not fallen for `patience` of them.
-/// The parameters have `metric` set to `binary_logloss`.
-pub fn fit_watched(
-    bins: &Bins,
-    tested: &Bins,
-    parameters: &[(&str, String)],
-    rounds: u32,
-    patience: usize,
-) -> Result<(Booster, Vec<f64>), EngineError> {
-    let mut booster = Booster::new(bins, parameters)?;
-    // SAFETY: both handles are open, and the rows are borrowed as long as the booster is fitted.
-    bins.library
-        .check(unsafe { (bins.library.api.add_valid)(booster.handle, tested.handle) })?;
-    let (mut curve, mut empty) = (Vec::new(), 0);
-    while curve.len() < rounds as usize && empty < EMPTY_ROUNDS && !has_stopped_falling(&curve, patience) {
-        if booster.boost()? {
-            curve.push(booster.evaluate()?);
-            empty = 0;
-        } else {
-            empty += 1;
+// === impl Growing ===
+
+impl Growing {
+    /// A model without trees, with these parameters under the library's own names. With `tested`, `metric` is set to `binary_logloss`.
+    pub fn new(
+        rows: Arc<Bins>,
+        tested: Option<Arc<Bins>>,
+        parameters: &[(&str, String)],
+    ) -> Result<Self, EngineError> {
+        let booster = Booster::new(&rows, parameters)?;
+        if let Some(tested) = &tested {
+            let library = rows.library;
+            // SAFETY: both handles are open, and the rows live as long as the booster can grow.
+            library.check(unsafe { (library.api.add_valid)(booster.handle, tested.handle) })?;
         }
+        Ok(Self {
+            booster,
+            _rows: rows,
+            _tested: tested,
+            trees: 0,
+            empty: 0,
+        })
     }
-    if curve.is_empty() {
-        // The model is the share of class 1 alone.
-        curve.push(booster.evaluate()?);
+
+    /// Adds trees until there are so many, or none splits any more.
+    pub fn grow(&mut self, trees: u32) -> Result<(), EngineError> {
+        while self.trees < trees && self.add_tree()? {}
+        Ok(())
     }
-    Ok((booster, curve))
+
+    /// Adds at most so many trees, and gives the log loss of the other rows after each; it ends where that has not fallen for `patience`
+    /// of them.
+    pub fn grow_watched(&mut self, trees: u32, patience: usize) -> Result<Vec<f64>, EngineError> {
+        let mut curve = Vec::new();
+        while self.trees < trees && !has_stopped_falling(&curve, patience) && self.add_tree()? {
+            curve.push(self.booster.evaluate()?);
+        }
+        if curve.is_empty() {
+            // The model is the share of class 1 alone.
+            curve.push(self.booster.evaluate()?);
+        }
+        Ok(curve)
+    }
+
+    /// Whether a tree was added; without one, none of the following rounds finds a split.
+    fn add_tree(&mut self) -> Result<bool, EngineError> {
+        while self.empty < EMPTY_ROUNDS {
+            if self.booster.boost()? {
+                self.trees += 1;
+                self.empty = 0;
+                return Ok(true);
+            }
+            self.empty += 1;
+        }
+        Ok(false)
+    }
+
+    /// The model so far.
+    pub fn booster(&self) -> &Booster {
+        &self.booster
+    }
+
+    /// The model, which does not grow any more.
+    pub fn into_booster(self) -> Booster {
+        self.booster
+    }
 }
+
+// === impl Booster ===
 
 impl Booster {
     /// The metric of the rows that are evaluated beside the fit.
@@ -314,7 +350,7 @@ impl Booster {
         }
         let text = CString::new(text)?;
         let mut handle = ptr::null_mut();
-        // SAFETY: the dataset is complete. It outlives the fit, which `fit` borrows it for; predictions and the text do not touch it.
+        // SAFETY: the dataset is complete. It lives as long as the booster grows (`Growing`); predictions and the text do not touch it.
         library
             .check(unsafe { (library.api.booster_create)(bins.handle, text.as_ptr(), &raw mut handle) })?;
         Ok(Self { handle, library })
@@ -323,7 +359,7 @@ impl Booster {
     /// Adds the tree of one more round; `false` where no split improves the model.
     fn boost(&mut self) -> Result<bool, EngineError> {
         let mut ended = 0;
-        // SAFETY: the handle is open and the bins that it was made with are borrowed by `fit`; writes a number.
+        // SAFETY: the handle is open and `Growing` holds the bins that it was made with; writes a number.
         self.library
             .check(unsafe { (self.library.api.update)(self.handle, &raw mut ended) })?;
         Ok(ended == 0)
@@ -422,12 +458,18 @@ mod tests {
     use super::*;
     use crate::engine::tests::{data, share_of_equal_classes};
 
+    fn fit(bins: &Arc<Bins>, parameters: &[(&str, String)], trees: u32) -> Result<Booster, EngineError> {
+        let mut growing = Growing::new(Arc::clone(bins), None, parameters)?;
+        growing.grow(trees)?;
+        Ok(growing.into_booster())
+    }
+
     #[test]
     fn a_model_is_fitted_and_answers_with_probabilities() {
         let data = data(500);
         let rows: Vec<usize> = (0..data.len()).collect();
         let sample = Sample::of(&data, &rows);
-        let bins = Bins::new(sample, 255).unwrap();
+        let bins = Arc::new(Bins::new(sample, 255).unwrap());
         let booster = fit(&bins, &[("objective", "binary".to_owned())], 20).unwrap();
         drop(bins);
         let matrix = Matrix::gather(sample);
@@ -458,7 +500,7 @@ mod tests {
     fn a_model_that_finds_no_split_ends_early() {
         let data = data(8);
         let sample = Sample::of(&data, &[0, 1, 2, 3, 4, 5, 6, 7]);
-        let bins = Bins::new(sample, 255).unwrap();
+        let bins = Arc::new(Bins::new(sample, 255).unwrap());
         let booster = fit(&bins, &[("objective", "binary".to_owned())], 20).unwrap();
         let answers = booster.predictions(&Matrix::gather(sample), None).unwrap();
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
@@ -469,7 +511,7 @@ mod tests {
         let data = data(2000);
         let rows: Vec<usize> = (0..data.len()).collect();
         let sample = Sample::of(&data, &rows);
-        let bins = Bins::new(sample, 255).unwrap();
+        let bins = Arc::new(Bins::new(sample, 255).unwrap());
         let text = || {
             let booster = fit(&bins, &[("objective", "binary".to_owned())], 10).unwrap();
             booster.to_text(None).unwrap()
@@ -482,10 +524,34 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_stopped_and_goes_on_is_the_one_that_did_not_stop() {
+        let data = data(2000);
+        let rows: Vec<usize> = (0..1500).collect();
+        let others: Vec<usize> = (1500..data.len()).collect();
+        let bins = Arc::new(Bins::new(Sample::of(&data, &rows), 255).unwrap());
+        let tested = Arc::new(Bins::of_reference(Sample::of(&data, &others), &bins).unwrap());
+        let parameters = [
+            ("objective", "binary".to_owned()),
+            ("metric", "binary_logloss".to_owned()),
+            ("bagging_fraction", "0.7".to_owned()),
+            ("bagging_freq", "1".to_owned()),
+            ("feature_fraction", "0.7".to_owned()),
+        ];
+        let mut stopped = Growing::new(Arc::clone(&bins), Some(tested), &parameters).unwrap();
+        assert_eq!(stopped.grow_watched(9, 30).unwrap().len(), 9);
+        stopped.grow(20).unwrap();
+        let stopped = stopped.into_booster().to_text(None).unwrap();
+        assert_eq!(
+            stopped,
+            fit(&bins, &parameters, 20).unwrap().to_text(None).unwrap()
+        );
+    }
+
+    #[test]
     fn a_parameter_that_the_library_refuses_is_an_error_in_its_words() {
         let data = data(50);
         let sample = Sample::of(&data, &[0, 1, 2, 3]);
-        let bins = Bins::new(sample, 255).unwrap();
+        let bins = Arc::new(Bins::new(sample, 255).unwrap());
         let error = fit(&bins, &[("num_leaves", "-3".to_owned())], 1)
             .unwrap_err()
             .to_string();

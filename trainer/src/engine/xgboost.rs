@@ -35,6 +35,10 @@ struct Name(*const c_char);
 /// Rows that are handed over at once: a buffer of 4 bytes a value is all that is copied.
 const BATCH: usize = 1 << 16;
 
+/// What is predicted: the value of the objective, the margin before it.
+const VALUE: c_int = 0;
+const MARGIN: c_int = 1;
+
 type Handle = *mut c_void;
 
 /// The functions of `xgboost/c_api.h` that are used. `u64` is `bst_ulong`.
@@ -415,6 +419,11 @@ impl Booster {
         Ok(())
     }
 
+    /// The rounds so far.
+    pub fn rounds(&self) -> u32 {
+        self.rounds.unsigned_abs()
+    }
+
     /// The log loss of these rows after the rounds so far; the parameters have `eval_metric` set to `logloss`.
     pub fn log_loss(&self, bins: &Bins) -> Result<f64, EngineError> {
         let mut text = ptr::null();
@@ -474,28 +483,24 @@ impl Booster {
 
     /// The margin of each row: the sum of the leaves before any function of it.
     pub fn margins(&self, matrix: &Matrix) -> Result<Vec<f32>, EngineError> {
-        self.predict(
-            matrix,
-            c"{\"type\": 1, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \
-                               \"strict_shape\": false, \"missing\": NaN, \"cache_id\": 0}",
-        )
+        self.predict(matrix, MARGIN, self.rounds())
     }
 
-    /// What the library answers for each row: the probability of class 1, by the objective.
-    pub fn predictions(&self, matrix: &Matrix) -> Result<Vec<f32>, EngineError> {
-        self.predict(
-            matrix,
-            c"{\"type\": 0, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, \
-                               \"strict_shape\": false, \"missing\": NaN, \"cache_id\": 0}",
-        )
+    /// What the library answers for each row after the first rounds: the probability of class 1, by the objective.
+    pub fn predictions(&self, matrix: &Matrix, rounds: u32) -> Result<Vec<f32>, EngineError> {
+        self.predict(matrix, VALUE, rounds)
     }
 
-    fn predict(&self, matrix: &Matrix, config: &std::ffi::CStr) -> Result<Vec<f32>, EngineError> {
+    fn predict(&self, matrix: &Matrix, kind: c_int, rounds: u32) -> Result<Vec<f32>, EngineError> {
         if matrix.rows() == 0 {
             return Ok(Vec::new());
         }
         self.library.silence()?;
         let interface = dense_interface(matrix)?;
+        let config = CString::new(format!(
+            "{{\"type\": {kind}, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": {rounds}, \"strict_shape\": false, \
+             \"missing\": NaN, \"cache_id\": 0}}"
+        ))?;
         let (mut shape, mut dimensions, mut result) = (ptr::null(), 0, ptr::null());
         // SAFETY: the interface points to the matrix, which outlives the call. The result lives until the next call of this thread.
         let answers = unsafe {
@@ -561,7 +566,7 @@ mod tests {
             booster.boost(&bins).unwrap();
         }
         let matrix = Matrix::gather(sample);
-        let answers = booster.predictions(&matrix).unwrap();
+        let answers = booster.predictions(&matrix, 20).unwrap();
         assert!(share_of_equal_classes(&data, &answers) > 0.9);
         let margins = booster.margins(&matrix).unwrap();
         assert!(
@@ -598,6 +603,27 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(models.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn the_first_rounds_predict_as_the_model_that_has_these_alone() {
+        let data = data(2000);
+        let rows: Vec<usize> = (0..data.len()).collect();
+        let sample = Sample::of(&data, &rows);
+        let (bins, matrix) = (Bins::new(sample, 256).unwrap(), Matrix::gather(sample));
+        let mut booster = Booster::new(&bins, &[("objective", "binary:logistic".to_owned())]).unwrap();
+        for _ in 0..20 {
+            booster.boost(&bins).unwrap();
+        }
+        let truncated = booster.truncated(5).unwrap();
+        assert_eq!(
+            booster.predictions(&matrix, 5).unwrap(),
+            truncated.predictions(&matrix, 5).unwrap()
+        );
+        assert_ne!(
+            booster.predictions(&matrix, 5).unwrap(),
+            booster.predictions(&matrix, 20).unwrap()
+        );
     }
 
     #[test]

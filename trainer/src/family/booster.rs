@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use modelward_model::{
@@ -17,9 +17,9 @@ use modelward_model::{
 use serde::Deserialize;
 
 use super::{
-    FitError, FittedModel, ModelReport, Watched,
+    FitError, FittedModel, GrowingModel, ModelReport, Watched,
     contract::PATIENCE,
-    trees::{self, Answers, Gain, compare_scores},
+    trees::{self, Answers, BLOCK, Gain, compare_scores},
 };
 use crate::{
     data::dataset::Sample,
@@ -58,6 +58,16 @@ struct FittedBooster {
     scorer: TreeScorer,
 }
 
+/// A model that stopped growing, with what it grew from.
+#[derive(Debug)]
+struct GrowingBooster {
+    kind: Kind,
+    booster: Booster,
+    bins: Arc<Bins>,
+    parameters: Vec<(&'static str, String)>,
+    schema: FeatureSchema,
+}
+
 /// The part of XGBoost's JSON that says what each split gained.
 #[derive(Deserialize)]
 struct Exported {
@@ -91,15 +101,12 @@ pub(super) fn grow(
     kind: Kind,
     rows: TrainingRows<'_>,
     max_bin: u32,
-    parameters: &[(&str, String)],
+    parameters: &[(&'static str, String)],
     rounds: u32,
 ) -> Result<Box<dyn FittedModel>, FitError> {
     let bins = rows.xgboost_bins(max_bin)?;
     let parameters = with_bounded_cache(parameters, rows.sample.data.columns.len(), max_bin);
-    let mut booster = Booster::new(&bins, &parameters)?;
-    for _ in 0..rounds {
-        booster.boost(&bins)?;
-    }
+    let booster = boost(&bins, &parameters, rounds)?;
     Ok(Box::new(FittedBooster::new(
         kind,
         booster,
@@ -112,7 +119,7 @@ pub(super) fn grow_watched(
     kind: Kind,
     (rows, tested): (TrainingRows<'_>, Sample<'_>),
     max_bin: u32,
-    parameters: &[(&str, String)],
+    parameters: &[(&'static str, String)],
     rounds: u32,
 ) -> Result<Watched, FitError> {
     let bins = rows.xgboost_bins(max_bin)?;
@@ -129,22 +136,61 @@ pub(super) fn grow_watched(
         curve.push(booster.log_loss(&evaluated)?);
     }
     Ok(Watched {
-        model: Box::new(FittedBooster::new(kind, booster, &rows.sample.data.schema)?),
+        model: Box::new(GrowingBooster {
+            kind,
+            booster,
+            bins,
+            parameters,
+            schema: rows.sample.data.schema.clone(),
+        }),
         curve,
     })
 }
 
+fn boost(bins: &Bins, parameters: &[(&str, String)], rounds: u32) -> Result<Booster, FitError> {
+    let mut booster = Booster::new(bins, parameters)?;
+    for _ in 0..rounds {
+        booster.boost(bins)?;
+    }
+    Ok(booster)
+}
+
 /// The parameters with a bound on the histograms of nodes that are kept: by default 65,536 of them, gigabytes for deep trees.
-fn with_bounded_cache<'a>(
-    parameters: &[(&'a str, String)],
+fn with_bounded_cache(
+    parameters: &[(&'static str, String)],
     features: usize,
     max_bin: u32,
-) -> Vec<(&'a str, String)> {
+) -> Vec<(&'static str, String)> {
     let of_node = features.max(1) * max_bin as usize * BYTES_OF_A_BIN;
     let nodes = (HISTOGRAM_BYTES / of_node).clamp(64, 65_536);
     let mut parameters = parameters.to_vec();
     parameters.push(("max_cached_hist_node", nodes.to_string()));
     parameters
+}
+
+// === impl GrowingBooster ===
+
+impl GrowingModel for GrowingBooster {
+    fn score(&mut self, rounds: u32, sample: Sample<'_>) -> Result<Vec<f64>, FitError> {
+        let mut scores = Vec::with_capacity(sample.rows.len());
+        for rows in sample.rows.chunks(BLOCK) {
+            let matrix = Matrix::gather(Sample { rows, ..sample });
+            let answers = self.booster.predictions(&matrix, rounds)?;
+            scores.extend(answers.into_iter().map(f64::from));
+        }
+        Ok(scores)
+    }
+
+    fn finish(self: Box<Self>, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
+        let booster = if rounds <= self.booster.rounds() {
+            self.booster.truncated(rounds)?
+        } else {
+            // All fits of a thread draw from one generator, which the library seeds when a fit begins: one that went on would depend on
+            // the fits between.
+            boost(&self.bins, &self.parameters, rounds)?
+        };
+        Ok(Box::new(FittedBooster::new(self.kind, booster, &self.schema)?))
+    }
 }
 
 // === impl FittedBooster ===
@@ -170,7 +216,7 @@ impl FittedBooster {
         let wide = |numbers: Vec<f32>| numbers.into_iter().map(f64::from).collect();
         Ok(Answers {
             raw: wide(booster.margins(matrix)?),
-            probabilities: wide(booster.predictions(matrix)?),
+            probabilities: wide(booster.predictions(matrix, booster.rounds())?),
         })
     }
 
@@ -203,15 +249,6 @@ impl FittedModel for FittedBooster {
         compare_scores("XGBoost", sample, self.scorer.model(), |matrix| {
             self.answer(matrix)
         })
-    }
-
-    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
-        let booster = self.booster.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Box::new(Self::new(
-            self.kind,
-            booster.truncated(rounds)?,
-            &self.schema,
-        )?))
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {

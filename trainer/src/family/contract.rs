@@ -23,7 +23,7 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
     /// The family with these values of hyper-parameters.
     fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily>;
 
-    /// Learns as [`Self::fit`] does in rounds, and ends where the log loss of `tested` has not fallen for [`PATIENCE`] of them. `None` where
+    /// Learns as [`Self::fit`] does in rounds, and stops where the log loss of `tested` has not fallen for [`PATIENCE`] of them. `None` where
     /// the family has no rounds.
     fn fit_watched(&self, rows: TrainingRows<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
         let _ = (rows, tested);
@@ -37,10 +37,21 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
 /// A model that was fitted in rounds, with the log loss of other rows after each.
 #[derive(Debug)]
 pub struct Watched {
-    /// The model of all rounds.
-    pub model: Box<dyn FittedModel>,
+    /// The model so far.
+    pub model: Box<dyn GrowingModel>,
     /// The log loss after each round.
     pub curve: Vec<f64>,
+}
+
+/// A model that is fitted in rounds, as long as its library can add more.
+pub trait GrowingModel: fmt::Debug + Send {
+    /// The probability of class 1 of each of these rows after the first rounds, as the library has it. `rounds` is not more than were
+    /// fitted.
+    fn score(&mut self, rounds: u32, sample: Sample<'_>) -> Result<Vec<f64>, FitError>;
+
+    /// The model of the first rounds, exported. Rounds that were not fitted yet are, on the same rows: the result is that of a fit of so
+    /// many rounds.
+    fn finish(self: Box<Self>, rounds: u32) -> Result<Box<dyn FittedModel>, FitError>;
 }
 
 /// Rounds without an improvement after which a fit ends.
@@ -54,11 +65,6 @@ pub trait FittedModel: fmt::Debug + Send + Sync {
     /// Compares the scores of these rows by the library that fitted it with those by what was exported, or those by the fitted model with
     /// those by the files of a bundle. A difference is an error that names the row.
     fn check_parity(&self, sample: Sample<'_>) -> Result<(), FitError>;
-
-    /// The model of its first rounds alone; of a family with rounds.
-    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
-        Err(format!("a model without rounds cannot be cut to {rounds}").into())
-    }
 
     /// Its files of the bundle, in the order of [`Family::files`].
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error>;

@@ -17,15 +17,15 @@ use modelward_model::{
 };
 
 use super::{
-    Dimension, FitError, FittedModel, ModelReport, PATIENCE, Parameter, Parameters, Settings,
+    Dimension, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, Parameter, Parameters, Settings,
     TrainableFamily, Watched,
-    trees::{self, Answers, Gain, compare_scores, monotone_constraints, seed_of},
+    trees::{self, Answers, BLOCK, Gain, compare_scores, monotone_constraints, seed_of},
 };
 use crate::{
     data::dataset::Sample,
     engine::{
         Matrix, TrainingRows,
-        lightgbm::{Bins, Booster, fit, fit_watched},
+        lightgbm::{Bins, Booster, Growing},
     },
 };
 
@@ -52,14 +52,21 @@ pub struct LightGbm {
 /// A fitted model: as the library has it, and as it was exported.
 #[derive(Debug)]
 struct FittedLightGbm {
-    /// One call at a time, as the library asks. A truncated model is a view of the same one.
-    booster: Arc<Mutex<Booster>>,
+    /// One call at a time, as the library asks.
+    booster: Mutex<Booster>,
     /// The rounds that it has of it, where not all.
     rounds: Option<u32>,
     text: Vec<u8>,
     schema: FeatureSchema,
     file: TreeFile,
     scorer: TreeScorer,
+}
+
+/// A model while it grows.
+#[derive(Debug)]
+struct GrowingLightGbm {
+    growing: Growing,
+    schema: FeatureSchema,
 }
 
 // === impl LightGbm ===
@@ -168,16 +175,12 @@ impl TrainableFamily for LightGbm {
         let schema = &rows.sample.data.schema;
         let bins = rows.lightgbm_bins(self.parameters.count("max_bin"))?;
         let parameters = self.of_booster(rows.sample, "None");
-        let booster = fit(&bins, &parameters, self.parameters.count("n_estimators"))?;
-        Ok(Box::new(FittedLightGbm::new(
-            Arc::new(Mutex::new(booster)),
-            None,
-            schema,
-        )?))
+        let mut growing = Growing::new(bins, None, &parameters)?;
+        growing.grow(self.parameters.count("n_estimators"))?;
+        Ok(Box::new(FittedLightGbm::new(growing, None, schema)?))
     }
 
     fn fit_watched(&self, rows: TrainingRows<'_>, tested: Sample<'_>) -> Result<Option<Watched>, FitError> {
-        let schema = &rows.sample.data.schema;
         let max_bin = self.parameters.count("max_bin");
         let bins = rows.lightgbm_bins(max_bin)?;
         let evaluated = match rows.shared {
@@ -186,28 +189,48 @@ impl TrainableFamily for LightGbm {
         };
         let parameters = self.of_booster(rows.sample, "binary_logloss");
         let rounds = self.parameters.rounds("n_estimators");
-        let (booster, curve) = fit_watched(&bins, &evaluated, &parameters, rounds, PATIENCE)?;
-        let model = Box::new(FittedLightGbm::new(Arc::new(Mutex::new(booster)), None, schema)?);
-        Ok(Some(Watched { model, curve }))
+        let mut growing = Growing::new(bins, Some(evaluated), &parameters)?;
+        let curve = growing.grow_watched(rounds, PATIENCE)?;
+        let schema = rows.sample.data.schema.clone();
+        Ok(Some(Watched {
+            model: Box::new(GrowingLightGbm { growing, schema }),
+            curve,
+        }))
+    }
+}
+
+// === impl GrowingLightGbm ===
+
+impl GrowingModel for GrowingLightGbm {
+    fn score(&mut self, rounds: u32, sample: Sample<'_>) -> Result<Vec<f64>, FitError> {
+        let mut scores = Vec::with_capacity(sample.rows.len());
+        for rows in sample.rows.chunks(BLOCK) {
+            let matrix = Matrix::gather(Sample { rows, ..sample });
+            scores.extend(self.growing.booster().predictions(&matrix, Some(rounds))?);
+        }
+        Ok(scores)
+    }
+
+    fn finish(mut self: Box<Self>, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
+        self.growing.grow(rounds)?;
+        Ok(Box::new(FittedLightGbm::new(
+            self.growing,
+            Some(rounds),
+            &self.schema,
+        )?))
     }
 }
 
 // === impl FittedLightGbm ===
 
 impl FittedLightGbm {
-    fn new(
-        booster: Arc<Mutex<Booster>>,
-        rounds: Option<u32>,
-        schema: &FeatureSchema,
-    ) -> Result<Self, FitError> {
-        let text = {
-            let booster = booster.lock().unwrap_or_else(PoisonError::into_inner);
-            booster.to_text(rounds)?
-        };
+    fn new(growing: Growing, rounds: Option<u32>, schema: &FeatureSchema) -> Result<Self, FitError> {
+        let booster = growing.into_booster();
+        let text = booster.to_text(rounds)?;
         let model = TreeModel::from_lightgbm(&text, schema)?;
         let file = TreeFile::new(LIGHTGBM, schema, &model);
         Ok(Self {
-            booster,
+            booster: Mutex::new(booster),
             rounds,
             text,
             schema: schema.clone(),
@@ -255,11 +278,6 @@ impl FittedModel for FittedLightGbm {
         compare_scores("LightGBM", sample, self.scorer.model(), |matrix| {
             self.answer(matrix)
         })
-    }
-
-    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
-        let booster = Arc::clone(&self.booster);
-        Ok(Box::new(Self::new(booster, Some(rounds), &self.schema)?))
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use modelward_crds::Family;
 
-pub use contract::{FitError, FittedModel, ModelReport, PATIENCE, TrainableFamily, Watched};
+pub use contract::{FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched};
 pub use parameter::Parameter;
 pub use parameters::{MAX_ROUNDS, Parameters};
 pub use settings::Settings;

@@ -10,7 +10,7 @@ use super::{FitError, ModelReport};
 use crate::{data::dataset::Sample, engine::Matrix};
 
 /// Rows that are compared at once: their values are held twice.
-const BLOCK: usize = 1 << 14;
+pub(super) const BLOCK: usize = 1 << 14;
 
 /// What a library answers for the rows of a matrix.
 pub(super) struct Answers {

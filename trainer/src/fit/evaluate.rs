@@ -1,13 +1,13 @@
 //! Fitting and scoring the folds of several trials, side by side.
 //!
-//! A task is one fold of one trial. Its result depends on the data, the plan and the trial alone, so that it does not matter which thread
-//! takes it or when. Trials of a search run their folds one after the other, and one that is clearly worse than the best
-//! trial of earlier rounds is not continued.
+//! Work is the fit of one fold of one trial, or the export and the scores of it. Its result depends on the data, the plan and the trial
+//! alone, so that it does not matter which thread takes it or when. A trial of a search that is clearly worse than the best trial of
+//! earlier rounds is not continued ([`super::board`]). A model that grows in rounds is exported once, when its rounds are chosen: these
+//! depend on the other folds, and rounds that are missing are added to it.
 
 use std::{
-    collections::VecDeque,
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
     thread,
 };
 
@@ -17,8 +17,9 @@ use modelward_model::{Row, Scorer};
 use crate::{
     data::dataset::{Dataset, Sample},
     engine::{SharedBins, TrainingRows, lowest},
-    family::{FitError, FittedModel, Parameter, TrainableFamily},
+    family::{FitError, FittedModel, GrowingModel, TrainableFamily, Watched},
     fit::{
+        board::{Board, Fitted, Rounds, Rules, Work},
         candidate::ScoredFold,
         error::TrainError,
         metrics::{metrics, position},
@@ -30,9 +31,6 @@ use crate::{
 
 /// Rows that are scored at once: their values are held twice.
 pub(crate) const BLOCK: usize = 1 << 12;
-
-/// A trial that is worse in each of so many folds is not continued.
-const PRUNED_AFTER: usize = 2;
 
 /// Values whose bins are kept for all trials of a search, over its folds, at most. Each takes one to six bytes in each library.
 const SHARED_VALUES: usize = 100_000_000;
@@ -57,31 +55,22 @@ pub(crate) struct Evaluated {
     pub(crate) worth: Vec<f64>,
     /// Whether it was not continued.
     pub(crate) pruned: bool,
+    /// Folds that were fitted, also in vain. It depends on the threads; nothing that is kept may.
+    pub(crate) fits: usize,
     /// Why a fold was not fitted.
     pub(crate) failure: Option<TrainError>,
 }
 
-/// One fold of one trial.
-struct Done {
-    rows: Vec<usize>,
-    fitted: FittedFold,
-    worth: f64,
-}
-
+/// What the scores of a fold are made of.
 enum FittedFold {
-    Scored(Vec<f64>),
-    Watched {
-        model: Box<dyn FittedModel>,
+    /// They are there.
+    Scored(ScoredFold),
+    /// Its model can grow, and its rounds are chosen once all folds are fitted.
+    Growing {
+        model: Box<dyn GrowingModel>,
         curve: Vec<f64>,
+        rows: Vec<usize>,
     },
-}
-
-/// Tasks that are waiting, and what came of the others.
-struct Board {
-    waiting: VecDeque<(usize, usize)>,
-    running: usize,
-    /// By trial, then task.
-    done: Vec<Vec<Option<Result<Done, TrainError>>>>,
 }
 
 // === impl Folds ===
@@ -110,19 +99,34 @@ impl<'a> Folds<'a> {
         let tasks: Vec<(usize, usize)> = repeats
             .flat_map(|repeat| (0..self.plan.folds).map(move |fold| (repeat, fold)))
             .collect();
-        let board = Mutex::new(Board::new(trials.len(), tasks.len(), search.is_some()));
-        let changed = Condvar::new();
+        let board = Board::new(
+            trials.len(),
+            Rules {
+                tasks: tasks.len(),
+                best: search,
+                choose_rounds: &choose_rounds,
+            },
+        );
         let work = || {
-            while let Some((trial, task)) = take_task(&board, &changed) {
-                let family = &*trials[trial];
-                progress.starts(family, tasks[task]);
-                // The other threads wait for this one: it has to come back whatever happens.
-                let evaluate = || self.evaluate_fold(family, tasks[task], search.is_some());
-                let done = panic::catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or(Err(TrainError::Lost));
-                progress.done(1);
-                let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-                board.finish(trial, task, done, search);
-                changed.notify_all();
+            while let Some(work) = board.take() {
+                match work {
+                    Work::Fit { trial, task } => {
+                        let family = &*trials[trial];
+                        progress.starts(family, tasks[task]);
+                        let fitted = guarded(|| self.fit_fold(family, tasks[task], search.is_some()));
+                        progress.done(1);
+                        board.fitted(trial, task, fitted);
+                    }
+                    Work::Finish {
+                        trial,
+                        task,
+                        fitted,
+                        rounds,
+                    } => {
+                        let finish = || self.finish_fold(&*trials[trial], tasks[task], fitted, rounds);
+                        board.finished(trial, task, guarded(finish));
+                    }
+                }
             }
         };
         thread::scope(|scope| {
@@ -131,18 +135,30 @@ impl<'a> Folds<'a> {
             }
             work();
         });
-        let board = board.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let done = board.done.into_iter().zip(trials);
-        done.map(|(done, trial)| self.conclude(&**trial, &tasks, done, search.is_some()))
-            .collect()
+        let outcomes = board.into_outcomes().map(|outcome| match outcome {
+            Ok(outcome) => Ok(Evaluated {
+                pruned: outcome.folds.len() < tasks.len(),
+                folds: outcome.folds,
+                rounds: outcome.rounds,
+                worth: outcome.worth,
+                fits: outcome.fits,
+                failure: None,
+            }),
+            // One trial of many that cannot be fitted is a bad trial; what is exported has to be right all the same.
+            Err(error) if search.is_some() && !matches!(error, TrainError::Parity { .. }) => {
+                Ok(Evaluated::failed(error))
+            }
+            Err(error) => Err(error),
+        });
+        outcomes.collect()
     }
 
-    fn evaluate_fold(
+    fn fit_fold(
         &self,
         family: &dyn TrainableFamily,
         (repeat, fold): (usize, usize),
         is_search: bool,
-    ) -> Result<Done, TrainError> {
+    ) -> Result<Fitted<FittedFold>, TrainError> {
         let (tested, kept) = self.splits.split(repeat, fold);
         let weights = self.plan.weighting.of_rows(self.data, &kept);
         let values = self.data.len() * self.data.columns.len() * self.plan.folds;
@@ -154,51 +170,70 @@ impl<'a> Folds<'a> {
             },
             shared: self.bins.get(fold).filter(|_| is_shared),
         };
-        let failed = |source| TrainError::Fold {
-            family: family.served().name(),
-            repeat: repeat + 1,
-            fold: fold + 1,
-            source,
-        };
+        let failed = |source| failure_of(family, (repeat, fold), source);
         let tested_weights = self.plan.weighting.of_rows(self.data, &tested);
         // As the training rows count, so do those that end it: otherwise it ends where probabilities are those of unweighted rows.
         let watched_rows = Sample {
             weights: tested_weights.as_deref(),
             ..Sample::of(self.data, &tested)
         };
-        if is_search && let Some(watched) = family.fit_watched(rows, watched_rows).map_err(failed)? {
-            let rounds = lowest(&watched.curve) as u32 + 1;
-            let model = watched.model.truncated(rounds).map_err(failed)?;
-            let scores = score_rows(model.scorer(), self.data, &tested);
-            return Ok(Done {
+        if is_search
+            && let Some(Watched { mut model, curve }) =
+                family.fit_watched(rows, watched_rows).map_err(failed)?
+        {
+            let rounds = lowest(&curve) as u32 + 1;
+            let scores = model.score(rounds, watched_rows).map_err(failed)?;
+            return Ok(Fitted {
                 worth: self.worth(&tested, &scores),
-                rows: tested,
-                fitted: FittedFold::Watched {
-                    model: watched.model,
-                    curve: watched.curve,
+                fitted: FittedFold::Growing {
+                    model,
+                    curve,
+                    rows: tested,
                 },
             });
         }
         let fitted = family.fit(rows).map_err(failed)?;
-        check_parity(family, &*fitted, self.data, &tested)?;
-        let scores = score_rows(fitted.scorer(), self.data, &tested);
-        Ok(Done {
-            worth: self.worth(&tested, &scores),
-            rows: tested,
-            fitted: FittedFold::Scored(scores),
+        let scored = self.score_fold(family, &*fitted, (repeat, fold), tested)?;
+        Ok(Fitted {
+            worth: self.worth(&scored.rows, &scored.scores),
+            fitted: FittedFold::Scored(scored),
         })
     }
 
-    /// Fits the model of a fold with so many rounds, where the watched fit ended before.
-    fn refit(
+    /// The scores of a fold whose rounds are chosen.
+    fn finish_fold(
         &self,
         family: &dyn TrainableFamily,
         task: (usize, usize),
-        rounds: u32,
-    ) -> Result<Box<dyn FittedModel>, FitError> {
-        let (_, kept) = self.splits.split(task.0, task.1);
-        let rounds = ("n_estimators", Parameter::Integer(i64::from(rounds)));
-        self.fit_rows(&*family.with(&[rounds]), &kept)
+        fitted: FittedFold,
+        rounds: Option<u32>,
+    ) -> Result<ScoredFold, TrainError> {
+        match fitted {
+            FittedFold::Scored(scored) => Ok(scored),
+            FittedFold::Growing { model, curve, rows } => {
+                let rounds = rounds.unwrap_or(curve.len() as u32);
+                let model = model.finish(rounds);
+                let model = model.map_err(|source| failure_of(family, task, source))?;
+                self.score_fold(family, &*model, task, rows)
+            }
+        }
+    }
+
+    /// The scores of the rows that a fold tests, by the exported model, which was compared with the fitted one on them.
+    fn score_fold(
+        &self,
+        family: &dyn TrainableFamily,
+        model: &dyn FittedModel,
+        (repeat, fold): (usize, usize),
+        rows: Vec<usize>,
+    ) -> Result<ScoredFold, TrainError> {
+        check_parity(family, model, self.data, &rows)?;
+        Ok(ScoredFold {
+            repeat,
+            fold,
+            scores: score_rows(model.scorer(), self.data, &rows),
+            rows,
+        })
     }
 
     /// The rows that a fold tests, and its model, fitted once more.
@@ -208,26 +243,13 @@ impl<'a> Folds<'a> {
         task: (usize, usize),
     ) -> Result<(Vec<usize>, Box<dyn FittedModel>), TrainError> {
         let (tested, kept) = self.splits.split(task.0, task.1);
-        let model = self.fit_rows(family, &kept).map_err(|source| TrainError::Fold {
-            family: family.served().name(),
-            repeat: task.0 + 1,
-            fold: task.1 + 1,
-            source,
-        })?;
-        Ok((tested, model))
-    }
-
-    fn fit_rows(
-        &self,
-        family: &dyn TrainableFamily,
-        kept: &[usize],
-    ) -> Result<Box<dyn FittedModel>, FitError> {
-        let weights = self.plan.weighting.of_rows(self.data, kept);
+        let weights = self.plan.weighting.of_rows(self.data, &kept);
         let sample = Sample {
             weights: weights.as_deref(),
-            ..Sample::of(self.data, kept)
+            ..Sample::of(self.data, &kept)
         };
-        family.fit(sample.into())
+        let model = family.fit(sample.into());
+        Ok((tested, model.map_err(|source| failure_of(family, task, source))?))
     }
 
     /// How good the scores of a fold are, for pruning; greater is better. Thresholds are not learnt yet, so metrics of classes are replaced by the
@@ -243,79 +265,30 @@ impl<'a> Folds<'a> {
         let value = metrics(&labels, scores, 0.5)[position(by)];
         if by.higher_is_better() { value } else { -value }
     }
+}
 
-    /// Puts together the folds of a trial. The rounds of each fold are those at which the mean curve of the others is lowest.
-    fn conclude(
-        &self,
-        family: &dyn TrainableFamily,
-        tasks: &[(usize, usize)],
-        done: Vec<Option<Result<Done, TrainError>>>,
-        is_search: bool,
-    ) -> Result<Evaluated, TrainError> {
-        let mut found: Vec<Done> = Vec::new();
-        for outcome in done {
-            match outcome {
-                Some(Ok(done)) => found.push(done),
-                // One trial of many that cannot be fitted is a bad trial; what is exported has to be right all the same.
-                Some(Err(error)) if is_search && !matches!(error, TrainError::Parity { .. }) => {
-                    return Ok(Evaluated::failed(error));
-                }
-                Some(Err(error)) => return Err(error),
-                None if is_search => break,
-                None => return Err(TrainError::Lost),
-            }
-        }
-        let (rounds, of_folds) = choose_rounds(&found);
-        let pruned = found.len() < tasks.len();
-        let worth = found.iter().map(|done| done.worth).collect();
-        let mut folds = Vec::new();
-        for (at, (done, (repeat, fold))) in found.into_iter().zip(tasks).enumerate() {
-            let scores = match done.fitted {
-                FittedFold::Scored(scores) => scores,
-                FittedFold::Watched { model, curve } => {
-                    let failed = |source| TrainError::Fold {
-                        family: family.served().name(),
-                        repeat: repeat + 1,
-                        fold: fold + 1,
-                        source,
-                    };
-                    let rounds = of_folds[at];
-                    let model = if rounds as usize <= curve.len() {
-                        model.truncated(rounds)
-                    } else {
-                        self.refit(family, (*repeat, *fold), rounds)
-                    };
-                    let model = model.map_err(failed)?;
-                    check_parity(family, &*model, self.data, &done.rows)?;
-                    score_rows(model.scorer(), self.data, &done.rows)
-                }
-            };
-            folds.push(ScoredFold {
-                repeat: *repeat,
-                fold: *fold,
-                rows: done.rows,
-                scores,
-            });
-        }
-        Ok(Evaluated {
-            folds,
-            rounds,
-            worth,
-            pruned,
-            failure: None,
-        })
+/// Other threads wait for what a thread has taken: it has to come back whatever happens.
+fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(TrainError::Lost))
+}
+
+fn failure_of(family: &dyn TrainableFamily, task: (usize, usize), source: FitError) -> TrainError {
+    TrainError::Fold {
+        family: family.served().name(),
+        repeat: task.0 + 1,
+        fold: task.1 + 1,
+        source,
     }
 }
 
-/// The rounds of the model of all rows, where the family was watched, and those of each fold's.
-fn choose_rounds(found: &[Done]) -> (Option<u32>, Vec<u32>) {
-    let curves: Vec<&[f64]> = found
-        .iter()
-        .filter_map(|done| match &done.fitted {
-            FittedFold::Watched { curve, .. } => Some(curve.as_slice()),
-            FittedFold::Scored(_) => None,
-        })
-        .collect();
+/// The rounds of the model of all rows, where the family has rounds, and those of each fold's: where the mean curve of the others is
+/// lowest.
+fn choose_rounds(found: &[&FittedFold]) -> Rounds {
+    let curves = found.iter().filter_map(|fitted| match fitted {
+        FittedFold::Growing { curve, .. } => Some(curve.as_slice()),
+        FittedFold::Scored(_) => None,
+    });
+    let curves: Vec<&[f64]> = curves.collect();
     let of_all = (!curves.is_empty()).then(|| best_rounds(&curves, None));
     let of_folds = (0..curves.len()).map(|at| best_rounds(&curves, Some(at)));
     (of_all, of_folds.collect())
@@ -367,60 +340,9 @@ impl Evaluated {
             rounds: None,
             worth: Vec::new(),
             pruned: true,
+            fits: 0,
             failure: Some(error),
         }
-    }
-}
-
-// === impl Board ===
-
-impl Board {
-    fn new(trials: usize, tasks: usize, one_by_one: bool) -> Self {
-        let first = if one_by_one { tasks.min(1) } else { tasks };
-        Self {
-            // Folds of all trials first: they share what the fold has.
-            waiting: (0..first)
-                .flat_map(|task| (0..trials).map(move |trial| (trial, task)))
-                .collect(),
-            running: 0,
-            done: (0..trials).map(|_| (0..tasks).map(|_| None).collect()).collect(),
-        }
-    }
-
-    /// Records what came of a task. In a search the next fold of the trial follows, if it is worth it.
-    fn finish(&mut self, trial: usize, task: usize, done: Result<Done, TrainError>, search: Option<&[f64]>) {
-        self.running -= 1;
-        let failed = done.is_err();
-        self.done[trial][task] = Some(done);
-        let Some(best) = search else { return };
-        let next = task + 1;
-        if !failed && next < self.done[trial].len() && !self.is_hopeless(trial, next, best) {
-            self.waiting.push_back((trial, next));
-        }
-    }
-
-    /// Whether a trial is worse than the best one in each of its folds so far.
-    fn is_hopeless(&self, trial: usize, folds: usize, best: &[f64]) -> bool {
-        let worth = |task: usize| match &self.done[trial][task] {
-            Some(Ok(done)) => done.worth,
-            _ => f64::NEG_INFINITY,
-        };
-        folds >= PRUNED_AFTER && best.len() >= folds && (0..folds).all(|task| worth(task) < best[task])
-    }
-}
-
-/// The next task; waits where one that is running may bring another.
-fn take_task(board: &Mutex<Board>, changed: &Condvar) -> Option<(usize, usize)> {
-    let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        if let Some(task) = board.waiting.pop_front() {
-            board.running += 1;
-            return Some(task);
-        }
-        if board.running == 0 {
-            return None;
-        }
-        board = changed.wait(board).unwrap_or_else(PoisonError::into_inner);
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! No clock, no thread count and no address gets into what is made here: the same snapshot and spec give the same bytes.
 
+mod board;
 pub mod bundle;
 pub mod calibrate;
 pub mod candidate;

@@ -129,7 +129,7 @@ pub(crate) fn search(
                 None => {}
             }
             let count = evaluated.folds.len();
-            progress.done(plan.folds - count);
+            progress.done(plan.folds.saturating_sub(evaluated.fits));
             let (mut value, mut metrics) = (None, None);
             if !evaluated.pruned {
                 let name = family.served().name();

@@ -10,7 +10,7 @@ use crate::{
     family::{Dimension, FitError, FittedModel, Parameter, Parameters, TrainableFamily, Watched},
     transform::{
         contract::TransformError,
-        model::{TransformedModel, derive},
+        model::{GrowingTransformed, TransformedModel, derive},
         pipeline::{FittedRows, Transforms},
     },
 };
@@ -83,7 +83,7 @@ impl TrainableFamily for TransformedFamily {
         };
         let watched = self.family.fit_watched(derived(&fitted, rows), tested)?;
         Ok(watched.map(|watched| Watched {
-            model: Box::new(TransformedModel::new(&fitted, watched.model)),
+            model: Box::new(GrowingTransformed::new(Arc::clone(&fitted), watched.model)),
             curve: watched.curve,
         }))
     }

@@ -1,5 +1,7 @@
 //! A fitted model behind transforms.
 
+use std::sync::Arc;
+
 use modelward_model::{Derivation, Row, Scorer, TransformFile};
 
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
         dataset::{Dataset, Sample, Values},
         row_columns::RowColumns,
     },
-    family::{FitError, FittedModel, ModelReport},
+    family::{FitError, FittedModel, GrowingModel, ModelReport},
     transform::pipeline::FittedRows,
 };
 
@@ -17,6 +19,13 @@ pub(super) struct TransformedModel {
     file: TransformFile,
     derivation: Derivation,
     model: Box<dyn FittedModel>,
+}
+
+/// A model of derived rows while it grows.
+#[derive(Debug)]
+pub(super) struct GrowingTransformed {
+    fitted: Arc<FittedRows>,
+    model: Box<dyn GrowingModel>,
 }
 
 /// The derived columns of these rows, as a server would derive them.
@@ -38,6 +47,27 @@ pub(super) fn derive(derivation: &Derivation, sample: Sample<'_>) -> Dataset {
         columns,
         labels: sample.labels(),
         row_columns: RowColumns::default(),
+    }
+}
+
+// === impl GrowingTransformed ===
+
+impl GrowingTransformed {
+    pub(super) fn new(fitted: Arc<FittedRows>, model: Box<dyn GrowingModel>) -> Self {
+        Self { fitted, model }
+    }
+}
+
+impl GrowingModel for GrowingTransformed {
+    fn score(&mut self, rounds: u32, sample: Sample<'_>) -> Result<Vec<f64>, FitError> {
+        let derived = derive(&self.fitted.derivation, sample);
+        let rows: Vec<usize> = (0..derived.len()).collect();
+        self.model.score(rounds, Sample::of(&derived, &rows))
+    }
+
+    fn finish(self: Box<Self>, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
+        let model = self.model.finish(rounds)?;
+        Ok(Box::new(TransformedModel::new(&self.fitted, model)))
     }
 }
 
@@ -74,14 +104,6 @@ impl FittedModel for TransformedModel {
         self.model
             .check_parity(Sample::of(&derived, &rows))
             .map_err(|error| format!("{error} (counted among the rows that were compared)").into())
-    }
-
-    fn truncated(&self, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
-        Ok(Box::new(Self {
-            file: self.file.clone(),
-            derivation: self.derivation.clone(),
-            model: self.model.truncated(rounds)?,
-        }))
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {
