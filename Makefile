@@ -40,7 +40,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@hack/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check check-crates test fresh attack fuzz trials verdicts bench-operator bench-training deny
+.PHONY: check check-crates test fresh attack fuzz trials verdicts bench-operator bench-training bench-selection deny
 
 check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
 	@hack/engines/fetch.sh
@@ -85,6 +85,9 @@ bench-operator: ## What the operator costs with thousands of objects: memory, CP
 
 bench-training: ## One fit, the whole selection and the start of the trainer beside Python's libraries (BENCH="--only fits"; a quiet machine)
 	@benches/training.sh $(BENCH)
+
+bench-selection: ## The trainer's selection beside FLAML's and beside default models, on 35 real tables (BENCH="--seconds 5"; an hour and a half on two cores)
+	@benches/selection.sh $(BENCH)
 
 verdicts: ## The tables of docs/verdicts.md: false alarms where nothing changes, how soon a shift is found, and whether a worse model passes (VERSIONS=200 a row; a quarter of an hour)
 	@cargo build --locked --release -p modelward-verdicts

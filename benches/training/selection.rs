@@ -1,7 +1,7 @@
 //! The whole selection: four families, a search, folds, from the file to the bundle, beside the same written with Python's libraries.
 //!
-//! The trainer goes first. Its bundle lists the trials and how many folds each was evaluated on; the peer evaluates the same trials
-//! on as many folds, so that neither has to find out what to try.
+//! The trainer goes first. Its bundle lists the trials, how many folds each was evaluated on, and the fold of each row; the peer evaluates
+//! the same trials on the same folds, so that it does not have to find out what to try.
 
 use std::{
     collections::BTreeMap,
@@ -75,12 +75,7 @@ pub(crate) fn compare(arguments: &Arguments, folder: &Path) -> anyhow::Result<Va
         )?);
         theirs.push(measure(
             Command::new(&arguments.python)
-                .args([
-                    &peer,
-                    &csv,
-                    &bundle.join("metrics.json"),
-                    &folder.join("peer.json"),
-                ])
+                .args([&peer, &csv, &bundle, &folder.join("peer.json")])
                 .arg(THREADS)
                 .envs(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"].map(|name| (name, "1"))),
         )?);

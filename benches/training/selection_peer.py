@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The selection that the trainer made, written with scikit-learn, xgboost and lightgbm: the same trials on as many folds, early
-stopping after 30 rounds, the best trial fitted on all rows and saved.
+"""The selection that the trainer made, written with scikit-learn, xgboost and lightgbm: the same trials on the same folds, as many of
+them, early stopping after 30 rounds, the best trial fitted on all rows and saved.
 
-    selection_peer.py CSV METRICS OUT PROCESSES
+    selection_peer.py CSV BUNDLE OUT PROCESSES
 
-METRICS is the metrics.json of the trainer's bundle. OUT gets the area under the ROC curve of each family's best trial and the seconds
+BUNDLE is the trainer's: it has the trials and the fold of each row. OUT gets the area under the ROC curve of each family's best trial and the seconds
 of its fits. Fits run side by side in so many processes, one thread each.
 """
 
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import lightgbm
@@ -23,7 +24,6 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, matthews_corrcoef, roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -105,17 +105,27 @@ def evaluate(x, y, trial, train, tested):
     return trial["number"], metrics, time.perf_counter() - begun
 
 
+def read_folds(bundle: Path, rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The rows that each fold of the first repeat learns from, and those that it tests."""
+    scores = pyarrow.csv.read_csv(bundle / "out-of-fold.csv")
+    is_first = scores.column("repeat").to_numpy() == 0
+    fold_of = np.empty(rows, dtype=int)
+    fold_of[scores.column("row").to_numpy()[is_first] - 1] = scores.column("fold").to_numpy()[is_first]
+    return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(FOLDS)]
+
+
 def main() -> None:
-    csv, metrics_file, out, processes = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    csv, bundle, out, processes = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
     table = pyarrow.csv.read_csv(csv)
     y = table.column("target").to_numpy().astype(np.int8)
     features = [name for name in table.column_names if name != "target"]
     x = np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in features])
-    trials = json.loads(metrics_file.read_text())["trials"]
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(x, y))
+    trials = json.loads((bundle / "metrics.json").read_text())["trials"]
+    folds = read_folds(bundle, len(y))
     tasks = [(trial, *folds[fold]) for trial in trials for fold in range(trial["folds"])]
     # LightGBM's wrapper warns of its own arguments in every fit; the processes inherit this.
     os.environ["PYTHONWARNINGS"] = "ignore"
+    warnings.filterwarnings("ignore")
     found = Parallel(n_jobs=processes)(delayed(evaluate)(x, y, *task) for task in tasks)
     by_number: dict[int, list] = {}
     seconds = dict.fromkeys(FITS, 0.0)

@@ -12,24 +12,12 @@ set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/lib.sh
 source "$HERE/../../hack/cluster/lib.sh"
+# shellcheck source=hack/python/environment.sh
+source "$HERE/../../hack/python/environment.sh"
 VENV=$CACHE/venv/sklearn
 VENV_EXPECTATIONS=$CACHE/venv/expectations
 VENV_MLFLOW=$CACHE/venv/mlflow
 VENV_ONNX=$CACHE/venv/onnx
-
-# The environment is whole when its mark holds these very requirements: an interrupted one is made again.
-make_environment() { # VENV REQUIREMENTS
-  ! cmp -s "$2" "$1/.requirements" || return 0
-  say "a Python environment in $1: $(grep -v '^#' "$2" | paste -sd' ')"
-  need_python
-  rm -rf "$1"
-  mkdir -p "$(dirname "$1")"
-  quietly venv python3 -m venv "$1"
-  counted pip packages_fetched retried "$1/bin/pip" install --disable-pip-version-check --progress-bar off --only-binary :all: -r "$2"
-  cp "$2" "$1/.requirements"
-}
-
-packages_fetched() { printf '%s packages fetched' "$(grep -cE '^ *(Downloading|Using cached) ' "$1")"; }
 
 make_environment "$VENV" "$HERE/requirements.txt"
 make_environment "$VENV_EXPECTATIONS" "$HERE/requirements-expectations.txt"

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# `make bench-selection`: the trainer's selection beside FLAML's and beside default models, on real tables from packages. Makes the Python
+# environment, builds the trainer for release and prints the tables; the figures go to bench-selection.json in the build directory.
+#
+#   selection.sh [--seconds 20] [--folds 5] [--jobs 2] [--only NAME...]
+set -Eeuo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=hack/cluster/lib.sh
+source "$HERE/../hack/cluster/lib.sh"
+# shellcheck source=hack/python/environment.sh
+source "$HERE/../hack/python/environment.sh"
+cd "$REPOSITORY"
+
+"$HERE/../hack/engines/fetch.sh"
+make_environment "$CACHE/venv/selection" "$HERE/selection/requirements.txt" "$HERE/selection/requirements-tables.txt"
+cargo_counted bench-build build --locked --release -p modelward-trainer
+exec "$CACHE/venv/selection/bin/python" "$HERE/selection/compare.py" "$CARGO_TARGET_DIR/release/modelward-trainer" \
+  "$CARGO_TARGET_DIR/bench-selection.json" "$@"

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# A Python environment of pinned packages. For scripts that have read hack/cluster/lib.sh.
+
+# The environment is whole when its mark holds these very requirements: an interrupted one is made again.
+# Packages of a second file are installed without what they depend on.
+make_environment() { # VENV REQUIREMENTS [REQUIREMENTS_ALONE]
+  local requirements
+  requirements=$(cat "${@:2}")
+  [ "$(cat "$1/.requirements" 2>/dev/null)" != "$requirements" ] || return 0
+  say "a Python environment in $1: $(grep -v '^#' <<<"$requirements" | paste -sd' ')"
+  need_python
+  rm -rf "$1"
+  mkdir -p "$(dirname "$1")"
+  quietly venv python3 -m venv "$1"
+  install_packages "$1" -r "$2"
+  [ -z "${3:-}" ] || install_packages "$1" --no-deps -r "$3"
+  printf '%s\n' "$requirements" >"$1/.requirements"
+}
+
+install_packages() { # VENV ARGUMENTS...
+  counted pip packages_fetched retried "$1/bin/pip" install --disable-pip-version-check --progress-bar off --only-binary :all: "${@:2}"
+}
+
+packages_fetched() { printf '%s packages fetched' "$(grep -cE '^ *(Downloading|Using cached) ' "$1")"; }
