@@ -80,6 +80,11 @@ fn damaged_models_of_xgboost_in_ubjson_score_or_are_refused_with_a_place() {
 }
 
 #[test]
+fn damaged_onnx_files_score_or_are_refused_with_a_sentence() {
+    check_target("onnx");
+}
+
+#[test]
 fn a_bundle_with_a_damaged_file_is_opened_or_refused_with_the_name_of_a_file() {
     check_target("bundle");
 }

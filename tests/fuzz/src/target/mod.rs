@@ -4,6 +4,7 @@ mod bundle;
 mod csv;
 mod kept;
 mod lightgbm;
+mod onnx;
 mod parquet;
 mod snapshot;
 mod spec;
@@ -37,6 +38,7 @@ pub const TARGETS: &[&dyn Target] = &[
     &lightgbm::LightgbmText,
     &xgboost::XgboostJson,
     &xgboost::XgboostUbjson,
+    &onnx::Onnx,
     &bundle::BundleFiles,
     &snapshot::SnapshotFiles,
     &spec::SpecFile,
