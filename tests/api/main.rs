@@ -7,6 +7,8 @@
     reason = "what a test needs and cannot have ends it"
 )]
 
+mod artifact;
+
 use http_body_util::BodyExt as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{

@@ -129,6 +129,7 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
     least.digest = result.digest;
     least.rows = result.rows;
     least.new_rows = result.new_rows;
+    least.imported.clone_from(&result.imported);
     least.violations_total = result.violations_total;
     fitting(&least).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Reading a `ModelVersion`, and refusing what it cannot mean.
 
 mod families;
+mod import;
 mod transforms;
 
 use std::{borrow::Cow, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
@@ -12,6 +13,7 @@ use modelward_crds::{
 use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
 
+pub use self::import::{ImportSpec, read_import};
 use crate::data::{
     bucket::is_bucket,
     source::{MAX_FILES, shown},
@@ -75,10 +77,13 @@ pub enum SpecError {
         found: String,
     },
     /// It serves a bundle that is there already.
-    #[error(
-        "source.artifact serves the bundle {0} as it is: there is nothing to train; only a ModelVersion with source.training has Jobs"
-    )]
+    #[error("source.artifact serves the bundle {0} as it is: there is nothing to train or to import")]
     Artifact(Digest),
+    /// It imports a model.
+    #[error(
+        "source.artifact names a model that was trained elsewhere: there is nothing to train; modelward-trainer import makes its bundle"
+    )]
+    Import,
     /// It parses, and asks for what cannot be. Every contradiction at once.
     #[error("the spec is not valid: {}", .0.join("; "))]
     Invalid(Vec<String>),
@@ -86,6 +91,10 @@ pub enum SpecError {
 
 /// Reads and checks a `ModelVersion` in YAML or JSON.
 pub fn read(path: &Path) -> Result<Spec, SpecError> {
+    parse(&read_text(path)?)
+}
+
+fn read_text(path: &Path) -> Result<String, SpecError> {
     let name = path.display().to_string();
     let error = |source| SpecError::Read {
         path: name.clone(),
@@ -95,11 +104,21 @@ pub fn read(path: &Path) -> Result<Spec, SpecError> {
     if bytes > MAX_SPEC_BYTES {
         return Err(SpecError::TooLarge { path: name, bytes });
     }
-    parse(&fs::read_to_string(path).map_err(error)?)
+    fs::read_to_string(path).map_err(error)
 }
 
 /// Parses and checks a `ModelVersion` in YAML or JSON.
 pub fn parse(text: &str) -> Result<Spec, SpecError> {
+    of_version(parse_version(text)?)
+}
+
+fn no_source() -> SpecError {
+    SpecError::Invalid(vec![
+        "source must set exactly one of training and artifact".to_owned(),
+    ])
+}
+
+fn parse_version(text: &str) -> Result<ModelVersion, SpecError> {
     let value: serde_json::Value = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| SpecError::Parse(error.to_string()))?
     } else {
@@ -120,14 +139,16 @@ pub fn parse(text: &str) -> Result<Spec, SpecError> {
     }
     let version: ModelVersion =
         serde_json::from_value(value).map_err(|error| SpecError::Parse(error.to_string()))?;
+    Ok(version)
+}
+
+/// The training of a `ModelVersion`, checked.
+fn of_version(version: ModelVersion) -> Result<Spec, SpecError> {
     let Source { training, artifact } = version.spec.source;
     let mut training = match (training, artifact) {
         (Some(training), None) => training,
-        (None, Some(artifact)) => return Err(SpecError::Artifact(artifact.bundle)),
-        _ => {
-            let wrong = "source must set exactly one of training and artifact";
-            return Err(SpecError::Invalid(vec![wrong.to_owned()]));
-        }
+        (None, Some(artifact)) => return Err(artifact.bundle.map_or(SpecError::Import, SpecError::Artifact)),
+        _ => return Err(no_source()),
     };
     let digest = training_digest(&training).map_err(|error| SpecError::Parse(error.to_string()))?;
     normalize_names(&mut training);

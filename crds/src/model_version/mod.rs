@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
 //! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
+//! | `artifact` | a bundle that exists, or a model that is imported |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
+mod artifact;
 mod columns;
 mod data;
 mod decision;
@@ -23,6 +25,7 @@ mod training;
 mod transforms;
 mod validation;
 
+pub use artifact::{ArtifactSource, MLFLOW_KEYS, MlflowModel, ModelSample};
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
 pub use data::{
     ColumnRename, ConfigMapSource, CredentialsSecret, CsvFormat, Dataset, NamedDataset,
@@ -41,10 +44,10 @@ pub use monitoring::{FeatureTolerance, MonitoringSpec, Season};
 pub use retraining::RetrainingSpec;
 pub use search::SearchSpec;
 pub use serving::{Access, ReplicaBounds, ResourceAmounts, ResourceBounds, ServingSpec};
-pub use spec::{ArtifactSource, ModelVersion, ModelVersionSpec, Provenance, Source};
+pub use spec::{ModelVersion, ModelVersionSpec, Provenance, Source};
 pub use status::{
-    ArtifactStatus, AttemptStatus, GateStatus, MetricStatus, ModelVersionStatus, SourceStatus,
-    ViolationStatus,
+    ArtifactStatus, AttemptStatus, GateStatus, ImportedStatus, MetricStatus, MlflowStatus,
+    ModelVersionStatus, SourceStatus, ViolationStatus,
 };
 pub use training::{AcceptedWindow, Champion, ClassWeights, Family, Task, TrainingSource, WeightSpec};
 pub use transforms::{

@@ -1,18 +1,13 @@
 //! The spec of a version: where it comes from, and how it is served, monitored and retrained.
 
 use kube::{CustomResource, KubeSchema};
-use modelward_wire::{Decimal, Digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     model_version::{
-        monitoring::MonitoringSpec,
-        retraining::RetrainingSpec,
-        rules::{IS_SHARE, SHARE, decimal},
-        serving::ServingSpec,
-        status::ModelVersionStatus,
-        training::TrainingSource,
+        artifact::ArtifactSource, data::Dataset, monitoring::MonitoringSpec, retraining::RetrainingSpec,
+        serving::ServingSpec, status::ModelVersionStatus, training::TrainingSource,
     },
     reference::{ActionReference, VersionReference},
 };
@@ -68,6 +63,8 @@ use crate::{
     self.source.training.dataset.csv.columns.size() == 0 || \
     self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")
     .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name exactly as it is there"))]
+#[x_kube(validation = Rule::new("!has(self.retraining) || !has(self.source.artifact) || has(self.source.artifact.bundle)")
+    .message("an imported model has no training that could be repeated: remove retraining, and import its successor as a new ModelVersion"))]
 pub struct ModelVersionSpec {
     /// Name of the model that this is a version of. All versions of a model share one Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40))]
@@ -116,25 +113,17 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingSource>,
 
-    /// Serve a bundle that already exists in the artifact store.
+    /// Serve a bundle that already exists in the artifact store, or a model that was trained elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<ArtifactSource>,
 }
 
-/// A bundle in the artifact store of this namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ArtifactSource {
-    /// Digest of its manifest.
-    #[schemars(schema_with = "crate::schema::written_digest")]
-    pub bundle: Digest,
-    /// The class is 1 at or above this probability, a decimal number from 0 to 1.
-    #[serde(default = "default_threshold")]
-    #[schemars(with = "String", length(max = 14))]
-    #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
-    pub threshold: Decimal,
-}
+// === impl Source ===
 
-fn default_threshold() -> Decimal {
-    decimal("0.5")
+impl Source {
+    /// Everything that is read from the places of datasets, in the order in which Jobs number it.
+    pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        let training = self.training.iter().flat_map(TrainingSource::datasets);
+        training.chain(self.artifact.iter().flat_map(ArtifactSource::datasets))
+    }
 }

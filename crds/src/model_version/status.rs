@@ -42,6 +42,9 @@ pub struct ModelVersionStatus {
     /// The bundle of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<ArtifactStatus>,
+    /// What the bundle was made of, if a model was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedStatus>,
     /// Metrics of the selected candidate, means over the folds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
@@ -60,7 +63,7 @@ pub struct ModelVersionStatus {
     /// The current or last snapshot Job, until it is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_attempt: Option<AttemptStatus>,
-    /// The current or last fit Job, until it is no longer needed.
+    /// The current or last Job that makes the bundle, until it is no longer needed: a fit, or the import of a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit_attempt: Option<AttemptStatus>,
     /// DataValid, Trained, GatesPassed, Serving, Ready, Reconciling, Stalled and Published.
@@ -85,6 +88,42 @@ pub struct ArtifactStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub source_sha256: Option<Digest>,
+}
+
+/// What a bundle was made of.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportedStatus {
+    /// The format of the model: "LightGBM text", "XGBoost JSON", "XGBoost UBJSON", "ONNX" or "Modelward bundle".
+    #[schemars(length(max = 64))]
+    pub format: String,
+    /// The sha256 of the bytes of its file; of a Modelward bundle the digest of its manifest.
+    #[schemars(with = "String", length(max = 71))]
+    pub file: Digest,
+    /// The sha256 of the bytes of the sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub sample: Option<Digest>,
+    /// Number of rows that traffic is compared with: those of the sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub rows: Option<i64>,
+    /// What the alias of an MLflow model was resolved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<MlflowStatus>,
+}
+
+/// A version of a registered model of MLflow.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MlflowStatus {
+    /// Its number.
+    #[schemars(length(max = 64))]
+    pub version: String,
+    /// Id of the run that logged it, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub run: Option<String>,
 }
 
 /// A file that rows were read from.

@@ -36,8 +36,8 @@ pub use report::{
     UnclosedIncarnation, default_rate_tolerance, small_reference,
 };
 pub use result::{
-    GateResult, JobResult, JobStage, MetricValue, NewRows, Progress, RESULT_FORMAT, SourceRecord,
-    TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
+    GateResult, ImportRecord, JobResult, JobStage, MetricValue, MlflowVersion, NewRows, Progress,
+    RESULT_FORMAT, SourceRecord, TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use statement::{ArtifactStatement, BUNDLE_STATEMENT, SNAPSHOT_STATEMENT, Stated};

@@ -10,7 +10,7 @@ pub const RESULT_FORMAT: u32 = 1;
 /// A container's termination message holds fewer bytes than this; the kubelet cuts the rest away.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
-/// The end of one snapshot or fit, whole in the ledger and cut to [`TERMINATION_MESSAGE_LIMIT`] in the termination message.
+/// The end of one snapshot, fit or import, whole in the ledger and cut to [`TERMINATION_MESSAGE_LIMIT`] in the termination message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobResult {
@@ -34,12 +34,15 @@ pub struct JobResult {
     /// The rows that the named champion was not trained on (snapshot of a retraining); absent if they were not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_rows: Option<NewRows>,
-    /// Family of the selected candidate (fit), such as `LogisticRegression`.
+    /// Family of the model (fit, import), such as `LogisticRegression`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
-    /// Decision threshold of the bundle (fit).
+    /// Decision threshold of the bundle (fit, import).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Decimal>,
+    /// What the bundle was made of (import).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportRecord>,
     /// Metrics of the selected candidate, means over the folds (fit).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,
@@ -65,13 +68,16 @@ words! {
         Snapshot,
         /// Trains, evaluates and publishes a bundle.
         Fit,
+        /// Makes a bundle of a model that was trained elsewhere, and publishes it.
+        Import,
     }
 
     /// How a step ended. Only these are written by a step that ran to its end; a crash writes nothing.
     pub enum Verdict {
         /// The snapshot or bundle was published and read back.
         Succeeded,
-        /// The data cannot be used: it violates the declared or inferred schema, or could not be read as a table.
+        /// The data cannot be used: it violates the declared or inferred schema, or could not be read as a table. Of an import: the
+        /// model or its sample is refused.
         DataInvalid,
         /// The source answered, but holds nothing under that name (a 404, an absent file).
         DataNotFound,
@@ -92,6 +98,7 @@ impl JobStage {
         match self {
             Self::Snapshot => "snapshot",
             Self::Fit => "fit",
+            Self::Import => "import",
         }
     }
 
@@ -99,9 +106,36 @@ impl JobStage {
     pub const fn publishes(self) -> ManifestKind {
         match self {
             Self::Snapshot => ManifestKind::Snapshot,
-            Self::Fit => ManifestKind::Bundle,
+            Self::Fit | Self::Import => ManifestKind::Bundle,
         }
     }
+}
+
+/// What an imported bundle was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportRecord {
+    /// The name of the format: `LightGBM text`, `XGBoost JSON`, `XGBoost UBJSON`, `ONNX`, `Modelward bundle`.
+    pub format: String,
+    /// The sha256 of the model's file; of a bundle the digest of its manifest.
+    pub file: Digest,
+    /// The sha256 of the sample's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Digest>,
+    /// What an alias of `MLflow` was resolved to. A bundle does not state it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<MlflowVersion>,
+}
+
+/// A version of a registered model of `MLflow`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MlflowVersion {
+    /// Its number.
+    pub version: String,
+    /// Id of the run that logged it, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 /// One file or address that rows were read from.
@@ -207,6 +241,7 @@ impl JobResult {
             new_rows: None,
             family: None,
             threshold: None,
+            imported: None,
             metrics: Vec::new(),
             gates: Vec::new(),
             violations: Vec::new(),

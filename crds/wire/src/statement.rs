@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Digest, GateResult, ManifestKind, MetricValue, SourceRecord};
+use crate::{Decimal, Digest, GateResult, ImportRecord, ManifestKind, MetricValue, SourceRecord};
 
 /// File of a bundle that holds its statement.
 pub const BUNDLE_STATEMENT: &str = "bundle.json";
@@ -48,6 +48,9 @@ pub struct Stated {
     /// The sha256 of the training that the spec asked for, as JSON (bundle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Digest>,
+    /// What it was made of, if the model was imported (bundle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportRecord>,
     /// Out-of-fold metrics of the selected candidate (bundle).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,

@@ -1,6 +1,6 @@
 //! Jobs of the trainer as attempts: named by requester, input and number; recorded before they are created; finished once.
 //!
-//! A `ModelVersion` has its data read and a model fitted to it, a `RemediationAction` has data read before its plan is
+//! A `ModelVersion` has its data read and a model fitted to it, or a model imported, a `RemediationAction` has data read before its plan is
 //! made. This module has what both share: two attempts for an input, waiting for absent data, and outcomes that cannot be
 //! attributed to another attempt.
 //!
@@ -226,47 +226,16 @@ pub fn snapshot(
         return Stage::Recorded;
     }
     let kind = context.kind;
-    // An attempt in progress is completed even if the dataset changes in the meantime: if its outcome
-    // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
-    let under_way = frozen.attempt.clone().filter(|attempt| !attempt.finished);
-    let input = match (dataset, &under_way) {
-        (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
-        (DatasetSeen::Absent(_), Some(attempt))
-            if matches!(
-                context.job,
-                JobSeen::Starting | JobSeen::Running(_) | JobSeen::Finished(_)
-            ) =>
-        {
-            attempt.input.clone()
-        }
-        (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
-        (DatasetSeen::Absent(what), _) => {
-            frozen.violations.clear();
-            let message = absent_words(what, context.requester.kind);
-            return Stage::Waiting(Verdict::fails(kind, Reason::DatasetNotFound, message));
-        }
-    };
-    let attempt = frozen.attempt.clone().filter(|attempt| attempt.input == input);
-    let Some(attempt) = attempt else {
-        let stage = context.start(&mut frozen.attempt, &input, 1, step);
-        if step.start.is_some() {
-            frozen.violations.clear();
-        }
-        return stage;
-    };
-    if attempt.finished {
-        return match context.settled(&attempt) {
-            Stage::Waiting(verdict) if !watched => {
-                context.again(&mut frozen.attempt, &attempt, verdict, step)
-            }
-            stage => stage,
-        };
-    }
-    let result = match context.outcome(&mut frozen.attempt, &attempt, step) {
+    let result = match read(context, dataset, watched, &mut frozen.attempt, step) {
         Ok(result) => result,
-        Err(stage) => return stage,
+        Err(stage) => {
+            // They are about data that is gone, or is read again.
+            if step.start.is_some() || matches!(dataset, DatasetSeen::Absent(_)) {
+                frozen.violations.clear();
+            }
+            return stage;
+        }
     };
-    finish(&mut frozen.attempt);
     frozen.violations = result.violations.iter().take(5).map(violation).collect();
     let stage = match (result.verdict, result.digest) {
         (JobVerdict::Succeeded, Some(digest)) => {
@@ -283,13 +252,67 @@ pub fn snapshot(
         }
         _ => Stage::Terminal(Verdict::fails(kind, Reason::DataInvalid, result.message)),
     };
-    note_end(&mut frozen.attempt, &stage);
-    match stage {
-        Stage::Waiting(verdict) if !watched => {
-            let ended = frozen.attempt.clone().unwrap_or(attempt);
-            context.again(&mut frozen.attempt, &ended, verdict, step)
+    settle(context, stage, watched, &mut frozen.attempt, step)
+}
+
+/// The result of the Job of a stage that reads data, once; until then what it waits for. What came of it is recorded by [`settle`].
+pub fn read(
+    context: &StageContext<'_>,
+    dataset: &DatasetSeen,
+    watched: bool,
+    slot: &mut Option<AttemptStatus>,
+    step: &mut Step,
+) -> Result<JobResult, Stage> {
+    // An attempt in progress is completed even if the dataset changes in the meantime: if its outcome
+    // is good it is as good as one a moment later, and a dataset that changes all the time must not keep it from ending.
+    let under_way = slot.clone().filter(|attempt| !attempt.finished);
+    let input = match (dataset, &under_way) {
+        (DatasetSeen::Present(_), Some(attempt)) => attempt.input.clone(),
+        (DatasetSeen::Absent(_), Some(attempt))
+            if matches!(
+                context.job,
+                JobSeen::Starting | JobSeen::Running(_) | JobSeen::Finished(_)
+            ) =>
+        {
+            attempt.input.clone()
         }
-        stage => stage,
+        (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
+        (DatasetSeen::Absent(what), _) => {
+            let message = absent_words(what, context.requester.kind);
+            return Err(Stage::Waiting(Verdict::fails(
+                context.kind,
+                Reason::DatasetNotFound,
+                message,
+            )));
+        }
+    };
+    let attempt = slot.clone().filter(|attempt| attempt.input == input);
+    let Some(attempt) = attempt else {
+        return Err(context.start(slot, &input, 1, step));
+    };
+    if attempt.finished {
+        return Err(match context.settled(&attempt) {
+            Stage::Waiting(verdict) if !watched => context.again(slot, &attempt, verdict, step),
+            stage => stage,
+        });
+    }
+    let result = context.outcome(slot, &attempt, step)?;
+    finish(slot);
+    Ok(result)
+}
+
+/// Records in the attempt what came of a result of [`read`]. Data that was not found and cannot be watched is looked for again.
+pub fn settle(
+    context: &StageContext<'_>,
+    stage: Stage,
+    watched: bool,
+    slot: &mut Option<AttemptStatus>,
+    step: &mut Step,
+) -> Stage {
+    note_end(slot, &stage);
+    match (stage, slot.clone()) {
+        (Stage::Waiting(verdict), Some(ended)) if !watched => context.again(slot, &ended, verdict, step),
+        (stage, _) => stage,
     }
 }
 
@@ -649,6 +672,11 @@ impl StageContext<'_> {
                 self.kind,
                 Reason::FitRunning,
                 format!("Job {job} trains and evaluates"),
+            ),
+            JobStage::Import => Verdict::unknown(
+                self.kind,
+                Reason::ImportRunning,
+                format!("Job {job} imports the model"),
             ),
         }
     }

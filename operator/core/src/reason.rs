@@ -22,6 +22,12 @@ words! {
         FitRunning,
         /// A bundle was published and read back.
         BundlePublished,
+        /// An import Job makes a bundle of a model that was trained elsewhere.
+        ImportRunning,
+        /// The bundle of an imported model was published and read back.
+        Imported,
+        /// The model or its sample was refused; the message says why and what to do.
+        ImportRefused,
         /// The API server rejects the Pods: a quota, a `LimitRange`, a missing service account or a policy.
         PodRefused,
         /// The Job is suspended.
@@ -249,6 +255,8 @@ words! {
         SpecInvalid,
         /// See [`Reason::DataInvalid`].
         DataInvalid,
+        /// See [`Reason::ImportRefused`].
+        ImportRefused,
         /// See [`Reason::ResultLost`].
         ResultLost,
         /// See [`Reason::ResultMismatch`].

@@ -1,7 +1,7 @@
 //! Whether the result of a Job is accepted.
 //!
 //! A result is the termination message of a container, or what a Pod wrote to the ledger. Neither proves anything about the
-//! artifact that it names. The artifact itself states what it was trained on and its metrics, in bytes that its digest covers;
+//! artifact that it names. The artifact itself states what it was trained on or made of and its metrics, in bytes that its digest covers;
 //! the ledger reads them. The operator uses that statement, and only if it matches the request:
 //!
 //! ```text
@@ -9,10 +9,10 @@
 //!    └──────must agree──────────────────────┘   └── must match the request
 //! ```
 
-use modelward_crds::{Champion, Gate, TrainingSource};
+use modelward_crds::{ArtifactSource, Champion, Gate, TrainingSource};
 use modelward_wire::{
-    ArtifactStatement, Digest, GateBound, GateResult, JobResult, JobStage, ManifestKind, NewRows, Stated,
-    Verdict, abridged_sources,
+    ArtifactStatement, Decimal, Digest, GateBound, GateResult, ImportRecord, JobResult, JobStage,
+    ManifestKind, NewRows, Stated, Verdict, abridged_sources,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -21,10 +21,22 @@ use sha2::{Digest as _, Sha256};
 pub struct Asked<'a> {
     /// The model.
     pub model: &'a str,
-    /// The training.
-    pub training: &'a TrainingSource,
-    /// The snapshot that a fit reads.
-    pub snapshot: Option<Digest>,
+    /// What it was asked to do.
+    pub work: Work<'a>,
+}
+
+/// What a Job is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<'a> {
+    /// To read data, or to fit a model to them.
+    Training {
+        /// The training.
+        training: &'a TrainingSource,
+        /// The snapshot that a fit reads.
+        snapshot: Option<Digest>,
+    },
+    /// To import a model.
+    Import(&'a ArtifactSource),
 }
 
 /// The sha256 over the training as JSON, as the trainer takes it over the spec that it reads.
@@ -40,20 +52,31 @@ pub fn believe(
     statement: &ArtifactStatement,
 ) -> Result<JobResult, String> {
     let stated = &statement.stated;
-    match (reported.stage, statement.kind) {
-        (JobStage::Snapshot, ManifestKind::Snapshot) => snapshot(asked, reported, stated),
-        (JobStage::Fit, ManifestKind::Bundle) => fit(asked, reported, stated),
-        (stage, kind) => Err(format!("a {stage:?} names an artifact that is a {kind:?}")),
+    match (reported.stage, statement.kind, asked.work) {
+        (JobStage::Snapshot, ManifestKind::Snapshot, Work::Training { training, .. }) => {
+            check_snapshot(training, reported, stated)
+        }
+        (JobStage::Fit, ManifestKind::Bundle, Work::Training { training, snapshot }) => {
+            check_fit(asked.model, training, snapshot, reported, stated)
+        }
+        (JobStage::Import, ManifestKind::Bundle, Work::Import(artifact)) => {
+            check_import(asked.model, artifact, reported, stated)
+        }
+        (stage, kind, _) => Err(format!("a {stage:?} names an artifact that is a {kind:?}")),
     }
 }
 
-fn snapshot(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobResult, String> {
+fn check_snapshot(
+    training: &TrainingSource,
+    reported: &JobResult,
+    stated: &Stated,
+) -> Result<JobResult, String> {
     agree("rows", &reported.rows.unwrap_or_default(), &stated.rows)?;
     // A termination message has fewer and shorter ones than the ledger.
     if abridged_sources(&reported.sources) != abridged_sources(&stated.sources) {
         return Err("the snapshot states other sources than the result".to_owned());
     }
-    let wanted = asked.training.datasets().count();
+    let wanted = training.datasets().count();
     if stated.sources.len() != wanted {
         return Err(format!(
             "the snapshot was read from {} sources, the spec names {wanted}",
@@ -61,7 +84,7 @@ fn snapshot(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<
         ));
     }
     if let Some(counted) = &reported.new_rows {
-        check_new_rows(asked, counted, stated)?;
+        check_new_rows(training, counted, stated)?;
     }
     Ok(JobResult {
         rows: Some(stated.rows),
@@ -71,8 +94,8 @@ fn snapshot(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<
 }
 
 /// The snapshot does not state how many of its rows are new, so the count is only bounded by its rows.
-fn check_new_rows(asked: &Asked<'_>, counted: &NewRows, stated: &Stated) -> Result<(), String> {
-    if asked.training.not_worse_than.is_none() {
+fn check_new_rows(training: &TrainingSource, counted: &NewRows, stated: &Stated) -> Result<(), String> {
+    if training.not_worse_than.is_none() {
         return Err(
             "the result counts new rows, but the spec names no version to count them against".to_owned(),
         );
@@ -96,15 +119,20 @@ fn check_new_rows(asked: &Asked<'_>, counted: &NewRows, stated: &Stated) -> Resu
     }
 }
 
-fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobResult, String> {
-    agree("model", &Some(asked.model), &stated.model.as_deref())
-        .map_err(|_| wrong("model", asked.model, stated.model.as_deref()))?;
-    if stated.snapshot != asked.snapshot {
+fn check_fit(
+    model: &str,
+    training: &TrainingSource,
+    snapshot: Option<Digest>,
+    reported: &JobResult,
+    stated: &Stated,
+) -> Result<JobResult, String> {
+    check_model(model, stated)?;
+    if stated.snapshot != snapshot {
         let text = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
-        let wanted = text(asked.snapshot).unwrap_or_default();
+        let wanted = text(snapshot).unwrap_or_default();
         return Err(wrong("snapshot", &wanted, text(stated.snapshot).as_deref()));
     }
-    let wanted = training_digest(asked.training);
+    let wanted = training_digest(training);
     if wanted.is_none() || stated.training != wanted {
         return Err(match stated.training {
             Some(_) => "the bundle was trained by another spec than this version's".to_owned(),
@@ -116,10 +144,10 @@ fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobRe
     agree("threshold", &reported.threshold, &stated.threshold)?;
     agree("metrics", &reported.metrics, &stated.metrics)?;
     agree("gates", &reported.gates, &stated.gates)?;
-    for gate in &asked.training.gates {
+    for gate in &training.gates {
         check_gate(gate, stated)?;
     }
-    if let Some(champion) = &asked.training.not_worse_than {
+    if let Some(champion) = &training.not_worse_than {
         check_champion(champion, &stated.gates)?;
     }
     let failed = stated.gates.iter().any(|gate| !gate.passed);
@@ -136,6 +164,64 @@ fn fit(asked: &Asked<'_>, reported: &JobResult, stated: &Stated) -> Result<JobRe
         gates: stated.gates.clone(),
         ..reported.clone()
     })
+}
+
+/// A bundle of another cluster has a name and a threshold of its own, and is recognised by its digest; what was made of a file states
+/// that file.
+fn check_import(
+    model: &str,
+    artifact: &ArtifactSource,
+    reported: &JobResult,
+    stated: &Stated,
+) -> Result<JobResult, String> {
+    let Some(imported) = &reported.imported else {
+        return Err("the result does not say what was imported; use images of one release".to_owned());
+    };
+    agree("family", &reported.family, &stated.family)?;
+    agree("threshold", &reported.threshold, &stated.threshold)?;
+    agree("rows", &reported.rows.unwrap_or_default(), &stated.rows)?;
+    // Only a folder or a registry can hold a bundle.
+    let on_volume = (artifact.file.as_ref()).is_some_and(|file| file.persistent_volume_claim.is_some());
+    let is_copied = (on_volume || artifact.mlflow.is_some()) && reported.digest == Some(imported.file);
+    if !is_copied {
+        check_model(model, stated)?;
+        let of_file = |record: &ImportRecord| (record.format.clone(), record.file, record.sample);
+        agree(
+            "origins",
+            &Some(of_file(imported)),
+            &stated.imported.as_ref().map(of_file),
+        )?;
+    }
+    let pinned = artifact.file.as_ref().and_then(|file| file.sha256);
+    if let Some(pinned) = pinned.filter(|pinned| *pinned != imported.file) {
+        return Err(wrong(
+            "file",
+            &pinned.to_string(),
+            Some(&imported.file.to_string()),
+        ));
+    }
+    let threshold = artifact.threshold.as_ref().filter(|_| !is_copied);
+    if let Some(threshold) = threshold
+        && stated.threshold.as_ref() != Some(threshold)
+    {
+        let found = stated.threshold.as_ref().map(Decimal::as_str);
+        return Err(wrong("threshold", threshold.as_str(), found));
+    }
+    if artifact.mlflow.is_some() != imported.mlflow.is_some() {
+        return Err("the result names another kind of origin than the spec".to_owned());
+    }
+    Ok(JobResult {
+        verdict: Verdict::Succeeded,
+        ..reported.clone()
+    })
+}
+
+fn check_model(model: &str, stated: &Stated) -> Result<(), String> {
+    if stated.model.as_deref() == Some(model) {
+        Ok(())
+    } else {
+        Err(wrong("model", model, stated.model.as_deref()))
+    }
 }
 
 /// A gate's outcome has to match the metric that the bundle states and the bound in the spec.
@@ -180,7 +266,7 @@ fn check_champion(champion: &Champion, gates: &[GateResult]) -> Result<(), Strin
             champion.version, champion.margin
         ));
     }
-    let least: Option<modelward_wire::Decimal> = format!("-{}", champion.margin).parse().ok();
+    let least: Option<Decimal> = format!("-{}", champion.margin).parse().ok();
     let right = |gate: &&GateResult| {
         least
             .as_ref()
@@ -274,11 +360,13 @@ mod tests {
         let training = training();
         let asked = Asked {
             model: "heart",
-            training: &training,
-            snapshot: Some(SNAPSHOT),
+            work: Work::Training {
+                training: &training,
+                snapshot: Some(SNAPSHOT),
+            },
         };
         let kind = match reported.stage {
-            JobStage::Fit => ManifestKind::Bundle,
+            JobStage::Fit | JobStage::Import => ManifestKind::Bundle,
             JobStage::Snapshot => ManifestKind::Snapshot,
         };
         believe(&asked, reported, &ArtifactStatement { kind, stated })
@@ -477,8 +565,10 @@ mod tests {
         });
         let asked = Asked {
             model: "heart",
-            training: &training,
-            snapshot: None,
+            work: Work::Training {
+                training: &training,
+                snapshot: None,
+            },
         };
         let kind = ManifestKind::Snapshot;
         let words = believe(&asked, &result, &ArtifactStatement { kind, stated }).unwrap_err();
@@ -510,8 +600,10 @@ mod tests {
         let training = training();
         let asked = Asked {
             model: "heart",
-            training: &training,
-            snapshot: Some(SNAPSHOT),
+            work: Work::Training {
+                training: &training,
+                snapshot: Some(SNAPSHOT),
+            },
         };
         let stated = stated("0.8151");
         let statement = ArtifactStatement {
@@ -519,5 +611,128 @@ mod tests {
             stated: stated.clone(),
         };
         assert!(believe(&asked, &reported(&stated), &statement).is_err());
+    }
+
+    // === imports ===
+
+    fn artifact(extra: &serde_json::Value) -> ArtifactSource {
+        let mut artifact = json!({
+            "file": {"uri": "https://example.com/model.txt"},
+            "sample": {"dataset": {"uri": "https://example.com/sample.csv"}},
+        });
+        artifact
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        serde_json::from_value(artifact).unwrap()
+    }
+
+    fn imported() -> (JobResult, Stated) {
+        let origin = ImportRecord {
+            format: "LightGBM text".into(),
+            file: Digest::from_bytes([5; 32]),
+            sample: Some(Digest::from_bytes([6; 32])),
+            mlflow: None,
+        };
+        let stated = Stated {
+            rows: 48,
+            model: Some("heart".into()),
+            family: Some("LightGBM".into()),
+            threshold: "0.5".parse().ok(),
+            imported: Some(origin.clone()),
+            ..Stated::default()
+        };
+        let mut result = JobResult::new(JobStage::Import, Verdict::Succeeded, "imported");
+        result.digest = Some(Digest::from_bytes([2; 32]));
+        result.rows = Some(48);
+        result.family.clone_from(&stated.family);
+        result.threshold.clone_from(&stated.threshold);
+        result.imported = Some(origin);
+        (result, stated)
+    }
+
+    fn judge_import(
+        artifact: &ArtifactSource,
+        reported: &JobResult,
+        stated: Stated,
+    ) -> Result<JobResult, String> {
+        let asked = Asked {
+            model: "heart",
+            work: Work::Import(artifact),
+        };
+        let kind = ManifestKind::Bundle;
+        believe(&asked, reported, &ArtifactStatement { kind, stated })
+    }
+
+    #[test]
+    fn an_import_that_its_bundle_states_is_believed_and_one_of_another_origin_is_not() {
+        let plain = artifact(&json!({}));
+        let (result, stated) = imported();
+        assert_eq!(judge_import(&plain, &result, stated), Ok(result));
+
+        type Change = fn(&mut JobResult, &mut Stated);
+        let changes: [(&str, Change); 6] = [
+            ("other origins", |result, _| {
+                result.imported.as_mut().unwrap().file = Digest::from_bytes([9; 32]);
+            }),
+            ("other origins", |_, stated| stated.imported = None),
+            ("other family", |result, _| result.family = Some("XGBoost".into())),
+            ("the model lungs", |_, stated| stated.model = Some("lungs".into())),
+            ("images of one release", |result, _| result.imported = None),
+            // A file at an address is no bundle of another cluster.
+            ("the model lungs", |result, stated| {
+                result.imported.as_mut().unwrap().file = Digest::from_bytes([2; 32]);
+                stated.model = Some("lungs".into());
+            }),
+        ];
+        for (words, change) in changes {
+            let (mut result, mut stated) = imported();
+            change(&mut result, &mut stated);
+            let found = judge_import(&plain, &result, stated).unwrap_err();
+            assert!(found.contains(words), "{found}");
+        }
+    }
+
+    #[test]
+    fn an_import_has_the_file_and_the_threshold_that_the_spec_names() {
+        let (result, stated) = imported();
+        let pinned = json!({"file": {"uri": "https://example.com/m", "sha256": Digest::from_bytes([9; 32])}});
+        let found = judge_import(&artifact(&pinned), &result, stated.clone()).unwrap_err();
+        assert!(
+            found.starts_with("the bundle states the file sha256:0505"),
+            "{found}"
+        );
+        let threshold = artifact(&json!({"threshold": "0.4"}));
+        let found = judge_import(&threshold, &result, stated.clone()).unwrap_err();
+        assert_eq!(
+            found,
+            "the bundle states the threshold 0.5, this version asked for 0.4"
+        );
+        let asked = Asked {
+            model: "heart",
+            work: Work::Import(&threshold),
+        };
+        let kind = ManifestKind::Bundle;
+        let fit = JobResult::new(JobStage::Fit, Verdict::Succeeded, "trained");
+        let found = believe(&asked, &fit, &ArtifactStatement { kind, stated });
+        assert_eq!(found.unwrap_err(), "a Fit names an artifact that is a Bundle");
+    }
+
+    #[test]
+    fn a_bundle_of_a_registry_keeps_its_name_and_its_threshold() {
+        let mlflow = json!({"mlflow": {"uri": "http://mlflow:5000", "model": "heart", "alias": "champion"}, "threshold": "0.4"});
+        let artifact: ArtifactSource = serde_json::from_value(mlflow).unwrap();
+        let (mut result, mut stated) = imported();
+        let origin = result.imported.as_mut().unwrap();
+        (origin.format, origin.file) = ("Modelward bundle".into(), Digest::from_bytes([2; 32]));
+        stated.imported = None;
+        stated.model = Some("heart-of-staging".into());
+        let found = judge_import(&artifact, &result, stated.clone()).unwrap_err();
+        assert_eq!(found, "the result names another kind of origin than the spec");
+        result.imported.as_mut().unwrap().mlflow = Some(modelward_wire::MlflowVersion {
+            version: "7".into(),
+            run: None,
+        });
+        assert!(judge_import(&artifact, &result, stated).is_ok());
     }
 }

@@ -621,10 +621,12 @@ mod tests {
         let schema = concat!(
             include_str!("../migrations/0001_ledger.sql"),
             include_str!("../migrations/0002_monitoring.sql"),
-            include_str!("../migrations/0003_counters.sql")
+            include_str!("../migrations/0003_counters.sql"),
+            include_str!("../migrations/0005_imports.sql")
         );
         let taken = |column: &str| -> Vec<&str> {
-            let (_, list) = schema.split_once(&format!("CHECK ({column} IN (")).unwrap();
+            // The last one holds: a migration replaces the constraint of an earlier one.
+            let (_, list) = schema.rsplit_once(&format!("CHECK ({column} IN (")).unwrap();
             let (list, _) = list.split_once(')').unwrap();
             list.split(", ").map(|word| word.trim_matches('\'')).collect()
         };

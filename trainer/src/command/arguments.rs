@@ -114,16 +114,17 @@ pub struct ScoreArgs {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The model: a file of LightGBM, XGBoost or ONNX, or the directory of a bundle.
+    /// The model: a file of LightGBM, XGBoost or ONNX, or the directory of a bundle. Not needed with a spec whose source.artifact has an
+    /// address or a model of MLflow.
     #[arg(long)]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// CSV or Parquet file with rows of the features of the model, the scores that it gives them where it was trained, and the target
-    /// if it is known.
+    /// if it is known. Not needed with a spec whose sample has an address. A bundle may come without one.
     #[arg(long)]
-    pub sample: PathBuf,
+    pub sample: Option<PathBuf>,
     /// The `ModelVersion` with the model's name, the target, the features, the columns to exclude, the threshold and the format of
-    /// the sample; its other fields are not read.
-    #[arg(long)]
+    /// the sample, in source.artifact or in source.training; its other fields are not read.
+    #[arg(long, required_if_eq("publish", "true"))]
     pub spec: Option<PathBuf>,
     /// Name of the model that it is a version of. Not needed with a spec or a bundle.
     #[arg(long)]
@@ -144,8 +145,11 @@ pub struct ImportArgs {
     #[arg(long)]
     pub threshold: Option<String>,
     /// Directory to write the bundle to; an existing bundle there is replaced.
-    #[arg(long)]
-    pub out: PathBuf,
+    #[arg(long, required_unless_present = "publish")]
+    pub out: Option<PathBuf>,
+    /// Where and whether to report.
+    #[command(flatten)]
+    pub publish: PublishArgs,
 }
 
 /// Arguments of `inspect`. What is not given is guessed.

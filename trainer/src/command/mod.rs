@@ -46,7 +46,7 @@ use crate::command::{
     snapshot::take_snapshot,
 };
 
-/// Runs what the command line says. The code of `snapshot` and `fit` with `--publish` is 0 where a result was
+/// Runs what the command line says. The code of `snapshot`, `fit` and `import` with `--publish` is 0 where a result was
 /// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
 /// row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -70,7 +70,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ended.await.inspect_err(note)
         }
         Command::Score(args) => score_rows(&args),
-        Command::Import(args) => import_model(&args),
+        Command::Import(args) => {
+            let ended = async {
+                let ledger = args.publish.ledger()?;
+                import_model(&args, ledger.as_ref()).await
+            };
+            let note = |error: &_| args.publish.note_failure(JobStage::Import, error);
+            ended.await.inspect_err(note)
+        }
         Command::Inspect(args) => inspect_file(&args),
         Command::Validate(args) => validate_files(&args),
         Command::Suggest(args) => suggest_expectations(&args),

@@ -163,7 +163,7 @@ fn result_of(error: SourceError) -> anyhow::Result<JobResult> {
         }
         SourceError::TooLarge { .. } => "Size",
         SourceError::TooManyFiles { .. } => "Files",
-        SourceError::Address { .. } => "Address",
+        SourceError::Address { .. } | SourceError::Status { .. } => "Address",
         _ => return Err(error.into()),
     };
     Ok(invalid(vec![violation("", rule, error.to_string(), 1, None)]))

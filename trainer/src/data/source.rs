@@ -87,6 +87,14 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The server refuses the request as it is.
+    #[error("{name}: the server answered {status}")]
+    Status {
+        /// The address.
+        name: String,
+        /// The answer.
+        status: StatusCode,
+    },
     /// The server did not answer usefully, several times.
     #[error("{name} was not read: {reason}")]
     Unreachable {
@@ -124,6 +132,22 @@ pub struct Fetch {
     pub cache: Option<PathBuf>,
     /// How long it waits before it asks again, the first time.
     pub pause: Duration,
+    /// What requests to the first host prove who asks with. A redirect to another host does not carry it.
+    pub authorization: Option<Authorization>,
+}
+
+/// How requests prove who asks.
+#[derive(Clone)]
+pub enum Authorization {
+    /// By a token.
+    Bearer(String),
+    /// By name and password.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: String,
+    },
 }
 
 /// What has been received of a file.
@@ -209,7 +233,7 @@ async fn download_whole(uri: &str, fetch: &Fetch) -> Result<Vec<u8>, SourceError
     let mut failures = 0;
     for _ in 0..RESUMES {
         let before = partial.bytes.len();
-        let reason = match try_once(&client, &url, uri, &mut partial).await {
+        let reason = match try_once(&client, &url, uri, fetch, &mut partial).await {
             Ok(()) => return Ok(partial.bytes),
             Err(Attempt::Final(error)) => return Err(error),
             Err(Attempt::Late(reason)) => return Err(unreachable(reason)),
@@ -235,9 +259,20 @@ async fn download_whole(uri: &str, fetch: &Fetch) -> Result<Vec<u8>, SourceError
 }
 
 /// Asks once, for what is not there yet.
-async fn try_once(client: &Client, url: &Url, uri: &str, partial: &mut Partial) -> Result<(), Attempt> {
+async fn try_once(
+    client: &Client,
+    url: &Url,
+    uri: &str,
+    fetch: &Fetch,
+    partial: &mut Partial,
+) -> Result<(), Attempt> {
     let begun = Instant::now();
     let mut request = client.get(url.clone());
+    request = match &fetch.authorization {
+        None => request,
+        Some(Authorization::Bearer(token)) => request.bearer_auth(token),
+        Some(Authorization::Basic { username, password }) => request.basic_auth(username, Some(password)),
+    };
     if let Some(validator) = &partial.validator {
         request = request
             .header(RANGE, format!("bytes={}-", partial.bytes.len()))
@@ -332,7 +367,7 @@ fn check_status(response: &Response, uri: &str) -> Result<(), Attempt> {
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Attempt::Again(reason)),
         status if status.is_server_error() => Err(Attempt::Again(reason)),
-        _ => Err(Attempt::Final(SourceError::Address { name, reason })),
+        _ => Err(Attempt::Final(SourceError::Status { name, status })),
     }
 }
 
@@ -391,6 +426,17 @@ pub(super) fn client(plain: bool, reach: &Reach) -> Result<Client, SourceError> 
     .map_err(SourceError::Client)
 }
 
+// === impl Authorization ===
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bearer(_) => "Bearer",
+            Self::Basic { .. } => "Basic",
+        })
+    }
+}
+
 // === impl Fetch ===
 
 impl Fetch {
@@ -405,6 +451,7 @@ impl Fetch {
             reach,
             cache: None,
             pause: Duration::from_secs(1),
+            authorization: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!                   format ──load──► scorer ──compare with the expected scores──► bundle
 //! ```
 //!
-//! A format is one file behind [`ModelFormat`]. What could run code when it is read is never read: [`refused`] knows such files by their
+//! [`mlflow`] finds a model in a registry. A format is one file behind [`ModelFormat`]. What could run code when it is read is never read: [`refused`] knows such files by their
 //! first bytes, and says what to export instead.
 
 pub mod bundle;
@@ -14,6 +14,7 @@ pub mod compare;
 mod contract;
 pub mod detect;
 mod lightgbm;
+pub mod mlflow;
 mod onnx;
 pub mod refused;
 pub mod sample;

@@ -12,7 +12,7 @@ use crate::{
         number::{Notation, read_cell},
         rows::RowCells,
         table::Table,
-        violation::cut,
+        violation::{Quote, cut},
     },
     import::contract::{ImportError, OutlineEntry},
 };
@@ -33,7 +33,7 @@ pub const EXPECTED: &str = "expected";
 pub const EXPECTED_RAW: &str = "expected_raw";
 
 /// What the columns of a sample are.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
     /// How the file is written.
     pub csv: Option<&'a CsvFormat>,
@@ -47,6 +47,8 @@ pub struct Columns<'a> {
     pub expected: Option<&'a str>,
     /// The column of expected raw scores.
     pub raw: Option<&'a str>,
+    /// Whether messages may quote what the file holds.
+    pub quote: Quote,
 }
 
 /// A sample that fits a model.
@@ -115,16 +117,16 @@ impl Sample {
             warnings: 0,
         };
         for row in table.rows.iter() {
-            sample.read_row(row, &places, notation, &missing)?;
+            sample.read_row(row, &places, notation, &missing, columns.quote)?;
             let target = places.target.zip(columns.target);
             sample.labels.push(match target {
-                Some((place, target)) => read_label(row, place, target, notation)?,
+                Some((place, target)) => read_label(row, place, target, notation, columns.quote)?,
                 None => None,
             });
         }
         let numbers = |place: Option<usize>| {
             place
-                .map(|place| read_numbers(table, place, notation))
+                .map(|place| read_numbers(table, place, notation, columns.quote))
                 .transpose()
         };
         sample.expected = numbers(places.expected)?;
@@ -139,6 +141,7 @@ impl Sample {
         places: &Places,
         notation: Notation,
         missing: &Missing,
+        quote: Quote,
     ) -> Result<(), ImportError> {
         let features = self.schema.features.iter().zip(&places.features);
         let cells: Vec<Cell<'_>> = features
@@ -154,7 +157,10 @@ impl Sample {
                 Ok(())
             }
             Err(errors) => {
-                let first = errors.first().map(|error| self.schema.describe_error(error));
+                let first = errors.first().map(|error| match quote {
+                    Quote::Yes => self.schema.describe_error(error),
+                    Quote::No => "a value does not fit the feature that it is of".to_owned(),
+                });
                 refuse(format!(
                     "row {} of the sample: {}",
                     row.number(),
@@ -184,6 +190,7 @@ fn read_label(
     place: usize,
     target: &Target,
     notation: Notation,
+    quote: Quote,
 ) -> Result<Option<bool>, ImportError> {
     let text = row.get(place).unwrap_or_default();
     if text.is_empty() {
@@ -192,24 +199,29 @@ fn read_label(
     match class_of(target, text, notation) {
         Some(class) => Ok(Some(class)),
         None => refuse(format!(
-            "row {} of the sample: the target {:?} is {:?}, which is no class; give 0 and 1, or target.positiveWhen in a spec",
+            "row {} of the sample: the target {:?} is {}, which is no class; give 0 and 1, or target.positiveWhen in a spec",
             row.number(),
             target.column,
-            cut(text, 40)
+            show(text, quote)
         )),
     }
 }
 
-fn read_numbers(table: &Table, place: usize, notation: Notation) -> Result<Vec<f64>, ImportError> {
+fn read_numbers(
+    table: &Table,
+    place: usize,
+    notation: Notation,
+    quote: Quote,
+) -> Result<Vec<f64>, ImportError> {
     let number = |row: RowCells<'_>| {
         let text = row.get(place).unwrap_or_default();
         notation.number(text).map_or_else(
             || {
                 refuse(format!(
-                    "row {} of the sample: {:?} is {:?}, which is no number; every row needs the score that is expected",
+                    "row {} of the sample: {:?} is {}, which is no number; every row needs the score that is expected",
                     row.number(),
                     table.columns[place],
-                    cut(text, 40)
+                    show(text, quote)
                 ))
             },
             Ok,
@@ -233,7 +245,9 @@ impl Places {
         let place = |name: &str| table.columns.iter().position(|column| column == name);
         let is_excluded = |name: &str| columns.exclude.iter().any(|excluded| excluded == name);
         let named = |name: Option<&str>, usual: &str| match name {
-            Some(name) => place(name).map(Some).ok_or_else(|| absent(name, table)),
+            Some(name) => place(name)
+                .map(Some)
+                .ok_or_else(|| absent(name, table, columns.quote)),
             None if is_excluded(usual) => Ok(None),
             None => Ok(place(usual)),
         };
@@ -244,8 +258,8 @@ impl Places {
         if expected.is_none() && raw.is_none() {
             return refuse(format!(
                 "the sample has no column of expected scores: add {EXPECTED:?} with the probabilities of class 1 that the model \
-                 gives where it was trained, or name the column with --expected; it has {}",
-                list(&table.columns)
+                 gives where it was trained, or name the column with --expected or sample.expected; it has {}",
+                list(&table.columns, columns.quote)
             ));
         }
         let target = columns.target.and_then(|target| place(&target.column));
@@ -254,7 +268,7 @@ impl Places {
             .filter(|at| !taken.contains(&Some(*at)) && !is_excluded(&table.columns[*at]))
             .collect();
         Ok(Self {
-            features: find_features(table, outline, &rest)?,
+            features: find_features(table, outline, &rest, columns.quote)?,
             target,
             expected,
             raw,
@@ -263,7 +277,12 @@ impl Places {
 }
 
 /// The column of each feature: by its name where the model has names, otherwise in the order of the sample.
-fn find_features(table: &Table, outline: &[OutlineEntry], rest: &[usize]) -> Result<Vec<usize>, ImportError> {
+fn find_features(
+    table: &Table,
+    outline: &[OutlineEntry],
+    rest: &[usize],
+    quote: Quote,
+) -> Result<Vec<usize>, ImportError> {
     let names: Vec<String> = rest.iter().map(|at| table.columns[*at].clone()).collect();
     if outline.iter().any(|entry| entry.name.is_none()) {
         if outline.len() != rest.len() {
@@ -272,7 +291,7 @@ fn find_features(table: &Table, outline: &[OutlineEntry], rest: &[usize]) -> Res
                  are no features with --exclude, and the target with --target",
                 outline.len(),
                 rest.len(),
-                list(&names)
+                list(&names, quote)
             ));
         }
         return Ok(rest.to_vec());
@@ -294,8 +313,8 @@ fn find_features(table: &Table, outline: &[OutlineEntry], rest: &[usize]) -> Res
         let Some(place) = place.filter(|place| !found.contains(place)) else {
             return refuse(format!(
                 "the model has the feature {name:?}, the sample has no such column{}; it has {}",
-                did_you_mean(name, names.iter().map(String::as_str)),
-                list(&names)
+                hint(name, &names, quote),
+                list(&names, quote)
             ));
         };
         found.push(place);
@@ -303,21 +322,36 @@ fn find_features(table: &Table, outline: &[OutlineEntry], rest: &[usize]) -> Res
     if let Some(extra) = rest.iter().find(|at| !found.contains(at)) {
         let features: Vec<String> = outline.iter().filter_map(|entry| entry.name.clone()).collect();
         return refuse(format!(
-            "the sample has the column {:?}, which is no feature of the model; the model has {}; list it with --exclude, or name it \
+            "the sample has the column {}, which is no feature of the model; the model has {}; list it with --exclude, or name it \
              as --target",
-            table.columns[*extra],
-            list(&features)
+            show(&table.columns[*extra], quote),
+            list(&features, Quote::Yes)
         ));
     }
     Ok(found)
 }
 
-fn absent(name: &str, table: &Table) -> ImportError {
+fn absent(name: &str, table: &Table, quote: Quote) -> ImportError {
     ImportError::Refused(format!(
         "the sample has no column {name:?}{}; it has {}",
-        did_you_mean(name, table.columns.iter().map(String::as_str)),
-        list(&table.columns)
+        hint(name, &table.columns, quote),
+        list(&table.columns, quote)
     ))
+}
+
+/// A text of the file, where it may be quoted.
+fn show(text: &str, quote: Quote) -> String {
+    match quote {
+        Quote::Yes => format!("{:?}", cut(text, 40)),
+        Quote::No => "one that is not shown, because the sample comes from an address".to_owned(),
+    }
+}
+
+fn hint(name: &str, known: &[String], quote: Quote) -> String {
+    match quote {
+        Quote::Yes => did_you_mean(name, known.iter().map(String::as_str)),
+        Quote::No => String::new(),
+    }
 }
 
 /// The name as an exporter writes it.
@@ -328,7 +362,10 @@ fn mangle(name: &str) -> String {
 }
 
 /// Names, the first 20 of them.
-fn list(names: &[String]) -> String {
+fn list(names: &[String], quote: Quote) -> String {
+    if quote == Quote::No {
+        return "names that are not shown, because the sample comes from an address".to_owned();
+    }
     let shown = names[..names.len().min(20)].join(", ");
     match names.len() {
         0 => "no columns".to_owned(),

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
+mod import;
 mod ledger;
 mod retrain;
 mod roles;

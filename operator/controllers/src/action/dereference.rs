@@ -6,7 +6,7 @@ use modelward_core::{
     action::{self, GateSeen, InFlight, World, kinds},
     attempt::{DatasetSeen, JobSeen},
     objects,
-    results::Asked,
+    results::{Asked, Work},
 };
 use modelward_crds::{DriftReport, Model, ModelVersion, RemediationAction};
 use modelward_wire::JobStage;
@@ -102,7 +102,7 @@ async fn data(
     {
         Some(training) => {
             let read = serde_json::to_string(training).unwrap_or_default();
-            jobs::dataset_seen(&ctx.env, &owner.namespace, training)
+            jobs::dataset_seen(&ctx.env, &owner.namespace, training.datasets())
                 .await?
                 .read_as(&read)
         }
@@ -116,8 +116,10 @@ async fn data(
     let asked = version.as_ref().and_then(|version| {
         let asked = Asked {
             model: &version.spec.model,
-            training: version.spec.source.training.as_ref()?,
-            snapshot: None,
+            work: Work::Training {
+                training: version.spec.source.training.as_ref()?,
+                snapshot: None,
+            },
         };
         Some((asked, version))
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::{ResourceExt as _, api::ObjectMeta};
 use modelward_core::{order::Place, queue::State};
-use modelward_crds::{AttemptStatus, ModelVersion, ModelVersionStatus, TrainingSource};
+use modelward_crds::{AttemptStatus, ModelVersion, ModelVersionStatus};
 use serde::Deserialize;
 
 use super::cached::{Key, cached, slim};
@@ -24,7 +24,7 @@ pub(crate) struct CachedVersion {
     pub(crate) place: Place,
     /// Its activity, if a Job of it is in progress.
     pub(crate) state: Option<State>,
-    /// Whether it has to be trained and was never reconciled.
+    /// Whether it has to be trained or imported and was never reconciled.
     pub(crate) undecided: bool,
     keys: Arc<[Key]>,
 }
@@ -42,7 +42,7 @@ impl CachedVersion {
             state: version.status.as_ref().and_then(activity),
             undecided: version.status.is_none()
                 && version.metadata.deletion_timestamp.is_none()
-                && version.spec.source.training.is_some(),
+                && needs_a_job(version),
             keys: keys(version).into(),
             metadata: slim(version.metadata.clone()),
         }
@@ -53,6 +53,12 @@ impl From<ModelVersion> for CachedVersion {
     fn from(version: ModelVersion) -> Self {
         Self::of(&version)
     }
+}
+
+/// Whether its bundle does not exist yet.
+fn needs_a_job(version: &ModelVersion) -> bool {
+    let artifact = version.spec.source.artifact.as_ref();
+    artifact.is_none_or(|artifact| artifact.bundle.is_none())
 }
 
 /// The activity of a version with this status: none, if no Job of it is in progress.
@@ -78,8 +84,7 @@ fn keys(version: &ModelVersion) -> Vec<Key> {
         Key::Uid(version.uid().unwrap_or_default()),
         Key::Label(own.beside(label_value(&own.name))),
     ];
-    let training = version.spec.source.training.iter();
-    for dataset in training.flat_map(TrainingSource::datasets) {
+    for dataset in version.spec.source.datasets() {
         let map = dataset.config_map.as_ref();
         keys.extend(map.map(|map| Key::ConfigMap(own.beside(&map.name))));
         let claim = dataset.persistent_volume_claim.as_ref();

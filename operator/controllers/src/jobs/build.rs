@@ -4,7 +4,7 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Resource as _, ResourceExt as _};
 use modelward_core::{attempt::StageJob, names::name_hash, results};
 use modelward_crds::{
-    ModelVersion, ModelVersionSpec, TrainingSource, annotations, credential_keys, credential_variable,
+    Dataset, MLFLOW_KEYS, ModelVersion, ModelVersionSpec, annotations, credential_keys, credential_variable,
 };
 use modelward_wire::{Digest, JobStage};
 use serde_json::{Value, json};
@@ -104,6 +104,10 @@ pub(super) fn job(
         .training
         .as_ref()
         .and_then(results::training_digest);
+    let mut annotations = json!({annotations::SETTINGS: settings(config)});
+    if let Some(training) = training {
+        annotations[annotations::TRAINING] = json!(training);
+    }
     build(
         "Job",
         json!({
@@ -111,7 +115,7 @@ pub(super) fn job(
             "kind": "Job",
             "metadata": {
                 "name": stage.name, "labels": labels, "ownerReferences": [owner.reference],
-                "annotations": {annotations::TRAINING: training, annotations::SETTINGS: settings(config)},
+                "annotations": annotations,
             },
             "spec": {
                 "backoffLimit": 2,
@@ -159,25 +163,35 @@ fn environment(config: &Config, request: &JobRequest<'_>) -> Vec<Value> {
         json!({"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()}),
         json!({"name": "TMPDIR", "value": "/work"}),
     ];
-    if request.stage.stage == JobStage::Snapshot {
-        variables.extend(credentials(request.spec));
+    match request.stage.stage {
+        JobStage::Snapshot | JobStage::Import => variables.extend(credentials(request.spec)),
+        JobStage::Fit => {}
     }
     variables
 }
 
-/// The keys of the Secrets that datasets name, each dataset's under names of its own. The operator does not read them. They are optional,
+/// The keys of the Secrets that datasets and an MLflow model name, each dataset's under names of its own. The operator does not read them. They are optional,
 /// so that the trainer reports an absent one. Otherwise the Pod would never start.
 fn credentials(spec: &ModelVersionSpec) -> Vec<Value> {
     let mut variables = Vec::new();
-    let datasets = spec.source.training.iter().flat_map(TrainingSource::datasets);
-    for (index, dataset) in datasets.enumerate() {
+    let from = |variable: &str, secret: &str, key: &str| {
+        let of_secret = json!({"name": secret, "key": key, "optional": true});
+        json!({"name": variable, "valueFrom": {"secretKeyRef": of_secret}})
+    };
+    for (index, dataset) in spec.source.datasets().enumerate() {
         let (Some(secret), Some(uri)) = (&dataset.credentials_secret, &dataset.uri) else {
             continue;
         };
-        variables.extend(credential_keys(uri).map(|key| {
-            let of_secret = json!({"name": secret.name, "key": key, "optional": true});
-            json!({"name": credential_variable(index, key), "valueFrom": {"secretKeyRef": of_secret}})
-        }));
+        let keys = credential_keys(uri);
+        variables.extend(keys.map(|key| from(&credential_variable(index, key), &secret.name, key)));
+    }
+    let mlflow = spec
+        .source
+        .artifact
+        .as_ref()
+        .and_then(|artifact| artifact.mlflow.as_ref());
+    if let Some(secret) = mlflow.and_then(|mlflow| mlflow.credentials_secret.as_ref()) {
+        variables.extend(MLFLOW_KEYS.map(|key| from(key, &secret.name, key)));
     }
     variables
 }
@@ -189,7 +203,7 @@ struct Inputs {
     arguments: Vec<Value>,
 }
 
-/// A snapshot reads its sources, a fit the snapshot alone; `spec` names the `ConfigMap` of [`spec_map`].
+/// A snapshot and an import read their sources, a fit the snapshot alone; `spec` names the `ConfigMap` of [`spec_map`].
 fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
     let mut volumes = vec![
         json!({"name": "spec", "configMap": {"name": spec}}),
@@ -203,19 +217,28 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
     ];
     let mut arguments = vec![json!(request.stage.stage.command())];
     arguments.extend([json!("--spec"), json!(SPEC_FILE)]);
+    let mut mount = |source: SourceFile<'_>| {
+        mounts.push(json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}));
+        volumes.push(source.volume);
+    };
     match request.stage.stage {
         JobStage::Snapshot => {
             for source in sources(request.spec) {
-                for file in source.files {
-                    arguments.extend([json!("--source"), json!(format!("{}/{file}", source.folder))]);
-                }
-                mounts.push(
-                    json!({"name": source.volume["name"], "mountPath": source.folder, "readOnly": true}),
-                );
-                volumes.push(source.volume);
+                arguments.extend(source.arguments("--source"));
+                mount(source);
             }
             if request.counts_new_rows {
                 arguments.push(json!("--count-new-rows"));
+            }
+        }
+        JobStage::Import => {
+            let artifact = request.spec.source.artifact.as_ref();
+            let file = artifact.and_then(|artifact| artifact.file.as_deref());
+            for source in sources(request.spec) {
+                let is_model = file.is_some_and(|file| std::ptr::eq(file, source.dataset));
+                let argument = if is_model { "--model" } else { "--sample" };
+                arguments.extend(source.arguments(argument));
+                mount(source);
             }
         }
         // A fit reads the snapshot and nothing else.
@@ -235,14 +258,25 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
 
 /// A dataset as mounted in a Pod.
 pub(super) struct SourceFile<'a> {
+    dataset: &'a Dataset,
     volume: Value,
     folder: String,
     files: Vec<&'a str>,
 }
 
+// === impl SourceFile ===
+
+impl SourceFile<'_> {
+    /// The paths of its files, each after this argument.
+    fn arguments(&self, argument: &str) -> Vec<Value> {
+        let paths = self.files.iter().map(|file| format!("{}/{file}", self.folder));
+        paths.flat_map(|path| [json!(argument), json!(path)]).collect()
+    }
+}
+
 /// The datasets that are mounted, each in a folder of its number. The trainer fetches addresses itself.
 pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
-    let datasets = spec.source.training.iter().flat_map(TrainingSource::datasets);
+    let datasets = spec.source.datasets();
     datasets
         .enumerate()
         .filter_map(|(index, dataset)| {
@@ -264,6 +298,7 @@ pub(super) fn sources(spec: &ModelVersionSpec) -> Vec<SourceFile<'_>> {
                 _ => return None,
             };
             Some(SourceFile {
+                dataset,
                 volume,
                 folder: format!("{SOURCE_DIR}/{index}"),
                 files: dataset.files().collect(),
@@ -306,6 +341,109 @@ mod tests {
             (json!("source-2"), "/data/source/2/b.csv".to_owned()),
         ];
         assert_eq!(found, expected);
+    }
+
+    fn import(artifact: &Value) -> ModelVersionSpec {
+        serde_json::from_value(json!({
+            "model": "heart", "source": {"artifact": artifact}, "serving": {"access": "Open"},
+        }))
+        .unwrap()
+    }
+
+    fn inputs_of_import(spec: &ModelVersionSpec) -> (Vec<Value>, usize) {
+        let stage = StageJob {
+            stage: JobStage::Import,
+            name: "heart-1-import-0a1b2c3d".to_owned(),
+            attempt: 1,
+            input: String::new(),
+        };
+        let request = JobRequest {
+            stage: &stage,
+            version: "heart-1",
+            spec,
+            snapshot: None,
+            counts_new_rows: false,
+        };
+        let inputs = inputs_of(&request, "heart-1-job-0a1b2c3d");
+        assert_eq!(inputs.volumes.len(), inputs.mounts.len());
+        (inputs.arguments, inputs.volumes.len() - 3)
+    }
+
+    #[test]
+    fn an_import_has_what_is_mounted_as_its_model_and_its_sample() {
+        let sample =
+            json!({"dataset": {"persistentVolumeClaim": {"claimName": "disk", "path": "a/sample.csv"}}});
+        let start = ["import", "--spec", "/etc/modelward/job/spec.json"];
+        for (artifact, arguments, mounted) in [
+            (
+                json!({"file": {"configMap": {"name": "heart-model", "key": "model.txt"}}, "sample": sample}),
+                &[
+                    "--model",
+                    "/data/source/0/model.txt",
+                    "--sample",
+                    "/data/source/1/a/sample.csv",
+                ][..],
+                2,
+            ),
+            (
+                json!({"file": {"uri": "https://example.com/model.txt"}, "sample": sample}),
+                &["--sample", "/data/source/1/a/sample.csv"],
+                1,
+            ),
+            (
+                json!({"mlflow": {"uri": "http://mlflow:5000", "model": "heart", "alias": "champion"}, "sample": sample}),
+                &["--sample", "/data/source/0/a/sample.csv"],
+                1,
+            ),
+            (
+                json!({"mlflow": {"uri": "http://mlflow:5000", "model": "heart", "alias": "champion"}}),
+                &[],
+                0,
+            ),
+        ] {
+            let (found, volumes) = inputs_of_import(&import(&artifact));
+            let expected: Vec<&str> = start
+                .iter()
+                .chain(arguments)
+                .chain(&["--publish"])
+                .copied()
+                .collect();
+            assert_eq!((json!(found), volumes), (json!(expected), mounted), "{artifact}");
+        }
+    }
+
+    #[test]
+    fn an_import_gets_the_keys_of_its_bucket_and_of_its_registry_alone() {
+        let names = |spec: &ModelVersionSpec| -> Vec<String> {
+            let variables = credentials(spec);
+            let text = |variable: &Value| {
+                format!(
+                    "{} {}",
+                    variable["name"], variable["valueFrom"]["secretKeyRef"]["name"]
+                )
+            };
+            variables
+                .iter()
+                .map(|variable| text(variable).replace('"', ""))
+                .collect()
+        };
+        let sample = json!({"dataset": {"uri": "gs://own/x.csv", "credentialsSecret": {"name": "google"}}});
+        let of_file = import(&json!({"file": {"uri": "https://example.com/m"}, "sample": sample}));
+        assert_eq!(
+            names(&of_file),
+            ["MODELWARD_SOURCE_1_GOOGLE_SERVICE_ACCOUNT_KEY google"]
+        );
+        let of_registry = import(&json!({
+            "mlflow": {"uri": "http://mlflow:5000", "model": "heart", "alias": "champion", "credentialsSecret": {"name": "mlflow"}},
+            "sample": sample,
+        }));
+        let expected = [
+            "MODELWARD_SOURCE_0_GOOGLE_SERVICE_ACCOUNT_KEY google",
+            "MLFLOW_TRACKING_TOKEN mlflow",
+            "MLFLOW_TRACKING_USERNAME mlflow",
+            "MLFLOW_TRACKING_PASSWORD mlflow",
+        ];
+        assert_eq!(names(&of_registry), expected);
     }
 
     #[test]

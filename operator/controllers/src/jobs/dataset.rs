@@ -1,4 +1,4 @@
-//! Whether the data of a training exists, and whether it has changed.
+//! Whether the data of a training or the files of an import exist, and whether they have changed.
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, PersistentVolumeClaim},
@@ -9,23 +9,26 @@ use modelward_core::{
     attempt::{AbsentDataset, DatasetSeen},
     names::name_hash,
 };
-use modelward_crds::{Dataset, TrainingSource};
+use modelward_crds::Dataset;
 
 use crate::{Error, api::Env};
 
-/// Whether the data of a training exists. Only metadata is read: the operator may not read users' data.
-pub(crate) async fn dataset_seen(
+/// Whether these datasets exist. Only metadata is read: the operator may not read users' data.
+pub(crate) async fn dataset_seen<'a>(
     env: &Env,
     namespace: &str,
-    training: &TrainingSource,
+    datasets: impl Iterator<Item = &'a Dataset>,
 ) -> Result<DatasetSeen, Error> {
     let mut fingerprints = Vec::new();
-    let mut absent = Vec::new();
-    for dataset in training.datasets() {
+    let mut absent: Vec<AbsentDataset> = Vec::new();
+    for dataset in datasets {
         match fingerprint(env, namespace, dataset).await? {
             Ok(fingerprint) => fingerprints.push(fingerprint),
-            Err(what) if absent.contains(&what) => {}
-            Err(what) => absent.push(what),
+            Err(what) => match absent.iter_mut().find(|known| known.name == what.name) {
+                // One object with a key for each dataset.
+                Some(known) => add_files(known, dataset),
+                None => absent.push(what),
+            },
         }
     }
     if !absent.is_empty() {
@@ -77,6 +80,14 @@ async fn fingerprint(
     Ok(found
         .map(|parts| name_hash(parts.iter().flatten().map(String::as_bytes)))
         .ok_or(what))
+}
+
+/// Adds the keys of a dataset to the command that creates its `ConfigMap`.
+fn add_files(absent: &mut AbsentDataset, dataset: &Dataset) {
+    let more = from_files(dataset);
+    if let Some(create) = absent.create.as_mut().filter(|create| !create.contains(&more)) {
+        create.push_str(&more);
+    }
 }
 
 /// The arguments that make a key of each file of a dataset.

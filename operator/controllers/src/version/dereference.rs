@@ -6,8 +6,8 @@ use modelward_core::{
     attempt::{DatasetSeen, JobSeen},
     conditions,
     model::{awaits_promotion, promotion_seen, serving_seen},
-    results::Asked,
-    version::{BundleSeen, PublicationSeen, SnapshotSeen, Validated, World},
+    results::{Asked, Work},
+    version::{BundleSeen, Origin, PublicationSeen, SnapshotSeen, Validated, World},
 };
 use modelward_crds::{AttemptStatus, ConditionType, Model, ModelVersion};
 use modelward_ledger_client::{Corruption, Error as LedgerError, Optional as _};
@@ -40,7 +40,7 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
     }
     let world = World {
         dataset: dataset(&ctx.env, &namespace, valid).await?,
-        job: match awaited(version) {
+        job: match awaited(valid) {
             Some((stage, attempt)) => match asked(valid) {
                 Some(asked) => {
                     Box::pin(jobs::seen(
@@ -67,19 +67,20 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
     Ok((world, model.is_some()))
 }
 
-/// The data, until it is frozen.
+/// The data, until it is frozen; the files of an import, until it has made a bundle.
 async fn dataset(env: &Env, namespace: &str, valid: &Validated<'_>) -> Result<DatasetSeen, Error> {
-    let frozen = valid
-        .version()
-        .status
-        .as_ref()
-        .is_some_and(|status| status.snapshot.is_some());
-    match valid.training() {
-        Some(training) if training.snapshot.is_none() && !frozen => {
-            jobs::dataset_seen(env, namespace, training).await
+    let status = valid.version().status.as_ref();
+    let is_read = match valid.origin() {
+        Origin::Training(training) => {
+            training.snapshot.is_some() || status.is_some_and(|status| status.snapshot.is_some())
         }
-        _ => Ok(DatasetSeen::Present(String::new())),
+        Origin::Import(_) => status.is_some_and(|status| status.bundle.is_some()),
+        Origin::Bundle(_) => true,
+    };
+    if is_read {
+        return Ok(DatasetSeen::Present(String::new()));
     }
+    jobs::dataset_seen(env, namespace, valid.version().spec.source.datasets()).await
 }
 
 /// The statement of the snapshot that the spec names, until the status has it.
@@ -117,10 +118,9 @@ async fn bundle(env: &Env, namespace: &str, valid: &Validated<'_>) -> BundleSeen
         .status
         .as_ref()
         .is_some_and(|status| status.bundle.is_some());
-    let Some(artifact) = valid.artifact().filter(|_| !found) else {
+    let Some(digest) = valid.given_bundle().filter(|_| !found) else {
         return BundleSeen::NotAsked;
     };
-    let digest = artifact.bundle;
     match env.ledger.manifest(namespace, &digest).await {
         Ok((manifest, _)) if manifest.kind == ManifestKind::Bundle => BundleSeen::Present,
         Ok((manifest, _)) => BundleSeen::Absent(format!(
@@ -164,30 +164,35 @@ async fn publication(env: &Env, namespace: &str, version: &ModelVersion) -> Publ
     }
 }
 
-/// The requests of the version's Jobs, if it is trained.
+/// The requests of the version's Jobs, if it has any.
 fn asked<'a>(valid: &Validated<'a>) -> Option<Asked<'a>> {
     let version = valid.version();
     let snapshot = version
         .status
         .as_ref()
         .and_then(|status| status.snapshot.as_ref());
+    let work = match valid.origin() {
+        Origin::Training(training) => Work::Training {
+            training,
+            snapshot: snapshot.map(|snapshot| snapshot.digest),
+        },
+        Origin::Import(artifact) => Work::Import(artifact),
+        Origin::Bundle(_) => return None,
+    };
     Some(Asked {
         model: &version.spec.model,
-        training: valid.training()?,
-        snapshot: snapshot.map(|snapshot| snapshot.digest),
+        work,
     })
 }
 
-fn awaited(version: &ModelVersion) -> Option<(JobStage, &AttemptStatus)> {
-    let status = version.status.as_ref()?;
+fn awaited<'a>(valid: &Validated<'a>) -> Option<(JobStage, &'a AttemptStatus)> {
+    let status = valid.version().status.as_ref()?;
+    let stage = valid.bundle_stage()?;
     let snapshot = status
         .snapshot_attempt
         .as_ref()
         .map(|attempt| (JobStage::Snapshot, attempt));
-    let fit = status
-        .fit_attempt
-        .as_ref()
-        .map(|attempt| (JobStage::Fit, attempt));
+    let fit = status.fit_attempt.as_ref().map(|attempt| (stage, attempt));
     [fit, snapshot]
         .into_iter()
         .flatten()

@@ -8,6 +8,7 @@
 mod actions;
 mod data;
 mod drift;
+mod import;
 mod lease;
 mod rest;
 mod results;

@@ -45,8 +45,8 @@ use modelward_kit::{
 };
 use modelward_ledger::{Ledger, MigrateConfig, migrate};
 use modelward_wire::{
-    BUNDLE_STATEMENT, Digest, FileEntry, GateResult, JobResult, JobStage, LEDGER_AUDIENCE, Manifest,
-    ManifestKind, MetricValue, Progress, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
+    BUNDLE_STATEMENT, Digest, FileEntry, GateResult, ImportRecord, JobResult, JobStage, LEDGER_AUDIENCE,
+    Manifest, ManifestKind, MetricValue, Progress, SNAPSHOT_STATEMENT, SourceRecord, Stated, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -144,6 +144,17 @@ impl Store {
                 value: f1.parse().unwrap(),
                 passed,
             }];
+        } else if stage_of(job) == "import" {
+            result.stage = JobStage::Import;
+            result.rows = Some(48);
+            result.family = Some("LightGBM".into());
+            result.threshold = Some("0.5".parse().unwrap());
+            result.imported = Some(ImportRecord {
+                format: "LightGBM text".into(),
+                file: digest_of(b"tree"),
+                sample: Some(digest_of(b"rows")),
+                mlflow: None,
+            });
         } else {
             result.rows = Some(303);
             result.sources = vec![SourceRecord {
@@ -161,7 +172,7 @@ impl Store {
     pub fn publish_stating(&self, job: &Job, result: &JobResult, files: &[(&str, &[u8])]) -> Digest {
         let (kind, name) = match result.stage {
             JobStage::Snapshot => (ManifestKind::Snapshot, SNAPSHOT_STATEMENT),
-            JobStage::Fit => (ManifestKind::Bundle, BUNDLE_STATEMENT),
+            JobStage::Fit | JobStage::Import => (ManifestKind::Bundle, BUNDLE_STATEMENT),
         };
         let stated = serde_json::to_vec(&stated(job, result)).unwrap();
         let mut all = vec![(name, stated.as_slice())];
@@ -705,7 +716,7 @@ pub fn trains(store: &Store, job: &Job, f1: &str) -> JobEnd {
 
 /// What the artifact of this result states for itself where its trainer did what the Job was asked for.
 pub fn stated(job: &Job, result: &JobResult) -> Stated {
-    let fit = result.stage == JobStage::Fit;
+    let makes_bundle = result.stage.publishes() == ManifestKind::Bundle;
     let named = |name: &str| job.labels().get(name).cloned();
     let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let arguments = pod
@@ -714,16 +725,21 @@ pub fn stated(job: &Job, result: &JobResult) -> Stated {
     let after = arguments.iter().position(|argument| argument == "--snapshot");
     Stated {
         rows: result.rows.unwrap_or_default(),
-        sources: if fit { Vec::new() } else { result.sources.clone() },
-        model: named(labels::MODEL).filter(|_| fit),
+        sources: if makes_bundle {
+            Vec::new()
+        } else {
+            result.sources.clone()
+        },
+        model: named(labels::MODEL).filter(|_| makes_bundle),
         family: result.family.clone(),
         threshold: result.threshold.clone(),
         snapshot: after.and_then(|at| arguments.get(at + 1)?.parse().ok()),
         training: job
             .annotations()
             .get(annotations::TRAINING)
-            .filter(|_| fit)
+            .filter(|_| makes_bundle)
             .and_then(|text| text.parse().ok()),
+        imported: result.imported.clone(),
         metrics: result.metrics.clone(),
         gates: result.gates.clone(),
     }

@@ -1274,6 +1274,27 @@ fn retraining_after(job: JobSeen, change: impl FnOnce(&mut DriftReportStatus)) -
     simulation
 }
 
+#[test]
+fn an_imported_version_is_not_retrained_and_the_action_says_why() {
+    let mut simulation = retraining(JobSeen::Missing);
+    simulation.versions[0].spec.source = object(json!({"artifact": {"bundle": digest(1)}}));
+    simulation.settle();
+    let (ended, reason) = simulation.says("retrain", ConditionType::Succeeded);
+    assert_eq!((ended.as_str(), reason.as_str()), ("False", "SpecInvalid"));
+    let words = simulation.message("retrain");
+    assert!(
+        words.contains("heart-1 cannot be retrained: its bundle was not trained here")
+            && words.contains("create a new ModelVersion with spec.source.artifact"),
+        "{words}"
+    );
+    assert!(
+        simulation
+            .versions
+            .iter()
+            .all(|version| version.spec.provenance.is_none())
+    );
+}
+
 fn gates(simulation: &mut Simulation, status: &str) {
     let made = simulation.versions.last_mut().unwrap();
     let mut seen = version(9).status.unwrap();

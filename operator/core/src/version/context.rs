@@ -29,7 +29,7 @@ pub(super) fn stage_context<'a>(
 ) -> StageContext<'a> {
     let kind = match stage {
         JobStage::Snapshot => ConditionType::DataValid,
-        JobStage::Fit => ConditionType::Trained,
+        JobStage::Fit | JobStage::Import => ConditionType::Trained,
     };
     StageContext {
         requester: requester(version),

@@ -80,8 +80,14 @@ fn given_snapshot(
 }
 
 pub(super) fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) -> Verdict {
-    let Some(training) = &version.spec.source.training else {
-        let words = "a bundle is given; no data is read";
+    let source = &version.spec.source;
+    let Some(training) = &source.training else {
+        let is_given = (source.artifact.as_ref()).is_some_and(|artifact| artifact.bundle.is_some());
+        let words = if is_given {
+            "a bundle is given; no data is read"
+        } else {
+            "a model is imported; no training data is read"
+        };
         return Verdict::holds(ConditionType::DataValid, Reason::NoTraining, words);
     };
     let digest = status.snapshot.as_ref().map(|snapshot| snapshot.digest.short());

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    ArtifactSource, ArtifactStatus, ConditionType, Family, GateStatus, MetricName, MetricStatus,
-    ModelVersion, ModelVersionStatus, TrainingSource,
+    ArtifactStatus, ConditionType, Family, GateStatus, MetricName, MetricStatus, ModelVersion,
+    ModelVersionStatus, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict, small_reference};
 
@@ -14,6 +14,8 @@ use crate::{
     version::{
         context::{find, stage_context},
         gates::GATES,
+        import::imported_verdict,
+        validate::GivenBundle,
         world::{BundleSeen, World},
     },
 };
@@ -82,7 +84,7 @@ pub(super) fn fit_stage(
 /// A bundle that the spec names: it has to be in the store, and nothing is trained.
 pub(super) fn given_stage(
     version: &ModelVersion,
-    artifact: &ArtifactSource,
+    given: GivenBundle<'_>,
     world: &World,
     now: Timestamp,
     status: &mut ModelVersionStatus,
@@ -93,17 +95,17 @@ pub(super) fn given_stage(
     }
     let (reason, message) = match &world.bundle {
         BundleSeen::Present => {
-            status.bundle = Some(bundle(artifact.bundle));
-            status.threshold = Some(artifact.threshold.clone());
+            status.bundle = Some(bundle(given.digest));
+            status.threshold = given.threshold.cloned().or_else(one_half);
             return Stage::Recorded;
         }
         BundleSeen::NotAsked => {
-            let message = format!("bundle {} has not been looked up yet", artifact.bundle);
+            let message = format!("bundle {} has not been looked up yet", given.digest);
             return Stage::Waiting(Verdict::unknown(ConditionType::Trained, Reason::Waiting, message));
         }
         BundleSeen::LedgerUnavailable(error) => {
             step.again_after_seconds = Some(BUNDLE_RETRY_SECONDS.unsigned_abs());
-            let message = format!("cannot read bundle {} from the ledger: {error}", artifact.bundle);
+            let message = format!("cannot read bundle {} from the ledger: {error}", given.digest);
             let verdict = Verdict::unknown(ConditionType::Trained, Reason::LedgerUnavailable, message);
             return Stage::Waiting(verdict);
         }
@@ -139,10 +141,14 @@ pub(super) fn bundle(digest: Digest) -> ArtifactStatus {
     }
 }
 
+/// The general default of a threshold.
+pub(super) fn one_half() -> Option<Decimal> {
+    Decimal::rounded(0.5, 1)
+}
+
 fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
     status.family = result.family.as_deref().and_then(Family::of);
-    // Without a threshold from the trainer it is one half, the general default.
-    status.threshold = result.threshold.clone().or_else(|| Decimal::rounded(0.5, 1));
+    status.threshold = result.threshold.clone().or_else(one_half);
     let metric = |value: &modelward_wire::MetricValue| {
         Some(MetricStatus {
             name: MetricName::of(&value.name)?,
@@ -180,6 +186,9 @@ pub(super) fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatu
     let digest = status.bundle.as_ref().map(|bundle| bundle.digest.short());
     let digest = digest.unwrap_or_default();
     let Some(training) = &version.spec.source.training else {
+        if let Some(imported) = &status.imported {
+            return imported_verdict(imported, status);
+        }
         let words = format!("bundle {digest} is in the store");
         return Verdict::holds(ConditionType::Trained, Reason::ArtifactFound, words);
     };

@@ -16,7 +16,12 @@ pub(super) fn gates_verdict(
     status: &ModelVersionStatus,
 ) -> Verdict {
     let Some(training) = training else {
-        let words = "a version of a given bundle has no gates of its own";
+        let words = match &status.imported {
+            Some(_) => {
+                "a version of an imported model has no gates: it has no metrics of rows that it was not trained on"
+            }
+            None => "a version of a given bundle has no gates of its own",
+        };
         return Verdict::holds(ConditionType::GatesPassed, Reason::NoGates, words);
     };
     let reported = |gate: &&Gate| {

@@ -1,4 +1,4 @@
-//! The decisions about a `ModelVersion`: snapshot, fit, gates, and its serving.
+//! The decisions about a `ModelVersion`: snapshot, fit or import, gates, and its serving.
 //!
 //! The chain is ordered. Each link checks what the status already records, then the world, and either
 //! decides or passes on to the next:
@@ -7,6 +7,7 @@
 //! snapshot recorded? ──no──► frozen before? ──► recorded
 //!                                 └─no─► data there? ──► snapshot Job ──► result ──► recorded
 //! bundle recorded?   ──no──► given? ──► in the store? ──► recorded
+//!                                 ├─no─► model given? ──► import Job ──► result ──► recorded
 //!                                 └─no─► fit Job ──► result ──► recorded
 //! gates passed?      ──no──► Rejected
 //! routed by the Model? ────► Candidate, Live or Retired
@@ -16,6 +17,7 @@ mod context;
 mod data;
 mod fit;
 mod gates;
+mod import;
 mod publication;
 mod serving;
 #[cfg(test)]
@@ -26,7 +28,7 @@ mod world;
 pub use context::requester;
 use jiff::Timestamp;
 use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role};
-pub use validate::{Invalid, Origin, Validated, validate};
+pub use validate::{GivenBundle, Invalid, Origin, Validated, validate};
 pub use world::{BundleSeen, Decision, PublicationSeen, ServingSeen, Settling, SnapshotSeen, World};
 
 use crate::{
@@ -38,6 +40,7 @@ use crate::{
         data::{data_stage, data_verdict},
         fit::{fit_stage, given_stage, not_accepted, trained_verdict},
         gates::gates_verdict,
+        import::import_stage,
         publication::publication_verdict,
         serving::{before_serving, rejected, serving_verdicts},
     },
@@ -67,9 +70,13 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
             };
             (data, trained)
         }
-        Origin::Artifact(artifact) => {
-            let given = given_stage(version, artifact, world, now, &mut status, &mut step);
+        Origin::Bundle(bundle) => {
+            let given = given_stage(version, bundle, world, now, &mut status, &mut step);
             (Stage::Recorded, given)
+        }
+        Origin::Import(artifact) => {
+            let imported = import_stage(version, artifact, world, now, &mut status, &mut step);
+            (Stage::Recorded, imported)
         }
     };
     let gates = match &trained {

@@ -15,6 +15,8 @@ use crate::{
     reason::{StuckReason, WorkingReason},
 };
 
+mod import;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
@@ -1429,7 +1431,11 @@ fn a_given_bundle_that_the_store_lacks_is_waited_for_less_and_less_often() {
 // === properties ===
 
 fn any_result() -> impl Strategy<Value = JobResult> {
-    let stage = prop_oneof![Just(JobStage::Snapshot), Just(JobStage::Fit)];
+    let stage = prop_oneof![
+        Just(JobStage::Snapshot),
+        Just(JobStage::Fit),
+        Just(JobStage::Import)
+    ];
     let verdict = prop_oneof![
         Just(Outcome::Succeeded),
         Just(Outcome::DataInvalid),
@@ -1561,7 +1567,9 @@ fn any_source() -> impl Strategy<Value = ModelVersion> {
         Just(version()),
         Just(from_address()),
         Just(pinned()),
-        Just(given())
+        Just(given()),
+        Just(import::of_file()),
+        Just(import::of_registry())
     ]
 }
 

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 use modelward_crds::{ArtifactSource, ModelVersion, TrainingSource};
+use modelward_wire::{Decimal, Digest, JobStage};
 
 /// A version that the API server has stored and whose spec says how it is obtained. Decisions and builders take this, so that none
 /// of them has to check it again.
@@ -19,7 +20,18 @@ pub enum Origin<'a> {
     /// It is trained.
     Training(&'a TrainingSource),
     /// Its bundle exists.
-    Artifact(&'a ArtifactSource),
+    Bundle(GivenBundle<'a>),
+    /// A model that was trained elsewhere becomes its bundle.
+    Import(&'a ArtifactSource),
+}
+
+/// A bundle in the store that a spec names.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenBundle<'a> {
+    /// Its digest.
+    pub digest: Digest,
+    /// The threshold, where the spec sets one.
+    pub threshold: Option<&'a Decimal>,
 }
 
 /// Why nothing can be decided about a version.
@@ -39,7 +51,13 @@ pub fn validate(version: &ModelVersion) -> Result<Validated<'_>, Invalid> {
     let source = &version.spec.source;
     let origin = match (&source.training, &source.artifact) {
         (Some(training), _) => Origin::Training(training),
-        (None, Some(artifact)) => Origin::Artifact(artifact),
+        (None, Some(artifact)) => match artifact.bundle {
+            Some(digest) => Origin::Bundle(GivenBundle {
+                digest,
+                threshold: artifact.threshold.as_ref(),
+            }),
+            None => Origin::Import(artifact),
+        },
         (None, None) => return Err(Invalid::NoSource),
     };
     Ok(Validated {
@@ -66,15 +84,24 @@ impl<'a> Validated<'a> {
     pub fn training(&self) -> Option<&'a TrainingSource> {
         match self.origin {
             Origin::Training(training) => Some(training),
-            Origin::Artifact(_) => None,
+            Origin::Bundle(_) | Origin::Import(_) => None,
         }
     }
 
-    /// The bundle that it names, where it is not trained.
-    pub fn artifact(&self) -> Option<&'a ArtifactSource> {
+    /// The bundle that it names, where there is one already.
+    pub fn given_bundle(&self) -> Option<Digest> {
         match self.origin {
-            Origin::Training(_) => None,
-            Origin::Artifact(artifact) => Some(artifact),
+            Origin::Bundle(bundle) => Some(bundle.digest),
+            Origin::Training(_) | Origin::Import(_) => None,
+        }
+    }
+
+    /// The stage that makes its bundle, where a Job does.
+    pub fn bundle_stage(&self) -> Option<JobStage> {
+        match self.origin {
+            Origin::Training(_) => Some(JobStage::Fit),
+            Origin::Import(_) => Some(JobStage::Import),
+            Origin::Bundle(_) => None,
         }
     }
 

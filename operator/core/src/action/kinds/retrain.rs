@@ -117,6 +117,15 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
         None => Outcome::waits(Reason::Waiting, "no version serves, so there is none to retrain"),
     })?;
     let name = name_of(target);
+    if target.spec.source.artifact.is_some() {
+        return Err(Outcome::fails(
+            Reason::SpecInvalid,
+            format!(
+                "{name} cannot be retrained: its bundle was not trained here, so there is no spec.source.training to repeat; train the model where it \
+                 was trained, and create a new ModelVersion with spec.source.artifact"
+            ),
+        ));
+    }
     let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
         return Err(Outcome::fails(
             Reason::SpecInvalid,

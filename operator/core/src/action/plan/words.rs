@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    Champion, Gate, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus, TrainingSource,
-    annotations,
+    Champion, Gate, ImportedStatus, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus,
+    TrainingSource, annotations,
 };
 use modelward_wire::Digest;
 
@@ -47,6 +47,18 @@ fn who_may_not_approve(proposal: &Proposal, action: &RemediationAction) -> Vec<S
     proposal.excluded.iter().cloned().chain(proposer).collect()
 }
 
+/// What an imported model is from.
+fn imported_words(imported: &ImportedStatus) -> String {
+    let registered = imported.mlflow.as_ref().map_or_else(String::new, |mlflow| {
+        format!(", version {} of the registered model", mlflow.version)
+    });
+    format!(
+        "; imported from {} ({}){registered}: no training data was read, and no gates were asked for",
+        imported.format,
+        imported.file.short()
+    )
+}
+
 /// The data that a version was trained on, and its gates.
 pub(in crate::action) fn trained_words(
     version: &ModelVersion,
@@ -54,6 +66,13 @@ pub(in crate::action) fn trained_words(
     versions: &[ModelVersion],
 ) -> String {
     let Some(training) = &version.spec.source.training else {
+        let imported = version
+            .status
+            .as_ref()
+            .and_then(|status| status.imported.as_ref());
+        if let Some(imported) = imported {
+            return imported_words(imported);
+        }
         return "; its spec names the bundle: no data was read, and no gates were asked for".to_owned();
     };
     let status = version.status.clone().unwrap_or_default();

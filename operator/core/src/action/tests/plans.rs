@@ -425,6 +425,24 @@ fn the_plan_of_a_given_bundle_says_that_it_read_no_data_and_asked_for_no_gates()
 }
 
 #[test]
+fn the_plan_of_an_imported_model_says_what_it_is_from() {
+    let mut simulation = Simulation::new([promotion(2)]);
+    let version = &mut simulation.versions[1];
+    version.spec.source = object(
+        json!({"artifact": {"mlflow": {"uri": "http://mlflow:5000", "model": "heart", "alias": "champion"}}}),
+    );
+    version.status.as_mut().unwrap().imported =
+        object(json!({"format": "LightGBM text", "file": digest(5), "mlflow": {"version": "7"}}));
+    simulation.settle();
+    let summary = &simulation.plan("promote").summary;
+    let shown = format!(
+        "; imported from LightGBM text ({}), version 7 of the registered model: no training data was read, and no gates were asked for",
+        digest(5).short()
+    );
+    assert!(summary.contains(&shown), "{summary}");
+}
+
+#[test]
 fn a_retraining_shows_what_it_changes_beside_its_data() {
     let mut simulation = retraining(snapshot(294, Some(106)));
     simulation.settle();

@@ -1,0 +1,199 @@
+//! The files of an import: from the command line, or from where the spec says that they are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use modelward_crds::Dataset;
+use modelward_model::sha256;
+use modelward_wire::{Digest, MlflowVersion};
+
+use crate::{
+    command::{arguments::ImportArgs, import::request::Request, temporary::Temporary},
+    data::{
+        input::{Input, Place},
+        source::{self, Fetch, shown},
+        violation::Quote,
+    },
+    import::{
+        ImportError,
+        mlflow::{self, Found},
+        sample::MAX_BYTES,
+    },
+    spec,
+};
+
+/// No model file is read that is larger.
+const MAX_MODEL_BYTES: u64 = 1 << 30;
+
+/// What an import reads.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) model: Model,
+    /// The model in messages.
+    pub(super) name: String,
+    /// A bundle may come without one.
+    pub(super) sample: Option<SampleFile>,
+    /// What an alias was resolved to.
+    pub(super) mlflow: Option<MlflowVersion>,
+}
+
+/// A model.
+#[derive(Debug)]
+pub(super) enum Model {
+    /// The bytes of its file.
+    File(Vec<u8>),
+    /// The directory of a bundle.
+    Folder(PathBuf),
+}
+
+/// The file of a sample.
+#[derive(Debug)]
+pub(super) struct SampleFile {
+    pub(super) bytes: Vec<u8>,
+    pub(super) quote: Quote,
+}
+
+/// Reads them. A path of the command line goes before the place that the spec names.
+pub(super) async fn read_files(
+    args: &ImportArgs,
+    request: &Request,
+    fetch: &Fetch,
+    temporary: &Temporary,
+) -> anyhow::Result<Files> {
+    let artifact = request.artifact.as_ref();
+    let file = artifact.and_then(|artifact| artifact.file.as_deref());
+    let sample = artifact.and_then(|artifact| artifact.sample.as_deref());
+    let sample = match (sample, &args.sample) {
+        (Some(sample), path) => {
+            let index = usize::from(file.is_some());
+            let bytes = read_dataset(&sample.dataset, index, path.as_deref(), "--sample", fetch).await?;
+            check_pin(&sample.dataset, &sha256(&bytes), "the sample")?;
+            Some(SampleFile {
+                bytes,
+                quote: match (path, &sample.dataset.uri) {
+                    (None, Some(_)) => Quote::No,
+                    _ => Quote::Yes,
+                },
+            })
+        }
+        (None, Some(path)) => Some(SampleFile {
+            bytes: read_path(path, MAX_BYTES)?,
+            quote: Quote::Yes,
+        }),
+        (None, None) => None,
+    };
+    if let Some(sample) = &sample {
+        check_size("the sample", sample.bytes.len() as u64, MAX_BYTES)?;
+    }
+    let (model, name, resolved) = match (&args.model, file) {
+        (Some(path), None) if path.is_dir() => {
+            (Model::Folder(path.clone()), path.display().to_string(), None)
+        }
+        (Some(path), None) => {
+            let bytes = read_path(path, MAX_MODEL_BYTES)?;
+            (Model::File(bytes), path.display().to_string(), None)
+        }
+        (path, Some(dataset)) => {
+            let name = spec::source_name(dataset);
+            (read_model(dataset, path.as_deref(), fetch).await?, name, None)
+        }
+        (None, None) => {
+            let Some(named) = artifact.and_then(|artifact| artifact.mlflow.as_ref()) else {
+                bail!("--model is needed, or a spec with source.artifact: where is the model?");
+            };
+            let (found, resolved) = mlflow::fetch(named, fetch, |name| std::env::var(name).ok()).await?;
+            let model = match found {
+                Found::File(bytes) => Model::File(bytes),
+                Found::Bundle(files) => {
+                    let folder = temporary.join("registered");
+                    files.write(&folder)?;
+                    Model::Folder(folder)
+                }
+            };
+            let name = format!("of {} {}", named.model, resolved.version);
+            (model, name, Some(resolved))
+        }
+    };
+    Ok(Files {
+        model,
+        name,
+        sample,
+        mlflow: resolved,
+    })
+}
+
+/// The model at the place of the spec, or its copy at a path.
+async fn read_model(dataset: &Dataset, path: Option<&Path>, fetch: &Fetch) -> anyhow::Result<Model> {
+    if let Some(folder) = path.filter(|path| path.is_dir()) {
+        let manifest = source::read_file(&folder.join(modelward_model::files::MANIFEST));
+        // What is no bundle is refused when it is opened.
+        if let Ok(manifest) = manifest {
+            check_pin(dataset, &sha256(&manifest), "the bundle")?;
+        }
+        return Ok(Model::Folder(folder.to_owned()));
+    }
+    let bytes = read_dataset(dataset, 0, path, "--model", fetch).await?;
+    check_pin(dataset, &sha256(&bytes), "the file of the model")?;
+    Ok(Model::File(bytes))
+}
+
+/// The only file of a dataset. A Job has it mounted at a path, unless it is at an address.
+async fn read_dataset(
+    dataset: &Dataset,
+    index: usize,
+    path: Option<&Path>,
+    argument: &str,
+    fetch: &Fetch,
+) -> anyhow::Result<Vec<u8>> {
+    let file = dataset.files().next().unwrap_or_default();
+    let place = match (path, &dataset.uri) {
+        (Some(path), _) if path.is_dir() => {
+            let what = format!("{} is a folder; name a file in it", spec::source_name(dataset));
+            return Err(ImportError::Refused(what).into());
+        }
+        (Some(path), _) => Place::Path(path.to_owned()),
+        (None, Some(uri)) => Place::Address(uri),
+        (None, None) => bail!(
+            "{} can be read by a Pod only: name a copy of the file with {argument}",
+            spec::source_name(dataset)
+        ),
+    };
+    let input = Input {
+        index,
+        dataset,
+        name: match dataset.uri {
+            Some(_) => shown(file),
+            None => file.to_owned(),
+        },
+        label: spec::source_name(dataset),
+        place,
+    };
+    let bytes = input.read(fetch).await?;
+    tracing::info!(bytes = bytes.len(), "read {}", input.label);
+    Ok(bytes)
+}
+
+fn check_pin(dataset: &Dataset, found: &Digest, what: &str) -> Result<(), ImportError> {
+    match dataset.sha256.filter(|pinned| pinned != found) {
+        Some(pinned) => Err(ImportError::Refused(format!(
+            "{what} has {found}, the spec pins {pinned}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn read_path(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::metadata(path)
+        .with_context(|| format!("cannot read {}", path.display()))?
+        .len();
+    check_size(&path.display().to_string(), bytes, most)?;
+    Ok(source::read_file(path)?)
+}
+
+fn check_size(what: &str, bytes: u64, most: u64) -> Result<(), ImportError> {
+    if bytes > most {
+        let what = format!("{what} has {bytes} bytes, at most {most} are read");
+        return Err(ImportError::Refused(what));
+    }
+    Ok(())
+}
