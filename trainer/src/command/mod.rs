@@ -7,6 +7,7 @@
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
 //! | `publish` | reports the end |
 //! | `interruption` | the end by a signal |
+//! | `rounds` | the rounds of a search, kept in the ledger |
 
 mod arguments;
 mod baselines;
@@ -19,6 +20,7 @@ mod inspect;
 mod interruption;
 mod public_dataset;
 mod publish;
+mod rounds;
 mod score;
 mod snapshot;
 mod temporary;

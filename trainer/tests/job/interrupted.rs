@@ -196,3 +196,81 @@ fn what_a_killed_run_left_is_never_used() {
     let manifest = |dir: &Path| std::fs::read(dir.join("manifest.json")).unwrap();
     assert_eq!(manifest(&killed), manifest(&whole));
 }
+
+/// A search of two families in four rounds.
+const SEARCH: &str = "      families: [XGBoost, LightGBM]\n      validation: {folds: 3, repeats: 2}\n      search: {trials: 26, \
+                      seed: 5}\n      hyperparameters: {xgboost: {nEstimators: 60}, lightgbm: {nEstimators: 60}}\n";
+
+/// Rounds of the search that the ledger keeps.
+fn kept(ledger: &Ledger) -> usize {
+    let state = ledger.state.lock().unwrap();
+    state
+        .posted
+        .keys()
+        .filter(|path| path.contains("/rounds/"))
+        .count()
+}
+
+#[test]
+fn a_job_that_comes_after_an_interrupted_one_goes_on_behind_its_rounds_and_makes_the_same_bundle() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let (data, spec) = (temp.path().join("d.csv"), spec(temp.path(), SEARCH));
+    rows(&data, 3000);
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    let snapshot = result.digest.unwrap().to_string();
+    let fit = |threads| {
+        let arguments = ["fit", "--spec", text(&spec), "--snapshot", &snapshot];
+        let mut command = ledger.command(&arguments);
+        command.args(["--threads", threads]).stderr(Stdio::piped());
+        command
+    };
+    assert_eq!(fit("2").output().unwrap().status.code(), Some(0));
+    let whole = ledger.recorded();
+    assert!(whole.digest.is_some(), "{}", whole.message);
+    assert_eq!(kept(&ledger), 0, "the rounds of a published bundle are deleted");
+    for (rounds, threads) in [(1, "2"), (3, "1")] {
+        let mut child = fit("2").spawn().unwrap();
+        until("a round", || kept(&ledger) >= rounds);
+        send("-TERM", &child);
+        assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED));
+        let before = kept(&ledger);
+        assert!((rounds..4).contains(&before), "{before}");
+        ledger.state.lock().unwrap().calls.clear();
+        let output = fit(threads).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(ledger.recorded(), whole);
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(log.contains("an earlier Job has made the trials up to"), "{log}");
+        let calls = ledger.state.lock().unwrap().calls.clone();
+        let puts = calls
+            .iter()
+            .filter(|call| call.starts_with("PUT") && call.contains("/rounds/"));
+        assert_eq!(puts.count(), 4 - before, "{calls:?}");
+        assert_eq!(kept(&ledger), 0);
+    }
+}
+
+#[test]
+fn a_ledger_that_keeps_no_rounds_fails_no_training_and_is_named_once() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let (data, spec) = (temp.path().join("d.csv"), spec(temp.path(), SEARCH));
+    rows(&data, 500);
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    let snapshot = result.digest.unwrap().to_string();
+    ledger.state.lock().unwrap().refuses_rounds = true;
+    let mut command = ledger.command(&["fit", "--spec", text(&spec), "--snapshot", &snapshot]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        log.matches("rounds of the search are not kept").count(),
+        1,
+        "{log}"
+    );
+    let calls = ledger.state.lock().unwrap().calls.clone();
+    let searches = calls.iter().filter(|call| call.contains("/searches")).count();
+    assert_eq!(searches, 1, "it is left alone: {calls:?}");
+    assert!(ledger.recorded().digest.is_some());
+}
