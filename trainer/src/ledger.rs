@@ -1,4 +1,4 @@
-//! A client of the ledger: artifacts, results, progress.
+//! A client of the ledger: artifacts, results, progress, rounds of searches.
 
 use std::{
     fs, io,
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use modelward_ledger_client::{self as client, Client, Corruption, Retry, Settings, Timeouts, Tls, Token};
 use modelward_model::{FilesError, VerifiedDir, files::MANIFEST};
 use modelward_service::chain;
-use modelward_wire::{Digest, JobResult, ManifestKind, Progress, shorten};
+use modelward_wire::{Digest, JobResult, ManifestKind, Progress, SearchRound, shorten};
 use reqwest::StatusCode;
 
 /// How often and for how long a call is repeated before it is given up.
@@ -20,6 +20,13 @@ const PATIENCE: Retry = Retry::Within {
     refused: Duration::from_secs(20),
     first: Duration::from_millis(250),
     longest: Duration::from_secs(10),
+};
+/// The same for rounds of a search, which a training waits for.
+const SHORT_PATIENCE: Retry = Retry::Within {
+    patience: Duration::from_secs(20),
+    refused: Duration::from_secs(20),
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(5),
 };
 /// Progress that takes longer is given up.
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
@@ -222,6 +229,39 @@ impl Ledger {
         let once = self.client.retrying(Retry::Never).within(PROGRESS_TIME);
         let put = once.put_progress(&self.namespace, &self.job_uid, progress);
         timed("recording progress", put).await
+    }
+
+    /// A round of a search that an earlier Job of the same version kept.
+    pub async fn search_round(
+        &self,
+        search: &Digest,
+        round: u32,
+    ) -> Result<Option<SearchRound>, LedgerError> {
+        let client = self.client.retrying(SHORT_PATIENCE);
+        let asked = client.search_round(&self.namespace, &self.job_uid, search, round);
+        match timed("fetching a round of the search", asked).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Keeps a round of a search for a later Job of the same version.
+    pub async fn put_search_round(
+        &self,
+        search: &Digest,
+        round: u32,
+        kept: &SearchRound,
+    ) -> Result<(), LedgerError> {
+        let client = self.client.retrying(SHORT_PATIENCE);
+        let put = client.put_search_round(&self.namespace, &self.job_uid, search, round, kept);
+        timed("keeping a round of the search", put).await
+    }
+
+    /// Deletes the rounds of all searches of this Job's version.
+    pub async fn forget_searches(&self) -> Result<(), LedgerError> {
+        let client = self.client.retrying(SHORT_PATIENCE);
+        let deleted = client.forget_searches(&self.namespace, &self.job_uid);
+        timed("deleting the rounds of the search", deleted).await
     }
 }
 

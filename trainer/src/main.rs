@@ -1,16 +1,13 @@
 //! The trainer's command line.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
 use modelward_service::{LogFormat, Termination, start_log};
-use modelward_trainer::command::{Cli, clean_up, run};
+use modelward_trainer::command::{Cli, Interruption, run};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// 128 and the number of SIGTERM, as a shell would say it.
-const TERMINATED: i32 = 143;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -28,15 +25,20 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
-        match Termination::listen() {
-            Ok(termination) => tokio::select! {
-                ended = run(cli) => code(ended),
-                () = termination.asked() => stop(),
-            },
-            Err(_) => code(run(cli).await),
+    let interruption = Arc::new(Interruption::new(&cli));
+    let ended = runtime.block_on(async {
+        if let Ok(termination) = Termination::listen() {
+            let interruption = Arc::clone(&interruption);
+            // In a task of its own: a command may keep its thread busy for minutes.
+            tokio::spawn(async move {
+                termination.asked().await;
+                interruption.stop();
+            });
         }
-    })
+        run(cli).await
+    });
+    interruption.conclude();
+    code(ended)
 }
 
 fn code(ended: anyhow::Result<ExitCode>) -> ExitCode {
@@ -44,13 +46,6 @@ fn code(ended: anyhow::Result<ExitCode>) -> ExitCode {
         tracing::error!("{error:#}");
         ExitCode::FAILURE
     })
-}
-
-/// Ends at once: a fit of a large table would go on for minutes. What is half-written has a temporary name.
-fn stop() -> ExitCode {
-    tracing::warn!("stopped by a signal before the result");
-    clean_up();
-    std::process::exit(TERMINATED)
 }
 
 /// As the variable of the other programs says; the trainer has no flag for it.

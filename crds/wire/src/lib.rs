@@ -20,6 +20,7 @@ mod publication;
 mod report;
 mod result;
 mod routes;
+mod search;
 mod statement;
 mod text;
 mod version;
@@ -40,6 +41,7 @@ pub use result::{
     RESULT_FORMAT, SourceRecord, TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
+pub use search::{MAX_SEARCH_ROUND_BYTES, MAX_SEARCH_ROUNDS, SEARCH_FORMAT, SearchRound, SearchTrial};
 pub use statement::{ArtifactStatement, BUNDLE_STATEMENT, SNAPSHOT_STATEMENT, Stated};
 pub use text::shorten;
 pub use version::{Role, VersionRecord};

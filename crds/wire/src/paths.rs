@@ -27,6 +27,16 @@ pub fn job_progress(namespace: &str, job: &str) -> String {
     format!("/v1/jobs/{namespace}/{job}/progress")
 }
 
+/// A round of a search, from 0, that the Job of this uid makes: GET, PUT. The digest is of all that the search depends on.
+pub fn search_round(namespace: &str, job: &str, search: &Digest, round: u32) -> String {
+    format!("/v1/jobs/{namespace}/{job}/searches/{search}/rounds/{round}")
+}
+
+/// All rounds of searches that Jobs of the same version made: DELETE.
+pub fn searches(namespace: &str, job: &str) -> String {
+    format!("/v1/jobs/{namespace}/{job}/searches")
+}
+
 /// The record of the `ModelVersion` of this uid: PUT.
 pub fn model_version(namespace: &str, uid: &str) -> String {
     format!("/v1/model-versions/{namespace}/{uid}")

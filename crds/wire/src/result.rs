@@ -72,7 +72,7 @@ words! {
         Import,
     }
 
-    /// How a step ended. Only these are written by a step that ran to its end; a crash writes nothing.
+    /// How a step ended. A crash writes nothing.
     pub enum Verdict {
         /// The snapshot or bundle was published and read back.
         Succeeded,
@@ -87,6 +87,8 @@ words! {
         SpecInvalid,
         /// The ledger or a data source did not answer. Nothing is known about the data; the same Job may succeed later.
         Unreachable,
+        /// A signal ended the step before its result: its Pod was deleted, its node drained, or its deadline passed.
+        Interrupted,
     }
 }
 

@@ -291,6 +291,8 @@ impl DirBuilder {
             path: path.to_owned(),
             source,
         };
+        // What a killed run left behind; no other process writes there.
+        undo_write(dir).map_err(|error| write(dir, error))?;
         let replaces = match fs::read_dir(dir) {
             Ok(mut entries) => {
                 if entries.next().is_some() && !dir.join(MANIFEST).is_file() {
@@ -304,8 +306,6 @@ impl DirBuilder {
         let part = neighbour(dir, "part");
         let parent = part.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|error| write(parent, error))?;
-        // What a killed run left behind has this name; no other process writes there.
-        remove(&part).map_err(|error| write(&part, error))?;
         fs::create_dir(&part).map_err(|error| write(&part, error))?;
         for (name, content) in &self.files {
             let path = part.join(name);
@@ -344,6 +344,27 @@ pub fn write_snapshot(dir: &Path, files: Vec<(String, Vec<u8>)>) -> Result<(Mani
     .write(dir)
 }
 
+/// Writes a file: into a temporary neighbour first, renamed when complete. What is no file, such as a pipe, is written to as it is.
+pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return fs::write(path, bytes);
+    }
+    let part = neighbour(path, "part");
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    written.inspect_err(|_| drop(remove(&part)))
+}
+
+/// Undoes a write of this directory or file that did not end: its temporary neighbour is removed, and a directory that it was
+/// replacing is put back.
+pub fn undo_write(path: &Path) -> io::Result<()> {
+    remove(&neighbour(path, "part"))?;
+    let old = neighbour(path, "old");
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && old.is_dir() => fs::rename(&old, path),
+        _ => remove(&old),
+    }
+}
+
 /// JSON as every file of a bundle has it: indented, in field order, ended by a newline.
 pub fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
@@ -363,8 +384,14 @@ fn neighbour(dir: &Path, suffix: &str) -> PathBuf {
     parent.join(format!(".{name}.{suffix}"))
 }
 
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
+/// Removes a file or directory, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -373,6 +400,37 @@ fn remove(dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_that_was_killed_is_undone_and_what_it_replaced_is_put_back() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("bundle");
+        let (_, digest) = builder().write(&dir).unwrap();
+        // Killed between the two renames of a replacement.
+        fs::rename(&dir, neighbour(&dir, "old")).unwrap();
+        fs::create_dir(neighbour(&dir, "part")).unwrap();
+        fs::write(neighbour(&dir, "part").join("half"), "x").unwrap();
+        undo_write(&dir).unwrap();
+        assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);
+        // Killed while the old one was removed.
+        fs::create_dir(neighbour(&dir, "old")).unwrap();
+        undo_write(&dir).unwrap();
+        assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_a_pipe_is_written_to() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("card.html");
+        fs::write(neighbour(&path, "part"), "half of an earlier one").unwrap();
+        write_file(&path, b"first").unwrap();
+        write_file(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+        write_file(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(!Path::new("/dev/null").is_file());
+    }
 
     fn builder() -> DirBuilder {
         DirBuilder::new(ManifestKind::Snapshot)

@@ -485,6 +485,10 @@ impl StageContext<'_> {
                 let hindrance = Hindrance::new(Cause::Unreachable, &result.message);
                 return Err(self.interrupted(slot, attempt, &hindrance, step));
             }
+            JobSeen::Finished(result) if result.verdict == JobVerdict::Interrupted => {
+                let hindrance = Hindrance::new(Cause::Disrupted, &result.message);
+                return Err(self.interrupted(slot, attempt, &hindrance, step));
+            }
             JobSeen::Finished(result) if result.stage == self.stage => return Ok((**result).clone()),
             JobSeen::Finished(_) => (
                 Reason::JobFailed,

@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 };
 
 use modelward_crds::{AttemptStatus, wire::words};
-use modelward_wire::shorten;
+use modelward_wire::{JobResult, Verdict, shorten};
 
 use crate::reason::Reason;
 
@@ -234,6 +234,19 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
     if ended.exit_code == 0 {
         return None;
     }
+    let result = serde_json::from_str::<JobResult>(words).ok();
+    if let Some(result) = result
+        .as_ref()
+        .filter(|result| result.verdict == Verdict::Interrupted)
+    {
+        let message = &result.message;
+        return Some(Hindrance::new(
+            Cause::Disrupted,
+            format!("container {container} of Pod {name} ended: {message}"),
+        ));
+    }
+    // People read the sentence of a result and not its JSON.
+    let words = result.as_ref().map_or(words, |result| result.message.as_str());
     let cause = if CONFIGURATION_REASONS.contains(&reason) {
         Cause::ContainerNotStarted
     } else {

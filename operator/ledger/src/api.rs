@@ -7,6 +7,7 @@ mod feedback;
 mod judging;
 mod records;
 mod reports;
+mod searches;
 mod state;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use axum::{
     http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -57,6 +58,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(
             "/v1/jobs/{namespace}/{job}/progress",
             put(records::put_progress).get(records::get_progress),
+        )
+        .route(
+            "/v1/jobs/{namespace}/{job}/searches/{search}/rounds/{round}",
+            put(searches::put_round).get(searches::get_round),
+        )
+        .route(
+            "/v1/jobs/{namespace}/{job}/searches",
+            delete(searches::delete_searches),
         )
         .route("/v1/model-versions/{namespace}", get(records::list_versions))
         .route("/v1/model-versions/{namespace}/{uid}", put(records::put_version))
@@ -109,6 +118,7 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
         Method::HEAD => "HEAD",
         Method::PUT => "PUT",
         Method::POST => "POST",
+        Method::DELETE => "DELETE",
         // A caller can make up methods, and each would be a label value.
         _ => "other",
     };

@@ -64,6 +64,8 @@ pub(crate) enum Caller {
         namespace: String,
         /// uid of its Job.
         job: Uuid,
+        /// uid of the object that the Job belongs to.
+        owner: Uuid,
     },
     /// A Pod of a Model's Deployment.
     Server {
@@ -277,6 +279,7 @@ impl Authenticator {
                 Ok(Caller::Trainer {
                     namespace: namespace.to_owned(),
                     job: uid(&owner.uid)?,
+                    owner: uid(&cause.uid)?,
                 })
             }
             ("apps", "ReplicaSet") => {
@@ -467,16 +470,29 @@ impl Caller {
             Self::Trainer {
                 namespace: own,
                 job: own_job,
+                ..
             } if own == namespace && *own_job == job => Ok(()),
             Self::Trainer {
                 namespace: own,
                 job: own_job,
+                ..
             } => Err(ApiError::Forbidden(format!(
                 "a Pod of Job {own_job} in namespace {own} may not speak for Job {job} in namespace {namespace}"
             ))),
             Self::Server { .. } | Self::Operator => Err(ApiError::Forbidden(format!(
                 "only a Pod of Job {job} may speak for it"
             ))),
+        }
+    }
+
+    /// May keep, read and delete the rounds of searches; gives the uid of the object whose searches they are.
+    pub(crate) fn may_search(&self, namespace: &str, job: Uuid) -> Result<Uuid, ApiError> {
+        self.may_tell(namespace, job)?;
+        match self {
+            Self::Trainer { owner, .. } => Ok(*owner),
+            Self::Server { .. } | Self::Operator => Err(ApiError::Forbidden(
+                "only a training Job of a ModelVersion has searches".into(),
+            )),
         }
     }
 
@@ -546,7 +562,11 @@ mod tests {
         let trainer = Caller::Trainer {
             namespace: "a".into(),
             job: own,
+            owner: other,
         };
+        assert_eq!(trainer.may_search("a", own).ok(), Some(other));
+        assert!(trainer.may_search("a", other).is_err());
+        assert!(Caller::Operator.may_search("a", own).is_err());
         assert!(trainer.may_tell("a", own).is_ok());
         assert!(trainer.may_tell("a", other).is_err());
         assert!(trainer.may_tell("b", own).is_err());

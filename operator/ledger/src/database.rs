@@ -5,6 +5,7 @@ mod feedback;
 mod interval;
 mod publications;
 mod reports;
+mod searches;
 
 use std::{
     path::PathBuf,
@@ -37,6 +38,7 @@ pub(crate) use counts::{SUM_COUNTERS, Summed, SummedWindow, Tally, Total, Traffi
 pub(crate) use interval::{Interval, Joined};
 pub(crate) use publications::Due;
 pub(crate) use reports::{KeptReport, NewReport};
+pub(crate) use searches::RoundKey;
 
 /// The schema that this program works with.
 pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

@@ -55,7 +55,7 @@ pub enum MigrateError {
 }
 
 /// Privileges of the ledger's role. It deletes nothing by itself; the index of artifacts and the verdicts are append-only.
-const GRANTS: [(&str, &str); 10] = [
+const GRANTS: [(&str, &str); 12] = [
     ("model_versions", "SELECT, INSERT, UPDATE"),
     ("job_results", "SELECT, INSERT, UPDATE"),
     ("job_progress", "SELECT, INSERT, UPDATE"),
@@ -67,8 +67,10 @@ const GRANTS: [(&str, &str); 10] = [
     ("publications", "SELECT, INSERT, UPDATE"),
     ("feedback", "SELECT, INSERT, UPDATE (contradicted_by)"),
     ("drift_reports", "SELECT, INSERT"),
+    ("search_rounds", "SELECT, INSERT"),
     ("_sqlx_migrations", "SELECT"),
     ("FUNCTION delete_expired(integer)", "EXECUTE"),
+    ("FUNCTION forget_searches(text, uuid)", "EXECUTE"),
 ];
 
 // === impl MigrateConfig ===

@@ -1,9 +1,10 @@
 //! `validate`: expectations are evaluated on files. `suggest`: expectations are derived from a file.
 
-use std::{fs, io::Write as _, path::Path, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail, ensure};
 use modelward_crds::Dataset;
+use modelward_model::files::write_file;
 use modelward_wire::Violation;
 
 use crate::{
@@ -55,7 +56,7 @@ pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         (&args.html, validation.html.as_bytes()),
     ] {
         if let Some(path) = path {
-            fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+            write_file(path, content).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     print(&mut out, "", &validation.violations)?;

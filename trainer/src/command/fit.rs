@@ -12,6 +12,7 @@ use crate::{
         arguments::FitArgs,
         baselines::{Baselines, load_baselines},
         checks::{check_splits, contradiction, other_snapshot, read_spec},
+        rounds::LedgerRounds,
         temporary::Temporary,
         verdict::{Fitted, judge},
     },
@@ -24,6 +25,7 @@ use crate::{
         bundle::{self, Extras},
         compare::{Comparison, Opponent},
         error::TrainError,
+        kept::RoundStore,
         plan::Plan,
         progress::Step,
         train::{self, Trained},
@@ -63,7 +65,11 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
     let plan = Plan::new(training);
     let meter = Arc::new(Meter::new());
     let publisher = ledger.map(|ledger| meter.publish_to(ledger.clone()));
-    let trained = match train_on(&snapshot, &plan, args.threads, &meter).await? {
+    let rounds = ledger
+        .filter(|_| plan.search.is_some())
+        .and_then(|ledger| keep_rounds(ledger, &version, &snapshot))
+        .map(Arc::new);
+    let trained = match train_on(&snapshot, &plan, args.threads, &meter, rounds.clone()).await? {
         Ok(trained) => trained,
         Err(result) => return Ok(result),
     };
@@ -102,6 +108,9 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         ledger.fetch(&digest, &dir).await?;
     }
     verify(&dir, &digest, &snapshot, &trained)?;
+    if let Some(rounds) = &rounds {
+        rounds.delete().await;
+    }
     meter.at("done", 100);
     if let (Some(publisher), Some(ledger)) = (publisher, ledger) {
         publisher.abort();
@@ -146,18 +155,29 @@ async fn open_snapshot(
     ))
 }
 
+/// Where a Job keeps the rounds of its search. Without such a place it trains all the same.
+fn keep_rounds(ledger: &Ledger, version: &Spec, snapshot: &Snapshot) -> Option<LedgerRounds> {
+    LedgerRounds::new(ledger.clone(), &version.digest, &snapshot.digest)
+        .inspect_err(|error| tracing::warn!(%error, "the program cannot be read, and rounds of the search are not kept"))
+        .ok()
+}
+
 /// The candidates of this plan; in the inner result the verdict on data that no model can be trained on.
 async fn train_on(
     snapshot: &Snapshot,
     plan: &Plan,
     threads: Option<usize>,
     meter: &Arc<Meter>,
+    rounds: Option<Arc<LedgerRounds>>,
 ) -> anyhow::Result<Result<Trained, JobResult>> {
     let threads = threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
         .max(1);
     let (data, plan, meter) = (snapshot.data.clone(), plan.clone(), Arc::clone(meter));
-    let work = move || train::train(&data, &plan, threads, &|step| show_step(&meter, &step));
+    let work = move || {
+        let store = rounds.as_deref().map(|rounds| rounds as &dyn RoundStore);
+        train::train_behind(&data, &plan, threads, &|step| show_step(&meter, &step), store)
+    };
     let trained = tokio::task::spawn_blocking(work)
         .await
         .context("the training thread ended")?;

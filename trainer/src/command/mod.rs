@@ -6,6 +6,8 @@
 //! | `expectations` | `validate` and `suggest` |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
 //! | `publish` | reports the end |
+//! | `interruption` | the end by a signal |
+//! | `rounds` | the rounds of a search, kept in the ledger |
 
 mod arguments;
 mod baselines;
@@ -15,8 +17,10 @@ mod expectations;
 mod fit;
 mod import;
 mod inspect;
+mod interruption;
 mod public_dataset;
 mod publish;
+mod rounds;
 mod score;
 mod snapshot;
 mod temporary;
@@ -31,8 +35,8 @@ pub use self::{
         Cli, DownloadArgs, FitArgs, ImportArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs,
         SuggestArgs, ValidateArgs,
     },
+    interruption::{INTERRUPTED, Interruption},
     public_dataset::PublicDataset,
-    temporary::clean_up,
 };
 use crate::command::{
     arguments::Command,
@@ -48,7 +52,8 @@ use crate::command::{
 
 /// Runs what the command line says. The code of `snapshot`, `fit` and `import` with `--publish` is 0 where a result was
 /// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
-/// row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass.
+/// row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass, and
+/// [`INTERRUPTED`] the end by a signal.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {

@@ -35,6 +35,6 @@ impl Drop for Temporary {
 }
 
 /// Removes what a command that is being stopped would leave behind.
-pub fn clean_up() {
+pub(super) fn clean_up() {
     drop(Temporary(Temporary::path()));
 }

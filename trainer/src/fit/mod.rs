@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Dataset ──folds──► train ──metrics──► Trained ──compare with the champion──► bundle, with the reference of its data
-//!                    │ search ► evaluate (fits of folds, side by side) ► candidate (calibration, threshold, metrics, cross-fitted)
+//!                    │ search (kept: rounds of an earlier training) ► evaluate (fits of folds, side by side) ► candidate (calibration, threshold, metrics, cross-fitted)
 //!                    └ select ► optimism, importance
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod held_out;
 mod hold_out;
 pub mod importance;
 mod in_time;
+pub mod kept;
 pub mod metrics;
 pub mod optimism;
 pub mod plan;

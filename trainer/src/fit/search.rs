@@ -17,10 +17,12 @@ use crate::{
     fit::{
         candidate::{Candidate, ScoredFold},
         error::TrainError,
-        evaluate::Folds,
+        evaluate::{Evaluated, Folds},
+        kept::{Outcome, Proposed, RoundStore, Rounds},
         metrics::{Metrics, position},
         plan::{Plan, SearchPlan},
         progress::Progress,
+        splits::Splits,
     },
 };
 
@@ -28,7 +30,7 @@ use crate::{
 const ROUND: usize = 8;
 
 /// Scores of trials that are kept to correct for the selection among them; with more rows, that among the best of each family is corrected.
-const KEPT_SCORES: usize = 50_000_000;
+pub(crate) const KEPT_SCORES: usize = 50_000_000;
 
 /// One trial of a search.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +73,10 @@ struct Proposals {
 struct Best {
     value: f64,
     worth: Vec<f64>,
+    /// As it was proposed.
+    proposed: Arc<dyn TrainableFamily>,
     family: Arc<dyn TrainableFamily>,
+    /// Empty, if an earlier training evaluated it and its scores were not kept.
     folds: Vec<ScoredFold>,
 }
 
@@ -82,15 +87,51 @@ struct Proposal {
     family: Arc<dyn TrainableFamily>,
 }
 
-/// Searches as planned.
+/// What a search searches on.
+pub(crate) struct Searched<'a> {
+    pub(crate) data: &'a Dataset,
+    pub(crate) plan: &'a Plan,
+    pub(crate) splits: &'a Splits,
+    pub(crate) folds: &'a Folds<'a>,
+    pub(crate) threads: usize,
+    pub(crate) progress: &'a Progress<'a>,
+    /// Scores of trials that are held in memory.
+    pub(crate) kept_scores: usize,
+}
+
+/// Why a search ended before its result.
+enum Stop {
+    Failed(TrainError),
+    /// What was kept is not of this search.
+    Foreign(String),
+}
+
+/// Searches as planned, behind the rounds that the store has.
 pub(crate) fn search(
-    data: &Dataset,
-    plan: &Plan,
-    search: SearchPlan,
-    folds: &Folds<'_>,
-    threads: usize,
-    progress: &Progress<'_>,
+    on: &Searched<'_>,
+    wanted: SearchPlan,
+    store: Option<&dyn RoundStore>,
 ) -> Result<Found, TrainError> {
+    search_behind(on, wanted, Rounds::load(store))
+}
+
+fn search_behind(on: &Searched<'_>, wanted: SearchPlan, mut rounds: Rounds<'_>) -> Result<Found, TrainError> {
+    loop {
+        match run(on, wanted, &mut rounds) {
+            Ok(found) => return Ok(found),
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Foreign(why)) => {
+                tracing::warn!(
+                    "a round of the search that was kept is not used: {why}; the search starts over"
+                );
+                rounds.forget();
+            }
+        }
+    }
+}
+
+fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result<Found, Stop> {
+    let Searched { data, plan, .. } = *on;
     let begun = Instant::now();
     let mut random = StdRng::seed_from_u64(search.seed);
     let mut families = plan
@@ -100,69 +141,182 @@ pub(crate) fn search(
         .collect::<Result<Vec<_>, _>>()?;
     let (mut trials, mut complete, mut cut_short) = (Vec::new(), Vec::new(), false);
     let wanted = search.trials.max(families.len());
+    let keeps_all = data.len() * wanted <= on.kept_scores;
     while trials.len() < wanted {
         let round = propose_round(&mut families, wanted - trials.len(), &mut random)?;
         if round.is_empty() {
             break;
         }
-        if !trials.is_empty() && search.time_limit.is_some_and(|limit| begun.elapsed() >= limit) {
+        let elapsed = || rounds.earlier + begun.elapsed();
+        if !trials.is_empty() && search.time_limit.is_some_and(|limit| elapsed() >= limit) {
             cut_short = true;
             break;
         }
-        let tried: Vec<_> = round
-            .iter()
-            .map(|proposal| Arc::clone(&proposal.family))
-            .collect();
-        let worth = best_worth(&families);
-        let evaluated = folds.evaluate(&tried, 0..1, Some(&worth), threads, progress)?;
-        for (proposal, evaluated) in round.into_iter().zip(evaluated) {
-            let family = match evaluated.rounds {
+        let taken = on.take_round(&round, rounds, keeps_all)?;
+        let is_new = taken.is_none();
+        let outcomes = match taken {
+            Some(outcomes) => outcomes,
+            None => on.evaluate(&round, &best_worth(&families))?,
+        };
+        let (mut notes, in_round) = (Vec::new(), round.len());
+        for (proposal, mut outcome) in round.into_iter().zip(outcomes) {
+            let family = match outcome.evaluated.rounds {
                 Some(rounds) => proposal
                     .family
                     .with(&[("n_estimators", Parameter::Integer(i64::from(rounds)))]),
                 None => Arc::clone(&proposal.family),
             };
-            match evaluated.failure {
+            match outcome.evaluated.failure.take() {
                 // Without one trial that works there is nothing to select from a family.
-                Some(error) if proposal.places.is_empty() => return Err(error),
+                Some(error) if proposal.places.is_empty() => return Err(error.into()),
                 Some(error) => tracing::warn!("a trial of {} failed: {error}", family.served().name()),
                 None => {}
             }
-            let count = evaluated.folds.len();
-            progress.done(plan.folds.saturating_sub(evaluated.fits));
-            let (mut value, mut metrics) = (None, None);
-            if !evaluated.pruned {
+            on.progress
+                .done(plan.folds.saturating_sub(outcome.evaluated.fits));
+            if !outcome.evaluated.folds.is_empty() && !outcome.evaluated.pruned {
                 let name = family.served().name();
-                let candidate =
-                    Candidate::new(name, family.parameters(), &data.labels, &evaluated.folds, plan)?;
+                let scored = &outcome.evaluated.folds;
+                let candidate = Candidate::new(name, family.parameters(), &data.labels, scored, plan)?;
                 let means: Metrics = std::array::from_fn(|metric| candidate.estimates[metric].mean);
-                value = Some(means[position(plan.select_by)]);
-                metrics = Some(means);
-                if data.len() * wanted <= KEPT_SCORES {
+                if outcome
+                    .means
+                    .is_some_and(|kept| kept.map(f64::to_bits) != means.map(f64::to_bits))
+                {
+                    return Err(Stop::Foreign("its scores have other metrics".to_owned()));
+                }
+                outcome.means = Some(means);
+                if keeps_all {
                     complete.push(candidate);
                 }
             }
+            let number = trials.len() + 1;
+            if is_new {
+                notes.extend(rounds.note(number, &proposal.proposed(), &outcome, in_round));
+            }
+            let value = outcome.means.map(|means| means[position(plan.select_by)]);
+            let evaluated = outcome.evaluated;
             let loss = loss_of(value, &evaluated.worth, plan.select_by);
             let of = &mut families[proposal.of];
             of.tell(&proposal.places, loss)?;
-            of.keep_if_best(value, plan.select_by, &family, evaluated.worth, evaluated.folds);
             trials.push(Trial {
-                number: trials.len() + 1,
+                number,
                 family: family.served().name(),
                 parameters: family.parameters(),
                 value,
-                metrics,
-                folds: count,
+                metrics: outcome.means,
+                folds: outcome.folds,
             });
+            of.keep_if_best(
+                value,
+                plan.select_by,
+                Best {
+                    value: value.unwrap_or_default(),
+                    worth: evaluated.worth,
+                    proposed: proposal.family,
+                    family,
+                    folds: evaluated.folds,
+                },
+            );
+        }
+        if is_new {
+            rounds.keep(notes, rounds.earlier + begun.elapsed());
         }
     }
-    let best = families.into_iter().filter_map(|family| family.best);
+    let mut best: Vec<Best> = families.into_iter().filter_map(|family| family.best).collect();
+    for best in best.iter_mut().filter(|best| best.folds.is_empty()) {
+        best.folds = on.score_again(std::slice::from_ref(&best.proposed))?.remove(0);
+    }
     Ok(Found {
         trials,
-        best: best.map(|best| (best.family, best.folds)).collect(),
+        best: best.into_iter().map(|best| (best.family, best.folds)).collect(),
         complete,
         cut_short,
     })
+}
+
+// === impl Searched ===
+
+impl Searched<'_> {
+    /// Evaluates the trials of a round; those that are worse than the best trial so far in their first folds are not continued.
+    fn evaluate(&self, round: &[Proposal], best: &[f64]) -> Result<Vec<Outcome>, TrainError> {
+        let tried: Vec<_> = round
+            .iter()
+            .map(|proposal| Arc::clone(&proposal.family))
+            .collect();
+        let evaluated = self
+            .folds
+            .evaluate(&tried, 0..1, Some(best), self.threads, self.progress)?;
+        let outcome = |evaluated: Evaluated| Outcome {
+            folds: evaluated.folds.len(),
+            evaluated,
+            means: None,
+        };
+        Ok(evaluated.into_iter().map(outcome).collect())
+    }
+
+    /// What an earlier training found in a round. Where the scores of all trials are needed, they are there.
+    fn take_round(
+        &self,
+        round: &[Proposal],
+        rounds: &mut Rounds<'_>,
+        keeps_all: bool,
+    ) -> Result<Option<Vec<Outcome>>, Stop> {
+        let proposed: Vec<_> = round.iter().map(Proposal::proposed).collect();
+        let taken = rounds.take(&proposed, self.plan, self.splits);
+        let Some(mut outcomes) = taken.map_err(Stop::Foreign)? else {
+            return Ok(None);
+        };
+        tracing::info!("an earlier Job has made the trials up to {}", rounds.trials());
+        let lacks_scores =
+            |outcome: &Outcome| keeps_all && outcome.means.is_some() && outcome.evaluated.folds.is_empty();
+        let (mut lacking, mut again) = (Vec::new(), Vec::new());
+        for (proposal, outcome) in round.iter().zip(&mut outcomes) {
+            if lacks_scores(outcome) {
+                again.push(Arc::clone(&proposal.family));
+                lacking.push(outcome);
+            } else {
+                self.progress.done(outcome.folds);
+            }
+        }
+        for (outcome, scored) in lacking.into_iter().zip(self.score_again(&again)?) {
+            outcome.evaluated.folds = scored;
+        }
+        Ok(Some(outcomes))
+    }
+
+    /// The scores of trials that were evaluated on all folds before: the same, because a fit depends on nothing else.
+    fn score_again(&self, tried: &[Arc<dyn TrainableFamily>]) -> Result<Vec<Vec<ScoredFold>>, TrainError> {
+        if tried.is_empty() {
+            return Ok(Vec::new());
+        }
+        // No trial is worse than none.
+        let evaluated = self
+            .folds
+            .evaluate(tried, 0..1, Some(&[]), self.threads, self.progress)?;
+        let scored = |evaluated: Evaluated| match evaluated.failure {
+            Some(error) => Err(error),
+            None => Ok(evaluated.folds),
+        };
+        evaluated.into_iter().map(scored).collect()
+    }
+}
+
+impl From<TrainError> for Stop {
+    fn from(error: TrainError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+// === impl Proposal ===
+
+impl Proposal {
+    fn proposed(&self) -> Proposed<'_> {
+        Proposed {
+            family: &*self.family,
+            places: &self.places,
+        }
+    }
 }
 
 /// Proposals for the families in turn. The first round is one of each, so that every family has a trial that was evaluated on all folds.
@@ -264,29 +418,22 @@ impl Proposals {
         Ok(())
     }
 
-    fn keep_if_best(
-        &mut self,
-        value: Option<f64>,
-        by: MetricName,
-        family: &Arc<dyn TrainableFamily>,
-        worth: Vec<f64>,
-        folds: Vec<ScoredFold>,
-    ) {
-        let Some(value) = value else { return };
+    fn keep_if_best(&mut self, value: Option<f64>, by: MetricName, trial: Best) {
+        if value.is_none() {
+            return;
+        }
         let is_better = self.best.as_ref().is_none_or(|best| {
             if by.higher_is_better() {
-                value > best.value
+                trial.value > best.value
             } else {
-                value < best.value
+                trial.value < best.value
             }
         });
         if is_better {
-            self.best = Some(Best {
-                value,
-                worth,
-                family: Arc::clone(family),
-                folds,
-            });
+            self.best = Some(trial);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,10 +14,11 @@ use crate::{
         fit_rows::fit_rows,
         held_out::{HeldOutOutcome, measure},
         importance::{self, Importance},
+        kept::RoundStore,
         optimism::{Corrected, correct},
         plan::Plan,
         progress::{Progress, Step},
-        search::{Found, Trial, search},
+        search::{Found, KEPT_SCORES, Searched, Trial, search},
         select::select,
         splits::Splits,
     },
@@ -53,11 +54,33 @@ pub fn train(
     threads: usize,
     report: &(dyn Fn(Step) + Sync),
 ) -> Result<Trained, TrainError> {
+    train_behind(data, plan, threads, report, None)
+}
+
+/// The same, behind the rounds of the search that this store has. The result does not depend on them either.
+pub fn train_behind(
+    data: &Dataset,
+    plan: &Plan,
+    threads: usize,
+    report: &(dyn Fn(Step) + Sync),
+    store: Option<&dyn RoundStore>,
+) -> Result<Trained, TrainError> {
     let splits = Splits::new(data, plan)?;
     let folds = Folds::new(data, plan, &splits);
     let progress = Progress::new(plan, report);
     let found = match plan.search {
-        Some(wanted) => search(data, plan, wanted, &folds, threads, &progress)?,
+        Some(wanted) => {
+            let on = Searched {
+                data,
+                plan,
+                splits: &splits,
+                folds: &folds,
+                threads,
+                progress: &progress,
+                kept_scores: KEPT_SCORES,
+            };
+            search(&on, wanted, store)?
+        }
         None => Found::without_search(plan),
     };
     let families: Vec<Arc<dyn TrainableFamily>> =

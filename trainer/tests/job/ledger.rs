@@ -28,6 +28,8 @@ pub struct FakeLedger {
     pub failures: VecDeque<StatusCode>,
     /// A bundle's blobs are returned with one bit flipped.
     pub flip: bool,
+    /// Searches are refused, as by a ledger that is full or older.
+    pub refuses_rounds: bool,
     pub calls: Vec<String>,
 }
 
@@ -142,6 +144,23 @@ async fn answer(
         && let Some(status) = state.failures.pop_front()
     {
         return (status, r#"{"error": "made to fail"}"#).into_response();
+    }
+    if path.contains("/searches") && state.refuses_rounds {
+        return (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            r#"{"error": "the searches are full"}"#,
+        )
+            .into_response();
+    }
+    if method == Method::DELETE && path.ends_with("/searches") {
+        state.posted.retain(|kept, _| !kept.contains("/searches/"));
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    if method == Method::GET && path.contains("/searches/") {
+        return match state.posted.get(&path) {
+            Some(round) => round.clone().into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        };
     }
     if method == Method::PUT && path.starts_with("jobs/") {
         state.posted.insert(path, body);

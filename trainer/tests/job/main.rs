@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
 mod import;
+mod interrupted;
 mod ledger;
 mod retrain;
 mod roles;
@@ -13,7 +14,6 @@ mod roles;
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
 };
 
 use axum::http::StatusCode;
@@ -413,49 +413,6 @@ fn the_same_data_and_spec_give_the_same_digest_in_any_process_with_any_threads()
         .collect();
     assert_eq!(digests[0], digests[1]);
     assert_eq!(digests[0], digests[2]);
-}
-
-#[test]
-fn a_signal_ends_it_quickly_and_nothing_half_written_is_visible() {
-    let temp = tempfile::tempdir().unwrap();
-    let spec = spec(temp.path(), |text| {
-        text.replace("repeats: 2", "repeats: 100")
-            .replace("folds: 5", "folds: 20")
-    });
-    let out = temp.path().join("bundle");
-    let mut child = Command::new(TRAINER)
-        .args([
-            "fit",
-            "--spec",
-            text(&spec),
-            "--source",
-            text(&sample_data()),
-            "--out",
-            text(&out),
-        ])
-        .env("TMPDIR", temp.path())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    assert!(child.try_wait().unwrap().is_none(), "it ended before the signal");
-    let sent = Instant::now();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(143));
-    assert!(sent.elapsed() < Duration::from_secs(2));
-    assert!(!out.exists());
-    assert_eq!(
-        std::fs::read_dir(temp.path()).unwrap().count(),
-        1,
-        "the spec alone"
-    );
 }
 
 #[test]

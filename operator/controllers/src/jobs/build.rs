@@ -24,6 +24,9 @@ const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
 
 pub(super) const SPEC_KEY: &str = "spec.json";
 
+/// The exit code of a trainer that SIGTERM ended.
+const INTERRUPTED: i32 = 143;
+
 const SOURCE_DIR: &str = "/data/source";
 
 /// A Job to create.
@@ -122,6 +125,10 @@ pub(super) fn job(
                 // A Pod that was evicted, preempted or drained says nothing about the program, so it does not use up a retry.
                 "podFailurePolicy": {"rules": [
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    // Nor does one that was deleted: a signal ended its program.
+                    {"action": "Ignore", "onExitCodes": {
+                        "containerName": CONTAINER, "operator": "In", "values": [INTERRUPTED],
+                    }},
                 ]},
                 "activeDeadlineSeconds": config.training_deadline_seconds,
                 "template": {

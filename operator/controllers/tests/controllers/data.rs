@@ -536,6 +536,33 @@ async fn a_source_that_does_not_answer_is_named_while_its_job_still_makes_pods()
 }
 
 #[tokio::test]
+async fn a_job_whose_pods_were_deleted_is_started_again_and_costs_no_attempt() -> Result<()> {
+    let cluster = TestCluster::open().await?;
+    let said = JobResult::new(
+        JobStage::Snapshot,
+        Verdict::Interrupted,
+        "stopped by a signal before the result",
+    );
+    let said = serde_json::to_string(&said)?;
+    cluster.fakes.jobs(move |_| JobEnd::Fails(143, said.clone()));
+    cluster.apply_version("heart-1").await?;
+    let version = cluster
+        .wait_says("heart-1", ConditionType::DataValid, "Unknown", "Disrupted")
+        .await?;
+    let text = message(&version, ConditionType::DataValid);
+    ensure!(
+        text.contains("stopped by a signal before the result; this does not use up an attempt"),
+        "{text}"
+    );
+    let attempt = version.status.and_then(|status| status.snapshot_attempt);
+    assert_eq!(
+        attempt.map(|attempt| (attempt.attempt, attempt.interruptions)),
+        Some((1, 1))
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_trainer_that_needs_more_memory_names_its_limit_and_the_setting() -> Result<()> {
     let cluster = TestCluster::open().await?;
     cluster.fakes.jobs(|_| {

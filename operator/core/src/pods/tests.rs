@@ -1,3 +1,4 @@
+use modelward_wire::JobStage;
 use serde_json::{Value, json};
 
 use super::*;
@@ -273,6 +274,27 @@ fn a_pod_that_was_evicted_or_preempted_is_no_fault_of_the_program() {
     assert_eq!(cause(&preempted), Some(Cause::Disrupted));
 }
 
+/// The end of a trainer that SIGTERM ended.
+fn interrupted() -> Pod {
+    let said = JobResult::new(JobStage::Fit, Verdict::Interrupted, "stopped by a signal");
+    ended(&json!({"exitCode": 143, "reason": "Error", "message": serde_json::to_string(&said).unwrap()}))
+}
+
+#[test]
+fn a_program_that_a_signal_ended_was_disrupted_and_one_that_only_has_its_exit_code_failed() {
+    let found = of_pod(&interrupted(), OURS, &[], at(2)).unwrap();
+    assert_eq!(found.cause, Cause::Disrupted);
+    assert!(
+        found.message.ends_with("ended: stopped by a signal"),
+        "{}",
+        found.message
+    );
+    assert_eq!(
+        cause(&ended(&json!({"exitCode": 143}))),
+        Some(Cause::ContainerFailed)
+    );
+}
+
 #[test]
 fn a_server_that_crashes_again_and_again_is_reported_by_its_last_words() {
     let crashing = pod(&json!({"phase": "Running", "containerStatuses": [
@@ -323,6 +345,20 @@ fn a_job_whose_pod_never_started_until_its_deadline_did_not_fail_by_the_program(
     assert_eq!(found.cause, Cause::ImagePullFailed);
     let found = of_failed_job(&failed("DeadlineExceeded"), &[], OURS, None);
     assert_eq!(found.cause, Cause::DeadlineExceeded);
+}
+
+#[test]
+fn a_fit_that_its_deadline_ended_is_too_slow_and_one_that_was_deleted_too_often_is_not() {
+    let pods = [interrupted()];
+    let found = of_failed_job(&failed("DeadlineExceeded"), &pods, OURS, None);
+    assert_eq!(found.cause, Cause::DeadlineExceeded);
+    assert!(
+        found.message.ends_with("ended: stopped by a signal"),
+        "{}",
+        found.message
+    );
+    let found = of_failed_job(&failed("BackoffLimitExceeded"), &pods, OURS, None);
+    assert_eq!(found.cause, Cause::Disrupted);
 }
 
 #[test]

@@ -760,6 +760,22 @@ fn a_program_that_could_not_reach_the_ledger_spends_no_attempt() {
 }
 
 #[test]
+fn a_result_that_says_that_a_signal_ended_it_is_no_verdict_on_the_data() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let words = "stopped by a signal before the result";
+    step(&mut version, &with_job(refused(Outcome::Interrupted, words)), 10);
+    let (status, reason, message) = condition(&version, ConditionType::DataValid);
+    assert_eq!((status, reason), ("Unknown", Reason::Disrupted));
+    assert!(message.starts_with(words), "{message}");
+    assert_eq!(
+        (attempt(&version).attempt, attempt(&version).interruptions),
+        (1, 1)
+    );
+    assert_eq!(role(&version), Role::Pending);
+}
+
+#[test]
 fn a_refusal_between_two_askings_rejects_nothing_for_good() {
     let mut version = from_address();
     step(&mut version, &world(), 0);

@@ -71,6 +71,11 @@ impl Request {
         Self::new(Method::GET, what, path, None)
     }
 
+    /// Deletes what is there.
+    pub fn delete(what: &str, path: String) -> Self {
+        Self::new(Method::DELETE, what, path, None)
+    }
+
     /// Puts these bytes there.
     pub fn put(what: &str, path: String, content_type: &'static str, body: Bytes) -> Self {
         Self::new(Method::PUT, what, path, Some((content_type, body)))

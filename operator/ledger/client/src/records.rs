@@ -1,7 +1,8 @@
 //! Records: how Jobs ended and how far they are, versions, verdicts on traffic.
 
 use modelward_wire::{
-    JobResult, Progress, PublicationRecord, ReportRequest, ReportResult, VersionRecord, paths,
+    Digest, JobResult, Progress, PublicationRecord, ReportRequest, ReportResult, SearchRound, VersionRecord,
+    paths,
 };
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -42,6 +43,38 @@ impl Client {
         let path = paths::job_progress(namespace, job);
         self.tell(&Request::json(Method::PUT, "progress", path, progress)?)
             .await
+    }
+
+    /// A round of a search that a Job of the same version as this one made.
+    pub async fn search_round(
+        &self,
+        namespace: &str,
+        job: &str,
+        search: &Digest,
+        round: u32,
+    ) -> Result<SearchRound, Error> {
+        let path = paths::search_round(namespace, job, search, round);
+        self.ask_json(&Request::get("round of a search", path)).await
+    }
+
+    /// Keeps a round of a search until the searches of the version are forgotten. The first one of a number stays.
+    pub async fn put_search_round(
+        &self,
+        namespace: &str,
+        job: &str,
+        search: &Digest,
+        round: u32,
+        kept: &SearchRound,
+    ) -> Result<(), Error> {
+        let path = paths::search_round(namespace, job, search, round);
+        self.tell(&Request::json(Method::PUT, "round of a search", path, kept)?)
+            .await
+    }
+
+    /// Deletes all rounds of searches that Jobs of the same version as this one made.
+    pub async fn forget_searches(&self, namespace: &str, job: &str) -> Result<(), Error> {
+        let path = paths::searches(namespace, job);
+        self.tell(&Request::delete("searches", path)).await
     }
 
     /// Records the version of this uid. Recording it twice does no harm.

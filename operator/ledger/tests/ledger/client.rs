@@ -9,7 +9,7 @@ use modelward_ledger_client::{
 use modelward_profile::{CountsBatch, totals::ENVELOPE_FORMAT};
 use modelward_wire::{
     Digest, FeedbackRecord, FileEntry, JobResult, JobStage, Manifest, ManifestKind, Progress, REPORT_FORMAT,
-    ReportRequest, Role, Verdict, VersionRecord,
+    ReportRequest, Role, SEARCH_FORMAT, SearchRound, Verdict, VersionRecord,
 };
 use tempfile::TempDir;
 
@@ -131,6 +131,20 @@ async fn each_call_of_the_client_is_a_route_of_the_ledger() -> Result<()> {
         "put_progress",
         client.put_progress(namespace, UID, &progress).await,
     );
+    let round = SearchRound {
+        format: SEARCH_FORMAT,
+        seconds: 0,
+        trials: Vec::new(),
+    };
+    needs_a_token(
+        "search_round",
+        client.search_round(namespace, UID, &digest, 0).await,
+    );
+    needs_a_token(
+        "put_search_round",
+        client.put_search_round(namespace, UID, &digest, 0, &round).await,
+    );
+    needs_a_token("forget_searches", client.forget_searches(namespace, UID).await);
     needs_a_token("put_version", client.put_version(namespace, UID, &record).await);
     needs_a_token("put_counts", client.put_counts(namespace, "heart", &counts).await);
     needs_a_token(
@@ -153,6 +167,28 @@ async fn what_one_program_stores_another_one_reads() -> Result<()> {
     assert_eq!(of_operator.job_result(namespace, job).await.optional()?, None);
     of_trainer.put_job_result(namespace, job, &result()).await?;
     assert_eq!(of_operator.job_result(namespace, job).await?, result());
+
+    let (search, round) = (
+        digest_of(b"search"),
+        SearchRound {
+            format: SEARCH_FORMAT,
+            seconds: 3,
+            trials: Vec::new(),
+        },
+    );
+    let kept = async || {
+        of_trainer
+            .search_round(namespace, job, &search, 0)
+            .await
+            .optional()
+    };
+    assert_eq!(kept().await?, None);
+    of_trainer
+        .put_search_round(namespace, job, &search, 0, &round)
+        .await?;
+    assert_eq!(kept().await?, Some(round));
+    of_trainer.forget_searches(namespace, job).await?;
+    assert_eq!(kept().await?, None);
 
     let content = b"content".to_vec();
     let file = FileEntry {

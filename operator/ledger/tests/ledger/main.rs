@@ -10,6 +10,7 @@ mod mlflow;
 mod outages;
 mod records;
 mod reports;
+mod searches;
 mod seasons;
 mod support;
 mod widest;

@@ -299,6 +299,9 @@ async fn the_ledgers_role_can_delete_nothing_and_change_no_schema() -> Result<()
         "DELETE FROM drift_reports",
         "UPDATE drift_reports SET verdict = 'NoDrift'",
         "DROP FUNCTION delete_expired",
+        "DELETE FROM search_rounds",
+        "UPDATE search_rounds SET record = 'x'",
+        "DROP FUNCTION forget_searches",
     ] {
         let error = sqlx::query(statement).execute(&mut role).await.unwrap_err();
         let code = error

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use modelward_crds::{ColumnRename, CsvFormat};
-use modelward_model::normalize_name;
+use modelward_model::{files::write_file, normalize_name};
 use modelward_wire::Violation;
 
 use crate::{
@@ -58,7 +58,7 @@ pub(super) fn inspect_file(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = draft.filter(|path| *path != "-") {
         let mut draft = Vec::new();
         write_draft(&mut draft, &inspection)?;
-        std::fs::write(path, draft).with_context(|| format!("cannot write {path}"))?;
+        write_file(Path::new(path), &draft).with_context(|| format!("cannot write {path}"))?;
     }
     let target = inspection.target.as_ref().map(|target| target.column.as_str());
     let refused = inspection

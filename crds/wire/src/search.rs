@@ -1,0 +1,53 @@
+//! The rounds of a search over hyper-parameters, kept while a Job trains.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The format that this code writes.
+pub const SEARCH_FORMAT: u32 = 1;
+
+/// No round has more bytes as JSON.
+pub const MAX_SEARCH_ROUND_BYTES: u64 = 4 << 20;
+
+/// No search has more rounds: a thousand trials in rounds of one.
+pub const MAX_SEARCH_ROUNDS: u32 = 1000;
+
+/// What came of one round of a search. Floats are their bits, so that a search that goes on behind it gives the same bundle, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SearchRound {
+    /// [`SEARCH_FORMAT`].
+    pub format: u32,
+    /// Seconds from the beginning of the search to the end of this round, those of earlier Jobs included.
+    pub seconds: u64,
+    /// Its trials, in the order of proposals.
+    pub trials: Vec<SearchTrial>,
+}
+
+/// One trial of a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SearchTrial {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The family.
+    pub family: String,
+    /// The proposal: names and values.
+    pub parameters: BTreeMap<String, String>,
+    /// By hyper-parameter that is varied, the bits of its place on its scale. Empty for the first trial of a family.
+    pub places: Vec<u64>,
+    /// The rounds that the model of all rows has, if the family was watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+    /// Folds that were evaluated.
+    pub folds: u32,
+    /// By fold, the bits of what pruning compares.
+    pub worth: Vec<u64>,
+    /// The bits of the mean of each metric, if all folds were evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<u64>>,
+    /// The out-of-fold scores of all folds in order, as 64-bit floats (little endian) in base64. Absent where a search has too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<String>,
+}

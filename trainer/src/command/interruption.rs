@@ -1,0 +1,96 @@
+//! The end of a command by a signal.
+//!
+//! A fit of a large table is in a C++ library for minutes, and no flag would be read there. So the process ends beside it: half-written
+//! files go, the termination message is written, and nothing else is waited for.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use modelward_model::files::undo_write;
+use modelward_wire::{JobResult, JobStage, Verdict};
+
+use crate::{
+    command::{
+        arguments::{Cli, Command, PublishArgs},
+        temporary::clean_up,
+    },
+    report,
+};
+
+/// The exit code of a command that a signal ended: 128 and the number of SIGTERM, as a shell would say it.
+pub const INTERRUPTED: i32 = 143;
+
+/// What has to be done when a signal ends a command.
+#[derive(Debug)]
+pub struct Interruption {
+    /// What the command writes.
+    outputs: Vec<PathBuf>,
+    /// Where a Job reports its end, and of which stage.
+    report: Option<(PathBuf, JobStage)>,
+    /// Whether the command has come to its end.
+    concluded: Mutex<bool>,
+}
+
+// === impl Interruption ===
+
+impl Interruption {
+    /// For this command line.
+    pub fn new(cli: &Cli) -> Self {
+        let reported = |publish: &PublishArgs, stage: JobStage| {
+            let path = publish.termination_log.clone();
+            publish.publish.then_some((path, stage))
+        };
+        let (outputs, report) = match &cli.command {
+            Command::Snapshot(args) => (
+                vec![args.out.clone()],
+                reported(&args.publish, JobStage::Snapshot),
+            ),
+            Command::Fit(args) => (vec![args.out.clone()], reported(&args.publish, JobStage::Fit)),
+            Command::Import(args) => (vec![args.out.clone()], reported(&args.publish, JobStage::Import)),
+            Command::Inspect(args) => (vec![args.spec_out.as_ref().map(PathBuf::from)], None),
+            Command::Validate(args) => (vec![args.json.clone(), args.html.clone()], None),
+            Command::Score(_) | Command::Suggest(_) | Command::Download(_) => (Vec::new(), None),
+        };
+        Self {
+            outputs: outputs.into_iter().flatten().collect(),
+            report,
+            concluded: Mutex::new(false),
+        }
+    }
+
+    /// The command has come to its end: a later signal changes nothing. If one came before, this does not return.
+    pub fn conclude(&self) {
+        *self.concluded.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Ends the process, unless the command has come to its end.
+    pub fn stop(&self) {
+        let concluded = self.concluded.lock().unwrap_or_else(PoisonError::into_inner);
+        if *concluded {
+            return;
+        }
+        tracing::warn!("stopped by a signal before the result");
+        for output in &self.outputs {
+            undo(output);
+        }
+        clean_up();
+        if let Some((path, stage)) = &self.report {
+            let message = "stopped by a signal before the result, as when its Pod is deleted or its node is drained; \
+                           nothing is known about the data";
+            let result = JobResult::new(*stage, Verdict::Interrupted, message);
+            if let Err(error) = report::write_termination(path, &result) {
+                tracing::warn!(%error, path = %path.display(), "the termination message was not written");
+            }
+        }
+        // The lock is held: a command that fails because its files are gone waits in `conclude`.
+        std::process::exit(INTERRUPTED)
+    }
+}
+
+fn undo(output: &Path) {
+    if let Err(error) = undo_write(output) {
+        tracing::warn!(%error, path = %output.display(), "what was half-written was not removed");
+    }
+}

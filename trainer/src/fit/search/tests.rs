@@ -1,0 +1,235 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use modelward_crds::Family;
+use modelward_wire::SearchRound;
+
+use super::*;
+use crate::{
+    family::{self, Settings},
+    fit::train::{
+        tests::{data, plan},
+        train_behind,
+    },
+};
+
+/// Rounds in memory.
+#[derive(Default)]
+struct Memory {
+    rounds: Mutex<Vec<SearchRound>>,
+    forgotten: AtomicUsize,
+}
+
+impl Memory {
+    fn of(rounds: &[SearchRound]) -> Self {
+        Self {
+            rounds: Mutex::new(rounds.to_vec()),
+            ..Self::default()
+        }
+    }
+
+    fn rounds(&self) -> Vec<SearchRound> {
+        self.rounds.lock().unwrap().clone()
+    }
+}
+
+impl RoundStore for Memory {
+    fn load(&self) -> Vec<SearchRound> {
+        self.rounds()
+    }
+
+    fn keep(&self, number: u32, round: &SearchRound) {
+        let mut rounds = self.rounds.lock().unwrap();
+        assert_eq!(rounds.len(), number as usize);
+        // As the ledger has it, from one Job to the next.
+        let text = serde_json::to_string(round).unwrap();
+        rounds.push(serde_json::from_str(&text).unwrap());
+    }
+
+    fn forget(&self) {
+        self.rounds.lock().unwrap().clear();
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn wanted(trials: usize) -> SearchPlan {
+    SearchPlan {
+        trials,
+        seed: 3,
+        time_limit: None,
+    }
+}
+
+fn plan_of_all(trials: usize) -> Plan {
+    Plan {
+        families: Family::ALL.map(|of| family::of(of, &Settings::default())).into(),
+        repeats: 2,
+        select_by: MetricName::LogLoss,
+        search: Some(wanted(trials)),
+        ..plan()
+    }
+}
+
+/// All that a training made, to the last bit, and the fits of folds that it began.
+fn bits(plan: &Plan, threads: usize, store: Option<&dyn RoundStore>) -> (String, usize) {
+    let begun = AtomicUsize::new(0);
+    let report = |step: crate::fit::progress::Step| {
+        let is_fit = step.what.starts_with("cross-validating");
+        begun.fetch_add(usize::from(is_fit), Ordering::Relaxed);
+    };
+    let trained = train_behind(&data(), plan, threads, &report, store).unwrap();
+    let made = format!(
+        "{:?} {:?} {:?} {:?} {:?} {} {:?}",
+        trained.candidates,
+        trained.selected,
+        trained.fitted.files().unwrap(),
+        trained.corrected,
+        trained.trials,
+        trained.reproducible,
+        trained.reason
+    );
+    (made, begun.into_inner())
+}
+
+#[test]
+fn a_search_that_was_interrupted_after_any_round_gives_what_a_whole_one_gives() {
+    let plan = plan_of_all(16);
+    let store = Memory::default();
+    let (expected, all) = bits(&plan, 2, Some(&store));
+    assert_eq!(bits(&plan, 1, None).0, expected);
+    let rounds = store.rounds();
+    assert_eq!(rounds.len(), 3, "4 first trials, then 8 and 4");
+    let mut fits = all;
+    for kept in 1..=rounds.len() {
+        for threads in [1, 2] {
+            let store = Memory::of(&rounds[..kept]);
+            let (found, begun) = bits(&plan, threads, Some(&store));
+            assert_eq!(found, expected, "behind {kept} rounds, with {threads} threads");
+            assert!(begun < fits, "{begun} fits behind {kept} rounds, {fits} before");
+            let trials = |rounds: Vec<SearchRound>| rounds.into_iter().flat_map(|round| round.trials);
+            assert!(
+                trials(store.rounds()).eq(trials(rounds.clone())),
+                "it kept the rest"
+            );
+            assert_eq!(store.forgotten.load(Ordering::Relaxed), 0);
+            fits = if threads == 2 { begun } else { fits };
+        }
+    }
+    // All of the search was kept: what is fitted is the second repeat of the best of each family.
+    assert_eq!(fits, plan.families.len() * plan.folds);
+}
+
+/// What a search finds that keeps so many scores, in the store and in memory, behind these rounds; and the fits of
+/// folds that it began.
+fn found(plan: &Plan, in_store: usize, in_memory: usize, store: &Memory) -> (String, usize) {
+    let data = data();
+    let splits = Splits::new(&data, plan).unwrap();
+    let folds = Folds::new(&data, plan, &splits);
+    let begun = AtomicUsize::new(0);
+    let report = |_| {
+        begun.fetch_add(1, Ordering::Relaxed);
+    };
+    let progress = Progress::new(plan, &report);
+    let on = Searched {
+        data: &data,
+        plan,
+        splits: &splits,
+        folds: &folds,
+        threads: 2,
+        progress: &progress,
+        kept_scores: in_memory,
+    };
+    let mut rounds = Rounds::load(Some(store));
+    rounds.kept_scores = in_store;
+    let found = search_behind(&on, plan.search.unwrap(), rounds).unwrap();
+    let found = format!("{:?} {:?} {:?}", found.trials, found.best, found.complete);
+    (found, begun.load(Ordering::Relaxed))
+}
+
+type Damage = fn(&mut SearchRound);
+
+#[test]
+fn what_was_kept_of_another_search_or_is_damaged_is_not_used_and_the_search_starts_over() {
+    let plan = plan_of_all(14);
+    let store = Memory::default();
+    let (expected, all) = found(&plan, usize::MAX, KEPT_SCORES, &store);
+    let rounds = store.rounds();
+    let damages: [(&str, Damage); 9] = [
+        ("format", |round| round.format = 2),
+        ("a trial less", |round| round.trials.truncate(3)),
+        ("number", |round| round.trials[1].number = 1),
+        ("family", |round| round.trials[0].family = "Oracle".into()),
+        ("place", |round| round.trials[0].places[0] ^= 1),
+        ("parameters", |round| round.trials[0].parameters.clear()),
+        ("worth", |round| round.trials[0].worth.truncate(1)),
+        ("scores", |round| {
+            let scored = round.trials.iter_mut().find(|trial| trial.scores.is_some());
+            scored.unwrap().scores.as_mut().unwrap().truncate(64);
+        }),
+        ("metrics", |round| {
+            let scored = round.trials.iter_mut().find(|trial| trial.scores.is_some());
+            scored.unwrap().metrics.as_mut().unwrap()[2] ^= 1;
+        }),
+    ];
+    for (what, damage) in damages {
+        let mut damaged = rounds.clone();
+        damage(&mut damaged[1]);
+        let store = Memory::of(&damaged);
+        let (found, begun) = found(&plan, usize::MAX, KEPT_SCORES, &store);
+        assert_eq!(found, expected, "{what}");
+        assert_eq!(store.forgotten.load(Ordering::Relaxed), 1, "{what}");
+        assert_eq!(begun, all, "{what}: every fold was fitted again");
+        assert_eq!(store.rounds().len(), rounds.len(), "{what}");
+    }
+    let other = Plan {
+        search: Some(SearchPlan {
+            seed: 4,
+            ..wanted(14)
+        }),
+        ..plan.clone()
+    };
+    let store = Memory::of(&rounds);
+    let of_other = |store: &Memory| found(&other, usize::MAX, KEPT_SCORES, store).0;
+    assert_eq!(of_other(&store), of_other(&Memory::default()));
+}
+
+#[test]
+fn scores_that_are_too_many_to_be_kept_are_made_again() {
+    let plan = plan_of_all(14);
+    for in_memory in [KEPT_SCORES, 0] {
+        let store = Memory::default();
+        let (expected, _) = found(&plan, 0, in_memory, &store);
+        let rounds = store.rounds();
+        assert!(
+            rounds
+                .iter()
+                .flat_map(|round| &round.trials)
+                .all(|trial| trial.scores.is_none())
+        );
+        for kept in 1..=rounds.len() {
+            let store = Memory::of(&rounds[..kept]);
+            let (again, _) = found(&plan, 0, in_memory, &store);
+            assert_eq!(again, expected, "behind {kept} rounds");
+            assert_eq!(store.forgotten.load(Ordering::Relaxed), 0);
+        }
+    }
+}
+
+#[test]
+fn the_time_of_earlier_jobs_counts() {
+    let mut plan = plan_of_all(14);
+    let store = Memory::default();
+    bits(&plan, 2, Some(&store));
+    let mut rounds = store.rounds();
+    rounds.truncate(1);
+    rounds[0].seconds = 3600;
+    plan.search = plan.search.map(|search| SearchPlan {
+        time_limit: Some(std::time::Duration::from_mins(10)),
+        ..search
+    });
+    let trained = train_behind(&data(), &plan, 2, &|_| (), Some(&Memory::of(&rounds))).unwrap();
+    assert_eq!(trained.trials.len(), 4);
+    assert!(!trained.reproducible);
+}
