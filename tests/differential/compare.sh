@@ -3,7 +3,7 @@
 # compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Evaluates expectations, and compares
 # every field with Great Expectations'. Reads Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file.
 # Imports models that Python trained, and compares their scores. Publishes a version to an MLflow server, and compares what MLflow's
-# client reads.
+# client reads; imports models that were logged to that server.
 #
 #   compare.sh            builds the trainer, makes the Python environments if needed, compares
 #   compare.sh fetch      makes the Python environments alone
@@ -102,6 +102,10 @@ compare_mlflow() {
   MODELWARD_MLFLOW_URI=$MLFLOW_TRACKING_URI MODELWARD_MLFLOW_BUNDLE=$WORK/XGBoost \
     "$HERE/../nextest.sh" -p modelward-ledger --run-ignored only -E 'test(mlflow::)'
   "$VENV_MLFLOW/bin/python" "$HERE/compare_mlflow.py" "$WORK/XGBoost" "$WORK/downloaded"
+  local registered
+  registered=$("$VENV_MLFLOW/bin/python" -c 'from mlflow import MlflowClient; print(MlflowClient().search_registered_models()[0].name)')
+  "$VENV_MLFLOW/bin/python" "$HERE/compare_registry.py" "$TRAINER" "$REPOSITORY" "$WORK/registry" "$WORK/XGBoost" "$registered" 2>"$LOGS/registry.log" ||
+    die "models were not imported from MLflow: see $LOGS/registry.log"
 }
 
 end_mlflow() {

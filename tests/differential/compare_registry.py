@@ -76,6 +76,13 @@ def main(trainer, repository, folder, bundle=None, registered=None):
         assert distance <= 6e-8, distance
         print(f"{name}: {report['format']} of version {version}, {len(found)} rows scored, largest difference {distance:.1e}")
 
+    # A classifier of scikit-learn's interface is saved as its booster.
+    classifier = xgboost.XGBClassifier(n_estimators=10, max_depth=3, n_jobs=1).fit(data, label)
+    log("xgb-classifier", mlflow.xgboost, classifier)
+    expected = classifier.predict_proba(data)[:, 1]
+    ended = run_import(trainer, "xgb-classifier", folder, data[half].assign(label=label[half], expected=expected[half]))
+    assert ended.returncode == 0, ended.stderr
+
     filled = data.fillna(0)
     sample = data[half].assign(label=label[half], expected=0.5)
     refused = [

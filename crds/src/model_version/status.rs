@@ -104,7 +104,7 @@ pub struct ImportedStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub sample: Option<Digest>,
-    /// Number of rows that traffic is compared with: those of the sample.
+    /// Number of rows that traffic is compared with: those of the sample, or of the training of a Modelward bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: Option<i64>,

@@ -343,7 +343,7 @@ fn absent(name: &str, table: &Table, quote: Quote) -> ImportError {
 fn show(text: &str, quote: Quote) -> String {
     match quote {
         Quote::Yes => format!("{:?}", cut(text, 40)),
-        Quote::No => "one that is not shown, because the sample comes from an address".to_owned(),
+        Quote::No => "a text that is not shown, because the sample comes from an address".to_owned(),
     }
 }
 

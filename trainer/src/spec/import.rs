@@ -106,6 +106,20 @@ mod tests {
     }
 
     #[test]
+    fn the_samples_are_imports() {
+        for name in ["heart-imported.yaml", "heart-registered.yaml"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../manifests/samples")
+                .join(name);
+            let found = read_import(&path).unwrap();
+            assert!(
+                matches!(found, ImportSpec::Artifact { model, .. } if model == "heart"),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_imported_is_refused_with_a_sentence() {
         let bundle = format!("sha256:{}", "ab".repeat(32));
         for (artifact, words) in [

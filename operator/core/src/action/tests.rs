@@ -1276,7 +1276,8 @@ fn retraining_after(job: JobSeen, change: impl FnOnce(&mut DriftReportStatus)) -
 
 #[test]
 fn an_imported_version_is_not_retrained_and_the_action_says_why() {
-    let mut simulation = retraining(JobSeen::Missing);
+    let more = json!({"target": {"name": "heart-1"}});
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
     simulation.versions[0].spec.source = object(json!({"artifact": {"bundle": digest(1)}}));
     simulation.settle();
     let (ended, reason) = simulation.says("retrain", ConditionType::Succeeded);

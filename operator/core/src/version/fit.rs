@@ -14,7 +14,6 @@ use crate::{
     version::{
         context::{find, stage_context},
         gates::GATES,
-        import::imported_verdict,
         validate::GivenBundle,
         world::{BundleSeen, World},
     },
@@ -186,9 +185,6 @@ pub(super) fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatu
     let digest = status.bundle.as_ref().map(|bundle| bundle.digest.short());
     let digest = digest.unwrap_or_default();
     let Some(training) = &version.spec.source.training else {
-        if let Some(imported) = &status.imported {
-            return imported_verdict(imported, status);
-        }
         let words = format!("bundle {digest} is in the store");
         return Verdict::holds(ConditionType::Trained, Reason::ArtifactFound, words);
     };

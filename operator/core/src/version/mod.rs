@@ -40,7 +40,7 @@ use crate::{
         data::{data_stage, data_verdict},
         fit::{fit_stage, given_stage, not_accepted, trained_verdict},
         gates::gates_verdict,
-        import::import_stage,
+        import::{import_stage, imported_verdict},
         publication::publication_verdict,
         serving::{before_serving, rejected, serving_verdicts},
     },
@@ -148,7 +148,10 @@ fn describe(
 ) -> ModelVersionStatus {
     let mut verdicts = vec![
         findings.data.verdict(|| data_verdict(version, &status)),
-        findings.trained.verdict(|| trained_verdict(version, &status)),
+        findings.trained.verdict(|| match &status.imported {
+            Some(imported) => imported_verdict(imported, &status),
+            None => trained_verdict(version, &status),
+        }),
         findings.gates,
     ];
     verdicts.extend(findings.rest);
