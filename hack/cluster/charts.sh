@@ -31,6 +31,7 @@ VARIANTS=(
   "gate.children.enabled=false"
   "gate.children.writers[0].user=system:serviceaccount:velero:velero,gate.children.writers[0].resources={services,deployments},operator.watchNamespace=default,gate.operators.team-a=system:serviceaccount:team-a-system:modelward-operator"
   "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}"
+  "trainer.maxDatasetMiB=4095"
   "mlflow.trackingUri=http://mlflow.mlflow.svc:5000"
   "mlflow.trackingUri=https://mlflow.example,mlflow.existingSecret=mlflow,mlflow.registeredModelNames=NamespaceAndModel"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
@@ -56,6 +57,7 @@ REFUSED=(
   "remediation.mediumApprovals=0" "minimum: got 0, want 1"
   "trainer.denySources={10.96.0.0/33}" "does not match pattern"
   "trainer.allowSources={store.team-a.svc}" "does not match pattern"
+  "trainer.maxDatasetMiB=4096" "maximum: got 4,096, want 4,095"
 )
 # From Kubernetes 1.36 on.
 STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
@@ -139,8 +141,8 @@ lint() {
   network_policies 'namespaceSelector: {}' 'namespaceSelector: {}' networkPolicy.enabled=true
   network_policies 'namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: hospital}}' 'namespaceSelector: matchLabels: team: metrics' \
     networkPolicy.enabled=true,operator.watchNamespace=hospital,networkPolicy.metricsNamespaceSelector.matchLabels.team=metrics
-  render "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5}" >"$WORK/rendered"
-  for setting in 'ALLOW_SOURCES 10.96.0.5' 'DENY_SOURCES 10.96.0.0/12,fd00:10:96::/112'; do
+  render "trainer.denySources={10.96.0.0/12,fd00:10:96::/112},trainer.allowSources={10.96.0.5},trainer.maxDatasetMiB=700" >"$WORK/rendered"
+  for setting in 'ALLOW_SOURCES 10.96.0.5' 'DENY_SOURCES 10.96.0.0/12,fd00:10:96::/112' 'MAX_DATASET_MIB 700'; do
     [ "$(awk -v name="MODELWARD_${setting% *}" '$3 == name { getline; print $2 }' "$WORK/rendered")" = "\"${setting#* }\"" ] \
       || die "the operator does not get ${setting% *} from the values"
   done

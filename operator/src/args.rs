@@ -94,6 +94,9 @@ pub struct RunArgs {
     /// Ranges of addresses that trainers may not read datasets from, such as those of the cluster's Services and Pods.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
+    /// MiB that a dataset has at most, and all datasets of a training together.
+    #[arg(long, env = "MODELWARD_MAX_DATASET_MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4095))]
+    pub max_dataset_mib: u32,
     /// Resource requests and limits of the Pod of a Job, as JSON.
     #[arg(long, env = "MODELWARD_TRAINER_RESOURCES", value_parser = resources,
         default_value = r#"{"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}"#)]
@@ -224,6 +227,7 @@ impl RunArgs {
             training_deadline_seconds: self.training_deadline_seconds,
             allow_sources: self.allow_sources.clone(),
             deny_sources: self.deny_sources.clone(),
+            max_dataset_mib: self.max_dataset_mib,
             trainer_resources: self.trainer_resources.clone(),
             jobs: modelward_core::queue::Limits {
                 per_namespace: self.jobs_per_namespace.into(),
@@ -348,6 +352,21 @@ mod tests {
         assert_eq!(set.limits.unwrap()["memory"].0, "4Gi");
         let error = Args::try_parse_from(RUN.into_iter().chain(["--trainer-resources", "4Gi"]));
         assert!(error.unwrap_err().to_string().contains("--trainer-resources"));
+    }
+
+    #[test]
+    fn the_size_of_datasets_can_be_set_within_bounds() {
+        let parse = |more: &[&str]| Args::try_parse_from(RUN.iter().chain(more));
+        for (more, expected) in [(&[][..], 512), (&["--max-dataset-mib", "4095"], 4095)] {
+            let Command::Run(args) = parse(more).unwrap().command else {
+                unreachable!("run was asked for")
+            };
+            assert_eq!(args.config().max_dataset_mib, expected);
+        }
+        for wrong in ["0", "4096", "1Gi"] {
+            let error = parse(&["--max-dataset-mib", wrong]).unwrap_err().to_string();
+            assert!(error.contains("--max-dataset-mib"), "{error}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Config {
     pub allow_sources: Networks,
     /// Further ranges that trainers may not read datasets from.
     pub deny_sources: Networks,
+    /// MiB that a dataset has at most, and all datasets of a training together.
+    pub max_dataset_mib: u32,
     /// Resource requests and limits of the Pod of a Job.
     pub trainer_resources: ResourceRequirements,
     /// How many versions may be trained at once.

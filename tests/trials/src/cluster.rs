@@ -152,6 +152,7 @@ impl TestCluster {
             ledger_token_file: self.world.token_file(),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            max_dataset_mib: 512,
             allow_sources: modelward_crds::Networks::default(),
             deny_sources: modelward_crds::Networks::default(),
             trainer_resources: ResourceRequirements::default(),

@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use modelward_crds::Networks;
 use modelward_wire::Digest;
 
-use crate::command::public_dataset::PublicDataset;
+use crate::{
+    command::public_dataset::PublicDataset,
+    data::source::{LARGEST_MIB, MAX_MIB},
+};
 
 /// Trains a model and writes a bundle.
 #[derive(Debug, Parser)]
@@ -52,6 +55,9 @@ pub struct SnapshotArgs {
     /// Count the rows that the version in notWorseThan was not trained on, by its bundle in the ledger.
     #[arg(long, requires = "publish")]
     pub count_new_rows: bool,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Where and whether to report.
     #[command(flatten)]
     pub publish: PublishArgs,
@@ -85,6 +91,9 @@ pub struct FitArgs {
     /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors.
     #[arg(long, env = "MODELWARD_THREADS")]
     pub threads: Option<usize>,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Where and whether to report.
     #[command(flatten)]
     pub publish: PublishArgs,
@@ -109,6 +118,9 @@ pub struct ScoreArgs {
     /// The `ModelVersion` with the format of the CSV file.
     #[arg(long, requires = "csv")]
     pub spec: Option<PathBuf>,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
 }
 
 /// Arguments of `import`.
@@ -181,6 +193,9 @@ pub struct InspectArgs {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
 }
 
 fn parse_delimiter(text: &str) -> Result<String, String> {
@@ -206,6 +221,9 @@ pub struct ValidateArgs {
     /// File to write the results to as a page.
     #[arg(long)]
     pub html: Option<PathBuf>,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
 }
 
 /// Arguments of `suggest`.
@@ -217,6 +235,9 @@ pub struct SuggestArgs {
     /// The reference, a CSV or Parquet file in the format of the spec's first dataset.
     #[arg(long)]
     pub source: PathBuf,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
 }
 
 /// Arguments of `download`.
@@ -230,6 +251,14 @@ pub struct DownloadArgs {
     /// Address of a mirror: of the folder that has the files.
     #[arg(long)]
     pub from: Option<String>,
+}
+
+/// How large a dataset may be.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SizeArgs {
+    /// MiB that a dataset has at most, and all datasets of a training together. The rows are held in memory, in several times as much.
+    #[arg(long, env = "MODELWARD_MAX_DATASET_MIB", default_value_t = MAX_MIB, value_parser = clap::value_parser!(u64).range(1..=LARGEST_MIB))]
+    pub max_dataset_mib: u64,
 }
 
 /// How a Job reports; not needed outside of a cluster.
@@ -273,4 +302,13 @@ pub struct PublishArgs {
         default_value = "/dev/termination-log"
     )]
     pub termination_log: PathBuf,
+}
+
+// === impl SizeArgs ===
+
+impl SizeArgs {
+    /// The same in bytes.
+    pub(super) fn bytes(self) -> u64 {
+        self.max_dataset_mib << 20
+    }
 }

@@ -37,7 +37,7 @@ pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let mut violations = Vec::new();
     for input in inputs(&training, &args.source, &Reach::anywhere())?? {
         let Place::Path(path) = input.place else { continue };
-        let (table, found) = read_table(&path, input.dataset)?;
+        let (table, found) = read_table(&path, input.dataset, args.size.bytes())?;
         tables.push((path.display().to_string(), table, input.dataset));
         violations.extend(found);
     }
@@ -79,7 +79,7 @@ pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
 
 pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
     let training = spec::read(&args.spec)?.training;
-    let (table, violations) = read_table(&args.source, &training.dataset)?;
+    let (table, violations) = read_table(&args.source, &training.dataset, args.size.bytes())?;
     if let Some(first) = violations.first() {
         bail!(
             "{} is not the table that the spec describes: {}",
@@ -93,9 +93,9 @@ pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_table(path: &Path, dataset: &Dataset) -> anyhow::Result<(Table, Vec<Violation>)> {
-    let bytes = source::read_file(path)?;
-    Ok(file::read(&bytes, &dataset.csv, Quote::Yes))
+fn read_table(path: &Path, dataset: &Dataset, limit: u64) -> anyhow::Result<(Table, Vec<Violation>)> {
+    let bytes = source::read_file_within(path, limit)?;
+    Ok(file::read_within(&bytes, &dataset.csv, Quote::Yes, limit))
 }
 
 fn part<'a>(name: &'a str, table: &'a Table, dataset: &'a Dataset) -> Part<'a> {

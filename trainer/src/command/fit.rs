@@ -143,7 +143,7 @@ async fn open_snapshot(
         (None, Some(dir), _) => (dir.clone(), None),
         (None, None, files) => {
             let dir = temporary.join("snapshot");
-            match freeze(version, files, &args.publish.fetch()).await? {
+            match freeze(version, files, &args.publish.fetch(args.size)).await? {
                 Frozen::Built(built) => (dir.clone(), Some(built.files.write(&dir)?.1)),
                 Frozen::Ended(result) => return Ok(Err(result)),
             }

@@ -32,7 +32,7 @@ use modelward_wire::JobStage;
 
 pub use self::{
     arguments::{
-        Cli, DownloadArgs, FitArgs, ImportArgs, InspectArgs, PublishArgs, ScoreArgs, SnapshotArgs,
+        Cli, DownloadArgs, FitArgs, ImportArgs, InspectArgs, PublishArgs, ScoreArgs, SizeArgs, SnapshotArgs,
         SuggestArgs, ValidateArgs,
     },
     interruption::{INTERRUPTED, Interruption},

@@ -10,7 +10,7 @@ use modelward_service::chain;
 use modelward_wire::{JobResult, JobStage, Verdict, Violation, shorten};
 
 use crate::{
-    command::arguments::PublishArgs,
+    command::arguments::{PublishArgs, SizeArgs},
     data::{
         reach::Reach,
         source::{Fetch, SourceError},
@@ -77,7 +77,7 @@ fn print_json(result: &JobResult) -> anyhow::Result<()> {
 
 impl PublishArgs {
     /// How datasets are fetched, and from where: a Job reads what other people chose.
-    pub(super) fn fetch(&self) -> Fetch {
+    pub(super) fn fetch(&self, size: SizeArgs) -> Fetch {
         let reach = if self.publish {
             Reach::of_job(
                 self.allow_sources.clone(),
@@ -89,6 +89,7 @@ impl PublishArgs {
         };
         Fetch {
             cache: self.cache.clone(),
+            max_bytes: size.bytes(),
             ..Fetch::within(reach)
         }
     }

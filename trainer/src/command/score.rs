@@ -46,7 +46,7 @@ pub(super) fn score_rows(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
     bundle.verify_warm_up()?;
     let lines = match (&args.rows, &args.csv) {
         (Some(rows), _) => score_json(&bundle, rows)?,
-        (None, Some(csv)) => score_csv(&bundle, csv, args.spec.as_deref())?,
+        (None, Some(csv)) => score_csv(&bundle, csv, args.spec.as_deref(), args.size.bytes())?,
         (None, None) => bail!("one of --rows and --csv is needed"),
     };
     let refused = lines.iter().any(|line| matches!(line, Line::Refused { .. }));
@@ -98,13 +98,13 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
     Ok(rows.iter().map(read).collect())
 }
 
-fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>) -> anyhow::Result<Vec<Line>> {
+fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> anyhow::Result<Vec<Line>> {
     let format = match spec {
         Some(spec) => spec::read(spec)?.training.dataset.csv,
         None => CsvFormat::default(),
     };
-    let bytes = source::read_file(path)?;
-    let (table, violations) = file::read(&bytes, &format, table::Quote::Yes);
+    let bytes = source::read_file_within(path, limit)?;
+    let (table, violations) = file::read_within(&bytes, &format, table::Quote::Yes, limit);
     if let Some(violation) = violations.first() {
         bail!("{}: {}", path.display(), violation.message);
     }

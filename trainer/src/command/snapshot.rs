@@ -27,7 +27,7 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
         Err(result) => return Ok(result),
     };
     let training = &version.training;
-    let built = match freeze(&version, &args.source, &args.publish.fetch()).await? {
+    let built = match freeze(&version, &args.source, &args.publish.fetch(args.size)).await? {
         Frozen::Built(built) => built,
         Frozen::Ended(result) => return Ok(result),
     };

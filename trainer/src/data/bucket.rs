@@ -19,7 +19,7 @@ use reqwest::{Client, Url};
 
 use crate::data::{
     reach::{OutOfReach, Reach},
-    source::{Fetch, MAX_BYTES, SourceError, TOTAL_TIMEOUT, client, root_cause, shown},
+    source::{Fetch, SourceError, TOTAL_TIMEOUT, client, root_cause, shown},
 };
 
 /// What a token provider of the cluster gives a Pod beside [`credential_keys`].
@@ -95,10 +95,13 @@ pub(super) async fn read(uri: &str, access: &Access, fetch: &Fetch) -> Result<Ve
             credential_keys(uri).collect::<Vec<_>>().join(", ")
         ))
     })?;
-    let reading = get(&*store, &key, uri);
+    let reading = get(&*store, &key, uri, fetch.max_bytes);
     match tokio::time::timeout(TOTAL_TIMEOUT, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(Failure::TooLarge)) => Err(SourceError::TooLarge { name: shown(uri) }),
+        Ok(Err(Failure::TooLarge)) => Err(SourceError::TooLarge {
+            name: shown(uri),
+            limit: fetch.max_bytes,
+        }),
         Ok(Err(Failure::Store(error))) => Err(access.explain(uri, &error)),
         Err(_) => Err(SourceError::Unreachable {
             name: shown(uri),
@@ -120,9 +123,9 @@ impl From<StoreError> for Failure {
 }
 
 /// The library asks for the rest of an object whose connection breaks.
-async fn get(store: &dyn ObjectStore, key: &Path, uri: &str) -> Result<Vec<u8>, Failure> {
+async fn get(store: &dyn ObjectStore, key: &Path, uri: &str, limit: u64) -> Result<Vec<u8>, Failure> {
     let result = store.get(key).await?;
-    if result.meta.size > MAX_BYTES {
+    if result.meta.size > limit {
         return Err(Failure::TooLarge);
     }
     tracing::debug!(source = shown(uri), bytes = result.meta.size, "reading an object");
@@ -130,7 +133,7 @@ async fn get(store: &dyn ObjectStore, key: &Path, uri: &str) -> Result<Vec<u8>, 
     let mut stream = result.into_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk?;
-        if (bytes.len() + chunk.len()) as u64 > MAX_BYTES {
+        if (bytes.len() + chunk.len()) as u64 > limit {
             return Err(Failure::TooLarge);
         }
         bytes.extend_from_slice(&chunk);

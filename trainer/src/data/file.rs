@@ -4,15 +4,20 @@ use modelward_crds::CsvFormat;
 use modelward_wire::Violation;
 
 use crate::data::{
-    parquet,
+    parquet, source,
     table::{self, Table},
     violation::Quote,
 };
 
 /// Reads a table from CSV or Parquet. What breaks the form is a violation; what could be read is returned beside it.
 pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
+    read_within(bytes, format, quote, source::MAX_BYTES)
+}
+
+/// The same of a file whose rows have at most so many bytes as CSV.
+pub fn read_within(bytes: &[u8], format: &CsvFormat, quote: Quote, limit: u64) -> (Table, Vec<Violation>) {
     if parquet::is_parquet(bytes) {
-        parquet::read(bytes, format, quote)
+        parquet::read(bytes, format, quote, limit)
     } else {
         table::read(bytes, format, quote)
     }

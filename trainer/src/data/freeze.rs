@@ -73,16 +73,17 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
             Err(error) => return Ok(Frozen::Ended(result_of(error)?)),
         };
         bytes += content.len() as u64;
-        if bytes > source::MAX_BYTES {
+        if bytes > fetch.max_bytes {
             let message = format!(
-                "the datasets together are larger than {} bytes",
-                source::MAX_BYTES
+                "the datasets together are larger than {} bytes; {}",
+                fetch.max_bytes,
+                source::LIMIT_REMEDY
             );
             return Ok(Frozen::Ended(invalid(vec![violation(
                 "", "Size", message, 1, None,
             )])));
         }
-        let (part, found) = parse(input, &content, &mut readable);
+        let (part, found) = parse(input, &content, fetch.max_bytes, &mut readable);
         let renamed = |mut violation: Violation| {
             if inputs.len() > 1 {
                 violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
@@ -228,11 +229,11 @@ fn check_pins(training: &TrainingSource, parts: &[Read]) -> Vec<Violation> {
 }
 
 /// The table in these bytes, and what breaks its form.
-fn parse(input: &Input<'_>, bytes: &[u8], readable: &mut bool) -> (Read, Vec<Violation>) {
+fn parse(input: &Input<'_>, bytes: &[u8], limit: u64, readable: &mut bool) -> (Read, Vec<Violation>) {
     let sha256 = sha256(bytes);
     tracing::info!(bytes = bytes.len(), %sha256, "read {}", input.name);
     let quote = if input.is_address() { Quote::No } else { Quote::Yes };
-    let (table, found) = file::read(bytes, &input.dataset.csv, quote);
+    let (table, found) = file::read_within(bytes, &input.dataset.csv, quote, limit);
     *readable &= !table.columns.is_empty() || found.is_empty();
     let record = SourceRecord {
         name: input.name.clone(),

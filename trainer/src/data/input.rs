@@ -205,11 +205,13 @@ impl Input<'_> {
     /// Its bytes.
     pub async fn read(&self, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
         match &self.place {
-            Place::Path(path) => source::read_file(path).map_err(|error| match error {
-                // A path within the Pod says nothing to a person, who wrote the name of an object.
-                SourceError::NotFound { .. } if fetch.reach.is_job() => self.absent(path),
-                error => error,
-            }),
+            Place::Path(path) => {
+                source::read_file_within(path, fetch.max_bytes).map_err(|error| match error {
+                    // A path within the Pod says nothing to a person, who wrote the name of an object.
+                    SourceError::NotFound { .. } if fetch.reach.is_job() => self.absent(path),
+                    error => error,
+                })
+            }
             // The digest of several files is none of a file.
             Place::Address(uri) => {
                 let expected = self.dataset.sha256.filter(|_| self.dataset.more_files.is_empty());

@@ -25,8 +25,16 @@ use crate::data::{
 
 /// Files of a dataset.
 pub const MAX_FILES: usize = 16;
-/// No source is larger: the rows are held in memory.
-pub const MAX_BYTES: u64 = 512 << 20;
+/// What a dataset has at most where nothing else is set: the rows are held in memory.
+pub const MAX_BYTES: u64 = MAX_MIB << 20;
+/// The same in MiB.
+pub const MAX_MIB: u64 = 512;
+/// The most that may be set, in MiB: places in the texts of a file are numbers of 32 bits.
+pub const LARGEST_MIB: u64 = 4095;
+
+/// How a user raises the limit.
+pub(super) const LIMIT_REMEDY: &str =
+    "the Helm value trainer.maxDatasetMiB, or --max-dataset-mib, raises the limit";
 
 /// How often an address is asked. A failure that may pass ends the Pod, which says so in the condition; the Job makes others.
 /// One that took its whole time is not repeated before that.
@@ -66,10 +74,12 @@ pub enum SourceError {
         key: String,
     },
     /// More bytes than are read.
-    #[error("{name} is larger than {MAX_BYTES} bytes")]
+    #[error("{name} is larger than {limit} bytes; {LIMIT_REMEDY}")]
     TooLarge {
         /// What was asked for.
         name: String,
+        /// Bytes that it may have.
+        limit: u64,
     },
     /// The file is there and cannot be read.
     #[error("cannot read {name}")]
@@ -134,6 +144,8 @@ pub struct Fetch {
     pub pause: Duration,
     /// What requests to the first host prove who asks with. A redirect to another host does not carry it.
     pub authorization: Option<Authorization>,
+    /// Bytes of a dataset at most, and of all datasets of a training.
+    pub max_bytes: u64,
 }
 
 /// How requests prove who asks.
@@ -158,8 +170,13 @@ struct Partial {
     validator: Option<HeaderValue>,
 }
 
-/// Reads a file.
+/// Reads a file of at most [`MAX_BYTES`].
 pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
+    read_file_within(path, MAX_BYTES)
+}
+
+/// Reads a file of at most so many bytes.
+pub fn read_file_within(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
     let name = path.display().to_string();
     let error = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => SourceError::NotFound {
@@ -171,14 +188,19 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
             source,
         },
     };
+    let file = File::open(path).map_err(error)?;
+    let found = file.metadata().map_err(error)?.len();
     let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(error)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(error)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(SourceError::TooLarge { name });
+    if found <= limit {
+        // At once: a buffer that grows is half empty in the end.
+        bytes.reserve_exact(usize::try_from(found).unwrap_or(0) + 1);
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(error)?;
+    }
+    // A pipe says nothing of its length before.
+    if found > limit || bytes.len() as u64 > limit {
+        return Err(SourceError::TooLarge { name, limit });
     }
     Ok(bytes)
 }
@@ -266,6 +288,7 @@ async fn try_once(
     fetch: &Fetch,
     partial: &mut Partial,
 ) -> Result<(), Attempt> {
+    let limit = fetch.max_bytes;
     let begun = Instant::now();
     let mut request = client.get(url.clone());
     request = match &fetch.authorization {
@@ -297,9 +320,14 @@ async fn try_once(
         partial.bytes.clear();
         partial.validator = validator(response.headers());
     }
-    let too_large = || Attempt::Final(SourceError::TooLarge { name: shown(uri) });
+    let too_large = || {
+        Attempt::Final(SourceError::TooLarge {
+            name: shown(uri),
+            limit,
+        })
+    };
     let stated = response.content_length().unwrap_or_default();
-    if stated.saturating_add(partial.bytes.len() as u64) > MAX_BYTES {
+    if stated.saturating_add(partial.bytes.len() as u64) > limit {
         return Err(too_large());
     }
     let mut received = 0;
@@ -313,7 +341,7 @@ async fn try_once(
             }
             Err(error) => return Err(again(&error)),
         };
-        if (partial.bytes.len() + chunk.len()) as u64 > MAX_BYTES {
+        if (partial.bytes.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
         received += chunk.len() as u64;
@@ -452,6 +480,7 @@ impl Fetch {
             cache: None,
             pause: Duration::from_secs(1),
             authorization: None,
+            max_bytes: MAX_BYTES,
         }
     }
 }

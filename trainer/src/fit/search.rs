@@ -5,29 +5,27 @@
 //! earlier rounds. A round has the same trials however many threads evaluate it, so that a search can be repeated. Trials are evaluated
 //! on the folds of the first repeat.
 
+mod proposals;
+
 use std::{sync::Arc, time::Instant};
 
-use modelward_crds::MetricName;
 use rand::{SeedableRng as _, rngs::StdRng};
-use tpe::TpeOptimizer;
 
 use crate::{
     data::dataset::Dataset,
-    family::{Dimension, Parameter, Parameters, TrainableFamily, Values},
+    family::{Parameter, Parameters, TrainableFamily},
     fit::{
         candidate::{Candidate, ScoredFold},
         error::TrainError,
         evaluate::{Evaluated, Folds},
-        kept::{Outcome, Proposed, RoundStore, Rounds},
+        kept::{Outcome, RoundStore, Rounds},
         metrics::{Metrics, position},
         plan::{Plan, SearchPlan},
         progress::Progress,
+        search::proposals::{Best, Proposal, Proposals, best_worth, loss_of, propose_round},
         splits::Splits,
     },
 };
-
-/// Trials of a round, in all families together.
-const ROUND: usize = 8;
 
 /// Scores of trials that are kept to correct for the selection among them; with more rows, that among the best of each family is corrected.
 pub(crate) const KEPT_SCORES: usize = 50_000_000;
@@ -60,31 +58,6 @@ pub(crate) struct Found {
     pub(crate) complete: Vec<Candidate>,
     /// Whether the time limit ended it.
     pub(crate) cut_short: bool,
-}
-
-/// The proposals of one family.
-struct Proposals {
-    family: Arc<dyn TrainableFamily>,
-    dimensions: Vec<(Dimension, TpeOptimizer)>,
-    best: Option<Best>,
-    tried: usize,
-}
-
-struct Best {
-    value: f64,
-    worth: Vec<f64>,
-    /// As it was proposed.
-    proposed: Arc<dyn TrainableFamily>,
-    family: Arc<dyn TrainableFamily>,
-    /// Empty, if an earlier training evaluated it and its scores were not kept.
-    folds: Vec<ScoredFold>,
-}
-
-/// A proposal: its places on the scales of its dimensions, and the family with its values.
-struct Proposal {
-    of: usize,
-    places: Vec<f64>,
-    family: Arc<dyn TrainableFamily>,
 }
 
 /// What a search searches on.
@@ -305,133 +278,6 @@ impl Searched<'_> {
 impl From<TrainError> for Stop {
     fn from(error: TrainError) -> Self {
         Self::Failed(error)
-    }
-}
-
-// === impl Proposal ===
-
-impl Proposal {
-    fn proposed(&self) -> Proposed<'_> {
-        Proposed {
-            family: &*self.family,
-            places: &self.places,
-        }
-    }
-}
-
-/// Proposals for the families in turn. The first round is one of each, so that every family has a trial that was evaluated on all folds.
-fn propose_round(
-    families: &mut [Proposals],
-    left: usize,
-    random: &mut StdRng,
-) -> Result<Vec<Proposal>, TrainError> {
-    if families.iter().any(|family| family.tried == 0) {
-        let first = families.iter_mut().enumerate().map(|(of, family)| {
-            family.tried += 1;
-            Proposal {
-                of,
-                places: Vec::new(),
-                family: Arc::clone(&family.family),
-            }
-        });
-        return Ok(first.collect());
-    }
-    let mut round = Vec::new();
-    let can_vary: Vec<usize> = (0..families.len())
-        .filter(|at| !families[*at].dimensions.is_empty())
-        .collect();
-    for at in can_vary
-        .iter()
-        .cycle()
-        .take(if can_vary.is_empty() { 0 } else { left.min(ROUND) })
-    {
-        let mut proposal = families[*at].ask(random)?;
-        proposal.of = *at;
-        round.push(proposal);
-    }
-    Ok(round)
-}
-
-/// The worth of the best trial so far, by fold.
-fn best_worth(families: &[Proposals]) -> Vec<f64> {
-    let mean = |worth: &[f64]| worth.iter().sum::<f64>() / worth.len().max(1) as f64;
-    let best = families.iter().filter_map(|family| family.best.as_ref());
-    let best = best.max_by(|a, b| mean(&a.worth).total_cmp(&mean(&b.worth)));
-    best.map(|best| best.worth.clone()).unwrap_or_default()
-}
-
-/// What a proposal cost: less is better. One that was not continued costs what its folds so far say, by the metric that prunes.
-fn loss_of(value: Option<f64>, worth: &[f64], by: MetricName) -> f64 {
-    match value {
-        Some(value) if by.higher_is_better() => -value,
-        Some(value) => value,
-        // Worse than any that was evaluated to the end, and more so the worse it was.
-        None => 1e3 - worth.iter().sum::<f64>() / worth.len().max(1) as f64,
-    }
-}
-
-// === impl Proposals ===
-
-impl Proposals {
-    fn new(family: &Arc<dyn TrainableFamily>) -> Result<Self, TrainError> {
-        let dimensions = family.space().into_iter().map(|dimension| {
-            let (low, high) = dimension.scale();
-            let range = tpe::range(low, high).map_err(|error| TrainError::Search(error.to_string()))?;
-            let estimator = match dimension.values {
-                Values::Numbers { .. } => tpe::parzen_estimator(),
-                Values::Flags => tpe::histogram_estimator(),
-            };
-            Ok((dimension, TpeOptimizer::new(estimator, range)))
-        });
-        Ok(Self {
-            family: Arc::clone(family),
-            dimensions: dimensions.collect::<Result<_, TrainError>>()?,
-            best: None,
-            tried: 0,
-        })
-    }
-
-    fn ask(&mut self, random: &mut StdRng) -> Result<Proposal, TrainError> {
-        let (mut places, mut values) = (Vec::new(), Vec::new());
-        for (dimension, optimizer) in &mut self.dimensions {
-            let place = optimizer
-                .ask(random)
-                .map_err(|error| TrainError::Search(error.to_string()))?;
-            places.push(place);
-            values.push((dimension.name, dimension.value(place)));
-        }
-        self.tried += 1;
-        Ok(Proposal {
-            of: 0,
-            places,
-            family: self.family.with(&values),
-        })
-    }
-
-    fn tell(&mut self, places: &[f64], loss: f64) -> Result<(), TrainError> {
-        // The first trial has the spec's own values, which may be outside of the space.
-        for ((_, optimizer), place) in self.dimensions.iter_mut().zip(places) {
-            optimizer
-                .tell(*place, loss)
-                .map_err(|error| TrainError::Search(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    fn keep_if_best(&mut self, value: Option<f64>, by: MetricName, trial: Best) {
-        if value.is_none() {
-            return;
-        }
-        let is_better = self.best.as_ref().is_none_or(|best| {
-            if by.higher_is_better() {
-                trial.value > best.value
-            } else {
-                trial.value < best.value
-            }
-        });
-        if is_better {
-            self.best = Some(trial);
-        }
     }
 }
 

@@ -370,6 +370,54 @@ fn a_job_reads_no_address_of_its_own_node_or_of_refused_ranges_unless_that_is_al
 }
 
 #[test]
+fn data_that_are_larger_than_the_limit_are_refused_with_the_setting_that_raises_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let spec = tiny(temp.path(), "{configMap: {name: d, key: d.csv}}", "");
+    let data = temp.path().join("d.csv");
+    let lines = (0..100_000).map(|row| format!("{row},{},{}\n", row * 7 % 1013, u8::from(row * 3 % 7 > 3)));
+    std::fs::write(&data, format!("a,b,y\n{}", lines.collect::<String>())).unwrap();
+    let ledger = Ledger::start();
+    let arguments = ["snapshot", "--spec", text(&spec), "--source", text(&data)];
+    let mut command = ledger.command(&arguments);
+    assert!(
+        command
+            .env("MODELWARD_MAX_DATASET_MIB", "1")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let result = ledger.recorded();
+    assert_eq!(result.verdict, Verdict::DataInvalid);
+    assert_eq!(result.violations[0].rule, "Size");
+    assert!(
+        result.violations[0].message.ends_with(
+            "is larger than 1048576 bytes; the Helm value trainer.maxDatasetMiB, or --max-dataset-mib, raises the limit"
+        ),
+        "{:?}",
+        result.violations
+    );
+    let mut command = ledger.command(&arguments);
+    assert!(
+        command
+            .env("MODELWARD_MAX_DATASET_MIB", "2")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    assert_eq!(ledger.recorded().rows, Some(100_000));
+    let output = ledger
+        .command(&arguments)
+        .env("MODELWARD_MAX_DATASET_MIB", "4096")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("4096 is not in 1..=4095"), "{said}");
+}
+
+#[test]
 fn a_spec_that_cannot_be_is_a_verdict() {
     let ledger = Ledger::start();
     let temp = tempfile::tempdir().unwrap();

@@ -168,6 +168,7 @@ fn environment(config: &Config, request: &JobRequest<'_>) -> Vec<Value> {
         json!({"name": "MODELWARD_LEDGER_TOKEN_FILE", "value": format!("{TOKEN_DIR}/token")}),
         json!({"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()}),
         json!({"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()}),
+        json!({"name": "MODELWARD_MAX_DATASET_MIB", "value": config.max_dataset_mib.to_string()}),
         json!({"name": "TMPDIR", "value": "/work"}),
     ];
     match request.stage.stage {

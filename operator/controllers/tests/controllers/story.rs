@@ -66,6 +66,7 @@ async fn a_version_goes_from_apply_to_live_with_everything_that_serves_it() -> R
         (set("MODELWARD_ALLOW_SOURCES"), set("MODELWARD_DENY_SOURCES")),
         (Some("10.1.2.3/32"), Some("10.96.0.0/12,fd00:10:96::/112"))
     );
+    assert_eq!(set("MODELWARD_MAX_DATASET_MIB"), Some("700"));
     let token = spec["volumes"]
         .as_array()
         .and_then(|volumes| volumes.iter().find(|volume| volume["name"] == "ledger-token"));

@@ -315,6 +315,7 @@ impl TestCluster {
             ledger_token_file: self.path("token"),
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
+            max_dataset_mib: 700,
             allow_sources: "10.1.2.3".parse()?,
             deny_sources: "10.96.0.0/12,fd00:10:96::/112".parse()?,
             trainer_resources: ResourceRequirements {

@@ -227,8 +227,8 @@ async fn readiness_says_what_a_person_has_to_do() -> Result<()> {
     let role = format!("ledger_{}", world.database.name);
     let sql = async |statement: &str| world.postgres.execute(&world.database.url, statement).await;
 
-    sql("UPDATE _sqlx_migrations SET success = false WHERE version = 5").await?;
-    said("an old schema", "version 4 and this ledger needs 5").await?;
+    sql("UPDATE _sqlx_migrations SET success = false WHERE version = 6").await?;
+    said("an old schema", "version 5 and this ledger needs 6").await?;
     sql("UPDATE _sqlx_migrations SET success = true").await?;
     world.until_ready().await?;
     sql(&format!("REVOKE SELECT ON _sqlx_migrations FROM {role}")).await?;

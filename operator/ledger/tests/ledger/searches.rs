@@ -73,7 +73,7 @@ async fn what_a_job_kept_the_next_job_of_its_version_reads_and_no_other() -> Res
     .await?;
     let other = paths::search_round(namespace, &second.job, &digest_of(b"another program"), 0);
     refusal(world.get(&second, &other).await?, StatusCode::NOT_FOUND).await?;
-    // Another version has its own, whatever digest it asks for; and nobody speaks for another Job.
+    // Another version has its own, whatever digest it asks for; and a Pod speaks for its own Job alone.
     refusal(
         world.get(&stranger, &path(&stranger, 0)).await?,
         StatusCode::NOT_FOUND,

@@ -126,6 +126,7 @@ fn context(orders: Orders, calls: &Calls, metrics: Metrics) -> Result<Context> {
         ledger_token_file: orders.ledger_token_file,
         workload_service_account: "default".into(),
         training_deadline_seconds: 3600,
+        max_dataset_mib: 512,
         allow_sources: modelward_controllers::Networks::default(),
         deny_sources: modelward_controllers::Networks::default(),
         trainer_resources: ResourceRequirements::default(),

@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub(super) fn inspect_file(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let bytes = source::read_file(&args.file)?;
+    let bytes = source::read_file_within(&args.file, args.size.bytes())?;
     let inspection = inspect(&bytes, args)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let draft = args.spec_out.as_deref();
@@ -84,7 +84,7 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
         None if is_parquet(bytes) => csv.delimiter,
         None => guess_delimiter(bytes),
     };
-    let (table, refusals) = read(bytes, &csv, &args.file)?;
+    let (table, refusals) = read(bytes, &csv, args)?;
     let (decimal, thousands) = guess_notation(&table);
     csv.decimal = args.decimal.clone().unwrap_or(decimal);
     csv.thousands = args.thousands.clone().or(thousands);
@@ -93,7 +93,7 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
         "--thousands and --decimal must be different characters"
     );
     csv.rename = rename(&table.columns);
-    let (table, _) = read(bytes, &csv, &args.file)?;
+    let (table, _) = read(bytes, &csv, args)?;
     let part = Part {
         name: "",
         table: &table,
@@ -115,13 +115,13 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
 }
 
 /// The table, or the reason why these bytes are none.
-fn read(bytes: &[u8], csv: &CsvFormat, file: &Path) -> anyhow::Result<(Table, Vec<Violation>)> {
-    let (table, violations) = file::read(bytes, csv, Quote::Yes);
+fn read(bytes: &[u8], csv: &CsvFormat, args: &InspectArgs) -> anyhow::Result<(Table, Vec<Violation>)> {
+    let (table, violations) = file::read_within(bytes, csv, Quote::Yes, args.size.bytes());
     if table.columns.is_empty() {
         let why = violations
             .first()
             .map_or("the file is empty", |violation| violation.message.as_str());
-        bail!("{}: {why}", file.display());
+        bail!("{}: {why}", args.file.display());
     }
     Ok((table, violations))
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::spec;
+use crate::{command::arguments::SizeArgs, spec};
 
 fn args(target: Option<&str>) -> InspectArgs {
     InspectArgs {
@@ -14,6 +14,7 @@ fn args(target: Option<&str>) -> InspectArgs {
         target: target.map(str::to_owned),
         spec_out: None,
         json: false,
+        size: SizeArgs { max_dataset_mib: 1 },
     }
 }
 

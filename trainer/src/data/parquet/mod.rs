@@ -33,7 +33,7 @@ use crate::data::{
         pages::measure_pages,
     },
     rows::Rows,
-    source::MAX_BYTES,
+    source::LIMIT_REMEDY,
     table::{MAX_ROWS, Table, too_many_rows},
     violation::{Quote, cut, violation},
 };
@@ -59,9 +59,9 @@ pub fn is_parquet(bytes: &[u8]) -> bool {
 }
 
 /// Reads a table. Of the format, what means "missing", `columns` and `rename` count, and numbers are written as it says.
-pub(super) fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
+pub(super) fn read(bytes: &[u8], format: &CsvFormat, quote: Quote, limit: u64) -> (Table, Vec<Violation>) {
     // The library asserts some of what a file should be.
-    let found = catch_unwind(AssertUnwindSafe(|| read_file(bytes, format, quote)));
+    let found = catch_unwind(AssertUnwindSafe(|| read_file(bytes, format, quote, limit)));
     match found.unwrap_or_else(|_| Err(broken(quote, "it is damaged"))) {
         Ok(read) => read,
         Err(Refused(message)) => {
@@ -89,13 +89,18 @@ fn broken(quote: Quote, why: &str) -> Refused {
     ))
 }
 
-fn too_large() -> Refused {
+fn too_large(limit: u64) -> Refused {
     refuse(format!(
-        "the rows of the Parquet file would be larger than {MAX_BYTES} bytes as CSV; leave out columns or rows"
+        "the rows of the Parquet file would be larger than {limit} bytes as CSV; leave out columns or rows; {LIMIT_REMEDY}"
     ))
 }
 
-fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, Vec<Violation>), Refused> {
+fn read_file(
+    bytes: &[u8],
+    format: &CsvFormat,
+    quote: Quote,
+    limit: u64,
+) -> Result<(Table, Vec<Violation>), Refused> {
     check_ends(bytes)?;
     let in_library = |error: ParquetError| broken(quote, &error.to_string());
     let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map_err(in_library)?;
@@ -115,8 +120,8 @@ fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, V
         one_by_one.push(check_group(bytes, group, quote)?);
     }
     // A cell takes a byte at least: the delimiter behind it.
-    if rows.saturating_mul(kinds.len() as u64) > MAX_BYTES {
-        return Err(too_large());
+    if rows.saturating_mul(kinds.len() as u64) > limit {
+        return Err(too_large(limit));
     }
     if rows > MAX_ROWS as u64 {
         return Ok((Table::default(), vec![too_many_rows()]));
@@ -140,7 +145,7 @@ fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, V
         columns,
         rows: Rows::default(),
     };
-    let mut left = MAX_BYTES;
+    let mut left = limit;
     for (index, one_by_one) in one_by_one.iter().enumerate() {
         let group = reader.get_row_group(index).map_err(in_library)?;
         let mut columns = Vec::new();
@@ -158,7 +163,7 @@ fn read_file(bytes: &[u8], format: &CsvFormat, quote: Quote) -> Result<(Table, V
         }
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         read_rows(&mut columns, rows, &format, &mut left, &mut table.rows)
-            .map_err(|(at, error)| error.refused(&table.columns, at, quote))?;
+            .map_err(|(at, error)| error.refused(&table.columns, at, quote, limit))?;
     }
     Ok((table, violations))
 }
@@ -455,11 +460,11 @@ impl Cells {
 // === impl Failure ===
 
 impl Failure {
-    fn refused(self, columns: &[String], at: usize, quote: Quote) -> Refused {
+    fn refused(self, columns: &[String], at: usize, quote: Quote, limit: u64) -> Refused {
         let name = shown(columns.get(at).map_or("", String::as_str), at, quote);
         match self {
             Self::Library(error) => broken(quote, &format!("{name}: {error}")),
-            Self::TooLarge => too_large(),
+            Self::TooLarge => too_large(limit),
             Self::Value(Unwritable::NotUtf8) => refuse(format!(
                 "{name} holds bytes that are not UTF-8 text; write texts, or leave the column out of the file"
             )),

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use modelward_crds::Family;
+use modelward_crds::{Family, MetricName};
 use modelward_wire::SearchRound;
 
 use super::*;
