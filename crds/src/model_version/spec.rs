@@ -115,7 +115,7 @@ pub struct Source {
 
     /// Serve a bundle that already exists in the artifact store, or a model that was trained elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact: Option<ArtifactSource>,
+    pub artifact: Option<Box<ArtifactSource>>,
 }
 
 // === impl Source ===
@@ -124,6 +124,11 @@ impl Source {
     /// Everything that is read from the places of datasets, in the order in which Jobs number it.
     pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
         let training = self.training.iter().flat_map(TrainingSource::datasets);
-        training.chain(self.artifact.iter().flat_map(ArtifactSource::datasets))
+        training.chain(
+            self.artifact
+                .as_deref()
+                .into_iter()
+                .flat_map(ArtifactSource::datasets),
+        )
     }
 }

@@ -44,7 +44,7 @@ pub struct ModelVersionStatus {
     pub bundle: Option<ArtifactStatus>,
     /// What the bundle was made of, if a model was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<ImportedStatus>,
+    pub imported: Option<Box<ImportedStatus>>,
     /// Metrics of the selected candidate, means over the folds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

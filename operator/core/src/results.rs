@@ -666,11 +666,11 @@ mod tests {
 
     #[test]
     fn an_import_that_its_bundle_states_is_believed_and_one_of_another_origin_is_not() {
+        type Change = fn(&mut JobResult, &mut Stated);
         let plain = artifact(&json!({}));
         let (result, stated) = imported();
         assert_eq!(judge_import(&plain, &result, stated), Ok(result));
 
-        type Change = fn(&mut JobResult, &mut Stated);
         let changes: [(&str, Change); 6] = [
             ("other origins", |result, _| {
                 result.imported.as_mut().unwrap().file = Digest::from_bytes([9; 32]);

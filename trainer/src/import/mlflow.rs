@@ -101,8 +101,8 @@ struct File {
     path: String,
     #[serde(default)]
     is_dir: bool,
-    #[serde(default)]
-    file_size: Option<u64>,
+    #[serde(default, rename = "file_size")]
+    size: Option<u64>,
 }
 
 /// The part of `MLmodel` that says what the model is.
@@ -298,7 +298,7 @@ impl Registry<'_> {
             .ask("mlflow-artifacts/artifacts", &[("path", folder)])
             .await?;
         let files: Vec<&File> = listed.files.iter().filter(|file| !file.is_dir).collect();
-        let bytes: u64 = files.iter().filter_map(|file| file.file_size).sum();
+        let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
         if files.len() > MAX_FILES || bytes > MAX_BYTES {
             return Err(ImportError::Refused(format!(
                 "{} has {} files of {bytes} bytes, which is no bundle: at most {MAX_FILES} files of {MAX_BYTES} bytes are read",

@@ -36,7 +36,7 @@ fn parse_import(text: &str) -> Result<ImportSpec, SpecError> {
             normalize_names(&mut artifact);
             Ok(ImportSpec::Artifact {
                 model: version.spec.model,
-                artifact: Box::new(artifact),
+                artifact,
             })
         }
         _ => Err(no_source()),

@@ -59,15 +59,17 @@ fn record_import(artifact: &ArtifactSource, result: &JobResult, status: &mut Mod
     status.family = result.family.as_deref().and_then(Family::of);
     let threshold = artifact.threshold.as_ref().or(result.threshold.as_ref());
     status.threshold = threshold.cloned().or_else(one_half);
-    status.imported = result.imported.as_ref().map(|imported| ImportedStatus {
-        format: imported.format.clone(),
-        file: imported.file,
-        sample: imported.sample,
-        rows: result.rows.and_then(|rows| i64::try_from(rows).ok()),
-        mlflow: imported.mlflow.as_ref().map(|mlflow| MlflowStatus {
-            version: mlflow.version.clone(),
-            run: mlflow.run.clone(),
-        }),
+    status.imported = result.imported.as_ref().map(|imported| {
+        Box::new(ImportedStatus {
+            format: imported.format.clone(),
+            file: imported.file,
+            sample: imported.sample,
+            rows: result.rows.and_then(|rows| i64::try_from(rows).ok()),
+            mlflow: imported.mlflow.as_ref().map(|mlflow| MlflowStatus {
+                version: mlflow.version.clone(),
+                run: mlflow.run.clone(),
+            }),
+        })
     });
 }
 

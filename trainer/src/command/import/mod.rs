@@ -108,11 +108,19 @@ fn refusal_of(error: &anyhow::Error) -> Option<Verdict> {
         })
 }
 
+/// Whether the model or its sample is refused.
+fn is_refused(error: &anyhow::Error) -> bool {
+    let refusal = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<ImportError>());
+    refusal.is_some()
+}
+
 /// Without a ledger the report goes to the standard output. The same files would be refused again, unlike one that cannot be read now.
 fn print_end(ended: anyhow::Result<Made>) -> anyhow::Result<ExitCode> {
     let made = match ended {
         Ok(made) => made,
-        Err(error) if error.chain().any(|cause| cause.is::<ImportError>()) => {
+        Err(error) if is_refused(&error) => {
             tracing::error!("{error:#}");
             return Ok(ExitCode::from(2));
         }

@@ -9,9 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use modelward_crds::Networks;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::data::reach::Reach;
 
 /// What the server has: the place of version 3 of the model `my heart`, and its files.
 #[derive(Clone)]
@@ -211,7 +213,7 @@ async fn a_model_that_is_code_is_refused_with_its_flavor_and_what_to_log_instead
 #[tokio::test]
 async fn an_absent_alias_model_or_secret_is_waited_for() {
     let uri = Server::new(&[]).start().await;
-    let ask = async |model: MlflowModel, reach: crate::data::reach::Reach| {
+    let ask = async |model: MlflowModel, reach: Reach| {
         let error = fetch(&model, &Fetch::within(reach), |_| None).await.unwrap_err();
         assert!(
             matches!(error.downcast_ref(), Some(SourceError::NotFound { .. })),
@@ -219,7 +221,7 @@ async fn an_absent_alias_model_or_secret_is_waited_for() {
         );
         error.to_string()
     };
-    let anywhere = crate::data::reach::Reach::anywhere;
+    let anywhere = Reach::anywhere;
     let found = ask(named(&uri, "my heart", "none"), anywhere()).await;
     assert!(
         found.contains("400 Bad Request to the question for the alias none of the registered model my heart"),
@@ -232,7 +234,7 @@ async fn an_absent_alias_model_or_secret_is_waited_for() {
     model.credentials_secret = Some(modelward_crds::CredentialsSecret {
         name: "mlflow".to_owned(),
     });
-    let job = crate::data::reach::Reach::of_job("127.0.0.0/8".parse().unwrap(), Default::default(), None);
+    let job = Reach::of_job("127.0.0.0/8".parse().unwrap(), Networks::default(), None);
     let found = ask(model, job).await;
     assert!(
         found.contains("Secret mlflow does not exist or has none of the keys"),
@@ -243,7 +245,7 @@ async fn an_absent_alias_model_or_secret_is_waited_for() {
 #[tokio::test]
 async fn a_job_does_not_ask_a_server_out_of_its_reach() {
     let uri = Server::new(&[]).start().await;
-    let job = crate::data::reach::Reach::of_job(Default::default(), Default::default(), None);
+    let job = Reach::of_job(Networks::default(), Networks::default(), None);
     let model = named(&uri, "my heart", "champion");
     let error = fetch(&model, &Fetch::within(job), |_| None).await.unwrap_err();
     assert!(error.to_string().contains("loopback"), "{error}");
