@@ -159,6 +159,9 @@ pub struct ImportArgs {
     /// Directory to write the bundle to; an existing bundle there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
+    /// How large the file and its sample may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Where and whether to report.
     #[command(flatten)]
     pub publish: PublishArgs,

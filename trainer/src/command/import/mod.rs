@@ -70,7 +70,7 @@ async fn import(args: &ImportArgs, ledger: Option<&Ledger>) -> anyhow::Result<Ma
     let spec = args.spec.as_deref().map(spec::read_import).transpose()?;
     let request = Request::new(args, spec)?;
     let temporary = Temporary::new()?;
-    let files = read_files(args, &request, &args.publish.fetch(), &temporary).await?;
+    let files = read_files(args, &request, &args.publish.fetch(args.size), &temporary).await?;
     let out = args.out.clone().unwrap_or_else(|| temporary.join("bundle"));
     let dir = out.clone();
     let work = move || make_bundle(&request, &files, &out);
