@@ -43,7 +43,7 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
     let training = &version.training;
     let temporary = Temporary::new()?;
     let snapshot = match open_snapshot(args, &version, ledger, &temporary).await? {
-        Ok(snapshot) => snapshot,
+        Ok(snapshot) => Arc::new(snapshot),
         Err(mut result) => {
             result.stage = JobStage::Fit;
             return Ok(result);
@@ -164,7 +164,7 @@ fn keep_rounds(ledger: &Ledger, version: &Spec, snapshot: &Snapshot) -> Option<L
 
 /// The candidates of this plan; in the inner result the verdict on data that no model can be trained on.
 async fn train_on(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     plan: &Plan,
     threads: Option<usize>,
     meter: &Arc<Meter>,
@@ -173,10 +173,16 @@ async fn train_on(
     let threads = threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
         .max(1);
-    let (data, plan, meter) = (snapshot.data.clone(), plan.clone(), Arc::clone(meter));
+    let (snapshot, plan, meter) = (Arc::clone(snapshot), plan.clone(), Arc::clone(meter));
     let work = move || {
         let store = rounds.as_deref().map(|rounds| rounds as &dyn RoundStore);
-        train::train_behind(&data, &plan, threads, &|step| show_step(&meter, &step), store)
+        train::train_behind(
+            &snapshot.data,
+            &plan,
+            threads,
+            &|step| show_step(&meter, &step),
+            store,
+        )
     };
     let trained = tokio::task::spawn_blocking(work)
         .await
