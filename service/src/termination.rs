@@ -22,12 +22,14 @@ impl Termination {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (ask, asked) = watch::channel(false);
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: the process ends"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: the process ends"),
-            }
+            let signal = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
             // The task keeps the sender until then, because receivers would take its end for the signal.
             let _ = ask.send(true);
+            // Last: a log whose reader is gone panics.
+            tracing::info!("{signal}: the process ends");
         });
         Ok(Self { asked })
     }

@@ -33,6 +33,9 @@ pub struct Interruption {
     concluded: Mutex<bool>,
 }
 
+/// Ends the process, also where a panic comes before.
+struct ExitOnDrop;
+
 // === impl Interruption ===
 
 impl Interruption {
@@ -71,7 +74,8 @@ impl Interruption {
         if *concluded {
             return;
         }
-        tracing::warn!("stopped by a signal before the result");
+        // A log whose reader is gone panics; the process ends all the same.
+        let _exit = ExitOnDrop;
         for output in &self.outputs {
             undo(output);
         }
@@ -84,7 +88,13 @@ impl Interruption {
                 tracing::warn!(%error, path = %path.display(), "the termination message was not written");
             }
         }
+        tracing::warn!("stopped by a signal before the result");
         // The lock is held: a command that fails because its files are gone waits in `conclude`.
+    }
+}
+
+impl Drop for ExitOnDrop {
+    fn drop(&mut self) {
         std::process::exit(INTERRUPTED)
     }
 }

@@ -132,6 +132,26 @@ fn a_job_that_is_stopped_within_a_fit_ends_soon_and_says_so_with_its_stage() {
 }
 
 #[test]
+fn a_job_whose_log_is_read_by_no_program_any_more_ends_soon_too() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let (data, spec) = (temp.path().join("d.csv"), spec(temp.path(), LONG));
+    rows(&data, 20_000);
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    let digest = result.digest.unwrap().to_string();
+    let mut command = ledger.command(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    until("a fit", || fits(&ledger));
+    drop(child.stderr.take());
+    let sent = Instant::now();
+    send("-TERM", &child);
+    until("its end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED));
+    assert!(sent.elapsed() < SOON, "{:?}", sent.elapsed());
+    assert!(ledger.termination_log().is_file());
+}
+
+#[test]
 fn a_command_that_is_stopped_while_it_reads_ends_soon_too() {
     let temp = tempfile::tempdir().unwrap();
     let (data, spec) = (temp.path().join("d.csv"), spec(temp.path(), LONG));
