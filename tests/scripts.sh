@@ -62,6 +62,10 @@ check_each_script() {
         runs=demo/demo.sh
         line=3
         ;;
+      hack/python/environment.sh)
+        runs=tests/differential/compare.sh
+        line=3
+        ;;
       hack/cluster/bare.sh | hack/cluster/kind.sh | hack/cluster/tools.sh)
         runs=hack/cluster/cluster.sh
         line=3
