@@ -1,7 +1,7 @@
 //! Which fold of which trial is evaluated next.
 //!
 //! The order of work is free, what is kept of it is not: whether a trial is continued depends on the results of its folds in their
-//! order alone. A thread that would wait evaluates folds that may turn out not to be needed.
+//! order alone. A thread that would wait fits folds that may turn out not to be needed.
 
 use std::{
     collections::VecDeque,
@@ -87,8 +87,6 @@ struct Trial<F, S> {
     begun: usize,
     /// Folds that may be needed; fewer than all once it is known where the trial ends.
     until: usize,
-    /// Whether the folds to be finished are known.
-    is_settled: bool,
     fits: usize,
     worth: Vec<Option<f64>>,
     fitted: Vec<Option<F>>,
@@ -194,7 +192,6 @@ impl<F, S> Trial<F, S> {
         Self {
             begun: 0,
             until: tasks,
-            is_settled: false,
             fits: 0,
             worth: vec![None; tasks],
             fitted: (0..tasks).map(|_| None).collect(),
@@ -235,10 +232,10 @@ impl<F, S> Trial<F, S> {
                 self.failure = None;
             }
         }
-        if ready < self.until || self.is_settled {
+        if ready < self.until {
             return Vec::new();
         }
-        self.is_settled = true;
+        // The last fold that was missing: no other of these comes.
         self.worth.truncate(self.until);
         self.fitted.truncate(self.until);
         self.scored.truncate(self.until);

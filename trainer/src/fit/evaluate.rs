@@ -3,7 +3,7 @@
 //! Work is the fit of one fold of one trial, or the export and the scores of it. Its result depends on the data, the plan and the trial
 //! alone, so that it does not matter which thread takes it or when. A trial of a search that is clearly worse than the best trial of
 //! earlier rounds is not continued ([`super::board`]). A model that grows in rounds is exported once, when its rounds are chosen: these
-//! depend on the other folds, and rounds that are missing are added to it.
+//! depend on the other folds, and rounds that are missing are fitted then.
 
 use std::{
     panic::{self, AssertUnwindSafe},
