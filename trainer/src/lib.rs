@@ -11,6 +11,7 @@
 //! [`data`], the lower one [`fit`]. [`import`] makes a bundle of a model that was trained elsewhere. Only [`data::source`], [`ledger`] and [`report`] talk to the world.
 
 pub mod command;
+pub mod custom;
 pub mod data;
 pub mod engine;
 pub mod family;

@@ -1,5 +1,6 @@
 //! Reading a `ModelVersion`, and refusing what it cannot mean.
 
+mod custom_trainer;
 mod families;
 mod import;
 mod transforms;
@@ -222,6 +223,7 @@ fn check(training: &TrainingSource) -> Result<(), SpecError> {
         wrong.push(format!("families names {} twice", twice.as_str()));
     }
     families::check(training, &mut wrong);
+    custom_trainer::check(training, &mut wrong);
     transforms::check(training, &mut wrong);
     crate::data::expectations::check::check(training, &mut wrong);
     for gate in &training.gates {

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
 //! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
+//! | `custom_trainer` | an image that trains in place of the trainer |
 //! | `artifact` | a bundle that exists, or a model that is imported |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
 
 mod artifact;
 mod columns;
+mod custom_trainer;
 mod data;
 mod decision;
 mod expectations;
@@ -27,6 +29,7 @@ mod validation;
 
 pub use artifact::{ArtifactSource, MLFLOW_KEYS, MlflowModel, ModelSample};
 pub use columns::{FeatureKind, FeatureSpec, Monotone, PositiveWhen, Target, ValueRange};
+pub use custom_trainer::{CustomFormat, CustomTrainer, CustomVariable};
 pub use data::{
     ColumnRename, ConfigMapSource, CredentialsSecret, CsvFormat, Dataset, NamedDataset,
     PersistentVolumeClaimSource, credential_keys, credential_variable,

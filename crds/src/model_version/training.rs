@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model_version::{
     columns::{FeatureSpec, Target},
+    custom_trainer::CustomTrainer,
     data::{Dataset, NamedDataset},
     decision::{CalibrationMethod, ThresholdSpec},
     expectations::Expectation,
@@ -30,7 +31,7 @@ use crate::model_version::{
     (!has(self.hyperparameters.xgboost) || 'XGBoost' in self.families) && \
     (!has(self.hyperparameters.lightgbm) || 'LightGBM' in self.families))")
     .message("hyperparameters has a family that families does not list; add it to families, or remove its hyperparameters"))]
-#[x_kube(validation = Rule::new("!has(self.features) || !('LogisticRegression' in self.families) || self.features.all(f, !has(f.monotone))")
+#[x_kube(validation = Rule::new("!has(self.features) || has(self.customTrainer) || !('LogisticRegression' in self.families) || self.features.all(f, !has(f.monotone))")
     .message("monotone is a constraint on trees, and families has LogisticRegression, which cannot keep it; remove one of the two"))]
 #[x_kube(validation = Rule::new("!has(self.validation.groupBy) || self.validation.groupBy != self.target.column")
     .message("validation.groupBy names the target column; name the column whose values are the groups"))]
@@ -52,6 +53,16 @@ use crate::model_version::{
 #[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.folds >= 3 || \
     (self.calibration == 'None' && (!has(self.threshold) || has(self.threshold.value)))")
     .message("validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier folds"))]
+#[x_kube(validation = Rule::new("!has(self.customTrainer) || (self.families.size() == 1 && 'LogisticRegression' in self.families)")
+    .message("customTrainer trains in place of the families; remove families"))]
+#[x_kube(validation = Rule::new("!has(self.customTrainer) || (!has(self.hyperparameters) && !has(self.search))")
+    .message("customTrainer gets its hyper-parameters by args and env, and searches by itself; remove hyperparameters and search"))]
+#[x_kube(validation = Rule::new("!has(self.customTrainer) || (!has(self.transforms) && !has(self.weights))")
+    .message("customTrainer gets the rows as they are; remove transforms and weights, and do both in the image"))]
+#[x_kube(validation = Rule::new("!has(self.customTrainer) || !has(self.features) || self.features.all(f, !has(f.monotone))")
+    .message("monotone is a constraint that a customTrainer need not keep; remove it"))]
+#[x_kube(validation = Rule::new("!has(self.customTrainer) || (has(self.validation.heldOut) && self.validation.repeats == 1)")
+    .message("customTrainer is measured on rows that it does not get; set validation.heldOut, such as {fraction: \"0.2\"}, and validation.repeats: 1"))]
 pub struct TrainingSource {
     /// The rows to train on.
     pub dataset: Dataset,
@@ -106,6 +117,10 @@ pub struct TrainingSource {
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub families: Vec<Family>,
+
+    /// An image that trains in place of the families. It is measured by the trainer, on the rows of validation.heldOut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_trainer: Option<Box<CustomTrainer>>,
 
     /// Hyper-parameters of the families. What is absent has its default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

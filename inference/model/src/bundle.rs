@@ -113,6 +113,25 @@ pub struct BundleInfo {
     /// Where the model came from, if it was trained elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportInfo>,
+    /// The image that trained it, if it was not the trainer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_trainer: Option<CustomTrainerInfo>,
+}
+
+/// A model that an image trained, measured by the trainer on rows that the image did not get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomTrainerInfo {
+    /// The image, as the spec names it.
+    pub image: String,
+    /// The format of the file that it left, such as `XGBoost JSON`.
+    pub format: String,
+    /// The sha256 of the file as it was left.
+    pub file: Digest,
+    /// Rows that the image got.
+    pub rows: u64,
+    /// How many of them have the score that the image gave them; 0 if it left no scores.
+    pub compared_rows: u64,
 }
 
 /// A model that was trained elsewhere, and the sample that it was checked with.
@@ -546,6 +565,7 @@ mod tests {
             training: None,
             reproducible: true,
             imported: None,
+            custom_trainer: None,
         };
         Parts {
             info,

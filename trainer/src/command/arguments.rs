@@ -25,6 +25,8 @@ pub(super) enum Command {
     Snapshot(SnapshotArgs),
     /// Train on a snapshot and write a bundle.
     Fit(FitArgs),
+    /// Write the files that an image trains on: all rows of a snapshot but the held-out ones.
+    Prepare(PrepareArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
     /// Make a bundle of a model that was trained elsewhere, checked with the scores of a sample.
@@ -63,6 +65,33 @@ pub struct SnapshotArgs {
     pub publish: PublishArgs,
 }
 
+/// Arguments of `prepare`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("data").required(true).args(["snapshot", "snapshot_dir", "source"]))]
+pub struct PrepareArgs {
+    /// The `ModelVersion`, YAML or JSON, with source.training.customTrainer.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// Digest of a snapshot in the ledger.
+    #[arg(long, requires = "publish")]
+    pub snapshot: Option<Digest>,
+    /// Directory of a snapshot.
+    #[arg(long)]
+    pub snapshot_dir: Option<PathBuf>,
+    /// A CSV or Parquet file, which is checked and frozen first; once for each dataset, as in `snapshot`.
+    #[arg(long)]
+    pub source: Vec<PathBuf>,
+    /// Directory to write train.csv, train.parquet and contract.json to.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// How large a dataset may be.
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// Where and whether to report.
+    #[command(flatten)]
+    pub publish: PublishArgs,
+}
+
 /// Arguments of `fit`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("data").required(true).args(["snapshot", "snapshot_dir", "source"]))]
@@ -85,6 +114,9 @@ pub struct FitArgs {
     /// File of the counts that reference names. If absent, they are fetched from the ledger.
     #[arg(long)]
     pub window: Option<PathBuf>,
+    /// Directory with the model that an image left, of a spec with source.training.customTrainer: it is measured and not trained.
+    #[arg(long)]
+    pub trained: Option<PathBuf>,
     /// Directory to write the bundle to; an existing bundle there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,

@@ -108,7 +108,12 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
     }
     let mut rows = snapshot.data.len();
     if let Some(held_out) = &training.validation.held_out {
-        rows -= (rows as f64 * held_out.fraction.to_f64()) as usize;
+        let held = (rows as f64 * held_out.fraction.to_f64()) as usize;
+        // The model of an image is calibrated on the held-out rows.
+        rows = match training.custom_trainer {
+            Some(_) => held,
+            None => rows - held,
+        };
     }
     if training.validation.time_split.is_some() {
         // The first block has no scores to learn from.
@@ -135,7 +140,11 @@ pub(super) fn check_splits(training: &TrainingSource, data: &Dataset) -> Option<
         // The counts of the classes were checked.
         return None;
     }
-    let error = Splits::new(data, &plan).err()?;
+    let splits = Splits::new(data, &plan).and_then(|splits| match training.custom_trainer {
+        Some(_) => splits.parts_of_held_out(data, &plan).map(drop),
+        None => Ok(()),
+    });
+    let error = splits.err()?;
     let column = training.row_columns().next().map_or("", |(_, column)| column);
     Some(invalid(vec![violation(column, "Folds", chain(&error), 1, None)]))
 }

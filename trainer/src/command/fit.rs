@@ -11,16 +11,14 @@ use crate::{
     command::{
         arguments::FitArgs,
         baselines::{Baselines, load_baselines},
-        checks::{check_splits, contradiction, other_snapshot, read_spec},
+        checks::read_spec,
+        open_snapshot::{Place, open_snapshot},
         rounds::LedgerRounds,
         temporary::Temporary,
+        trained::{self, measure_trained},
         verdict::{Fitted, judge},
     },
-    data::{
-        freeze::{Frozen, freeze, invalid},
-        snapshot::{self, Snapshot},
-        violation::violation,
-    },
+    data::{freeze::invalid, snapshot::Snapshot, violation::violation},
     fit::{
         bundle::{self, Extras},
         compare::{Comparison, Opponent},
@@ -28,7 +26,7 @@ use crate::{
         kept::RoundStore,
         plan::Plan,
         progress::Step,
-        train::{self, Trained},
+        train::{Trained, train_behind},
     },
     ledger::Ledger,
     report::Meter,
@@ -42,21 +40,19 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
     };
     let training = &version.training;
     let temporary = Temporary::new()?;
-    let snapshot = match open_snapshot(args, &version, ledger, &temporary).await? {
-        Ok(snapshot) => Arc::new(snapshot),
-        Err(mut result) => {
-            result.stage = JobStage::Fit;
-            return Ok(result);
-        }
+    if let Some(message) = trained::contradiction(training, args.trained.as_deref()) {
+        return Ok(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message));
+    }
+    let place = Place {
+        snapshot: args.snapshot.as_ref(),
+        dir: args.snapshot_dir.as_deref(),
+        files: &args.source,
     };
-    let other = other_snapshot(training, &snapshot.digest, JobStage::Fit);
-    if let Some(result) = other.or_else(|| contradiction(&version, &snapshot)) {
-        return Ok(result);
-    }
-    if let Some(mut result) = check_splits(training, &snapshot.data) {
-        result.stage = JobStage::Fit;
-        return Ok(result);
-    }
+    let fetch = args.publish.fetch(args.size);
+    let snapshot = match open_snapshot(place, &version, &fetch, ledger, &temporary).await? {
+        Ok(snapshot) => Arc::new(snapshot),
+        Err(result) => return Ok(result),
+    };
     let baselines = match load_baselines(args, training, &snapshot, ledger, &temporary).await? {
         Ok(baselines) => baselines,
         Err(message) => return Ok(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message)),
@@ -69,9 +65,15 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         .filter(|_| plan.search.is_some())
         .and_then(|ledger| keep_rounds(ledger, &version, &snapshot))
         .map(Arc::new);
-    let trained = match train_on(&snapshot, &plan, args.threads, &meter, rounds.clone()).await? {
-        Ok(trained) => trained,
-        Err(result) => return Ok(result),
+    let (trained, custom_trainer) = match (&training.custom_trainer, &args.trained) {
+        (Some(trainer), Some(dir)) => match measure_trained(trainer, dir, &snapshot, &plan, &meter).await? {
+            Ok((trained, info)) => (trained, Some(info)),
+            Err(result) => return Ok(result),
+        },
+        _ => match train_on(&snapshot, &plan, args.threads, &meter, rounds.clone()).await? {
+            Ok(trained) => (trained, None),
+            Err(result) => return Ok(result),
+        },
     };
     let (trained, baselines, comparison) =
         compare_with_champion(trained, baselines, &snapshot, &plan, &meter).await?;
@@ -88,6 +90,7 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         training: Some(version.digest),
         comparison: comparison.as_ref(),
         window: baselines.window.as_ref(),
+        custom_trainer: custom_trainer.as_ref(),
         new_rows: baselines.champion.as_ref().map_or(&[], Opponent::new_rows),
     };
     let builder = bundle::build(
@@ -122,37 +125,9 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         select_by: plan.select_by,
         trained: &trained,
         comparison: comparison.as_ref(),
+        custom_trainer: custom_trainer.as_ref(),
         digest,
     }))
-}
-
-/// The snapshot that the arguments name; `Err` in the inner result where the data cannot be used.
-async fn open_snapshot(
-    args: &FitArgs,
-    version: &Spec,
-    ledger: Option<&Ledger>,
-    temporary: &Temporary,
-) -> anyhow::Result<Result<Snapshot, JobResult>> {
-    let (dir, digest) = match (&args.snapshot, &args.snapshot_dir, &args.source) {
-        (Some(digest), _, _) => {
-            let ledger = ledger.context("--snapshot needs --publish and the ledger's address")?;
-            let dir = temporary.join("snapshot");
-            ledger.fetch(digest, &dir).await?;
-            (dir, Some(*digest))
-        }
-        (None, Some(dir), _) => (dir.clone(), None),
-        (None, None, files) => {
-            let dir = temporary.join("snapshot");
-            match freeze(version, files, &args.publish.fetch(args.size)).await? {
-                Frozen::Built(built) => (dir.clone(), Some(built.files.write(&dir)?.1)),
-                Frozen::Ended(result) => return Ok(Err(result)),
-            }
-        }
-    };
-    let name = dir.display().to_string();
-    Ok(Ok(
-        snapshot::open(&dir, digest.as_ref()).with_context(|| format!("cannot open the snapshot {name}"))?
-    ))
 }
 
 /// Where a Job keeps the rounds of its search. Without such a place it trains all the same.
@@ -176,7 +151,7 @@ async fn train_on(
     let (snapshot, plan, meter) = (Arc::clone(snapshot), plan.clone(), Arc::clone(meter));
     let work = move || {
         let store = rounds.as_deref().map(|rounds| rounds as &dyn RoundStore);
-        train::train_behind(
+        train_behind(
             &snapshot.data,
             &plan,
             threads,

@@ -51,6 +51,7 @@ impl Interruption {
                 reported(&args.publish, JobStage::Snapshot),
             ),
             Command::Fit(args) => (vec![args.out.clone()], reported(&args.publish, JobStage::Fit)),
+            Command::Prepare(args) => (Vec::new(), reported(&args.publish, JobStage::Fit)),
             Command::Import(args) => (vec![args.out.clone()], reported(&args.publish, JobStage::Import)),
             Command::Inspect(args) => (vec![args.spec_out.as_ref().map(PathBuf::from)], None),
             Command::Validate(args) => (vec![args.json.clone(), args.html.clone()], None),

@@ -1,10 +1,12 @@
-//! What people and Jobs run: `snapshot`, `fit`, `score`, `import`, `inspect`, `validate`, `suggest`, `download`.
+//! What people and Jobs run: `snapshot`, `fit`, `prepare`, `score`, `import`, `inspect`, `validate`, `suggest`, `download`.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `snapshot`, `fit`, `score`, `import`, `inspect`, `download` | one command each |
+//! | `snapshot`, `fit`, `prepare`, `score`, `import`, `inspect`, `download` | one command each |
 //! | `expectations` | `validate` and `suggest` |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
+//! | `open_snapshot` | the snapshot that a fit reads |
+//! | `trained` | the model that an image left |
 //! | `publish` | reports the end |
 //! | `interruption` | the end by a signal |
 //! | `rounds` | the rounds of a search, kept in the ledger |
@@ -18,12 +20,15 @@ mod fit;
 mod import;
 mod inspect;
 mod interruption;
+mod open_snapshot;
+mod prepare;
 mod public_dataset;
 mod publish;
 mod rounds;
 mod score;
 mod snapshot;
 mod temporary;
+mod trained;
 mod verdict;
 
 use std::process::ExitCode;
@@ -32,8 +37,8 @@ use modelward_wire::JobStage;
 
 pub use self::{
     arguments::{
-        Cli, DownloadArgs, FitArgs, ImportArgs, InspectArgs, PublishArgs, ScoreArgs, SizeArgs, SnapshotArgs,
-        SuggestArgs, ValidateArgs,
+        Cli, DownloadArgs, FitArgs, ImportArgs, InspectArgs, PrepareArgs, PublishArgs, ScoreArgs, SizeArgs,
+        SnapshotArgs, SuggestArgs, ValidateArgs,
     },
     interruption::{INTERRUPTED, Interruption},
     public_dataset::PublicDataset,
@@ -45,14 +50,15 @@ use crate::command::{
     fit::fit_model,
     import::import_model,
     inspect::inspect_file,
+    prepare::prepare_files,
     publish::report_result,
     score::score_rows,
     snapshot::take_snapshot,
 };
 
 /// Runs what the command line says. The code of `snapshot`, `fit` and `import` with `--publish` is 0 where a result was
-/// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `score` returns 2 where a
-/// row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass, and
+/// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `prepare` returns 2 where
+/// nothing is written because of the spec or the data, `score` where a row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass, and
 /// [`INTERRUPTED`] the end by a signal.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
@@ -70,6 +76,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 let ledger = args.publish.ledger()?;
                 let result = fit_model(&args, ledger.as_ref()).await?;
                 report_result(&result, &args.publish, ledger.as_ref()).await
+            };
+            let note = |error: &_| args.publish.note_failure(JobStage::Fit, error);
+            ended.await.inspect_err(note)
+        }
+        Command::Prepare(args) => {
+            let ended = async {
+                let ledger = args.publish.ledger()?;
+                prepare_files(&args, ledger.as_ref()).await
             };
             let note = |error: &_| args.publish.note_failure(JobStage::Fit, error);
             ended.await.inspect_err(note)

@@ -1,6 +1,7 @@
 //! The verdict on a model that was fitted.
 
 use modelward_crds::{MetricName, TrainingSource};
+use modelward_model::CustomTrainerInfo;
 use modelward_wire::{Digest, GateBound, GateResult, JobResult, JobStage, Verdict, small_reference};
 
 use crate::{
@@ -24,6 +25,8 @@ pub(super) struct Fitted<'a> {
     pub(super) trained: &'a Trained,
     /// With the champion, if there is one.
     pub(super) comparison: Option<&'a Comparison>,
+    /// The image that trained it, if one did.
+    pub(super) custom_trainer: Option<&'a CustomTrainerInfo>,
     /// The digest of the bundle.
     pub(super) digest: Digest,
 }
@@ -105,7 +108,7 @@ fn success_message(fitted: &Fitted<'_>) -> String {
             score.name, corrected.corrected, corrected.candidates
         )
     });
-    let limited = if fitted.trained.reproducible {
+    let limited = if fitted.trained.reproducible || fitted.custom_trainer.is_some() {
         ""
     } else {
         "; the time limit ended the search, which cannot be repeated"
@@ -121,6 +124,20 @@ fn success_message(fitted: &Fitted<'_>) -> String {
                 score.name, held_out.rows
             )
         });
+    if let Some(custom) = fitted.custom_trainer {
+        let measured: usize = candidate.folds.iter().map(|fold| fold.rows.len()).sum();
+        let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
+        return format!(
+            "the image {} trained {} on {} rows: {} {} on {measured} rows that it did not get (mean of {} parts, standard error {}){passed}{warning}",
+            custom.image,
+            candidate.family,
+            custom.rows,
+            score.name,
+            short(score.mean.as_str()),
+            candidate.folds.len(),
+            short(score.standard_error.as_str())
+        );
+    }
     let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
     format!(
         "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){selected}{corrected}{held_out}{limited}{passed}{warning}",

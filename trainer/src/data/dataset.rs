@@ -76,6 +76,17 @@ impl Dataset {
         }
     }
 
+    /// These rows alone, with all of the schema.
+    #[must_use]
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        Self {
+            schema: self.schema.clone(),
+            columns: self.columns.iter().map(|column| column.of_rows(rows)).collect(),
+            labels: rows.iter().map(|row| self.labels[*row]).collect(),
+            row_columns: self.row_columns.of_rows(rows),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.labels.len()

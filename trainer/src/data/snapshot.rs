@@ -236,7 +236,8 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
 
 // === writing ===
 
-fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
+/// The rows as Parquet: the features, the class named as the target, then what else is said of each row.
+pub(crate) fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
     let mut fields = Vec::new();
     for feature in &data.schema.features {
         let field = match feature.kind {

@@ -117,8 +117,34 @@ pub(crate) fn measure(
     for (_, of_fold) in done {
         of_folds.extend(of_fold?);
     }
+    Ok(summarize(data, &of_folds, shuffles))
+}
+
+/// The importance of each feature to this model, on parts of rows that it was not fitted on; `None` where no part has rows of both classes.
+pub(crate) fn measure_scorer(
+    data: &Dataset,
+    plan: &Plan,
+    parts: &[Vec<usize>],
+    scorer: &dyn Scorer,
+) -> Option<Importance> {
+    let features = data.columns.len();
+    let shuffles = if features > MANY { SHUFFLES.1 } else { SHUFFLES.0 };
+    let most_rows = (SCORED / (parts.len() * features * shuffles).max(1)).max(LEAST_ROWS);
+    let of_parts: Vec<OfFold> = parts
+        .iter()
+        .enumerate()
+        .filter_map(|(part, rows)| {
+            let random = SplitMix64::new(mix(plan.seed) ^ mix(STREAM) ^ mix(part as u64));
+            measure_falls(data, rows, scorer, shuffles, most_rows, random)
+        })
+        .collect();
+    summarize(data, &of_parts, shuffles)
+}
+
+/// The importance of each feature from the falls of all folds.
+fn summarize(data: &Dataset, of_folds: &[OfFold], shuffles: usize) -> Option<Importance> {
     if of_folds.is_empty() {
-        return Ok(None);
+        return None;
     }
     let of_feature = |(at, feature): (usize, &modelward_model::Feature)| {
         let falls: Vec<f64> = of_folds
@@ -133,12 +159,12 @@ pub(crate) fn measure(
             standard_deviation: (squares / (falls.len() as f64 - 1.0).max(1.0)).sqrt(),
         }
     };
-    Ok(Some(Importance {
+    Some(Importance {
         rows: of_folds.iter().map(|of| of.rows).sum(),
         folds: of_folds.len(),
         shuffles,
         features: data.schema.features.iter().enumerate().map(of_feature).collect(),
-    }))
+    })
 }
 
 /// Fits the model of a fold of the first repeat again, and shuffles. `None` where the fold tests rows of one class or none.
@@ -149,17 +175,36 @@ fn measure_fold(
     fold: usize,
     shuffles: usize,
     most_rows: usize,
-    mut random: SplitMix64,
+    random: SplitMix64,
 ) -> Result<Option<OfFold>, TrainError> {
     let (tested, model) = folds.fit_again(family, (0, fold))?;
+    Ok(measure_falls(
+        data,
+        &tested,
+        model.scorer(),
+        shuffles,
+        most_rows,
+        random,
+    ))
+}
+
+/// Shuffles the values of each feature in these rows. `None` where they are of one class or none.
+fn measure_falls(
+    data: &Dataset,
+    tested: &[usize],
+    scorer: &dyn Scorer,
+    shuffles: usize,
+    most_rows: usize,
+    mut random: SplitMix64,
+) -> Option<OfFold> {
     let apart = tested.len().div_ceil(most_rows).max(1);
-    let tested: Vec<usize> = tested.into_iter().step_by(apart).collect();
+    let tested: Vec<usize> = tested.iter().copied().step_by(apart).collect();
     let labels: Vec<bool> = tested.iter().map(|row| data.labels[*row]).collect();
     if !labels.contains(&true) || !labels.contains(&false) {
-        return Ok(None);
+        return None;
     }
     let area = |shuffled: Option<(usize, &[usize])>| {
-        let scores = score(data, &tested, model.scorer(), shuffled);
+        let scores = score(data, &tested, scorer, shuffled);
         Ranking::new(&scores).roc_auc(&labels, |_| 1)
     };
     let whole = area(None);
@@ -173,10 +218,10 @@ fn measure_fold(
             .map(|order| whole - area(Some((feature, order))))
             .collect()
     };
-    Ok(Some(OfFold {
+    Some(OfFold {
         rows: tested.len(),
         falls: (0..data.columns.len()).map(falls_of).collect(),
-    }))
+    })
 }
 
 /// The scores of rows, one feature having the values of the rows in another order.

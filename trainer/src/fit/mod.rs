@@ -17,6 +17,7 @@ pub mod error;
 mod evaluate;
 mod fit_rows;
 pub mod folds;
+pub mod given;
 mod grouped;
 pub mod held_out;
 mod hold_out;
@@ -35,3 +36,5 @@ pub mod splits;
 pub mod threshold;
 pub mod train;
 pub mod weights;
+
+pub(crate) use evaluate::score_rows;

@@ -13,7 +13,7 @@ use crate::{
 /// What to train.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Families to try, the simplest first.
+    /// Families to try, the simplest first. None where an image trains: its one model is measured on parts of the held-out rows.
     pub families: Vec<Arc<dyn TrainableFamily>>,
     /// Folds of each repeat.
     pub folds: usize,
@@ -116,7 +116,10 @@ impl Plan {
         let count = |number: i32| usize::try_from(number).unwrap_or(1).max(1);
         let settings = Settings::new(training);
         // The declaration begins with the simplest.
-        let mut families = training.families.clone();
+        let mut families = match training.custom_trainer {
+            Some(_) => Vec::new(),
+            None => training.families.clone(),
+        };
         families.sort_unstable();
         let transforms = Arc::new(Transforms::new(&training.transforms, settings.seed));
         let families = families.iter().map(|of| {
@@ -158,6 +161,34 @@ impl Plan {
         }
     }
 
+    /// Whether one model, which no fold is fitted for, is measured on parts of the held-out rows.
+    pub fn has_one_model(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// How rows are split, in words.
+    pub fn kind(&self) -> &'static str {
+        match self.split_by {
+            SplitBy::Time { .. } if self.has_one_model() => {
+                "blocks of the held-out rows in the order of time, one model"
+            }
+            SplitBy::Groups if self.has_one_model() => {
+                "stratified parts of groups of the held-out rows, one model"
+            }
+            SplitBy::Rows if self.has_one_model() => "stratified parts of the held-out rows, one model",
+            split_by => split_by.kind(),
+        }
+    }
+
+    /// The formula of the standard error of a metric.
+    pub fn standard_error(&self) -> &'static str {
+        if self.has_one_model() {
+            "sd / sqrt(J), parts of the held-out rows"
+        } else {
+            "sd * sqrt(1/J + n_test/n_train), Nadeau and Bengio 2003"
+        }
+    }
+
     /// Whether a fold's calibration or threshold is learnt from the scores of other folds.
     pub fn learns_from_scores(&self) -> bool {
         self.calibration != CalibrationMethod::None || !matches!(self.threshold, ThresholdRule::Value(_))
@@ -179,8 +210,12 @@ impl Plan {
         fold > 0 || !self.learns_from_scores()
     }
 
-    /// The rows that a model is tested on for each row that it is fitted on: the mean over the measured folds.
+    /// The rows that a model is tested on for each row that it is fitted on: the mean over the measured folds. 0 of one model, whose folds
+    /// share no training.
     pub fn test_to_train(&self) -> f64 {
+        if self.has_one_model() {
+            return 0.0;
+        }
         let SplitBy::Time { .. } = self.split_by else {
             return 1.0 / (self.folds as f64 - 1.0).max(1.0);
         };

@@ -30,6 +30,19 @@ pub enum SplitError {
         /// How many folds there are.
         folds: usize,
     },
+    /// Too little of a class is held out for the parts that a model is measured on.
+    #[error(
+        "validation.heldOut holds {rows} rows of class {class} out, and {folds} parts of them need at least {folds}: choose a greater fraction, add rows of that \
+         class, or lower validation.folds"
+    )]
+    Parts {
+        /// The class.
+        class: u8,
+        /// How many rows of it are held out.
+        rows: usize,
+        /// How many parts there are.
+        folds: usize,
+    },
     /// There are too few different times.
     #[error(
         "the rows cannot be cut into {blocks} blocks by the times in {column:?}, too many are equal; lower validation.folds"

@@ -183,6 +183,39 @@ impl Splits {
         Some((&self.held_out, others))
     }
 
+    /// The held-out rows in as many parts as there are folds, drawn as folds are; in the order of time, the first block of them is in no part.
+    pub fn parts_of_held_out(&self, data: &Dataset, plan: &Plan) -> Result<Vec<Vec<usize>>, SplitError> {
+        let rows = &self.held_out;
+        let labels: Vec<bool> = rows.iter().map(|row| data.labels[*row]).collect();
+        for class in [false, true] {
+            let count = labels.iter().filter(|label| **label == class).count();
+            if count < plan.folds {
+                return Err(SplitError::Parts {
+                    class: u8::from(class),
+                    rows: count,
+                    folds: plan.folds,
+                });
+            }
+        }
+        let (first, split_by) = match plan.split_by {
+            // No model is fitted before a block, so nothing is left out.
+            SplitBy::Time { .. } => (Vec::new(), SplitBy::Time { gap: 0 }),
+            split_by => (renumber(&data.first_of_its_values(), rows), split_by),
+        };
+        let plan = Plan {
+            split_by,
+            repeats: 1,
+            ..plan.clone()
+        };
+        let parts = Self::of_rows(&data.row_columns.of_rows(rows), &labels, &first, &plan)?;
+        let tested = parts.tested.into_iter().next().unwrap_or_default();
+        let part = |fold: usize| {
+            let of_part = rows.iter().zip(&tested).filter(|(_, tested)| **tested == fold);
+            of_part.map(|(row, _)| *row).collect()
+        };
+        Ok((0..plan.folds).map(part).collect())
+    }
+
     /// The rows that are tested in a fold, and those that its model is fitted on.
     pub fn split(&self, repeat: usize, fold: usize) -> (Vec<usize>, Vec<usize>) {
         let tested = &self.tested[repeat];

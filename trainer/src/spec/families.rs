@@ -225,7 +225,7 @@ fn check_monotone(training: &TrainingSource, wrong: &mut Vec<String>) {
                 "feature {name:?} is Categorical and cannot be monotone: categories have no order"
             ));
         }
-        if training.families.contains(&Family::LogisticRegression) {
+        if training.custom_trainer.is_none() && training.families.contains(&Family::LogisticRegression) {
             wrong.push(format!(
                 "feature {name:?} is monotone, which is a constraint on trees, and families names LogisticRegression; remove one of the two"
             ));

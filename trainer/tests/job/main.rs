@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
+mod custom_trainer;
 mod import;
 mod interrupted;
 mod ledger;

@@ -75,6 +75,7 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
         threshold,
         expectations,
         transforms,
+        custom_trainer,
         // The only task there is.
         task: Task::Binary,
         // In the hash of every training.
@@ -93,6 +94,9 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
     } = training;
     if let Some(hyperparameters) = hyperparameters {
         content["hyperparameters"] = json!(hyperparameters);
+    }
+    if let Some(trainer) = custom_trainer {
+        content["customTrainer"] = json!(trainer);
     }
     if let Some(search) = search {
         content["search"] = json!(search);

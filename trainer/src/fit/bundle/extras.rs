@@ -1,5 +1,6 @@
 //! What a bundle has beside what every one has.
 
+use modelward_model::CustomTrainerInfo;
 use modelward_wire::Digest;
 
 use crate::fit::{compare::Comparison, reference::Window};
@@ -15,6 +16,8 @@ pub struct Extras<'a> {
     pub window: Option<&'a Window>,
     /// The rows that the champion was not trained on.
     pub new_rows: &'a [usize],
+    /// The image that trained the model, if one did.
+    pub custom_trainer: Option<&'a CustomTrainerInfo>,
     /// The features whose categories the spec names.
     pub declared: &'a [String],
 }

@@ -1,7 +1,7 @@
 //! `metrics.json`: how each candidate was evaluated.
 
 use modelward_crds::{Gate, MetricName};
-use modelward_model::{BUNDLE_FORMAT, Calibration};
+use modelward_model::{BUNDLE_FORMAT, Calibration, CustomTrainerInfo};
 use modelward_wire::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use crate::{
     data::row_columns::RowColumnsInfo,
     family::Parameters,
     fit::{
+        bundle::extras::Extras,
         candidate::{Candidate, FoldOutcome},
         compare::Comparison,
         held_out::HeldOutOutcome,
@@ -45,6 +46,8 @@ pub(super) struct MetricsFile<'a> {
     gates: &'a [Gate],
     #[serde(skip_serializing_if = "Option::is_none")]
     not_worse_than: Option<&'a Comparison>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_trainer: Option<&'a CustomTrainerInfo>,
     candidates: Vec<CandidateInfo<'a>>,
     /// How much the selected candidate needs each feature.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,17 +134,17 @@ pub(super) fn metrics_file<'a>(
     gates: &'a [Gate],
     trained: &'a Trained,
     labels: &[bool],
-    not_worse_than: Option<&'a Comparison>,
+    extras: Extras<'a>,
 ) -> MetricsFile<'a> {
     MetricsFile {
         format: BUNDLE_FORMAT,
         folds: FoldsInfo {
-            kind: plan.split_by.kind(),
+            kind: plan.kind(),
             folds: plan.folds,
             repeats: plan.repeats,
             seed: plan.seed,
             shuffle: plan.split_by.shuffle(),
-            standard_error: "sd * sqrt(1/J + n_test/n_train), Nadeau and Bengio 2003",
+            standard_error: plan.standard_error(),
             columns,
         },
         threshold: ThresholdInfo {
@@ -159,7 +162,8 @@ pub(super) fn metrics_file<'a>(
             metrics: by_name(&outcome.metrics),
         }),
         gates,
-        not_worse_than,
+        not_worse_than: extras.comparison,
+        custom_trainer: extras.custom_trainer,
         candidates: trained
             .candidates
             .iter()

@@ -64,6 +64,7 @@ pub fn build(
         training: extras.training,
         reproducible: trained.reproducible,
         imported: None,
+        custom_trainer: extras.custom_trainer.cloned(),
     };
     let warm_up = WarmUp::record(
         &snapshot.data.schema,
@@ -91,7 +92,7 @@ pub fn build(
                 gates,
                 trained,
                 &snapshot.data.labels,
-                extras.comparison,
+                extras,
             ))?,
         )
         .with(file::OUT_OF_FOLD, out_of_fold(snapshot, candidate))

@@ -205,7 +205,14 @@ fn every_candidate_is_in_the_metrics_with_all_metrics_folds_and_parameters() {
     let (snapshot, plan) = (frozen(data()), plan_of_everything());
     let trained = train(&snapshot.data, &plan, 2, &|_| ()).unwrap();
     let columns = RowColumnsInfo::default();
-    let file = metrics_file(&plan, columns, &[], &trained, &snapshot.data.labels, None);
+    let file = metrics_file(
+        &plan,
+        columns,
+        &[],
+        &trained,
+        &snapshot.data.labels,
+        Extras::default(),
+    );
     let file = serde_json::to_value(file).unwrap();
     let names = |metrics: &Json| metrics.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let mut sorted = MetricName::NAMES.to_vec();

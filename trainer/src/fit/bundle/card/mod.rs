@@ -8,7 +8,7 @@ mod transforms;
 
 use askama::Template;
 use modelward_crds::{CalibrationMethod, Gate, MetricName};
-use modelward_model::{BundleInfo, Calibration};
+use modelward_model::{BundleInfo, Calibration, CustomTrainerInfo};
 use modelward_wire::Decimal;
 
 use self::{
@@ -52,6 +52,8 @@ struct Card<'a> {
     corrected: Option<Corrected>,
     held_out: Option<CardHeldOut>,
     reproducible: bool,
+    /// The image that trained it, if one did: one model, measured on parts of the held-out rows.
+    custom_trainer: Option<&'a CustomTrainerInfo>,
     candidates: CandidatesPart,
     gates: Vec<CardGate>,
     gates_passed: usize,
@@ -109,7 +111,11 @@ pub(super) fn card(
         positive_when: &info.target.positive_when,
         threshold: &info.threshold,
         data: DataPart::of(snapshot, &report, trained.fitted.transforms()),
-        split: plan.split_by.folds(),
+        split: if plan.has_one_model() {
+            plan.kind()
+        } else {
+            plan.split_by.folds()
+        },
         learnt_from: plan.split_by.learnt_from(),
         folds: plan.folds,
         repeats: plan.repeats,
@@ -132,6 +138,7 @@ pub(super) fn card(
                 .collect(),
         }),
         reproducible: trained.reproducible,
+        custom_trainer: extras.custom_trainer,
         candidates: CandidatesPart::of(trained, plan.select_by),
         gates_passed: gates.iter().filter(|gate| gate.passed).count(),
         gates,

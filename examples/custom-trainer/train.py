@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Trains a LightGBM model for Modelward: reads what the contract says, writes one file of a model.
+
+Arguments are hyper-parameters of LightGBM: --rounds=60 --num_leaves=15. See docs/custom-trainer.md.
+"""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+
+
+def read_table(path, contract):
+    """The features as float32, categories as their places in the contract and missing values as NaN, and the classes."""
+    codes = [{word: code for code, word in enumerate(feature["categories"])} if "categories" in feature else None for feature in contract["features"]]
+    rows, classes = [], []
+    with open(path, newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            cells = [line[feature["name"]] for feature in contract["features"]]
+            rows.append([np.nan if cell == "" else code[cell] if code else float(cell) for cell, code in zip(cells, codes)])
+            classes.append(int(line[contract["target"]]))
+    return np.array(rows, dtype=np.float32), np.array(classes)
+
+
+def main():
+    contract = json.loads(Path(os.environ["MODELWARD_CONTRACT"]).read_text(encoding="utf-8"))
+    out = Path(os.environ["MODELWARD_OUTPUT_DIR"])
+    settings = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
+    rounds = int(settings.pop("rounds", 100))
+    rows, classes = read_table(os.environ["MODELWARD_TRAIN_FILE"], contract)
+    names = [feature["name"] for feature in contract["features"]]
+    categorical = [at for at, feature in enumerate(contract["features"]) if "categories" in feature]
+    data = lightgbm.Dataset(rows, classes, feature_name=names, categorical_feature=categorical)
+    threads = int(os.environ.get("MODELWARD_THREADS", "1"))
+    fixed = {"objective": "binary", "verbosity": -1, "deterministic": True, "force_row_wise": True, "num_threads": threads, "seed": contract["seed"]}
+    booster = lightgbm.train(fixed | settings, data, num_boost_round=rounds)
+    booster.save_model(out / "model.txt")
+    # Optional: Modelward compares them with its own.
+    scores = booster.predict(rows)
+    (out / "scores.csv").write_text("expected\n" + "".join(f"{score!r}\n" for score in scores.tolist()), encoding="utf-8")
+
+
+try:
+    main()
+except Exception as error:
+    # The last line of a failure is shown in the condition of the version.
+    Path(os.environ.get("MODELWARD_TERMINATION_LOG", "/dev/termination-log")).write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
+    raise
