@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use modelward_controllers::{Config, Networks, ProberConfig};
-use modelward_core::{children::IgnoreRule, policy::Policy};
+use modelward_core::{children::IgnoreRule, custom_trainer::AllowedTrainers, policy::Policy};
 use modelward_ledger::{MigrateConfig, MlflowConfig, Quotas, RegisteredModelNames};
 use modelward_service::LogFormat;
 
@@ -101,6 +101,9 @@ pub struct RunArgs {
     #[arg(long, env = "MODELWARD_TRAINER_RESOURCES", value_parser = resources,
         default_value = r#"{"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}"#)]
     pub trainer_resources: ResourceRequirements,
+    /// Which images may train in place of the trainer, and with which service accounts, as JSON: {"images": […], "serviceAccounts": […]}.
+    #[arg(long, env = "MODELWARD_CUSTOM_TRAINERS", default_value = "{}", value_parser = allowed_trainers)]
+    pub custom_trainers: AllowedTrainers,
     /// Maximum of versions of one namespace that are trained at once
     #[arg(long, env = "MODELWARD_JOBS_PER_NAMESPACE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_per_namespace: u16,
@@ -229,6 +232,7 @@ impl RunArgs {
             deny_sources: self.deny_sources.clone(),
             max_dataset_mib: self.max_dataset_mib,
             trainer_resources: self.trainer_resources.clone(),
+            allowed_trainers: self.custom_trainers.clone(),
             jobs: modelward_core::queue::Limits {
                 per_namespace: self.jobs_per_namespace.into(),
                 cluster: self.jobs_cluster.into(),
@@ -255,6 +259,10 @@ fn ignore_rules(text: &str) -> Result<IgnoreRules, String> {
 }
 
 fn resources(text: &str) -> Result<ResourceRequirements, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn allowed_trainers(text: &str) -> Result<AllowedTrainers, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
@@ -381,6 +389,18 @@ mod tests {
             error.contains(r#""10.96.0.0/x" is not a range of addresses"#),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_allowed_image_that_is_none_is_refused_by_name_and_none_is_allowed_by_default() {
+        let parse = |more: &[&str]| Args::try_parse_from(RUN.iter().chain(more));
+        let Command::Run(args) = parse(&[]).unwrap().command else {
+            unreachable!("run was asked for")
+        };
+        assert_eq!(args.config().allowed_trainers, AllowedTrainers::default());
+        let list = r#"{"images": ["registry.example/ml/*"], "serviceAccounts": []}"#;
+        let error = parse(&["--custom-trainers", list]).unwrap_err().to_string();
+        assert!(error.contains(r#""registry.example/ml/*""#), "{error}");
     }
 
     #[test]

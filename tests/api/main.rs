@@ -8,6 +8,7 @@
 )]
 
 mod artifact;
+mod custom_trainer;
 
 use http_body_util::BodyExt as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

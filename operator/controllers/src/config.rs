@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use modelward_core::{children::IgnoreRule, policy::Policy, queue::Limits};
+use modelward_core::{children::IgnoreRule, custom_trainer::AllowedTrainers, policy::Policy, queue::Limits};
 use modelward_crds::Networks;
 
 use crate::model::ProberConfig;
@@ -35,6 +35,8 @@ pub struct Config {
     pub max_dataset_mib: u32,
     /// Resource requests and limits of the Pod of a Job.
     pub trainer_resources: ResourceRequirements,
+    /// Which images may train in place of the trainer.
+    pub allowed_trainers: AllowedTrainers,
     /// How many versions may be trained at once.
     pub jobs: Limits,
     /// Risks, quorums and guard rails.

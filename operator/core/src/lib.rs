@@ -12,6 +12,7 @@ pub mod action;
 pub mod attempt;
 pub mod children;
 pub mod conditions;
+pub mod custom_trainer;
 pub mod drift;
 pub mod model;
 pub mod names;

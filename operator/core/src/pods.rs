@@ -19,6 +19,12 @@ use crate::reason::Reason;
 
 /// A Pod that has not started after this many seconds is reported, even where no cause is known yet.
 pub const PATIENCE_SECONDS: i64 = 20;
+/// The init container that writes the files that an image trains on.
+pub const PREPARE: &str = "prepare";
+/// The init container of an image that trains. What it writes is a stranger's text.
+pub const CUSTOM_TRAINER: &str = "custom-trainer";
+/// Longest message of such an image, in characters.
+const CUSTOM_MESSAGE: usize = 400;
 /// Messages of Kubernetes are truncated to this length.
 const MESSAGE_LIMIT: usize = 700;
 
@@ -184,7 +190,7 @@ pub fn of_pod(pod: &Pod, container: &str, events: &[Event], now: Timestamp) -> O
         return of_end(pod, container, ended);
     }
     let mut before = status.init_container_statuses.iter().flatten();
-    if let Some(hindrance) = before.find_map(|init| of_init(name, init)) {
+    if let Some(hindrance) = before.find_map(|init| of_init(pod, init)) {
         return Some(hindrance);
     }
     let scheduled = status
@@ -234,7 +240,9 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
     if ended.exit_code == 0 {
         return None;
     }
-    let result = serde_json::from_str::<JobResult>(words).ok();
+    let is_custom = container == CUSTOM_TRAINER;
+    let result = Some(words).filter(|_| !is_custom);
+    let result = result.and_then(|words| serde_json::from_str::<JobResult>(words).ok());
     if let Some(result) = result
         .as_ref()
         .filter(|result| result.verdict == Verdict::Interrupted)
@@ -246,7 +254,11 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
         ));
     }
     // People read the sentence of a result and not its JSON.
-    let words = result.as_ref().map_or(words, |result| result.message.as_str());
+    let words = match &result {
+        Some(result) => result.message.clone(),
+        None if is_custom => custom_words(words),
+        None => words.to_owned(),
+    };
     let cause = if CONFIGURATION_REASONS.contains(&reason) {
         Cause::ContainerNotStarted
     } else {
@@ -271,16 +283,48 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
     ))
 }
 
-/// The state in which this container of a Pod ended, if it did and was not started again.
+/// What an image that trains says of its end: the field `message` of an object in JSON, otherwise the text, quoted and cut.
+fn custom_words(words: &str) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    let object = serde_json::from_str::<serde_json::Value>(words).ok();
+    let message = object.as_ref().and_then(|object| object.get("message")?.as_str());
+    let text = message.unwrap_or(words);
+    let mut shown: String = text.chars().take(CUSTOM_MESSAGE).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// The state in which this container or init container of a Pod ended, if it did and was not started again.
 pub fn end_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTerminated> {
-    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    let own = statuses.iter().find(|found| found.name == container)?;
+    let status = pod.status.as_ref()?;
+    let mut statuses = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses)
+        .flatten();
+    let own = statuses.find(|found| found.name == container)?;
     own.state.as_ref()?.terminated.as_ref()
 }
 
-/// Whether this container of a Pod runs now.
+/// How this container of a Pod failed, or one of the operator's own before it.
+fn failure_of(pod: &Pod, container: &str) -> Option<Hindrance> {
+    [container, PREPARE, CUSTOM_TRAINER]
+        .iter()
+        .find_map(|name| of_end(pod, name, end_of(pod, name)?))
+}
+
+/// Whether this container of a Pod runs now, or one of the operator's own before it.
 pub fn runs(pod: &Pod, container: &str) -> bool {
-    running(pod).any(|name| name == container)
+    let before = pod
+        .status
+        .iter()
+        .flat_map(|status| status.init_container_statuses.iter().flatten());
+    let mut before = before.filter(|init| [PREPARE, CUSTOM_TRAINER].contains(&init.name.as_str()));
+    running(pod).any(|name| name == container) || before.any(is_running)
 }
 
 /// Whether another container of a Pod than this one runs now.
@@ -294,8 +338,13 @@ fn running(pod: &Pod) -> impl Iterator<Item = &str> {
         .status
         .iter()
         .flat_map(|status| status.container_statuses.iter().flatten());
-    let runs = |found: &&ContainerStatus| found.state.as_ref().is_some_and(|state| state.running.is_some());
-    statuses.filter(runs).map(|found| found.name.as_str())
+    statuses
+        .filter(|found| is_running(found))
+        .map(|found| found.name.as_str())
+}
+
+fn is_running(found: &ContainerStatus) -> bool {
+    found.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 /// What terminated the Pod externally.
@@ -357,11 +406,15 @@ fn of_waiting(pod: &str, own: &ContainerStatus, init: bool) -> Option<Hindrance>
 }
 
 /// An init container, possibly added by a webhook, that keeps the others from starting.
-fn of_init(pod: &str, init: &ContainerStatus) -> Option<Hindrance> {
+fn of_init(of: &Pod, init: &ContainerStatus) -> Option<Hindrance> {
+    let pod = of.metadata.name.as_deref().unwrap_or_default();
     if let Some(hindrance) = of_waiting(pod, init, true) {
         return Some(hindrance);
     }
     let ended = last_end(init).filter(|ended| ended.exit_code != 0)?;
+    if [PREPARE, CUSTOM_TRAINER].contains(&init.name.as_str()) {
+        return of_end(of, &init.name, ended);
+    }
     let words = ended.message.as_deref().unwrap_or_default();
     Some(Hindrance::new(
         Cause::ContainerNotStarted,
@@ -394,7 +447,11 @@ fn of_pod_events(pod: &Pod, events: &[Event]) -> Option<Hindrance> {
 /// The memory limit of this container of a Pod, such as `512Mi`.
 pub fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
     let spec = pod.spec.as_ref()?;
-    let own = spec.containers.iter().find(|found| found.name == container)?;
+    let mut containers = spec
+        .containers
+        .iter()
+        .chain(spec.init_containers.iter().flatten());
+    let own = containers.find(|found| found.name == container)?;
     let limit = own.resources.as_ref()?.limits.as_ref()?.get("memory")?;
     Some(limit.0.clone())
 }
@@ -509,7 +566,7 @@ pub fn of_failed_job(job: &Job, pods: &[Pod], container: &str, before: Option<Ca
     let last = ended.iter().find_map(|pod| {
         let status = pod.status.as_ref()?;
         let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
-        disruption(pod_name, status).or_else(|| of_end(pod, container, end_of(pod, container)?))
+        disruption(pod_name, status).or_else(|| failure_of(pod, container))
     });
     let own = format!("Job {name} failed: {reason}: {words}");
     if reason == "DeadlineExceeded" {

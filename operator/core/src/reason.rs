@@ -28,6 +28,8 @@ words! {
         Imported,
         /// The model or its sample was refused; the message says why and what to do.
         ImportRefused,
+        /// The operator's configuration does not allow the image, or its service account, to train.
+        CustomTrainerRefused,
         /// The API server rejects the Pods: a quota, a `LimitRange`, a missing service account or a policy.
         PodRefused,
         /// The Job is suspended.

@@ -153,6 +153,7 @@ impl TestCluster {
             workload_service_account: "default".into(),
             training_deadline_seconds: 3600,
             max_dataset_mib: 512,
+            allowed_trainers: modelward_core::custom_trainer::AllowedTrainers::default(),
             allow_sources: modelward_crds::Networks::default(),
             deny_sources: modelward_crds::Networks::default(),
             trainer_resources: ResourceRequirements::default(),

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Resource as _, ResourceExt as _};
-use modelward_core::{attempt::StageJob, names::name_hash, results};
+use modelward_core::{attempt::StageJob, names::name_hash, pods::PREPARE, results};
 use modelward_crds::{
     Dataset, MLFLOW_KEYS, ModelVersion, ModelVersionSpec, annotations, credential_keys, credential_variable,
 };
@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use crate::{
     Config, Error,
     api::apply::build,
-    jobs::{names::spec_prefix, owner::JobOwner},
+    jobs::{
+        custom::{self, FitJob},
+        names::spec_prefix,
+        owner::JobOwner,
+    },
     pod_template::{TOKEN_DIR, container_security, pod_security, pull_secrets, token_volume},
 };
 
@@ -21,6 +25,12 @@ pub(super) const CONTAINER: &str = "trainer";
 
 /// Mount paths of the Job's spec, its sources and its token.
 const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
+
+/// The folder of the spec.
+const SPEC_MOUNT: &str = "/etc/modelward/job";
+
+/// Files that a program writes meanwhile.
+const WORK_MOUNT: &str = "/work";
 
 pub(super) const SPEC_KEY: &str = "spec.json";
 
@@ -100,7 +110,42 @@ pub(super) fn job(
 ) -> Result<Job, Error> {
     let stage = request.stage;
     let labels = owner.labels(Some(stage.stage));
-    let inputs = inputs_of(request, spec);
+    let mut inputs = inputs_of(request, spec);
+    let custom = match stage.stage {
+        JobStage::Fit => custom::parts(&FitJob {
+            config,
+            version: request.version,
+            spec: request.spec,
+            // Without the stage and --publish.
+            arguments: &inputs.arguments[1..inputs.arguments.len() - 1],
+            environment: &environment(config, request),
+            mounts: &inputs.mounts,
+        })?,
+        JobStage::Snapshot | JobStage::Import => None,
+    };
+    let mut failure_rules = vec![
+        // A Pod that was evicted, preempted or drained says nothing about the program, so it does not use up a retry.
+        json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}),
+        // Nor does one that was deleted: a signal ended its program.
+        json!({"action": "Ignore", "onExitCodes": {
+            "containerName": CONTAINER, "operator": "In", "values": [INTERRUPTED],
+        }}),
+    ];
+    if custom.is_some() {
+        failure_rules.push(json!({"action": "Ignore", "onExitCodes": {
+            "containerName": PREPARE, "operator": "In", "values": [INTERRUPTED],
+        }}));
+    }
+    let mut init_containers = Vec::new();
+    let mut service_account = config.workload_service_account.clone();
+    if let Some(custom) = custom {
+        inputs.volumes.extend(custom.volumes);
+        inputs.mounts.extend(custom.mounts);
+        inputs.arguments.extend(custom.arguments);
+        failure_rules.extend(custom.failure_rules);
+        init_containers = custom.init_containers;
+        service_account = custom.service_account.unwrap_or(service_account);
+    }
     let training = request
         .spec
         .source
@@ -122,24 +167,18 @@ pub(super) fn job(
             },
             "spec": {
                 "backoffLimit": 2,
-                // A Pod that was evicted, preempted or drained says nothing about the program, so it does not use up a retry.
-                "podFailurePolicy": {"rules": [
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    // Nor does one that was deleted: a signal ended its program.
-                    {"action": "Ignore", "onExitCodes": {
-                        "containerName": CONTAINER, "operator": "In", "values": [INTERRUPTED],
-                    }},
-                ]},
+                "podFailurePolicy": {"rules": failure_rules},
                 "activeDeadlineSeconds": config.training_deadline_seconds,
                 "template": {
                     "metadata": {"labels": labels},
                     "spec": {
                         "restartPolicy": "Never",
-                        "serviceAccountName": config.workload_service_account,
+                        "serviceAccountName": service_account,
                         "automountServiceAccountToken": false,
                         "enableServiceLinks": false,
                         "imagePullSecrets": pull_secrets(config),
                         "securityContext": pod_security(),
+                        "initContainers": init_containers,
                         "containers": [{
                             "name": CONTAINER,
                             "image": config.trainer_image,
@@ -169,7 +208,7 @@ fn environment(config: &Config, request: &JobRequest<'_>) -> Vec<Value> {
         json!({"name": "MODELWARD_ALLOW_SOURCES", "value": config.allow_sources.to_string()}),
         json!({"name": "MODELWARD_DENY_SOURCES", "value": config.deny_sources.to_string()}),
         json!({"name": "MODELWARD_MAX_DATASET_MIB", "value": config.max_dataset_mib.to_string()}),
-        json!({"name": "TMPDIR", "value": "/work"}),
+        json!({"name": "TMPDIR", "value": WORK_MOUNT}),
     ];
     match request.stage.stage {
         JobStage::Snapshot | JobStage::Import => variables.extend(credentials(request.spec)),
@@ -219,8 +258,8 @@ fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
         token_volume(),
     ];
     let mut mounts = vec![
-        json!({"name": "spec", "mountPath": "/etc/modelward/job", "readOnly": true}),
-        json!({"name": "work", "mountPath": "/work"}),
+        json!({"name": "spec", "mountPath": SPEC_MOUNT, "readOnly": true}),
+        json!({"name": "work", "mountPath": WORK_MOUNT}),
         json!({"name": "ledger-token", "mountPath": TOKEN_DIR, "readOnly": true}),
     ];
     let mut arguments = vec![json!(request.stage.stage.command())];

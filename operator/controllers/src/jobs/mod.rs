@@ -10,6 +10,7 @@
 
 mod build;
 mod collect;
+mod custom;
 mod dataset;
 pub(crate) mod names;
 mod owner;

@@ -4,7 +4,7 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use modelward_core::{
     attempt::JobSeen,
-    pods::{self, Cause, Hindrance},
+    pods::{self, Cause, Hindrance, PREPARE},
     results::{self, Asked},
 };
 use modelward_crds::{AttemptStatus, ModelVersion};
@@ -182,9 +182,11 @@ fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobS
 
 /// What a Pod of the Job could not reach, by the trainer's message.
 fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
-    let mut results = pods
+    // Never the container of a custom trainer, which may write what it likes.
+    let ends = pods
         .iter()
-        .filter_map(|pod| parse(pods::end_of(pod, CONTAINER)?.message.as_deref()?, stage));
+        .flat_map(|pod| [CONTAINER, PREPARE].map(|name| pods::end_of(pod, name)));
+    let mut results = ends.filter_map(|end| parse(end?.message.as_deref()?, stage));
     let result = results.find(|result| result.verdict == Verdict::Unreachable)?;
     Some(Hindrance::new(Cause::Unreachable, result.message))
 }

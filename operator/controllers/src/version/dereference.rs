@@ -62,6 +62,7 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
         bundle: bundle(&ctx.env, &namespace, valid).await,
         publication: publication(&ctx.env, &namespace, version).await,
         serving,
+        allowed_trainers: ctx.env.config.allowed_trainers.clone(),
         obstacle: None,
     };
     Ok((world, model.is_some()))

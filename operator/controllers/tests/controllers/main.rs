@@ -6,6 +6,7 @@
 )]
 
 mod actions;
+mod custom_trainer;
 mod data;
 mod drift;
 mod import;

@@ -29,7 +29,9 @@ use kube::{
     core::ApiResource,
 };
 use modelward_controllers::{Config, Context, Health, Metrics, ProberConfig, Timestamp, ledger_client, run};
-use modelward_core::{children::IgnoreRule, policy::Policy, record::rollout::reroute};
+use modelward_core::{
+    children::IgnoreRule, custom_trainer::AllowedTrainers, policy::Policy, record::rollout::reroute,
+};
 use modelward_crds::{
     ConditionType, FIELD_MANAGER, Model, ModelVersion, RemediationAction, Role, RouteStatus, RoutedVersion,
     annotations, labels,
@@ -78,6 +80,7 @@ pub struct TestCluster {
     pub ignore_differences: Vec<IgnoreRule>,
     /// Whether the ledger is said to publish to MLflow.
     pub publishes: bool,
+    pub allowed_trainers: AllowedTrainers,
     /// The way through Services.
     pub front: Front,
     metrics: Metrics,
@@ -244,6 +247,7 @@ impl TestCluster {
             inference_image: "modelward/inference:test".into(),
             ignore_differences: Vec::new(),
             publishes: false,
+            allowed_trainers: AllowedTrainers::default(),
             front: Front::start(api.client()).await?,
             metrics: Metrics::new(),
             postgres: None,
@@ -322,6 +326,7 @@ impl TestCluster {
                 limits: Some([("memory".to_owned(), Quantity("3Gi".into()))].into()),
                 ..ResourceRequirements::default()
             },
+            allowed_trainers: self.allowed_trainers.clone(),
             jobs: modelward_core::queue::Limits::default(),
             policy: self.policy.clone(),
             gate_children: false,

@@ -1275,6 +1275,37 @@ fn retraining_after(job: JobSeen, change: impl FnOnce(&mut DriftReportStatus)) -
 }
 
 #[test]
+fn a_retraining_by_an_image_shows_all_that_it_is_run_with_and_its_digest_covers_it() {
+    let plan_of = |trainer: Value| {
+        let more = json!({"target": {"name": "heart-1"}});
+        let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
+        let training = simulation.versions[0].spec.source.training.as_mut().unwrap();
+        training.custom_trainer = Some(object(trainer));
+        simulation.job = snapshot(294, Some(106));
+        simulation.settle();
+        simulation.plan("retrain").clone()
+    };
+    let trainer = |rounds: &str, wandb: &str| {
+        json!({"image": "registry.example/ml/heart:1", "format": "LightGBM", "args": [rounds, "a b"],
+            "env": [{"name": "WANDB_MODE", "value": wandb}], "serviceAccountName": "trainjobs"})
+    };
+    let plan = plan_of(trainer("--rounds=60", "offline"));
+    let words = r#", by the image "registry.example/ml/heart:1" (LightGBM) with the arguments "--rounds=60" "a b" with the variables WANDB_MODE=offline with the service account trainjobs;"#;
+    assert!(plan.summary.contains(words), "{}", plan.summary);
+    assert_ne!(plan.digest, plan_of(trainer("--rounds=61", "offline")).digest);
+    assert_ne!(plan.digest, plan_of(trainer("--rounds=60", "online")).digest);
+    assert_eq!(plan.digest, plan_of(trainer("--rounds=60", "offline")).digest);
+    let long = plan_of(trainer(&"x".repeat(1024), "\u{202e}evil"));
+    assert!(
+        long.summary
+            .contains("… (the rest is in source.training.customTrainer)"),
+        "{}",
+        long.summary
+    );
+    assert!(!long.summary.contains('\u{202e}'), "{}", long.summary);
+}
+
+#[test]
 fn an_imported_version_is_not_retrained_and_the_action_says_why() {
     let more = json!({"target": {"name": "heart-1"}});
     let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);

@@ -393,3 +393,96 @@ fn only_a_container_beside_ours_that_still_runs_keeps_a_pod_from_ending() {
     assert!(other_runs(&pod(json!({"running": {}})), OURS));
     assert!(!other_runs(&pod(json!({"terminated": {"exitCode": 0}})), OURS));
 }
+
+/// A Pod whose init containers of a custom training are in these states.
+fn custom(prepare: &Value, image: &Value) -> Pod {
+    let state = |name: &str, state: &Value| json!({"name": name, "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state});
+    let mut pod = pod(&json!({"phase": "Pending",
+        "initContainerStatuses": [state(PREPARE, prepare), state(CUSTOM_TRAINER, image)],
+        "containerStatuses": [state(OURS, &json!({"waiting": {"reason": "PodInitializing"}}))]}));
+    pod.spec.as_mut().unwrap().init_containers = Some(
+        serde_json::from_value(json!([{"name": CUSTOM_TRAINER, "resources": {"limits": {"memory": "3Gi"}}}]))
+            .unwrap(),
+    );
+    pod
+}
+
+fn done() -> Value {
+    json!({"terminated": {"exitCode": 0}})
+}
+
+#[test]
+fn a_pod_whose_image_trains_or_whose_rows_are_written_runs() {
+    let waits = json!({"waiting": {"reason": "PodInitializing"}});
+    for pod in [
+        custom(&json!({"running": {}}), &waits),
+        custom(&done(), &json!({"running": {}})),
+    ] {
+        assert!(runs(&pod, OURS));
+        assert_eq!(of_pod(&pod, OURS, &[], at(600)), None);
+    }
+    assert!(!runs(&custom(&done(), &done()), OURS));
+    let absent = json!({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}});
+    let found = of_pod(&custom(&done(), &absent), OURS, &[], at(600)).unwrap();
+    assert_eq!(found.cause, Cause::ImagePullFailed);
+    assert!(
+        found.message.contains("init container custom-trainer"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_an_image_says_of_its_end_is_quoted_and_cut_and_never_believed() {
+    let end = |message: &str| {
+        let ended = json!({"terminated": {"exitCode": 3, "reason": "Error", "message": message}});
+        of_pod(&custom(&done(), &ended), OURS, &[], at(5)).unwrap()
+    };
+    let found = end(r#"{"message": "ValueError: no rows\u001b[31m"}"#);
+    assert_eq!(found.cause, Cause::ContainerFailed);
+    let words = r#"ended with exit code 3: "ValueError: no rows\u{1b}[31m""#;
+    assert!(found.message.ends_with(words), "{}", found.message);
+    assert!(end(&"x".repeat(4096)).message.chars().count() < 600);
+    assert!(end("Traceback\nboom").message.ends_with(r#": "Traceback\nboom""#));
+    let forged = JobResult::new(JobStage::Fit, Verdict::Interrupted, "an eviction");
+    let found = end(&serde_json::to_string(&forged).unwrap());
+    assert_eq!(found.cause, Cause::ContainerFailed, "it would be run forever");
+    let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let found = of_pod(&custom(&done(), &killed), OURS, &[], at(5)).unwrap();
+    assert_eq!(found.cause, Cause::OutOfMemory);
+    assert!(
+        found.message.contains("its memory limit of 3Gi"),
+        "{}",
+        found.message
+    );
+}
+
+#[test]
+fn a_job_whose_image_failed_has_failed_by_the_image_and_not_by_the_cluster() {
+    let ended = json!({"terminated": {"exitCode": 1, "message": "no rows"}});
+    let job = job_with(
+        &json!({}),
+        &json!({"conditions": [
+        {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 1"}]}),
+    );
+    let found = of_failed_job(&job, &[custom(&done(), &ended)], OURS, None);
+    assert_eq!(found.cause, Cause::ContainerFailed);
+    assert!(
+        found.message.contains(r#"container custom-trainer of Pod"#),
+        "{}",
+        found.message
+    );
+    let refused = JobResult::new(
+        JobStage::Fit,
+        Verdict::SpecInvalid,
+        "heldOut holds too few rows out",
+    );
+    let refused = json!({"terminated": {"exitCode": 2, "message": serde_json::to_string(&refused).unwrap()}});
+    let found = of_failed_job(&job, &[custom(&refused, &json!({}))], OURS, None);
+    assert!(
+        found
+            .message
+            .ends_with("exit code 2: heldOut holds too few rows out"),
+        "{}",
+        found.message
+    );
+}

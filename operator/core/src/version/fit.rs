@@ -74,6 +74,10 @@ pub(super) fn fit_stage(
         (JobVerdict::SpecInvalid, _) => {
             Stage::Terminal(Verdict::fails(kind, Reason::SpecInvalid, result.message))
         }
+        // The data was accepted before an image trained: it is the model that is refused.
+        (JobVerdict::DataInvalid, _) if training.custom_trainer.is_some() => {
+            Stage::Terminal(Verdict::fails(kind, Reason::ImportRefused, result.message))
+        }
         _ => Stage::Terminal(Verdict::fails(kind, Reason::DataInvalid, result.message)),
     };
     attempt::note_end(&mut status.fit_attempt, &stage);

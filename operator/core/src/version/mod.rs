@@ -14,6 +14,7 @@
 //! ```
 
 mod context;
+mod custom_trainer;
 mod data;
 mod fit;
 mod gates;
@@ -27,7 +28,7 @@ mod world;
 
 pub use context::requester;
 use jiff::Timestamp;
-use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role};
+use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, Role, TrainingSource};
 pub use validate::{GivenBundle, Invalid, Origin, Validated, validate};
 pub use world::{BundleSeen, Decision, PublicationSeen, ServingSeen, Settling, SnapshotSeen, World};
 
@@ -37,6 +38,7 @@ use crate::{
     objects::name_of,
     reason::Reason,
     version::{
+        custom_trainer::refused_trainer,
         data::{data_stage, data_verdict},
         fit::{fit_stage, given_stage, not_accepted, trained_verdict},
         gates::gates_verdict,
@@ -63,12 +65,19 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
     let mut step = Step::default();
     let (data, trained) = match origin {
         Origin::Training(training) => {
-            let data = data_stage(version, training, world, now, &mut status, &mut step);
-            let trained = match &data {
-                Stage::Recorded => fit_stage(version, training, world, now, &mut status, &mut step),
-                _ => Stage::Waiting(not_accepted()),
+            let refused = refused_trainer(training, world, &status);
+            let before = status.clone();
+            let (data, trained) = match &refused {
+                Some(refused) if !refused.goes_on => refused.stages(&status),
+                _ => training_stages(version, training, world, now, &mut status, &mut step),
             };
-            (data, trained)
+            if let Some(refused) = refused.filter(|_| step.start.is_some()) {
+                status = before;
+                step = Step::default();
+                refused.stages(&status)
+            } else {
+                (data, trained)
+            }
         }
         Origin::Bundle(bundle) => {
             let given = given_stage(version, bundle, world, now, &mut status, &mut step);
@@ -89,7 +98,8 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
             version.status.as_ref().and_then(|status| status.role),
         ),
         (Stage::Recorded, Stage::Recorded) => (Role::Rejected, rejected(&gates)),
-        (Stage::Recorded, stage) | (stage, _) => before_serving(stage),
+        // An image that may not train ends the version before its data is read.
+        (Stage::Recorded, stage) | (_, stage @ Stage::Terminal(_)) | (stage, _) => before_serving(stage),
     };
     rest.extend(publication_verdict(
         version,
@@ -129,6 +139,23 @@ pub fn refuse(version: &ModelVersion, why: Invalid, now: Timestamp) -> Decision 
         start: None,
         again_after_seconds: None,
     }
+}
+
+/// The data is read, then a model is fitted to it.
+fn training_stages(
+    version: &ModelVersion,
+    training: &TrainingSource,
+    world: &World,
+    now: Timestamp,
+    status: &mut ModelVersionStatus,
+    step: &mut Step,
+) -> (Stage, Stage) {
+    let data = data_stage(version, training, world, now, status, step);
+    let trained = match &data {
+        Stage::Recorded => fit_stage(version, training, world, now, status, step),
+        _ => Stage::Waiting(not_accepted()),
+    };
+    (data, trained)
 }
 
 fn no_gates() -> Verdict {

@@ -15,6 +15,7 @@ use crate::{
     reason::{StuckReason, WorkingReason},
 };
 
+mod custom_trainer;
 mod import;
 
 fn at(second: i64) -> Timestamp {
@@ -94,6 +95,7 @@ fn world() -> World {
         bundle: BundleSeen::NotAsked,
         serving: ServingSeen::NotYet,
         publication: PublicationSeen::NotAsked,
+        allowed_trainers: crate::custom_trainer::AllowedTrainers::default(),
         obstacle: None,
     }
 }
@@ -1564,15 +1566,17 @@ fn any_world() -> impl Strategy<Value = World> {
         publication,
         any_serving(),
         obstacle,
+        custom_trainer::any_allowed(),
     )
         .prop_map(
-            |(dataset, job, snapshot, bundle, publication, serving, obstacle)| World {
+            |(dataset, job, snapshot, bundle, publication, serving, obstacle, allowed_trainers)| World {
                 dataset,
                 job,
                 snapshot,
                 bundle,
                 serving,
                 publication,
+                allowed_trainers,
                 obstacle,
             },
         )
@@ -1585,7 +1589,8 @@ fn any_source() -> impl Strategy<Value = ModelVersion> {
         Just(pinned()),
         Just(given()),
         Just(import::of_file()),
-        Just(import::of_registry())
+        Just(import::of_registry()),
+        Just(custom_trainer::by_image())
     ]
 }
 

@@ -5,6 +5,7 @@ use modelward_wire::{PublicationRecord, SourceRecord};
 
 use crate::{
     attempt::{DatasetSeen, JobSeen, Obstacle, StageJob},
+    custom_trainer::AllowedTrainers,
     reason::{Reason, StuckReason, WorkingReason},
 };
 
@@ -23,6 +24,8 @@ pub struct World {
     pub serving: ServingSeen,
     /// What the ledger says about its publication to MLflow.
     pub publication: PublicationSeen,
+    /// Which images may train.
+    pub allowed_trainers: AllowedTrainers,
     /// Why the Job could not be created.
     pub obstacle: Option<Obstacle>,
 }

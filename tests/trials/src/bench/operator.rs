@@ -127,6 +127,7 @@ fn context(orders: Orders, calls: &Calls, metrics: Metrics) -> Result<Context> {
         workload_service_account: "default".into(),
         training_deadline_seconds: 3600,
         max_dataset_mib: 512,
+        allowed_trainers: modelward_core::custom_trainer::AllowedTrainers::default(),
         allow_sources: modelward_controllers::Networks::default(),
         deny_sources: modelward_controllers::Networks::default(),
         trainer_resources: ResourceRequirements::default(),

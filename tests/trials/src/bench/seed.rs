@@ -265,6 +265,7 @@ impl Cluster<'_> {
             bundle: BundleSeen::NotAsked,
             serving: serving_seen(Some(model), &version),
             publication: PublicationSeen::NotAsked,
+            allowed_trainers: modelward_core::custom_trainer::AllowedTrainers::default(),
             obstacle: None,
         };
         let status = version::decide(&version::validate(&version)?, &world, self.now).status;

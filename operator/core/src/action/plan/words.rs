@@ -2,16 +2,19 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    Champion, Gate, ImportedStatus, Model, ModelVersion, PlannedDataset, RemediationAction, SourceStatus,
-    TrainingSource, annotations,
+    Champion, CustomTrainer, Gate, ImportedStatus, Model, ModelVersion, PlannedDataset, RemediationAction,
+    SourceStatus, TrainingSource, annotations,
 };
 use modelward_wire::Digest;
 
 use crate::action::plan::{
     parts::datasets,
     proposal::{Proposal, ProposedTraining},
-    text::{cut, file, listed, quoted, short, text},
+    text::{cut, file, listed, plain, quoted, short, text},
 };
+
+/// Longest list of arguments or variables in a summary, in characters.
+const LIST: usize = 1024;
 
 /// What would be done, and its requirements: the risk, the number of approvals, the excluded users, the expiry.
 pub(in crate::action) fn summary(
@@ -100,7 +103,47 @@ pub(in crate::action) fn trained_words(
     } else {
         bounds.join(" and ")
     };
-    format!("; trained on {data}; {bounds}")
+    let trainer = training
+        .custom_trainer
+        .as_deref()
+        .map_or_else(String::new, trainer_words);
+    format!("; trained on {data}{trainer}; {bounds}")
+}
+
+/// The image that trains in place of the trainer, and everything that it is run with.
+fn trainer_words(trainer: &CustomTrainer) -> String {
+    let CustomTrainer {
+        image,
+        format,
+        args,
+        env,
+        service_account_name,
+    } = trainer;
+    let list = |texts: Vec<String>| cut_list(&texts.join(" "));
+    let mut words = format!(", by the image {} ({format})", quoted(&plain(image)));
+    if !args.is_empty() {
+        let texts = args.iter().map(|text| quoted(&plain(text))).collect();
+        words = format!("{words} with the arguments {}", list(texts));
+    }
+    if !env.is_empty() {
+        let set = env
+            .iter()
+            .map(|variable| format!("{}={}", variable.name, quoted(&plain(&variable.value))));
+        words = format!("{words} with the variables {}", list(set.collect()));
+    }
+    if let Some(account) = service_account_name {
+        words = format!("{words} with the service account {}", quoted(&plain(account)));
+    }
+    words
+}
+
+/// What an approver reads of a list; the hash of the training covers all of it.
+fn cut_list(text: &str) -> String {
+    if text.chars().count() <= LIST {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(LIST).collect();
+    format!("{start}… (the rest is in source.training.customTrainer)")
 }
 
 /// Whether this bundle belongs to a version of this name that exists or served before.
@@ -203,12 +246,16 @@ pub(in crate::action) fn retraining_words(
         None => "its training data becomes the reference".to_owned(),
     };
     format!(
-        "retrain {} with the training spec of {}, on {} ({}): {}; {then}; {reference}",
+        "retrain {} with the training spec of {}, on {} ({}): {}{}; {then}; {reference}",
         target.spec.model,
         training.target.name,
         row_words(training.snapshot.rows),
         training.snapshot.digest.short(),
         file_words(&training.datasets, &training.sources),
+        source
+            .custom_trainer
+            .as_deref()
+            .map_or_else(String::new, trainer_words),
     )
 }
 
