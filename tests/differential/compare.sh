@@ -2,7 +2,7 @@
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
 # compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Evaluates expectations, and compares
 # every field with Great Expectations'. Reads Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file.
-# Imports models that Python trained, and compares their scores. Publishes a version to an MLflow server, and compares what MLflow's
+# Imports models that Python trained, and compares their scores. Runs the examples of custom trainers, and computes their metrics again. Publishes a version to an MLflow server, and compares what MLflow's
 # client reads; imports models that were logged to that server.
 #
 #   compare.sh            builds the trainer, makes the Python environments if needed, compares
@@ -70,6 +70,10 @@ compare_trees
 # Models that Python trained, imported, and their scores on other rows.
 echo "== import"
 "$VENV_ONNX/bin/python" "$HERE/compare_import.py" "$TRAINER" "$REPOSITORY" "$WORK/import"
+
+# The examples of trainers of one's own: what they leave, and the metrics that the trainer computes of it.
+echo "== custom"
+RUST_LOG=warn "$VENV/bin/python" "$HERE/compare_custom.py" "$TRAINER" "$REPOSITORY" "$WORK/custom"
 
 # A name with every character that one of the libraries refuses: brackets, commas, quotation marks and backslashes.
 compare_names() {
