@@ -60,10 +60,7 @@ impl Story {
     }
 
     async fn client_pod(&self, name: &str, model: &str, arguments: &[&str]) -> Result<Pod> {
-        let mut script = Command::new(repository().join("hack/cluster/images.sh"));
-        let image = run(script.args(["name", "load"]), &[]).await?;
-        ensure!(image.status.success(), "images.sh name load: {}", words(&image));
-        let image = String::from_utf8(image.stdout)?.trim().to_owned();
+        let image = client_image().await?;
         let models = self.all::<Model>();
         let secret = until(&format!("the keys of {model} are made"), SOON, async || {
             let status = models.get_opt(model).await?.and_then(|model| model.status);
@@ -99,4 +96,12 @@ impl Story {
         });
         Ok(serde_json::from_value(pod)?)
     }
+}
+
+/// The image of the tests' client, which every local cluster has.
+pub async fn client_image() -> Result<String> {
+    let mut script = Command::new(repository().join("hack/cluster/images.sh"));
+    let image = run(script.args(["name", "load"]), &[]).await?;
+    ensure!(image.status.success(), "images.sh name load: {}", words(&image));
+    Ok(String::from_utf8(image.stdout)?.trim().to_owned())
 }

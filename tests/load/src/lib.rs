@@ -14,6 +14,7 @@ pub mod figures;
 pub mod pool;
 pub mod replay;
 pub mod target;
+pub mod train;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! The client that the tests run inside a cluster: `modelward-load send`, `replay` and `stop`.
+//! The client that the tests run inside a cluster: `modelward-load send`, `replay`, `train` and `stop`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use modelward_load::{
     LoadArgs, STOP_FILE,
     replay::{self, ReplayArgs},
+    train::{self, TrainArgs},
 };
 
 #[derive(Parser)]
@@ -22,6 +23,8 @@ enum Command {
     Send(LoadArgs),
     /// Sends rows of a CSV file in a seeded order, each once.
     Replay(ReplayArgs),
+    /// Is the program of an image that trains: `source.training.customTrainer`.
+    Train(TrainArgs),
     /// Ends a `send` in the same container: for `kubectl exec`, where the image has no shell.
     Stop {
         /// The file that `send --stop-file` looks for.
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Send(args) => modelward_load::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Train(args) => train::run(args),
         Command::Stop { stop_file } => stop(&stop_file),
     };
     outcome.unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 
 mod alone;
 mod approval;
+mod custom_trainer;
 mod deletion;
 mod drift;
 mod loaded;

@@ -1,0 +1,101 @@
+//! The program of an image that trains, for the tests of a cluster: it looks around in its container as a stranger would, and leaves a model of one
+//! tree, or ends in the way that its argument names.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+/// How `train` is called.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TrainArgs {
+    /// How it ends.
+    #[arg(long, value_enum, default_value_t = End::Model)]
+    pub end: End,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum End {
+    /// It leaves a model.
+    Model,
+    /// It leaves nothing.
+    Nothing,
+    /// It leaves a link to where the token of the ledger is in other containers.
+    Link,
+    /// It fails with a message.
+    Failure,
+}
+
+/// Where the other containers of the Pod have what is not the image's.
+const NOT_ITS_OWN: [&str; 4] = [
+    "/var/run/secrets/modelward/ledger/token",
+    "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    "/etc/modelward/job/spec.json",
+    "/work",
+];
+
+/// Trains nothing: the tree splits a feature in the middle of its range.
+pub fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
+    let out = path("MODELWARD_OUTPUT_DIR")?;
+    for place in NOT_ITS_OWN {
+        ensure!(
+            !Path::new(place).exists(),
+            "{place} is in the container of the image"
+        );
+    }
+    let rows = path("MODELWARD_TRAIN_FILE")?;
+    ensure!(
+        fs::write(&rows, "").is_err(),
+        "{} can be written to",
+        rows.display()
+    );
+    let table = fs::read_to_string(&rows).with_context(|| rows.display().to_string())?;
+    let contract: Value = serde_json::from_slice(&fs::read(path("MODELWARD_CONTRACT")?)?)?;
+    let counted = table.lines().count() - 1;
+    ensure!(
+        contract["rows"].as_u64() == Some(counted as u64),
+        "there are {counted} rows, the contract says {}",
+        contract["rows"]
+    );
+    match args.end {
+        End::Model => fs::write(out.join("model.txt"), model(&contract)?)?,
+        End::Nothing => {}
+        End::Link => std::os::unix::fs::symlink(NOT_ITS_OWN[0], out.join("model.txt"))?,
+        End::Failure => {
+            let message = r#"{"message": "the learning rate is too large"}"#;
+            fs::write("/dev/termination-log", message)?;
+            bail!("{message}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path(variable: &str) -> anyhow::Result<PathBuf> {
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .with_context(|| format!("{variable} is not set"))
+}
+
+/// A text of LightGBM with one split of the feature `thalach` of the sample data.
+fn model(contract: &Value) -> anyhow::Result<String> {
+    let features = contract["features"].as_array().context("features")?;
+    let split = features.iter().position(|feature| feature["name"] == "thalach");
+    let split = split.context("the sample data has no feature thalach")?;
+    let names: Vec<String> = (0..features.len()).map(|at| format!("Column_{at}")).collect();
+    let infos = vec!["none"; features.len()];
+    Ok(format!(
+        "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx={}\nobjective=binary sigmoid:1\n\
+         feature_names={}\nfeature_infos={}\ntree_sizes=300\n\nTree=0\nnum_leaves=2\nnum_cat=0\nsplit_feature={split}\nsplit_gain=9\n\
+         threshold=150\ndecision_type=10\nleft_child=-1\nright_child=-2\nleaf_value=0.6 -0.9\nleaf_weight=20 20\nleaf_count=100 100\n\
+         internal_value=0\ninternal_weight=40\ninternal_count=200\nis_linear=0\nshrinkage=1\n\n\nend of trees\n",
+        features.len() - 1,
+        names.join(" "),
+        infos.join(" "),
+    ))
+}
