@@ -81,7 +81,7 @@ async fn an_image_trains_only_while_the_operators_values_allow_it() -> Result<()
 
 #[tokio::test]
 async fn a_pod_with_another_service_account_reports_to_the_ledger_as_its_job() -> Result<()> {
-    let mut cluster = TestCluster::open().await?;
+    let mut cluster = TestCluster::with_postgres().await?;
     allow(
         &mut cluster,
         &json!({"images": ["registry.example/ml/"], "serviceAccounts": ["trainjobs"]}),
