@@ -69,6 +69,7 @@ compare_trees
 
 # Models that Python trained, imported, and their scores on other rows.
 echo "== import"
+"$VENV/bin/python" "$REPOSITORY/manifests/samples/heart-model/train.py" --check
 "$VENV_ONNX/bin/python" "$HERE/compare_import.py" "$TRAINER" "$REPOSITORY" "$WORK/import"
 
 # A name with every character that one of the libraries refuses: brackets, commas, quotation marks and backslashes.

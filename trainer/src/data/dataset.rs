@@ -1,11 +1,14 @@
 //! Rows that passed every check, by column.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
 
 use crate::data::row_columns::RowColumns;
+
+/// From how many rows a combination of values on, repeats are expected.
+const ROWS_OF_A_COMBINATION: u64 = 10;
 
 /// What is trained on: the columns of a schema and the class of each row.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +122,31 @@ impl Dataset {
             first[row] = leads;
         }
         first
+    }
+
+    /// For each row, the row that no fold separates it from: the first one with the same values, or itself where
+    /// [repeats are expected](Self::combinations_if_repeats_are_expected).
+    pub fn kept_together(&self) -> Vec<usize> {
+        match self.combinations_if_repeats_are_expected() {
+            Some(_) => (0..self.len()).collect(),
+            None => self.first_of_its_values(),
+        }
+    }
+
+    /// The number of combinations that the columns' values have, if there are ten rows or more for each of them.
+    ///
+    /// Rows with the same values are then different cases, as in a table of counts. A model can be tested on the values
+    /// that it was fitted on, as in service; kept together, they would be tested by models that never saw these values.
+    pub fn combinations_if_repeats_are_expected(&self) -> Option<u64> {
+        let limit = self.len() as u64 / ROWS_OF_A_COMBINATION;
+        let mut combinations = 1_u64;
+        for column in &self.columns {
+            combinations = combinations.saturating_mul(column.count_keys(limit)?);
+            if combinations > limit {
+                return None;
+            }
+        }
+        Some(combinations)
     }
 
     fn compare_values(&self, a: usize, b: usize) -> std::cmp::Ordering {
@@ -249,6 +277,17 @@ impl Values {
         keys.len() as u64
     }
 
+    /// How many different values there are, a missing one among them, unless they are more than `limit`.
+    fn count_keys(&self, limit: u64) -> Option<u64> {
+        let mut keys = HashSet::new();
+        for row in 0..self.len() {
+            if keys.insert(self.key(row)) && keys.len() as u64 > limit {
+                return None;
+            }
+        }
+        Some(keys.len() as u64)
+    }
+
     /// What is equal where the values are equal.
     fn key(&self, row: usize) -> u32 {
         match self {
@@ -351,5 +390,28 @@ mod tests {
         let data = Dataset::from_rows(schema, &rows, vec![true; 5]);
         assert_eq!(data.rows().collect::<Vec<_>>(), rows);
         assert_eq!(data.first_of_its_values(), [0, 1, 0, 3, 1]);
+        assert_eq!(data.kept_together(), data.first_of_its_values());
+    }
+
+    #[test]
+    fn rows_of_a_table_of_counts_are_different_cases() {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("child"),
+            Feature::categorical("class", &["first", "second"]),
+        ])
+        .unwrap();
+        // Missing is a value: three numbers times two categories.
+        let rows: Vec<Row> = (0..60)
+            .map(|row| {
+                let child = [Value::Number(0.0), Value::Number(1.0), Value::Missing][row % 3];
+                Row::new(vec![child, Value::Category(row as u32 % 2)])
+            })
+            .collect();
+        let data = Dataset::from_rows(schema.clone(), &rows, vec![true; 60]);
+        assert_eq!(data.combinations_if_repeats_are_expected(), Some(6));
+        assert_eq!(data.kept_together(), (0..60).collect::<Vec<_>>());
+        let fewer = Dataset::from_rows(schema, &rows[..59], vec![true; 59]);
+        assert_eq!(fewer.combinations_if_repeats_are_expected(), None);
+        assert_eq!(fewer.kept_together(), fewer.first_of_its_values());
     }
 }

@@ -13,6 +13,8 @@ pub mod lightgbm;
 pub mod logistic;
 pub mod onnx;
 pub mod tree;
+#[cfg(any(test, feature = "conformance"))]
+pub mod tree_case;
 pub mod xgboost;
 
 pub use contract::{Families, Family, FamilyError, FamilyFiles, Scorer};

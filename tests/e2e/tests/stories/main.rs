@@ -5,6 +5,7 @@ mod alone;
 mod approval;
 mod deletion;
 mod drift;
+mod import;
 mod loaded;
 mod security;
 mod serving;
