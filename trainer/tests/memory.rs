@@ -38,8 +38,9 @@ fn write_table(path: &Path) -> u64 {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            let number = (state >> 40) as f64 / 10_f64.powi((at % 7).cast_signed());
-            write!(csv, "{number:.*},", (at % 7) as usize).unwrap();
+            let digits = at % 7;
+            let number = (state >> 40) as f64 / f64::from(10_u32.pow(digits));
+            write!(csv, "{number:.*},", digits as usize).unwrap();
         }
         writeln!(csv, "branch {},{}", state >> 58, row % 2).unwrap();
     }

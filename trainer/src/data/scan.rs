@@ -41,8 +41,8 @@ pub(super) struct Scan<R> {
     /// Line breaks before the window: those of every system, and `\n` alone.
     breaks: u64,
     newlines: u64,
-    has_begun: bool,
-    has_mark: bool,
+    /// Bytes of the mark, once the first piece was read.
+    mark: Option<usize>,
     has_ended: bool,
     head: Vec<u8>,
     first_line: FirstLine,
@@ -106,8 +106,7 @@ impl<R: Read> Scan<R> {
             handed: 0,
             breaks: 0,
             newlines: 0,
-            has_begun: false,
-            has_mark: false,
+            mark: None,
             has_ended: false,
             head: Vec::with_capacity(HEAD),
             first_line: FirstLine {
@@ -201,12 +200,14 @@ impl<R: Read> Scan<R> {
         self.window.truncate(end);
         self.hash.update(&self.window[before..]);
         self.size += (end - before) as u64;
-        if !self.has_begun {
-            self.has_begun = true;
-            if self.window.starts_with(MARK) {
-                self.has_mark = true;
-                self.window.drain(..MARK.len());
-            }
+        if self.mark.is_none() {
+            let mark = if self.window.starts_with(MARK) {
+                MARK.len()
+            } else {
+                0
+            };
+            self.window.drain(..mark);
+            self.mark = Some(mark);
         }
         self.look(before);
     }
@@ -248,7 +249,7 @@ impl<R: Read> Scan<R> {
     fn place_in_file(&self, byte: u64) -> Place {
         let before = &self.window[..(byte - self.base) as usize];
         Place {
-            byte: byte + if self.has_mark { MARK.len() as u64 } else { 0 },
+            byte: byte + self.mark.unwrap_or(0) as u64,
             line: self.newlines + count_newlines(before) + 1,
         }
     }
@@ -308,7 +309,7 @@ fn count_breaks(bytes: &[u8], next: Option<&u8>) -> u64 {
 }
 
 fn count_newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
 // === impl FirstLine ===

@@ -220,7 +220,7 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
     let (file, length) = dir.open_file(DATA)?;
     let content = Content::File(Arc::new(file), length);
     // The library asserts some of what a file should be.
-    let data = catch_unwind(AssertUnwindSafe(|| read_table(content, &info)));
+    let data = catch_unwind(AssertUnwindSafe(|| read_table(&content, &info)));
     let data = data.unwrap_or_else(|_| {
         Err(SnapshotError::Damaged(
             "its structure contradicts itself".to_owned(),
@@ -377,9 +377,9 @@ fn next_column<'a>(
 
 // === reading ===
 
-fn read_table(content: Content, info: &SnapshotInfo) -> Result<Dataset, SnapshotError> {
+fn read_table(content: &Content, info: &SnapshotInfo) -> Result<Dataset, SnapshotError> {
     let reader = SerializedFileReader::new(content.clone())?;
-    check_held(&content, reader.metadata()).map_err(SnapshotError::Damaged)?;
+    check_held(content, reader.metadata()).map_err(SnapshotError::Damaged)?;
     let features = &info.schema.features;
     let found: Vec<String> = reader
         .metadata()
@@ -716,7 +716,7 @@ mod tests {
         let refused = |change: fn(&mut SnapshotInfo)| {
             let mut info = info.clone();
             change(&mut info);
-            read_table(table.clone().into(), &info).unwrap_err().to_string()
+            read_table(&table.clone().into(), &info).unwrap_err().to_string()
         };
         assert!(refused(|info| info.rows = 61).contains("60 rows, expected 61"));
         assert!(refused(|info| info.schema.features.reverse()).contains("columns"));
@@ -726,6 +726,6 @@ mod tests {
             }
         });
         assert!(text.contains("\"b\""), "{text}");
-        assert!(read_table(b"PAR1 no parquet".to_vec().into(), &info).is_err());
+        assert!(read_table(&b"PAR1 no parquet".to_vec().into(), &info).is_err());
     }
 }

@@ -179,14 +179,14 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
 /// Reads a file of at most so many bytes.
 pub fn read_file_within(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
     let (file, found) = open_file(path)?;
-    read_whole(path, file, found, limit)
+    read_whole(path, file, &found, limit)
 }
 
 /// Opens a file of at most so many bytes. What is no file, such as a pipe, is read at once.
 pub fn open_file_within(path: &Path, limit: u64) -> Result<Content, SourceError> {
     let (file, found) = open_file(path)?;
     if !found.is_file() {
-        return read_whole(path, file, found, limit).map(Content::from);
+        return read_whole(path, file, &found, limit).map(Content::from);
     }
     if found.len() > limit {
         let name = path.display().to_string();
@@ -213,7 +213,7 @@ fn unread(path: &Path, source: io::Error) -> SourceError {
     }
 }
 
-fn read_whole(path: &Path, file: File, found: Metadata, limit: u64) -> Result<Vec<u8>, SourceError> {
+fn read_whole(path: &Path, file: File, found: &Metadata, limit: u64) -> Result<Vec<u8>, SourceError> {
     let found = found.len();
     let mut bytes = Vec::new();
     if found <= limit {

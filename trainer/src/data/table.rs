@@ -83,8 +83,7 @@ pub fn read_stream(bytes: impl Read, format: &CsvFormat, quote: Quote) -> io::Re
         (None, None, None) => None,
     };
     let (table, violations) = match (not_text, read) {
-        (Some(found), _) => (Table::default(), vec![found]),
-        (None, Err(found)) => (Table::default(), vec![found]),
+        (Some(found), _) | (None, Err(found)) => (Table::default(), vec![found]),
         (None, Ok(read)) => read.finish(format, quote, &scanned),
     };
     Ok(Parsed {
