@@ -110,16 +110,22 @@ impl Dataset {
     }
 
     /// For each row, the index of the first row with the same values; its own where it is the first. Classes may differ.
+    ///
+    /// Rows are ordered by a hash of their values, and only rows of one hash are compared: a comparison reads every column.
     pub fn first_of_its_values(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_unstable_by(|a, b| self.compare_values(*a, *b).then(a.cmp(b)));
-        let mut first = vec![0; self.len()];
-        let mut leader = None;
-        for row in order {
-            let same = leader.filter(|leader| self.compare_values(*leader, row).is_eq());
-            let leads = same.unwrap_or(row);
-            leader = Some(leads);
-            first[row] = leads;
+        let mut order: Vec<(u64, usize)> = self.hashes().into_iter().zip(0..).collect();
+        order.sort_unstable();
+        let mut first: Vec<usize> = (0..self.len()).collect();
+        for same_hash in order.chunk_by_mut(|a, b| a.0 == b.0) {
+            if let [_] = same_hash {
+                continue;
+            }
+            same_hash.sort_unstable_by(|(_, a), (_, b)| self.compare_values(*a, *b).then(a.cmp(b)));
+            for same in same_hash.chunk_by(|(_, a), (_, b)| self.compare_values(*a, *b).is_eq()) {
+                for (_, row) in same {
+                    first[*row] = same[0].1;
+                }
+            }
         }
         first
     }
@@ -147,6 +153,20 @@ impl Dataset {
             }
         }
         Some(combinations)
+    }
+
+    /// A number of each row that is equal where the values are.
+    fn hashes(&self) -> Vec<u64> {
+        // An odd number of no pattern, by which all bits of a value reach the upper ones.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut hashes = vec![0_u64; self.len()];
+        for column in &self.columns {
+            for (row, hash) in hashes.iter_mut().enumerate() {
+                let mixed = (hash.rotate_left(23) ^ u64::from(column.key(row))).wrapping_mul(FACTOR);
+                *hash = mixed ^ (mixed >> 32);
+            }
+        }
+        hashes
     }
 
     fn compare_values(&self, a: usize, b: usize) -> std::cmp::Ordering {
@@ -207,6 +227,14 @@ impl Values {
         match kind {
             FeatureKind::Numeric { .. } => Self::Numbers(values.map(number_of).collect()),
             FeatureKind::Categorical { .. } => Self::Categories(values.map(category_of).collect()),
+        }
+    }
+
+    /// No values yet, of a feature of this kind, with memory for so many.
+    pub fn with_capacity(kind: &FeatureKind, rows: usize) -> Self {
+        match kind {
+            FeatureKind::Numeric { .. } => Self::Numbers(Vec::with_capacity(rows)),
+            FeatureKind::Categorical { .. } => Self::Categories(Vec::with_capacity(rows)),
         }
     }
 
@@ -413,5 +441,24 @@ mod tests {
         let fewer = Dataset::from_rows(schema, &rows[..59], vec![true; 59]);
         assert_eq!(fewer.combinations_if_repeats_are_expected(), None);
         assert_eq!(fewer.kept_together(), fewer.first_of_its_values());
+    }
+
+    #[test]
+    fn the_first_row_of_each_value_is_found_among_many() {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("x"),
+            Feature::categorical("c", &["a", "b", "c"]),
+        ]);
+        let rows: Vec<Row> = (0..3000_u32)
+            .map(|at| {
+                let number = Value::Number((at * 7919 % 211) as f32 / 8.0);
+                Row::new(vec![number, Value::Category(at / 5 % 3)])
+            })
+            .collect();
+        let data = Dataset::from_rows(schema.unwrap(), &rows, vec![true; rows.len()]);
+        let naive = rows
+            .iter()
+            .map(|row| rows.iter().position(|other| other == row).unwrap());
+        assert_eq!(data.first_of_its_values(), naive.collect::<Vec<_>>());
     }
 }

@@ -4,6 +4,7 @@
 
 mod booster;
 mod contract;
+mod design;
 pub mod encode;
 pub mod forest;
 pub mod lightgbm;
