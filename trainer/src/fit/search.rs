@@ -54,6 +54,8 @@ pub(crate) struct Found {
     pub(crate) trials: Vec<Trial>,
     /// Of each family of the plan, the best trial: the family with its parameters, and its scores of the first repeat.
     pub(crate) best: Vec<(Arc<dyn TrainableFamily>, Vec<ScoredFold>)>,
+    /// Of each of them the second best trial likewise, where an ensemble is wanted and there is one.
+    pub(crate) second: Vec<Option<(Arc<dyn TrainableFamily>, Vec<ScoredFold>)>>,
     /// All trials that were evaluated on every fold, with their scores.
     pub(crate) complete: Vec<Candidate>,
     /// Whether the time limit ended it.
@@ -110,7 +112,7 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
     let mut families = plan
         .families
         .iter()
-        .map(Proposals::new)
+        .map(|family| Proposals::new(family, plan.ensemble.is_some()))
         .collect::<Result<Vec<_>, _>>()?;
     let (mut trials, mut complete, mut cut_short) = (Vec::new(), Vec::new(), false);
     let wanted = search.trials.max(families.len());
@@ -196,13 +198,17 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
             rounds.keep(notes, rounds.earlier + begun.elapsed());
         }
     }
-    let mut best: Vec<Best> = families.into_iter().filter_map(|family| family.best).collect();
-    for best in best.iter_mut().filter(|best| best.folds.is_empty()) {
-        best.folds = on.score_again(std::slice::from_ref(&best.proposed))?.remove(0);
+    let (mut best, mut second) = (Vec::new(), Vec::new());
+    for family in families {
+        if let Some(of_family) = family.best {
+            best.push(on.with_scores(of_family)?);
+            second.push(family.second.map(|trial| on.with_scores(trial)).transpose()?);
+        }
     }
     Ok(Found {
         trials,
-        best: best.into_iter().map(|best| (best.family, best.folds)).collect(),
+        best,
+        second,
         complete,
         cut_short,
     })
@@ -256,6 +262,16 @@ impl Searched<'_> {
             outcome.evaluated.folds = scored;
         }
         Ok(Some(outcomes))
+    }
+
+    /// A trial as it is kept, with its scores.
+    fn with_scores(&self, trial: Best) -> Result<(Arc<dyn TrainableFamily>, Vec<ScoredFold>), TrainError> {
+        let folds = if trial.folds.is_empty() {
+            self.score_again(std::slice::from_ref(&trial.proposed))?.remove(0)
+        } else {
+            trial.folds
+        };
+        Ok((trial.family, folds))
     }
 
     /// The scores of trials that were evaluated on all folds before: the same, because a fit depends on nothing else.
