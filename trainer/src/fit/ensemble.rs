@@ -165,3 +165,6 @@ impl Case<'_> {
         rows.map(vote).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
