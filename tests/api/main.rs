@@ -584,14 +584,26 @@ async fn an_ensemble_needs_several_candidates_and_folds_to_learn_from() {
         object
     };
     for (more, sentence) in [
-        (r#"{"families": ["XGBoost"]}"#, "ensemble needs several candidates"),
+        (
+            r#"{"families": ["XGBoost"]}"#,
+            "ensemble needs several candidates",
+        ),
         (
             r#"{"families": ["XGBoost"], "search": {"trials": 1}}"#,
             "ensemble needs several candidates",
         ),
-        (r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"maxMembers": 1}}"#, "maxMembers"),
-        (r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"maxMembers": 9}}"#, "maxMembers"),
-        (r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"use": "Never"}}"#, "Always"),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"maxMembers": 1}}"#,
+            "maxMembers",
+        ),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"maxMembers": 9}}"#,
+            "maxMembers",
+        ),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"use": "Never"}}"#,
+            "Always",
+        ),
         (
             r#"{"families": ["XGBoost", "LightGBM"],
                 "validation": {"folds": 2, "repeats": 1, "timeSplit": {"column": "age"}}}"#,

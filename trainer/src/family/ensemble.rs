@@ -63,8 +63,9 @@ impl TrainableFamily for EnsembleFamily {
     }
 
     fn parameters(&self) -> Parameters {
+        let members = i64::try_from(self.members.len()).unwrap_or(i64::MAX);
         Parameters::new([
-            ("members", Parameter::Integer(self.members.len() as i64)),
+            ("members", Parameter::Integer(members)),
             ("total_weight", Parameter::Integer(i64::from(self.total_weight()))),
         ])
     }

@@ -4,12 +4,14 @@
 //! rows that no part of what answers has seen. What serves is learnt from the scores of all folds. In the order of time a fold's are learnt from the folds
 //! before it; the first one, which has none, is not measured then.
 
+use std::sync::Arc;
+
 use modelward_crds::{Gate, MetricName};
 use modelward_model::Calibration;
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 
 use crate::{
-    family::Parameters,
+    family::{Parameters, TrainableFamily},
     fit::{
         calibrate::calibrate,
         error::TrainError,
@@ -84,6 +86,13 @@ pub(crate) struct ScoredFold {
     /// Ascending.
     pub(crate) rows: Vec<usize>,
     pub(crate) scores: Vec<f64>,
+}
+
+/// A trial with the scores of its folds.
+#[derive(Clone, Debug)]
+pub(crate) struct ScoredTrial {
+    pub(crate) family: Arc<dyn TrainableFamily>,
+    pub(crate) scored: Vec<ScoredFold>,
 }
 
 // === impl FoldOutcome ===

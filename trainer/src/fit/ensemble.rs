@@ -15,7 +15,7 @@ use crate::{
     },
     fit::{
         calibrate::calibrate,
-        candidate::{Candidate, CandidateMember, FoldOutcome, ScoredFold, apply, gather},
+        candidate::{Candidate, CandidateMember, FoldOutcome, ScoredFold, ScoredTrial, apply, gather},
         error::TrainError,
         metrics::metrics,
         plan::{EnsemblePlan, Plan},
@@ -23,19 +23,12 @@ use crate::{
     },
 };
 
-/// A trial that may become a member, with its scores of all folds of all repeats.
-#[derive(Clone, Debug)]
-pub(crate) struct Eligible {
-    pub(crate) family: Arc<dyn TrainableFamily>,
-    pub(crate) scored: Vec<ScoredFold>,
-}
-
 /// What came of the vote.
 #[derive(Debug)]
 pub(crate) enum Vote {
     /// Several trials have a weight.
     Ensemble {
-        candidate: Candidate,
+        candidate: Box<Candidate>,
         family: EnsembleFamily,
     },
     /// One has all of it, of this family.
@@ -55,15 +48,15 @@ struct Learnt {
 /// What is the same for all folds.
 #[derive(Clone, Copy)]
 struct Case<'a> {
-    eligible: &'a [Eligible],
+    eligible: &'a [ScoredTrial],
     labels: &'a [bool],
     plan: &'a Plan,
     wanted: EnsemblePlan,
 }
 
-/// The ensemble of these trials, which have the same folds. At least one is needed.
+/// The ensemble of these trials, which have the same folds of all repeats. At least one is needed.
 pub(crate) fn make_ensemble(
-    eligible: &[Eligible],
+    eligible: &[ScoredTrial],
     labels: &[bool],
     plan: &Plan,
     wanted: EnsemblePlan,
@@ -96,11 +89,11 @@ pub(crate) fn make_ensemble(
     };
     let family = EnsembleFamily::new(members.by_ref().map(of_member).collect());
     Ok(Vote::Ensemble {
-        candidate: Candidate {
+        candidate: Box::new(Candidate {
             members: described,
             threshold: plan.threshold.choose(&serving.labels, &serving.probabilities),
             ..Candidate::of_folds(family.served().name(), family.parameters(), folds, plan)?
-        },
+        }),
         family,
     })
 }

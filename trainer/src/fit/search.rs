@@ -15,7 +15,7 @@ use crate::{
     data::dataset::Dataset,
     family::{Parameter, Parameters, TrainableFamily},
     fit::{
-        candidate::{Candidate, ScoredFold},
+        candidate::{Candidate, ScoredFold, ScoredTrial},
         error::TrainError,
         evaluate::{Evaluated, Folds},
         kept::{Outcome, RoundStore, Rounds},
@@ -53,9 +53,9 @@ pub(crate) struct Found {
     /// Every trial, in the order of proposals.
     pub(crate) trials: Vec<Trial>,
     /// Of each family of the plan, the best trial: the family with its parameters, and its scores of the first repeat.
-    pub(crate) best: Vec<(Arc<dyn TrainableFamily>, Vec<ScoredFold>)>,
+    pub(crate) best: Vec<ScoredTrial>,
     /// Of each of them the second best trial likewise, where an ensemble is wanted and there is one.
-    pub(crate) second: Vec<Option<(Arc<dyn TrainableFamily>, Vec<ScoredFold>)>>,
+    pub(crate) second: Vec<Option<ScoredTrial>>,
     /// All trials that were evaluated on every fold, with their scores.
     pub(crate) complete: Vec<Candidate>,
     /// Whether the time limit ended it.
@@ -265,13 +265,16 @@ impl Searched<'_> {
     }
 
     /// A trial as it is kept, with its scores.
-    fn with_scores(&self, trial: Best) -> Result<(Arc<dyn TrainableFamily>, Vec<ScoredFold>), TrainError> {
-        let folds = if trial.folds.is_empty() {
+    fn with_scores(&self, trial: Best) -> Result<ScoredTrial, TrainError> {
+        let scored = if trial.folds.is_empty() {
             self.score_again(std::slice::from_ref(&trial.proposed))?.remove(0)
         } else {
             trial.folds
         };
-        Ok((trial.family, folds))
+        Ok(ScoredTrial {
+            family: trial.family,
+            scored,
+        })
     }
 
     /// The scores of trials that were evaluated on all folds before: the same, because a fit depends on nothing else.

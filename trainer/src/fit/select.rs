@@ -64,13 +64,13 @@ pub(crate) fn select(candidates: &[Candidate], by: MetricName, test_to_train: f6
 }
 
 /// Adds that there is no ensemble, because the vote has one member, of this family.
-pub(crate) fn without_ensemble(selection: Selection, member: &str) -> Selection {
+pub(crate) fn without_ensemble(selection: &Selection, member: &str) -> Selection {
     Selection {
         reason: format!(
             "{}; there is no ensemble, because all weight of the vote falls on {member}",
             selection.reason
         ),
-        ..selection
+        ..*selection
     }
 }
 

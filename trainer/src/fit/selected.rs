@@ -7,8 +7,8 @@ use modelward_crds::EnsembleUse;
 use crate::{
     family::TrainableFamily,
     fit::{
-        candidate::Candidate,
-        ensemble::{Eligible, Vote, make_ensemble},
+        candidate::{Candidate, ScoredTrial},
+        ensemble::{Vote, make_ensemble},
         error::TrainError,
         plan::Plan,
         select::{Selection, select, select_ensemble, select_one_member, without_ensemble},
@@ -28,9 +28,9 @@ pub(super) struct Selected {
 /// Selects among the best trials of all families, each with its candidate, and the ensemble of them and of further trials, one by family at most, where
 /// one is wanted.
 pub(super) fn select_candidate(
-    trials: Vec<Eligible>,
+    trials: Vec<ScoredTrial>,
     mut candidates: Vec<Candidate>,
-    further: Vec<Option<Eligible>>,
+    further: Vec<Option<ScoredTrial>>,
     labels: &[bool],
     plan: &Plan,
 ) -> Result<Selected, TrainError> {
@@ -45,20 +45,20 @@ pub(super) fn select_candidate(
             let of_families = trials
                 .into_iter()
                 .flat_map(|best| std::iter::once(best).chain(further.next().flatten()));
-            let eligible: Vec<Eligible> = of_families.collect();
+            let eligible: Vec<ScoredTrial> = of_families.collect();
             match make_ensemble(&eligible, labels, plan, wanted)? {
                 Vote::One(member) => match wanted.use_when {
                     EnsembleUse::IfBetter => {
                         let selection = select(&candidates, by, test_to_train);
                         (
-                            selection.map(|selection| without_ensemble(selection, member)),
+                            selection.map(|selection| without_ensemble(&selection, member)),
                             true,
                         )
                     }
                     EnsembleUse::Always => (select_one_member(&candidates, member), false),
                 },
                 Vote::Ensemble { candidate, family } => {
-                    candidates.push(candidate);
+                    candidates.push(*candidate);
                     families.push(Arc::new(family));
                     match wanted.use_when {
                         EnsembleUse::IfBetter => (select(&candidates, by, test_to_train), true),

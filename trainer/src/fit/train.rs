@@ -8,8 +8,7 @@ use crate::{
     data::dataset::Dataset,
     family::{FittedModel, TrainableFamily},
     fit::{
-        candidate::{Candidate, ScoredFold, apply},
-        ensemble::Eligible,
+        candidate::{Candidate, ScoredTrial, apply},
         error::TrainError,
         evaluate::Folds,
         fit_rows::fit_rows,
@@ -152,21 +151,21 @@ pub fn train_behind(
 /// Trials with their scores of all repeats. A search has evaluated the first one.
 fn evaluate_repeats(
     folds: &Folds<'_>,
-    trials: Vec<(Arc<dyn TrainableFamily>, Vec<ScoredFold>)>,
+    trials: Vec<ScoredTrial>,
     plan: &Plan,
     threads: usize,
     progress: &Progress<'_>,
-) -> Result<Vec<Eligible>, TrainError> {
+) -> Result<Vec<ScoredTrial>, TrainError> {
     let families: Vec<Arc<dyn TrainableFamily>> =
-        trials.iter().map(|(family, _)| Arc::clone(family)).collect();
+        trials.iter().map(|trial| Arc::clone(&trial.family)).collect();
     let begun = usize::from(plan.search.is_some());
     let evaluated = folds.evaluate(&families, begun..plan.repeats, None, threads, progress)?;
     let with_scores = trials
         .into_iter()
         .zip(evaluated)
-        .map(|((family, first), evaluated)| Eligible {
-            family,
-            scored: first.into_iter().chain(evaluated.folds).collect(),
+        .map(|(trial, evaluated)| ScoredTrial {
+            family: trial.family,
+            scored: trial.scored.into_iter().chain(evaluated.folds).collect(),
         });
     Ok(with_scores.collect())
 }
@@ -208,7 +207,10 @@ impl Found {
             best: plan
                 .families
                 .iter()
-                .map(|family| (Arc::clone(family), Vec::new()))
+                .map(|family| ScoredTrial {
+                    family: Arc::clone(family),
+                    scored: Vec::new(),
+                })
                 .collect(),
             second: Vec::new(),
             complete: Vec::new(),

@@ -50,7 +50,10 @@ fn make_files() -> anyhow::Result<Files> {
         scores: vec![0.2, 0.7],
         probabilities: vec![0.1, 0.9],
     };
-    let ensemble = EnsembleFile::new(vec![member(XGBOOST, 7, Some(isotonic)), member(LIGHTGBM, 13, None)]);
+    let ensemble = EnsembleFile::new(vec![
+        member(XGBOOST, 7, Some(isotonic)),
+        member(LIGHTGBM, 13, None),
+    ]);
     let mut files = vec![(ENSEMBLE_FILE, json(&ensemble)?)];
     let xgboost = TreeModel::from_xgboost(XGBOOST_JSON, &SCHEMA)?;
     let lightgbm = TreeModel::from_lightgbm(LIGHTGBM_TEXT, &SCHEMA)?;
@@ -93,7 +96,9 @@ impl Target for EnsembleFiles {
 
     fn samples(&self) -> Vec<Vec<u8>> {
         let files = FILES.iter().zip(0_u8..);
-        files.map(|((_, bytes), place)| [&[place][..], bytes].concat()).collect()
+        files
+            .map(|((_, bytes), place)| [&[place][..], bytes].concat())
+            .collect()
     }
 
     fn words(&self) -> &'static [&'static str] {

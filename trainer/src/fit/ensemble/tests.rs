@@ -34,7 +34,7 @@ fn random_labels(rows: usize, random: &mut SplitMix64) -> Vec<bool> {
 }
 
 /// A trial whose scores follow the classes by so much, else chance.
-fn trial(labels: &[bool], signal: f64, random: &mut SplitMix64) -> Eligible {
+fn trial(labels: &[bool], signal: f64, random: &mut SplitMix64) -> ScoredTrial {
     let scored = (0..FOLDS).map(|fold| {
         let rows: Vec<usize> = (0..labels.len()).filter(|row| row % FOLDS == fold).collect();
         let score = |row: &usize| {
@@ -49,15 +49,15 @@ fn trial(labels: &[bool], signal: f64, random: &mut SplitMix64) -> Eligible {
             rows,
         }
     });
-    Eligible {
+    ScoredTrial {
         scored: scored.collect(),
         family: Arc::clone(&plan().families[0]),
     }
 }
 
-fn ensemble_of(eligible: &[Eligible], labels: &[bool], plan: &Plan) -> Option<Candidate> {
+fn ensemble_of(eligible: &[ScoredTrial], labels: &[bool], plan: &Plan) -> Option<Candidate> {
     match make_ensemble(eligible, labels, plan, WANTED).unwrap() {
-        Vote::Ensemble { candidate, .. } => Some(candidate),
+        Vote::Ensemble { candidate, .. } => Some(*candidate),
         Vote::One(_) => None,
     }
 }
@@ -68,7 +68,7 @@ fn an_ensemble_of_noise_is_reported_as_noise_though_its_weights_fit_the_rows_tha
     for seed in 0..40 {
         let mut random = SplitMix64::new(seed);
         let labels = random_labels(60, &mut random);
-        let eligible: Vec<Eligible> = (0..8).map(|_| trial(&labels, 0.0, &mut random)).collect();
+        let eligible: Vec<ScoredTrial> = (0..8).map(|_| trial(&labels, 0.0, &mut random)).collect();
         let plan = plan_by(MetricName::RocAuc);
         let Some(candidate) = ensemble_of(&eligible, &labels, &plan) else {
             continue;
@@ -97,7 +97,7 @@ fn an_ensemble_of_noise_is_reported_as_noise_though_its_weights_fit_the_rows_tha
 fn what_a_fold_is_judged_by_does_not_depend_on_its_classes() {
     let mut random = SplitMix64::new(9);
     let labels = random_labels(200, &mut random);
-    let eligible: Vec<Eligible> = (0..4).map(|_| trial(&labels, 0.1, &mut random)).collect();
+    let eligible: Vec<ScoredTrial> = (0..4).map(|_| trial(&labels, 0.1, &mut random)).collect();
     let plan = Plan {
         calibration: CalibrationMethod::Platt,
         threshold: ThresholdRule::Maximise(ThresholdMetric::F1),
@@ -125,7 +125,7 @@ fn what_a_fold_is_judged_by_does_not_depend_on_its_classes() {
 fn trials_that_err_independently_are_better_together() {
     let mut random = SplitMix64::new(21);
     let labels = random_labels(1000, &mut random);
-    let eligible: Vec<Eligible> = (0..4).map(|_| trial(&labels, 0.1, &mut random)).collect();
+    let eligible: Vec<ScoredTrial> = (0..4).map(|_| trial(&labels, 0.1, &mut random)).collect();
     let plan = plan_by(MetricName::RocAuc);
     let candidate = ensemble_of(&eligible, &labels, &plan).unwrap();
     assert_eq!(candidate.family, "Ensemble");
@@ -156,7 +156,7 @@ fn all_weight_on_one_trial_is_no_ensemble() {
 fn in_the_order_of_time_weights_come_from_earlier_folds() {
     let mut random = SplitMix64::new(13);
     let labels = random_labels(400, &mut random);
-    let eligible: Vec<Eligible> = (0..3).map(|_| trial(&labels, 0.1, &mut random)).collect();
+    let eligible: Vec<ScoredTrial> = (0..3).map(|_| trial(&labels, 0.1, &mut random)).collect();
     let plan = Plan {
         split_by: SplitBy::Time { gap: 0 },
         ..plan_by(MetricName::LogLoss)

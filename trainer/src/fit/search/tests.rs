@@ -230,7 +230,7 @@ fn an_ensemble_of_a_search_has_second_trials_too_and_is_the_same_behind_kept_rou
             max_members: 8,
             use_when: EnsembleUse::Always,
         }),
-        ..plan_of_all(28)
+        ..plan_of_all(20)
     };
     let store = Memory::default();
     let (expected, _) = bits(&plan, 2, Some(&store));
@@ -258,9 +258,9 @@ fn an_ensemble_of_a_search_has_second_trials_too_and_is_the_same_behind_kept_rou
         progress: &progress,
         kept_scores: KEPT_SCORES,
     };
-    let found = search_behind(&on, wanted(28), Rounds::load(None)).unwrap();
-    for ((best, _), second) in found.best.iter().zip(&found.second) {
-        let name = best.served().name();
+    let found = search_behind(&on, wanted(20), Rounds::load(None)).unwrap();
+    for (best, second) in found.best.iter().zip(&found.second) {
+        let name = best.family.served().name();
         let values = found.trials.iter().filter(|trial| trial.family == name);
         let mut values: Vec<f64> = values.filter_map(|trial| trial.value).collect();
         values.sort_by(f64::total_cmp);
@@ -270,8 +270,8 @@ fn an_ensemble_of_a_search_has_second_trials_too_and_is_the_same_behind_kept_rou
             let is_of = |trial: &&Trial| trial.family == name && trial.parameters == parameters;
             trials.find(is_of).and_then(|trial| trial.value)
         };
-        assert_eq!(value_of(&**best), values.first().copied(), "{name}");
-        let of_second = second.as_ref().and_then(|(family, _)| value_of(&**family));
+        assert_eq!(value_of(&*best.family), values.first().copied(), "{name}");
+        let of_second = second.as_ref().and_then(|trial| value_of(&*trial.family));
         assert_eq!(of_second, values.get(1).copied(), "{name}");
     }
     assert!(found.second.iter().any(Option::is_some));
