@@ -93,6 +93,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         training: None,
         reproducible: true,
         imported: None,
+        members: Vec::new(),
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

@@ -3,7 +3,7 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `ensemble`, `validation` | how it is trained |
 //! | `artifact` | a bundle that exists, or a model that is imported |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
 //! | `status` | what the operator reports |
@@ -12,6 +12,7 @@ mod artifact;
 mod columns;
 mod data;
 mod decision;
+mod ensemble;
 mod expectations;
 mod hyperparameters;
 mod monitoring;
@@ -32,6 +33,7 @@ pub use data::{
     PersistentVolumeClaimSource, credential_keys, credential_variable,
 };
 pub use decision::{CalibrationMethod, CostSpec, ThresholdMetric, ThresholdSpec};
+pub use ensemble::{EnsembleSpec, EnsembleUse};
 pub use expectations::{
     Argument, Arguments, Expectation, ExpectationType, IgnoreRowIf, MatchOn, PartitionShare, QuantileRange,
     Severity, ValuePair, ValueType,
@@ -49,7 +51,9 @@ pub use status::{
     ArtifactStatus, AttemptStatus, GateStatus, ImportedStatus, MetricStatus, MlflowStatus,
     ModelVersionStatus, SourceStatus, ViolationStatus,
 };
-pub use training::{AcceptedWindow, Champion, ClassWeights, Family, Task, TrainingSource, WeightSpec};
+pub use training::{
+    AcceptedWindow, Champion, ClassWeights, Family, SelectedFamily, Task, TrainingSource, WeightSpec,
+};
 pub use transforms::{
     Binning, ImputeStrategy, TransformArgument, TransformArguments, TransformSpec, TransformType,
 };

@@ -17,7 +17,9 @@ pub mod math;
 pub mod schema;
 pub mod transform;
 
-pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, ImportInfo, TargetInfo, WarmUp, WarmUpRow};
+pub use bundle::{
+    BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, ImportInfo, MemberInfo, TargetInfo, WarmUp, WarmUpRow,
+};
 pub use calibration::{CalibratedScorer, Calibration, CalibrationError, CalibrationFile};
 pub use encode::{Encoder, FeatureTransform, TransformError, Transforms};
 pub use family::{Families, Family, FamilyError, FamilyFiles, Scorer};

@@ -173,6 +173,7 @@ fn bundle_files(tilt: f64) -> DirBuilder {
         training: None,
         reproducible: true,
         imported: None,
+        members: Vec::new(),
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

@@ -132,6 +132,7 @@ pub fn build(
             file: description.file,
             sample: description.sample,
         }),
+        members: Vec::new(),
     };
     let labels = sample.labels.iter().map(|label| *label == Some(true)).collect();
     let data = Dataset::from_rows(sample.schema.clone(), &sample.rows, labels);

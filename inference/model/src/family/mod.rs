@@ -8,6 +8,7 @@ pub mod columns;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod contract;
+pub mod ensemble;
 pub mod forest;
 pub mod lightgbm;
 pub mod logistic;
@@ -26,4 +27,5 @@ pub const BUILT_IN: Families = Families::new(&[
     &xgboost::Xgboost,
     &lightgbm::LightGbm,
     &onnx::Onnx,
+    &ensemble::Ensemble,
 ]);
