@@ -613,7 +613,7 @@ async fn an_ensemble_needs_several_candidates_and_folds_to_learn_from() {
         let refused = apply(&ensemble(more))
             .await
             .expect_err("the API server should refuse this");
-        assert!(refused.to_string().contains(sentence), "{more}: {refused}");
+        assert!(refused.contains(sentence), "{more}: {refused}");
     }
     for more in [
         r#"{"families": ["XGBoost", "LightGBM"]}"#,
