@@ -188,7 +188,6 @@ fn an_ensemble_of_a_real_training_is_served_as_it_was_fitted() {
     let plan = Plan {
         families: Family::ALL.map(|of| family::of(of, &Settings::default())).into(),
         calibration: CalibrationMethod::Platt,
-        held_out: Some(0.2),
         ensemble: Some(EnsemblePlan {
             max_members: 3,
             use_when: EnsembleUse::Always,
@@ -204,7 +203,6 @@ fn an_ensemble_of_a_real_training_is_served_as_it_was_fitted() {
         trained.reason
     );
     assert_eq!(trained.corrected, None, "no metric selected it");
-    assert_eq!(trained.held_out.as_ref().unwrap().rows, 12);
     let candidate = trained.candidate();
     assert!((2..=3).contains(&candidate.members.len()));
     assert_eq!(
