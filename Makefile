@@ -40,7 +40,7 @@ cluster-soak: ## A cluster up and down 30 times (SOAK=…), half of them beside 
 	@hack/cluster/soak.sh killed
 
 ## Checks
-.PHONY: check check-crates test fresh attack fuzz trials verdicts bench-operator bench-training bench-selection deny
+.PHONY: check check-crates test fresh attack fuzz trials verdicts bench-operator bench-training bench-memory bench-selection bench-forest-bins deny
 
 check: ## The inner loop: format, lints, generated files, unit tests of the pure crates, the trainer and the inference server
 	@hack/engines/fetch.sh
@@ -86,8 +86,14 @@ bench-operator: ## What the operator costs with thousands of objects: memory, CP
 bench-training: ## One fit, the whole selection and the start of the trainer beside Python's libraries (BENCH="--only fits"; a quiet machine)
 	@benches/training.sh $(BENCH)
 
+bench-memory: ## Peak memory of the trainer on a made table of 30 columns, by family (BENCH="--rows 10000000"; ten times as many rows, ten times as long)
+	@benches/memory.sh $(BENCH)
+
 bench-selection: ## The trainer's selection beside FLAML's and beside default models, on 35 real tables (BENCH="--seconds 5"; an hour and a half on two cores)
 	@benches/selection.sh $(BENCH)
+
+bench-forest-bins: ## The random forest by the number of bins of a feature, on the tables of bench-selection (five minutes)
+	@benches/selection.sh forest-bins
 
 verdicts: ## The tables of docs/verdicts.md: false alarms where nothing changes, how soon a shift is found, and whether a worse model passes (VERSIONS=200 a row; a quarter of an hour)
 	@cargo build --locked --release -p modelward-verdicts

@@ -2,6 +2,7 @@
 # `make bench-selection`: the trainer's selection beside FLAML's and beside default models, on real tables from packages. Makes the Python
 # environment, builds the trainer for release and prints the tables; the figures go to bench-selection.json in the build directory.
 #
+#   selection.sh forest-bins
 #   selection.sh [--seconds 20] [--folds 5] [--jobs 2] [--only NAME...]
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,6 +14,7 @@ cd "$REPOSITORY"
 
 "$HERE/../hack/engines/fetch.sh"
 make_environment "$CACHE/venv/selection" "$HERE/selection/requirements.txt" "$HERE/selection/requirements-tables.txt"
+if [ "${1:-}" = forest-bins ]; then exec "$CACHE/venv/selection/bin/python" "$HERE/selection/forest_bins.py"; fi
 cargo_counted bench-build build --locked --release -p modelward-trainer
 exec "$CACHE/venv/selection/bin/python" "$HERE/selection/compare.py" "$CARGO_TARGET_DIR/release/modelward-trainer" \
   "$CARGO_TARGET_DIR/bench-selection.json" "$@"

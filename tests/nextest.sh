@@ -46,5 +46,8 @@ cargo_counted crates-build nextest run --workspace --locked --no-run
 case ${1:-} in
   build) ;;
   stories) exec cargo nextest run --profile cluster --run-ignored only --workspace --locked "${@:2}" ;;
-  *) exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@" ;;
+  *)
+    # A third of the time is that of tests which wait for an API server.
+    export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 3 / 2))}
+    exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@" ;;
 esac

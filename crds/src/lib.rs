@@ -41,16 +41,17 @@ pub use model::{
 pub use model_version::{
     AcceptedWindow, Access, Argument, Arguments, ArtifactSource, ArtifactStatus, AttemptStatus, Binning,
     CalibrationMethod, Champion, ClassWeights, ColumnRename, ConfigMapSource, CostSpec, CredentialsSecret,
-    CsvFormat, CustomFormat, CustomTrainer, CustomVariable, Dataset, Expectation, ExpectationType, Family,
-    FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus, HeldOut, Hyperparameters, IgnoreRowIf,
-    ImportedStatus, ImputeStrategy, LightGBMParameters, LogisticRegressionParameters, MLFLOW_KEYS, MatchOn,
-    MetricName, MetricStatus, MlflowModel, MlflowStatus, ModelSample, ModelVersion, ModelVersionSpec,
-    ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset, PartitionShare, PersistentVolumeClaimSource,
-    PositiveWhen, Provenance, QuantileRange, RandomForestParameters, ReplicaBounds, ResourceAmounts,
-    ResourceBounds, RetrainingSpec, SearchSpec, Season, ServingSpec, Severity, Source, SourceStatus, Target,
-    Task, ThresholdMetric, ThresholdSpec, TimeSplit, TrainingSource, TransformArgument, TransformArguments,
-    TransformSpec, TransformType, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus,
-    WeightSpec, XGBoostParameters, credential_keys, credential_variable,
+    CsvFormat, CustomFormat, CustomTrainer, CustomVariable, Dataset, EnsembleSpec, EnsembleUse, Expectation,
+    ExpectationType, Family, FeatureKind, FeatureSpec, FeatureTolerance, Gate, GateStatus, HeldOut,
+    Hyperparameters, IgnoreRowIf, ImportedStatus, ImputeStrategy, LightGBMParameters,
+    LogisticRegressionParameters, MLFLOW_KEYS, MatchOn, MetricName, MetricStatus, MlflowModel, MlflowStatus,
+    ModelSample, ModelVersion, ModelVersionSpec, ModelVersionStatus, MonitoringSpec, Monotone, NamedDataset,
+    PartitionShare, PersistentVolumeClaimSource, PositiveWhen, Provenance, QuantileRange,
+    RandomForestParameters, ReplicaBounds, ResourceAmounts, ResourceBounds, RetrainingSpec, SearchSpec,
+    Season, SelectedFamily, ServingSpec, Severity, Source, SourceStatus, Target, Task, ThresholdMetric,
+    ThresholdSpec, TimeSplit, TrainingSource, TransformArgument, TransformArguments, TransformSpec,
+    TransformType, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus, WeightSpec,
+    XGBoostParameters, credential_keys, credential_variable,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

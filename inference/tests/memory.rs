@@ -94,6 +94,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         reproducible: true,
         imported: None,
         custom_trainer: None,
+        members: Vec::new(),
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

@@ -72,6 +72,10 @@ async fn what_cannot_be_beside_an_image_is_refused_with_a_sentence() {
             "remove hyperparameters and search",
         ),
         (
+            json!({"ensemble": {"use": "Always"}}),
+            "customTrainer leaves one model, and an ensemble has several; remove ensemble",
+        ),
+        (
             json!({"weights": {"classes": "Balanced"}}),
             "remove transforms and weights",
         ),

@@ -574,6 +574,57 @@ async fn a_tolerance_of_what_is_no_feature_is_refused_where_the_spec_says_what_i
 }
 
 #[tokio::test]
+async fn an_ensemble_needs_several_candidates_and_folds_to_learn_from() {
+    let training = "/spec/source/training";
+    let ensemble = |more: &str| {
+        let mut object = with(training, "ensemble", json!({"use": "Always"}));
+        let more: Value = serde_json::from_str(more).unwrap();
+        for (name, value) in more.as_object().unwrap() {
+            object["spec"]["source"]["training"][name] = value.clone();
+        }
+        object
+    };
+    for (more, sentence) in [
+        (
+            r#"{"families": ["XGBoost"]}"#,
+            "ensemble needs several candidates",
+        ),
+        (
+            r#"{"families": ["XGBoost"], "search": {"trials": 1}}"#,
+            "ensemble needs several candidates",
+        ),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"maxMembers": 1}}"#,
+            "maxMembers",
+        ),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"maxMembers": 9}}"#,
+            "maxMembers",
+        ),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"], "ensemble": {"use": "Never"}}"#,
+            "Always",
+        ),
+        (
+            r#"{"families": ["XGBoost", "LightGBM"],
+                "validation": {"folds": 2, "repeats": 1, "timeSplit": {"column": "age"}}}"#,
+            "needs validation.folds of at least 3",
+        ),
+    ] {
+        let refused = apply(&ensemble(more))
+            .await
+            .expect_err("the API server should refuse this");
+        assert!(refused.contains(sentence), "{more}: {refused}");
+    }
+    for more in [
+        r#"{"families": ["XGBoost", "LightGBM"]}"#,
+        r#"{"families": ["XGBoost"], "search": {"trials": 2}}"#,
+    ] {
+        apply(&ensemble(more)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_column_of_the_data_has_one_role() {
     let training = "/spec/source/training";
     let time = |more: &str| {

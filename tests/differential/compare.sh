@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains on the sample data and compares every metric, score and coefficient with scikit-learn's, and how a second model was
-# compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Evaluates expectations, and compares
+# compared with the first with NumPy's bootstrap. Fits declared transforms with scikit-learn's. Scores the members of ensembles in their libraries. Evaluates expectations, and compares
 # every field with Great Expectations'. Reads Parquet files that pyarrow wrote, and compares their snapshots with that of the CSV file.
 # Imports models that Python trained, and compares their scores. Runs the examples of custom trainers, and computes their metrics again. Publishes a version to an MLflow server, and compares what MLflow's
 # client reads; imports models that were logged to that server.
@@ -67,8 +67,24 @@ compare_trees() {
 }
 compare_trees
 
+# The vote of several families, each member in the library that fitted it.
+compare_ensembles() {
+  echo "== ensembles"
+  local families spec bundles=()
+  for families in LogisticRegression,RandomForest XGBoost,LightGBM; do
+    spec=$WORK/ensemble-$families.yaml
+    sed "s/families: .*/families: [${families/,/, }]\n      ensemble: {use: Always}\n      calibration: Platt/; s/selectBy: F1/selectBy: LogLoss/; s/repeats: 10/repeats: 2/" \
+      "$REPOSITORY/manifests/samples/heart-1.yaml" >"$spec"
+    RUST_LOG=warn "$TRAINER" fit --spec "$spec" --snapshot-dir "$WORK/cleveland/snapshot" --out "$WORK/ensemble-$families" >/dev/null
+    bundles+=("$WORK/ensemble-$families")
+  done
+  "$VENV/bin/python" "$HERE/compare_ensemble.py" "$TRAINER" "$WORK/cleveland/snapshot" "${bundles[@]}"
+}
+compare_ensembles
+
 # Models that Python trained, imported, and their scores on other rows.
 echo "== import"
+"$VENV/bin/python" "$REPOSITORY/manifests/samples/heart-model/train.py" --check
 "$VENV_ONNX/bin/python" "$HERE/compare_import.py" "$TRAINER" "$REPOSITORY" "$WORK/import"
 
 # The examples of trainers of one's own: what they leave, and the metrics that the trainer computes of it.

@@ -126,6 +126,10 @@ impl LedgerError {
             },
             client::Error::Corrupt { what: file, problem } => Self::Files(damage(file, problem)),
             client::Error::Write { path, source } => Self::Write { path, source },
+            client::Error::Read { path, source } => Self::Files(FilesError::Read {
+                file: path.display().to_string(),
+                source,
+            }),
             client::Error::Unanswered { source, .. } => Self::Unreachable {
                 what,
                 waited,
@@ -176,12 +180,12 @@ impl Ledger {
     }
 
     /// Uploads every file of a directory, then its manifest. What is there already is sent again: a copy that has
-    /// rotted in the store is healed by it, and bundles are small.
+    /// rotted in the store is healed by it.
     pub async fn publish(&self, dir: &Path, kind: ManifestKind) -> Result<Digest, LedgerError> {
         let verified = VerifiedDir::open(dir, None, kind)?;
         for entry in &verified.manifest().files {
-            let body = read(dir, &entry.path)?;
-            let put = self.client.put_blob(&self.namespace, &entry.sha256, body);
+            let file = dir.join(&entry.path);
+            let put = self.client.put_file(&self.namespace, &entry.sha256, &file);
             timed(&format!("uploading {}", entry.path), put).await?;
         }
         let digest = verified.digest();

@@ -544,7 +544,7 @@ fn check_time_split(training: &TrainingSource, wrong: &mut Vec<String>) {
     }
     if validation.folds < 3 && training.learns_from_scores() {
         wrong.push(
-            "validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier \
+            "validation.timeSplit with a calibration, a chosen threshold or an ensemble needs validation.folds of at least 3: they are learnt from earlier \
              folds"
                 .to_owned(),
         );

@@ -279,6 +279,7 @@ fn plan() -> Plan {
         calibration: crds::CalibrationMethod::None,
         threshold: ThresholdRule::default(),
         search: None,
+        ensemble: None,
     }
 }
 

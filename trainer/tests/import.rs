@@ -12,7 +12,7 @@ use std::{
     process::{Command, Output},
 };
 
-use modelward_model::{Bundle, FeatureKind, Value as Cell};
+use modelward_model::{Bundle, FeatureKind, Value as Cell, family::tree_case};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -28,37 +28,9 @@ fn single(bits: &str) -> f32 {
     f32::from_bits(u32::from_str_radix(bits, 16).unwrap())
 }
 
-/// A number as its library wrote it: 16 digits of double precision, or 8 of single precision.
-fn number(bits: &str) -> String {
-    if bits.len() == 16 {
-        f64::from_bits(u64::from_str_radix(bits, 16).unwrap()).to_string()
-    } else {
-        single(bits).to_string()
-    }
-}
-
-/// The rows of a case of trees as a CSV file, categories as their codes.
+/// The rows of a case of trees as a CSV file.
 fn tree_sample(case: &Value) -> String {
-    let names: Vec<&str> = case["schema"]["features"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|feature| feature["name"].as_str().unwrap())
-        .collect();
-    let mut csv = format!("{},expected,expected_raw\n", names.join(","));
-    for (at, row) in case["rows"].as_array().unwrap().iter().enumerate() {
-        let cell = |cell: &Value| match cell {
-            Value::Null => String::new(),
-            Value::String(text) if text == "?" => "99".to_owned(),
-            Value::String(bits) => single(bits).to_string(),
-            code => code.to_string(),
-        };
-        let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
-        let score = |of: &str| number(case[of][at].as_str().unwrap());
-        let scores = [score("probability"), score("raw")].join(",");
-        writeln!(csv, "{},{scores}", cells.join(",")).unwrap();
-    }
-    csv
+    tree_case::to_csv(case).unwrap()
 }
 
 /// The rows of a case of ONNX as a CSV file.

@@ -67,7 +67,7 @@ pub struct RandomForestParameters {
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub colsample_bynode: Option<Decimal>,
-    /// Bins of a numeric feature. Default: 256.
+    /// Bins of a numeric feature. Default: 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 1024))]
     pub max_bin: Option<i32>,

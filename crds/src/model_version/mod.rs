@@ -3,7 +3,7 @@
 //! | part | what it describes |
 //! |---|---|
 //! | `spec` | the whole, and where the version comes from |
-//! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `validation` | how it is trained |
+//! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `ensemble`, `validation` | how it is trained |
 //! | `custom_trainer` | an image that trains in place of the trainer |
 //! | `artifact` | a bundle that exists, or a model that is imported |
 //! | `serving`, `monitoring`, `retraining` | what happens once it serves |
@@ -14,6 +14,7 @@ mod columns;
 mod custom_trainer;
 mod data;
 mod decision;
+mod ensemble;
 mod expectations;
 mod hyperparameters;
 mod monitoring;
@@ -35,6 +36,7 @@ pub use data::{
     PersistentVolumeClaimSource, credential_keys, credential_variable,
 };
 pub use decision::{CalibrationMethod, CostSpec, ThresholdMetric, ThresholdSpec};
+pub use ensemble::{EnsembleSpec, EnsembleUse};
 pub use expectations::{
     Argument, Arguments, Expectation, ExpectationType, IgnoreRowIf, MatchOn, PartitionShare, QuantileRange,
     Severity, ValuePair, ValueType,
@@ -52,7 +54,9 @@ pub use status::{
     ArtifactStatus, AttemptStatus, GateStatus, ImportedStatus, MetricStatus, MlflowStatus,
     ModelVersionStatus, SourceStatus, ViolationStatus,
 };
-pub use training::{AcceptedWindow, Champion, ClassWeights, Family, Task, TrainingSource, WeightSpec};
+pub use training::{
+    AcceptedWindow, Champion, ClassWeights, Family, SelectedFamily, Task, TrainingSource, WeightSpec,
+};
 pub use transforms::{
     Binning, ImputeStrategy, TransformArgument, TransformArguments, TransformSpec, TransformType,
 };

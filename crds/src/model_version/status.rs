@@ -6,7 +6,7 @@ use modelward_wire::{Decimal, Digest, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model_version::{training::Family, validation::MetricName};
+use crate::model_version::{training::SelectedFamily, validation::MetricName};
 
 /// The observed state.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -22,7 +22,7 @@ pub struct ModelVersionStatus {
     pub role: Option<Role>,
     /// The family that was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<Family>,
+    pub family: Option<SelectedFamily>,
     /// The selecting metric, mean over the folds, for display: "F1 0.8151".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

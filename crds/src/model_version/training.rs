@@ -11,6 +11,7 @@ use crate::model_version::{
     custom_trainer::CustomTrainer,
     data::{Dataset, NamedDataset},
     decision::{CalibrationMethod, ThresholdSpec},
+    ensemble::EnsembleSpec,
     expectations::Expectation,
     hyperparameters::Hyperparameters,
     rules::{IS_MARGIN, IS_POSITIVE, MARGIN, POSITIVE, default_margin},
@@ -51,12 +52,16 @@ use crate::model_version::{
     self.weights.column != self.validation.timeSplit.column")
     .message("weights.column and validation.timeSplit name the same column; a column has one role"))]
 #[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.folds >= 3 || \
-    (self.calibration == 'None' && (!has(self.threshold) || has(self.threshold.value)))")
-    .message("validation.timeSplit with a calibration or a chosen threshold needs validation.folds of at least 3: they are learnt from earlier folds"))]
+    (self.calibration == 'None' && (!has(self.threshold) || has(self.threshold.value)) && !has(self.ensemble))")
+    .message("validation.timeSplit with a calibration, a chosen threshold or an ensemble needs validation.folds of at least 3: they are learnt from earlier folds"))]
+#[x_kube(validation = Rule::new("!has(self.ensemble) || self.families.size() >= 2 || (has(self.search) && self.search.trials >= 2)")
+    .message("ensemble needs several candidates: list at least two families, or set search with at least 2 trials"))]
 #[x_kube(validation = Rule::new("!has(self.customTrainer) || (self.families.size() == 1 && 'LogisticRegression' in self.families)")
     .message("customTrainer trains in place of the families; remove families"))]
 #[x_kube(validation = Rule::new("!has(self.customTrainer) || (!has(self.hyperparameters) && !has(self.search))")
     .message("customTrainer gets its hyper-parameters by args and env, and searches by itself; remove hyperparameters and search"))]
+#[x_kube(validation = Rule::new("!has(self.customTrainer) || !has(self.ensemble)")
+    .message("customTrainer leaves one model, and an ensemble has several; remove ensemble"))]
 #[x_kube(validation = Rule::new("!has(self.customTrainer) || (!has(self.transforms) && !has(self.weights))")
     .message("customTrainer gets the rows as they are; remove transforms and weights, and do both in the image"))]
 #[x_kube(validation = Rule::new("!has(self.customTrainer) || !has(self.features) || self.features.all(f, !has(f.monotone))")
@@ -129,6 +134,10 @@ pub struct TrainingSource {
     /// A search over hyper-parameters. If absent, each family is tried once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchSpec>,
+
+    /// An ensemble of the candidates, as one more candidate. If absent, a single model is selected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<EnsembleSpec>,
 
     /// How much rows count when a model is fitted. If absent, all count the same. Metrics count every row once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -248,9 +257,24 @@ words! {
 }
 
 words! {
+    /// The family of a selected candidate.
+    #[derive(JsonSchema)]
+    pub enum SelectedFamily {
+        /// L2-regularised logistic regression.
+        LogisticRegression,
+        /// Random forest, grown by XGBoost.
+        RandomForest,
+        /// Gradient boosting by XGBoost.
+        XGBoost,
+        /// Gradient boosting by LightGBM.
+        LightGBM,
+        /// The weighted vote of several models.
+        Ensemble,
+    }
+
     /// A family of models.
     #[derive(PartialOrd, Ord, JsonSchema)]
-    pub enum Family {
+    pub enum Family: SelectedFamily {
         /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
         LogisticRegression,
         /// Random forest, grown by XGBoost.
@@ -288,10 +312,12 @@ impl TrainingSource {
             .filter_map(|(field, column)| Some((field, column?)))
     }
 
-    /// Whether a calibration or a threshold is learnt from scores.
+    /// Whether a calibration, a threshold or the weights of an ensemble are learnt from scores.
     pub fn learns_from_scores(&self) -> bool {
         let is_given = |threshold: &ThresholdSpec| threshold.value.is_some();
-        self.calibration != CalibrationMethod::None || !self.threshold.as_ref().is_none_or(is_given)
+        self.calibration != CalibrationMethod::None
+            || !self.threshold.as_ref().is_none_or(is_given)
+            || self.ensemble.is_some()
     }
 
     /// How many folds a metric is the mean of, over all repeats.

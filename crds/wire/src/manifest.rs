@@ -9,6 +9,10 @@ use crate::{Digest, words};
 /// The format that this code writes, and the only one that it reads.
 pub const MANIFEST_FORMAT: u32 = 1;
 
+/// Bytes of a file that the ledger stores, at most. The rows of a snapshot are one file, which is smaller than the CSV files that they come
+/// from, and these have less than so many bytes (`trainer.maxDatasetMiB`). The ledger holds a few parts of a file in memory, whatever its size.
+pub const MAX_BLOB_BYTES: u64 = 4 << 30;
+
 /// The files of one bundle or snapshot. Its digest, the sha256 of the bytes of `manifest.json`, is the address of the whole.
 ///
 /// The bytes are never reformatted: a reader hashes what it was sent.

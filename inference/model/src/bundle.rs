@@ -25,7 +25,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     calibration::{CalibratedScorer, CalibrationError, CalibrationFile},
-    family::{BUILT_IN, Families, Family, FamilyError, FamilyFiles, Scorer},
+    family::{
+        BUILT_IN, Families, Family, FamilyError, FamilyFiles, Scorer,
+        ensemble::{ENSEMBLE, ENSEMBLE_FILE, EnsembleFile},
+    },
     files::{FilesError, VerifiedDir},
     schema::{FeatureSchema, Row, SchemaError},
     transform::{Derivation, DerivationError, DerivedScorer, TransformFile},
@@ -116,6 +119,9 @@ pub struct BundleInfo {
     /// The image that trained it, if it was not the trainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_trainer: Option<CustomTrainerInfo>,
+    /// The members of an ensemble, as `ensemble.json` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberInfo>,
 }
 
 /// A model that an image trained, measured by the trainer on rows that the image did not get.
@@ -132,6 +138,16 @@ pub struct CustomTrainerInfo {
     pub rows: u64,
     /// How many of them have the score that the image gave them; 0 if it left no scores.
     pub compared_rows: u64,
+}
+
+/// A member of an ensemble.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberInfo {
+    /// Its family.
+    pub family: String,
+    /// Its weight: its share of the vote is this divided by the sum of all weights.
+    pub weight: u32,
 }
 
 /// A model that was trained elsewhere, and the sample that it was checked with.
@@ -289,6 +305,7 @@ impl Bundle {
         let schema: FeatureSchema = parse(dir, file::SCHEMA)?;
         schema.check()?;
         let files = FamilyFiles::of_bundle(family, dir);
+        info.check_members(dir)?;
         let scorer = match read_transforms(dir, &schema)? {
             Some(derivation) => {
                 let scorer = family.load(&files, derivation.schema())?;
@@ -415,6 +432,37 @@ impl BundleInfo {
             )));
         }
         Ok(threshold)
+    }
+
+    /// Checks that the members are those of the ensemble, and that a single model has none.
+    fn check_members(&self, dir: &VerifiedDir) -> Result<(), BundleError> {
+        let members: Vec<MemberInfo> = if self.family == ENSEMBLE {
+            let file: EnsembleFile = parse(dir, ENSEMBLE_FILE)?;
+            let members = file.members.into_iter().map(|member| MemberInfo {
+                family: member.family,
+                weight: member.weight,
+            });
+            members.collect()
+        } else {
+            Vec::new()
+        };
+        if self.members == members {
+            return Ok(());
+        }
+        let show = |members: &[MemberInfo]| match members {
+            [] => "none".to_owned(),
+            members => {
+                let members = members
+                    .iter()
+                    .map(|member| format!("{} {}", member.family, member.weight));
+                members.collect::<Vec<_>>().join(", ")
+            }
+        };
+        Err(BundleError::Info(format!(
+            "members with their weights are {}, the files have {}",
+            show(&self.members),
+            show(&members)
+        )))
     }
 
     fn find_family(&self, families: Families) -> Result<&'static dyn Family, BundleError> {
@@ -566,6 +614,7 @@ mod tests {
             reproducible: true,
             imported: None,
             custom_trainer: None,
+            members: Vec::new(),
         };
         Parts {
             info,

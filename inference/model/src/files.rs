@@ -114,12 +114,16 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 
 /// The sha256 and the length of a file, read in pieces.
 pub fn sha256_file(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut file = fs::File::open(path)?;
+    sha256_of(fs::File::open(path)?)
+}
+
+/// The sha256 and the number of the bytes that this gives.
+pub fn sha256_of(mut bytes: impl io::Read) -> io::Result<(Digest, u64)> {
     let mut hash = Sha256::new();
     let mut size = 0;
     let mut buffer = vec![0; 64 << 10];
     loop {
-        match io::Read::read(&mut file, &mut buffer)? {
+        match bytes.read(&mut buffer)? {
             0 => return Ok((Digest::from_bytes(hash.finalize().into()), size)),
             read => {
                 hash.update(&buffer[..read]);
@@ -192,6 +196,20 @@ impl VerifiedDir {
         let bytes = read_bounded(&self.dir, name, MAX_FILE_BYTES)?;
         check(entry, sha256(&bytes), bytes.len() as u64)?;
         Ok(bytes)
+    }
+
+    /// A file that is read in pieces, and its length, verified.
+    pub fn open_file(&self, name: &'static str) -> Result<(fs::File, u64), FilesError> {
+        let entry = self.manifest.file(name).ok_or(FilesError::Absent(name))?;
+        let error = |source| FilesError::Read {
+            file: name.to_owned(),
+            source,
+        };
+        let mut file = fs::File::open(self.dir.join(name)).map_err(error)?;
+        let (found, size) = sha256_of(&file).map_err(error)?;
+        check(entry, found, size)?;
+        io::Seek::rewind(&mut file).map_err(error)?;
+        Ok((file, size))
     }
 
     /// Verifies every file of the manifest without keeping its bytes.

@@ -18,8 +18,8 @@ pub mod schema;
 pub mod transform;
 
 pub use bundle::{
-    BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, CustomTrainerInfo, ImportInfo, TargetInfo, WarmUp,
-    WarmUpRow,
+    BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, CustomTrainerInfo, ImportInfo, MemberInfo, TargetInfo,
+    WarmUp, WarmUpRow,
 };
 pub use calibration::{CalibratedScorer, Calibration, CalibrationError, CalibrationFile};
 pub use encode::{Encoder, FeatureTransform, TransformError, Transforms};

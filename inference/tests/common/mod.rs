@@ -174,6 +174,7 @@ fn bundle_files(tilt: f64) -> DirBuilder {
         reproducible: true,
         imported: None,
         custom_trainer: None,
+        members: Vec::new(),
     };
     DirBuilder::new(ManifestKind::Bundle)
         .with(file::INFO, json(&info).unwrap())

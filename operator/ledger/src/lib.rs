@@ -85,7 +85,7 @@ impl Default for Config {
             store: "file:///var/lib/modelward/artifacts".into(),
             audience: modelward_wire::LEDGER_AUDIENCE.into(),
             operator_service_account: "system:serviceaccount:modelward-system:modelward-operator".into(),
-            max_blob_bytes: 512 * 1024 * 1024,
+            max_blob_bytes: modelward_wire::MAX_BLOB_BYTES,
             max_manifest_bytes: 1024 * 1024,
             idle_timeout: Duration::from_mins(1),
             proof_lifetime: Duration::from_mins(1),

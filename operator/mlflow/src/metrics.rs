@@ -36,8 +36,19 @@ pub(crate) struct Threshold {
 pub(crate) struct Candidate {
     pub(crate) family: String,
     pub(crate) parameters: Value,
+    /// Of an ensemble.
+    #[serde(default)]
+    pub(crate) members: Vec<Member>,
     pub(crate) metrics: Vec<Estimate>,
     pub(crate) folds: Vec<Fold>,
+}
+
+/// A member of an ensemble.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Member {
+    family: String,
+    weight: u32,
+    parameters: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,10 +80,16 @@ const MAX_PARAM: usize = 6000;
 // === impl Candidate ===
 
 impl Candidate {
-    /// The hyper-parameters as pairs; an object within them has its path as the name.
+    /// The hyper-parameters as pairs, and family, weight and hyper-parameters of each member; an object within them has its path as the name.
     pub(crate) fn params(&self) -> Vec<(String, String)> {
         let mut params = Vec::new();
         flatten("", &self.parameters, &mut params);
+        for (member, number) in self.members.iter().zip(1..) {
+            let path = format!("member_{number}");
+            params.push((format!("{path}.family"), member.family.clone()));
+            params.push((format!("{path}.weight"), member.weight.to_string()));
+            flatten(&path, &member.parameters, &mut params);
+        }
         params
     }
 }
@@ -107,6 +124,7 @@ mod tests {
         let candidate = Candidate {
             family: "XGBoost".into(),
             parameters: serde_json::json!({"eta": 0.1, "tree": {"maxDepth": 6, "method": "hist"}, "unset": null}),
+            members: Vec::new(),
             metrics: Vec::new(),
             folds: Vec::new(),
         };
@@ -116,5 +134,38 @@ mod tests {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         assert_eq!(pairs, ["eta=0.1", "tree.maxDepth=6", "tree.method=hist"]);
+    }
+
+    #[test]
+    fn members_of_an_ensemble_are_parameters_with_their_number() {
+        let candidate: Candidate = serde_json::from_value(serde_json::json!({
+            "family": "Ensemble",
+            "parameters": {"members": 2, "total_weight": 20},
+            "members": [
+                {"family": "LogisticRegression", "weight": 7, "parameters": {"c": 1.0}},
+                {"family": "XGBoost", "weight": 13, "parameters": {"max_depth": 6}, "calibration": {"kind": "Platt"}},
+            ],
+            "metrics": [],
+            "folds": [],
+        }))
+        .unwrap();
+        let pairs: Vec<String> = candidate
+            .params()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                "members=2",
+                "total_weight=20",
+                "member_1.family=LogisticRegression",
+                "member_1.weight=7",
+                "member_1.c=1.0",
+                "member_2.family=XGBoost",
+                "member_2.weight=13",
+                "member_2.max_depth=6",
+            ]
+        );
     }
 }

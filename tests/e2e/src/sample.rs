@@ -1,6 +1,9 @@
 //! The sample: its version, its data, and its first rows as requests.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -34,12 +37,37 @@ pub fn version(name: &str) -> Result<ModelVersion> {
     Ok(version)
 }
 
+/// The sample's imported version under another name, of one Pod.
+pub fn imported(name: &str) -> Result<ModelVersion> {
+    let text = fs::read_to_string(path("heart-imported.yaml"))?;
+    let mut version: ModelVersion =
+        serde_saphyr::from_str(&text).context("manifests/samples/heart-imported.yaml")?;
+    version.metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        ..ObjectMeta::default()
+    };
+    version.spec.monitoring.window_seconds = WEEK;
+    version.spec.monitoring.season = Season::None;
+    one_pod_of(&mut version.spec, "heart");
+    Ok(version)
+}
+
 /// The ConfigMap that the sample's version names, with both data sets.
 pub fn data() -> Result<ConfigMap> {
-    let files = ["cleveland.csv", "hungarian.csv"].map(|key| Ok((key.to_owned(), csv(key)?)));
+    config_map("heart-disease", ["cleveland.csv", "hungarian.csv"])
+}
+
+/// The ConfigMap that the sample's imported version names: the model, and rows with the scores that it gives them.
+pub fn model() -> Result<ConfigMap> {
+    config_map("heart-model", ["model.txt", "sample.csv"])
+}
+
+/// The files of a folder of the samples.
+fn config_map(folder: &str, files: [&str; 2]) -> Result<ConfigMap> {
+    let files = files.map(|key| Ok((key.to_owned(), read(&path(folder).join(key))?)));
     Ok(ConfigMap {
         metadata: ObjectMeta {
-            name: Some("heart-disease".into()),
+            name: Some(folder.to_owned()),
             ..ObjectMeta::default()
         },
         data: Some(files.into_iter().collect::<Result<_>>()?),
@@ -49,8 +77,11 @@ pub fn data() -> Result<ConfigMap> {
 
 /// A data set of the sample.
 pub fn csv(name: &str) -> Result<String> {
-    let path = path("heart-disease").join(name);
-    fs::read_to_string(&path).with_context(|| path.display().to_string())
+    read(&path("heart-disease").join(name))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
 /// The first rows of the Cleveland data as the array that `/predict` takes, without the target.

@@ -70,6 +70,11 @@ fn damaged_models_of_lightgbm_score_or_are_refused_with_a_place() {
 }
 
 #[test]
+fn damaged_files_of_an_ensemble_score_or_are_refused_with_their_name() {
+    check_target("ensemble");
+}
+
+#[test]
 fn damaged_models_of_xgboost_in_json_score_or_are_refused_with_a_place() {
     check_target("xgboost-json");
 }

@@ -328,7 +328,7 @@ pub struct PublishArgs {
     pub deny_sources: Networks,
     /// Directory that keeps downloaded files by their digest. Only files whose digest the spec has in sha256 are kept, and one that is
     /// there is not downloaded again.
-    #[arg(long, env = "MODELWARD_CACHE")]
+    #[arg(long, env = "MODELWARD_DATASET_CACHE")]
     pub cache: Option<PathBuf>,
     /// File of the termination message; written with `--publish` only.
     #[arg(

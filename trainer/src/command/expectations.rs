@@ -16,7 +16,7 @@ use crate::{
         input::{Place, inputs},
         reach::Reach,
         source,
-        table::{Quote, Table},
+        table::{Parsed, Quote, Table},
     },
     spec,
 };
@@ -94,8 +94,12 @@ pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCod
 }
 
 fn read_table(path: &Path, dataset: &Dataset, limit: u64) -> anyhow::Result<(Table, Vec<Violation>)> {
-    let bytes = source::read_file_within(path, limit)?;
-    Ok(file::read_within(&bytes, &dataset.csv, Quote::Yes, limit))
+    let content = source::open_file_within(path, limit)?;
+    let read = file::read_content(&content, &dataset.csv, Quote::Yes, limit);
+    let Parsed {
+        table, violations, ..
+    } = read.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok((table, violations))
 }
 
 fn part<'a>(name: &'a str, table: &'a Table, dataset: &'a Dataset) -> Part<'a> {

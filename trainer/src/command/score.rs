@@ -18,7 +18,8 @@ use crate::{
         file,
         number::{Notation, read_cell},
         rows::RowCells,
-        source, table,
+        source,
+        table::{self, Parsed},
     },
     spec,
 };
@@ -103,8 +104,11 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
         Some(spec) => spec::read(spec)?.training.dataset.csv,
         None => CsvFormat::default(),
     };
-    let bytes = source::read_file_within(path, limit)?;
-    let (table, violations) = file::read_within(&bytes, &format, table::Quote::Yes, limit);
+    let content = source::open_file_within(path, limit)?;
+    let read = file::read_content(&content, &format, table::Quote::Yes, limit);
+    let Parsed {
+        table, violations, ..
+    } = read.with_context(|| format!("cannot read {}", path.display()))?;
     if let Some(violation) = violations.first() {
         bail!("{}: {}", path.display(), violation.message);
     }

@@ -99,7 +99,7 @@ fn success_message(fitted: &Fitted<'_>) -> String {
         None => fitted.snapshot.info.rows,
     };
     let selected = match fitted.trained.candidates.len() {
-        1 => String::new(),
+        1 if fitted.training.ensemble.is_none() => String::new(),
         _ => format!("; {}", fitted.trained.reason),
     };
     let corrected = fitted.trained.corrected.map_or_else(String::new, |corrected| {

@@ -1,11 +1,14 @@
 //! Rows that passed every check, by column.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value, math::shortest};
 use sha2::{Digest as _, Sha256};
 
 use crate::data::row_columns::RowColumns;
+
+/// From how many rows a combination of values on, repeats are expected.
+const ROWS_OF_A_COMBINATION: u64 = 10;
 
 /// What is trained on: the columns of a schema and the class of each row.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,18 +121,63 @@ impl Dataset {
     }
 
     /// For each row, the index of the first row with the same values; its own where it is the first. Classes may differ.
+    ///
+    /// Rows are ordered by a hash of their values, and only rows of one hash are compared: a comparison reads every column.
     pub fn first_of_its_values(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_unstable_by(|a, b| self.compare_values(*a, *b).then(a.cmp(b)));
-        let mut first = vec![0; self.len()];
-        let mut leader = None;
-        for row in order {
-            let same = leader.filter(|leader| self.compare_values(*leader, row).is_eq());
-            let leads = same.unwrap_or(row);
-            leader = Some(leads);
-            first[row] = leads;
+        let mut order: Vec<(u64, usize)> = self.hashes().into_iter().zip(0..).collect();
+        order.sort_unstable();
+        let mut first: Vec<usize> = (0..self.len()).collect();
+        for same_hash in order.chunk_by_mut(|a, b| a.0 == b.0) {
+            if let [_] = same_hash {
+                continue;
+            }
+            same_hash.sort_unstable_by(|(_, a), (_, b)| self.compare_values(*a, *b).then(a.cmp(b)));
+            for same in same_hash.chunk_by(|(_, a), (_, b)| self.compare_values(*a, *b).is_eq()) {
+                for (_, row) in same {
+                    first[*row] = same[0].1;
+                }
+            }
         }
         first
+    }
+
+    /// For each row, the row that no fold separates it from: the first one with the same values, or itself where
+    /// [repeats are expected](Self::combinations_if_repeats_are_expected).
+    pub fn kept_together(&self) -> Vec<usize> {
+        match self.combinations_if_repeats_are_expected() {
+            Some(_) => (0..self.len()).collect(),
+            None => self.first_of_its_values(),
+        }
+    }
+
+    /// The number of combinations that the columns' values have, if there are ten rows or more for each of them.
+    ///
+    /// Rows with the same values are then different cases, as in a table of counts. A model can be tested on the values
+    /// that it was fitted on, as in service; kept together, they would be tested by models that never saw these values.
+    pub fn combinations_if_repeats_are_expected(&self) -> Option<u64> {
+        let limit = self.len() as u64 / ROWS_OF_A_COMBINATION;
+        let mut combinations = 1_u64;
+        for column in &self.columns {
+            combinations = combinations.saturating_mul(column.count_keys(limit)?);
+            if combinations > limit {
+                return None;
+            }
+        }
+        Some(combinations)
+    }
+
+    /// A number of each row that is equal where the values are.
+    fn hashes(&self) -> Vec<u64> {
+        // An odd number of no pattern, by which all bits of a value reach the upper ones.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut hashes = vec![0_u64; self.len()];
+        for column in &self.columns {
+            for (row, hash) in hashes.iter_mut().enumerate() {
+                let mixed = (hash.rotate_left(23) ^ u64::from(column.key(row))).wrapping_mul(FACTOR);
+                *hash = mixed ^ (mixed >> 32);
+            }
+        }
+        hashes
     }
 
     fn compare_values(&self, a: usize, b: usize) -> std::cmp::Ordering {
@@ -190,6 +238,14 @@ impl Values {
         match kind {
             FeatureKind::Numeric { .. } => Self::Numbers(values.map(number_of).collect()),
             FeatureKind::Categorical { .. } => Self::Categories(values.map(category_of).collect()),
+        }
+    }
+
+    /// No values yet, of a feature of this kind, with memory for so many.
+    pub fn with_capacity(kind: &FeatureKind, rows: usize) -> Self {
+        match kind {
+            FeatureKind::Numeric { .. } => Self::Numbers(Vec::with_capacity(rows)),
+            FeatureKind::Categorical { .. } => Self::Categories(Vec::with_capacity(rows)),
         }
     }
 
@@ -258,6 +314,17 @@ impl Values {
         keys.sort_unstable();
         keys.dedup();
         keys.len() as u64
+    }
+
+    /// How many different values there are, a missing one among them, unless they are more than `limit`.
+    fn count_keys(&self, limit: u64) -> Option<u64> {
+        let mut keys = HashSet::new();
+        for row in 0..self.len() {
+            if keys.insert(self.key(row)) && keys.len() as u64 > limit {
+                return None;
+            }
+        }
+        Some(keys.len() as u64)
     }
 
     /// What is equal where the values are equal.
@@ -362,5 +429,47 @@ mod tests {
         let data = Dataset::from_rows(schema, &rows, vec![true; 5]);
         assert_eq!(data.rows().collect::<Vec<_>>(), rows);
         assert_eq!(data.first_of_its_values(), [0, 1, 0, 3, 1]);
+        assert_eq!(data.kept_together(), data.first_of_its_values());
+    }
+
+    #[test]
+    fn rows_of_a_table_of_counts_are_different_cases() {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("child"),
+            Feature::categorical("class", &["first", "second"]),
+        ])
+        .unwrap();
+        // Missing is a value: three numbers times two categories.
+        let rows: Vec<Row> = (0..60)
+            .map(|row| {
+                let child = [Value::Number(0.0), Value::Number(1.0), Value::Missing][row % 3];
+                Row::new(vec![child, Value::Category(row as u32 % 2)])
+            })
+            .collect();
+        let data = Dataset::from_rows(schema.clone(), &rows, vec![true; 60]);
+        assert_eq!(data.combinations_if_repeats_are_expected(), Some(6));
+        assert_eq!(data.kept_together(), (0..60).collect::<Vec<_>>());
+        let fewer = Dataset::from_rows(schema, &rows[..59], vec![true; 59]);
+        assert_eq!(fewer.combinations_if_repeats_are_expected(), None);
+        assert_eq!(fewer.kept_together(), fewer.first_of_its_values());
+    }
+
+    #[test]
+    fn the_first_row_of_each_value_is_found_among_many() {
+        let schema = FeatureSchema::new(vec![
+            Feature::numeric("x"),
+            Feature::categorical("c", &["a", "b", "c"]),
+        ]);
+        let rows: Vec<Row> = (0..3000_u32)
+            .map(|at| {
+                let number = Value::Number((at * 7919 % 211) as f32 / 8.0);
+                Row::new(vec![number, Value::Category(at / 5 % 3)])
+            })
+            .collect();
+        let data = Dataset::from_rows(schema.unwrap(), &rows, vec![true; rows.len()]);
+        let naive = rows
+            .iter()
+            .map(|row| rows.iter().position(|other| other == row).unwrap());
+        assert_eq!(data.first_of_its_values(), naive.collect::<Vec<_>>());
     }
 }

@@ -1,11 +1,16 @@
 //! A file as text cells, in the format that its first bytes show.
 
+use std::io;
+
+use bytes::Bytes;
 use modelward_crds::CsvFormat;
+use modelward_model::files::sha256_of;
 use modelward_wire::Violation;
 
 use crate::data::{
+    content::Content,
     parquet, source,
-    table::{self, Table},
+    table::{self, Parsed, Table},
     violation::Quote,
 };
 
@@ -17,10 +22,37 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
 /// The same of a file whose rows have at most so many bytes as CSV.
 pub fn read_within(bytes: &[u8], format: &CsvFormat, quote: Quote, limit: u64) -> (Table, Vec<Violation>) {
     if parquet::is_parquet(bytes) {
-        parquet::read(bytes, format, quote, limit)
+        let content = Content::Memory(Bytes::copy_from_slice(bytes));
+        parquet::read(&content, format, quote, limit)
     } else {
         table::read(bytes, format, quote)
     }
+}
+
+/// The same of a file that is read in pieces, with its digest.
+pub fn read_content(content: &Content, format: &CsvFormat, quote: Quote, limit: u64) -> io::Result<Parsed> {
+    let length = content.len().min(4);
+    let (head, tail) = (
+        content.read_at(0, length as usize)?,
+        content.read_at(content.len() - length, length as usize)?,
+    );
+    if !parquet::is_parquet(&[head, tail].concat()) {
+        return table::read_stream(content.reader(), format, quote);
+    }
+    let (sha256, size) = sha256_of(content.reader())?;
+    let (table, violations) = parquet::read(content, format, quote, limit);
+    // The rows are those of the digest, or of none.
+    if matches!(content, Content::File(..)) && sha256_of(content.reader())? != (sha256, size) {
+        return Err(io::Error::other(
+            "the file was changed while it was read; write it anew, then start again",
+        ));
+    }
+    Ok(Parsed {
+        table,
+        violations,
+        sha256,
+        size,
+    })
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
 //! From the datasets of a spec to the files of a snapshot, or to what is wrong with them.
 
-use std::path::PathBuf;
+use std::{io, mem, path::PathBuf};
 
 use modelward_crds::TrainingSource;
-use modelward_model::{DirBuilder, TargetInfo, sha256};
+use modelward_model::{DirBuilder, TargetInfo};
 use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
 
 use crate::{
     data::{
-        check::{self, Part},
+        check::{self, OwnedPart, Part},
+        content::Content,
         dataset::Dataset as Rows,
         expectations, file,
         input::{Input, digest_of, inputs},
         snapshot,
         source::{self, Fetch, SourceError},
-        table::{Quote, Table},
+        table::{Parsed, Quote, Table},
         violation::{UNKNOWN_COLUMN, cut, violation},
     },
     spec::{self, Spec},
@@ -68,11 +69,11 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
     let mut readable = true;
     let mut bytes = 0;
     for input in &inputs {
-        let content = match input.read(fetch).await {
+        let content = match input.open(fetch).await {
             Ok(content) => content,
             Err(error) => return Ok(Frozen::Ended(result_of(error)?)),
         };
-        bytes += content.len() as u64;
+        bytes += content.len();
         if bytes > fetch.max_bytes {
             let message = format!(
                 "the datasets together are larger than {} bytes; {}",
@@ -83,7 +84,13 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
                 "", "Size", message, 1, None,
             )])));
         }
-        let (part, found) = parse(input, &content, fetch.max_bytes, &mut readable);
+        let (part, found) = match parse(input, &content, fetch.max_bytes, &mut readable) {
+            Ok(parsed) => parsed,
+            Err(source) => {
+                let name = input.name.clone();
+                return Ok(Frozen::Ended(result_of(SourceError::Read { name, source })?));
+            }
+        };
         let renamed = |mut violation: Violation| {
             if inputs.len() > 1 {
                 violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
@@ -94,7 +101,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
         parts.push(part);
     }
     violations.extend(check_pins(training, &parts));
-    let (checked, validation) = {
+    let validation = {
         let tables: Vec<Part<'_>> = parts
             .iter()
             .zip(&inputs)
@@ -106,14 +113,19 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
             })
             .collect();
         // Of what is not the table that the spec describes, expectations would say little.
-        let validation = if violations.is_empty() {
+        if violations.is_empty() {
             expectations::validate(&tables, training)?
         } else {
             None
-        };
-        let checked = check::check(&tables, training, &version.tolerances);
-        (checked, validation)
+        }
     };
+    let tables = parts.iter_mut().zip(&inputs).map(|(part, input)| OwnedPart {
+        name: &part.name,
+        table: mem::take(&mut part.table),
+        format: &input.dataset.csv,
+        quote: part.quote,
+    });
+    let checked = check::check_dropping(tables.collect(), training, &version.tolerances);
     let unmet = validation
         .as_ref()
         .map(|validation| validation.violations.clone())
@@ -178,10 +190,9 @@ fn records_of(
 ) -> (Vec<SourceRecord>, Vec<SourceRecord>) {
     let mut labels = labels.iter();
     let record = |part: Read| {
-        let rows = part.table.rows.len();
+        let rows = part.record.rows as usize;
         let positives = labels.by_ref().take(rows).filter(|label| **label).count();
         let record = SourceRecord {
-            rows: rows as u64,
             positive_rows: Some(positives as u64),
             ..part.record
         };
@@ -228,17 +239,27 @@ fn check_pins(training: &TrainingSource, parts: &[Read]) -> Vec<Violation> {
     violations
 }
 
-/// The table in these bytes, and what breaks its form.
-fn parse(input: &Input<'_>, bytes: &[u8], limit: u64, readable: &mut bool) -> (Read, Vec<Violation>) {
-    let sha256 = sha256(bytes);
-    tracing::info!(bytes = bytes.len(), %sha256, "read {}", input.name);
+/// The table in a file, and what breaks its form.
+fn parse(
+    input: &Input<'_>,
+    content: &Content,
+    limit: u64,
+    readable: &mut bool,
+) -> io::Result<(Read, Vec<Violation>)> {
     let quote = if input.is_address() { Quote::No } else { Quote::Yes };
-    let (table, found) = file::read_within(bytes, &input.dataset.csv, quote, limit);
-    *readable &= !table.columns.is_empty() || found.is_empty();
+    let parsed = file::read_content(content, &input.dataset.csv, quote, limit)?;
+    let Parsed {
+        table,
+        violations,
+        sha256,
+        size,
+    } = parsed;
+    tracing::info!(bytes = size, %sha256, "read {}", input.name);
+    *readable &= !table.columns.is_empty() || violations.is_empty();
     let record = SourceRecord {
         name: input.name.clone(),
         sha256,
-        rows: 0,
+        rows: table.rows.len() as u64,
         positive_rows: None,
     };
     let read = Read {
@@ -248,7 +269,7 @@ fn parse(input: &Input<'_>, bytes: &[u8], limit: u64, readable: &mut bool) -> (R
         quote,
         record,
     };
-    (read, found)
+    Ok((read, violations))
 }
 
 /// The end of a step whose data break these rules.
@@ -286,6 +307,7 @@ pub fn target_info(training: &TrainingSource) -> TargetInfo {
 #[cfg(test)]
 mod tests {
     use modelward_crds::Networks;
+    use modelward_model::sha256;
 
     use super::*;
     use crate::data::reach::Reach;

@@ -10,6 +10,7 @@ use modelward_wire::{Digest, SourceRecord};
 use crate::{
     data::{
         bucket::{self, Access, is_bucket},
+        content::Content,
         near::did_you_mean,
         reach::Reach,
         source::{self, Fetch, MAX_FILES, SourceError, shown},
@@ -202,11 +203,11 @@ impl Input<'_> {
         matches!(self.place, Place::Address(_))
     }
 
-    /// Its bytes.
-    pub async fn read(&self, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
+    /// Its bytes: of a file on a disk in pieces, of an address in memory.
+    pub async fn open(&self, fetch: &Fetch) -> Result<Content, SourceError> {
         match &self.place {
             Place::Path(path) => {
-                source::read_file_within(path, fetch.max_bytes).map_err(|error| match error {
+                source::open_file_within(path, fetch.max_bytes).map_err(|error| match error {
                     // A path within the Pod says nothing to a person, who wrote the name of an object.
                     SourceError::NotFound { .. } if fetch.reach.is_job() => self.absent(path),
                     error => error,
@@ -215,17 +216,29 @@ impl Input<'_> {
             // The digest of several files is none of a file.
             Place::Address(uri) => {
                 let expected = self.dataset.sha256.filter(|_| self.dataset.more_files.is_empty());
-                if !is_bucket(uri) {
-                    return source::download(uri, expected, fetch).await;
-                }
-                let access = Access::of(self.dataset, self.index, |name| std::env::var(name).ok());
-                source::through_cache(uri, expected, fetch, bucket::read(uri, &access, fetch)).await
+                let bytes = if is_bucket(uri) {
+                    let access = Access::of(self.dataset, self.index, |name| std::env::var(name).ok());
+                    source::through_cache(uri, expected, fetch, bucket::read(uri, &access, fetch)).await?
+                } else {
+                    source::download(uri, expected, fetch).await?
+                };
+                Ok(bytes.into())
             }
             Place::Cluster => Err(SourceError::NotFound {
                 name: spec::source_name(self.dataset),
                 reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
             }),
         }
+    }
+
+    /// Its bytes, in memory.
+    pub async fn read(&self, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
+        let content = self.open(fetch).await?;
+        let read = content.read_at(0, usize::try_from(content.len()).unwrap_or(usize::MAX));
+        read.map(Vec::from).map_err(|source| SourceError::Read {
+            name: self.name.clone(),
+            source,
+        })
     }
 
     /// What a mounted dataset lacks, in the words of the spec.

@@ -1,7 +1,7 @@
 //! From the source of a dataset to a snapshot.
 //!
 //! ```text
-//! source ──► bytes ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
+//! source ──► content ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
 //! ```
 //!
 //! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. [`source`] alone talks to the world, within the [`reach`] that a Job has.
@@ -9,6 +9,7 @@
 pub mod bucket;
 pub(crate) mod cache;
 pub mod check;
+pub mod content;
 pub mod dataset;
 pub mod expectations;
 pub mod file;
@@ -22,6 +23,7 @@ mod quotes;
 pub mod reach;
 pub mod row_columns;
 pub mod rows;
+mod scan;
 pub mod snapshot;
 pub mod source;
 pub mod table;

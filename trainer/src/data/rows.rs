@@ -1,12 +1,14 @@
 //! The text cells of a table: four bytes a cell beside its text.
 
+use std::sync::Arc;
+
 /// Rows of a block. What a column has of them is one text, which grows while the block is filled and is then cut to its length.
 const BLOCK: usize = 1 << 16;
 
 /// The rows of a table, each with as many cells as the table has columns.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
-    numbers: Vec<u64>,
+    numbers: Arc<Vec<u64>>,
     /// All have [`BLOCK`] rows, but for the last one.
     blocks: Vec<Block>,
 }
@@ -43,7 +45,7 @@ impl Rows {
             let columns = self.blocks.first().map_or(0, Vec::len);
             self.blocks.push(vec![Texts::default(); columns]);
         }
-        self.numbers.push(number);
+        Arc::make_mut(&mut self.numbers).push(number);
         let is_first = self.numbers.len() == 1;
         let Some(block) = self.blocks.last_mut() else {
             return;
@@ -80,12 +82,22 @@ impl Rows {
 
     /// The number of each row, and its cell in this column.
     pub fn column(&self, column: usize) -> impl Iterator<Item = (u64, Option<&str>)> {
-        let cells = self.blocks.iter().flat_map(move |block| {
+        let blocks = self.blocks.iter().zip(self.numbers.chunks(BLOCK));
+        let cells = blocks.flat_map(move |(block, numbers)| {
             let texts = block.get(column);
-            let count = block.first().map_or(0, |first| first.ends.len());
-            (0..count).map(move |row| texts.and_then(|texts| texts.get(row)))
+            (0..numbers.len()).map(move |row| texts.and_then(|texts| texts.get(row)))
         });
         self.numbers.iter().copied().zip(cells)
+    }
+
+    /// The same rows with this column alone, which they do not have any more.
+    #[must_use]
+    pub fn take_column(&mut self, column: usize) -> Self {
+        let take = |block: &mut Block| block.get_mut(column).map(std::mem::take).into_iter().collect();
+        Self {
+            numbers: Arc::clone(&self.numbers),
+            blocks: self.blocks.iter_mut().map(take).collect(),
+        }
     }
 }
 
@@ -156,6 +168,20 @@ mod tests {
         assert_eq!(numbers, (1..=count as u64).collect::<Vec<_>>());
         assert_eq!(cells[BLOCK], Some(BLOCK.to_string().as_str()));
         assert!(rows.column(3).all(|(_, cell)| cell.is_none()));
+    }
+
+    #[test]
+    fn a_column_is_taken_out_and_the_others_stay() {
+        let mut rows = Rows::default();
+        for row in 0..BLOCK as u64 + 2 {
+            rows.push(row * 2, ["a", row.to_string().as_str()]);
+        }
+        let taken = rows.take_column(0);
+        assert_eq!(taken.len(), rows.len());
+        assert!(taken.column(0).all(|(_, cell)| cell == Some("a")));
+        assert!(rows.column(0).all(|(_, cell)| cell.is_none()));
+        let last = rows.column(1).last();
+        assert_eq!(last, Some((2 * BLOCK as u64 + 2, Some("65537"))));
     }
 
     #[test]

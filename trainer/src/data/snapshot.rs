@@ -15,7 +15,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use modelward_model::{
     DirBuilder, FeatureKind, FeatureSchema, FilesError, SchemaError, TargetInfo, VerifiedDir, files::json,
 };
@@ -36,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{
     check::{Checked, ColumnReport},
+    content::Content,
     dataset::{Dataset, Values},
     expectations::{Outline, VALIDATION},
     parquet::check_held,
@@ -51,6 +51,9 @@ pub const DATA: &str = "data.parquet";
 
 /// [`SnapshotInfo`].
 pub const INFO: &str = "snapshot.json";
+
+/// Rows that memory is reserved for before they are read.
+const MAX_RESERVED: usize = 1 << 24;
 
 /// Rows of a row group: what a reader must hold at once.
 const GROUP: usize = 65_536;
@@ -214,9 +217,10 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
         return Err(SnapshotError::Mismatch(message));
     }
     info.schema.check()?;
-    let bytes = dir.read(DATA)?;
+    let (file, length) = dir.open_file(DATA)?;
+    let content = Content::File(Arc::new(file), length);
     // The library asserts some of what a file should be.
-    let data = catch_unwind(AssertUnwindSafe(|| read_table(bytes, &info)));
+    let data = catch_unwind(AssertUnwindSafe(|| read_table(&content, &info)));
     let data = data.unwrap_or_else(|_| {
         Err(SnapshotError::Damaged(
             "its structure contradicts itself".to_owned(),
@@ -374,10 +378,9 @@ fn next_column<'a>(
 
 // === reading ===
 
-fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotError> {
-    let bytes = Bytes::from(bytes);
-    let reader = SerializedFileReader::new(bytes.clone())?;
-    check_held(&bytes, reader.metadata()).map_err(SnapshotError::Damaged)?;
+fn read_table(content: &Content, info: &SnapshotInfo) -> Result<Dataset, SnapshotError> {
+    let reader = SerializedFileReader::new(content.clone())?;
+    check_held(content, reader.metadata()).map_err(SnapshotError::Damaged)?;
     let features = &info.schema.features;
     let found: Vec<String> = reader
         .metadata()
@@ -403,11 +406,13 @@ fn read_table(bytes: Vec<u8>, info: &SnapshotInfo) -> Result<Dataset, SnapshotEr
         )));
     }
 
+    // What is reserved at once does not grow, half empty in the end. What is only said to be there takes no memory.
+    let rows = usize::try_from(info.rows).unwrap_or(0).min(MAX_RESERVED);
     let mut columns: Vec<Values> = features
         .iter()
-        .map(|feature| Values::of(&feature.kind, std::iter::empty()))
+        .map(|feature| Values::with_capacity(&feature.kind, rows))
         .collect();
-    let mut labels = Vec::new();
+    let mut labels = Vec::with_capacity(rows);
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group)?;
         let rows = usize::try_from(group.metadata().num_rows())
@@ -476,7 +481,7 @@ fn row_columns(info: &RowColumnsInfo) -> impl Iterator<Item = (&String, Physical
 
 /// The columns that are no features, the first of them at this index.
 fn read_row_columns(
-    reader: &SerializedFileReader<Bytes>,
+    reader: &SerializedFileReader<Content>,
     info: &RowColumnsInfo,
     mut index: usize,
 ) -> Result<RowColumns, SnapshotError> {
@@ -526,7 +531,7 @@ fn read_row_columns(
 
 /// A column in which every row has a value.
 fn read_whole<T: DataType>(
-    reader: &SerializedFileReader<Bytes>,
+    reader: &SerializedFileReader<Content>,
     index: usize,
     name: &str,
 ) -> Result<Vec<T::T>, SnapshotError> {
@@ -712,7 +717,7 @@ mod tests {
         let refused = |change: fn(&mut SnapshotInfo)| {
             let mut info = info.clone();
             change(&mut info);
-            read_table(table.clone(), &info).unwrap_err().to_string()
+            read_table(&table.clone().into(), &info).unwrap_err().to_string()
         };
         assert!(refused(|info| info.rows = 61).contains("60 rows, expected 61"));
         assert!(refused(|info| info.schema.features.reverse()).contains("columns"));
@@ -722,6 +727,6 @@ mod tests {
             }
         });
         assert!(text.contains("\"b\""), "{text}");
-        assert!(read_table(b"PAR1 no parquet".to_vec(), &info).is_err());
+        assert!(read_table(&b"PAR1 no parquet".to_vec().into(), &info).is_err());
     }
 }

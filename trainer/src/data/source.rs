@@ -2,7 +2,7 @@
 
 use std::{
     error::Error as _,
-    fs::File,
+    fs::{File, Metadata},
     io,
     io::Read as _,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelward_wire::Digest;
+use modelward_wire::{Digest, MAX_BLOB_BYTES};
 use reqwest::{
     Client, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -20,6 +20,7 @@ use reqwest::{
 
 use crate::data::{
     cache,
+    content::Content,
     reach::{OutOfReach, Reach},
 };
 
@@ -29,8 +30,8 @@ pub const MAX_FILES: usize = 16;
 pub const MAX_BYTES: u64 = MAX_MIB << 20;
 /// The same in MiB.
 pub const MAX_MIB: u64 = 512;
-/// The most that may be set, in MiB: places in the texts of a file are numbers of 32 bits.
-pub const LARGEST_MIB: u64 = 4095;
+/// The most that may be set, in MiB: places in the texts of a file are numbers of 32 bits, and the ledger has to take the snapshot.
+pub const LARGEST_MIB: u64 = (MAX_BLOB_BYTES >> 20) - 1;
 
 /// How a user raises the limit.
 pub(super) const LIMIT_REMEDY: &str =
@@ -177,29 +178,54 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
 
 /// Reads a file of at most so many bytes.
 pub fn read_file_within(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
-    let name = path.display().to_string();
-    let error = |source: io::Error| match source.kind() {
+    let (file, found) = open_file(path)?;
+    read_whole(path, file, &found, limit)
+}
+
+/// Opens a file of at most so many bytes. What is no file, such as a pipe, is read at once.
+pub fn open_file_within(path: &Path, limit: u64) -> Result<Content, SourceError> {
+    let (file, found) = open_file(path)?;
+    if !found.is_file() {
+        return read_whole(path, file, &found, limit).map(Content::from);
+    }
+    if found.len() > limit {
+        let name = path.display().to_string();
+        return Err(SourceError::TooLarge { name, limit });
+    }
+    Ok(Content::File(Arc::new(file), found.len()))
+}
+
+fn open_file(path: &Path) -> Result<(File, Metadata), SourceError> {
+    let opened = File::open(path).and_then(|file| file.metadata().map(|found| (file, found)));
+    opened.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => SourceError::NotFound {
-            name: name.clone(),
+            name: path.display().to_string(),
             reason: "there is no such file".to_owned(),
         },
-        _ => SourceError::Read {
-            name: name.clone(),
-            source,
-        },
-    };
-    let file = File::open(path).map_err(error)?;
-    let found = file.metadata().map_err(error)?.len();
+        _ => unread(path, source),
+    })
+}
+
+fn unread(path: &Path, source: io::Error) -> SourceError {
+    SourceError::Read {
+        name: path.display().to_string(),
+        source,
+    }
+}
+
+fn read_whole(path: &Path, file: File, found: &Metadata, limit: u64) -> Result<Vec<u8>, SourceError> {
+    let found = found.len();
     let mut bytes = Vec::new();
     if found <= limit {
         // At once: a buffer that grows is half empty in the end.
         bytes.reserve_exact(usize::try_from(found).unwrap_or(0) + 1);
         file.take(limit.saturating_add(1))
             .read_to_end(&mut bytes)
-            .map_err(error)?;
+            .map_err(|source| unread(path, source))?;
     }
     // A pipe says nothing of its length before.
     if found > limit || bytes.len() as u64 > limit {
+        let name = path.display().to_string();
         return Err(SourceError::TooLarge { name, limit });
     }
     Ok(bytes)
@@ -330,6 +356,8 @@ async fn try_once(
     if stated.saturating_add(partial.bytes.len() as u64) > limit {
         return Err(too_large());
     }
+    // At once: a buffer that grows is half empty in the end. What does not come takes no memory.
+    partial.bytes.reserve_exact(usize::try_from(stated).unwrap_or(0));
     let mut received = 0;
     loop {
         let chunk = match response.chunk().await {

@@ -1,17 +1,23 @@
 //! A CSV file as text cells.
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use std::io::{self, Read};
+
+use csv::{Reader, ReaderBuilder, StringRecord, Trim};
 use modelward_crds::CsvFormat;
 use modelward_model::normalize_name;
-use modelward_wire::Violation;
+use modelward_wire::{Digest, Violation};
 
 pub use crate::data::violation::Quote;
 use crate::data::{
     header::{check_columns, rename_columns, too_many_columns},
     quotes::check_quotes,
     rows::Rows,
+    scan::{MAX_RECORD, Place, Scan, Scanned},
     violation::violation,
 };
+
+/// Bytes that are parsed at once.
+const BUFFER: usize = 1 << 16;
 
 /// Rows that are read of a file: each takes memory beside its cells, and one without cells could come a billion times.
 pub(super) const MAX_ROWS: usize = 1 << 24;
@@ -25,26 +31,76 @@ pub struct Table {
     pub rows: Rows,
 }
 
+/// What a file that was read to its end holds.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What could be read.
+    pub table: Table,
+    /// What breaks its form.
+    pub violations: Vec<Violation>,
+    /// The digest of all of its bytes.
+    pub sha256: Digest,
+    /// Number of its bytes.
+    pub size: u64,
+}
+
+/// The records of a file, before their form is checked as a whole.
+struct Records {
+    columns: Vec<String>,
+    rows: Rows,
+    violations: Vec<Violation>,
+    /// Rows of another length: how many, the first one and its length.
+    wrong_count: Option<(u64, u64, usize)>,
+}
+
 /// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
 pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
-    if let Some(message) = other_format(bytes) {
-        return (Table::default(), vec![violation("", "Csv", message, 1, None)]);
+    match read_stream(bytes, format, quote) {
+        Ok(parsed) => (parsed.table, parsed.violations),
+        Err(error) => {
+            let found = violation("", "Csv", error.to_string(), 1, None);
+            (Table::default(), vec![found])
+        }
     }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(error) => return (Table::default(), vec![not_utf8(bytes, error.valid_up_to())]),
-    };
-    if let Some(position) = text.find('\0') {
-        return (Table::default(), vec![has_zero_byte(text, position)]);
-    }
+}
+
+/// The same while the bytes are read. All of them are, whatever they are.
+pub fn read_stream(bytes: impl Read, format: &CsvFormat, quote: Quote) -> io::Result<Parsed> {
     let delimiter = format.delimiter.as_bytes().first().copied().unwrap_or(b',');
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(delimiter)
         .trim(Trim::All)
-        .from_reader(text.as_bytes());
+        .buffer_capacity(BUFFER)
+        .from_reader(Scan::new(bytes, delimiter));
+    let read = read_records(&mut reader, format, quote);
+    let scanned = reader.into_inner().finish()?;
+    let not_text = match (other_format(&scanned.head), scanned.wrong, scanned.zero) {
+        (Some(message), ..) => Some(violation("", "Csv", message, 1, None)),
+        (None, Some(place), _) => Some(not_utf8(place)),
+        (None, None, Some(place)) => Some(has_zero_byte(place)),
+        (None, None, None) => None,
+    };
+    let (table, violations) = match (not_text, read) {
+        (Some(found), _) | (None, Err(found)) => (Table::default(), vec![found]),
+        (None, Ok(read)) => read.finish(format, quote, &scanned),
+    };
+    Ok(Parsed {
+        table,
+        violations,
+        sha256: scanned.sha256,
+        size: scanned.size,
+    })
+}
 
+/// The records of a file; a violation where nothing can be said of its rows.
+fn read_records(
+    reader: &mut Reader<Scan<impl Read>>,
+    format: &CsvFormat,
+    quote: Quote,
+) -> Result<Records, Violation> {
+    let delimiter = format.delimiter.as_bytes().first().copied().unwrap_or(b',');
     let mut violations = Vec::new();
     let mut columns = if format.header {
         None
@@ -56,9 +112,14 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
     let mut number = 0;
     let mut wrong_count: Option<(u64, u64, usize)> = None;
     let mut record = StringRecord::new();
-    let mut start = 0;
     loop {
-        match reader.read_record(&mut record) {
+        let read = reader.read_record(&mut record);
+        let end = reader.position().byte();
+        let scan = reader.get_mut();
+        if scan.is_too_long() {
+            return Err(too_long_record(scan.line(0)));
+        }
+        match read {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
@@ -66,17 +127,14 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
                 break;
             }
         }
-        let end = reader.position().byte() as usize;
-        let bytes = &text.as_bytes()[start..end.clamp(start, text.len())];
         let fields = columns.as_ref().map_or(record.len(), Vec::len);
-        if let Some(found) = check_quotes(bytes, &record, fields, delimiter) {
-            let line = line_of(&text.as_bytes()[..start + found.opened]);
+        if let Some(found) = check_quotes(scan.record(end), &record, fields, delimiter) {
+            let line = scan.line(found.opened);
             let row = columns.is_some().then_some(number + 1);
             // Which rows the file has is not known then, so nothing more can be said of it.
-            let found = violation("", "Csv", found.message(line), found.lines, row);
-            return (Table::default(), vec![found]);
+            return Err(violation("", "Csv", found.message(line), found.lines, row));
         }
-        start = end;
+        scan.begin_record(end);
         // A line of blanks is no header.
         let is_blank = record.len() == 1 && record.get(0) == Some("");
         let Some(columns) = &columns else {
@@ -84,7 +142,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
                 continue;
             }
             if let Some(found) = too_many_columns(record.len()) {
-                return (Table::default(), vec![found]);
+                return Err(found);
             }
             let names = record.iter().map(|name| normalize_name(name).into_owned());
             let names: Vec<String> = names.collect();
@@ -96,7 +154,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
         }
         number += 1;
         if number > MAX_ROWS as u64 {
-            return (Table::default(), vec![too_many_rows()]);
+            return Err(too_many_rows());
         }
         if record.len() == columns.len() {
             rows.push(number, &record);
@@ -105,38 +163,54 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
             first.0 += 1;
         }
     }
-    let columns = columns.unwrap_or_default();
-    let delimiter = other_delimiter(text, columns.len(), delimiter);
-    if let Some((count, row, found)) = wrong_count {
-        let expected = columns.len();
-        let way_out = match &delimiter {
-            Some(other) => format!("the lines hold {other}: set csv.delimiter: {other}"),
-            None => "check csv.delimiter and the quotes in that row".to_owned(),
-        };
-        let message = format!(
-            "found {found} values in row {row}, expected {expected} (one for each column); {way_out}"
-        );
-        violations.push(violation("", "ColumnCount", message, count, Some(row)));
-    } else if let (true, Some(other)) = (format.header, &delimiter) {
-        let message = format!("the header is one column, and it holds {other}: set csv.delimiter: {other}");
-        violations.push(violation("", "Header", message, 1, None));
-    }
-    if !format.header && is_header(&columns, &rows, &format.missing) {
-        rows = without_first(&rows);
-        let message = "the first row holds names of columns, and csv.header is false: set csv.header: true and leave \
-                       csv.columns out, or remove that row";
-        violations.push(violation("", "Header", message, 1, Some(1)));
-    }
-    check_columns(&columns, format, quote, &mut violations);
-    (Table { columns, rows }, violations)
+    Ok(Records {
+        columns: columns.unwrap_or_default(),
+        rows,
+        violations,
+        wrong_count,
+    })
 }
 
-/// What the bytes are where they are no table at all. Nothing of them is quoted.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    let text = bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(bytes)
-        .trim_ascii_start();
+// === impl Records ===
+
+impl Records {
+    /// The table of these records, with what breaks its form.
+    fn finish(self, format: &CsvFormat, quote: Quote, scanned: &Scanned) -> (Table, Vec<Violation>) {
+        let Self {
+            columns,
+            mut rows,
+            mut violations,
+            wrong_count,
+        } = self;
+        let delimiter = other_delimiter(scanned, columns.len());
+        if let Some((count, row, found)) = wrong_count {
+            let expected = columns.len();
+            let way_out = match &delimiter {
+                Some(other) => format!("the lines hold {other}: set csv.delimiter: {other}"),
+                None => "check csv.delimiter and the quotes in that row".to_owned(),
+            };
+            let message = format!(
+                "found {found} values in row {row}, expected {expected} (one for each column); {way_out}"
+            );
+            violations.push(violation("", "ColumnCount", message, count, Some(row)));
+        } else if let (true, Some(other)) = (format.header, &delimiter) {
+            let message =
+                format!("the header is one column, and it holds {other}: set csv.delimiter: {other}");
+            violations.push(violation("", "Header", message, 1, None));
+        }
+        if !format.header && is_header(&columns, &rows, &format.missing) {
+            rows = without_first(&rows);
+            let message = "the first row holds names of columns, and csv.header is false: set csv.header: true and leave \
+                           csv.columns out, or remove that row";
+            violations.push(violation("", "Header", message, 1, Some(1)));
+        }
+        check_columns(&columns, format, quote, &mut violations);
+        (Table { columns, rows }, violations)
+    }
+}
+
+/// What a file is that begins with these bytes, where it is no table at all. Nothing of them is quoted.
+fn other_format(text: &[u8]) -> Option<&'static str> {
     let next = |at: usize| text.get(at).copied().unwrap_or_default();
     match next(0) {
         b'<' if matches!(next(1), b'!' | b'?') || next(1).is_ascii_alphabetic() => Some(
@@ -158,19 +232,12 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// The delimiter that the first line seems to have, in quotes, where it is read as one column by another one.
-fn other_delimiter(text: &str, columns: usize, delimiter: u8) -> Option<String> {
-    let line = text.lines().find(|line| !line.trim().is_empty())?;
-    let count = |delimiter: char| line.matches(delimiter).count();
-    if count(char::from(delimiter)) > 0 {
-        return None;
-    }
-    let found = [';', ',', '\t', '|']
-        .into_iter()
-        .max_by_key(|other| count(*other))?;
-    let found_columns = count(found) + 1;
+fn other_delimiter(scanned: &Scanned, columns: usize) -> Option<String> {
+    let (separator, count, own) = scanned.separators?;
+    let found_columns = count + 1;
     // Quoted as YAML reads it.
-    (found_columns > 1 && (columns == 1 || columns == found_columns))
-        .then(|| format!("{:?}", found.to_string()))
+    (own == 0 && found_columns > 1 && (columns == 1 || columns as u64 == found_columns))
+        .then(|| format!("{:?}", char::from(separator).to_string()))
 }
 
 /// Whether the first row holds names: the columns' own ones, or words where all other rows of several columns hold numbers.
@@ -213,13 +280,6 @@ fn without_first(rows: &Rows) -> Rows {
     others
 }
 
-/// The line that begins behind these bytes, the first being 1. Line breaks are those of every system.
-fn line_of(before: &[u8]) -> u64 {
-    let breaks = before.iter().zip(before.iter().skip(1).chain([&b' ']));
-    let count = breaks.filter(|(byte, next)| **byte == b'\n' || **byte == b'\r' && **next != b'\n');
-    count.count() as u64 + 1
-}
-
 /// That a file has more rows than are read.
 pub(super) fn too_many_rows() -> Violation {
     let message = format!(
@@ -228,20 +288,26 @@ pub(super) fn too_many_rows() -> Violation {
     violation("", "TooManyRows", message, 1, None)
 }
 
-fn has_zero_byte(text: &str, position: usize) -> Violation {
-    let line = line_of(&text.as_bytes()[..position]);
+fn too_long_record(line: u64) -> Violation {
+    let message = format!(
+        "the row that begins in line {line} has more than {MAX_RECORD} bytes: most probably a quote opens in it and is never closed; \
+         close it, or remove it"
+    );
+    violation("", "Csv", message, 1, None)
+}
+
+fn has_zero_byte(Place { byte, line }: Place) -> Violation {
     let message = format!(
         "byte {} in line {line} is zero, which no text has: the file is damaged, or it is UTF-16 or no table; save it as UTF-8 text",
-        position + 1
+        byte + 1
     );
     violation("", "Encoding", message, 1, None)
 }
 
-fn not_utf8(bytes: &[u8], position: usize) -> Violation {
-    let line = bytes[..position].split(|byte| *byte == b'\n').count();
+fn not_utf8(Place { byte, line }: Place) -> Violation {
     let message = format!(
         "the file is not UTF-8 text (byte {} in line {line}); save it as UTF-8, uncompressed",
-        position + 1
+        byte + 1
     );
     violation("", "Encoding", message, 1, None)
 }

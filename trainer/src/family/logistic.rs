@@ -18,7 +18,14 @@ use super::{
     Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
     newton::{Problem, SolveError, solve},
 };
-use crate::{data::dataset::Sample, engine::TrainingRows, family::encode};
+use crate::{
+    data::dataset::Sample,
+    engine::TrainingRows,
+    family::{
+        design::{self, Design},
+        encode,
+    },
+};
 
 /// The family with its parameter.
 #[derive(Clone, Copy, Debug)]
@@ -105,8 +112,12 @@ impl FittedLogistic {
         let encoder = Encoder::new(schema, &transforms)
             .map_err(HeadError::from)
             .map_err(ModelError::from)?;
+        let held = design::hold(&encoder, sample);
         let found = solve(Problem {
-            x: &encode::columns(&encoder, sample),
+            x: match &held {
+                Some(columns) => Design::Held(columns),
+                None => Design::Encoded(&encoder, sample),
+            },
             labels: &sample.labels(),
             weights: sample.weights,
             alpha: 1.0 / c,

@@ -4,7 +4,9 @@
 
 mod booster;
 mod contract;
+mod design;
 pub mod encode;
+pub mod ensemble;
 pub mod forest;
 pub mod lightgbm;
 pub mod logistic;
@@ -49,9 +51,12 @@ mod tests {
         for family in Family::ALL {
             assert_eq!(of(family, &Settings::default()).served().name(), family.as_str());
         }
-        // What is imported and never trained comes last.
-        let imported = [modelward_model::family::onnx::ONNX];
-        assert_eq!(BUILT_IN.names(), [Family::NAMES.as_slice(), &imported].concat());
+        // What is imported and never trained comes behind them, and what is made of several last.
+        let others = [
+            modelward_model::family::onnx::ONNX,
+            modelward_model::family::ensemble::ENSEMBLE,
+        ];
+        assert_eq!(BUILT_IN.names(), [Family::NAMES.as_slice(), &others].concat());
     }
 
     /// Rows of the table of docs/training.md that begins with these columns, without their spaces.
@@ -90,7 +95,15 @@ mod tests {
             .files()
             .iter()
             .map(|file| (onnx.name().to_owned(), (*file).to_owned()));
-        let known: Vec<(String, String)> = Family::ALL.into_iter().flat_map(files).chain(imported).collect();
+        let ensemble = modelward_model::family::ensemble::Ensemble;
+        let needed = ensemble.needed_files().iter();
+        let needed = needed.map(|file| (ensemble.name().to_owned(), (*file).to_owned()));
+        let known: Vec<(String, String)> = Family::ALL
+            .into_iter()
+            .flat_map(files)
+            .chain(imported)
+            .chain(needed)
+            .collect();
         assert_eq!(documented, known);
     }
 }

@@ -8,7 +8,9 @@
 use linfa::{DatasetBase, traits::Fit as _};
 use linfa_logistic::LogisticRegression as Solver;
 use modelward_model::math::sigmoid;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2};
+
+use super::design::Design;
 
 /// Norm of the gradient at which linfa stops; the next one is tried where rounding stops it before.
 const TOLERANCES: [f64; 3] = [1e-4, 1e-3, 1e-2];
@@ -37,7 +39,7 @@ const MAX_CONJUGATE_STEPS: usize = 200;
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<'a> {
     /// The columns, one row each.
-    pub x: &'a Array2<f64>,
+    pub x: Design<'a>,
     /// The class of each row.
     pub labels: &'a [bool],
     /// The weight of each row, where they differ.
@@ -121,23 +123,30 @@ fn take_step(
 
 /// A place near the minimum: that of some of the rows, without their weights.
 fn find_start(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
-    let rows = problem.x.nrows();
+    let rows = problem.x.rows();
     // Newton's method starts from nothing where linfa finds no start.
     let nothing = || Coefficients {
-        coef: vec![0.0; problem.x.ncols()],
+        coef: vec![0.0; problem.x.columns()],
         intercept: 0.0,
     };
-    if rows <= START_ROWS {
-        let labels: Array1<bool> = problem.labels.iter().copied().collect();
-        let found = approximate(&DatasetBase::new(problem.x.view(), labels), problem.alpha);
-        let is_one_class = problem.labels.windows(2).all(|pair| pair[0] == pair[1]);
-        return found.or_else(|error| if is_one_class { Err(error) } else { Ok(nothing()) });
-    }
-    let chosen: Vec<usize> = (0..START_ROWS).map(|at| at * rows / START_ROWS).collect();
-    let labels = chosen.iter().map(|row| problem.labels[*row]).collect();
-    let some = problem.x.select(Axis(0), &chosen);
-    let alpha = problem.alpha * START_ROWS as f64 / rows as f64;
-    Ok(approximate(&DatasetBase::new(some.view(), labels), alpha).unwrap_or_else(|_| nothing()))
+    let count = rows.min(START_ROWS);
+    let chosen: Vec<usize> = (0..count).map(|at| at * rows / count).collect();
+    let labels: Array1<bool> = chosen.iter().map(|row| problem.labels[*row]).collect();
+    let some = problem.x.select(&chosen);
+    let alpha = if count < rows {
+        problem.alpha * START_ROWS as f64 / rows as f64
+    } else {
+        problem.alpha
+    };
+    let found = approximate(&DatasetBase::new(some.view(), labels), alpha);
+    let is_one_class = problem.labels.windows(2).all(|pair| pair[0] == pair[1]);
+    found.or_else(|error| {
+        if count == rows && is_one_class {
+            Err(error)
+        } else {
+            Ok(nothing())
+        }
+    })
 }
 
 /// The minimum as near as linfa comes.
@@ -173,10 +182,11 @@ fn derivatives(problem: Problem<'_>, model: &Coefficients) -> Derivatives {
     let coef = model.coef.iter();
     let mut gradient: Vec<f64> = coef.map(|coefficient| problem.alpha * coefficient).collect();
     let mut of_intercept = 0.0;
-    let mut curvature = Vec::with_capacity(problem.x.nrows());
-    for (index, (row, label)) in slices(problem.x).zip(problem.labels).enumerate() {
+    let mut curvature = Vec::with_capacity(problem.x.rows());
+    problem.x.each(|row| {
+        let index = curvature.len();
         let p = probability(row, model);
-        let mut error = p - f64::from(u8::from(*label));
+        let mut error = p - f64::from(u8::from(problem.labels[index]));
         let mut of_row = p * (1.0 - p);
         if let Some(weights) = problem.weights {
             let weight = f64::from(weights[index]);
@@ -188,14 +198,14 @@ fn derivatives(problem: Problem<'_>, model: &Coefficients) -> Derivatives {
         }
         of_intercept += error;
         curvature.push(of_row);
-    }
+    });
     gradient.push(of_intercept);
     Derivatives { gradient, curvature }
 }
 
 /// The inverse of the loss's second derivative times its gradient; `None` where that is singular.
 fn newton_step(problem: Problem<'_>, here: &Derivatives) -> Option<Vec<f64>> {
-    if problem.x.ncols() <= MAX_NEWTON_COLUMNS {
+    if problem.x.columns() <= MAX_NEWTON_COLUMNS {
         solve_linear(hessian(problem, &here.curvature), &here.gradient)
     } else {
         conjugate_gradients(problem, here)
@@ -204,11 +214,13 @@ fn newton_step(problem: Problem<'_>, here: &Derivatives) -> Option<Vec<f64>> {
 
 /// The second derivative: its lower half.
 fn hessian(problem: Problem<'_>, curvature: &[f64]) -> Array2<f64> {
-    let n = problem.x.ncols() + 1;
+    let n = problem.x.columns() + 1;
     let mut hessian = Array2::zeros((n, n));
     let lower = hessian.as_slice_mut().unwrap_or_default();
     let mut with_one = vec![1.0; n];
-    for (row, curvature) in slices(problem.x).zip(curvature) {
+    let mut curvature = curvature.iter();
+    problem.x.each(|row| {
+        let curvature = curvature.next().copied().unwrap_or_default();
         with_one[..n - 1].copy_from_slice(row);
         for i in 0..n {
             let scaled = curvature * with_one[i];
@@ -220,7 +232,7 @@ fn hessian(problem: Problem<'_>, curvature: &[f64]) -> Array2<f64> {
                 }
             }
         }
-    }
+    });
     for i in 0..n - 1 {
         lower[i * n + i] += problem.alpha;
     }
@@ -263,13 +275,15 @@ fn times_hessian(problem: Problem<'_>, curvature: &[f64], vector: &[f64]) -> Vec
     let coef = &vector[..last];
     let mut product: Vec<f64> = coef.iter().map(|value| problem.alpha * value).collect();
     product.push(0.0);
-    for (row, curvature) in slices(problem.x).zip(curvature) {
+    let mut curvature = curvature.iter();
+    problem.x.each(|row| {
+        let curvature = curvature.next().copied().unwrap_or_default();
         let scaled = curvature * (dot(row, coef) + vector[last]);
         for (place, x) in product.iter_mut().zip(row) {
             *place += scaled * x;
         }
         product[last] += scaled;
-    }
+    });
     product
 }
 
@@ -299,11 +313,6 @@ fn solve_linear(mut a: Array2<f64>, b: &[f64]) -> Option<Vec<f64>> {
         x[i] = (x[i] - inner) / a[(i, i)];
     }
     Some(x)
-}
-
-/// The rows, each a slice: the matrix is made row by row.
-fn slices(x: &Array2<f64>) -> impl Iterator<Item = &[f64]> {
-    x.as_slice().unwrap_or_default().chunks_exact(x.ncols().max(1))
 }
 
 fn probability(row: &[f64], model: &Coefficients) -> f64 {
@@ -343,11 +352,13 @@ impl Coefficients {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Axis;
+
     use super::*;
 
     fn problem<'a>(x: &'a Array2<f64>, labels: &'a [bool]) -> Problem<'a> {
         Problem {
-            x,
+            x: Design::Held(x),
             labels,
             weights: None,
             alpha: 1.0,

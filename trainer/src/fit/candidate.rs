@@ -4,17 +4,20 @@
 //! rows that no part of what answers has seen. What serves is learnt from the scores of all folds. In the order of time a fold's are learnt from the folds
 //! before it; the first one, which has none, is not measured then.
 
+use std::sync::Arc;
+
 use modelward_crds::{Gate, MetricName};
 use modelward_model::Calibration;
 use modelward_wire::{Decimal, GateBound, GateResult, MetricValue};
 
 use crate::{
-    family::Parameters,
+    family::{Parameters, TrainableFamily},
     fit::{
         calibrate::calibrate,
         error::TrainError,
         metrics::{Confusion, Estimate, Metrics, estimate, metrics, position},
         plan::Plan,
+        threshold::ThresholdRule,
     },
 };
 
@@ -39,6 +42,21 @@ pub struct Candidate {
     pub calibration: Option<Calibration>,
     /// The threshold that serves, likewise.
     pub threshold: Decimal,
+    /// Of an ensemble: its members. Their probabilities are calibrated one by one, and the vote is not.
+    pub members: Vec<CandidateMember>,
+}
+
+/// A member of an ensemble.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateMember {
+    /// Its family.
+    pub family: &'static str,
+    /// Its weight in the vote: a part of the sum of all.
+    pub weight: u32,
+    /// What it was fitted with.
+    pub parameters: Parameters,
+    /// What makes a probability of its score, learnt from all folds.
+    pub calibration: Option<Calibration>,
 }
 
 /// One fold, tested.
@@ -68,6 +86,13 @@ pub(crate) struct ScoredFold {
     /// Ascending.
     pub(crate) rows: Vec<usize>,
     pub(crate) scores: Vec<f64>,
+}
+
+/// A trial with the scores of its folds.
+#[derive(Clone, Debug)]
+pub(crate) struct ScoredTrial {
+    pub(crate) family: Arc<dyn TrainableFamily>,
+    pub(crate) scored: Vec<ScoredFold>,
 }
 
 // === impl FoldOutcome ===
@@ -110,6 +135,20 @@ impl Candidate {
                 ..judge_fold(labels, scored, at, plan, &threshold)
             })
             .collect();
+        Ok(Self {
+            calibration,
+            threshold,
+            ..Self::of_folds(family, parameters, folds, plan)?
+        })
+    }
+
+    /// A candidate with these outcomes, which has no calibration, no member and a threshold of one half.
+    pub(crate) fn of_folds(
+        family: &'static str,
+        parameters: Parameters,
+        folds: Vec<FoldOutcome>,
+        plan: &Plan,
+    ) -> Result<Self, TrainError> {
         let test_to_train = plan.test_to_train();
         let estimates: Vec<Estimate> = (0..MetricName::ALL.len())
             .map(|metric| {
@@ -123,8 +162,9 @@ impl Candidate {
             reported: report(&estimates)?,
             folds,
             estimates,
-            calibration,
-            threshold,
+            calibration: None,
+            threshold: ThresholdRule::half(),
+            members: Vec::new(),
         })
     }
 
@@ -197,7 +237,7 @@ fn judge_fold(
 }
 
 /// Classes and scores of the rows of these folds.
-fn gather(
+pub(crate) fn gather(
     labels: &[bool],
     scored: &[ScoredFold],
     is_meant: impl Fn(&ScoredFold) -> bool,
@@ -232,7 +272,7 @@ fn report(estimates: &[Estimate]) -> Result<Vec<MetricValue>, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fit::{threshold::ThresholdRule, train::tests::plan};
+    use crate::fit::train::tests::plan;
 
     /// Scores of two folds of a repeat, those of the second being lower.
     fn scored(labels: &[bool]) -> Vec<ScoredFold> {

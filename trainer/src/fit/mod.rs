@@ -3,7 +3,7 @@
 //! ```text
 //! Dataset ──folds──► train ──metrics──► Trained ──compare with the champion──► bundle, with the reference of its data
 //!                    │ search (kept: rounds of an earlier training) ► evaluate (fits of folds, side by side) ► candidate (calibration, threshold, metrics, cross-fitted)
-//!                    └ select ► optimism, importance
+//!                    └ ensemble (vote: weights, cross-fitted) ► select ► optimism, importance
 //! ```
 //!
 //! No clock, no thread count and no address gets into what is made here: the same snapshot and spec give the same bytes.
@@ -13,6 +13,7 @@ pub mod bundle;
 pub mod calibrate;
 pub mod candidate;
 pub mod compare;
+mod ensemble;
 pub mod error;
 mod evaluate;
 mod fit_rows;
@@ -31,10 +32,12 @@ pub mod progress;
 pub mod reference;
 pub mod search;
 pub mod select;
+mod selected;
 pub mod split_error;
 pub mod splits;
 pub mod threshold;
 pub mod train;
+mod vote;
 pub mod weights;
 
 pub(crate) use evaluate::score_rows;

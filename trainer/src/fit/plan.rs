@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use modelward_crds::{CalibrationMethod, MetricName, TrainingSource};
+use modelward_crds::{CalibrationMethod, EnsembleUse, MetricName, TrainingSource};
 
 use crate::{
     family::{self, Settings, TrainableFamily},
@@ -35,6 +35,17 @@ pub struct Plan {
     pub threshold: ThresholdRule,
     /// A search over hyper-parameters; without one each family is tried once.
     pub search: Option<SearchPlan>,
+    /// An ensemble of the candidates, as one more candidate.
+    pub ensemble: Option<EnsemblePlan>,
+}
+
+/// An ensemble of the candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnsemblePlan {
+    /// Members at most; at least 2.
+    pub max_members: usize,
+    /// When it is selected.
+    pub use_when: EnsembleUse,
 }
 
 /// What is never separated by a fold.
@@ -158,6 +169,10 @@ impl Plan {
                     .and_then(|seconds| u64::try_from(seconds).ok())
                     .map(Duration::from_secs),
             }),
+            ensemble: training.ensemble.as_ref().map(|ensemble| EnsemblePlan {
+                max_members: count(ensemble.max_members),
+                use_when: ensemble.use_when,
+            }),
         }
     }
 
@@ -189,9 +204,11 @@ impl Plan {
         }
     }
 
-    /// Whether a fold's calibration or threshold is learnt from the scores of other folds.
+    /// Whether a fold's calibration, threshold or weights of an ensemble are learnt from the scores of other folds.
     pub fn learns_from_scores(&self) -> bool {
-        self.calibration != CalibrationMethod::None || !matches!(self.threshold, ThresholdRule::Value(_))
+        self.calibration != CalibrationMethod::None
+            || !matches!(self.threshold, ThresholdRule::Value(_))
+            || self.ensemble.is_some()
     }
 
     /// Whether a fold's calibration and threshold are learnt from the other one.

@@ -29,10 +29,15 @@ impl<'a> Progress<'a> {
         let families = plan.families.len();
         let of_search = plan.search.map_or(0, |search| search.trials.max(families));
         let repeats = plan.repeats - usize::from(plan.search.is_some());
+        // The second best trial of each family is evaluated as the best is.
+        let evaluated = match (plan.search, plan.ensemble) {
+            (Some(_), Some(_)) => 2 * families,
+            _ => families,
+        };
         Self {
             report,
             done: AtomicUsize::new(0),
-            total: plan.folds * (of_search + families * repeats),
+            total: plan.folds * (of_search + evaluated * repeats),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     data::dataset::Dataset,
     family::{Parameter, Parameters, TrainableFamily},
     fit::{
-        candidate::{Candidate, ScoredFold},
+        candidate::{Candidate, ScoredFold, ScoredTrial},
         error::TrainError,
         evaluate::{Evaluated, Folds},
         kept::{Outcome, RoundStore, Rounds},
@@ -53,7 +53,9 @@ pub(crate) struct Found {
     /// Every trial, in the order of proposals.
     pub(crate) trials: Vec<Trial>,
     /// Of each family of the plan, the best trial: the family with its parameters, and its scores of the first repeat.
-    pub(crate) best: Vec<(Arc<dyn TrainableFamily>, Vec<ScoredFold>)>,
+    pub(crate) best: Vec<ScoredTrial>,
+    /// Of each of them the second best trial likewise, where an ensemble is wanted and there is one.
+    pub(crate) second: Vec<Option<ScoredTrial>>,
     /// All trials that were evaluated on every fold, with their scores.
     pub(crate) complete: Vec<Candidate>,
     /// Whether the time limit ended it.
@@ -110,7 +112,7 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
     let mut families = plan
         .families
         .iter()
-        .map(Proposals::new)
+        .map(|family| Proposals::new(family, plan.ensemble.is_some()))
         .collect::<Result<Vec<_>, _>>()?;
     let (mut trials, mut complete, mut cut_short) = (Vec::new(), Vec::new(), false);
     let wanted = search.trials.max(families.len());
@@ -196,13 +198,17 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
             rounds.keep(notes, rounds.earlier + begun.elapsed());
         }
     }
-    let mut best: Vec<Best> = families.into_iter().filter_map(|family| family.best).collect();
-    for best in best.iter_mut().filter(|best| best.folds.is_empty()) {
-        best.folds = on.score_again(std::slice::from_ref(&best.proposed))?.remove(0);
+    let (mut best, mut second) = (Vec::new(), Vec::new());
+    for family in families {
+        if let Some(of_family) = family.best {
+            best.push(on.with_scores(of_family)?);
+            second.push(family.second.map(|trial| on.with_scores(trial)).transpose()?);
+        }
     }
     Ok(Found {
         trials,
-        best: best.into_iter().map(|best| (best.family, best.folds)).collect(),
+        best,
+        second,
         complete,
         cut_short,
     })
@@ -256,6 +262,19 @@ impl Searched<'_> {
             outcome.evaluated.folds = scored;
         }
         Ok(Some(outcomes))
+    }
+
+    /// A trial as it is kept, with its scores.
+    fn with_scores(&self, trial: Best) -> Result<ScoredTrial, TrainError> {
+        let scored = if trial.folds.is_empty() {
+            self.score_again(std::slice::from_ref(&trial.proposed))?.remove(0)
+        } else {
+            trial.folds
+        };
+        Ok(ScoredTrial {
+            family: trial.family,
+            scored,
+        })
     }
 
     /// The scores of trials that were evaluated on all folds before: the same, because a fit depends on nothing else.

@@ -63,6 +63,53 @@ pub(crate) fn select(candidates: &[Candidate], by: MetricName, test_to_train: f6
     })
 }
 
+/// Adds that there is no ensemble, because the vote has one member, of this family.
+pub(crate) fn without_ensemble(selection: &Selection, member: &str) -> Selection {
+    Selection {
+        reason: format!(
+            "{}; there is no ensemble, because all weight of the vote falls on {member}",
+            selection.reason
+        ),
+        ..*selection
+    }
+}
+
+/// Selects the one member on which all weight falls, where an ensemble is always used: the candidate of its family.
+pub(crate) fn select_one_member(candidates: &[Candidate], member: &str) -> Option<Selection> {
+    let selected = candidates
+        .iter()
+        .position(|candidate| candidate.family == member)?;
+    Some(Selection {
+        selected,
+        reason: format!("{member} has all weight of the vote, so that it is no ensemble but this one model"),
+    })
+}
+
+/// Selects the last candidate, an ensemble that is always used. `None` of none.
+pub(crate) fn select_ensemble(candidates: &[Candidate], by: MetricName) -> Option<Selection> {
+    let (ensemble, others) = candidates.split_last()?;
+    let value = |candidate: &Candidate| candidate.estimates[position(by)].mean;
+    let best = others.iter().reduce(|best, other| {
+        let is_better = if by.higher_is_better() {
+            value(other) > value(best)
+        } else {
+            value(other) < value(best)
+        };
+        if is_better { other } else { best }
+    })?;
+    let metric = by.as_str();
+    Some(Selection {
+        selected: others.len(),
+        reason: format!(
+            "{} {metric} {:.4} is always used, as the spec asks; the best single model is {} {metric} {:.4}",
+            ensemble.family,
+            value(ensemble),
+            best.family,
+            value(best)
+        ),
+    })
+}
+
 /// By how much one candidate is better than another, and the standard error of that.
 fn difference(one: &Candidate, other: &Candidate, by: MetricName, test_to_train: f64) -> (f64, f64) {
     let sign = if by.higher_is_better() { 1.0 } else { -1.0 };

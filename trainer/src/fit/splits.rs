@@ -83,7 +83,7 @@ impl Splits {
     pub fn new(data: &Dataset, plan: &Plan) -> Result<Self, SplitError> {
         let first = match plan.split_by {
             SplitBy::Time { .. } => Vec::new(),
-            SplitBy::Rows | SplitBy::Groups => data.first_of_its_values(),
+            SplitBy::Rows | SplitBy::Groups => data.kept_together(),
         };
         let Some(share) = plan.held_out else {
             return Self::of_rows(&data.row_columns, &data.labels, &first, plan);

@@ -142,7 +142,8 @@ impl ThresholdRule {
         }
     }
 
-    fn half() -> Decimal {
+    /// The threshold of a spec that says nothing.
+    pub(crate) fn half() -> Decimal {
         // Half is a decimal number.
         Decimal::rounded(0.5, 1).unwrap_or_else(|| unreachable!("0.5 is a decimal number"))
     }

@@ -8,7 +8,7 @@ use crate::{
     data::dataset::Dataset,
     family::{FittedModel, TrainableFamily},
     fit::{
-        candidate::{Candidate, ScoredFold, apply},
+        candidate::{Candidate, ScoredTrial, apply},
         error::TrainError,
         evaluate::Folds,
         fit_rows::fit_rows,
@@ -19,7 +19,7 @@ use crate::{
         plan::Plan,
         progress::{Progress, Step},
         search::{Found, KEPT_SCORES, Searched, Trial, search},
-        select::select,
+        selected::{Selected, select_candidate},
         splits::Splits,
     },
 };
@@ -27,7 +27,7 @@ use crate::{
 /// What a training made.
 #[derive(Debug)]
 pub struct Trained {
-    /// Every family, evaluated, the simplest first; of a search the best trial of each.
+    /// Every family, evaluated, the simplest first; of a search the best trial of each. Behind them the ensemble, if there is one.
     pub candidates: Vec<Candidate>,
     /// Which of them was selected.
     pub selected: usize,
@@ -83,32 +83,52 @@ pub fn train_behind(
         }
         None => Found::without_search(plan),
     };
-    let families: Vec<Arc<dyn TrainableFamily>> =
-        found.best.iter().map(|(family, _)| Arc::clone(family)).collect();
-    // A search has evaluated the first repeat.
-    let begun = usize::from(plan.search.is_some());
-    let evaluated = folds.evaluate(&families, begun..plan.repeats, None, threads, &progress)?;
+    let (best, second) = (found.best, found.second);
+    let mut trials = Vec::new();
     let mut candidates = Vec::new();
-    for ((family, first), evaluated) in found.best.into_iter().zip(evaluated) {
-        let scored: Vec<ScoredFold> = first.into_iter().chain(evaluated.folds).collect();
-        let name = family.served().name();
+    for mut trial in evaluate_repeats(&folds, best, plan, threads, &progress)? {
+        let (name, parameters) = (trial.family.served().name(), trial.family.parameters());
         candidates.push(Candidate::new(
             name,
-            family.parameters(),
+            parameters,
             &data.labels,
-            &scored,
+            &trial.scored,
             plan,
         )?);
+        if plan.ensemble.is_none() {
+            // Of many rows they are large, and the candidate has its own.
+            trial.scored = Vec::new();
+        }
+        trials.push(trial);
     }
-    let selection = select(&candidates, plan.select_by, plan.test_to_train()).ok_or(TrainError::NoFamily)?;
+    let has_second: Vec<bool> = second.iter().map(Option::is_some).collect();
+    let second = second.into_iter().flatten().collect();
+    let mut second = evaluate_repeats(&folds, second, plan, threads, &progress)?.into_iter();
+    let second = has_second
+        .into_iter()
+        .map(|has| has.then(|| second.next()).flatten());
+    let second = second.collect();
+    let Selected {
+        candidates,
+        selection,
+        family,
+        is_by_metric,
+    } = select_candidate(trials, candidates, second, &data.labels, plan)?;
     let compared: Vec<&Candidate> = if found.complete.is_empty() {
         candidates.iter().collect()
     } else {
-        found.complete.iter().collect()
+        // What a search did not try is compared beside its trials.
+        let ensemble = candidates
+            .iter()
+            .filter(|candidate| !candidate.members.is_empty());
+        found.complete.iter().chain(ensemble).collect()
     };
-    let corrected = correct(&compared, &data.labels, plan.select_by, plan.seed);
+    // Where an ensemble is used in any case, no metric selects it.
+    let corrected = is_by_metric
+        .then(|| correct(&compared, &data.labels, plan.select_by, plan.seed))
+        .flatten();
 
-    let family = &*families[selection.selected];
+    let family = &*family;
     progress.finish("measuring the importance of features");
     let importance = importance::measure(data, plan, &folds, family, threads)?;
     progress.finish(&format!("fitting {} on all rows", family.served().name()));
@@ -126,6 +146,28 @@ pub fn train_behind(
         trials: found.trials,
         reproducible: !found.cut_short,
     })
+}
+
+/// Trials with their scores of all repeats. A search has evaluated the first one.
+fn evaluate_repeats(
+    folds: &Folds<'_>,
+    trials: Vec<ScoredTrial>,
+    plan: &Plan,
+    threads: usize,
+    progress: &Progress<'_>,
+) -> Result<Vec<ScoredTrial>, TrainError> {
+    let families: Vec<Arc<dyn TrainableFamily>> =
+        trials.iter().map(|trial| Arc::clone(&trial.family)).collect();
+    let begun = usize::from(plan.search.is_some());
+    let evaluated = folds.evaluate(&families, begun..plan.repeats, None, threads, progress)?;
+    let with_scores = trials
+        .into_iter()
+        .zip(evaluated)
+        .map(|(trial, evaluated)| ScoredTrial {
+            family: trial.family,
+            scored: trial.scored.into_iter().chain(evaluated.folds).collect(),
+        });
+    Ok(with_scores.collect())
 }
 
 // === impl Trained ===
@@ -165,8 +207,12 @@ impl Found {
             best: plan
                 .families
                 .iter()
-                .map(|family| (Arc::clone(family), Vec::new()))
+                .map(|family| ScoredTrial {
+                    family: Arc::clone(family),
+                    scored: Vec::new(),
+                })
                 .collect(),
+            second: Vec::new(),
             complete: Vec::new(),
             cut_short: false,
         }
@@ -186,6 +232,7 @@ pub(crate) mod tests {
         fit::{
             metrics::position,
             plan::{SearchPlan, SplitBy},
+            select::select,
             threshold::ThresholdRule,
             weights::Weighting,
         },
@@ -232,6 +279,7 @@ pub(crate) mod tests {
             calibration: CalibrationMethod::None,
             threshold: ThresholdRule::default(),
             search: None,
+            ensemble: None,
         }
     }
 

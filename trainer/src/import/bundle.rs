@@ -133,6 +133,7 @@ pub fn build(
             sample: description.sample,
         }),
         custom_trainer: None,
+        members: Vec::new(),
     };
     let labels = sample.labels.iter().map(|label| *label == Some(true)).collect();
     let data = Dataset::from_rows(sample.schema.clone(), &sample.rows, labels);

@@ -15,6 +15,9 @@ pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
             "customTrainer gets its hyper-parameters by args and env, and searches by itself; remove hyperparameters and search".to_owned(),
         );
     }
+    if training.ensemble.is_some() {
+        wrong.push("customTrainer leaves one model, and an ensemble has several; remove ensemble".to_owned());
+    }
     if !training.transforms.is_empty() || training.weights.is_some() {
         wrong.push(
             "customTrainer gets the rows as they are; remove transforms and weights, and do both in the image".to_owned(),

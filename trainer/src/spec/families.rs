@@ -96,6 +96,7 @@ pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
     check_monotone(training, wrong);
     check_threshold(training, wrong);
     check_search(training, wrong);
+    check_ensemble(training, wrong);
     check_gates(training, wrong);
     if let Some(weights) = &training.weights
         && let Some(positive) = &weights.positive
@@ -187,6 +188,24 @@ fn check_search(training: &TrainingSource, wrong: &mut Vec<String>) {
         wrong.push(format!(
             "search.timeLimitSeconds is {seconds}, it must be 1 to 86400"
         ));
+    }
+}
+
+fn check_ensemble(training: &TrainingSource, wrong: &mut Vec<String>) {
+    let Some(ensemble) = &training.ensemble else {
+        return;
+    };
+    if !(2..=8).contains(&ensemble.max_members) {
+        wrong.push(format!(
+            "ensemble.maxMembers is {}, it must be 2 to 8",
+            ensemble.max_members
+        ));
+    }
+    let is_searched = training.search.as_ref().is_some_and(|search| search.trials >= 2);
+    if training.families.len() < 2 && !is_searched {
+        wrong.push(
+            "ensemble needs several candidates: list at least two families, or set search with at least 2 trials".to_owned(),
+        );
     }
 }
 
@@ -301,6 +320,20 @@ mod tests {
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }
+    }
+
+    #[test]
+    fn an_ensemble_of_one_candidate_or_of_too_many_members_is_refused() {
+        let error = refuse("      families: [XGBoost]\n      ensemble: {maxMembers: 9}\n");
+        for part in [
+            "ensemble.maxMembers is 9, it must be 2 to 8",
+            "ensemble needs several candidates: list at least two families, or set search with at least 2 trials",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        let searched =
+            "      families: [XGBoost]\n      search: {trials: 2}\n      ensemble: {use: Always}\n";
+        parse(&HEART.replace("      families: [LogisticRegression]\n", searched)).unwrap();
     }
 
     #[test]

@@ -20,7 +20,7 @@ const STREAM: u64 = 1_006;
 pub(super) fn assign_parts(rows: &Dataset, seed: u64) -> Vec<usize> {
     let first = match &rows.row_columns.groups {
         Some(groups) => first_of_its_group(&groups.of_row),
-        None => rows.first_of_its_values(),
+        None => rows.kept_together(),
     };
     let drawn = assign(&rows.labels, &first, PARTS, 1, mix(seed) ^ mix(STREAM));
     drawn.into_iter().next().unwrap_or_default()

@@ -425,6 +425,7 @@ fn what_cannot_be_measured_is_refused_before_an_image_runs() {
             json!({"search": {"trials": 9}}),
             "remove hyperparameters and search",
         ),
+        (json!({"ensemble": {}}), "remove ensemble"),
         (
             json!({"weights": {"classes": "Balanced"}}),
             "remove transforms and weights",

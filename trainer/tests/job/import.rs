@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse as _};
-use modelward_model::{Bundle, sha256};
+use modelward_model::{Bundle, family::tree_case, sha256};
 use modelward_wire::{JobResult, JobStage, Verdict};
 use serde_json::{Value, json};
 
@@ -18,26 +17,11 @@ fn model_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/model/tests/trees/xgboost.json")
 }
 
-/// The rows of that model with the probabilities that its library gave.
+/// The rows of that model with the probabilities that its library gave, in the column `p`, and a column `id`.
 fn sample() -> String {
     let case = fs::read(model_file().with_extension("case.json")).unwrap();
-    let case: Value = serde_json::from_slice(&case).unwrap();
-    let single = |bits: &str| f32::from_bits(u32::from_str_radix(bits, 16).unwrap());
-    let names = case["schema"]["features"].as_array().unwrap().iter();
-    let names: Vec<&str> = names.map(|feature| feature["name"].as_str().unwrap()).collect();
-    let mut csv = format!("{},p,id\n", names.join(","));
-    for (at, row) in case["rows"].as_array().unwrap().iter().enumerate() {
-        let cell = |cell: &Value| match cell {
-            Value::Null => String::new(),
-            Value::String(text) if text == "?" => "99".to_owned(),
-            Value::String(bits) => single(bits).to_string(),
-            code => code.to_string(),
-        };
-        let cells: Vec<String> = row.as_array().unwrap().iter().map(cell).collect();
-        let score = single(case["probability"][at].as_str().unwrap());
-        writeln!(csv, "{},{score},{at}", cells.join(",")).unwrap();
-    }
-    csv
+    let csv = tree_case::to_csv(&serde_json::from_slice(&case).unwrap()).unwrap();
+    csv.replacen(",expected,expected_raw\n", ",p,id\n", 1)
 }
 
 /// Where the model and the sample are, as a spec names them.

@@ -21,7 +21,7 @@ type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// Checks a family on the files of one good model, which was made for `schema`. The error says what is wrong.
 ///
-/// * The files are those that the family names, and none is named as one that every bundle has.
+/// * The files are those that the family names, the needed ones among them, and none is named as one that every bundle has.
 /// * They are read; the same files give the same scores, within 0 and 1, on every kind of row, also of another schema.
 /// * A file that is absent, empty or cut is refused with its name.
 /// * With any bit flipped, a file is refused with the name of one of them, or what is read scores within 0 and 1.
@@ -81,7 +81,17 @@ impl Case<'_> {
     fn check_names(&self) -> Result<(), String> {
         let given: Vec<&str> = self.files.iter().map(|(name, _)| *name).collect();
         let named = self.family.files();
-        if given.is_empty() || given != named {
+        let lacking = self
+            .family
+            .needed_files()
+            .iter()
+            .find(|name| !given.contains(name));
+        let ordered: Vec<&str> = named
+            .iter()
+            .copied()
+            .filter(|name| given.contains(name))
+            .collect();
+        if given.is_empty() || given != ordered || lacking.is_some() {
             return Err(format!("the files are {given:?}, the family names {named:?}"));
         }
         match named.iter().find(|name| file::COMMON.contains(name)) {

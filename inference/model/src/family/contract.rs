@@ -21,6 +21,11 @@ pub trait Family: fmt::Debug + Send + Sync {
     /// name, because a bundle has the files of one.
     fn files(&self) -> &'static [&'static str];
 
+    /// Those of [`Self::files`] that every bundle of the family has. The others depend on what these say.
+    fn needed_files(&self) -> &'static [&'static str] {
+        self.files()
+    }
+
     /// Reads the files and checks every index and number in them, so that scoring cannot fail.
     ///
     /// A file that is absent, cut, of an unknown format, of another family or of another schema is refused with its name.
@@ -47,7 +52,12 @@ pub trait Scorer: fmt::Debug + Send + Sync {
 pub struct FamilyFiles<'a> {
     names: &'static [&'static str],
     source: Source<'a>,
+    /// Of a member: the names that its family knows, each with the name in the bundle.
+    renamed: Option<Renamed>,
 }
+
+/// Names that a family knows, each with the name of the file in a bundle.
+pub(super) type Renamed = &'static [(&'static str, &'static str)];
 
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
@@ -95,6 +105,7 @@ impl<'a> FamilyFiles<'a> {
         Self {
             names: family.files(),
             source: Source::Bundle(dir),
+            renamed: None,
         }
     }
 
@@ -103,6 +114,16 @@ impl<'a> FamilyFiles<'a> {
         Self {
             names: family.files(),
             source: Source::Memory(files),
+            renamed: None,
+        }
+    }
+
+    /// The files of a member, which has those of its own family under other names.
+    pub(super) fn of_member(&self, family: &dyn Family, renamed: Renamed) -> Self {
+        Self {
+            names: family.files(),
+            source: self.source,
+            renamed: Some(renamed),
         }
     }
 
@@ -111,6 +132,10 @@ impl<'a> FamilyFiles<'a> {
         if !self.names.contains(&file) {
             return Err(FamilyError::Foreign(file));
         }
+        let file = match self.renamed {
+            Some(renamed) => rename(renamed, file).ok_or(FamilyError::Foreign(file))?,
+            None => file,
+        };
         match self.source {
             Source::Bundle(dir) => Ok(dir.read(file)?),
             Source::Memory(files) => match files.iter().find(|(name, _)| *name == file) {
@@ -126,6 +151,12 @@ impl<'a> FamilyFiles<'a> {
     }
 }
 
+/// The name in a bundle of a file of a member.
+fn rename(renamed: Renamed, file: &str) -> Option<&'static str> {
+    let mut known = renamed.iter();
+    known.find(|(name, _)| *name == file).map(|(_, name)| *name)
+}
+
 // === impl FamilyError ===
 
 impl FamilyError {
@@ -133,6 +164,22 @@ impl FamilyError {
     pub fn invalid(file: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = source.into();
         Self::Invalid { file, source }
+    }
+
+    /// The same of a member's files, which have other names in the bundle.
+    pub(super) fn of_member(self, renamed: Renamed) -> Self {
+        match self {
+            Self::Parse { file, source } => Self::Parse {
+                file: rename(renamed, file).unwrap_or(file),
+                source,
+            },
+            Self::Invalid { file, source } => Self::Invalid {
+                file: rename(renamed, file).unwrap_or(file),
+                source,
+            },
+            // They have the names of the bundle.
+            error @ (Self::Files(_) | Self::Foreign(_)) => error,
+        }
     }
 
     /// The file that is at fault, where one is.

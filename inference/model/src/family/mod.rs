@@ -8,11 +8,14 @@ pub mod columns;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod contract;
+pub mod ensemble;
 pub mod forest;
 pub mod lightgbm;
 pub mod logistic;
 pub mod onnx;
 pub mod tree;
+#[cfg(any(test, feature = "conformance"))]
+pub mod tree_case;
 pub mod xgboost;
 
 pub use contract::{Families, Family, FamilyError, FamilyFiles, Scorer};
@@ -24,4 +27,5 @@ pub const BUILT_IN: Families = Families::new(&[
     &xgboost::Xgboost,
     &lightgbm::LightGbm,
     &onnx::Onnx,
+    &ensemble::Ensemble,
 ]);

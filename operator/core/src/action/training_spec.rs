@@ -70,6 +70,7 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
     let TrainingSource {
         hyperparameters,
         search,
+        ensemble,
         weights,
         calibration,
         threshold,
@@ -100,6 +101,9 @@ fn add_selection(training: &TrainingSource, content: &mut Value) {
     }
     if let Some(search) = search {
         content["search"] = json!(search);
+    }
+    if let Some(ensemble) = ensemble {
+        content["ensemble"] = json!(ensemble);
     }
     if let Some(weights) = weights {
         content["weights"] = json!(weights);

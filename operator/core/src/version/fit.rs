@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    ArtifactStatus, ConditionType, Family, GateStatus, MetricName, MetricStatus, ModelVersion,
-    ModelVersionStatus, TrainingSource,
+    ArtifactStatus, ConditionType, GateStatus, MetricName, MetricStatus, ModelVersion, ModelVersionStatus,
+    SelectedFamily, TrainingSource,
 };
 use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict, small_reference};
 
@@ -150,7 +150,7 @@ pub(super) fn one_half() -> Option<Decimal> {
 }
 
 fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
-    status.family = result.family.as_deref().and_then(Family::of);
+    status.family = result.family.as_deref().and_then(SelectedFamily::of);
     status.threshold = result.threshold.clone().or_else(one_half);
     let metric = |value: &modelward_wire::MetricValue| {
         Some(MetricStatus {
@@ -192,7 +192,7 @@ pub(super) fn trained_verdict(version: &ModelVersion, status: &ModelVersionStatu
         let words = format!("bundle {digest} is in the store");
         return Verdict::holds(ConditionType::Trained, Reason::ArtifactFound, words);
     };
-    let family = status.family.map_or("model", Family::as_str);
+    let family = status.family.map_or("model", SelectedFamily::as_str);
     let score = status.score.as_deref().unwrap_or("no score");
     let mut words = format!("{family}, {score}, bundle {digest}");
     if let Some(warning) = reference_rows(training, status).and_then(small_reference) {

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use modelward_crds::{
-    ArtifactSource, ConditionType, Family, ImportedStatus, MlflowStatus, ModelVersion, ModelVersionStatus,
+    ArtifactSource, ConditionType, ImportedStatus, MlflowStatus, ModelVersion, ModelVersionStatus,
+    SelectedFamily,
 };
 use modelward_wire::{JobResult, JobStage, Verdict as JobVerdict, small_reference};
 
@@ -56,7 +57,7 @@ pub(super) fn import_stage(
 }
 
 fn record_import(artifact: &ArtifactSource, result: &JobResult, status: &mut ModelVersionStatus) {
-    status.family = result.family.as_deref().and_then(Family::of);
+    status.family = result.family.as_deref().and_then(SelectedFamily::of);
     let threshold = artifact.threshold.as_ref().or(result.threshold.as_ref());
     status.threshold = threshold.cloned().or_else(one_half);
     status.imported = result.imported.as_ref().map(|imported| {

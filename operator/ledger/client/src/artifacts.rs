@@ -112,6 +112,13 @@ impl Client {
             .await
     }
 
+    /// Stores a file of an artifact, which is read while it is sent. The ledger refuses bytes that have not this digest.
+    pub async fn put_file(&self, namespace: &str, digest: &Digest, file: &Path) -> Result<(), Error> {
+        let path = paths::blob(namespace, digest);
+        self.tell(&Request::put_file("blob", path, "application/octet-stream", file))
+            .await
+    }
+
     /// Stores the manifest of an artifact whose files are stored.
     pub async fn put_manifest(&self, namespace: &str, digest: &Digest, body: Bytes) -> Result<(), Error> {
         let path = paths::manifest(namespace, digest);

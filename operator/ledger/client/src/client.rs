@@ -2,20 +2,22 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::stream::try_unfold;
 use modelward_service::chain;
 use modelward_wire::shorten;
 use reqwest::{
-    Method, Proxy, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    Body, Method, Proxy, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
     redirect,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::{fs::File, io::AsyncReadExt as _};
 
 use crate::{
     error::{Call, Corruption, Error, Unanswered},
@@ -32,10 +34,18 @@ const REFUSAL_TIME: Duration = Duration::from_secs(5);
 /// … and so many characters are kept.
 const MAX_REFUSAL: usize = 300;
 
+/// Bytes of a file that are sent at once.
+const PIECE: usize = 256 << 10;
+/// An upload may take as long as its file at so many bytes a second, and [`Timeouts::read`] beside it. The ledger itself ends one
+/// that pauses.
+const SLOWEST_UPLOAD: u64 = 256 << 10;
+
 /// Calls one ledger. Clones share its connections, and what they know of whether it answers.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
+    /// Without a bound on the time to the answer's begin: it begins once the whole file was sent.
+    uploads: reqwest::Client,
     shared: Arc<Shared>,
     /// How long an attempt may take.
     call: Option<Duration>,
@@ -54,7 +64,14 @@ struct Shared {
 pub(crate) struct Request {
     pub call: Call,
     path: String,
-    body: Option<(&'static str, Bytes)>,
+    body: Option<(&'static str, Content)>,
+}
+
+/// The body of a request.
+enum Content {
+    Bytes(Bytes),
+    /// It is read while it is sent.
+    File(PathBuf),
 }
 
 /// The body of a refusal.
@@ -78,17 +95,28 @@ impl Request {
 
     /// Puts these bytes there.
     pub fn put(what: &str, path: String, content_type: &'static str, body: Bytes) -> Self {
-        Self::new(Method::PUT, what, path, Some((content_type, body)))
+        Self::new(
+            Method::PUT,
+            what,
+            path,
+            Some((content_type, Content::Bytes(body))),
+        )
+    }
+
+    /// Puts the content of this file there.
+    pub fn put_file(what: &str, path: String, content_type: &'static str, file: &Path) -> Self {
+        let content = Content::File(file.to_owned());
+        Self::new(Method::PUT, what, path, Some((content_type, content)))
     }
 
     /// Sends a message there.
     pub fn json(method: Method, what: &str, path: String, message: &impl Serialize) -> Result<Self, Error> {
         let body = serde_json::to_vec(message).map_err(Error::Json)?;
-        let body = Some(("application/json", Bytes::from(body)));
+        let body = Some(("application/json", Content::Bytes(body.into())));
         Ok(Self::new(method, what, path, body))
     }
 
-    fn new(method: Method, what: &str, path: String, body: Option<(&'static str, Bytes)>) -> Self {
+    fn new(method: Method, what: &str, path: String, body: Option<(&'static str, Content)>) -> Self {
         let call = Call {
             method,
             what: what.to_owned(),
@@ -112,23 +140,26 @@ impl Client {
             tls,
         } = settings;
         let setup = |error: reqwest::Error| Error::Setup(error.without_url());
-        let mut builder = reqwest::Client::builder()
-            .user_agent(program)
-            .connect_timeout(timeouts.connect)
-            .read_timeout(timeouts.read)
-            // A token must never follow a redirect, nor pass a proxy that happens to be in the environment.
-            .redirect(redirect::Policy::none())
-            .no_proxy();
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(Proxy::all(proxy).map_err(setup)?);
-        }
-        builder = match tls {
-            Tls::Plain => builder.tls_certs_only([]),
-            Tls::SystemRoots => builder,
-            Tls::Roots(roots) => builder.tls_certs_only(roots),
+        let proxy = proxy.map(Proxy::all).transpose().map_err(setup)?;
+        let builder = || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(program)
+                .connect_timeout(timeouts.connect)
+                // A token must never follow a redirect, nor pass a proxy that happens to be in the environment.
+                .redirect(redirect::Policy::none())
+                .no_proxy();
+            if let Some(proxy) = &proxy {
+                builder = builder.proxy(proxy.clone());
+            }
+            match &tls {
+                Tls::Plain => builder.tls_certs_only([]),
+                Tls::SystemRoots => builder,
+                Tls::Roots(roots) => builder.tls_certs_only(roots.clone()),
+            }
         };
         Ok(Self {
-            http: builder.build().map_err(setup)?,
+            http: builder().read_timeout(timeouts.read).build().map_err(setup)?,
+            uploads: builder().build().map_err(setup)?,
             shared: Arc::new(Shared {
                 url: url.trim_end_matches('/').to_owned(),
                 token,
@@ -209,12 +240,26 @@ impl Client {
         } = &*self.shared;
         let call = &request.call;
         let url = format!("{url}{}", request.path);
-        let mut asked = self.http.request(call.method.clone(), url);
+        let http = match &request.body {
+            Some((_, Content::File(_))) => &self.uploads,
+            _ => &self.http,
+        };
+        let mut asked = http.request(call.method.clone(), url);
         if let Token::File(file) = token {
             asked = asked.header(AUTHORIZATION, read_token(file).await?);
         }
-        if let Some((content_type, body)) = &request.body {
-            asked = asked.header(CONTENT_TYPE, *content_type).body(body.clone());
+        if let Some((content_type, content)) = &request.body {
+            asked = asked.header(CONTENT_TYPE, *content_type);
+            asked = match content {
+                Content::Bytes(bytes) => asked.body(bytes.clone()),
+                Content::File(path) => {
+                    let (body, length) = open_body(path).await?;
+                    asked
+                        .header(CONTENT_LENGTH, length)
+                        .body(body)
+                        .timeout(timeouts.read + Duration::from_secs(length / SLOWEST_UPLOAD))
+                }
+            };
         }
         if let Some(time) = self.call {
             asked = asked.timeout(time);
@@ -247,6 +292,22 @@ impl Client {
             message: read_refusal(response).await,
         })
     }
+}
+
+/// A body that reads this file while it is sent, and its length.
+async fn open_body(path: &Path) -> Result<(Body, u64), Error> {
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).await.map_err(failed)?;
+    let length = file.metadata().await.map_err(failed)?.len();
+    let pieces = try_unfold(file.take(length), async |mut file| {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = file.read_buf(&mut piece).await?;
+        Ok::<_, io::Error>((read > 0).then(|| (piece.freeze(), file)))
+    });
+    Ok((Body::wrap_stream(pieces), length))
 }
 
 /// The token, as the ledger wants to see it.

@@ -66,6 +66,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: Corruption,
     },
+    /// A file that is to be stored cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A fetched file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {

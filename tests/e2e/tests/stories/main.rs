@@ -6,6 +6,7 @@ mod approval;
 mod custom_trainer;
 mod deletion;
 mod drift;
+mod import;
 mod loaded;
 mod security;
 mod serving;

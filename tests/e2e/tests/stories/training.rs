@@ -8,7 +8,7 @@ use kube::{
 };
 use modelward_crds::{
     CalibrationMethod, ConditionType, ConfigMapSource, Family, FeatureKind, FeatureSpec, Model, ModelVersion,
-    ModelVersionSpec, Role, SearchSpec, ThresholdMetric, ThresholdSpec, wire::Digest,
+    ModelVersionSpec, Role, SearchSpec, SelectedFamily, ThresholdMetric, ThresholdSpec, wire::Digest,
 };
 use modelward_e2e::{
     sample::{self, one_pod_of, quick, seeded, training},
@@ -170,7 +170,7 @@ async fn trees_that_a_search_found_serve_calibrated_with_their_own_threshold() -
         ensure!(
             status
                 .family
-                .is_some_and(|family| family != Family::LogisticRegression),
+                .is_some_and(|family| family != SelectedFamily::LogisticRegression),
             "the family is {:?}",
             status.family
         );

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod csv;
+mod ensemble;
 mod kept;
 mod lightgbm;
 mod onnx;
@@ -39,6 +40,7 @@ pub const TARGETS: &[&dyn Target] = &[
     &xgboost::XgboostJson,
     &xgboost::XgboostUbjson,
     &onnx::Onnx,
+    &ensemble::EnsembleFiles,
     &bundle::BundleFiles,
     &snapshot::SnapshotFiles,
     &spec::SpecFile,

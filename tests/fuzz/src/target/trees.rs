@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use modelward_model::{
-    FeatureSchema, Row, Value,
+    FeatureSchema, Row, Scorer, Value,
     family::tree::{TreeError, TreeModel},
 };
 use modelward_service::chain;
@@ -44,6 +44,16 @@ pub(super) fn check_model(read: Result<TreeModel, TreeError>) {
     for (row, score) in ROWS.iter().zip(scores) {
         assert!((0.0..=1.0).contains(&score), "{score}");
         assert_eq!(model.probability(row).to_bits(), score.to_bits());
+    }
+}
+
+/// What was read scores every row within 0 and 1, alone and with others alike.
+pub(super) fn check_scorer(scorer: &dyn Scorer) {
+    let mut scores = Vec::new();
+    scorer.score_rows(&ROWS, &mut scores);
+    for (row, score) in ROWS.iter().zip(scores) {
+        assert!((0.0..=1.0).contains(&score), "{score}");
+        assert_eq!(scorer.score(row).to_bits(), score.to_bits());
     }
 }
 

@@ -103,7 +103,7 @@ fn area(scored: impl Iterator<Item = (f64, bool)>) -> f64 {
     Ranking::new(&scores).roc_auc(&labels, |_| 1)
 }
 
-/// Rows that have the values of another one. They are in one fold, and count as often as they are there.
+/// Rows that have the values of another one. They count as often as they are there.
 fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
     let first = dataset.first_of_its_values();
     let repeats = first.iter().enumerate().filter(|(row, first)| row != *first);
@@ -113,12 +113,20 @@ fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
             other + u64::from(dataset.labels[row] != dataset.labels[*first]),
         )
     });
+    let consequence = || match dataset.combinations_if_repeats_are_expected() {
+        Some(combinations) => format!(
+            "the columns have {combinations} combinations of values, so these are different cases, and folds may separate them. \
+             Set validation.groupBy if several rows are of one person or thing"
+        ),
+        None => "equal rows are in one fold. Remove them from the source if they are the same cases twice"
+            .to_owned(),
+    };
     (count > 0).then(|| ColumnWarning {
         rule: WarningRule::Repeats,
         message: format!(
-            "{count} of {} rows have the values of another row, {other_class} of them with the other class; equal rows are in one fold. \
-             Remove them from the source if they are the same cases twice",
-            dataset.len()
+            "{count} of {} rows have the values of another row, {other_class} of them with the other class; {}",
+            dataset.len(),
+            consequence()
         ),
         count,
     })
@@ -185,10 +193,20 @@ mod tests {
         let data = Dataset::from_rows(schema, &rows, vec![true, false, false, true]);
         let found = find_repeats(&data).unwrap();
         assert_eq!(found.count, 2);
+        assert!(found.message.starts_with(
+            "2 of 4 rows have the values of another row, 1 of them with the other class; equal rows"
+        ));
+        let rows: Vec<Row> = (0..40)
+            .map(|row| Row::new(vec![Value::Number((row % 4) as f32)]))
+            .collect();
+        let labels = (0..40).map(|row| row % 8 == 0).collect();
+        let found = find_repeats(&Dataset::from_rows(data.schema, &rows, labels)).unwrap();
         assert!(
             found
                 .message
-                .starts_with("2 of 4 rows have the values of another row, 1 of them with the other class")
+                .contains("the columns have 4 combinations of values, so these are different cases"),
+            "{}",
+            found.message
         );
     }
 }

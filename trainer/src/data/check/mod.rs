@@ -47,13 +47,13 @@ mod target;
 mod tests;
 
 use modelward_crds::TrainingSource;
-use modelward_model::FeatureSchema;
+use modelward_model::{FeatureSchema, Missing};
 use modelward_wire::Violation;
 use serde::Serialize;
 
 pub use self::{
     categorical::MAX_CATEGORIES,
-    parts::Part,
+    parts::{OwnedPart, Part},
     report::{ColumnReport, ColumnWarning, Refusal, TargetValue, WarningRule},
     target::{class_of, too_few_rows},
 };
@@ -69,6 +69,7 @@ use crate::data::{
         target::check_target,
     },
     dataset::Dataset,
+    row_columns::RowColumns,
     violation::violation,
 };
 use crate::transform::{Problem, find_problems};
@@ -145,68 +146,149 @@ pub fn check(
     tolerances: &[String],
 ) -> Result<Checked, Vec<Violation>> {
     let parts = Parts::new(parts);
+    let mut around = check_around(&parts, training, tolerances)?;
+    let features = std::mem::take(&mut around.features);
+    let checked = features
+        .iter()
+        .map(|name| check_feature(&parts, name, training, &mut around.violations))
+        .collect();
+    around.finish(checked, training)
+}
+
+/// The same of tables that are not needed any more. The texts of a column go once they are read: they and all values are never in
+/// memory together.
+pub fn check_dropping(
+    mut parts: Vec<OwnedPart<'_>>,
+    training: &TrainingSource,
+    tolerances: &[String],
+) -> Result<Checked, Vec<Violation>> {
+    let mut around = {
+        let all: Vec<Part<'_>> = parts.iter().map(OwnedPart::part).collect();
+        check_around(&Parts::new(&all), training, tolerances)?
+    };
+    let mut checked = Vec::new();
+    for name in std::mem::take(&mut around.features) {
+        let of_column: Vec<OwnedPart<'_>> = parts.iter_mut().map(|part| part.take_column(&name)).collect();
+        let borrowed: Vec<Part<'_>> = of_column.iter().map(OwnedPart::part).collect();
+        checked.push(check_feature(
+            &Parts::new(&borrowed),
+            &name,
+            training,
+            &mut around.violations,
+        ));
+    }
+    drop(parts);
+    around.finish(checked, training)
+}
+
+/// What was found beside the columns of the features.
+struct Around {
+    /// The names of the features, in the order of the first part.
+    features: Vec<String>,
+    /// Of the names of columns, to which those of the features are added.
+    violations: Vec<Violation>,
+    /// Of the target and the columns that are no features.
+    others: Vec<Violation>,
+    labels: Vec<bool>,
+    target: ColumnReport,
+    row_columns: RowColumns,
+    missing: Missing,
+}
+
+/// Checks everything but the columns of the features.
+fn check_around(
+    parts: &Parts<'_>,
+    training: &TrainingSource,
+    tolerances: &[String],
+) -> Result<Around, Vec<Violation>> {
     let mut violations = Vec::new();
     for part in parts.all.iter().filter(|part| part.table.rows.is_empty()) {
         let message = parts.in_file(part.name, "the data has no rows");
         violations.push(violation("", "Empty", message, 1, None));
     }
-    check_names(&parts, training, tolerances, &mut violations);
+    check_names(parts, training, tolerances, &mut violations);
     if parts.are_foreign(training) {
         // It is not what the spec describes, so nothing more of it is reported, not even names.
         return Err(violations);
     }
-
     let names = parts.columns();
-    let mut features = Vec::new();
-    let mut columns = Vec::new();
-    let mut values = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let is_feature = training.is_feature(name);
-        // A column without a name, and a second one of a name, are violations of the header.
-        if !is_feature || name.is_empty() || names[..index].contains(name) {
-            continue;
-        }
-        let spec = training.features.iter().find(|feature| feature.name == *name);
-        let column = Column {
-            parts: &parts,
-            name,
-            spec,
-            cells: parts.cells(name),
-        };
-        let checked = check_column(&column, &mut violations);
-        features.push(checked.feature);
-        columns.push(checked.report);
-        values.push(checked.values);
-    }
+    // A column without a name, and a second one of a name, are violations of the header.
+    let is_feature = |(at, name): &(usize, &String)| {
+        training.is_feature(name) && !name.is_empty() && !names[..*at].contains(name)
+    };
+    let features = names.iter().enumerate().filter(is_feature);
+    let features: Vec<String> = features.map(|(_, name)| name.clone()).collect();
+    let mut others = Vec::new();
     if features.is_empty() && !names.is_empty() {
         let message =
             "no column is left to learn from: every one is the target, excluded, or has another role";
-        violations.push(violation("", "NoFeatures", message, 1, None));
+        others.push(violation("", "NoFeatures", message, 1, None));
     }
-    let (labels, report) = check_target(&parts, training, &mut violations);
-    let row_columns = check_row_columns(&parts, training, &labels, &mut violations);
-
-    columns.push(report);
-
-    if !violations.is_empty() {
-        return Err(violations);
-    }
-    let mut schema = FeatureSchema::new(features)
-        .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
-    schema.missing = parts.missing();
-    let problems = find_problems(&training.transforms, &schema);
-    if !problems.is_empty() {
-        let all = problems
-            .into_iter()
-            .map(|Problem { transform, message }| violation(&transform, "Transform", message, 1, None));
-        return Err(all.collect());
-    }
-    let dataset = Dataset {
-        schema,
-        columns: values,
+    let (labels, target) = check_target(parts, training, &mut others);
+    let row_columns = check_row_columns(parts, training, &labels, &mut others);
+    Ok(Around {
+        features,
+        violations,
+        others,
         labels,
+        target,
         row_columns,
+        missing: parts.missing(),
+    })
+}
+
+fn check_feature(
+    parts: &Parts<'_>,
+    name: &str,
+    training: &TrainingSource,
+    violations: &mut Vec<Violation>,
+) -> CheckedColumn {
+    let column = Column {
+        parts,
+        name,
+        spec: training.features.iter().find(|feature| feature.name == *name),
+        cells: parts.cells(name),
     };
-    find_leaks(&dataset, &mut columns);
-    Ok(Checked { dataset, columns })
+    check_column(&column, violations)
+}
+
+// === impl Around ===
+
+impl Around {
+    /// The rows of these columns, if nothing is wrong.
+    fn finish(
+        mut self,
+        checked: Vec<CheckedColumn>,
+        training: &TrainingSource,
+    ) -> Result<Checked, Vec<Violation>> {
+        self.violations.append(&mut self.others);
+        if !self.violations.is_empty() {
+            return Err(self.violations);
+        }
+        let (mut features, mut columns, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for column in checked {
+            features.push(column.feature);
+            columns.push(column.report);
+            values.push(column.values);
+        }
+        columns.push(self.target);
+        let mut schema = FeatureSchema::new(features)
+            .map_err(|error| vec![violation("", "Schema", error.to_string(), 1, None)])?;
+        schema.missing = self.missing;
+        let problems = find_problems(&training.transforms, &schema);
+        if !problems.is_empty() {
+            let all = problems
+                .into_iter()
+                .map(|Problem { transform, message }| violation(&transform, "Transform", message, 1, None));
+            return Err(all.collect());
+        }
+        let dataset = Dataset {
+            schema,
+            columns: values,
+            labels: self.labels,
+            row_columns: self.row_columns,
+        };
+        find_leaks(&dataset, &mut columns);
+        Ok(Checked { dataset, columns })
+    }
 }

@@ -25,6 +25,19 @@ pub struct Part<'a> {
     pub quote: Quote,
 }
 
+/// One file whose rows are not needed once they were checked.
+#[derive(Debug)]
+pub struct OwnedPart<'a> {
+    /// How violations name it.
+    pub name: &'a str,
+    /// Its rows.
+    pub table: Table,
+    /// How it is written.
+    pub format: &'a CsvFormat,
+    /// Whether its content may be quoted.
+    pub quote: Quote,
+}
+
 /// Where a cell is: the dataset's index, and the number of the row in it.
 pub(super) type Place = (usize, u64);
 
@@ -36,6 +49,33 @@ pub(super) struct Parts<'a> {
     pub(super) all: &'a [Part<'a>],
     missing: Vec<Missing>,
     notations: Vec<Notation>,
+}
+
+// === impl OwnedPart ===
+
+impl<'a> OwnedPart<'a> {
+    /// The same, borrowed.
+    pub(super) fn part(&self) -> Part<'_> {
+        Part {
+            name: self.name,
+            table: &self.table,
+            format: self.format,
+            quote: self.quote,
+        }
+    }
+
+    /// A part with this column alone, whose texts go from here; with none where there is no such column.
+    pub(super) fn take_column(&mut self, name: &str) -> OwnedPart<'a> {
+        let at = self.table.columns.iter().position(|column| column == name);
+        let table = at.map(|at| Table {
+            columns: vec![name.to_owned()],
+            rows: self.table.rows.take_column(at),
+        });
+        OwnedPart {
+            table: table.unwrap_or_default(),
+            ..*self
+        }
+    }
 }
 
 // === impl Parts ===

@@ -10,7 +10,6 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
 use modelward_crds::CsvFormat;
 use modelward_model::normalize_name;
 use modelward_wire::Violation;
@@ -27,6 +26,7 @@ use parquet::{
 };
 
 use crate::data::{
+    content::Content,
     header::{MAX_COLUMNS, check_columns, rename_columns},
     parquet::{
         kind::{Kind, Unwritable, write_double, write_int96, write_single},
@@ -41,10 +41,10 @@ use crate::data::{
 const MAGIC: &[u8] = b"PAR1";
 
 /// The magic at both ends and the length of the footer.
-const LEAST: usize = 12;
+const LEAST: u64 = 12;
 
 /// Bytes of the footer. Each may become a hundred in memory.
-const MAX_FOOTER: usize = 16 << 20;
+const MAX_FOOTER: u64 = 16 << 20;
 
 /// Bytes of the pages that are held at once: one of each column, with its dictionary.
 const MAX_HELD: u64 = 512 << 20;
@@ -59,9 +59,14 @@ pub fn is_parquet(bytes: &[u8]) -> bool {
 }
 
 /// Reads a table. Of the format, what means "missing", `columns` and `rename` count, and numbers are written as it says.
-pub(super) fn read(bytes: &[u8], format: &CsvFormat, quote: Quote, limit: u64) -> (Table, Vec<Violation>) {
+pub(super) fn read(
+    content: &Content,
+    format: &CsvFormat,
+    quote: Quote,
+    limit: u64,
+) -> (Table, Vec<Violation>) {
     // The library asserts some of what a file should be.
-    let found = catch_unwind(AssertUnwindSafe(|| read_file(bytes, format, quote, limit)));
+    let found = catch_unwind(AssertUnwindSafe(|| read_file(content, format, quote, limit)));
     match found.unwrap_or_else(|_| Err(broken(quote, "it is damaged"))) {
         Ok(read) => read,
         Err(Refused(message)) => {
@@ -96,14 +101,14 @@ fn too_large(limit: u64) -> Refused {
 }
 
 fn read_file(
-    bytes: &[u8],
+    content: &Content,
     format: &CsvFormat,
     quote: Quote,
     limit: u64,
 ) -> Result<(Table, Vec<Violation>), Refused> {
-    check_ends(bytes)?;
+    check_ends(content, quote)?;
     let in_library = |error: ParquetError| broken(quote, &error.to_string());
-    let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map_err(in_library)?;
+    let reader = SerializedFileReader::new(content.clone()).map_err(in_library)?;
     let metadata = reader.metadata();
     let schema = metadata.file_metadata().schema_descr();
     if schema.num_columns() > MAX_COLUMNS {
@@ -117,7 +122,7 @@ fn read_file(
     let mut rows = 0_u64;
     for group in metadata.row_groups() {
         rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
-        one_by_one.push(check_group(bytes, group, quote)?);
+        one_by_one.push(check_group(content, group, quote)?);
     }
     // A cell takes a byte at least: the delimiter behind it.
     if rows.saturating_mul(kinds.len() as u64) > limit {
@@ -168,13 +173,19 @@ fn read_file(
     Ok((table, violations))
 }
 
-fn check_ends(bytes: &[u8]) -> Result<(), Refused> {
+fn check_ends(content: &Content, quote: Quote) -> Result<(), Refused> {
     const ENCRYPTED: &str = "this is an encrypted Parquet file; write it without encryption";
-    let Some((_, tail)) = bytes.split_last_chunk::<8>().filter(|_| bytes.len() >= LEAST) else {
+    const TAIL: usize = 8;
+    if content.len() < LEAST {
         return Err(refuse("the Parquet file is cut off; write or copy it again"));
-    };
+    }
+    let unread = |error: std::io::Error| broken(quote, &error.to_string());
+    let head = content.read_at(0, MAGIC.len()).map_err(unread)?;
+    let tail = content
+        .read_at(content.len() - TAIL as u64, TAIL)
+        .map_err(unread)?;
     let (length, magic) = tail.split_at(4);
-    if bytes.starts_with(b"PARE") || magic == b"PARE" {
+    if *head == *b"PARE" || magic == b"PARE" {
         return Err(refuse(ENCRYPTED));
     }
     if magic != MAGIC {
@@ -185,8 +196,8 @@ fn check_ends(bytes: &[u8]) -> Result<(), Refused> {
     let length = length
         .iter()
         .rev()
-        .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-    if length > bytes.len() - LEAST {
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    if length > content.len() - LEAST {
         return Err(refuse(
             "the Parquet file is cut off or damaged: the list of its columns is said to be larger than the file; write or \
              copy it again",
@@ -240,15 +251,15 @@ fn shown(name: &str, at: usize, quote: Quote) -> String {
 }
 
 /// Checks what reading a file takes, before anything is unpacked; otherwise why it is not read.
-pub(super) fn check_held(bytes: &[u8], metadata: &ParquetMetaData) -> Result<(), String> {
+pub(super) fn check_held(content: &Content, metadata: &ParquetMetaData) -> Result<(), String> {
     for group in metadata.row_groups() {
-        check_group(bytes, group, Quote::Yes).map_err(|Refused(why)| why)?;
+        check_group(content, group, Quote::Yes).map_err(|Refused(why)| why)?;
     }
     Ok(())
 }
 
 /// Checks what the rows of a group take, before they are read. Returns which columns are to be read value by value.
-fn check_group(bytes: &[u8], group: &RowGroupMetaData, quote: Quote) -> Result<Vec<bool>, Refused> {
+fn check_group(content: &Content, group: &RowGroupMetaData, quote: Quote) -> Result<Vec<bool>, Refused> {
     let mut held = 0_u64;
     let mut one_by_one = Vec::new();
     for (at, chunk) in group.columns().iter().enumerate() {
@@ -268,7 +279,7 @@ fn check_group(bytes: &[u8], group: &RowGroupMetaData, quote: Quote) -> Result<V
         if chunk.num_values() != group.num_rows() {
             return Err(broken(quote, "a column has another number of values than rows"));
         }
-        let pages = measure_pages(bytes, chunk).map_err(|why| broken(quote, why))?;
+        let pages = measure_pages(content, chunk).map_err(|why| broken(quote, why))?;
         held = held.saturating_add(pages.held());
         one_by_one.push(pages.builds_on_previous);
     }

@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use flate2::read::MultiGzDecoder;
 use parquet::{basic::Compression, file::metadata::ColumnChunkMetaData};
 
+use crate::data::content::Content;
+
 /// Structs within structs of a header.
 const MAX_DEPTH: u32 = 8;
 
@@ -40,16 +42,16 @@ struct Header {
     encoding: i64,
 }
 
-/// The pages of a chunk in the bytes of its file, or why it cannot be read.
-pub(super) fn measure_pages(file: &[u8], chunk: &ColumnChunkMetaData) -> Result<Pages, &'static str> {
+/// The pages of a chunk of a file, or why it cannot be read.
+pub(super) fn measure_pages(file: &Content, chunk: &ColumnChunkMetaData) -> Result<Pages, &'static str> {
     const OUTSIDE: &str = "a column is said to lie outside of the file";
     let start = chunk
         .dictionary_page_offset()
         .unwrap_or_else(|| chunk.data_page_offset());
-    let start = usize::try_from(start).map_err(|_| OUTSIDE)?;
+    let start = u64::try_from(start).map_err(|_| OUTSIDE)?;
     let length = usize::try_from(chunk.compressed_size()).map_err(|_| OUTSIDE)?;
-    let end = start.checked_add(length).ok_or(OUTSIDE)?;
-    let mut rest = file.get(start..end).ok_or(OUTSIDE)?;
+    let bytes = file.read_at(start, length).map_err(|_| OUTSIDE)?;
+    let mut rest = &bytes[..];
     let mut pages = Pages::default();
     while !rest.is_empty() {
         let mut thrift = Thrift { bytes: rest };

@@ -15,6 +15,8 @@ use parquet::{
 };
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::data::{file, rows::RowCells};
 

@@ -106,8 +106,21 @@ struct CandidateInfo<'a> {
     threshold: &'a Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
     calibration: Option<&'a Calibration>,
+    /// Of an ensemble.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<MemberInfo<'a>>,
     metrics: Vec<MetricInfo>,
     folds: Vec<FoldInfo>,
+}
+
+/// A member of an ensemble, as it would serve.
+#[derive(Clone, Debug, Serialize)]
+struct MemberInfo<'a> {
+    family: &'static str,
+    weight: u32,
+    parameters: &'a Parameters,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration: Option<&'a Calibration>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -197,9 +210,16 @@ impl<'a> CandidateInfo<'a> {
             mean: estimate.mean,
             standard_error: estimate.standard_error,
         });
+        let members = candidate.members.iter().map(|member| MemberInfo {
+            family: member.family,
+            weight: member.weight,
+            parameters: &member.parameters,
+            calibration: member.calibration.as_ref(),
+        });
         Self {
             family: candidate.family,
             parameters: &candidate.parameters,
+            members: members.collect(),
             threshold: &candidate.threshold,
             calibration: candidate.calibration.as_ref(),
             metrics: metrics.collect(),

@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 
 use modelward_crds::Gate;
 use modelward_model::{
-    BUNDLE_FORMAT, BundleInfo, CalibrationFile, DirBuilder, Row, Value, WarmUp, bundle::file, files::json,
+    BUNDLE_FORMAT, BundleInfo, CalibrationFile, DirBuilder, MemberInfo, Row, Value, WarmUp, bundle::file,
+    files::json,
 };
 use modelward_wire::{GateResult, ManifestKind};
 
@@ -65,6 +66,7 @@ pub fn build(
         reproducible: trained.reproducible,
         imported: None,
         custom_trainer: extras.custom_trainer.cloned(),
+        members: members_of(candidate),
     };
     let warm_up = WarmUp::record(
         &snapshot.data.schema,
@@ -113,6 +115,15 @@ pub fn build(
         Some(window) => files.with(file::ACCEPTED_WINDOW, json(&window.accepted)?),
         None => files,
     })
+}
+
+/// The members of an ensemble; none of a single model.
+fn members_of(candidate: &Candidate) -> Vec<MemberInfo> {
+    let members = candidate.members.iter().map(|member| MemberInfo {
+        family: member.family.to_owned(),
+        weight: member.weight,
+    });
+    members.collect()
 }
 
 /// Rows at equal distances over the data, and one that misses everything it may.

@@ -19,6 +19,9 @@ pub(super) struct Proposals {
     pub(super) family: Arc<dyn TrainableFamily>,
     pub(super) dimensions: Vec<(Dimension, TpeOptimizer)>,
     pub(super) best: Option<Best>,
+    /// The second best trial; kept where an ensemble may have it as a member.
+    pub(super) second: Option<Best>,
+    keeps_second: bool,
     pub(super) tried: usize,
 }
 
@@ -105,7 +108,7 @@ impl Proposal {
 // === impl Proposals ===
 
 impl Proposals {
-    pub(super) fn new(family: &Arc<dyn TrainableFamily>) -> Result<Self, TrainError> {
+    pub(super) fn new(family: &Arc<dyn TrainableFamily>, keeps_second: bool) -> Result<Self, TrainError> {
         let dimensions = family.space().into_iter().map(|dimension| {
             let (low, high) = dimension.scale();
             let range = tpe::range(low, high).map_err(|error| TrainError::Search(error.to_string()))?;
@@ -119,6 +122,8 @@ impl Proposals {
             family: Arc::clone(family),
             dimensions: dimensions.collect::<Result<_, TrainError>>()?,
             best: None,
+            second: None,
+            keeps_second,
             tried: 0,
         })
     }
@@ -154,15 +159,22 @@ impl Proposals {
         if value.is_none() {
             return;
         }
-        let is_better = self.best.as_ref().is_none_or(|best| {
-            if by.higher_is_better() {
-                trial.value > best.value
-            } else {
-                trial.value < best.value
+        let is_better = |than: &Option<Best>| {
+            than.as_ref().is_none_or(|best| {
+                if by.higher_is_better() {
+                    trial.value > best.value
+                } else {
+                    trial.value < best.value
+                }
+            })
+        };
+        if is_better(&self.best) {
+            let second = self.best.replace(trial);
+            if self.keeps_second {
+                self.second = second;
             }
-        });
-        if is_better {
-            self.best = Some(trial);
+        } else if self.keeps_second && is_better(&self.second) {
+            self.second = Some(trial);
         }
     }
 }

@@ -342,4 +342,24 @@ mod tests {
         }
         assert_eq!(hashes.len(), specs.len());
     }
+
+    #[test]
+    fn an_ensemble_is_in_the_hash_and_a_retraining_has_it_too() {
+        let mut hashes = BTreeSet::new();
+        for ensemble in [
+            Value::Null,
+            json!({}),
+            json!({"maxMembers": 3}),
+            json!({"use": "Always"}),
+        ] {
+            let mut version = version(&json!({"repeats": 1}), &Value::Null);
+            let training = version.spec.source.training.as_mut().unwrap();
+            training.ensemble = serde_json::from_value(ensemble).unwrap();
+            let own = version.spec.source.training.as_ref().unwrap();
+            hashes.insert(digest(own, &version).to_string());
+            let again = source(&version, None, None, None).unwrap();
+            assert_eq!(again.ensemble, own.ensemble);
+        }
+        assert_eq!(hashes.len(), 4);
+    }
 }

@@ -70,7 +70,7 @@ fn a_model_file_is_imported_by_one_job_and_served_as_a_given_bundle_is() {
         status.bundle.as_ref().map(|bundle| bundle.digest),
         Some(digest(2))
     );
-    assert_eq!(status.family, Some(modelward_crds::Family::LightGBM));
+    assert_eq!(status.family, Some(modelward_crds::SelectedFamily::LightGBM));
     assert_eq!(status.threshold, "0.5".parse().ok());
     let recorded = status.imported.as_ref().unwrap();
     assert_eq!(

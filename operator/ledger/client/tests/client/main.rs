@@ -63,6 +63,44 @@ fn with_token(url: &str, directory: &tempfile::TempDir) -> Settings {
     }
 }
 
+// === what is sent ===
+
+#[tokio::test]
+async fn a_file_is_sent_whole_at_each_attempt_and_may_take_longer_than_an_answer() {
+    let content: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let ledger = Server::start(|_, before| {
+        if before == 0 {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        // Longer than a client waits for any other answer.
+        std::thread::sleep(Duration::from_millis(700));
+        StatusCode::CREATED.into_response()
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("data.parquet");
+    std::fs::write(&file, &content).unwrap();
+    let mut settings = settings(&ledger.url);
+    settings.retry = patient(Duration::from_secs(30));
+    settings.timeouts.read = Duration::from_millis(300);
+    let client = Client::new(settings).unwrap();
+    let digest = digest_of(&content);
+    client.put_file(NAMESPACE, &digest, &file).await.unwrap();
+    let seen = ledger.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|seen| seen.body == content), "not the file");
+
+    let absent = client
+        .put_file(NAMESPACE, &digest, &directory.path().join("other"))
+        .await;
+    assert!(matches!(absent, Err(Error::Read { .. })), "{absent:?}");
+    assert_eq!(
+        ledger.seen().len(),
+        2,
+        "a file that is not there is not tried again"
+    );
+}
+
 // === where a token goes ===
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub(super) struct CandidatesPart {
     pub(super) parameters: Vec<CardParameter>,
     pub(super) trials: Vec<CardTrials>,
     pub(super) trials_in_all: usize,
+    /// Those of the ensemble, if there is one.
+    pub(super) members: Option<String>,
 }
 
 pub(super) struct CardName {
@@ -88,6 +90,7 @@ impl CandidatesPart {
             parameters: parameters(candidates, selected),
             trials: trials(&trained.trials, select_by),
             trials_in_all: trained.trials.len(),
+            members: candidates.last().and_then(describe_members),
         }
     }
 }
@@ -118,6 +121,16 @@ impl CardMetric {
 
 const fn better(metric: MetricName) -> &'static str {
     if metric.higher_is_better() { "more" } else { "less" }
+}
+
+/// The members of an ensemble with their shares of the vote.
+fn describe_members(candidate: &Candidate) -> Option<String> {
+    let total: u32 = candidate.members.iter().map(|member| member.weight).sum();
+    let members = candidate.members.iter();
+    let members = members.map(|member| format!("{} ({} of {total})", member.family, member.weight));
+    let members: Vec<String> = members.collect();
+    let (last, others) = members.split_last()?;
+    Some(format!("{} and {last}", others.join(", ")))
 }
 
 /// Every hyper-parameter that a candidate has, in the order in which they come.

@@ -21,8 +21,9 @@ use crate::{
     data::snapshot::Snapshot,
     family::ModelReport,
     fit::{
-        bundle::extras::Extras, compare::Comparison, importance::Importance, metrics::position,
-        optimism::Corrected, plan::Plan, threshold::ThresholdRule, train::Trained, weights::Weighting,
+        bundle::extras::Extras, candidate::Candidate, compare::Comparison, importance::Importance,
+        metrics::position, optimism::Corrected, plan::Plan, threshold::ThresholdRule, train::Trained,
+        weights::Weighting,
     },
 };
 
@@ -125,7 +126,7 @@ pub(super) fn card(
         reason: &trained.reason,
         threshold_rule: plan.threshold.describe(),
         threshold_is_learnt: !matches!(plan.threshold, ThresholdRule::Value(_)),
-        calibration: describe_calibration(plan.calibration, trained.candidate().calibration.as_ref()),
+        calibration: describe_calibration(plan.calibration, trained.candidate()),
         weighting: describe_weighting(plan.weighting),
         corrected: trained.corrected,
         held_out: trained.held_out.as_ref().map(|outcome| CardHeldOut {
@@ -160,8 +161,17 @@ pub(super) fn card(
     .render()
 }
 
-fn describe_calibration(method: CalibrationMethod, found: Option<&Calibration>) -> String {
-    match found {
+fn describe_calibration(method: CalibrationMethod, candidate: &Candidate) -> String {
+    match &candidate.calibration {
+        None if !candidate.members.is_empty() => match method {
+            CalibrationMethod::None => {
+                "Scores of members are their probabilities as they are; their weighted mean answers."
+                    .to_owned()
+            }
+            _ => format!(
+                "Each member is calibrated by the method {method}; the weighted mean of their probabilities answers."
+            ),
+        },
         None if method == CalibrationMethod::None => {
             "Scores are the probabilities of the model as they are.".to_owned()
         }

@@ -24,7 +24,7 @@ fn colour(at: usize, selected: usize) -> String {
     let number = if at == selected {
         0
     } else {
-        1 + (of_others - 1) % 3
+        1 + (of_others - 1) % 4
     };
     format!("f{number}")
 }
@@ -43,5 +43,7 @@ mod tests {
     fn the_selected_candidate_has_the_first_colour_and_others_differ() {
         let colours: Vec<String> = (0..4).map(|at| colour(at, 2)).collect();
         assert_eq!(colours, ["f1", "f2", "f0", "f3"]);
+        let colours: Vec<String> = (0..5).map(|at| colour(at, 4)).collect();
+        assert_eq!(colours, ["f1", "f2", "f3", "f4", "f0"]);
     }
 }

@@ -1,0 +1,197 @@
+//! Selecting a candidate, which may be an ensemble of the others.
+
+use std::sync::Arc;
+
+use modelward_crds::EnsembleUse;
+
+use crate::{
+    family::TrainableFamily,
+    fit::{
+        candidate::{Candidate, ScoredTrial},
+        ensemble::{Vote, make_ensemble},
+        error::TrainError,
+        plan::Plan,
+        select::{Selection, select, select_ensemble, select_one_member, without_ensemble},
+    },
+};
+
+/// What was selected.
+pub(super) struct Selected {
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) selection: Selection,
+    /// The selected family, which may be an ensemble.
+    pub(super) family: Arc<dyn TrainableFamily>,
+    /// Whether candidates were compared by the selecting metric.
+    pub(super) is_by_metric: bool,
+}
+
+/// Selects among the best trials of all families, each with its candidate, and the ensemble of them and of further trials, one by family at most, where
+/// one is wanted.
+pub(super) fn select_candidate(
+    trials: Vec<ScoredTrial>,
+    mut candidates: Vec<Candidate>,
+    further: Vec<Option<ScoredTrial>>,
+    labels: &[bool],
+    plan: &Plan,
+) -> Result<Selected, TrainError> {
+    let (by, test_to_train) = (plan.select_by, plan.test_to_train());
+    let mut families: Vec<Arc<dyn TrainableFamily>> =
+        trials.iter().map(|trial| Arc::clone(&trial.family)).collect();
+    let (selection, is_by_metric) = match plan.ensemble {
+        None => (select(&candidates, by, test_to_train), true),
+        Some(wanted) => {
+            // The simplest family first, its best trial before its second.
+            let mut further = further.into_iter();
+            let of_families = trials
+                .into_iter()
+                .flat_map(|best| std::iter::once(best).chain(further.next().flatten()));
+            let eligible: Vec<ScoredTrial> = of_families.collect();
+            match make_ensemble(&eligible, labels, plan, wanted)? {
+                Vote::One(member) => match wanted.use_when {
+                    EnsembleUse::IfBetter => {
+                        let selection = select(&candidates, by, test_to_train);
+                        (
+                            selection.map(|selection| without_ensemble(&selection, member)),
+                            true,
+                        )
+                    }
+                    EnsembleUse::Always => (select_one_member(&candidates, member), false),
+                },
+                Vote::Ensemble { candidate, family } => {
+                    candidates.push(*candidate);
+                    families.push(Arc::new(family));
+                    match wanted.use_when {
+                        EnsembleUse::IfBetter => (select(&candidates, by, test_to_train), true),
+                        EnsembleUse::Always => (select_ensemble(&candidates, by), false),
+                    }
+                }
+            }
+        }
+    };
+    let selection = selection.ok_or(TrainError::NoFamily)?;
+    Ok(Selected {
+        family: Arc::clone(&families[selection.selected]),
+        candidates,
+        selection,
+        is_by_metric,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_crds::{Family, MetricName};
+
+    use super::*;
+    use crate::{
+        family::{self, Settings},
+        fit::{candidate::ScoredFold, plan::EnsemblePlan, train::tests::plan},
+    };
+
+    const ROWS: usize = 120;
+
+    fn is_one(row: usize) -> bool {
+        (row / 3).is_multiple_of(2)
+    }
+
+    /// A trial of this family, which gives a row of class 1 this score, and one of class 0 its opposite.
+    fn trial(of: Family, score: fn(usize) -> f64) -> ScoredTrial {
+        let score = |row: &usize| {
+            if is_one(*row) {
+                score(*row)
+            } else {
+                1.0 - score(*row)
+            }
+        };
+        let scored = (0..4).map(|fold| {
+            let rows: Vec<usize> = (0..ROWS).filter(|row| row % 4 == fold).collect();
+            ScoredFold {
+                repeat: 0,
+                fold,
+                scores: rows.iter().map(score).collect(),
+                rows,
+            }
+        });
+        ScoredTrial {
+            family: family::of(of, &Settings::default()),
+            scored: scored.collect(),
+        }
+    }
+
+    fn selected(trials: Vec<ScoredTrial>, second: Option<ScoredTrial>, use_when: EnsembleUse) -> Selected {
+        let plan = Plan {
+            repeats: 1,
+            select_by: MetricName::LogLoss,
+            ensemble: Some(EnsemblePlan {
+                max_members: 4,
+                use_when,
+            }),
+            ..plan()
+        };
+        let labels: Vec<bool> = (0..ROWS).map(is_one).collect();
+        let candidates = trials.iter().map(|trial| {
+            let (name, parameters) = (trial.family.served().name(), trial.family.parameters());
+            Candidate::new(name, parameters, &labels, &trial.scored, &plan).unwrap()
+        });
+        let candidates = candidates.collect();
+        select_candidate(trials, candidates, vec![None, second], &labels, &plan).unwrap()
+    }
+
+    #[test]
+    fn where_one_model_has_all_weight_there_is_no_ensemble_and_the_reason_says_so() {
+        let trials = || {
+            vec![
+                trial(Family::LogisticRegression, |_| 0.5),
+                trial(Family::XGBoost, |_| 0.9),
+            ]
+        };
+        let better = selected(trials(), None, EnsembleUse::IfBetter);
+        assert_eq!(better.candidates.len(), 2);
+        assert_eq!((better.selection.selected, better.is_by_metric), (1, true));
+        assert_eq!(
+            better.selection.reason,
+            "XGBoost LogLoss 0.1054 is the best of 2 candidates; there is no ensemble, because all weight of the vote \
+             falls on XGBoost"
+        );
+        let always = selected(trials(), None, EnsembleUse::Always);
+        assert_eq!((always.selection.selected, always.is_by_metric), (1, false));
+        assert_eq!(always.family.served().name(), "XGBoost");
+        assert_eq!(
+            always.selection.reason,
+            "XGBoost has all weight of the vote, so that it is no ensemble but this one model"
+        );
+    }
+
+    #[test]
+    fn an_ensemble_comes_behind_all_families_and_has_the_second_trial_behind_the_best_of_its_family() {
+        // Each knows something of a third of the rows.
+        let trials = vec![
+            trial(Family::LogisticRegression, |row| [0.95, 0.5, 0.5][row % 3]),
+            trial(Family::XGBoost, |row| [0.5, 0.95, 0.5][row % 3]),
+        ];
+        let second = trial(Family::XGBoost, |row| [0.5, 0.5, 0.95][row % 3]);
+        let found = selected(trials, Some(second), EnsembleUse::IfBetter);
+        let families: Vec<&str> = found
+            .candidates
+            .iter()
+            .map(|candidate| candidate.family)
+            .collect();
+        assert_eq!(families, ["LogisticRegression", "XGBoost", "Ensemble"]);
+        let members: Vec<&str> = found.candidates[2]
+            .members
+            .iter()
+            .map(|member| member.family)
+            .collect();
+        assert_eq!(members, ["LogisticRegression", "XGBoost", "XGBoost"]);
+        assert_eq!(
+            found.family.served().name(),
+            "Ensemble",
+            "{}",
+            found.selection.reason
+        );
+        assert!(
+            found.selection.reason.ends_with("is the best of 3 candidates"),
+            "{}",
+            found.selection.reason
+        );
+    }
+}
