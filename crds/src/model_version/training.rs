@@ -54,7 +54,8 @@ use crate::model_version::{
 #[x_kube(validation = Rule::new("!has(self.validation.timeSplit) || self.validation.folds >= 3 || \
     (self.calibration == 'None' && (!has(self.threshold) || has(self.threshold.value)) && !has(self.ensemble))")
     .message("validation.timeSplit with a calibration, a chosen threshold or an ensemble needs validation.folds of at least 3: they are learnt from earlier folds"))]
-#[x_kube(validation = Rule::new("!has(self.ensemble) || self.families.size() >= 2 || (has(self.search) && self.search.trials >= 2)")
+#[x_kube(validation = Rule::new("!has(self.ensemble) || has(self.customTrainer) || self.families.size() >= 2 || \
+    (has(self.search) && self.search.trials >= 2)")
     .message("ensemble needs several candidates: list at least two families, or set search with at least 2 trials"))]
 #[x_kube(validation = Rule::new("!has(self.customTrainer) || (self.families.size() == 1 && 'LogisticRegression' in self.families)")
     .message("customTrainer trains in place of the families; remove families"))]

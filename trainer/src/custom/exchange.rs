@@ -77,7 +77,8 @@ pub fn write(rows: &Dataset, request: &Request<'_>, dir: &Path) -> anyhow::Resul
     };
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     save(PARQUET, &snapshot::write_table(rows, request.target)?)?;
-    save(CSV, &table(rows, request.target)?)?;
+    let path = dir.join(CSV);
+    write_csv(rows, request.target, &path).with_context(|| format!("cannot write {}", path.display()))?;
     // Last, so that the others are there where it is.
     save(CONTRACT, &serde_json::to_vec_pretty(&contract(rows, request))?)
 }
@@ -114,10 +115,11 @@ fn contract<'a>(rows: &'a Dataset, request: &Request<'a>) -> Contract<'a> {
     }
 }
 
-/// The columns of the Parquet file in its order. Missing values are empty cells.
-fn table(rows: &Dataset, target: &str) -> Result<Vec<u8>, csv::Error> {
+/// The columns of the Parquet file in its order. Missing values are empty cells. The text of many rows is several times as large as their values: it
+/// is written in pieces.
+fn write_csv(rows: &Dataset, target: &str, path: &Path) -> Result<(), csv::Error> {
     let (groups, times) = (&rows.row_columns.groups, &rows.row_columns.times);
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::Writer::from_path(path)?;
     let names = rows.schema.names().chain([target]);
     let names = names.chain(groups.iter().map(|groups| groups.column.as_str()));
     writer.write_record(names.chain(times.iter().map(|times| times.column.as_str())))?;
@@ -135,7 +137,7 @@ fn table(rows: &Dataset, target: &str) -> Result<Vec<u8>, csv::Error> {
         }
         writer.write_record(None::<&[u8]>)?;
     }
-    writer.into_inner().map_err(|error| error.into_error().into())
+    Ok(writer.flush()?)
 }
 
 /// A number has the digits of the 32-bit float in double precision: a reader of doubles gets the value that a server scores.

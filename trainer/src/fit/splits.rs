@@ -200,7 +200,7 @@ impl Splits {
         let (first, split_by) = match plan.split_by {
             // No model is fitted before a block, so nothing is left out.
             SplitBy::Time { .. } => (Vec::new(), SplitBy::Time { gap: 0 }),
-            split_by => (renumber(&data.first_of_its_values(), rows), split_by),
+            split_by => (renumber(&data.kept_together(), rows), split_by),
         };
         let plan = Plan {
             split_by,
@@ -231,5 +231,39 @@ impl Splits {
             rows.clone().filter(|row| tested[*row] == fold).collect(),
             rows.filter(is_before).collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelward_model::{Feature, FeatureSchema, Row, Value};
+
+    use super::*;
+    use crate::fit::train::tests::plan;
+
+    #[test]
+    fn parts_of_held_out_rows_separate_equal_rows_of_a_table_of_counts() {
+        let schema = FeatureSchema::new(vec![Feature::numeric("child")]).unwrap();
+        let rows: Vec<Row> = (0..160)
+            .map(|row| Row::new(vec![Value::Number((row % 2) as f32)]))
+            .collect();
+        let labels: Vec<bool> = (0..160).map(|row| row / 2 % 2 == 0).collect();
+        let data = Dataset::from_rows(schema, &rows, labels);
+        assert_eq!(data.combinations_if_repeats_are_expected(), Some(2));
+        let plan = Plan {
+            held_out: Some(0.5),
+            repeats: 1,
+            ..plan()
+        };
+        let splits = Splits::new(&data, &plan).unwrap();
+        let parts = splits.parts_of_held_out(&data, &plan).unwrap();
+        assert_eq!(parts.len(), plan.folds);
+        for part in &parts {
+            let positives = part.iter().filter(|row| data.labels[**row]).count();
+            assert_eq!((part.len(), positives), (20, 10), "{parts:?}");
+        }
+        let mut rows = parts.concat();
+        rows.sort_unstable();
+        assert_eq!(rows, splits.held_out);
     }
 }

@@ -52,6 +52,24 @@ mod tests {
     use crate::spec::parse;
 
     #[test]
+    fn an_ensemble_beside_an_image_is_refused_with_one_sentence() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let text = fs::read_to_string(root.join("manifests/samples/heart-custom.yaml")).unwrap();
+        let version = text.rsplit("\n---\n").next().unwrap();
+        let with = version.replacen(
+            "      customTrainer:\n",
+            "      ensemble: {use: Always}\n      customTrainer:\n",
+            1,
+        );
+        let error = parse(&with).unwrap_err().to_string();
+        assert!(
+            error.contains("customTrainer leaves one model, and an ensemble has several; remove ensemble"),
+            "{error}"
+        );
+        assert!(!error.contains("several candidates"), "{error}");
+    }
+
+    #[test]
     fn the_samples_are_valid_and_name_the_images_of_the_examples() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (sample, folder) in [

@@ -202,7 +202,8 @@ fn check_ensemble(training: &TrainingSource, wrong: &mut Vec<String>) {
         ));
     }
     let is_searched = training.search.as_ref().is_some_and(|search| search.trials >= 2);
-    if training.families.len() < 2 && !is_searched {
+    // Beside an image that trains, it is refused with another sentence.
+    if training.families.len() < 2 && !is_searched && training.custom_trainer.is_none() {
         wrong.push(
             "ensemble needs several candidates: list at least two families, or set search with at least 2 trials".to_owned(),
         );
