@@ -7,8 +7,9 @@ use kube::{
     api::{DeleteParams, ObjectMeta},
 };
 use modelward_crds::{
-    CalibrationMethod, ConditionType, ConfigMapSource, Family, FeatureKind, FeatureSpec, Model, ModelVersion,
-    ModelVersionSpec, Role, SearchSpec, SelectedFamily, ThresholdMetric, ThresholdSpec, wire::Digest,
+    CalibrationMethod, ConditionType, ConfigMapSource, EnsembleSpec, EnsembleUse, Family, FeatureKind,
+    FeatureSpec, MetricName, Model, ModelVersion, ModelVersionSpec, Role, SearchSpec, SelectedFamily,
+    ThresholdMetric, ThresholdSpec, wire::Digest,
 };
 use modelward_e2e::{
     sample::{self, one_pod_of, quick, seeded, training},
@@ -181,6 +182,38 @@ async fn trees_that_a_search_found_serve_calibrated_with_their_own_threshold() -
             "the threshold is {threshold:?}"
         );
         story.answered_by("heart", "heart-1").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster with the release"]
+async fn an_ensemble_serves_and_answers_as_its_bundle_is_scored() -> Result<()> {
+    story("ensemble", async |story: &Story| {
+        story.create(&sample::data()?).await?;
+        story
+            .version("heart-1", |spec| {
+                one_pod_of(spec, "heart");
+                let training = training(spec)?;
+                training.validation.repeats = 2;
+                training.families = Family::ALL.to_vec();
+                training.calibration = CalibrationMethod::Platt;
+                training.select_by = MetricName::LogLoss;
+                training.ensemble = Some(EnsembleSpec {
+                    max_members: 4,
+                    use_when: EnsembleUse::Always,
+                });
+                Ok(())
+            })
+            .await?;
+        story.awaits_live("heart-1").await?;
+        let status = story.all::<ModelVersion>().get("heart-1").await?.status;
+        let family = status.and_then(|status| status.family);
+        ensure!(
+            family == Some(SelectedFamily::Ensemble),
+            "the family is {family:?}"
+        );
+        story.answers_as_scored("heart", "heart-1").await
     })
     .await
 }
