@@ -467,7 +467,7 @@ fn a_job_whose_image_failed_has_failed_by_the_image_and_not_by_the_cluster() {
     let found = of_failed_job(&job, &[custom(&done(), &ended)], OURS, None);
     assert_eq!(found.cause, Cause::ContainerFailed);
     assert!(
-        found.message.contains(r#"container custom-trainer of Pod"#),
+        found.message.contains("container custom-trainer of Pod"),
         "{}",
         found.message
     );
