@@ -244,12 +244,12 @@ mod tests {
     #[test]
     fn parts_of_held_out_rows_separate_equal_rows_of_a_table_of_counts() {
         let schema = FeatureSchema::new(vec![Feature::numeric("child")]).unwrap();
-        let rows: Vec<Row> = (0..160)
-            .map(|row| Row::new(vec![Value::Number((row % 2) as f32)]))
+        let rows: Vec<Row> = (0..240)
+            .map(|row| Row::new(vec![Value::Number((row % 6) as f32)]))
             .collect();
-        let labels: Vec<bool> = (0..160).map(|row| row / 2 % 2 == 0).collect();
+        let labels: Vec<bool> = (0..240).map(|row| row / 6 % 2 == 0).collect();
         let data = Dataset::from_rows(schema, &rows, labels);
-        assert_eq!(data.combinations_if_repeats_are_expected(), Some(2));
+        assert_eq!(data.combinations_if_repeats_are_expected(), Some(6));
         let plan = Plan {
             held_out: Some(0.5),
             repeats: 1,
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(parts.len(), plan.folds);
         for part in &parts {
             let positives = part.iter().filter(|row| data.labels[**row]).count();
-            assert_eq!((part.len(), positives), (20, 10), "{parts:?}");
+            assert_eq!((part.len(), positives), (30, 15), "{parts:?}");
         }
         let mut rows = parts.concat();
         rows.sort_unstable();
