@@ -46,8 +46,5 @@ cargo_counted crates-build nextest run --workspace --locked --no-run
 case ${1:-} in
   build) ;;
   stories) exec cargo nextest run --profile cluster --run-ignored only --workspace --locked "${@:2}" ;;
-  *)
-    # A third of the time is that of tests which wait for an API server.
-    export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 3 / 2))}
-    exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@" ;;
+  *) exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@" ;;
 esac

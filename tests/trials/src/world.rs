@@ -31,8 +31,8 @@ pub const SYSTEM: &str = RELEASE;
 pub const OPERATOR: &str = "modelward-operator";
 /// Tokens outlive every run.
 const TOKEN_SECONDS: i64 = 6 * 3600;
-/// Nothing here takes so long unless it never comes.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Nothing here takes so long unless it never comes, also on a machine where ten times as much runs as it has cores.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// One API server with the gate, one PostgreSQL, one ledger. Each trial has a namespace in it.
 pub struct World {
