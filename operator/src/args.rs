@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use modelward_controllers::{Config, Networks, ProberConfig};
+use modelward_controllers::{Config, LARGEST_DATASET_MIB, Networks, ProberConfig};
 use modelward_core::{children::IgnoreRule, custom_trainer::AllowedTrainers, policy::Policy};
 use modelward_ledger::{MigrateConfig, MlflowConfig, Quotas, RegisteredModelNames};
 use modelward_service::LogFormat;
@@ -95,7 +95,7 @@ pub struct RunArgs {
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
     /// MiB that a dataset has at most, and all datasets of a training together.
-    #[arg(long, env = "MODELWARD_MAX_DATASET_MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4095))]
+    #[arg(long, env = "MODELWARD_MAX_DATASET_MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=i64::from(LARGEST_DATASET_MIB)))]
     pub max_dataset_mib: u32,
     /// Resource requests and limits of the Pod of a Job, as JSON.
     #[arg(long, env = "MODELWARD_TRAINER_RESOURCES", value_parser = resources,

@@ -8,41 +8,16 @@ Nothing of the trainer's code is used: members are read as docs/training.md desc
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-import lightgbm
 import numpy as np
-import pyarrow.parquet as parquet
-import xgboost
 from sklearn.metrics import log_loss, roc_auc_score
+from snapshot_rows import read_columns, score_by_library, score_by_trainer
 
 # A probability of a tree is of single precision; a calibration may make its rounding a few times larger.
 SCORE = 1e-6
 MEAN = 1e-9
-
-
-def read_columns(snapshot: Path, schema: dict) -> np.ndarray:
-    table = parquet.read_table(snapshot / "data.parquet")
-    columns = []
-    for feature in schema["features"]:
-        values = table.column(feature["name"]).to_pylist()
-        if feature["kind"] == "Categorical":
-            places = {category: place for place, category in enumerate(feature["categories"])}
-            values = [None if value is None else places[value] for value in values]
-        columns.append(np.array([np.nan if value is None else value for value in values], dtype=np.float32))
-    return np.column_stack(columns)
-
-
-def write_rows(x: np.ndarray, schema: dict) -> str:
-    def value(feature: dict, number: np.float32):
-        if np.isnan(number):
-            return None
-        return feature["categories"][int(number)] if feature["kind"] == "Categorical" else float(number)
-
-    rows = [{f["name"]: value(f, number) for f, number in zip(schema["features"], row)} for row in x]
-    return json.dumps(rows)
 
 
 def score_logistic(transforms: dict, model: dict, schema: dict, x: np.ndarray) -> np.ndarray:
@@ -62,15 +37,10 @@ def score_member(bundle: Path, number: int, family: str, schema: dict, x: np.nda
     def path(name: str) -> Path:
         return bundle / f"member-{number}-{name}"
 
-    if family == "LightGBM":
-        return lightgbm.Booster(model_file=path("lightgbm.txt")).predict(x)
     if family == "LogisticRegression":
         transforms, model = (json.loads(path(name).read_text()) for name in ("transforms.json", "model.json"))
         return score_logistic(transforms, model, schema, x)
-    kinds = ["c" if feature["kind"] == "Categorical" else "float" for feature in schema["features"]]
-    booster = xgboost.Booster(model_file=path("xgboost.json"))
-    scores = booster.predict(xgboost.DMatrix(x, feature_types=kinds, enable_categorical=True))
-    return np.clip(scores.astype(np.float64), 0, 1)
+    return score_by_library(path("lightgbm.txt"), path("xgboost.json"), schema, x)
 
 
 def calibrate(calibration: dict | None, scores: np.ndarray) -> np.ndarray:
@@ -102,10 +72,7 @@ for bundle in map(Path, sys.argv[3:]):
     schema = json.loads((bundle / "schema.json").read_text())
     ensemble = json.loads((bundle / "ensemble.json").read_text())
     x = read_columns(snapshot, schema)
-    scored = subprocess.run(
-        [trainer, "score", "--bundle", bundle, "--rows", "-"], input=write_rows(x, schema), stdout=subprocess.PIPE, text=True, check=True
-    )
-    ours = np.array([json.loads(line)["probability"] for line in scored.stdout.splitlines()])
+    ours = score_by_trainer(trainer, bundle, schema, x)
     theirs = np.zeros(len(x))
     for number, member in enumerate(ensemble["members"], 1):
         scores = score_member(bundle, number, member["family"], schema, x)

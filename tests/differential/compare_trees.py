@@ -9,50 +9,18 @@ as their positions, NaN for missing values.
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import lightgbm
 import numpy as np
-import pyarrow.parquet as parquet
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score, roc_auc_score
+from snapshot_rows import read_columns, score_by_library, score_by_trainer
 
 # Of the bundle's repeats, those that are fitted again.
 REPEATS = 4
-
-
-def read_columns(snapshot: Path, schema: dict) -> np.ndarray:
-    table = parquet.read_table(snapshot / "data.parquet")
-    columns = []
-    for feature in schema["features"]:
-        values = table.column(feature["name"]).to_pylist()
-        if feature["kind"] == "Categorical":
-            places = {category: place for place, category in enumerate(feature["categories"])}
-            values = [None if value is None else places[value] for value in values]
-        columns.append(np.array([np.nan if value is None else value for value in values], dtype=np.float32))
-    return np.column_stack(columns)
-
-
-def write_rows(x: np.ndarray, schema: dict) -> str:
-    def value(feature: dict, number: np.float32):
-        if np.isnan(number):
-            return None
-        return feature["categories"][int(number)] if feature["kind"] == "Categorical" else float(number)
-
-    rows = [{f["name"]: value(f, number) for f, number in zip(schema["features"], row)} for row in x]
-    return json.dumps(rows)
-
-
-def answer(bundle: Path, schema: dict, x: np.ndarray) -> np.ndarray:
-    if (bundle / "lightgbm.txt").exists():
-        return lightgbm.Booster(model_file=bundle / "lightgbm.txt").predict(x)
-    kinds = ["c" if feature["kind"] == "Categorical" else "float" for feature in schema["features"]]
-    booster = xgboost.Booster(model_file=bundle / "xgboost.json")
-    margins = booster.predict(xgboost.DMatrix(x, feature_types=kinds, enable_categorical=True))
-    return np.clip(margins.astype(np.float64), 0, 1)
 
 
 def fit_in_python(family: str, parameters: dict, kinds: list[str], x: np.ndarray, y: np.ndarray):
@@ -97,11 +65,8 @@ for bundle in map(Path, sys.argv[3:]):
     schema = json.loads((bundle / "schema.json").read_text())
     family = json.loads((bundle / "bundle.json").read_text())["family"]
     x = read_columns(snapshot, schema)
-    scored = subprocess.run(
-        [trainer, "score", "--bundle", bundle, "--rows", "-"], input=write_rows(x, schema), stdout=subprocess.PIPE, text=True, check=True
-    )
-    ours = np.array([json.loads(line)["probability"] for line in scored.stdout.splitlines()])
-    theirs = answer(bundle, schema, x)
+    ours = score_by_trainer(trainer, bundle, schema, x)
+    theirs = score_by_library(bundle / "lightgbm.txt", bundle / "xgboost.json", schema, x)
     assert len(ours) == len(theirs) == len(x), (len(ours), len(theirs), len(x))
     places = [np.float32(scores).view(np.int32).astype(np.int64) for scores in (ours, theirs)]
     apart = int(np.abs(places[0] - places[1]).max())

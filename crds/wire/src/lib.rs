@@ -29,7 +29,9 @@ mod words;
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError};
 pub use gate::{ComparedRows, GateBound};
-pub use manifest::{FileEntry, MANIFEST_FORMAT, MAX_BLOB_BYTES, Manifest, ManifestError, ManifestKind};
+pub use manifest::{
+    FileEntry, LARGEST_DATASET_MIB, MANIFEST_FORMAT, MAX_BLOB_BYTES, Manifest, ManifestError, ManifestKind,
+};
 pub use publication::{PublicationRecord, PublicationState};
 pub use report::{
     CountedSeason, DriftAspect, DriftVerdict, DriftedComparison, FeedbackOutcome, FeedbackRecord,

@@ -13,6 +13,9 @@ pub const MANIFEST_FORMAT: u32 = 1;
 /// from, and these have less than so many bytes (`trainer.maxDatasetMiB`). The ledger holds a few parts of a file in memory, whatever its size.
 pub const MAX_BLOB_BYTES: u64 = 4 << 30;
 
+/// The most that `trainer.maxDatasetMiB` may be, in MiB: places in the texts of a file are numbers of 32 bits, and the ledger has to take the snapshot.
+pub const LARGEST_DATASET_MIB: u32 = ((MAX_BLOB_BYTES >> 20) - 1) as u32;
+
 /// The files of one bundle or snapshot. Its digest, the sha256 of the bytes of `manifest.json`, is the address of the whole.
 ///
 /// The bytes are never reformatted: a reader hashes what it was sent.

@@ -30,5 +30,5 @@ pub use jiff::Timestamp;
 pub use ledger::ledger_client;
 pub use metrics::Metrics;
 pub use model::ProberConfig;
-pub use modelward_crds::Networks;
+pub use modelward_crds::{Networks, wire::LARGEST_DATASET_MIB};
 pub use runtime::{Context, Health, lease, run};

@@ -25,30 +25,27 @@ const WEEK: i32 = 604_800;
 
 /// The sample's version under another name.
 pub fn version(name: &str) -> Result<ModelVersion> {
-    let text = fs::read_to_string(path("heart-1.yaml"))?;
-    let mut version: ModelVersion =
-        serde_saphyr::from_str(&text).context("manifests/samples/heart-1.yaml")?;
-    version.metadata = ObjectMeta {
-        name: Some(name.to_owned()),
-        ..ObjectMeta::default()
-    };
-    version.spec.monitoring.window_seconds = WEEK;
-    version.spec.monitoring.season = Season::None;
-    Ok(version)
+    read_version("heart-1.yaml", name)
 }
 
 /// The sample's imported version under another name, of one Pod.
 pub fn imported(name: &str) -> Result<ModelVersion> {
-    let text = fs::read_to_string(path("heart-imported.yaml"))?;
+    let mut version = read_version("heart-imported.yaml", name)?;
+    one_pod_of(&mut version.spec, "heart");
+    Ok(version)
+}
+
+/// The version in a file of the samples, under another name and with the longest window.
+fn read_version(file: &str, name: &str) -> Result<ModelVersion> {
+    let path = path(file);
     let mut version: ModelVersion =
-        serde_saphyr::from_str(&text).context("manifests/samples/heart-imported.yaml")?;
+        serde_saphyr::from_str(&read(&path)?).with_context(|| path.display().to_string())?;
     version.metadata = ObjectMeta {
         name: Some(name.to_owned()),
         ..ObjectMeta::default()
     };
     version.spec.monitoring.window_seconds = WEEK;
     version.spec.monitoring.season = Season::None;
-    one_pod_of(&mut version.spec, "heart");
     Ok(version)
 }
 

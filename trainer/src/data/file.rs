@@ -44,7 +44,7 @@ pub fn read_content(content: &Content, format: &CsvFormat, quote: Quote, limit: 
     // The rows are those of the digest, or of none.
     if matches!(content, Content::File(..)) && sha256_of(content.reader())? != (sha256, size) {
         return Err(io::Error::other(
-            "the file was changed while it was read; write it anew, then start again",
+            "the file changed while it was read; write it again and start over",
         ));
     }
     Ok(Parsed {

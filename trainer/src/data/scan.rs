@@ -94,7 +94,7 @@ pub(super) struct Scanned {
 // === impl Scan ===
 
 impl<R: Read> Scan<R> {
-    /// Reads this source, whose columns should be separated by `delimiter`.
+    /// Reads this source; `delimiter` is the separator that the spec states.
     pub(super) fn new(source: R, delimiter: u8) -> Self {
         Self {
             source,

@@ -52,8 +52,8 @@ pub const DATA: &str = "data.parquet";
 /// [`SnapshotInfo`].
 pub const INFO: &str = "snapshot.json";
 
-/// Rows that memory is reserved for before they are read.
-const MAX_RESERVED: usize = 1 << 24;
+/// Values that memory is reserved for before they are read: 2 GiB, which take no memory until they are written.
+const MAX_RESERVED: u64 = 1 << 29;
 
 /// Rows of a row group: what a reader must hold at once.
 const GROUP: usize = 65_536;
@@ -406,8 +406,9 @@ fn read_table(content: &Content, info: &SnapshotInfo) -> Result<Dataset, Snapsho
         )));
     }
 
-    // What is reserved at once does not grow, half empty in the end. What is only said to be there takes no memory.
-    let rows = usize::try_from(info.rows).unwrap_or(0).min(MAX_RESERVED);
+    let groups = reader.metadata().row_groups().iter();
+    let held = groups.map(|group| u64::try_from(group.num_rows()).unwrap_or(0));
+    let rows = reserved_rows(info.rows, held.fold(0, u64::saturating_add), features.len());
     let mut columns: Vec<Values> = features
         .iter()
         .map(|feature| Values::with_capacity(&feature.kind, rows))
@@ -466,6 +467,12 @@ fn read_table(content: &Content, info: &SnapshotInfo) -> Result<Dataset, Snapsho
         labels,
         row_columns: read_row_columns(&reader, &info.row_columns, features.len() + 1)?,
     })
+}
+
+/// Rows that memory is reserved for: a column that grows is half empty in the end. Neither count is verified yet.
+fn reserved_rows(stated: u64, held: u64, columns: usize) -> usize {
+    let most = MAX_RESERVED / (columns as u64).max(1);
+    usize::try_from(stated.min(held).min(most)).unwrap_or(0)
 }
 
 /// The columns that are no features, in the order in which they are written.
@@ -720,6 +727,7 @@ mod tests {
             read_table(&table.clone().into(), &info).unwrap_err().to_string()
         };
         assert!(refused(|info| info.rows = 61).contains("60 rows, expected 61"));
+        assert!(refused(|info| info.rows = u64::MAX).contains("60 rows, expected"));
         assert!(refused(|info| info.schema.features.reverse()).contains("columns"));
         let text = refused(|info| {
             if let FeatureKind::Categorical { categories } = &mut info.schema.features[1].kind {
@@ -728,5 +736,12 @@ mod tests {
         });
         assert!(text.contains("\"b\""), "{text}");
         assert!(read_table(&b"PAR1 no parquet".to_vec().into(), &info).is_err());
+    }
+
+    #[test]
+    fn memory_is_reserved_for_rows_that_a_file_may_hold_and_not_for_what_it_states() {
+        assert_eq!(reserved_rows(10_000_000, 10_000_000, 30), 10_000_000);
+        assert_eq!(reserved_rows(u64::MAX, 60, 2), 60);
+        assert_eq!(reserved_rows(u64::MAX, u64::MAX, 4096), (1 << 29) / 4096);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelward_wire::{Digest, MAX_BLOB_BYTES};
+use modelward_wire::{Digest, LARGEST_DATASET_MIB};
 use reqwest::{
     Client, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -30,8 +30,8 @@ pub const MAX_FILES: usize = 16;
 pub const MAX_BYTES: u64 = MAX_MIB << 20;
 /// The same in MiB.
 pub const MAX_MIB: u64 = 512;
-/// The most that may be set, in MiB: places in the texts of a file are numbers of 32 bits, and the ledger has to take the snapshot.
-pub const LARGEST_MIB: u64 = (MAX_BLOB_BYTES >> 20) - 1;
+/// The most that may be set, in MiB.
+pub const LARGEST_MIB: u64 = LARGEST_DATASET_MIB as u64;
 
 /// How a user raises the limit.
 pub(super) const LIMIT_REMEDY: &str =

@@ -1,5 +1,5 @@
-//! The encoded columns of some rows, which a solver passes over many times: held in memory, or encoded anew in each pass where they are
-//! many. Both give the same numbers in the same order.
+//! The encoded columns of some rows, which a solver passes over many times: held in memory, or, for many rows, encoded again in each
+//! pass. Both give the same numbers in the same order.
 
 use modelward_model::Encoder;
 use ndarray::Array2;

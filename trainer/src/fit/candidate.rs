@@ -98,6 +98,20 @@ pub(crate) struct ScoredTrial {
 // === impl FoldOutcome ===
 
 impl FoldOutcome {
+    /// The outcome of a fold whose rows have these probabilities.
+    pub(crate) fn of(of: &ScoredFold, labels: &[bool], scores: Vec<f64>, threshold: f64) -> Self {
+        let tested: Vec<bool> = of.rows.iter().map(|row| labels[*row]).collect();
+        Self {
+            repeat: of.repeat,
+            fold: of.fold,
+            metrics: metrics(&tested, &scores, threshold),
+            rows: of.rows.clone(),
+            scores,
+            served: None,
+            threshold,
+        }
+    }
+
     /// The answers at the fold's threshold, counted.
     pub fn confusion(&self, labels: &[bool]) -> Confusion {
         let scored = self.rows.iter().zip(&self.scores);
@@ -224,16 +238,7 @@ fn judge_fold(
         .iter()
         .map(|score| apply(calibration.as_ref(), *score))
         .collect();
-    let tested: Vec<bool> = this.rows.iter().map(|row| labels[*row]).collect();
-    FoldOutcome {
-        repeat: this.repeat,
-        fold: this.fold,
-        metrics: metrics(&tested, &scores, threshold),
-        rows: this.rows.clone(),
-        scores,
-        served: None,
-        threshold,
-    }
+    FoldOutcome::of(this, labels, scores, threshold)
 }
 
 /// Classes and scores of the rows of these folds.

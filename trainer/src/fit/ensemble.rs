@@ -17,7 +17,6 @@ use crate::{
         calibrate::calibrate,
         candidate::{Candidate, CandidateMember, FoldOutcome, ScoredFold, ScoredTrial, apply, gather},
         error::TrainError,
-        metrics::metrics,
         plan::{EnsemblePlan, Plan},
         vote::{choose_weights, weighted_mean},
     },
@@ -132,17 +131,10 @@ impl Case<'_> {
         let learnt =
             self.learn(|other| other.repeat == this.repeat && self.plan.learns_from(this.fold, other.fold));
         let threshold = self.plan.threshold.choose(&learnt.labels, &learnt.probabilities);
-        let threshold = threshold.to_f64();
         let scores = self.score_fold(at, &learnt);
-        let tested: Vec<bool> = this.rows.iter().map(|row| self.labels[*row]).collect();
         FoldOutcome {
-            repeat: this.repeat,
-            fold: this.fold,
-            metrics: metrics(&tested, &scores, threshold),
-            rows: this.rows.clone(),
-            scores,
             served: Some(self.score_fold(at, serving)),
-            threshold,
+            ..FoldOutcome::of(this, self.labels, scores, threshold.to_f64())
         }
     }
 

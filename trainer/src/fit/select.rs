@@ -22,15 +22,7 @@ pub struct Selection {
 
 /// Selects among candidates that are in the order of their families, the simplest first; `None` of none.
 pub(crate) fn select(candidates: &[Candidate], by: MetricName, test_to_train: f64) -> Option<Selection> {
-    let value = |at: usize| candidates[at].estimates[position(by)].mean;
-    let is_better = |new: usize, old: usize| {
-        if by.higher_is_better() {
-            value(new) > value(old)
-        } else {
-            value(new) < value(old)
-        }
-    };
-    let best = (0..candidates.len()).reduce(|best, at| if is_better(at, best) { at } else { best })?;
+    let best = find_best(candidates, by)?;
     let is_tied = |at: &usize| {
         let (mean, error) = difference(&candidates[best], &candidates[*at], by, test_to_train);
         mean <= error
@@ -38,8 +30,7 @@ pub(crate) fn select(candidates: &[Candidate], by: MetricName, test_to_train: f6
     let simplest = (0..best)
         .filter(|at| candidates[*at].family != candidates[best].family)
         .find(is_tied);
-    let metric = by.as_str();
-    let show = |at: usize| format!("{} {metric} {:.4}", candidates[at].family, value(at));
+    let show = |at: usize| show(&candidates[at], by);
     Some(match simplest {
         _ if candidates.len() == 1 => Selection {
             selected: best,
@@ -88,26 +79,36 @@ pub(crate) fn select_one_member(candidates: &[Candidate], member: &str) -> Optio
 /// Selects the last candidate, an ensemble that is always used. `None` of none.
 pub(crate) fn select_ensemble(candidates: &[Candidate], by: MetricName) -> Option<Selection> {
     let (ensemble, others) = candidates.split_last()?;
-    let value = |candidate: &Candidate| candidate.estimates[position(by)].mean;
-    let best = others.iter().reduce(|best, other| {
-        let is_better = if by.higher_is_better() {
-            value(other) > value(best)
-        } else {
-            value(other) < value(best)
-        };
-        if is_better { other } else { best }
-    })?;
-    let metric = by.as_str();
+    let best = find_best(others, by)?;
     Some(Selection {
         selected: others.len(),
         reason: format!(
-            "{} {metric} {:.4} is always used, as the spec asks; the best single model is {} {metric} {:.4}",
-            ensemble.family,
-            value(ensemble),
-            best.family,
-            value(best)
+            "{} is always used, as the spec asks; the best single model is {}",
+            show(ensemble, by),
+            show(&others[best], by)
         ),
     })
+}
+
+/// The first of the candidates with the best mean.
+fn find_best(candidates: &[Candidate], by: MetricName) -> Option<usize> {
+    let is_better = |new: usize, old: usize| {
+        let (new, old) = (mean(&candidates[new], by), mean(&candidates[old], by));
+        if by.higher_is_better() {
+            new > old
+        } else {
+            new < old
+        }
+    };
+    (0..candidates.len()).reduce(|best, at| if is_better(at, best) { at } else { best })
+}
+
+fn mean(candidate: &Candidate, by: MetricName) -> f64 {
+    candidate.estimates[position(by)].mean
+}
+
+fn show(candidate: &Candidate, by: MetricName) -> String {
+    format!("{} {} {:.4}", candidate.family, by.as_str(), mean(candidate, by))
 }
 
 /// By how much one candidate is better than another, and the standard error of that.

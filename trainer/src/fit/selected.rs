@@ -25,12 +25,12 @@ pub(super) struct Selected {
     pub(super) is_by_metric: bool,
 }
 
-/// Selects among the best trials of all families, each with its candidate, and the ensemble of them and of further trials, one by family at most, where
-/// one is wanted.
+/// Selects among the best trials of all families, each with its candidate, and the ensemble of them and of further trials, where one is
+/// wanted. A family has one further trial at most; they are in the order of the best.
 pub(super) fn select_candidate(
     trials: Vec<ScoredTrial>,
     mut candidates: Vec<Candidate>,
-    further: Vec<Option<ScoredTrial>>,
+    further: Vec<ScoredTrial>,
     labels: &[bool],
     plan: &Plan,
 ) -> Result<Selected, TrainError> {
@@ -41,11 +41,13 @@ pub(super) fn select_candidate(
         None => (select(&candidates, by, test_to_train), true),
         Some(wanted) => {
             // The simplest family first, its best trial before its second.
-            let mut further = further.into_iter();
-            let of_families = trials
-                .into_iter()
-                .flat_map(|best| std::iter::once(best).chain(further.next().flatten()));
-            let eligible: Vec<ScoredTrial> = of_families.collect();
+            let mut further = further.into_iter().peekable();
+            let mut eligible = Vec::new();
+            for best in trials {
+                let family = best.family.served().name();
+                eligible.push(best);
+                eligible.extend(further.next_if(|trial| trial.family.served().name() == family));
+            }
             match make_ensemble(&eligible, labels, plan, wanted)? {
                 Vote::One(member) => match wanted.use_when {
                     EnsembleUse::IfBetter => {
@@ -84,7 +86,10 @@ mod tests {
     use super::*;
     use crate::{
         family::{self, Settings},
-        fit::{candidate::ScoredFold, plan::EnsemblePlan, train::tests::plan},
+        fit::{
+            plan::EnsemblePlan,
+            train::tests::{plan, scored_folds},
+        },
     };
 
     const ROWS: usize = 120;
@@ -95,25 +100,12 @@ mod tests {
 
     /// A trial of this family, which gives a row of class 1 this score, and one of class 0 its opposite.
     fn trial(of: Family, score: fn(usize) -> f64) -> ScoredTrial {
-        let score = |row: &usize| {
-            if is_one(*row) {
-                score(*row)
-            } else {
-                1.0 - score(*row)
-            }
+        let score = |row| {
+            if is_one(row) { score(row) } else { 1.0 - score(row) }
         };
-        let scored = (0..4).map(|fold| {
-            let rows: Vec<usize> = (0..ROWS).filter(|row| row % 4 == fold).collect();
-            ScoredFold {
-                repeat: 0,
-                fold,
-                scores: rows.iter().map(score).collect(),
-                rows,
-            }
-        });
         ScoredTrial {
             family: family::of(of, &Settings::default()),
-            scored: scored.collect(),
+            scored: scored_folds(ROWS, 4, score),
         }
     }
 
@@ -133,7 +125,7 @@ mod tests {
             Candidate::new(name, parameters, &labels, &trial.scored, &plan).unwrap()
         });
         let candidates = candidates.collect();
-        select_candidate(trials, candidates, vec![None, second], &labels, &plan).unwrap()
+        select_candidate(trials, candidates, second.into_iter().collect(), &labels, &plan).unwrap()
     }
 
     #[test]

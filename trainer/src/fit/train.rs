@@ -83,10 +83,12 @@ pub fn train_behind(
         }
         None => Found::without_search(plan),
     };
-    let (best, second) = (found.best, found.second);
-    let mut trials = Vec::new();
+    let families = found.best.len();
+    let begun = found.best.into_iter().chain(found.second.into_iter().flatten());
+    let mut trials = evaluate_repeats(&folds, begun.collect(), plan, threads, &progress)?;
+    let second = trials.split_off(families);
     let mut candidates = Vec::new();
-    for mut trial in evaluate_repeats(&folds, best, plan, threads, &progress)? {
+    for trial in &mut trials {
         let (name, parameters) = (trial.family.served().name(), trial.family.parameters());
         candidates.push(Candidate::new(
             name,
@@ -99,15 +101,7 @@ pub fn train_behind(
             // Of many rows they are large, and the candidate has its own.
             trial.scored = Vec::new();
         }
-        trials.push(trial);
     }
-    let has_second: Vec<bool> = second.iter().map(Option::is_some).collect();
-    let second = second.into_iter().flatten().collect();
-    let mut second = evaluate_repeats(&folds, second, plan, threads, &progress)?.into_iter();
-    let second = has_second
-        .into_iter()
-        .map(|has| has.then(|| second.next()).flatten());
-    let second = second.collect();
     let Selected {
         candidates,
         selection,
@@ -230,6 +224,7 @@ pub(crate) mod tests {
     use crate::{
         family::{self, Settings},
         fit::{
+            candidate::ScoredFold,
             metrics::position,
             plan::{SearchPlan, SplitBy},
             select::select,
@@ -281,6 +276,24 @@ pub(crate) mod tests {
             search: None,
             ensemble: None,
         }
+    }
+
+    /// The folds of one repeat of so many rows, dealt in turn, with these scores.
+    pub(crate) fn scored_folds(
+        rows: usize,
+        folds: usize,
+        mut score: impl FnMut(usize) -> f64,
+    ) -> Vec<ScoredFold> {
+        let of_fold = |fold| {
+            let rows: Vec<usize> = (fold..rows).step_by(folds).collect();
+            ScoredFold {
+                repeat: 0,
+                fold,
+                scores: rows.iter().map(|row| score(*row)).collect(),
+                rows,
+            }
+        };
+        (0..folds).map(of_fold).collect()
     }
 
     fn plan_of_all(trials: usize) -> Plan {

@@ -152,7 +152,7 @@ impl<'a> FamilyFiles<'a> {
 }
 
 /// The name in a bundle of a file of a member.
-fn rename(renamed: Renamed, file: &str) -> Option<&'static str> {
+pub(super) fn rename(renamed: Renamed, file: &str) -> Option<&'static str> {
     let mut known = renamed.iter();
     known.find(|(name, _)| *name == file).map(|(_, name)| *name)
 }

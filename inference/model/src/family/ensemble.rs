@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Families, Family, FamilyError, FamilyFiles, Scorer,
     columns::MODEL_FILE,
-    contract::Renamed,
+    contract::rename,
     forest::RandomForest,
     lightgbm::{LightGbm, TEXT_FILE},
     logistic::LogisticRegression,
@@ -167,15 +167,9 @@ const FILES: [&str; 1 + 4 * *MEMBERS.end()] = {
     names
 };
 
-/// The names of the files of the member of this index, from 0.
-fn names_of(member: usize) -> Option<Renamed> {
-    MEMBER_FILES.get(member).map(<[_; 4]>::as_slice)
-}
-
 /// The name in a bundle of a file of the member of this index, from 0; `None` of a file that no member has.
 pub fn member_file(member: usize, file: &str) -> Option<&'static str> {
-    let mut names = names_of(member)?.iter();
-    names.find(|(known, _)| *known == file).map(|(_, name)| *name)
+    rename(MEMBER_FILES.get(member)?, file)
 }
 
 // === impl Ensemble ===

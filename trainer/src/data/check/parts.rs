@@ -25,7 +25,7 @@ pub struct Part<'a> {
     pub quote: Quote,
 }
 
-/// One file whose rows are not needed once they were checked.
+/// One file whose rows are freed while they are checked.
 #[derive(Debug)]
 pub struct OwnedPart<'a> {
     /// How violations name it.
@@ -64,7 +64,7 @@ impl<'a> OwnedPart<'a> {
         }
     }
 
-    /// A part with this column alone, whose texts go from here; with none where there is no such column.
+    /// Moves the texts of this column into a part of their own, which has no column where there is no such one.
     pub(super) fn take_column(&mut self, name: &str) -> OwnedPart<'a> {
         let at = self.table.columns.iter().position(|column| column == name);
         let table = at.map(|at| Table {

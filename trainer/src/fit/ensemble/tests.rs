@@ -5,10 +5,10 @@ use crate::{
     family::Parameters,
     fit::{
         folds::SplitMix64,
-        metrics::position,
+        metrics::{metrics, position},
         plan::SplitBy,
         threshold::ThresholdRule,
-        train::tests::{data, plan},
+        train::tests::{data, plan, scored_folds},
     },
 };
 
@@ -33,24 +33,15 @@ fn random_labels(rows: usize, random: &mut SplitMix64) -> Vec<bool> {
     (0..rows).map(|_| random.below(2) == 0).collect()
 }
 
-/// A trial whose scores follow the classes by so much, else chance.
+/// A trial with random scores, which are higher by twice the signal in class 1.
 fn trial(labels: &[bool], signal: f64, random: &mut SplitMix64) -> ScoredTrial {
-    let scored = (0..FOLDS).map(|fold| {
-        let rows: Vec<usize> = (0..labels.len()).filter(|row| row % FOLDS == fold).collect();
-        let score = |row: &usize| {
-            let noise = random.below(1_000_000) as f64 / 1e6;
-            let signal = if labels[*row] { signal } else { -signal };
-            (noise + signal).clamp(0.01, 0.99)
-        };
-        ScoredFold {
-            repeat: 0,
-            fold,
-            scores: rows.iter().map(score).collect(),
-            rows,
-        }
-    });
+    let score = |row: usize| {
+        let noise = random.below(1_000_000) as f64 / 1e6;
+        let signal = if labels[row] { signal } else { -signal };
+        (noise + signal).clamp(0.01, 0.99)
+    };
     ScoredTrial {
-        scored: scored.collect(),
+        scored: scored_folds(labels.len(), FOLDS, score),
         family: Arc::clone(&plan().families[0]),
     }
 }
