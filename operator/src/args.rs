@@ -101,7 +101,8 @@ pub struct RunArgs {
     #[arg(long, env = "MODELWARD_TRAINER_RESOURCES", value_parser = resources,
         default_value = r#"{"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}"#)]
     pub trainer_resources: ResourceRequirements,
-    /// Which images may train in place of the trainer, and with which service accounts, as JSON: {"images": […], "serviceAccounts": […]}.
+    /// Which images may train in place of the trainer, with which variables and service accounts, as JSON: {"images": […], "variables": […],
+    /// "serviceAccounts": [{"name": …, "images": […]}]}.
     #[arg(long, env = "MODELWARD_CUSTOM_TRAINERS", default_value = "{}", value_parser = allowed_trainers)]
     pub custom_trainers: AllowedTrainers,
     /// Maximum of versions of one namespace that are trained at once

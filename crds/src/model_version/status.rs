@@ -45,6 +45,10 @@ pub struct ModelVersionStatus {
     /// What the bundle was made of, if a model was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Box<ImportedStatus>>,
+    /// The image that trained the version (source.training.customTrainer), with its digest, as the node reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub custom_trainer_image: Option<String>,
     /// Metrics of the selected candidate, means over the folds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

@@ -79,6 +79,8 @@ words! {
         /// The data cannot be used: it violates the declared or inferred schema, or could not be read as a table. Of an import: the
         /// model or its sample is refused.
         DataInvalid,
+        /// Of a fit: the model that an image left is refused.
+        ModelRefused,
         /// The source answered, but holds nothing under that name (a 404, an absent file).
         DataNotFound,
         /// The bundle was published, and at least one gate failed.

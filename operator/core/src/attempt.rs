@@ -528,7 +528,7 @@ impl StageContext<'_> {
             }
             JobSeen::Failed(hindrance) => (
                 match hindrance.cause {
-                    Cause::OutOfMemory | Cause::DeadlineExceeded => hindrance.cause.into(),
+                    Cause::OutOfMemory | Cause::OutOfDisk | Cause::DeadlineExceeded => hindrance.cause.into(),
                     _ => Reason::JobFailed,
                 },
                 hindrance.message.clone(),

@@ -17,14 +17,12 @@ use modelward_wire::{JobResult, Verdict, shorten};
 
 use crate::reason::Reason;
 
+mod custom;
+
+pub use custom::{CUSTOM_TRAINER, PREPARE, custom_image};
+
 /// A Pod that has not started after this many seconds is reported, even where no cause is known yet.
 pub const PATIENCE_SECONDS: i64 = 20;
-/// The init container that writes the files that an image trains on.
-pub const PREPARE: &str = "prepare";
-/// The init container of an image that trains. What it writes is a stranger's text.
-pub const CUSTOM_TRAINER: &str = "custom-trainer";
-/// Longest message of such an image, in characters.
-const CUSTOM_MESSAGE: usize = 400;
 /// Messages of Kubernetes are truncated to this length.
 const MESSAGE_LIMIT: usize = 700;
 
@@ -64,6 +62,8 @@ words! {
         ContainerFailed,
         /// The program exceeded its memory limit.
         OutOfMemory,
+        /// The Pod wrote more to its volumes than their limits allow.
+        OutOfDisk,
         /// The program exceeded its deadline.
         DeadlineExceeded,
     }
@@ -102,9 +102,11 @@ const SANDBOX_EVENTS: [&str; 3] = [
     "NetworkNotReady",
     "FailedCreatePodContainer",
 ];
+/// The reason of a Pod that the kubelet evicted.
+const EVICTED: &str = "Evicted";
 /// Reasons of a failed Pod that the node or a controller ended.
 const DISRUPTED_REASONS: [&str; 12] = [
-    "Evicted",
+    EVICTED,
     "NodeLost",
     "NodeShutdown",
     "Terminated",
@@ -125,7 +127,7 @@ impl Cause {
     pub const fn is_infrastructure(self) -> bool {
         !matches!(
             self,
-            Self::ContainerFailed | Self::OutOfMemory | Self::DeadlineExceeded
+            Self::ContainerFailed | Self::OutOfMemory | Self::OutOfDisk | Self::DeadlineExceeded
         )
     }
 }
@@ -241,6 +243,7 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
         return None;
     }
     let is_custom = container == CUSTOM_TRAINER;
+    // An image could write a result of the trainer.
     let result = Some(words).filter(|_| !is_custom);
     let result = result.and_then(|words| serde_json::from_str::<JobResult>(words).ok());
     if let Some(result) = result
@@ -256,7 +259,7 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
     // People read the sentence of a result and not its JSON.
     let words = match &result {
         Some(result) => result.message.clone(),
-        None if is_custom => custom_words(words),
+        None if is_custom => custom::message(words),
         None => words.to_owned(),
     };
     let cause = if CONFIGURATION_REASONS.contains(&reason) {
@@ -281,21 +284,6 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
             ended.exit_code
         ),
     ))
-}
-
-/// What an image that trains says of its end: the field `message` of an object in JSON, otherwise the text, quoted and cut.
-fn custom_words(words: &str) -> String {
-    if words.is_empty() {
-        return String::new();
-    }
-    let object = serde_json::from_str::<serde_json::Value>(words).ok();
-    let message = object.as_ref().and_then(|object| object.get("message")?.as_str());
-    let text = message.unwrap_or(words);
-    let mut shown: String = text.chars().take(CUSTOM_MESSAGE).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    format!("{shown:?}")
 }
 
 /// The state in which this container or init container of a Pod ended, if it did and was not started again.
@@ -362,15 +350,36 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
             format!("Pod {name} was terminated externally: {reason}: {words}"),
         ));
     }
-    let reason = status
-        .reason
-        .as_deref()
-        .filter(|reason| DISRUPTED_REASONS.contains(reason))?;
+    let reason = status.reason.as_deref()?;
     let words = status.message.as_deref().unwrap_or_default();
+    // The kubelet gives a Pod that it evicts because the node lacks something the condition above, and one that exceeded its own limits of local
+    // storage none. A Pod that it does not admit, because the node lacks something already, has started no container.
+    if reason == EVICTED && has_started(status) {
+        return Some(Hindrance::new(
+            Cause::OutOfDisk,
+            format!("Pod {name} wrote more than its volumes allow: {reason}: {words}"),
+        ));
+    }
+    if !DISRUPTED_REASONS.contains(&reason) {
+        return None;
+    }
     Some(Hindrance::new(
         Cause::Disrupted,
         format!("Pod {name} was terminated externally: {reason}: {words}"),
     ))
+}
+
+/// Whether a container of the Pod was started.
+fn has_started(status: &PodStatus) -> bool {
+    let mut statuses = status
+        .init_container_statuses
+        .iter()
+        .chain(&status.container_statuses)
+        .flatten();
+    statuses.any(|found| {
+        let state = found.state.as_ref();
+        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    })
 }
 
 /// The end of a container that does not run now: the present state, or the last one of a container that waits to be

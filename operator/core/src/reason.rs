@@ -50,6 +50,8 @@ words! {
         ContainerFailed,
         /// The program needs more memory than its limit.
         OutOfMemory,
+        /// The Pod wrote more to its volumes than their limits allow.
+        OutOfDisk,
         /// An eviction, the scheduler or a lost node terminated the Pod.
         Disrupted,
         /// The program could not reach the ledger or a data source.
@@ -269,6 +271,8 @@ words! {
         JobFailed,
         /// See [`Reason::OutOfMemory`].
         OutOfMemory,
+        /// See [`Reason::OutOfDisk`].
+        OutOfDisk,
         /// See [`Reason::DeadlineExceeded`].
         DeadlineExceeded,
     }

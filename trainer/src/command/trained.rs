@@ -59,7 +59,7 @@ pub(super) async fn measure_trained(
         Err(error) => match error.downcast_ref::<ImportError>() {
             Some(refused) => Ok(Err(JobResult::new(
                 JobStage::Fit,
-                Verdict::DataInvalid,
+                Verdict::ModelRefused,
                 chain(refused),
             ))),
             None => Err(error),

@@ -68,6 +68,7 @@ pub async fn world(ctx: &Context, action: &RemediationAction, owner: &JobOwner) 
     };
     Ok(World {
         policy: ctx.env.config.policy.clone(),
+        allowed_trainers: ctx.env.config.allowed_trainers.clone(),
         model,
         versions,
         actions,

@@ -24,6 +24,9 @@ const INPUT: &str = "/modelward/input";
 /// Where the image writes its model.
 const OUTPUT: &str = "/modelward/output";
 
+/// The exit code of `prepare` where it refuses spec or rows.
+const REFUSED: i32 = 2;
+
 /// Where libraries of Kubernetes look for a token.
 const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -90,6 +93,8 @@ pub(super) fn parts(job: &FitJob<'_>) -> Result<Option<CustomParts>, Error> {
         mounts: vec![json!({"name": "output", "mountPath": OUTPUT, "readOnly": true})],
         arguments: vec![json!("--trained"), json!(OUTPUT)],
         failure_rules: vec![
+            // Spec or rows were refused, and would be again.
+            json!({"action": "FailJob", "onExitCodes": {"containerName": PREPARE, "operator": "In", "values": [REFUSED]}}),
             // The same image with the same rows would fail again: the version's second attempt is its only other one.
             json!({"action": "FailJob", "onExitCodes": {"containerName": CUSTOM_TRAINER, "operator": "NotIn", "values": [0]}}),
         ],
@@ -160,13 +165,15 @@ fn variables(job: &FitJob<'_>, training: &TrainingSource, trainer: &CustomTraine
         given("MODELWARD_OUTPUT_DIR", OUTPUT),
         given("MODELWARD_MODEL", &job.spec.model),
         given("MODELWARD_VERSION", job.version),
-        // Kubernetes would expand a name with a variable in it.
-        given("MODELWARD_TARGET", &training.target.column.replace("$(", "$$(")),
+        // Kubernetes would expand a name with a variable in it, and reads $$ as $.
+        given("MODELWARD_TARGET", &training.target.column.replace('$', "$$")),
         given("MODELWARD_FORMAT", trainer.format.as_str()),
         given("MODELWARD_SEED", &training.validation.seed.to_string()),
         json!({"name": "MODELWARD_THREADS", "valueFrom": {"resourceFieldRef": {
             "containerName": CUSTOM_TRAINER, "resource": "limits.cpu"}}}),
         json!({"name": "MODELWARD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}),
+        json!({"name": "MODELWARD_JOB", "valueFrom": {"fieldRef": {
+            "fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}}),
         json!({"name": "MODELWARD_JOB_UID", "valueFrom": {"fieldRef": {
             "fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}}),
     ];

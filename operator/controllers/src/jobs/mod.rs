@@ -21,5 +21,5 @@ pub(crate) use build::JobRequest;
 pub(crate) use collect::collect;
 pub(crate) use dataset::dataset_seen;
 pub(crate) use owner::JobOwner;
-pub(crate) use result::seen;
+pub(crate) use result::{image_ran, seen};
 pub(crate) use start::{Started, start};

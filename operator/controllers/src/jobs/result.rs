@@ -52,7 +52,7 @@ pub(crate) async fn seen(
             Err(away) => Ok(away),
         };
     };
-    let pods = pods_of(env, namespace, &job).await?;
+    let pods = pods_of(env, namespace, &uid).await?;
     let succeeded = pods
         .iter()
         .filter_map(|pod| pods::end_of(pod, CONTAINER))
@@ -74,6 +74,9 @@ pub(crate) async fn seen(
     }
     let before = attempt.reason.as_deref().and_then(Cause::of);
     if has_failed(&job) {
+        if let Some(refused) = refused_files(&pods, stage) {
+            return Ok(JobSeen::Finished(Box::new(refused)));
+        }
         return Ok(ended(&pods, stage, || {
             pods::of_failed_job(&job, &pods, CONTAINER, before)
         }));
@@ -118,6 +121,20 @@ pub(crate) async fn seen(
     Ok(JobSeen::Hindered(
         result.flatten().unwrap_or_else(|| explained(found)),
     ))
+}
+
+/// The image of the user's own that the node ran for this attempt, with its digest; none once its Pod is gone.
+pub(crate) async fn image_ran(
+    env: &Env,
+    namespace: &str,
+    attempt: &AttemptStatus,
+) -> Result<Option<String>, Error> {
+    let Some(uid) = &attempt.job_uid else {
+        return Ok(None);
+    };
+    let pods = pods_of(env, namespace, uid).await?;
+    let mut images = pods.iter().filter_map(pods::custom_image);
+    Ok(images.next().map(ToOwned::to_owned))
 }
 
 /// The result that the Job of this uid wrote to the ledger; the error says that the ledger is unavailable.
@@ -180,6 +197,13 @@ fn ended(pods: &[Pod], stage: JobStage, why: impl FnOnce() -> Hindrance) -> JobS
     }
 }
 
+/// Why the files that an image trains on were not written: spec or rows were refused.
+fn refused_files(pods: &[Pod], stage: JobStage) -> Option<JobResult> {
+    let ends = pods.iter().filter_map(|pod| pods::end_of(pod, PREPARE));
+    let mut results = ends.filter_map(|end| parse(end.message.as_deref()?, stage));
+    results.find(|result| matches!(result.verdict, Verdict::SpecInvalid | Verdict::DataInvalid))
+}
+
 /// What a Pod of the Job could not reach, by the trainer's message.
 fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
     // Never the container of a custom trainer, which may write what it likes.
@@ -203,9 +227,8 @@ fn explained(hindrance: Hindrance) -> Hindrance {
     Hindrance::new(hindrance.cause, format!("{}; {remedy}", hindrance.message))
 }
 
-/// The Pods that the Job controller made for this Job, newest first.
-async fn pods_of(env: &Env, namespace: &str, job: &Job) -> Result<Vec<Pod>, Error> {
-    let uid = job.uid().unwrap_or_default();
+/// The Pods that the Job controller made for the Job of this uid, newest first.
+async fn pods_of(env: &Env, namespace: &str, uid: &str) -> Result<Vec<Pod>, Error> {
     let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/controller-uid={uid}"));
     let mut pods = env.list::<Pod>(Some(namespace), &of_job).await?;
     // A label can be copied; the Job controller identifies its Pods by their controller reference.

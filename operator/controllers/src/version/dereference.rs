@@ -38,26 +38,34 @@ pub async fn world(ctx: &Context, valid: &Validated<'_>, owner: &JobOwner) -> Re
         let versions = ctx.env.list::<ModelVersion>(Some(&namespace), &of_model).await?;
         serving = promotion_seen(model.as_ref(), version, &actions, &versions);
     }
+    let job = match awaited(valid).zip(asked(valid)) {
+        Some(((stage, attempt), asked)) => {
+            Box::pin(jobs::seen(
+                &ctx.env,
+                &ctx.writes,
+                owner,
+                stage,
+                attempt,
+                &asked,
+                version,
+            ))
+            .await?
+        }
+        None => JobSeen::Missing,
+    };
+    let is_custom = valid
+        .training()
+        .is_some_and(|training| training.custom_trainer.is_some());
+    let image_ran = match awaited(valid) {
+        Some((JobStage::Fit, attempt)) if is_custom && matches!(job, JobSeen::Finished(_)) => {
+            jobs::image_ran(&ctx.env, &namespace, attempt).await?
+        }
+        _ => None,
+    };
     let world = World {
         dataset: dataset(&ctx.env, &namespace, valid).await?,
-        job: match awaited(valid) {
-            Some((stage, attempt)) => match asked(valid) {
-                Some(asked) => {
-                    Box::pin(jobs::seen(
-                        &ctx.env,
-                        &ctx.writes,
-                        owner,
-                        stage,
-                        attempt,
-                        &asked,
-                        version,
-                    ))
-                    .await?
-                }
-                None => JobSeen::Missing,
-            },
-            None => JobSeen::Missing,
-        },
+        job,
+        image_ran,
         snapshot: snapshot(&ctx.env, &namespace, valid).await,
         bundle: bundle(&ctx.env, &namespace, valid).await,
         publication: publication(&ctx.env, &namespace, version).await,

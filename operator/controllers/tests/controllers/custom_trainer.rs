@@ -84,7 +84,8 @@ async fn a_pod_with_another_service_account_reports_to_the_ledger_as_its_job() -
     let mut cluster = TestCluster::with_postgres().await?;
     allow(
         &mut cluster,
-        &json!({"images": ["registry.example/ml/"], "serviceAccounts": ["trainjobs"]}),
+        &json!({"images": ["registry.example/ml/"], "serviceAccounts": [
+            {"name": "trainjobs", "images": ["registry.example/ml/heart:1"]}]}),
     )
     .await?;
     cluster
@@ -133,7 +134,7 @@ async fn a_model_that_an_image_left_and_that_is_refused_says_why() -> Result<()>
     let store = cluster.store.clone();
     cluster.fakes.jobs(move |job| match stage_of(job) {
         "fit" => {
-            let result = JobResult::new(JobStage::Fit, Verdict::DataInvalid, words);
+            let result = JobResult::new(JobStage::Fit, Verdict::ModelRefused, words);
             JobEnd::Succeeds(serde_json::to_string(&result).unwrap())
         }
         _ => trains(&store, job, "0.8151"),

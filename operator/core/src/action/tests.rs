@@ -20,6 +20,7 @@ use crate::record::rollout::RolloutSeen;
 use crate::{
     attempt::{DatasetSeen, JobSeen, StageJob},
     conditions,
+    custom_trainer::AllowedTrainers,
     drift::report_name,
     names::{promotion_name, retrained_version_name, rollback_name},
     objects::{is_of_deleted_model, is_waiting_for_a_plan, name_of, uid_of},
@@ -50,6 +51,7 @@ struct Simulation {
     versions: Vec<ModelVersion>,
     reports: Vec<DriftReport>,
     policy: Policy,
+    allowed_trainers: AllowedTrainers,
     gate: GateSeen,
     dataset: DatasetSeen,
     job: JobSeen,
@@ -174,6 +176,10 @@ impl Simulation {
             versions: vec![version, self::version(2)],
             reports: Vec::new(),
             policy: Policy::default(),
+            allowed_trainers: object(
+                json!({"images": ["registry.example/ml/", "heart@sha256:"], "variables": ["WANDB_MODE"],
+                "serviceAccounts": [{"name": "trainjobs", "images": ["registry.example/ml/heart:1"]}]}),
+            ),
             gate: gate(),
             dataset: DatasetSeen::Present("rows".into()),
             job: JobSeen::Missing,
@@ -240,6 +246,7 @@ impl Simulation {
     fn world(&self, action: &RemediationAction) -> World {
         World {
             policy: self.policy.clone(),
+            allowed_trainers: self.allowed_trainers.clone(),
             model: Some(self.model.clone()),
             versions: self.versions.clone(),
             actions: self.actions.values().cloned().collect(),
@@ -1290,19 +1297,73 @@ fn a_retraining_by_an_image_shows_all_that_it_is_run_with_and_its_digest_covers_
             "env": [{"name": "WANDB_MODE", "value": wandb}], "serviceAccountName": "trainjobs"})
     };
     let plan = plan_of(trainer("--rounds=60", "offline"));
-    let words = r#", by the image "registry.example/ml/heart:1" (LightGBM) with the arguments "--rounds=60" "a b" with the variables WANDB_MODE=offline with the service account trainjobs;"#;
+    let words = r#", by the image "registry.example/ml/heart:1" (LightGBM, a tag: what it names may change) as the service account "trainjobs" with the arguments "--rounds=60" "a b" with the variables WANDB_MODE="offline";"#;
     assert!(plan.summary.contains(words), "{}", plan.summary);
     assert_ne!(plan.digest, plan_of(trainer("--rounds=61", "offline")).digest);
     assert_ne!(plan.digest, plan_of(trainer("--rounds=60", "online")).digest);
     assert_eq!(plan.digest, plan_of(trainer("--rounds=60", "offline")).digest);
     let long = plan_of(trainer(&"x".repeat(1024), "\u{202e}evil"));
     assert!(
-        long.summary
-            .contains("… (the rest is in source.training.customTrainer)"),
+        long.summary.contains(r#"x…" "a b" with the variables"#),
         "{}",
         long.summary
     );
     assert!(!long.summary.contains('\u{202e}'), "{}", long.summary);
+    let mut many = trainer("--rounds=60", "offline");
+    many["args"] = json!(vec!["x"; 20]);
+    let many = plan_of(many).summary;
+    assert!(many.contains(r#""x" and 4 more, which are in source"#), "{many}");
+}
+
+#[test]
+fn a_retraining_by_an_image_that_may_not_train_stalls_before_its_data_is_read() {
+    let more = json!({"target": {"name": "heart-1"}});
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
+    let training = simulation.versions[0].spec.source.training.as_mut().unwrap();
+    training.custom_trainer = Some(object(
+        json!({"image": "other.example/heart:1", "format": "LightGBM"}),
+    ));
+    simulation.job = snapshot(294, Some(106));
+    simulation.settle();
+    let status = simulation.actions["retrain"].status.clone().unwrap();
+    assert_eq!((status.plan, status.snapshot_attempt), (None, None));
+    let stalled = conditions::find(&status.conditions, ConditionType::Stalled).unwrap();
+    assert_eq!(
+        (stalled.status.as_str(), stalled.reason.as_str()),
+        ("True", "CustomTrainerRefused")
+    );
+    assert!(
+        stalled.message.contains("trainer.custom.images"),
+        "{}",
+        stalled.message
+    );
+    simulation.allowed_trainers = object(json!({"images": ["other.example/heart:1"]}));
+    simulation.settle();
+    assert!(
+        simulation
+            .plan("retrain")
+            .summary
+            .contains("other.example/heart:1")
+    );
+}
+
+#[test]
+fn arguments_of_an_image_cannot_be_read_as_parts_of_the_plan() {
+    let more = json!({"target": {"name": "heart-1"}});
+    let mut simulation = Simulation::new([action("retrain", "RetrainModel", more)]);
+    let training = simulation.versions[0].spec.source.training.as_mut().unwrap();
+    let digest = "ab".repeat(32);
+    training.custom_trainer = Some(object(
+        json!({"image": format!("heart@sha256:{digest}"), "format": "LightGBM",
+            "args": ["as", "the", "service", "account", "readonly"]}),
+    ));
+    simulation.job = snapshot(294, Some(106));
+    simulation.settle();
+    let words = format!(
+        r#", by the image "docker.io/library/heart@sha256:{digest}" (LightGBM) without a service account with the arguments "as" "the" "service" "account" "readonly";"#
+    );
+    let summary = &simulation.plan("retrain").summary;
+    assert!(summary.contains(&words), "{summary}");
 }
 
 #[test]

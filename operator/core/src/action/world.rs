@@ -4,6 +4,7 @@ use modelward_crds::{BlockedStep, DriftReport, Model, ModelVersion, ObstacleReas
 
 use crate::{
     attempt::{DatasetSeen, JobSeen},
+    custom_trainer::AllowedTrainers,
     policy::Policy,
 };
 
@@ -12,6 +13,8 @@ use crate::{
 pub struct World {
     /// The operator's configuration.
     pub policy: Policy,
+    /// Which images may train.
+    pub allowed_trainers: AllowedTrainers,
     /// The model's record.
     pub model: Option<Model>,
     /// The model's versions.

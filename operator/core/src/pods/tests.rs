@@ -266,12 +266,34 @@ fn the_end_of_a_sidecar_is_not_the_end_of_the_program() {
 fn a_pod_that_was_evicted_or_preempted_is_no_fault_of_the_program() {
     let evicted = pod(&json!({"phase": "Failed", "reason": "Evicted",
         "message": "The node was low on resource: ephemeral-storage."}));
-    assert_eq!(cause(&evicted), Some(Cause::Disrupted));
+    assert_eq!(cause(&evicted), Some(Cause::Disrupted), "it was not admitted");
     let preempted = pod(&json!({"phase": "Failed", "conditions": [
         {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "preempting"}],
         "containerStatuses": [{"name": OURS, "ready": false, "restartCount": 0, "image": "", "imageID": "",
             "state": {"terminated": {"exitCode": 143}}}]}));
     assert_eq!(cause(&preempted), Some(Cause::Disrupted));
+}
+
+#[test]
+fn a_pod_that_overfills_its_volumes_is_at_fault_and_one_on_a_node_that_lacks_disk_is_not() {
+    let evicted = |conditions: Value| {
+        pod(
+            &json!({"phase": "Failed", "reason": "Evicted", "conditions": conditions,
+            "message": "Usage of EmptyDir volume \"output\" exceeds the limit \"2Gi\".",
+            "initContainerStatuses": [{"name": "custom-trainer", "ready": false, "restartCount": 0, "image": "", "imageID": "",
+                "state": {"terminated": {"exitCode": 137}}}]}),
+        )
+    };
+    let own = of_pod(&evicted(json!([])), OURS, &[], at(2)).unwrap();
+    assert_eq!(own.cause, Cause::OutOfDisk);
+    assert!(!own.cause.is_infrastructure());
+    assert!(
+        own.message.contains("\"output\" exceeds the limit"),
+        "{}",
+        own.message
+    );
+    let of_node = json!([{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]);
+    assert_eq!(cause(&evicted(of_node)), Some(Cause::Disrupted));
 }
 
 /// The end of a trainer that SIGTERM ended.

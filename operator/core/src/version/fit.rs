@@ -68,14 +68,14 @@ pub(super) fn fit_stage(
         }
         (JobVerdict::Succeeded | JobVerdict::GatesFailed, Some(digest)) => {
             record_fit(training.select_by, &result, status);
+            status.custom_trainer_image.clone_from(&world.image_ran);
             status.bundle = Some(bundle(digest));
             Stage::Recorded
         }
         (JobVerdict::SpecInvalid, _) => {
             Stage::Terminal(Verdict::fails(kind, Reason::SpecInvalid, result.message))
         }
-        // The data was accepted before an image trained: it is the model that is refused.
-        (JobVerdict::DataInvalid, _) if training.custom_trainer.is_some() => {
+        (JobVerdict::ModelRefused, _) => {
             Stage::Terminal(Verdict::fails(kind, Reason::ImportRefused, result.message))
         }
         _ => Stage::Terminal(Verdict::fails(kind, Reason::DataInvalid, result.message)),

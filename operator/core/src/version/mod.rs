@@ -65,18 +65,10 @@ pub fn decide(version: &Validated<'_>, world: &World, now: Timestamp) -> Decisio
     let mut step = Step::default();
     let (data, trained) = match origin {
         Origin::Training(training) => {
-            let refused = refused_trainer(training, world, &status);
-            let before = status.clone();
-            let (data, trained) = match &refused {
-                Some(refused) if !refused.goes_on => refused.stages(&status),
-                _ => training_stages(version, training, world, now, &mut status, &mut step),
-            };
-            if let Some(refused) = refused.filter(|_| step.start.is_some()) {
-                status = before;
-                step = Step::default();
-                refused.stages(&status)
-            } else {
-                (data, trained)
+            let state = (&mut status, &mut step);
+            match refused_trainer(training, world, state.0) {
+                Some(refused) => refused.stages(version, training, world, now, state),
+                None => training_stages(version, training, world, now, state),
             }
         }
         Origin::Bundle(bundle) => {
@@ -147,8 +139,7 @@ fn training_stages(
     training: &TrainingSource,
     world: &World,
     now: Timestamp,
-    status: &mut ModelVersionStatus,
-    step: &mut Step,
+    (status, step): (&mut ModelVersionStatus, &mut Step),
 ) -> (Stage, Stage) {
     let data = data_stage(version, training, world, now, status, step);
     let trained = match &data {

@@ -95,6 +95,7 @@ fn world() -> World {
         bundle: BundleSeen::NotAsked,
         serving: ServingSeen::NotYet,
         publication: PublicationSeen::NotAsked,
+        image_ran: None,
         allowed_trainers: crate::custom_trainer::AllowedTrainers::default(),
         obstacle: None,
     }
@@ -1576,6 +1577,7 @@ fn any_world() -> impl Strategy<Value = World> {
                 bundle,
                 serving,
                 publication,
+                image_ran: None,
                 allowed_trainers,
                 obstacle,
             },

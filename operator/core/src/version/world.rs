@@ -24,6 +24,8 @@ pub struct World {
     pub serving: ServingSeen,
     /// What the ledger says about its publication to MLflow.
     pub publication: PublicationSeen,
+    /// The image that the node ran for the fit Job that has ended, with its digest.
+    pub image_ran: Option<String>,
     /// Which images may train.
     pub allowed_trainers: AllowedTrainers,
     /// Why the Job could not be created.

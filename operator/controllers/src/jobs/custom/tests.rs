@@ -78,11 +78,20 @@ fn pod_of(trainer: &Value, allowed: &Value) -> Result<PodSpec, Error> {
     )?;
     let spec = job.spec.unwrap();
     let rules = spec.pod_failure_policy.unwrap().rules;
-    let of_image = rules.iter().find(|rule| rule.action == "FailJob").unwrap();
-    let codes = of_image.on_exit_codes.as_ref().unwrap();
+    let failing = rules.iter().filter(|rule| rule.action == "FailJob");
+    let failing: Vec<_> = failing
+        .filter_map(|rule| rule.on_exit_codes.as_ref())
+        .map(|codes| {
+            let container = codes.container_name.as_deref();
+            (container, codes.operator.as_str(), codes.values.as_slice())
+        })
+        .collect();
     assert_eq!(
-        (codes.container_name.as_deref(), codes.operator.as_str()),
-        (Some(CUSTOM_TRAINER), "NotIn")
+        failing,
+        [
+            (Some(PREPARE), "In", &[2][..]),
+            (Some(CUSTOM_TRAINER), "NotIn", &[0][..])
+        ]
     );
     // A program that ends as if a signal had ended it is not run again and again.
     assert!(rules.iter().all(|rule| {
@@ -119,7 +128,8 @@ fn parts_of(pod: &PodSpec) -> (&Container, &Container, &Container) {
 fn the_image_gets_the_rows_and_nothing_else() {
     let trainer = json!({"image": "registry.example/ml/heart:1", "format": "LightGBM", "args": ["--rounds=60"],
         "env": [{"name": "A", "value": "$(MODELWARD_SEED)"}]});
-    let pod = pod_of(&trainer, &json!({"images": ["registry.example/ml/"]})).unwrap();
+    let allowed = json!({"images": ["registry.example/ml/"], "variables": ["A"]});
+    let pod = pod_of(&trainer, &allowed).unwrap();
     let (prepare, image, trainer) = parts_of(&pod);
     assert_eq!(
         mounts(image),
@@ -198,7 +208,8 @@ fn an_image_is_run_by_its_whole_name_whatever_a_node_would_make_of_the_short_one
 #[test]
 fn a_token_for_the_api_server_is_in_the_container_of_the_image_alone() {
     let trainer = json!({"image": "heart", "format": "XGBoost", "serviceAccountName": "trainjobs"});
-    let allowed = json!({"images": ["heart"], "serviceAccounts": ["trainjobs"]});
+    let allowed =
+        json!({"images": ["heart"], "serviceAccounts": [{"name": "trainjobs", "images": ["heart"]}]});
     let pod = pod_of(&trainer, &allowed).unwrap();
     assert_eq!(pod.service_account_name.as_deref(), Some("trainjobs"));
     assert_eq!(pod.automount_service_account_token, Some(false));

@@ -126,12 +126,21 @@ fn propose(case: &Case<'_>, draft: &mut Draft) -> Result<Proposal, Outcome> {
             ),
         ));
     }
-    let (Some(spec), Some(_)) = (&target.spec.retraining, &target.spec.source.training) else {
+    let (Some(spec), Some(training)) = (&target.spec.retraining, &target.spec.source.training) else {
         return Err(Outcome::fails(
             Reason::SpecInvalid,
             format!("{name} cannot be retrained: it needs spec.source.training and spec.retraining"),
         ));
     };
+    if let Some(trainer) = &training.custom_trainer {
+        let allowed = case.world.allowed_trainers.check(trainer);
+        allowed.map_err(|why| {
+            Outcome::stalls(
+                Reason::CustomTrainerRefused,
+                format!("{name} cannot be retrained: {why}"),
+            )
+        })?;
+    }
     let reference = match &case.action.spec.accept_window {
         Some(report) => Some(accepted_window(case, draft, report)?),
         None => None,
@@ -342,7 +351,11 @@ fn passed(draft: &mut Draft, version: &ModelVersion) -> Result<(), Outcome> {
         let by_cluster = reason
             .and_then(Cause::part_of)
             .is_some_and(Cause::is_infrastructure);
-        if matches!(reason, Some(Reason::NameTaken | Reason::ChildRefused)) || by_cluster {
+        let can_be_allowed = matches!(
+            reason,
+            Some(Reason::NameTaken | Reason::ChildRefused | Reason::CustomTrainerRefused)
+        );
+        if can_be_allowed || by_cluster {
             let message = format!("{name}: {words}");
             return Err(Outcome::stalls(Reason::ChildRefused, message));
         }

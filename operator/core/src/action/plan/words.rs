@@ -7,14 +7,17 @@ use modelward_crds::{
 };
 use modelward_wire::Digest;
 
-use crate::action::plan::{
-    parts::datasets,
-    proposal::{Proposal, ProposedTraining},
-    text::{cut, file, listed, plain, quoted, short, text},
+use crate::{
+    action::plan::{
+        parts::datasets,
+        proposal::{Proposal, ProposedTraining},
+        text::{cut, file, listed, plain, quoted, short, text},
+    },
+    custom_trainer::Image,
 };
 
-/// Longest list of arguments or variables in a summary, in characters.
-const LIST: usize = 1024;
+/// Arguments or variables of an image in a summary, at most.
+const LISTED: usize = 16;
 
 /// What would be done, and its requirements: the risk, the number of approvals, the excluded users, the expiry.
 pub(in crate::action) fn summary(
@@ -107,7 +110,11 @@ pub(in crate::action) fn trained_words(
         .custom_trainer
         .as_deref()
         .map_or_else(String::new, trainer_words);
-    format!("; trained on {data}{trainer}; {bounds}")
+    let ran = status
+        .custom_trainer_image
+        .as_ref()
+        .map_or_else(String::new, |image| format!("; its node ran {:?}", plain(image)));
+    format!("; trained on {data}{trainer}{ran}; {bounds}")
 }
 
 /// The image that trains in place of the trainer, and everything that it is run with.
@@ -119,31 +126,47 @@ fn trainer_words(trainer: &CustomTrainer) -> String {
         env,
         service_account_name,
     } = trainer;
-    let list = |texts: Vec<String>| cut_list(&texts.join(" "));
-    let mut words = format!(", by the image {} ({format})", quoted(&plain(image)));
+    // As it is run: with its registry and its tag.
+    let (image, may_move) = image.parse().map_or_else(
+        |_| (image.clone(), true),
+        |image: Image| (image.to_string(), !image.is_pinned()),
+    );
+    let mut words = format!(", by the image {:?} ({format}", plain(&image));
+    if may_move {
+        words.push_str(", a tag: what it names may change");
+    }
+    words.push(')');
+    match service_account_name {
+        Some(account) => words = format!("{words} as the service account {}", exact(account)),
+        None => words.push_str(" without a service account"),
+    }
     if !args.is_empty() {
-        let texts = args.iter().map(|text| quoted(&plain(text))).collect();
-        words = format!("{words} with the arguments {}", list(texts));
+        let texts = args.iter().map(|text| exact(text));
+        words = format!("{words} with the arguments {}", list_words(texts));
     }
     if !env.is_empty() {
         let set = env
             .iter()
-            .map(|variable| format!("{}={}", variable.name, quoted(&plain(&variable.value))));
-        words = format!("{words} with the variables {}", list(set.collect()));
-    }
-    if let Some(account) = service_account_name {
-        words = format!("{words} with the service account {}", quoted(&plain(account)));
+            .map(|variable| format!("{}={}", variable.name, exact(&variable.value)));
+        words = format!("{words} with the variables {}", list_words(set));
     }
     words
 }
 
+/// Always in quotes, so that it cannot be read as a part of the sentence.
+fn exact(text: &str) -> String {
+    format!("{:?}", short(text))
+}
+
 /// What an approver reads of a list; the hash of the training covers all of it.
-fn cut_list(text: &str) -> String {
-    if text.chars().count() <= LIST {
-        return text.to_owned();
-    }
-    let start: String = text.chars().take(LIST).collect();
-    format!("{start}… (the rest is in source.training.customTrainer)")
+fn list_words(items: impl ExactSizeIterator<Item = String>) -> String {
+    let count = items.len();
+    let shown: Vec<String> = items.take(LISTED).collect();
+    let more = match count - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more, which are in source.training.customTrainer"),
+    };
+    format!("{}{more}", shown.join(" "))
 }
 
 /// Whether this bundle belongs to a version of this name that exists or served before.

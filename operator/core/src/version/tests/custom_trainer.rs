@@ -83,8 +83,39 @@ fn a_job_that_runs_goes_on_after_the_image_is_taken_off_the_list_and_no_other_is
 }
 
 #[test]
+fn a_snapshot_that_is_being_made_is_recorded_and_no_model_is_fitted_to_it() {
+    let mut version = by_image();
+    step(&mut version, &allowing(world()), 0);
+    let attempt = version.status.as_mut().unwrap().snapshot_attempt.as_mut();
+    attempt.unwrap().job_uid = Some("job".into());
+    let running = step(&mut version, &with_job(JobSeen::Running(None)), 1);
+    assert_eq!(running.start, None);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid).1,
+        Reason::SnapshotRunning
+    );
+    assert_eq!(
+        condition(&version, ConditionType::Trained).1,
+        Reason::CustomTrainerRefused
+    );
+    let ended = step(&mut version, &with_job(snapshot()), 2);
+    assert_eq!(ended.start, None);
+    assert_eq!(condition(&version, ConditionType::DataValid).0, "True");
+    assert_eq!(
+        condition(&version, ConditionType::Trained).1,
+        Reason::CustomTrainerRefused
+    );
+}
+
+#[test]
 fn a_result_is_recorded_although_the_image_is_no_longer_allowed() {
     let mut version = fitting();
-    step(&mut version, &with_job(fit("0.8", true)), 3);
+    let ran = "registry.example/ml/heart-trainer@sha256:ab";
+    let world = World {
+        image_ran: Some(ran.to_owned()),
+        ..with_job(fit("0.8", true))
+    };
+    step(&mut version, &world, 3);
     assert_eq!(condition(&version, ConditionType::Trained).0, "True");
+    assert_eq!(version.status.unwrap().custom_trainer_image.as_deref(), Some(ran));
 }
