@@ -1,17 +1,29 @@
 #!/usr/bin/env python3
 """Trains a LightGBM model for Modelward: reads what the contract says, writes one file of a model.
 
-Arguments are hyper-parameters of LightGBM: --rounds=60 --num_leaves=15. See docs/custom-trainer.md.
+Arguments are hyper-parameters of LightGBM: --rounds=60 --num_leaves=15. Objective, seed, threads and what makes a training deterministic are not
+theirs to set. See docs/custom-trainer.md.
 """
 
 import csv
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 import lightgbm
 import numpy as np
+
+TERMINATION_LOG = Path("/dev/termination-log")
+
+
+def read_settings(arguments):
+    """The hyper-parameters by name."""
+    for argument in arguments:
+        if not re.fullmatch("--[a-z0-9_]+=.*", argument, re.DOTALL):
+            raise ValueError(f"{argument} is not a hyper-parameter; write --NAME=VALUE")
+    return dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
 
 
 def read_table(path, contract):
@@ -29,7 +41,7 @@ def read_table(path, contract):
 def main():
     contract = json.loads(Path(os.environ["MODELWARD_CONTRACT"]).read_text(encoding="utf-8"))
     out = Path(os.environ["MODELWARD_OUTPUT_DIR"])
-    settings = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
+    settings = read_settings(sys.argv[1:])
     rounds = int(settings.pop("rounds", 100))
     rows, classes = read_table(os.environ["MODELWARD_TRAIN_FILE"], contract)
     names = [feature["name"] for feature in contract["features"]]
@@ -37,7 +49,7 @@ def main():
     data = lightgbm.Dataset(rows, classes, feature_name=names, categorical_feature=categorical)
     threads = int(os.environ.get("MODELWARD_THREADS", "1"))
     fixed = {"objective": "binary", "verbosity": -1, "deterministic": True, "force_row_wise": True, "num_threads": threads, "seed": contract["seed"]}
-    booster = lightgbm.train(fixed | settings, data, num_boost_round=rounds)
+    booster = lightgbm.train(settings | fixed, data, num_boost_round=rounds)
     booster.save_model(out / "model.txt")
     # Optional: Modelward compares them with its own.
     scores = booster.predict(rows)
@@ -47,6 +59,7 @@ def main():
 try:
     main()
 except Exception as error:
-    # The last line of a failure is shown in the condition of the version.
-    Path(os.environ.get("MODELWARD_TERMINATION_LOG", "/dev/termination-log")).write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
+    # The last line of a failure is shown in the condition of the version. Kubernetes mounts this file; without a cluster there is none.
+    if TERMINATION_LOG.exists():
+        TERMINATION_LOG.write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
     raise

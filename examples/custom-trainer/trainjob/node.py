@@ -1,12 +1,13 @@
 """One node of the TrainJob, in the image of the runtime xgboost-distributed: takes its share of the rows, and node 0 sends the model back.
 
-Kubeflow Trainer sets the DMLC variables. Arguments: the address of the launcher, and the rounds.
+Kubeflow Trainer sets the DMLC variables. Arguments: the URL of the launcher, the rounds, and the nodes of the TrainJob.
 """
 
 import csv
 import io
 import json
 import os
+import socket
 import sys
 import urllib.request
 
@@ -15,13 +16,21 @@ import xgboost
 from xgboost import collective
 from xgboost.tracker import RabitTracker
 
-url, rounds = sys.argv[1], int(sys.argv[2])
-rank, nodes = int(os.environ["DMLC_TASK_ID"]), int(os.environ["DMLC_NUM_WORKER"])
+url, rounds, nodes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+rank, workers = int(os.environ["DMLC_TASK_ID"]), int(os.environ["DMLC_NUM_WORKER"])
 host, port = os.environ["DMLC_TRACKER_URI"], int(os.environ["DMLC_TRACKER_PORT"])
+if workers != nodes:
+    # The tracker would wait forever for the others.
+    sys.exit(
+        f"Kubeflow Trainer expects {workers} workers on {nodes} nodes, one for each GPU, and this program is one worker a node; "
+        "use a runtime whose nodes have one GPU or none"
+    )
+# The rows go to no proxy that the runtime names.
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def fetch(name):
-    with urllib.request.urlopen(f"{url}/{name}", timeout=600) as answer:
+    with opener.open(f"{url}/{name}", timeout=600) as answer:
         return answer.read().decode()
 
 
@@ -34,7 +43,8 @@ classes = [int(line[contract["target"]]) for line in share]
 
 tracker = None
 if rank == 0:
-    tracker = RabitTracker(host_ip="0.0.0.0", n_workers=nodes, port=port)
+    own = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)[0][4][0]
+    tracker = RabitTracker(host_ip="::" if ":" in own else "0.0.0.0", n_workers=nodes, port=port)
     tracker.start()
 with collective.CommunicatorContext(dmlc_tracker_uri=host, dmlc_tracker_port=port, dmlc_task_id=str(rank)):
     types = ["c" if code else "q" for code in codes]
@@ -48,6 +58,6 @@ with collective.CommunicatorContext(dmlc_tracker_uri=host, dmlc_tracker_port=por
     booster = xgboost.train({"objective": "binary:logistic", "tree_method": "hist", "seed": contract["seed"]}, rows, num_boost_round=rounds)
     if collective.get_rank() == 0:
         request = urllib.request.Request(f"{url}/model", bytes(booster.save_raw("ubj")), method="PUT")
-        urllib.request.urlopen(request, timeout=600)
+        opener.open(request, timeout=600)
 if tracker is not None:
     tracker.wait_for()
