@@ -5,16 +5,19 @@ has seen, at equal processor time.
     compare.py TRAINER OUT [--seconds 20] [--folds 5] [--jobs 2] [--tables 3] [--only NAME...]
 
 For each table and each of its stratified folds the trainer searches for so many seconds on one thread; FLAML gets the processor time
-that this took. Prints the tables as Markdown, progress to standard error; OUT gets the figures as JSON.
+that this took. Prints the tables as Markdown, progress to standard error; OUT gets the figures as JSON. Each split is kept beside OUT as
+soon as it is there, and a run that was stopped goes on with the splits that are missing: of the same trainer, seconds and folds.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,6 +95,25 @@ def compare_split(arguments, train, test) -> dict:
         }
 
 
+class Kept:
+    """The splits that were compared, a line of JSON each in a file that belongs to the trainer, the seconds and the folds."""
+
+    def __init__(self, arguments):
+        trainer = hashlib.sha256(Path(arguments.trainer).read_bytes()).hexdigest()[:12]
+        self.file = arguments.out.with_suffix(f".{trainer}-{arguments.seconds}-{arguments.folds}.jsonl")
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        self.splits = {(line["table"], line["fold"]): line["split"] for line in map(json.loads, lines)}
+        self.lock = threading.Lock()
+
+    def compare(self, arguments, name: str, fold: int, train, test) -> dict:
+        if (name, fold) not in self.splits:
+            split = compare_split(arguments, train, test)
+            with self.lock, open(self.file, "a") as file:
+                file.write(json.dumps({"table": name, "fold": fold, "split": split}) + "\n")
+            return split
+        return self.splits[name, fold]
+
+
 def summarize(name: str, rows: int, columns: int, splits: list[dict]) -> dict:
     """The means over the folds of a table, and how far ours is from the best default model in corrected standard errors."""
     mean = lambda values: float(np.mean(list(values)))
@@ -134,20 +156,23 @@ def main() -> None:
         features, classes = read()
         shapes[name] = features.shape
         folds = StratifiedKFold(arguments.folds, shuffle=True, random_state=SEED).split(features, classes)
-        for train, test in folds:
-            tasks.append((name, *((features.iloc[rows], classes.iloc[rows]) for rows in (train, test))))
+        for fold, (train, test) in enumerate(folds):
+            tasks.append((name, fold, *((features.iloc[rows], classes.iloc[rows]) for rows in (train, test))))
     if not arguments.only and arguments.tables is None:
-        tasks.append(("nannyml/employment", *employment()))
-        shapes["nannyml/employment"] = tasks[-1][1][0].shape
+        tasks.append(("nannyml/employment", 0, *employment()))
+        shapes["nannyml/employment"] = tasks[-1][2][0].shape
+    kept = Kept(arguments)
+    # What is kept first, for the time that is left; the last tasks should not be the longest ones.
+    tasks.sort(key=lambda task: (task[:2] not in kept.splits, -task[2][0].size))
+    there = sum(task[:2] in kept.splits for task in tasks)
     begun, found = time.monotonic(), {}
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        # The last tasks should not be the longest ones.
-        tasks.sort(key=lambda task: -task[1][0].size)
-        splits = pool.map(lambda task: compare_split(arguments, *task[1:]), tasks)
+        splits = pool.map(lambda task: kept.compare(arguments, *task), tasks)
         for done, (task, split) in enumerate(zip(tasks, splits), start=1):
             found.setdefault(task[0], []).append(split)
-            left = (time.monotonic() - begun) / done * (len(tasks) - done)
-            print(f"{done} of {len(tasks)} splits, {task[0]}; about {left / 60:.0f} min left", file=sys.stderr)
+            if done > there:
+                left = (time.monotonic() - begun) / (done - there) * (len(tasks) - done)
+                print(f"{done} of {len(tasks)} splits, {task[0]}; about {left / 60:.0f} min left", file=sys.stderr)
     report(arguments, [summarize(name, *shapes[name], found[name]) for name in shapes])
 
 
