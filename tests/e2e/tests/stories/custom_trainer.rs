@@ -44,6 +44,10 @@ async fn an_image_trains_a_version_that_is_measured_and_served() -> Result<()> {
         let status = story.all::<ModelVersion>().get("heart-1").await?.status;
         let status = status.context("heart-1 has no status")?;
         ensure!(!status.metrics.is_empty(), "the trainer measured nothing");
+        ensure!(
+            status.custom_trainer_image.is_some(),
+            "the image that ran is not recorded"
+        );
         story.answered_by("custom-model", "heart-1").await?;
         for (name, end, words) in [
             ("heart-2", "nothing", "the image left no model"),
