@@ -53,6 +53,32 @@ pub enum SplitError {
         /// How many blocks there would be.
         blocks: usize,
     },
+    /// There are too few different times among the held-out rows.
+    #[error(
+        "the held-out rows cannot be cut into {parts} parts by the times in {column:?}, too many are equal; lower validation.folds or choose a greater \
+         validation.heldOut.fraction"
+    )]
+    TooFewHeldOutTimes {
+        /// The column.
+        column: String,
+        /// How many parts there would be.
+        parts: usize,
+    },
+    /// A part of the held-out rows has one class only.
+    #[error(
+        "in the order of {column:?}, part {part} of {parts} of the held-out rows has no row of class {class}; lower validation.folds or choose a greater \
+         validation.heldOut.fraction"
+    )]
+    OneClassHeldOut {
+        /// The column.
+        column: String,
+        /// The part, from 1.
+        part: usize,
+        /// How many parts there are.
+        parts: usize,
+        /// The class.
+        class: u8,
+    },
     /// A fold has one class only on one side.
     #[error(
         "in the order of {column:?}, fold {fold} is {side} on no row of class {class}; lower validation.folds or validation.timeSplit.gapSeconds"

@@ -183,7 +183,7 @@ impl Splits {
         Some((&self.held_out, others))
     }
 
-    /// The held-out rows in as many parts as there are folds, drawn as folds are; in the order of time, the first block of them is in no part.
+    /// The held-out rows in as many parts as there are folds, drawn as folds are, or blocks in the order of time. Each row is in one.
     pub fn parts_of_held_out(&self, data: &Dataset, plan: &Plan) -> Result<Vec<Vec<usize>>, SplitError> {
         let rows = &self.held_out;
         let labels: Vec<bool> = rows.iter().map(|row| data.labels[*row]).collect();
@@ -197,20 +197,21 @@ impl Splits {
                 });
             }
         }
-        let (first, split_by) = match plan.split_by {
-            // No model is fitted before a block, so nothing is left out.
-            SplitBy::Time { .. } => (Vec::new(), SplitBy::Time { gap: 0 }),
-            split_by => (renumber(&data.kept_together(), rows), split_by),
+        let columns = data.row_columns.of_rows(rows);
+        let part_of = if let SplitBy::Time { .. } = plan.split_by {
+            let times = columns.times.as_ref().ok_or(SplitError::NoTimes)?;
+            in_time::cut_parts(times, &labels, plan.folds)?
+        } else {
+            let first = renumber(&data.kept_together(), rows);
+            let plan = Plan {
+                repeats: 1,
+                ..plan.clone()
+            };
+            let parts = Self::of_rows(&columns, &labels, &first, &plan)?;
+            parts.tested.into_iter().next().unwrap_or_default()
         };
-        let plan = Plan {
-            split_by,
-            repeats: 1,
-            ..plan.clone()
-        };
-        let parts = Self::of_rows(&data.row_columns.of_rows(rows), &labels, &first, &plan)?;
-        let tested = parts.tested.into_iter().next().unwrap_or_default();
-        let part = |fold: usize| {
-            let of_part = rows.iter().zip(&tested).filter(|(_, tested)| **tested == fold);
+        let part = |part: usize| {
+            let of_part = rows.iter().zip(&part_of).filter(|(_, of)| **of == part);
             of_part.map(|(row, _)| *row).collect()
         };
         Ok((0..plan.folds).map(part).collect())
@@ -239,7 +240,10 @@ mod tests {
     use modelward_model::{Feature, FeatureSchema, Row, Value};
 
     use super::*;
-    use crate::fit::train::tests::plan;
+    use crate::{
+        data::row_columns::{TimeFormat, Times},
+        fit::train::tests::plan,
+    };
 
     #[test]
     fn parts_of_held_out_rows_separate_equal_rows_of_a_table_of_counts() {
@@ -265,5 +269,38 @@ mod tests {
         let mut rows = parts.concat();
         rows.sort_unstable();
         assert_eq!(rows, splits.held_out);
+    }
+
+    #[test]
+    fn in_the_order_of_time_every_held_out_row_is_in_a_part() {
+        let schema = FeatureSchema::new(vec![Feature::numeric("x")]).unwrap();
+        let rows: Vec<Row> = (0..100)
+            .map(|row| Row::new(vec![Value::Number(row as f32)]))
+            .collect();
+        let labels = (0..100).map(|row| row % 2 == 0).collect();
+        let mut data = Dataset::from_rows(schema, &rows, labels);
+        data.row_columns.times = Some(Times {
+            column: "day".into(),
+            format: TimeFormat::EpochSeconds,
+            of_row: (0..100).rev().collect(),
+        });
+        let plan = Plan {
+            families: Vec::new(),
+            held_out: Some(0.4),
+            repeats: 1,
+            split_by: SplitBy::Time { gap: 5 },
+            ..plan()
+        };
+        let splits = Splits::new(&data, &plan).unwrap();
+        let parts = splits.parts_of_held_out(&data, &plan).unwrap();
+        // The latest rows are the first ones here.
+        let expected: Vec<Vec<usize>> = [30, 20, 10, 0].map(|from| (from..from + 10).collect()).into();
+        assert_eq!(parts, expected);
+        let (_, training) = splits.held_out().unwrap();
+        assert_eq!(
+            training,
+            (44..100).collect::<Vec<_>>(),
+            "but for those within the gap"
+        );
     }
 }
