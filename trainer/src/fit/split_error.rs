@@ -30,6 +30,16 @@ pub enum SplitError {
         /// How many folds there are.
         folds: usize,
     },
+    /// Nothing of a class would be left for the one model.
+    #[error(
+        "validation.heldOut leaves no row of class {class} to train on; choose a smaller {smaller}, or add rows of that class"
+    )]
+    NothingToTrainOn {
+        /// The class.
+        class: u8,
+        /// What may be smaller.
+        smaller: &'static str,
+    },
     /// Too little of a class is held out for the parts that a model is measured on.
     #[error(
         "validation.heldOut holds {rows} rows of class {class} out, and {folds} parts of them need at least {folds}: choose a greater fraction, add rows of that \

@@ -89,6 +89,9 @@ impl Splits {
             return Self::of_rows(&data.row_columns, &data.labels, &first, plan);
         };
         let held_out = choose_held_out(data, &first, share, plan)?;
+        if plan.has_one_model() {
+            return Self::of_one_model(data, held_out, plan);
+        }
         let rest: Vec<usize> = (0..data.len())
             .filter(|row| held_out.binary_search(row).is_err())
             .collect();
@@ -128,6 +131,36 @@ impl Splits {
             }),
             held_out,
         })
+    }
+
+    /// Folds of the rest are not needed: one model is fitted on it, elsewhere.
+    fn of_one_model(data: &Dataset, held_out: Vec<usize>, plan: &Plan) -> Result<Self, SplitError> {
+        let in_time = match (plan.split_by, &data.row_columns.times) {
+            (SplitBy::Time { gap }, Some(times)) => Some(InTime {
+                of_row: times.of_row.clone(),
+                until: Vec::new(),
+                gap,
+            }),
+            _ => None,
+        };
+        let splits = Self {
+            tested: vec![vec![NEVER; data.len()]; plan.repeats],
+            in_time,
+            held_out,
+        };
+        let training = splits.held_out().map_or(Vec::new(), |(_, rows)| rows);
+        for class in [false, true] {
+            if !training.iter().any(|row| data.labels[*row] == class) {
+                return Err(SplitError::NothingToTrainOn {
+                    class: u8::from(class),
+                    smaller: match splits.in_time {
+                        Some(_) => "fraction or validation.timeSplit.gapSeconds",
+                        None => "fraction",
+                    },
+                });
+            }
+        }
+        Ok(splits)
     }
 
     /// Splits these rows, none of them held out.
@@ -271,25 +304,73 @@ mod tests {
         assert_eq!(rows, splits.held_out);
     }
 
-    #[test]
-    fn in_the_order_of_time_every_held_out_row_is_in_a_part() {
+    /// So many rows of different values, whose classes are given, held out by half, for one model.
+    fn one_model(labels: Vec<bool>, split_by: SplitBy) -> (Dataset, Plan) {
         let schema = FeatureSchema::new(vec![Feature::numeric("x")]).unwrap();
-        let rows: Vec<Row> = (0..100)
+        let rows: Vec<Row> = (0..labels.len())
             .map(|row| Row::new(vec![Value::Number(row as f32)]))
             .collect();
+        let plan = Plan {
+            families: Vec::new(),
+            held_out: Some(0.5),
+            repeats: 1,
+            split_by,
+            ..plan()
+        };
+        (Dataset::from_rows(schema, &rows, labels), plan)
+    }
+
+    #[test]
+    fn rows_that_one_model_trains_on_are_not_split_and_need_no_row_for_each_fold() {
+        // Two rows of class 1 are left.
+        let (data, plan) = one_model((0..40).map(|row| row % 5 == 0).collect(), SplitBy::Rows);
+        let three = Plan {
+            held_out: Some(0.75),
+            ..plan.clone()
+        };
+        let splits = Splits::new(&data, &three).unwrap();
+        let parts = splits.parts_of_held_out(&data, &three).unwrap();
+        assert_eq!(parts.concat().len(), 30);
+        assert_eq!(splits.held_out().unwrap().1.len(), 10);
+        let with_families = Plan {
+            families: crate::fit::train::tests::plan().families,
+            ..three
+        };
+        let error = Splits::new(&data, &with_families).unwrap_err();
+        assert!(matches!(error, SplitError::Left { rows: 2, .. }), "{error}");
+
+        // Rows that are trained on are of one time.
+        let labels = (0..40).map(|row| row % 2 == 0).collect();
+        let (mut data, plan) = one_model(labels, SplitBy::Time { gap: 0 });
+        data.row_columns.times = Some(Times {
+            column: "day".into(),
+            format: TimeFormat::EpochSeconds,
+            of_row: (0..40).map(|row: i64| (row - 19).max(0)).collect(),
+        });
+        let splits = Splits::new(&data, &plan).unwrap();
+        assert_eq!(splits.held_out().unwrap().1, (0..20).collect::<Vec<_>>());
+        assert_eq!(splits.parts_of_held_out(&data, &plan).unwrap().len(), 4);
+        let late = (0..40).map(|row| row > 19 && row % 2 == 0).collect();
+        let (of_late, _) = one_model(late, plan.split_by);
+        data.labels = of_late.labels;
+        assert_eq!(
+            Splits::new(&data, &plan).unwrap_err().to_string(),
+            "validation.heldOut leaves no row of class 1 to train on; choose a smaller fraction or validation.timeSplit.gapSeconds, or add rows of that class"
+        );
+    }
+
+    #[test]
+    fn in_the_order_of_time_every_held_out_row_is_in_a_part() {
         let labels = (0..100).map(|row| row % 2 == 0).collect();
-        let mut data = Dataset::from_rows(schema, &rows, labels);
+        let (mut data, plan) = one_model(labels, SplitBy::Time { gap: 5 });
         data.row_columns.times = Some(Times {
             column: "day".into(),
             format: TimeFormat::EpochSeconds,
             of_row: (0..100).rev().collect(),
         });
         let plan = Plan {
-            families: Vec::new(),
             held_out: Some(0.4),
-            repeats: 1,
-            split_by: SplitBy::Time { gap: 5 },
-            ..plan()
+            ..plan
         };
         let splits = Splits::new(&data, &plan).unwrap();
         let parts = splits.parts_of_held_out(&data, &plan).unwrap();
