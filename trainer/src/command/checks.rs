@@ -115,8 +115,8 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             None => rows - held,
         };
     }
-    if training.validation.time_split.is_some() {
-        // The first block has no scores to learn from.
+    if training.validation.time_split.is_some() && training.custom_trainer.is_none() {
+        // The first block has no scores to learn from. Every held-out row has one.
         let folds = usize::try_from(training.validation.folds).unwrap_or(1);
         rows = rows * folds / (folds + 1);
     }

@@ -76,8 +76,7 @@ fn measure(
 ) -> anyhow::Result<(Trained, CustomTrainerInfo)> {
     let data = &snapshot.data;
     let (splits, training) = training_rows(data, plan)?;
-    let left = left::read(dir)?;
-    let model = model::load(trainer, &left, data, &training)?;
+    let model = model::load(trainer, left::read(dir)?, data, &training)?;
     meter.at("measuring the model on the held-out rows", 30);
     let (info, family) = (model.info.clone(), model.family());
     let trained = measure_model(data, plan, &splits, Box::new(model), family)?;

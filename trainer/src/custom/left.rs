@@ -1,13 +1,12 @@
 //! The files that an image leaves. It may leave anything: links, devices, too many files, files of any size.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
-    path::Path,
-};
+use std::{fs::File, io::Read as _, path::Path};
 
 use anyhow::Context as _;
+use rustix::{
+    fs::{self, Mode, OFlags},
+    io::Errno,
+};
 
 use crate::{data::violation::cut, import::ImportError};
 
@@ -26,6 +25,9 @@ const NAMED: usize = 8;
 /// Characters of a name in a message.
 const NAME: usize = 64;
 
+/// What neither is a file nor leads to one.
+const SPECIAL: &str = "a device, a pipe or a socket";
+
 /// What an image left.
 #[derive(Debug)]
 pub struct Left {
@@ -40,7 +42,7 @@ pub fn read(dir: &Path) -> anyhow::Result<Left> {
     let list = || format!("cannot list the directory {}", dir.display());
     let mut models = Vec::new();
     let mut scores = None;
-    for entry in fs::read_dir(dir).with_context(list)? {
+    for entry in std::fs::read_dir(dir).with_context(list)? {
         let entry = entry.with_context(list)?;
         if entry.file_name() == SCORES {
             scores = Some(read_plain(&entry.path(), SCORES, MAX_SCORE_BYTES)?);
@@ -70,42 +72,31 @@ pub fn read(dir: &Path) -> anyhow::Result<Left> {
     }
 }
 
-/// A plain file that is not too large. Nothing is followed: a link might lead to the token of the ledger.
+/// A plain file that is not too large. What is opened is what is looked at: no link is followed, which might lead to the token of the ledger, and no
+/// pipe is waited for.
 fn read_plain(path: &Path, name: &str, most: u64) -> anyhow::Result<Vec<u8>> {
     let named = quote(name);
     let reading = || format!("cannot read {named}, which the image left");
-    let found = match fs::symlink_metadata(path) {
-        // A name that is no UTF-8 has other characters now.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return refuse(format!(
-                "the image left {named}, whose name is not read: use letters and digits"
-            ));
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(error) => {
+            return match explain_unopened(error, &named) {
+                Some(sentence) => refuse(sentence),
+                None => Err(error).with_context(reading),
+            };
         }
-        found => found.with_context(reading)?,
     };
-    // Before it is opened: opening a pipe waits for its writer.
-    if !found.is_file() {
-        let kind = if found.is_symlink() {
-            "a link"
-        } else if found.is_dir() {
-            "a folder"
-        } else {
-            "a device or a pipe"
-        };
-        return refuse(format!(
-            "{named}, which the image left, is {kind}: leave a plain file"
-        ));
+    let opened = file.metadata().with_context(reading)?;
+    if !opened.is_file() {
+        let kind = if opened.is_dir() { "a folder" } else { SPECIAL };
+        return refuse(wrong_kind(&named, kind));
     }
-    if found.len() > most {
+    if opened.len() > most {
         return refuse(format!(
             "{named}, which the image left, has {} bytes, at most {most} are read",
-            found.len()
+            opened.len()
         ));
-    }
-    let file = File::open(path).with_context(reading)?;
-    let opened = file.metadata().with_context(reading)?;
-    if (opened.dev(), opened.ino()) != (found.dev(), found.ino()) {
-        return refuse(format!("{named} was replaced while it was read"));
     }
     let mut bytes = Vec::new();
     file.take(most + 1)
@@ -119,7 +110,28 @@ fn read_plain(path: &Path, name: &str, most: u64) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A name that a stranger chose.
+/// Why a file cannot be opened, where the image is to blame.
+fn explain_unopened(error: Errno, named: &str) -> Option<String> {
+    match error {
+        // A name that is no UTF-8 has other characters now.
+        Errno::NOENT => Some(format!(
+            "the image left {named}, whose name is not read: use letters and digits"
+        )),
+        Errno::LOOP => Some(wrong_kind(named, "a link")),
+        // A socket, or a device without a driver.
+        Errno::NXIO | Errno::NODEV => Some(wrong_kind(named, SPECIAL)),
+        Errno::ACCESS | Errno::PERM => Some(format!(
+            "{named}, which the image left, may not be read: give it the mode 0644"
+        )),
+        _ => None,
+    }
+}
+
+fn wrong_kind(named: &str, kind: &str) -> String {
+    format!("{named}, which the image left, is {kind}: leave a plain file")
+}
+
+/// An untrusted name.
 fn quote(name: &str) -> String {
     format!("{:?}", cut(name, NAME))
 }
@@ -130,7 +142,11 @@ fn refuse<T>(what: String) -> anyhow::Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::symlink, process::Command};
+    use std::{
+        fs,
+        os::unix::{fs::symlink, net::UnixListener},
+        process::Command,
+    };
 
     use super::*;
 
@@ -196,7 +212,10 @@ mod tests {
         let pipe = dir();
         let made = Command::new("mkfifo").arg(pipe.path().join("model")).status();
         assert!(made.unwrap().success());
-        assert!(refusal(pipe.path()).contains("is a device or a pipe"));
+        assert!(refusal(pipe.path()).contains("is a device, a pipe or a socket"));
+        let socket = dir();
+        let _listener = UnixListener::bind(socket.path().join("model")).unwrap();
+        assert!(refusal(socket.path()).contains("is a device, a pipe or a socket"));
     }
 
     #[test]
@@ -214,5 +233,55 @@ mod tests {
         let dir = dir();
         fs::write(dir.path().join(OsStr::from_bytes(b"mod\xffel")), "tree").unwrap();
         assert!(refusal(dir.path()).contains("whose name is not read"));
+    }
+
+    #[test]
+    fn a_file_without_permission_is_refused_with_the_mode_to_give_it() {
+        // As root nothing is refused, so the error stands here.
+        assert_eq!(
+            explain_unopened(Errno::ACCESS, &quote("model")).unwrap(),
+            "\"model\", which the image left, may not be read: give it the mode 0644"
+        );
+        assert_eq!(
+            explain_unopened(Errno::MFILE, &quote("model")),
+            None,
+            "the image is not to blame"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_by_a_link_again_and_again_is_read_or_refused_and_never_followed() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        fs::write(secret.path(), "the token of the ledger").unwrap();
+        let folder = dir();
+        let (plain, link) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&plain, "tree").unwrap();
+        symlink(secret.path(), &link).unwrap();
+        let output = dir();
+        let model = output.path().join("model");
+        fs::copy(&plain, &model).unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    for kind in [&link, &plain] {
+                        let next = folder.path().join("next");
+                        if kind == &link {
+                            symlink(secret.path(), &next).unwrap();
+                        } else {
+                            fs::copy(&plain, &next).unwrap();
+                        }
+                        fs::rename(&next, &model).unwrap();
+                    }
+                }
+            });
+            for _ in 0..500 {
+                match read_plain(&model, "model", MAX_MODEL_BYTES) {
+                    Ok(read) => assert_eq!(read, b"tree"),
+                    Err(error) => assert!(error.to_string().contains("is a link"), "{error:#}"),
+                }
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 }

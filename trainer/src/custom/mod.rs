@@ -5,8 +5,7 @@
 //! held-out rows ──► metrics ◄── scorer ◄──model── checked file ◄──left── one file ◄────────────────────────────────┘
 //! ```
 //!
-//! The image is not trusted: no metric comes from it, its file is read as one that a stranger sent, and the held-out rows are in no file that it could
-//! open.
+//! The image is not trusted: no metric comes from it, its file is read as untrusted input, and the held-out rows are in no file that it could open.
 
 pub mod exchange;
 pub mod left;

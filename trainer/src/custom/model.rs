@@ -19,21 +19,30 @@ use crate::{
 /// A model that an image left, checked.
 #[derive(Debug)]
 pub struct CustomModel {
-    loaded: Loaded,
+    family: &'static str,
+    scorer: Box<dyn Scorer>,
+    files: Vec<(&'static str, Vec<u8>)>,
     /// What the bundle says of its training.
     pub info: CustomTrainerInfo,
 }
 
-/// Reads the file that an image left for these data. `training` are the rows that it was trained on, in the order of its files.
+/// Reads what an image left for these data. `training` are the rows that it was trained on, in the order of its files. Files may be as large as the
+/// memory allows: the bytes of each are dropped once it is read.
 pub fn load(
     trainer: &CustomTrainer,
-    left: &Left,
+    left: Left,
     data: &Dataset,
     training: &[usize],
 ) -> Result<CustomModel, ImportError> {
-    let format = detect_format(&left.model)?;
-    check_features(&format.outline(&left.model)?, &data.schema)?;
-    let loaded = format.load(&left.model, &data.schema)?;
+    let Left { model, scores } = left;
+    let expected = scores
+        .map(|bytes| scores::parse(bytes, training.len()))
+        .transpose()?;
+    let format = detect_format(&model)?;
+    check_features(&format.outline(&model)?, &data.schema)?;
+    let loaded = format.load(&model, &data.schema)?;
+    let file = sha256(&model);
+    drop(model);
     if loaded.family != family_of(trainer.format) {
         return Err(ImportError::Refused(format!(
             "the image left a model of {}, source.training.customTrainer.format asks for {}",
@@ -41,18 +50,27 @@ pub fn load(
             trainer.format
         )));
     }
-    let compared = match &left.scores {
-        Some(bytes) => scores::compare(bytes, &loaded, data, training)?,
-        None => 0,
-    };
+    let expected = expected.unwrap_or_default();
+    scores::compare(&expected, &loaded, data, training)?;
     let info = CustomTrainerInfo {
         image: trainer.image.clone(),
         format: format.name().to_owned(),
-        file: sha256(&left.model),
+        file,
         rows: training.len() as u64,
-        compared_rows: compared as u64,
+        compared_rows: expected.len() as u64,
     };
-    Ok(CustomModel { loaded, info })
+    let Loaded {
+        family,
+        scorer,
+        files,
+        ..
+    } = loaded;
+    Ok(CustomModel {
+        family,
+        scorer,
+        files,
+        info,
+    })
 }
 
 fn family_of(format: CustomFormat) -> &'static str {
@@ -133,13 +151,13 @@ fn wrong_kind(entry: &OutlineEntry, feature: &Feature) -> Option<String> {
 impl CustomModel {
     /// The name of its family.
     pub fn family(&self) -> &'static str {
-        self.loaded.family
+        self.family
     }
 }
 
 impl FittedModel for CustomModel {
     fn scorer(&self) -> &dyn Scorer {
-        &*self.loaded.scorer
+        &*self.scorer
     }
 
     /// The library that fitted it is in the image: what it says of its scores was compared when the file was read.
@@ -148,7 +166,7 @@ impl FittedModel for CustomModel {
     }
 
     fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, serde_json::Error> {
-        Ok(self.loaded.files.clone())
+        Ok(self.files.clone())
     }
 
     fn report(&self) -> ModelReport {

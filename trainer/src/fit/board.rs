@@ -1,9 +1,11 @@
 //! Which fold of which trial is evaluated next.
 //!
 //! The order of work is free, what is kept of it is not: whether a trial is continued depends on the results of its folds in their
-//! order alone. A thread that would wait fits folds that may turn out not to be needed.
+//! order alone. A thread that would wait fits folds that may turn out not to be needed. Where the time of a search is over, no fold is
+//! begun any more; what was begun is finished.
 
 use std::{
+    cmp::Reverse,
     collections::VecDeque,
     sync::{Condvar, Mutex, PoisonError},
 };
@@ -49,22 +51,33 @@ pub(super) type Rounds = (Option<u32>, Vec<u32>);
 /// What became of a trial.
 #[derive(Debug)]
 pub(super) struct Outcome<S> {
-    /// By fold, in order: all of them, or those before it was not continued.
+    /// By fold, in order: all of them, or those before it was not continued. None of a trial that was cut.
     pub(super) folds: Vec<S>,
-    /// Of each of these folds.
+    /// By fold that was fitted, in order.
     pub(super) worth: Vec<f64>,
     /// The rounds that the model of all rows has.
     pub(super) rounds: Option<u32>,
     /// Folds that were fitted, also in vain.
     pub(super) fits: usize,
+    /// Whether the time was over before its folds were fitted.
+    pub(super) cut: bool,
+}
+
+/// What ends the trials of a search before their last fold.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends<'a> {
+    /// The worth by fold of the best trial so far: trials that are worse are not continued.
+    pub(crate) best: &'a [f64],
+    /// Of a search with a time limit, whether its time is over.
+    pub(crate) is_over: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 /// How the results of a trial's folds are put together.
 pub(super) struct Rules<'a, F> {
     /// Folds of each trial.
     pub(super) tasks: usize,
-    /// Of a search, the worth by fold of the best trial so far: trials that are worse are not continued.
-    pub(super) best: Option<&'a [f64]>,
+    /// What ends the trials of a search.
+    pub(super) ends: Option<Ends<'a>>,
     /// Chooses the rounds of a trial from all its folds that are kept.
     pub(super) choose_rounds: &'a (dyn Fn(&[&F]) -> Rounds + Sync),
 }
@@ -80,6 +93,8 @@ struct State<F, S> {
     trials: Vec<Trial<F, S>>,
     finishing: VecDeque<Work<F>>,
     running: usize,
+    /// Whether the time is over.
+    is_over: bool,
 }
 
 struct Trial<F, S> {
@@ -106,6 +121,7 @@ impl<'a, F, S> Board<'a, F, S> {
                 trials: (0..trials).map(|_| Trial::new(tasks)).collect(),
                 finishing: VecDeque::new(),
                 running: 0,
+                is_over: false,
             }),
             changed: Condvar::new(),
         }
@@ -161,7 +177,8 @@ impl<'a, F, S> Board<'a, F, S> {
     /// What became of each trial, or why not.
     pub(super) fn into_outcomes(self) -> impl Iterator<Item = Result<Outcome<S>, TrainError>> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.trials.into_iter().map(Trial::conclude)
+        let is_over = state.is_over;
+        state.trials.into_iter().map(move |trial| trial.conclude(is_over))
     }
 }
 
@@ -173,12 +190,20 @@ impl<F, S> State<F, S> {
         if let Some(work) = self.finishing.pop_front() {
             return Some(work);
         }
+        let limit = rules.ends.and_then(|ends| ends.is_over);
+        self.is_over = self.is_over || limit.is_some_and(|is_over| is_over());
+        if self.is_over {
+            return None;
+        }
         let open = self.trials.iter().enumerate();
         let open = open.filter(|(_, of)| of.begun < of.until);
         // First what is needed for certain; the same fold of all trials, because they share what it has; of these the last trial, because
-        // families that take long come last and should not be begun at the end.
-        let (trial, of) =
-            open.min_by_key(|(at, of)| (of.begun >= of.needed(rules), of.begun, std::cmp::Reverse(*at)))?;
+        // families that take long come last and should not be begun at the end. Where the time may end, one trial after the other: what
+        // is complete by then counts.
+        let (trial, of) = open.min_by_key(|(at, of)| match limit {
+            None => (of.begun >= of.needed(rules), of.begun, Reverse(*at)),
+            Some(_) => (of.begun >= of.needed(rules), *at, Reverse(0)),
+        })?;
         let task = of.begun;
         self.trials[trial].begun += 1;
         Some(Work::Fit { trial, task })
@@ -208,7 +233,7 @@ impl<F, S> Trial<F, S> {
 
     /// The first folds that have to be fitted, as far as it is known.
     fn needed(&self, rules: &Rules<'_, F>) -> usize {
-        match rules.best {
+        match rules.ends {
             Some(_) => self.until.min(PRUNED_AFTER.max(self.ready() + 1)),
             None => self.until,
         }
@@ -222,7 +247,7 @@ impl<F, S> Trial<F, S> {
     /// Ends the trial where it is worse than the best one in each of its folds so far. The work that follows, once all folds are there.
     fn settle(&mut self, trial: usize, rules: &Rules<'_, F>) -> Vec<Work<F>> {
         let ready = self.ready();
-        if let Some(best) = rules.best {
+        if let Some(Ends { best, .. }) = rules.ends {
             let is_worse = |task: usize| self.worth[task] < best.get(task).copied();
             let hopeless = (PRUNED_AFTER..rules.tasks.min(ready + 1))
                 .find(|folds| best.len() >= *folds && (0..*folds).all(is_worse));
@@ -255,7 +280,16 @@ impl<F, S> Trial<F, S> {
         work.collect()
     }
 
-    fn conclude(self) -> Result<Outcome<S>, TrainError> {
+    fn conclude(self, is_over: bool) -> Result<Outcome<S>, TrainError> {
+        if is_over && self.ready() < self.until {
+            return Ok(Outcome {
+                folds: Vec::new(),
+                worth: self.worth.into_iter().map_while(|worth| worth).collect(),
+                rounds: None,
+                fits: self.fits,
+                cut: true,
+            });
+        }
         if let Some(failure) = self.failure {
             return Err(failure);
         }
@@ -265,19 +299,29 @@ impl<F, S> Trial<F, S> {
             worth: self.worth.into_iter().flatten().collect(),
             rounds: self.rounds,
             fits: self.fits,
+            cut: false,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+        thread,
+    };
+
     use super::*;
+
+    fn without_limit(best: &[f64]) -> Ends<'_> {
+        Ends { best, is_over: None }
+    }
 
     /// The outcome of one trial of five folds, whose fits end in this order.
     fn outcome(order: &[usize], worth: &[f64], best: Option<&[f64]>) -> Outcome<usize> {
         let rules = Rules {
             tasks: worth.len(),
-            best,
+            ends: best.map(without_limit),
             choose_rounds: &|fitted: &[&usize]| (Some(fitted.len() as u32), Vec::new()),
         };
         let board: Board<'_, usize, usize> = Board::new(1, rules);
@@ -326,7 +370,7 @@ mod tests {
     fn a_failure_of_a_fold_that_was_not_needed_is_none() {
         let rules = Rules {
             tasks: 4,
-            best: Some(&[0.5; 4]),
+            ends: Some(without_limit(&[0.5; 4])),
             choose_rounds: &|_: &[&()]| (None, Vec::new()),
         };
         let board: Board<'_, (), ()> = Board::new(1, rules);
@@ -354,7 +398,7 @@ mod tests {
     fn of_several_failures_the_first_fold_is_reported_and_ends_the_trial() {
         let rules = Rules {
             tasks: 3,
-            best: None,
+            ends: None,
             choose_rounds: &|_: &[&()]| (None, Vec::new()),
         };
         let board: Board<'_, (), ()> = Board::new(1, rules);
@@ -375,5 +419,101 @@ mod tests {
         assert!(board.take().is_none());
         let error = board.into_outcomes().next().unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the search made no proposal: second");
+    }
+
+    /// Trials of three folds whose time is over after so many folds were begun, one fit after the other.
+    fn outcomes_until(begun: usize, trials: usize) -> Vec<Outcome<usize>> {
+        let asked = AtomicUsize::new(0);
+        let is_over = || asked.load(Ordering::Relaxed) >= begun;
+        let rules = Rules {
+            tasks: 3,
+            ends: Some(Ends {
+                best: &[],
+                is_over: Some(&is_over),
+            }),
+            choose_rounds: &|_: &[&usize]| (None, Vec::new()),
+        };
+        let board: Board<'_, usize, usize> = Board::new(trials, rules);
+        while let Some(work) = board.take() {
+            match work {
+                Work::Fit { trial, task } => {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    let fitted = Fitted {
+                        worth: 0.5,
+                        fitted: task,
+                    };
+                    board.fitted(trial, task, Ok(fitted));
+                }
+                Work::Finish {
+                    trial, task, fitted, ..
+                } => board.finished(trial, task, Ok(fitted)),
+            }
+        }
+        board.into_outcomes().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn no_fold_is_begun_after_the_time_and_what_was_begun_is_finished() {
+        for begun in 0..=6 {
+            let found = outcomes_until(begun, 2);
+            let fits: usize = found.iter().map(|of| of.fits).sum();
+            assert_eq!(fits, begun);
+            let complete = found.iter().filter(|of| of.folds == [0, 1, 2] && !of.cut);
+            assert_eq!(complete.count(), begun / 3, "one trial after the other");
+            for cut in found.iter().filter(|of| of.cut) {
+                assert_eq!((cut.folds.len(), cut.worth.len()), (0, cut.fits));
+            }
+        }
+        assert!(
+            outcomes_until(9, 2).iter().all(|of| !of.cut),
+            "it was not reached"
+        );
+    }
+
+    #[test]
+    fn a_thread_that_waits_when_the_time_ends_finishes_what_was_begun() {
+        let is_over = AtomicBool::new(false);
+        let asks = || is_over.load(Ordering::Relaxed);
+        let rules = Rules {
+            tasks: 3,
+            ends: Some(Ends {
+                best: &[],
+                is_over: Some(&asks),
+            }),
+            choose_rounds: &|_: &[&usize]| (None, Vec::new()),
+        };
+        let board: Board<'_, usize, usize> = Board::new(2, rules);
+        for _ in 0..4 {
+            assert!(matches!(board.take(), Some(Work::Fit { .. })));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let work = || {
+            while let Some(work) = board.take() {
+                let Work::Finish {
+                    trial, task, fitted, ..
+                } = work
+                else {
+                    panic!("a fold was begun after the time");
+                };
+                board.finished(trial, task, Ok(fitted));
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(work);
+            for (trial, task) in [(1, 0), (0, 2), (0, 0), (0, 1)] {
+                let fitted = Fitted {
+                    worth: 0.5,
+                    fitted: task,
+                };
+                board.fitted(trial, task, Ok(fitted));
+            }
+            work();
+        });
+        let found: Vec<_> = board.into_outcomes().map(Result::unwrap).collect();
+        assert_eq!((found[0].folds.as_slice(), found[0].cut), (&[0, 1, 2][..], false));
+        assert_eq!(
+            (found[1].folds.len(), found[1].cut, found[1].worth.len()),
+            (0, true, 1)
+        );
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     engine::{SharedBins, TrainingRows, lowest},
     family::{FitError, FittedModel, GrowingModel, TrainableFamily, Watched},
     fit::{
-        board::{Board, Fitted, Rounds, Rules, Work},
+        board::{Board, Ends, Fitted, Rounds, Rules, Work},
         candidate::ScoredFold,
         error::TrainError,
         metrics::{metrics, position},
@@ -47,14 +47,16 @@ pub(crate) struct Folds<'a> {
 /// What came of a trial.
 #[derive(Debug)]
 pub(crate) struct Evaluated {
-    /// In the order of repeats, then folds. Fewer than all where it was not continued.
+    /// In the order of repeats, then folds. Fewer than all where it was not continued, none where it was cut.
     pub(crate) folds: Vec<ScoredFold>,
     /// The rounds that the model of all rows has, where the family was watched.
     pub(crate) rounds: Option<u32>,
-    /// By fold, for pruning: greater is better.
+    /// By fold that was evaluated, for pruning: greater is better.
     pub(crate) worth: Vec<f64>,
     /// Whether it was not continued.
     pub(crate) pruned: bool,
+    /// Whether that is because the time was over.
+    pub(crate) cut: bool,
     /// Folds that were fitted, also in vain. It depends on the threads; nothing that is kept may.
     pub(crate) fits: usize,
     /// Why a fold was not fitted.
@@ -86,13 +88,13 @@ impl<'a> Folds<'a> {
         }
     }
 
-    /// Evaluates these trials on all folds of these repeats. With `best` they are trials of a search: watched where they have rounds, and not
-    /// continued where they are worse than it.
+    /// Evaluates these trials on all folds of these repeats. With `search` they are trials of one: watched where they have rounds, and ended
+    /// by it.
     pub(crate) fn evaluate(
         &self,
         trials: &[Arc<dyn TrainableFamily>],
         repeats: std::ops::Range<usize>,
-        search: Option<&[f64]>,
+        search: Option<Ends<'_>>,
         threads: usize,
         progress: &Progress<'_>,
     ) -> Result<Vec<Evaluated>, TrainError> {
@@ -103,7 +105,7 @@ impl<'a> Folds<'a> {
             trials.len(),
             Rules {
                 tasks: tasks.len(),
-                best: search,
+                ends: search,
                 choose_rounds: &choose_rounds,
             },
         );
@@ -142,6 +144,7 @@ impl<'a> Folds<'a> {
                 rounds: outcome.rounds,
                 worth: outcome.worth,
                 fits: outcome.fits,
+                cut: outcome.cut,
                 failure: None,
             }),
             // One trial of many that cannot be fitted is a bad trial; what is exported has to be right all the same.
@@ -340,6 +343,7 @@ impl Evaluated {
             rounds: None,
             worth: Vec::new(),
             pruned: true,
+            cut: false,
             fits: 0,
             failure: Some(error),
         }

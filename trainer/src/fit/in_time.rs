@@ -1,7 +1,8 @@
 //! Blocks of rows in the order of time.
 //!
 //! The rows in order are cut into one block more than there are folds, of about the same size. Rows of one time are in one block: a cut within them moves
-//! behind them. The model of a fold is fitted on all rows before the block that it is tested on, but for those within the gap.
+//! behind them. The model of a fold is fitted on all rows before the block that it is tested on, but for those within the gap. Where one model, which was
+//! fitted before all of these rows, is measured on parts of them, there are as many blocks as parts.
 
 use crate::{data::row_columns::Times, fit::split_error::SplitError};
 
@@ -24,37 +25,66 @@ pub(super) fn behind_equal_times(order: &[usize], of_row: &[i64], mut start: usi
 
 /// Cuts these rows into one block more than folds, with this gap in microseconds.
 pub(super) fn cut(times: &Times, labels: &[bool], folds: usize, gap: i64) -> Result<Blocks, SplitError> {
+    let (of_row, first_times) = cut_blocks(times, folds + 1).ok_or_else(|| SplitError::TooFewTimes {
+        column: times.column.clone(),
+        blocks: folds + 1,
+    })?;
+    // Of one time are no rows on both sides.
+    let until = first_times[1..]
+        .iter()
+        .map(|first| first.saturating_sub(gap.max(1)));
+    let blocks = Blocks {
+        of_row,
+        until: until.collect(),
+    };
+    check_classes(times, labels, &blocks)?;
+    Ok(blocks)
+}
+
+/// The part of each of these rows, which are held out, the first part being 0. No model is fitted on any of them.
+pub(super) fn cut_parts(times: &Times, labels: &[bool], parts: usize) -> Result<Vec<usize>, SplitError> {
+    let (of_row, _) = cut_blocks(times, parts).ok_or_else(|| SplitError::TooFewHeldOutTimes {
+        column: times.column.clone(),
+        parts,
+    })?;
+    let mut has = vec![[false; 2]; parts];
+    for (label, part) in labels.iter().zip(&of_row) {
+        has[*part][usize::from(*label)] = true;
+    }
+    for (part, has) in has.iter().enumerate() {
+        if let Some(class) = has.iter().position(|has| !has) {
+            return Err(SplitError::OneClassHeldOut {
+                column: times.column.clone(),
+                part: part + 1,
+                parts,
+                class: class as u8,
+            });
+        }
+    }
+    Ok(of_row)
+}
+
+/// The block of each row, the first being 0, and the first time of each block. `None` where too many times are equal for so many blocks.
+fn cut_blocks(times: &Times, blocks: usize) -> Option<(Vec<usize>, Vec<i64>)> {
     let of_row = &times.of_row;
     let mut order: Vec<usize> = (0..of_row.len()).collect();
     order.sort_by_key(|row| of_row[*row]);
     let mut starts = vec![0];
-    for fold in 1..=folds {
-        let start = behind_equal_times(&order, of_row, order.len() * fold / (folds + 1));
+    for block in 1..blocks {
+        let start = behind_equal_times(&order, of_row, order.len() * block / blocks);
         if start >= order.len() || starts.last().is_some_and(|last| start <= *last) {
-            return Err(SplitError::TooFewTimes {
-                column: times.column.clone(),
-                blocks: folds + 1,
-            });
+            return None;
         }
         starts.push(start);
     }
-    let mut blocks = Blocks {
-        of_row: vec![0; order.len()],
-        until: Vec::new(),
-    };
+    let mut block_of = vec![0; order.len()];
     for (block, start) in starts.iter().enumerate() {
         for row in &order[*start..] {
-            blocks.of_row[*row] = block;
+            block_of[*row] = block;
         }
     }
-    for start in &starts[1..] {
-        // Of one time are no rows on both sides.
-        blocks
-            .until
-            .push(of_row[order[*start]].saturating_sub(gap.max(1)));
-    }
-    check_classes(times, labels, &blocks)?;
-    Ok(blocks)
+    let first_times = starts.iter().filter_map(|start| order.get(*start));
+    Some((block_of, first_times.map(|row| of_row[*row]).collect()))
 }
 
 /// Both classes have to be on both sides of each fold.
@@ -125,6 +155,30 @@ mod tests {
         let late: Vec<bool> = (0..20).map(|row| row % 2 == 0 && row < 16).collect();
         let text = refused((0..20).collect(), &late, 0);
         assert!(text.contains("fold 4 is tested on no row of class 1"), "{text}");
+    }
+
+    #[test]
+    fn parts_of_held_out_rows_are_as_many_blocks_as_parts_and_none_is_a_training_block() {
+        let labels: Vec<bool> = (0..20).map(|row| row % 2 == 0).collect();
+        let of_row: Vec<i64> = (0..20).rev().map(|row| row * 10).collect();
+        let parts = cut_parts(&times(of_row), &labels, 4).unwrap();
+        let expected: Vec<usize> = (0..20).rev().map(|row| row / 5).collect();
+        assert_eq!(parts, expected);
+        let refused = |of_row: Vec<i64>, labels: &[bool]| {
+            let error = cut_parts(&times(of_row), labels, 4).unwrap_err();
+            error.to_string()
+        };
+        assert_eq!(
+            refused((0..20).map(|row| row / 9).collect(), &labels),
+            "the held-out rows cannot be cut into 4 parts by the times in \"day\", too many are equal; lower validation.folds or choose a greater \
+             validation.heldOut.fraction"
+        );
+        let late: Vec<bool> = (0..20).map(|row| row % 2 == 0 && row >= 5).collect();
+        assert_eq!(
+            refused((0..20).collect(), &late),
+            "in the order of \"day\", part 1 of 4 of the held-out rows has no row of class 1; lower validation.folds or choose a greater \
+             validation.heldOut.fraction"
+        );
     }
 
     proptest! {

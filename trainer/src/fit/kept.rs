@@ -150,7 +150,7 @@ impl<'a> Rounds<'a> {
         })
     }
 
-    /// Keeps a round that was evaluated now.
+    /// Keeps a round that was evaluated now, whole.
     pub(super) fn keep(&mut self, trials: Vec<SearchTrial>, elapsed: Duration) {
         let Some(store) = self.store else { return };
         let round = SearchRound {
@@ -199,6 +199,7 @@ fn outcome(trial: &SearchTrial, plan: &Plan, splits: &Splits) -> Result<Outcome,
             rounds: trial.rounds,
             worth,
             pruned: means.is_none(),
+            cut: false,
             fits: folds,
             failure: None,
         },

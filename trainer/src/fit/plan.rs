@@ -70,7 +70,7 @@ pub struct SearchPlan {
     pub trials: usize,
     /// Seed of the proposals.
     pub seed: u64,
-    /// No trial starts after this time. A search that it ended cannot be repeated.
+    /// No fold is begun after this time, but of the first trial of each family. A search that it ended cannot be repeated.
     pub time_limit: Option<Duration>,
 }
 

@@ -3,11 +3,12 @@
 //! The first trial of each family has the parameters of the spec and their defaults. Then rounds of trials follow: a proposal for each
 //! family in turn by a tree-structured Parzen estimator (Bergstra et al. 2011), each hyper-parameter by itself, from the trials of
 //! earlier rounds. A round has the same trials however many threads evaluate it, so that a search can be repeated. Trials are evaluated
-//! on the folds of the first repeat.
+//! on the folds of the first repeat. A time limit ends a search within a round, but not within the first one.
 
+mod clock;
 mod proposals;
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 
@@ -15,6 +16,7 @@ use crate::{
     data::dataset::Dataset,
     family::{Parameter, Parameters, TrainableFamily},
     fit::{
+        board::Ends,
         candidate::{Candidate, ScoredFold, ScoredTrial},
         error::TrainError,
         evaluate::{Evaluated, Folds},
@@ -22,7 +24,10 @@ use crate::{
         metrics::{Metrics, position},
         plan::{Plan, SearchPlan},
         progress::Progress,
-        search::proposals::{Best, Proposal, Proposals, best_worth, loss_of, propose_round},
+        search::{
+            clock::Clock,
+            proposals::{Best, Proposal, Proposals, best_worth, loss_of, propose_round},
+        },
         splits::Splits,
     },
 };
@@ -50,7 +55,7 @@ pub struct Trial {
 /// What a search found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// Every trial, in the order of proposals.
+    /// Every trial of which a fold was evaluated, in the order of proposals.
     pub(crate) trials: Vec<Trial>,
     /// Of each family of the plan, the best trial: the family with its parameters, and its scores of the first repeat.
     pub(crate) best: Vec<ScoredTrial>,
@@ -58,7 +63,7 @@ pub(crate) struct Found {
     pub(crate) second: Vec<Option<ScoredTrial>>,
     /// All trials that were evaluated on every fold, with their scores.
     pub(crate) complete: Vec<Candidate>,
-    /// Whether the time limit ended it.
+    /// Whether the time limit left anything out.
     pub(crate) cut_short: bool,
 }
 
@@ -72,6 +77,8 @@ pub(crate) struct Searched<'a> {
     pub(crate) progress: &'a Progress<'a>,
     /// Scores of trials that are held in memory.
     pub(crate) kept_scores: usize,
+    /// The time since any moment before the search.
+    pub(crate) now: &'a (dyn Fn() -> Duration + Sync),
 }
 
 /// Why a search ended before its result.
@@ -107,7 +114,7 @@ fn search_behind(on: &Searched<'_>, wanted: SearchPlan, mut rounds: Rounds<'_>) 
 
 fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result<Found, Stop> {
     let Searched { data, plan, .. } = *on;
-    let begun = Instant::now();
+    let mut clock = Clock::start(search.time_limit, on.now);
     let mut random = StdRng::seed_from_u64(search.seed);
     let mut families = plan
         .families
@@ -122,19 +129,23 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
         if round.is_empty() {
             break;
         }
-        let elapsed = || rounds.earlier + begun.elapsed();
-        if !trials.is_empty() && search.time_limit.is_some_and(|limit| elapsed() >= limit) {
-            cut_short = true;
-            break;
-        }
         let taken = on.take_round(&round, rounds, keeps_all)?;
         let is_new = taken.is_none();
         let outcomes = match taken {
-            Some(outcomes) => outcomes,
-            None => on.evaluate(&round, &best_worth(&families))?,
+            Some(outcomes) => {
+                clock.resume(rounds.earlier);
+                outcomes
+            }
+            // Without a trial of each family there is nothing to select.
+            None if trials.is_empty() => on.evaluate(&round, &best_worth(&families), None)?,
+            None => on.evaluate(&round, &best_worth(&families), Some(&clock))?,
         };
         let (mut notes, in_round) = (Vec::new(), round.len());
         for (proposal, mut outcome) in round.into_iter().zip(outcomes) {
+            cut_short |= outcome.evaluated.cut;
+            if outcome.evaluated.cut && outcome.folds == 0 {
+                continue;
+            }
             let family = match outcome.evaluated.rounds {
                 Some(rounds) => proposal
                     .family
@@ -194,8 +205,12 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
                 },
             );
         }
+        if cut_short {
+            // It is not kept: a later Job would take its trials for evaluated ones.
+            break;
+        }
         if is_new {
-            rounds.keep(notes, rounds.earlier + begun.elapsed());
+            rounds.keep(notes, clock.elapsed());
         }
     }
     let (mut best, mut second) = (Vec::new(), Vec::new());
@@ -217,17 +232,29 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
 // === impl Searched ===
 
 impl Searched<'_> {
-    /// Evaluates the trials of a round; those that are worse than the best trial so far in their first folds are not continued.
-    fn evaluate(&self, round: &[Proposal], best: &[f64]) -> Result<Vec<Outcome>, TrainError> {
+    /// Evaluates the trials of a round; those that are worse than the best trial so far in their first folds are not continued, and
+    /// none is once the time of a clock is over.
+    fn evaluate(
+        &self,
+        round: &[Proposal],
+        best: &[f64],
+        clock: Option<&Clock<'_>>,
+    ) -> Result<Vec<Outcome>, TrainError> {
+        let limited = clock.filter(|clock| clock.has_limit());
+        let is_over = || limited.is_some_and(Clock::is_over);
+        let ends = Ends {
+            best,
+            is_over: limited.is_some().then_some(&is_over),
+        };
         let tried: Vec<_> = round
             .iter()
             .map(|proposal| Arc::clone(&proposal.family))
             .collect();
         let evaluated = self
             .folds
-            .evaluate(&tried, 0..1, Some(best), self.threads, self.progress)?;
+            .evaluate(&tried, 0..1, Some(ends), self.threads, self.progress)?;
         let outcome = |evaluated: Evaluated| Outcome {
-            folds: evaluated.folds.len(),
+            folds: evaluated.worth.len(),
             evaluated,
             means: None,
         };
@@ -283,9 +310,13 @@ impl Searched<'_> {
             return Ok(Vec::new());
         }
         // No trial is worse than none.
+        let ends = Ends {
+            best: &[],
+            is_over: None,
+        };
         let evaluated = self
             .folds
-            .evaluate(tried, 0..1, Some(&[]), self.threads, self.progress)?;
+            .evaluate(tried, 0..1, Some(ends), self.threads, self.progress)?;
         let scored = |evaluated: Evaluated| match evaluated.failure {
             Some(error) => Err(error),
             None => Ok(evaluated.folds),

@@ -30,6 +30,16 @@ pub enum SplitError {
         /// How many folds there are.
         folds: usize,
     },
+    /// Nothing of a class would be left for the one model.
+    #[error(
+        "validation.heldOut leaves no row of class {class} to train on; choose a smaller {smaller}, or add rows of that class"
+    )]
+    NothingToTrainOn {
+        /// The class.
+        class: u8,
+        /// What may be smaller.
+        smaller: &'static str,
+    },
     /// Too little of a class is held out for the parts that a model is measured on.
     #[error(
         "validation.heldOut holds {rows} rows of class {class} out, and {folds} parts of them need at least {folds}: choose a greater fraction, add rows of that \
@@ -52,6 +62,32 @@ pub enum SplitError {
         column: String,
         /// How many blocks there would be.
         blocks: usize,
+    },
+    /// There are too few different times among the held-out rows.
+    #[error(
+        "the held-out rows cannot be cut into {parts} parts by the times in {column:?}, too many are equal; lower validation.folds or choose a greater \
+         validation.heldOut.fraction"
+    )]
+    TooFewHeldOutTimes {
+        /// The column.
+        column: String,
+        /// How many parts there would be.
+        parts: usize,
+    },
+    /// A part of the held-out rows has one class only.
+    #[error(
+        "in the order of {column:?}, part {part} of {parts} of the held-out rows has no row of class {class}; lower validation.folds or choose a greater \
+         validation.heldOut.fraction"
+    )]
+    OneClassHeldOut {
+        /// The column.
+        column: String,
+        /// The part, from 1.
+        part: usize,
+        /// How many parts there are.
+        parts: usize,
+        /// The class.
+        class: u8,
     },
     /// A fold has one class only on one side.
     #[error(

@@ -89,6 +89,9 @@ impl Splits {
             return Self::of_rows(&data.row_columns, &data.labels, &first, plan);
         };
         let held_out = choose_held_out(data, &first, share, plan)?;
+        if plan.has_one_model() {
+            return Self::of_one_model(data, held_out, plan);
+        }
         let rest: Vec<usize> = (0..data.len())
             .filter(|row| held_out.binary_search(row).is_err())
             .collect();
@@ -128,6 +131,36 @@ impl Splits {
             }),
             held_out,
         })
+    }
+
+    /// Folds of the rest are not needed: one model is fitted on it, elsewhere.
+    fn of_one_model(data: &Dataset, held_out: Vec<usize>, plan: &Plan) -> Result<Self, SplitError> {
+        let in_time = match (plan.split_by, &data.row_columns.times) {
+            (SplitBy::Time { gap }, Some(times)) => Some(InTime {
+                of_row: times.of_row.clone(),
+                until: Vec::new(),
+                gap,
+            }),
+            _ => None,
+        };
+        let splits = Self {
+            tested: vec![vec![NEVER; data.len()]; plan.repeats],
+            in_time,
+            held_out,
+        };
+        let training = splits.held_out().map_or(Vec::new(), |(_, rows)| rows);
+        for class in [false, true] {
+            if !training.iter().any(|row| data.labels[*row] == class) {
+                return Err(SplitError::NothingToTrainOn {
+                    class: u8::from(class),
+                    smaller: match splits.in_time {
+                        Some(_) => "fraction or validation.timeSplit.gapSeconds",
+                        None => "fraction",
+                    },
+                });
+            }
+        }
+        Ok(splits)
     }
 
     /// Splits these rows, none of them held out.
@@ -183,7 +216,7 @@ impl Splits {
         Some((&self.held_out, others))
     }
 
-    /// The held-out rows in as many parts as there are folds, drawn as folds are; in the order of time, the first block of them is in no part.
+    /// The held-out rows in as many parts as there are folds, drawn as folds are, or blocks in the order of time. Each row is in one.
     pub fn parts_of_held_out(&self, data: &Dataset, plan: &Plan) -> Result<Vec<Vec<usize>>, SplitError> {
         let rows = &self.held_out;
         let labels: Vec<bool> = rows.iter().map(|row| data.labels[*row]).collect();
@@ -197,20 +230,21 @@ impl Splits {
                 });
             }
         }
-        let (first, split_by) = match plan.split_by {
-            // No model is fitted before a block, so nothing is left out.
-            SplitBy::Time { .. } => (Vec::new(), SplitBy::Time { gap: 0 }),
-            split_by => (renumber(&data.kept_together(), rows), split_by),
+        let columns = data.row_columns.of_rows(rows);
+        let part_of = if let SplitBy::Time { .. } = plan.split_by {
+            let times = columns.times.as_ref().ok_or(SplitError::NoTimes)?;
+            in_time::cut_parts(times, &labels, plan.folds)?
+        } else {
+            let first = renumber(&data.kept_together(), rows);
+            let plan = Plan {
+                repeats: 1,
+                ..plan.clone()
+            };
+            let parts = Self::of_rows(&columns, &labels, &first, &plan)?;
+            parts.tested.into_iter().next().unwrap_or_default()
         };
-        let plan = Plan {
-            split_by,
-            repeats: 1,
-            ..plan.clone()
-        };
-        let parts = Self::of_rows(&data.row_columns.of_rows(rows), &labels, &first, &plan)?;
-        let tested = parts.tested.into_iter().next().unwrap_or_default();
-        let part = |fold: usize| {
-            let of_part = rows.iter().zip(&tested).filter(|(_, tested)| **tested == fold);
+        let part = |part: usize| {
+            let of_part = rows.iter().zip(&part_of).filter(|(_, of)| **of == part);
             of_part.map(|(row, _)| *row).collect()
         };
         Ok((0..plan.folds).map(part).collect())
@@ -239,7 +273,10 @@ mod tests {
     use modelward_model::{Feature, FeatureSchema, Row, Value};
 
     use super::*;
-    use crate::fit::train::tests::plan;
+    use crate::{
+        data::row_columns::{TimeFormat, Times},
+        fit::train::tests::plan,
+    };
 
     #[test]
     fn parts_of_held_out_rows_separate_equal_rows_of_a_table_of_counts() {
@@ -265,5 +302,86 @@ mod tests {
         let mut rows = parts.concat();
         rows.sort_unstable();
         assert_eq!(rows, splits.held_out);
+    }
+
+    /// So many rows of different values, whose classes are given, held out by half, for one model.
+    fn one_model(labels: Vec<bool>, split_by: SplitBy) -> (Dataset, Plan) {
+        let schema = FeatureSchema::new(vec![Feature::numeric("x")]).unwrap();
+        let rows: Vec<Row> = (0..labels.len())
+            .map(|row| Row::new(vec![Value::Number(row as f32)]))
+            .collect();
+        let plan = Plan {
+            families: Vec::new(),
+            held_out: Some(0.5),
+            repeats: 1,
+            split_by,
+            ..plan()
+        };
+        (Dataset::from_rows(schema, &rows, labels), plan)
+    }
+
+    #[test]
+    fn rows_that_one_model_trains_on_are_not_split_and_need_no_row_for_each_fold() {
+        // Two rows of class 1 are left.
+        let (data, plan) = one_model((0..40).map(|row| row % 5 == 0).collect(), SplitBy::Rows);
+        let three = Plan {
+            held_out: Some(0.75),
+            ..plan.clone()
+        };
+        let splits = Splits::new(&data, &three).unwrap();
+        let parts = splits.parts_of_held_out(&data, &three).unwrap();
+        assert_eq!(parts.concat().len(), 30);
+        assert_eq!(splits.held_out().unwrap().1.len(), 10);
+        let with_families = Plan {
+            families: crate::fit::train::tests::plan().families,
+            ..three
+        };
+        let error = Splits::new(&data, &with_families).unwrap_err();
+        assert!(matches!(error, SplitError::Left { rows: 2, .. }), "{error}");
+
+        // Rows that are trained on are of one time.
+        let labels = (0..40).map(|row| row % 2 == 0).collect();
+        let (mut data, plan) = one_model(labels, SplitBy::Time { gap: 0 });
+        data.row_columns.times = Some(Times {
+            column: "day".into(),
+            format: TimeFormat::EpochSeconds,
+            of_row: (0..40).map(|row: i64| (row - 19).max(0)).collect(),
+        });
+        let splits = Splits::new(&data, &plan).unwrap();
+        assert_eq!(splits.held_out().unwrap().1, (0..20).collect::<Vec<_>>());
+        assert_eq!(splits.parts_of_held_out(&data, &plan).unwrap().len(), 4);
+        let late = (0..40).map(|row| row > 19 && row % 2 == 0).collect();
+        let (of_late, _) = one_model(late, plan.split_by);
+        data.labels = of_late.labels;
+        assert_eq!(
+            Splits::new(&data, &plan).unwrap_err().to_string(),
+            "validation.heldOut leaves no row of class 1 to train on; choose a smaller fraction or validation.timeSplit.gapSeconds, or add rows of that class"
+        );
+    }
+
+    #[test]
+    fn in_the_order_of_time_every_held_out_row_is_in_a_part() {
+        let labels = (0..100).map(|row| row % 2 == 0).collect();
+        let (mut data, plan) = one_model(labels, SplitBy::Time { gap: 5 });
+        data.row_columns.times = Some(Times {
+            column: "day".into(),
+            format: TimeFormat::EpochSeconds,
+            of_row: (0..100).rev().collect(),
+        });
+        let plan = Plan {
+            held_out: Some(0.4),
+            ..plan
+        };
+        let splits = Splits::new(&data, &plan).unwrap();
+        let parts = splits.parts_of_held_out(&data, &plan).unwrap();
+        // The latest rows are the first ones here.
+        let expected: Vec<Vec<usize>> = [30, 20, 10, 0].map(|from| (from..from + 10).collect()).into();
+        assert_eq!(parts, expected);
+        let (_, training) = splits.held_out().unwrap();
+        assert_eq!(
+            training,
+            (44..100).collect::<Vec<_>>(),
+            "but for those within the gap"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Evaluating families over repeated folds, selecting one, fitting it on all rows.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use modelward_model::{Row, Scorer};
 
@@ -68,6 +68,7 @@ pub fn train_behind(
     let splits = Splits::new(data, plan)?;
     let folds = Folds::new(data, plan, &splits);
     let progress = Progress::new(plan, report);
+    let begun = Instant::now();
     let found = match plan.search {
         Some(wanted) => {
             let on = Searched {
@@ -78,6 +79,7 @@ pub fn train_behind(
                 threads,
                 progress: &progress,
                 kept_scores: KEPT_SCORES,
+                now: &|| begun.elapsed(),
             };
             search(&on, wanted, store)?
         }

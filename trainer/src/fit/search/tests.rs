@@ -146,6 +146,7 @@ fn found(plan: &Plan, in_store: usize, in_memory: usize, store: &Memory) -> (Str
         threads: 1,
         progress: &progress,
         kept_scores: in_memory,
+        now: &|| Duration::ZERO,
     };
     let mut rounds = Rounds::load(Some(store));
     rounds.kept_scores = in_store;
@@ -260,6 +261,7 @@ fn an_ensemble_of_a_search_has_second_trials_too_and_is_the_same_behind_kept_rou
         threads: 2,
         progress: &progress,
         kept_scores: KEPT_SCORES,
+        now: &|| Duration::ZERO,
     };
     let found = search_behind(&on, wanted(20), Rounds::load(None)).unwrap();
     for (best, second) in found.best.iter().zip(&found.second) {
@@ -295,4 +297,143 @@ fn the_time_of_earlier_jobs_counts() {
     let trained = train_behind(&data(), &plan, 2, &|_| (), Some(&Memory::of(&rounds))).unwrap();
     assert_eq!(trained.trials.len(), 4);
     assert!(!trained.reproducible);
+}
+
+/// What a search finds whose clock counts the folds that it began, with this time limit, behind these rounds; and that count.
+fn found_within(limit: Option<u64>, threads: usize, store: &Memory) -> (Found, u64) {
+    let mut plan = plan_of_all(16);
+    plan.search = plan.search.map(|search| SearchPlan {
+        time_limit: limit.map(Duration::from_secs),
+        ..search
+    });
+    let data = data();
+    let splits = Splits::new(&data, &plan).unwrap();
+    let folds = Folds::new(&data, &plan, &splits);
+    let begun = AtomicUsize::new(0);
+    let report = |_| {
+        begun.fetch_add(1, Ordering::Relaxed);
+    };
+    let progress = Progress::new(&plan, &report);
+    let on = Searched {
+        data: &data,
+        plan: &plan,
+        splits: &splits,
+        folds: &folds,
+        threads,
+        progress: &progress,
+        kept_scores: KEPT_SCORES,
+        now: &|| Duration::from_secs(begun.load(Ordering::Relaxed) as u64),
+    };
+    let found = search_behind(&on, plan.search.unwrap(), Rounds::load(Some(store))).unwrap();
+    let begun = begun.load(Ordering::Relaxed) as u64;
+    (found, begun)
+}
+
+#[test]
+fn a_time_limit_ends_a_search_within_a_round_and_keeps_what_is_complete() {
+    let kept = Memory::default();
+    let (whole, all) = found_within(None, 1, &kept);
+    // Of each family one, on every fold.
+    let first = 16;
+    let (mut completed, mut unfinished) = (0, 0);
+    for limit in (first - 3..=all + 2).step_by(7) {
+        let store = Memory::default();
+        let (found, begun) = found_within(Some(limit), 1, &store);
+        assert_eq!(begun, limit.clamp(first, all), "no fold is begun after {limit}");
+        assert_eq!(found.cut_short, limit < all, "{limit} of {all}");
+        let numbers = found.trials.iter().map(|trial| trial.number);
+        assert!(numbers.eq(1..=found.trials.len()), "{limit}");
+        assert!(found.trials.iter().all(|trial| trial.folds > 0), "{limit}");
+        for (trial, of_whole) in found.trials.iter().zip(&whole.trials) {
+            if trial != of_whole {
+                assert_eq!((trial.value, &trial.metrics), (None, &None), "{limit}");
+                assert!(trial.folds < of_whole.folds, "{limit}: {trial:?}");
+                unfinished += 1;
+            }
+        }
+        let values = found.trials.iter().filter(|trial| trial.value.is_some());
+        assert_eq!(values.clone().count(), found.complete.len());
+        assert_eq!(found.best.len(), 4);
+        for best in &found.best {
+            let name = best.family.served().name();
+            let of_family = values.clone().filter(|trial| trial.family == name);
+            let value = of_family.min_by(|a, b| a.value.unwrap().total_cmp(&b.value.unwrap()));
+            assert_eq!(value.unwrap().parameters, best.family.parameters(), "{limit}");
+            assert_eq!(best.scored.len(), 4, "{limit}: it was evaluated on every fold");
+        }
+        // Whole rounds are kept, and no other: each is one of a search without a limit.
+        let rounds = store.rounds();
+        completed += found.trials.len() - rounds.iter().map(|round| round.trials.len()).sum::<usize>();
+        for (of_cut, of_whole) in rounds.iter().zip(&kept.rounds()) {
+            assert_eq!(of_cut.trials, of_whole.trials, "{limit}");
+        }
+        let (resumed, _) = found_within(None, 1, &store);
+        assert_eq!(
+            resumed.trials, whole.trials,
+            "behind what a limit of {limit} kept"
+        );
+        assert!(!resumed.cut_short);
+        assert_eq!(
+            store.forgotten.load(Ordering::Relaxed),
+            1,
+            "what was kept was used"
+        );
+    }
+    assert!(completed > 0 && unfinished > 0, "{completed} and {unfinished}");
+}
+
+#[test]
+fn a_time_limit_holds_for_any_number_of_threads_and_changes_nothing_where_it_is_not_reached() {
+    let (whole, all) = found_within(None, 1, &Memory::default());
+    for threads in [2, 3] {
+        for limit in [17, 24, all * 2 / 3] {
+            let (found, begun) = found_within(Some(limit), threads, &Memory::default());
+            assert!(begun <= limit + threads as u64, "{begun} folds, {limit}");
+            assert!(found.cut_short && found.best.len() == 4);
+        }
+        let (found, _) = found_within(Some(100_000), threads, &Memory::default());
+        assert_eq!(found.trials, whole.trials);
+        assert_eq!(found.complete, whole.complete);
+        assert!(!found.cut_short);
+    }
+}
+
+#[test]
+fn a_retried_job_goes_on_behind_a_cut_search_with_the_time_that_whole_rounds_left() {
+    let (_, all) = found_within(None, 1, &Memory::default());
+    let limit = all - 4;
+    let store = Memory::default();
+    let (first, begun) = found_within(Some(limit), 1, &store);
+    assert!(first.cut_short);
+    let kept = store.rounds();
+    let spent = kept.last().unwrap().seconds;
+    assert!(spent < limit && begun == limit);
+    // The round that was cut is evaluated again, for as long as it had.
+    let (second, again) = found_within(Some(limit), 1, &store);
+    assert_eq!(again, limit - spent);
+    assert_eq!(second.trials, first.trials);
+    assert!(second.cut_short);
+    assert_eq!(
+        store.rounds().len(),
+        kept.len(),
+        "no round is kept twice or in part"
+    );
+    assert_eq!(store.forgotten.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn trials_that_are_evaluated_again_for_their_scores_do_not_count_as_time() {
+    let store = Memory::default();
+    let (whole, all) = found_within(Some(100_000), 1, &store);
+    let mut rounds = store.rounds();
+    for trial in rounds.iter_mut().flat_map(|round| &mut round.trials) {
+        trial.scores = None;
+    }
+    let last = rounds.pop().unwrap();
+    assert!(!last.trials.is_empty());
+    // An earlier Job was killed in the last round; all of its scores are missing.
+    let (found, begun) = found_within(Some(all), 1, &Memory::of(&rounds));
+    assert_eq!(found.trials, whole.trials);
+    assert_eq!(found.complete, whole.complete);
+    assert!(!found.cut_short, "{begun} folds were fitted, {all} are allowed");
 }
