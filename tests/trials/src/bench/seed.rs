@@ -265,6 +265,7 @@ impl Cluster<'_> {
             bundle: BundleSeen::NotAsked,
             serving: serving_seen(Some(model), &version),
             publication: PublicationSeen::NotAsked,
+            image_ran: None,
             allowed_trainers: modelward_core::custom_trainer::AllowedTrainers::default(),
             obstacle: None,
         };
