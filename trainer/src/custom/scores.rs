@@ -1,4 +1,4 @@
-//! The scores that an image says its model gives the rows that it was trained on, beside those that the model gives here.
+//! Compares the scores that an image left for its training rows with those that its model gives here.
 
 use crate::{
     data::dataset::Dataset,

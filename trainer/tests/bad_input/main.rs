@@ -1,4 +1,4 @@
-//! Data as a stranger may send it, through the program: each is trained on by every family, or refused with a sentence.
+//! Untrusted data, through the program: each file is trained on by every family, or refused with a sentence.
 
 #![expect(clippy::format_collect, reason = "the files of these tests are small")]
 #![expect(

@@ -1,6 +1,6 @@
 //! A training by an image as its Job runs it: the files are written, a program trains on them, and what it left is measured and published.
 //!
-//! The program is the trainer itself, which knows nothing of the held-out rows either: its model of LightGBM is what an image would leave.
+//! The program is the trainer itself, which does not get the held-out rows either: its model of LightGBM is what an image would leave.
 
 use std::{
     collections::BTreeSet,
@@ -103,7 +103,13 @@ impl Training {
 
     /// A model of the rows that the image finds.
     fn train(&self, input: &Path) -> Vec<u8> {
+        self.train_without(&[], input)
+    }
+
+    /// The same, which takes these columns for no features.
+    fn train_without(&self, exclude: &[&str], input: &Path) -> Vec<u8> {
         let training = json!({
+            "exclude": exclude,
             "dataset": {"configMap": {"name": "train", "key": "train.csv"}},
             "target": {"column": "num"}, "families": ["LightGBM"], "validation": {"folds": 2, "repeats": 1},
             "hyperparameters": {"lightgbm": {"nEstimators": 40}},
@@ -307,6 +313,34 @@ fn groups_stay_together_and_the_latest_rows_are_held_out() {
         "{}",
         result.message
     );
+}
+
+#[test]
+fn in_the_order_of_time_every_held_out_row_is_measured_where_nothing_is_learnt() {
+    let timed = |threshold: Value| {
+        json!({
+            "customTrainer": {"image": "heart", "format": "LightGBM"}, "threshold": threshold,
+            "validation": {"folds": 3, "repeats": 1, "timeSplit": {"column": "age"}, "heldOut": {"fraction": "0.3"}},
+        })
+    };
+    for (threshold, measured) in [(json!({"value": "0.4"}), 3), (json!({"maximise": "F1"}), 2)] {
+        let job = Training::start(&timed(threshold));
+        let input = job.prepare();
+        let model = job.train_without(&["age"], &input);
+        let result = job.fit_of("model.txt", &model);
+        assert_eq!(result.verdict, Verdict::Succeeded, "{}", result.message);
+        let bundle = job.ledger.kept(&result.digest.unwrap());
+        let metrics: Value = serde_json::from_slice(&fs::read(bundle.join("metrics.json")).unwrap()).unwrap();
+        let folds = metrics["candidates"][0]["folds"].as_array().unwrap();
+        let rows: u64 = folds.iter().map(|fold| fold["rows"].as_u64().unwrap()).sum();
+        assert_eq!(folds.len(), measured);
+        let held_out = 303 - lines(&input.join("train.csv")).len() as u64;
+        if measured == 3 {
+            assert_eq!(rows, held_out, "no held-out row is wasted");
+        } else {
+            assert!(rows < held_out, "the first part only teaches");
+        }
+    }
 }
 
 #[test]
