@@ -305,7 +305,7 @@ fn groups_stay_together_and_the_latest_rows_are_held_out() {
     let model = job.train(&job.dir("input"));
     let result = job.fit_of("model.txt", &model);
     // The column of times is no feature, and the stand-in took it for one.
-    assert_eq!(result.verdict, Verdict::DataInvalid);
+    assert_eq!(result.verdict, Verdict::ModelRefused);
     assert!(
         result
             .message
@@ -350,7 +350,7 @@ fn what_an_image_leaves_beside_a_model_is_refused_with_a_sentence() {
     let model = job.train(&input);
     let text_of = String::from_utf8(model.clone()).unwrap();
     let refused = |result: JobResult, words: &str| {
-        assert_eq!(result.verdict, Verdict::DataInvalid, "{}", result.message);
+        assert_eq!(result.verdict, Verdict::ModelRefused, "{}", result.message);
         assert_eq!(result.digest, None);
         assert!(result.message.contains(words), "{words}: {}", result.message);
         fs::remove_dir_all(job.dir("output")).unwrap();
@@ -427,7 +427,7 @@ fn scores_that_the_model_does_not_have_here_are_refused() {
     ] {
         write(&scores);
         let result = job.fit(&job.dir("output"));
-        assert_eq!(result.verdict, Verdict::DataInvalid);
+        assert_eq!(result.verdict, Verdict::ModelRefused);
         assert!(result.message.contains(words), "{words}: {}", result.message);
     }
 }
