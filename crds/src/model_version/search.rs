@@ -15,7 +15,8 @@ pub struct SearchSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub seed: i64,
-    /// No round of up to eight trials starts after this many seconds. A search that this ended cannot be repeated, and its bundle says so.
+    /// No fold is fitted after this many seconds, except for the first trial of each family. A search that this ended cannot be repeated, and its bundle
+    /// says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub time_limit_seconds: Option<i32>,

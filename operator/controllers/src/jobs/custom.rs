@@ -1,9 +1,9 @@
 //! The parts of the Job of a training by an image of the user's own.
 //!
 //! ```text
-//! init container prepare:         snapshot ──► /modelward/input (all rows but the held-out ones)
-//! init container custom-trainer:  /modelward/input, read-only ──► /modelward/output
-//! container trainer:              /modelward/output, read-only, and the snapshot again ──► metrics, bundle
+//! init container prepare:         snapshot ──► /mnt/modelward/input (all rows but the held-out ones)
+//! init container custom-trainer:  /mnt/modelward/input, read-only ──► /mnt/modelward/output
+//! container trainer:              /mnt/modelward/output, read-only, and the snapshot again ──► metrics, bundle
 //! ```
 //!
 //! The image gets no token of the ledger, no spec and no file of the held-out rows: the trainer draws them from the snapshot again. What a user may
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use crate::{Config, Error, pod_template::container_security};
 
-/// Where the files are that the image trains on.
-const INPUT: &str = "/modelward/input";
+/// Where the files are that the image trains on. The images of the trainer have a file /modelward.
+const INPUT: &str = "/mnt/modelward/input";
 
 /// Where the image writes its model.
-const OUTPUT: &str = "/modelward/output";
+const OUTPUT: &str = "/mnt/modelward/output";
 
 /// The exit code of `prepare` where it refuses spec or rows.
 const REFUSED: i32 = 2;

@@ -11,12 +11,12 @@ const MESSAGE: usize = 400;
 
 /// The image that a node ran in a Pod's container for an image that trains, with its digest, if it ended well.
 pub fn custom_image(pod: &Pod) -> Option<&str> {
-    let ended = super::end_of(pod, CUSTOM_TRAINER)?;
     let mut statuses = pod
         .status
         .iter()
         .flat_map(|status| status.init_container_statuses.iter().flatten());
     let own = statuses.find(|found| found.name == CUSTOM_TRAINER)?;
+    let ended = own.state.as_ref()?.terminated.as_ref()?;
     Some(own.image_id.as_str()).filter(|image| ended.exit_code == 0 && !image.is_empty())
 }
 

@@ -179,7 +179,7 @@ fn the_image_gets_the_rows_and_nothing_else() {
     assert_eq!(image.args.as_deref(), Some(&["--rounds=60".to_owned()][..]));
     let arguments = trainer.args.as_ref().unwrap().join(" ");
     assert!(
-        arguments.starts_with("fit ") && arguments.ends_with("--publish --trained /modelward/output"),
+        arguments.starts_with("fit ") && arguments.ends_with("--publish --trained /mnt/modelward/output"),
         "{arguments}"
     );
     let arguments = prepare.args.as_ref().unwrap().join(" ");
