@@ -67,7 +67,7 @@ attack: ## Attacks on the gate, the running operator and every field of what it 
 	    END { printf "%d attacks executed\n%d attacks refused, %d honest uses allowed\n", executed, refused, allowed }' \
 	  && echo "$$((SECONDS - begun)) s"
 
-fuzz: ## Readers of files under libFuzzer: CSV, Parquet, models of LightGBM and XGBoost, bundles, snapshots, specs (FUZZ_SECONDS=60 each; about 10 minutes)
+fuzz: ## Readers of files under libFuzzer: CSV, Parquet, models of LightGBM, XGBoost and ONNX, bundles, snapshots, specs (FUZZ_SECONDS=60 each; about 10 minutes)
 	@tests/fuzz.sh
 
 trials: ## The loop, with the operator cut off before, during and after each of its writes; and seeded defects, which must be found
