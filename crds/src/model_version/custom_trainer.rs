@@ -32,8 +32,8 @@ pub struct CustomTrainer {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<CustomVariable>,
 
-    /// A service account of this namespace, whose token for the API server the image gets, to create such objects as a TrainJob. The
-    /// operator's configuration has to allow its name: the Helm value trainer.custom.serviceAccounts. If absent, it gets no token.
+    /// A service account of this namespace. The image gets a token of it for the API server, for example to create a TrainJob. The operator's
+    /// configuration has to allow the account for the image: the Helm value trainer.custom.serviceAccounts. If absent, the image gets no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub service_account_name: Option<String>,

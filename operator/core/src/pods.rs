@@ -102,6 +102,8 @@ const SANDBOX_EVENTS: [&str; 3] = [
     "NetworkNotReady",
     "FailedCreatePodContainer",
 ];
+/// The operator's own init containers: they run before the trainer's container.
+const BEFORE_TRAINER: [&str; 2] = [PREPARE, CUSTOM_TRAINER];
 /// The reason of a Pod that the kubelet evicted.
 const EVICTED: &str = "Evicted";
 /// Reasons of a failed Pod that the node or a controller ended.
@@ -288,20 +290,14 @@ pub fn of_end(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> O
 
 /// The state in which this container or init container of a Pod ended, if it did and was not started again.
 pub fn end_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTerminated> {
-    let status = pod.status.as_ref()?;
-    let mut statuses = status
-        .container_statuses
-        .iter()
-        .chain(&status.init_container_statuses)
-        .flatten();
-    let own = statuses.find(|found| found.name == container)?;
+    let own = statuses(pod.status.as_ref()?).find(|found| found.name == container)?;
     own.state.as_ref()?.terminated.as_ref()
 }
 
 /// How this container of a Pod failed, or one of the operator's own before it.
 fn failure_of(pod: &Pod, container: &str) -> Option<Hindrance> {
-    [container, PREPARE, CUSTOM_TRAINER]
-        .iter()
+    std::iter::once(container)
+        .chain(BEFORE_TRAINER)
         .find_map(|name| of_end(pod, name, end_of(pod, name)?))
 }
 
@@ -311,7 +307,7 @@ pub fn runs(pod: &Pod, container: &str) -> bool {
         .status
         .iter()
         .flat_map(|status| status.init_container_statuses.iter().flatten());
-    let mut before = before.filter(|init| [PREPARE, CUSTOM_TRAINER].contains(&init.name.as_str()));
+    let mut before = before.filter(|init| BEFORE_TRAINER.contains(&init.name.as_str()));
     running(pod).any(|name| name == container) || before.any(is_running)
 }
 
@@ -369,14 +365,15 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
     ))
 }
 
+/// The statuses of all containers, and of all init containers.
+fn statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let containers = status.container_statuses.iter();
+    containers.chain(&status.init_container_statuses).flatten()
+}
+
 /// Whether a container of the Pod was started.
 fn has_started(status: &PodStatus) -> bool {
-    let mut statuses = status
-        .init_container_statuses
-        .iter()
-        .chain(&status.container_statuses)
-        .flatten();
-    statuses.any(|found| {
+    statuses(status).any(|found| {
         let state = found.state.as_ref();
         state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
     })
@@ -421,7 +418,7 @@ fn of_init(of: &Pod, init: &ContainerStatus) -> Option<Hindrance> {
         return Some(hindrance);
     }
     let ended = last_end(init).filter(|ended| ended.exit_code != 0)?;
-    if [PREPARE, CUSTOM_TRAINER].contains(&init.name.as_str()) {
+    if BEFORE_TRAINER.contains(&init.name.as_str()) {
         return of_end(of, &init.name, ended);
     }
     let words = ended.message.as_deref().unwrap_or_default();

@@ -111,14 +111,14 @@ pub(super) fn job(
     let stage = request.stage;
     let labels = owner.labels(Some(stage.stage));
     let mut inputs = inputs_of(request, spec);
+    let environment = environment(config, request);
     let custom = match stage.stage {
         JobStage::Fit => custom::parts(&FitJob {
             config,
             version: request.version,
             spec: request.spec,
-            // Without the stage and --publish.
-            arguments: &inputs.arguments[1..inputs.arguments.len() - 1],
-            environment: &environment(config, request),
+            arguments: &inputs.arguments,
+            environment: &environment,
             mounts: &inputs.mounts,
         })?,
         JobStage::Snapshot | JobStage::Import => None,
@@ -184,7 +184,7 @@ pub(super) fn job(
                             "image": config.trainer_image,
                             "imagePullPolicy": config.image_pull_policy,
                             "args": inputs.arguments,
-                            "env": environment(config, request),
+                            "env": environment,
                             "resources": config.trainer_resources,
                             "securityContext": container_security(),
                             "volumeMounts": inputs.mounts,

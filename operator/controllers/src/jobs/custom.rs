@@ -58,7 +58,7 @@ pub(super) struct FitJob<'a> {
     /// Name of the version.
     pub(super) version: &'a str,
     pub(super) spec: &'a ModelVersionSpec,
-    /// The arguments that say where spec and snapshot are.
+    /// The command of the fit: its stage, where spec and snapshot are, and that it publishes.
     pub(super) arguments: &'a [Value],
     /// Of the trainer's own containers.
     pub(super) environment: &'a [Value],
@@ -110,8 +110,8 @@ fn trainer_of(spec: &ModelVersionSpec) -> Option<(&TrainingSource, &CustomTraine
 /// Writes the files that the image trains on.
 fn prepare(job: &FitJob<'_>) -> Value {
     let mut arguments = vec![json!("prepare")];
-    arguments.extend_from_slice(job.arguments);
-    arguments.extend([json!("--publish"), json!("--out"), json!(INPUT)]);
+    arguments.extend(job.arguments.iter().skip(1).cloned());
+    arguments.extend([json!("--out"), json!(INPUT)]);
     let mut mounts = job.mounts.to_vec();
     mounts.push(json!({"name": "input", "mountPath": INPUT}));
     json!({
