@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use modelward_model::FeatureKind;
+use modelward_model::{FeatureKind, is_truth};
 use modelward_wire::Violation;
 
 use crate::data::{
@@ -187,7 +187,8 @@ impl Warnings<'_> {
             );
             self.add(WarningRule::MissingWords, sum(&usual), &message);
         }
-        let spellings = same_but_for_case(counted);
+        let mut spellings = same_but_for_case(counted);
+        spellings.retain(|(word, _)| !is_truth(word));
         if !is_declared && !spellings.is_empty() {
             let message = format!(
                 "{} differ in upper and lower case or blanks only and are categories of their own; write one spelling in the \

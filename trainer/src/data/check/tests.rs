@@ -361,6 +361,35 @@ fn an_identifier_is_no_category() {
 }
 
 #[test]
+fn spellings_of_a_truth_value_are_one_category_as_they_are_for_a_server() {
+    let rows: String = (0..40)
+        .map(|row| {
+            let word = ["True", "false", "true", "False"][row % 4];
+            format!("{word},{}\n", row / 4 % 2)
+        })
+        .collect();
+    let csv = format!("x,y\n{rows}");
+    let mut kinds = Vec::new();
+    for features in [
+        json!([]),
+        json!([{"name": "x", "kind": "Categorical", "categories": ["true", "false"]}]),
+    ] {
+        let checked = run(&csv, &training(&features)).unwrap();
+        let FeatureKind::Categorical { categories } = checked.dataset.schema.features[0].kind.clone() else {
+            panic!("x is a column of words");
+        };
+        let word = |row: usize| match checked.dataset.columns[0].value(row) {
+            Value::Category(index) => categories[index as usize].to_ascii_lowercase(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([0, 1, 2, 3].map(word), ["true", "false", "true", "false"]);
+        kinds.push(categories.clone());
+    }
+    assert_eq!(kinds[0], ["False", "True"]);
+    assert_eq!(kinds[1], ["true", "false"]);
+}
+
+#[test]
 fn categories_are_ordered_as_numbers_where_they_are_numbers() {
     let words = BTreeSet::from(["10", "9", "-1", "b", "a"]);
     assert_eq!(sort_categories(words), ["-1", "9", "10", "a", "b"]);
