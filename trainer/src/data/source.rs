@@ -34,7 +34,7 @@ pub const MAX_MIB: u64 = 512;
 pub const LARGEST_MIB: u64 = LARGEST_DATASET_MIB as u64;
 
 /// How a user raises the limit.
-pub(super) const LIMIT_REMEDY: &str =
+pub(crate) const LIMIT_REMEDY: &str =
     "the Helm value trainer.maxDatasetMiB, or --max-dataset-mib, raises the limit";
 
 /// How often an address is asked. A failure that may pass ends the Pod, which says so in the condition; the Job makes others.
