@@ -65,13 +65,10 @@ pub struct SnapshotArgs {
     pub publish: PublishArgs,
 }
 
-/// Arguments of `prepare`.
+/// The rows that a model is fitted to: a snapshot, or the files that one is made of.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("data").required(true).args(["snapshot", "snapshot_dir", "source"]))]
-pub struct PrepareArgs {
-    /// The `ModelVersion`, YAML or JSON, with source.training.customTrainer.
-    #[arg(long)]
-    pub spec: PathBuf,
+#[group(required = true, multiple = false)]
+pub struct RowsArgs {
     /// Digest of a snapshot in the ledger.
     #[arg(long, requires = "publish")]
     pub snapshot: Option<Digest>,
@@ -81,6 +78,17 @@ pub struct PrepareArgs {
     /// A CSV or Parquet file, which is checked and frozen first; once for each dataset, as in `snapshot`.
     #[arg(long)]
     pub source: Vec<PathBuf>,
+}
+
+/// Arguments of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// The `ModelVersion`, YAML or JSON, with source.training.customTrainer.
+    #[arg(long)]
+    pub spec: PathBuf,
+    /// The rows.
+    #[command(flatten)]
+    pub rows: RowsArgs,
     /// Directory to write train.csv, train.parquet and contract.json to.
     #[arg(long)]
     pub out: PathBuf,
@@ -94,20 +102,13 @@ pub struct PrepareArgs {
 
 /// Arguments of `fit`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("data").required(true).args(["snapshot", "snapshot_dir", "source"]))]
 pub struct FitArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// Digest of a snapshot in the ledger.
-    #[arg(long, requires = "publish")]
-    pub snapshot: Option<Digest>,
-    /// Directory of a snapshot.
-    #[arg(long)]
-    pub snapshot_dir: Option<PathBuf>,
-    /// A CSV or Parquet file, which is checked and frozen first; once for each dataset, as in `snapshot`.
-    #[arg(long)]
-    pub source: Vec<PathBuf>,
+    /// The rows.
+    #[command(flatten)]
+    pub rows: RowsArgs,
     /// Directory of the bundle that notWorseThan names. If absent, it is fetched from the ledger.
     #[arg(long)]
     pub champion: Option<PathBuf>,
@@ -120,7 +121,8 @@ pub struct FitArgs {
     /// Directory to write the bundle to; an existing bundle there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
-    /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors, as far as the memory limit of the control group allows.
+    /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors,
+    /// as far as the memory limit of the control group allows.
     #[arg(long, env = "MODELWARD_THREADS")]
     pub threads: Option<usize>,
     /// How large a dataset may be.

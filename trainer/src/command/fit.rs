@@ -12,7 +12,7 @@ use crate::{
         arguments::FitArgs,
         baselines::{Baselines, load_baselines},
         checks::read_spec,
-        open_snapshot::{Place, open_snapshot},
+        open_snapshot::open_snapshot,
         rounds::LedgerRounds,
         temporary::Temporary,
         threads::default_threads,
@@ -44,13 +44,8 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
     if let Some(message) = trained::contradiction(training, args.trained.as_deref()) {
         return Ok(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message));
     }
-    let place = Place {
-        snapshot: args.snapshot.as_ref(),
-        dir: args.snapshot_dir.as_deref(),
-        files: &args.source,
-    };
     let fetch = args.publish.fetch(args.size);
-    let snapshot = match open_snapshot(place, &version, &fetch, ledger, &temporary).await? {
+    let snapshot = match open_snapshot(&args.rows, &version, &fetch, ledger, &temporary).await? {
         Ok(snapshot) => Arc::new(snapshot),
         Err(result) => return Ok(result),
     };

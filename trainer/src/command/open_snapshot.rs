@@ -1,12 +1,11 @@
 //! The snapshot that a fit reads, checked against its spec.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Context as _;
-use modelward_wire::{Digest, JobResult, JobStage};
+use modelward_wire::{JobResult, JobStage};
 
 use crate::{
     command::{
+        arguments::RowsArgs,
         checks::{check_splits, contradiction, other_snapshot},
         temporary::Temporary,
     },
@@ -19,26 +18,15 @@ use crate::{
     spec::Spec,
 };
 
-/// Where a snapshot is, or the files that it is made of.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    /// In the ledger.
-    pub(super) snapshot: Option<&'a Digest>,
-    /// A directory.
-    pub(super) dir: Option<&'a Path>,
-    /// Files of datasets.
-    pub(super) files: &'a [PathBuf],
-}
-
 /// The snapshot; `Err` in the inner result where the data cannot be used, or are others than the spec asks for.
 pub(super) async fn open_snapshot(
-    place: Place<'_>,
+    rows: &RowsArgs,
     version: &Spec,
     fetch: &Fetch,
     ledger: Option<&Ledger>,
     temporary: &Temporary,
 ) -> anyhow::Result<Result<Snapshot, JobResult>> {
-    let (dir, digest) = match (place.snapshot, place.dir) {
+    let (dir, digest) = match (&rows.snapshot, rows.snapshot_dir.as_deref()) {
         (Some(digest), _) => {
             let ledger = ledger.context("--snapshot needs --publish and the ledger's address")?;
             let dir = temporary.join("snapshot");
@@ -48,7 +36,7 @@ pub(super) async fn open_snapshot(
         (None, Some(dir)) => (dir.to_owned(), None),
         (None, None) => {
             let dir = temporary.join("snapshot");
-            match freeze(version, place.files, fetch).await? {
+            match freeze(version, &rows.source, fetch).await? {
                 Frozen::Built(built) => (dir.clone(), Some(built.files.write(&dir)?.1)),
                 Frozen::Ended(result) => return Ok(Err(of_fit(result))),
             }

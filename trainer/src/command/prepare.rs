@@ -7,10 +7,7 @@ use modelward_wire::{JobResult, JobStage, Verdict};
 
 use crate::{
     command::{
-        arguments::PrepareArgs,
-        checks::read_spec,
-        open_snapshot::{Place, open_snapshot},
-        temporary::Temporary,
+        arguments::PrepareArgs, checks::read_spec, open_snapshot::open_snapshot, temporary::Temporary,
         trained::training_rows,
     },
     custom::exchange::{self, Request},
@@ -35,13 +32,8 @@ pub(super) async fn prepare_files(args: &PrepareArgs, ledger: Option<&Ledger>) -
         );
     };
     let temporary = Temporary::new()?;
-    let place = Place {
-        snapshot: args.snapshot.as_ref(),
-        dir: args.snapshot_dir.as_deref(),
-        files: &args.source,
-    };
     let fetch = args.publish.fetch(args.size);
-    let snapshot = match open_snapshot(place, &version, &fetch, ledger, &temporary).await? {
+    let snapshot = match open_snapshot(&args.rows, &version, &fetch, ledger, &temporary).await? {
         Ok(snapshot) => snapshot,
         Err(result) => return refuse(&result, args),
     };

@@ -132,17 +132,14 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
         }
         let taken = on.take_round(&round, rounds, keeps_all)?;
         let is_new = taken.is_none();
-        let outcomes = match taken {
-            Some(outcomes) => {
-                clock.resume(rounds.earlier);
-                outcomes
-            }
+        let outcomes = if let Some(outcomes) = taken {
+            clock.resume(rounds.earlier);
+            outcomes
+        } else {
             // Without a trial of each family there is nothing to select.
-            None => {
-                let first = trials.len() + 1;
-                let limit = Some(&clock).filter(|_| first > 1);
-                on.evaluate(&round, first, &best_worth(&families), limit)?
-            }
+            let first = trials.len() + 1;
+            let limit = Some(&clock).filter(|_| first > 1);
+            on.evaluate(&round, first, &best_worth(&families), limit)?
         };
         let (mut notes, in_round) = (Vec::new(), round.len());
         for (proposal, mut outcome) in round.into_iter().zip(outcomes) {

@@ -362,13 +362,14 @@ fn an_identifier_is_no_category() {
 
 #[test]
 fn spellings_of_a_truth_value_are_one_category_as_they_are_for_a_server() {
-    let rows: String = (0..40)
-        .map(|row| {
-            let word = ["True", "false", "true", "False"][row % 4];
-            format!("{word},{}\n", row / 4 % 2)
-        })
-        .collect();
-    let csv = format!("x,y\n{rows}");
+    let rows = (0..40).map(|row| {
+        [
+            ["True", "false", "true", "False"][row % 4],
+            ["0", "1"][row / 4 % 2],
+        ]
+        .join(",")
+    });
+    let csv = format!("x,y\n{}\n", rows.collect::<Vec<_>>().join("\n"));
     let mut kinds = Vec::new();
     for features in [
         json!([]),
