@@ -131,7 +131,8 @@ def summarize(name: str, rows: int, columns: int, splits: list[dict]) -> dict:
         "flaml": mean(split["flaml"] for split in splits),
         "best": best,
         "bestDefault": defaults[best],
-        "errors": float(differences.mean() / error) if error > 0 else 0.0,
+        # One split says nothing of how much it depends on its rows.
+        "errors": float(differences.mean() / error) if error > 0 else None,
         "seconds": mean(split["seconds"] for split in splits),
         "flamlSeconds": mean(split["flamlSeconds"] for split in splits),
         "trials": mean(split["trials"] for split in splits),
@@ -139,7 +140,7 @@ def summarize(name: str, rows: int, columns: int, splits: list[dict]) -> dict:
     }
 
 
-def main() -> None:
+def main() -> bool:
     parser = argparse.ArgumentParser()
     parser.add_argument("trainer")
     parser.add_argument("out", type=Path)
@@ -173,26 +174,37 @@ def main() -> None:
             if done > there:
                 left = (time.monotonic() - begun) / (done - there) * (len(tasks) - done)
                 print(f"{done} of {len(tasks)} splits, {task[0]}; about {left / 60:.0f} min left", file=sys.stderr)
-    report(arguments, [summarize(name, *shapes[name], found[name]) for name in shapes])
+    return report(arguments, [summarize(name, *shapes[name], found[name]) for name in shapes])
 
 
-def report(arguments, tables: list[dict]) -> None:
+def report(arguments, tables: list[dict]) -> bool:
+    """Prints and keeps the figures; whether both bars are met."""
     print("| table | rows | columns | ours | FLAML | best default | | standard errors | CPU s | FLAML's | trials |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for of in tables:
         print(
             f"| {of['table']} | {of['rows']} | {of['columns']} | {of['ours']:.4f} | {of['flaml']:.4f} | {of['bestDefault']:.4f} | {of['best']} | "
-            f"{of['errors']:+.1f} | {of['seconds']:.1f} | {of['flamlSeconds']:.1f} | {of['trials']:.0f} |"
+            f"{show_errors(of)} | {of['seconds']:.1f} | {of['flamlSeconds']:.1f} | {of['trials']:.0f} |"
         )
     difference = float(np.mean([of["ours"] - of["flaml"] for of in tables]))
-    worst = min(tables, key=lambda of: of["errors"])
+    compared = [of for of in tables if of["errors"] is not None]
+    worst = min(compared, key=lambda of: of["errors"], default=None)
     met = lambda holds: "met" if holds else "not met"
-    print(f"\nMean over {len(tables)} tables: ours minus FLAML {difference:+.4f}, bar {-MEAN_BAR}: {met(difference >= -MEAN_BAR)}")
-    print(
-        f"The most standard errors below the best default model: {worst['errors']:+.1f} ({worst['table']}), bar {-ERRORS_BAR:.0f}: "
-        f"{met(worst['errors'] >= -ERRORS_BAR)}"
-    )
+    bars = [difference >= -MEAN_BAR]
+    print(f"\nMean over {len(tables)} tables: ours minus FLAML {difference:+.4f}, bar {-MEAN_BAR}: {met(bars[0])}")
+    if worst is not None:
+        bars.append(worst["errors"] >= -ERRORS_BAR)
+        print(
+            f"The most standard errors below the best default model, of {len(compared)} tables: {show_errors(worst)} ({worst['table']}), "
+            f"bar {-ERRORS_BAR:.0f}: {met(bars[1])}"
+        )
     arguments.out.write_text(json.dumps({"seconds": arguments.seconds, "difference": difference, "tables": tables}, indent=1))
+    return all(bars)
 
 
-main()
+def show_errors(of: dict) -> str:
+    return "-" if of["errors"] is None else f"{of['errors']:+.1f}"
+
+
+if not main():
+    sys.exit(1)

@@ -193,6 +193,16 @@ fn normalize_names(training: &mut TrainingSource) {
                 &mut transform.column_b,
             ];
             columns.into_iter().flatten()
+        }))
+        .chain(training.expectations.iter_mut().flat_map(|expectation| {
+            let columns = [
+                &mut expectation.column,
+                &mut expectation.column_a,
+                &mut expectation.column_b,
+            ];
+            let lists = [&mut expectation.column_list, &mut expectation.column_set];
+            let of_lists = lists.into_iter().flatten().flatten();
+            columns.into_iter().flatten().chain(of_lists)
         }));
     for name in names {
         if let Cow::Owned(normal) = normalize_name(name) {
@@ -824,6 +834,32 @@ spec:
         assert_ne!(version.digest, training_digest(&version.training).unwrap());
         let version = parse(HEART).unwrap();
         assert_eq!(version.digest, training_digest(&version.training).unwrap());
+    }
+
+    #[test]
+    fn names_in_expectations_are_read_in_their_composed_form() {
+        let mut training: TrainingSource = serde_json::from_value(serde_json::json!({
+            "dataset": {"configMap": {"name": "a", "key": "a.csv"}}, "target": {"column": "y"},
+            "expectations": [
+                {"type": "ExpectColumnToExist", "column": "e\u{301}"},
+                {"type": "ExpectColumnPairValuesToBeEqual", "columnA": "e\u{301}", "columnB": "o\u{308}"},
+                {"type": "ExpectTableColumnsToMatchSet", "columnSet": ["x", "e\u{301}"]},
+                {"type": "ExpectTableColumnsToMatchOrderedList", "columnList": ["e\u{301}", "x"]},
+            ],
+        }))
+        .unwrap();
+        normalize_names(&mut training);
+        let [one, pair, set, list] = training.expectations.as_slice() else {
+            panic!("four expectations");
+        };
+        let text = |name: &Option<String>| name.clone().unwrap();
+        assert_eq!(text(&one.column), "\u{e9}");
+        assert_eq!(
+            (text(&pair.column_a), text(&pair.column_b)),
+            ("\u{e9}".into(), "\u{f6}".into())
+        );
+        assert_eq!(set.column_set.clone().unwrap(), ["x", "\u{e9}"]);
+        assert_eq!(list.column_list.clone().unwrap(), ["\u{e9}", "x"]);
     }
 
     #[test]

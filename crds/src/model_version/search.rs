@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchSpec {
-    /// Number of trials over all families. The first one of each family has the parameters of the spec and the defaults.
+    /// Number of trials over all families. The first one of each family has the parameters of the spec and the defaults; a smaller number than there
+    /// are families means one for each.
     #[serde(default = "default_trials")]
     #[schemars(range(min = 1, max = 1000))]
     pub trials: i32,

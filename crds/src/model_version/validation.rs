@@ -59,8 +59,8 @@ pub struct HeldOut {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimeSplit {
-    /// The column of times: dates with time and offset (RFC 3339), dates, or seconds since 1970. It is not a feature, and every row must have a
-    /// value.
+    /// The column of times: dates with time and offset (RFC 3339) or without offset (in UTC), dates, or seconds since 1970. It is not a feature,
+    /// and every row must have a value.
     #[schemars(length(min = 1, max = 128))]
     pub column: String,
     /// Seconds between the last row that a model is fitted on and the first one that it is tested on, at least; rows between them are

@@ -27,6 +27,6 @@ pub use family::{Families, Family, FamilyError, FamilyFiles, Scorer};
 pub use files::{DirBuilder, FilesError, VerifiedDir, sha256, sha256_file, write_bundle, write_snapshot};
 pub use schema::{
     Cell, Feature, FeatureKind, FeatureSchema, Missing, Row, RowError, SchemaError, Value, Warning,
-    canonical_category, normalize_name, number,
+    canonical_category, is_truth, normalize_name, number, truth_category,
 };
 pub use transform::{Derivation, DerivationError, DerivedScorer, TransformFile};

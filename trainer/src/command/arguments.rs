@@ -121,7 +121,8 @@ pub struct FitArgs {
     /// Directory to write the bundle to; an existing bundle there is replaced.
     #[arg(long, required_unless_present = "publish")]
     pub out: Option<PathBuf>,
-    /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors.
+    /// Number of threads that evaluate folds; the result does not depend on it. Default: the available processors,
+    /// as far as the memory limit of the control group allows.
     #[arg(long, env = "MODELWARD_THREADS")]
     pub threads: Option<usize>,
     /// How large a dataset may be.

@@ -15,6 +15,7 @@ use crate::{
         open_snapshot::open_snapshot,
         rounds::LedgerRounds,
         temporary::Temporary,
+        threads::default_threads,
         trained::{self, measure_trained},
         verdict::{Fitted, judge},
     },
@@ -140,9 +141,7 @@ async fn train_on(
     meter: &Arc<Meter>,
     rounds: Option<Arc<LedgerRounds>>,
 ) -> anyhow::Result<Result<Trained, JobResult>> {
-    let threads = threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-        .max(1);
+    let threads = threads.unwrap_or_else(|| default_threads(&snapshot.data)).max(1);
     let (snapshot, plan, meter) = (Arc::clone(snapshot), plan.clone(), Arc::clone(meter));
     let work = move || {
         let store = rounds.as_deref().map(|rounds| rounds as &dyn RoundStore);

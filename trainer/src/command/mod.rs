@@ -28,6 +28,7 @@ mod rounds;
 mod score;
 mod snapshot;
 mod temporary;
+mod threads;
 mod trained;
 mod verdict;
 

@@ -1,13 +1,13 @@
 //! The files that an image trains on.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
 use modelward_crds::CustomFormat;
 use modelward_model::{FeatureKind, Value};
 use serde::Serialize;
 
-use crate::data::{dataset::Dataset, snapshot};
+use crate::data::{cache, dataset::Dataset, snapshot};
 
 /// The rows as CSV.
 pub const CSV: &str = "train.csv";
@@ -76,11 +76,22 @@ pub fn write(rows: &Dataset, request: &Request<'_>, dir: &Path) -> anyhow::Resul
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    // Where it is, the others are whole and belong to it: the one of an earlier call goes first, and the new one comes last.
+    let path = dir.join(CONTRACT);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+        }
+        _ => {}
+    }
     save(PARQUET, &snapshot::write_table(rows, request.target)?)?;
     let path = dir.join(CSV);
     write_csv(rows, request.target, &path).with_context(|| format!("cannot write {}", path.display()))?;
-    // Last, so that the others are there where it is.
-    save(CONTRACT, &serde_json::to_vec_pretty(&contract(rows, request))?)
+    cache::write(
+        &dir.join(CONTRACT),
+        &serde_json::to_vec_pretty(&contract(rows, request))?,
+    )
+    .with_context(|| format!("cannot write {CONTRACT} to {}", dir.display()))
 }
 
 fn contract<'a>(rows: &'a Dataset, request: &Request<'a>) -> Contract<'a> {

@@ -11,7 +11,7 @@ use modelward_crds::Networks;
 use reqwest::Url;
 
 /// What is never the address of a dataset, and why.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 14] = [
     ("127.0.0.0/8", "loopback"),
     ("::1/128", "loopback"),
     ("0.0.0.0/8", "this host"),
@@ -19,6 +19,8 @@ const REFUSED: [(&str, &str); 12] = [
     ("169.254.0.0/16", "link-local, where clouds keep credentials"),
     ("fe80::/10", "link-local"),
     ("fd00:ec2::254/128", "a metadata service"),
+    ("fd00:ec2::23/128", "a service of credentials"),
+    ("fd20:ce::254/128", "a metadata service"),
     ("100.100.100.200/32", "a metadata service"),
     ("168.63.129.16/32", "a metadata service"),
     ("224.0.0.0/4", "multicast"),
@@ -78,7 +80,7 @@ impl Reach {
     pub fn check_url(&self, url: &Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default();
         if let (true, Some((ledger, port))) = (self.in_job, &self.ledger)
-            && host.eq_ignore_ascii_case(ledger)
+            && are_one_service(host, ledger)
             && url.port_or_known_default() == Some(*port)
         {
             return Err("datasets are not read from the ledger; name the dataset's own source".to_owned());
@@ -133,6 +135,21 @@ impl Reach {
             )),
         }
     }
+}
+
+/// Whether these are names of one Service: with the cluster's domain or without it, with a dot at the end or without one.
+fn are_one_service(one: &str, other: &str) -> bool {
+    let (one, other) = (one.trim_end_matches('.'), other.trim_end_matches('.'));
+    let (long, short) = if one.len() < other.len() {
+        (other, one)
+    } else {
+        (one, other)
+    };
+    let Some((start, rest)) = long.split_at_checked(short.len()) else {
+        return false;
+    };
+    // A name of one part, such as localhost, is no beginning of another.
+    start.eq_ignore_ascii_case(short) && (rest.is_empty() || (rest.starts_with('.') && short.contains('.')))
 }
 
 /// The IPv4 address that an IPv6 address stands for.
@@ -216,6 +233,31 @@ mod tests {
             Reach::anywhere().check_url(&Url::parse("http://10.96.0.1/x").unwrap()),
             Ok(())
         );
+    }
+
+    #[test]
+    fn the_ledger_is_refused_by_every_name_of_its_service_on_its_port() {
+        let ledger = Some("http://modelward-ledger.modelward-system.svc:8090");
+        let reach = Reach::of_job(Networks::default(), Networks::default(), ledger);
+        let check = |url: &str| reach.check_url(&Url::parse(url).unwrap());
+        for name in [
+            "modelward-ledger.modelward-system.svc",
+            "MODELWARD-ledger.modelward-system.svc.",
+            "modelward-ledger.modelward-system.svc.cluster.local",
+            "modelward-ledger.modelward-system.svc.cluster.local.",
+            "modelward-ledger.modelward-system",
+        ] {
+            assert!(check(&format!("http://{name}:8090/x")).is_err(), "{name}");
+            assert_eq!(check(&format!("http://{name}:80/x")), Ok(()), "{name}");
+        }
+        for name in [
+            "ledger.modelward-system.svc",
+            "modelward-ledger.modelward-system.svcs",
+            "modelward-ledger",
+            "x.modelward-ledger.modelward-system.svc",
+        ] {
+            assert_eq!(check(&format!("http://{name}:8090/x")), Ok(()), "{name}");
+        }
     }
 
     #[test]

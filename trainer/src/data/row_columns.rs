@@ -52,6 +52,8 @@ words! {
         Rfc3339,
         /// A date, such as `2026-01-31`: the start of the day in UTC.
         Date,
+        /// Date and time without an offset, such as `2026-01-31 08:30:00`, as pandas writes them: in UTC.
+        WithoutOffset,
         /// Seconds since 1970 in UTC, with decimals or without.
         EpochSeconds,
     }
@@ -167,7 +169,7 @@ pub(crate) fn show_time(time: i64) -> String {
 impl TimeFormat {
     /// The format of this text; `number` is the number in it.
     pub fn recognise(text: &str, number: Option<f64>) -> Option<Self> {
-        let formats = [Self::Rfc3339, Self::Date, Self::EpochSeconds];
+        let formats = [Self::Rfc3339, Self::Date, Self::WithoutOffset, Self::EpochSeconds];
         formats
             .into_iter()
             .find(|format| format.read(text, number).is_some())
@@ -185,6 +187,16 @@ impl TimeFormat {
                 let date: jiff::civil::Date = (text.len() == 10).then(|| text.parse().ok()).flatten()?;
                 let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
                 Some(start.timestamp().as_microsecond())
+            }
+            Self::WithoutOffset => {
+                // A reader of such times would take no notice of an offset.
+                let (_, time) = text.split_at_checked("2026-01-31".len())?;
+                let is_time = |byte: u8| byte.is_ascii_digit() || matches!(byte, b':' | b'.');
+                let digits = time.strip_prefix([' ', 'T'])?;
+                let time: jiff::civil::DateTime =
+                    digits.bytes().all(is_time).then(|| text.parse().ok()).flatten()?;
+                let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+                Some(time.timestamp().as_microsecond())
             }
             Self::EpochSeconds => {
                 let micros = (number? * 1e6).round();
@@ -254,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_read_in_one_of_three_forms() {
+    fn a_time_is_read_in_one_of_four_forms() {
         let read = |text: &str| {
             let number = text.parse().ok();
             TimeFormat::recognise(text, number).map(|format| (format, format.read(text, number).unwrap()))
@@ -270,10 +282,21 @@ mod tests {
             read("1767225600.5"),
             Some((TimeFormat::EpochSeconds, day + 500_000))
         );
+        for text in [
+            "2026-01-01 00:00:00",
+            "2026-01-01T00:00:00",
+            "2026-01-01 00:00:00.000",
+        ] {
+            assert_eq!(read(text), Some((TimeFormat::WithoutOffset, day)), "{text}");
+        }
+        let mixed = "2026-01-01T00:00:00+05:00";
+        assert_eq!(TimeFormat::WithoutOffset.read(mixed, None), None);
+        assert_eq!(TimeFormat::WithoutOffset.read("2026-01-01T00:00:00Z", None), None);
         assert_eq!(show_time(day), "2026-01-01T00:00:00Z");
         for text in [
             "",
-            "2026-01-01T00:00:00",
+            "2026-01-01T25:00:00",
+            "2026-01-01 ",
             "01.02.2026",
             "2026-13-01",
             "1767225600000",

@@ -34,7 +34,7 @@ pub const MAX_MIB: u64 = 512;
 pub const LARGEST_MIB: u64 = LARGEST_DATASET_MIB as u64;
 
 /// How a user raises the limit.
-pub(super) const LIMIT_REMEDY: &str =
+pub(crate) const LIMIT_REMEDY: &str =
     "the Helm value trainer.maxDatasetMiB, or --max-dataset-mib, raises the limit";
 
 /// How often an address is asked. A failure that may pass ends the Pod, which says so in the condition; the Job makes others.
@@ -47,7 +47,8 @@ const RESUMES: u32 = 20;
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
-pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
+/// A dataset of the largest size arrives in it at 1.2 MiB a second.
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_hours(1);
 /// A source that has sent fewer bytes a second than this since [`SLOW_AFTER`] is given up.
 const SLOWEST: u64 = 1024;
 const SLOW_AFTER: Duration = Duration::from_secs(20);
@@ -335,12 +336,15 @@ async fn try_once(
     };
     check_status(&response, uri)?;
     let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
-    if is_rest && !begins_at(response.headers(), partial.bytes.len()) {
+    let part = part_of(response.headers()).filter(|part| part.first == partial.bytes.len() as u64);
+    if is_rest && part.is_none() {
         *partial = Partial::default();
         return Err(Attempt::Again(
             "the server gave another part than the one asked for".to_owned(),
         ));
     }
+    // A server may give less than was asked for.
+    let whole = part.filter(|_| is_rest).map(|part| part.of);
     if !is_rest {
         // Either the first answer, or the file is another one by now.
         partial.bytes.clear();
@@ -362,6 +366,9 @@ async fn try_once(
     loop {
         let chunk = match response.chunk().await {
             Ok(Some(chunk)) => chunk,
+            Ok(None) if whole.is_some_and(|whole| (partial.bytes.len() as u64) < whole) => {
+                return Err(Attempt::Again("the server gave a part of the rest".to_owned()));
+            }
             Ok(None) => return Ok(()),
             // What came before may be continued.
             Err(error) if received > 0 && partial.validator.is_some() => {
@@ -435,13 +442,24 @@ fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// Whether a part of a file begins at this byte.
-fn begins_at(headers: &HeaderMap, byte: usize) -> bool {
-    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    let first = range
-        .and_then(|range| range.strip_prefix("bytes "))
-        .and_then(|range| range.split('-').next());
-    first.and_then(|first| first.parse().ok()) == Some(byte)
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    /// Its first byte.
+    first: u64,
+    /// Bytes of the whole file.
+    of: u64,
+}
+
+/// The part of a file that an answer has: `Content-Range: bytes FIRST-LAST/WHOLE` (RFC 9110, 14.4). None without the length of the whole.
+fn part_of(headers: &HeaderMap) -> Option<Part> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (part, whole) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = part.split_once('-')?;
+    Some(Part {
+        first: first.parse().ok()?,
+        of: whole.parse().ok()?,
+    })
 }
 
 fn is_too_slow(received: u64, since: Duration) -> bool {

@@ -114,7 +114,8 @@ impl<'a> Folds<'a> {
                 match work {
                     Work::Fit { trial, task } => {
                         let family = &*trials[trial];
-                        progress.starts(family, tasks[task]);
+                        let number = search.and_then(|search| Some(search.first? + trial));
+                        progress.starts(family, number, tasks[task], self.data.len());
                         let fitted = guarded(|| self.fit_fold(family, tasks[task], search.is_some()));
                         progress.done(1);
                         board.fitted(trial, task, fitted);

@@ -41,10 +41,17 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// A fold of a trial begins.
-    pub(crate) fn starts(&self, family: &dyn TrainableFamily, (repeat, fold): (usize, usize)) {
+    /// A fold begins; of a search with the number of its trial. `rows` are those of the data.
+    pub(crate) fn starts(
+        &self,
+        family: &dyn TrainableFamily,
+        trial: Option<usize>,
+        (repeat, fold): (usize, usize),
+        rows: usize,
+    ) {
+        let trial = trial.map_or_else(String::new, |number| format!(" trial {number},"));
         self.report(format!(
-            "cross-validating {}, repeat {}, fold {}",
+            "cross-validating {},{trial} repeat {}, fold {} of {rows} rows",
             family.served().name(),
             repeat + 1,
             fold + 1

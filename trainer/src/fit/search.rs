@@ -33,7 +33,8 @@ use crate::{
 };
 
 /// Scores of trials that are kept to correct for the selection among them; with more rows, that among the best of each family is corrected.
-pub(crate) const KEPT_SCORES: usize = 50_000_000;
+/// One takes 24 bytes with its row: 384 MB.
+pub(crate) const KEPT_SCORES: usize = 16_000_000;
 
 /// One trial of a search.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,14 +132,14 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
         }
         let taken = on.take_round(&round, rounds, keeps_all)?;
         let is_new = taken.is_none();
-        let outcomes = match taken {
-            Some(outcomes) => {
-                clock.resume(rounds.earlier);
-                outcomes
-            }
+        let outcomes = if let Some(outcomes) = taken {
+            clock.resume(rounds.earlier);
+            outcomes
+        } else {
             // Without a trial of each family there is nothing to select.
-            None if trials.is_empty() => on.evaluate(&round, &best_worth(&families), None)?,
-            None => on.evaluate(&round, &best_worth(&families), Some(&clock))?,
+            let first = trials.len() + 1;
+            let limit = Some(&clock).filter(|_| first > 1);
+            on.evaluate(&round, first, &best_worth(&families), limit)?
         };
         let (mut notes, in_round) = (Vec::new(), round.len());
         for (proposal, mut outcome) in round.into_iter().zip(outcomes) {
@@ -237,6 +238,7 @@ impl Searched<'_> {
     fn evaluate(
         &self,
         round: &[Proposal],
+        first: usize,
         best: &[f64],
         clock: Option<&Clock<'_>>,
     ) -> Result<Vec<Outcome>, TrainError> {
@@ -244,6 +246,7 @@ impl Searched<'_> {
         let is_over = || limited.is_some_and(Clock::is_over);
         let ends = Ends {
             best,
+            first: Some(first),
             is_over: limited.is_some().then_some(&is_over),
         };
         let tried: Vec<_> = round
@@ -312,6 +315,7 @@ impl Searched<'_> {
         // No trial is worse than none.
         let ends = Ends {
             best: &[],
+            first: None,
             is_over: None,
         };
         let evaluated = self

@@ -17,7 +17,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     data::{
-        source::{Authorization, Fetch, MAX_BYTES, SourceError, download, shown},
+        source::{Authorization, Fetch, LIMIT_REMEDY, SourceError, download, shown},
         violation::cut,
     },
     import::contract::ImportError,
@@ -299,9 +299,10 @@ impl Registry<'_> {
             .await?;
         let files: Vec<&File> = listed.files.iter().filter(|file| !file.is_dir).collect();
         let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
-        if files.len() > MAX_FILES || bytes > MAX_BYTES {
+        let most = self.fetch.max_bytes;
+        if files.len() > MAX_FILES || bytes > most {
             return Err(ImportError::Refused(format!(
-                "{} has {} files of {bytes} bytes, which is no bundle: at most {MAX_FILES} files of {MAX_BYTES} bytes are read",
+                "{} has {} files of {bytes} bytes: at most {MAX_FILES} files of {most} bytes are read; {LIMIT_REMEDY}",
                 self.describe(version),
                 files.len()
             ))

@@ -74,13 +74,14 @@ pub(super) fn bool_category(categories: &[String], value: bool) -> Option<&str> 
 }
 
 /// The category that is `true` or `false` as the word is, in any case.
-pub(super) fn truth_category<'a>(categories: &'a [String], word: &str) -> Option<&'a str> {
+pub fn truth_category<'a>(categories: &'a [String], word: &str) -> Option<&'a str> {
     is_truth(word)
         .then(|| find_ignoring_case(categories, word))
         .flatten()
 }
 
-fn is_truth(word: &str) -> bool {
+/// Whether a word is `true` or `false`, in any case: servers read all spellings of each as one category.
+pub fn is_truth(word: &str) -> bool {
     word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false")
 }
 

@@ -26,7 +26,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-pub use category::canonical_category;
+pub use category::{canonical_category, is_truth, truth_category};
 pub use cell::{Cell, Missing, number};
 pub use feature::{Feature, FeatureKind, FeatureSchema, SCHEMA_FORMAT, SchemaError, normalize_name};
 pub use problem::{RowError, Warning};

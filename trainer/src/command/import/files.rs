@@ -187,7 +187,7 @@ fn read_path(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("cannot read {}", path.display()))?
         .len();
     check_size(&path.display().to_string(), bytes, most)?;
-    Ok(source::read_file(path)?)
+    Ok(source::read_file_within(path, most)?)
 }
 
 fn check_size(what: &str, bytes: u64, most: u64) -> Result<(), ImportError> {

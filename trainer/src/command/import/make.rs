@@ -13,7 +13,11 @@ use crate::{
         files::{Files, Model, SampleFile},
         request::Request,
     },
-    data::{file as data_file, source, violation::Quote},
+    data::{
+        file as data_file,
+        source::{self, LARGEST_MIB},
+        violation::Quote,
+    },
     import::{
         ImportError, Loaded, OutlineEntry, Tolerance,
         bundle::{Description, SampleMetrics, build, measure},
@@ -134,7 +138,7 @@ fn of_folder(request: &Request, files: &Files, folder: &Path, out: &Path) -> any
     };
     let mut copy = DirBuilder::new(ManifestKind::Bundle);
     for entry in &bundle.manifest().files {
-        let bytes = source::read_file(&folder.join(&entry.path))?;
+        let bytes = source::read_file_within(&folder.join(&entry.path), LARGEST_MIB << 20)?;
         copy = copy.with(&entry.path, bytes);
     }
     let (_, digest) = copy.write(out)?;

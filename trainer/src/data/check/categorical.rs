@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use modelward_model::{FeatureKind, canonical_category};
+use modelward_model::{FeatureKind, canonical_category, truth_category};
 use modelward_wire::Violation;
 
 use crate::data::{
@@ -49,7 +49,7 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
                 None,
             ));
         }
-        sort_categories(distinct.iter().map(AsRef::as_ref))
+        with_one_spelling(sort_categories(distinct.iter().map(AsRef::as_ref)))
     };
     let index: HashMap<&str, u32> = categories
         .iter()
@@ -64,7 +64,11 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
             continue;
         };
         let word = column.notation(row.0).category(cell);
-        values.push(index.get(word.as_ref()).copied().unwrap_or_else(|| {
+        let known = index.get(word.as_ref()).or_else(|| {
+            let spelling = truth_category(&categories, &word)?;
+            index.get(spelling)
+        });
+        values.push(known.copied().unwrap_or_else(|| {
             unknown.add(*row, cell);
             Values::UNKNOWN
         }));
@@ -79,6 +83,13 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
         FeatureKind::Categorical { categories },
         Values::Categories(values),
     )
+}
+
+/// Of several spellings of a truth value the first one: a server reads all of them as one category.
+fn with_one_spelling(mut categories: Vec<String>) -> Vec<String> {
+    let all = categories.clone();
+    categories.retain(|word| truth_category(&all, word).is_none_or(|first| first == word));
+    categories
 }
 
 /// A text of pages is no category.

@@ -63,7 +63,7 @@ words! {
         MissingWords,
         /// Categories that differ in upper and lower case or in blanks only.
         Spellings,
-        /// A declared feature whose words differ in nearly every row.
+        /// A declared feature whose words differ in nearly every row, or whole numbers that differ in every row.
         Identifier,
         /// Numbers that count the rows.
         RowNumber,

@@ -122,7 +122,7 @@ fn read_times(parts: &Parts<'_>, column: &str, violations: &mut Vec<Violation>) 
             format.as_str()
         ),
         None => format!(
-            "{cell} is not a time; write date, time and offset (2026-01-31T08:30:00Z), dates (2026-01-31), or seconds since 1970"
+            "{cell} is not a time; write date and time with an offset (2026-01-31T08:30:00Z) or without one (in UTC), dates (2026-01-31), or seconds since 1970"
         ),
     });
     Times {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use modelward_model::FeatureKind;
+use modelward_model::{FeatureKind, is_truth};
 use modelward_wire::Violation;
 
 use crate::data::{
@@ -20,6 +20,9 @@ use crate::data::{
 
 /// With fewer values, words may differ in every row by chance.
 const ENOUGH_VALUES: u64 = 20;
+
+/// Whole numbers that all differ, at least, to look like an identifier: amounts of few rows differ as well.
+const ENOUGH_NUMBERS: u64 = 50;
 
 /// Numbers that are compared with their 32-bit floats.
 const COMPARED: usize = 100_000;
@@ -187,7 +190,8 @@ impl Warnings<'_> {
             );
             self.add(WarningRule::MissingWords, sum(&usual), &message);
         }
-        let spellings = same_but_for_case(counted);
+        let mut spellings = same_but_for_case(counted);
+        spellings.retain(|(word, _)| !is_truth(word));
         if !is_declared && !spellings.is_empty() {
             let message = format!(
                 "{} differ in upper and lower case or blanks only and are categories of their own; write one spelling in the \
@@ -256,6 +260,14 @@ impl Warnings<'_> {
                  smallest value, or declare the feature Categorical if they are codes"
             );
             self.add(WarningRule::FallTogether, exact - single, &message);
+        } else if exact >= ENOUGH_NUMBERS
+            && exact == numbers.len() as u64
+            && !seen.are_row_numbers()
+            && numbers.iter().all(|number| number.fract() == 0.0)
+        {
+            let message = "has another whole number in every row, as an identifier has: exclude it if it is one, as a new row has a number that \
+                           no model has seen";
+            self.add(WarningRule::Identifier, exact, message);
         }
     }
 }

@@ -361,6 +361,60 @@ fn an_identifier_is_no_category() {
 }
 
 #[test]
+fn spellings_of_a_truth_value_are_one_category_as_they_are_for_a_server() {
+    let rows = (0..40).map(|row| {
+        [
+            ["True", "false", "true", "False"][row % 4],
+            ["0", "1"][row / 4 % 2],
+        ]
+        .join(",")
+    });
+    let csv = format!("x,y\n{}\n", rows.collect::<Vec<_>>().join("\n"));
+    let mut kinds = Vec::new();
+    for features in [
+        json!([]),
+        json!([{"name": "x", "kind": "Categorical", "categories": ["true", "false"]}]),
+    ] {
+        let checked = run(&csv, &training(&features)).unwrap();
+        let FeatureKind::Categorical { categories } = checked.dataset.schema.features[0].kind.clone() else {
+            panic!("x is a column of words");
+        };
+        let word = |row: usize| match checked.dataset.columns[0].value(row) {
+            Value::Category(index) => categories[index as usize].to_ascii_lowercase(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([0, 1, 2, 3].map(word), ["true", "false", "true", "false"]);
+        kinds.push(categories.clone());
+    }
+    assert_eq!(kinds[0], ["False", "True"]);
+    assert_eq!(kinds[1], ["true", "false"]);
+}
+
+#[test]
+fn whole_numbers_that_differ_in_every_row_look_like_an_identifier() {
+    let rules_of = |rows: u64, number: &dyn Fn(u64) -> String| {
+        let lines = (0..rows).map(|row| format!("{},{}", number(row), row % 2));
+        let csv = format!("x,y\n{}\n", lines.collect::<Vec<_>>().join("\n"));
+        let checked = run(&csv, &training(&json!([]))).unwrap();
+        let rules = checked.columns.iter().flat_map(|column| &column.warnings);
+        let rules = rules.map(|warning| warning.rule);
+        rules
+            .filter(|rule| *rule != WarningRule::Repeats)
+            .collect::<Vec<_>>()
+    };
+    let shuffled = |row: u64| (row * 37 % 101 + 1).to_string();
+    assert_eq!(rules_of(60, &shuffled), [WarningRule::Identifier]);
+    assert_eq!(rules_of(40, &shuffled), [], "amounts of few rows differ too");
+    assert_eq!(rules_of(60, &|row| format!("{}.5", row * 37 % 101)), []);
+    assert_eq!(
+        rules_of(60, &|row| (row * 37 % 53).to_string()),
+        [],
+        "one is there twice"
+    );
+    assert_eq!(rules_of(60, &|row| row.to_string()), [WarningRule::RowNumber]);
+}
+
+#[test]
 fn categories_are_ordered_as_numbers_where_they_are_numbers() {
     let words = BTreeSet::from(["10", "9", "-1", "b", "a"]);
     assert_eq!(sort_categories(words), ["-1", "9", "10", "a", "b"]);

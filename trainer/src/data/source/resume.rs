@@ -23,6 +23,8 @@ struct Server {
     changes: bool,
     /// Whether it sends another part than the one asked for.
     lies: bool,
+    /// Bytes of a part that it sends at most, without breaking the connection.
+    part: usize,
 }
 
 /// What a server was asked for: the ranges.
@@ -41,6 +43,7 @@ impl Server {
             tag: Some((header::ETAG, "\"1\"")),
             changes: false,
             lies: false,
+            part: usize::MAX,
         }
     }
 
@@ -78,7 +81,8 @@ impl Server {
             .get(header::IF_RANGE)
             .is_some_and(|wanted| Some(wanted.to_str().unwrap()) == tag.as_deref());
         let (status, rest) = if same {
-            (206, &content[first..])
+            let end = content.len().min(first.saturating_add(self.part));
+            (206, &content[first..end])
         } else {
             (200, &content[..])
         };
@@ -89,7 +93,7 @@ impl Server {
             .header(header::CONTENT_LENGTH, rest.len());
         if status == 206 {
             let first = if self.lies { first + 1 } else { first };
-            let range = format!("bytes {first}-{}/{}", content.len() - 1, content.len());
+            let range = format!("bytes {first}-{}/{}", first + rest.len() - 1, content.len());
             response = response.header(header::CONTENT_RANGE, range);
         }
         if let (Some((name, _)), Some(tag)) = (&self.tag, tag) {
@@ -171,6 +175,45 @@ async fn another_part_than_the_one_asked_for_is_not_taken() {
     let (uri, _) = server.start().await;
     let error = download(&uri, None, &quick(None)).await.unwrap_err();
     assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_part_of_the_rest_is_not_taken_for_all_of_it() {
+    let server = Server {
+        part: 9_000,
+        ..Server::honest()
+    };
+    let (uri, asked) = server.start().await;
+    let bytes = download(&uri, None, &quick(None)).await.unwrap();
+    assert!(bytes == file());
+    let expected = [
+        "",
+        "bytes=10000-",
+        "bytes=19000-",
+        "bytes=28000-",
+        "bytes=37000-",
+        "bytes=46000-",
+    ];
+    assert_eq!(*asked.lock().unwrap(), expected);
+}
+
+#[test]
+fn a_part_says_where_it_begins_and_of_how_much_it_is() {
+    let part = |range: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_RANGE, range.parse().unwrap());
+        part_of(&headers).map(|part| (part.first, part.of))
+    };
+    assert_eq!(part("bytes 10000-19999/50000"), Some((10_000, 50_000)));
+    for unknown in [
+        "bytes 10000-19999/*",
+        "bytes */50000",
+        "lines 1-2/3",
+        "bytes 1/2",
+        "",
+    ] {
+        assert_eq!(part(unknown), None, "{unknown}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@ use std::{
 use super::*;
 
 fn without_limit(best: &[f64]) -> Ends<'_> {
-    Ends { best, is_over: None }
+    Ends {
+        best,
+        first: None,
+        is_over: None,
+    }
 }
 
 /// The outcome of one trial of five folds, whose fits end in this order.
@@ -121,6 +125,7 @@ fn outcomes_until(begun: usize, trials: usize) -> Vec<Outcome<usize>> {
         tasks: 3,
         ends: Some(Ends {
             best: &[],
+            first: None,
             is_over: Some(&is_over),
         }),
         choose_rounds: &|_: &[&usize]| (None, Vec::new()),
@@ -170,6 +175,7 @@ fn a_thread_that_waits_when_the_time_ends_finishes_what_was_begun() {
         tasks: 3,
         ends: Some(Ends {
             best: &[],
+            first: None,
             is_over: Some(&asks),
         }),
         choose_rounds: &|_: &[&usize]| (None, Vec::new()),

@@ -80,6 +80,12 @@ fn bits(plan: &Plan, threads: usize, store: Option<&dyn RoundStore>) -> (String,
     let begun = AtomicUsize::new(0);
     let report = |step: crate::fit::progress::Step| {
         let is_fit = step.what.starts_with("cross-validating");
+        let rows = data().len();
+        assert!(
+            !is_fit || step.what.ends_with(&format!(" of {rows} rows")),
+            "{}",
+            step.what
+        );
         begun.fetch_add(usize::from(is_fit), Ordering::Relaxed);
     };
     let trained = train_behind(&data(), plan, threads, &report, store).unwrap();
