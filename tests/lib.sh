@@ -45,8 +45,18 @@ install_release() {
   clear_pending_release modelward-crds
   clear_pending_release modelward
   quietly helm-crds helm upgrade --install modelward-crds "$REPOSITORY/charts/modelward-crds" --namespace "$SYSTEM" --wait --timeout 2m
-  quietly helm helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \
-    --values "$REPOSITORY/manifests/local/values.yaml" --values "$images" --wait --wait-for-jobs --timeout 4m
+  (quietly helm helm upgrade --install modelward "$REPOSITORY/charts/modelward" --namespace "$SYSTEM" \
+    --values "$REPOSITORY/manifests/local/values.yaml" --values "$images" --wait --wait-for-jobs --timeout 4m) || {
+    show_what_waits "$SYSTEM" >&2
+    exit 1
+  }
+}
+
+# What keeps Pods from running: the node's conditions and taints, the Pods and their warnings. Helm names only what is not ready.
+show_what_waits() { # NAMESPACE
+  kubectl get nodes -o jsonpath='{range .items[*]}   node {.metadata.name}:{range .status.conditions[?(@.status=="True")]} {.type}{end}{range .spec.taints[*]}, taint {.key}:{.effect}{end}{"\n"}{end}' || true
+  kubectl get pods --namespace "$1" || true
+  kubectl get events --namespace "$1" --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 12 || true
 }
 
 # A Helm that was killed leaves its release locked: "another operation is in progress". Its record goes, and what it made is

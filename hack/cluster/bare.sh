@@ -124,7 +124,7 @@ prepare() {
   lock_host
   mkdir -p "$SHARED" "$STATE"
   unlock_host
-  need_disk 3 "$STATE"
+  need_disk 5 "$STATE"
 }
 
 need_cluster_packages() {

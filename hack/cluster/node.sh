@@ -181,7 +181,8 @@ volumePluginDir: $STATE/volume-plugins
 readOnlyPort: 0
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: "$STATE/client-ca.crt"}}
 authorization: {mode: Webhook}
-evictionHard: {memory.available: "100Mi", nodefs.available: "1%", imagefs.available: "1%"}
+# Sizes and not shares: a share of a large disk is more than need_disk asks for in bare.sh.
+evictionHard: {memory.available: "100Mi", nodefs.available: "256Mi", imagefs.available: "256Mi"}
 imageGCHighThresholdPercent: 100
 K
 run kubelet bin/kubelet --kubeconfig node.kubeconfig --config kubelet.yaml --node-ip "$NODE_IP" --hostname-override "$NODE" --cert-dir "$STATE/kubelet-pki"

@@ -18,7 +18,10 @@ use modelward_trainer::{
         snapshot::{self, Snapshot},
     },
     engine::TrainingRows,
-    family::{self, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily},
+    family::{
+        self, Complexity, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings,
+        TrainableFamily,
+    },
     fit::{
         bundle::{self, Extras},
         plan::{Plan, SplitBy},
@@ -139,6 +142,10 @@ struct FittedRates {
 impl TrainableFamily for CategoryRate {
     fn served(&self) -> &'static dyn Family {
         &Self
+    }
+
+    fn complexity(&self) -> Complexity {
+        Complexity::Linear
     }
 
     fn parameters(&self) -> Parameters {

@@ -7,10 +7,28 @@ use modelward_model::{Family, Scorer, TransformFile};
 use super::{parameter::Parameter, parameters::Parameters, space::Dimension};
 use crate::{data::dataset::Sample, engine::TrainingRows};
 
+/// How complex the models of a family are, the simplest first.
+///
+/// Of candidates that differ by chance the simpler one is selected; between families of the same complexity the better one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Complexity {
+    /// A weighted sum of the features.
+    Linear,
+    /// Trees that are fitted independently of each other.
+    Trees,
+    /// Trees that each correct the ones before.
+    BoostedTrees,
+    /// A vote of several models.
+    Ensemble,
+}
+
 /// A family with the parameters that it is fitted with.
 pub trait TrainableFamily: fmt::Debug + Send + Sync {
     /// What reads its files in a server. The name of the family is from there, so that the two cannot differ.
     fn served(&self) -> &'static dyn Family;
+
+    /// How complex its models are.
+    fn complexity(&self) -> Complexity;
 
     /// The parameters, for `metrics.json`.
     fn parameters(&self) -> Parameters;

@@ -8,7 +8,9 @@ use modelward_model::{
     files::json,
 };
 
-use super::{Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily};
+use super::{
+    Complexity, Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, TrainableFamily,
+};
 use crate::{data::dataset::Sample, engine::TrainingRows};
 
 /// The vote of these members, in this order.
@@ -60,6 +62,10 @@ impl EnsembleFamily {
 impl TrainableFamily for EnsembleFamily {
     fn served(&self) -> &'static dyn Family {
         &Ensemble
+    }
+
+    fn complexity(&self) -> Complexity {
+        Complexity::Ensemble
     }
 
     fn parameters(&self) -> Parameters {

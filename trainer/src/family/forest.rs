@@ -13,7 +13,7 @@ use modelward_model::{
 };
 
 use super::{
-    Dimension, FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily,
+    Complexity, Dimension, FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily,
     booster::{Kind, grow},
     trees::{monotone_constraints, seed_of},
 };
@@ -102,6 +102,10 @@ impl RandomForest {
 impl TrainableFamily for RandomForest {
     fn served(&self) -> &'static dyn Family {
         &served::RandomForest
+    }
+
+    fn complexity(&self) -> Complexity {
+        Complexity::Trees
     }
 
     fn parameters(&self) -> Parameters {

@@ -17,8 +17,8 @@ use modelward_model::{
 };
 
 use super::{
-    Dimension, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, Parameter, Parameters, Settings,
-    TrainableFamily, Watched,
+    Complexity, Dimension, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, Parameter, Parameters,
+    Settings, TrainableFamily, Watched,
     trees::{self, Answers, BLOCK, Gain, compare_scores, monotone_constraints, seed_of},
 };
 use crate::{
@@ -154,6 +154,10 @@ impl LightGbm {
 impl TrainableFamily for LightGbm {
     fn served(&self) -> &'static dyn Family {
         &served::LightGbm
+    }
+
+    fn complexity(&self) -> Complexity {
+        Complexity::BoostedTrees
     }
 
     fn parameters(&self) -> Parameters {

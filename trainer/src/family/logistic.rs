@@ -15,7 +15,8 @@ use modelward_model::{
 use modelward_wire::Decimal;
 
 use super::{
-    Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings, TrainableFamily,
+    Complexity, Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings,
+    TrainableFamily,
     newton::{Problem, SolveError, solve},
 };
 use crate::{
@@ -75,6 +76,10 @@ impl LogisticRegression {
 impl TrainableFamily for LogisticRegression {
     fn served(&self) -> &'static dyn Family {
         &served::LogisticRegression
+    }
+
+    fn complexity(&self) -> Complexity {
+        Complexity::Linear
     }
 
     fn parameters(&self) -> Parameters {

@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 use modelward_crds::Family;
 
-pub use contract::{FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched};
+pub use contract::{
+    Complexity, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched,
+};
 pub use parameter::Parameter;
 pub use parameters::{MAX_ROUNDS, Parameters};
 pub use settings::Settings;

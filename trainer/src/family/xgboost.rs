@@ -9,7 +9,7 @@ use modelward_model::{
 };
 
 use super::{
-    Dimension, FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily, Watched,
+    Complexity, Dimension, FitError, FittedModel, Parameter, Parameters, Settings, TrainableFamily, Watched,
     booster::{Kind, grow, grow_watched},
     trees::{monotone_constraints, seed_of},
 };
@@ -100,6 +100,10 @@ impl XGBoost {
 impl TrainableFamily for XGBoost {
     fn served(&self) -> &'static dyn Family {
         &served::Xgboost
+    }
+
+    fn complexity(&self) -> Complexity {
+        Complexity::BoostedTrees
     }
 
     fn parameters(&self) -> Parameters {

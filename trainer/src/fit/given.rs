@@ -13,7 +13,7 @@ use crate::{
         evaluate::score_rows,
         importance,
         plan::Plan,
-        select::select,
+        select::select_only,
         splits::Splits,
         train::Trained,
     },
@@ -39,13 +39,12 @@ pub fn measure_model(
         })
         .collect();
     let candidate = Candidate::new(family, Parameters::new([]), &data.labels, &scored, plan)?;
-    let candidates = vec![candidate];
-    let selection = select(&candidates, plan.select_by, plan.test_to_train()).ok_or(TrainError::NoFamily)?;
+    let selection = select_only(&candidate);
     Ok(Trained {
         importance: importance::measure_scorer(data, plan, &parts, fitted.scorer()),
         selected: selection.selected,
         reason: selection.reason,
-        candidates,
+        candidates: vec![candidate],
         fitted,
         corrected: None,
         held_out: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use modelward_crds::EnsembleUse;
 
 use crate::{
-    family::TrainableFamily,
+    family::{Complexity, TrainableFamily},
     fit::{
         candidate::{Candidate, ScoredTrial},
         ensemble::{Vote, make_ensemble},
@@ -34,11 +34,10 @@ pub(super) fn select_candidate(
     labels: &[bool],
     plan: &Plan,
 ) -> Result<Selected, TrainError> {
-    let (by, test_to_train) = (plan.select_by, plan.test_to_train());
     let mut families: Vec<Arc<dyn TrainableFamily>> =
         trials.iter().map(|trial| Arc::clone(&trial.family)).collect();
     let (selection, is_by_metric) = match plan.ensemble {
-        None => (select(&candidates, by, test_to_train), true),
+        None => (select_by_metric(&candidates, &families, plan), true),
         Some(wanted) => {
             // The simplest family first, its best trial before its second.
             let mut further = further.into_iter().peekable();
@@ -51,7 +50,7 @@ pub(super) fn select_candidate(
             match make_ensemble(&eligible, labels, plan, wanted)? {
                 Vote::One(member) => match wanted.use_when {
                     EnsembleUse::IfBetter => {
-                        let selection = select(&candidates, by, test_to_train);
+                        let selection = select_by_metric(&candidates, &families, plan);
                         (
                             selection.map(|selection| without_ensemble(&selection, member)),
                             true,
@@ -63,8 +62,8 @@ pub(super) fn select_candidate(
                     candidates.push(*candidate);
                     families.push(Arc::new(family));
                     match wanted.use_when {
-                        EnsembleUse::IfBetter => (select(&candidates, by, test_to_train), true),
-                        EnsembleUse::Always => (select_ensemble(&candidates, by), false),
+                        EnsembleUse::IfBetter => (select_by_metric(&candidates, &families, plan), true),
+                        EnsembleUse::Always => (select_ensemble(&candidates, plan.select_by), false),
                     }
                 }
             }
@@ -77,6 +76,15 @@ pub(super) fn select_candidate(
         selection,
         is_by_metric,
     })
+}
+
+fn select_by_metric(
+    candidates: &[Candidate],
+    families: &[Arc<dyn TrainableFamily>],
+    plan: &Plan,
+) -> Option<Selection> {
+    let complexities: Vec<Complexity> = families.iter().map(|family| family.complexity()).collect();
+    select(candidates, &complexities, plan.select_by, plan.test_to_train())
 }
 
 #[cfg(test)]

@@ -229,7 +229,6 @@ pub(crate) mod tests {
             candidate::ScoredFold,
             metrics::position,
             plan::{SearchPlan, SplitBy},
-            select::select,
             threshold::ThresholdRule,
             weights::Weighting,
         },
@@ -400,37 +399,5 @@ pub(crate) mod tests {
             let last = last.into_inner().unwrap().unwrap();
             assert_eq!(last.done, last.total);
         }
-    }
-
-    #[test]
-    fn a_simpler_family_is_selected_where_the_best_is_hardly_better() {
-        let one = train(&data(), &plan(), 1, &|_| ()).unwrap().candidates.remove(0);
-        let at = position(MetricName::LogLoss);
-        let mut better = one.clone();
-        better.family = "XGBoost";
-        better.estimates[at].mean -= 0.1;
-        for (index, fold) in better.folds.iter_mut().enumerate() {
-            // Better on average, and as often worse.
-            fold.metrics[at] += if index % 2 == 0 { 0.4 } else { -0.6 };
-        }
-        let tied = select(&[one.clone(), better.clone()], MetricName::LogLoss, 1.0 / 3.0).unwrap();
-        assert_eq!(tied.selected, 0);
-        assert!(
-            tied.reason.contains("within one standard error"),
-            "{}",
-            tied.reason
-        );
-        for (fold, of_one) in better.folds.iter_mut().zip(&one.folds) {
-            fold.metrics[at] = of_one.metrics[at] - 0.1;
-        }
-        let clear = select(&[one.clone(), better], MetricName::LogLoss, 1.0 / 3.0).unwrap();
-        assert_eq!(clear.selected, 1);
-        assert_eq!(select(&[], MetricName::F1, 0.25), None);
-        assert!(
-            select(&[one], MetricName::F1, 0.25)
-                .unwrap()
-                .reason
-                .contains("only candidate")
-        );
     }
 }

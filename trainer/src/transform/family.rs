@@ -7,7 +7,7 @@ use modelward_model::Family;
 use crate::{
     data::dataset::Sample,
     engine::TrainingRows,
-    family::{Dimension, FitError, FittedModel, Parameter, Parameters, TrainableFamily, Watched},
+    family::{Complexity, Dimension, FitError, FittedModel, Parameter, Parameters, TrainableFamily, Watched},
     transform::{
         contract::TransformError,
         model::{GrowingTransformed, TransformedModel, derive},
@@ -55,6 +55,10 @@ fn derived<'a>(fitted: &'a FittedRows, rows: TrainingRows<'a>) -> TrainingRows<'
 impl TrainableFamily for TransformedFamily {
     fn served(&self) -> &'static dyn Family {
         self.family.served()
+    }
+
+    fn complexity(&self) -> Complexity {
+        self.family.complexity()
     }
 
     fn parameters(&self) -> Parameters {
