@@ -50,4 +50,7 @@ pub struct SearchTrial {
     /// The out-of-fold scores of all folds in order, as 64-bit floats (little endian) in base64. Absent where a search has too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<String>,
+    /// Why it could not be fitted, if it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }

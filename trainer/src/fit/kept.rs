@@ -45,6 +45,8 @@ pub(super) struct Outcome {
     pub(super) folds: usize,
     /// The mean of each metric, if an earlier training computed it.
     pub(super) means: Option<Metrics>,
+    /// Why the trial could not be fitted, if it could not.
+    pub(super) failure: Option<String>,
 }
 
 /// The rounds of a search that runs.
@@ -147,6 +149,7 @@ impl<'a> Rounds<'a> {
             worth: bits(&evaluated.worth),
             metrics: outcome.means.map(|means| bits(&means)),
             scores: is_kept.then(|| encode(&scores)),
+            failure: outcome.failure.clone(),
         })
     }
 
@@ -205,6 +208,7 @@ fn outcome(trial: &SearchTrial, plan: &Plan, splits: &Splits) -> Result<Outcome,
         },
         folds,
         means,
+        failure: trial.failure.clone(),
     })
 }
 

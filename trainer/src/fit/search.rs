@@ -12,6 +12,8 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 
+use modelward_service::chain;
+
 use crate::{
     data::dataset::Dataset,
     family::{Parameter, Parameters, TrainableFamily},
@@ -45,12 +47,14 @@ pub struct Trial {
     pub family: &'static str,
     /// What it was fitted with; rounds are those of the model of all rows.
     pub parameters: Parameters,
-    /// The selecting metric: the mean over the folds. None where the trial was not continued.
+    /// The selecting metric: the mean over the folds. None where the trial was not continued or failed.
     pub value: Option<f64>,
-    /// The mean of every metric over the folds. None where the trial was not continued.
+    /// The mean of every metric over the folds, likewise.
     pub metrics: Option<Metrics>,
     /// Folds that were evaluated.
     pub folds: usize,
+    /// Why it could not be fitted, if it could not.
+    pub failure: Option<String>,
 }
 
 /// What a search found.
@@ -153,11 +157,14 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
                     .with(&[("n_estimators", Parameter::Integer(i64::from(rounds)))]),
                 None => Arc::clone(&proposal.family),
             };
-            match outcome.evaluated.failure.take() {
+            if let Some(error) = outcome.evaluated.failure.take() {
                 // Without one trial that works there is nothing to select from a family.
-                Some(error) if proposal.places.is_empty() => return Err(error.into()),
-                Some(error) => tracing::warn!("a trial of {} failed: {error}", family.served().name()),
-                None => {}
+                if proposal.places.is_empty() {
+                    return Err(error.into());
+                }
+                let why = chain(&error);
+                tracing::warn!("a trial of {} failed: {why}", family.served().name());
+                outcome.failure = Some(why);
             }
             on.progress
                 .done(plan.folds.saturating_sub(outcome.evaluated.fits));
@@ -193,6 +200,7 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
                 value,
                 metrics: outcome.means,
                 folds: outcome.folds,
+                failure: outcome.failure,
             });
             of.keep_if_best(
                 value,
@@ -260,6 +268,7 @@ impl Searched<'_> {
             folds: evaluated.worth.len(),
             evaluated,
             means: None,
+            failure: None,
         };
         Ok(evaluated.into_iter().map(outcome).collect())
     }

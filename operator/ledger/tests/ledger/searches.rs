@@ -24,6 +24,7 @@ fn round(number: u32, scores: usize) -> SearchRound {
             worth: vec![0.8_f64.to_bits(); 5],
             metrics: Some(vec![0.7_f64.to_bits(); 10]),
             scores: Some("A".repeat(scores)),
+            failure: None,
         }],
     }
 }

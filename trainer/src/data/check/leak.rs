@@ -113,13 +113,16 @@ fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
             other + u64::from(dataset.labels[row] != dataset.labels[*first]),
         )
     });
-    let consequence = || match dataset.combinations_if_repeats_are_expected() {
+    let consequence = || {
+        match dataset.combinations_if_repeats_are_expected() {
         Some(combinations) => format!(
             "the columns have {combinations} combinations of values, so these are different cases, and folds may separate them. \
              Set validation.groupBy if several rows are of one person or thing"
         ),
-        None => "equal rows are in one fold. Remove them from the source if they are the same cases twice"
+        None => "folds keep equal rows together, except with validation.timeSplit, and where a class has fewer different rows than folds or \
+                 groups share too many of them. Remove them from the source if they are the same cases twice"
             .to_owned(),
+    }
     };
     (count > 0).then(|| ColumnWarning {
         rule: WarningRule::Repeats,

@@ -75,12 +75,15 @@ struct TrialInfo<'a> {
     number: usize,
     family: &'static str,
     parameters: &'a Parameters,
-    /// The selecting metric, mean over the folds of the first repeat; none where the trial was not continued.
+    /// The selecting metric, mean over the folds of the first repeat; none where the trial was not continued or failed.
     value: Option<f64>,
-    /// The mean of every metric over the same folds; none where the trial was not continued.
+    /// The mean of every metric over the same folds, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<Map<String, Value>>,
     folds: usize,
+    /// Why it could not be fitted, if it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -258,6 +261,7 @@ impl<'a> TrialInfo<'a> {
             value: trial.value,
             metrics: trial.metrics.as_ref().map(by_name),
             folds: trial.folds,
+            failure: trial.failure.as_deref(),
         }
     }
 }

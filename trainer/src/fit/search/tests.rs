@@ -8,7 +8,8 @@ use modelward_wire::SearchRound;
 
 use super::*;
 use crate::{
-    family::{self, Settings},
+    engine::TrainingRows,
+    family::{self, Complexity, Dimension, FitError, FittedModel, Settings},
     fit::{
         plan::EnsemblePlan,
         train::{
@@ -165,6 +166,71 @@ fn found(plan: &Plan, in_store: usize, in_memory: usize, store: &Memory) -> (Str
 }
 
 type Damage = fn(&mut SearchRound);
+
+/// Logistic regression that cannot be fitted with any proposal but the first.
+#[derive(Debug)]
+struct FirstAlone {
+    family: Arc<dyn TrainableFamily>,
+    fails: bool,
+}
+
+impl TrainableFamily for FirstAlone {
+    fn served(&self) -> &'static dyn modelward_model::Family {
+        self.family.served()
+    }
+
+    fn complexity(&self) -> Complexity {
+        self.family.complexity()
+    }
+
+    fn parameters(&self) -> Parameters {
+        self.family.parameters()
+    }
+
+    fn space(&self) -> Vec<Dimension> {
+        self.family.space()
+    }
+
+    fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {
+        Arc::new(Self {
+            family: self.family.with(values),
+            fails: true,
+        })
+    }
+
+    fn fit(&self, rows: TrainingRows<'_>) -> Result<Box<dyn FittedModel>, FitError> {
+        if self.fails {
+            return Err("the matrix is singular".into());
+        }
+        self.family.fit(rows)
+    }
+}
+
+#[test]
+fn a_trial_that_fails_says_why_also_behind_kept_rounds_and_another_is_selected() {
+    let family = family::of(Family::LogisticRegression, &Settings::default());
+    let first: Arc<dyn TrainableFamily> = Arc::new(FirstAlone { family, fails: false });
+    let mut plan = plan_of_all(4);
+    plan.families = vec![first];
+    let store = Memory::default();
+    let found = train_behind(&data(), &plan, 2, &|_| (), Some(&store)).unwrap();
+    let failures: Vec<Option<&str>> = found
+        .trials
+        .iter()
+        .map(|trial| trial.failure.as_deref())
+        .collect();
+    let why = Some("repeat 1, fold 1 of LogisticRegression could not be fitted: the matrix is singular");
+    assert_eq!(failures, [None, why, why, why]);
+    assert!(
+        found.trials[1..]
+            .iter()
+            .all(|trial| trial.value.is_none() && trial.folds == 0)
+    );
+    assert_eq!(
+        bits(&plan, 1, Some(&Memory::of(&store.rounds()))).0,
+        bits(&plan, 1, None).0
+    );
+}
 
 #[test]
 fn what_was_kept_of_another_search_or_is_damaged_is_not_used_and_the_search_starts_over() {

@@ -48,6 +48,7 @@ pub(super) struct CardTrials {
     pub(super) family: &'static str,
     pub(super) count: usize,
     pub(super) not_continued: usize,
+    pub(super) failed: usize,
     pub(super) first: String,
     pub(super) best: String,
 }
@@ -182,6 +183,7 @@ fn trials(trials: &[Trial], by: MetricName) -> Vec<CardTrials> {
     }
     let of_family = |family: &'static str| {
         let of: Vec<&Trial> = trials.iter().filter(|trial| trial.family == family).collect();
+        let count = |is_counted: fn(&Trial) -> bool| of.iter().filter(|trial| is_counted(trial)).count();
         let values = || of.iter().filter_map(|trial| trial.value);
         let best = values().reduce(|best, value| {
             if by.higher_is_better() {
@@ -194,7 +196,8 @@ fn trials(trials: &[Trial], by: MetricName) -> Vec<CardTrials> {
         CardTrials {
             family,
             count: of.len(),
-            not_continued: of.iter().filter(|trial| trial.value.is_none()).count(),
+            not_continued: count(|trial| trial.value.is_none() && trial.failure.is_none()),
+            failed: count(|trial| trial.failure.is_some()),
             first: show(of.first().and_then(|trial| trial.value)),
             best: show(best),
         }
