@@ -441,9 +441,22 @@ fn a_spec_that_cannot_be_is_a_verdict() {
 
 #[test]
 fn the_same_data_and_spec_give_the_same_digest_in_any_process_with_any_threads() {
+    assert_same_digest(&["1", "2", "7"], |text| text);
+}
+
+#[test]
+fn a_search_over_four_families_gives_the_same_digest_with_one_thread_and_with_two() {
+    let families = "families: [LogisticRegression, RandomForest, XGBoost, LightGBM]\n      search: {trials: 30, seed: 1}";
+    assert_same_digest(&["1", "2"], |text| {
+        text.replace("families: [LogisticRegression]", families)
+    });
+}
+
+/// Fits the sample with each of these numbers of threads.
+fn assert_same_digest(threads: &[&str], change: impl Fn(String) -> String) {
     let temp = tempfile::tempdir().unwrap();
-    let spec = spec(temp.path(), |text| text);
-    let digests: Vec<Vec<u8>> = ["1", "2", "7"]
+    let spec = spec(temp.path(), change);
+    let digests: Vec<Vec<u8>> = threads
         .iter()
         .map(|threads| {
             let out = temp.path().join(format!("bundle-{threads}"));
@@ -460,8 +473,7 @@ fn the_same_data_and_spec_give_the_same_digest_in_any_process_with_any_threads()
             std::fs::read(out.join("manifest.json")).unwrap()
         })
         .collect();
-    assert_eq!(digests[0], digests[1]);
-    assert_eq!(digests[0], digests[2]);
+    assert!(digests.iter().all(|digest| *digest == digests[0]));
 }
 
 #[test]

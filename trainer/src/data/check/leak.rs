@@ -197,7 +197,7 @@ mod tests {
         let found = find_repeats(&data).unwrap();
         assert_eq!(found.count, 2);
         assert!(found.message.starts_with(
-            "2 of 4 rows have the values of another row, 1 of them with the other class; equal rows"
+            "2 of 4 rows have the values of another row, 1 of them with the other class; folds keep equal rows together"
         ));
         let rows: Vec<Row> = (0..40)
             .map(|row| Row::new(vec![Value::Number((row % 4) as f32)]))

@@ -219,7 +219,7 @@ fn a_trial_that_fails_says_why_also_behind_kept_rounds_and_another_is_selected()
         .iter()
         .map(|trial| trial.failure.as_deref())
         .collect();
-    let why = Some("repeat 1, fold 1 of LogisticRegression could not be fitted: the matrix is singular");
+    let why = Some("LogisticRegression failed in repeat 1, fold 1: the matrix is singular");
     assert_eq!(failures, [None, why, why, why]);
     assert!(
         found.trials[1..]
